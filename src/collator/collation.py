@@ -1,0 +1,68 @@
+"""The body of the webhook, from what a resource holds at its end. Pure; rules R17 to R19.
+
+A body is ``head + outputs + tail``. Head and tail are made here once, at closing, and frozen in the store; the outputs
+of a resource that has ended never change. So every attempt sends the same bytes, and no output is stored twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from collator.exchange import PacketReport
+from collator.resource import Ranges
+from collator.states import EndedBy, State
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a resource at the moment it ends."""
+
+    resource_id: str
+    state: State
+    """`COLLATED` or `INCOMPLETE`."""
+    ended_by: EndedBy
+    timestamp: str
+    """The closing time, RFC 3339 in UTC."""
+    total: int | None
+    metadata: bytes | None
+    """A JSON object, or `None` for an empty one."""
+    missing: Ranges = ()
+    unfinished: Ranges = ()
+    failed: Sequence[PacketReport] = ()
+
+
+def frame(closing: Closing) -> tuple[bytes, bytes]:
+    """The head and the tail of the body: JSON, up to and from behind the outputs."""
+    whole = closing.state is State.COLLATED
+    head = (
+        b'{"type":"resource.%s","timestamp":%s,"data":{"resource_id":%s,"completed_by":%s,"total":%s,"metadata":%s,%s'
+        % (
+            closing.state.encode(),
+            _encode(closing.timestamp),
+            _encode(closing.resource_id),
+            _encode(closing.ended_by),
+            _encode(closing.total),
+            closing.metadata or b"{}",
+            b'"outputs":[' if whole else b'"partial":[',
+        )
+    )
+    if whole:
+        return head, b"]}}"
+    tail = b'],"missing":%s,"unfinished":%s,"failed":%s}}' % (
+        _encode(closing.missing),
+        _encode(closing.unfinished),
+        _encode(closing.failed),
+    )
+    return head, tail
+
+
+def body(state: State, head: bytes, outputs: Iterable[tuple[int, bytes]], tail: bytes) -> bytes:
+    """The whole body. *outputs* are (index, JSON) in index order, all of them for a collated resource."""
+    if state is State.COLLATED:
+        parts = [output for _, output in outputs]
+    else:
+        parts = [b'{"index":%d,"output":%s}' % (index, output) for index, output in outputs]
+    return head + b",".join(parts) + tail

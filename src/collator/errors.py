@@ -1,0 +1,90 @@
+"""Every error of Collator: one base, one class for each reaction of the caller.
+
+The first line of a class's docstring is its message where none is given. Errors of drivers (SQLite, sockets) are
+translated where they arise; none of them crosses a seam.
+"""
+
+from __future__ import annotations
+
+
+class CollatorError(Exception):
+    """Collator could not do what was asked."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        """Keep *detail*, a sentence for a person: what was wrong, where, and what to do."""
+        self.detail = detail or (self.__doc__ or "").partition("\n")[0]
+        super().__init__(self.detail)
+
+
+# The asker is wrong: mend the request and ask again.
+
+
+class Malformed(CollatorError):
+    """This is not a packet that Collator can take."""
+
+
+class Conflict(CollatorError):
+    """This contradicts what the resource already holds."""
+
+
+class Unknown(CollatorError):
+    """There is no such resource or delivery; it was never seen, or it has been purged."""
+
+
+class Ended(CollatorError):
+    """The resource has ended; nothing can be added to it."""
+
+
+class ConfigError(CollatorError):
+    """The configuration cannot be used."""
+
+
+# Collator cannot take it now: the same request may pass later. Nothing was stored.
+
+
+class Unavailable(CollatorError):
+    """The service takes nothing at the moment; try again later."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+        """Keep *detail*, and *retry_after* in seconds."""
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class StorageFull(Unavailable):
+    """The disk that holds the data directory is full; free some space, the service goes on by itself."""
+
+
+class ReadOnly(Unavailable):
+    """The disk failed to make data durable; nothing more is taken until the service is restarted."""
+
+
+# The store cannot be used: a person has to act.
+
+
+class Occupied(CollatorError):
+    """Another process holds the data directory."""
+
+
+class SchemaTooNew(CollatorError):
+    """The data directory was written by a newer version of Collator."""
+
+
+class Damaged(CollatorError):
+    """What was read from the store is not what was written: its checksum differs."""
+
+
+# The processor.
+
+
+class ProcessorFailed(CollatorError):
+    """The processor did not give an output for a packet; it is tried again."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
+        """Keep *detail*, and *retry_after* in seconds: the earliest time at which it may be tried again."""
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class Permanent(ProcessorFailed):
+    """The processor says that no further attempt can succeed. Raise it from your own function."""

@@ -1,0 +1,170 @@
+"""THE SEAM to what must survive: the ledger.
+
+Contract of every verb. *Atomic per resource*: each resource of a batch changes wholly or not at all, and a batch may
+succeed in part, with a result for every item in the place of the item. *Durable when it returns*: what a verb says
+happened survives ``kill -9`` and a power cut. *Room*: what a verb hands to its caller is leased to it in the same
+step, never more than the room the caller said it has; the rest stays due and is found by `claim`, `claim_deliveries`
+and `overdue`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable` (and its kinds) means
+that nothing was stored; `Unknown`, `Ended` and `Conflict` mean that nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from collator.exchange import (
+    Accepted,
+    Attempt,
+    Counts,
+    Delivery,
+    DeliveryReport,
+    Key,
+    Outcome,
+    ResourceReport,
+    ResourceSummary,
+    Result,
+    Task,
+)
+from collator.packet import Packet
+from collator.states import DeliveryState, State
+
+Room = Mapping[str, int]
+"""For each endpoint, how many deliveries the caller can take."""
+
+
+class Ledger(Protocol):
+    """What survives a crash. Every verb is one atomic step for each resource it touches."""
+
+    async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
+        """Store the *packets* that `resource.judge` accepts, each once; answer each with its receipt, in order (R4-R9).
+
+        The first packet of an unknown id opens a new generation of it. Packets of one batch count one by one in
+        order; between concurrent calls any order is right. At most *room* of them are handed out, and none while
+        other packets wait for a worker: those come first.
+        """
+        ...
+
+    async def claim(self, *, claim_id: str, room: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+        """Lease up to *room* due packets of open resources, or those of *keys* that are due.
+
+        Due is: waiting and its time has come, or leased and the lease has ended. Fair: resources take turns, so that
+        a resource of one packet never waits for the whole of another. Repeating a call with its *claim_id* gives the
+        tasks of the first call that are still leased, and no others. After an unclean stop the packets that were in
+        work run one at a time before all others; one that has ended the process `Terms.max_deaths` times has failed.
+        """
+        ...
+
+    async def record(self, results: Sequence[Result], *, room: Room) -> Outcome:
+        """Store one outcome for each task, and close what is now finished, all in the same step.
+
+        An outcome counts once: who has lost the lease changes nothing and is told `LOST`; one for a resource that
+        has ended is dropped and told `CLOSED` (R12). `Retry` makes the packet due again after its delay. An output
+        that would make the body larger than `Terms.max_body` fails its packet with that reason (R19). A resource
+        that finishes (R10, R16) gets its closing time, its frozen body and one delivery for each endpoint.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
+        """Prolong *leases* on packets by `Terms.task_lease` from now. False for each that is no longer held."""
+        ...
+
+    async def release(self, leases: Sequence[int]) -> None:
+        """Give back what was not worked on, packets and deliveries alike: due at once, no attempt used up."""
+        ...
+
+    async def expire(self, *, accepting: bool, limit: int, room: Room) -> Outcome:
+        """Close up to *limit* open resources whose idle timeout or deadline has passed, as incomplete (R13, R14).
+
+        The time since the call before counts as idle time only where the service was *accepting*; downtime never
+        does. The condition is tested again inside the step, so that a packet that came first wins (R12).
+        """
+        ...
+
+    async def overdue(self, *, limit: int) -> Sequence[Key]:
+        """Up to *limit* packets that are due and held by nobody: what lost hints and lost leases left behind."""
+        ...
+
+    async def claim_deliveries(self, endpoint: str, *, room: int) -> Sequence[Delivery]:
+        """Lease up to *room* deliveries of *endpoint* that are due, the longest due first."""
+        ...
+
+    async def body(self, delivery: Delivery) -> bytes:
+        """The body of *delivery*, byte for byte the same at every call (P3). `Damaged` where a checksum differs."""
+        ...
+
+    async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
+        """Store how *attempts* to deliver ended. False for each that changed nothing, as its lease was lost.
+
+        A delivery that succeeded is delivered whether or not the lease still holds (R24). The end of the last
+        delivery of a resource starts its retention (R25).
+        """
+        ...
+
+    # Repair: each by a person, each safe to repeat.
+
+    async def complete(
+        self, resource_id: str, *, total: int | None = None, force: bool = False, room: Room | None = None
+    ) -> Outcome:
+        """Fix the *total* of an open resource, or close it now by *force* (R15).
+
+        `Conflict` where another total is fixed or an index at or above it is there; `Unknown`. Asking the same of a
+        resource that has ended changes nothing; another total is a `Conflict`.
+        """
+        ...
+
+    async def cancel(self, resource_id: str) -> None:
+        """End an open resource without a webhook. Repeating it changes nothing; `Ended` where it ended otherwise."""
+        ...
+
+    async def retry(self, resource_id: str) -> Sequence[Key]:
+        """Give the failed packets of an open resource a new set of attempts (R16); their keys. `Unknown`, `Ended`."""
+        ...
+
+    async def replay(
+        self, *, resource_id: str | None = None, endpoint: str | None = None, state: DeliveryState | None = None
+    ) -> frozenset[str]:
+        """Make ended deliveries due again, all that match; id and bytes stay, the schedule starts anew (R24).
+
+        *state* is `DEAD`, `DELIVERED` or `None` for both. Returns the endpoints that have something due. `Unknown`
+        where *resource_id* is given and has no delivery.
+        """
+        ...
+
+    async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
+        """Forget resources whose retention has passed, at most about *limit* rows at a time; how many rows went.
+
+        With *resource_id* that resource may be forgotten at once, dead deliveries included; `Conflict` while it is
+        open or has a delivery due. A forgotten id opens anew.
+        """
+        ...
+
+    # Look: never waits for a writer, never holds a transaction across an answer.
+
+    async def resource(self, resource_id: str) -> ResourceReport:
+        """All that a person may want to know of one resource. `Unknown`."""
+        ...
+
+    async def resources(
+        self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
+    ) -> Sequence[ResourceSummary]:
+        """Up to *limit* resources in order of id, from behind the id *after*; of *state*, with *prefix*."""
+        ...
+
+    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        """Up to *limit* outputs in index order, from behind the index *after*. `Unknown`, `Damaged`."""
+        ...
+
+    async def deliveries(
+        self, *, endpoint: str | None = None, state: DeliveryState | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[DeliveryReport]:
+        """Up to *limit* deliveries in order of resource id, from behind the id *after*."""
+        ...
+
+    async def counts(self) -> Counts:
+        """What the store holds."""
+        ...
+
+    async def aclose(self) -> None:
+        """Make the stop a clean one: packets that are handed out are due at once at the next start."""
+        ...

@@ -1,0 +1,50 @@
+"""What the service counts and times, in Prometheus names with units. No resource id is ever a label."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_FINE = (0.0001, 0.0002, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
+_COARSE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
+
+
+class Metrics:
+    """One registry for one service; nothing global, so that two services in one process do not mix."""
+
+    def __init__(self) -> None:
+        """Declare every metric, once."""
+        self.registry = CollectorRegistry()
+        declare = {"registry": self.registry}
+        self.packets = Counter("collator_packets", "Packets answered, by status of the receipt", ["status"], **declare)
+        self.attempts = Counter(
+            "collator_processor_attempts",
+            "Calls of the processor, by result: output, retry, failure",
+            ["result"],
+            **declare,
+        )
+        self.dropped = Counter(
+            "collator_outcomes_dropped",
+            "Outcomes that came too late: lease lost, or resource closed",
+            ["why"],
+            **declare,
+        )
+        self.processing = Histogram(
+            "collator_processor_seconds", "Mean time of one call of the processor, by chunk", buckets=_COARSE, **declare
+        )
+        self.resources = Counter(
+            "collator_resources_closed", "Resources that ended without a person's doing", **declare
+        )
+        self.deliveries = Counter(
+            "collator_delivery_attempts", "Attempts to deliver, by result", ["endpoint", "result"], **declare
+        )
+        self.completion_to_send = Histogram(
+            "collator_completion_to_send_seconds",
+            "Last output known to the start of the webhook's request: first attempts by the process that recorded it",
+            buckets=_FINE,
+            **declare,
+        )
+        self.stored = Gauge("collator_stored", "What the store holds, by kind", ["kind"], **declare)
+
+    def text(self) -> bytes:
+        """All metrics in the text format of Prometheus."""
+        return generate_latest(self.registry)

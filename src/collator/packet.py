@@ -1,0 +1,219 @@
+"""What a sender gives: the packet, and the receipt it gets. Rules R1 to R4 live here, and nothing that needs a store.
+
+A packet is decoded once. Its payload stays the bytes that were received (R3): what a processor reads, and what a
+repeat is compared with, is what the sender wrote. Everything is checked here, before the packet can share a commit
+with the packets of others. This is the one module that decodes the wire.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from collator.errors import Malformed
+
+MAX_ID_BYTES = 255
+MAX_METADATA = 4 * 1024
+MAX_DEPTH = 128
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+
+
+class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """One piece of one resource, as a sender gives it."""
+
+    resource_id: str | int
+    """Which resource: text of 1 to 255 UTF-8 bytes without control characters; an integer becomes its decimal text."""
+    index: int
+    """The place of this packet in its resource, from 0."""
+    payload: msgspec.Raw
+    """Any JSON value, as the bytes received."""
+    last: bool = False
+    """Says that this is the packet with the highest index."""
+    total: int | None = None
+    """How many packets the resource has; may come with any of them, instead of `last`."""
+    metadata: msgspec.Raw | None = None
+    """A JSON object of at most 4 KiB that belongs to the resource; in canonical form once checked."""
+
+
+class Status(StrEnum):
+    """What became of a packet that was offered."""
+
+    ACCEPTED = "accepted"  #: stored, durable
+    DUPLICATE = "duplicate"  #: was there already; nothing was stored again (R5, R8)
+    CONFLICT = "conflict"  #: contradicts what is there; nothing changed (R6)
+    CLOSED = "closed"  #: the resource has ended and never received this index (R8)
+    REFUSED = "refused"  #: a limit was met; nothing was stored; try again later (R9)
+    ERROR = "error"  #: the store could not take this packet; the others of its batch were not touched
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one packet of a batch, in the place of the packet."""
+
+    status: Status
+    """What became of it."""
+    reason: str | None = None
+    """In words, where it was not simply taken."""
+    retry_after: float | None = None
+    """Seconds, where trying again may help."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The limits that a packet is checked against."""
+
+    max_packets: int = 1_000_000
+    """Packets in a resource; the highest index is one less (R2)."""
+    max_payload: int = 1024 * 1024
+    """Bytes of one payload (R3)."""
+
+
+_packet = msgspec.json.Decoder(Packet)
+_packets = msgspec.json.Decoder(list[Packet])
+_value = msgspec.json.Decoder()
+_object = msgspec.json.Decoder(dict[str, Any])
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+def decode_packet(data: bytes, bounds: Bounds) -> Packet:
+    """The packet that *data*, one JSON object, holds. Raises `Malformed`, saying what is wrong and where."""
+    try:
+        return check(_packet.decode(data), bounds)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(_words(error)) from None
+
+
+def decode_array(data: bytes, bounds: Bounds) -> list[Packet]:
+    """The packets of one JSON array. Raises `Malformed` for the whole of it, naming the first that is wrong."""
+    try:
+        packets = _packets.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(_words(error)) from None
+    return [_check_at(place, packet, bounds) for place, packet in enumerate(packets)]
+
+
+def decode_lines(data: bytes, bounds: Bounds) -> list[Packet | Malformed]:
+    """One packet or error for each line of *data* that is not blank, in order (NDJSON).
+
+    Whole chunks are decoded at once; a chunk with a bad line is decoded again line by line, so that the good lines
+    are taken.
+    """
+    try:
+        packets = _packet.decode_lines(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return list(_line_by_line(data, bounds))
+    return [_checked(packet, bounds) for packet in packets]
+
+
+def check(packet: Packet, bounds: Bounds) -> Packet:
+    """*packet* with its id as text and its metadata in canonical form. Raises `Malformed` (R1 to R4)."""
+    payload = packet.payload
+    if not 0 <= packet.index < bounds.max_packets:
+        raise Malformed(f"index: {packet.index} is not between 0 and {bounds.max_packets - 1}")
+    if len(payload) > bounds.max_payload:
+        raise Malformed(f"payload: {len(payload)} bytes, {bounds.max_payload} at most")
+    check_json(payload, "payload")
+    check_id(packet.resource_id)
+    if packet.total is not None:
+        _check_total(packet, bounds)
+    if packet.metadata is None and isinstance(packet.resource_id, str):
+        return packet
+    metadata = None if packet.metadata is None else _check_metadata(packet.metadata)
+    return msgspec.structs.replace(packet, resource_id=str(packet.resource_id), metadata=metadata)
+
+
+def check_id(resource_id: str | int) -> str:
+    """*resource_id* as text. Raises `Malformed` (R1)."""
+    try:
+        text = str(resource_id)
+        size = len(text.encode())
+    except ValueError:  # a number of thousands of digits, or half of a surrogate pair
+        raise Malformed("resource_id: not text that UTF-8 can hold") from None
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise Malformed(f"resource_id: {size} UTF-8 bytes, 1 to {MAX_ID_BYTES} are allowed")
+    if _CONTROL.search(text):
+        raise Malformed("resource_id: control characters are not allowed")
+    return text
+
+
+def check_json(value: bytes | msgspec.Raw, name: str) -> None:
+    """Raise `Malformed` unless *value* is one JSON value: valid UTF-8, finite numbers, at most 128 levels (R3)."""
+    try:
+        _value.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"{name}: {_words(error)}") from None
+    data = bytes(value)
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+        raise Malformed(f"{name}: nested deeper than {MAX_DEPTH} levels")
+
+
+def claimed_total(packet: Packet) -> int | None:
+    """The number of packets that *packet* says its resource has, if it says so (R4)."""
+    return packet.index + 1 if packet.last else packet.total
+
+
+def _check_total(packet: Packet, bounds: Bounds) -> None:
+    total = packet.total or 0
+    if not 1 <= total <= bounds.max_packets:
+        raise Malformed(f"total: {packet.total} is not between 1 and {bounds.max_packets}")
+    if packet.last and total != packet.index + 1:
+        raise Malformed(f"total: {total} disagrees with last, which says {packet.index + 1}")
+    if packet.index >= total:
+        raise Malformed(f"index: {packet.index} is beyond the total of {total}")
+
+
+def _check_metadata(metadata: msgspec.Raw) -> msgspec.Raw | None:
+    if bytes(metadata).strip() == b"null":
+        return None
+    check_json(metadata, "metadata")
+    try:
+        canonical = _canonical.encode(_object.decode(metadata))
+    except msgspec.ValidationError:
+        raise Malformed("metadata: must be a JSON object") from None
+    if len(canonical) > MAX_METADATA:
+        raise Malformed(f"metadata: {len(canonical)} bytes, {MAX_METADATA} at most")
+    return msgspec.Raw(canonical)
+
+
+def _checked(packet: Packet, bounds: Bounds) -> Packet | Malformed:
+    try:
+        return check(packet, bounds)
+    except Malformed as error:
+        return error
+
+
+def _check_at(place: int, packet: Packet, bounds: Bounds) -> Packet:
+    try:
+        return check(packet, bounds)
+    except Malformed as error:
+        raise Malformed(f"packet {place}: {error.detail}") from None
+
+
+def _line_by_line(data: bytes, bounds: Bounds) -> Iterator[Packet | Malformed]:
+    for line in data.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            yield decode_packet(line, bounds)
+        except Malformed as error:
+            yield error
+
+
+def _depth(data: bytes) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(data):
+        depth += (match.lastindex == 1) - (match.lastindex == 2)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"nested deeper than {MAX_DEPTH} levels"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not valid UTF-8 (byte {error.start})"
+    return str(error)

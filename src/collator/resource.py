@@ -1,0 +1,179 @@
+"""What a packet means for its resource, and when a resource is finished: the rules R4 to R16. Pure.
+
+Everything that decides about accepting and finishing lives here; a store repeats only what must be atomic in it. This
+module knows no clock, no store and no network: times are arguments, and a verdict is a value.
+
+Theory. A resource is open until it ends, and it ends once. It is finished when its total is known and the set of
+indexes with an outcome is exactly 0 ... total-1 (R10). Indexes are unique in the store and never reach the total, so
+the *number of distinct indexes* with an outcome says the same as the set; messages are never counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from collator.packet import Bounds, Packet, Receipt, Status, claimed_total
+from collator.states import EndedBy, OnFailure, State
+
+Ranges = Sequence[tuple[int, int]]
+"""Inclusive ranges of indexes, ascending: ``[(3, 7), (9, 9)]``."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger decides by. Durations in seconds, sizes in bytes; `None` means never."""
+
+    bounds: Bounds = Bounds()
+    on_failure: OnFailure = OnFailure.INCOMPLETE
+    idle_timeout: float | None = 3600.0
+    """Silence of a sender, in time during which the service accepted (R13)."""
+    deadline: float | None = None
+    """From the opening (R14)."""
+    max_output: int = 1024 * 1024
+    max_body: int = 64 * 1024 * 1024
+    max_open: int = 10_000_000
+    max_backlog: int = 8 * 1024 * 1024 * 1024
+    """Payload bytes received and not yet processed; beyond it packets are refused (R9)."""
+    max_leased: int = 64 * 1024 * 1024
+    """Payload bytes handed out at any one time; the rest waits in the store."""
+    task_lease: float = 30.0
+    delivery_lease: float = 30.0
+    """Outlasts the timeout of a delivery by 15 s (R24)."""
+    retention: float = 86_400.0
+    """From the end of the last delivery of a resource (R25)."""
+    dead_retention: float | None = None
+    max_deaths: int = 3
+    """A packet that has ended the process this many times has failed."""
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """What the rules know of one resource: a working copy, changed by `admit` as a batch is judged."""
+
+    resource_id: str
+    generation: bytes
+    """128 random bits, new at every opening (R11)."""
+    key: int = 0
+    """The store's own handle on this generation."""
+    state: State = State.OPEN
+    total: int | None = None
+    total_by: EndedBy | None = None
+    metadata: bytes | None = None
+    received: int = 0
+    """Distinct indexes there."""
+    highest: int = -1
+    """The highest index there."""
+    done: int = 0
+    failed: int = 0
+    body_size: int = 0
+    """Bytes of the outputs so far, with their separators (R19)."""
+    seen: Ranges = ()
+    """The indexes received, once the resource has ended (R8)."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a resource ends."""
+
+    state: State
+    ended_by: EndedBy | None
+
+
+def judge(packet: Packet, standing: Standing, stored: bytes | None) -> Receipt:
+    """What *packet* means for a resource in which its index holds the payload *stored* (`None`: not received yet).
+
+    Pure: changes nothing. `admit` makes an accepted or duplicate packet count.
+    """
+    if standing.state is not State.OPEN:
+        return _judge_late(packet.index, standing)
+    if stored is not None and stored != bytes(packet.payload):
+        return _conflict(f"index {packet.index} is there already with another payload")
+    total, claimed = standing.total, claimed_total(packet)
+    if claimed is not None and claimed != total:
+        if total is not None:
+            return _conflict(f"a total of {claimed} contradicts the total of {total}, which is fixed")
+        if claimed <= standing.highest:
+            return _conflict(f"a total of {claimed} contradicts index {standing.highest}, which is there already")
+    if total is not None and packet.index >= total:
+        return _conflict(f"index {packet.index} is beyond the total of {total}")
+    if packet.metadata is not None and standing.metadata not in (None, bytes(packet.metadata)):
+        return _conflict("the resource has other metadata")
+    return ACCEPTED if stored is None else DUPLICATE
+
+
+def admit(packet: Packet, standing: Standing, *, new: bool) -> bool:
+    """Make a packet that was judged accepted (*new*) or duplicate count; whether it changed the standing."""
+    changed = new
+    if new:
+        standing.received += 1
+        standing.highest = max(standing.highest, packet.index)
+    claimed = claimed_total(packet)
+    if claimed is not None and standing.total is None:
+        standing.total, standing.total_by = claimed, EndedBy.LAST if packet.last else EndedBy.TOTAL
+        changed = True
+    if packet.metadata is not None and standing.metadata is None:
+        standing.metadata = bytes(packet.metadata)
+        changed = True
+    return changed
+
+
+def finished(standing: Standing, on_failure: OnFailure) -> Ending | None:
+    """How *standing* ends by what it has (R10, R16); `None` while it goes on."""
+    if standing.failed and on_failure is OnFailure.FAIL_FAST:
+        return Ending(State.INCOMPLETE, EndedBy.FAILURE)
+    if standing.total is None or standing.done + standing.failed != standing.total:
+        return None
+    if not standing.failed:
+        return Ending(State.COLLATED, standing.total_by)
+    return None if on_failure is OnFailure.HOLD else Ending(State.INCOMPLETE, standing.total_by)
+
+
+def forced(standing: Standing) -> Ending:
+    """How *standing* ends when a person closes it now (R15).
+
+    Whole where every index up to the highest has an output and no total says that more were to come.
+    """
+    whole = standing.done == standing.highest + 1 and standing.total in (None, standing.done) and not standing.failed
+    return Ending(State.COLLATED if whole else State.INCOMPLETE, EndedBy.FORCED)
+
+
+def waits_for_sender(standing: Standing) -> bool:
+    """Whether only the sender can move *standing* on: the condition under which it can time out (R13)."""
+    idle = standing.received == standing.done + standing.failed
+    return idle and (standing.total is None or standing.received < standing.total)
+
+
+def ranges(indexes: Iterable[int]) -> Ranges:
+    """Ascending *indexes* as inclusive ranges."""
+    found: list[tuple[int, int]] = []
+    for index in indexes:
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return found
+
+
+def gaps(present: Ranges, end: int) -> Ranges:
+    """What *present* leaves out of 0 ... *end*-1."""
+    starts = [0, *(last + 1 for _, last in present)]
+    ends = [*(first - 1 for first, _ in present), end - 1]
+    return [(first, last) for first, last in zip(starts, ends, strict=True) if first <= last]
+
+
+def covers(present: Ranges, index: int) -> bool:
+    """Whether *index* is in *present*."""
+    return any(first <= index <= last for first, last in present)
+
+
+ACCEPTED = Receipt(Status.ACCEPTED)
+DUPLICATE = Receipt(Status.DUPLICATE)
+
+
+def _judge_late(index: int, standing: Standing) -> Receipt:
+    if covers(standing.seen, index):
+        return DUPLICATE
+    return Receipt(Status.CLOSED, f"the resource has ended ({standing.state}) and never received index {index}")
+
+
+def _conflict(reason: str) -> Receipt:
+    return Receipt(Status.CONFLICT, reason)

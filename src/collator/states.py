@@ -1,0 +1,102 @@
+"""The tables of states: what a resource, a packet and a delivery may become. A step that is not here raises.
+
+The docs print their diagrams from these tables (`diagram`), so that they cannot drift from the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a resource stands."""
+
+    OPEN = "open"
+    COLLATED = "collated"
+    INCOMPLETE = "incomplete"
+    CANCELLED = "cancelled"
+
+
+class PacketState(StrEnum):
+    """Where a packet stands."""
+
+    WAITING = "waiting"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    DUE = "due"
+    LEASED = "leased"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class EndedBy(StrEnum):
+    """Why a resource ended, as the webhook says it in `completed_by` (R17)."""
+
+    LAST = "last"
+    TOTAL = "total"
+    IDLE_TIMEOUT = "idle_timeout"
+    DEADLINE = "deadline"
+    FAILURE = "failure"
+    FORCED = "forced"
+
+
+class OnFailure(StrEnum):
+    """What a failed packet means for its resource (R16)."""
+
+    INCOMPLETE = "incomplete"  #: go on with the others, and close as incomplete when all have an outcome
+    FAIL_FAST = "fail_fast"  #: close at once
+    HOLD = "hold"  #: stay open until a person retries or forces, or the deadline comes
+
+
+Table = Mapping[StrEnum, Mapping[StrEnum, str]]
+
+RESOURCE_STEPS: Table = {
+    State.OPEN: {State.COLLATED: "finished", State.INCOMPLETE: "closed early", State.CANCELLED: "by a person"},
+    State.COLLATED: {},
+    State.INCOMPLETE: {},
+    State.CANCELLED: {},
+}
+PACKET_STEPS: Table = {
+    PacketState.WAITING: {PacketState.LEASED: "claimed"},
+    PacketState.LEASED: {
+        PacketState.DONE: "output",
+        PacketState.FAILED: "attempts exhausted",
+        PacketState.WAITING: "retry, lease lost, released",
+    },
+    PacketState.FAILED: {PacketState.WAITING: "retry by a person"},
+    PacketState.DONE: {},
+}
+DELIVERY_STEPS: Table = {
+    DeliveryState.DUE: {DeliveryState.LEASED: "claimed", DeliveryState.DEAD: "stopped by a person"},
+    DeliveryState.LEASED: {
+        DeliveryState.DELIVERED: "2xx",
+        DeliveryState.DUE: "retry, lease lost, released",
+        DeliveryState.DEAD: "attempts exhausted, 410",
+    },
+    DeliveryState.DELIVERED: {DeliveryState.DUE: "replay"},
+    DeliveryState.DEAD: {DeliveryState.DUE: "replay", DeliveryState.DELIVERED: "a late 2xx"},
+}
+
+
+class IllegalStepError(AssertionError):
+    """A step that is not in the tables: a defect in Collator, never a user's fault."""
+
+
+def check_step(table: Table, old: StrEnum, new: StrEnum) -> None:
+    """Raise `IllegalStepError` unless *table* has the step from *old* to *new*."""
+    if new not in table[old]:
+        raise IllegalStepError(f"{type(old).__name__}: {old} -> {new} is not a step; from {old}: {[*table[old]]}")
+
+
+def diagram(table: Table) -> str:
+    """*table* as lines of text, one state a line; the docs print these."""
+    width = max(len(state) for state in table)
+    rows = ((state, ", ".join(f"{new} ({why})" for new, why in steps.items())) for state, steps in table.items())
+    return "\n".join(f"{state:{width}} -> {steps}" if steps else f"{state:{width}} (end)" for state, steps in rows)
