@@ -1,0 +1,83 @@
+# Every task of the house. It keeps to what GNU make 3.81 knows, which is what macOS ships.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Extra arguments for pytest, for example: make test PYTEST_ARGS="-n 2 tests/unit"
+PYTEST_ARGS ?=
+
+# A Python that can do the job: new enough, and able to build a virtual environment (Debian splits that off).
+# It is run, not only found: a shim may stand for a version that is not there.
+FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(FITS)' >/dev/null 2>&1 && { echo $$python; break; }; done)
+endif
+
+# Two stamps, so that an edit of pyproject.toml does not install every library again.
+LIBRARIES := $(VENV)/.libraries
+PROJECT := $(VENV)/.project
+
+# A virtual environment holds absolute paths: one that was moved here from elsewhere is built anew.
+ifneq ($(shell cat $(LIBRARIES) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(LIBRARIES))
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check test-faults bench format lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(PROJECT) ## Build .venv with everything in it (quick when nothing has changed)
+
+$(LIBRARIES): requirements-dev.txt
+	@test -n '$(PYTHON)' || { echo 'Collator needs Python 3.11 or later, with venv and ensurepip' \
+		'(Debian: apt-get install python3-venv). If yours has another name: make setup PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || { echo '$(PYTHON) does not do: Collator needs Python 3.11 or later,' \
+		'with venv and ensurepip.' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@echo '$(CURDIR)' >$@
+
+# The libraries above hold the build tools too, so nothing is fetched here that is not pinned.
+$(PROJECT): $(LIBRARIES) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Show the whole flow on this machine
+	$(BIN)/collator demo
+
+test: setup ## Run the tests that need no root (at most 4 minutes)
+	$(BIN)/python -m pytest -m 'not faults' $(PYTEST_ARGS)
+
+check: setup ## Run lint, format, types, import contracts and shape (at most 1 minute)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_shape.py
+
+test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
+	$(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)
+
+bench: setup ## Measure packets per second and the delay to the webhook
+	$(BIN)/collator bench
+
+format: setup ## Format the code and mend what lint can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# Compiled on the oldest Python of the range: what only an old one needs does no harm on a new one, the other way
+# round an installation breaks. No index address is written: everyone installs from the index that they trust.
+lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants python3.11)
+	python3.11 -m venv --clear .lock-venv
+	.lock-venv/bin/python -m pip install --quiet --upgrade pip pip-tools
+	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --generate-hashes \
+		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--no-emit-options --output-file requirements-dev.txt pyproject.toml
+	rm -rf .lock-venv
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .lock-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
