@@ -9,17 +9,24 @@ PYTEST_ARGS ?=
 # A Python that can do the job: new enough, and able to build a virtual environment (Debian splits that off).
 # It is run, not only found: a shim may stand for a version that is not there.
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
-ifeq ($(origin PYTHON),undefined)
-PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c '$(FITS)' >/dev/null 2>&1 && { echo $$python; break; }; done)
-endif
+WHICH := import sys; print(sys.base_prefix, sys.version)
 
 # Two stamps, so that an edit of pyproject.toml does not install every library again.
 LIBRARIES := $(VENV)/.libraries
 PROJECT := $(VENV)/.project
 
-# A virtual environment holds absolute paths: one that was moved here from elsewhere is built anew.
-ifneq ($(shell cat $(LIBRARIES) 2>/dev/null),$(CURDIR))
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(FITS)' >/dev/null 2>&1 && { echo $$python; break; }; done)
+else
+# Asked for another Python than the one at hand: build anew.
+ifneq ($(shell $(PYTHON) -c '$(WHICH)' 2>/dev/null),$(shell $(BIN)/python -c '$(WHICH)' 2>/dev/null))
+$(shell rm -f $(LIBRARIES))
+endif
+endif
+
+# A virtual environment holds absolute paths: build anew where it was moved, or where its Python has gone.
+ifneq ($(shell test -x $(BIN)/python && cat $(LIBRARIES) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(LIBRARIES))
 endif
 
@@ -30,6 +37,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(PROJECT) ## Build .venv with everything in it (quick when nothing has changed)
+	@:
 
 $(LIBRARIES): requirements-dev.txt
 	@test -n '$(PYTHON)' || { echo 'Collator needs Python 3.11 or later, with venv and ensurepip' \
