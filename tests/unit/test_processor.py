@@ -1,0 +1,366 @@
+"""The user's code may do anything; each way of ending is one result of one attempt (design §5)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collator.errors import ConfigError, Permanent, ProcessorFailed
+from collator.exchange import Failure, Key, Output, Result, Retry, Task
+from collator.processor import MAX_REASON, Context, Processor, open_processor, reason_of, to_json, word_lengths
+from collator.testing import ManualClock
+
+WORD_LENGTHS = "collator.processor:word_lengths"
+
+
+def task(payload: object = "a payload", *, attempt: int = 1) -> Task:
+    return Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, 99)
+
+
+def attempt(function: Callable[..., object], *, number: int = 1, **options: Any) -> Result:  # noqa: ANN401 - those of Processor
+    return Processor(function, **options).attempt(task(attempt=number))
+
+
+def raising(error: BaseException) -> Callable[[object], object]:
+    def function(_payload: object) -> object:
+        raise error
+
+    return function
+
+
+def returning(value: object) -> Callable[[object], object]:
+    return lambda _payload: value
+
+
+def refusal(value: object) -> str:
+    with pytest.raises(ProcessorFailed) as caught:
+        to_json(value)
+    return caught.value.detail
+
+
+# An attempt that gives an output.
+
+
+def test_the_example_of_the_brief_gives_the_length_of_each_word() -> None:
+    processor = open_processor(WORD_LENGTHS, clock=ManualClock(monotonic=7.5))
+    assert processor.attempt(task("the quick  brown fox")) == Output(99, b"[3,5,5,3]", 7.5)
+
+
+@pytest.mark.parametrize("payload", [None, 7, ["a"], {"text": "a"}])
+def test_word_lengths_fails_for_good_on_what_is_not_text(payload: object) -> None:
+    assert open_processor(WORD_LENGTHS).attempt(task(payload)) == Failure(99, "the payload is not text")
+    assert word_lengths("") == []
+
+
+@pytest.mark.parametrize("payload", [None, True, 3, -2.5, "ä", [1, [2]], {"a": {"b": None}}])
+def test_the_payload_arrives_as_plain_values(payload: object) -> None:
+    result = Processor(lambda value: [value]).attempt(task(payload))
+    assert isinstance(result, Output)
+    assert msgspec.json.decode(result.output) == [payload]
+
+
+def test_an_output_is_known_when_the_call_has_ended() -> None:
+    clock = ManualClock(monotonic=10.0)
+    result = attempt(lambda _payload: clock.advance(2.5), clock=clock)
+    assert result == Output(99, b"null", 12.5)
+
+
+def test_a_function_that_asks_for_the_context_gets_it() -> None:
+    def function(payload: object, *, context: Context) -> object:
+        return [payload, context.resource_id, context.index, context.attempt]
+
+    assert Processor(function, clock=ManualClock(monotonic=1.0)).attempt(task(attempt=3)) == Output(
+        99, b'["a payload","call-17",4,3]', 1.0
+    )
+
+
+def test_a_function_without_a_signature_is_called_with_the_payload_alone() -> None:
+    result = attempt(dict.fromkeys)
+    assert isinstance(result, Output)
+    assert msgspec.json.decode(result.output) == dict.fromkeys("a payload")
+
+
+@dataclasses.dataclass
+class Word:
+    text: str
+    score: float
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (datetime(2026, 11, 24, 2, 5, tzinfo=UTC), b'"2026-11-24T02:05:00Z"'),
+        (date(2026, 11, 24), b'"2026-11-24"'),
+        (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
+        (Decimal("1.10"), b'"1.10"'),
+        ((1, 2), b"[1,2]"),
+        (Word("a", 0.5), b'{"text":"a","score":0.5}'),
+        ({1: None}, b'{"1":null}'),
+        ({"a": (None, Word("b", 1.0))}, b'{"a":[null,{"text":"b","score":1.0}]}'),
+        (msgspec.Raw(b"[null]"), b"[null]"),
+        (b"ab", b'"YWI="'),
+        ("null", b'"null"'),
+    ],
+)
+def test_an_output_is_what_msgspec_makes_of_it(value: object, expected: bytes) -> None:
+    assert to_json(value) == expected
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_every_json_value_is_an_output(value: object) -> None:
+    assert msgspec.json.decode(to_json(value)) == _lists(value)
+
+
+def _lists(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+# Outputs that cannot be used.
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [lambda x: x, lambda x: [1, x], lambda x: {"a": (None, x)}, lambda x: Word("a", x)])
+def test_what_msgspec_would_turn_into_null_is_refused(number: float, place: Callable[[float], object]) -> None:
+    assert refusal(place(number)) == "output: not-a-number and infinity are not JSON"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (object(), "not JSON: Encoding objects of type object is unsupported"),
+        ({(1, 2): 3}, "not JSON: Only dicts with"),
+        (msgspec.Raw(b"[1"), "not JSON: Input data was truncated"),
+        (msgspec.Raw(b'"\xff"'), "half of a surrogate pair"),
+        (["\ud800"], "half of a surrogate pair, which UTF-8 cannot hold"),
+        ({"\udfff": 1}, "half of a surrogate pair"),
+    ],
+)
+def test_an_output_that_is_not_json_fails_with_words(value: object, words: str) -> None:
+    assert words in refusal(value)
+
+
+def test_an_output_that_holds_itself_fails_with_words() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    assert refusal(loop) == "output: nested too deeply, or within itself"
+
+
+def test_r19_an_output_may_have_max_output_bytes_and_no_more() -> None:
+    assert isinstance(attempt(returning("x" * 8), max_output=10), Output)
+    result = attempt(returning("x" * 9), max_output=10)
+    assert isinstance(result, Retry)
+    assert result.reason == "output: 11 bytes, 10 at most"
+
+
+@pytest.mark.parametrize("value", [math.nan, object(), "\ud800"])
+def test_an_output_that_cannot_be_used_is_a_failed_attempt(value: object) -> None:
+    assert isinstance(attempt(returning(value)), Retry)
+    assert isinstance(attempt(returning(value), number=4), Failure)
+
+
+# Attempts that fail.
+
+
+def test_failed_attempts_are_repeated_after_growing_delays_until_they_are_used_up() -> None:
+    results = [attempt(raising(ValueError("bad")), number=number, retries=3) for number in (1, 2, 3, 4, 5)]
+    delays = [result.delay for result in results if isinstance(result, Retry)]
+    assert len(delays) == 3
+    for delay, least in zip(delays, (1.0, 2.0, 4.0), strict=True):
+        assert least <= delay <= 1.5 * least
+    assert results[3:] == [Failure(99, "ValueError: bad")] * 2
+
+
+def test_without_retries_the_first_failure_is_final() -> None:
+    assert attempt(raising(ValueError("bad")), retries=0) == Failure(99, "ValueError: bad")
+
+
+def test_delays_stay_finite_however_many_retries_there_are() -> None:
+    result = attempt(raising(ValueError()), number=100_000, retries=1_000_000)
+    assert isinstance(result, Retry)
+    assert math.isfinite(result.delay)
+
+
+def test_permanent_ends_the_attempts_at_once() -> None:
+    assert attempt(raising(Permanent("no sound in it"))) == Failure(99, "no sound in it")
+
+
+def test_the_processor_may_say_when_to_come_back() -> None:
+    result = attempt(raising(ProcessorFailed("busy", retry_after=120.0)))
+    assert isinstance(result, Retry)
+    assert result.reason == "busy"
+    assert result.delay >= 120.0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit(), "GeneratorExit"),
+        (RecursionError("deep"), "RecursionError: deep"),
+        (MemoryError(), "MemoryError"),
+        (BaseExceptionGroup("two", [SystemExit(1)]), "BaseExceptionGroup: two (1 sub-exception)"),
+    ],
+)
+def test_nothing_that_is_raised_leaves_the_attempt(error: BaseException, reason: str) -> None:
+    result = attempt(raising(error))
+    assert isinstance(result, Retry)
+    assert result.reason == reason
+
+
+def test_a_payload_that_does_not_fit_the_function_is_a_failed_attempt() -> None:
+    result = attempt(lambda: None)
+    assert isinstance(result, Retry)
+    assert result.reason.startswith("TypeError: ")
+
+
+def test_a_call_that_is_out_of_time_is_a_failed_attempt() -> None:
+    processor = Processor(word_lengths, timeout=2.5, retries=1)
+    result = processor.timed_out(task())
+    assert isinstance(result, Retry)
+    assert result.reason == "timed out after 2.5 s"
+    assert processor.timed_out(task(attempt=2)) == Failure(99, "timed out after 2.5 s")
+
+
+# Reasons.
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("two\nlines\tand a tab"), "ValueError: two lines and a tab"),
+        (ValueError("\x1b[31mred\x00"), "ValueError: [31mred"),
+        (ValueError("half \ud800 pair"), "ValueError: half pair"),
+        (ValueError(), "ValueError"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (Permanent(), "The processor says that no further attempt can succeed. Raise it from your own function."),
+    ],
+)
+def test_a_reason_is_one_readable_line(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason
+
+
+def test_an_error_that_cannot_say_what_it_is_still_has_a_reason() -> None:
+    class Rude(Exception):
+        def __str__(self) -> str:
+            raise self
+
+    assert reason_of(Rude()) == "Rude: (its text cannot be read)"
+
+
+@given(st.text(alphabet=st.characters()) | st.text().map(lambda text: text * 1000))
+def test_every_reason_is_short_printable_text_that_utf_8_can_hold(text: str) -> None:
+    reason = reason_of(ValueError(text))
+    assert len(reason) <= MAX_REASON
+    assert reason.isprintable()
+    reason.encode()
+
+
+# Finding the function.
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory; what a test imports from it is forgotten again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return tmp_path
+
+
+def config_error(spec: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        open_processor(spec)
+    return caught.value.detail
+
+
+def test_a_module_of_the_current_directory_is_found(here: Path) -> None:
+    (here / "shouting.py").write_text("def shout(payload):\n    import shouting_late\n    return payload.upper()\n")
+    (here / "shouting_late.py").touch()
+    result = open_processor("shouting:shout").attempt(task("hello"))
+    assert isinstance(result, Output)
+    assert result.output == b'"HELLO"'
+
+
+def test_a_function_may_be_inside_something(here: Path) -> None:
+    (here / "nested.py").write_text("class Models:\n    @staticmethod\n    def run(payload):\n        return 1\n")
+    assert isinstance(open_processor("nested:Models.run").attempt(task()), Output)
+
+
+@pytest.mark.parametrize("spec", ["", "words", "words:", ":lengths", ":"])
+def test_a_spec_without_module_or_function_is_refused_with_an_example(spec: str) -> None:
+    assert "write MODULE:FUNCTION, as in collator.processor:word_lengths" in config_error(spec)
+
+
+def test_a_url_is_refused_until_it_can_be_called() -> None:
+    assert "a URL cannot be called yet" in config_error("https://example.org/ocr")
+
+
+def test_a_module_that_does_not_exist_is_named(here: Path) -> None:
+    detail = config_error("no_such_words:lengths")
+    assert detail == "processor: cannot import no_such_words: ModuleNotFoundError: No module named 'no_such_words'"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_model\n", "ModuleNotFoundError: No module named 'no_such_model' ("),
+        ("\n\nraise RuntimeError('no licence')\n", "RuntimeError: no licence ("),
+        ("import sys\nsys.exit(2)\n", "SystemExit: 2 ("),
+        ("def lengths(:\n", "SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_module_that_does_not_import_says_why_and_where(here: Path, source: str, reason: str) -> None:
+    (here / "broken.py").write_text(source)
+    detail = config_error("broken:lengths")
+    assert detail.startswith(f"processor: cannot import broken: {reason}")
+    assert "broken.py, line " in detail
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing", "things has no missing"),
+        ("Number.missing", "things has no Number.missing"),
+        ("number", "number is not a function but of type int"),
+        ("later", "later is a coroutine function"),
+        ("stream", "stream is a coroutine function"),
+        ("waiter", "waiter is a coroutine function"),
+    ],
+)
+def test_what_is_not_a_plain_function_is_refused(here: Path, name: str, words: str) -> None:
+    (here / "things.py").write_text(
+        "number = Number = 7\n"
+        "async def later(payload): return 1\n"
+        "async def stream(payload): yield 1\n"
+        "class Waiter:\n"
+        "    async def __call__(self, payload): return 1\n"
+        "waiter = Waiter()\n"
+    )
+    assert words in config_error(f"things:{name}")
