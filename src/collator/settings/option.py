@@ -1,0 +1,58 @@
+"""What a declaration in the table consists of: the option, and the kinds of value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from collator.settings import values
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of value."""
+
+    metavar: str
+    """Stands for the value in a help text: ``DURATION``."""
+    parse: Callable[[str], Any]
+    """From text, in words where it is wrong (`ValueError`)."""
+    write: Callable[[Any], str] = str
+    """Back to text that `parse` takes."""
+
+
+class Scope(StrEnum):
+    """Who reads a setting."""
+
+    SERVICE = "service"  #: `collator serve`
+    CLIENT = "client"  #: every command that talks to a service
+    RECEIVER = "receiver"  #: `collator receive`
+    TEST = "test"  #: tests of the tests; from the environment only, and not for use
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting, as it is declared; its name, type and default are those of its field."""
+
+    kind: Kind
+    what: str
+    """What it is: one sentence."""
+    why: str
+    """Why the default is what it is: one sentence."""
+    scope: Scope = Scope.SERVICE
+    flag: str = ""
+    """The flag where it is not the name with dashes."""
+
+
+COUNT = Kind("N", values.whole(1, 10_000))
+DIR = Kind("DIR", values.path)
+DURATION = Kind("DURATION", values.duration, values.write_duration)
+DURATION_OR_OFF = Kind("DURATION|off", values.duration_or_off, values.write_duration)
+FILE = Kind("FILE", values.path)
+HOST = Kind("HOST", values.some_text)
+PORT = Kind("PORT", values.whole(0, 65_535))
+PROCESSOR = Kind("MODULE:FUNCTION", values.processor)
+SIZE = Kind("SIZE", values.size, values.write_size)
+URL = Kind("URL", values.url)
+WEBHOOK = Kind(f"URL|{values.NO_WEBHOOK}", values.webhook)

@@ -1,0 +1,236 @@
+"""Every setting, declared once: its kind (and so its unit), its default, what it is and why the default is that.
+
+Flags, environment, file, help texts and documentation all come from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, get_type_hints
+
+from collator.settings.option import (
+    COUNT,
+    DIR,
+    DURATION,
+    DURATION_OR_OFF,
+    FILE,
+    HOST,
+    PORT,
+    PROCESSOR,
+    SIZE,
+    URL,
+    WEBHOOK,
+    Kind,
+    Option,
+    Scope,
+)
+from collator.settings.values import choice, whole
+
+_HOUR = 3600.0
+_MIB = 1024 * 1024
+_GIB = 1024 * _MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
+
+    host: Annotated[str, Option(HOST, "Address to listen on.", "Only this machine can reach it.")] = "127.0.0.1"
+    port: Annotated[
+        int, Option(PORT, "Port to listen on; 0 takes any free one.", "What others of its kind listen on.")
+    ] = 8000
+    data_dir: Annotated[
+        Path,
+        Option(DIR, "Directory of the store; made where it is missing.", "In sight, where the service was started."),
+    ] = Path("collator-data")
+    processor: Annotated[
+        str,
+        Option(
+            PROCESSOR,
+            "Function that is called with every payload.",
+            "Needs no set-up, so that the flow can be tried at once.",
+        ),
+    ] = "collator.processor:word_lengths"
+    webhook: Annotated[
+        str | None,
+        Option(
+            WEBHOOK,
+            "Address that finished resources are sent to; none: results are only pulled.",
+            "No default: a service that delivers nowhere by mistake would look healthy.",
+        ),
+    ] = None
+    webhook_secret_file: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Secrets that sign webhooks, one whsec_… a line, the current one first; else DATA_DIR/webhook.secret.",
+            "That file is made at the first start, so that nothing is ever sent unsigned.",
+        ),
+    ] = None
+    concurrency: Annotated[
+        int, Option(COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
+    ] = 8
+    processor_timeout: Annotated[
+        float,
+        Option(
+            DURATION, "Longest time of one call of the processor.", "Longer than a model call, shorter than patience."
+        ),
+    ] = 60.0
+    processor_retries: Annotated[
+        int,
+        Option(
+            Kind("N", whole(0, 100)),
+            "Further attempts after a failed call of the processor.",
+            "Outlasts a hiccup; a defect shows within seconds.",
+        ),
+    ] = 3
+    on_failure: Annotated[
+        str,
+        Option(
+            Kind("incomplete|fail_fast|hold", choice("incomplete", "fail_fast", "hold")),
+            "What a failed packet means: close when the others are done, close at once, or wait for a person.",
+            "The good outputs are worth having.",
+        ),
+    ] = "incomplete"
+    idle_timeout: Annotated[
+        float | None,
+        Option(
+            DURATION_OR_OFF,
+            "Silence of a sender after which a resource closes as incomplete.",
+            "Longer than a pause in a call, shorter than a working day.",
+        ),
+    ] = _HOUR
+    deadline: Annotated[
+        float | None,
+        Option(
+            DURATION_OR_OFF,
+            "Time from its first packet after which a resource closes, whatever is there.",
+            "No resource is too slow as long as packets come.",
+        ),
+    ] = None
+    retention: Annotated[
+        float,
+        Option(
+            DURATION,
+            "How long a resource is kept after its last delivery has ended.",
+            "A day to look, to replay, and to tell late packets from new resources.",
+        ),
+    ] = 24 * _HOUR
+    dead_retention: Annotated[
+        float | None,
+        Option(
+            DURATION_OR_OFF,
+            "How long a resource with a dead delivery is kept.",
+            "What was never delivered is kept until a person has seen it.",
+        ),
+    ] = None
+    delivery_timeout: Annotated[
+        float,
+        Option(
+            DURATION,
+            "Longest time of one webhook, from connecting to the last byte of the answer.",
+            "Standard Webhooks advises 15 to 30 s.",
+        ),
+    ] = 15.0
+    delivery_concurrency: Annotated[
+        int, Option(COUNT, "Webhooks under way at a time.", "Hides the latency and spares the receiver.")
+    ] = 64
+    drain_timeout: Annotated[
+        float,
+        Option(
+            DURATION,
+            "Time to finish what is under way when the service is told to stop.",
+            "What supervisors grant before they kill.",
+        ),
+    ] = 30.0
+    max_payload: Annotated[
+        int, Option(SIZE, "Largest payload.", "A minute of compressed speech, a page of a scan.")
+    ] = _MIB
+    max_output: Annotated[int, Option(SIZE, "Largest output for one packet.", "As large as a payload.")] = _MIB
+    max_body: Annotated[
+        int, Option(SIZE, "Largest body of a webhook.", "A receiver holds it in memory; few can hold more.")
+    ] = 64 * _MIB
+    max_packets: Annotated[
+        int,
+        Option(Kind("N", whole(1, 2**24)), "Most packets of a resource.", "Weeks of audio in pieces of two seconds."),
+    ] = 1_000_000
+    max_open: Annotated[
+        int,
+        Option(Kind("N", whole(1, 2**53)), "Most open resources; beyond it new ones are refused.", "Bounds the disk."),
+    ] = 10_000_000
+    max_backlog: Annotated[
+        int, Option(SIZE, "Payload bytes not yet processed; beyond it packets are refused.", "Bounds the disk.")
+    ] = 8 * _GIB
+    stream_idle_timeout: Annotated[
+        float,
+        Option(DURATION, "Silence after which a request that streams packets is closed.", "What proxies allow."),
+    ] = 60.0
+
+    url: Annotated[str, Option(URL, "Address of the service.", "Where serve listens.", Scope.CLIENT)] = (
+        "http://127.0.0.1:8000"
+    )
+
+    receive_host: Annotated[
+        str, Option(HOST, "Address to listen on.", "Only this machine can reach it.", Scope.RECEIVER, "host")
+    ] = "127.0.0.1"
+    receive_port: Annotated[
+        int, Option(PORT, "Port to listen on; 0 takes any free one.", "Beside the service.", Scope.RECEIVER, "port")
+    ] = 9000
+    receive_dir: Annotated[
+        Path,
+        Option(
+            DIR,
+            "Directory of the files; made where it is missing.",
+            "In sight, where the receiver was started.",
+            Scope.RECEIVER,
+            "dir",
+        ),
+    ] = Path("received")
+    receive_secret_file: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Secrets that webhooks are signed with; without it nothing is verified.",
+            "Only you know where the secret of the service is.",
+            Scope.RECEIVER,
+            "secret-file",
+        ),
+    ] = None
+
+    unsafe_synchronous: Annotated[
+        str,
+        Option(
+            Kind("full|normal", choice("full", "normal")),
+            "UNSAFE, for tests of the tests: normal loses acknowledged packets in a power cut.",
+            "What is acknowledged is durable.",
+            Scope.TEST,
+        ),
+    ] = "full"
+
+    @property
+    def secret_file(self) -> Path:
+        """Where the signing secrets are: `webhook_secret_file`, or the file in the data directory."""
+        return self.webhook_secret_file or self.data_dir / "webhook.secret"
+
+
+OPTIONS: dict[str, Option] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
+}
+"""Every setting by name, in the order of the table."""
+
+
+def default(name: str) -> str | None:
+    """The default of the setting *name* as a user would write it; `None` where there is none."""
+    value, option = getattr(Settings, name), OPTIONS[name]
+    return option.kind.write(value) if value is not None or option.kind is DURATION_OR_OFF else None
+
+
+def flag(name: str) -> str:
+    """The flag of the setting *name*, as in ``--data-dir``."""
+    return "--" + (OPTIONS[name].flag or name.replace("_", "-"))
+
+
+def variable(name: str) -> str:
+    """The environment variable of the setting *name*, as in ``COLLATOR_DATA_DIR``."""
+    return "COLLATOR_" + name.upper()

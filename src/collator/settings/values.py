@@ -1,0 +1,138 @@
+"""How values are written, the same in flags, in the environment and in the file: one parser a kind.
+
+A parser takes text and gives the value in the unit that the program uses (seconds, bytes), or raises `ValueError` in
+words that end the sentence "SOURCE: …".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+OFF = "off"
+NO_WEBHOOK = "none"
+"""What `webhook` says where results are only pulled (R20)."""
+
+_SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
+    prefix + unit: 1024**power for power, prefix in enumerate("kmgt", start=1) for unit in ("", "ib")
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
+
+
+def duration(text: str) -> float:
+    """Seconds, at least 1 ms, from ``90``, ``90s``, ``1.5m``, ``1h``, ``7d`` or ``500ms``."""
+    seconds = _quantity(text, _SECONDS)
+    if seconds is None:
+        raise ValueError(f"{text!r} is not a duration; write 90, 90s, 5m, 1h, 7d or 500ms")
+    if seconds < _SECONDS["ms"]:
+        raise ValueError(f"{text!r} is too short; 1ms is the least")
+    return seconds
+
+
+def duration_or_off(text: str) -> float | None:
+    """Seconds as `duration` has them; ``off`` gives `None`, never."""
+    if text == OFF:
+        return None
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {OFF}") from None
+
+
+def size(text: str) -> int:
+    """Bytes, at least 1, from ``4096``, ``64k``, ``64KiB``, ``1MiB``, ``8GiB`` (of 1024) or ``1MB`` (of 1000)."""
+    amount = _quantity(text, _BYTES)
+    if amount is None:
+        raise ValueError(f"{text!r} is not a size; write 4096, 64k, 64KiB, 1MiB or 8GiB")
+    if amount < 1:
+        raise ValueError(f"{text!r} is too small; 1 byte is the least")
+    return int(amount)
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A parser of whole numbers from *least* to *most*; ``1_000`` and ``1,000`` are numbers too."""
+
+    def parse(text: str) -> int:
+        digits = text.replace("_", "").replace(",", "")
+        if not (digits.isascii() and digits.isdigit()):
+            raise ValueError(f"{text!r} is not a whole number")
+        if not least <= int(digits) <= most:
+            raise ValueError(f"{text} is not between {least} and {most}")
+        return int(digits)
+
+    return parse
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """A parser of one word of *allowed*."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def some_text(text: str) -> str:
+    """*text*, which must not be blank."""
+    if not text.strip():
+        raise ValueError("it is blank")
+    return text
+
+
+def path(text: str) -> Path:
+    """A path; ``~`` is the home directory, and a relative one starts in the working directory."""
+    return Path(some_text(text)).expanduser()
+
+
+def url(text: str) -> str:
+    """An address that begins with ``http://`` or ``https://`` and names a host."""
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        named = False
+    if not named or not text.isascii() or any(character <= " " for character in text):
+        raise ValueError(f"{text!r} is not an address; write http://HOST:PORT/PATH or https://…")
+    return text
+
+
+def webhook(text: str) -> str:
+    """An address, or ``none``."""
+    try:
+        return text if text == NO_WEBHOOK else url(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {NO_WEBHOOK}") from None
+
+
+def processor(text: str) -> str:
+    """``MODULE:FUNCTION``; whether it can be imported is found out when it is."""
+    module, _, function = text.partition(":")
+    if not all(name.isidentifier() for name in [*module.split("."), *function.split(".")]):
+        raise ValueError(f"{text!r} does not name a function; write MODULE:FUNCTION, as in words:lengths")
+    return text
+
+
+def write_duration(seconds: float | None) -> str:
+    """*seconds* as `duration_or_off` reads them, in the largest unit that divides them."""
+    if seconds is None:
+        return OFF
+    units = ((factor, unit) for unit, factor in _SECONDS.items() if unit and seconds % factor == 0)
+    factor, unit = max(units, default=(1.0, "s") if seconds > 1 else (0.001, "ms"))
+    return f"{seconds / factor:.15g}{unit}"
+
+
+def write_size(amount: int) -> str:
+    """*amount* of bytes as `size` reads it, in the largest unit of 1024 that divides it."""
+    unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if amount % _BYTES[unit.lower()] == 0), "")
+    return f"{amount // _BYTES[unit.lower()]}{unit}"
+
+
+def _quantity(text: str, units: Mapping[str, float]) -> float | None:
+    match = _QUANTITY.fullmatch(text.strip())
+    factor = units.get(match[2].lower()) if match else None
+    return None if match is None or factor is None else float(match[1]) * factor

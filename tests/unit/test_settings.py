@@ -1,0 +1,201 @@
+"""Settings: how values are written, which source counts, and what is said of a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collator.errors import ConfigError
+from collator.settings import OPTIONS, Scope, Settings, default, flag, gather, load, values, variable
+
+MIB = 1024 * 1024
+
+
+def effective(tmp_path: Path, *, toml: str = "", environ: dict[str, str] | None = None, **flags: str) -> Settings:
+    file = tmp_path / "collator.toml"
+    file.write_text(toml)
+    return load(flags, environ=environ or {}, config=str(file))
+
+
+def complaint(tmp_path: Path, *, toml: str = "", environ: dict[str, str] | None = None, **flags: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        effective(tmp_path, toml=toml, environ=environ, **flags)
+    return caught.value.detail
+
+
+def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
+    assert effective(tmp_path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host", "127.0.0.1"),
+        ("port", 8000),
+        ("data_dir", Path("collator-data")),
+        ("webhook", None),
+        ("idle_timeout", 3600.0),
+        ("deadline", None),
+        ("retention", 86_400.0),
+        ("dead_retention", None),
+        ("delivery_timeout", 15.0),
+        ("processor_timeout", 60.0),
+        ("processor_retries", 3),
+        ("max_payload", MIB),
+        ("max_body", 64 * MIB),
+        ("max_packets", 1_000_000),
+        ("unsafe_synchronous", "full"),
+    ],
+)
+def test_the_defaults_are_what_the_contract_says(name: str, value: object) -> None:
+    assert getattr(Settings(), name) == value
+
+
+def test_flags_count_before_environment_before_file_before_default(tmp_path: Path) -> None:
+    toml = 'port = 1\nretention = "1h"\nhost = "file"\n'
+    environ = {"COLLATOR_PORT": "2", "COLLATOR_RETENTION": "2h"}
+    settings = effective(tmp_path, toml=toml, environ=environ, port="3")
+    assert (settings.port, settings.retention, settings.host) == (3, 7200.0, "file")
+    assert settings.data_dir == Settings().data_dir
+
+
+def test_what_counts_is_known_with_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("port = 1\nhost = 'h'\n")
+    given = gather({"data_dir": "d", "url": None}, {"COLLATOR_PORT": "2"}, str(file))
+    assert {name: item.source for name, item in given.items()} == {
+        "port": "COLLATOR_PORT",
+        "host": f"{file}: host",
+        "data_dir": "--data-dir",
+    }
+
+
+def test_a_file_named_by_flag_counts_before_one_named_by_variable(tmp_path: Path) -> None:
+    by_flag, by_variable = tmp_path / "flag.toml", tmp_path / "variable.toml"
+    by_flag.write_text("port = 1")
+    by_variable.write_text("port = 2")
+    environ = {"COLLATOR_CONFIG": str(by_variable)}
+    assert load(environ=environ).port == 2
+    assert load(environ=environ, config=str(by_flag)).port == 1
+
+
+def test_the_file_in_the_working_directory_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(environ={}).port == 8000
+    Path("collator.toml").write_text("port = 1")
+    assert load(environ={}).port == 1
+
+
+def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
+    settings = effective(tmp_path, toml="retention = 90\nprocessor_timeout = 0.5\nmax_payload = 2048\n")
+    assert (settings.retention, settings.processor_timeout, settings.max_payload) == (90.0, 0.5, 2048)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({"toml": "prot = 1"}, ["collator.toml", "'prot' is not a setting", "did you mean port?"]),
+        ({"toml": "data-dir = 'd'"}, ["'data-dir'", "did you mean data_dir?"]),
+        ({"toml": "unsafe_synchronous = 'normal'"}, ["'unsafe_synchronous' is not a setting"]),
+        ({"toml": "port = [1]"}, ["collator.toml: port: a text or a number is wanted", "list"]),
+        ({"toml": "port = true"}, ["collator.toml: port: a text or a number is wanted", "bool"]),
+        ({"toml": "port = "}, ["collator.toml", "not a TOML file", "Invalid value"]),
+        ({"toml": "port = 70000"}, ["collator.toml: port: 70000 is not between 0 and 65535"]),
+        ({"environ": {"COLLATOR_RETENSION": "1h"}}, ["environment", "did you mean COLLATOR_RETENTION?"]),
+        ({"environ": {"COLLATOR_DEADLINE": "soon"}}, ["COLLATOR_DEADLINE: 'soon' is not a duration", "or off"]),
+        ({"retention": "off"}, ["--retention: 'off' is not a duration"]),
+        ({"receive_dir": " "}, ["--dir: it is blank"]),
+        ({"max_packets": "16777217"}, ["--max-packets: 16777217 is not between 1 and 16777216"]),
+        ({"on_failure": "ignore"}, ["--on-failure: 'ignore' is not one of incomplete, fail_fast, hold"]),
+        ({"webhook": "example.org/hook"}, ["--webhook: 'example.org/hook' is not an address", "or none"]),
+        ({"url": "ftp://example.org"}, ["--url: 'ftp://example.org' is not an address"]),
+        ({"processor": "words"}, ["--processor: 'words' does not name a function", "MODULE:FUNCTION"]),
+    ],
+)
+def test_a_mistake_is_told_with_its_source_and_what_is_right(
+    tmp_path: Path, said: dict[str, object], wanted: list[str]
+) -> None:
+    message = complaint(tmp_path, **said)  # type: ignore[arg-type]
+    assert [part for part in wanted if part not in message] == [], message
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--config .*gone.toml: cannot be read: No such file"):
+        load(environ={}, config=str(tmp_path / "gone.toml"))
+    with pytest.raises(ConfigError, match=r"COLLATOR_CONFIG=.*gone.toml: cannot be read"):
+        load(environ={"COLLATOR_CONFIG": str(tmp_path / "gone.toml")})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("1h", 3600.0), ("7d", 604_800.0), ("500ms", 0.5), ("2 H", 7200.0)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert values.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1w", "1h30m", "inf", "nan", "1e3", "½"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"duration|too short"):
+        values.duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4096", 4096), ("64k", 65_536), ("64KiB", 65_536), ("1MiB", MIB), ("1 MB", 10**6), ("0.5m", MIB // 2)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert values.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1 parsec", "k", "1kk", "0.5"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"size|too small"):
+        values.size(text)
+
+
+@given(st.text())
+def test_every_parser_takes_any_text_or_says_why_not(text: str) -> None:
+    for option in OPTIONS.values():
+        try:
+            option.kind.parse(text)
+        except ValueError as error:
+            assert str(error)  # noqa: PT017 - it may also parse
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_setting_says_what_it_is_and_why_its_default(name: str) -> None:
+    option = OPTIONS[name]
+    assert option.what.endswith(".")
+    assert option.why.endswith(".")
+    if (text := default(name)) is not None:
+        assert getattr(Settings(), name) == option.kind.parse(text)
+
+
+def test_values_are_written_as_a_person_would() -> None:
+    written = [
+        default(name) for name in ("retention", "idle_timeout", "deadline", "max_body", "max_backlog", "webhook")
+    ]
+    assert written == ["1d", "1h", "off", "64MiB", "8GiB", None]
+    assert [values.write_duration(seconds) for seconds in (0.5, 90.0, 0.0015, 7200.0)] == [
+        "500ms",
+        "90s",
+        "1.5ms",
+        "2h",
+    ]
+
+
+@given(st.integers(min_value=1, max_value=10**15))
+def test_what_is_written_is_read_again(number: int) -> None:
+    assert values.size(values.write_size(number)) == number
+    assert values.duration(values.write_duration(number / 1000)) == pytest.approx(number / 1000)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_no_two_settings_of_a_scope_share_a_flag_and_none_a_variable(scope: Scope) -> None:
+    flags = [flag(name) for name, option in OPTIONS.items() if option.scope is scope]
+    assert len(set(flags)) == len(flags)
+    assert len({variable(name) for name in OPTIONS}) == len(OPTIONS)
