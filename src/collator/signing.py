@@ -1,0 +1,228 @@
+"""Signatures of webhooks, to the letter of Standard Webhooks 1.0, symmetric scheme ``v1``; rule R21.
+
+Lives here: secrets as text, as keys and as files, signing, and the check that a receiver makes. Nothing here sends.
+
+Theory. The signature is HMAC-SHA256 over ``id.timestamp.body`` with exactly the bytes that are sent. The header is a
+list with one entry for each secret, and a receiver accepts any of them; so a secret is rotated by putting the new one
+above the old one in the file, and removing the old one once every receiver knows the new.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from secrets import token_bytes
+
+import structlog
+
+from collator.errors import CollatorError, ConfigError
+
+PREFIX = "whsec_"
+KEY_SIZES = range(24, 64 + 1)
+"""Bytes of a key (Standard Webhooks, "Symmetric signature scheme")."""
+TOLERANCE = 300.0
+"""Seconds that a timestamp may lie in the past or future; the specification leaves it open, its libraries use this."""
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+
+_MAX_FILE = 64 * 1024
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_NOTICE = "# Signs the webhooks of this service; a receiver verifies with the same line. Several lines: all sign.\n"
+
+_log = structlog.get_logger("collator.signing")
+
+
+class Unverified(CollatorError):
+    """The webhook is not from who holds the secret, or it is too old."""
+
+
+class Secret:
+    """A key that signs. Shows nothing of itself."""
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, text: str) -> None:
+        """Take ``whsec_`` and the base64 of 24 to 64 bytes. Raises `ConfigError`, without the text in it."""
+        # The key is scheduled once; each signature works on a copy.
+        self._keyed = hmac.new(_key(text), digestmod="sha256")
+
+    def entry(self, prefix: bytes, body: bytes) -> str:
+        """The entry of the signature header for *prefix* (``id.timestamp.``) and *body*."""
+        mac = self._keyed.copy()
+        mac.update(prefix)
+        mac.update(body)
+        return "v1," + binascii.b2a_base64(mac.digest(), newline=False).decode()
+
+
+def sign(secrets: Sequence[Secret], webhook_id: str, timestamp: int, body: bytes) -> str:
+    """The value of ``webhook-signature``: one entry for each of *secrets*; *timestamp* in seconds since 1970."""
+    prefix = f"{webhook_id}.{timestamp}.".encode()
+    return " ".join([secret.entry(prefix, body) for secret in secrets])
+
+
+def verify(
+    secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, *, now: float, tolerance: float = TOLERANCE
+) -> str:
+    """The ``webhook-id`` of a webhook that one of *secrets* signed. Raises `Unverified`, saying why, for any other.
+
+    *headers* by their names in lower case, *body* exactly as received, *now* in seconds since 1970.
+    """
+    webhook_id, timestamp, given = (_header(headers, name) for name in (ID, TIMESTAMP, SIGNATURE))
+    if not _NUMBER.fullmatch(timestamp):
+        raise Unverified(f"{TIMESTAMP} is not a number of seconds")
+    age = now - int(timestamp)
+    if abs(age) > tolerance:
+        raise Unverified(f"{TIMESTAMP} is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}")
+    prefix = f"{webhook_id}.{timestamp}.".encode("utf-8", "replace")
+    expected = [secret.entry(prefix, body).encode() for secret in secrets]
+    entries = [entry.encode("utf-8", "replace") for entry in given.split(" ")]
+    # Every pair is compared, each in constant time, so that the time tells nothing about which came near.
+    if not sum([hmac.compare_digest(entry, one) for entry in entries for one in expected]):
+        raise Unverified(f"no entry of {SIGNATURE} fits")
+    return webhook_id
+
+
+def generate_secret() -> str:
+    """A new secret of 32 random bytes, as text."""
+    return PREFIX + base64.b64encode(token_bytes(32)).decode()
+
+
+def parse_secrets(text: str) -> Sequence[Secret]:
+    """The secrets of a file's *text*: one a line, the current one first; blank lines and ``#`` comments are skipped.
+
+    Raises `ConfigError` with the number of the line that cannot be used, or where there is none.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    found = [_at(number, line) for number, line in lines if line and not line.startswith("#")]
+    if not found:
+        raise ConfigError("no secret is there")
+    return found
+
+
+def ensure_secret_file(path: Path) -> bool:
+    """Make the file *path* with a new secret, readable by its owner alone, unless it is there. Whether it was made.
+
+    It is written aside and then linked to its name: it is there whole or not at all, and what is there is never
+    overwritten, whoever else does the same at the moment. Raises `ConfigError`.
+    """
+    if path.exists():
+        return False
+    try:
+        return _link_new(path, f"{_NOTICE}{generate_secret()}\n".encode())
+    except OSError as error:
+        raise ConfigError(f"secret file {path}: cannot be made: {error.strerror}") from None
+
+
+class SecretFile:
+    """The secrets of one file, read again when the file changes, so that a rotation needs no restart (R21)."""
+
+    def __init__(self, path: Path) -> None:
+        """Read *path*. Raises `ConfigError` where it cannot be used."""
+        self._path = path
+        try:
+            self._stamp, self._secrets = _read(path)
+        except OSError as error:
+            raise ConfigError(f"secret file {path}: {error.strerror}") from None
+        except ConfigError as error:
+            raise ConfigError(f"secret file {path}: {error.detail}") from None
+
+    def current(self) -> Sequence[Secret]:
+        """The secrets that sign now, the current one first. A file that has become unusable leaves the old ones."""
+        try:
+            stamp = _stamp_of(os.stat(self._path))  # noqa: PTH116 - once a delivery: a third of the time of Path.stat
+        except OSError as error:
+            self._keep(None, error.strerror or type(error).__name__)
+            return self._secrets
+        if stamp != self._stamp:
+            self._reload(stamp)
+        return self._secrets
+
+    def _reload(self, stamp: _Stamp) -> None:
+        try:
+            self._stamp, self._secrets = _read(self._path)
+        except OSError as error:
+            self._keep(stamp, error.strerror or type(error).__name__)
+        except ConfigError as error:
+            self._keep(stamp, error.detail)
+        else:
+            _log.info("signing secrets read again", file=str(self._path), secrets=len(self._secrets))
+
+    def _keep(self, stamp: _Stamp | None, problem: str) -> None:
+        if stamp != self._stamp:  # one line for each change of the file, not one for each delivery
+            _log.error("signing secrets unusable, the old ones stay", file=str(self._path), problem=problem)
+        self._stamp = stamp
+
+
+_Stamp = tuple[int, int, int]
+
+
+def _stamp_of(stat: os.stat_result) -> _Stamp:
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read(path: Path) -> tuple[_Stamp | None, Sequence[Secret]]:
+    with path.open("rb") as file:
+        # Before the content: a change in between is then seen by the next look.
+        stamp = _stamp_of(os.fstat(file.fileno()))
+        content = file.read(_MAX_FILE)
+    try:
+        return stamp, parse_secrets(content.decode())
+    except UnicodeDecodeError:
+        raise ConfigError("not text in UTF-8") from None
+
+
+def _link_new(path: Path, content: bytes) -> bool:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
+    aside = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(aside)
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink()
+    _fsync_directory(path.parent)
+    return True
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _at(number: int, line: str) -> Secret:
+    try:
+        return Secret(line)
+    except ConfigError as error:
+        raise ConfigError(f"line {number}: {error.detail}") from None
+
+
+def _key(text: str) -> bytes:
+    if not text.startswith(PREFIX):
+        raise ConfigError(f"a secret starts with {PREFIX}")
+    try:
+        unpadded = text[len(PREFIX) :].rstrip("=").encode()
+        key = base64.b64decode(unpadded + b"=" * (-len(unpadded) % 4), validate=True)
+    except ValueError:
+        raise ConfigError(f"what follows {PREFIX} is not base64") from None
+    if len(key) not in KEY_SIZES:
+        raise ConfigError(f"a secret has {KEY_SIZES[0]} to {KEY_SIZES[-1]} bytes, this one {len(key)}")
+    return key
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise Unverified(f"{name} is missing")
+    return value
