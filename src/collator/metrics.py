@@ -14,36 +14,41 @@ class Metrics:
     def __init__(self) -> None:
         """Declare every metric, once."""
         self.registry = CollectorRegistry()
-        declare = {"registry": self.registry}
-        self.packets = Counter("collator_packets", "Packets answered, by status of the receipt", ["status"], **declare)
+        here = self.registry
+        self.packets = Counter(
+            "collator_packets", "Packets answered, by status of the receipt", ["status"], registry=here
+        )
         self.attempts = Counter(
             "collator_processor_attempts",
             "Calls of the processor, by result: output, retry, failure",
             ["result"],
-            **declare,
+            registry=here,
         )
         self.dropped = Counter(
             "collator_outcomes_dropped",
             "Outcomes that came too late: lease lost, or resource closed",
             ["why"],
-            **declare,
+            registry=here,
         )
         self.processing = Histogram(
-            "collator_processor_seconds", "Mean time of one call of the processor, by chunk", buckets=_COARSE, **declare
+            "collator_processor_seconds",
+            "Mean time of one call of the processor, by chunk",
+            buckets=_COARSE,
+            registry=here,
         )
         self.resources = Counter(
-            "collator_resources_closed", "Resources that ended without a person's doing", **declare
+            "collator_resources_closed", "Resources that ended without a person's doing", registry=here
         )
         self.deliveries = Counter(
-            "collator_delivery_attempts", "Attempts to deliver, by result", ["endpoint", "result"], **declare
+            "collator_delivery_attempts", "Attempts to deliver, by result", ["endpoint", "result"], registry=here
         )
         self.completion_to_send = Histogram(
             "collator_completion_to_send_seconds",
             "Last output known to the start of the webhook's request: first attempts by the process that recorded it",
             buckets=_FINE,
-            **declare,
+            registry=here,
         )
-        self.stored = Gauge("collator_stored", "What the store holds, by kind", ["kind"], **declare)
+        self.stored = Gauge("collator_stored", "What the store holds, by kind", ["kind"], registry=here)
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""

@@ -1,0 +1,187 @@
+"""The step of `Ledger.accept`: judge a batch against what is there, and store what is taken.
+
+First every index is taken to be new: one insert for the batch, and the count of rows says whether that was so. Only
+where it was not are the stored payloads read and the batch judged again.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from collator.engines.embedded.closing import close_finished
+from collator.engines.embedded.leases import Held
+from collator.engines.embedded.store import INDEX_BITS, Store, as_json
+from collator.exchange import Accepted, Key, Task
+from collator.packet import Packet, Receipt, Status
+from collator.resource import Standing, admit, judge
+
+_decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
+
+
+class Plan(msgspec.Struct):
+    """What a batch comes to, before any of it is stored."""
+
+    receipts: list[Receipt]
+    new: dict[int, tuple[Packet, Standing]]
+    """Packets to store, by key, in order."""
+    opened: list[Standing]
+    changed: dict[int, Standing]
+    """Standings that differ from the store, by handle, the opened ones among them."""
+
+
+def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[Accepted]:
+    """Store *batch*, a list of (packets, room), and answer each of its parts."""
+    packets = [packet for part, _ in batch for packet in part]
+    plan = _insert(store, packets)
+    store.run_rows("open_resources", [_opening(store, standing) for standing in plan.opened])
+    opened = {standing.key for standing in plan.opened}
+    grown = [standing for key, standing in plan.changed.items() if key not in opened]
+    store.run_rows("grow_resources", [_growth(standing) for standing in grown], store.active())
+    size = sum(len(packet.payload) for packet, _ in plan.new.values())
+    store.count(open=len(opened), waiting=len(plan.new), backlog=size)
+    closed = close_finished(store, grown, room={}, known_at={}) if len(plan.changed) > len(opened) else None
+    return _hand_out(store, batch, plan, closed.endpoints if closed else frozenset())
+
+
+def isolate(error: Exception) -> Accepted:
+    """The answer for the one packet that the store could not take."""
+    return Accepted([Receipt(Status.ERROR, f"the store could not take this packet: {error}")], [], [], frozenset())
+
+
+def join(parts: Sequence[Accepted]) -> Accepted:
+    """The answers to the parts of one call as one answer."""
+    return Accepted(
+        [receipt for part in parts for receipt in part.receipts],
+        [task for part in parts for task in part.tasks],
+        [key for part in parts for key in part.waiting],
+        frozenset().union(*(part.endpoints for part in parts)),
+    )
+
+
+def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
+    ids = as_json([*{packet.resource_id: None for packet in packets}])
+    first_rk = store.next_rk
+    found = _by_id(store, ids)
+    keys = [found[id_].key << INDEX_BITS | packet.index for packet in packets if (id_ := packet.resource_id) in found]
+    plan = _plan(store, packets, found, {})
+    store.run("mark")
+    if store.run_rows("insert_packets", _rows(plan)) != len(plan.new):
+        store.run("undo_to_mark")
+        store.next_rk = first_rk
+        stored = _decode_stored(store.value("stored_payloads", as_json(keys)).encode())
+        plan = _plan(store, packets, _by_id(store, ids), {key: payload.encode() for key, payload in stored})
+        store.run_rows("insert_packets", _rows(plan))
+    return plan
+
+
+def _by_id(store: Store, ids: str) -> dict[str | int, Standing]:
+    return {standing.resource_id: standing for standing in store.standings("find_resources", ids)}
+
+
+def _plan(
+    store: Store, packets: Sequence[Packet], standings: dict[str | int, Standing], stored: dict[int, bytes]
+) -> Plan:
+    plan = Plan([], {}, [], {})
+    backlog = store.counts.backlog
+    for packet in packets:
+        standing = standings.get(packet.resource_id)
+        opens = standing is None
+        if standing is None:
+            if store.counts.open + len(plan.opened) >= store.terms.max_open:
+                plan.receipts.append(_refused(f"{store.terms.max_open} resources are open, the limit (max_open)"))
+                continue
+            standing = Standing(resource_id=str(packet.resource_id), generation=b"", key=store.next_rk)
+        key = standing.key << INDEX_BITS | packet.index
+        receipt = judge(packet, standing, stored.get(key))
+        if receipt.status is Status.ACCEPTED:
+            backlog += len(packet.payload)
+            if backlog > store.terms.max_backlog:
+                backlog -= len(packet.payload)
+                plan.receipts.append(_refused(f"{backlog} bytes wait for the processor, near the limit (max_backlog)"))
+                continue
+            if opens:
+                _open(store, plan, standings, standing)
+            stored[key] = bytes(packet.payload)
+            plan.new[key] = packet, standing
+        _admit(plan, packet, standing, receipt)
+    return plan
+
+
+def _open(store: Store, plan: Plan, standings: dict[str | int, Standing], standing: Standing) -> None:
+    standing.generation = os.urandom(16)
+    store.next_rk += 1
+    standings[standing.resource_id] = standing
+    plan.opened.append(standing)
+
+
+def _admit(plan: Plan, packet: Packet, standing: Standing, receipt: Receipt) -> None:
+    plan.receipts.append(receipt)
+    new = receipt.status is Status.ACCEPTED
+    repeats = receipt.status is Status.DUPLICATE and standing.state == "open"
+    if (new or repeats) and admit(packet, standing, new=new):
+        plan.changed[standing.key] = standing
+
+
+def _hand_out(
+    store: Store, batch: Sequence[tuple[Sequence[Packet], int]], plan: Plan, endpoints: frozenset[str]
+) -> list[Accepted]:
+    """Lease what there is room for, unless others wait: those come first."""
+    idle = not store.ready and not store.suspects
+    answers: list[Accepted] = []
+    ready: list[int] = []
+    receipts, new = iter(plan.receipts), iter(plan.new.items())
+    until = store.now() + store.terms.task_lease
+    for packets, room in batch:
+        answered = [next(receipts) for _ in packets]
+        mine = [next(new) for receipt in answered if receipt.status is Status.ACCEPTED]
+        tasks = list(_lease(store, mine[:room], until)) if idle else []
+        rest = mine[len(tasks) :]
+        ready.extend(key for key, _ in rest)
+        waiting = [Key(standing.resource_id, standing.generation, packet.index) for _, (packet, standing) in rest]
+        answers.append(Accepted(answered, tasks, waiting, endpoints))
+    store.ready += store.run_rows("add_ready", ready)
+    return answers
+
+
+def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Standing]]], until: float) -> Iterator[Task]:
+    for key, (packet, standing) in rows:
+        payload = bytes(packet.payload)
+        if store.packets.size + len(payload) > store.terms.max_leased and len(store.packets):
+            return
+        lease = store.packets.grant(Held(key, until, len(payload)))
+        yield Task(Key(standing.resource_id, standing.generation, packet.index), payload, 1, lease)
+
+
+def _rows(plan: Plan) -> list[tuple[int, str, int]]:
+    return [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, (packet, _) in plan.new.items()]
+
+
+def _opening(store: Store, standing: Standing) -> list[object]:
+    terms, active = store.terms, store.active()
+    return [
+        standing.key,
+        standing.resource_id,
+        standing.generation.hex(),
+        standing.total,
+        standing.total_by,
+        standing.metadata and standing.metadata.decode(),
+        standing.received,
+        standing.highest,
+        store.clock.wall(),
+        active,
+        None if terms.idle_timeout is None else active + terms.idle_timeout,
+        None if terms.deadline is None else store.now() + terms.deadline,
+    ]
+
+
+def _growth(standing: Standing) -> list[object]:
+    metadata = standing.metadata and standing.metadata.decode()
+    return [standing.key, standing.total, standing.total_by, metadata, standing.received, standing.highest]
+
+
+def _refused(reason: str) -> Receipt:
+    return Receipt(Status.REFUSED, reason, retry_after=1.0)

@@ -1,0 +1,163 @@
+"""Packets that wait: handed out fairly, taken back when a lease ends or is released.
+
+Fair between resources, on disk as in memory: a claim goes round the resources that have ready packets, from behind
+the one where the last claim ended, and takes an equal share of each. After an unclean stop the suspects, which were
+in work when the process died, run one at a time before all others, so that a packet that kills can be told from its
+neighbours.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.engines.embedded.leases import Held
+from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.errors import Damaged
+from collator.exchange import Key, Task
+
+_decode_numbers = msgspec.json.Decoder(list[int]).decode
+_decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
+_decode_keys = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
+
+
+def claim(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) -> list[Task]:
+    """Lease up to *room* due packets, or those of *keys* that are due."""
+    again = dict(store.packets.claimed(claim_id))
+    if again:
+        return _tasks(store, {held.key: token for token, held in again.items()})
+    refresh(store)
+    if store.suspects:
+        chosen = _next_suspect(store)
+    elif keys is None:
+        chosen = _fair(store, room)
+    else:
+        chosen = _ready_among(store, keys)[:room]
+    return _hand_out(store, chosen, claim_id)
+
+
+def refresh(store: Store) -> None:
+    """Make ready what has fallen due: retries whose time has come, packets whose lease has ended."""
+    now = store.now()
+    take_back(store, store.packets.expired(now))
+    if store.next_retry <= now:
+        store.ready += store.run("due_retries", now)
+        store.run("clear_due_retries", now)
+        store.next_retry = store.value("next_retry") or float("inf")
+
+
+def overdue(store: Store, limit: int) -> list[Key]:
+    """Up to *limit* packets that are due and held by nobody."""
+    refresh(store)
+    rows = _decode_keys(store.value("some_ready", limit).encode())
+    return [Key(resource_id, bytes.fromhex(generation), index) for resource_id, generation, index in rows]
+
+
+def renew(store: Store, leases: Sequence[int]) -> list[bool]:
+    """Prolong *leases* from now; False for each that is no longer held."""
+    until = store.now() + store.terms.task_lease
+    return [store.packets.prolong(lease, until) for lease in leases]
+
+
+def release(store: Store, leases: Sequence[int]) -> None:
+    """Give back *leases*, on packets and on deliveries."""
+    take_back(store, leases)
+    for lease in leases:
+        store.deliveries.drop(lease)
+
+
+def take_back(store: Store, leases: Sequence[int]) -> None:
+    """End *leases* on packets: those of open resources are ready again, and a suspect stays one."""
+    ended = [held for lease in leases if (held := store.packets.drop(lease)) is not None]
+    if not ended:
+        return
+    alone = [held.key for held in ended if held.alone]
+    open_keys = _decode_numbers(store.value("still_open", as_json([held.key for held in ended])).encode())
+    store.ready += store.run_rows("add_ready", [key for key in open_keys if key not in alone])
+    for key in alone:
+        store.run("mark_suspect", 1, key)
+
+
+def _next_suspect(store: Store) -> list[int]:
+    key = store.value("next_suspect")
+    if store.packets.holds(key) or len(store.packets):
+        return []
+    store.run("mark_suspect", 2, key)
+    return [key]
+
+
+def _fair(store: Store, room: int) -> list[int]:
+    if not store.ready or room <= 0:
+        return []
+    turn = _turn(store, room)
+    quantum = -(-room // len(turn))
+    keys = _decode_numbers(store.value("ready_of", as_json(turn), quantum).encode())[:room]
+    store.cursor = keys[-1] >> INDEX_BITS
+    return keys
+
+
+def _turn(store: Store, room: int) -> list[int]:
+    """The resources whose turn it is, at most *room*, from behind the cursor and once round."""
+    behind = _decode_numbers(store.value("next_ready_resources", store.cursor, room).encode())
+    if len(behind) < room and store.cursor:
+        before = _decode_numbers(store.value("next_ready_resources", 0, room - len(behind)).encode())
+        behind += [rk for rk in before if rk <= store.cursor]
+    return behind
+
+
+def _ready_among(store: Store, keys: Sequence[Key]) -> list[int]:
+    found = {
+        (standing.resource_id, standing.generation): standing.key
+        for standing in store.standings("find_resources", as_json([*{key.resource_id for key in keys}]))
+    }
+    wanted = [
+        found[key.resource_id, key.generation] << INDEX_BITS | key.index
+        for key in keys
+        if (key.resource_id, key.generation) in found
+    ]
+    return _decode_numbers(store.value("which_ready", as_json([*dict.fromkeys(wanted)])).encode())
+
+
+def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
+    if not keys:
+        return []
+    store.ready -= store.run_rows("take_ready", keys)
+    until = store.now() + store.terms.task_lease
+    tasks, left = [], []
+    for key, resource_id, generation, payload, crc, attempts in _load(store, keys):
+        data = payload.encode()
+        if store.packets.size + len(data) > store.terms.max_leased and len(store.packets):
+            left.append(key)
+            continue
+        alone = bool(store.suspects)
+        held = Held(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None, alone)
+        tasks.append(_task(store.packets.grant(held), held, resource_id, generation, _verified(data, crc, key)))
+    store.ready += store.run_rows("add_ready", left)
+    return tasks
+
+
+def _tasks(store: Store, tokens: dict[int, int]) -> list[Task]:
+    """The tasks of leases that are held already, by key."""
+    tasks = []
+    for key, resource_id, generation, payload, crc, _ in _load(store, [*tokens]):
+        held = store.packets.get(tokens[key])
+        if held is not None:
+            tasks.append(_task(tokens[key], held, resource_id, generation, _verified(payload.encode(), crc, key)))
+    return tasks
+
+
+def _load(store: Store, keys: Sequence[int]) -> list[tuple[int, str, str, str, int, int | None]]:
+    return _decode_tasks(store.value("load_tasks", as_json(keys)).encode())
+
+
+def _task(lease: int, held: Held, resource_id: str, generation: str, payload: bytes) -> Task:
+    key = Key(resource_id, bytes.fromhex(generation), held.key & INDEX_MASK)
+    return Task(key, payload, held.attempt, lease)
+
+
+def _verified(payload: bytes, crc: int, key: int) -> bytes:
+    if zlib.crc32(payload) != crc:
+        raise Damaged(f"the payload of index {key & INDEX_MASK} does not match its checksum")
+    return payload

@@ -1,0 +1,133 @@
+"""The end of a resource, inside whichever step brings it about: state, reason, closing time, frame, deliveries (R12).
+
+Outputs are immutable from here on, so the frame of the body is all that has to be frozen. Deliveries are born due,
+one for each endpoint; those that the caller has room for are leased to it, with their body.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from collator.clock import rfc3339
+from collator.collation import Closing, frame
+from collator.engines.embedded.outbox import NewDelivery, bear
+from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.exchange import Outcome, PacketReport
+from collator.resource import Ending, Ranges, Standing, finished, gaps
+from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
+
+_ALL = 1 << INDEX_BITS
+_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+
+
+class End(msgspec.Struct, frozen=True):
+    """A resource that ends in this step."""
+
+    standing: Standing
+    ending: Ending
+    known_at: float = 0.0
+    """Monotonic reading when its last output was known; 0 where no output ended it."""
+
+
+class _Details(msgspec.Struct, frozen=True):
+    """What an end that is not whole has to say."""
+
+    seen: Ranges = ()
+    unfinished: Ranges = ()
+    failed: Sequence[PacketReport] = ()
+
+
+def close_finished(
+    store: Store, standings: Sequence[Standing], *, room: Mapping[str, int], known_at: Mapping[int, float]
+) -> Outcome:
+    """Close those of *standings* that are finished by the rules (R10, R16)."""
+    ends = []
+    for standing in standings:
+        ending = finished(standing, store.terms.on_failure)
+        if ending is not None:
+            ends.append(End(standing, ending, known_at.get(standing.key, 0.0)))
+    return close(store, ends, room=room)
+
+
+def close(store: Store, ends: Sequence[End], *, room: Mapping[str, int]) -> Outcome:
+    """End the resources of *ends* now."""
+    if not ends:
+        return Outcome([], [], frozenset())
+    wall = store.clock.wall()
+    rows, born = [], []
+    for end in ends:
+        check_step(RESOURCE_STEPS, end.standing.state, end.ending.state)
+        row, deliveries = _close_one(store, end, wall)
+        rows.append(row)
+        born += deliveries
+    store.run_rows("close_resources", rows)
+    leased, endpoints = bear(store, born, room)
+    return Outcome([], leased, endpoints, len(ends))
+
+
+def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[NewDelivery]]:
+    standing, state = end.standing, end.ending.state
+    details = _Details() if state is State.COLLATED else _stop_early(store, standing)
+    if state is State.COLLATED and standing.total is None:
+        standing.total = standing.done
+    head, tail = _frame(standing, end.ending, details, rfc3339(wall))
+    standing.state = state
+    store.count(open=-1, **{state.value: 1})
+    endpoints = [] if state is State.CANCELLED else store.route(standing.resource_id)
+    row = [
+        standing.key,
+        state,
+        end.ending.ended_by,
+        wall,
+        None if state is State.COLLATED else as_json(details.seen),
+        head.decode(),
+        tail.decode(),
+        zlib.crc32(tail, zlib.crc32(head)),
+        standing.total,
+        None if endpoints else store.now() + store.terms.retention,
+    ]
+    return row, [NewDelivery(standing, name, head, tail, end.known_at) for name in endpoints]
+
+
+def _frame(standing: Standing, ending: Ending, details: _Details, timestamp: str) -> tuple[bytes, bytes]:
+    if ending.state is State.CANCELLED:
+        return b"", b""
+    end = standing.highest + 1 if standing.total is None else standing.total
+    closing = Closing(
+        resource_id=standing.resource_id,
+        state=ending.state,
+        ended_by=ending.ended_by or EndedBy.FORCED,
+        timestamp=timestamp,
+        total=standing.total,
+        metadata=standing.metadata,
+        missing=() if ending.state is State.COLLATED else gaps(details.seen, end),
+        unfinished=details.unfinished,
+        failed=details.failed,
+    )
+    return frame(closing)
+
+
+def _stop_early(store: Store, standing: Standing) -> _Details:
+    """Take back what still waits, and say what is there and what is not."""
+    first, last = span(standing.key)
+    unfinished = standing.received - standing.done - standing.failed
+    if unfinished:
+        store.count(waiting=-unfinished, backlog=-store.value("unfinished_size", first, last))
+    store.ready -= store.run("ready_range", first, last)
+    store.suspects -= store.value("alone_range", first, last)
+    store.run("attempt_range", first, last)
+    failures = _decode_failures(store.value("failures_of", first, last, _ALL).encode())
+    return _Details(
+        _decode_ranges(store.value("packet_ranges", first, last).encode()),
+        _decode_ranges(store.value("unfinished_ranges", first, last).encode()),
+        [PacketReport(index, reason, attempts) for index, reason, attempts in failures],
+    )
+
+
+def span(rk: int) -> tuple[int, int]:
+    """The first and the last key that a packet of the resource *rk* can have."""
+    return rk << INDEX_BITS, rk << INDEX_BITS | INDEX_MASK

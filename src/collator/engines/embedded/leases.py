@@ -1,0 +1,116 @@
+"""Who holds what, in memory. One process owns the data directory, so a lease ends with the process.
+
+Changes are made inside a transaction of the store and undone with it: `rollback` restores what `begin` found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import msgspec
+
+
+class Held(msgspec.Struct, gc=False):
+    """A packet or a delivery that a caller holds."""
+
+    key: int
+    """The packet's key, or the delivery's row."""
+    until: float
+    """Ledger time at which the lease ends."""
+    size: int = 0
+    """Payload bytes of a packet."""
+    attempt: int = 1
+    claim_id: str = ""
+    tried: bool = False
+    """Whether the store has a row on earlier attempts of this packet."""
+    alone: bool = False
+    """Whether it runs alone, as it was in work when the process died."""
+
+
+class Leases:
+    """Leases of one kind, by token; a key has at most one."""
+
+    def __init__(self, kind: int) -> None:
+        """Start empty, with tokens that no earlier process gave, and no other *kind* (0 or 1) in this one."""
+        self._held: dict[int, Held] = {}
+        self._by_key: dict[int, int] = {}
+        self._next = (int.from_bytes(os.urandom(5)) << 22) + (kind << 62)
+        self._undo: list[tuple[int, Held | None]] = []
+        self._earliest = float("inf")
+        self.size = 0
+        """Payload bytes of all that is held."""
+
+    def __len__(self) -> int:
+        """How many are held."""
+        return len(self._held)
+
+    def grant(self, held: Held) -> int:
+        """The token of a new lease on *held*."""
+        self._next += 1
+        self._put(self._next, held)
+        self._undo.append((self._next, None))
+        return self._next
+
+    def get(self, token: int) -> Held | None:
+        """What *token* holds, if it still does."""
+        return self._held.get(token)
+
+    def drop(self, token: int) -> Held | None:
+        """End the lease *token*; what it held, if it still did."""
+        held = self._held.pop(token, None)
+        if held is not None:
+            del self._by_key[held.key]
+            self.size -= held.size
+            self._undo.append((token, held))
+        return held
+
+    def prolong(self, token: int, until: float) -> bool:
+        """Let *token* hold until *until*; whether it still held."""
+        held = self._held.get(token)
+        if held is not None:
+            held.until = until
+        return held is not None
+
+    def holds(self, key: int) -> bool:
+        """Whether somebody holds *key*."""
+        return key in self._by_key
+
+    def claimed(self, claim_id: str) -> Iterator[tuple[int, Held]]:
+        """The leases that the claim *claim_id* gave and that still hold."""
+        return ((token, held) for token, held in self._held.items() if held.claim_id == claim_id)
+
+    def expired(self, now: float) -> list[int]:
+        """The tokens of leases that have ended by *now*."""
+        if now < self._earliest:
+            return []
+        ended = [token for token, held in self._held.items() if held.until <= now]
+        self._earliest = min((held.until for held in self._held.values() if held.until > now), default=float("inf"))
+        if ended:
+            self._earliest = now
+        return ended
+
+    def tokens(self) -> list[int]:
+        """All leases that hold."""
+        return list(self._held)
+
+    def begin(self) -> None:
+        """From here on `rollback` can undo."""
+        self._undo.clear()
+
+    def rollback(self) -> None:
+        """Undo every grant and drop since `begin`."""
+        for token, held in reversed(self._undo):
+            if held is not None:
+                self._put(token, held)
+            else:
+                granted = self._held.pop(token)
+                del self._by_key[granted.key]
+                self.size -= granted.size
+        self._undo.clear()
+
+    def _put(self, token: int, held: Held) -> None:
+        self._held[token] = held
+        self._by_key[held.key] = token
+        self.size += held.size
+        self._earliest = min(self._earliest, held.until)

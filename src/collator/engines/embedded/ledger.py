@@ -1,0 +1,207 @@
+"""`collator.ledger.Ledger` on SQLite: each verb is a step in the writer's next group, each view a statement of the reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from collator.clock import Clock
+from collator.engines.embedded import accepting, claiming, outbox, recording, recovery, repair
+from collator.engines.embedded.lock import DirectoryLock
+from collator.engines.embedded.reader import Reader
+from collator.engines.embedded.reserve import Reserve
+from collator.engines.embedded.store import DATABASE, Route, Store
+from collator.engines.embedded.writer import Verb, Writer
+from collator.exchange import (
+    Accepted,
+    Attempt,
+    Counts,
+    Delivery,
+    DeliveryReport,
+    Key,
+    Outcome,
+    ResourceReport,
+    ResourceSummary,
+    Result,
+    Task,
+)
+from collator.ledger import Room
+from collator.packet import Packet
+from collator.resource import Terms
+from collator.states import DeliveryState, State
+
+R = TypeVar("R")
+
+
+def _halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
+    """A call that fails as a whole is tried in halves, which hand nothing out."""
+    items, room = arguments
+    nothing: int | dict[str, int] = 0 if isinstance(room, int) else {}
+    middle = len(items) // 2
+    return [(items[:middle], nothing), (items[middle:], nothing)]
+
+
+def _alone(step: Callable[..., R]) -> Verb[R]:
+    def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
+        return [step(store, *calls[0])]
+
+    return Verb(execute, alone=True)
+
+
+def _settle(store: Store, calls: Sequence[Sequence[Attempt]]) -> list[list[bool]]:
+    changed = iter(outbox.settle(store, [attempt for attempts in calls for attempt in attempts]))
+    return [[next(changed) for _ in attempts] for attempts in calls]
+
+
+_ACCEPT = Verb(accepting.accept, grows=True, split=_halves, join=accepting.join, isolate=accepting.isolate)
+_RECORD = Verb(recording.record, split=_halves, join=recording.join, isolate=recording.isolate)
+_SETTLE = Verb(_settle)
+_CLAIM, _OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
+_RENEW, _RELEASE = _alone(claiming.renew), _alone(claiming.release)
+_CLAIM_DELIVERIES, _REPLAY = _alone(outbox.claim_deliveries), _alone(outbox.replay)
+_EXPIRE, _COMPLETE, _CANCEL = _alone(repair.expire), _alone(repair.complete), _alone(repair.cancel)
+_RETRY, _PURGE = _alone(repair.retry), _alone(repair.purge)
+
+
+async def open_ledger(
+    data_dir: Path, *, terms: Terms, clock: Clock, route: Route, synchronous: str = "full"
+) -> EmbeddedLedger:
+    """The ledger in *data_dir*, which is created. `Occupied`, `SchemaTooNew`.
+
+    *route* gives the endpoints of a resource by its id. *synchronous* is SQLite's; anything but ``full`` breaks the
+    durable acknowledgement (P1) and exists for the test that shows this.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = DirectoryLock(data_dir)
+    try:
+        store = Store(data_dir / DATABASE, terms=terms, clock=clock, route=route, synchronous=synchronous)
+        recovery.start(store)
+        return EmbeddedLedger(store, Reader(data_dir / DATABASE, now=store.now), Reserve(data_dir / "reserve"), lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+class EmbeddedLedger:
+    """A data directory, open. The contract of each verb is in `collator.ledger`."""
+
+    def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock) -> None:
+        """Use `open_ledger`."""
+        self._store, self._reader, self._lock = store, reader, lock
+        self._writer = Writer(store, reserve, forsaken=self._forsake)
+
+    async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
+        """Store what the rules accept."""
+        return await self._writer.call(_ACCEPT, (packets, room), size=len(packets))
+
+    async def claim(self, *, claim_id: str, room: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+        """Lease due packets."""
+        return await self._writer.call(_CLAIM, (claim_id, room, keys))
+
+    async def record(self, results: Sequence[Result], *, room: Room) -> Outcome:
+        """Store outcomes; close what is finished."""
+        return await self._writer.call(_RECORD, (results, room), size=len(results))
+
+    async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
+        """Prolong leases."""
+        return await self._writer.call(_RENEW, (leases,))
+
+    async def release(self, leases: Sequence[int]) -> None:
+        """Give back."""
+        await self._writer.call(_RELEASE, (leases,))
+
+    async def expire(self, *, accepting: bool, limit: int, room: Room) -> Outcome:
+        """Close what time has ended."""
+        return await self._writer.call(_EXPIRE, (accepting, limit, room))
+
+    async def overdue(self, *, limit: int) -> Sequence[Key]:
+        """What is due and held by nobody."""
+        return await self._writer.call(_OVERDUE, (limit,))
+
+    async def claim_deliveries(self, endpoint: str, *, room: int) -> Sequence[Delivery]:
+        """Lease due deliveries."""
+        return await self._writer.call(_CLAIM_DELIVERIES, (endpoint, room))
+
+    async def body(self, delivery: Delivery) -> bytes:
+        """The frozen body."""
+        if delivery.body is not None:
+            return delivery.body
+        return await self._reader.ask(self._reader.body, delivery)
+
+    async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
+        """Store how attempts ended."""
+        return await self._writer.call(_SETTLE, attempts, size=len(attempts))
+
+    async def complete(
+        self, resource_id: str, *, total: int | None = None, force: bool = False, room: Room | None = None
+    ) -> Outcome:
+        """Fix the total, or close now."""
+        return await self._writer.call(_COMPLETE, (resource_id, total, force, room or {}))
+
+    async def cancel(self, resource_id: str) -> None:
+        """End without a webhook."""
+        await self._writer.call(_CANCEL, (resource_id,))
+
+    async def retry(self, resource_id: str) -> Sequence[Key]:
+        """New attempts for failed packets."""
+        return await self._writer.call(_RETRY, (resource_id,))
+
+    async def replay(
+        self, *, resource_id: str | None = None, endpoint: str | None = None, state: DeliveryState | None = None
+    ) -> frozenset[str]:
+        """Make ended deliveries due again."""
+        return await self._writer.call(_REPLAY, (resource_id, endpoint, state))
+
+    async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
+        """Forget what may be forgotten."""
+        return await self._writer.call(_PURGE, (limit, resource_id))
+
+    async def resource(self, resource_id: str) -> ResourceReport:
+        """All of one resource."""
+        return await self._reader.ask(self._reader.resource, resource_id)
+
+    async def resources(
+        self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
+    ) -> Sequence[ResourceSummary]:
+        """A page of resources."""
+        return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
+
+    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        """A page of outputs."""
+        return await self._reader.ask(self._reader.outputs, resource_id, after, limit)
+
+    async def deliveries(
+        self, *, endpoint: str | None = None, state: DeliveryState | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[DeliveryReport]:
+        """A page of deliveries."""
+        return await self._reader.ask(self._reader.deliveries, None, endpoint, state, after, limit)
+
+    async def counts(self) -> Counts:
+        """What the store holds."""
+        return self._store.committed
+
+    async def aclose(self) -> None:
+        """A clean stop."""
+        await asyncio.to_thread(self._close, clean=True)  # the writer finishes its queue first
+
+    def abandon(self) -> None:
+        """Stop as a dying process does: nothing is marked, memory is lost. For tests of what a start finds."""
+        self._close(clean=False)
+
+    def _close(self, *, clean: bool) -> None:
+        self._writer.stop()
+        if clean:
+            recovery.stop(self._store)
+        self._reader.close()
+        self._store.connection.close()
+        self._lock.release()
+
+    def _forsake(self, result: object) -> None:
+        """Take back what was handed to a caller who has gone."""
+        leases = [item.lease for name in ("tasks", "deliveries") for item in getattr(result, name, ())]
+        if isinstance(result, list):
+            leases += [item.lease for item in result if isinstance(item, Task | Delivery)]
+        if leases:
+            self._writer.post(_RELEASE, (leases,))

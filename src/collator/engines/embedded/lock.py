@@ -1,0 +1,40 @@
+"""One `serve` per data directory: a lock file that the operating system lets go of when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from collator.errors import Occupied
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _acquire(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _acquire(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class DirectoryLock:
+    """Held from its making to `release`, or to the death of the process."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the lock on *directory*. `Occupied` where another process has it."""
+        self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _acquire(self._descriptor)
+        except OSError:
+            os.close(self._descriptor)
+            raise Occupied(
+                f"another process holds the data directory {directory}; stop it, or choose another with --data-dir"
+            ) from None
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._descriptor)

@@ -1,0 +1,176 @@
+"""The views: a connection and a thread of their own, so that looking never waits for a commit.
+
+Each answer is one statement, so no transaction outlives it. Pages are keyset pages: as quick at the end of a long
+list as at its beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from collator.clock import rfc3339
+from collator.engines.embedded.outbox import build, checked
+from collator.engines.embedded.store import as_json, connect, load_statements
+from collator.errors import Unknown
+from collator.exchange import (
+    Delivery,
+    DeliveryReport,
+    PacketReport,
+    ResourceReport,
+    ResourceSummary,
+    webhook_id,
+)
+from collator.resource import Ranges, gaps
+from collator.states import DeliveryState, EndedBy, State
+
+R = TypeVar("R")
+
+FAILURES_SHOWN = 100
+_LAST = 16777215
+
+
+class _Row(msgspec.Struct):
+    rk: int
+    resource_id: str
+    generation: str
+    state: State
+    completed_by: EndedBy | None
+    total: int | None
+    metadata: msgspec.Raw
+    received: int
+    highest: int
+    done: int
+    failed: int
+    opened_at: float
+    closed_at: float | None
+
+
+_decode_row = msgspec.json.Decoder(_Row).decode
+_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+_decode_outputs = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+_decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
+_decode_deliveries = msgspec.json.Decoder(list[tuple[str, str, str, DeliveryState, int, str, float]]).decode
+_decode_loaded = msgspec.json.Decoder(
+    list[tuple[int, int, str, str, State, str, int, int, int, str, str, int, int]]
+).decode
+
+
+class Reader:
+    """Reads what is committed."""
+
+    def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
+        """Open a reading connection to the database at *path*; *now* is the ledger's time."""
+        self._now = now
+        self._statements = load_statements()
+        self._connection = connect(path, readonly=True)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
+
+    async def ask(self, view: Callable[..., R], *arguments: object) -> R:
+        """What *view*, a method of this reader, answers."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, view, *arguments)
+
+    def close(self) -> None:
+        """Finish what runs and close the connection."""
+        self._thread.shutdown()
+        self._connection.close()
+
+    def resource(self, resource_id: str) -> ResourceReport:
+        """All about one resource. `Unknown`."""
+        row = self._find(resource_id)
+        first, last = row.rk << 24, row.rk << 24 | _LAST
+        failures = _decode_failures(self._value("failures_of", first, last, FAILURES_SHOWN)) if row.failed else []
+        return ResourceReport(
+            resource_id=row.resource_id,
+            webhook_id=webhook_id(row.resource_id, bytes.fromhex(row.generation)),
+            state=row.state,
+            completed_by=row.completed_by,
+            total=row.total,
+            metadata=msgspec.Raw(bytes(row.metadata)),
+            received=row.received,
+            done=row.done,
+            failed=row.failed,
+            missing=self._missing(row, first, last),
+            unfinished=self._unfinished(row, first, last),
+            failures=[PacketReport(index, reason, attempts) for index, reason, attempts in failures],
+            opened_at=rfc3339(row.opened_at),
+            closed_at=None if row.closed_at is None else rfc3339(row.closed_at),
+            deliveries=self.deliveries(resource_id, None, None, "", 1000),
+        )
+
+    def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
+        """A page of resources."""
+        rows = _decode_summaries(self._value("list_resources", state, after, prefix, _behind(prefix), limit))
+        return [
+            ResourceSummary(
+                resource_id=id_, state=now, total=total, received=received, done=done, failed=failed,
+                opened_at=rfc3339(opened_at),
+            )
+            for id_, now, total, received, done, failed, opened_at in rows
+        ]  # fmt: skip
+
+    def outputs(self, resource_id: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
+        """A page of outputs. `Unknown`, `Damaged`."""
+        rk = self._find(resource_id).rk
+        return checked(_decode_outputs(self._value("list_outputs", rk, after, limit)))
+
+    def deliveries(
+        self, resource_id: str | None, endpoint: str | None, state: DeliveryState | None, after: str, limit: int
+    ) -> Sequence[DeliveryReport]:
+        """A page of deliveries."""
+        rows = _decode_deliveries(self._value("list_deliveries", resource_id, endpoint, state, after, limit))
+        now = self._now()
+        return [
+            DeliveryReport(
+                resource_id=id_, webhook_id=webhook_id(id_, bytes.fromhex(generation)), endpoint=name, state=stands,
+                attempts=attempts, reason=reason,
+                due_in=max(0.0, due_at - now) if stands is DeliveryState.DUE else None,
+            )
+            for id_, generation, name, stands, attempts, reason, due_at in rows
+        ]  # fmt: skip
+
+    def body(self, delivery: Delivery) -> bytes:
+        """The body of *delivery*, joined from its parts. `Unknown`, `Damaged`."""
+        where = (delivery.resource_id, delivery.generation.hex(), delivery.endpoint)
+        rows = _decode_loaded(self._value("find_delivery", *where))
+        if not rows:
+            raise Unknown(f"the delivery of resource {delivery.resource_id!r} to {delivery.endpoint} is gone")
+        _, rk, _, _, state, _, _, _, _, head, tail, crc, done = rows[0]
+        outputs = _decode_outputs(self._value("outputs_of", as_json([rk])))
+        return build(state, (head, tail, crc), outputs, done)
+
+    def _find(self, resource_id: str) -> _Row:
+        found = self._text("report", resource_id)
+        if found is None:
+            raise Unknown(f"resource {resource_id!r} is unknown: never seen, or purged")
+        return _decode_row(found.encode())
+
+    def _missing(self, row: _Row, first: int, last: int) -> Ranges:
+        end = row.highest + 1 if row.total is None else row.total
+        if row.received == end:
+            return []
+        return gaps(_decode_ranges(self._value("packet_ranges", first, last)), end)
+
+    def _unfinished(self, row: _Row, first: int, last: int) -> Ranges:
+        if row.received == row.done + row.failed:
+            return []
+        return _decode_ranges(self._value("unfinished_ranges", first, last))
+
+    def _text(self, name: str, *parameters: object) -> str | None:
+        row = self._connection.execute(self._statements[name], parameters).fetchone()
+        return None if row is None else row[0]
+
+    def _value(self, name: str, *parameters: object) -> bytes:
+        return (self._text(name, *parameters) or "[]").encode()
+
+
+def _behind(prefix: str) -> str | None:
+    """The first text behind all that start with *prefix*."""
+    text = prefix.rstrip("\U0010ffff")
+    return text[:-1] + chr(ord(text[-1]) + 1 if ord(text[-1]) != 0xD7FF else 0xE000) if text else None

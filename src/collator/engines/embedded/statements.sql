@@ -1,0 +1,295 @@
+-- The statements of the embedded ledger, by name. Batches come as one JSON text (?1) and answers leave as one.
+-- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
+
+-- name: load (the ledger's own row)
+select clock, uptime, clean, counts from ledger;
+
+-- name: handles (next resource and delivery handles; packets ready; suspects)
+select (select coalesce(max(rk), 0) + 1 from resource), (select coalesce(max(did), 0) + 1 from delivery),
+       (select count(*) from ready), (select count(*) from attempt where alone > 0);
+
+-- name: next_retry (ledger time of the next packet that falls due)
+select min(due_at) from attempt where due_at is not null;
+
+-- name: persist (what every commit carries)
+update ledger set clock = ?1, uptime = ?2, counts = ?3;
+
+-- name: set_clean (0 while running)
+update ledger set clean = ?1;
+
+-- name: mark (where a batch can be undone to)
+savepoint batch;
+
+-- name: undo_to_mark
+rollback to batch;
+
+-- name: find_resources (resources by id)
+select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
+                                   r.highest, r.done, r.failed, r.body_size, r.seen))
+from json_each(?1) j join resource r on r.id = j.value;
+
+-- name: find_handles (resources by handle)
+select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
+                                   r.highest, r.done, r.failed, r.body_size, r.seen))
+from json_each(?1) j join resource r on r.rk = j.value;
+
+-- name: open_resources (new generations)
+insert into resource (rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size,
+                      opened_at, active_at, idle_at, deadline_at)
+select value->>0, value->>1, value->>2, 'open', value->>3, value->>4, value->>5, value->>6, value->>7, 0, 0, 0,
+       value->>8, value->>9, value->>10, value->>11
+from json_each(?1) where true;
+
+-- name: grow_resources (packets came; ?2 is the uptime)
+update resource set total = j.value->>1, total_by = j.value->>2, metadata = j.value->>3, received = j.value->>4,
+                    highest = j.value->>5, active_at = ?2
+from json_each(?1) j where rk = j.value->>0;
+
+-- name: progress_resources (outcomes came; ?2 is the uptime)
+update resource set done = j.value->>1, failed = j.value->>2, body_size = j.value->>3, active_at = ?2
+from json_each(?1) j where rk = j.value->>0;
+
+-- name: insert_packets (each index once)
+insert into packet select value->>0, value->>1, value->>2 from json_each(?1) where true on conflict do nothing;
+
+-- name: stored_payloads (payloads by key)
+select json_group_array(json_array(p.k, p.payload)) from json_each(?1) j join packet p on p.k = j.value;
+
+-- name: add_ready (packets wait for a worker)
+insert into ready select value from json_each(?1) where true on conflict do nothing;
+
+-- name: take_ready (packets stop waiting)
+delete from ready where k in (select value from json_each(?1));
+
+-- name: ready_range (stop waiting: all of one resource)
+delete from ready where k between ?1 and ?2;
+
+-- name: attempt_range
+delete from attempt where k between ?1 and ?2;
+
+-- name: alone_range (suspects of one resource)
+select count(*) from attempt where alone > 0 and k between ?1 and ?2;
+
+-- name: due_retries (retries whose time has come become ready)
+insert into ready select k from attempt where due_at <= ?1 on conflict do nothing;
+
+-- name: clear_due_retries
+update attempt set due_at = null where due_at <= ?1;
+
+-- name: next_ready_resources (up to ?2 resources with ready packets, by handle, behind handle ?1)
+with recursive turn (rk) as (
+  select min(k) >> 24 from ready where k > (?1 << 24 | 16777215)
+  union all
+  select (select min(k) >> 24 from ready where k > (turn.rk << 24 | 16777215)) from turn where turn.rk is not null
+  limit ?2
+)
+select json_group_array(rk) from turn where rk is not null;
+
+-- name: ready_of (up to ?2 ready packets of each resource)
+select json_group_array(r.k) from json_each(?1) j
+join ready r on r.k in (select k from ready where k between j.value << 24 and j.value << 24 | 16777215 order by k limit ?2);
+
+-- name: which_ready (of these packets, those that are ready)
+select json_group_array(r.k) from json_each(?1) j join ready r on r.k = j.value;
+
+-- name: some_ready (the first ?1 ready packets, of any resource)
+select json_group_array(json_array(r.id, r.generation, s.k & 16777215))
+from (select k from ready order by k limit ?1) s join resource r on r.rk = s.k >> 24;
+
+-- name: next_suspect (the packet that runs alone next)
+select min(k) from attempt where alone > 0;
+
+-- name: mark_suspect (1: waits to run alone; 2: runs alone)
+update attempt set alone = ?1 where k = ?2;
+
+-- name: still_open (of these packets, those of open resources)
+select json_group_array(j.value) from json_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
+
+-- name: load_tasks (all that a worker needs, by key)
+select json_group_array(json_array(p.k, r.id, r.generation, p.payload, p.crc, a.attempts))
+from json_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p.k >> 24
+left join attempt a on a.k = p.k;
+
+-- name: insert_outcomes (each packet once)
+insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4 from json_each(?1) where true;
+
+-- name: retry_later (an attempt failed; it is due again)
+insert into attempt (k, attempts, due_at, reason)
+select value->>0, value->>1, value->>2, value->>3 from json_each(?1) where true
+on conflict do update set attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, alone = 0;
+
+-- name: forget_attempts
+delete from attempt where k in (select value from json_each(?1));
+
+-- name: outputs_of (all outputs of these resources, in index order)
+select json_group_array(json_array(o.k, o.output, o.crc) order by o.k)
+from json_each(?1) j
+join outcome o on o.k between j.value << 24 and j.value << 24 | 16777215
+where o.output is not null;
+
+-- name: packet_ranges (indexes received, of the keys ?1 to ?2, as ranges)
+select json_group_array(json_array(first, last) order by first) from (
+  select min(k) & 16777215 as first, max(k) & 16777215 as last
+  from (select k, k - row_number() over (order by k) as island from packet where k between ?1 and ?2) group by island);
+
+-- name: unfinished_ranges (indexes received without an outcome)
+select json_group_array(json_array(first, last) order by first) from (
+  select min(k) & 16777215 as first, max(k) & 16777215 as last
+  from (select k, k - row_number() over (order by k) as island from packet p
+        where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k)) group by island);
+
+-- name: unfinished_size (payload bytes received without an outcome)
+select coalesce(sum(octet_length(payload)), 0) from packet p
+where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k);
+
+-- name: failures_of (failed packets, the first ?3)
+select json_group_array(json_array(k & 16777215, reason, attempts) order by k) from (
+  select k, reason, attempts from outcome where k between ?1 and ?2 and output is null order by k limit ?3);
+
+-- name: close_resources (the atomic end)
+update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
+                    head = j.value->>5, tail = j.value->>6, frame_crc = j.value->>7, total = j.value->>8,
+                    purge_at = j.value->>9, idle_at = null, deadline_at = null
+from json_each(?1) j where rk = j.value->>0;
+
+-- name: insert_deliveries (born due)
+insert into delivery (did, rk, endpoint, state, due_at)
+select value->>0, value->>1, value->>2, 'due', ?2 from json_each(?1) where true;
+
+-- name: due_deliveries (of endpoint ?1, due by ?2, the longest due first)
+select json_group_array(did) from (
+  select did from delivery where state = 'due' and endpoint = ?1 and due_at <= ?2 order by due_at limit ?3);
+
+-- name: load_deliveries (all that a sender needs)
+select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
+                                   r.body_size, r.head, r.tail, r.frame_crc, r.done))
+from json_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
+
+-- name: find_delivery (one, by resource id ?1, generation ?2 and endpoint ?3)
+select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
+                                   r.body_size, r.head, r.tail, r.frame_crc, r.done))
+from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation = ?2 and d.endpoint = ?3;
+
+-- name: delivery_states (of these [resource id, generation, endpoint], in order)
+select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step) order by j.key)
+from json_each(?1) j join resource r on r.id = j.value->>0 and r.generation = j.value->>1
+join delivery d on d.rk = r.rk and d.endpoint = j.value->>2;
+
+-- name: update_deliveries
+update delivery set state = j.value->>1, attempts = j.value->>2, step = j.value->>3, due_at = j.value->>4,
+                    reason = j.value->>5
+from json_each(?1) j where did = j.value->>0;
+
+-- name: delivery_ends (for these resources: deliveries due, deliveries dead)
+select json_group_array(json_array(rk, due, dead)) from (
+  select d.rk, sum(d.state = 'due') as due, sum(d.state = 'dead') as dead
+  from json_each(?1) j join delivery d on d.rk = j.value group by d.rk);
+
+-- name: set_retention ([resource, purge_at])
+update resource set purge_at = j.value->>1 from json_each(?1) j where rk = j.value->>0;
+
+-- name: ended_deliveries (to replay: of resource ?1, endpoint ?2, state ?3, each or all; behind ?4, ?5 at most)
+select json_group_array(json_array(did, rk, endpoint, state, attempts)) from (
+  select d.did, d.rk, d.endpoint, d.state, d.attempts from delivery d join resource r on r.rk = d.rk
+  where d.state in ('dead', 'delivered') and not r.purging
+    and (?1 is null or r.id = ?1) and (?2 is null or d.endpoint = ?2) and (?3 is null or d.state = ?3));
+
+-- name: has_delivery (of the resource with id ?1)
+select count(*) from resource r join delivery d on d.rk = r.rk where r.id = ?1 and not r.purging;
+
+-- name: idle_resources (whose time to look has come)
+select json_group_array(json_array(rk, active_at)) from (
+  select rk, active_at from resource where idle_at <= ?1 order by idle_at limit ?2);
+
+-- name: look_again ([resource, uptime of the next look])
+update resource set idle_at = j.value->>1 from json_each(?1) j where rk = j.value->>0;
+
+-- name: past_deadline
+select json_group_array(rk) from (select rk from resource where deadline_at <= ?1 order by deadline_at limit ?2);
+
+-- name: failed_keys (of the keys ?1 to ?2)
+select json_group_array(k order by k) from outcome where k between ?1 and ?2 and output is null;
+
+-- name: forget_outcomes
+delete from outcome where k in (select value from json_each(?1));
+
+-- name: payload_sizes (sum, by keys)
+select coalesce(sum(octet_length(p.payload)), 0) from json_each(?1) j join packet p on p.k = j.value;
+
+-- name: purge_due (the next resource to forget: its handle and state)
+select rk, state from resource where purge_at <= ?1 order by purge_at limit 1;
+
+-- name: purge_outcomes
+delete from outcome where k in (select k from outcome where k between ?1 and ?2 limit ?3);
+
+-- name: purge_packets
+delete from packet where k in (select k from packet where k between ?1 and ?2 limit ?3);
+
+-- name: purge_deliveries
+delete from delivery where rk = ?1;
+
+-- name: dead_of (dead deliveries of a resource)
+select count(*) from delivery where rk = ?1 and state = 'dead';
+
+-- name: due_of
+select count(*) from delivery where rk = ?1 and state = 'due';
+
+-- name: purge_begins
+update resource set purging = 1 where rk = ?1;
+
+-- name: purge_resource
+delete from resource where rk = ?1;
+
+-- name: purge_now (?2 is the ledger's time)
+update resource set purge_at = ?2 where rk = ?1;
+
+-- name: in_work (packets that were in work when the process died: k and payload size)
+select json_group_array(p.k)
+from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
+where r.state = 'open' and r.received > r.done + r.failed
+  and not exists (select 1 from outcome o where o.k = p.k)
+  and not exists (select 1 from ready y where y.k = p.k)
+  and not exists (select 1 from attempt a where a.k = p.k and (a.due_at is not null or a.alone = 1));
+
+-- name: suspect (they run alone, and one death more is on their account)
+insert into attempt (k, deaths, alone) select value, 1, 1 from json_each(?1) where true
+on conflict do update set deaths = deaths + 1, alone = 1;
+
+-- name: deadly (packets that ended the process ?1 times)
+select json_group_array(json_array(a.k, octet_length(p.payload), a.attempts, a.deaths))
+from attempt a join packet p on p.k = a.k where a.alone > 0 and a.deaths >= ?1;
+
+-- name: report (one resource, for people)
+select json_object('rk', rk, 'resource_id', id, 'generation', generation, 'state', state, 'completed_by', ended_by,
+                   'total', total, 'metadata', json(coalesce(metadata, '{}')), 'received', received,
+                   'highest', highest, 'done', done, 'failed', failed, 'opened_at', opened_at, 'closed_at', closed_at)
+from resource where id = ?1 and not purging;
+
+-- name: list_resources (of state ?1 or all, id behind ?2, from ?3 below ?4, at most ?5)
+select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
+  select id, state, total, received, done, failed, opened_at from resource
+  where (?1 is null or state = ?1) and id > ?2 and id >= ?3 and (?4 is null or id < ?4) and not purging
+  order by id limit ?5);
+
+-- name: list_outputs (of resource rk ?1, behind index ?2, at most ?3)
+select json_group_array(json_array(k & 16777215, output, crc)) from (
+  select k, output, crc from outcome
+  where k > (?1 << 24 | ?2) and k <= (?1 << 24 | 16777215) and output is not null order by k limit ?3);
+
+-- name: first_outputs (of resource rk ?1)
+select json_group_array(json_array(k & 16777215, output, crc)) from (
+  select k, output, crc from outcome
+  where k between ?1 << 24 and ?1 << 24 | 16777215 and output is not null order by k limit ?2);
+
+-- name: list_deliveries (of resource ?1, endpoint ?2, state ?3, each or all; resource id behind ?4, at most ?5)
+select json_group_array(json_array(r.id, r.generation, d.endpoint, d.state, d.attempts, d.reason, d.due_at)) from (
+  select did from delivery d join resource r on r.rk = d.rk
+  where (?1 is null or r.id = ?1) and (?2 is null or d.endpoint = ?2) and (?3 is null or d.state = ?3)
+    and r.id > ?4 and not r.purging
+  order by r.id, d.endpoint limit ?5) s join delivery d on d.did = s.did join resource r on r.rk = d.rk;
+
+-- name: fix_total (by a person)
+update resource set total = ?2, total_by = 'total' where rk = ?1;
+
+-- name: count_suspects
+select count(*) from attempt where alone > 0;

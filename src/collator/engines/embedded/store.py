@@ -1,0 +1,218 @@
+"""The writing connection and all that changes with it: statements, counters, leases, the ledger's time.
+
+Owned by the writer thread. `transaction` makes memory follow the database: what a failed transaction changed in
+counters, leases or handles is undone with it. SQLite's interpreter-lock cost is paid per row that crosses into
+Python, so every statement takes its batch as one JSON text and gives its answer as one JSON text (docs/decisions).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from collator.clock import Clock
+from collator.engines.embedded.leases import Leases
+from collator.errors import SchemaTooNew
+from collator.exchange import Counts
+from collator.resource import Standing, Terms
+from collator.states import EndedBy, State
+
+INDEX_BITS = 24
+"""A packet's key is ``rk << INDEX_BITS | index``."""
+INDEX_MASK = (1 << INDEX_BITS) - 1
+DATABASE = "collator.db"
+
+Route = Callable[[str], Sequence[str]]
+"""The endpoints that get a delivery of a resource, by its id."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_counts = msgspec.json.Decoder(Counts).decode
+_package = files("collator.engines.embedded")
+
+
+def load_statements() -> dict[str, str]:
+    """The statements of ``statements.sql`` by name."""
+    text = (_package / "statements.sql").read_text()
+    parts = re.split(r"^-- name: (\w+).*$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) -> apsw.Connection:
+    """A connection to the database at *path*, durable at each commit."""
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(5000)
+    connection.pragma("cache_size", -64 * 1024)
+    if readonly:
+        return connection
+    if connection.pragma("page_count") == 0:
+        connection.pragma("auto_vacuum", "incremental")
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", synchronous)
+    connection.pragma("wal_autocheckpoint", 4000)
+    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    if sys.platform == "darwin":  # a plain fsync there does not reach the drive
+        connection.pragma("fullfsync", 1)
+        connection.pragma("checkpoint_fullfsync", 1)
+    return connection
+
+
+class Store:
+    """What the steps of the verbs work on."""
+
+    def __init__(self, path: Path, *, terms: Terms, clock: Clock, route: Route, synchronous: str = "full") -> None:
+        """Open the database at *path*, creating or migrating it. `SchemaTooNew`."""
+        self.terms, self.clock, self.route = terms, clock, route
+        self.statements = load_statements()
+        self.connection = connect(path, synchronous=synchronous)
+        self._execute = self.connection.execute
+        migrate(self.connection)
+        _sync_directory(path.parent)
+        self.packets, self.deliveries = Leases(0), Leases(1)
+        self._load()
+
+    def _load(self) -> None:
+        stored_clock, uptime, self.was_clean, counts = self.value("load")
+        self.uptime: float = uptime
+        self.counts = _decode_counts(counts)
+        self.committed = self.counts
+        self._base: float = max(stored_clock, self.clock.wall()) - self.clock.monotonic()
+        self.ticked_at = self.persisted_at = self.now()
+        self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
+        self.next_retry: float = self.value("next_retry") or float("inf")
+        self.cursor = 0
+
+    # Time.
+
+    def now(self) -> float:
+        """The ledger's time: seconds since 1970, never back, blind to jumps of the wall while it runs."""
+        return self._base + self.clock.monotonic()
+
+    def active(self) -> float:
+        """The uptime at this moment, which an accepted packet or an outcome gets as its time."""
+        return self.uptime + self.now() - self.ticked_at
+
+    def tick(self, *, accepting: bool) -> None:
+        """Count the time since the last tick as uptime, where the service was *accepting* (R13)."""
+        now = self.now()
+        if accepting:
+            self.uptime += now - self.ticked_at
+        self.ticked_at = now
+
+    # Statements.
+
+    def run(self, name: str, *parameters: object) -> int:
+        """Execute the statement *name*; how many rows it changed."""
+        self._execute(self.statements[name], parameters)
+        return self.connection.changes()
+
+    def run_rows(self, name: str, rows: Sequence[object], *parameters: object) -> int:
+        """Execute the statement *name* once for all *rows*, given as one JSON text before *parameters*."""
+        return self.run(name, as_json(rows), *parameters) if rows else 0
+
+    def value(self, name: str, *parameters: object) -> Any:  # noqa: ANN401 - whatever the statement gives
+        """The one row of the statement *name*: its only column, or a tuple of them."""
+        row = self._execute(self.statements[name], parameters).fetchone()
+        return None if row is None else row[0] if len(row) == 1 else row
+
+    def standings(self, name: str, *parameters: object) -> list[Standing]:
+        """The resources that the statement *name* gives as one JSON text."""
+        return [as_standing(row) for row in _decode_standings(self.value(name, *parameters).encode())]
+
+    # Transactions.
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, in the database and in memory; durable when it ends, if it changed anything."""
+        before = self.connection.total_changes()
+        memory = (self.counts, self.next_rk, self.next_did, self.ready, self.suspects, self.next_retry)
+        self.packets.begin()
+        self.deliveries.begin()
+        self._execute("begin immediate")
+        try:
+            yield
+            if self.connection.total_changes() != before:
+                self.run("persist", self.now(), self.active(), _encode(self.counts).decode())
+                self.persisted_at = self.now()
+            self._execute("commit")
+        except BaseException:
+            self._rollback()
+            self.counts, self.next_rk, self.next_did, self.ready, self.suspects, self.next_retry = memory
+            self.packets.rollback()
+            self.deliveries.rollback()
+            raise
+        self.committed = self.counts
+
+    def count(self, **changes: int) -> None:
+        """Add *changes* to the counters."""
+        now = {name: getattr(self.counts, name) + change for name, change in changes.items()}
+        self.counts = msgspec.structs.replace(self.counts, **now)
+
+    def _rollback(self) -> None:
+        if self.connection.in_transaction:  # a failed commit may have rolled back by itself
+            self._execute("rollback")
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema up to date, each step in a transaction of its own. `SchemaTooNew`."""
+    steps = sorted(path.name for path in (_package / "migrations").iterdir() if path.name.endswith(".sql"))
+    version = connection.pragma("user_version")
+    if version > len(steps):
+        raise SchemaTooNew(
+            f"the data directory has schema {version}, this version of Collator knows up to {len(steps)}; "
+            "install the newer version, or use another data directory"
+        )
+    for number, name in enumerate(steps[version:], start=version + 1):
+        with connection:
+            connection.execute((_package / "migrations" / name).read_text())
+            connection.pragma("user_version", number)
+    if version == 0:
+        connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
+
+
+def as_json(rows: object) -> str:
+    """*rows* as the one text that a statement takes."""
+    return _encode(rows).decode()
+
+
+def as_standing(row: _Row) -> Standing:
+    """A resource row as the rules see it."""
+    rk, resource_id, generation, state, total, total_by, metadata, received, highest, done, failed, size, seen = row
+    return Standing(
+        key=rk,
+        resource_id=resource_id,
+        generation=bytes.fromhex(generation),
+        state=state,
+        total=total,
+        total_by=total_by,
+        metadata=None if metadata is None else metadata.encode(),
+        received=received,
+        highest=highest,
+        done=done,
+        failed=failed,
+        body_size=size,
+        seen=_decode_ranges(seen) if seen else [(0, total - 1)] if state is State.COLLATED and total else (),
+    )
+
+
+_Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, str | None]
+_decode_standings = msgspec.json.Decoder(list[_Row]).decode
+_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name == "posix":  # a new file survives a power cut only once its directory does
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,223 @@
+"""The writer thread: verbs that are called while a commit runs are gathered and committed together.
+
+One thread owns the writing connection. There is no timer: an idle ledger commits a call at once, a busy one commits
+all calls that came meanwhile as one group, each verb's calls as one batch, and wakes the event loop once.
+
+When a commit fails. *The disk* (I/O error, full): nobody in the group has anything, so every caller is told. A failed
+fsync leaves the state of the page cache unknown, so nothing is written any more until a restart. *Anything else*: the
+group is halved, and halved again, so that only the culprit is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import apsw
+import structlog
+
+from collator.engines.embedded.reserve import Reserve
+from collator.engines.embedded.store import Store
+from collator.errors import CollatorError, ReadOnly, StorageFull, Unavailable
+
+log = structlog.get_logger("collator.ledger")
+
+MAX_GROUP = 8192
+"""Items in one commit; more calls than that wait for the next."""
+R = TypeVar("R")
+
+_FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[R]):
+    """How the writer executes the calls of one verb."""
+
+    step: Callable[[Store, Sequence[Any]], Sequence[R]]
+    """From the store and the arguments of all calls to their results, inside a transaction."""
+    alone: bool = False
+    """Each call is a batch of its own, and its `CollatorError` is its result."""
+    grows: bool = False
+    """Takes new data; refused while the disk is full."""
+    split: Callable[[Any], list[Any]] | None = None
+    """The arguments of one call as those of several smaller calls, for finding a culprit."""
+    join: Callable[[Sequence[R]], R] | None = None
+    isolate: Callable[[Exception], R] | None = None
+    """The result of the smallest call where it is the culprit."""
+
+
+class Call:
+    """One call of a verb, and what came of it."""
+
+    __slots__ = ("arguments", "future", "loop", "result", "size", "verb")
+
+    def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1) -> None:  # noqa: ANN401 - the verb knows
+        """A call of *verb* with *size* items."""
+        self.verb, self.arguments, self.size = verb, arguments, size
+        self.result: Any = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.future: asyncio.Future[Any] | None = None
+
+
+class Writer:
+    """The thread that commits."""
+
+    def __init__(self, store: Store, reserve: Reserve, *, forsaken: Callable[[Any], None]) -> None:
+        """Start the thread. Results whose caller has gone are passed to *forsaken*, on the event loop."""
+        self._store, self._reserve, self._forsaken = store, reserve, forsaken
+        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._broken: CollatorError | None = None
+        self._thread = threading.Thread(target=self._run, name="collator-writer", daemon=True)
+        self._thread.start()
+
+    async def call(self, verb: Verb[R], arguments: Any, *, size: int = 1) -> R:  # noqa: ANN401
+        """Execute *verb* in the next group; its result, durable."""
+        call = Call(verb, arguments, size)
+        call.loop = asyncio.get_running_loop()
+        call.future = call.loop.create_future()
+        self._queue.put(call)
+        result: R = await call.future
+        return result
+
+    def post(self, verb: Verb[Any], arguments: Any) -> None:  # noqa: ANN401
+        """Execute *verb* in the next group; nobody waits for it."""
+        self._queue.put(Call(verb, arguments))
+
+    def stop(self) -> None:
+        """End the thread once all calls are done."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (group := self._gather()) is not None:
+            try:
+                self._commit_or_tell(group)
+            except BaseException as error:  # noqa: BLE001 - a waiter must never wait for ever
+                _tell(group, error)
+            self._answer(group)
+
+    def _gather(self) -> list[Call] | None:
+        group: list[Call] = []
+        size = 0
+        call = self._queue.get()
+        while call is not None:
+            group.append(call)
+            size += call.size
+            if size >= MAX_GROUP:
+                return group
+            try:
+                call = self._queue.get_nowait()
+            except queue.Empty:
+                return group
+        if group:
+            self._queue.put(None)
+        return group or None
+
+    def _commit_or_tell(self, group: list[Call]) -> None:
+        if self._broken is not None:
+            _tell(group, self._broken)
+            return
+        if self._reserve.spent and not self._reserve.restore():
+            _tell([call for call in group if call.verb.grows], StorageFull())
+            group = [call for call in group if not call.verb.grows]
+        try:
+            self._commit(group)
+        except apsw.FullError:
+            self._on_full(group)
+        except apsw.IOError as error:
+            self._on_io_error(group, error)
+
+    def _commit(self, group: list[Call]) -> None:
+        if not group:
+            return
+        try:
+            with self._store.transaction():
+                for calls in _batches(group):
+                    _execute(self._store, calls)
+        except (apsw.FullError, apsw.IOError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
+            self._bisect(group, error)
+
+    def _bisect(self, group: list[Call], error: Exception) -> None:
+        if len(group) > 1:
+            self._commit(group[: len(group) // 2])
+            self._commit(group[len(group) // 2 :])
+            return
+        call, verb = group[0], group[0].verb
+        if verb.split is not None and verb.join is not None and call.size > 1:
+            parts = [Call(verb, arguments, (call.size + 1) // 2) for arguments in verb.split(call.arguments)]
+            for part in parts:
+                self._commit([part])
+            failed = next((part.result for part in parts if isinstance(part.result, BaseException)), None)
+            call.result = failed or verb.join([part.result for part in parts])
+            return
+        log.error("the store could not execute a call", verb=verb.step.__name__, error=repr(error))
+        call.result = error if verb.isolate is None else verb.isolate(error)
+
+    def _on_full(self, group: list[Call]) -> None:
+        """Refuse what is new; what is in flight may use the reserve."""
+        log.error("the disk is full; new packets are refused until there is space")
+        self._reserve.spend()
+        _tell([call for call in group if call.verb.grows], StorageFull())
+        rest = [call for call in group if not call.verb.grows]
+        try:
+            self._commit(rest)
+        except apsw.FullError:
+            _tell(rest, StorageFull())
+
+    def _on_io_error(self, group: list[Call], error: apsw.IOError) -> None:
+        if getattr(error, "extendedresult", 0) in _FSYNC_ERRORS:
+            log.critical("fsync failed; read-only until a restart", error=repr(error))
+            self._broken = ReadOnly(retry_after=60.0)
+            _tell(group, self._broken)
+        else:
+            log.error("the disk failed", error=repr(error))
+            _tell(group, Unavailable(f"the disk failed: {error}"))
+
+    def _answer(self, group: list[Call]) -> None:
+        loops = {call.loop for call in group}
+        for loop in loops:
+            if loop is not None:
+                mine = [call for call in group if call.loop is loop]
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                    loop.call_soon_threadsafe(self._resolve, mine)
+
+    def _resolve(self, calls: Sequence[Call]) -> None:
+        for call in calls:
+            if call.future is None or call.future.done():
+                self._forsaken(call.result)
+            elif isinstance(call.result, BaseException):
+                call.future.set_exception(call.result)
+            else:
+                call.future.set_result(call.result)
+
+
+def _batches(group: Sequence[Call]) -> list[list[Call]]:
+    """The calls of each verb together, verbs in the order in which they first came."""
+    by_verb: dict[int, list[Call]] = {}
+    for call in group:
+        by_verb.setdefault(id(call) if call.verb.alone else id(call.verb), []).append(call)
+    return list(by_verb.values())
+
+
+def _execute(store: Store, calls: Sequence[Call]) -> None:
+    verb = calls[0].verb
+    try:
+        results = verb.step(store, [call.arguments for call in calls])
+    except CollatorError as error:
+        if not verb.alone:
+            raise
+        results = [error]
+    for call, result in zip(calls, results, strict=True):
+        call.result = result
+
+
+def _tell(calls: Sequence[Call], error: BaseException) -> None:
+    for call in calls:
+        call.result = error
