@@ -26,12 +26,12 @@ from typing import Any
 
 import msgspec
 
+from collator.backoff import exponential_delay
 from collator.clock import Clock, SystemClock
 from collator.errors import CollatorError, ConfigError, Permanent, ProcessorFailed
 from collator.exchange import Failure, Output, Result, Retry, Task
 
 MAX_REASON = 500
-FIRST_DELAY = 1.0
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -111,10 +111,11 @@ class Processor:
 
     def _failed(self, task: Task, error: BaseException) -> Result:
         reason = reason_of(error)
-        if isinstance(error, Permanent) or task.attempt > self._retries:
+        if isinstance(error, Permanent):
             return Failure(task.lease, reason)
         floor = (isinstance(error, ProcessorFailed) and error.retry_after) or 0.0
-        return Retry(task.lease, reason, max(floor, _delay(task.attempt)))
+        delay = exponential_delay(task.attempt, retries=self._retries, floor=floor, random=random.random)
+        return Failure(task.lease, reason) if delay is None else Retry(task.lease, reason, delay)
 
 
 class _Unusable(ProcessorFailed):
@@ -150,11 +151,6 @@ def reason_of(error: BaseException) -> str:
     if not isinstance(error, CollatorError):
         line = f"{type(error).__name__}: {line}" if line else type(error).__name__
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
-
-
-def _delay(attempt: int) -> float:
-    jitter = random.uniform(1.0, 1.25)  # noqa: S311 - spreads load, hides nothing
-    return FIRST_DELAY * 2.0 ** min(attempt - 1, 20) * jitter
 
 
 def _with_payload(function: Callable[..., object]) -> Callable[[Task], object]:
