@@ -90,7 +90,7 @@ class Delivery(msgspec.Struct, frozen=True):
     body: bytes | None
     """The frozen body, or `None` where it is large: ask `Ledger.body` for it."""
     known_at: float = 0.0
-    """Monotonic reading when the last output was known; 0 where this is not the first attempt of the closing process."""
+    """Monotonic reading when the last output was known; 0 unless this attempt was born with the closing."""
 
     @property
     def webhook_id(self) -> str:

@@ -21,7 +21,7 @@ MAX_METADATA = 4 * 1024
 MAX_DEPTH = 128
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|(?P<opens>[\[{])|(?P<closes>[\]}])', re.DOTALL)
 
 
 class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -206,7 +206,7 @@ def _line_by_line(data: bytes, bounds: Bounds) -> Iterator[Packet | Malformed]:
 def _depth(data: bytes) -> int:
     depth = deepest = 0
     for match in _BRACKETS.finditer(data):
-        depth += (match.lastindex == 1) - (match.lastindex == 2)
+        depth += (match["opens"] is not None) - (match["closes"] is not None)
         deepest = max(deepest, depth)
     return deepest
 

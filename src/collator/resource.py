@@ -85,18 +85,9 @@ def judge(packet: Packet, standing: Standing, stored: bytes | None) -> Receipt:
     """
     if standing.state is not State.OPEN:
         return _judge_late(packet.index, standing)
-    if stored is not None and stored != bytes(packet.payload):
-        return _conflict(f"index {packet.index} is there already with another payload")
-    total, claimed = standing.total, claimed_total(packet)
-    if claimed is not None and claimed != total:
-        if total is not None:
-            return _conflict(f"a total of {claimed} contradicts the total of {total}, which is fixed")
-        if claimed <= standing.highest:
-            return _conflict(f"a total of {claimed} contradicts index {standing.highest}, which is there already")
-    if total is not None and packet.index >= total:
-        return _conflict(f"index {packet.index} is beyond the total of {total}")
-    if packet.metadata is not None and standing.metadata not in (None, bytes(packet.metadata)):
-        return _conflict("the resource has other metadata")
+    reason = _contradiction(packet, standing, stored)
+    if reason is not None:
+        return Receipt(Status.CONFLICT, reason)
     return ACCEPTED if stored is None else DUPLICATE
 
 
@@ -175,5 +166,17 @@ def _judge_late(index: int, standing: Standing) -> Receipt:
     return Receipt(Status.CLOSED, f"the resource has ended ({standing.state}) and never received index {index}")
 
 
-def _conflict(reason: str) -> Receipt:
-    return Receipt(Status.CONFLICT, reason)
+def _contradiction(packet: Packet, standing: Standing, stored: bytes | None) -> str | None:
+    if stored is not None and stored != bytes(packet.payload):
+        return f"index {packet.index} is there already with another payload"
+    total, claimed = standing.total, claimed_total(packet)
+    if claimed is not None and claimed != total:
+        if total is not None:
+            return f"a total of {claimed} contradicts the total of {total}, which is fixed"
+        if claimed <= standing.highest:
+            return f"a total of {claimed} contradicts index {standing.highest}, which is there already"
+    if total is not None and packet.index >= total:
+        return f"index {packet.index} is beyond the total of {total}"
+    if packet.metadata is not None and standing.metadata not in (None, bytes(packet.metadata)):
+        return "the resource has other metadata"
+    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,8 @@ from collator.engines.embedded.leases import Held
 from collator.engines.embedded.store import INDEX_BITS, Store, as_json
 from collator.exchange import Accepted, Key, Task
 from collator.packet import Packet, Receipt, Status
-from collator.resource import Standing, admit, judge
+from collator.resource import ACCEPTED, DUPLICATE, Standing, admit, judge
+from collator.states import State
 
 _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
@@ -25,12 +26,16 @@ _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
 class Plan(msgspec.Struct):
     """What a batch comes to, before any of it is stored."""
 
-    receipts: list[Receipt]
-    new: dict[int, tuple[Packet, Standing]]
+    standings: dict[str | int, Standing]
+    """By resource id: what the batch touches, as it stands when the batch is judged so far."""
+    receipts: list[Receipt] = []
+    new: dict[int, tuple[Packet, Standing]] = {}
     """Packets to store, by key, in order."""
-    opened: list[Standing]
-    changed: dict[int, Standing]
+    opened: list[Standing] = []
+    changed: dict[int, Standing] = {}
     """Standings that differ from the store, by handle, the opened ones among them."""
+    size: int = 0
+    """Payload bytes of `new`."""
 
 
 def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[Accepted]:
@@ -41,8 +46,7 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[
     opened = {standing.key for standing in plan.opened}
     grown = [standing for key, standing in plan.changed.items() if key not in opened]
     store.run_rows("grow_resources", [_growth(standing) for standing in grown], store.active())
-    size = sum(len(packet.payload) for packet, _ in plan.new.values())
-    store.count(open=len(opened), waiting=len(plan.new), backlog=size)
+    store.count(open=len(opened), waiting=len(plan.new), backlog=plan.size)
     closed = close_finished(store, grown, room={}, known_at={}) if len(plan.changed) > len(opened) else None
     return _hand_out(store, batch, plan, closed.endpoints if closed else frozenset())
 
@@ -83,47 +87,47 @@ def _by_id(store: Store, ids: str) -> dict[str | int, Standing]:
 
 
 def _plan(
-    store: Store, packets: Sequence[Packet], standings: dict[str | int, Standing], stored: dict[int, bytes]
+    store: Store, packets: Sequence[Packet], standings: dict[str | int, Standing], stored: Mapping[int, bytes]
 ) -> Plan:
-    plan = Plan([], {}, [], {})
-    backlog = store.counts.backlog
+    """Judge *packets* one by one in order, against *standings*, which are changed, and the payloads *stored*."""
+    plan = Plan(standings)
     for packet in packets:
-        standing = standings.get(packet.resource_id)
-        opens = standing is None
+        standing = standings.get(packet.resource_id) or _candidate(store, plan, packet)
         if standing is None:
-            if store.counts.open + len(plan.opened) >= store.terms.max_open:
-                plan.receipts.append(_refused(f"{store.terms.max_open} resources are open, the limit (max_open)"))
-                continue
-            standing = Standing(resource_id=str(packet.resource_id), generation=b"", key=store.next_rk)
+            plan.receipts.append(_refused(f"{store.terms.max_open} resources are open, the limit (max_open)"))
+            continue
         key = standing.key << INDEX_BITS | packet.index
-        receipt = judge(packet, standing, stored.get(key))
-        if receipt.status is Status.ACCEPTED:
-            backlog += len(packet.payload)
-            if backlog > store.terms.max_backlog:
-                backlog -= len(packet.payload)
-                plan.receipts.append(_refused(f"{backlog} bytes wait for the processor, near the limit (max_backlog)"))
-                continue
-            if opens:
-                _open(store, plan, standings, standing)
-            stored[key] = bytes(packet.payload)
-            plan.new[key] = packet, standing
-        _admit(plan, packet, standing, receipt)
+        earlier = plan.new.get(key)
+        receipt = judge(packet, standing, stored.get(key) if earlier is None else bytes(earlier[0].payload))
+        if receipt is ACCEPTED:
+            receipt = _admit(store, plan, key, packet, standing)
+        elif receipt is DUPLICATE and standing.state is State.OPEN and admit(packet, standing, new=False):
+            plan.changed[standing.key] = standing
+        plan.receipts.append(receipt)
     return plan
 
 
-def _open(store: Store, plan: Plan, standings: dict[str | int, Standing], standing: Standing) -> None:
-    standing.generation = os.urandom(16)
-    store.next_rk += 1
-    standings[standing.resource_id] = standing
-    plan.opened.append(standing)
+def _candidate(store: Store, plan: Plan, packet: Packet) -> Standing | None:
+    """A resource that *packet* may open, if another may be open."""
+    if store.counts.open + len(plan.opened) >= store.terms.max_open:
+        return None
+    return Standing(resource_id=str(packet.resource_id), generation=b"", key=store.next_rk)
 
 
-def _admit(plan: Plan, packet: Packet, standing: Standing, receipt: Receipt) -> None:
-    plan.receipts.append(receipt)
-    new = receipt.status is Status.ACCEPTED
-    repeats = receipt.status is Status.DUPLICATE and standing.state == "open"
-    if (new or repeats) and admit(packet, standing, new=new):
-        plan.changed[standing.key] = standing
+def _admit(store: Store, plan: Plan, key: int, packet: Packet, standing: Standing) -> Receipt:
+    size = plan.size + len(packet.payload)
+    if store.counts.backlog + size > store.terms.max_backlog:
+        return _refused(f"{store.counts.backlog} bytes wait for the processor, near the limit (max_backlog)")
+    if standing.key == store.next_rk:
+        standing.generation = os.urandom(16)
+        store.next_rk += 1
+        plan.standings[standing.resource_id] = standing
+        plan.opened.append(standing)
+    plan.size = size
+    plan.new[key] = packet, standing
+    plan.changed[standing.key] = standing
+    admit(packet, standing, new=True)
+    return ACCEPTED
 
 
 def _hand_out(
@@ -137,7 +141,7 @@ def _hand_out(
     until = store.now() + store.terms.task_lease
     for packets, room in batch:
         answered = [next(receipts) for _ in packets]
-        mine = [next(new) for receipt in answered if receipt.status is Status.ACCEPTED]
+        mine = [next(new) for receipt in answered if receipt is ACCEPTED]
         tasks = list(_lease(store, mine[:room], until)) if idle else []
         rest = mine[len(tasks) :]
         ready.extend(key for key, _ in rest)

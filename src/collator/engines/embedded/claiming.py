@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
+from collator.engines.embedded.recording import settle_results
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
-from collator.errors import Damaged
-from collator.exchange import Key, Task
+from collator.exchange import Failure, Key, Task
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
@@ -25,9 +26,9 @@ _decode_keys = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
 
 def claim(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) -> list[Task]:
     """Lease up to *room* due packets, or those of *keys* that are due."""
-    again = dict(store.packets.claimed(claim_id))
-    if again:
-        return _tasks(store, {held.key: token for token, held in again.items()})
+    if claim_id in store.claims:
+        return _tasks(store, {held.key: token for token, held in store.packets.claimed(claim_id)})
+    store.remember_claim(claim_id)
     refresh(store)
     if store.suspects:
         chosen = _next_suspect(store)
@@ -41,7 +42,10 @@ def claim(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) ->
 def refresh(store: Store) -> None:
     """Make ready what has fallen due: retries whose time has come, packets whose lease has ended."""
     now = store.now()
-    take_back(store, store.packets.expired(now))
+    ended = store.packets.expired(now)
+    lost = [held for lease in ended if (held := store.packets.get(lease)) is not None and not held.alone]
+    store.run_rows("retry_later", [(held.key, held.attempt, None, "the lease was lost") for held in lost])
+    take_back(store, ended)
     if store.next_retry <= now:
         store.ready += store.run("due_retries", now)
         store.run("clear_due_retries", now)
@@ -82,7 +86,7 @@ def take_back(store: Store, leases: Sequence[int]) -> None:
 
 def _next_suspect(store: Store) -> list[int]:
     key = store.value("next_suspect")
-    if store.packets.holds(key) or len(store.packets):
+    if len(store.packets):
         return []
     store.run("mark_suspect", 2, key)
     return [key]
@@ -125,26 +129,30 @@ def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
         return []
     store.ready -= store.run_rows("take_ready", keys)
     until = store.now() + store.terms.task_lease
-    tasks, left = [], []
+    tasks, left, damaged = [], [], []
     for key, resource_id, generation, payload, crc, attempts in _load(store, keys):
         data = payload.encode()
-        if store.packets.size + len(data) > store.terms.max_leased and len(store.packets):
+        held = Held(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None, bool(store.suspects))
+        if zlib.crc32(data) != crc:
+            damaged.append((Failure(0, "the stored payload does not match its checksum"), held))
+        elif store.packets.size + len(data) > store.terms.max_leased and len(store.packets):
             left.append(key)
-            continue
-        alone = bool(store.suspects)
-        held = Held(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None, alone)
-        tasks.append(_task(store.packets.grant(held), held, resource_id, generation, _verified(data, crc, key)))
+        else:
+            tasks.append(_task(store.packets.grant(held), held, resource_id, generation, data))
     store.ready += store.run_rows("add_ready", left)
+    if damaged:
+        step = settle_results(store, damaged)
+        close_finished(store, [*step.touched.values()], room={}, known_at={})
     return tasks
 
 
 def _tasks(store: Store, tokens: dict[int, int]) -> list[Task]:
     """The tasks of leases that are held already, by key."""
     tasks = []
-    for key, resource_id, generation, payload, crc, _ in _load(store, [*tokens]):
+    for key, resource_id, generation, payload, _, _ in _load(store, [*tokens]):
         held = store.packets.get(tokens[key])
         if held is not None:
-            tasks.append(_task(tokens[key], held, resource_id, generation, _verified(payload.encode(), crc, key)))
+            tasks.append(_task(tokens[key], held, resource_id, generation, payload.encode()))
     return tasks
 
 
@@ -155,9 +163,3 @@ def _load(store: Store, keys: Sequence[int]) -> list[tuple[int, str, str, str, i
 def _task(lease: int, held: Held, resource_id: str, generation: str, payload: bytes) -> Task:
     key = Key(resource_id, bytes.fromhex(generation), held.key & INDEX_MASK)
     return Task(key, payload, held.attempt, lease)
-
-
-def _verified(payload: bytes, crc: int, key: int) -> bytes:
-    if zlib.crc32(payload) != crc:
-        raise Damaged(f"the payload of index {key & INDEX_MASK} does not match its checksum")
-    return payload

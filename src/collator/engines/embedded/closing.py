@@ -6,14 +6,14 @@ one for each endpoint; those that the caller has room for are leased to it, with
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from collator.clock import rfc3339
 from collator.collation import Closing, frame
-from collator.engines.embedded.outbox import NewDelivery, bear
+from collator.engines.embedded.bodies import Frame, framed_crc
+from collator.engines.embedded.outbox import Born, bear
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Outcome, PacketReport
 from collator.resource import Ending, Ranges, Standing, finished, gaps
@@ -69,12 +69,14 @@ def close(store: Store, ends: Sequence[End], *, room: Mapping[str, int]) -> Outc
     return Outcome([], leased, endpoints, len(ends))
 
 
-def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[NewDelivery]]:
+def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[Born]]:
     standing, state = end.standing, end.ending.state
     details = _Details() if state is State.COLLATED else _stop_early(store, standing)
     if state is State.COLLATED and standing.total is None:
         standing.total = standing.done
     head, tail = _frame(standing, end.ending, details, rfc3339(wall))
+    crc = framed_crc(head, tail)
+    frozen = Frame(standing.key, state, head.decode(), tail.decode(), crc, standing.done, standing.body_size)
     standing.state = state
     store.count(open=-1, **{state.value: 1})
     endpoints = [] if state is State.CANCELLED else store.route(standing.resource_id)
@@ -84,13 +86,14 @@ def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[
         end.ending.ended_by,
         wall,
         None if state is State.COLLATED else as_json(details.seen),
-        head.decode(),
-        tail.decode(),
-        zlib.crc32(tail, zlib.crc32(head)),
+        frozen.head,
+        frozen.tail,
+        frozen.crc,
         standing.total,
         None if endpoints else store.now() + store.terms.retention,
     ]
-    return row, [NewDelivery(standing, name, head, tail, end.known_at) for name in endpoints]
+    born = [Born(frozen, standing.resource_id, standing.generation, name, end.known_at) for name in endpoints]
+    return row, born
 
 
 def _frame(standing: Standing, ending: Ending, details: _Details, timestamp: str) -> tuple[bytes, bytes]:

@@ -34,9 +34,9 @@ class Leases:
     def __init__(self, kind: int) -> None:
         """Start empty, with tokens that no earlier process gave, and no other *kind* (0 or 1) in this one."""
         self._held: dict[int, Held] = {}
-        self._by_key: dict[int, int] = {}
         self._next = (int.from_bytes(os.urandom(5)) << 22) + (kind << 62)
-        self._undo: list[tuple[int, Held | None]] = []
+        self._before = self._next
+        self._dropped: list[tuple[int, Held]] = []
         self._earliest = float("inf")
         self.size = 0
         """Payload bytes of all that is held."""
@@ -47,10 +47,11 @@ class Leases:
 
     def grant(self, held: Held) -> int:
         """The token of a new lease on *held*."""
-        self._next += 1
-        self._put(self._next, held)
-        self._undo.append((self._next, None))
-        return self._next
+        self._next = token = self._next + 1
+        self._held[token] = held
+        self.size += held.size
+        self._earliest = min(self._earliest, held.until)
+        return token
 
     def get(self, token: int) -> Held | None:
         """What *token* holds, if it still does."""
@@ -60,9 +61,8 @@ class Leases:
         """End the lease *token*; what it held, if it still did."""
         held = self._held.pop(token, None)
         if held is not None:
-            del self._by_key[held.key]
             self.size -= held.size
-            self._undo.append((token, held))
+            self._dropped.append((token, held))
         return held
 
     def prolong(self, token: int, until: float) -> bool:
@@ -72,9 +72,13 @@ class Leases:
             held.until = until
         return held is not None
 
-    def holds(self, key: int) -> bool:
-        """Whether somebody holds *key*."""
-        return key in self._by_key
+    def keys(self) -> set[int]:
+        """All that somebody holds."""
+        return {held.key for held in self._held.values()}
+
+    def tokens(self) -> list[int]:
+        """All leases that hold."""
+        return list(self._held)
 
     def claimed(self, claim_id: str) -> Iterator[tuple[int, Held]]:
         """The leases that the claim *claim_id* gave and that still hold."""
@@ -84,33 +88,22 @@ class Leases:
         """The tokens of leases that have ended by *now*."""
         if now < self._earliest:
             return []
-        ended = [token for token, held in self._held.items() if held.until <= now]
         self._earliest = min((held.until for held in self._held.values() if held.until > now), default=float("inf"))
-        if ended:
-            self._earliest = now
-        return ended
-
-    def tokens(self) -> list[int]:
-        """All leases that hold."""
-        return list(self._held)
+        return [token for token, held in self._held.items() if held.until <= now]
 
     def begin(self) -> None:
-        """From here on `rollback` can undo."""
-        self._undo.clear()
+        """From here on `rollback` can undo grants and drops."""
+        self._before = self._next
+        self._dropped.clear()
 
     def rollback(self) -> None:
         """Undo every grant and drop since `begin`."""
-        for token, held in reversed(self._undo):
-            if held is not None:
-                self._put(token, held)
-            else:
-                granted = self._held.pop(token)
-                del self._by_key[granted.key]
-                self.size -= granted.size
-        self._undo.clear()
-
-    def _put(self, token: int, held: Held) -> None:
-        self._held[token] = held
-        self._by_key[held.key] = token
-        self.size += held.size
-        self._earliest = min(self._earliest, held.until)
+        for token, held in self._dropped:
+            self._held[token] = held
+            self.size += held.size
+            self._earliest = min(self._earliest, held.until)
+        self._dropped.clear()
+        while self._next > self._before:
+            granted = self._held.pop(self._next, None)
+            self.size -= granted.size if granted is not None else 0
+            self._next -= 1

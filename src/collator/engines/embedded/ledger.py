@@ -1,4 +1,4 @@
-"""`collator.ledger.Ledger` on SQLite: each verb is a step in the writer's next group, each view a statement of the reader."""
+"""`collator.ledger.Ledger` on SQLite: a verb is a step in the writer's next group, a view a statement of the reader."""
 
 from __future__ import annotations
 
@@ -73,15 +73,20 @@ async def open_ledger(
     *route* gives the endpoints of a resource by its id. *synchronous* is SQLite's; anything but ``full`` breaks the
     durable acknowledgement (P1) and exists for the test that shows this.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = DirectoryLock(data_dir)
-    try:
-        store = Store(data_dir / DATABASE, terms=terms, clock=clock, route=route, synchronous=synchronous)
-        recovery.start(store)
-        return EmbeddedLedger(store, Reader(data_dir / DATABASE, now=store.now), Reserve(data_dir / "reserve"), lock)
-    except BaseException:
-        lock.release()
-        raise
+
+    def open_directory() -> EmbeddedLedger:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = DirectoryLock(data_dir)
+        try:
+            store = Store(data_dir / DATABASE, terms=terms, clock=clock, route=route, synchronous=synchronous)
+            recovery.start(store)
+            reader = Reader(data_dir / DATABASE, now=store.now)
+            return EmbeddedLedger(store, reader, Reserve(data_dir / "reserve"), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    return await asyncio.to_thread(open_directory)
 
 
 class EmbeddedLedger:

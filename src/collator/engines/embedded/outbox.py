@@ -6,62 +6,66 @@ flight is due again, under the same id with the same bytes.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from collator.collation import body
+from collator.engines.embedded.bodies import Frame, inline_bodies
 from collator.engines.embedded.leases import Held
-from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
-from collator.errors import Damaged, Unknown
+from collator.engines.embedded.store import Store, as_json
+from collator.errors import Unknown
 from collator.exchange import Attempt, Delivery
-from collator.resource import Standing
 from collator.states import DELIVERY_STEPS, DeliveryState, State, check_step
 
-INLINE_BODY = 1024 * 1024
-"""Outputs of up to so many bytes are joined in the step itself; a larger body is built by a reader."""
-
-_Loaded = tuple[int, int, str, str, State, str, int, int, int, str, str, int, int]
-_decode_loaded = msgspec.json.Decoder(list[_Loaded]).decode
-_decode_outputs = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+Loaded = tuple[int, int, str, str, State, str, int, int, int, str, str, int, int]
+_decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
 _decode_states = msgspec.json.Decoder(list[tuple[int, int, int, DeliveryState, int, int]]).decode
 _decode_ended = msgspec.json.Decoder(list[tuple[int, int, str, DeliveryState, int]]).decode
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_triples = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
 
 
-class NewDelivery(msgspec.Struct, frozen=True):
-    """A delivery about to be born."""
+class Born(msgspec.Struct, frozen=True):
+    """A delivery that a closing brings about."""
 
-    standing: Standing
+    frame: Frame
+    resource_id: str
+    generation: bytes
     endpoint: str
-    head: bytes
-    tail: bytes
     known_at: float
 
 
-def bear(store: Store, born: Sequence[NewDelivery], room: Mapping[str, int]) -> tuple[list[Delivery], frozenset[str]]:
+class _Row(msgspec.Struct):
+    """A delivery as it stands while a batch is settled."""
+
+    did: int
+    rk: int
+    state: DeliveryState
+    attempts: int
+    step: int
+
+
+def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[list[Delivery], frozenset[str]]:
     """Store *born* as due; lease what there is *room* for. The leased ones, and the endpoints of the others."""
     if not born:
         return [], frozenset()
     first = store.next_did
     store.next_did += len(born)
     now = store.now()
-    rows = [(did, new.standing.key, new.endpoint) for did, new in enumerate(born, first)]
+    rows = [(did, new.frame.rk, new.endpoint) for did, new in enumerate(born, first)]
     store.run_rows("insert_deliveries", rows, now)
     store.count(due=len(born))
     free = dict(room)
-    leased, left = [], set()
+    leased: list[tuple[int, Born]] = []
     for did, new in enumerate(born, first):
         if free.get(new.endpoint, 0) > 0:
             free[new.endpoint] -= 1
             leased.append((did, new))
-        else:
-            left.add(new.endpoint)
-    bodies = _bodies(store, [(new.standing.key, new.standing.body_size) for _, new in leased])
+    bodies = inline_bodies(store, [new.frame for _, new in leased])
     until = now + store.terms.delivery_lease
-    return [_newborn(store, did, new, bodies, until) for did, new in leased], frozenset(left)
+    handed = [_hand_newborn(store, did, new, bodies.get(new.frame.rk), until) for did, new in leased]
+    taken = {did for did, _ in leased}
+    return handed, frozenset(new.endpoint for did, new in enumerate(born, first) if did not in taken)
 
 
 def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
@@ -69,70 +73,32 @@ def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
     now = store.now()
     for token in store.deliveries.expired(now):
         store.deliveries.drop(token)
-    limit = room + len(store.deliveries)
-    found = _decode_numbers(store.value("due_deliveries", endpoint, now, limit).encode())
-    dids = [did for did in found if not store.deliveries.holds(did)][:room]
+    held = store.deliveries.keys()
+    found = _decode_numbers(store.value("due_deliveries", endpoint, now, room + len(held)).encode())
+    dids = [did for did in found if did not in held][: max(room, 0)]
     rows = {row[0]: row for row in _decode_loaded(store.value("load_deliveries", as_json(dids)).encode())}
-    bodies = _bodies(store, [(row[1], row[8]) for row in rows.values()])
+    bodies = inline_bodies(store, [as_frame(row) for row in rows.values()])
     until = now + store.terms.delivery_lease
-    deliveries = []
-    for did in dids:
-        _, rk, resource_id, generation, state, _, attempts, step, _, head, tail, crc, done = rows[did]
-        outputs = bodies.get(rk)
-        whole = None if outputs is None else build(state, (head, tail, crc), outputs, done)
-        lease = store.deliveries.grant(Held(did, until))
-        deliveries.append(Delivery(resource_id, bytes.fromhex(generation), endpoint, attempts + 1, step, lease, whole))
-    return deliveries
-
-
-def build(state: State, framed: tuple[str, str, int], outputs: Sequence[tuple[int, str, int]], done: int) -> bytes:
-    """The body from its frame (head, tail, crc32) and *outputs* (index, JSON, crc32). `Damaged`."""
-    head, tail, crc = framed[0].encode(), framed[1].encode(), framed[2]
-    if zlib.crc32(tail, zlib.crc32(head)) != crc:
-        raise Damaged("the frame of a body does not match its checksum")
-    if len(outputs) != done:
-        raise Damaged(f"{done} outputs were stored, {len(outputs)} are there")
-    return body(state, head, checked(outputs), tail)
-
-
-def checked(outputs: Iterable[tuple[int, str, int]]) -> list[tuple[int, bytes]]:
-    """*outputs* (key or index, JSON, crc32) as (index, JSON). `Damaged` where a checksum differs."""
-    found = []
-    for key, text, crc in outputs:
-        output = text.encode()
-        if zlib.crc32(output) != crc:
-            raise Damaged(f"the output of index {key & INDEX_MASK} does not match its checksum")
-        found.append((key & INDEX_MASK, output))
-    return found
+    return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids]
 
 
 def settle(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
     """Store how *attempts* ended; whether each changed anything."""
     asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
-    found = {row[0]: row for row in _decode_states(store.value("delivery_states", as_json(asked)).encode())}
-    current: dict[int, tuple[DeliveryState, int]] = {}
-    rows: dict[int, list[object]] = {}
-    touched: set[int] = set()
+    stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
+    rows = {did: _Row(did, rk, state, count, step) for _, did, rk, state, count, step in stored}
+    places = {place: rows[did] for place, did, *_ in stored}
+    updates: dict[int, list[object]] = {}
     changed = []
     for place, attempt in enumerate(attempts):
         held = store.deliveries.drop(attempt.delivery.lease) is not None
-        if place not in found:
-            changed.append(False)
-            continue
-        _, did, rk, state, count, step = found[place]
-        state, count = current.get(did, (state, count))
-        counts_now = held or (attempt.state is DeliveryState.DELIVERED and state is not DeliveryState.DELIVERED)
-        changed.append(counts_now)
-        if counts_now:
-            check_step(DELIVERY_STEPS, DeliveryState.LEASED if held else state, attempt.state) if held else None
-            count += attempt.counted
-            step += attempt.counted
-            rows[did] = [did, attempt.state, count, step, store.now() + attempt.delay, attempt.reason]
-            store.count(**_moved(state, attempt.state))
-            current[did] = attempt.state, count
-            touched.add(rk)
-    store.run_rows("update_deliveries", [*rows.values()])
-    _start_retention(store, touched)
+        row = places.get(place)  # none: the resource was purged, which what is due never is
+        takes = row is not None and (_wins_late(attempt, row) or (held and row.state is DeliveryState.DUE))
+        changed.append(takes)
+        if row is not None and takes:
+            updates[row.did] = _settle_one(store, attempt, row, held=held)
+    store.run_rows("update_deliveries", [*updates.values()])
+    _start_retention(store, {rows[did].rk for did in updates})
     return changed
 
 
@@ -145,10 +111,31 @@ def replay(store: Store, resource_id: str | None, endpoint: str | None, state: D
     for did, _, _, old, attempts in found:
         check_step(DELIVERY_STEPS, old, DeliveryState.DUE)
         rows.append([did, DeliveryState.DUE, attempts, 0, store.now(), "replayed"])
-        store.count(**_moved(old, DeliveryState.DUE))
+        _count_move(store, old, DeliveryState.DUE)
     store.run_rows("update_deliveries", rows)
     _start_retention(store, {rk for _, rk, _, _, _ in found})
     return frozenset(name for _, _, name, _, _ in found)
+
+
+def as_frame(row: Loaded) -> Frame:
+    """The frame in a row that was loaded for a sender."""
+    _, rk, _, _, state, _, _, _, size, head, tail, crc, done = row
+    return Frame(rk, state, head, tail, crc, done, size)
+
+
+def _wins_late(attempt: Attempt, row: _Row) -> bool:
+    """A success counts whoever holds the lease now (R24)."""
+    return attempt.state is DeliveryState.DELIVERED and row.state is not DeliveryState.DELIVERED
+
+
+def _settle_one(store: Store, attempt: Attempt, row: _Row, *, held: bool) -> list[object]:
+    if held:
+        check_step(DELIVERY_STEPS, DeliveryState.LEASED, attempt.state)
+    _count_move(store, row.state, attempt.state)
+    row.state = attempt.state
+    row.attempts += attempt.counted
+    row.step += attempt.counted
+    return [row.did, row.state, row.attempts, row.step, store.now() + attempt.delay, attempt.reason]
 
 
 def _start_retention(store: Store, rks: Iterable[int]) -> None:
@@ -161,31 +148,17 @@ def _start_retention(store: Store, rks: Iterable[int]) -> None:
     store.run_rows("set_retention", rows)
 
 
-def _moved(old: DeliveryState, new: DeliveryState) -> dict[str, int]:
-    change: Callable[[DeliveryState], int] = lambda state: (new is state) - (old is state)  # noqa: E731
-    return {"due": change(DeliveryState.DUE), "dead": change(DeliveryState.DEAD)}
+def _count_move(store: Store, old: DeliveryState, new: DeliveryState) -> None:
+    due, dead = DeliveryState.DUE, DeliveryState.DEAD
+    store.count(due=(new is due) - (old is due), dead=(new is dead) - (old is dead))
 
 
-def _newborn(
-    store: Store, did: int, new: NewDelivery, bodies: Mapping[int, list[tuple[int, str, int]]], until: float
-) -> Delivery:
-    standing, outputs = new.standing, bodies.get(new.standing.key)
-    whole = None
-    if outputs is not None:
-        whole = build(
-            standing.state,
-            (new.head.decode(), new.tail.decode(), zlib.crc32(new.tail, zlib.crc32(new.head))),
-            outputs,
-            standing.done,
-        )
+def _hand_newborn(store: Store, did: int, new: Born, body: bytes | None, until: float) -> Delivery:
     lease = store.deliveries.grant(Held(did, until))
-    return Delivery(standing.resource_id, standing.generation, new.endpoint, 1, 0, lease, whole, new.known_at)
+    return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
 
 
-def _bodies(store: Store, resources: Iterable[tuple[int, int]]) -> dict[int, list[tuple[int, str, int]]]:
-    """The outputs of those of *resources* (handle, bytes) whose body is built at once."""
-    outputs: dict[int, list[tuple[int, str, int]]] = {rk: [] for rk, size in resources if size <= INLINE_BODY}
-    if outputs:
-        for row in _decode_outputs(store.value("outputs_of", as_json([*outputs])).encode()):
-            outputs[row[0] >> INDEX_BITS].append(row)
-    return outputs
+def _hand_row(store: Store, row: Loaded, body: bytes | None, until: float) -> Delivery:
+    did, _, resource_id, generation, _, endpoint, attempts, step, *_ = row
+    lease = store.deliveries.grant(Held(did, until))
+    return Delivery(resource_id, bytes.fromhex(generation), endpoint, attempts + 1, step, lease, body)

@@ -15,7 +15,9 @@ from typing import TypeVar
 import msgspec
 
 from collator.clock import rfc3339
-from collator.engines.embedded.outbox import build, checked
+from collator.engines.embedded.bodies import StoredOutput, join, verified
+from collator.engines.embedded.closing import span
+from collator.engines.embedded.outbox import Loaded, as_frame
 from collator.engines.embedded.store import as_json, connect, load_statements
 from collator.errors import Unknown
 from collator.exchange import (
@@ -32,7 +34,7 @@ from collator.states import DeliveryState, EndedBy, State
 R = TypeVar("R")
 
 FAILURES_SHOWN = 100
-_LAST = 16777215
+_SURROGATES = range(0xD800, 0xE000)
 
 
 class _Row(msgspec.Struct):
@@ -54,12 +56,10 @@ class _Row(msgspec.Struct):
 _decode_row = msgspec.json.Decoder(_Row).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
-_decode_outputs = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+_decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
 _decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
 _decode_deliveries = msgspec.json.Decoder(list[tuple[str, str, str, DeliveryState, int, str, float]]).decode
-_decode_loaded = msgspec.json.Decoder(
-    list[tuple[int, int, str, str, State, str, int, int, int, str, str, int, int]]
-).decode
+_decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
 
 
 class Reader:
@@ -84,7 +84,7 @@ class Reader:
     def resource(self, resource_id: str) -> ResourceReport:
         """All about one resource. `Unknown`."""
         row = self._find(resource_id)
-        first, last = row.rk << 24, row.rk << 24 | _LAST
+        first, last = span(row.rk)
         failures = _decode_failures(self._value("failures_of", first, last, FAILURES_SHOWN)) if row.failed else []
         return ResourceReport(
             resource_id=row.resource_id,
@@ -118,7 +118,7 @@ class Reader:
     def outputs(self, resource_id: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
         """A page of outputs. `Unknown`, `Damaged`."""
         rk = self._find(resource_id).rk
-        return checked(_decode_outputs(self._value("list_outputs", rk, after, limit)))
+        return verified(_decode_outputs(self._value("list_outputs", rk, after, limit)))
 
     def deliveries(
         self, resource_id: str | None, endpoint: str | None, state: DeliveryState | None, after: str, limit: int
@@ -141,9 +141,8 @@ class Reader:
         rows = _decode_loaded(self._value("find_delivery", *where))
         if not rows:
             raise Unknown(f"the delivery of resource {delivery.resource_id!r} to {delivery.endpoint} is gone")
-        _, rk, _, _, state, _, _, _, _, head, tail, crc, done = rows[0]
-        outputs = _decode_outputs(self._value("outputs_of", as_json([rk])))
-        return build(state, (head, tail, crc), outputs, done)
+        frame = as_frame(rows[0])
+        return join(frame, _decode_outputs(self._value("outputs_of", as_json([frame.rk]))))
 
     def _find(self, resource_id: str) -> _Row:
         found = self._text("report", resource_id)
@@ -171,6 +170,9 @@ class Reader:
 
 
 def _behind(prefix: str) -> str | None:
-    """The first text behind all that start with *prefix*."""
+    """The first text behind all that start with *prefix*, in the order of code points, which is that of UTF-8."""
     text = prefix.rstrip("\U0010ffff")
-    return text[:-1] + chr(ord(text[-1]) + 1 if ord(text[-1]) != 0xD7FF else 0xE000) if text else None
+    if not text:
+        return None
+    following = ord(text[-1]) + 1
+    return text[:-1] + chr(following if following not in _SURROGATES else _SURROGATES.stop)

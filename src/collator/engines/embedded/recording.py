@@ -13,7 +13,7 @@ import msgspec
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.store import INDEX_BITS, Store, as_json
-from collator.exchange import Failure, Outcome, Output, Recorded, Result, Retry
+from collator.exchange import Outcome, Output, Recorded, Result, Retry
 from collator.resource import Standing
 from collator.states import State
 
@@ -53,7 +53,7 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     return answers
 
 
-def settle_results(store: Store, held: Sequence[tuple[Result, Held | None]]) -> _Step:
+def settle_results(store: Store, held: Sequence[tuple[Result, Held | None]] | Sequence[tuple[Result, Held]]) -> _Step:
     """Store the results of packets that were *held*; the standings they touched are changed, nothing is closed yet."""
     step = _Step()
     rks = {one.key >> INDEX_BITS for _, one in held if one is not None}
@@ -98,34 +98,35 @@ def merge_rooms(rooms: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
 
 
 def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: Result, held: Held | None) -> Recorded:
-    standing = None if held is None else standings.get(held.key >> INDEX_BITS)
     if held is None:
         return Recorded.LOST
+    standing = standings.get(held.key >> INDEX_BITS)
     if standing is None or standing.state is not State.OPEN:
         return Recorded.CLOSED
-    if isinstance(result, Output):
-        result = _fit(store, standing, result)
-    step.cleared += held.alone
+    if held.tried:
+        step.cleared += held.alone
+        if not isinstance(result, Retry):
+            step.tried.append(held.key)
     if isinstance(result, Retry):
         step.retries.append((held.key, held.attempt, store.now() + result.delay, result.reason))
         return Recorded.RECORDED
     if isinstance(result, Output):
-        standing.done += 1
-        standing.body_size += len(result.output) + 1
-        step.outcomes.append((held.key, result.output.decode(), zlib.crc32(result.output), None, held.attempt))
-        step.known_at[standing.key] = result.known_at
+        size = standing.body_size + len(result.output) + 1
+        if size <= store.terms.max_body:
+            standing.done += 1
+            standing.body_size = size
+            step.outcomes.append((held.key, result.output.decode(), zlib.crc32(result.output), None, held.attempt))
+            step.known_at[standing.key] = result.known_at
+        else:
+            reason = f"the collated body would have {size} bytes, {store.terms.max_body} at most (max_body)"
+            _fail(step, standing, held, reason)
     else:
-        standing.failed += 1
-        step.outcomes.append((held.key, None, 0, result.reason, held.attempt))
+        _fail(step, standing, held, result.reason)
     step.touched[standing.key] = standing
     step.size += held.size
-    if held.tried:
-        step.tried.append(held.key)
     return Recorded.RECORDED
 
 
-def _fit(store: Store, standing: Standing, result: Output) -> Output | Failure:
-    size, limit = standing.body_size + len(result.output) + 1, store.terms.max_body
-    if size <= limit:
-        return result
-    return Failure(result.lease, f"the collated body would have {size} bytes, {limit} at most (max_body)")
+def _fail(step: _Step, standing: Standing, held: Held, reason: str) -> None:
+    standing.failed += 1
+    step.outcomes.append((held.key, None, 0, reason, held.attempt))

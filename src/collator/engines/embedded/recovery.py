@@ -1,4 +1,4 @@
-"""What a start finds: packets that were in work when the process died become suspects (design §4, "after an unclean stop").
+"""What a start finds: packets that were in work when the process died become suspects.
 
 A packet in work has no outcome, is not ready and waits for no time; nothing was written when it was handed out, so
 this is how it is found. A clean stop leaves none.

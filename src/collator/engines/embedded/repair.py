@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from collator.engines.embedded.closing import End, close, close_finished, span
-from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.engines.embedded.store import INDEX_MASK, Store, as_json
 from collator.errors import Conflict, Ended, Malformed, Unknown
 from collator.exchange import Key, Outcome
 from collator.resource import Ending, Standing, forced, waits_for_sender
@@ -20,7 +20,7 @@ TICK = 5.0
 """Seconds after which the uptime is stored, even if nothing else changed: what a crash can add to an idle timeout."""
 
 
-def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -> Outcome:  # noqa: FBT001 - a step
+def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -> Outcome:  # noqa: FBT001 - a step takes its call as it came
     """Close what has been idle too long or is past its deadline."""
     store.tick(accepting=accepting)
     if store.now() - store.persisted_at >= TICK:
@@ -38,8 +38,8 @@ def complete(
     store: Store,
     resource_id: str,
     total: int | None,
-    force: bool,
-    room: Mapping[str, int],  # noqa: FBT001
+    force: bool,  # noqa: FBT001 - a step takes its call as it came
+    room: Mapping[str, int],
 ) -> Outcome:
     """Fix the total, or close now (R15)."""
     standing = _find(store, resource_id)

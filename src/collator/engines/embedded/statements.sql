@@ -26,40 +26,40 @@ rollback to batch;
 -- name: find_resources (resources by id)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
                                    r.highest, r.done, r.failed, r.body_size, r.seen))
-from json_each(?1) j join resource r on r.id = j.value;
+from jsonb_each(?1) j join resource r on r.id = j.value;
 
 -- name: find_handles (resources by handle)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
                                    r.highest, r.done, r.failed, r.body_size, r.seen))
-from json_each(?1) j join resource r on r.rk = j.value;
+from jsonb_each(?1) j join resource r on r.rk = j.value;
 
 -- name: open_resources (new generations)
 insert into resource (rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size,
                       opened_at, active_at, idle_at, deadline_at)
 select value->>0, value->>1, value->>2, 'open', value->>3, value->>4, value->>5, value->>6, value->>7, 0, 0, 0,
        value->>8, value->>9, value->>10, value->>11
-from json_each(?1) where true;
+from jsonb_each(?1) where true;
 
 -- name: grow_resources (packets came; ?2 is the uptime)
 update resource set total = j.value->>1, total_by = j.value->>2, metadata = j.value->>3, received = j.value->>4,
                     highest = j.value->>5, active_at = ?2
-from json_each(?1) j where rk = j.value->>0;
+from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: progress_resources (outcomes came; ?2 is the uptime)
 update resource set done = j.value->>1, failed = j.value->>2, body_size = j.value->>3, active_at = ?2
-from json_each(?1) j where rk = j.value->>0;
+from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: insert_packets (each index once)
-insert into packet select value->>0, value->>1, value->>2 from json_each(?1) where true on conflict do nothing;
+insert into packet select value->>0, value->>1, value->>2 from jsonb_each(?1) where true on conflict do nothing;
 
 -- name: stored_payloads (payloads by key)
-select json_group_array(json_array(p.k, p.payload)) from json_each(?1) j join packet p on p.k = j.value;
+select json_group_array(json_array(p.k, p.payload)) from jsonb_each(?1) j join packet p on p.k = j.value;
 
 -- name: add_ready (packets wait for a worker)
-insert into ready select value from json_each(?1) where true on conflict do nothing;
+insert into ready select value from jsonb_each(?1) where true on conflict do nothing;
 
 -- name: take_ready (packets stop waiting)
-delete from ready where k in (select value from json_each(?1));
+delete from ready where k in (select value from jsonb_each(?1));
 
 -- name: ready_range (stop waiting: all of one resource)
 delete from ready where k between ?1 and ?2;
@@ -86,11 +86,11 @@ with recursive turn (rk) as (
 select json_group_array(rk) from turn where rk is not null;
 
 -- name: ready_of (up to ?2 ready packets of each resource)
-select json_group_array(r.k) from json_each(?1) j
+select json_group_array(r.k) from jsonb_each(?1) j
 join ready r on r.k in (select k from ready where k between j.value << 24 and j.value << 24 | 16777215 order by k limit ?2);
 
 -- name: which_ready (of these packets, those that are ready)
-select json_group_array(r.k) from json_each(?1) j join ready r on r.k = j.value;
+select json_group_array(r.k) from jsonb_each(?1) j join ready r on r.k = j.value;
 
 -- name: some_ready (the first ?1 ready packets, of any resource)
 select json_group_array(json_array(r.id, r.generation, s.k & 16777215))
@@ -103,27 +103,27 @@ select min(k) from attempt where alone > 0;
 update attempt set alone = ?1 where k = ?2;
 
 -- name: still_open (of these packets, those of open resources)
-select json_group_array(j.value) from json_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
+select json_group_array(j.value) from jsonb_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
 
 -- name: load_tasks (all that a worker needs, by key)
 select json_group_array(json_array(p.k, r.id, r.generation, p.payload, p.crc, a.attempts))
-from json_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p.k >> 24
+from jsonb_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p.k >> 24
 left join attempt a on a.k = p.k;
 
 -- name: insert_outcomes (each packet once)
-insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4 from json_each(?1) where true;
+insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4 from jsonb_each(?1) where true;
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason)
-select value->>0, value->>1, value->>2, value->>3 from json_each(?1) where true
+select value->>0, value->>1, value->>2, value->>3 from jsonb_each(?1) where true
 on conflict do update set attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, alone = 0;
 
 -- name: forget_attempts
-delete from attempt where k in (select value from json_each(?1));
+delete from attempt where k in (select value from jsonb_each(?1));
 
 -- name: outputs_of (all outputs of these resources, in index order)
 select json_group_array(json_array(o.k, o.output, o.crc) order by o.k)
-from json_each(?1) j
+from jsonb_each(?1) j
 join outcome o on o.k between j.value << 24 and j.value << 24 | 16777215
 where o.output is not null;
 
@@ -150,11 +150,11 @@ select json_group_array(json_array(k & 16777215, reason, attempts) order by k) f
 update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
                     head = j.value->>5, tail = j.value->>6, frame_crc = j.value->>7, total = j.value->>8,
                     purge_at = j.value->>9, idle_at = null, deadline_at = null
-from json_each(?1) j where rk = j.value->>0;
+from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: insert_deliveries (born due)
 insert into delivery (did, rk, endpoint, state, due_at)
-select value->>0, value->>1, value->>2, 'due', ?2 from json_each(?1) where true;
+select value->>0, value->>1, value->>2, 'due', ?2 from jsonb_each(?1) where true;
 
 -- name: due_deliveries (of endpoint ?1, due by ?2, the longest due first)
 select json_group_array(did) from (
@@ -163,7 +163,7 @@ select json_group_array(did) from (
 -- name: load_deliveries (all that a sender needs)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
                                    r.body_size, r.head, r.tail, r.frame_crc, r.done))
-from json_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
+from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
 
 -- name: find_delivery (one, by resource id ?1, generation ?2 and endpoint ?3)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
@@ -172,21 +172,21 @@ from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation 
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
 select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step) order by j.key)
-from json_each(?1) j join resource r on r.id = j.value->>0 and r.generation = j.value->>1
+from jsonb_each(?1) j join resource r on r.id = j.value->>0 and r.generation = j.value->>1
 join delivery d on d.rk = r.rk and d.endpoint = j.value->>2;
 
 -- name: update_deliveries
 update delivery set state = j.value->>1, attempts = j.value->>2, step = j.value->>3, due_at = j.value->>4,
                     reason = j.value->>5
-from json_each(?1) j where did = j.value->>0;
+from jsonb_each(?1) j where did = j.value->>0;
 
 -- name: delivery_ends (for these resources: deliveries due, deliveries dead)
 select json_group_array(json_array(rk, due, dead)) from (
   select d.rk, sum(d.state = 'due') as due, sum(d.state = 'dead') as dead
-  from json_each(?1) j join delivery d on d.rk = j.value group by d.rk);
+  from jsonb_each(?1) j join delivery d on d.rk = j.value group by d.rk);
 
 -- name: set_retention ([resource, purge_at])
-update resource set purge_at = j.value->>1 from json_each(?1) j where rk = j.value->>0;
+update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: ended_deliveries (to replay: of resource ?1, endpoint ?2, state ?3, each or all; behind ?4, ?5 at most)
 select json_group_array(json_array(did, rk, endpoint, state, attempts)) from (
@@ -202,7 +202,7 @@ select json_group_array(json_array(rk, active_at)) from (
   select rk, active_at from resource where idle_at <= ?1 order by idle_at limit ?2);
 
 -- name: look_again ([resource, uptime of the next look])
-update resource set idle_at = j.value->>1 from json_each(?1) j where rk = j.value->>0;
+update resource set idle_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: past_deadline
 select json_group_array(rk) from (select rk from resource where deadline_at <= ?1 order by deadline_at limit ?2);
@@ -211,10 +211,10 @@ select json_group_array(rk) from (select rk from resource where deadline_at <= ?
 select json_group_array(k order by k) from outcome where k between ?1 and ?2 and output is null;
 
 -- name: forget_outcomes
-delete from outcome where k in (select value from json_each(?1));
+delete from outcome where k in (select value from jsonb_each(?1));
 
 -- name: payload_sizes (sum, by keys)
-select coalesce(sum(octet_length(p.payload)), 0) from json_each(?1) j join packet p on p.k = j.value;
+select coalesce(sum(octet_length(p.payload)), 0) from jsonb_each(?1) j join packet p on p.k = j.value;
 
 -- name: purge_due (the next resource to forget: its handle and state)
 select rk, state from resource where purge_at <= ?1 order by purge_at limit 1;
@@ -252,7 +252,7 @@ where r.state = 'open' and r.received > r.done + r.failed
   and not exists (select 1 from attempt a where a.k = p.k and (a.due_at is not null or a.alone = 1));
 
 -- name: suspect (they run alone, and one death more is on their account)
-insert into attempt (k, deaths, alone) select value, 1, 1 from json_each(?1) where true
+insert into attempt (k, deaths, alone) select value, 1, 1 from jsonb_each(?1) where true
 on conflict do update set deaths = deaths + 1, alone = 1;
 
 -- name: deadly (packets that ended the process ?1 times)

@@ -30,6 +30,7 @@ INDEX_BITS = 24
 """A packet's key is ``rk << INDEX_BITS | index``."""
 INDEX_MASK = (1 << INDEX_BITS) - 1
 DATABASE = "collator.db"
+CLAIMS_KEPT = 1024
 
 Route = Callable[[str], Sequence[str]]
 """The endpoints that get a delivery of a resource, by its id."""
@@ -52,6 +53,7 @@ def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) ->
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(5000)
     connection.pragma("cache_size", -64 * 1024)
+    connection.pragma("temp_store", "memory")  # the statement journal of a batch: 2.5 to 1.5 us a row
     if readonly:
         return connection
     if connection.pragma("page_count") == 0:
@@ -90,6 +92,14 @@ class Store:
         self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
         self.next_retry: float = self.value("next_retry") or float("inf")
         self.cursor = 0
+        self.claims: dict[str, None] = {}
+        """Ids of the latest claims, oldest first."""
+
+    def remember_claim(self, claim_id: str) -> None:
+        """Keep *claim_id* until `CLAIMS_KEPT` others have come."""
+        self.claims[claim_id] = None
+        if len(self.claims) > CLAIMS_KEPT:
+            del self.claims[next(iter(self.claims))]
 
     # Time.
 
