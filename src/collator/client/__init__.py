@@ -1,0 +1,16 @@
+"""The sender's side: give packets to a service, and know of each what became of it.
+
+    async with Client("http://127.0.0.1:8000") as client:
+        await client.send([{"resource_id": "call-17", "index": 0, "payload": "hello", "last": True}])
+
+What was not acknowledged is sent again: a repeat is harmless (R5). What the service will never take is gathered and
+raised as `Rejected` when everything else has been acknowledged.
+"""
+
+from __future__ import annotations
+
+from collator.client.batch import Packets, Rejection, Tally
+from collator.client.client import Client, Rejected, send
+from collator.client.connection import Unreachable
+
+__all__ = ["Client", "Packets", "Rejected", "Rejection", "Tally", "Unreachable", "send"]

@@ -1,0 +1,256 @@
+"""The client: nothing is lost in silence, whatever the service answers, and nothing waits for a batch to fill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from collator import client as client_module
+from collator.client import Client, Rejected, Tally, Unreachable, sending
+from collator.errors import CollatorError, Conflict, Unknown
+
+Script = Callable[[list[dict[str, Any]]], tuple[int, Any]]
+
+
+class Service:
+    """Stands for a service: answers each request with the next step of a script; the last step goes on for ever."""
+
+    def __init__(self, *script: Script) -> None:
+        self.script = list(script)
+        self.requests: list[list[dict[str, Any]]] = []
+        self.raw: list[bytes] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.raw.append(await request.read())
+        self.requests.append(json.loads(self.raw[-1]))
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        status, body = step(self.requests[-1])
+        return web.Response(status=status, text=json.dumps(body), headers={"Retry-After": "0"})
+
+
+@asynccontextmanager
+async def serving(*script: Script) -> AsyncIterator[Service]:
+    service = Service(*script)
+    app = web.Application()
+    app.router.add_post("/v1/packets", service.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield service
+    finally:
+        await runner.cleanup()
+
+
+def statuses(*words: str, then: str = "accepted") -> Script:
+    """A script step that gives these receipts, and *then* to the packets behind them."""
+
+    def step(packets: list[dict[str, Any]]) -> tuple[int, Any]:
+        padded = [*words, *[then] * len(packets)]
+        pairs = zip(packets, padded, strict=False)
+        return 202, {
+            "receipts": [{"resource_id": p["resource_id"], "index": p["index"], "status": s} for p, s in pairs]
+        }
+
+    return step
+
+
+def problem(status: int, detail: str) -> Script:
+    return lambda _: (status, {"title": "title", "detail": detail, "code": "code"})
+
+
+def unless(bad: Callable[[dict[str, Any]], bool]) -> Script:
+    """A script step that refuses an array whole when it holds a *bad* packet."""
+
+    def step(packets: list[dict[str, Any]]) -> tuple[int, Any]:
+        return (422, {"detail": "index: too high"}) if any(map(bad, packets)) else statuses()(packets)
+
+    return step
+
+
+accept = statuses()
+
+
+def packets(count: int, resource_id: str = "r") -> list[dict[str, Any]]:
+    return [{"resource_id": resource_id, "index": index, "payload": "x"} for index in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.002)
+
+
+async def test_every_packet_is_sent_once_in_batches() -> None:
+    async with serving(accept) as service, Client(service.url, batch=4, in_flight=1) as client:
+        tally = await client.send(packets(10))
+    assert [len(request) for request in service.requests] == [4, 4, 2]
+    assert [p["index"] for request in service.requests for p in request] == list(range(10))
+    assert (tally.sent, tally.acknowledged, tally.rejected, tally.trouble) == (10, 10, [], "")
+    assert list(tally.resources) == ["r"]
+
+
+async def test_packets_in_flight_are_bounded_by_requests() -> None:
+    async with serving(accept) as service, Client(service.url, batch=3, in_flight=4) as client:
+        tally = await client.send(packets(100))
+    assert sorted(p["index"] for request in service.requests for p in request) == list(range(100))
+    assert tally.acknowledged == 100
+
+
+async def test_nothing_waits_for_a_batch_to_fill() -> None:
+    acknowledged = asyncio.Event()
+
+    async def source() -> AsyncIterator[dict[str, Any]]:
+        yield packets(1)[0]
+        await asyncio.wait_for(acknowledged.wait(), 5)  # hangs if the first packet waits for a second one
+        yield packets(2)[1]
+
+    def first(given: list[dict[str, Any]]) -> tuple[int, Any]:
+        acknowledged.set()
+        return accept(given)
+
+    async with serving(first) as service, Client(service.url, batch=100) as client:
+        await client.send(source())
+    assert [len(request) for request in service.requests] == [1, 1]
+
+
+async def test_json_text_goes_out_as_it_is() -> None:
+    line = b'{"resource_id": "r",  "index": 0, "payload": 1.50}'
+    async with serving(accept) as service, Client(service.url) as client:
+        await client.send([line + b"\r"])
+    assert service.raw == [b"[" + line + b"]"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_what_an_overloaded_service_did_not_take_is_sent_again(status: int) -> None:
+    tally = Tally()
+    async with (
+        serving(problem(status, "busy"), problem(status, "busy"), accept) as service,
+        Client(service.url, in_flight=1) as client,
+    ):
+        await client.send(packets(3), tally=tally)
+    assert len(service.requests) == 3
+    assert (tally.sent, tally.acknowledged) == (3, 3)
+
+
+async def test_only_what_was_refused_is_sent_again() -> None:
+    steps = [statuses("accepted", "refused", "error", "duplicate"), accept]
+    async with serving(*steps) as service, Client(service.url, in_flight=1) as client:
+        tally = await client.send(packets(5))
+    assert [[p["index"] for p in request] for request in service.requests] == [[0, 1, 2, 3, 4], [1, 2]]
+    assert (tally.acknowledged, tally.duplicates) == (5, 1)
+
+
+async def test_conflicts_and_late_packets_are_told_at_the_end_and_the_rest_is_sent() -> None:
+    steps = [statuses("conflict", "accepted"), statuses("closed"), accept]
+    async with serving(*steps) as service, Client(service.url, batch=2, in_flight=1) as client:
+        with pytest.raises(Rejected, match="2 packets were rejected, 4 acknowledged") as caught:
+            await client.send(packets(6))
+    assert [rejection.number for rejection in caught.value.tally.rejected] == [1, 3]
+    assert "conflict" in caught.value.tally.rejected[0].reason
+    assert json.loads(caught.value.tally.rejected[1].line) == packets(3)[2]
+
+
+async def test_one_bad_packet_costs_no_other() -> None:
+    async with serving(unless(lambda p: p["index"] in {3, 70})) as service, Client(service.url) as client:
+        with pytest.raises(Rejected, match="index: too high") as caught:
+            await client.send(packets(100))
+    assert sorted(rejection.number for rejection in caught.value.tally.rejected) == [4, 71]
+    assert caught.value.tally.acknowledged == 98
+
+
+@pytest.mark.parametrize("line", [b"{", b'{"a": 1}, {"b": 2}', b"1], [2", b'"\xff"', b"[" * 5000])
+async def test_a_line_that_is_no_json_is_rejected_and_reaches_nobody(line: bytes) -> None:
+    async with serving(accept) as service, Client(service.url) as client:
+        with pytest.raises(Rejected) as caught:
+            await client.send([line, json.dumps(packets(1)[0]).encode()])
+    assert [(r.number, r.reason[:8]) for r in caught.value.tally.rejected] == [(1, "not JSON")]
+    assert service.requests == [packets(1)]
+
+
+async def test_a_packet_that_the_store_never_takes_is_rejected_after_some_attempts() -> None:
+    async with serving(statuses(then="error")) as service, Client(service.url, in_flight=1) as client:
+        with pytest.raises(Rejected, match="error"):
+            await client.send(packets(1))
+    assert len(service.requests) == 1 + client_module.batch.MAX_ERRORS
+
+
+async def test_patience_ends_where_nothing_gets_through() -> None:
+    tally = Tally()
+    async with serving(accept, problem(503, "draining")) as service, Client(service.url, batch=1, patience=0) as client:
+        with pytest.raises(Unreachable, match=r"HTTP 503: draining; nothing got through"):
+            await client.send(packets(5), tally=tally)
+    assert tally.acknowledged == 1
+
+
+async def test_a_service_that_is_not_there_is_named() -> None:
+    async with serving(accept) as service:
+        pass
+    async with Client(service.url, patience=0) as client:
+        with pytest.raises(Unreachable, match=rf"{service.url}: connect"):
+            await client.send(packets(1))
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (problem(404, "no such path"), "HTTP 404: no such path"),
+        (problem(401, "who are you"), "HTTP 401: who are you"),
+        (lambda _: (200, {"hello": "world"}), "does not answer as Collator does"),
+        (lambda _: (200, {"receipts": []}), "0 receipts for 1 packets"),
+    ],
+)
+async def test_a_service_that_answers_otherwise_ends_it(step: Script, words: str) -> None:
+    async with serving(step) as service, Client(service.url) as client:
+        with pytest.raises(CollatorError, match=words):
+            await client.send(packets(1))
+
+
+async def test_a_source_that_fails_ends_it_with_its_own_error() -> None:
+    def source() -> Iterator[dict[str, Any]]:
+        yield from packets(1)
+        raise LookupError("source")
+
+    async with serving(accept) as service, Client(service.url) as client:
+        with pytest.raises(LookupError, match="source"):
+            await client.send(source())
+
+
+def test_programs_without_an_event_loop_send_too() -> None:
+    with pytest.raises(Unreachable):
+        client_module.send("http://127.0.0.1:1", packets(1), patience=0)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [(404, "unknown", Unknown), (409, "conflict", Conflict), (503, "busy", Unreachable), (500, "x", Unreachable)],
+)
+async def test_what_the_service_says_of_a_resource_is_raised(
+    status: int, code: str, error: type[CollatorError]
+) -> None:
+    paths: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        paths.append(request.raw_path)
+        return web.Response(status=status, text=json.dumps({"detail": "words", "code": code}))
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with Client(f"http://127.0.0.1:{runner.addresses[0][1]}/") as client:
+        with pytest.raises(error, match="words"):
+            await client.resource("a/b ?%2F")
+        with pytest.raises(error, match="words"):
+            await client.complete("a", total=3)
+    await runner.cleanup()
+    assert paths == ["/v1/resources/a%2Fb%20%3F%252F", "/v1/resources/a/complete"]
