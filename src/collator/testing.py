@@ -1,9 +1,22 @@
-"""For the tests of programs that use Collator: a clock that is moved by hand.
+"""For the tests of programs that use Collator: a clock that is moved by hand, and a receiver that records.
 
 Nothing here is needed by a running service.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Self
+
+from collator.cli.inbox import Inbox, Received, Reply
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from collator.signing import Secret
+
+__all__ = ["ManualClock", "Received", "Receiver"]
 
 
 class ManualClock:
@@ -32,3 +45,51 @@ class ManualClock:
     def jump_wall(self, seconds: float) -> None:
         """Move the wall clock alone, either way, as an operator or a time server does."""
         self._wall += seconds
+
+
+class Receiver:
+    """A receiver of webhooks on 127.0.0.1 that records what it gets, as an async context manager.
+
+        async with Receiver(answers=[503]) as receiver:
+            ...  # have the service deliver to receiver.url
+            first, second = await receiver.wait(2)
+
+    It answers with the statuses of a script, one a webhook, and with 204 when the script is at its end.
+    """
+
+    def __init__(self, *, answers: Iterable[int] = (), secrets: Sequence[Secret] | None = None) -> None:
+        """Answer with *answers* first. With *secrets* (`collator.signing.parse_secrets`), 401 to who has other ones."""
+        self.received: list[Received] = []
+        """Every webhook that came in, those answered with an error too, in order."""
+        self._script = iter(answers)
+        self._came = asyncio.Condition()
+        self._inbox = Inbox(self._take, secrets=None if secrets is None else lambda: secrets)
+
+    async def __aenter__(self) -> Self:
+        await self._inbox.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._inbox.__aexit__(kind, error, trace)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._inbox.url
+
+    async def wait(self, count: int, *, timeout: float = 5.0) -> Sequence[Received]:
+        """Everything received, as soon as that is *count* webhooks. Raises `TimeoutError` after *timeout* seconds."""
+        try:
+            async with asyncio.timeout(timeout), self._came:
+                await self._came.wait_for(lambda: len(self.received) >= count)
+        except TimeoutError:
+            raise TimeoutError(f"{len(self.received)} of {count} webhooks came within {timeout:g} s") from None
+        return tuple(self.received)
+
+    async def _take(self, received: Received) -> Reply:
+        async with self._came:
+            self.received.append(received)
+            self._came.notify_all()
+        return Reply(next(self._script, 204))

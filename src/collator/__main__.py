@@ -1,0 +1,5 @@
+"""`python -m collator` is `collator`."""
+
+from collator.cli.main import main
+
+main()

@@ -1,0 +1,55 @@
+"""What every command has: the settings that it reads as flags, and a help text that ends with worked examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import click
+
+from collator.settings import OPTIONS, Scope, default, flag, load
+
+Function = Callable[..., Any]
+Examples = Sequence[tuple[str, str]]
+"""For each what it does, and the command line that does it."""
+
+_WIDE = {"max_content_width": 100}
+_SOURCES = (
+    "Settings also come from the environment ({flag}: {variable}) and from a file ({key}, in collator.toml); "
+    "flags count before the environment, and the environment before the file."
+)
+
+
+def command(*scopes: Scope, examples: Examples) -> Callable[[Function], click.Command]:
+    """Make a function a command that is called with the effective ``settings``.
+
+    It has the flags of every setting in *scopes*, and ``--config``. Its docstring is its help, which ends with
+    *examples*.
+    """
+    names = [name for name, option in OPTIONS.items() if option.scope in scopes]
+
+    def make(function: Function) -> click.Command:
+        @wraps(function)
+        def call(*, config: str | None, **given: Any) -> Any:  # noqa: ANN401 - what the command takes and gives
+            flags = {name: given.pop(name) for name in names}
+            return function(settings=load(flags, config=config), **given)
+
+        stacked: Function = click.option("--config", metavar="FILE", help="Read settings from FILE.")(call)
+        for name in reversed(names):
+            stacked = _option(name)(stacked)
+        return click.command(epilog=_epilog(examples, names[0]), context_settings=_WIDE)(stacked)
+
+    return make
+
+
+def _option(name: str) -> Callable[[Function], Function]:
+    option, value = OPTIONS[name], default(name)
+    shown = f"  [{value}]" if value is not None else ""
+    return click.option(flag(name), name, metavar=option.kind.metavar, help=option.what + shown)
+
+
+def _epilog(examples: Examples, name: str) -> str:
+    shown = "\n".join(f"  # {what}\n  {line}" for what, line in examples)
+    sources = _SOURCES.format(flag=flag(name), variable=f"COLLATOR_{name.upper()}", key=name)
+    return f"{sources}\n\n\b\nExamples:\n{shown}"

@@ -1,0 +1,45 @@
+"""The exit codes: what a script may rely on, one for each thing that it can do about it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from enum import IntEnum
+
+from collator.errors import CollatorError, ConfigError, Damaged, Occupied, SchemaTooNew, Unavailable, Unknown
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    OK = 0  #: all that was asked is done
+    FAILED = 1  #: some of it could not be done; the last lines say what
+    USAGE = 2  #: the command line cannot be understood
+    CONFIG = 3  #: a setting, a file that it names or the processor cannot be used
+    UNREACHABLE = 4  #: the service does not answer, or takes nothing
+    OCCUPIED = 5  #: the port or the data directory is in use
+    UNKNOWN = 6  #: there is no such resource
+    STORE = 7  #: the data directory cannot be used: damaged, of a newer version, or the disk fails
+    INTERRUPTED = 130  #: ended by Ctrl-C, as shells count it
+
+
+_BY_ERROR: Mapping[type[CollatorError], Exit] = {
+    ConfigError: Exit.CONFIG,
+    Occupied: Exit.OCCUPIED,
+    Unknown: Exit.UNKNOWN,
+    SchemaTooNew: Exit.STORE,
+    Damaged: Exit.STORE,
+    Unavailable: Exit.UNREACHABLE,
+}
+
+
+def exit_for(error: CollatorError) -> Exit:
+    """The exit code that *error* ends a command with."""
+    return next((code for kind, code in _BY_ERROR.items() if isinstance(error, kind)), Exit.FAILED)
+
+
+def cannot_listen(host: str, port: int, error: OSError, option: str) -> CollatorError:
+    """The error that says why nothing can listen on *port* of *host*, and that *option* chooses another."""
+    if error.errno == errno.EADDRINUSE:
+        return Occupied(f"port {port} of {host} is in use: stop who listens there, or choose another with {option}")
+    return ConfigError(f"cannot listen on {host}, port {port}: {error.strerror or error}")

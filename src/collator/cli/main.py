@@ -1,0 +1,63 @@
+"""Puts the commands together, and turns errors into one line and an exit code. A new command: import it, list it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from collator import __version__
+from collator.cli.exits import Exit, exit_for
+from collator.cli.receive import receive
+from collator.errors import CollatorError
+
+COMMANDS: tuple[click.Command, ...] = (receive,)
+
+
+@click.group(commands={str(command.name): command for command in COMMANDS}, invoke_without_command=True)
+@click.version_option(__version__, prog_name="collator")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Collator turns a live stream of packets into one webhook per finished resource.
+
+    Every packet goes through a processor of yours; the outputs of one resource are collated in order and sent to your
+    webhook the moment the last one is there.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line *arguments*, those of the process where they are not given, and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line *arguments*; its exit code."""
+    try:
+        return cli.main(arguments, prog_name="collator", standalone_mode=False) or Exit.OK
+    except click.UsageError as error:
+        return _wrong_usage(error)
+    except click.ClickException as error:
+        return _say(error.format_message(), Exit.FAILED)
+    except CollatorError as error:
+        return _say(error.detail, exit_for(error))
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has gone. Python would complain at exit when it flushes, so give it another end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+
+
+def _wrong_usage(error: click.UsageError) -> Exit:
+    command = error.ctx.command_path if error.ctx else "collator"
+    return _say(f"{error.format_message()}\nTry: {command} --help", Exit.USAGE)
+
+
+def _say(message: str, code: Exit) -> Exit:
+    click.echo(f"collator: {message}", err=True)
+    return code

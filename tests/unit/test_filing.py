@@ -1,0 +1,102 @@
+"""What a receiver makes of a webhook: the name and the bytes of its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collator.cli.filing import file_for, file_name, write_durably
+
+ids = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=255)
+
+
+def body(kind: str, resource_id: str, **data: object) -> bytes:
+    event = {"type": f"resource.{kind}", "timestamp": "t", "data": {"resource_id": resource_id, **data}}
+    return json.dumps(event).encode()
+
+
+@pytest.mark.parametrize(
+    ("resource_id", "name"),
+    [
+        ("call-17", "call-17"),
+        ("a_b.c", "a_b.c"),
+        ("a/b", "a%2fb"),
+        ("../up", "%2e.%2fup"),
+        ("..", "%2e."),
+        ("50% of 3", "50%25%20of%203"),
+        ("~x", "%7ex"),
+        ("ü", "%c3%bc"),
+    ],
+)
+def test_a_name_is_the_id_as_far_as_a_file_can_hold_it(resource_id: str, name: str) -> None:
+    assert file_name(resource_id) == name
+
+
+@pytest.mark.parametrize("resource_id", ["Call", "CON", "con", "nul.x", "com1", "a" * 151, "ü" * 100])
+def test_a_name_that_could_clash_carries_a_hash(resource_id: str) -> None:
+    plain, _, digest = file_name(resource_id).partition("~")
+    assert len(digest) == 16
+    assert len(plain) <= 150
+
+
+@given(st.lists(ids, unique=True, min_size=2, max_size=20))
+def test_different_ids_never_share_a_file_even_where_case_is_not_told_apart(resource_ids: list[str]) -> None:
+    names = [file_name(resource_id) for resource_id in resource_ids]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+@given(ids)
+def test_a_name_is_one_that_every_file_system_takes(resource_id: str) -> None:
+    name = file_name(resource_id)
+    assert name.isascii()
+    assert len(name) + len(".incomplete.json") < 255
+    assert not set(name) & set('<>:"/\\|?* ')
+    assert not name.startswith(".")
+
+
+def test_a_collated_resource_is_a_text_with_one_output_a_line() -> None:
+    name, content = file_for(body("collated", "call-17", outputs=[[3, 5], "a\nb", None, {"x": 1.50}]))
+    assert name == "call-17.txt"
+    assert [json.loads(line) for line in content.splitlines()] == [[3, 5], "a\nb", None, {"x": 1.5}]
+
+
+def test_an_output_is_written_as_it_was_received_but_in_one_line() -> None:
+    raw = (
+        b'{"type":"resource.collated","data":{"resource_id":"r","outputs":[1.50, 12345678901234567890123, [1,\r\n 2]]}}'
+    )
+    assert file_for(raw) == ("r.txt", b"1.50\n12345678901234567890123\n[1,2]\n")
+
+
+def test_an_incomplete_resource_has_a_name_of_its_own() -> None:
+    data = {"total": 3, "partial": [{"index": 0, "output": [1]}], "missing": [[1, 2]]}
+    name, content = file_for(body("incomplete", "call-17", **data))
+    assert name == "call-17.incomplete.json"
+    assert json.loads(content) == {"resource_id": "call-17", **data}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"hello", b"[]", b"\xff", body("cancelled", "r"), body("collated", "r"), b'{"type": "resource.collated"}'],
+)
+def test_what_is_no_webhook_of_collator_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        file_for(raw)
+
+
+def test_a_file_is_replaced_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "r.txt"
+    write_durably(path, b"old")
+    write_durably(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_durably(tmp_path / "r.txt", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.txt"]
