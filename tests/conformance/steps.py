@@ -1,0 +1,147 @@
+"""The steps that the conformance tests are told in: packets to give, work to do, webhooks to send.
+
+The processor of these tests is an echo where nothing else is said: the output is the payload.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from msgspec import Raw
+
+from collator.exchange import Attempt, Delivery, Failure, Key, Outcome, Output, Recorded, Retry, Task
+from collator.ledger import Ledger
+from collator.packet import Bounds, Packet, Receipt, Status, check
+from collator.states import DeliveryState
+
+PLENTY = 100_000
+"""Room that no test fills."""
+
+
+def packet(
+    resource_id: str = "r",
+    index: int = 0,
+    payload: bytes | None = None,
+    *,
+    last: bool = False,
+    total: int | None = None,
+    metadata: bytes | None = None,
+) -> Packet:
+    """A packet as it comes from the wire, checked; its payload is its index where none is given."""
+    raw = Raw(b"%d" % index if payload is None else payload)
+    meta = None if metadata is None else Raw(metadata)
+    return check(Packet(resource_id, index, raw, last, total, meta), Bounds())
+
+
+def packets(count: int, resource_id: str = "r", *, last: bool = True) -> list[Packet]:
+    """A resource of *count* packets, in order."""
+    return [packet(resource_id, index, last=last and index == count - 1) for index in range(count)]
+
+
+async def offer(ledger: Ledger, *given: Packet) -> Sequence[Receipt]:
+    """Give packets and look at the receipts; nothing is handed out."""
+    return (await ledger.accept(given, room=0)).receipts
+
+
+async def send(ledger: Ledger, *given: Packet) -> list[Status]:
+    """Give packets, and what became of each."""
+    return [receipt.status for receipt in await offer(ledger, *given)]
+
+
+async def claim(ledger: Ledger, room: int = PLENTY, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+    """Claim under a claim id that nobody has used."""
+    return await ledger.claim(claim_id=uuid4().hex, room=room, keys=keys)
+
+
+async def claim_one(ledger: Ledger) -> Task:
+    """Claim what must be the only packet that is due."""
+    (task,) = await claim(ledger)
+    return task
+
+
+async def record(ledger: Ledger, *results: Output | Failure | Retry) -> Sequence[Recorded]:
+    """Report results, with room for no delivery."""
+    return (await ledger.record(results, room={})).statuses
+
+
+def echo(tasks: Iterable[Task]) -> list[Output]:
+    """Outputs that equal their payloads."""
+    return [Output(task.lease, task.payload) for task in tasks]
+
+
+async def process(ledger: Ledger, room: int = PLENTY) -> Outcome:
+    """Claim what is due, up to *room*, and record its outputs."""
+    return await ledger.record(echo(await claim(ledger, room)), room={})
+
+
+async def fail(ledger: Ledger, reason: str = "no such word") -> Outcome:
+    """Claim what is due, and report that it has failed for good."""
+    return await ledger.record([Failure(task.lease, reason) for task in await claim(ledger)], room={})
+
+
+async def finish(ledger: Ledger, resource_id: str = "r", outputs: Sequence[bytes] = (b"0",)) -> None:
+    """A whole resource, from its packets to its last output."""
+    end = len(outputs) - 1
+    await send(ledger, *(packet(resource_id, at, output, last=at == end) for at, output in enumerate(outputs)))
+    await process(ledger)
+
+
+async def due(ledger: Ledger, endpoint: str = "default", room: int = PLENTY) -> Sequence[Delivery]:
+    """Claim the deliveries that are due."""
+    return await ledger.claim_deliveries(endpoint, room=room)
+
+
+async def due_one(ledger: Ledger, endpoint: str = "default") -> Delivery:
+    """Claim what must be the only delivery that is due."""
+    (delivery,) = await due(ledger, endpoint)
+    return delivery
+
+
+async def drain(ledger: Ledger, endpoint: str = "default") -> Sequence[Delivery]:
+    """Claim the deliveries that are due, and deliver them."""
+    deliveries = await due(ledger, endpoint)
+    assert await ledger.settle([delivered(delivery) for delivery in deliveries]) == [True] * len(deliveries)
+    return deliveries
+
+
+def delivered(delivery: Delivery) -> Attempt:
+    """The receiver said 2xx."""
+    return Attempt(delivery, DeliveryState.DELIVERED, "HTTP 200")
+
+
+def again(delivery: Delivery, delay: float = 60.0, *, counted: bool = True) -> Attempt:
+    """The receiver said 503: try again later."""
+    return Attempt(delivery, DeliveryState.DUE, "HTTP 503", delay, counted)
+
+
+def dead(delivery: Delivery) -> Attempt:
+    """The receiver said 410: never again."""
+    return Attempt(delivery, DeliveryState.DEAD, "HTTP 410")
+
+
+async def content(ledger: Ledger, delivery: Delivery) -> dict[str, Any]:
+    """What the body of a delivery says."""
+    said: dict[str, Any] = json.loads(await ledger.body(delivery))
+    return said
+
+
+async def webhook(ledger: Ledger, endpoint: str = "default") -> dict[str, Any]:
+    """Claim what must be the only delivery that is due: what its body says."""
+    return await content(ledger, await due_one(ledger, endpoint))
+
+
+async def purge(ledger: Ledger, limit: int = 1_000, resource_id: str | None = None) -> int:
+    """Purge until nothing is left to purge: how many calls took something away."""
+    calls = 0
+    while await ledger.purge(limit=limit, resource_id=resource_id):
+        calls += 1
+    return calls
+
+
+def places(tasks: Iterable[Task | Key]) -> list[tuple[str, int]]:
+    """Which packets these are: resource id and index of each."""
+    keys = (item.key if isinstance(item, Task) else item for item in tasks)
+    return [(key.resource_id, key.index) for key in keys]

@@ -1,0 +1,129 @@
+"""Limits: what is refused is refused whole, says why and when to come again, and leaves nothing behind (R9, P5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.errors import Unknown
+from collator.packet import Status
+from collator.resource import Terms
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import claim, due, echo, fail, finish, offer, packet, packets, process, record, send
+
+ACCEPTED, DUPLICATE, REFUSED = Status.ACCEPTED, Status.DUPLICATE, Status.REFUSED
+
+
+async def test_r9_a_limit_on_open_resources_refuses_new_ids_only(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=2))
+    await send(ledger, packet("a", 0), packet("b", 0))
+    assert await send(ledger, packet("c", 0), packet("a", 1), packet("b", 0)) == [REFUSED, ACCEPTED, DUPLICATE]
+
+
+async def test_r9_the_limit_on_open_resources_holds_within_a_batch(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=1))
+    assert await send(ledger, packet("a", 0), packet("b", 0), packet("a", 1)) == [ACCEPTED, REFUSED, ACCEPTED]
+
+
+async def test_r9_a_refusal_says_why_and_when_to_try_again(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=1))
+    _, refusal = await offer(ledger, packet("a", 0), packet("b", 0))
+    assert refusal.reason
+    assert refusal.retry_after is not None
+    assert refusal.retry_after > 0
+
+
+async def test_r9_nothing_of_what_was_refused_is_stored(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=1))
+    accepted = await ledger.accept([packet("a", 0), packet("b", 0)], room=0)
+    assert [key.resource_id for key in accepted.waiting] == ["a"]
+    with pytest.raises(Unknown):
+        await ledger.resource("b")
+    counts = await ledger.counts()
+    assert (counts.open, counts.waiting, counts.backlog) == (1, 1, 1)
+
+
+async def test_r9_room_for_a_new_id_comes_when_another_ends(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=1))
+    await finish(ledger, "a")
+    assert await send(ledger, packet("b", 0), packet("c", 0)) == [ACCEPTED, REFUSED]
+    await ledger.cancel("b")
+    assert await send(ledger, packet("c", 0)) == [ACCEPTED]
+
+
+async def test_r9_an_ended_id_answers_as_ever_at_the_limit(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=1))
+    await finish(ledger, "a")
+    assert await send(ledger, packet("b", 0), packet("a", 0), packet("a", 9)) == [ACCEPTED, DUPLICATE, Status.CLOSED]
+
+
+async def test_r9_the_limit_on_open_resources_outlives_the_process(engine: Engine) -> None:
+    await send(await engine.open(Terms(max_open=1)), packet("a", 0))
+    assert await send(await engine.reopen(), packet("b", 0)) == [REFUSED]
+    assert await send(await engine.crash(), packet("b", 0), packet("a", 1)) == [REFUSED, ACCEPTED]
+
+
+async def test_r9_a_backlog_beyond_its_limit_refuses_everything_new(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_backlog=100))
+    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 58)), packet("r", 1, b'"%s"' % (b"x" * 58)))
+    assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 58))) == [REFUSED]
+    assert await send(ledger, packet("s", 0, b'"%s"' % (b"x" * 58))) == [REFUSED]
+    with pytest.raises(Unknown):
+        await ledger.resource("s")
+
+
+async def test_r9_the_backlog_never_grows_far_beyond_its_limit_within_a_batch(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_backlog=100))
+    statuses = await send(ledger, *(packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(50)))
+    assert statuses.count(ACCEPTED) in {2, 3}
+    assert (await ledger.counts()).backlog <= 140
+
+
+@pytest.mark.parametrize("ending", ["output", "failure", "cancel", "force"])
+async def test_r9_a_backlog_that_shrank_takes_packets_again(engine: Engine, ending: str) -> None:
+    ledger = await engine.open(Terms(max_backlog=100))
+    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 98)), packet("r", 1, b'"%s"' % (b"x" * 98)))
+    match ending:
+        case "output":
+            await process(ledger)
+        case "failure":
+            await fail(ledger)
+        case "cancel":
+            await ledger.cancel("r")
+        case _:
+            await ledger.complete("r", force=True)
+    assert await send(ledger, packet("s", 0, b'"%s"' % (b"x" * 98))) == [ACCEPTED]
+
+
+async def test_r9_the_limit_on_the_backlog_outlives_the_process(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_backlog=100))
+    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 58)), packet("r", 1, b'"%s"' % (b"x" * 58)))
+    ledger = await engine.crash()
+    assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 58))) == [REFUSED]
+
+
+async def test_p5_nothing_that_was_accepted_is_ever_evicted(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_open=1, max_backlog=60))
+    statuses = await send(ledger, *packets(100, last=False), packet("other", 0))
+    await process(ledger)
+    assert [index for index, _ in await ledger.outputs("r")] == [
+        index for index, status in enumerate(statuses) if status is ACCEPTED
+    ]
+
+
+async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_leased=100))
+    tasks = (await ledger.accept([packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(5)], room=5)).tasks
+    for _ in range(5):
+        assert sum(len(task.payload) for task in tasks) <= 100
+        await record(ledger, *echo(tasks))
+        tasks = await claim(ledger)
+    assert len(await ledger.outputs("r")) == 5
+
+
+async def test_p5_no_delivery_is_handed_out_beyond_the_room(engine: Engine) -> None:
+    ledger = await engine.open()
+    for name in "abc":
+        await finish(ledger, name)
+    assert len(await due(ledger, room=0)) == 0
+    assert len(await due(ledger, room=2)) == 2
+    assert len(await due(ledger, room=2)) == 1

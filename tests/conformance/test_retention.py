@@ -1,0 +1,230 @@
+"""What is forgotten, and when: never what is due, and nothing before its time (R25)."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.errors import Conflict, Unknown
+from collator.exchange import Counts
+from collator.ledger import Ledger
+from collator.packet import Status
+from collator.resource import Terms
+from collator.states import DeliveryState
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import (
+    again,
+    claim,
+    content,
+    dead,
+    delivered,
+    drain,
+    due,
+    due_one,
+    finish,
+    packet,
+    packets,
+    process,
+    purge,
+    send,
+)
+
+TERMS = Terms(retention=100.0, delivery_lease=30.0)
+NOTHING = Counts()
+
+
+async def ids(ledger: Ledger) -> list[str]:
+    """The resources that are there."""
+    return [summary.resource_id for summary in await ledger.resources()]
+
+
+async def test_r25_retention_runs_from_the_end_of_the_last_delivery(engine: Engine) -> None:
+    ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
+    await finish(ledger)
+    engine.clock.advance(1_000)
+    await drain(ledger, "a")
+    engine.clock.advance(1_000)
+    assert await purge(ledger) == 0
+    await drain(ledger, "b")
+    engine.clock.advance(99)
+    assert await purge(ledger) == 0
+    assert await ids(ledger) == ["r"]
+    engine.clock.advance(2)
+    assert await purge(ledger) > 0
+    assert await ids(ledger) == []
+    assert await ledger.counts() == NOTHING
+
+
+@pytest.mark.parametrize("state", ["due", "leased", "retried"])
+async def test_r25_what_is_due_is_never_purged(engine: Engine, state: str) -> None:
+    ledger = await engine.open(Terms(retention=100.0, delivery_lease=1_000_000.0))
+    await finish(ledger)
+    taken = [] if state == "due" else await due(ledger)
+    if state == "retried":
+        await ledger.settle([again(delivery, 50.0) for delivery in taken])
+    engine.clock.advance(100_000)
+    assert await purge(ledger) == 0
+    with pytest.raises(Conflict):
+        await ledger.purge(limit=1_000, resource_id="r")
+    assert (await ledger.counts()).due == 1
+    engine.clock.advance(1_000_000)
+    assert len(await due(ledger)) == 1
+
+
+async def test_r25_what_is_open_is_never_purged(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await send(ledger, packet("r", 0))
+    engine.clock.advance(100_000)
+    assert await purge(ledger) == 0
+    with pytest.raises(Conflict):
+        await ledger.purge(limit=1_000, resource_id="r")
+    assert len(await claim(ledger)) == 1
+
+
+async def test_r25_what_was_never_to_be_delivered_is_kept_from_its_end(engine: Engine) -> None:
+    ledger = await engine.open(TERMS, route=lambda _: [])
+    await send(ledger, packet("cancelled", 0))
+    await ledger.cancel("cancelled")
+    await finish(ledger, "pulled")
+    engine.clock.advance(99)
+    assert await purge(ledger) == 0
+    engine.clock.advance(2)
+    await purge(ledger)
+    assert await ids(ledger) == []
+
+
+async def test_r25_a_late_2xx_starts_retention_too(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    lost = await due_one(ledger)
+    engine.clock.advance(31)
+    await due_one(ledger)
+    await ledger.settle([delivered(lost)])
+    engine.clock.advance(101)
+    await purge(ledger)
+    assert await ids(ledger) == []
+
+
+async def test_r25_a_replay_stops_retention_and_its_end_starts_it_anew(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    await drain(ledger)
+    engine.clock.advance(60)
+    await ledger.replay(resource_id="r")
+    engine.clock.advance(60)
+    assert await purge(ledger) == 0
+    await drain(ledger)
+    engine.clock.advance(60)
+    assert await purge(ledger) == 0
+    engine.clock.advance(41)
+    await purge(ledger)
+    assert await ids(ledger) == []
+
+
+async def test_r25_dead_deliveries_are_kept_for_ever_by_default(engine: Engine) -> None:
+    ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
+    await finish(ledger)
+    await drain(ledger, "a")
+    await ledger.settle([dead(await due_one(ledger, "b"))])
+    engine.clock.advance(100_000_000)
+    assert await purge(ledger) == 0
+    await ledger.replay(resource_id="r", state=DeliveryState.DEAD)
+    assert (await content(ledger, await due_one(ledger, "b")))["data"]["outputs"] == [0]
+
+
+async def test_r25_dead_deliveries_are_kept_for_their_own_time(engine: Engine) -> None:
+    ledger = await engine.open(Terms(retention=100.0, dead_retention=500.0))
+    await finish(ledger)
+    await ledger.settle([dead(await due_one(ledger))])
+    engine.clock.advance(499)
+    assert await purge(ledger) == 0
+    engine.clock.advance(2)
+    await purge(ledger)
+    assert await ids(ledger) == []
+    assert await ledger.counts() == NOTHING
+
+
+async def test_r25_a_person_may_forget_a_dead_one_at_once(ledger: Ledger) -> None:
+    await finish(ledger, "dead")
+    await ledger.settle([dead(await due_one(ledger))])
+    await finish(ledger, "delivered")
+    await drain(ledger)
+    assert await ledger.purge(limit=1_000, resource_id="dead") > 0
+    assert await ids(ledger) == ["delivered"]
+    with pytest.raises(Unknown):
+        await ledger.resource("dead")
+
+
+async def test_purge_goes_in_slices_and_comes_to_an_end(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await send(ledger, *packets(300, "big"))
+    await finish(ledger, "small")
+    await process(ledger)
+    await drain(ledger)
+    engine.clock.advance(101)
+    rows = [await ledger.purge(limit=20) for _ in range(100)]
+    assert max(rows) <= 60
+    assert sum(rows) >= 302
+    assert rows[-1] == 0
+    assert await ledger.counts() == NOTHING
+
+
+async def test_purge_in_slices_never_touches_a_new_generation(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await send(ledger, *packets(300))
+    await process(ledger)
+    await drain(ledger)
+    engine.clock.advance(101)
+    statuses = set()
+    for index in range(400):
+        gone = await ledger.purge(limit=10)
+        statuses |= set(await send(ledger, packet("r", 500 + index)))
+        if not gone:
+            break
+    assert statuses <= {Status.CLOSED, Status.ACCEPTED}
+    assert Status.ACCEPTED in statuses
+    received = (await ledger.resource("r")).received
+    assert await purge(ledger) == 0
+    assert (await ledger.resource("r")).received == received
+    assert len(await claim(ledger)) == received
+
+
+async def test_purge_in_slices_goes_on_after_an_unclean_stop(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await send(ledger, *packets(100))
+    await process(ledger)
+    await drain(ledger)
+    engine.clock.advance(101)
+    await ledger.purge(limit=10)
+    ledger = await engine.crash()
+    await purge(ledger, limit=10)
+    assert await ids(ledger) == []
+    assert await ledger.counts() == NOTHING
+
+
+async def test_purge_leaves_everything_else_as_it_was(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger, "old")
+    await drain(ledger)
+    engine.clock.advance(50)
+    await finish(ledger, "young")
+    await drain(ledger)
+    await finish(ledger, "due", [b'"kept"'])
+    await send(ledger, packet("open", 0))
+    engine.clock.advance(51)
+    await purge(ledger)
+    assert await ids(ledger) == ["due", "open", "young"]
+    assert await send(ledger, packet("young", 0), packet("open", 0)) == [Status.DUPLICATE] * 2
+    assert (await content(ledger, await due_one(ledger)))["data"]["outputs"] == ["kept"]
+
+
+@pytest.mark.parametrize("stop", ["reopen", "crash"])
+async def test_r25_retention_outlives_the_process(engine: Engine, stop: str) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    await drain(ledger)
+    engine.clock.advance(60)
+    ledger = await (engine.crash if stop == "crash" else engine.reopen)()
+    assert await purge(ledger) == 0
+    engine.clock.advance(101)
+    await purge(ledger)
+    assert await ids(ledger) == []

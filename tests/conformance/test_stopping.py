@@ -1,0 +1,266 @@
+"""What a stop leaves behind: after a clean one nothing but work to go on with; after an unclean one, suspects (P1, P7).
+
+A packet that was in work when the process died may be what killed it. So it runs alone and first, and after
+`Terms.max_deaths` deaths it has failed.
+"""
+
+from __future__ import annotations
+
+from collator.exchange import Failure, Output, Recorded, Retry
+from collator.resource import Terms
+from collator.states import State
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import (
+    claim,
+    claim_one,
+    due,
+    due_one,
+    echo,
+    finish,
+    packet,
+    packets,
+    places,
+    process,
+    record,
+    send,
+    webhook,
+)
+
+
+async def test_after_a_clean_stop_what_was_handed_out_is_due_at_once(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept(packets(2, "a"), room=2)
+    await send(ledger, *packets(2, "b"))
+    await claim(ledger, 1)
+    ledger = await engine.reopen()
+    assert len(await claim(ledger)) == 4
+
+
+async def test_a_clean_stop_counts_no_death(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_deaths=2))
+    await ledger.accept(packets(3), room=3)
+    for _ in range(5):
+        ledger = await engine.reopen()
+        assert len(await claim(ledger)) == 3
+    ledger = await engine.reopen()
+    await process(ledger)
+    assert (await webhook(ledger))["data"]["outputs"] == [0, 1, 2]
+
+
+async def test_after_a_clean_stop_an_old_lease_is_lost(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0))
+    old = await claim_one(ledger)
+    ledger = await engine.reopen()
+    new = await claim_one(ledger)
+    assert await record(ledger, Output(old.lease, b'"old"')) == [Recorded.LOST]
+    assert await record(ledger, Output(new.lease, b'"new"')) == [Recorded.RECORDED]
+
+
+async def test_after_an_unclean_stop_an_old_lease_is_lost(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0))
+    old = await claim_one(ledger)
+    ledger = await engine.crash()
+    new = await claim_one(ledger)
+    assert await record(ledger, Output(old.lease, b'"old"')) == [Recorded.LOST]
+    assert await record(ledger, Output(new.lease, b'"new"')) == [Recorded.RECORDED]
+
+
+async def test_after_an_unclean_stop_suspects_run_one_at_a_time_before_all_others(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept(packets(2, "suspect", last=False), room=2)
+    await send(ledger, *packets(2, "other", last=False))
+    ledger = await engine.crash()
+    for _ in range(2):
+        task = await claim_one(ledger)
+        assert task.key.resource_id == "suspect"
+        assert not await claim(ledger)
+        assert not await claim(ledger, keys=[task.key])
+        await record(ledger, *echo([task]))
+    assert places(await claim(ledger)) == [("other", 0), ("other", 1)]
+
+
+async def test_after_an_unclean_stop_what_was_claimed_is_suspect_too(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, *packets(4, last=False))
+    claimed = places(await claim(ledger, 2))
+    ledger = await engine.crash()
+    suspects = []
+    for _ in claimed:
+        task = await claim_one(ledger)
+        suspects += places([task])
+        await record(ledger, *echo([task]))
+    assert sorted(suspects) == sorted(claimed)
+    assert len(await claim(ledger)) == 2
+
+
+async def test_after_an_unclean_stop_new_packets_wait_for_the_suspects(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept(packets(2, "suspect", last=False), room=2)
+    ledger = await engine.crash()
+    accepted = await ledger.accept([packet("new", 0)], room=5)
+    assert not accepted.tasks
+    await record(ledger, *echo([await claim_one(ledger)]))
+    assert not (await ledger.accept([packet("new", 1)], room=5)).tasks
+    await record(ledger, *echo([await claim_one(ledger)]))
+    assert places(await claim(ledger)) == [("new", 0), ("new", 1)]
+
+
+async def test_a_suspect_that_is_retried_or_fails_makes_way_for_the_next(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept(packets(2, last=False), room=2)
+    ledger = await engine.crash()
+    await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
+    await record(ledger, Failure((await claim_one(ledger)).lease, "bad"))
+    await send(ledger, packet("other", 0))
+    assert places(await claim(ledger)) == [("other", 0)]
+
+
+async def test_a_suspect_whose_resource_ends_makes_way_for_the_next(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept([packet("a", 0), packet("b", 0)], room=2)
+    ledger = await engine.crash()
+    await send(ledger, packet("other", 0))
+    first = await claim_one(ledger)
+    await ledger.cancel(first.key.resource_id)
+    assert await record(ledger, *echo([first])) == [Recorded.CLOSED]
+    second = await claim_one(ledger)
+    assert {first.key.resource_id, second.key.resource_id} == {"a", "b"}
+    await record(ledger, *echo([second]))
+    assert places(await claim(ledger)) == [("other", 0)]
+
+
+async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept([packet("a", 0), packet("b", 0), packet("c", 0)], room=3)
+    ledger = await engine.crash()
+    await send(ledger, packet("other", 0))
+    await ledger.cancel("a")
+    await ledger.complete("b", force=True)
+    task = await claim_one(ledger)
+    assert task.key.resource_id == "c"
+    await record(ledger, *echo([task]))
+    assert places(await claim(ledger)) == [("other", 0)]
+
+
+async def test_a_suspect_whose_lease_ends_stays_alone(engine: Engine) -> None:
+    ledger = await engine.open(Terms(task_lease=30.0))
+    await ledger.accept([packet("suspect", 0)], room=1)
+    ledger = await engine.crash()
+    await send(ledger, packet("other", 0))
+    for _ in range(3):
+        assert (await claim_one(ledger)).key.resource_id == "suspect"
+        engine.clock.advance(31)
+    await process(ledger)
+    assert places(await claim(ledger)) == [("other", 0)]
+
+
+async def test_a_suspect_that_is_given_back_stays_alone(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept([packet("suspect", 0)], room=1)
+    ledger = await engine.crash()
+    await send(ledger, packet("other", 0))
+    task = await claim_one(ledger)
+    await ledger.release([task.lease])
+    assert (await claim_one(ledger)).key.resource_id == "suspect"
+
+
+async def test_three_deaths_make_a_packet_fail_and_say_so(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0, last=True))
+    for _ in range(3):
+        await claim_one(ledger)
+        ledger = await engine.crash()
+    assert not await claim(ledger)
+    data = (await webhook(ledger))["data"]
+    assert [failure["index"] for failure in data["failed"]] == [0]
+    assert "died" in data["failed"][0]["reason"]
+    assert (await ledger.resource("r")).state is State.INCOMPLETE
+    assert (await ledger.counts()).waiting == 0
+
+
+async def test_two_deaths_do_not(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0, last=True))
+    for _ in range(2):
+        await claim_one(ledger)
+        ledger = await engine.crash()
+    await process(ledger)
+    assert (await ledger.resource("r")).state is State.COLLATED
+
+
+async def test_the_number_of_deaths_is_a_term(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_deaths=1))
+    await ledger.accept(packets(1), room=1)
+    ledger = await engine.crash()
+    assert not await claim(ledger)
+    assert (await ledger.resource("r")).state is State.INCOMPLETE
+
+
+async def test_packets_that_were_not_in_work_count_no_death(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, *packets(3))
+    for _ in range(4):
+        ledger = await engine.crash()
+    assert len(await claim(ledger)) == 3
+
+
+async def test_packets_that_had_their_outcome_count_no_death(engine: Engine) -> None:
+    ledger = await engine.open()
+    for index in range(4):
+        await send(ledger, packet("r", index, last=index == 3))
+        await process(ledger)
+        ledger = await engine.crash()
+    assert (await webhook(ledger))["data"]["outputs"] == [0, 1, 2, 3]
+
+
+async def test_packets_that_were_given_back_are_not_suspect(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_deaths=1))
+    await send(ledger, *packets(2))
+    await ledger.release([task.lease for task in await claim(ledger)])
+    ledger = await engine.crash()
+    assert len(await claim(ledger)) == 2
+
+
+async def test_only_the_culprit_fails(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept(packets(5), room=5)
+    ledger = await engine.crash()
+    for _ in range(20):
+        tasks = await claim(ledger)
+        if not tasks:
+            break
+        if 3 in {task.key.index for task in tasks}:
+            ledger = await engine.crash()
+        else:
+            await record(ledger, *echo(tasks))
+    data = (await webhook(ledger))["data"]
+    assert [failure["index"] for failure in data["failed"]] == [3]
+    assert [item["index"] for item in data["partial"]] == [0, 1, 2, 4]
+
+
+async def test_p4_a_delivery_in_flight_at_a_stop_is_sent_again_under_its_id(engine: Engine) -> None:
+    ledger = await engine.open()
+    await finish(ledger)
+    first = await due_one(ledger)
+    body = await ledger.body(first)
+    for restart in (engine.reopen, engine.crash):
+        ledger = await restart()
+        engine.clock.advance(31)
+        delivery = await due_one(ledger)
+        assert (delivery.webhook_id, await ledger.body(delivery)) == (first.webhook_id, body)
+    assert not await due(ledger)
+
+
+async def test_everything_else_is_there_after_an_unclean_stop(engine: Engine) -> None:
+    ledger = await engine.open()
+    await finish(ledger, "collated")
+    await send(ledger, packet("cancelled", 0), packet("forced", 0), packet("open", 2, metadata=b'{"a":1}'))
+    await ledger.cancel("cancelled")
+    await ledger.complete("forced", force=True)
+    await ledger.complete("open", total=9)
+    names = ["collated", "cancelled", "forced", "open"]
+    before = [await ledger.resource(name) for name in names], await ledger.counts()
+    ledger = await engine.crash()
+    assert ([await ledger.resource(name) for name in names], await ledger.counts()) == before

@@ -1,0 +1,110 @@
+"""Time: the wall clock is for people. Where it jumps, nothing fires early and nothing hangs (design, "Time")."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.clock import rfc3339
+from collator.exchange import Retry
+from collator.resource import Terms
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import (
+    again,
+    claim,
+    claim_one,
+    drain,
+    due,
+    due_one,
+    finish,
+    packet,
+    process,
+    purge,
+    record,
+    send,
+)
+
+TERMS = Terms(idle_timeout=100.0, deadline=200.0, retention=100.0, task_lease=30.0, delivery_lease=30.0)
+YEAR = 365 * 86_400.0
+
+jumps = pytest.mark.parametrize("jump", [YEAR, -YEAR], ids=["forward", "back"])
+
+
+@jumps
+async def test_a_jump_of_the_wall_ends_no_lease_and_does_not_prolong_it(engine: Engine, jump: float) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger, "done")
+    await send(ledger, packet("r", 0))
+    await claim_one(ledger)
+    await due_one(ledger)
+    engine.clock.jump_wall(jump)
+    assert not await claim(ledger)
+    assert not await due(ledger)
+    engine.clock.advance(31)
+    assert len(await claim(ledger)) == 1
+    assert len(await due(ledger)) == 1
+
+
+@jumps
+async def test_a_jump_of_the_wall_makes_no_retry_due_and_delays_none(engine: Engine, jump: float) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger, "done")
+    await send(ledger, packet("r", 0))
+    await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
+    await ledger.settle([again(await due_one(ledger), 60.0)])
+    engine.clock.jump_wall(jump)
+    engine.clock.advance(59)
+    assert not await claim(ledger)
+    assert not await due(ledger)
+    engine.clock.advance(1)
+    assert len(await claim(ledger)) == 1
+    assert len(await due(ledger)) == 1
+
+
+@jumps
+@pytest.mark.parametrize("terms", [Terms(idle_timeout=100.0), Terms(idle_timeout=None, deadline=100.0)])
+async def test_r13_r14_a_jump_of_the_wall_closes_nothing_and_keeps_nothing_open(
+    engine: Engine, jump: float, terms: Terms
+) -> None:
+    ledger = await engine.open(terms)
+    await ledger.expire(accepting=True, limit=10, room={})
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    engine.clock.jump_wall(jump)
+    engine.clock.advance(99)
+    assert (await ledger.expire(accepting=True, limit=10, room={})).closed == 0
+    engine.clock.advance(2)
+    assert (await ledger.expire(accepting=True, limit=10, room={})).closed == 1
+
+
+@jumps
+async def test_r25_a_jump_of_the_wall_purges_nothing_and_keeps_nothing(engine: Engine, jump: float) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    await drain(ledger)
+    engine.clock.jump_wall(jump)
+    engine.clock.advance(99)
+    assert await purge(ledger) == 0
+    engine.clock.advance(2)
+    assert await purge(ledger) > 0
+
+
+async def test_a_wall_that_goes_back_between_two_processes_hangs_nothing(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger, "done")
+    await send(ledger, packet("r", 0))
+    await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
+    await ledger.settle([again(await due_one(ledger), 60.0)])
+    engine.clock.jump_wall(-YEAR)
+    ledger = await engine.reopen()
+    assert not await claim(ledger)
+    assert not await due(ledger)
+    engine.clock.advance(60)
+    assert len(await claim(ledger)) == 1
+    assert len(await due(ledger)) == 1
+
+
+async def test_a_wall_that_goes_back_is_what_people_read(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    engine.clock.jump_wall(-YEAR)
+    await send(ledger, packet("r", 0))
+    assert (await ledger.resource("r")).opened_at == rfc3339(engine.clock.wall())
