@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import structlog
 
-from collator.delivery import Deliverer
 from collator.errors import Unavailable
 from collator.ledger import Ledger
 from collator.metrics import Metrics
+from collator.outbox import Outbox
 from collator.workforce import Workforce
 
 log = structlog.get_logger("collator.janitor")
@@ -30,14 +30,14 @@ class Janitor:
         self,
         ledger: Ledger,
         workforce: Workforce,
-        deliverer: Deliverer,
+        outbox: Outbox,
         *,
         accepting: Callable[[], bool],
         metrics: Metrics,
         interval: float = 1.0,
     ) -> None:
         """*accepting* says whether packets are taken at the moment: only then do idle timeouts run (R13)."""
-        self._ledger, self._workforce, self._deliverer = ledger, workforce, deliverer
+        self._ledger, self._workforce, self._outbox = ledger, workforce, outbox
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
 
     async def run(self) -> None:
@@ -62,8 +62,8 @@ class Janitor:
     async def _expire(self) -> None:
         closed = SLICE
         while closed >= SLICE:
-            ended = await self._ledger.expire(accepting=self._accepting(), limit=SLICE, room=self._deliverer.room())
-            self._deliverer.take(ended.deliveries, ended.endpoints)
+            ended = await self._ledger.expire(accepting=self._accepting(), limit=SLICE, room=self._outbox.room())
+            self._outbox.take(ended.deliveries, ended.endpoints)
             self._metrics.resources.inc(ended.closed)
             closed = ended.closed
 

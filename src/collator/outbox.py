@@ -1,0 +1,21 @@
+"""The seam to those who send: what intake, workforce and janitor need of the delivery stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from collator.exchange import Delivery
+from collator.ledger import Room
+
+
+class Outbox(Protocol):
+    """Whoever sends deliveries."""
+
+    def room(self) -> Room:
+        """For each endpoint, how many more deliveries it would take, leased, at this moment."""
+        ...
+
+    def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
+        """Send *deliveries*, which are leased to it, and look for due ones of *endpoints*. Never blocks."""
+        ...

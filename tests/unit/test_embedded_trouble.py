@@ -1,0 +1,210 @@
+"""The embedded ledger in trouble: a poisoned group, a full disk, a failed fsync, damaged bytes, a second process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+from anyio.lowlevel import checkpoint
+from msgspec import Raw
+
+from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.embedded.store import DATABASE
+from collator.errors import Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull
+from collator.exchange import Attempt, Output, Recorded
+from collator.packet import Bounds, Packet, Status, check
+from collator.resource import Terms
+from collator.states import DeliveryState, State
+from collator.testing import ManualClock
+
+FSYNCS = "collator-failing-fsync"
+
+
+def packet(resource_id: str, index: int = 0, payload: bytes = b'"x"', *, last: bool = True) -> Packet:
+    return check(Packet(resource_id, index, Raw(payload), last), Bounds())
+
+
+async def open_at(path: Path) -> EmbeddedLedger:
+    return await open_ledger(path, terms=Terms(), clock=ManualClock(), route=lambda _: ["default"])
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[EmbeddedLedger]:
+    ledger = await open_at(tmp_path)
+    yield ledger
+    await ledger.aclose()
+
+
+def sql(path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path / DATABASE))
+    connection.execute(statement)
+    connection.close()
+
+
+def poison(path: Path) -> None:
+    """From now on the store cannot take the payload "poison"."""
+    sql(
+        path,
+        "create trigger poison before insert on packet when new.payload = '\"poison\"' begin"
+        " select raise(abort, 'poisoned'); end",
+    )
+
+
+async def test_only_the_culprit_of_a_group_gets_its_error(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    poison(tmp_path)
+    calls = [ledger.accept([packet(f"r{n}", payload=b'"poison"' if n == 7 else b'"x"')], room=9) for n in range(20)]
+    answers = await asyncio.gather(*calls)
+    statuses = [answer.receipts[0].status for answer in answers]
+    assert statuses == [Status.ERROR if n == 7 else Status.ACCEPTED for n in range(20)]
+    assert "poisoned" in str(answers[7].receipts[0].reason)
+    assert (await ledger.counts()).waiting == 19
+    assert len(await ledger.resources(limit=100)) == 19
+
+
+async def test_only_the_culprit_of_a_batch_gets_its_error(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    poison(tmp_path)
+    batch = [packet("r", n, b'"poison"' if n == 7 else b'"x"', last=False) for n in range(20)]
+    accepted = await ledger.accept(batch, room=100)
+    assert [r.status for r in accepted.receipts].count(Status.ERROR) == 1
+    assert accepted.receipts[7].status is Status.ERROR
+    assert sorted(key.index for key in accepted.waiting) == [n for n in range(20) if n != 7]
+    assert (await ledger.resource("r")).missing == [(7, 7)]
+
+
+async def test_a_failed_group_leaves_nothing_in_memory(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    poison(tmp_path)
+    await ledger.accept([packet("bad", payload=b'"poison"')], room=9)
+    assert (await ledger.counts()).open == 0
+    accepted = await ledger.accept([packet("good")], room=9)
+    assert len(accepted.tasks) == 1
+    assert await ledger.renew([accepted.tasks[0].lease]) == [True]
+
+
+async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    accepted = await ledger.accept([packet("r")], room=1)
+    pages = ledger._store.connection.pragma("page_count")
+    ledger._store.connection.pragma("max_page_count", pages)
+    with pytest.raises(StorageFull) as caught:
+        await _fill(ledger)
+    assert caught.value.retry_after > 0
+    ledger._store.connection.pragma("max_page_count", pages + 20)  # what the deleted reserve gives
+    outcome = await ledger.record([Output(accepted.tasks[0].lease, b"[1]")], room={"default": 1})
+    assert outcome.statuses == [Recorded.RECORDED]
+    assert await ledger.settle([Attempt(outcome.deliveries[0], DeliveryState.DELIVERED)]) == [True]
+    ledger._store.connection.pragma("max_page_count", 1_000_000)
+    ledger._writer._reserve._next_try = 0.0
+    assert (await ledger.accept([packet("later")], room=0)).receipts[0].status is Status.ACCEPTED
+    await ledger.aclose()
+
+
+async def _fill(ledger: EmbeddedLedger) -> None:
+    for n in range(100):
+        await ledger.accept([packet(f"fill{n}", payload=b'"' + b"x" * 50_000 + b'"')], room=0)
+
+
+class _NoSync(apsw.VFS):
+    """The file system of a disk whose fsync fails once it is told to."""
+
+    failing = False
+
+    def __init__(self) -> None:
+        self.real = apsw.vfs_names()[0]
+        super().__init__(FSYNCS, self.real, makedefault=True)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        return _NoSyncFile(self, name, flags)
+
+
+class _NoSyncFile(apsw.VFSFile):
+    def __init__(self, vfs: _NoSync, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__(vfs.real, name, flags)
+        self._vfs = vfs
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
+        if self._vfs.failing:
+            error = apsw.IOError()
+            error.extendedresult = apsw.SQLITE_IOERR_FSYNC  # type: ignore[attr-defined]
+            raise error
+        super().xSync(flags)
+
+
+async def test_a_failed_fsync_makes_the_ledger_read_only_until_a_restart(tmp_path: Path) -> None:
+    vfs = _NoSync()
+    try:
+        ledger = await open_at(tmp_path)
+        await ledger.accept([packet("before")], room=0)
+        vfs.failing = True
+        calls = [ledger.accept([packet(f"r{n}")], room=0) for n in range(5)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(answer, ReadOnly) for answer in answers), "a waiter of the group was not told"
+        vfs.failing = False
+        with pytest.raises(ReadOnly):
+            await ledger.accept([packet("after")], room=0)
+        assert (await ledger.resource("before")).received == 1, "looking goes on"
+        ledger.abandon()
+        ledger = await open_at(tmp_path)
+        assert (await ledger.accept([packet("after")], room=0)).receipts[0].status is Status.ACCEPTED
+        await ledger.aclose()
+    finally:
+        vfs.unregister()
+
+
+async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    await ledger.accept([packet("r", 0, b'"sound"', last=False), packet("r", 1, b'"flips"')], room=0)
+    await ledger.aclose()
+    sql(tmp_path, "update packet set payload = '\"flipS\"' where payload = '\"flips\"'")
+    ledger = await open_at(tmp_path)
+    tasks = await ledger.claim(claim_id="c", room=10)
+    assert [task.payload for task in tasks] == [b'"sound"']
+    await ledger.record([Output(tasks[0].lease, b"1")], room={})
+    report = await ledger.resource("r")
+    assert report.state is State.INCOMPLETE
+    assert "checksum" in report.failures[0].reason
+    await ledger.aclose()
+
+
+@pytest.mark.parametrize("damage", ["update outcome set output = '[2]'", "update resource set head = head || ' '"])
+async def test_a_damaged_body_is_never_sent(tmp_path: Path, damage: str) -> None:
+    ledger = await open_at(tmp_path)
+    accepted = await ledger.accept([packet("r")], room=1)
+    await ledger.record([Output(accepted.tasks[0].lease, b"[1]")], room={})
+    sql(tmp_path, damage)
+    (delivery,) = await ledger.claim_deliveries("default", room=1)
+    assert delivery.body is None
+    with pytest.raises(Damaged):
+        await ledger.body(delivery)
+    await ledger.aclose()
+
+
+async def test_a_second_process_is_told_that_the_directory_is_held(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    assert ledger
+    with pytest.raises(Occupied, match="--data-dir"):
+        await open_at(tmp_path)
+
+
+async def test_a_newer_schema_is_refused_with_advice_and_left_alone(tmp_path: Path) -> None:
+    await (await open_at(tmp_path)).aclose()
+    sql(tmp_path, "pragma user_version = 99")
+    with pytest.raises(SchemaTooNew, match="99"):
+        await open_at(tmp_path)
+    sql(tmp_path, "pragma user_version = 1")
+    await (await open_at(tmp_path)).aclose()
+
+
+async def test_what_was_handed_to_a_caller_that_has_gone_is_taken_back(ledger: EmbeddedLedger) -> None:
+    call = asyncio.ensure_future(ledger.accept([packet("r")], room=1))
+    await checkpoint()  # it is in the writer's queue now
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await ledger.counts()
+    tasks: list[object] = []
+    for attempt in range(100):
+        tasks += await ledger.claim(claim_id=f"c{attempt}", room=1)
+        if tasks:
+            break
+    assert len(tasks) == 1
