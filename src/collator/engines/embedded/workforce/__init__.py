@@ -1,0 +1,234 @@
+"""The embedded engine's workforce: threads of this process that call the processor.
+
+Lives here: which packets are in memory, for how long, and what becomes of them at the end. `turns` has the order in
+which they are served, `chunks` how many a thread takes in one go, `threads` the threads, `reports` the way back.
+
+Theory. The store holds the backlog, and memory a window of it. For a processor of milliseconds the window is two
+tasks a thread: enough that none waits for the store, and so few that a packet of another resource is never behind
+many and that a restart repeats little. For one of microseconds it grows up to `window`, so that work is fetched in
+thousands. Whatever is fetched is leased; the leases of what is still here are renewed, and given back by `drain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from uuid import uuid4
+
+import structlog
+
+from collator.engines.embedded.workforce.chunks import Chunk
+from collator.engines.embedded.workforce.reports import OUTSTANDING, Reports
+from collator.engines.embedded.workforce.threads import Threads
+from collator.errors import CollatorError, Unavailable
+from collator.exchange import Key, Task
+from collator.intake import Outbox
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.processor import Processor
+
+WATCH = 0.025
+"""Seconds between two looks at calls that take long."""
+GRACE = 1.0
+"""Seconds beyond the time for draining in which results are still recorded and leases given back."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ThreadWorkforce:
+    """Calls the processor in threads; implements `collator.workforce.Workforce`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        processor: Processor,
+        outbox: Outbox,
+        *,
+        metrics: Metrics,
+        concurrency: int = 8,
+        max_abandoned: int | None = None,
+        window: int = 1024,
+        sweep: float = 0.5,
+        lease: float = 30.0,
+    ) -> None:
+        """Take the parts; nothing is started before `run`.
+
+        *concurrency* calls at a time, and up to *max_abandoned* (default: as many) more that outlast their timeout;
+        at most *window* tasks in memory. *sweep*: seconds after which the ledger is asked without a hint, as a retry
+        falls due without one. *lease*: `Terms.task_lease`, seconds.
+        """
+        self._ledger = ledger
+        self._processor = processor
+        self._metrics = metrics
+        self._concurrency = concurrency
+        self._window = window
+        self._sweep = sweep
+        self._lease = lease
+        self._reports = Reports(ledger, outbox, metrics=metrics, recorded=self._nudge)
+        self._threads = Threads(
+            processor,
+            concurrency=concurrency,
+            max_abandoned=max_abandoned or concurrency,
+            max_chunk=window,
+            finished=self._finished,
+        )
+        self._due = True
+        self._draining = False
+        self._wake = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop
+
+    def room(self) -> int:
+        """How many more tasks it would take now."""
+        if self._draining or self._threads.blocked():
+            return 0
+        held = self._threads.waiting() + self._threads.in_hand()
+        unrecorded = max(0, len(self._reports) - OUTSTANDING * self._window)
+        return max(0, self._width() - held - unrecorded)
+
+    def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
+        """Take *tasks*, and the hint that the packets of *keys* are due. From the event loop's thread; never blocks."""
+        if tasks:
+            self._threads.put(tasks)
+            self._busy.set()
+        if keys:
+            self._due = True
+            self._nudge()
+
+    async def run(self) -> None:
+        """Work until cancelled. `drain` first, where results that are not recorded yet should not be lost."""
+        self._loop = asyncio.get_running_loop()
+        self._threads.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._claim_forever())
+                group.create_task(self._watch_forever())
+                group.create_task(self._renew_forever())
+                for _ in range(OUTSTANDING):
+                    group.create_task(self._reports.run())
+        finally:
+            self._threads.stop()
+
+    async def drain(self, timeout: float) -> None:
+        """Claim no more, give back what waits, wait up to *timeout* seconds for what runs, and record its results.
+
+        What still runs then is given back. To be called while `run` runs; takes `GRACE` seconds more at most.
+        """
+        self._draining = True
+        self._threads.pause()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                async with self._claiming:
+                    await self._give_back(self._threads.take_back())
+                self._quiet.clear()
+                self._settle()
+                await self._quiet.wait()
+        results, unfinished = self._threads.give_up()
+        self._reports.add(results)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._give_back([*unfinished, *self._threads.take_back()])
+                await self._reports.flush()
+        _log.info("workforce_drained", given_back=len(unfinished), not_recorded=len(self._reports))
+
+    @property
+    def abandoned(self) -> int:
+        """How many calls have outlasted their timeout and not returned."""
+        return self._threads.abandoned()
+
+    def health(self) -> str | None:
+        """Why nothing is processed, in words; `None` while all is well."""
+        if not self._threads.blocked():
+            return None
+        return (
+            f"{self.abandoned} calls of the processor have not returned after {self._processor.timeout:g} s; "
+            "no packet is processed until one of them does"
+        )
+
+    def _width(self) -> int:
+        return min(self._window, 2 * self._concurrency * self._threads.chunk_size)
+
+    def _nudge(self) -> None:
+        """Have the ledger asked, if something may be due and enough room is there to make it worth while."""
+        if self._due and self.room() > self._width() // 4:
+            self._wake.set()
+
+    async def _claim_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep):
+                    await self._wake.wait()
+            self._wake.clear()
+            async with self._claiming:
+                await self._claim()
+            self._nudge()
+
+    async def _claim(self) -> None:
+        room = self.room()
+        if room == 0:
+            return
+        self._due = False  # before the question: a hint that comes in while it is answered stands
+        try:
+            tasks = await self._ledger.claim(claim_id=uuid4().hex, room=room)
+        except CollatorError as error:
+            _log.error("claim_failed", reason=error.detail)
+            return
+        self._due = self._due or bool(tasks)
+        self.submit(tasks)
+
+    async def _watch_forever(self) -> None:
+        while True:
+            await self._busy.wait()
+            await asyncio.sleep(WATCH)
+            results, late = self._threads.watch()
+            for task in late:
+                results.append(self._processor.timed_out(task))
+                _log.warning("call_timed_out", resource_id=task.key.resource_id, index=task.key.index)
+            self._reports.add(results)
+            self._settle()
+
+    async def _renew_forever(self) -> None:
+        """Renew, every third of a lease, what was here a third of a lease ago."""
+        before: set[int] = set()
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            now = {task.lease for task in self._threads.unfinished()} | set(self._reports.leases())
+            await self._renew(sorted(now & before))
+            before = now
+
+    async def _renew(self, leases: Sequence[int]) -> None:
+        if not leases:
+            return
+        try:
+            held = await self._ledger.renew(leases)
+        except Unavailable as error:
+            _log.warning("leases_not_renewed", reason=error.detail)
+            return
+        self._threads.drop({lease for lease, still in zip(leases, held, strict=True) if not still})
+
+    async def _give_back(self, tasks: Sequence[Task]) -> None:
+        try:
+            if tasks:
+                await self._ledger.release([task.lease for task in tasks])
+        except Unavailable as error:  # they are due again once the leases have ended
+            _log.warning("leases_not_given_back", tasks=len(tasks), reason=error.detail)
+
+    def _finished(self, chunk: Chunk, seconds: float) -> None:
+        """In the thread that has finished *chunk*."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the service has ended, and with it the leases
+            self._loop.call_soon_threadsafe(self._collect, chunk, seconds)
+
+    def _collect(self, chunk: Chunk, seconds: float) -> None:
+        self._metrics.processing.observe(seconds)
+        self._reports.add(self._threads.collect(chunk))
+        self._settle()
+
+    def _settle(self) -> None:
+        """See whether all threads are at rest."""
+        if self._threads.in_hand() == 0:
+            self._quiet.set()
+            if self._threads.waiting() == 0:
+                self._busy.clear()

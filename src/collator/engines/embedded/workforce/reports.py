@@ -1,0 +1,112 @@
+"""Results on their way into the ledger, and what the ledger says of them.
+
+Theory. What comes in while a `record` runs goes with the next one. A few of them are outstanding at a time, so that a
+group commit always finds some; when none is, the first result is recorded at once. A result is kept until the ledger
+has it, however long the store is unavailable: it was paid for with the time of the processor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+import structlog
+from prometheus_client import Counter as Count
+
+from collator.errors import Unavailable
+from collator.exchange import Failure, Outcome, Output, Recorded, Result, Retry
+from collator.intake import Outbox
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+
+OUTSTANDING = 3
+MAX_PAUSE = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Reports:
+    """Results that the ledger does not have yet."""
+
+    def __init__(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, recorded: Callable[[], None]) -> None:
+        """*recorded* is called after each step that the ledger has taken."""
+        self._ledger = ledger
+        self._outbox = outbox
+        self._recorded = recorded
+        self._queue: asyncio.Queue[list[Result]] = asyncio.Queue()
+        self._kept: dict[int, list[Result]] = {}
+        self._size = 0
+        self._attempts: dict[type, Count] = {
+            Output: metrics.attempts.labels("output"),
+            Retry: metrics.attempts.labels("retry"),
+            Failure: metrics.attempts.labels("failure"),
+        }
+        self._dropped: dict[Recorded, Count] = {
+            why: metrics.dropped.labels(str(why)) for why in Recorded if why is not Recorded.RECORDED
+        }
+        self._closed = metrics.resources
+
+    def __len__(self) -> int:
+        """How many results the ledger does not have yet."""
+        return self._size
+
+    def leases(self) -> list[int]:
+        """Their leases."""
+        return [result.lease for results in self._kept.values() for result in results]
+
+    def add(self, results: list[Result]) -> None:
+        """Take *results*, to be recorded as soon as can be."""
+        if results:
+            self._kept[id(results)] = results
+            self._size += len(results)
+            self._queue.put_nowait(results)
+
+    async def run(self) -> None:
+        """Record until cancelled. `OUTSTANDING` of these run at a time."""
+        while True:
+            lists = [await self._queue.get()]
+            while not self._queue.empty():
+                lists.append(self._queue.get_nowait())
+            results = [*chain.from_iterable(lists)]
+            self._note(results, await self._record(results))
+            for part in lists:
+                del self._kept[id(part)]
+                self._queue.task_done()
+            self._size -= len(results)
+            self._recorded()
+
+    async def flush(self) -> None:
+        """Return once the ledger has every result."""
+        await self._queue.join()
+
+    async def _record(self, results: Sequence[Result]) -> Outcome:
+        failures = 0
+        while True:
+            try:
+                return await self._ledger.record(results, room=self._outbox.room())
+            except Unavailable as error:
+                _log.warning("results_kept", results=len(results), reason=error.detail)
+                await asyncio.sleep(min(MAX_PAUSE, error.retry_after * 2**failures))
+                failures += 1
+
+    def _note(self, results: Sequence[Result], outcome: Outcome) -> None:
+        if outcome.deliveries or outcome.endpoints:
+            self._outbox.take(outcome.deliveries, outcome.endpoints)
+        if outcome.closed:
+            self._closed.inc(outcome.closed)
+        kinds = Counter(map(type, results))
+        for kind, count in kinds.items():
+            self._attempts[kind].inc(count)
+        if kinds[Retry] or kinds[Failure]:
+            _log.warning("attempts_failed", final=kinds[Failure], to_be_repeated=kinds[Retry])
+        if outcome.statuses.count(Recorded.RECORDED) != len(results):
+            self._note_dropped(outcome)
+
+    def _note_dropped(self, outcome: Outcome) -> None:
+        counts = Counter(outcome.statuses)
+        del counts[Recorded.RECORDED]
+        for status, count in counts.items():
+            self._dropped[status].inc(count)
+        _log.info("outcomes_dropped", **{str(status): count for status, count in counts.items()})

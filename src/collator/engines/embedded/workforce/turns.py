@@ -1,0 +1,60 @@
+"""Tasks that wait for a thread: resources take turns. Pure.
+
+Theory. One task a turn, round and round over the resources that have any: a resource of one packet that comes in
+behind one of many is served second, whatever the other holds. A resource that has nothing left leaves the round, and
+comes back at its end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
+
+from collator.exchange import Task
+
+
+class Turns:
+    """The tasks, a lane for each resource, and the round in which the lanes are served."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, deque[Task]] = {}
+        self._round: deque[deque[Task]] = deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        """How many tasks wait."""
+        return self._size
+
+    def put(self, tasks: Iterable[Task]) -> None:
+        """Let *tasks* wait, each behind those of its resource."""
+        for task in tasks:
+            lane = self._lanes.get(task.key.resource_id)
+            if lane is None:
+                lane = self._lanes[task.key.resource_id] = deque()
+                self._round.append(lane)
+            lane.append(task)
+            self._size += 1
+
+    def take(self, count: int) -> deque[Task]:
+        """The next *count* tasks, or all that there are."""
+        taken: deque[Task] = deque()
+        for _ in range(min(count, self._size)):
+            lane = self._round.popleft()
+            task = lane.popleft()
+            taken.append(task)
+            if lane:
+                self._round.append(lane)
+            else:
+                del self._lanes[task.key.resource_id]
+        self._size -= len(taken)
+        return taken
+
+    def drop(self, leases: Collection[int]) -> None:
+        """Forget the tasks whose lease is one of *leases*."""
+        kept = [task for task in self.take(self._size) if task.lease not in leases]
+        self.put(kept)
+
+    def __iter__(self) -> Iterator[Task]:
+        """All that wait, lane by lane."""
+        return chain.from_iterable(self._round)

@@ -1,0 +1,80 @@
+"""Resources take turns for the threads of the processor, whatever each of them holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collator.engines.embedded.workforce.turns import Turns
+from collator.exchange import Key, Task
+
+resource_ids = st.sampled_from("abcde")
+steps = st.lists(st.lists(resource_ids, max_size=8) | st.integers(0, 9), max_size=30)
+
+
+def tasks_of(resource_ids: list[str] | str, first: int = 0) -> list[Task]:
+    return [
+        Task(Key(resource_id, b"g" * 16, lease), b"1", 1, lease)
+        for lease, resource_id in enumerate(resource_ids, first)
+    ]
+
+
+def test_a_resource_of_one_packet_behind_one_of_many_is_served_second() -> None:
+    turns = Turns()
+    turns.put(tasks_of("a" * 1000))
+    turns.take(10)
+    turns.put(tasks_of("b", first=1000))
+    assert [task.key.resource_id for task in turns.take(4)] == ["a", "b", "a", "a"]
+
+
+@given(st.lists(resource_ids))
+def test_in_each_round_every_resource_that_has_a_task_is_served_once(ids: list[str]) -> None:
+    turns = Turns()
+    turns.put(tasks_of(ids))
+    while len(turns):
+        waiting = {task.key.resource_id for task in turns}
+        taken = [task.key.resource_id for task in turns.take(len(waiting))]
+        assert sorted(taken) == sorted(waiting)
+
+
+@given(steps)
+def test_nobody_waits_longer_than_a_round(steps: list[list[str] | int]) -> None:
+    turns, lease = Turns(), 0
+    waited: dict[str, int] = defaultdict(int)
+    for step in steps:
+        if isinstance(step, list):
+            turns.put(tasks_of(step, first=lease))
+            lease += len(step)
+            continue
+        for served in turns.take(step):
+            waiting = {task.key.resource_id for task in turns} | {served.key.resource_id} | set(waited)
+            for resource_id in waiting:
+                waited[resource_id] += 1
+            assert waited.pop(served.key.resource_id) <= len("abcde")
+
+
+@given(steps)
+def test_every_task_comes_out_once_and_those_of_a_resource_in_order(steps: list[list[str] | int]) -> None:
+    turns = Turns()
+    put: list[Task] = []
+    taken: list[Task] = []
+    for step in [*steps, 1000]:
+        if isinstance(step, list):
+            put += tasks_of(step, first=len(put))
+            turns.put(put[len(put) - len(step) :])
+        else:
+            taken += turns.take(step)
+        assert len(turns) == len([*turns]) == len(put) - len(taken)
+    assert sorted(taken, key=lambda task: task.lease) == put
+    by_resource = sorted(taken, key=lambda task: task.key.resource_id)
+    assert by_resource == sorted(put, key=lambda task: (task.key.resource_id, task.lease))
+
+
+@given(st.lists(resource_ids), st.sets(st.integers(0, 20)))
+def test_what_is_dropped_does_not_come_out(ids: list[str], dropped: set[int]) -> None:
+    turns = Turns()
+    turns.put(tasks_of(ids))
+    turns.drop(dropped)
+    assert {task.lease for task in turns.take(1000)} == set(range(len(ids))) - dropped
