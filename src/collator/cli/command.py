@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from collator.settings import OPTIONS, Scope, default, flag, load
+from collator.settings import OPTIONS, SWITCH, Scope, default, flag, load
 
 Function = Callable[..., Any]
 Examples = Sequence[tuple[str, str]]
@@ -45,7 +45,9 @@ def command(*scopes: Scope, examples: Examples) -> Callable[[Function], click.Co
 
 def _option(name: str) -> Callable[[Function], Function]:
     option, value = OPTIONS[name], default(name)
-    shown = f"  [{value}]" if value is not None else ""
+    if option.kind is SWITCH:
+        return click.option(flag(name), name, flag_value="yes", help=option.what)
+    shown = f"  [{value}]" if value else ""
     return click.option(flag(name), name, metavar=option.kind.metavar, help=option.what + shown)
 
 

@@ -5,9 +5,10 @@ To add one: a field in `table.Settings`. Its flag, its variable, its key in the 
 
 from __future__ import annotations
 
-from collator.settings.option import Option, Scope
+from collator.settings.derived import OPTIONS, default, flag, variable
+from collator.settings.option import SWITCH, Option, Scope
 from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Given, gather, load
-from collator.settings.table import OPTIONS, Settings, default, flag, variable
+from collator.settings.table import Settings
 from collator.settings.values import NO_WEBHOOK
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "NO_WEBHOOK",
     "OPTIONS",
+    "SWITCH",
     "Given",
     "Option",
     "Scope",

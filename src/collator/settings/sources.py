@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from collator.errors import ConfigError
+from collator.settings.derived import OPTIONS, flag, variable
 from collator.settings.option import Scope
-from collator.settings.table import OPTIONS, Settings, flag, variable
+from collator.settings.table import Settings
 
 CONFIG_FILE = "collator.toml"
 """Read from the working directory where it is there and no other is named."""
@@ -78,9 +79,15 @@ def _items(path: Path, table: Mapping[str, Any]) -> Iterator[Given]:
     for key, value in table.items():
         if key not in known:
             raise ConfigError(f"{path}: {key!r} is not a setting; did you mean {_nearest(key, known)}?")
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ConfigError(f"{path}: {key}: a text or a number is wanted, this is {type(value).__name__}")
-        yield Given(key, str(value), f"{path}: {key}")
+        yield Given(key, _text(value, f"{path}: {key}"), f"{path}: {key}")
+
+
+def _text(value: object, source: str) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    if isinstance(value, str | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    raise ConfigError(f"{source}: a text or a number is wanted, this is {type(value).__name__}")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated
 
 from collator.settings.option import (
     COUNT,
@@ -16,9 +16,11 @@ from collator.settings.option import (
     DURATION_OR_OFF,
     FILE,
     HOST,
+    NAMES,
     PORT,
     PROCESSOR,
     SIZE,
+    SWITCH,
     URL,
     WEBHOOK,
     Kind,
@@ -40,6 +42,22 @@ class Settings:
     port: Annotated[
         int, Option(PORT, "Port to listen on; 0 takes any free one.", "What others of its kind listen on.")
     ] = 8000
+    allow_host: Annotated[
+        tuple[str, ...],
+        Option(
+            NAMES,
+            "Names by which the service may be asked, beside those of this machine; * for any.",
+            "No web page reaches it under a name of its own (DNS rebinding).",
+        ),
+    ] = ()
+    insecure: Annotated[
+        bool,
+        Option(
+            SWITCH,
+            "Listen on an address that other machines reach, though nobody is asked who he is.",
+            "Whoever reaches the service may send packets and read results.",
+        ),
+    ] = False
     data_dir: Annotated[
         Path,
         Option(DIR, "Directory of the store; made where it is missing.", "In sight, where the service was started."),
@@ -212,25 +230,3 @@ class Settings:
     def secret_file(self) -> Path:
         """Where the signing secrets are: `webhook_secret_file`, or the file in the data directory."""
         return self.webhook_secret_file or self.data_dir / "webhook.secret"
-
-
-OPTIONS: dict[str, Option] = {
-    name: hint.__metadata__[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
-}
-"""Every setting by name, in the order of the table."""
-
-
-def default(name: str) -> str | None:
-    """The default of the setting *name* as a user would write it; `None` where there is none."""
-    value, option = getattr(Settings, name), OPTIONS[name]
-    return option.kind.write(value) if value is not None or option.kind is DURATION_OR_OFF else None
-
-
-def flag(name: str) -> str:
-    """The flag of the setting *name*, as in ``--data-dir``."""
-    return "--" + (OPTIONS[name].flag or name.replace("_", "-"))
-
-
-def variable(name: str) -> str:
-    """The environment variable of the setting *name*, as in ``COLLATOR_DATA_DIR``."""
-    return "COLLATOR_" + name.upper()

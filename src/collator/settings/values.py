@@ -19,6 +19,7 @@ _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
     prefix + unit: 1024**power for power, prefix in enumerate("kmgt", start=1) for unit in ("", "ib")
 }
+_SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
 
 
@@ -84,6 +85,19 @@ def some_text(text: str) -> str:
     return text
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Names that are divided by commas; blank for none."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def switch(text: str) -> bool:
+    """Yes or no."""
+    value = _SWITCH.get(text.strip().lower())
+    if value is None:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return value
+
+
 def path(text: str) -> Path:
     """A path; ``~`` is the home directory, and a relative one starts in the working directory."""
     return Path(some_text(text)).expanduser()
@@ -109,14 +123,6 @@ def webhook(text: str) -> str:
         raise ValueError(f"{error}, or {NO_WEBHOOK}") from None
 
 
-def processor(text: str) -> str:
-    """``MODULE:FUNCTION``; whether it can be imported is found out when it is."""
-    module, _, function = text.partition(":")
-    if not all(name.isidentifier() for name in [*module.split("."), *function.split(".")]):
-        raise ValueError(f"{text!r} does not name a function; write MODULE:FUNCTION, as in words:lengths")
-    return text
-
-
 def write_duration(seconds: float | None) -> str:
     """*seconds* as `duration_or_off` reads them, in the largest unit that divides them."""
     if seconds is None:
@@ -124,6 +130,11 @@ def write_duration(seconds: float | None) -> str:
     units = ((factor, unit) for unit, factor in _SECONDS.items() if unit and seconds % factor == 0)
     factor, unit = max(units, default=(1.0, "s") if seconds > 1 else (0.001, "ms"))
     return f"{seconds / factor:.15g}{unit}"
+
+
+def write_switch(value: bool) -> str:  # noqa: FBT001 - it is the value
+    """*value* as `switch` reads it."""
+    return "yes" if value else "no"
 
 
 def write_size(amount: int) -> str:
