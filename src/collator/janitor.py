@@ -1,4 +1,4 @@
-"""What time brings: idle timeouts and deadlines, lost hints, counters for the metrics, and forgetting.
+"""What time brings: idle timeouts and deadlines, lost hints, and forgetting.
 
 Nothing here is needed for a packet that goes its way; everything here is needed for one that does not. Each round asks
 the ledger, which decides; a round that fails is told in the log and tried again at the next.
@@ -57,7 +57,6 @@ class Janitor:
             self._workforce.submit((), keys)
         while await self._ledger.purge(limit=SLICE) >= SLICE:
             pass
-        await self._show()
 
     async def _expire(self) -> None:
         closed = SLICE
@@ -66,8 +65,3 @@ class Janitor:
             self._outbox.take(ended.deliveries, ended.endpoints)
             self._metrics.resources.inc(ended.closed)
             closed = ended.closed
-
-    async def _show(self) -> None:
-        counts = await self._ledger.counts()
-        for kind in counts.__struct_fields__:
-            self._metrics.stored.labels(kind).set(getattr(counts, kind))
