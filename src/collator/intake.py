@@ -1,0 +1,76 @@
+"""The intake: limits, then accept, then the hint to those who work. For the web and for the library alike.
+
+What lives here: what happens to packets between the moment they are decoded and their receipts. What does not: the
+wire (`packet`, `web`), the rules (`resource`), the store (`ledger`).
+
+Theory. A packet is stored before anybody is told of it (P1). Overload and a stop are refused before the store is
+asked (P5), so that nothing acknowledged is ever thrown away. What `Ledger.accept` hands out is leased to this process
+and passed on in the same turn of the event loop, so that an accepted packet waits for nobody. A hint that is lost
+costs time, never a packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from collator.errors import Unavailable
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.outbox import Outbox
+from collator.packet import Packet, Receipt, Status
+from collator.workforce import Workforce
+
+
+class Intake:
+    """The way in. Its verbs may be called at the same time."""
+
+    def __init__(self, ledger: Ledger, workforce: Workforce, outbox: Outbox, *, metrics: Metrics) -> None:
+        """Accept into *ledger*, and hand on to *workforce* and *outbox*."""
+        self.draining = asyncio.Event()
+        """Set once nothing more is taken; streams wait for it, to end by themselves."""
+        self._ledger = ledger
+        self._workforce = workforce
+        self._outbox = outbox
+        self._counters = {status: metrics.packets.labels(status.value) for status in Status}
+        self._promised = 0  # room that calls which are under way have told the ledger of
+
+    async def accept(self, packets: Sequence[Packet]) -> Sequence[Receipt]:
+        """Store *packets*, which were checked, and start their processing; a receipt for each, in order.
+
+        Durable when it returns. `Unavailable` (and its kinds) means that nothing was stored.
+        """
+        if self.draining.is_set():
+            raise Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
+        room = max(0, min(len(packets), self._workforce.room() - self._promised))
+        self._promised += room
+        try:
+            accepted = await self._ledger.accept(packets, room=room)
+        finally:
+            self._promised -= room
+        if accepted.tasks or accepted.waiting:
+            self._workforce.submit(accepted.tasks, accepted.waiting)
+        if accepted.endpoints:
+            self._outbox.take((), accepted.endpoints)
+        self._count(accepted.receipts)
+        return accepted.receipts
+
+    def drain(self) -> None:
+        """Refuse all packets from now on. The calls under way end as they would have."""
+        self.draining.set()
+
+    def _count(self, receipts: Sequence[Receipt]) -> None:
+        if len(receipts) == 1:
+            self._counters[receipts[0].status].inc()
+            return
+        for status, number in tally(receipts).items():
+            self._counters[status].inc(number)
+
+
+def tally(receipts: Sequence[Receipt]) -> Counter[Status]:
+    """How many *receipts* have each status."""
+    first = receipts[0] if receipts else None
+    if first is None or receipts.count(first) == len(receipts):  # one comparison in C a receipt: nearly always
+        return Counter({first.status: len(receipts)} if first else {})
+    return Counter(receipt.status for receipt in receipts)
