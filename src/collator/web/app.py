@@ -1,0 +1,131 @@
+"""The HTTP face, put together: the gate, the hot path, and behind it the pages, which Starlette routes.
+
+What lives here: which path leads where, and what becomes of errors that nobody expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from collator.errors import CollatorError
+from collator.intake import Intake
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.outbox import Outbox
+from collator.packet import Bounds
+from collator.web.gate import LOOPBACK, Gate
+from collator.web.health import Health, Readiness
+from collator.web.incoming import (
+    CLOSE,
+    JSON,
+    REQUEST,
+    Answer,
+    Buffered,
+    Gone,
+    Incoming,
+    answer_problem,
+    foreign_media_type,
+)
+from collator.web.limits import Limits
+from collator.web.ndjson import MEDIA_TYPES
+from collator.web.packets import Packets
+from collator.web.pages import make_pages
+from collator.web.problems import Kind, Refusal
+from collator.web.resources import Resources
+from collator.web.streams import Streams
+from collator.workforce import Workforce
+
+PACKETS = "/v1/packets"
+
+_log = structlog.get_logger(__name__)
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the HTTP face speaks for."""
+
+    intake: Intake
+    ledger: Ledger
+    workforce: Workforce
+    outbox: Outbox
+    metrics: Metrics
+    readiness: Readiness = tuple[str]
+    """Why the service is not ready, beyond that it is stopping."""
+    bounds: Bounds = Bounds()
+    limits: Limits = Limits()
+    hosts: Sequence[str] | None = LOOPBACK
+    """The names by which it may be asked, without port; `None`: any."""
+
+
+def make_app(parts: Parts) -> ASGIApp:
+    """The ASGI application that speaks for *parts*."""
+    return Face(parts)
+
+
+class Face:
+    """The HTTP face."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Speak for *parts*."""
+        self._gate = Gate(parts.hosts)
+        self._buffered = Buffered(parts.limits.max_buffered)
+        self._packets = Packets(parts.intake, bounds=parts.bounds, limits=parts.limits)
+        self._streams = Streams(parts.intake, bounds=parts.bounds, limits=parts.limits)
+        self._pages = make_pages(
+            Health(parts.intake, parts.ledger, parts.metrics, readiness=parts.readiness),
+            Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
+            self._packets,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong becomes a problem."""
+        request = Incoming(scope, receive, self._buffered)
+        try:
+            answer = await self._answer(request, send)
+        except Gone:
+            return
+        except CollatorError as error:
+            answer = self._problem(request, error)
+        except HTTPException as error:
+            answer = self._problem(request, _routing_refusal(error))
+        except Exception:  # noqa: BLE001 - logged, and answered
+            _log.exception("request failed", method=scope["method"])
+            answer = self._problem(request, Refusal(Kind.INTERNAL, "the log of the service says more"))
+        if answer is not None:
+            await answer(scope, receive, send)
+
+    async def _answer(self, request: Incoming, send: Send) -> Answer | None:
+        self._gate.check(request.headers)
+        if request.scope["path"] == PACKETS:
+            return await self._take(request, send)
+        # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
+        scope = {**request.scope, "path": request.scope["raw_path"].decode("ascii"), "app": self, REQUEST: request}
+        await self._pages(scope, request.receive, send)
+        return None
+
+    async def _take(self, request: Incoming, send: Send) -> Answer | None:
+        if request.scope["method"] != "POST":
+            raise Refusal(Kind.METHOD, "POST packets here", headers=((b"allow", b"POST"),))
+        media_type = request.media_type()
+        if media_type == JSON:
+            return await self._packets.post(request)
+        if media_type in MEDIA_TYPES:
+            return await self._streams.post(request, send)
+        raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
+
+    def _problem(self, request: Incoming, error: CollatorError) -> Answer:
+        if request.answering:
+            raise error  # half an answer is written: closing is all that is left
+        answer = answer_problem(error)
+        return msgspec.structs.replace(answer, headers=(*answer.headers, CLOSE)) if request.unread() else answer
+
+
+def _routing_refusal(error: HTTPException) -> Refusal:
+    headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    if error.status_code == Kind.METHOD.status:
+        return Refusal(Kind.METHOD, "the Allow field says what it takes", headers=headers)
+    return Refusal(Kind.NOT_FOUND, "ask for another path", headers=headers)

@@ -1,0 +1,47 @@
+"""Why a resource has not been delivered, in one sentence. Pure."""
+
+from __future__ import annotations
+
+from collator.exchange import DeliveryReport, ResourceReport
+from collator.resource import Ranges
+from collator.states import DeliveryState, State
+
+_SHOWN = 5  # ranges in a sentence
+
+
+def why_undelivered(report: ResourceReport) -> str | None:
+    """The next thing that has to happen before *report*'s resource is delivered; `None` once it is."""
+    if report.state is State.OPEN:
+        return _why_open(report)
+    if report.state is State.CANCELLED:
+        return "it was cancelled, so that there is no webhook"
+    if not report.deliveries:
+        return "no endpoint matches it"
+    waiting = [_why_not_sent(delivery) for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
+    return "; ".join(waiting) or None
+
+
+def _why_open(report: ResourceReport) -> str:
+    if report.unfinished:
+        return f"processing: no outcome yet for {_listed(report.unfinished)}"
+    if report.missing:
+        return f"never received: {_listed(report.missing)}"
+    if report.total is None:
+        return "nobody has said how many packets it has: last, total, or POST .../complete"
+    return f"held open by {report.failed} failed: retry, or POST .../complete with force"
+
+
+def _why_not_sent(delivery: DeliveryReport) -> str:
+    tries = f"after {delivery.attempts} attempts" + (
+        f", the last of which ended with: {delivery.reason}" * bool(delivery.reason)
+    )
+    if delivery.state is DeliveryState.DEAD:
+        return f"endpoint {delivery.endpoint}: given up {tries}; it can be replayed"
+    if delivery.state is DeliveryState.LEASED or not delivery.due_in:
+        return f"endpoint {delivery.endpoint}: being sent" + (f", {tries}" if delivery.attempts else "")
+    return f"endpoint {delivery.endpoint}: next attempt in {delivery.due_in:.0f} s, {tries}"
+
+
+def _listed(ranges: Ranges) -> str:
+    words = [f"{first}" if first == last else f"{first} to {last}" for first, last in ranges[:_SHOWN]]
+    return "index " + ", ".join(words) + (" and others" if len(ranges) > _SHOWN else "")

@@ -1,0 +1,222 @@
+"""The guard: one connection, before anything of ours sees a request. No server is safe by default; this one has to be.
+
+What lives here: deadlines (head, body, unread answers), sizes and counts of the head, exactly one Host, one framing of
+the body. What does not: who may ask (`gate`), and what is asked.
+
+Theory. The parser is uvicorn's (httptools). What the guard refuses gets one answer and the connection is closed, as
+nobody can know where a next request would begin (RFC 9112, 11.2). Where an earlier request on the connection still
+waits for its answer, the refused one gets none: it would be taken for the answer to the earlier one.
+
+Deadlines are plain numbers, which the server compares with the time now and then (`check`): no timer a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from enum import Enum
+from itertools import chain
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from collator.web.incoming import PATIENT, answer_problem
+from collator.web.limits import Limits
+from collator.web.lingering import Lingering
+from collator.web.problems import Kind, Refusal
+
+
+class Reading(Enum):
+    """How far the newest request has come in."""
+
+    NOTHING = "nothing"  #: not a byte
+    HEAD = "head"
+    BODY = "body"
+    WHOLE = "whole"
+    NO_MORE = "no more"  #: no further request is read
+
+
+class Guard(HttpToolsProtocol):
+    """uvicorn's protocol, guarded."""
+
+    def __init__(self, config: Config, state: ServerState, limits: Limits) -> None:
+        """Serve one connection within *limits*."""
+        super().__init__(config, state, {})
+        self.limits = limits
+        self.reading = Reading.NOTHING
+        self.deadline = math.inf  # on the loop's clock, for what is being read
+        self.unread_since = math.inf  # when the client stopped to read our answer
+        self.piece = 0  # size of what came last
+        self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
+        self.body_size = 0
+        self.lost: asyncio.Future[None] = self.loop.create_future()
+        """Done when the connection is no more."""
+
+    def check(self, now: float) -> None:
+        """Act on the deadlines that have passed at *now*, on the loop's clock."""
+        if now - self.unread_since > self.limits.write_seconds:
+            self.transport.abort()
+        elif self.transport.is_closing():
+            self.transport.check(now)
+        elif now > self.deadline:
+            self._late(now)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the newest request with *refusal*, where it can be answered, and read no more."""
+        if self.reading is Reading.NO_MORE:
+            return
+        in_body, self.reading = self.reading is Reading.BODY, Reading.NO_MORE
+        if in_body and self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()  # earlier requests wait for their answers; `on_response_complete` closes
+        elif in_body:
+            self._break_off(refusal)
+        elif self.cycle is None or self.cycle.response_complete:
+            self._write(refusal)
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for a head."""
+        super().connection_made(transport)
+        self.transport: Lingering = Lingering(transport, self.loop, self.limits)
+        self.deadline = self.loop.time() + self.limits.head_seconds
+        if len(self.connections) > self.limits.max_connections:
+            self.refuse(Refusal(Kind.BUSY, "there are as many connections as there may be", retry_after=1.0))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is no more."""
+        super().connection_lost(exc)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; refuse what it, or one of its callbacks, does not take."""
+        if self.reading is Reading.NO_MORE:
+            return
+        self.piece = len(data)
+        self.framing += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ignore_upgrade()
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self.refuse(cause if isinstance(cause, Refusal) else Refusal(Kind.BAD_REQUEST, str(error)))
+        if self.framing > self.limits.head_bytes:
+            self.refuse(_large(self.limits))
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.unread_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        self.unread_since = math.inf
+        super().resume_writing()
+
+    # What the parser says. A `Refusal` that is raised here stops it.
+
+    def on_message_begin(self) -> None:
+        """A head begins; until then the connection is idle, whatever blank lines come."""
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
+        self.reading = Reading.HEAD
+        self.framing = 0
+        self.deadline = self.loop.time() + self.limits.head_seconds
+
+    def on_headers_complete(self) -> None:
+        """Look at the head, then let uvicorn start the application."""
+        self._check_head()
+        super().on_headers_complete()
+        self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
+        self.reading = Reading.BODY
+        self.framing = self.body_size = 0
+        self.deadline = self.loop.time() + self.limits.body_seconds
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body is there."""
+        self.body_size += len(body)
+        self.framing = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        self._check_trailers()
+        self.reading = Reading.WHOLE
+        self.framing = 0
+        self.deadline = math.inf
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Close where no next request can be read, else go on."""
+        if self.reading is not Reading.WHOLE and self.reading is not Reading.HEAD and not self.pipeline:
+            self.transport.linger()
+            self.reading = Reading.NO_MORE
+        super().on_response_complete()
+
+    # Decisions.
+
+    def _check_head(self) -> None:
+        """Raise `Refusal` unless the head can be read in one way only, and is small."""
+        if len(self.headers) > self.limits.head_fields or len(self.pipeline) >= self.limits.max_pipelined:
+            raise _large(self.limits)
+        if self.piece + self.framing > self.limits.head_bytes:
+            size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
+            if size > self.limits.head_bytes:
+                raise _large(self.limits)
+        version = self.parser.get_http_version()
+        if version not in {"1.1", "1.0"} or self.url[:1] != b"/":
+            raise Refusal(Kind.BAD_REQUEST, "an HTTP/1.1 request for a path is wanted")
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1:
+            raise Refusal(Kind.BAD_REQUEST, "there must be exactly one Host field (RFC 9112, 3.2)")
+        if b"transfer-encoding" in names and (version == "1.0" or not _chunked(self.headers)):
+            raise Refusal(Kind.BAD_REQUEST, "of all transfer encodings only chunked is taken")
+
+    def _check_trailers(self) -> None:
+        if len(self.headers) > self.limits.head_fields:
+            raise _large(self.limits)
+
+    def _ignore_upgrade(self) -> None:
+        """A server may ignore an upgrade (RFC 9110, 7.8); what follows the request would not be HTTP/1.1."""
+        self.reading = Reading.NO_MORE
+
+    def _late(self, now: float) -> None:
+        if self.reading is Reading.NOTHING:
+            self.transport.close()  # never said a word: there is no request to answer
+        elif self.flow.read_paused or self.scope.get(PATIENT):
+            self.deadline = now + self.limits.body_seconds  # it is not the client who is slow; or the stream has limits
+        elif self.reading is Reading.HEAD:
+            self.refuse(Refusal(Kind.TIMEOUT, f"the head took more than {self.limits.head_seconds:g} s"))
+        elif now > self.deadline + self.body_size / self.limits.body_rate:
+            self.refuse(Refusal(Kind.TIMEOUT, f"{self.body_size} bytes of the body came, and then too little"))
+
+    def _break_off(self, refusal: Refusal) -> None:
+        """Refuse a request that the application works on: as if the client had gone, but with an answer."""
+        cycle = self.cycle
+        if cycle.response_started:
+            self.transport.linger()
+        else:
+            self._write(refusal)
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _write(self, refusal: Refusal) -> None:
+        answer = answer_problem(refusal)
+        fields = [*self.server_state.default_headers, *answer.headers, (b"connection", b"close")]
+        fields.append((b"content-length", b"%d" % len(answer.body)))
+        head = b"".join(b"%s: %s\r\n" % field for field in fields)
+        self.transport.write(STATUS_LINE[answer.status] + head + b"\r\n" + answer.body)
+        self.transport.linger()
+
+
+def _chunked(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return [value.lower() for name, value in headers if name == b"transfer-encoding"] == [b"chunked"]
+
+
+def _large(limits: Limits) -> Refusal:
+    return Refusal(Kind.HEAD_TOO_LARGE, f"{limits.head_bytes} bytes and {limits.head_fields} fields at most")

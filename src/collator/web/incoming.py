@@ -1,0 +1,184 @@
+"""One request, as the raw endpoints see it: its fields, its media type, its body up to a limit. And one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from collator.errors import CollatorError, Malformed
+from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
+
+JSON = "application/json"
+CLOSE = (b"connection", b"close")
+REQUEST = "collator.request"
+"""Where the scope of a page holds its `Incoming`."""
+PATIENT = "collator.patient"
+"""Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
+_DIGITS = 18  # far beyond any index, and within 64 bits
+_SHOWN = 40  # characters of a wrong value in a message
+_JSON_FIELD = (b"content-type", JSON.encode())
+
+
+class Gone(Exception):
+    """The client has gone, or the guard has answered in our place: there is nobody to answer."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    status: int
+    headers: Headers
+    """Without `Content-Length`."""
+    body: bytes
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Write it: an answer is an ASGI application, as Starlette's responses are."""
+        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def answer_json(value: object, *, status: int = 200) -> Answer:
+    """*value* as JSON."""
+    return Answer(status, (_JSON_FIELD,), encode(value))
+
+
+def answer_problem(error: CollatorError) -> Answer:
+    """*error* as an RFC 9457 problem."""
+    refusal = refusal_of(error)
+    return Answer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)))
+
+
+class Buffered:
+    """Bodies that are being read whole, counted together: memory is bounded whatever the number of senders (P5)."""
+
+    def __init__(self, limit: int) -> None:
+        """Admit *limit* bytes at a time."""
+        self._limit = limit
+        self._bytes = 0
+
+    def add(self, number: int) -> None:
+        """Count *number* bytes more; raise `Refusal` where they are too many."""
+        if self._bytes + number > self._limit:
+            raise Refusal(Kind.BUSY, "too many large bodies are being read at the moment", retry_after=1.0)
+        self._bytes += number
+
+    def remove(self, number: int) -> None:
+        """Forget *number* bytes."""
+        self._bytes -= number
+
+
+class Incoming:
+    """A request whose body has not been read."""
+
+    __slots__ = ("_buffered", "answering", "headers", "receive", "scope", "whole")
+
+    def __init__(self, scope: Scope, receive: Receive, buffered: Buffered) -> None:
+        """Look at *scope*; read nothing yet."""
+        self.scope = scope
+        self.receive = receive
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.whole = False
+        """Whether the body was read to its end."""
+        self.answering = False
+        """Whether a part of the answer is written, so that there can be no other."""
+        self._buffered = buffered
+
+    def unread(self) -> bool:
+        """Whether some of the body was not read, so that the connection cannot serve another request."""
+        return not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers)
+
+    def media_type(self) -> str:
+        """The media type of the body in small letters, without parameters: a charset says nothing about JSON."""
+        field = self.headers.get(b"content-type", b"").decode("latin-1")
+        return field if field == JSON else field.partition(";")[0].strip().lower()
+
+    def options(self, *allowed: str) -> dict[str, str]:
+        """The query. Raises `Malformed` for a name that is not *allowed*, or that is there twice."""
+        if not self.scope["query_string"]:
+            return {}
+        pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        for name, _ in pairs:
+            if name not in allowed:
+                raise Malformed(
+                    f"{name!r} is not an option here" + (f"; there is: {', '.join(allowed)}" if allowed else "")
+                )
+        if len(pairs) != len(dict(pairs)):
+            raise Malformed("an option is there twice")
+        return dict(pairs)
+
+    def number(self, name: str, *, default: int) -> int:
+        """The whole number that is the option *name*, the only one there is. Raises `Malformed`."""
+        text = self.options(name).get(name)
+        return default if text is None else whole_number(text, name)
+
+    def require_plain(self) -> None:
+        """Raise `Refusal` for a body that is packed: what it unfolds to would be without a limit."""
+        if b"content-encoding" in self.headers:
+            coding = self.headers[b"content-encoding"].decode("latin-1")
+            raise Refusal(Kind.MEDIA_TYPE, f"content-encoding {coding!r} is not taken; send the body as it is")
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises `Refusal` beyond *limit* bytes, `Gone`."""
+        self.require_plain()
+        length = self.headers.get(b"content-length")
+        if length is not None and int(length) > limit:
+            raise _too_large(limit)
+        body, more = await self.chunk()
+        if more:
+            body = await self._rest(body, limit)
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+
+    async def json(self, limit: int) -> bytes:
+        """The whole body, which says that it is JSON. Raises `Refusal`, `Gone`."""
+        if self.media_type() != JSON:
+            raise foreign_media_type(self.media_type(), JSON)
+        return await self.body(limit)
+
+    async def chunk(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more may come. Raises `Gone`."""
+        message = await self.receive()
+        if message["type"] != "http.request":
+            raise Gone
+        more = message.get("more_body", False)
+        self.whole = not more
+        return message.get("body", b""), more
+
+    async def _rest(self, first: bytes, limit: int) -> bytes:
+        body = bytearray(first)
+        counted = 0
+        more = True
+        try:
+            while more and len(body) <= limit:
+                self._buffered.add(len(body) - counted)
+                counted = len(body)
+                chunk, more = await self.chunk()
+                body += chunk
+        finally:
+            self._buffered.remove(counted)
+        return bytes(body)
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        Kind.TOO_LARGE,
+        f"{limit} bytes at most; send more as a stream of lines (application/x-ndjson), which has no limit",
+    )
+
+
+def foreign_media_type(found: str, *wanted: str) -> Refusal:
+    """The body is not of a *wanted* media type."""
+    found = found or "no content-type"
+    return Refusal(Kind.MEDIA_TYPE, f"{found} is not taken here; there is: {', '.join(wanted)}")
+
+
+def whole_number(text: str, name: str) -> int:
+    """The number that *text*, the value of *name*, says. Raises `Malformed`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,54 @@
+"""What the door puts up with. Seconds and bytes; each is a setting, so that a test can shorten it."""
+
+from __future__ import annotations
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the HTTP face, all of them: what is not bounded here is bounded in `resource.Terms`."""
+
+    # The guard: one connection.
+
+    head_seconds: float = 10.0
+    """From the first moment of a connection, or the first byte of a later request, to the end of its head."""
+    head_bytes: int = 32 * KIB
+    """Request line and fields."""
+    head_fields: int = 100
+    body_seconds: float = 10.0
+    """What a body may take beyond its size divided by `body_rate`. A stream has `stream_idle` instead."""
+    body_rate: int = 16 * KIB
+    """Bytes a second that a body has to come at, so that drops of one byte do not hold a connection for ever."""
+    write_seconds: float = 30.0
+    """How long a client may leave an answer unread."""
+    linger_seconds: float = 2.0
+    """After a refusal: what still comes is thrown away for this long, so that the client can read the answer."""
+    keep_alive_seconds: float = 75.0
+    """Between requests. Longer than the pools of usual clients keep a connection, so that they close first."""
+    max_connections: int = 1_000
+    max_pipelined: int = 100
+    """Requests on one connection that wait for the answer to an earlier one."""
+
+    # Bodies that are read whole.
+
+    max_body: int = 16 * MIB
+    """An array. It is decoded in one go; whoever has more sends a stream, which has no limit of size."""
+    max_buffered: int = 256 * MIB
+    """All bodies that are being read, together."""
+
+    # Streams.
+
+    stream_idle: float = 60.0
+    """A stream that is silent for this long is committed, summed up and closed."""
+    max_streams: int = 100
+    max_groups: int = 3
+    """Groups of one stream that may be on their way to the disk: enough to keep it busy."""
+    max_group_bytes: int = 2 * MIB
+    """Their bytes together; a single group may be larger."""
+    max_unread: int = 1 * MIB
+    """Bytes of receipts (`?receipts=all`) that wait for the client to read them."""
+    max_rejected: int = 1_000
+    """Rejected lines that a summary lists; it counts them all."""

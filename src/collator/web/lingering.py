@@ -1,0 +1,66 @@
+"""A transport that closes without destroying the answer.
+
+To close a socket on which something has come that nobody read resets the connection, and the reset may overtake the
+answer (RFC 9112, 9.6). So, after a refusal: say that nothing more comes from here, throw away what still comes for a
+moment, then close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+from collator.web.limits import Limits
+
+
+class Lingering(asyncio.Transport):
+    """What the guard writes to."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+        """Stand before *transport*."""
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._limits = limits
+        self._closing = False
+        self._deadline = math.inf
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write *data*."""
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._closing or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close once what was written is sent, or after `Limits.write_seconds`."""
+        if not self.is_closing():
+            self._end(self._limits.write_seconds)
+            self._transport.close()
+
+    def linger(self) -> None:
+        """Close once what was written is sent and the client has closed, or after `Limits.linger_seconds`."""
+        if not self.is_closing():
+            self._end(self._limits.linger_seconds)
+            self._transport.write_eof()
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._closing = True
+        self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Close at once where the time for closing has passed at *now*."""
+        if now > self._deadline:
+            self.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # asyncio's own signature
+        """What asyncio knows of the socket."""
+        return self._transport.get_extra_info(name, default)
+
+    def _end(self, seconds: float) -> None:
+        self._closing = True
+        self._deadline = self._loop.time() + seconds

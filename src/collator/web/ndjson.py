@@ -1,0 +1,137 @@
+"""A stream of packets, one a line (NDJSON, JSON Lines): judged line by line, committed as it comes, open for hours.
+
+What lives here: the flow of one stream. What does not: lines (`lines`), counts (`summary`), receipts (`telling`).
+
+Theory. What one read gives is one group: one call of the intake, one future, however many packets it has. A few groups
+are on their way to the disk at any moment; while there are as many as there may be, nothing is read, and the sender
+feels it (TCP). Groups end in order. A stream ends when the sender ends it, is silent for too long, or goes away; when
+the service stops; or when a group could not be stored. Whatever ends it, the groups that were offered are waited for
+and the summary says how many lines are decided: the sender goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import FIRST_COMPLETED
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from collator.errors import CollatorError, Unavailable
+from collator.intake import Intake
+from collator.packet import Bounds, Receipt
+from collator.web.incoming import Gone, Incoming
+from collator.web.limits import Limits
+from collator.web.lines import Group, Splitter, judge, judge_rest, longest_line
+from collator.web.problems import Kind, Refusal
+
+MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
+
+Told = Callable[[Group, Sequence[Receipt]], None]
+"""What is called with each group that was decided, in order."""
+
+
+class Stream:
+    """One stream. `run` it once; `end` it from outside at any time."""
+
+    def __init__(self, intake: Intake, *, bounds: Bounds, limits: Limits, told: Told) -> None:
+        """Offer to *intake* what comes, and tell *told*."""
+        self._intake = intake
+        self._bounds = bounds
+        self._limits = limits
+        self._told = told
+        self._ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._pending: deque[tuple[Group, asyncio.Future[Sequence[Receipt]]]] = deque()
+        self._bytes = 0
+        self._failed = False
+
+    async def run(self, request: Incoming) -> CollatorError | None:
+        """Take the stream that is the body of *request*; why it was ended early, if it was. Raises `Gone`."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._take(request)
+        finally:
+            watching.cancel()
+            for _, deciding in self._pending:  # only where this call was cancelled
+                deciding.cancel()
+        return self._reason()
+
+    def end(self, why: BaseException) -> None:
+        """Read no further. The first reason counts."""
+        if not self._ended.done():
+            self._ended.set_result(why)
+
+    async def _take(self, request: Incoming) -> None:
+        try:
+            await self._read(request)
+        except Gone as gone:
+            self.end(gone)
+        while self._pending:
+            await self._oldest()
+
+    async def _read(self, request: Incoming) -> None:
+        splitter = Splitter(longest_line(self._bounds))
+        while not (request.whole or self._ended.done()):
+            for block in splitter.feed(await self._next(request)):
+                await self._offer(judge(block, self._bounds))
+        rest = splitter.end()
+        if rest and request.whole:
+            await self._offer(judge_rest(rest, self._bounds))
+
+    async def _next(self, request: Incoming) -> bytes:
+        """The next piece of the body; nothing where the stream was ended."""
+        reading = asyncio.ensure_future(request.chunk())
+        try:
+            either: set[asyncio.Future[Any]] = {reading, self._ended}
+            await asyncio.wait(either, timeout=self._limits.stream_idle, return_when=FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()[0]
+        finally:
+            reading.cancel()
+        self.end(Refusal(Kind.IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request"))
+        return b""
+
+    async def _offer(self, group: Group) -> None:
+        """Send *group* on its way to the disk, once there is room."""
+        while self._pending and not self._has_room(group):
+            await self._oldest()
+        if self._ended.done():
+            return
+        deciding = asyncio.ensure_future(self._intake.accept(group.packets) if group.packets else _nothing())
+        self._pending.append((group, deciding))
+        self._bytes += group.size
+        deciding.add_done_callback(self._settle)
+
+    def _has_room(self, group: Group) -> bool:
+        limits = self._limits
+        return len(self._pending) < limits.max_groups and self._bytes + group.size <= limits.max_group_bytes
+
+    async def _oldest(self) -> None:
+        await asyncio.wait({self._pending[0][1]})
+        self._settle()
+
+    def _settle(self, _: object = None) -> None:
+        """Tell of the groups that are decided, in order, up to one that could not be stored: it ends the stream."""
+        while self._pending and self._pending[0][1].done():
+            group, deciding = self._pending.popleft()
+            self._bytes -= group.size
+            error = asyncio.CancelledError() if deciding.cancelled() else deciding.exception()
+            if error is not None:
+                self._failed = True
+                self.end(error)
+            elif not self._failed:
+                self._told(group, deciding.result())
+
+    def _reason(self) -> CollatorError | None:
+        why = self._ended.result() if self._ended.done() else None
+        if why is None or isinstance(why, CollatorError):
+            return why
+        raise why
+
+    async def _watch(self) -> None:
+        await self._intake.draining.wait()
+        self.end(Unavailable("the service is stopping; go on in a new request", retry_after=5.0))
+
+
+async def _nothing() -> Sequence[Receipt]:
+    return ()

@@ -1,0 +1,98 @@
+"""`/v1/packets` with one packet or an array, and one packet at its own path.
+
+Raw ASGI endpoints, as they are the hot ones: no request object of a framework, and one call of the intake for a packet
+or for a slice of an array.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.errors import Malformed, Unavailable
+from collator.intake import Intake
+from collator.packet import Bounds, Packet, Receipt, Status, check, decode_array, decode_packet
+from collator.web.incoming import Answer, Incoming, answer_json, whole_number
+from collator.web.limits import KIB, Limits
+from collator.web.lines import longest_line
+from collator.web.problems import Kind, Refusal
+from collator.web.receipts import receipt_refusal, wire, wire_one
+
+_ARRAY = re.compile(rb"[ \t\r\n]*\[")
+_SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
+_OFF_THE_LOOP = 256 * KIB  # decoding a larger array on the loop would be felt by everybody
+_FLAGS = {"true": True, "false": False}.get
+
+
+class Packets:
+    """What takes packets that come whole."""
+
+    def __init__(self, intake: Intake, *, bounds: Bounds, limits: Limits) -> None:
+        """Offer to *intake* what is within *bounds* and *limits*."""
+        self._intake = intake
+        self._bounds = bounds
+        self._limits = limits
+
+    async def post(self, request: Incoming) -> Answer:
+        """One packet: 202 accepted, 200 duplicate, or a problem. An array: 202 with a receipt each (design, §6)."""
+        request.options()
+        body = await request.body(self._limits.max_body)
+        if _ARRAY.match(body):
+            return await self._array(body)
+        if len(body) > longest_line(self._bounds):
+            raise Refusal(Kind.TOO_LARGE, f"one packet may have {longest_line(self._bounds)} bytes")
+        return await self._one(decode_packet(body, self._bounds))
+
+    async def put(self, request: Incoming, resource_id: str, index: str) -> Answer:
+        """The body is the payload of packet *index*; ``?last=true`` and ``?total=n`` as the packet's members."""
+        options = request.options("last", "total")
+        last, total = _flag(options.get("last", "false")), options.get("total")
+        payload = (await request.json(longest_line(self._bounds))).strip(b" \t\r\n")
+        packet = Packet(
+            resource_id=resource_id,
+            index=whole_number(index, "index"),
+            payload=msgspec.Raw(payload),
+            last=last,
+            total=None if total is None else whole_number(total, "total"),
+        )
+        return await self._one(check(packet, self._bounds))
+
+    async def _one(self, packet: Packet) -> Answer:
+        (receipt,) = await self._intake.accept((packet,))
+        if receipt.status is Status.ACCEPTED:
+            return Answer(202, _JSON_FIELDS, wire_one(packet, receipt))
+        if receipt.status is Status.DUPLICATE:
+            return Answer(200, _JSON_FIELDS, wire_one(packet, receipt))
+        raise receipt_refusal(packet, receipt)
+
+    async def _array(self, body: bytes) -> Answer:
+        if len(body) > _OFF_THE_LOOP:
+            packets = await asyncio.to_thread(decode_array, body, self._bounds)
+        else:
+            packets = decode_array(body, self._bounds)
+        receipts: list[Receipt] = []
+        while len(receipts) < len(packets):
+            receipts += await self._slice(packets, len(receipts))
+        return answer_json({"receipts": wire(packets, receipts)}, status=202)
+
+    async def _slice(self, packets: Sequence[Packet], start: int) -> Sequence[Receipt]:
+        """The next receipts. Once some packets are stored, `Unavailable` is news about the others, not about all."""
+        try:
+            return await self._intake.accept(packets[start : start + _SLICE])
+        except Unavailable as error:
+            if start == 0:
+                raise
+            return [Receipt(Status.REFUSED, error.detail, error.retry_after)] * (len(packets) - start)
+
+
+_JSON_FIELDS = ((b"content-type", b"application/json"),)
+
+
+def _flag(text: str) -> bool:
+    flag = _FLAGS(text)
+    if flag is None:
+        raise Malformed(f"last: {text!r} is neither true nor false")
+    return flag

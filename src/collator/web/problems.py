@@ -1,0 +1,145 @@
+"""Every way in which the HTTP face says no: one catalogue, RFC 9457 (Problem Details for HTTP APIs).
+
+A problem is ``{"type", "title", "status", "detail", "code", …}``. `type` and `code` are stable and say the same, the
+one as a URI and the other as a word; `detail` is for a person. Errors of all other modules become problems here and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from collator.errors import (
+    CollatorError,
+    Conflict,
+    Damaged,
+    Ended,
+    Malformed,
+    ReadOnly,
+    StorageFull,
+    Unavailable,
+    Unknown,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Kind(Enum):
+    """The catalogue: the status and the title of each kind of problem."""
+
+    BAD_REQUEST = (400, "Not a request that HTTP allows")
+    FOREIGN_ORIGIN = (403, "Web pages of other origins may not ask")
+    NOT_FOUND = (404, "There is nothing at this path")
+    UNKNOWN = (404, "There is no such resource")
+    METHOD = (405, "This path does not take this method")
+    TIMEOUT = (408, "The request did not arrive in time")
+    IDLE = (408, "The stream was silent for too long")
+    CONFLICT = (409, "This contradicts what the resource holds")
+    CLOSED = (409, "The resource has ended and never received this packet")
+    ENDED = (409, "The resource has ended")
+    TOO_LARGE = (413, "More than is taken at once")
+    MEDIA_TYPE = (415, "Not a media type that is taken here")
+    FOREIGN_HOST = (421, "This is not the host that was asked for")
+    MALFORMED = (422, "Not what is taken here")
+    CUT_OFF = (422, "The last line does not end")
+    REFUSED = (429, "A limit was met")
+    HEAD_TOO_LARGE = (431, "The head of the request is too large")
+    INTERNAL = (500, "A defect in Collator")
+    ERROR = (500, "The store could not take this packet")
+    DAMAGED = (500, "The store does not hold what was written to it")
+    UNAVAILABLE = (503, "The service takes nothing at the moment")
+    BUSY = (503, "The service does as much as it may at once")
+    NOT_READY = (503, "The service is not ready")
+    READ_ONLY = (503, "The service takes nothing until it is restarted")
+    STORAGE_FULL = (503, "The disk is full")
+    UNREAD = (503, "The receipts were not read")
+
+    @property
+    def code(self) -> str:
+        """The name of the kind, as in ``storage_full``."""
+        return self.name.lower()
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.value[0]
+
+    @property
+    def title(self) -> str:
+        """What all problems of the kind have in common, in words."""
+        return self.value[1]
+
+
+class Refusal(CollatorError):
+    """The request cannot be served."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        headers: Headers = (),
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep what the problem is made of. *retry_after* in seconds; *members* are added to the problem."""
+        super().__init__(detail)
+        self.kind = kind
+        self.retry_after = retry_after
+        self.headers = headers
+        self.members = members or {}
+
+
+_KINDS: tuple[tuple[type[CollatorError], Kind], ...] = (
+    # Special kinds before general ones.
+    (Malformed, Kind.MALFORMED),
+    (Conflict, Kind.CONFLICT),
+    (Unknown, Kind.UNKNOWN),
+    (Ended, Kind.ENDED),
+    (StorageFull, Kind.STORAGE_FULL),
+    (ReadOnly, Kind.READ_ONLY),
+    (Unavailable, Kind.UNAVAILABLE),
+    (Damaged, Kind.DAMAGED),
+)
+
+encode = msgspec.json.Encoder().encode
+encode_lines = msgspec.json.Encoder().encode_lines
+
+
+def refusal_of(error: CollatorError) -> Refusal:
+    """*error* as a refusal: the one place where errors get their HTTP status."""
+    if isinstance(error, Refusal):
+        return error
+    kind = next((kind for of, kind in _KINDS if isinstance(error, of)), Kind.INTERNAL)
+    return Refusal(kind, error.detail, retry_after=error.retry_after if isinstance(error, Unavailable) else None)
+
+
+def problem(error: CollatorError) -> dict[str, Any]:
+    """*error* as the members of a problem."""
+    refusal = refusal_of(error)
+    kind = refusal.kind
+    members: dict[str, Any] = {
+        "type": f"urn:collator:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": refusal.detail,
+        "code": kind.code,
+    }
+    if refusal.retry_after is not None:
+        members["retry_after"] = refusal.retry_after
+    return {**members, **refusal.members}
+
+
+def problem_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    """The fields that go with *refusal*, `Content-Length` aside. `Retry-After` in whole seconds (RFC 9110, 10.2.3)."""
+    headers = [(b"content-type", MEDIA_TYPE.encode()), *refusal.headers]
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(refusal.retry_after))))
+    return headers

@@ -1,0 +1,49 @@
+"""Receipts on the wire, and as problems. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.packet import Packet, Receipt, Status
+from collator.web.problems import Kind, Refusal, encode, encode_lines
+
+
+class WireReceipt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What became of one packet (design, §6)."""
+
+    resource_id: str | int
+    index: int
+    status: Status
+    reason: str | None = None
+    retry_after: float | None = None
+    """Seconds, where trying again may help."""
+
+
+def wire(packets: Sequence[Packet], receipts: Sequence[Receipt]) -> list[WireReceipt]:
+    """A receipt for each packet, in order, that says which packet it is for."""
+    return [
+        WireReceipt(packet.resource_id, packet.index, receipt.status, receipt.reason, receipt.retry_after)
+        for packet, receipt in zip(packets, receipts, strict=True)
+    ]
+
+
+def wire_one(packet: Packet, receipt: Receipt) -> bytes:
+    """The receipt for one packet, as JSON."""
+    return encode(WireReceipt(packet.resource_id, packet.index, receipt.status, receipt.reason, receipt.retry_after))
+
+
+def wire_lines(packets: Sequence[Packet], receipts: Sequence[Receipt]) -> bytes:
+    """A line of JSON for each packet, in order."""
+    return encode_lines(wire(packets, receipts))
+
+
+def receipt_refusal(packet: Packet, receipt: Receipt) -> Refusal:
+    """A receipt that is not good news, as a refusal with the receipt's members (`code` is its status word)."""
+    return Refusal(
+        Kind[receipt.status.name],
+        receipt.reason or Kind[receipt.status.name].title,
+        retry_after=receipt.retry_after,
+        members={"resource_id": packet.resource_id, "index": packet.index},
+    )

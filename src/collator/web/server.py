@@ -1,0 +1,107 @@
+"""Opens the port, and closes it without breaking anything off.
+
+uvicorn's parser and its protocol serve the connections; its `Server` does not run, since it takes over the signals of
+the process, ends it where a port is in use, and looks for its end ten times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from typing import NamedTuple
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from collator.errors import ConfigError
+from collator.web.guard import Guard
+from collator.web.limits import Limits
+
+_TICK = 0.1  # seconds; how precise the deadlines of the guard are
+_BACKLOG = 2048
+
+
+class Door(NamedTuple):
+    """An open port."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where to ask."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+@asynccontextmanager
+async def serve(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 8000, limits: Limits | None = None, grace: float = 10.0
+) -> AsyncIterator[Door]:
+    """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
+
+    At the end: refuse connections, let the requests that are under way finish within *grace* seconds, and break off
+    the others. `Intake.drain` before that ends streams with a summary. `ConfigError` where the port cannot be had.
+    """
+    listener = _listen(host, port)
+    config = Config(
+        app, loop="none", ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
+    )  # fmt: skip
+    config.load()
+    state = ServerState()
+    guarded = limits or Limits()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Guard(config, state, guarded), sock=listener, backlog=_BACKLOG)
+    ticking = asyncio.create_task(_tick(state))
+    try:
+        yield Door(*listener.getsockname()[:2])
+    finally:
+        server.close()
+        try:
+            await _finish(state, grace)
+        finally:
+            ticking.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} on {host} is in use; choose another with --port") from None
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+async def _tick(state: ServerState) -> None:
+    """Keep the `Date` of answers (RFC 9110, 6.6.1), and the deadlines of all connections."""
+    loop = asyncio.get_running_loop()
+    while True:
+        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in _guards(state):
+            connection.check(loop.time())
+        await asyncio.sleep(_TICK)
+
+
+async def _finish(state: ServerState, grace: float) -> None:
+    """Close idle connections at once and busy ones after their answer; break off what is left after *grace* seconds."""
+    connections = _guards(state)
+    for connection in connections:
+        connection.shutdown()
+    try:
+        if connections:
+            await asyncio.wait({connection.lost for connection in connections}, timeout=grace)
+    finally:
+        for task in list(state.tasks):
+            task.cancel()
+        for connection in _guards(state):
+            connection.transport.abort()
+
+
+def _guards(state: ServerState) -> list[Guard]:
+    return [connection for connection in state.connections if isinstance(connection, Guard)]

@@ -1,0 +1,96 @@
+"""The answer to a stream: its summary at the end, or receipts while it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from starlette.types import Send
+
+from collator.errors import CollatorError, Malformed
+from collator.intake import Intake
+from collator.packet import Bounds, Receipt
+from collator.web.incoming import PATIENT, Answer, Incoming, answer_json
+from collator.web.limits import Limits
+from collator.web.lines import Group
+from collator.web.ndjson import Stream
+from collator.web.problems import Kind, Refusal, encode, encode_lines, problem, problem_headers, refusal_of
+from collator.web.receipts import wire_lines
+from collator.web.summary import Summary, faults
+from collator.web.telling import Telling
+
+
+class Streams:
+    """What takes streams, up to a number at a time."""
+
+    def __init__(self, intake: Intake, *, bounds: Bounds, limits: Limits) -> None:
+        """Offer to *intake* what is within *bounds* and *limits*."""
+        self._intake = intake
+        self._bounds = bounds
+        self._limits = limits
+        self._open = 0
+
+    async def post(self, request: Incoming, send: Send) -> Answer | None:
+        """The summary of a stream (design, §6): 200, or a problem with the summary's members where it ended early.
+
+        With ``?receipts=all`` the answer is written to *send* while the stream comes, and ends with the summary.
+        """
+        wants = request.options("receipts").get("receipts", "none")
+        if wants not in {"all", "none"}:
+            raise Malformed(f"receipts: {wants!r} is neither all nor none")
+        request.require_plain()
+        request.scope[PATIENT] = True
+        with self._slot():
+            if wants == "none":
+                return await self._summed_up(request)
+            await self._told(request, send)
+            return None
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if self._open >= self._limits.max_streams:
+            raise Refusal(Kind.BUSY, f"{self._open} streams are open, which is the limit", retry_after=5.0)
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    async def _summed_up(self, request: Incoming) -> Answer:
+        summary = Summary(self._limits.max_rejected)
+
+        def told(group: Group, receipts: Sequence[Receipt]) -> None:
+            summary.add(group, receipts)
+
+        why = await Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told).run(request)
+        if why is None:
+            return answer_json(summary.members())
+        refusal = refusal_of(why)
+        return Answer(refusal.kind.status, problem_headers(refusal), _last(summary, why))
+
+    async def _told(self, request: Incoming, send: Send) -> None:
+        summary = Summary(self._limits.max_rejected)
+
+        def told(group: Group, receipts: Sequence[Receipt]) -> None:
+            summary.add(group, receipts)
+            telling.tell(wire_lines(group.packets, receipts) + encode_lines(faults(group)))
+
+        stream = Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told)
+        telling = Telling(send, max_unread=self._limits.max_unread, overflow=lambda: stream.end(_unread()))
+        # An answer would take the place of "100 Continue", for which such a client waits.
+        request.answering = True
+        writing = asyncio.create_task(telling.run(at_once=b"expect" not in request.headers))
+        try:
+            telling.close(_last(summary, await stream.run(request)) + b"\n")
+            await writing
+        finally:
+            writing.cancel()
+
+
+def _last(summary: Summary, why: CollatorError | None) -> bytes:
+    return encode((problem(why) if why else {}) | summary.members())
+
+
+def _unread() -> Refusal:
+    return Refusal(Kind.UNREAD, "read the receipts while you send, or ask for none; go on in a new request")

@@ -1,0 +1,76 @@
+"""What became of a stream, counted as its groups are decided. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from collator.errors import CollatorError
+from collator.intake import tally
+from collator.packet import Receipt, Status
+from collator.web.lines import Group
+from collator.web.problems import problem
+from collator.web.receipts import receipt_refusal
+
+_GOOD = frozenset({Status.ACCEPTED, Status.DUPLICATE})
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A line that was not taken."""
+
+    line: int
+    """From 1; blank lines count."""
+    problem: dict[str, Any]
+    """RFC 9457."""
+
+
+class Summary:
+    """The counts of one stream."""
+
+    def __init__(self, max_rejected: int) -> None:
+        """List up to *max_rejected* lines that were not taken."""
+        self.decided_lines = 0
+        self._max_rejected = max_rejected
+        self._counts: Counter[Status] = Counter()
+        self._malformed = 0
+        self._rejected: list[Rejected] = []
+
+    def add(self, group: Group, receipts: Sequence[Receipt]) -> None:
+        """Count *group*, whose packets got *receipts*."""
+        counts = tally(receipts)
+        self._counts.update(counts)
+        self._malformed += len(group.faults)
+        self.decided_lines = group.last
+        room = self._max_rejected - len(self._rejected)
+        if room and (group.faults or not counts.keys() <= _GOOD):
+            wrong = sorted(_wrong(group, receipts), key=_line)
+            self._rejected += [Rejected(line, problem(error)) for line, error in wrong[:room]]
+
+    def members(self) -> dict[str, Any]:
+        """The summary as JSON members (design, §6): `rejected` holds the first, the counts count all."""
+        return {
+            "done": True,
+            "decided_lines": self.decided_lines,
+            **{status.value: self._counts[status] for status in Status},
+            "malformed": self._malformed,
+            "rejected": self._rejected,
+        }
+
+
+def faults(group: Group) -> list[Rejected]:
+    """The lines of *group* that hold no packet."""
+    return [Rejected(line, problem(error)) for line, error in group.faults]
+
+
+def _line(item: tuple[int, CollatorError]) -> int:
+    return item[0]
+
+
+def _wrong(group: Group, receipts: Sequence[Receipt]) -> Iterator[tuple[int, CollatorError]]:
+    yield from group.faults
+    for number, packet, receipt in zip(group.numbers, group.packets, receipts, strict=True):
+        if receipt.status not in _GOOD:
+            yield number, receipt_refusal(packet, receipt)
