@@ -1,0 +1,144 @@
+"""The deliverer: the lanes of all endpoints, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import random as chance
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from collator.backoff import Random
+from collator.clock import Clock
+from collator.delivery.endpoint import Endpoint
+from collator.delivery.lane import Lane
+from collator.delivery.sender import Sender
+from collator.delivery.settling import Settling
+from collator.delivery.verdict import put_off
+from collator.egress import Egress
+from collator.errors import CollatorError
+from collator.exchange import Attempt, Delivery
+from collator.ledger import Ledger, Room
+from collator.metrics import Metrics
+
+POLL = 0.5
+"""Seconds between looks for what has become due by time: the first retry comes after 1 s."""
+SETTLE_GRACE = 2.0
+"""Seconds that a stop grants at least to store what has ended."""
+
+_log = structlog.get_logger("collator.delivery")
+
+
+class Deliverer:
+    """Sends what is due, to every endpoint within its own room."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        egress: Egress | None = None,
+        random: Random = chance.random,
+        poll: float = POLL,
+    ) -> None:
+        """Deliver from *ledger* to *endpoints*, by name.
+
+        *poll* in seconds; *random* is for the jitter of retries. *endpoints* is looked into at each attempt, and may
+        change: a name that goes away keeps its deliveries due.
+        """
+        self._ledger = ledger
+        self._endpoints = endpoints
+        self._clock = clock
+        self._metrics = metrics
+        self._egress = egress or Egress()
+        self._poll = poll
+        self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
+        self._settling = Settling(ledger, self._settled)
+        self._lanes: dict[str, Lane] = {}
+        self._unknown: set[str] = set()
+        self._draining = False
+        for name in endpoints:
+            self._lane(name)
+
+    def room(self) -> Room:
+        """For each endpoint, how many more deliveries it would take, leased, at this moment."""
+        return {name: lane.room() for name, lane in self._lanes.items()}
+
+    def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
+        """Send *deliveries*, which are leased to this process, and look for due ones of *endpoints*. Never blocks.
+
+        What there is a place for is on its way in the next turn of the event loop.
+        """
+        for delivery in deliveries:
+            lane = self._lane(delivery.endpoint)
+            if lane is None:
+                self._settling.add(put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured"))
+            else:
+                lane.take(delivery)
+        for name in endpoints:
+            self._wake(name)
+
+    async def run(self) -> None:
+        """Look for due deliveries of every endpoint, at once and every `poll` seconds, until cancelled or drained."""
+        while not self._draining:
+            for name in [*self._endpoints]:
+                self._wake(name)
+            await asyncio.sleep(self._poll)
+
+    async def drain(self, timeout: float) -> None:
+        """Claim no more, wait at most *timeout* seconds for what is under way, store it, and give back the rest."""
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        under_way = {task for lane in self._lanes.values() for task in lane.stop()}
+        if under_way:
+            await asyncio.wait(under_way, timeout=timeout)
+        await self._give_back()
+        await self._settling.finish(max(SETTLE_GRACE, end - loop.time()))
+        await self._egress.aclose()
+
+    async def _give_back(self) -> None:
+        abandoned = [lane.abandon() for lane in self._lanes.values()]
+        leases = [lease for leases, _ in abandoned for lease in leases]
+        await asyncio.gather(*(task for _, tasks in abandoned for task in tasks), return_exceptions=True)
+        if not leases:
+            return
+        try:
+            await self._ledger.release(leases)
+        except CollatorError as error:
+            _log.warning("deliveries not given back, their leases lapse", deliveries=len(leases), problem=error.detail)
+
+    def _wake(self, name: str) -> None:
+        lane = self._lane(name)
+        if lane is not None:
+            lane.wake()
+
+    def _lane(self, name: str) -> Lane | None:
+        lane = self._lanes.get(name)
+        return lane or self._open(name)
+
+    def _open(self, name: str) -> Lane | None:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            if name not in self._unknown:
+                _log.error("endpoint not configured, its deliveries stay due", endpoint=name)
+            self._unknown.add(name)
+            return None
+        self._lanes[name] = Lane(
+            name,
+            endpoint.concurrency,
+            ledger=self._ledger,
+            sender=self._sender,
+            settling=self._settling,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+        return self._lanes[name]
+
+    def _settled(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            lane = self._lanes.get(attempt.delivery.endpoint)
+            if lane is not None:
+                lane.settled()

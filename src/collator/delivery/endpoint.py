@@ -1,0 +1,38 @@
+"""Endpoints: where webhooks go, by name (R20), and which resources each of them wants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import translate
+
+import msgspec
+
+from collator.signing import SecretFile
+
+EVERYTHING = "*"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A receiver of webhooks, as the configuration has it."""
+
+    name: str
+    """What deliveries know it by; it outlives a change of the URL."""
+    url: str
+    secrets: SecretFile
+    """What signs for it (R21)."""
+    match: str = EVERYTHING
+    """Shell pattern (``*``, ``?``, ``[a-z]``) on the id of a resource, case-sensitive."""
+    concurrency: int = 64
+    """Requests under way at a time."""
+    timeout: float = 15.0
+    """Seconds for one attempt, from connecting to the last byte of the answer (R22)."""
+
+
+def router(endpoints: Mapping[str, Endpoint]) -> Callable[[str], Sequence[str]]:
+    """A function that names the endpoints which get a delivery of the resource with a given id."""
+    names = tuple(endpoints)
+    if all(endpoint.match == EVERYTHING for endpoint in endpoints.values()):
+        return lambda _: names
+    fits = [(name, re.compile(translate(endpoint.match)).match) for name, endpoint in endpoints.items()]
+    return lambda resource_id: [name for name, fit in fits if fit(resource_id)]

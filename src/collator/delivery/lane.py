@@ -1,0 +1,186 @@
+"""The lane of one endpoint: how many of its deliveries are under way, which wait, and when more are claimed.
+
+The *room* of a lane is what it can still take: its concurrency, less what is under way or waits here. Several callers
+may be told of the same room at a time, and a claim may run beside them, so that nobody is refused for what another
+might bring. If more comes than there was room for, it waits here, and is given back if it waits too long. A breaker
+for an origin that fails would close the room, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from collator.clock import Clock
+from collator.delivery.sender import Sender
+from collator.delivery.settling import Settling
+from collator.delivery.verdict import put_off
+from collator.errors import Unavailable
+from collator.exchange import Attempt, Delivery
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.states import DeliveryState
+
+UNSETTLED = 4
+"""For each request that may be under way, how many outcomes may wait for the ledger before no more is claimed (P5)."""
+LARGE = 2
+"""Deliveries at a time whose body has to be fetched, as it is large."""
+
+_DEFECT_RETRY = 60.0
+_TELL_AGAIN = 60.0
+_RESULTS = {DeliveryState.DELIVERED: "delivered", DeliveryState.DUE: "retry", DeliveryState.DEAD: "dead"}
+
+_log = structlog.get_logger("collator.delivery")
+
+
+class Lane:
+    """Everything this process does for one endpoint."""
+
+    def __init__(
+        self,
+        name: str,
+        concurrency: int,
+        *,
+        ledger: Ledger,
+        sender: Sender,
+        settling: Settling,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        """Have at most *concurrency* requests to the endpoint *name* under way at a time."""
+        self._name = name
+        self._concurrency = concurrency
+        self._ledger = ledger
+        self._sender = sender
+        self._settling = settling
+        self._clock = clock
+        self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
+        self._running: dict[int, asyncio.Task[None]] = {}  # by lease
+        self._waiting: deque[tuple[Delivery, float]] = deque()
+        self._unsettled = 0
+        self._more = False
+        self._claiming: asyncio.Task[None] | None = None
+        self._claims_fail = False
+        self._stopped = False
+        self._large = asyncio.Semaphore(LARGE)
+        self._told_at = -_TELL_AGAIN
+        self._failed = 0
+
+    def room(self) -> int:
+        """How many more deliveries it would take, leased, at this moment."""
+        if self._stopped or self._unsettled >= UNSETTLED * self._concurrency:
+            return 0
+        return max(0, self._concurrency - len(self._running) - len(self._waiting))
+
+    def take(self, delivery: Delivery) -> None:
+        """Send *delivery*, which is leased, now or as soon as there is a place for it."""
+        if self._stopped:
+            self._settle(put_off(delivery, "the service was stopping"))
+        elif len(self._running) < self._concurrency:
+            self._start(delivery, self._clock.monotonic())
+        else:
+            self._waiting.append((delivery, self._clock.monotonic()))
+
+    def wake(self) -> None:
+        """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
+        self._more = True
+        if self._claiming is None and self.room():
+            self._claiming = asyncio.get_running_loop().create_task(self._claim())
+
+    def settled(self) -> None:
+        """One outcome less waits for the ledger."""
+        self._unsettled -= 1
+        if self._more:
+            self.wake()
+
+    def stop(self) -> set[asyncio.Task[None]]:
+        """Claim and start nothing more; what is still under way."""
+        self._stopped = True
+        return {*self._running.values(), *([self._claiming] if self._claiming else [])}
+
+    def abandon(self) -> tuple[list[int], set[asyncio.Task[None]]]:
+        """Cancel what is still under way: the leases to give back, and the tasks that are about to end."""
+        leases = [*self._running, *(delivery.lease for delivery, _ in self._waiting)]
+        self._waiting.clear()
+        for task in self._running.values():
+            task.cancel()
+        return leases, {*self._running.values()}
+
+    def _start(self, delivery: Delivery, taken_at: float) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at))
+        self._running[delivery.lease] = task
+
+    async def _run(self, delivery: Delivery, taken_at: float) -> None:
+        try:
+            attempt = await self._attempt(delivery, taken_at)
+        finally:
+            del self._running[delivery.lease]
+        self._count(attempt)
+        self._settle(attempt)
+        while self._waiting and not self._stopped and len(self._running) < self._concurrency:
+            self._start(*self._waiting.popleft())
+        if self._more:
+            self.wake()
+
+    async def _attempt(self, delivery: Delivery, taken_at: float) -> Attempt:
+        try:
+            if delivery.body is not None:
+                return await self._sender.attempt(delivery, taken_at)
+            async with self._large:
+                return await self._sender.attempt(delivery, taken_at)
+        except Exception:  # noqa: BLE001 - a defect must not cost the delivery: it is logged, and due again
+            _log.exception("attempt not made", endpoint=self._name, webhook_id=delivery.webhook_id)
+            return put_off(delivery, "an error within Collator; its log says more", _DEFECT_RETRY)
+
+    def _settle(self, attempt: Attempt) -> None:
+        self._unsettled += 1
+        self._settling.add(attempt)
+
+    async def _claim(self) -> None:
+        try:
+            while self._more and (room := self.room()):
+                self._more = False
+                await self._claim_once(room)
+        except Unavailable as error:
+            self._tell_of_claims(error.detail)
+        except Exception:  # noqa: BLE001 - a defect must not end the lane: it is logged, and the next poll claims
+            _log.exception("deliveries not claimed", endpoint=self._name)
+        else:
+            self._claims_fail = False
+        finally:
+            self._claiming = None
+
+    async def _claim_once(self, room: int) -> None:
+        found = await self._ledger.claim_deliveries(self._name, room=room)
+        self._more = self._more or len(found) >= room
+        for delivery in found:
+            self.take(delivery)
+
+    def _tell_of_claims(self, problem: str) -> None:
+        if not self._claims_fail:  # one line until they work again, not one for each poll
+            _log.warning("deliveries not claimed", endpoint=self._name, problem=problem)
+        self._claims_fail = True
+
+    def _count(self, attempt: Attempt) -> None:
+        if attempt.counted:
+            self._counters[attempt.state].inc()
+        if attempt.state is not DeliveryState.DELIVERED:
+            self._failed += 1
+            self._tell(attempt)
+
+    def _tell(self, attempt: Attempt) -> None:
+        """One line for each dead delivery, and one a minute for all others that fail."""
+        dead, now = attempt.state is DeliveryState.DEAD, self._clock.monotonic()
+        if not dead and now - self._told_at < _TELL_AGAIN:
+            return
+        _log.warning(
+            "delivery dead" if dead else "deliveries fail",
+            endpoint=self._name,
+            webhook_id=attempt.delivery.webhook_id,
+            attempt=attempt.delivery.attempt,
+            reason=attempt.reason,
+            failed=self._failed,
+        )
+        self._told_at, self._failed = now, 0

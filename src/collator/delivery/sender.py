@@ -1,0 +1,77 @@
+"""One attempt: find the body and the endpoint, sign, send, and judge what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from collator import __version__
+from collator.backoff import Random
+from collator.clock import Clock
+from collator.delivery.endpoint import Endpoint
+from collator.delivery.verdict import judge, put_off
+from collator.egress import Egress
+from collator.errors import Damaged, Unavailable
+from collator.exchange import Attempt, Delivery
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.signing import ID, SIGNATURE, TIMESTAMP, sign
+from collator.states import DeliveryState
+
+MAX_WAIT = 10.0
+"""Seconds that a leased delivery may wait before it is sent. A lease outlasts the timeout by 15 s (R24): what has
+waited longer could still be under way when the ledger hands it out again, so it is given back unsent."""
+
+_LARGE = 1024 * 1024
+_STORE_RETRY = 1.0
+_UNKNOWN_RETRY = 60.0
+
+
+class Sender:
+    """Makes attempts. URL and secrets are looked up at each, so that they can be mended (R20, R21)."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        endpoints: Mapping[str, Endpoint],
+        egress: Egress,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        random: Random,
+    ) -> None:
+        """Send to *endpoints*, by name, what *ledger* handed out; *random* is for the jitter."""
+        self._ledger = ledger
+        self._endpoints = endpoints
+        self._egress = egress
+        self._clock = clock
+        self._random = random
+        self._completion_to_send = metrics.completion_to_send
+        self._headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
+
+    async def attempt(self, delivery: Delivery, taken_at: float) -> Attempt:
+        """Try once to deliver what was leased at *taken_at* (monotonic clock)."""
+        endpoint = self._endpoints.get(delivery.endpoint)
+        if endpoint is None:
+            return put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured", _UNKNOWN_RETRY)
+        try:
+            body = delivery.body if delivery.body is not None else await self._ledger.body(delivery)
+        except Damaged as error:
+            return Attempt(delivery, DeliveryState.DEAD, error.detail)
+        except Unavailable as error:
+            return put_off(delivery, error.detail, _STORE_RETRY)
+        headers = await self._signed(endpoint, delivery, body)
+        now = self._clock.monotonic()
+        if now - taken_at > MAX_WAIT:
+            return put_off(delivery, "waited too long for its turn")
+        if delivery.known_at:
+            self._completion_to_send.observe(now - delivery.known_at)
+        answer = await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
+        return judge(answer, delivery, now=self._clock.wall(), random=self._random)
+
+    async def _signed(self, endpoint: Endpoint, delivery: Delivery, body: bytes) -> dict[str, str]:
+        webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
+        what = endpoint.secrets.current(), webhook_id, timestamp, body
+        # A large body takes the hash longer than the event loop may stand still.
+        signature = sign(*what) if len(body) <= _LARGE else await asyncio.to_thread(sign, *what)
+        return {**self._headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}

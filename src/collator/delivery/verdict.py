@@ -1,0 +1,42 @@
+"""What an answer means for its delivery: rules R22 and R23, to the letter of Standard Webhooks 1.0. Pure."""
+
+from __future__ import annotations
+
+from collator.backoff import Random, next_delay, parse_retry_after
+from collator.egress import Answer, NoAnswer
+from collator.exchange import Attempt, Delivery
+from collator.states import DeliveryState
+
+SUCCESS = range(200, 300)
+GONE = 410
+THROTTLED = frozenset({429, 502, 503, 504})
+"""The statuses whose ``Retry-After`` counts (R22)."""
+
+
+def judge(answer: Answer | NoAnswer, delivery: Delivery, *, now: float, random: Random) -> Attempt:
+    """How the attempt ended that got *answer* at *now* (wall clock).
+
+    Only 2xx succeeds; 410 ends the delivery; everything else is tried again as the schedule has it, not before what
+    a throttling receiver asked for, and is dead once the schedule is used up.
+    """
+    if isinstance(answer, NoAnswer):
+        return _failed(delivery, answer.reason, 0.0, random)
+    reason = f"HTTP {answer.status}"
+    if answer.status in SUCCESS:
+        return Attempt(delivery, DeliveryState.DELIVERED, reason)
+    if answer.status == GONE:
+        return Attempt(delivery, DeliveryState.DEAD, f"{reason}: the receiver wants no more of it")
+    floor = parse_retry_after(answer.retry_after, now) if answer.status in THROTTLED else None
+    return _failed(delivery, reason, floor or 0.0, random)
+
+
+def put_off(delivery: Delivery, reason: str, delay: float = 0.0) -> Attempt:
+    """Nothing was sent, and no attempt is used up: due again after *delay* seconds."""
+    return Attempt(delivery, DeliveryState.DUE, reason, delay, counted=False)
+
+
+def _failed(delivery: Delivery, reason: str, floor: float, random: Random) -> Attempt:
+    delay = next_delay(delivery.step, floor=floor, random=random)
+    if delay is None:
+        return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempt is left")
+    return Attempt(delivery, DeliveryState.DUE, reason, delay)

@@ -1,0 +1,621 @@
+"""The delivery stage on real sockets and a real ledger: what a receiver does, and what becomes of the delivery."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+import standardwebhooks
+from structlog.testing import capture_logs
+
+import collator
+from collator.backoff import SCHEDULE
+from collator.delivery import Deliverer, Endpoint
+from collator.delivery.sender import MAX_WAIT
+from collator.engines.embedded import open_ledger
+from collator.errors import Damaged, Unavailable
+from collator.exchange import Delivery, DeliveryReport, Output
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.packet import Packet
+from collator.resource import Terms
+from collator.signing import SecretFile, generate_secret
+from collator.states import DeliveryState
+from collator.testing import ManualClock
+from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
+from tests.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+NEVER = 3600.0
+"""A poll that no test lives to see."""
+SHORT = 0.25
+"""Seconds after which an attempt gives up that is meant to."""
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+class Troubled:
+    """A ledger that fails the next calls of some verbs, as a script says; all else passes through."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.trouble: dict[str, list[Exception]] = {}
+        self.calls: list[str] = []
+        self.settled: list[int] = []
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        async def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the verb takes and gives
+            self.calls.append(verb)
+            if self.trouble.get(verb):
+                raise self.trouble[verb].pop(0)
+            answer = await getattr(self._ledger, verb)(*arguments, **options)
+            if verb == "settle":
+                self.settled.append(len(arguments[0]))
+            return answer
+
+        return call
+
+
+class Stage:
+    """A ledger, the delivery stage on it, and the steps that the tests are told in."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock, folder: Path, endpoints: dict[str, Endpoint]) -> None:
+        self.ledger: Any = Troubled(ledger)
+        self.clock = clock
+        self.metrics = Metrics()
+        self.endpoints = endpoints
+        self.folder = folder
+
+    def endpoint(self, url: str, *, name: str = "default", concurrency: int = 64, timeout: float = 10.0) -> str:
+        """Configure an endpoint; its secret."""
+        secret, path = generate_secret(), self.folder / f"{name}.secret"
+        path.write_text(secret)
+        self.endpoints[name] = Endpoint(
+            name=name, url=url, secrets=SecretFile(path), concurrency=concurrency, timeout=timeout
+        )
+        return secret
+
+    @asynccontextmanager
+    async def deliverer(self, *, poll: float = 0.02) -> AsyncIterator[Deliverer]:
+        """The stage, at work."""
+        deliverer = Deliverer(
+            self.ledger, self.endpoints, clock=self.clock, metrics=self.metrics, random=lambda: 0.0, poll=poll
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(deliverer.run)
+            try:
+                yield deliverer
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await deliverer.drain(0)
+                group.cancel_scope.cancel()
+
+    async def finish(
+        self, *resources: str, deliverer: Deliverer | None = None, outputs: Sequence[bytes] = (b"1",)
+    ) -> Sequence[Delivery]:
+        """Let resources end; what is born is leased to *deliverer* and taken by it, or stays due. What was leased."""
+        packets = [
+            Packet(name, index, msgspec.Raw(b"0"), last=index == len(outputs) - 1)
+            for name in resources
+            for index in range(len(outputs))
+        ]
+        tasks = (await self.ledger.accept(packets, room=len(packets))).tasks
+        known_at = self.clock.monotonic()
+        results = [Output(task.lease, outputs[task.key.index], known_at) for task in tasks]
+        outcome = await self.ledger.record(results, room=deliverer.room() if deliverer else {})
+        if deliverer:
+            deliverer.take(outcome.deliveries, outcome.endpoints)
+        return outcome.deliveries  # type: ignore[no-any-return]
+
+    async def reports(self, **filters: str) -> Sequence[DeliveryReport]:
+        return await self.ledger.deliveries(**filters)  # type: ignore[no-any-return]
+
+    async def report(self) -> DeliveryReport:
+        (report,) = await self.reports()
+        return report
+
+    async def settled(self, count: int) -> None:
+        """Wait until the ledger has *count* attempts."""
+        await until(lambda: sum(self.ledger.settled) >= count)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    clock = ManualClock(wall=int(time.time()) + 0.9)  # the verifier of the tests reads the machine's clock
+    endpoints: dict[str, Endpoint] = {}
+    ledger = await open_ledger(tmp_path / "data", terms=Terms(), clock=clock, route=lambda _: [*endpoints])
+    stage = Stage(ledger, clock, tmp_path, endpoints)
+    yield stage
+    await ledger.aclose()
+
+
+async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        secret = stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            (delivery,) = await stage.finish("call-17", deliverer=deliverer, outputs=[b"[3,5]", b'{"a": 1}'])
+            await stage.settled(1)
+    (request,) = receiver.requests
+    assert request.line == "POST /hook HTTP/1.1"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["user-agent"] == f"collator/{collator.__version__}"
+    assert request.headers["webhook-id"] == delivery.webhook_id
+    assert request.headers["webhook-timestamp"] == str(int(stage.clock.wall()))
+    body = standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))
+    assert body["data"]["outputs"] == [[3, 5], {"a": 1}]
+    report = await stage.report()
+    assert (report.state, report.attempts, report.reason) == (DeliveryState.DELIVERED, 1, "HTTP 200")
+
+
+async def test_p4_every_attempt_has_the_same_id_and_bytes_and_a_timestamp_of_its_own(stage: Stage) -> None:
+    async with Receiver(reply(500), (Close(),), reply(200)) as receiver:
+        secret = stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            for attempts in (1, 2):
+                await stage.settled(attempts)
+                stage.clock.advance((await stage.report()).due_in or 0.0)
+            await stage.settled(3)
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    assert len({request.body for request in receiver.requests}) == 1
+    assert len({request.headers["webhook-timestamp"] for request in receiver.requests}) == 3
+    for request in receiver.requests:
+        standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))
+    report = await stage.report()
+    assert (report.state, report.attempts) == (DeliveryState.DELIVERED, 3)
+
+
+BOMB = gzip.compress(bytes(32 * 1024 * 1024))
+RETRIED: dict[str, tuple[Script, str, float]] = {
+    "500": (reply(500), "HTTP 500", 1.0),
+    "404": (reply(404), "HTTP 404", 1.0),
+    "301": (reply(301, "location: /elsewhere"), "HTTP 301", 1.0),
+    "429 with a time": (reply(429, "retry-after: 120"), "HTTP 429", 120.0),
+    "503 with a date long past": (reply(503, "retry-after: Sun, 06 Nov 1994 08:49:37 GMT"), "HTTP 503", 1.0),
+    "503 with a week": (reply(503, "retry-after: 604800"), "HTTP 503", 86_400.0),
+    "no answer": ((Stall(),), "timed out after 0.25 s", 1.0),
+    "slow headers": ((Say(b"HTTP/1.1 200 OK\r\nx"), Stall()), "timed out after 0.25 s", 1.0),
+    "slow body": ((Say(HEAD + b"content-length: 9\r\n\r\n"), Stall()), "timed out after 0.25 s", 1.0),
+    "reset": ((Reset(),), "connection reset by peer", 1.0),
+    "closed": ((Close(),), "connection closed before the answer", 1.0),
+    "less than announced": (
+        (Say(HEAD + b"content-length: 9\r\n\r\nhalf"), Close()),
+        "connection closed within the answer",
+        1.0,
+    ),
+    "not HTTP": ((Say(b"hello\r\n\r\n"), Stall()), "the answer is not HTTP", 1.0),
+    "endless headers": ((Say(HEAD), Flood(b"x: y\r\n" * 1000)), "the answer is not HTTP", 1.0),
+}
+DELIVERED: dict[str, Script] = {
+    "200": reply(200),
+    "204": reply(204, body=b""),
+    "gzip bomb": reply(200, "content-encoding: gzip", body=BOMB),
+    "1 GB": (Say(HEAD + b"content-length: 1000000000\r\n\r\n"), Flood(b"x" * 65536)),
+    "endless": (Say(HEAD + b"\r\n"), Flood(b"x" * 65536)),
+    "more than announced": (Say(HEAD + b"content-length: 2\r\n\r\nokHTTP/1.1 500 No\r\n\r\n"),),
+}
+
+
+@pytest.mark.parametrize(("script", "reason", "due_in"), RETRIED.values(), ids=RETRIED.keys())
+async def test_r22_a_failed_attempt_is_stored_with_its_reason_and_tried_again(
+    stage: Stage, script: Script, reason: str, due_in: float
+) -> None:
+    async with Receiver(script, reply(200)) as receiver:
+        stage.endpoint(receiver.url, timeout=SHORT)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+            report = await stage.report()
+            assert (report.state, report.attempts, report.reason) == (DeliveryState.DUE, 1, reason)
+            assert report.due_in == pytest.approx(due_in)
+            stage.clock.advance(due_in)
+            await stage.settled(2)
+        assert (await stage.report()).state is DeliveryState.DELIVERED
+
+
+@pytest.mark.parametrize("script", DELIVERED.values(), ids=DELIVERED.keys())
+async def test_r22_a_2xx_delivers_whatever_comes_behind_it(stage: Stage, script: Script) -> None:
+    async with Receiver(script) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+        report = await stage.report()
+        assert (report.state, report.attempts) == (DeliveryState.DELIVERED, 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"), [("127.0.0.1", "connection refused"), ("nobody.invalid", "host name not resolved")]
+)
+async def test_a_receiver_that_cannot_be_reached_gets_it_later(stage: Stage, host: str, reason: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    stage.endpoint(f"http://{host}:{port}/")
+    async with stage.deliverer() as deliverer:
+        await stage.finish("r", deliverer=deliverer)
+        await stage.settled(1)
+    report = await stage.report()
+    assert (report.state, report.reason) == (DeliveryState.DUE, reason)
+    assert report.due_in == pytest.approx(1.0)
+
+
+async def test_r22_410_ends_the_delivery_and_r24_a_replay_sends_the_same_again(stage: Stage) -> None:
+    async with Receiver(reply(410), reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            with capture_logs() as logs:
+                await stage.finish("r", deliverer=deliverer)
+                await stage.settled(1)
+            assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["delivery dead"]
+            assert (await stage.report()).state is DeliveryState.DEAD
+            deliverer.take((), await stage.ledger.replay(resource_id="r"))
+            await stage.settled(2)
+        first, second = receiver.requests
+    assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+    report = await stage.report()
+    assert (report.state, report.attempts) == (DeliveryState.DELIVERED, 2)
+
+
+async def test_r23_the_whole_schedule_passes_and_then_the_delivery_is_dead(stage: Stage) -> None:
+    async with Receiver(reply(500)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer(poll=0.005) as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            for number, delay in enumerate(SCHEDULE[1:], 1):
+                await stage.settled(number)
+                assert (await stage.report()).due_in == pytest.approx(delay)
+                stage.clock.advance(delay)
+            await stage.settled(len(SCHEDULE))
+        assert len(receiver.requests) == len(SCHEDULE)
+    report = await stage.report()
+    assert (report.state, report.attempts, report.due_in) == (DeliveryState.DEAD, len(SCHEDULE), None)
+    assert report.reason == "HTTP 500; no attempt is left"
+
+
+async def test_r23_a_retry_is_not_sent_before_its_time(stage: Stage) -> None:
+    async with Receiver(reply(500), reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer(poll=0.001) as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+            stage.clock.advance(0.99)
+            polls = stage.ledger.calls.count("claim_deliveries")
+            await until(lambda: stage.ledger.calls.count("claim_deliveries") > polls + 5)
+            assert len(receiver.requests) == 1
+            stage.clock.advance(0.01)
+            await stage.settled(2)
+
+
+async def test_what_was_due_before_the_start_is_sent_at_the_start(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url, concurrency=4)
+        await stage.finish(*map(str, range(10)))
+        async with stage.deliverer(poll=NEVER):
+            await stage.settled(10)
+        assert len(receiver.requests) == 10
+
+
+async def test_r23_an_endpoint_has_no_more_requests_under_way_than_it_may_have(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        stage.endpoint(receiver.url, concurrency=3)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            assert deliverer.room() == {"default": 3}
+            leased = await stage.finish(*map(str, range(10)), deliverer=deliverer)
+            assert len(leased) == 3
+            assert deliverer.room() == {"default": 0}
+            await until(lambda: len(receiver.requests) == 3)
+            gate.set()
+            await stage.settled(10)  # those that were not leased are claimed as places become free
+        assert len(receiver.requests) == 10
+        assert receiver.connections == 3
+
+
+async def test_r23_an_endpoint_that_hangs_holds_up_no_other(stage: Stage) -> None:
+    async with Receiver((Stall(),)) as dead, Receiver() as healthy:
+        stage.endpoint(dead.url, name="dead", concurrency=2)
+        stage.endpoint(healthy.url, name="healthy", concurrency=2)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            for number in range(20):
+                await stage.finish(str(number), deliverer=deliverer)
+            await until(lambda: len(healthy.requests) == 20)
+            assert len(dead.requests) == 2
+            assert deliverer.room()["dead"] == 0
+    assert len(await stage.reports(endpoint="dead", state=DeliveryState.DUE)) == 20
+
+
+async def test_more_than_there_was_room_for_waits_here(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        stage.endpoint(receiver.url, concurrency=2)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            await stage.finish(*map(str, range(6)))
+            deliverer.take(await stage.ledger.claim_deliveries("default", room=6), ())
+            await until(lambda: len(receiver.requests) == 2)
+            assert deliverer.room() == {"default": 0}
+            gate.set()
+            await stage.settled(6)
+        assert len(receiver.requests) == 6
+        assert receiver.connections == 2
+
+
+async def test_r24_what_waited_too_long_is_given_back_unsent_and_is_sent_under_a_new_lease(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        stage.endpoint(receiver.url, concurrency=1)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("a", "b")
+            deliverer.take(await stage.ledger.claim_deliveries("default", room=2), ())
+            await until(lambda: receiver.requests)
+            stage.clock.advance(MAX_WAIT + 0.1)
+            gate.set()
+            await stage.settled(3)
+        assert len(receiver.requests) == 2
+    assert [(report.state, report.attempts) for report in await stage.reports()] == [(DeliveryState.DELIVERED, 1)] * 2
+
+
+async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            await stage.finish(*map(str, range(50)), deliverer=deliverer)
+            await until(lambda: len(receiver.requests) == 50)
+            gate.set()
+            await stage.settled(50)
+        assert len(receiver.requests) == 50
+    assert len(stage.ledger.settled) < 25
+
+
+async def test_p4_outcomes_are_kept_while_the_ledger_cannot_store_them(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            stage.ledger.trouble["settle"] = [Unavailable("full"), Unavailable("full"), Unavailable("full")]
+            with capture_logs() as logs:
+                await stage.finish(*map(str, range(20)), deliverer=deliverer)
+                await stage.settled(20)
+            assert [line["event"] for line in logs] == ["attempts not settled yet, they are kept"]
+        assert len(receiver.requests) == 20
+    assert len(await stage.reports(state=DeliveryState.DELIVERED)) == 20
+
+
+async def test_p5_while_outcomes_cannot_be_stored_no_more_is_taken_than_a_bound(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url, concurrency=2)
+        await stage.finish(*map(str, range(40)))
+        async with stage.deliverer(poll=0.001) as deliverer:
+            stage.ledger.trouble["settle"] = [Unavailable("full")] * 3  # 0.35 s of pauses
+            await until(lambda: deliverer.room() == {"default": 0} and not stage.ledger.trouble["settle"])
+            assert len(receiver.requests) == 8
+            await stage.settled(40)
+
+
+async def test_p4_a_defect_in_settling_costs_an_attempt_and_not_the_delivery(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            stage.ledger.trouble["settle"] = [RuntimeError("a defect")]
+            with capture_logs() as logs:
+                await stage.finish("r", deliverer=deliverer)
+                await until(lambda: logs)
+            assert logs[0]["event"] == "attempts not settled, they will be repeated"
+            stage.clock.advance(Terms().delivery_lease + 1)
+            await stage.settled(1)
+        assert len(receiver.requests) == 2
+    assert (await stage.report()).state is DeliveryState.DELIVERED
+
+
+async def test_claims_that_fail_are_told_once_and_tried_again(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        await stage.finish("r")
+        stage.ledger.trouble["claim_deliveries"] = [*[Unavailable("full")] * 3, RuntimeError("a defect")]
+        with capture_logs() as logs:
+            async with stage.deliverer():
+                await stage.settled(1)
+        assert [line["log_level"] for line in logs] == ["warning", "error"]
+        assert len(receiver.requests) == 1
+
+
+async def test_a_large_body_is_fetched_and_arrives_whole(stage: Stage) -> None:
+    outputs = [json.dumps("x" * 900_000).encode()] * 5
+    async with Receiver() as receiver:
+        secret = stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            leased = [
+                delivery
+                for number in range(3)
+                for delivery in await stage.finish(str(number), deliverer=deliverer, outputs=outputs)
+            ]
+            assert {delivery.body for delivery in leased} == {None}
+            await stage.settled(3)
+    for request in receiver.requests:
+        body = standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))
+        assert body["data"]["outputs"] == ["x" * 900_000] * 5
+
+
+@pytest.mark.parametrize(
+    ("trouble", "state", "counted"),
+    [
+        (Damaged("the output of index 0 does not match its checksum"), DeliveryState.DEAD, 1),
+        (Unavailable("the disk is full"), DeliveryState.DUE, 0),
+        (RuntimeError("a defect"), DeliveryState.DUE, 0),
+    ],
+)
+async def test_a_body_that_cannot_be_had_is_never_sent(
+    stage: Stage, trouble: Exception, state: DeliveryState, counted: int
+) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r")
+            (delivery,) = await stage.ledger.claim_deliveries("default", room=1)
+            stage.ledger.trouble["body"] = [trouble]
+            with capture_logs():
+                deliverer.take([msgspec.structs.replace(delivery, body=None)], ())
+                await stage.settled(1)
+        assert not receiver.requests
+    report = await stage.report()
+    assert (report.state, report.attempts) == (state, counted)
+    if isinstance(trouble, Damaged):
+        assert report.reason == trouble.detail
+
+
+async def test_r20_the_url_is_looked_up_at_each_attempt(stage: Stage) -> None:
+    async with Receiver(reply(404)) as wrong, Receiver() as right:
+        stage.endpoint(wrong.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+            stage.endpoint(right.url)
+            stage.clock.advance(1.0)
+            await stage.settled(2)
+        assert (len(wrong.requests), len(right.requests)) == (1, 1)
+
+
+async def test_r21_the_secret_file_is_looked_at_at_each_attempt(stage: Stage) -> None:
+    async with Receiver(reply(500), reply(200)) as receiver:
+        old = stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+            new = generate_secret()
+            (stage.folder / "default.secret").write_text(f"{new}\n{old}\n")
+            stage.clock.advance(1.0)
+            await stage.settled(2)
+    assert len(receiver.requests[1].headers["webhook-signature"].split(" ")) == 2
+    for secret in (old, new):
+        standardwebhooks.Webhook(secret).verify(receiver.requests[1].body, dict(receiver.requests[1].headers))
+
+
+async def test_r20_deliveries_of_an_endpoint_that_is_no_longer_configured_stay_due(stage: Stage) -> None:
+    stage.endpoint("http://127.0.0.1:9/", name="gone")
+    await stage.finish("a", "b", "c")
+    leased = await stage.ledger.claim_deliveries("gone", room=2)
+    del stage.endpoints["gone"]
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        with capture_logs() as logs:
+            async with stage.deliverer() as deliverer:
+                deliverer.take(leased, ["gone", "gone"])
+                await stage.settled(2)
+                assert deliverer.room() == {"default": 64}
+        assert [line["event"] for line in logs] == ["endpoint not configured, its deliveries stay due"]
+    assert {(report.state, report.attempts) for report in await stage.reports()} == {(DeliveryState.DUE, 0)}
+
+
+async def test_r20_an_endpoint_that_goes_away_at_work_keeps_its_deliveries(stage: Stage) -> None:
+    async with Receiver(reply(500)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+            del stage.endpoints["default"]
+            stage.clock.advance(1.0)
+            deliverer.take(await stage.ledger.claim_deliveries("default", room=1), ())
+            await stage.settled(2)
+        assert len(receiver.requests) == 1
+    report = await stage.report()
+    assert (report.state, report.attempts) == (DeliveryState.DUE, 1)
+    assert report.reason == "no endpoint 'default' is configured"
+
+
+async def test_what_is_taken_is_sent_without_a_look_into_the_ledger(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            await until(lambda: "claim_deliveries" in stage.ledger.calls)
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+        assert stage.ledger.calls.count("claim_deliveries") == 1
+        assert len(receiver.requests) == 1
+
+
+async def test_the_time_from_completion_to_send_is_that_of_first_attempts(stage: Stage) -> None:
+    async with Receiver(reply(500), reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
+            stage.clock.advance(1.0)
+            await stage.settled(2)
+    text = stage.metrics.text().decode()
+    assert "collator_completion_to_send_seconds_count 1.0" in text
+    assert 'collator_delivery_attempts_total{endpoint="default",result="retry"} 1.0' in text
+    assert 'collator_delivery_attempts_total{endpoint="default",result="delivered"} 1.0' in text
+
+
+async def test_a_failing_endpoint_is_told_of_once_a_minute(stage: Stage) -> None:
+    async with Receiver(reply(500)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            with capture_logs() as logs:
+                await stage.finish(*map(str, range(10)), deliverer=deliverer)
+                await stage.settled(10)
+                stage.clock.advance(60.0)
+                await stage.settled(20)
+    assert [(line["event"], line["reason"], line["failed"]) for line in logs] == [
+        ("deliveries fail", "HTTP 500", 1),
+        ("deliveries fail", "HTTP 500", 10),
+    ]
+
+
+async def test_p7_a_stop_lets_what_is_under_way_end_and_stores_it(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        stage.endpoint(receiver.url, concurrency=2)
+        async with stage.deliverer() as deliverer:
+            await stage.finish(*map(str, range(5)), deliverer=deliverer)
+            await until(lambda: len(receiver.requests) == 2)
+            async with anyio.create_task_group() as group:
+                group.start_soon(deliverer.drain, 10.0)
+                await until(lambda: deliverer.room() == {"default": 0})
+                gate.set()
+        assert len(receiver.requests) == 2
+    states = sorted(report.state for report in await stage.reports())
+    assert states == [DeliveryState.DELIVERED] * 2 + [DeliveryState.DUE] * 3
+
+
+async def test_p7_what_does_not_end_in_time_is_given_back_and_uses_no_attempt(stage: Stage) -> None:
+    async with Receiver((Stall(),)) as receiver:
+        stage.endpoint(receiver.url, concurrency=2)
+        async with stage.deliverer() as deliverer:
+            await stage.finish(*map(str, range(6)))
+            deliverer.take(await stage.ledger.claim_deliveries("default", room=4), ())
+            await until(lambda: len(receiver.requests) == 2)
+            await deliverer.drain(0.01)
+            await until(lambda: not receiver.open)
+            deliverer.take(await stage.ledger.claim_deliveries("default", room=1), ["default"])
+            await stage.settled(1)
+        assert len(receiver.requests) == 2
+    given_back = await stage.ledger.claim_deliveries("default", room=10)
+    assert sorted(delivery.resource_id for delivery in given_back) == list("012345")
+    assert {delivery.attempt for delivery in given_back} == {1}
+
+
+async def test_p7_a_stop_ends_even_where_the_ledger_stores_nothing_any_more(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            stage.ledger.trouble["settle"] = [Unavailable("the disk has failed")] * 1000
+            stage.ledger.trouble["release"] = [Unavailable("the disk has failed")]
+            with capture_logs() as logs:
+                await stage.finish("r", deliverer=deliverer)
+                await until(lambda: receiver.requests)
+                with anyio.fail_after(5):
+                    await deliverer.drain(0.01)
+            assert logs[-1] == {
+                "event": "attempts not settled, they will be repeated",
+                "log_level": "error",
+                "attempts": 1,
+            }
