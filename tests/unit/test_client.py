@@ -195,7 +195,7 @@ async def test_a_service_that_is_not_there_is_named() -> None:
     async with serving(accept) as service:
         pass
     async with Client(service.url, patience=0) as client:
-        with pytest.raises(Unreachable, match=rf"{service.url}: connect"):
+        with pytest.raises(Unreachable, match=rf"{service.url}: connection refused"):
             await client.send(packets(1))
 
 

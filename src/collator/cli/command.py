@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from collator.settings import OPTIONS, SWITCH, Scope, default, flag, load
+from collator.settings import OPTIONS, SWITCH, Scope, default, flag, load, variable
 
 Function = Callable[..., Any]
 Examples = Sequence[tuple[str, str]]
@@ -22,25 +22,34 @@ _SOURCES = (
 
 
 def command(*scopes: Scope, examples: Examples) -> Callable[[Function], click.Command]:
-    """Make a function a command that is called with the effective ``settings``.
+    """Make a function a command; its docstring is the help, which ends with *examples*.
 
-    It has the flags of every setting in *scopes*, and ``--config``. Its docstring is its help, which ends with
-    *examples*.
+    With *scopes* it has the flags of every setting in them, behind its own options, and ``--config``; the function is
+    called with the effective ``settings``.
     """
     names = [name for name, option in OPTIONS.items() if option.scope in scopes]
 
     def make(function: Function) -> click.Command:
-        @wraps(function)
-        def call(*, config: str | None, **given: Any) -> Any:  # noqa: ANN401 - what the command takes and gives
-            flags = {name: given.pop(name) for name in names}
-            return function(settings=load(flags, config=config), **given)
-
-        stacked: Function = click.option("--config", metavar="FILE", help="Read settings from FILE.")(call)
-        for name in reversed(names):
-            stacked = _option(name)(stacked)
-        return click.command(epilog=_epilog(examples, names[0]), context_settings=_WIDE)(stacked)
+        made = click.command(epilog=_epilog(examples, names), context_settings=_WIDE)(_with_settings(function, names))
+        made.params.sort(key=lambda param: param.name in {*names, "config"})
+        return made
 
     return make
+
+
+def _with_settings(function: Function, names: Sequence[str]) -> Function:
+    if not names:
+        return function
+
+    @wraps(function)
+    def call(*, config: str | None, **given: Any) -> Any:  # noqa: ANN401 - what the command takes and gives
+        flags = {name: given.pop(name) for name in names}
+        return function(settings=load(flags, config=config), **given)
+
+    stacked: Function = click.option("--config", metavar="FILE", help="Read settings from FILE.")(call)
+    for name in reversed(names):
+        stacked = _option(name)(stacked)
+    return stacked
 
 
 def _option(name: str) -> Callable[[Function], Function]:
@@ -51,7 +60,7 @@ def _option(name: str) -> Callable[[Function], Function]:
     return click.option(flag(name), name, metavar=option.kind.metavar, help=option.what + shown)
 
 
-def _epilog(examples: Examples, name: str) -> str:
+def _epilog(examples: Examples, names: Sequence[str]) -> str:
     shown = "\n".join(f"  # {what}\n  {line}" for what, line in examples)
-    sources = _SOURCES.format(flag=flag(name), variable=f"COLLATOR_{name.upper()}", key=name)
-    return f"{sources}\n\n\b\nExamples:\n{shown}"
+    sources = [_SOURCES.format(flag=flag(name), variable=variable(name), key=name) for name in names[:1]]
+    return "\n\n".join([*sources, f"\b\nExamples:\n{shown}"])

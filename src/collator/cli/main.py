@@ -10,11 +10,15 @@ from typing import NoReturn
 import click
 
 from collator import __version__
+from collator.cli.demo import demo
 from collator.cli.exits import Exit, exit_for
 from collator.cli.receive import receive
+from collator.cli.send import send
+from collator.cli.serve import serve
+from collator.cli.show import show
 from collator.errors import CollatorError
 
-COMMANDS: tuple[click.Command, ...] = (receive,)
+COMMANDS: tuple[click.Command, ...] = (demo, serve, send, receive, show)
 
 
 @click.group(commands={str(command.name): command for command in COMMANDS}, invoke_without_command=True)

@@ -18,7 +18,7 @@ MAX_ERRORS = 5
 """So often a packet is sent again that the store could not take, while it takes others."""
 
 Sendable = Mapping[str, Any] | Packet | bytes
-"""A packet: a mapping with the keys of the contract, a `Packet`, or its JSON text, which is sent as it is."""
+"""A packet: a mapping with the keys of the contract, a `Packet`, or JSON text, sent as it is; a blank text is none."""
 Packets = Iterable[Sendable] | AsyncIterable[Sendable]
 
 

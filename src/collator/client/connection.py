@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -113,4 +114,6 @@ class Connection:
 
 def _cause(error: aiohttp.ClientError) -> str:
     system = getattr(error, "os_error", None)
-    return ((system and system.strerror) or str(error) or type(error).__name__).lower()
+    if system and system.errno == errno.ECONNREFUSED:
+        return "connection refused; is the service running there?"
+    return (system and system.strerror) or str(error) or type(error).__name__

@@ -31,6 +31,8 @@ class Feed:
         number = 0
         async for packet in _each(self._packets):
             number += 1
+            if isinstance(packet, bytes) and not packet.strip():
+                continue
             try:
                 line = encode(packet)
             except ValueError as error:

@@ -1,0 +1,155 @@
+"""`collator demo`: the whole flow on this machine, and a check of every file that comes out of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from collator.cli.children import child, command_line, environment, free_port, listens
+from collator.cli.command import command
+from collator.cli.exits import Exit
+from collator.cli.filing import file_name
+from collator.cli.parameters import Span
+from collator.cli.producing import Plan
+from collator.errors import CollatorError
+
+AT_ONCE = 4
+"""Resources under way at a time, so that one can watch them being finished one after the other."""
+SHOWN = 5
+"""Lines of the file that is shown."""
+_NEXT = """\
+Try next, in three terminals:
+  collator serve --webhook http://127.0.0.1:9000/
+  collator receive --secret-file collator-data/webhook.secret
+  collator send --resources 20
+and then the first with a processor of your own: --processor MODULE:FUNCTION"""
+
+
+@command(
+    examples=(
+        ("See it work", "collator demo"),
+        ("More of it, into a directory of your choice", "collator demo --resources 100 --packets 1-200 --dir demo"),
+    ),
+)
+@click.option("--resources", type=click.IntRange(1), metavar="N", default=12, help="Resources that are sent.  [12]")
+@click.option("--packets", type=Span(int, 1), default="1-30", help="Packets of a resource.  [1-30]")
+@click.option("--seed", type=int, metavar="N", help="The packets of an earlier run.  [a new run]")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="A new directory.  [collator-demo-TIME]")
+def demo(*, resources: int, packets: tuple[int, int], seed: int | None, directory: Path | None) -> Exit:
+    """Show the whole flow: start a service and a receiver, send packets, and check what arrives.
+
+    Everything stays in a new directory: the store, the logs and one file for each resource. The exit code is 0 only if
+    every file is there and every line of it is right.
+    """
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    plan = Plan(seed, resources, packets, (0.0, 0.01), at_once=AT_ONCE)
+    directory = _made(directory or Path(time.strftime("collator-demo-%Y%m%d-%H%M%S")))
+    with _terminated_as_interrupted():
+        sent = _run(plan, directory)
+    wrong = check(plan, directory / "received")
+    for line in wrong[:SHOWN]:
+        click.echo(line, err=True)
+    if wrong or not sent:
+        click.echo(f"the demo failed; everything is in {directory}, the logs too", err=True)
+        return Exit.FAILED
+    _show(plan, directory)
+    return Exit.OK
+
+
+def check(plan: Plan, received: Path) -> list[str]:
+    """What is wrong with the files in *received*, a line each: computed from *plan* alone, not from any answer."""
+    expected: dict[str, list[list[int]]] = {name: [[]] * size for name, size in plan.sizes().items()}
+    for step in plan.steps():
+        packet = step.packet
+        expected[packet["resource_id"]][packet["index"]] = [len(word) for word in packet["payload"].split(" ")]
+    wrong = [
+        line for name, outputs in expected.items() for line in _compare(received / f"{file_name(name)}.txt", outputs)
+    ]
+    extra = {path.name for path in received.iterdir()} - {f"{file_name(name)}.txt" for name in expected}
+    return wrong + [f"{received / name}: nobody sent that" for name in sorted(extra)]
+
+
+def _compare(path: Path, outputs: list[list[int]]) -> Iterator[str]:
+    try:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except FileNotFoundError:
+        yield f"{path}: not there"
+    except ValueError as error:
+        yield f"{path}: not JSON: {error}"
+    else:
+        if lines != outputs:
+            yield f"{path}: its {len(lines)} lines are not the {len(outputs)} outputs that were expected"
+
+
+def _run(plan: Plan, directory: Path) -> bool:
+    """Whether everything was sent and delivered."""
+    port, inbox = free_port(), free_port()
+    service = ("serve", "--port", str(port), "--webhook", f"http://127.0.0.1:{inbox}/")
+    receiver = ("receive", "--port", str(inbox), "--secret-file", "collator-data/webhook.secret")
+    # The service first, as it makes the secret that the receiver verifies with.
+    with child("serve", *service, directory=directory, ready=lambda: listens(port)):
+        click.echo(f"service    http://127.0.0.1:{port}, its store in {directory / 'collator-data'}")
+        with child("receive", *receiver, directory=directory, ready=lambda: listens(inbox)):
+            click.echo(f"receiver   http://127.0.0.1:{inbox}, its files in {directory / 'received'}")
+            return _send(plan, port, directory)
+
+
+def _send(plan: Plan, port: int, directory: Path) -> bool:
+    click.echo(f"sender     {plan.resources} resources, their packets in random order (seed {plan.seed})\n")
+    options = {
+        "--url": f"http://127.0.0.1:{port}",
+        "--resources": str(plan.resources),
+        "--packets": _span(plan.packets),
+        "--seed": str(plan.seed),
+        "--pause": _span(plan.pause),
+        "--at-once": str(plan.at_once),
+    }
+    arguments = command_line("send", *chain.from_iterable(options.items()))
+    finished = subprocess.run(arguments, cwd=directory, env=environment(), check=False)  # noqa: S603 - our own program
+    return finished.returncode == Exit.OK
+
+
+def _show(plan: Plan, directory: Path) -> None:
+    name = max(plan.sizes().items(), key=lambda item: item[1])[0]
+    path = directory / "received" / f"{file_name(name)}.txt"
+    lines = path.read_text("utf-8").splitlines()
+    click.echo(f"\n{plan.resources} of {plan.resources} files are there, and every line of them is right.")
+    click.echo(f"\n{path}, the word lengths of {len(lines)} packets in order:")
+    click.echo("\n".join(f"  {line}" for line in lines[:SHOWN]) + ("\n  …" if len(lines) > SHOWN else ""))
+    click.echo(f"\n{_NEXT}")
+
+
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise CollatorError(f"{directory} cannot be made: {error.strerror}; name a new one with --dir") from None
+    return directory
+
+
+def _span(span: tuple[float, float]) -> str:
+    return f"{span[0]:g}-{span[1]:g}"
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that the children are stopped on that way out too."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

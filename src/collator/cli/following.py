@@ -1,0 +1,105 @@
+"""What becomes of the resources of a run: asks the service until each is delivered, or will not be by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+from itertools import islice
+from typing import Any
+
+from collator.client import Client, Tally, Unreachable
+from collator.errors import Unknown
+from collator.states import DeliveryState, State
+
+ROUND = 16
+"""Resources that are asked for at a time; politeness, as each is a request."""
+PAUSE = 0.2
+"""Seconds between two rounds where the one before brought no news."""
+
+
+class Standing(Enum):
+    """Where a resource of the run stands."""
+
+    UNDER_WAY = "under way"
+    STUCK = "stuck"  #: open, and nothing that the service does can move it
+    DELIVERED = "delivered"
+    LOST = "lost"  #: ended, and no webhook will come
+
+
+def standing(report: Mapping[str, Any]) -> Standing:
+    """Where the resource of *report*, as the service shows it, stands. Pure."""
+    if report["state"] == State.OPEN:
+        return Standing.UNDER_WAY if report["unfinished"] else Standing.STUCK
+    if report["state"] == State.CANCELLED:
+        return Standing.LOST
+    states = {delivery["state"] for delivery in report["deliveries"]}
+    if states & {DeliveryState.DUE, DeliveryState.LEASED}:
+        return Standing.UNDER_WAY
+    return Standing.LOST if DeliveryState.DEAD in states else Standing.DELIVERED
+
+
+class Follower:
+    """Follows the resources of *tally*."""
+
+    def __init__(self, client: Client, tally: Tally, *, patience: float | None) -> None:
+        """Ask *client*; give up when it got no answer for *patience* seconds (`None`: never)."""
+        self.delivered = 0
+        """Resources that ended and have no delivery open."""
+        self.incomplete = 0
+        """Of these, how many ended without all their packets."""
+        self.undelivered: dict[str, str] = {}
+        """Why, by id, for those that are not delivered once all is sent."""
+        self.sending_ended = asyncio.Event()
+        self._client = client
+        self._tally = tally
+        self._patience = patience
+        self._pending: deque[str] = deque()
+        self._known = 0
+        self._answered = time.monotonic()
+
+    async def run(self) -> None:
+        """Return when every resource is settled. Raises `Unreachable`."""
+        while True:
+            ended = self.sending_ended.is_set()
+            self._add()
+            if ended and not self._pending:
+                return
+            batch = [self._pending.popleft() for _ in range(min(ROUND, len(self._pending)))]
+            news = await asyncio.gather(*(self._look(resource_id, ended=ended) for resource_id in batch))
+            self._pending.extend(resource_id for resource_id, settled in zip(batch, news, strict=True) if not settled)
+            if not any(news):
+                await asyncio.sleep(PAUSE)
+
+    def _add(self) -> None:
+        if len(self._tally.resources) > self._known:
+            self._pending.extend(islice(self._tally.resources, self._known, None))
+            self._known = len(self._tally.resources)
+
+    async def _look(self, resource_id: str, *, ended: bool) -> bool:
+        """Whether *resource_id* is settled."""
+        try:
+            report = await self._client.resource(resource_id)
+        except Unknown:
+            self.undelivered[resource_id] = "the service no longer knows it"
+            return True
+        except Unreachable:
+            if self._patience is not None and time.monotonic() - self._answered > self._patience:
+                raise
+            return False
+        self._answered = time.monotonic()
+        return self._settle(resource_id, report, ended=ended)
+
+    def _settle(self, resource_id: str, report: Mapping[str, Any], *, ended: bool) -> bool:
+        now = standing(report)
+        if now is Standing.DELIVERED:
+            self.delivered += 1
+            self.incomplete += report["state"] == State.INCOMPLETE
+            self.undelivered.pop(resource_id, None)
+            return True
+        settled = now is Standing.LOST or (now is Standing.STUCK and ended)
+        if settled or ended:  # before the end of the sending every resource lacks something
+            self.undelivered[resource_id] = str(report["why_undelivered"])
+        return settled

@@ -1,0 +1,49 @@
+"""Lines of a file or a pipe, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import BinaryIO
+
+CHUNK = 256 * 1024
+"""Bytes that are read at a time, at most."""
+_AHEAD = 4  # chunks
+
+
+async def lines(source: BinaryIO) -> AsyncIterator[bytes]:
+    """Every line of *source* without its line feed, as soon as it is there; blank ones too. Raises `OSError`.
+
+    A thread reads, so that a quiet pipe holds up nobody; it is one that the end of the program does not wait for.
+    """
+    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue(_AHEAD)
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_read, args=(source.fileno(), queue, loop), name="reader", daemon=True).start()
+    rest = b""
+    while chunk := await queue.get():
+        if isinstance(chunk, OSError):
+            raise chunk
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+    if rest:
+        yield rest
+
+
+def _read(descriptor: int, queue: asyncio.Queue[bytes | OSError], loop: asyncio.AbstractEventLoop) -> None:
+    # RuntimeError: the event loop has ended, nobody wants the lines any more.
+    with suppress(RuntimeError):
+        chunk: bytes | OSError = b"more"
+        while chunk and not isinstance(chunk, OSError):
+            chunk = _chunk(descriptor)
+            asyncio.run_coroutine_threadsafe(queue.put(chunk), loop).result()
+
+
+def _chunk(descriptor: int) -> bytes | OSError:
+    try:
+        return os.read(descriptor, CHUNK)
+    except OSError as error:
+        return error

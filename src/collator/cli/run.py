@@ -1,0 +1,143 @@
+"""One run of `send`: the packets, how far they have come, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from rich.console import Console
+
+from collator.cli.following import Follower
+from collator.cli.producing import Plan
+from collator.cli.progress import Bar, Picture, showing
+from collator.cli.reading import lines
+from collator.client import Client, Packets, Rejected, Tally
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the packets of a run come from."""
+
+    name: str
+    """How a rejected packet is named: with its number behind."""
+    packets: Packets
+    count: int | None = None
+    """How many there are, where it is known."""
+    resources: int | None = None
+    """Of how many resources, where it is known."""
+    seed: int | None = None
+
+
+def from_plan(plan: Plan) -> Source:
+    """The packets of *plan*, with its pauses."""
+    return Source("packet ", _paced(plan), sum(plan.sizes().values()), plan.resources, plan.seed)
+
+
+def from_file(file: BinaryIO) -> Source:
+    """The lines of *file*."""
+    return Source(f"{file.name}:", lines(file))
+
+
+@dataclass
+class Run:
+    """A run, to be carried out once; its numbers can be read at any time."""
+
+    url: str
+    source: Source
+    in_flight: int
+    patience: float | None
+    """Seconds; `None` for endless."""
+    wait: bool
+    """Whether to wait until every resource is delivered."""
+    tally: Tally = field(default_factory=Tally)
+    follower: Follower | None = None
+    seconds: float = 0.0
+
+    async def carry_out(self, console: Console) -> None:
+        """Send everything, and show on *console* how far it is. Raises `Unreachable`."""
+        started = time.monotonic()
+        try:
+            async with Client(self.url, in_flight=self.in_flight, patience=self.patience) as client:
+                self.follower = Follower(client, self.tally, patience=self.patience) if self.wait else None
+                async with showing(self.picture, console):
+                    await self._send_and_follow(client)
+        finally:
+            self.seconds = time.monotonic() - started
+
+    async def _send_and_follow(self, client: Client) -> None:
+        following = asyncio.create_task(self.follower.run()) if self.follower else None
+        try:
+            with suppress(Rejected):  # the tally has them
+                await client.send(self.source.packets, tally=self.tally)
+            if self.follower and following:
+                self.follower.sending_ended.set()
+                await following
+        finally:
+            if following:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked is done."""
+        delivered = self.follower is None or self.follower.delivered == len(self.tally.resources)
+        return delivered and not self.tally.rejected and self.tally.acknowledged == self.tally.sent
+
+    def picture(self) -> Picture:
+        """How far it is now."""
+        count = self.source.count
+        bars = [Bar("sent", self.tally.sent, count), Bar("acknowledged", self.tally.acknowledged, count)]
+        if self.follower:
+            resources = self.source.resources or (len(self.tally.resources) or None)
+            bars.append(Bar("delivered", self.follower.delivered, resources))
+        return Picture(tuple(bars), self.tally.trouble or self._waits_for())
+
+    def summary(self) -> str:
+        """How it ended, in a line."""
+        tally = self.tally
+        words = f"{tally.sent} packets of {len(tally.resources)} resources sent: {tally.acknowledged} acknowledged"
+        words += f" ({tally.duplicates} were there already)" * bool(tally.duplicates)
+        words += f", {len(tally.rejected)} rejected" * bool(tally.rejected)
+        if self.follower:
+            words += f", {self.follower.delivered} delivered"
+            words += f" ({self.follower.incomplete} incomplete)" * bool(self.follower.incomplete)
+        return f"{words}, in {self.seconds:.1f} s"
+
+    def complaints(self) -> list[str]:
+        """What went wrong, a line each: the packets that were rejected, the resources that are not delivered."""
+        rejected = [f"{self.source.name}{one.number}: {one.reason}" for one in self.tally.rejected]
+        waiting = self.follower.undelivered if self.follower else {}
+        return rejected + [f"{resource_id} is not delivered: {why}" for resource_id, why in waiting.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """How it ended, for programs."""
+        tally, follower = self.tally, self.follower
+        return {
+            "seed": self.source.seed,
+            "sent": tally.sent,
+            "acknowledged": tally.acknowledged,
+            "duplicates": tally.duplicates,
+            "rejected": [{"number": one.number, "reason": one.reason} for one in tally.rejected],
+            "resources": len(tally.resources),
+            "delivered": follower.delivered if follower else None,
+            "incomplete": follower.incomplete if follower else None,
+            "undelivered": follower.undelivered if follower else None,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def _waits_for(self) -> str:
+        if not self.follower or not self.follower.sending_ended.is_set():
+            return ""
+        resource_id, why = next(iter(self.follower.undelivered.items()), ("", ""))
+        return f"{resource_id}: {why}" if resource_id else ""
+
+
+async def _paced(plan: Plan) -> AsyncIterator[dict[str, Any]]:
+    for step in plan.steps():
+        if step.pause:
+            await asyncio.sleep(step.pause)
+        yield step.packet

@@ -1,0 +1,106 @@
+"""`collator send`: packets from a file, from a pipe or from a seed, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import BinaryIO
+
+import click
+import msgspec
+from rich.console import Console
+
+from collator.cli.command import command
+from collator.cli.exits import Exit
+from collator.cli.parameters import DurationOrOff, Span
+from collator.cli.producing import Plan
+from collator.cli.run import Run, from_file, from_plan
+from collator.settings import Scope, Settings
+
+SEEDS = 1_000_000
+SHOWN = 20
+"""Lines of what went wrong; --json has all."""
+
+
+@command(
+    Scope.CLIENT,
+    examples=(
+        ("20 resources of 1 to 50 packets each, until all are delivered", "collator send --resources 20"),
+        ("The packets of an earlier run again; all of them are there already", "collator send --resources 20 --seed 7"),
+        ("A slower sender, with pauses of up to 50 ms", "collator send --resources 5 --packets 10 --pause 0-0.05"),
+        ("Packets of your own, one JSON object a line", "collator send packets.ndjson"),
+        ("As they come from another program, not waiting for deliveries", "my-recorder | collator send - --no-wait"),
+    ),
+)
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--resources", type=click.IntRange(1), metavar="N", help="Make packets of N resources, at random.")
+@click.option("--packets", type=Span(int, 1), default="1-50", help="Packets of a resource.  [1-50]")
+@click.option("--seed", type=int, metavar="N", help="Make the packets of an earlier run.  [a new run]")
+@click.option("--pause", type=Span(float, 0), default="0-0.02", help="Seconds before a packet.  [0-0.02]")
+@click.option("--at-once", type=click.IntRange(1), metavar="N", default=50, help="Resources under way at a time.  [50]")
+@click.option("--concurrency", type=click.IntRange(1, 64), metavar="N", default=2, help="Requests at a time.  [2]")
+@click.option("--patience", type=DurationOrOff(), default="60s", help="How long to go on without success.  [60s]")
+@click.option("--wait/--no-wait", default=True, help="Wait until every resource is delivered.  [wait]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and progress to stderr.")
+def send(
+    *,
+    settings: Settings,
+    file: BinaryIO | None,
+    resources: int | None,
+    packets: tuple[int, int],
+    seed: int | None,
+    pause: tuple[float, float],
+    at_once: int,
+    concurrency: int,
+    patience: float | None,
+    wait: bool,
+    as_json: bool,
+) -> Exit:
+    """Send packets, and say what became of them.
+
+    FILE has one packet a line, as JSON: {"resource_id": "call-17", "index": 0, "payload": "hello", "last": true}; - is
+    the standard input. Without FILE, --resources makes packets at random: of each resource some number, all of them in
+    random order, with random pauses.
+
+    What is not acknowledged is sent again. The exit code is 0 only if every packet was acknowledged, and every
+    resource delivered (with --no-wait: acknowledged).
+    """
+    console = Console(stderr=as_json, highlight=False)
+    if file is None:
+        if resources is None:
+            raise click.UsageError("nothing to send: give a FILE, - for the standard input, or --resources N")
+        source = from_plan(Plan(_chosen(seed, console), resources, packets, pause, at_once))
+    elif resources is not None or seed is not None:
+        raise click.UsageError("--resources and --seed make packets; leave them out where a FILE is sent")
+    else:
+        source = from_file(file)
+    run = Run(settings.url, source, in_flight=concurrency, patience=patience, wait=wait)
+    return _carry_out(run, console, as_json=as_json)
+
+
+def _chosen(seed: int | None, console: Console) -> int:
+    if seed is not None:
+        return seed
+    seed = secrets.randbelow(SEEDS)
+    console.print(f"seed {seed} (--seed {seed} makes the same packets again)")
+    return seed
+
+
+def _carry_out(run: Run, console: Console, *, as_json: bool) -> Exit:
+    try:
+        asyncio.run(run.carry_out(console))
+    except KeyboardInterrupt:
+        click.echo("interrupted; the service goes on with what it has", err=True)
+        return Exit.INTERRUPTED
+    finally:
+        _report(run, as_json=as_json)
+    return Exit.OK if run.ok else Exit.FAILED
+
+
+def _report(run: Run, *, as_json: bool) -> None:
+    click.echo(msgspec.json.encode(run.as_dict()) if as_json else run.summary())
+    complaints = run.complaints()
+    for line in complaints[:SHOWN]:
+        click.echo(line, err=True)
+    if len(complaints) > SHOWN:
+        click.echo(f"… and {len(complaints) - SHOWN} more (--json has all)", err=True)

@@ -1,0 +1,84 @@
+"""`collator show`: one resource, as a person reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from collator.cli.command import command
+from collator.client import Client
+from collator.settings import Scope, Settings
+
+MAX_FAILURES = 10
+
+
+@command(
+    Scope.CLIENT,
+    examples=(
+        ("What became of call-17", "collator show call-17"),
+        ("The same for a program", "collator show call-17 --json"),
+        ("At another service", "collator show call-17 --url http://collator.example:8000"),
+    ),
+)
+@click.argument("resource_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print what the service answers.")
+def show(*, settings: Settings, resource_id: str, as_json: bool) -> None:
+    """Show a resource: what is there, what is missing, and why it is not delivered yet."""
+    report = asyncio.run(_report(settings.url, resource_id))
+    click.echo(msgspec.json.format(msgspec.json.encode(report)) if as_json else "\n".join(describe(report)))
+
+
+async def _report(url: str, resource_id: str) -> dict[str, Any]:
+    async with Client(url) as client:
+        return await client.resource(resource_id)
+
+
+def describe(report: Mapping[str, Any]) -> Iterator[str]:
+    """The lines that tell a person what *report*, the service's answer, says. Pure."""
+    yield f"{report['resource_id']}  {report['state']}{_by(report)}"
+    yield f"  packets     {_packets(report)}"
+    if report["missing"]:
+        yield f"  missing     {ranges(report['missing'])}"
+    if report["unfinished"]:
+        yield f"  unfinished  {ranges(report['unfinished'])}"
+    for failure in report["failures"][:MAX_FAILURES]:
+        yield f"  failed      {failure['index']}: {failure['reason']} ({_times(failure['attempts'], 'attempt')})"
+    if report["failed"] > MAX_FAILURES:
+        yield f"  failed      and {report['failed'] - MAX_FAILURES} others"
+    if report["metadata"]:
+        yield f"  metadata    {msgspec.json.encode(report['metadata']).decode()}"
+    yield f"  opened      {report['opened_at']}"
+    if report["closed_at"]:
+        yield f"  closed      {report['closed_at']}"
+    for delivery in report["deliveries"]:
+        yield f"  webhook     {_delivery(delivery)}"
+    yield f"  id          {report['webhook_id']}"
+    if report["why_undelivered"]:
+        yield f"  not delivered yet: {report['why_undelivered']}"
+
+
+def ranges(pairs: Sequence[Sequence[int]]) -> str:
+    """Inclusive ranges as people write them: ``3-7, 9``."""
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in pairs)
+
+
+def _by(report: Mapping[str, Any]) -> str:
+    return f" ({report['completed_by']})" if report["completed_by"] else ""
+
+
+def _packets(report: Mapping[str, Any]) -> str:
+    total = "an unknown number" if report["total"] is None else report["total"]
+    return f"{report['received']} of {total} received, {report['done']} processed, {report['failed']} failed"
+
+
+def _delivery(delivery: Mapping[str, Any]) -> str:
+    words = f"{delivery['endpoint']}: {delivery['state']}, {_times(delivery['attempts'], 'attempt')}"
+    return words + (f", the last: {delivery['reason']}" if delivery["reason"] else "")
+
+
+def _times(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number != 1 else "")
