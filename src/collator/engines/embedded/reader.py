@@ -1,6 +1,6 @@
 """The views: a connection and a thread of their own, so that looking never waits for a commit.
 
-Each answer is one statement, so no transaction outlives it. Pages are keyset pages: as quick at the end of a long
+A view is one snapshot, which ends before its answer is passed on. Pages are keyset pages: as quick at the end of a long
 list as at its beginning.
 """
 
@@ -73,8 +73,13 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
 
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
-        """What *view*, a method of this reader, answers."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, view, *arguments)
+        """What *view*, a method of this reader, answers; all its statements see the same commit."""
+
+        def look() -> R:
+            with self._connection:
+                return view(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, look)
 
     def close(self) -> None:
         """Finish what runs and close the connection."""

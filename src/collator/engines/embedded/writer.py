@@ -27,8 +27,9 @@ from collator.errors import CollatorError, ReadOnly, StorageFull, Unavailable
 
 log = structlog.get_logger("collator.ledger")
 
-MAX_GROUP = 8192
-"""Items in one commit; more calls than that wait for the next."""
+MAX_GROWTH = 1024
+"""New packets in one commit; further calls wait for the next. Outcomes and claims are never held back, so that what
+comes in cannot outrun what goes out: packets are handed out as they are stored instead of piling up behind it."""
 R = TypeVar("R")
 
 _FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
@@ -71,6 +72,7 @@ class Writer:
         """Start the thread. Results whose caller has gone are passed to *forsaken*, on the event loop."""
         self._store, self._reserve, self._forsaken = store, reserve, forsaken
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._held: list[Call] = []
         self._broken: CollatorError | None = None
         self._thread = threading.Thread(target=self._run, name="collator-writer", daemon=True)
         self._thread.start()
@@ -102,20 +104,20 @@ class Writer:
             self._answer(group)
 
     def _gather(self) -> list[Call] | None:
-        group: list[Call] = []
-        size = 0
-        call = self._queue.get()
-        while call is not None:
-            group.append(call)
-            size += call.size
-            if size >= MAX_GROUP:
-                return group
-            try:
-                call = self._queue.get_nowait()
-            except queue.Empty:
-                return group
-        if group:
-            self._queue.put(None)
+        """All calls that wait, but for growth beyond its share; `None` once all is done and the end was asked for."""
+        calls, self._held = self._held, []
+        while not (calls and self._queue.empty()):
+            call = self._queue.get()
+            if call is None:
+                self._queue.put(None)
+                break
+            calls.append(call)
+        growth = 0
+        group = []
+        for call in calls:
+            growth += call.size if call.verb.grows else 0
+            held = call.verb.grows and growth > MAX_GROWTH and growth > call.size
+            (self._held if held else group).append(call)
         return group or None
 
     def _commit_or_tell(self, group: list[Call]) -> None:

@@ -23,9 +23,9 @@ from collator.engines.embedded.workforce.reports import OUTSTANDING, Reports
 from collator.engines.embedded.workforce.threads import Threads
 from collator.errors import CollatorError, Unavailable
 from collator.exchange import Key, Task
-from collator.intake import Outbox
 from collator.ledger import Ledger
 from collator.metrics import Metrics
+from collator.outbox import Outbox
 from collator.processor import Processor
 
 WATCH = 0.025
@@ -33,7 +33,7 @@ WATCH = 0.025
 GRACE = 1.0
 """Seconds beyond the time for draining in which results are still recorded and leases given back."""
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger("collator.workforce")
 
 
 class ThreadWorkforce:
@@ -48,7 +48,7 @@ class ThreadWorkforce:
         metrics: Metrics,
         concurrency: int = 8,
         max_abandoned: int | None = None,
-        window: int = 1024,
+        window: int = 4096,
         sweep: float = 0.5,
         lease: float = 30.0,
     ) -> None:
@@ -102,6 +102,7 @@ class ThreadWorkforce:
         """Work until cancelled. `drain` first, where results that are not recorded yet should not be lost."""
         self._loop = asyncio.get_running_loop()
         self._threads.start()
+        self._wake.set()  # what the last process left is due now
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._claim_forever())
@@ -132,7 +133,7 @@ class ThreadWorkforce:
             async with asyncio.timeout(GRACE):
                 await self._give_back([*unfinished, *self._threads.take_back()])
                 await self._reports.flush()
-        _log.info("workforce_drained", given_back=len(unfinished), not_recorded=len(self._reports))
+        log.info("workforce drained", given_back=len(unfinished), not_recorded=len(self._reports))
 
     @property
     def abandoned(self) -> int:
@@ -174,7 +175,7 @@ class ThreadWorkforce:
         try:
             tasks = await self._ledger.claim(claim_id=uuid4().hex, room=room)
         except CollatorError as error:
-            _log.error("claim_failed", reason=error.detail)
+            log.warning("the store hands nothing out", reason=error.detail)
             return
         self._due = self._due or bool(tasks)
         self.submit(tasks)
@@ -186,7 +187,12 @@ class ThreadWorkforce:
             results, late = self._threads.watch()
             for task in late:
                 results.append(self._processor.timed_out(task))
-                _log.warning("call_timed_out", resource_id=task.key.resource_id, index=task.key.index)
+                log.warning(
+                    "a call of the processor is out of time",
+                    resource_id=task.key.resource_id,
+                    index=task.key.index,
+                    abandoned=self.abandoned,
+                )
             self._reports.add(results)
             self._settle()
 
@@ -205,7 +211,7 @@ class ThreadWorkforce:
         try:
             held = await self._ledger.renew(leases)
         except Unavailable as error:
-            _log.warning("leases_not_renewed", reason=error.detail)
+            log.warning("leases not renewed", reason=error.detail)
             return
         self._threads.drop({lease for lease, still in zip(leases, held, strict=True) if not still})
 
@@ -214,7 +220,7 @@ class ThreadWorkforce:
             if tasks:
                 await self._ledger.release([task.lease for task in tasks])
         except Unavailable as error:  # they are due again once the leases have ended
-            _log.warning("leases_not_given_back", tasks=len(tasks), reason=error.detail)
+            log.warning("leases not given back", tasks=len(tasks), reason=error.detail)
 
     def _finished(self, chunk: Chunk, seconds: float) -> None:
         """In the thread that has finished *chunk*."""
