@@ -29,7 +29,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-SWEEP = 0.01
+SOON = 0.01
 PATIENT = Terms(task_lease=300.0)
 """For tests that let a minute pass in one step, which leaves no time to renew a lease."""
 
@@ -55,7 +55,7 @@ class House:
     def __init__(self, ledger: EmbeddedLedger, processor: Processor, clock: ManualClock, **options: Any) -> None:  # noqa: ANN401
         self.ledger, self.clock = ledger, clock
         self.metrics, self.outbox = Metrics(), Outbox()
-        options = {"sweep": SWEEP, "concurrency": 2, **options}
+        options = {"sweep": 3600.0, "concurrency": 2, **options}
         self.workforce = ThreadWorkforce(ledger, processor, self.outbox, metrics=self.metrics, **options)
         self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics)
 
@@ -92,12 +92,14 @@ async def house(
     terms: Terms | None = None,
     retries: int = 3,
     clock: ManualClock | None = None,
+    backlog: Sequence[Packet] = (),
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[House]:
     """A house at work, with a clock that only the test moves."""
     clock = clock or ManualClock()
     ledger = await open_ledger(tmp_path, terms=terms or Terms(), clock=clock, route=lambda _resource_id: ["default"])
     built = House(ledger, Processor(function, retries=retries, clock=clock), clock, **options)
+    await ledger.accept(backlog, room=0)
     run = asyncio.create_task(built.workforce.run())
     try:
         yield built
@@ -152,15 +154,23 @@ async def test_a_delivery_that_finds_no_room_is_only_announced(tmp_path: Path, m
         assert it.outbox.taken == []
 
 
-async def test_a_backlog_larger_than_memory_is_worked_off_without_a_hint(tmp_path: Path) -> None:
-    async with house(tmp_path, len, window=8) as it:
-        packets = [Packet("call-17", index, msgspec.Raw(b'"a"'), index == 499) for index in range(500)]
-        await it.ledger.accept(packets, room=0)
+async def test_a_backlog_larger_than_memory_is_worked_off_from_the_start(tmp_path: Path) -> None:
+    packets = [Packet("call-17", index, msgspec.Raw(b'"a"'), index == 499) for index in range(500)]
+    async with house(tmp_path, len, window=8, backlog=packets) as it:
         assert (await it.ended("call-17")).done == 500
 
 
-async def test_a_lost_hint_costs_time_and_no_packet(tmp_path: Path) -> None:
+async def test_a_hint_is_followed_at_once(tmp_path: Path) -> None:
     async with house(tmp_path, len) as it:
+        await it.send("call-17", "a", last=False)
+        await until(lambda: it.attempts("output") == 1)
+        accepted = await it.ledger.accept([Packet("call-17", 1, msgspec.Raw(b'"b"'), last=True)], room=0)
+        it.workforce.submit((), accepted.waiting)
+        assert (await it.ended("call-17")).state is State.COLLATED
+
+
+async def test_a_lost_hint_costs_time_and_no_packet(tmp_path: Path) -> None:
+    async with house(tmp_path, len, sweep=SOON) as it:
         await it.send("call-17", "a", last=False)
         await until(lambda: it.attempts("output") == 1)
         await it.ledger.accept([Packet("call-17", 1, msgspec.Raw(b'"b"'), last=True)], room=0)
@@ -168,21 +178,32 @@ async def test_a_lost_hint_costs_time_and_no_packet(tmp_path: Path) -> None:
 
 
 async def test_a_resource_of_one_packet_is_not_behind_one_of_many(tmp_path: Path) -> None:
-    clock, gate = ManualClock(), threading.Event()
+    clock, permits = ManualClock(), threading.Semaphore(0)
     order: list[str] = []
 
     def slowly(payload: str) -> None:
         order.append(payload)
-        assert gate.wait(10.0)
+        assert permits.acquire(timeout=10.0)
         clock.advance(0.1)
 
     async with house(tmp_path, slowly, concurrency=1, clock=clock) as it:
+
+        async def after(calls: int) -> None:
+            """The moment at which *calls* have ended, the next one runs, and memory is full again."""
+            await until(lambda: len(order) == calls + 1 and it.workforce._threads.waiting() == 1)
+
+        await until(lambda: not it.workforce._due and not it.workforce._claiming.locked())
         await it.send("many", *["many"] * 50)
-        await until(lambda: order)
+        for calls in range(3):
+            await after(calls)
+            permits.release()
+        await after(3)
         await it.send("one", "one")
-        gate.set()
-        await it.ended("many")
-    assert order.index("one") <= 3
+        for calls in range(4, 8):
+            permits.release()
+            await after(calls)
+        permits.release(100)
+    assert order.index("one") - order.index("many", 3) == 2
 
 
 async def test_the_room_is_two_tasks_a_thread_until_calls_have_proved_fast(tmp_path: Path, gate: Gate) -> None:
@@ -208,7 +229,7 @@ async def test_a_failed_attempt_is_repeated_when_its_delay_has_passed(tmp_path: 
             raise ValueError("not yet")
         return len(payload)
 
-    async with house(tmp_path, second_time) as it:
+    async with house(tmp_path, second_time, sweep=SOON) as it:
         await it.send("call-17", "abc")
         await until(lambda: it.attempts("retry") == 1)
         assert calls == ["abc"]
@@ -221,7 +242,7 @@ async def test_attempts_end_and_the_reason_is_kept(tmp_path: Path) -> None:
     def never(_payload: object) -> None:
         raise ValueError("never")
 
-    async with house(tmp_path, never, retries=1) as it:
+    async with house(tmp_path, never, retries=1, sweep=SOON) as it:
         await it.send("call-17", "abc")
         await until(lambda: it.attempts("retry") == 1)
         it.clock.advance(2.0)
@@ -277,7 +298,7 @@ async def test_a_call_that_is_out_of_time_has_failed_and_its_thread_is_replaced(
 
 
 async def test_a_call_that_is_out_of_time_is_tried_again(tmp_path: Path, gate: Gate) -> None:
-    async with house(tmp_path, gate, terms=PATIENT) as it:
+    async with house(tmp_path, gate, terms=PATIENT, sweep=SOON) as it:
         await it.send("call-17", "wait")
         await until(lambda: gate.calls)
         it.clock.advance(60.0)
@@ -289,7 +310,7 @@ async def test_a_call_that_is_out_of_time_is_tried_again(tmp_path: Path, gate: G
 
 
 async def test_nothing_is_begun_while_too_many_calls_do_not_end(tmp_path: Path, gate: Gate) -> None:
-    async with house(tmp_path, gate, concurrency=1, max_abandoned=1, retries=0, terms=PATIENT) as it:
+    async with house(tmp_path, gate, concurrency=1, max_abandoned=1, retries=0, terms=PATIENT, sweep=SOON) as it:
         await it.send("stuck", "wait")
         await until(lambda: gate.calls)
         it.clock.advance(60.0)
@@ -299,9 +320,7 @@ async def test_nothing_is_begun_while_too_many_calls_do_not_end(tmp_path: Path, 
             "1 calls of the processor have not returned after 60 s; no packet is processed until one of them does"
         )
         await it.send("next", "a")
-        it.workforce.submit(await it.ledger.claim(claim_id="by hand", room=1))
         assert gate.calls == ["wait"]
-
         gate.open.set()
         assert (await it.ended("next")).state is State.COLLATED
         assert it.workforce.health() is None
@@ -324,7 +343,7 @@ async def test_there_are_never_more_threads_than_workers_and_abandoned_calls(tmp
 
 
 async def test_p2_an_outcome_whose_lease_was_lost_is_dropped(tmp_path: Path, gate: Gate) -> None:
-    async with house(tmp_path, gate) as it:
+    async with house(tmp_path, gate, sweep=SOON) as it:
         await it.send("call-17", "wait")
         await until(lambda: gate.calls)
         it.clock.advance(31.0)
@@ -354,6 +373,18 @@ async def test_the_lease_of_a_long_call_is_renewed(tmp_path: Path, gate: Gate, m
             it.clock.advance(14.0)
         gate.open.set()
         await it.ended("call-17")
+        assert gate.calls == ["wait"]
+
+
+async def test_a_task_whose_lease_is_lost_is_not_begun(tmp_path: Path, gate: Gate) -> None:
+    async with house(tmp_path, gate, concurrency=1, lease=0.03) as it:
+        await it.send("first", "wait")
+        await until(lambda: gate.calls)
+        await it.send("second", "b")
+        await it.ledger.release([task.lease for task in it.workforce._threads.unfinished()[:1]])
+        await until(lambda: it.workforce._threads.waiting() == 0)
+        gate.open.set()
+        await it.ended("first")
         assert gate.calls == ["wait"]
 
 
@@ -393,13 +424,16 @@ async def test_p7_a_drain_hands_back_what_waits_and_records_what_is_finished_in_
     tmp_path: Path, gate: Gate
 ) -> None:
     async with house(tmp_path, gate, concurrency=1, window=4) as it:
+        await it.send("earlier", "a")
+        await it.ended("earlier")
+        it.workforce._threads.chunk_size = 1
         await it.send("call-17", "wait", "b", "c", "d")
-        await until(lambda: gate.calls)
+        await until(lambda: "wait" in gate.calls)
         drain = asyncio.create_task(it.workforce.drain(10.0))
         await until(lambda: it.workforce._threads.waiting() == 0)
         gate.open.set()
         await drain
-        assert gate.calls == ["wait"]
+        assert gate.calls == ["a", "wait"]
         report = await it.ledger.resource("call-17")
         assert (report.done, report.unfinished) == (1, [(1, 3)])
         tasks = await it.ledger.claim(claim_id="the next", room=10)
@@ -416,6 +450,16 @@ async def test_p7_a_drain_gives_back_what_still_runs_when_its_time_is_up(tmp_pat
         gate.open.set()
         await until(lambda: it.workforce._threads.abandoned() == 0)
         assert it.attempts("output") == 1
+
+
+async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_path: Path, gate: Gate) -> None:
+    async with house(tmp_path, gate, concurrency=1) as it:
+        it.workforce._threads.chunk_size = 100
+        await it.send("call-17", "a", "wait")
+        await until(lambda: "wait" in gate.calls)
+        await it.workforce.drain(0.0)
+        report = await it.ledger.resource("call-17")
+        assert (report.done, report.unfinished) == (1, [(1, 1)])
 
 
 async def test_p7_a_drain_of_an_idle_workforce_ends_at_once_and_nothing_is_begun_after_it(tmp_path: Path) -> None:

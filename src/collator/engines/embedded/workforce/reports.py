@@ -17,14 +17,13 @@ from prometheus_client import Counter as Count
 
 from collator.errors import Unavailable
 from collator.exchange import Failure, Outcome, Output, Recorded, Result, Retry
-from collator.intake import Outbox
 from collator.ledger import Ledger
 from collator.metrics import Metrics
+from collator.outbox import Outbox
 
 OUTSTANDING = 3
-MAX_PAUSE = 5.0
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger("collator.workforce")
 
 
 class Reports:
@@ -82,14 +81,12 @@ class Reports:
         await self._queue.join()
 
     async def _record(self, results: Sequence[Result]) -> Outcome:
-        failures = 0
         while True:
             try:
                 return await self._ledger.record(results, room=self._outbox.room())
             except Unavailable as error:
-                _log.warning("results_kept", results=len(results), reason=error.detail)
-                await asyncio.sleep(min(MAX_PAUSE, error.retry_after * 2**failures))
-                failures += 1
+                log.warning("results kept until the store takes them", results=len(results), reason=error.detail)
+                await asyncio.sleep(error.retry_after)
 
     def _note(self, results: Sequence[Result], outcome: Outcome) -> None:
         if outcome.deliveries or outcome.endpoints:
@@ -100,7 +97,7 @@ class Reports:
         for kind, count in kinds.items():
             self._attempts[kind].inc(count)
         if kinds[Retry] or kinds[Failure]:
-            _log.warning("attempts_failed", final=kinds[Failure], to_be_repeated=kinds[Retry])
+            log.warning("attempts failed", final=kinds[Failure], to_be_repeated=kinds[Retry])
         if outcome.statuses.count(Recorded.RECORDED) != len(results):
             self._note_dropped(outcome)
 
@@ -109,4 +106,4 @@ class Reports:
         del counts[Recorded.RECORDED]
         for status, count in counts.items():
             self._dropped[status].inc(count)
-        _log.info("outcomes_dropped", **{str(status): count for status, count in counts.items()})
+        log.info("outcomes dropped", **{str(status): count for status, count in counts.items()})

@@ -24,7 +24,7 @@ from collator.processor import Processor
 STALLED = 0.010
 """Seconds after which a call lets go of what is before and behind it in its chunk."""
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger("collator.workforce")
 
 
 class Worker:
@@ -175,8 +175,8 @@ class Threads:
         while (chunk := self._next(worker, calls, seconds)) is not None:
             try:
                 calls, seconds = chunk.work(self._processor.attempt, self._processor.clock.monotonic)
-            except Exception:  # noqa: BLE001 - a defect of ours; the lease ends, and the task is handed out again
-                _log.exception("worker_defect")
+            except Exception:  # a defect of ours: the lease ends, and the task is handed out again
+                log.exception("a defect in a thread of the processor")
                 calls, seconds = 0, 0.0
             if not chunk.abandoned:
                 self._finished(chunk, seconds / max(1, calls))

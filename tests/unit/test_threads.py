@@ -1,0 +1,113 @@
+"""The threads by themselves: who begins what, without anybody who looks after them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from itertools import count
+
+import pytest
+
+from collator.engines.embedded.workforce.chunks import Chunk
+from collator.engines.embedded.workforce.threads import Threads
+from collator.exchange import Key, Result, Task
+from collator.processor import Processor
+from collator.testing import ManualClock
+from tests.waiting import until_sync
+
+A_WHILE = 0.2
+"""Seconds in which what must not happen would have happened."""
+
+
+class Crew:
+    """Threads whose calls all wait for a gate, and the results that they reported."""
+
+    def __init__(self, *, concurrency: int, max_abandoned: int = 1) -> None:
+        self.clock = ManualClock()
+        self.begun: list[object] = []
+        self.gate = threading.Event()
+        self.results: list[Result] = []
+        self._leases = count(1)
+        self.threads = Threads(
+            Processor(self._call, clock=self.clock),
+            concurrency=concurrency,
+            max_abandoned=max_abandoned,
+            max_chunk=10,
+            finished=self._finished,
+        )
+        self.threads.start()
+
+    def put(self, *payloads: str) -> None:
+        self.threads.put(
+            [Task(Key("a", b"g" * 16, 0), f'"{payload}"'.encode(), 1, next(self._leases)) for payload in payloads]
+        )
+
+    def never(self, condition: Callable[[], object]) -> bool:
+        with pytest.raises(AssertionError):
+            until_sync(condition, timeout=A_WHILE)
+        return True
+
+    def _call(self, payload: object) -> None:
+        self.begun.append(payload)
+        assert self.gate.wait(10.0)
+
+    def _finished(self, chunk: Chunk, _seconds: float) -> None:
+        self.results += self.threads.collect(chunk)
+
+
+@pytest.fixture
+def crew(request: pytest.FixtureRequest) -> Iterable[Crew]:
+    crew = Crew(**request.param)
+    yield crew
+    crew.gate.set()
+    crew.threads.stop()
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 4}], indirect=True)
+def test_one_hint_wakes_as_many_threads_as_there_is_work_for(crew: Crew) -> None:
+    crew.put("a", "b", "c")
+    until_sync(lambda: sorted(map(str, crew.begun)) == ["a", "b", "c"])
+    assert (crew.threads.waiting(), crew.threads.in_hand()) == (0, 3)
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 2}], indirect=True)
+def test_what_is_in_hand_counts_until_it_is_collected(crew: Crew) -> None:
+    crew.put("a", "b", "c")
+    until_sync(lambda: len(crew.begun) == 2)
+    assert (crew.threads.waiting(), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 3)
+    crew.gate.set()
+    until_sync(lambda: crew.threads.in_hand() == 0)
+    assert sorted(result.lease for result in crew.results) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
+def test_nothing_is_begun_in_a_pause(crew: Crew) -> None:
+    crew.threads.pause()
+    crew.put("a")
+    assert crew.never(lambda: crew.begun)
+    assert [task.lease for task in crew.threads.take_back()] == [1]
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
+def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_one_returns(crew: Crew) -> None:
+    crew.put("a")
+    until_sync(lambda: crew.begun)
+    crew.clock.advance(60.0)
+    results, late = crew.threads.watch()
+    assert (results, [task.lease for task in late]) == ([], [1])
+    assert crew.threads.blocked()
+    crew.put("b")
+    assert crew.never(lambda: len(crew.begun) == 2)
+    crew.gate.set()
+    until_sync(lambda: crew.begun == ["a", "b"])
+    until_sync(lambda: [result.lease for result in crew.results] == [2])
+    assert not crew.threads.blocked()
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 2, "max_abandoned": 2}], indirect=True)
+def test_every_thread_ends_after_a_stop(crew: Crew) -> None:
+    crew.put("a")
+    until_sync(lambda: crew.begun)
+    crew.threads.stop()
+    crew.gate.set()
+    until_sync(lambda: crew.threads._workers == [])
