@@ -264,3 +264,27 @@ async def test_everything_else_is_there_after_an_unclean_stop(engine: Engine) ->
     before = [await ledger.resource(name) for name in names], await ledger.counts()
     ledger = await engine.crash()
     assert ([await ledger.resource(name) for name in names], await ledger.counts()) == before
+
+
+async def test_suspects_are_found_without_any_hint(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept(packets(2, last=False), room=2)
+    ledger = await engine.crash()
+    assert sorted(places(await ledger.overdue(limit=10))) == [("r", 0), ("r", 1)]
+
+
+async def test_a_suspect_is_not_handed_out_to_who_has_no_room_for_it(engine: Engine) -> None:
+    ledger = await engine.open()
+    await ledger.accept([packet("r", 0)], room=1)
+    ledger = await engine.crash()
+    assert not await claim(ledger, room=0)
+    assert places(await claim(ledger, room=1)) == [("r", 0)]
+
+
+async def test_a_suspect_is_not_handed_out_to_who_asked_for_others(engine: Engine) -> None:
+    ledger = await engine.open()
+    (suspect,) = (await ledger.accept([packet("suspect", 0)], room=1)).tasks
+    ledger = await engine.crash()
+    keys = (await ledger.accept([packet("other", 0)], room=0)).waiting
+    assert not await claim(ledger, keys=keys)
+    assert places(await claim(ledger, keys=[suspect.key, *keys])) == [("suspect", 0)]

@@ -1,0 +1,205 @@
+"""Every verb in any order, with duplicates, contradictions, stale leases, stops and time, against the model.
+
+After each step all that the ledger shows is compared with what the model says: counters, reports, outputs, bodies.
+Three things hold throughout: what was acknowledged is there, a generation has one webhook id and one body, and
+counters add up. Here: packets and their outcomes; `machine_ends` has time, people, deliveries and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from collator.clock import rfc3339
+from collator.exchange import Delivery, Failure, Output, Recorded, Result, Retry, Task, webhook_id
+from collator.ledger import Ledger
+from collator.packet import Packet
+from collator.resource import Terms
+from collator.states import DeliveryState, OnFailure, State
+from tests.conformance.conftest import Engine, Opener
+from tests.conformance.idle import Uptime
+from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model, body
+from tests.conformance.steps import claim, packet
+from tests.conformance.views import compare
+
+R = TypeVar("R")
+
+ENDPOINTS: Mapping[str, Sequence[str]] = MappingProxyType({"x": ("a",), "y": ("a", "b"), "z": ()})
+# Fractions that no sum of the steps of time can meet, so that no example hangs on the order of two equal moments.
+IDLE_TIMEOUT, DEADLINE, RETENTION, TASK_LEASE, DELIVERY_LEASE = 100.25, 400.125, 50.5, 30.5, 20.5
+TERMS = Terms(
+    idle_timeout=IDLE_TIMEOUT,
+    deadline=DEADLINE,
+    retention=RETENTION,
+    task_lease=TASK_LEASE,
+    delivery_lease=DELIVERY_LEASE,
+    max_open=2,
+    max_deaths=2,
+)
+
+picks = st.integers(0, 9)
+names = st.sampled_from(sorted(ENDPOINTS))
+packets = st.lists(
+    st.builds(
+        packet,
+        names,
+        st.integers(0, 3),
+        st.sampled_from([b"1", b"1", b"1", b'"two"']),
+        last=st.sampled_from([False, False, False, True]),
+        metadata=st.sampled_from([None, None, None, b'{"a":1}', b'{"a":2}']),
+    )
+    | st.builds(packet, names, st.integers(0, 1), st.just(b"1"), total=st.integers(2, 4)),
+    min_size=1,
+    max_size=5,
+)
+outcomes = st.sampled_from(["output", "output", "failure", "retry"])
+
+
+class Machine(RuleBasedStateMachine):
+    """One store through one process after another, and the model beside it."""
+
+    model: Model
+    ledger: Ledger
+
+    def __init__(self, opener: Opener) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.directory = tempfile.TemporaryDirectory()
+        self.engine = Engine(opener, Path(self.directory.name))
+        self.uptime = Uptime()
+        self.tasks: list[Task] = []
+        self.ids: set[str] = set()
+
+    @initialize(on_failure=st.sampled_from(OnFailure))
+    def open(self, on_failure: OnFailure) -> None:
+        self.model = Model(on_failure, ENDPOINTS, TERMS.max_open, TERMS.max_deaths, RETENTION)
+        terms = msgspec.structs.replace(TERMS, on_failure=on_failure)
+        self.ledger = self.do(self.engine.open(terms, route=ENDPOINTS.__getitem__))
+
+    def teardown(self) -> None:
+        self.loop.run(self.engine.close())
+        self.loop.close()
+        self.directory.cleanup()
+
+    def do(self, step: Coroutine[Any, Any, R]) -> R:
+        """Run one verb to its end."""
+        self.model.wall = rfc3339(self.engine.clock.wall())
+        return self.loop.run(step)
+
+    def check(self) -> None:
+        """All that the ledger shows is what the model says."""
+        self.loop.run(compare(self.ledger, self.model, self.ids))
+
+    @rule(given=packets, room=st.integers(0, 3))
+    def accept(self, given: list[Packet], room: int) -> None:
+        room_left = 0 if self.model.due() else room
+        accepted = self.do(self.ledger.accept(given, room=room))
+        assert [receipt.status for receipt in accepted.receipts] == self.model.accept(given)
+        assert len(accepted.tasks) <= room_left
+        self.check()
+        self.handed(accepted.tasks)
+
+    @rule(room=st.integers(0, 4))
+    def claim(self, room: int) -> None:
+        suspects = {(name, index): piece for name, index, piece in self.model.pieces() if piece.suspect}
+        held, due = len(self.model.held), len(self.model.due())
+        tasks = self.do(claim(self.ledger, room))
+        if suspects:
+            assert len(tasks) <= min(room, 1)
+            assert all((task.key.resource_id, task.key.index) in suspects for task in tasks)
+            assert not (tasks and any(piece.state is LEASED for piece in suspects.values()))
+            assert tasks or held or not room
+        else:
+            assert len(tasks) == min(room, due)
+        self.handed(tasks)
+        self.check()
+
+    def handed(self, tasks: Sequence[Task]) -> None:
+        """Lease to the caller what must be due by the model."""
+        due = self.model.due()
+        for task in tasks:
+            thing, index = self.model.things[task.key.resource_id], task.key.index
+            piece = thing.pieces[index]
+            assert (task.key.resource_id, index) in due
+            assert (task.payload, task.attempt) == (piece.payload, piece.used + 1)
+            assert webhook_id(task.key.resource_id, task.key.generation) == thing.webhook_id
+            piece.state = LEASED
+            self.model.held[task.lease] = thing, index, self.model.now + TASK_LEASE
+        self.tasks = [*self.tasks, *tasks][-12:]
+
+    def task(self, pick: int) -> Task:
+        """One of the tasks handed out of late, the latest first; its lease may be lost by now."""
+        return self.tasks[-1 - pick % len(self.tasks)]
+
+    @precondition(lambda self: self.tasks)
+    @rule(chosen=st.lists(st.tuples(picks, outcomes), min_size=1, max_size=5))
+    def record(self, chosen: list[tuple[int, str]]) -> None:
+        tasks = [self.task(pick) for pick, _ in chosen]
+        results = [self.result(task, kind) for task, (_, kind) in zip(tasks, chosen, strict=True)]
+        outcome = self.do(self.ledger.record(results, room={"a": 1}))
+        for task, result, status in zip(tasks, results, outcome.statuses, strict=True):
+            self.told(task, result, status)
+        assert outcome.closed == self.model.close_finished()
+        self.check()
+        self.posted(outcome.deliveries)
+
+    @staticmethod
+    def result(task: Task, kind: str) -> Result:
+        """A result of *kind* for *task*."""
+        if kind == "output":
+            return Output(task.lease, b'{"at":%d}' % task.key.index)
+        return Failure(task.lease, "bad") if kind == "failure" else Retry(task.lease, "busy", 40.0)
+
+    def told(self, task: Task, result: Result, status: Recorded) -> None:
+        """Take *result* into the model, which must agree; of a generation that is over, LOST is as true as CLOSED."""
+        if isinstance(result, Output):
+            expected = self.model.outcome(result.lease, DONE, text=result.output.decode())
+        elif isinstance(result, Failure):
+            expected = self.model.outcome(result.lease, FAILED, text=result.reason)
+        else:
+            expected = self.model.outcome(result.lease, WAITING, delay=result.delay)
+        thing = self.model.things.get(task.key.resource_id)
+        generation = webhook_id(task.key.resource_id, task.key.generation)
+        over = thing is None or thing.state is not State.OPEN or thing.webhook_id != generation
+        assert status is expected or (over and {status, expected} == {Recorded.LOST, Recorded.CLOSED})
+
+    @precondition(lambda self: self.tasks)
+    @rule(chosen=st.lists(picks, min_size=1, max_size=3))
+    def release(self, chosen: list[int]) -> None:
+        leases = {self.task(pick).lease for pick in chosen}
+        self.do(self.ledger.release([*leases]))
+        for lease in leases & {*self.model.held}:
+            self.model.take_back(lease, used=False)
+        self.check()
+
+    @precondition(lambda self: self.tasks)
+    @rule(chosen=st.lists(picks, min_size=1, max_size=3))
+    def renew(self, chosen: list[int]) -> None:
+        leases = [self.task(pick).lease for pick in chosen]
+        for lease, held in zip(leases, self.do(self.ledger.renew(leases)), strict=True):
+            if lease not in self.model.held:
+                assert not held
+                continue
+            thing, index, _ = self.model.held[lease]
+            assert held or thing.state is not State.OPEN
+            self.model.held[lease] = thing, index, self.model.now + TASK_LEASE
+
+    def posted(self, deliveries: Sequence[Delivery]) -> None:
+        """Lease to the caller deliveries that must be due by the model, with the one body of their generation."""
+        for delivery in deliveries:
+            thing = self.model.things[delivery.resource_id]
+            post = thing.posts[delivery.endpoint]
+            assert (post.state, post.due_at <= self.model.now) == (DeliveryState.DUE, True)
+            assert post not in [held for _, held, _ in self.model.posts_held.values()]
+            assert (delivery.webhook_id, delivery.attempt) == (thing.webhook_id, post.attempts + 1)
+            assert delivery.step == post.step
+            assert self.loop.run(self.ledger.body(delivery)) == body(thing)
+            self.model.posts_held[delivery.lease] = thing, post, self.model.now + DELIVERY_LEASE

@@ -1,0 +1,294 @@
+"""What a ledger has to say, told a second time: the rules in plain Python over plain values; no store, no clock.
+
+Written from the design alone. It shares no decision with the package, only its words (states, statuses), so that a
+mistake in the rules cannot hide by being made twice. A step closes what it has finished when it ends (R12).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from collator.exchange import Counts, Recorded
+from collator.packet import Packet, Status
+from collator.states import DeliveryState, EndedBy, OnFailure, PacketState, State
+
+WAITING, LEASED, DONE, FAILED = PacketState.WAITING, PacketState.LEASED, PacketState.DONE, PacketState.FAILED
+
+
+@dataclass(eq=False)
+class Piece:
+    """A packet that was received."""
+
+    payload: bytes
+    state: PacketState = WAITING
+    due_at: float = 0.0
+    used: int = 0
+    """Attempts used up."""
+    deaths: int = 0
+    suspect: bool = False
+    output: bytes = b""
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in {DONE, FAILED}
+
+
+@dataclass(eq=False)
+class Post:
+    """A delivery; who holds it stands in `Model.posts_held`."""
+
+    endpoint: str
+    due_at: float
+    state: DeliveryState = DeliveryState.DUE
+    attempts: int = 0
+    step: int = 0
+
+
+@dataclass(eq=False)
+class Thing:
+    """One generation of a resource."""
+
+    resource_id: str
+    opened_at: float
+    active_at: float
+    pieces: dict[int, Piece] = field(default_factory=dict)
+    total: int | None = None
+    total_by: EndedBy | None = None
+    metadata: bytes | None = None
+    state: State = State.OPEN
+    ended_by: EndedBy | None = None
+    closed_at: str = ""
+    posts: dict[str, Post] = field(default_factory=dict)
+    purge_at: float | None = None
+    webhook_id: str = ""
+    """Learned from the ledger when it opens; must never change."""
+
+    def indexes(self, *states: PacketState) -> list[int]:
+        """The indexes of the packets in one of *states*, ascending."""
+        return sorted(index for index, piece in self.pieces.items() if piece.state in states)
+
+    @property
+    def end(self) -> int:
+        """One more than the highest index that is known of."""
+        return max(self.pieces) + 1 if self.total is None else self.total
+
+
+@dataclass
+class Model:
+    """All that was acknowledged, and by which terms it is judged."""
+
+    on_failure: OnFailure
+    endpoints: Mapping[str, Sequence[str]]
+    max_open: int
+    max_deaths: int
+    retention: float
+    now: float = 0.0
+    wall: str = ""
+    """The wall clock as RFC 3339: what a closing gets as its time."""
+    things: dict[str, Thing] = field(default_factory=dict)
+    held: dict[int, tuple[Thing, int, float]] = field(default_factory=dict)
+    """Leases on packets: whose, which index, until when."""
+    posts_held: dict[int, tuple[Thing, Post, float]] = field(default_factory=dict)
+
+    # Accepting: R4 to R9.
+
+    def accept(self, packets: Sequence[Packet]) -> list[Status]:
+        """What becomes of each packet of a batch."""
+        statuses = [self._accept_one(packet) for packet in packets]
+        self.close_finished()
+        return statuses
+
+    def _accept_one(self, packet: Packet) -> Status:
+        name = str(packet.resource_id)
+        thing = self.things.get(name)
+        if thing is None and sum(one.state is State.OPEN for one in self.things.values()) >= self.max_open:
+            return Status.REFUSED
+        thing = thing or Thing(name, self.now, self.now)
+        if thing.state is not State.OPEN:
+            return Status.DUPLICATE if packet.index in thing.pieces else Status.CLOSED
+        if self._contradicts(packet, thing):
+            return Status.CONFLICT
+        self.things[name] = thing
+        return self._take(packet, thing)
+
+    @staticmethod
+    def _contradicts(packet: Packet, thing: Thing) -> bool:
+        piece = thing.pieces.get(packet.index)
+        total = packet.index + 1 if packet.last else packet.total
+        metadata = None if packet.metadata is None else bytes(packet.metadata)
+        return (
+            (piece is not None and piece.payload != bytes(packet.payload))
+            or (total is not None and thing.total is not None and total != thing.total)
+            or (total is not None and any(index >= total for index in thing.pieces))
+            or (thing.total is not None and packet.index >= thing.total)
+            or (metadata is not None and thing.metadata is not None and metadata != thing.metadata)
+        )
+
+    def _take(self, packet: Packet, thing: Thing) -> Status:
+        if thing.total is None and (packet.last or packet.total is not None):
+            thing.total = packet.index + 1 if packet.last else packet.total
+            thing.total_by = EndedBy.LAST if packet.last else EndedBy.TOTAL
+        if packet.metadata is not None:
+            thing.metadata = bytes(packet.metadata)
+        if packet.index in thing.pieces:
+            return Status.DUPLICATE
+        thing.pieces[packet.index] = Piece(bytes(packet.payload))
+        thing.active_at = self.now
+        return Status.ACCEPTED
+
+    # Finishing: R10, R12, R15, R16.
+
+    def close_finished(self) -> int:
+        """End what is finished: how many."""
+        before = self.count(State.OPEN)
+        for thing in self.things.values():
+            if thing.state is State.OPEN:
+                self._finish(thing)
+        return before - self.count(State.OPEN)
+
+    def _finish(self, thing: Thing) -> None:
+        failed = thing.indexes(FAILED)
+        if failed and self.on_failure is OnFailure.FAIL_FAST:
+            self.end(thing, State.INCOMPLETE, EndedBy.FAILURE)
+        elif thing.total is not None and thing.indexes(DONE, FAILED) == [*range(thing.total)]:
+            if not failed:
+                self.end(thing, State.COLLATED, thing.total_by)
+            elif self.on_failure is OnFailure.INCOMPLETE:
+                self.end(thing, State.INCOMPLETE, thing.total_by)
+
+    def force(self, thing: Thing) -> None:
+        """Close now, by a person."""
+        whole = thing.indexes(DONE) == [*range(thing.end)]
+        self.end(thing, State.COLLATED if whole else State.INCOMPLETE, EndedBy.FORCED)
+
+    def end(self, thing: Thing, state: State, ended_by: EndedBy | None) -> None:
+        """The atomic end."""
+        thing.state, thing.ended_by, thing.closed_at = state, ended_by, self.wall
+        if state is State.COLLATED:
+            thing.total = thing.end
+        endpoints = [] if state is State.CANCELLED else self.endpoints[thing.resource_id]
+        thing.posts = {endpoint: Post(endpoint, self.now) for endpoint in endpoints}
+        self.keep(thing)
+
+    def keep(self, thing: Thing) -> None:
+        """Retention runs from the end of the last delivery; a dead one is kept for ever (R25)."""
+        ended = all(post.state is DeliveryState.DELIVERED for post in thing.posts.values())
+        thing.purge_at = self.now + self.retention if ended else None
+
+    # Outcomes.
+
+    def outcome(self, lease: int, state: PacketState, *, text: str = "", delay: float = 0.0) -> Recorded:
+        """Take the outcome under *lease*: an output, a failure, or a retry where *state* is `WAITING`."""
+        if lease not in self.held:
+            return Recorded.LOST
+        thing, index, _ = self.held.pop(lease)
+        if thing.state is not State.OPEN:
+            return Recorded.CLOSED
+        piece = thing.pieces[index]
+        piece.state, piece.suspect, piece.used = state, False, piece.used + 1
+        if state is WAITING:
+            piece.due_at = self.now + delay
+        else:
+            piece.output, piece.reason = (text.encode(), "") if state is DONE else (b"", text)
+            thing.active_at = self.now
+        return Recorded.RECORDED
+
+    def take_back(self, lease: int, *, used: bool) -> None:
+        """End *lease* without an outcome."""
+        thing, index, _ = self.held.pop(lease)
+        piece = thing.pieces[index]
+        if thing.state is State.OPEN:
+            piece.state, piece.used = WAITING, piece.used + used
+
+    def lapse(self) -> None:
+        """Time has passed: leases that have ended are nobody's."""
+        for lease in [lease for lease, (_, _, until) in self.held.items() if until <= self.now]:
+            self.take_back(lease, used=True)
+        self.posts_held = {lease: held for lease, held in self.posts_held.items() if held[2] > self.now}
+
+    def stop(self, *, clean: bool) -> None:
+        """The process ends; the next has no lease. What was in work when it died is suspect, and may have failed."""
+        in_work = [thing.pieces[index] for thing, index, _ in self.held.values() if thing.state is State.OPEN]
+        for lease in [*self.held]:
+            self.take_back(lease, used=False)
+        self.posts_held.clear()
+        for piece in [] if clean else in_work:
+            piece.deaths, piece.suspect = piece.deaths + 1, piece.deaths + 1 < self.max_deaths
+            if not piece.suspect:
+                piece.state, piece.reason = FAILED, "died"
+        self.close_finished()
+
+    # Looking.
+
+    def pieces(self) -> Iterator[tuple[str, int, Piece]]:
+        """Packets of open resources that have no outcome."""
+        for name, thing in self.things.items():
+            for index, piece in thing.pieces.items():
+                if thing.state is State.OPEN and not piece.ended:
+                    yield name, index, piece
+
+    def due(self) -> set[tuple[str, int]]:
+        """Packets that are due and held by nobody."""
+        return {
+            (name, index) for name, index, piece in self.pieces() if piece.state is WAITING and piece.due_at <= self.now
+        }
+
+    def posts_due(self, endpoint: str) -> list[float]:
+        """Since when each delivery is due that is held by nobody, the longest first."""
+        held = {id(post) for _, post, _ in self.posts_held.values()}
+        posts = [post for thing in self.things.values() for post in thing.posts.values() if post.endpoint == endpoint]
+        due = [post.due_at for post in posts if post.state is DeliveryState.DUE and id(post) not in held]
+        return sorted(due_at for due_at in due if due_at <= self.now)
+
+    def count(self, state: State) -> int:
+        return sum(thing.state is state for thing in self.things.values())
+
+    def counts(self) -> Counts:
+        """What the ledger's counters must say."""
+        waiting = [piece for _, _, piece in self.pieces()]
+        posts = [post.state for thing in self.things.values() for post in thing.posts.values()]
+        return Counts(
+            **{state.value: self.count(state) for state in State},
+            waiting=len(waiting),
+            backlog=sum(len(piece.payload) for piece in waiting),
+            due=posts.count(DeliveryState.DUE),
+            dead=posts.count(DeliveryState.DEAD),
+        )
+
+
+def spans(indexes: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending *indexes* as inclusive ranges."""
+    starts = [index for index in indexes if index - 1 not in indexes]
+    ends = [index for index in indexes if index + 1 not in indexes]
+    return [*zip(starts, ends, strict=True)]
+
+
+def missing(thing: Thing) -> list[tuple[int, int]]:
+    """What was never received."""
+    return spans([index for index in range(thing.end) if index not in thing.pieces])
+
+
+def body(thing: Thing) -> bytes:
+    """The webhook's body, byte for byte (R17, R18)."""
+    done = thing.indexes(DONE)
+    data: dict[str, object] = {
+        "resource_id": thing.resource_id,
+        "completed_by": thing.ended_by,
+        "total": thing.total,
+        "metadata": json.loads(thing.metadata or b"{}"),
+    }
+    if thing.state is State.COLLATED:
+        data["outputs"] = [json.loads(thing.pieces[index].output) for index in done]
+    else:
+        data["partial"] = [{"index": index, "output": json.loads(thing.pieces[index].output)} for index in done]
+        data["missing"] = missing(thing)
+        data["unfinished"] = spans(thing.indexes(WAITING, LEASED))
+        data["failed"] = [
+            {"index": index, "reason": thing.pieces[index].reason, "attempts": thing.pieces[index].used}
+            for index in thing.indexes(FAILED)
+        ]
+    said = {"type": f"resource.{thing.state}", "timestamp": thing.closed_at, "data": data}
+    return json.dumps(said, separators=(",", ":")).encode()

@@ -1,0 +1,17 @@
+"""The machine, run on every engine: whatever the order of verbs, the ledger says what the model says."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conformance.conftest import Opener
+from tests.conformance.machine_ends import LedgerMachine
+
+
+def test_the_ledger_agrees_with_the_model_after_every_step(opener: Opener) -> None:
+    class OneEngine(LedgerMachine):
+        def __init__(self) -> None:
+            super().__init__(opener)
+
+    run_state_machine_as_test(OneEngine, settings=settings(stateful_step_count=40))
