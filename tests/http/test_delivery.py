@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 import collator
 from collator.backoff import SCHEDULE
 from collator.delivery import Deliverer, Endpoint
+from collator.delivery.lane import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.engines.embedded import open_ledger
 from collator.errors import Damaged, Unavailable
@@ -157,7 +158,7 @@ async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: 
 
 
 async def test_p4_every_attempt_has_the_same_id_and_bytes_and_a_timestamp_of_its_own(stage: Stage) -> None:
-    async with Receiver(reply(500), (Close(),), reply(200)) as receiver:
+    async with Receiver((*reply(500), Close()), (Close(),), reply(200)) as receiver:
         secret = stage.endpoint(receiver.url)
         async with stage.deliverer() as deliverer:
             await stage.finish("r", deliverer=deliverer)
@@ -396,7 +397,7 @@ async def test_p5_while_outcomes_cannot_be_stored_no_more_is_taken_than_a_bound(
         async with stage.deliverer(poll=0.001) as deliverer:
             stage.ledger.trouble["settle"] = [Unavailable("full")] * 3  # 0.35 s of pauses
             await until(lambda: deliverer.room() == {"default": 0} and not stage.ledger.trouble["settle"])
-            assert len(receiver.requests) == 8
+            assert len(receiver.requests) <= 2 * (UNSETTLED + 1)
             await stage.settled(40)
 
 
