@@ -125,7 +125,7 @@ class Face:
 
 
 def _routing_refusal(error: HTTPException) -> Refusal:
-    headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
-    if error.status_code == Kind.METHOD.status:
-        return Refusal(Kind.METHOD, "the Allow field says what it takes", headers=headers)
-    return Refusal(Kind.NOT_FOUND, "ask for another path", headers=headers)
+    if error.status_code != Kind.METHOD.status:
+        return Refusal(Kind.NOT_FOUND, "ask for another path")
+    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))  # Starlette keeps them in a set
+    return Refusal(Kind.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))

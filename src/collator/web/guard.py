@@ -46,6 +46,7 @@ class Guard(HttpToolsProtocol):
         """Serve one connection within *limits*."""
         super().__init__(config, state, {})
         self.limits = limits
+        self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
         self.reading = Reading.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
         self.unread_since = math.inf  # when the client stopped to read our answer
@@ -81,7 +82,7 @@ class Guard(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for a head."""
         super().connection_made(transport)
-        self.transport: Lingering = Lingering(transport, self.loop, self.limits)
+        self.transport: Lingering = Lingering(transport, self.loop, self.limits, unread=self._unread)
         self.deadline = self.loop.time() + self.limits.head_seconds
         if len(self.connections) > self.limits.max_connections:
             self.refuse(Refusal(Kind.BUSY, "there are as many connections as there may be", retry_after=1.0))
@@ -154,8 +155,8 @@ class Guard(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Close where no next request can be read, else go on."""
         if self.reading is not Reading.WHOLE and self.reading is not Reading.HEAD and not self.pipeline:
-            self.transport.linger()
             self.reading = Reading.NO_MORE
+            self.transport.close()
         super().on_response_complete()
 
     # Decisions.
@@ -185,6 +186,10 @@ class Guard(HttpToolsProtocol):
         """A server may ignore an upgrade (RFC 9110, 7.8); what follows the request would not be HTTP/1.1."""
         self.reading = Reading.NO_MORE
 
+    def _unread(self) -> bool:
+        """Whether the client may be sending what nobody will read."""
+        return self.reading is Reading.BODY or self.reading is Reading.NO_MORE
+
     def _late(self, now: float) -> None:
         if self.reading is Reading.NOTHING:
             self.transport.close()  # never said a word: there is no request to answer
@@ -199,7 +204,7 @@ class Guard(HttpToolsProtocol):
         """Refuse a request that the application works on: as if the client had gone, but with an answer."""
         cycle = self.cycle
         if cycle.response_started:
-            self.transport.linger()
+            self.transport.close()
         else:
             self._write(refusal)
         cycle.disconnected = True
@@ -211,7 +216,7 @@ class Guard(HttpToolsProtocol):
         fields.append((b"content-length", b"%d" % len(answer.body)))
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(STATUS_LINE[answer.status] + head + b"\r\n" + answer.body)
-        self.transport.linger()
+        self.transport.close()
 
 
 def _chunked(headers: Sequence[tuple[bytes, bytes]]) -> bool:

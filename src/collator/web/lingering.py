@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 from collator.web.limits import Limits
@@ -17,12 +18,20 @@ from collator.web.limits import Limits
 class Lingering(asyncio.Transport):
     """What the guard writes to."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
-        """Stand before *transport*."""
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        *,
+        unread: Callable[[], bool],
+    ) -> None:
+        """Stand before *transport*; *unread* says whether the client may be sending what nobody will read."""
         super().__init__()
         self._transport = transport
         self._loop = loop
         self._limits = limits
+        self._unread = unread
         self._closing = False
         self._deadline = math.inf
 
@@ -35,17 +44,17 @@ class Lingering(asyncio.Transport):
         return self._closing or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close once what was written is sent, or after `Limits.write_seconds`."""
-        if not self.is_closing():
-            self._end(self._limits.write_seconds)
-            self._transport.close()
-
-    def linger(self) -> None:
-        """Close once what was written is sent and the client has closed, or after `Limits.linger_seconds`."""
-        if not self.is_closing():
-            self._end(self._limits.linger_seconds)
+        """Close once what was written is sent; where the client may still send, once it has closed too."""
+        if self.is_closing():
+            return
+        self._closing = True
+        if self._unread():
+            self._deadline = self._loop.time() + self._limits.linger_seconds
             self._transport.write_eof()
             self._transport.resume_reading()
+        else:
+            self._deadline = self._loop.time() + self._limits.write_seconds
+            self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
@@ -60,7 +69,3 @@ class Lingering(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # asyncio's own signature
         """What asyncio knows of the socket."""
         return self._transport.get_extra_info(name, default)
-
-    def _end(self, seconds: float) -> None:
-        self._closing = True
-        self._deadline = self._loop.time() + seconds

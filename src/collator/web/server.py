@@ -31,6 +31,12 @@ class Door(NamedTuple):
 
     host: str
     port: int
+    state: ServerState
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self.state.connections)
 
     @property
     def url(self) -> str:
@@ -59,7 +65,8 @@ async def serve(
     server = await loop.create_server(lambda: Guard(config, state, guarded), sock=listener, backlog=_BACKLOG)
     ticking = asyncio.create_task(_tick(state))
     try:
-        yield Door(*listener.getsockname()[:2])
+        bound_host, bound_port = listener.getsockname()[:2]
+        yield Door(bound_host, bound_port, state)
     finally:
         server.close()
         try:

@@ -1,0 +1,361 @@
+"""The guard: what no HTTP server refuses by default, probed with raw bytes.
+
+Each probe gets one answer and the connection is closed, so that nothing that hides behind it is ever read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from collator.web.limits import Limits
+from tests.http.door import Harness, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
+from tests.waiting import until
+
+HIDDEN = request("GET", "/healthz")
+"""A request that a smuggler hides behind another."""
+SHORT = Limits(
+    head_seconds=0.15,
+    body_seconds=0.15,
+    write_seconds=0.3,
+    linger_seconds=0.3,
+    keep_alive_seconds=0.3,
+    max_connections=20,
+    max_pipelined=50,
+)
+BODY = json.dumps(packet()).encode()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path) as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+    """One door for all probes, of which none gets as far as the ledger."""
+    async with open_door(tmp_path_factory.mktemp("shared")) as door:
+        yield door
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Harness]:
+    """A door with short deadlines."""
+    async with open_door(tmp_path, limits=SHORT) as door:
+        yield door
+
+
+def head(*fields: str, line: str = "POST /v1/packets HTTP/1.1", host: str | None = "host: 127.0.0.1") -> bytes:
+    """A head, as it stands."""
+    every = [line, *([host] if host else []), "content-type: application/json", *fields, "", ""]
+    return "\r\n".join(every).encode("latin-1")
+
+
+async def refused(wire: Wire, status: int) -> None:
+    """One problem comes, and then nothing: the connection is closed."""
+    reply = await wire.reply()
+    assert (reply.status, reply.problem["status"], reply.headers["connection"]) == (status, status, "close")
+    assert await wire.end() == b""
+
+
+PROBES = {
+    "length and chunked": (400, head("content-length: 5", "transfer-encoding: chunked") + b"0\r\n\r\n" + HIDDEN),
+    "chunked and length": (400, head("transfer-encoding: chunked", "content-length: 5") + b"0\r\n\r\n" + HIDDEN),
+    "two lengths": (400, head("content-length: 5", "content-length: 6") + b"12345" + HIDDEN),
+    "the same length twice": (400, head("content-length: 5", "content-length: 5") + b"12345" + HIDDEN),
+    "lengths in a list": (400, head("content-length: 5, 5") + b"12345" + HIDDEN),
+    "length with a sign": (400, head("content-length: +0") + HIDDEN),
+    "length is negative": (400, head("content-length: -1") + HIDDEN),
+    "length in hex": (400, head("content-length: 0x5") + b"12345" + HIDDEN),
+    "length overflows": (400, head("content-length: 99999999999999999999") + HIDDEN),
+    "space before the colon": (400, head("transfer-encoding : chunked") + b"0\r\n\r\n" + HIDDEN),
+    "an unknown coding": (400, head("transfer-encoding: gzip, chunked") + b"0\r\n\r\n" + HIDDEN),
+    "a coding that is not the last": (400, head("transfer-encoding: chunked, identity") + b"0\r\n\r\n" + HIDDEN),
+    "chunked twice": (400, head("transfer-encoding: chunked", "transfer-encoding: chunked") + b"0\r\n\r\n" + HIDDEN),
+    "chunked in HTTP/1.0": (
+        400,
+        head("transfer-encoding: chunked", line="POST /v1/packets HTTP/1.0") + b"0\r\n\r\n" + HIDDEN,
+    ),
+    "bare line feeds": (400, head("content-length: 0").replace(b"\r\n", b"\n") + HIDDEN),
+    "a folded field": (400, head("x: a\r\n b", "content-length: 0") + HIDDEN),
+    "a bad chunk size": (400, head("transfer-encoding: chunked") + b"zz\r\n" + HIDDEN),
+    "a chunk size that overflows": (400, head("transfer-encoding: chunked") + b"f" * 17 + b"\r\n" + HIDDEN),
+    "a chunk without its end": (400, head("transfer-encoding: chunked") + b"2\r\nabc\r\n0\r\n\r\n" + HIDDEN),
+    "no Host": (400, head("content-length: 0", host=None) + HIDDEN),
+    "no Host in HTTP/1.0": (400, head("content-length: 0", host=None, line="GET /healthz HTTP/1.0")),
+    "two Hosts": (400, head("host: 127.0.0.1", "content-length: 0") + HIDDEN),
+    "a whole URL": (400, head("content-length: 0", line="GET http://evil.example/healthz HTTP/1.1") + HIDDEN),
+    "an asterisk": (400, head("content-length: 0", line="OPTIONS * HTTP/1.1") + HIDDEN),
+    "a tunnel": (400, head(line="CONNECT 127.0.0.1:80 HTTP/1.1") + HIDDEN),
+    "an unknown method": (400, head(line="BREW /pot HTTP/1.1") + HIDDEN),
+    "no version": (400, b"GET /healthz\r\n\r\n" + HIDDEN),
+    "HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    "HTTP/2 in words": (400, head(line="GET /healthz HTTP/2.0") + HIDDEN),
+    "NUL in a value": (400, head("x: a\0b") + HIDDEN),
+    "NUL in the path": (400, head(line="GET /\0 HTTP/1.1") + HIDDEN),
+    "a space in the path": (400, head(line="GET /a b HTTP/1.1") + HIDDEN),
+    "TLS": (400, bytes.fromhex("16030100f1010000ed0303") + bytes(200)),
+    "a long field": (431, head("x: " + "a" * 100_000) + HIDDEN),
+    "a very long field": (431, head("x: " + "a" * 2_000_000) + HIDDEN),
+    "a long path": (431, head(line=f"GET /{'a' * 40_000} HTTP/1.1") + HIDDEN),
+    "many fields": (431, head(*("x: a" for _ in range(200))) + HIDDEN),
+    "10,000 fields": (431, head(*("x: a" for _ in range(10_000))) + HIDDEN),
+    "a field without end": (431, head("x: " + "a" * 400_000)[:-4]),
+    "a name without end": (431, head("x" * 400_000)[:-4]),
+}
+
+
+@pytest.mark.parametrize(("status", "probe"), PROBES.values(), ids=PROBES)
+async def test_s2_a_probe_gets_one_refusal_and_a_closed_connection(shared: Harness, status: int, probe: bytes) -> None:
+    async with shared.wire() as wire:
+        wire.write(probe)
+        await refused(wire, status)
+    assert shared.ledger.calls == []
+
+
+@pytest.mark.parametrize("probe", ["two lengths", "a folded field", "a bad chunk size", "two Hosts", "a long field"])
+async def test_s2_a_probe_that_comes_byte_by_byte_is_refused_too(shared: Harness, probe: str) -> None:
+    status, data = PROBES[probe]
+    async with shared.wire() as wire:
+        for place in range(0, len(data), max(1, len(data) // 1000)):
+            wire.write(data[place : place + max(1, len(data) // 1000)])
+            if place % 64 == 0:
+                await until(lambda: wire.unsent() == 0)
+        await refused(wire, status)
+
+
+async def test_a_head_of_almost_32_kib_is_taken(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(head("x: " + "a" * 32_000, line="GET /healthz HTTP/1.1") + HIDDEN)
+        assert [(await wire.reply()).status for _ in range(2)] == [200, 200]
+
+
+async def test_many_small_requests_in_one_piece_are_no_large_head(door: Harness) -> None:
+    async with door.wire() as wire:
+        wire.write(HIDDEN * 90 + HIDDEN[:-10])
+        assert {(await wire.reply()).status for _ in range(90)} == {200}
+        wire.write(HIDDEN[-10:])
+        assert (await wire.reply()).status == 200
+
+
+async def test_a_refusal_never_answers_an_earlier_request(door: Harness) -> None:
+    """The refused one gets no answer: the earlier one would take it for its own."""
+    door.ledger.open.clear()
+    async with door.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", BODY) + PROBES["two Hosts"][1])
+        await until(lambda: door.ledger.calls)
+        door.ledger.open.set()
+        assert (await wire.reply()).status == 202
+        assert await wire.end() == b""
+
+
+async def test_a_bad_body_of_a_queued_request_never_answers_an_earlier_one(door: Harness) -> None:
+    door.ledger.open.clear()
+    async with door.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", BODY) + PROBES["a bad chunk size"][1])
+        await until(lambda: door.ledger.calls)
+        door.ledger.open.set()
+        assert (await wire.reply()).status == 202
+        assert await wire.end() == b""
+    assert len(door.ledger.calls) == 1
+
+
+async def test_trailers_are_no_part_of_the_head(door: Harness) -> None:
+    """A trailer must not change what was asked for, or bring a foreign host in."""
+    async with door.wire() as wire:
+        trailers = b"0\r\nhost: evil.example\r\norigin: http://evil.example\r\ncontent-type: text/plain\r\n\r\n"
+        await wire.send(head("transfer-encoding: chunked") + chunk(BODY) + trailers)
+        assert (await wire.reply()).status == 202
+
+
+@pytest.mark.parametrize("trailer", [b"x: a\r\n" * 10_000, b"x: " + b"a" * 400_000])
+async def test_trailers_are_bounded(door: Harness, trailer: bytes) -> None:
+    async with door.wire() as wire:
+        wire.write(head("transfer-encoding: chunked") + b"0\r\n" + trailer + b"\r\n\r\n" + HIDDEN)
+        await refused(wire, 431)
+
+
+async def test_an_upgrade_is_ignored_and_the_connection_closed(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(head("connection: upgrade", "upgrade: h2c", line="GET /healthz HTTP/1.1") + b"not HTTP/1.1")
+        assert (await wire.reply()).status == 200
+        assert await wire.end() == b""
+
+
+async def test_a_web_socket_is_no_way_in(door: Harness) -> None:
+    async with door.wire() as wire:
+        fields = ("connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: eA==")
+        await wire.send(head(*fields, line="GET /v1/stream HTTP/1.1"))
+        assert (await wire.reply()).status == 404
+
+
+# Deadlines.
+
+
+async def test_s1_a_head_that_stalls_gets_408(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        await wire.send(HIDDEN[:-5])
+        await refused(wire, 408)
+
+
+async def test_s1_a_head_that_drips_gets_408(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        reply = await drip(wire, b"GET /healthz HTTP/1.1\r\nx: ", b"a")
+        assert b"408" in reply.splitlines()[0]
+
+
+async def test_s1_a_silent_connection_is_closed(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        assert await wire.end() == b""
+
+
+async def test_s1_blank_lines_do_not_keep_a_connection(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        await wire.send(HIDDEN)
+        assert (await wire.reply()).status == 200
+        assert await drip(wire, b"\r\n", b"\r\n") == b""
+
+
+async def test_s1_an_idle_connection_is_closed(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        await wire.send(HIDDEN)
+        assert (await wire.reply()).status == 200
+        assert await wire.end() == b""
+
+
+@pytest.mark.parametrize("framing", ["content-length: 100", "transfer-encoding: chunked"])
+async def test_s1_a_body_that_stalls_gets_408(hasty: Harness, framing: str) -> None:
+    async with hasty.wire() as wire:
+        await wire.send(head(framing))
+        await refused(wire, 408)
+    async with hasty.wire() as wire:
+        await wire.send(head(framing) + b"5\r\n12345\r\n")
+        await refused(wire, 408)
+
+
+async def test_s1_a_body_that_drips_gets_408(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        reply = await drip(wire, head("content-length: 100000"), b" ")
+        assert b"408" in reply.splitlines()[0]
+
+
+async def test_a_body_that_comes_steadily_has_more_time(tmp_path: Path) -> None:
+    limits = Limits(body_seconds=0.1, body_rate=10_000)  # 5,000 bytes: half a second more
+    async with open_door(tmp_path, limits=limits) as door, door.wire() as wire:
+        await wire.send(head(f"content-length: {5000 + len(BODY)}") + b" " * 5000)
+        for _ in range(2):
+            async with door.wire() as other:  # a measure of time
+                await other.send(head("content-length: 1"))
+                await refused(other, 408)
+        await wire.send(BODY)
+        assert (await wire.reply()).status == 202
+
+
+async def test_a_body_that_waits_for_us_is_not_late(hasty: Harness) -> None:
+    """Behind a request that takes long, the next one is not read; that is no fault of its sender."""
+    hasty.ledger.open.clear()
+    large = json.dumps([packet(i, payload="x" * 1000) for i in range(1, 300)]).encode()
+    async with hasty.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", BODY))
+        wire.write(request("POST", "/v1/packets", large))
+        for _ in range(3):
+            async with hasty.wire() as other:  # a measure of time
+                await other.send(HIDDEN[:-5])
+                await refused(other, 408)
+        hasty.ledger.open.set()
+        assert (await wire.reply()).status == 202
+        assert (await wire.reply()).status == 202
+
+
+async def test_s1_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=SHORT) as door:
+        await door.post([packet(0, "r" * 250, metadata={"m": "x" * 4000})])
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", door.port))
+            deaf.setblocking(False)
+            asked = request("GET", "/v1/resources/" + "r" * 250) * 40
+            with suppress(ConnectionError, BlockingIOError):
+                while True:
+                    deaf.send(asked)
+            await until(lambda: not connections(door))
+
+
+async def test_s1_there_are_so_many_connections(hasty: Harness) -> None:
+    kept = [await connect(hasty.port) for _ in range(20)]
+    for wire in kept:
+        await wire.send(HIDDEN)
+        assert (await wire.reply()).status == 200
+    async with hasty.wire() as wire:
+        await refused(wire, 503)
+    for wire in kept:
+        await wire.aclose()
+    await until(lambda: not connections(hasty))
+    assert (await hasty.post(packet())).status == 202
+
+
+async def test_s1_only_so_many_requests_wait_on_one_connection(hasty: Harness) -> None:
+    hasty.ledger.open.clear()
+    async with hasty.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", BODY) + HIDDEN * 200)
+        await until(lambda: hasty.ledger.calls)
+        hasty.ledger.open.set()
+        answers = (await wire.end()).count(b"HTTP/1.1 ")
+        assert answers == 51
+
+
+# Closing.
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending(door: Harness) -> None:
+    """To close at once would reset the connection, and the reset overtakes the answer."""
+    async with door.wire() as wire:
+        wire.write(head("content-length: 50000000").replace(b"application/json", b"text/plain") + b"x" * 5_000_000)
+        reply = await wire.reply()
+        assert (reply.status, reply.headers["connection"]) == (415, "close")
+        await until(lambda: wire.unsent() == 0)
+        assert await wire.end() == b""
+
+
+async def test_a_client_that_goes_on_sending_after_a_refusal_is_cut_off(hasty: Harness) -> None:
+    async with hasty.wire() as wire:
+        await wire.send(head("content-length: 50000000").replace(b"application/json", b"text/plain"))
+        assert (await wire.reply()).status == 415
+        await until(lambda: not connections(hasty))
+
+
+async def test_a_client_that_is_reset_leaves_nothing_behind(door: Harness) -> None:
+    for data in (b"", HIDDEN[:9], head("content-length: 9"), stream_head() + chunk(ndjson(packet()))):
+        with socket.create_connection(("127.0.0.1", door.port)) as rude:
+            rude.sendall(data)
+            await until(lambda: connections(door))
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: not connections(door))
+    assert (await door.post(packet())).status in {200, 202}
+
+
+def connections(door: Harness) -> int:
+    """How many connections the door has."""
+    return door.server.connections
+
+
+async def drip(wire: Wire, start: bytes, drop: bytes) -> bytes:
+    """What comes back for *start* and drop after drop, until the door closes the connection."""
+    ended = asyncio.create_task(wire.end())
+    wire.write(start)
+
+    def drop_until_ended() -> bool:
+        if not ended.done():
+            wire.write(drop)
+        return ended.done()
+
+    await until(drop_until_ended)
+    return await ended

@@ -1,0 +1,350 @@
+"""A stream of packets: judged line by line, committed as it comes, summed up whatever ends it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from collator.errors import ReadOnly, StorageFull
+from collator.packet import Bounds
+from collator.resource import Terms
+from collator.web.limits import Limits
+from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
+from tests.waiting import until
+
+GOOD = {"conflict": 0, "closed": 0, "refused": 0, "error": 0, "malformed": 0, "rejected": []}
+BOUNDS = Bounds(max_payload=1000)
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path, terms=Terms(bounds=BOUNDS, max_open=3)) as door:
+        yield door
+
+
+async def received(door: Harness, resource_id: str = "r") -> int:
+    """How many packets of a resource are durable."""
+    return int((await door.ledger.resource(resource_id)).received)
+
+
+def codes(reply: Reply) -> list[tuple[int, str]]:
+    return [(entry["line"], entry["problem"]["code"]) for entry in reply.json["rejected"]]
+
+
+# What a stream is.
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/x-ndjson", "application/jsonl", "Application/JSONL; charset=utf-8"]
+)
+async def test_a_good_stream_gets_200_and_its_summary(door: Harness, media_type: str) -> None:
+    body = ndjson(*(packet(i) for i in range(100)), packet(7))
+    reply = await door.ask("POST", "/v1/packets", body, media_type=media_type)
+    assert reply.status == 200
+    assert reply.json == {"done": True, "decided_lines": 101, "accepted": 100, "duplicate": 1, **GOOD}
+    assert await received(door) == 100
+
+
+async def test_good_lines_of_a_bad_stream_are_taken(door: Harness) -> None:
+    reply = await door.stream(
+        packet(0),
+        b"{",
+        b"",
+        packet(1),
+        packet(0, payload="other"),
+        b'{"resource_id":"r","index":2,"payload":"\xff"}',
+        packet(2, colour="red"),
+        packet(-1),
+        b'{"resource_id":"r","index":3,"payload":NaN}',
+        b'{"resource_id":"r","index":3,"payload":%s}' % (b"[" * 5000 + b"]" * 5000),
+        b'{"resource_id":"r","index":3,"payload":0} {"resource_id":"r","index":4,"payload":0}',
+        packet(5, last=True),
+    )
+    assert reply.status == 200
+    summary = reply.json
+    assert (summary["decided_lines"], summary["accepted"], summary["conflict"], summary["malformed"]) == (12, 3, 1, 7)
+    assert codes(reply) == [(n, "conflict" if n == 5 else "malformed") for n in (2, 5, 6, 7, 8, 9, 10, 11)]
+    problem = summary["rejected"][1]["problem"]
+    assert (problem["resource_id"], problem["index"], problem["status"]) == ("r", 0, 409)
+    assert await received(door) == 3
+
+
+async def test_closed_and_refused_lines_are_counted_and_say_why(door: Harness) -> None:
+    await door.post([packet(0, resource_id) for resource_id in "abc"])
+    await door.ledger.cancel("a")
+    await door.post(packet(0, "d"))
+    reply = await door.stream(packet(1, "a"), packet(0, "e"), packet(1, "b"))
+    assert (reply.json["closed"], reply.json["refused"], reply.json["accepted"]) == (1, 1, 1)
+    assert codes(reply) == [(1, "closed"), (2, "refused")]
+    assert reply.json["rejected"][1]["problem"]["retry_after"] > 0
+
+
+async def test_the_last_line_needs_no_line_feed(door: Harness) -> None:
+    reply = await door.stream(packet(0), packet(1))
+    body = ndjson(packet(0), packet(1))[:-1]
+    reply = await door.ask("POST", "/v1/packets", body, media_type="application/jsonl")
+    assert (reply.json["decided_lines"], reply.json["duplicate"], reply.json["rejected"]) == (2, 2, [])
+
+
+async def test_a_last_line_that_is_cut_off_is_rejected(door: Harness) -> None:
+    body = ndjson(packet(0), packet(1))[:-5]
+    reply = await door.ask("POST", "/v1/packets", body, media_type="application/jsonl")
+    assert (reply.status, reply.json["accepted"], codes(reply)) == (200, 1, [(2, "cut_off")])
+
+
+async def test_an_empty_stream_gets_an_empty_summary(door: Harness) -> None:
+    reply = await door.ask("POST", "/v1/packets", b"", media_type="application/jsonl")
+    assert reply.json == {"done": True, "decided_lines": 0, "accepted": 0, "duplicate": 0, **GOOD}
+    assert door.ledger.calls == []
+
+
+async def test_a_stream_may_come_byte_by_byte(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head())
+        for byte in ndjson(packet(0, "ü"), b"{", packet(1, "ü")):
+            await wire.send(chunk(bytes([byte])))
+        await wire.send(chunk(b""))
+        reply = await wire.reply()
+    assert (reply.json["accepted"], codes(reply)) == (2, [(2, "malformed")])
+
+
+async def test_p5_a_line_without_end_is_dropped_and_the_stream_goes_on(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0))) + chunk(b'{"resource_id":"'))
+        for _ in range(100):
+            await wire.send(chunk(b"x" * 10_000))
+        await wire.send(chunk(b'"}\n' + ndjson(packet(1))) + chunk(b""))
+        reply = await wire.reply()
+    assert (reply.json["accepted"], reply.json["decided_lines"], codes(reply)) == (2, 3, [(2, "too_large")])
+
+
+async def test_a_summary_lists_so_many_rejected_lines_and_counts_all(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_rejected=3)) as door:
+        reply = await door.stream(*(b"{" for _ in range(10)), packet(0))
+        assert (reply.json["malformed"], reply.json["accepted"]) == (10, 1)
+        assert codes(reply) == [(n, "malformed") for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("options", ["?receipts=some", "?receipt=all", "?receipts=all&receipts=all"])
+async def test_unknown_options_get_422(door: Harness, options: str) -> None:
+    assert (await door.stream(packet(), options=options)).problem["code"] == "malformed"
+
+
+async def test_a_packed_stream_gets_415(door: Harness) -> None:
+    body = ndjson(packet())
+    reply = await door.ask("POST", "/v1/packets", body, media_type="application/jsonl", content_encoding="gzip")
+    assert reply.problem["code"] == "media_type"
+
+
+# How it flows.
+
+
+async def test_p1_groups_are_committed_while_the_stream_is_open(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0), packet(1))))
+        await until(lambda: door.metrics.packets.labels("accepted")._value.get() == 2)
+        assert await received(door) == 2
+        await wire.send(chunk(ndjson(packet(2))) + chunk(b""))
+        assert (await wire.reply()).json["accepted"] == 3
+
+
+async def test_p5_a_sender_feels_a_slow_disk(tmp_path: Path) -> None:
+    """A few groups are under way, and of the rest only what the sockets hold is taken."""
+    async with open_door(tmp_path) as door, door.wire() as wire:
+        door.ledger.open.clear()
+        lines = ndjson(*(packet(i, payload="x" * 1000) for i in range(20_000)))
+        wire.write(stream_head() + chunk(lines) + chunk(b""))
+        await until(lambda: len(door.ledger.calls) == 3)
+        for _ in range(20):  # others are served meanwhile, and time enough to read on
+            assert (await door.ask("GET", "/healthz")).status == 200
+        assert len(door.ledger.calls) == 3
+        assert wire.unsent() > len(lines) / 2
+        door.ledger.open.set()
+        assert (await wire.reply()).json["accepted"] == 20_000
+
+
+async def test_groups_are_bounded_in_bytes_too(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_group_bytes=1000)) as door, door.wire() as wire:
+        door.ledger.open.clear()
+        await wire.send(stream_head())
+        for index in range(3):
+            await wire.send(chunk(ndjson(packet(index, payload="x" * 600))))
+            await until(lambda: door.ledger.calls)
+        for _ in range(20):
+            assert (await door.ask("GET", "/healthz")).status == 200
+        assert door.ledger.calls == [1]
+        door.ledger.open.set()
+        await wire.send(chunk(b""))
+        assert (await wire.reply()).json["accepted"] == 3
+
+
+async def test_p5_there_are_so_many_streams_at_a_time(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_streams=1)) as door:
+        async with door.wire() as wire:
+            await wire.send(stream_head() + chunk(ndjson(packet(0))))
+            await until(lambda: door.ledger.calls)
+            reply = await door.stream(packet(1))
+            assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "5")
+            await wire.send(chunk(b""))
+            assert (await wire.reply()).status == 200
+        assert (await door.stream(packet(1))).status == 200
+
+
+# How it ends early.
+
+
+async def test_a_silent_stream_is_committed_summed_up_and_closed(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(stream_idle=0.1)) as door, door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0)) + b'{"resource_id":'))
+        reply = await wire.reply()
+        assert (reply.status, reply.problem["code"]) == (408, "idle")
+        assert (reply.json["done"], reply.json["decided_lines"], reply.json["accepted"]) == (True, 1, 1)
+        assert await wire.end() == b""
+
+
+async def test_a_stream_that_is_not_silent_outlives_the_deadline_of_other_bodies(tmp_path: Path) -> None:
+    limits = Limits(stream_idle=5.0, body_seconds=0.1, head_seconds=0.1)
+    async with open_door(tmp_path, limits=limits) as door, door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0))))
+        for _ in range(3):
+            await other_times_out(door)
+        await wire.send(chunk(ndjson(packet(1))) + chunk(b""))
+        assert (await wire.reply()).json["accepted"] == 2
+
+
+@pytest.mark.parametrize(("error", "code"), [(StorageFull(retry_after=9), "storage_full"), (ReadOnly(), "read_only")])
+async def test_a_full_disk_ends_the_stream_with_503_and_says_how_far_it_came(
+    door: Harness, error: Exception, code: str
+) -> None:
+    door.ledger.errors[1] = error
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0), b"{")))
+        await until(lambda: len(door.ledger.calls) == 1)
+        await wire.send(chunk(ndjson(packet(1), packet(2))))
+        reply = await wire.reply()
+        assert (reply.status, reply.problem["code"]) == (503, code)
+        assert int(reply.headers["retry-after"]) >= 1
+        assert (reply.json["done"], reply.json["decided_lines"], reply.json["accepted"]) == (True, 2, 1)
+        assert await wire.end() == b""
+    assert await received(door) == 1
+    assert (await door.stream(packet(1), packet(2))).json["accepted"] == 2
+
+
+async def test_decided_lines_stop_at_the_first_group_that_is_not_stored(door: Harness) -> None:
+    """Later groups may be stored; a sender that goes on from there repeats them, and that is harmless (R5)."""
+    door.ledger.open.clear()
+    door.ledger.errors[1] = StorageFull()
+    async with door.wire() as wire:
+        await wire.send(stream_head())
+        for index in range(3):
+            await wire.send(chunk(ndjson(packet(index))))
+            await until(lambda index=index: len(door.ledger.calls) == index + 1)  # type: ignore[misc]
+        door.ledger.open.set()
+        reply = await wire.reply()
+    assert (reply.status, reply.json["decided_lines"], reply.json["accepted"]) == (503, 1, 1)
+    assert (await door.stream(packet(1), packet(2))).json["duplicate"] == 1
+
+
+async def test_p7_a_service_that_stops_sums_up_its_streams(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0))))
+        await until(lambda: door.ledger.calls)
+        door.intake.drain()
+        reply = await wire.reply()
+        assert (reply.status, reply.problem["code"]) == (503, "unavailable")
+        assert (reply.json["decided_lines"], reply.json["accepted"]) == (1, 1)
+        assert await wire.end() == b""
+    assert (await door.stream(packet(1))).json["decided_lines"] == 0
+
+
+async def test_a_defect_ends_the_stream_with_500(door: Harness) -> None:
+    door.ledger.errors[0] = RuntimeError("a defect")
+    assert (await door.stream(packet())).problem["code"] == "internal"
+
+
+async def test_whole_lines_of_a_client_that_goes_away_are_kept(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0), packet(1)) + b'{"resource_id":"r","index":2'))
+        await until(lambda: door.ledger.calls)
+    await until(lambda: door.face._streams._open == 0)
+    assert await received(door) == 2
+
+
+async def test_a_bad_chunk_ends_the_stream_and_keeps_its_whole_lines(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0))))
+        await until(lambda: door.ledger.calls)
+        await wire.send(b"zz\r\n")
+        assert (await wire.reply()).problem["code"] == "bad_request"
+        assert await wire.end() == b""
+    await until(lambda: door.face._streams._open == 0)
+    assert await received(door) == 1
+
+
+# Receipts while it comes.
+
+
+async def test_receipts_come_while_the_stream_is_open(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head("?receipts=all"))
+        status, headers = await wire.head()
+        assert (status, headers["content-type"]) == (200, "application/x-ndjson")
+        lines = wire.lines()
+        for index in range(3):
+            await wire.send(chunk(ndjson(packet(index))))
+            assert await anext(lines) == {"resource_id": "r", "index": index, "status": "accepted"}
+        await wire.send(chunk(ndjson(packet(0, payload="other"), b"{")))
+        assert (await anext(lines))["status"] == "conflict"
+        assert (await anext(lines))["problem"]["code"] == "malformed"
+        await wire.send(chunk(b""))
+        last = await anext(lines)
+        assert (last["done"], last["decided_lines"], last["accepted"], last["malformed"]) == (True, 5, 3, 1)
+        assert [line async for line in lines] == []
+
+
+async def test_receipts_say_last_why_a_stream_ended_early(door: Harness) -> None:
+    door.ledger.errors[1] = StorageFull()
+    async with door.wire() as wire:
+        await wire.send(stream_head("?receipts=all"))
+        await wire.head()
+        lines = wire.lines()
+        await wire.send(chunk(ndjson(packet(0))))
+        assert (await anext(lines))["status"] == "accepted"
+        await wire.send(chunk(ndjson(packet(1))))
+        last = await anext(lines)
+        assert (last["code"], last["status"], last["done"], last["decided_lines"]) == ("storage_full", 503, True, 1)
+        assert [line async for line in lines] == []
+        assert await wire.end() == b""
+
+
+async def test_p5_receipts_that_nobody_reads_end_the_stream(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_unread=10_000)) as door, door.wire() as wire:
+        door.ledger.open.clear()
+        wire.write(stream_head("?receipts=all"))
+        wire.write(chunk(ndjson(*(packet(i, "r" * 200) for i in range(100_000)))))
+        await until(lambda: door.ledger.calls)
+        door.ledger.open.set()
+        await until(lambda: door.face._streams._open == 0 or wire.unsent() == 0, timeout=20.0)
+        status, _ = await wire.head()
+        said = [line async for line in wire.lines()]
+        assert status == 200
+        assert (said[-1]["code"], said[-1]["done"]) == ("unread", True)
+        assert said[-1]["decided_lines"] == len(said) - 1 < 100_000
+
+
+async def test_expect_100_continue_works_with_receipts(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head("?receipts=all", expect="100-continue"))
+        assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await wire.send(chunk(ndjson(packet(0))) + chunk(b""))
+        reply = await wire.reply()
+        assert [line.get("status", line.get("done")) for line in reply.lines] == ["accepted", True]
+
+
+async def other_times_out(door: Harness) -> None:
+    """A body that stalls, as a measure of time."""
+    async with door.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", content_length="9", content_type="application/json"))
+        assert (await wire.reply()).status == 408

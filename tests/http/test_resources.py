@@ -1,0 +1,300 @@
+"""The pages of a resource, and those for who watches: what the ledger knows, and repair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collator.errors import Damaged
+from collator.exchange import Attempt, Failure, Output
+from collator.resource import Terms
+from collator.states import DeliveryState, OnFailure
+from tests.http.door import Harness, Reply, open_door, packet, request
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path, terms=Terms(on_failure=OnFailure.HOLD)) as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+    """One door for what changes nothing."""
+    async with open_door(tmp_path_factory.mktemp("shared")) as door:
+        yield door
+
+
+async def process(door: Harness, *, failing: tuple[int, ...] = ()) -> None:
+    """Echo what is waiting, except for the *failing* indexes."""
+    tasks = await door.ledger.claim(claim_id=f"c{len(door.ledger.calls)}-{failing}", room=10_000)
+    await door.ledger.record(
+        [
+            Failure(task.lease, "no such word") if task.key.index in failing else Output(task.lease, task.payload)
+            for task in tasks
+        ],
+        room={},
+    )
+
+
+async def show(door: Harness, resource_id: str = "r") -> dict[str, Any]:
+    reply = await door.ask("GET", f"/v1/resources/{resource_id}")
+    assert reply.status == 200
+    report: dict[str, Any] = reply.json
+    return report
+
+
+async def do(door: Harness, verb: str, body: object = None, resource_id: str = "r") -> Reply:
+    data = b"" if body is None else json.dumps(body).encode()
+    return await door.ask("POST", f"/v1/resources/{resource_id}/{verb}", data)
+
+
+async def settle(door: Harness, state: DeliveryState, reason: str, delay: float = 0.0) -> None:
+    """End an attempt to deliver."""
+    (delivery,) = await door.ledger.claim_deliveries("default", room=1)
+    await door.ledger.settle([Attempt(delivery, state, reason, delay)])
+
+
+# Looking.
+
+
+async def test_a_resource_shows_what_it_has_and_what_it_lacks(door: Harness) -> None:
+    await door.post([packet(i, metadata={"who": "me"}) for i in (0, 1, 5)])
+    await process(door)
+    report = await show(door)
+    assert (report["state"], report["total"], report["metadata"]) == ("open", None, {"who": "me"})
+    assert (report["received"], report["done"], report["missing"], report["unfinished"]) == (3, 3, [[2, 4]], [])
+    assert report["webhook_id"].startswith("msg_")
+
+
+@pytest.mark.parametrize("path", ["", "/outputs"])
+async def test_an_unknown_resource_gets_404(shared: Harness, path: str) -> None:
+    assert (await shared.ask("GET", "/v1/resources/nobody" + path)).problem["code"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("resource_id", "path"),
+    [("a/b", "a%2Fb"), ("a b", "a%20b"), ("ü", "%C3%BC"), ("a%2Fb", "a%252Fb"), ("?#", "%3F%23"), ("a+b", "a+b")],
+)
+async def test_r1_an_id_is_read_from_the_raw_path(shared: Harness, resource_id: str, path: str) -> None:
+    await shared.post(packet(0, resource_id))
+    assert (await show(shared, path))["resource_id"] == resource_id
+
+
+async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> None:
+    await door.post([packet(i, payload=[i]) for i in reversed(range(40))])
+    await process(door)
+    reply = await door.ask("GET", "/v1/resources/r/outputs")
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json == {"outputs": [{"index": i, "output": [i]} for i in range(40)]}
+    after = await door.ask("GET", "/v1/resources/r/outputs?after=37")
+    assert after.json == {"outputs": [{"index": 38, "output": [38]}, {"index": 39, "output": [39]}]}
+    assert (await door.ask("GET", "/v1/resources/r/outputs?after=39")).json == {"outputs": []}
+    assert (await door.ask("GET", "/v1/resources/r/outputs?after=x")).problem["code"] == "malformed"
+
+
+async def test_damage_within_the_outputs_breaks_the_answer_off(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written cannot be taken back, so an answer without its end says that it is not whole."""
+    await door.post([packet(i) for i in range(40)])
+    await process(door)
+    outputs = door.ledger.outputs
+
+    async def damaged(resource_id: str, *, after: int = -1, limit: int = 1000) -> object:
+        if after > 0:
+            raise Damaged
+        return await outputs(resource_id, after=after, limit=limit)
+
+    monkeypatch.setattr(door.ledger, "outputs", damaged, raising=False)
+    async with door.wire() as wire:
+        await wire.send(request("GET", "/v1/resources/r/outputs"))
+        assert not (await wire.end()).endswith(b"0\r\n\r\n")
+
+
+# Why it is not delivered.
+
+
+async def test_p6_a_resource_says_what_it_waits_for(door: Harness) -> None:
+    async def why() -> str | None:
+        found: str | None = (await show(door))["why_undelivered"]
+        return found
+
+    await door.post([packet(0), packet(1)])
+    assert await why() == "processing: no outcome yet for index 0 to 1"
+    await process(door, failing=(1,))
+    assert "nobody has said how many packets" in (await why() or "")
+    await door.post(packet(4, last=True))
+    await process(door)
+    assert await why() == "never received: index 2 to 3"
+    await door.post([packet(2), packet(3)])
+    await process(door)
+    assert "held open by 1 failed" in (await why() or "")
+    await do(door, "complete", {"force": True})
+    assert await why() == "endpoint default: being sent"
+    await settle(door, DeliveryState.DUE, "HTTP 503", 25.0)
+    assert (
+        await why()
+        == "endpoint default: next attempt in 25 s, after 1 attempts, the last of which ended with: HTTP 503"
+    )
+    door.clock.advance(26.0)
+    await settle(door, DeliveryState.DEAD, "HTTP 410")
+    assert "given up after 2 attempts" in (await why() or "")
+    await door.ledger.replay(resource_id="r")
+    await settle(door, DeliveryState.DELIVERED, "HTTP 200")
+    assert await why() is None
+
+
+# Repair.
+
+
+async def test_r15_complete_fixes_the_total_and_hands_the_delivery_on(door: Harness) -> None:
+    door.sender.places = 1
+    await door.post([packet(0), packet(1)])
+    await process(door)
+    reply = await do(door, "complete", {"total": 2})
+    assert (reply.status, reply.json["state"], reply.json["completed_by"]) == (200, "collated", "total")
+    assert [delivery.resource_id for delivery in door.sender.deliveries] == ["r"]
+    again = await do(door, "complete", {"total": 2})
+    assert (again.status, again.json["state"]) == (200, "collated")
+    assert (await do(door, "complete", {"total": 3})).problem["code"] == "conflict"
+
+
+async def test_complete_without_room_leaves_the_delivery_due(door: Harness) -> None:
+    await door.post(packet(0))
+    await process(door)
+    assert (await do(door, "complete", {"force": True})).json["completed_by"] == "forced"
+    assert (door.sender.deliveries, door.sender.endpoints) == ([], {"default"})
+
+
+@pytest.mark.parametrize(
+    "body", [None, {}, [], 3, {"total": None}, {"total": 0}, {"total": 1_000_001}, {"total": "2"}, {"totals": 2}]
+)
+async def test_complete_says_what_it_wants(shared: Harness, body: object) -> None:
+    assert (await do(shared, "complete", body)).problem["code"] == "malformed"
+
+
+async def test_cancel_ends_a_resource_and_may_be_repeated(door: Harness) -> None:
+    await door.post(packet(0))
+    for _ in range(2):
+        reply = await do(door, "cancel")
+        assert (reply.status, reply.json["state"]) == (200, "cancelled")
+    assert "no webhook" in (await show(door))["why_undelivered"]
+    await door.post(packet(0, "s", last=True))
+    await process(door)
+    assert (await do(door, "cancel", resource_id="s")).problem["code"] == "ended"
+
+
+async def test_r16_retry_gives_failed_packets_back_to_the_workforce(door: Harness) -> None:
+    await door.post([packet(0), packet(1, last=True)])
+    await process(door, failing=(1,))
+    reply = await do(door, "retry", {})
+    assert (reply.status, reply.json) == (200, {"resource_id": "r", "retried": 1})
+    assert [key.index for key in door.workers.keys if key.resource_id == "r"][-1] == 1
+    await process(door)
+    assert (await show(door))["state"] == "collated"
+    assert (await do(door, "retry")).problem["code"] == "ended"
+
+
+@pytest.mark.parametrize("verb", ["complete", "cancel", "retry"])
+async def test_repair_of_an_unknown_resource_gets_404(shared: Harness, verb: str) -> None:
+    body = {"force": True} if verb == "complete" else None
+    assert (await do(shared, verb, body, "nobody")).problem["code"] == "unknown"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+async def test_repair_takes_no_orders_that_it_does_not_know(shared: Harness, verb: str) -> None:
+    assert (await do(shared, verb, {"force": True})).problem["code"] == "malformed"
+
+
+# Paths and methods.
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/v1/resources/r", "GET, HEAD"),
+        ("GET", "/v1/resources/r/complete", "POST"),
+        ("PUT", "/healthz", "GET, HEAD"),
+        ("POST", "/v1/resources/r/packets/0", "PUT"),
+    ],
+)
+async def test_another_method_gets_405_with_what_is_allowed(
+    shared: Harness, method: str, path: str, allowed: str
+) -> None:
+    reply = await shared.ask(method, path)
+    assert (reply.status, reply.problem["code"], reply.headers["allow"]) == (405, "method", allowed)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/packets/", "/v1/resources/", "/v1/resources/r/", "/healthz/", "/%"])
+async def test_an_unknown_path_gets_404(shared: Harness, path: str) -> None:
+    assert (await shared.ask("GET", path)).problem["code"] == "not_found"
+
+
+async def test_head_gets_no_body(shared: Harness) -> None:
+    async with shared.wire() as wire:
+        await wire.send(request("HEAD", "/healthz") + request("GET", "/healthz"))
+        status, headers = await wire.head()
+        assert (status, int(headers["content-length"]) > 0) == (200, True)
+        assert (await wire.reply()).json == {"status": "alive"}
+
+
+# Who may ask.
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]", "[::1]:8000"])
+async def test_the_own_names_are_answered(shared: Harness, host: str) -> None:
+    assert (await shared.ask("GET", "/healthz", host=host)).status == 200
+    assert (await shared.ask("GET", "/healthz", host=host, origin=f"http://{host}")).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.2", "", "evil@localhost", "localhost:x"],
+)
+async def test_a_foreign_host_is_refused(shared: Harness, host: str) -> None:
+    """DNS rebinding: a page of evil.example whose name means 127.0.0.1 still says its own name."""
+    for reply in [await shared.ask("GET", "/healthz", host=host), await shared.post(packet(), host=host)]:
+        assert (reply.status, reply.problem["code"]) == (421, "foreign_host")
+
+
+@pytest.mark.parametrize(
+    "origin", ["null", "http://evil.example", "http://localhost", "http://127.0.0.1:9", "127.0.0.1", "file://", ""]
+)
+async def test_a_page_of_another_origin_is_refused(shared: Harness, origin: str) -> None:
+    for reply in [
+        await shared.ask("GET", "/healthz", origin=origin),
+        await shared.post(packet(), origin=origin),
+        await shared.ask("OPTIONS", "/v1/packets", origin=origin, access_control_request_method="POST"),
+    ]:
+        assert (reply.status, reply.problem["code"]) == (403, "foreign_origin")
+        assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
+# Watching.
+
+
+async def test_healthz_needs_nothing(door: Harness) -> None:
+    door.intake.drain()
+    door.reasons.append("the disk is full")
+    assert (await door.ask("GET", "/healthz")).json == {"status": "alive"}
+
+
+async def test_readyz_gives_its_reasons(door: Harness) -> None:
+    assert (await door.ask("GET", "/readyz")).json == {"status": "ready"}
+    door.reasons.append("the disk is full")
+    reply = await door.ask("GET", "/readyz")
+    assert (reply.status, reply.problem["reasons"]) == (503, ["the disk is full"])
+    door.intake.drain()
+    assert (await door.ask("GET", "/readyz")).problem["reasons"] == ["the service is stopping", "the disk is full"]
+
+
+async def test_metrics_hold_what_the_store_holds(door: Harness) -> None:
+    await door.post([packet(0), packet(1), packet(0, "s")])
+    reply = await door.ask("GET", "/metrics")
+    assert reply.headers["content-type"].startswith("text/plain")
+    lines = reply.body.decode().splitlines()
+    assert 'collator_stored{kind="open"} 2.0' in lines
+    assert 'collator_stored{kind="waiting"} 3.0' in lines

@@ -1,0 +1,122 @@
+"""The port: opened with a clear word where it cannot be, and closed without breaking anything off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from collator.errors import ConfigError
+from collator.web.limits import Limits
+from collator.web.server import serve
+from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
+from tests.waiting import until
+
+POST = request("POST", "/v1/packets", json.dumps(packet()).encode())
+
+
+async def nothing(_scope: object, _receive: object, _send: object) -> None:
+    raise AssertionError("nobody asks")
+
+
+async def test_any_free_port_is_told() -> None:
+    async with serve(nothing, port=0) as first, serve(nothing, port=0) as second:
+        assert first.port != second.port
+        assert first.url == f"http://127.0.0.1:{first.port}"
+
+
+async def test_ipv6_has_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    try:
+        async with serve(nothing, host="::1", port=0) as door:
+            assert door.url == f"http://[::1]:{door.port}"
+    except ConfigError:
+        pytest.skip("no IPv6")
+
+
+async def test_a_port_in_use_is_a_clear_error() -> None:
+    async with serve(nothing, port=0) as door:
+        with pytest.raises(ConfigError, match=f"port {door.port} on 127.0.0.1 is in use; choose another with --port"):
+            async with serve(nothing, port=door.port):
+                pass
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+async def test_an_address_that_is_not_ours_is_a_clear_error(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot listen on {host}"):
+        async with serve(nothing, host=host, port=0):
+            pass
+
+
+async def test_signals_stay_with_the_process() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    async with serve(nothing, port=0):
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+async def test_a_closed_port_can_be_opened_at_once() -> None:
+    async with serve(nothing, port=0) as door:
+        await (await connect(door.port)).aclose()
+    async with serve(nothing, port=door.port):
+        pass
+
+
+# Closing.
+
+
+async def test_p7_requests_under_way_get_their_answer(tmp_path: Path) -> None:
+    opened = open_door(tmp_path)
+    door = await opened.__aenter__()
+    door.ledger.open.clear()
+    wire, idle = await connect(door.port), await connect(door.port)
+    await idle.send(request("GET", "/healthz"))
+    assert (await idle.reply()).status == 200
+    await wire.send(POST)
+    await until(lambda: door.ledger.calls)
+    closing = asyncio.create_task(opened.__aexit__(None, None, None))
+    assert await idle.end() == b""
+    assert await refuses_connections(door)
+    assert not closing.done()
+    door.ledger.open.set()
+    reply = await wire.reply()
+    assert (reply.status, reply.headers["connection"]) == (202, "close")
+    assert await wire.end() == b""
+    await closing
+    await wire.aclose()
+    await idle.aclose()
+
+
+async def test_p7_streams_get_their_summary(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(linger_seconds=0.1)) as door:
+        wire = await connect(door.port)
+        await wire.send(stream_head() + chunk(ndjson(packet())))
+        await until(lambda: door.ledger.calls)
+        door.intake.drain()
+    reply = await wire.reply()
+    assert (reply.status, reply.json["accepted"]) == (503, 1)
+    await wire.aclose()
+
+
+async def test_p7_what_takes_longer_than_the_grace_is_broken_off(tmp_path: Path) -> None:
+    async with open_door(tmp_path, grace=0.05) as door:
+        wire, half = await connect(door.port), await connect(door.port)
+        door.ledger.open.clear()
+        await wire.send(POST)
+        await half.send(POST[:-3])
+        await until(lambda: door.ledger.calls)
+    assert await wire.reader.read() == b""
+    await wire.aclose()
+    await half.aclose()
+
+
+async def refuses_connections(door: Harness) -> bool:
+    try:
+        await (await connect(door.port)).aclose()
+    except ConnectionError:
+        return True
+    return False
