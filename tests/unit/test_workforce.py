@@ -433,6 +433,7 @@ async def test_p7_a_drain_hands_back_what_waits_and_records_what_is_finished_in_
         await until(lambda: it.workforce._threads.waiting() == 0)
         gate.open.set()
         await drain
+        assert len(it.workforce._reports) == 0
         assert gate.calls == ["a", "wait"]
         report = await it.ledger.resource("call-17")
         assert (report.done, report.unfinished) == (1, [(1, 3)])
@@ -445,6 +446,7 @@ async def test_p7_a_drain_gives_back_what_still_runs_when_its_time_is_up(tmp_pat
         await it.send("call-17", "wait", "b")
         await until(lambda: it.attempts("output") == 1)
         await it.workforce.drain(0.0)
+        assert len(it.workforce._reports) == 0
         tasks = await it.ledger.claim(claim_id="the next", room=10)
         assert [(task.key.index, task.attempt) for task in tasks] == [(0, 1)]
         gate.open.set()
@@ -458,6 +460,7 @@ async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_
         await it.send("call-17", "a", "wait")
         await until(lambda: "wait" in gate.calls)
         await it.workforce.drain(0.0)
+        assert len(it.workforce._reports) == 0
         report = await it.ledger.resource("call-17")
         assert (report.done, report.unfinished) == (1, [(1, 1)])
 
