@@ -1,3 +1,61 @@
-"""Collator turns a live stream of packets into one webhook per finished resource."""
+"""Collator turns a live stream of packets into one webhook per finished resource.
+
+The flow: `intake` checks limits, and the `ledger` stores a packet before it is acknowledged; the `workforce` calls the
+`processor` for it; with the last output the ledger closes the resource and writes its deliveries in the same step;
+`delivery` signs and sends them until they arrive. `service` puts these together.
+
+The names below are imported when they are asked for, so that a program pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collator.client import Client, Rejected, Tally, Unreachable, send
+    from collator.errors import CollatorError, Permanent, ProcessorFailed
+    from collator.processor import Context
+    from collator.settings import Settings
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "CollatorError",
+    "Context",
+    "Permanent",
+    "ProcessorFailed",
+    "Rejected",
+    "Settings",
+    "Tally",
+    "Unreachable",
+    "__version__",
+    "send",
+]
+
+_HOMES = MappingProxyType(
+    {
+        "Client": "collator.client",
+        "CollatorError": "collator.errors",
+        "Context": "collator.processor",
+        "Permanent": "collator.errors",
+        "ProcessorFailed": "collator.errors",
+        "Rejected": "collator.client",
+        "Settings": "collator.settings",
+        "Tally": "collator.client",
+        "Unreachable": "collator.client",
+        "send": "collator.client",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'collator' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -17,7 +17,7 @@ class Exit(IntEnum):
     USAGE = 2  #: the command line cannot be understood
     CONFIG = 3  #: a setting, a file that it names or the processor cannot be used
     UNREACHABLE = 4  #: the service does not answer, or takes nothing
-    OCCUPIED = 5  #: the port or the data directory is in use
+    OCCUPIED = 5  #: another process holds the data directory
     UNKNOWN = 6  #: there is no such resource
     STORE = 7  #: the data directory cannot be used: damaged, of a newer version, or the disk fails
     INTERRUPTED = 130  #: ended by Ctrl-C, as shells count it
@@ -38,8 +38,8 @@ def exit_for(error: CollatorError) -> Exit:
     return next((code for kind, code in _BY_ERROR.items() if isinstance(error, kind)), Exit.FAILED)
 
 
-def cannot_listen(host: str, port: int, error: OSError, option: str) -> CollatorError:
-    """The error that says why nothing can listen on *port* of *host*, and that *option* chooses another."""
+def cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
+    """The error that says why nobody can listen on *port* of *host*."""
     if error.errno == errno.EADDRINUSE:
-        return Occupied(f"port {port} of {host} is in use: stop who listens there, or choose another with {option}")
-    return ConfigError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+        return ConfigError(f"port {port} on {host} is in use; choose another with --port")
+    return ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}")

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from collator import __version__
+from collator.cli.bench import bench
 from collator.cli.demo import demo
 from collator.cli.exits import Exit, exit_for
 from collator.cli.receive import receive
@@ -18,7 +19,7 @@ from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.errors import CollatorError
 
-COMMANDS: tuple[click.Command, ...] = (demo, serve, send, receive, show)
+COMMANDS: tuple[click.Command, ...] = (demo, serve, send, receive, show, bench)
 
 
 @click.group(commands={str(command.name): command for command in COMMANDS}, invoke_without_command=True)
@@ -40,28 +41,36 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line *arguments*; its exit code."""
+    """Run the command line *arguments*; its exit code. A defect is raised: its traceback is what helps."""
     try:
         return cli.main(arguments, prog_name="collator", standalone_mode=False) or Exit.OK
-    except click.UsageError as error:
-        return _wrong_usage(error)
-    except click.ClickException as error:
-        return _say(error.format_message(), Exit.FAILED)
-    except CollatorError as error:
-        return _say(error.detail, exit_for(error))
-    except (click.Abort, KeyboardInterrupt):
-        return Exit.INTERRUPTED
     except BrokenPipeError:
         # Who read our output has gone. Python would complain at exit when it flushes, so give it another end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
+    except BaseException as error:
+        code, message = _meaning(error)
+        if code is None:
+            raise
+        if message:
+            click.echo(f"collator: {message}", err=True)
+        return code
 
 
-def _wrong_usage(error: click.UsageError) -> Exit:
-    command = error.ctx.command_path if error.ctx else "collator"
-    return _say(f"{error.format_message()}\nTry: {command} --help", Exit.USAGE)
-
-
-def _say(message: str, code: Exit) -> Exit:
-    click.echo(f"collator: {message}", err=True)
-    return code
+def _meaning(error: BaseException) -> tuple[Exit | None, str]:
+    """The exit code, and what is said; no code for a defect."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]  # one error of several things that ran at the same time
+    match error:
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "collator"
+            meaning = Exit.USAGE, f"{error.format_message()}\nTry: {command} --help"
+        case click.ClickException():
+            meaning = Exit.FAILED, error.format_message()
+        case CollatorError():
+            meaning = exit_for(error), error.detail
+        case click.Abort() | KeyboardInterrupt():
+            meaning = Exit.INTERRUPTED, ""
+        case _:
+            return None, ""
+    return meaning

@@ -1,13 +1,13 @@
 """Packets from a seed: random numbers of packets a resource, in random order, with random pauses. Pure.
 
-The same seed and sizes give the same packets with the same pauses, in the same order, on every machine. Ids carry the
-seed, so that runs do not meet; the same run again sends only duplicates.
+The same numbers give the same packets with the same pauses, in the same order, on every machine. Ids carry the seed, so
+that runs do not meet; the same run again sends only duplicates.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -50,25 +50,24 @@ class Plan:
 
     def steps(self) -> Iterator[Step]:
         """Every packet, in the order in which they are sent."""
-        sizes = self.sizes()
-        words, pauses = self._chance("words"), self._chance("pauses")
-        for name, index in self._order(sizes):
-            payload = " ".join(words.choices(WORDS, k=words.randint(*SENTENCE)))
-            packet = {"resource_id": name, "index": index, "payload": payload}
-            if index == sizes[name] - 1:
-                packet["last"] = True
-            yield Step(pauses.uniform(*self.pause), packet)
-
-    def _order(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        chance = self._chance("order")
-        waiting = ((name, chance.sample(range(size), size)) for name, size in sizes.items())
+        chance, pauses = self._chance("order"), self._chance("pauses")
+        waiting = self._shuffled()
         under_way = list(islice(waiting, self.at_once))
         while under_way:
             place = chance.randrange(len(under_way))
-            name, indexes = under_way[place]
-            yield name, indexes.pop()
-            if not indexes:
+            yield Step(pauses.uniform(*self.pause), under_way[place].pop())
+            if not under_way[place]:
                 under_way[place : place + 1] = islice(waiting, 1)
+
+    def _shuffled(self) -> Iterator[list[dict[str, Any]]]:
+        """The packets of each resource in random order; made resource by resource, so that memory is bounded."""
+        words, order = self._chance("words"), self._chance("shuffles")
+        for name, size in self.sizes().items():
+            payloads = (" ".join(words.choices(WORDS, k=words.randint(*SENTENCE))) for _ in range(size))
+            packets = [{"resource_id": name, "index": index, "payload": text} for index, text in enumerate(payloads)]
+            packets[-1]["last"] = True
+            order.shuffle(packets)
+            yield packets
 
     def _chance(self, purpose: str) -> random.Random:
         return random.Random(f"{self.seed} {purpose}")  # noqa: S311 - repeatable, and no secret

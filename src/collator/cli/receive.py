@@ -48,7 +48,7 @@ async def _receive(settings: Settings) -> None:
             _greet(inbox.url, settings.receive_dir, verified=secrets is not None)
             await _told_to_stop()
     except OSError as error:
-        raise cannot_listen(settings.receive_host, settings.receive_port, error, "--port") from None
+        raise cannot_listen(settings.receive_host, settings.receive_port, error) from None
     click.echo(f"stopped: {filer.written} written")
 
 

@@ -1,0 +1,105 @@
+"""The command line, as real processes: what a person does first, and every mistake that is told in a line or two."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from collator.cli.exits import Exit
+from collator.cli.main import COMMANDS
+from tests.acceptance.programs import COMMAND, assert_told, environment, receiving, run, running, serving
+
+# Help.
+
+
+@pytest.mark.parametrize("name", [str(command.name) for command in COMMANDS])
+def test_every_command_has_a_help_with_examples(tmp_path: Path, name: str) -> None:
+    done = run(name, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: collator {name}" in done.stdout
+    assert f"\n    collator {name}" in done.stdout.partition("Examples:")[2]
+
+
+def test_without_a_command_the_commands_are_listed(tmp_path: Path) -> None:
+    done = run(cwd=tmp_path)
+    assert done.returncode == 0
+    assert [name for name in ("demo", "serve", "send", "receive", "show") if f"\n  {name} " not in done.stdout] == []
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["sevre"], Exit.USAGE, ["'sevre'", "Did you mean 'serve'?", "Try: collator --help"]),
+        (["serve", "--prot", "1"], Exit.USAGE, ["'--prot'", "'--port'", "Try: collator serve --help"]),
+        (["send"], Exit.USAGE, ["give a FILE", "--resources N", "Try: collator send --help"]),
+        (["send", "gone.ndjson"], Exit.USAGE, ["gone.ndjson", "No such file"]),
+        (["send", "--resources", "1", "--packets", "5-1"], Exit.USAGE, ["--packets", "the smaller number first"]),
+        (["send", "-", "--seed", "1"], Exit.USAGE, ["leave them out where a FILE is sent"]),
+        (["serve"], Exit.CONFIG, ["no webhook", "--webhook URL", "--webhook none"]),
+        (["serve", "--port", "http"], Exit.CONFIG, ["--port: 'http' is not a whole number"]),
+        (["serve", "--config", "gone.toml"], Exit.CONFIG, ["--config gone.toml: cannot be read"]),
+        (["serve", "--webhook", "none", "--host", "10.0.0.1"], Exit.CONFIG, ["--host 10.0.0.1", "--insecure"]),
+        (["serve", "--webhook", "none", "--processor", "gone:f"], Exit.CONFIG, ["processor", "gone"]),
+        (["serve", "--webhook", "none", "--processor", "json:gone"], Exit.CONFIG, ["processor", "json", "gone"]),
+        (["receive", "--secret-file", "gone"], Exit.CONFIG, ["secret file gone"]),
+        (["show", "r", "--url", "http://127.0.0.1:1"], Exit.UNREACHABLE, ["http://127.0.0.1:1: connection refused"]),
+    ],
+)
+def test_a_mistake_is_told_in_a_line_or_two(tmp_path: Path, arguments: list[str], code: Exit, parts: list[str]) -> None:
+    assert_told(run(*arguments, cwd=tmp_path), code, *parts)
+
+
+def test_a_misspelt_setting_stops_every_command(tmp_path: Path) -> None:
+    told = ["COLLATOR_PROT is not a setting; did you mean COLLATOR_PORT?"]
+    assert_told(run("serve", cwd=tmp_path, env={"COLLATOR_PROT": "1"}), Exit.CONFIG, *told)
+    (tmp_path / "collator.toml").write_text("data-dir = 'd'")
+    assert_told(run("serve", cwd=tmp_path), Exit.CONFIG, "collator.toml: 'data-dir'", "did you mean data_dir?")
+
+
+def test_a_directory_that_another_service_holds_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        done = run("serve", "--webhook", "none", "--port", "0", cwd=tmp_path)
+    assert_told(done, Exit.OCCUPIED, "collator-data")
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, url), receiving(tmp_path) as (_, inbox):
+        port, other = url.rpartition(":")[2], inbox.strip("/").rpartition(":")[2]
+        served = run("serve", "--webhook", "none", "--port", port, "--data-dir", "other", cwd=tmp_path)
+        received = run("receive", "--port", other, cwd=tmp_path)
+    assert_told(served, Exit.CONFIG, f"port {port}", "--port")
+    assert_told(received, Exit.CONFIG, f"port {other}", "--port")
+
+
+def test_a_reader_that_goes_away_is_no_defect(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--help"], env=environment(), cwd=tmp_path, stdout=-1, stderr=-1
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+# Serving.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_is_told_to_stop_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    with serving(tmp_path) as (service, _):
+        assert service.stop(number) == Exit.OK
+        assert "event=stopped" in service.output()
+
+
+def test_settings_of_serve_come_from_the_file_and_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "collator.toml").write_text('webhook = "none"\nport = 0\ndata_dir = "from-file"\n')
+    with running("serve", cwd=tmp_path, env={"COLLATOR_DATA_DIR": "from-environment"}) as service:
+        service.says("event=serving")
+    assert (tmp_path / "from-environment").is_dir()
+    assert not (tmp_path / "from-file").exists()

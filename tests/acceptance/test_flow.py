@@ -1,0 +1,191 @@
+"""From the sender to the file, with real processes: send, serve, receive and show together."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from collator.cli.demo import check
+from collator.cli.exits import Exit
+from collator.cli.producing import Plan
+from tests.acceptance.programs import assert_told, files, receiving, run, running, serving
+
+SECRET = "whsec_" + "QUJD" * 10 + "\n"
+
+
+def line(resource_id: str, index: int, payload: object = "two words", **more: object) -> bytes:
+    return json.dumps({"resource_id": resource_id, "index": index, "payload": payload, **more}).encode() + b"\n"
+
+
+# Sending.
+
+
+def test_what_is_sent_is_written_by_the_receiver(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    with (
+        receiving(tmp_path, "--secret-file", "secret") as (receiver, inbox),
+        serving(tmp_path, "--webhook-secret-file", "secret", webhook=inbox) as (_, url),
+    ):
+        arguments = ("send", "--url", url, "--resources", "5", "--packets", "1-9", "--pause", "0", "--seed", "7")
+        first, again = run(*arguments, cwd=tmp_path), run(*arguments, cwd=tmp_path)
+        assert receiver.stop() == Exit.OK
+    assert first.returncode == Exit.OK, first.stderr
+    assert "5 delivered" in first.stdout.splitlines()[-1]
+    assert again.returncode == Exit.OK, again.stderr
+    assert "were there already" in again.stdout.splitlines()[-1]
+    assert files(tmp_path / "received") == [f"run-7-{number}.txt" for number in range(1, 6)]
+    plan = Plan(seed=7, resources=5, packets=(1, 9))
+    assert check(plan, tmp_path / "received") == []
+
+
+def test_bad_lines_are_told_with_their_numbers_and_the_good_ones_are_sent(tmp_path: Path) -> None:
+    text = line("a", 0) + b"\n" + b"{nonsense\n" + line("a", 1, last=True) + line("a", -1) + line("", 0)
+    (tmp_path / "packets.ndjson").write_bytes(text)
+    with serving(tmp_path) as (_, url):
+        done = run("send", "packets.ndjson", "--url", url, cwd=tmp_path)
+        shown = run("show", "a", "--url", url, cwd=tmp_path)
+    assert done.returncode == Exit.FAILED
+    told = [text for text in done.stderr.splitlines() if text.startswith("packets.ndjson:")]
+    assert sorted(text.split(" ")[0] for text in told) == [
+        "packets.ndjson:3:",
+        "packets.ndjson:5:",
+        "packets.ndjson:6:",
+    ]
+    assert "2 acknowledged, 3 rejected" in done.stdout.splitlines()[-1]
+    assert "2 of 2 received, 2 processed, 0 failed" in shown.stdout
+
+
+def test_a_conflict_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, url):
+        text = line("a", 0) + line("a", 0, "other") + line("a", 1, last=True)
+        done = run("send", "-", "--url", url, "--concurrency", "1", cwd=tmp_path, stdin=text)
+    assert done.returncode == Exit.FAILED
+    assert "<stdin>:2: conflict: index 0 is there already with another payload ('a', index 0)" in done.stderr
+
+
+def test_lines_from_a_pipe_are_sent_as_they_come(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path) as (_, url),
+        running("send", "-", "--url", url, cwd=tmp_path, stdin=subprocess.PIPE) as sender,
+    ):
+        assert sender.process.stdin is not None
+        sender.process.stdin.write(line("a", 0))
+        sender.process.stdin.flush()
+        sender.says("acknowledged 1")
+        assert run("show", "a", "--url", url, cwd=tmp_path).returncode == Exit.OK
+        sender.process.stdin.write(line("a", 1, last=True))
+        sender.process.stdin.close()
+        assert sender.process.wait(30) == Exit.OK
+
+
+def test_a_resource_that_lacks_packets_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    text = line("a", 0) + line("b", 0) + line("b", 2, last=True)
+    with serving(tmp_path) as (_, url):
+        waited = run("send", "-", "--url", url, cwd=tmp_path, stdin=text)
+        not_waited = run("send", "-", "--url", url, "--no-wait", cwd=tmp_path, stdin=text)
+    assert waited.returncode == Exit.FAILED
+    assert "a is not delivered: nobody has said how many packets it has" in waited.stderr
+    assert "b is not delivered: never received: index 1" in waited.stderr
+    assert not_waited.returncode == Exit.OK
+
+
+def test_a_service_that_is_not_there_ends_send_after_its_patience(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:1"
+    done = run("send", "--url", url, "--resources", "1", "--patience", "1ms", cwd=tmp_path)
+    assert done.returncode == Exit.UNREACHABLE
+    assert done.stderr.startswith(f"collator: {url}: connection refused")
+    assert "0 acknowledged" in done.stdout
+
+
+def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, url):
+        arguments = ("send", "--url", url, "--resources", "2", "--packets", "3", "--pause", "0")
+        in_json = run(*arguments, "--json", "--seed", "1", cwd=tmp_path)
+        in_lines = run(*arguments, cwd=tmp_path)
+    result = json.loads(in_json.stdout)
+    assert in_json.returncode == Exit.OK
+    assert {
+        name: result[name] for name in ("seed", "sent", "acknowledged", "delivered", "rejected", "undelivered")
+    } == {
+        "seed": 1,
+        "sent": 6,
+        "acknowledged": 6,
+        "delivered": 2,
+        "rejected": [],
+        "undelivered": {},
+    }
+    assert in_lines.stdout.startswith("seed ")
+    assert "\x1b" not in in_lines.stdout
+    assert "6 packets of 2 resources sent: 6 acknowledged, 2 delivered" in in_lines.stdout.splitlines()[-1]
+
+
+def test_an_interrupted_send_says_how_far_it_came(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path) as (_, url),
+        running("send", "-", "--url", url, cwd=tmp_path, stdin=subprocess.PIPE) as sender,
+    ):
+        assert sender.process.stdin is not None
+        sender.process.stdin.write(line("a", 0))
+        sender.process.stdin.flush()
+        sender.says("acknowledged 1")
+        assert sender.stop(signal.SIGINT) == Exit.INTERRUPTED
+    assert "interrupted" in sender.output()
+    assert "1 packets of 1 resources sent: 1 acknowledged" in sender.output()
+    assert "Traceback" not in sender.output()
+
+
+# Receiving.
+
+
+def post(url: str, body: bytes) -> int:
+    request = urllib.request.Request(url, data=body, method="POST")  # noqa: S310 - of this test's own receiver
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - same
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return int(error.code)
+
+
+def test_a_receiver_takes_no_webhook_that_its_secret_did_not_sign(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    with receiving(tmp_path, "--secret-file", "secret") as (_, inbox):
+        assert post(inbox, b'{"type":"resource.collated","data":{"resource_id":"r","outputs":[]}}') == 401
+    assert list((tmp_path / "received").iterdir()) == []
+
+
+def test_a_receiver_without_a_secret_says_that_nothing_is_verified(tmp_path: Path) -> None:
+    with running("receive", "--port", "0", cwd=tmp_path, env={"COLLATOR_RECEIVE_DIR": "elsewhere"}) as receiver:
+        inbox = receiver.says(r"receiving at (\S+) into elsewhere; nothing is verified")[1]
+        body = b'{"type":"resource.collated","data":{"resource_id":"a/b","outputs":[1, {"x": [2]}]}}'
+        assert [post(inbox, body), post(inbox, body), post(inbox, b"hello")] == [204, 204, 400]
+    assert [(path.name, path.read_text()) for path in (tmp_path / "elsewhere").iterdir()] == [
+        ("a%2fb.txt", '1\n{"x": [2]}\n')
+    ]
+
+
+# Showing.
+
+
+def test_show_tells_what_is_missing_and_why_it_is_not_delivered(tmp_path: Path) -> None:
+    text = line("call/17 ü", 0) + line("call/17 ü", 4, last=True)
+    with serving(tmp_path) as (_, url):
+        run("send", "-", "--url", url, cwd=tmp_path, stdin=text)
+        shown = run("show", "call/17 ü", "--url", url, cwd=tmp_path)
+        in_json = run("show", "call/17 ü", "--url", url, "--json", cwd=tmp_path)
+        unknown = run("show", "call-18", "--url", url, cwd=tmp_path)
+    assert shown.returncode == Exit.OK
+    told = [
+        "call/17 ü  open",
+        "2 of 5 received, 2 processed",
+        "missing     1-3",
+        "never received: index 1",
+    ]
+    assert [part for part in told if part not in shown.stdout] == [], shown.stdout
+    report = json.loads(in_json.stdout)
+    assert (report["state"], report["missing"], report["total"]) == ("open", [[1, 3]], 5)
+    assert_told(unknown, Exit.UNKNOWN, "HTTP 404")
