@@ -169,9 +169,13 @@ async def test_outputs_are_there_before_and_after_the_end(engine: Engine) -> Non
     assert await (await engine.crash()).outputs("r") == before
 
 
-async def test_outputs_of_a_resource_that_has_none_are_none(ledger: Ledger) -> None:
-    await send(ledger, packet("r", 0))
-    assert [*await ledger.outputs("r")] == []
+async def test_outputs_are_those_of_one_resource(ledger: Ledger) -> None:
+    for name in "abc":
+        await send(ledger, packet(name, 0, b'"%s"' % name.encode()), packet(name, 4))
+    await process(ledger)
+    await send(ledger, packet("none", 0))
+    assert [(await ledger.outputs(name))[0] for name in "abc"] == [(0, b'"a"'), (0, b'"b"'), (0, b'"c"')]
+    assert [len(await ledger.outputs(name)) for name in ("a", "b", "c", "none")] == [2, 2, 2, 0]
 
 
 async def test_deliveries_come_in_order_of_resource_and_in_pages(ledger: Ledger) -> None:
