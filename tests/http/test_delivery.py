@@ -338,9 +338,10 @@ async def test_more_than_there_was_room_for_waits_here(stage: Stage) -> None:
     gate = anyio.Event()
     async with Receiver((Hold(gate), *reply(200))) as receiver:
         stage.endpoint(receiver.url, concurrency=2)
+        await stage.finish(*map(str, range(6)))
+        leased = await stage.ledger.claim_deliveries("default", room=6)
         async with stage.deliverer(poll=NEVER) as deliverer:
-            await stage.finish(*map(str, range(6)))
-            deliverer.take(await stage.ledger.claim_deliveries("default", room=6), ())
+            deliverer.take(leased, ())
             await until(lambda: len(receiver.requests) == 2)
             assert deliverer.room() == {"default": 0}
             gate.set()
@@ -353,9 +354,10 @@ async def test_r24_what_waited_too_long_is_given_back_unsent_and_is_sent_under_a
     gate = anyio.Event()
     async with Receiver((Hold(gate), *reply(200))) as receiver:
         stage.endpoint(receiver.url, concurrency=1)
+        await stage.finish("a", "b")
+        leased = await stage.ledger.claim_deliveries("default", room=2)
         async with stage.deliverer() as deliverer:
-            await stage.finish("a", "b")
-            deliverer.take(await stage.ledger.claim_deliveries("default", room=2), ())
+            deliverer.take(leased, ())
             await until(lambda: receiver.requests)
             stage.clock.advance(MAX_WAIT + 0.1)
             gate.set()
@@ -458,9 +460,9 @@ async def test_a_body_that_cannot_be_had_is_never_sent(
 ) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
+        await stage.finish("r")
+        (delivery,) = await stage.ledger.claim_deliveries("default", room=1)
         async with stage.deliverer() as deliverer:
-            await stage.finish("r")
-            (delivery,) = await stage.ledger.claim_deliveries("default", room=1)
             stage.ledger.trouble["body"] = [trouble]
             with capture_logs():
                 deliverer.take([msgspec.structs.replace(delivery, body=None)], ())
@@ -590,9 +592,10 @@ async def test_p7_a_stop_lets_what_is_under_way_end_and_stores_it(stage: Stage) 
 async def test_p7_what_does_not_end_in_time_is_given_back_and_uses_no_attempt(stage: Stage) -> None:
     async with Receiver((Stall(),)) as receiver:
         stage.endpoint(receiver.url, concurrency=2)
-        async with stage.deliverer() as deliverer:
-            await stage.finish(*map(str, range(6)))
-            deliverer.take(await stage.ledger.claim_deliveries("default", room=4), ())
+        await stage.finish(*map(str, range(6)))
+        leased = await stage.ledger.claim_deliveries("default", room=4)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            deliverer.take(leased, ())
             await until(lambda: len(receiver.requests) == 2)
             await deliverer.drain(0.01)
             await until(lambda: not receiver.open)
