@@ -70,6 +70,10 @@ class SchemaTooNew(CollatorError):
     """The data directory was written by a newer version of Collator."""
 
 
+class Broken(CollatorError):
+    """The store could not execute this, which is a defect; the log says more."""
+
+
 class Damaged(CollatorError):
     """What was read from the store is not what was written: its checksum differs."""
 

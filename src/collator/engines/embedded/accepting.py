@@ -117,6 +117,7 @@ def _candidate(store: Store, plan: Plan, packet: Packet) -> Standing | None:
 def _admit(store: Store, plan: Plan, key: int, packet: Packet, standing: Standing) -> Receipt:
     size = plan.size + len(packet.payload)
     if store.counts.backlog + size > store.terms.max_backlog:
+        store.refused = True
         return _refused(f"{store.counts.backlog} bytes wait for the processor, near the limit (max_backlog)")
     if standing.key == store.next_rk:
         standing.generation = os.urandom(16)

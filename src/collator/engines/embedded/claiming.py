@@ -36,12 +36,14 @@ def claim(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) ->
         return _tasks(store, {held.key: token for token, held in store.packets.claimed(claim_id)})
     store.remember_claim(claim_id)
     refresh(store)
+    if room <= 0:
+        return []
     if store.suspects:
-        chosen = _next_suspect(store)
+        chosen = _next_suspect(store, keys)
     elif keys is None:
         chosen = _fair(store, room)
     else:
-        chosen = _ready_among(store, keys)[:room]
+        chosen = _decode_numbers(store.value("which_ready", as_json(_wanted(store, keys))).encode())[:room]
     return _hand_out(store, chosen, claim_id)
 
 
@@ -61,7 +63,7 @@ def refresh(store: Store) -> None:
 def overdue(store: Store, limit: int) -> list[Key]:
     """Up to *limit* packets that are due and held by nobody."""
     refresh(store)
-    rows = _decode_keys(store.value("some_ready", limit).encode())
+    rows = _decode_keys(store.value("some_due", limit).encode())
     return [Key(resource_id, bytes.fromhex(generation), index) for resource_id, generation, index in rows]
 
 
@@ -90,16 +92,18 @@ def take_back(store: Store, leases: Sequence[int]) -> None:
         store.run("mark_suspect", 1, key)
 
 
-def _next_suspect(store: Store) -> list[int]:
-    key = store.value("next_suspect")
+def _next_suspect(store: Store, keys: Sequence[Key] | None) -> list[int]:
     if len(store.packets):
+        return []
+    key = store.value("next_suspect")
+    if keys is not None and key not in _wanted(store, keys):
         return []
     store.run("mark_suspect", 2, key)
     return [key]
 
 
 def _fair(store: Store, room: int) -> list[int]:
-    if not store.ready or room <= 0:
+    if not store.ready:
         return []
     turn = _turn(store, max(min(room, TURN), room // QUANTUM))
     quantum = -(-room // len(turn))
@@ -117,17 +121,14 @@ def _turn(store: Store, room: int) -> list[int]:
     return behind
 
 
-def _ready_among(store: Store, keys: Sequence[Key]) -> list[int]:
+def _wanted(store: Store, keys: Sequence[Key]) -> list[int]:
+    """The store's keys for *keys*, those of generations that it does not have left out."""
     found = {
         (standing.resource_id, standing.generation): standing.key
         for standing in store.standings("find_resources", as_json([*{key.resource_id for key in keys}]))
     }
-    wanted = [
-        found[key.resource_id, key.generation] << INDEX_BITS | key.index
-        for key in keys
-        if (key.resource_id, key.generation) in found
-    ]
-    return _decode_numbers(store.value("which_ready", as_json([*dict.fromkeys(wanted)])).encode())
+    known = ((found.get((key.resource_id, key.generation)), key.index) for key in dict.fromkeys(keys))
+    return [rk << INDEX_BITS | index for rk, index in known if rk is not None]
 
 
 def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:

@@ -75,11 +75,14 @@ class Reader:
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
         """What *view*, a method of this reader, answers; all its statements see the same commit."""
 
-        def look() -> R:
-            with self._connection:
-                return view(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._look, view, *arguments)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, look)
+    def _look(self, view: Callable[..., R], *arguments: object) -> R:
+        self._connection.execute("begin")
+        try:
+            return view(*arguments)
+        finally:
+            self._connection.execute("commit")
 
     def close(self) -> None:
         """Finish what runs and close the connection."""

@@ -92,9 +92,12 @@ join ready r on r.k in (select k from ready where k between j.value << 24 and j.
 -- name: which_ready (of these packets, those that are ready)
 select json_group_array(r.k) from jsonb_each(?1) j join ready r on r.k = j.value;
 
--- name: some_ready (the first ?1 ready packets, of any resource)
+-- name: some_due (?1 packets that nobody holds: suspects first, then ready ones, of any resource)
 select json_group_array(json_array(r.id, r.generation, s.k & 16777215))
-from (select k from ready order by k limit ?1) s join resource r on r.rk = s.k >> 24;
+from (select * from (select k from attempt where alone = 1 order by k limit ?1)
+      union all
+      select * from (select k from ready order by k limit ?1)
+      limit ?1) s join resource r on r.rk = s.k >> 24;
 
 -- name: next_suspect (the packet that runs alone next)
 select min(k) from attempt where alone > 0;

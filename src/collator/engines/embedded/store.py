@@ -92,6 +92,8 @@ class Store:
         self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
         self.next_retry: float = self.value("next_retry") or float("inf")
         self.cursor = 0
+        self.refused = False
+        """Whether packets of any resource were refused since the last tick."""
         self.claims: dict[str, None] = {}
         """Ids of the latest claims, oldest first."""
 
@@ -112,11 +114,12 @@ class Store:
         return self.uptime + self.now() - self.ticked_at
 
     def tick(self, *, accepting: bool) -> None:
-        """Count the time since the last tick as uptime, where the service was *accepting* (R13)."""
+        """Count the time since the last tick as uptime, where the service was *accepting* and refused nobody (R13)."""
         now = self.now()
-        if accepting:
+        if accepting and not self.refused:
             self.uptime += now - self.ticked_at
         self.ticked_at = now
+        self.refused = False
 
     # Statements.
 

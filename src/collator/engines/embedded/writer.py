@@ -23,7 +23,7 @@ import structlog
 
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import Store
-from collator.errors import CollatorError, ReadOnly, StorageFull, Unavailable
+from collator.errors import Broken, CollatorError, ReadOnly, StorageFull, Unavailable
 
 log = structlog.get_logger("collator.ledger")
 
@@ -32,6 +32,7 @@ MAX_GROWTH = 1024
 comes in cannot outrun what goes out: packets are handed out as they are stored instead of piling up behind it."""
 R = TypeVar("R")
 
+_DISK_ERRORS = (apsw.IOError, apsw.BusyError, apsw.CantOpenError)
 _FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
 
 
@@ -100,7 +101,8 @@ class Writer:
             try:
                 self._commit_or_tell(group)
             except BaseException as error:  # noqa: BLE001 - a waiter must never wait for ever
-                _tell(group, error)
+                log.critical("the writer failed", error=repr(error))
+                _tell(group, Broken())
             self._answer(group)
 
     def _gather(self) -> list[Call] | None:
@@ -113,7 +115,7 @@ class Writer:
                 break
             calls.append(call)
         growth = 0
-        group = []
+        group: list[Call] = []
         for call in calls:
             growth += call.size if call.verb.grows else 0
             held = call.verb.grows and growth > MAX_GROWTH and growth > call.size
@@ -125,14 +127,18 @@ class Writer:
             _tell(group, self._broken)
             return
         if self._reserve.spent and not self._reserve.restore():
-            _tell([call for call in group if call.verb.grows], StorageFull())
+            self._refuse_growth(group)
             group = [call for call in group if not call.verb.grows]
         try:
             self._commit(group)
         except apsw.FullError:
             self._on_full(group)
-        except apsw.IOError as error:
-            self._on_io_error(group, error)
+        except _DISK_ERRORS as error:
+            self._on_disk_error(group, error)
+
+    def _refuse_growth(self, group: list[Call]) -> None:
+        self._store.refused = True
+        _tell([call for call in group if call.verb.grows], StorageFull())
 
     def _commit(self, group: list[Call]) -> None:
         if not group:
@@ -141,7 +147,7 @@ class Writer:
             with self._store.transaction():
                 for calls in _batches(group):
                     _execute(self._store, calls)
-        except (apsw.FullError, apsw.IOError):
+        except (apsw.FullError, *_DISK_ERRORS):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
             self._bisect(group, error)
@@ -160,27 +166,27 @@ class Writer:
             call.result = failed or verb.join([part.result for part in parts])
             return
         log.error("the store could not execute a call", verb=verb.step.__name__, error=repr(error))
-        call.result = error if verb.isolate is None else verb.isolate(error)
+        call.result = Broken() if verb.isolate is None else verb.isolate(error)
 
     def _on_full(self, group: list[Call]) -> None:
         """Refuse what is new; what is in flight may use the reserve."""
         log.error("the disk is full; new packets are refused until there is space")
         self._reserve.spend()
-        _tell([call for call in group if call.verb.grows], StorageFull())
+        self._refuse_growth(group)
         rest = [call for call in group if not call.verb.grows]
         try:
             self._commit(rest)
         except apsw.FullError:
             _tell(rest, StorageFull())
 
-    def _on_io_error(self, group: list[Call], error: apsw.IOError) -> None:
+    def _on_disk_error(self, group: list[Call], error: apsw.Error) -> None:
         if getattr(error, "extendedresult", 0) in _FSYNC_ERRORS:
             log.critical("fsync failed; read-only until a restart", error=repr(error))
             self._broken = ReadOnly(retry_after=60.0)
             _tell(group, self._broken)
         else:
-            log.error("the disk failed", error=repr(error))
-            _tell(group, Unavailable(f"the disk failed: {error}"))
+            log.error("the store cannot be written", error=repr(error))
+            _tell(group, Unavailable(f"the store cannot be written at the moment: {error}"))
 
     def _answer(self, group: list[Call]) -> None:
         loops = {call.loop for call in group}
