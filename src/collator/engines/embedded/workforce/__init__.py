@@ -65,7 +65,7 @@ class ThreadWorkforce:
         self._window = window
         self._sweep = sweep
         self._lease = lease
-        self._reports = Reports(ledger, outbox, metrics=metrics, recorded=self._nudge)
+        self._reports = Reports(ledger, outbox, metrics=metrics, recorded=self._recorded)
         self._threads = Threads(
             processor,
             concurrency=concurrency,
@@ -74,6 +74,7 @@ class ThreadWorkforce:
             finished=self._finished,
         )
         self._due = True
+        self._short = False  # a claim gave less than there was room for, and nothing has been recorded since
         self._draining = False
         self._wake = asyncio.Event()
         self._busy = asyncio.Event()
@@ -157,6 +158,10 @@ class ThreadWorkforce:
         if self._due and self.room() > self._width() // 4:
             self._wake.set()
 
+    def _recorded(self) -> None:
+        self._short = False
+        self._nudge()
+
     async def _claim_forever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -165,7 +170,8 @@ class ThreadWorkforce:
             self._wake.clear()
             async with self._claiming:
                 await self._claim()
-            self._nudge()
+            if not self._short:
+                self._nudge()
 
     async def _claim(self) -> None:
         room = self.room()
@@ -177,7 +183,9 @@ class ThreadWorkforce:
         except CollatorError as error:
             log.warning("the store hands nothing out", reason=error.detail)
             return
-        self._due = self._due or bool(tasks)
+        # A suspect comes alone, and the store has nothing else until its outcome is recorded: then is the time to ask.
+        self._short = 0 < len(tasks) < room or (self._short and not tasks)
+        self._due = self._due or bool(tasks) or self._short
         self.submit(tasks)
 
     async def _watch_forever(self) -> None:
