@@ -1,0 +1,222 @@
+"""One run of one part: a fresh service with an empty store, a check that warms it up, and the job itself.
+
+A run that cannot be finished, or whose webhooks are not right, gives no figures but the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import msgspec
+
+from collator.cli.bench import job, sender, yardsticks
+from collator.cli.bench.figures import LIGHT, POST, STREAM, YARDSTICKS, Samples
+from collator.cli.bench.histogram import Buckets, buckets, interpolated, quantile, since
+from collator.cli.bench.processes import Helper, Service, helper, service
+from collator.cli.bench.profiling import profiled
+from collator.cli.bench.receiver import Webhook
+from collator.cli.bench.usage import Meter, peak_memory
+from collator.errors import CollatorError
+
+WARM_UP = 50
+"""Resources with payloads of their own, before each run."""
+LIGHT_RESOURCES = 200
+_WARM_PACKETS, _WARM_CONNECTIONS = 20, 8
+_SHARES = {"p50": 0.5, "p99": 0.99}
+_SEND = "collator_completion_to_send_seconds"
+_decode = msgspec.json.Decoder(list[Webhook]).decode
+
+
+class Scale(NamedTuple):
+    """How much is measured, and where."""
+
+    resources: int
+    packets: int
+    connections: int
+    seed: int
+    timeout: float
+    """Seconds for one run of one part."""
+    directory: Path
+    """Where the stores are, each in a directory of its own."""
+    changed: Mapping[str, str]
+    """Settings of the service that differ from their defaults, by name."""
+    profiles: Path | None = None
+    """Where profiles of the service go."""
+
+
+class Stage(NamedTuple):
+    """What a job is played on."""
+
+    service: Service
+    receiver: Helper
+    scale: Scale
+
+
+Outcome = tuple[Samples, list[str]]
+"""What a job measured, and what went wrong."""
+
+
+class Result(NamedTuple):
+    """What one run of one part gave."""
+
+    samples: Samples
+    faults: list[str]
+    """What went wrong, a line each; nothing where all webhooks are right."""
+    troubles: list[str] = []  # noqa: RUF012 - never changed
+    """What the service warned of."""
+
+
+async def measure(part: str, scale: Scale, run: int) -> Result:
+    """Run *part* once."""
+    with TemporaryDirectory(prefix="collator-bench-", dir=scale.directory) as name:
+        directory = Path(name)
+        if part == YARDSTICKS:
+            return await _yardsticks(scale, directory)
+        async with helper("receiver") as receiver:
+            result = await _served(part, scale, directory, receiver, run)
+            late = await _webhooks(receiver, 0)
+    extra = [f"{len(late)} webhooks came that nobody was waiting for"] if late and not result.faults else []
+    return result._replace(faults=result.faults + extra)
+
+
+async def _served(part: str, scale: Scale, directory: Path, receiver: Helper, run: int) -> Result:
+    webhook = f"http://127.0.0.1:{receiver.port}/"
+    async with service(directory, webhook, scale.changed) as child:
+        stage = Stage(child, receiver, scale)
+        samples, faults = await _within(stage, _warm_up)
+        if not faults:
+            async with profiled(scale.profiles, f"{part}-{run}", child.pid):
+                samples, faults = await _within(stage, _JOBS[part])
+        return Result({} if faults else samples, faults, child.troubles)
+
+
+async def _within(stage: Stage, work: Callable[[Stage], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    """What *work* gives, or why it gives nothing."""
+    try:
+        async with asyncio.timeout(stage.scale.timeout):
+            return await stage.service.unless_ended(work(stage))
+    except TimeoutError:
+        there = await _webhooks(stage.receiver, 0)
+        return {}, [f"not done within {stage.scale.timeout:g} s; {len(there)} webhooks had come"]
+    except CollatorError as error:
+        return {}, [error.detail]
+
+
+async def _warm_up(stage: Stage) -> Outcome:
+    """Half of the packets one by one, half as a stream, each with a payload of its own: order is verified."""
+    load = job.load(stage.scale.seed + 1, WARM_UP, _WARM_PACKETS, payload=None)
+    half = len(load.packets) // 2
+    single, streamed = load._replace(packets=load.packets[:half]), load._replace(packets=load.packets[half:])
+    stage.receiver.order(str(WARM_UP))
+    sent = await sender.post(stage.service.port, single.requests(), connections=_WARM_CONNECTIONS)
+    await sender.stream(stage.service.port, streamed.stream(), len(streamed.packets))
+    return {}, [
+        *sent.faults(),
+        *job.faults(load, _bodies(await _answered(stage.receiver))),
+    ]
+
+
+async def _post(stage: Stage) -> Outcome:
+    load = _load(stage.scale)
+    requests, connections = load.requests(), stage.scale.connections
+    send = sender.post(stage.service.port, requests, connections=connections)
+    samples, faults, sent = await _under_load(stage, load, send)
+    return {**samples, **_acks(sent.delays)}, faults
+
+
+async def _stream(stage: Stage) -> Outcome:
+    load = _load(stage.scale)
+    send = sender.stream(stage.service.port, load.stream(), len(load.packets))
+    samples, faults, sent = await _under_load(stage, load, send)
+    return {**samples, "acked_per_second": len(load.packets) / (sent.ended - sent.started)}, faults
+
+
+async def _under_load(
+    stage: Stage, load: job.Load, send: Coroutine[Any, Any, sender.Sent]
+) -> tuple[Samples, list[str], sender.Sent]:
+    before = await _completions(stage)
+    stage.receiver.order(str(len(load.outputs)))
+    meter = Meter({"service": stage.service.pid, "sender": os.getpid(), "receiver": stage.receiver.pid})
+    sent = await send
+    webhooks = await _answered(stage.receiver)
+    cores = meter.cores()
+    seconds = max(webhook.at for webhook in webhooks) - sent.started
+    samples = {
+        "packets_per_second": len(load.packets) / seconds,
+        **_quantiles(since(before, await _completions(stage))),
+        **_used(stage, cores, len(load.packets) / meter.seconds),
+    }
+    return samples, [*sent.faults(), *job.faults(load, _bodies(webhooks))], sent
+
+
+async def _light(stage: Stage) -> Outcome:
+    """Each packet when the one before is acknowledged, each resource when the one before is delivered."""
+    scale = stage.scale
+    load = job.load(scale.seed, min(scale.resources, LIGHT_RESOURCES), scale.packets, at_once=1)
+    requests = load.requests()
+    before = await _completions(stage)
+    delays: list[float] = []
+    reaching: list[float] = []
+    bodies: list[bytes] = []
+    for start in range(0, len(requests), scale.packets):
+        stage.receiver.order("1")
+        sent = await sender.post(stage.service.port, requests[start : start + scale.packets], connections=1)
+        (webhook,) = await _answered(stage.receiver)
+        delays += sent.delays
+        reaching.append(webhook.at - sent.ended)
+        bodies.append(webhook.body.encode())
+    samples = {**_acks(delays), **_quantiles(since(before, await _completions(stage)))}
+    samples |= {f"ack_to_webhook_{name}_ms": quantile(reaching, share) for name, share in _SHARES.items()}
+    return samples, [*job.faults(load, bodies)]
+
+
+_JOBS: Mapping[str, Callable[[Stage], Coroutine[Any, Any, Outcome]]] = {POST: _post, STREAM: _stream, LIGHT: _light}
+
+
+async def _yardsticks(scale: Scale, directory: Path) -> Result:
+    load = _load(scale)
+    bare = await yardsticks.bare(load.requests(), connections=scale.connections)
+    return Result({**await yardsticks.sync(directory), **yardsticks.decode(load.packets), **bare}, [])
+
+
+def _load(scale: Scale) -> job.Load:
+    return job.load(scale.seed, scale.resources, scale.packets)
+
+
+def _acks(delays: Sequence[float]) -> Samples:
+    return {f"ack_{name}_ms": quantile(delays, share) for name, share in _SHARES.items()}
+
+
+def _quantiles(counts: Buckets) -> Samples:
+    found = {name: interpolated(counts, share) for name, share in _SHARES.items()}
+    return {f"completion_to_send_{name}_ms": value for name, value in found.items() if value is not None}
+
+
+def _used(stage: Stage, cores: Mapping[str, float], packets_per_second: float) -> Samples:
+    memory = peak_memory(stage.service.pid)
+    used = {f"{name}_cores": value for name, value in cores.items()}
+    used |= {"service_us_per_packet": cores["service"] / packets_per_second} if cores else {}
+    return used | ({} if memory is None else {"service_peak_mib": memory})
+
+
+async def _completions(stage: Stage) -> Buckets:
+    return buckets(await stage.service.metrics(), _SEND)
+
+
+async def _webhooks(receiver: Helper, count: int) -> list[Webhook]:
+    """The webhooks that are there once there are *count*."""
+    receiver.order(str(count))
+    return await _answered(receiver)
+
+
+async def _answered(receiver: Helper) -> list[Webhook]:
+    return _decode(await receiver.answer())
+
+
+def _bodies(webhooks: Sequence[Webhook]) -> list[bytes]:
+    return [webhook.body.encode() for webhook in webhooks]

@@ -1,0 +1,159 @@
+"""The child processes of the bench: started, asked, and ended by their id on every way out."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import re
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from collator.cli.children import START, STOP, command_line, environment
+from collator.errors import CollatorError
+
+T = TypeVar("T")
+
+_MAX_LINE = 1024 * 1024 * 1024
+_LAST_WORDS = 5
+_SERVING = re.compile(r"event=serving .*url=http://[^ ]*:(\d+)")
+
+
+class Helper:
+    """A child that is a module of this package: it says its port, answers a line with a line, ends with its input."""
+
+    def __init__(self, name: str, process: Process) -> None:
+        """Talk to *process*."""
+        self.pid = process.pid
+        self.port = 0
+        self._name = name
+        self._process = process
+
+    def order(self, line: str) -> None:
+        """Send *line*."""
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        self._process.stdin.write(f"{line}\n".encode())
+
+    async def answer(self) -> bytes:
+        """The next line."""
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        line = await self._process.stdout.readline()
+        if not line:
+            raise CollatorError(f"the {self._name} ended by itself")
+        return line
+
+
+class Service:
+    """A child that is a service."""
+
+    def __init__(self, process: Process) -> None:
+        """Listen to what *process* logs."""
+        self.pid = process.pid
+        self.port = 0
+        self.troubles: list[str] = []
+        """What it warned of."""
+        self._last: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._process = process
+        self._serving = asyncio.get_running_loop().create_future()
+        self._log = asyncio.create_task(self._read())
+
+    async def serving(self) -> None:
+        """Return once it takes packets."""
+        try:
+            await self.unless_ended(asyncio.wait_for(asyncio.shield(self._serving), START))
+        except TimeoutError:
+            raise CollatorError(f"the service was not ready within {START:g} s") from None
+
+    async def unless_ended(self, work: Coroutine[Any, Any, T]) -> T:
+        """What *work* gives; `CollatorError` as soon as the service has ended."""
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait({task, self._log}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise CollatorError("the service ended by itself: " + "\n".join(self._last))
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def metrics(self) -> str:
+        """What it counts, in the text format of Prometheus."""
+        return await asyncio.to_thread(_get, self.port, "/metrics")
+
+    async def _read(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 - it is a pipe
+        async for line in self._process.stderr:
+            self._hear(line.decode("utf-8", "replace").rstrip())
+
+    def _hear(self, line: str) -> None:
+        self._last.append(line)
+        serving = _SERVING.search(line)
+        if serving:
+            self.port = int(serving[1])
+            self._serving.set_result(None)
+        elif "level=info" not in line:
+            self.troubles.append(line)
+
+
+@asynccontextmanager
+async def helper(name: str) -> AsyncIterator[Helper]:
+    """The module *name* of this package as a child, ready."""
+    arguments = (sys.executable, "-m", f"{__package__}.{name}")
+    process = await asyncio.create_subprocess_exec(
+        *arguments, stdin=PIPE, stdout=PIPE, env=environment(), limit=_MAX_LINE, start_new_session=True
+    )
+    try:
+        child = Helper(name, process)
+        child.port = int(await asyncio.wait_for(child.answer(), START))
+        yield child
+    finally:
+        await _end(process)
+
+
+@asynccontextmanager
+async def service(directory: Path, webhook: str, changed: Mapping[str, str]) -> AsyncIterator[Service]:
+    """A service with its store in *directory*, which delivers to *webhook*; *changed* are settings by name.
+
+    It knows no other settings: neither the environment's nor those of a file count.
+    """
+    arguments = ("--host", "127.0.0.1", "--port", "0", "--data-dir", "store", "--webhook", webhook)
+    settings = {f"COLLATOR_{name.upper()}": value for name, value in changed.items()}
+    process = await asyncio.create_subprocess_exec(
+        *command_line("serve", *arguments),
+        cwd=directory,
+        env=environment() | settings,
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        start_new_session=True,  # Ctrl-C is for the bench, which then ends its children in order
+    )
+    try:
+        child = Service(process)
+        await child.serving()
+        yield child
+    finally:
+        await _end(process)
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP)
+    except TimeoutError:
+        raise CollatorError(f"process {process.pid} did not end within {STOP:g} s, and was killed") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+def _get(port: int, path: str) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
