@@ -74,7 +74,6 @@ class Reader:
 
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
         """What *view*, a method of this reader, answers; all its statements see the same commit."""
-
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._look, view, *arguments)
 
     def _look(self, view: Callable[..., R], *arguments: object) -> R:
