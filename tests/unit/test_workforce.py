@@ -450,7 +450,7 @@ async def test_p7_a_drain_gives_back_what_still_runs_when_its_time_is_up(tmp_pat
         tasks = await it.ledger.claim(claim_id="the next", room=10)
         assert [(task.key.index, task.attempt) for task in tasks] == [(0, 1)]
         gate.open.set()
-        await until(lambda: it.workforce._threads.abandoned() == 0)
+        await until(lambda: it.workforce.abandoned == 0)
         assert it.attempts("output") == 1
 
 

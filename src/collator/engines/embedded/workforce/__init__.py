@@ -139,7 +139,7 @@ class ThreadWorkforce:
     @property
     def abandoned(self) -> int:
         """How many calls have outlasted their timeout and not returned."""
-        return self._threads.abandoned()
+        return self._threads.abandoned
 
     def health(self) -> str | None:
         """Why nothing is processed, in words; `None` while all is well."""

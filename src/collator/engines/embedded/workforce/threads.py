@@ -56,6 +56,8 @@ class Threads:
     ) -> None:
         """*finished* is called in the thread, with a chunk that is done and the mean seconds of a call in it."""
         self.chunk_size = 1
+        self.abandoned = 0
+        """How many calls were given up and have not returned."""
         self._processor = processor
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
@@ -64,6 +66,8 @@ class Threads:
         self._turns = Turns()
         self._workers: list[Worker] = []
         self._chunks: set[Chunk] = set()  # taken, and not collected yet
+        self._idle = 0
+        self._roused = False  # an idle thread was told to look, and has not looked yet
         self._paused = False
         self._stopped = False
         self._change = threading.Condition()  # guards all that is above; nothing slow is done while it is held
@@ -89,7 +93,7 @@ class Threads:
         """Let *tasks* wait for a thread."""
         with self._change:
             self._turns.put(tasks)
-            self._change.notify()
+            self._rouse()
 
     def take_back(self) -> Sequence[Task]:
         """All that waits, which now waits no longer."""
@@ -129,13 +133,9 @@ class Threads:
         """How many tasks threads have taken and not finished; 0 only once every result is collected."""
         return sum(len(chunk.todo) + 1 for chunk in [*self._chunks])
 
-    def abandoned(self) -> int:
-        """How many calls were given up and have not returned."""
-        return sum(worker.abandoned for worker in [*self._workers])
-
     def blocked(self) -> bool:
         """Whether nothing is begun, as too many calls were given up."""
-        return self.abandoned() >= self._max_abandoned
+        return self.abandoned >= self._max_abandoned
 
     def watch(self) -> tuple[list[Result], list[Task]]:
         """Look after calls that take long: results that are there by now, and the tasks whose time is up."""
@@ -152,7 +152,7 @@ class Threads:
                 if now - call[1] >= self._processor.timeout:
                     late.append(call[0])
                     self._abandon(chunk)
-            self._change.notify()
+            self._rouse()
         return results, late
 
     def _abandon(self, chunk: Chunk) -> None:
@@ -163,6 +163,16 @@ class Threads:
     def _disown(self, chunk: Chunk) -> None:
         chunk.abandoned = True
         self._chunks.discard(chunk)
+        self._count()
+
+    def _count(self) -> None:
+        self.abandoned = sum(worker.abandoned for worker in self._workers)
+
+    def _rouse(self) -> None:
+        """Have one idle thread look for work. It rouses the next if it leaves some, so that few hints make no crowd."""
+        if self._idle and not self._roused:
+            self._roused = True
+            self._change.notify()
 
     def _hire(self) -> None:
         worker = Worker()
@@ -184,24 +194,32 @@ class Threads:
     def _next(self, worker: Worker, calls: int, seconds: float) -> Chunk | None:
         """The next chunk for *worker*, once there is one, after *calls* that took *seconds*; `None`: let it end."""
         with self._change:
-            if worker.abandoned:
+            returned = worker.abandoned
+            worker.chunk = None
+            if returned:
+                self._count()
                 self._change.notify_all()  # perhaps nothing was begun because of this one
             elif calls:
                 self.chunk_size = next_size(self.chunk_size, calls=calls, seconds=seconds, limit=self._max_chunk)
-            worker.chunk = None
             while self._may_stay() and not self._may_take():
-                self._change.wait()
+                self._wait()
             if not self._may_stay():
                 self._workers.remove(worker)
                 return None
             worker.chunk = Chunk(self._turns.take(self.chunk_size))
             self._chunks.add(worker.chunk)
             if self._turns:
-                self._change.notify()  # one thread wakes the next, as far as there is work
+                self._rouse()
             return worker.chunk
 
+    def _wait(self) -> None:
+        self._idle += 1
+        self._change.wait()
+        self._idle -= 1
+        self._roused = False
+
     def _may_stay(self) -> bool:
-        return not self._stopped and len(self._workers) - self.abandoned() <= self._concurrency
+        return not self._stopped and len(self._workers) - self.abandoned <= self._concurrency
 
     def _may_take(self) -> bool:
         return len(self._turns) > 0 and not self._paused and not self.blocked()
