@@ -65,6 +65,14 @@ class Program:
         until_sync(look, timeout)
         return found[0]
 
+    def write(self, data: bytes, *, end: bool = False) -> None:
+        """Give it *data* on its standard input, which was made a pipe; *end* closes it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+        if end:
+            self.process.stdin.close()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal; its exit code."""
         self.process.send_signal(number)

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from collator.cli.demo import check
 from collator.cli.exits import Exit
 from collator.cli.producing import Plan
-from tests.acceptance.programs import assert_told, files, receiving, run, running, serving
+from tests.acceptance.programs import (
+    COMMAND,
+    PATIENCE,
+    assert_told,
+    environment,
+    files,
+    receiving,
+    run,
+    running,
+    serving,
+)
 
 SECRET = "whsec_" + "QUJD" * 10 + "\n"
 
 
 def line(resource_id: str, index: int, payload: object = "two words", **more: object) -> bytes:
+    """A packet as a line of a file."""
     return json.dumps({"resource_id": resource_id, "index": index, "payload": payload, **more}).encode() + b"\n"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service without an endpoint, for all tests that only look at what is sent; each has ids of its own."""
+    with serving(tmp_path_factory.mktemp("service")) as (_, url):
+        yield url
 
 
 # Sending.
@@ -42,54 +64,40 @@ def test_what_is_sent_is_written_by_the_receiver(tmp_path: Path) -> None:
     assert check(plan, tmp_path / "received") == []
 
 
-def test_bad_lines_are_told_with_their_numbers_and_the_good_ones_are_sent(tmp_path: Path) -> None:
+def test_bad_lines_are_told_with_their_numbers_and_the_good_ones_are_sent(tmp_path: Path, url: str) -> None:
     text = line("a", 0) + b"\n" + b"{nonsense\n" + line("a", 1, last=True) + line("a", -1) + line("", 0)
     (tmp_path / "packets.ndjson").write_bytes(text)
-    with serving(tmp_path) as (_, url):
-        done = run("send", "packets.ndjson", "--url", url, cwd=tmp_path)
-        shown = run("show", "a", "--url", url, cwd=tmp_path)
+    done = run("send", "packets.ndjson", "--url", url, cwd=tmp_path)
     assert done.returncode == Exit.FAILED
-    told = [text for text in done.stderr.splitlines() if text.startswith("packets.ndjson:")]
-    assert sorted(text.split(" ")[0] for text in told) == [
-        "packets.ndjson:3:",
-        "packets.ndjson:5:",
-        "packets.ndjson:6:",
-    ]
+    told = [text.split(" ")[0] for text in done.stderr.splitlines() if text.startswith("packets.ndjson:")]
+    assert sorted(told) == ["packets.ndjson:3:", "packets.ndjson:5:", "packets.ndjson:6:"]
     assert "2 acknowledged, 3 rejected" in done.stdout.splitlines()[-1]
-    assert "2 of 2 received, 2 processed, 0 failed" in shown.stdout
+    assert "2 of 2 received, 2 processed, 0 failed" in run("show", "a", "--url", url, cwd=tmp_path).stdout
 
 
-def test_a_conflict_is_told(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, url):
-        text = line("a", 0) + line("a", 0, "other") + line("a", 1, last=True)
-        done = run("send", "-", "--url", url, "--concurrency", "1", cwd=tmp_path, stdin=text)
+def test_a_conflict_is_told(tmp_path: Path, url: str) -> None:
+    text = line("b", 0) + line("b", 0, "other") + line("b", 1, last=True)
+    done = run("send", "-", "--url", url, "--concurrency", "1", cwd=tmp_path, stdin=text)
     assert done.returncode == Exit.FAILED
-    assert "<stdin>:2: conflict: index 0 is there already with another payload ('a', index 0)" in done.stderr
+    assert "<stdin>:2: conflict: index 0 is there already with another payload ('b', index 0)" in done.stderr
 
 
-def test_lines_from_a_pipe_are_sent_as_they_come(tmp_path: Path) -> None:
-    with (
-        serving(tmp_path) as (_, url),
-        running("send", "-", "--url", url, cwd=tmp_path, stdin=subprocess.PIPE) as sender,
-    ):
-        assert sender.process.stdin is not None
-        sender.process.stdin.write(line("a", 0))
-        sender.process.stdin.flush()
+def test_lines_from_a_pipe_are_sent_as_they_come(tmp_path: Path, url: str) -> None:
+    with running("send", "-", "--url", url, cwd=tmp_path, stdin=subprocess.PIPE) as sender:
+        sender.write(line("c", 0))
         sender.says("acknowledged 1")
-        assert run("show", "a", "--url", url, cwd=tmp_path).returncode == Exit.OK
-        sender.process.stdin.write(line("a", 1, last=True))
-        sender.process.stdin.close()
-        assert sender.process.wait(30) == Exit.OK
+        assert run("show", "c", "--url", url, cwd=tmp_path).returncode == Exit.OK
+        sender.write(line("c", 1, last=True), end=True)
+        assert sender.process.wait(PATIENCE) == Exit.OK
 
 
-def test_a_resource_that_lacks_packets_is_told_and_not_waited_for(tmp_path: Path) -> None:
-    text = line("a", 0) + line("b", 0) + line("b", 2, last=True)
-    with serving(tmp_path) as (_, url):
-        waited = run("send", "-", "--url", url, cwd=tmp_path, stdin=text)
-        not_waited = run("send", "-", "--url", url, "--no-wait", cwd=tmp_path, stdin=text)
+def test_a_resource_that_lacks_packets_is_told_and_not_waited_for(tmp_path: Path, url: str) -> None:
+    text = line("d", 0) + line("e", 0) + line("e", 2, last=True)
+    waited = run("send", "-", "--url", url, cwd=tmp_path, stdin=text)
+    not_waited = run("send", "-", "--url", url, "--no-wait", cwd=tmp_path, stdin=text)
     assert waited.returncode == Exit.FAILED
-    assert "a is not delivered: nobody has said how many packets it has" in waited.stderr
-    assert "b is not delivered: never received: index 1" in waited.stderr
+    assert "d is not delivered: nobody has said how many packets it has" in waited.stderr
+    assert "e is not delivered: never received: index 1" in waited.stderr
     assert not_waited.returncode == Exit.OK
 
 
@@ -101,40 +109,54 @@ def test_a_service_that_is_not_there_ends_send_after_its_patience(tmp_path: Path
     assert "0 acknowledged" in done.stdout
 
 
-def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, url):
-        arguments = ("send", "--url", url, "--resources", "2", "--packets", "3", "--pause", "0")
-        in_json = run(*arguments, "--json", "--seed", "1", cwd=tmp_path)
-        in_lines = run(*arguments, cwd=tmp_path)
-    result = json.loads(in_json.stdout)
+def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path, url: str) -> None:
+    arguments = ("send", "--url", url, "--resources", "2", "--packets", "3", "--pause", "0")
+    in_json = run(*arguments, "--json", "--seed", "1", cwd=tmp_path)
+    in_lines = run(*arguments, cwd=tmp_path)
     assert in_json.returncode == Exit.OK
-    assert {
-        name: result[name] for name in ("seed", "sent", "acknowledged", "delivered", "rejected", "undelivered")
-    } == {
+    result = json.loads(in_json.stdout)
+    assert result.pop("seconds") > 0
+    numbers = {
         "seed": 1,
         "sent": 6,
         "acknowledged": 6,
+        "duplicates": 0,
+        "resources": 2,
         "delivered": 2,
-        "rejected": [],
-        "undelivered": {},
+        "incomplete": 0,
     }
+    assert result == numbers | {"rejected": [], "undelivered": {}}
     assert in_lines.stdout.startswith("seed ")
     assert "\x1b" not in in_lines.stdout
     assert "6 packets of 2 resources sent: 6 acknowledged, 2 delivered" in in_lines.stdout.splitlines()[-1]
 
 
-def test_an_interrupted_send_says_how_far_it_came(tmp_path: Path) -> None:
-    with (
-        serving(tmp_path) as (_, url),
-        running("send", "-", "--url", url, cwd=tmp_path, stdin=subprocess.PIPE) as sender,
-    ):
-        assert sender.process.stdin is not None
-        sender.process.stdin.write(line("a", 0))
-        sender.process.stdin.flush()
+def test_send_shows_bars_in_a_terminal(tmp_path: Path, url: str) -> None:
+    terminal, inner = os.openpty()
+    arguments = ("send", "--url", url, "--resources", "2", "--packets", "3", "--pause", "0", "--seed", "2")
+    env = environment(TERM="xterm-256color")
+    with subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, env=env, stdout=inner, stderr=inner) as sender:
+        os.close(inner)
+        shown = b"".join(iter(lambda: _read(terminal), b"")).decode()
+    os.close(terminal)
+    assert sender.returncode == Exit.OK
+    assert [name for name in ("sent", "acknowledged", "delivered", "6/6", "2/2", "\x1b[") if name not in shown] == []
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # EIO: nobody holds the other end any more
+        return b""
+
+
+def test_an_interrupted_send_says_how_far_it_came(tmp_path: Path, url: str) -> None:
+    with running("send", "-", "--url", url, cwd=tmp_path, stdin=subprocess.PIPE) as sender:
+        sender.write(line("f", 0))
         sender.says("acknowledged 1")
         assert sender.stop(signal.SIGINT) == Exit.INTERRUPTED
     assert "interrupted" in sender.output()
-    assert "1 packets of 1 resources sent: 1 acknowledged" in sender.output()
+    assert "1 packet of 1 resource sent: 1 acknowledged" in sender.output()
     assert "Traceback" not in sender.output()
 
 
@@ -171,21 +193,13 @@ def test_a_receiver_without_a_secret_says_that_nothing_is_verified(tmp_path: Pat
 # Showing.
 
 
-def test_show_tells_what_is_missing_and_why_it_is_not_delivered(tmp_path: Path) -> None:
-    text = line("call/17 ü", 0) + line("call/17 ü", 4, last=True)
-    with serving(tmp_path) as (_, url):
-        run("send", "-", "--url", url, cwd=tmp_path, stdin=text)
-        shown = run("show", "call/17 ü", "--url", url, cwd=tmp_path)
-        in_json = run("show", "call/17 ü", "--url", url, "--json", cwd=tmp_path)
-        unknown = run("show", "call-18", "--url", url, cwd=tmp_path)
-    assert shown.returncode == Exit.OK
-    told = [
-        "call/17 ü  open",
-        "2 of 5 received, 2 processed",
-        "missing     1-3",
-        "never received: index 1",
-    ]
+def test_show_tells_what_is_missing_and_why_it_is_not_delivered(tmp_path: Path, url: str) -> None:
+    run("send", "-", "--url", url, cwd=tmp_path, stdin=line("call/17 ü", 0) + line("call/17 ü", 4, last=True))
+    shown = run("show", "call/17 ü", "--url", url, cwd=tmp_path)
+    in_json = run("show", "call/17 ü", "--url", url, "--json", cwd=tmp_path)
+    assert (shown.returncode, in_json.returncode) == (Exit.OK, Exit.OK)
+    told = ("call/17 ü  open", "2 of 5 received, 2 processed", "missing     1-3", "never received: index 1")
     assert [part for part in told if part not in shown.stdout] == [], shown.stdout
     report = json.loads(in_json.stdout)
     assert (report["state"], report["missing"], report["total"]) == ("open", [[1, 3]], 5)
-    assert_told(unknown, Exit.UNKNOWN, "HTTP 404")
+    assert_told(run("show", "nobody", "--url", url, cwd=tmp_path), Exit.UNKNOWN, "HTTP 404")

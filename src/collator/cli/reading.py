@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import BinaryIO
 
+from collator.errors import CollatorError
+
 CHUNK = 256 * 1024
 """Bytes that are read at a time, at most."""
 _AHEAD = 4  # chunks
 
 
 async def lines(source: BinaryIO) -> AsyncIterator[bytes]:
-    """Every line of *source* without its line feed, as soon as it is there; blank ones too. Raises `OSError`.
+    """Every line of *source* without its line feed, as soon as it is there; blank ones too. Raises `CollatorError`.
 
     A thread reads, so that a quiet pipe holds up nobody; it is one that the end of the program does not wait for.
     """
@@ -25,7 +27,7 @@ async def lines(source: BinaryIO) -> AsyncIterator[bytes]:
     rest = b""
     while chunk := await queue.get():
         if isinstance(chunk, OSError):
-            raise chunk
+            raise CollatorError(f"{source.name} cannot be read: {chunk.strerror}")
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from rich.console import Console
 
 from collator.cli.following import Follower
+from collator.cli.phrases import counted
 from collator.cli.producing import Plan
 from collator.cli.progress import Bar, Picture, showing
 from collator.cli.reading import lines
@@ -99,7 +100,8 @@ class Run:
     def summary(self) -> str:
         """How it ended, in a line."""
         tally = self.tally
-        words = f"{tally.sent} packets of {len(tally.resources)} resources sent: {tally.acknowledged} acknowledged"
+        words = f"{counted(tally.sent, 'packet')} of {counted(len(tally.resources), 'resource')} sent: "
+        words += f"{tally.acknowledged} acknowledged"
         words += f" ({tally.duplicates} were there already)" * bool(tally.duplicates)
         words += f", {len(tally.rejected)} rejected" * bool(tally.rejected)
         if self.follower:

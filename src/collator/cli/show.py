@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 import msgspec
 
 from collator.cli.command import command
+from collator.cli.phrases import counted, ranges
 from collator.client import Client
 from collator.settings import Scope, Settings
 
@@ -46,7 +47,7 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     if report["unfinished"]:
         yield f"  unfinished  {ranges(report['unfinished'])}"
     for failure in report["failures"][:MAX_FAILURES]:
-        yield f"  failed      {failure['index']}: {failure['reason']} ({_times(failure['attempts'], 'attempt')})"
+        yield f"  failed      {failure['index']}: {failure['reason']} ({counted(failure['attempts'], 'attempt')})"
     if report["failed"] > MAX_FAILURES:
         yield f"  failed      and {report['failed'] - MAX_FAILURES} others"
     if report["metadata"]:
@@ -61,11 +62,6 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"  not delivered yet: {report['why_undelivered']}"
 
 
-def ranges(pairs: Sequence[Sequence[int]]) -> str:
-    """Inclusive ranges as people write them: ``3-7, 9``."""
-    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in pairs)
-
-
 def _by(report: Mapping[str, Any]) -> str:
     return f" ({report['completed_by']})" if report["completed_by"] else ""
 
@@ -76,9 +72,5 @@ def _packets(report: Mapping[str, Any]) -> str:
 
 
 def _delivery(delivery: Mapping[str, Any]) -> str:
-    words = f"{delivery['endpoint']}: {delivery['state']}, {_times(delivery['attempts'], 'attempt')}"
+    words = f"{delivery['endpoint']}: {delivery['state']}, {counted(delivery['attempts'], 'attempt')}"
     return words + (f", the last: {delivery['reason']}" if delivery["reason"] else "")
-
-
-def _times(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")

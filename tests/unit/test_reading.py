@@ -1,0 +1,59 @@
+"""Lines from files and pipes: all of them, as they come."""
+
+from __future__ import annotations
+
+import os
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from collator.cli import reading
+from collator.cli.reading import lines
+from collator.errors import CollatorError
+
+
+async def collected(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        return [line async for line in lines(file)]
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"", []),
+        (b"a", [b"a"]),
+        (b"a\n", [b"a"]),
+        (b"a\n\nb\r\n", [b"a", b"", b"b\r"]),
+        (b"\n\n", [b"", b""]),
+    ],
+)
+async def test_a_file_gives_its_lines_blank_ones_too(tmp_path: Path, content: bytes, wanted: list[bytes]) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert await collected(tmp_path / "file") == wanted
+
+
+async def test_lines_longer_than_a_chunk_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "CHUNK", 7)
+    wanted = [b"x" * size for size in range(30)]
+    (tmp_path / "file").write_bytes(b"\n".join(wanted))
+    assert await collected(tmp_path / "file") == wanted
+
+
+async def test_a_line_of_a_pipe_is_there_before_the_next_one() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as source:
+        async with aclosing(lines(source)) as coming:  # type: ignore[type-var]
+            os.write(writer, b"first\nsec")
+            assert await anext(coming) == b"first"
+            os.write(writer, b"ond\n")
+            assert await anext(coming) == b"second"
+            os.close(writer)
+            assert [line async for line in coming] == []
+
+
+async def test_what_cannot_be_read_is_told() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as source, pytest.raises(CollatorError, match="cannot be read: Bad file descriptor"):
+        _ = [line async for line in lines(source)]

@@ -1,0 +1,77 @@
+"""A resource, as a person reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collator.cli.phrases import counted, ranges
+from collator.cli.show import MAX_FAILURES, describe
+
+OPEN: dict[str, Any] = {
+    "resource_id": "call-17",
+    "webhook_id": "msg_abc",
+    "state": "open",
+    "completed_by": None,
+    "total": None,
+    "metadata": {},
+    "received": 3,
+    "done": 1,
+    "failed": 1,
+    "missing": [[0, 0]],
+    "unfinished": [[2, 2]],
+    "failures": [{"index": 3, "reason": "ValueError: no", "attempts": 4}],
+    "opened_at": "2026-11-24T02:05:00.000000Z",
+    "closed_at": None,
+    "deliveries": [],
+    "why_undelivered": "processing: no outcome yet for index 2",
+}
+CLOSED: dict[str, Any] = OPEN | {
+    "state": "incomplete",
+    "completed_by": "idle_timeout",
+    "total": 4,
+    "metadata": {"lang": "en"},
+    "unfinished": [],
+    "closed_at": "2026-11-24T03:05:00.000000Z",
+    "deliveries": [{"endpoint": "default", "state": "due", "attempts": 1, "reason": "HTTP 503"}],
+    "why_undelivered": "endpoint default: next attempt in 5 s",
+}
+
+
+def test_an_open_resource() -> None:
+    assert list(describe(OPEN)) == [
+        "call-17  open",
+        "  packets     3 of an unknown number received, 1 processed, 1 failed",
+        "  missing     0",
+        "  unfinished  2",
+        "  failed      3: ValueError: no (4 attempts)",
+        "  opened      2026-11-24T02:05:00.000000Z",
+        "  id          msg_abc",
+        "  not delivered yet: processing: no outcome yet for index 2",
+    ]
+
+
+def test_a_closed_one() -> None:
+    lines = list(describe(CLOSED))
+    assert lines[0] == "call-17  incomplete (idle_timeout)"
+    assert '  metadata    {"lang":"en"}' in lines
+    assert "  webhook     default: due, 1 attempt, the last: HTTP 503" in lines
+    assert lines[-1] == "  not delivered yet: endpoint default: next attempt in 5 s"
+
+
+def test_a_delivered_one_says_nothing_of_why_not() -> None:
+    assert "not delivered" not in "\n".join(describe(CLOSED | {"why_undelivered": None}))
+
+
+def test_many_failures_are_counted_and_not_listed() -> None:
+    many = [{"index": n, "reason": "no", "attempts": 1} for n in range(50)]
+    lines = [line for line in describe(OPEN | {"failures": many, "failed": 120}) if "  failed  " in line]
+    assert len(lines) == MAX_FAILURES + 1
+    assert lines[-1] == "  failed      and 110 others"
+
+
+def test_ranges_are_written_as_people_write_them() -> None:
+    assert ranges([[3, 7], [9, 9]]) == "3-7, 9"
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "packet") for number in range(3)] == ["0 packets", "1 packet", "2 packets"]
