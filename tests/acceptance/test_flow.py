@@ -190,6 +190,16 @@ def test_a_receiver_without_a_secret_says_that_nothing_is_verified(tmp_path: Pat
     ]
 
 
+def test_a_webhook_whose_file_cannot_be_written_is_not_received(tmp_path: Path) -> None:
+    with receiving(tmp_path) as (receiver, inbox):
+        (tmp_path / "received").rmdir()
+        assert post(inbox, b'{"type":"resource.collated","data":{"resource_id":"r","outputs":[]}}') == 503
+        receiver.says("cannot write received/r.txt: No such file or directory")
+        (tmp_path / "received").mkdir()
+        assert post(inbox, b'{"type":"resource.collated","data":{"resource_id":"r","outputs":[]}}') == 204
+    assert files(tmp_path / "received") == ["r.txt"]
+
+
 # Showing.
 
 
