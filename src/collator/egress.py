@@ -46,7 +46,7 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Egress:
-    """Sends requests over connections that it keeps. Opens at the first one; `aclose` it."""
+    """Sends requests over connections that it keeps. `open` it, or let the first request do so; `aclose` it."""
 
     def __init__(self, *, per_host: int = 512, keep_alive: float = 30.0) -> None:
         """Hold at most *per_host* connections to one host and port, each for *keep_alive* idle seconds.
@@ -61,7 +61,7 @@ class Egress:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer | NoAnswer:
         """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer."""
-        session = self._session or self._open()
+        session = self._session or self.open()
         total = self._timeouts.get(timeout) or self._total(timeout)
         # The library sends bytes at once, and warns where they are many; a buffer it sends piece by piece.
         data = body if len(body) <= _LARGE else io.BytesIO(body)
@@ -77,24 +77,29 @@ class Egress:
             return NoAnswer(_words(error))
         return Answer(response.status, response.headers.get("Retry-After"))
 
+    def open(self) -> aiohttp.ClientSession:
+        """Load what is needed, which takes a tenth of a second, before the first request has to wait for it."""
+        if self._session is None:
+            self._session = self._make()
+        return self._session
+
     async def aclose(self) -> None:
         """Close every connection. A later `post` opens anew."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _make(self) -> aiohttp.ClientSession:
         import aiohttp
 
         # A policy on addresses (no private networks) belongs into a socket_factory here: it sees each address that
         # a name resolves to, at the moment of connecting.
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, keepalive_timeout=self._keep_alive),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
         )
-        return self._session
 
     def _total(self, timeout: float) -> aiohttp.ClientTimeout:
         import aiohttp

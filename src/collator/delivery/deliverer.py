@@ -81,11 +81,19 @@ class Deliverer:
             self._wake(name)
 
     async def run(self) -> None:
-        """Look for due deliveries of every endpoint, at once and every `poll` seconds, until cancelled or drained."""
-        while not self._draining:
-            for name in [*self._endpoints]:
-                self._wake(name)
-            await asyncio.sleep(self._poll)
+        """Look for due deliveries of every endpoint, at once and every `poll` seconds, until drained.
+
+        To cancel it without a `drain` before cuts what is under way; those leases lapse.
+        """
+        self._egress.open()
+        try:
+            while not self._draining:
+                for name in [*self._endpoints]:
+                    self._wake(name)
+                await asyncio.sleep(self._poll)
+        finally:
+            if not self._draining:
+                await self._egress.aclose()
 
     async def drain(self, timeout: float) -> None:
         """Claim no more, wait at most *timeout* seconds for what is under way, store it, and give back the rest."""
