@@ -131,7 +131,7 @@ class Threads:
 
     def in_hand(self) -> int:
         """How many tasks threads have taken and not finished; 0 only once every result is collected."""
-        return sum(len(chunk.todo) + 1 for chunk in [*self._chunks])
+        return sum([len(chunk.todo) + 1 for chunk in [*self._chunks]]) if self._chunks else 0
 
     def blocked(self) -> bool:
         """Whether nothing is begun, as too many calls were given up."""
