@@ -37,8 +37,8 @@ class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Says that this is the packet with the highest index."""
     total: int | None = None
     """How many packets the resource has; may come with any of them, instead of `last`."""
-    metadata: msgspec.Raw | None = None
-    """A JSON object of at most 4 KiB that belongs to the resource; in canonical form once checked."""
+    metadata: msgspec.Raw = msgspec.Raw()
+    """A JSON object of at most 4 KiB that belongs to the resource, in canonical form once checked; empty for none."""
 
 
 class Status(StrEnum):
@@ -120,9 +120,9 @@ def check(packet: Packet, bounds: Bounds) -> Packet:
     check_id(packet.resource_id)
     if packet.total is not None:
         _check_total(packet, bounds)
-    if packet.metadata is None and isinstance(packet.resource_id, str):
+    if not packet.metadata and isinstance(packet.resource_id, str):
         return packet
-    metadata = None if packet.metadata is None else _check_metadata(packet.metadata)
+    metadata = _check_metadata(packet.metadata) if packet.metadata else packet.metadata
     return msgspec.structs.replace(packet, resource_id=str(packet.resource_id), metadata=metadata)
 
 
@@ -166,9 +166,9 @@ def _check_total(packet: Packet, bounds: Bounds) -> None:
         raise Malformed(f"index: {packet.index} is beyond the total of {total}")
 
 
-def _check_metadata(metadata: msgspec.Raw) -> msgspec.Raw | None:
-    if bytes(metadata).strip() == b"null":
-        return None
+def _check_metadata(metadata: msgspec.Raw) -> msgspec.Raw:
+    if bytes(metadata) == b"null":
+        return msgspec.Raw()
     check_json(metadata, "metadata")
     try:
         canonical = _canonical.encode(_object.decode(metadata))

@@ -101,7 +101,7 @@ def admit(packet: Packet, standing: Standing, *, new: bool) -> bool:
     if claimed is not None and standing.total is None:
         standing.total, standing.total_by = claimed, EndedBy.LAST if packet.last else EndedBy.TOTAL
         changed = True
-    if packet.metadata is not None and standing.metadata is None:
+    if packet.metadata and standing.metadata is None:
         standing.metadata = bytes(packet.metadata)
         changed = True
     return changed
@@ -177,6 +177,6 @@ def _contradiction(packet: Packet, standing: Standing, stored: bytes | None) -> 
             return f"a total of {claimed} contradicts index {standing.highest}, which is there already"
     if total is not None and packet.index >= total:
         return f"index {packet.index} is beyond the total of {total}"
-    if packet.metadata is not None and standing.metadata not in (None, bytes(packet.metadata)):
+    if packet.metadata and standing.metadata not in (None, bytes(packet.metadata)):
         return "the resource has other metadata"
     return None

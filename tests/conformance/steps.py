@@ -32,7 +32,7 @@ def packet(
 ) -> Packet:
     """A packet as it comes from the wire, checked; its payload is its index where none is given."""
     raw = Raw(b"%d" % index if payload is None else payload)
-    meta = None if metadata is None else Raw(metadata)
+    meta = Raw(metadata or b"")
     return check(Packet(resource_id, index, raw, last, total, meta), Bounds())
 
 

@@ -49,12 +49,12 @@ def words(data: bytes, bounds: Bounds = BOUNDS) -> str:
 def test_a_packet_is_what_its_sender_wrote() -> None:
     packet = decode(b'{"a": [1.0]}', resource_id="call-17", index=3, last=True)
     assert (packet.resource_id, packet.index, packet.last, packet.total) == ("call-17", 3, True, None)
-    assert (bytes(packet.payload), packet.metadata) == (b'{"a": [1.0]}', None)
+    assert (bytes(packet.payload), bytes(packet.metadata)) == (b'{"a": [1.0]}', b"")
 
 
 def test_only_id_index_and_payload_are_required() -> None:
     packet = decode()
-    assert (packet.last, packet.total, packet.metadata) == (False, None, None)
+    assert (packet.last, packet.total, bytes(packet.metadata)) == (False, None, b"")
 
 
 @pytest.mark.parametrize("absent", ["resource_id", "index", "payload"])
@@ -196,7 +196,7 @@ def test_r4_an_index_beyond_its_own_total_is_refused(index: int) -> None:
 
 def test_r4_null_stands_for_no_total_and_no_metadata() -> None:
     packet = decode(total=None, metadata=None)
-    assert (packet.total, packet.metadata) == (None, None)
+    assert (packet.total, bytes(packet.metadata)) == (None, b"")
 
 
 @pytest.mark.parametrize("last", [1, "true", None])
@@ -227,3 +227,11 @@ def test_r4_metadata_is_json_like_a_payload(metadata: bytes) -> None:
 def test_r4_metadata_is_at_most_4_kib() -> None:
     assert decode(metadata={"a": "x" * (4_096 - 8)}).metadata
     assert "4096" in words(line(metadata={"a": "x" * (4_096 - 7)}))
+
+
+def test_r4_metadata_come_over_the_wire_as_an_object() -> None:
+    line = b'{"resource_id": "r", "index": 0, "payload": 1, "metadata": {"b": 1, "a": [2]}}'
+    assert bytes(decode_packet(line, Bounds()).metadata) == b'{"a":[2],"b":1}'
+    assert not decode_packet(line.replace(b'{"b": 1, "a": [2]}', b"null"), Bounds()).metadata
+    with pytest.raises(Malformed, match="object"):
+        decode_packet(line.replace(b'{"b": 1, "a": [2]}', b"[1]"), Bounds())

@@ -30,7 +30,7 @@ indexes = st.sets(st.integers(0, 40))
 def packet(
     index: int, *, payload: bytes = b"1", last: bool = False, total: int | None = None, metadata: bytes | None = None
 ) -> Packet:
-    return Packet("r", index, Raw(payload), last, total, None if metadata is None else Raw(metadata))
+    return Packet("r", index, Raw(payload), last, total, Raw(metadata or b""))
 
 
 def standing(**known: object) -> Standing:
