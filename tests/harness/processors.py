@@ -1,0 +1,40 @@
+"""The functions that the services of these tests call; found as modules of the directory in which they are started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from collator.processor import word_lengths
+
+LOOK = 0.01
+DEADLY = "die"
+
+
+def slow(payload: str) -> list[int]:
+    """Take 2 ms."""
+    threading.Event().wait(0.002)
+    return word_lengths(payload)
+
+
+def slower(payload: str) -> list[int]:
+    """Take 20 ms."""
+    threading.Event().wait(0.020)
+    return word_lengths(payload)
+
+
+def gated(payload: str) -> list[int]:
+    """Wait until the file that the environment names in GATE is there."""
+    gate = Path(os.environ["GATE"])
+    while not gate.exists():
+        threading.Event().wait(LOOK)
+    return word_lengths(payload)
+
+
+def deadly(payload: str) -> list[int]:
+    """End the process without a word, as a crash in a C library would, if the payload begins so."""
+    if payload.startswith(DEADLY):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return slow(payload)

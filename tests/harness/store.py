@@ -1,0 +1,68 @@
+"""A look into the database of a stopped service: I5 and I6 of the checker."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+
+_ORPHANS = {
+    "packets without a resource": "select count(*) from packet where k >> 24 not in (select rk from resource)",
+    "outcomes without a packet": "select count(*) from outcome where k not in (select k from packet)",
+    "ready packets that are not there": "select count(*) from ready where k not in (select k from packet)",
+    "attempts on packets that are not there": "select count(*) from attempt where k not in (select k from packet)",
+    "deliveries without a resource": "select count(*) from delivery where rk not in (select rk from resource)",
+    "ready packets with an outcome": "select count(*) from ready join outcome using (k)",
+    "ended resources without a delivery": """select count(*) from resource r where state in ('collated', 'incomplete')
+        and not exists (select 1 from delivery d where d.rk = r.rk)""",
+    "resources whose counts are not those of their rows": """select count(*) from resource r where
+        received != (select count(*) from packet p where p.k >> 24 = r.rk) or
+        done != (select count(*) from outcome o where o.k >> 24 = r.rk and output is not null) or
+        failed != (select count(*) from outcome o where o.k >> 24 = r.rk and output is null)""",
+}
+_COUNTS = """
+with waiting as (select p.payload from packet p join resource r on r.rk = p.k >> 24 and r.state = 'open'
+                 where not exists (select 1 from outcome o where o.k = p.k))
+select json_object('open', (select count(*) from resource where state = 'open'),
+                   'collated', (select count(*) from resource where state = 'collated'),
+                   'incomplete', (select count(*) from resource where state = 'incomplete'),
+                   'cancelled', (select count(*) from resource where state = 'cancelled'),
+                   'waiting', (select count(*) from waiting),
+                   'backlog', (select coalesce(sum(octet_length(payload)), 0) from waiting),
+                   'due', (select count(*) from delivery where state = 'due'),
+                   'dead', (select count(*) from delivery where state = 'dead'))"""
+_CHECKED = {
+    "payload": "select payload, crc from packet",
+    "output": "select output, crc from outcome where output is not null",
+}
+
+
+def store_complaints(data_dir: Path) -> list[str]:
+    """What is wrong in the database of *data_dir*, which no process may have open."""
+    connection = apsw.Connection(str(data_dir / "collator.db"))
+    try:
+        return list(_complaints(connection))
+    except apsw.Error as error:
+        return [f"I6 the database cannot be read: {error}"]
+    finally:
+        connection.close()
+
+
+def _complaints(connection: apsw.Connection) -> Iterator[str]:
+    sound = [row[0] for row in connection.execute("pragma integrity_check")]
+    if sound != ["ok"]:
+        yield f"I6 integrity_check: {sound[:3]}"
+    for what, question in _ORPHANS.items():
+        count = connection.execute(question).get
+        if count:
+            yield f"I5, I6 {count} {what}"
+    kept = json.loads(str(connection.execute("select counts from ledger").get))
+    counted = json.loads(str(connection.execute(_COUNTS).get))
+    if kept != counted:
+        yield f"I6 the counters say {kept}, the rows {counted}"
+    for what, question in _CHECKED.items():
+        if any(zlib.crc32(str(text).encode()) != crc for text, crc in connection.execute(question)):
+            yield f"I6 an {what} does not match its checksum"
