@@ -1,0 +1,138 @@
+"""P7: a stop refuses what is new, finishes or hands back the rest, and ends in time; the next start goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import pytest
+
+from tests.harness.checker import complaints
+from tests.harness.history import History, Packet, payload_of, workload
+from tests.harness.sender import Sender, requests
+from tests.harness.service import Service
+from tests.harness.sink import Sink
+from tests.harness.store import store_complaints
+from tests.harness.wire import Exchange
+from tests.waiting import until
+
+DRAIN = 10.0
+GATED = "tests.harness.processors:gated"
+JSON = "application/json"
+
+
+async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_rest(tmp_path: Path) -> None:
+    random, history = Random(7), History()
+    packets = workload(random, "a", resources=60)
+    async with (
+        Service(tmp_path, processor="tests.harness.processors:slower", concurrency=2) as service,
+        Sink(service.secret) as sink,
+        Sender(history, random) as sender,
+    ):
+        await service.start(webhook=sink.url, drain_timeout=DRAIN)
+        history.acks.set(150, lambda: service.signal(signal.SIGTERM))
+        began = time.monotonic()
+        await sender.send(service.url, requests(random, packets))
+        assert await service.ended(DRAIN) == 0
+        assert time.monotonic() - began < DRAIN
+        acknowledged, delivered = len(history.acked), len(sink.ids())
+        assert store_complaints(service.data_dir) == []
+        await service.start(webhook=sink.url, processor="collator.processor:word_lengths")
+        await sender.send(service.url, requests(random, history.unacknowledged()))
+        await until(lambda: len(sink.ids()) == 60, 15.0)
+        await service.stop()
+    # The stop came in the middle: some was not taken, and some of what was taken was left for the next start.
+    assert 150 <= acknowledged < len(packets)
+    assert delivered < 60
+    assert complaints(history, sink.webhooks, at_least=len(packets)) == []
+    assert len(sink.webhooks) == 60  # a stop in good order repeats nothing
+    assert store_complaints(service.data_dir) == []
+
+
+async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_is_finished(tmp_path: Path) -> None:
+    history = History()
+    first, late = (Packet(name, 0, payload_of(name, 0), last=True) for name in ("first", "late"))
+    history.sending([first, late])
+    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
+        service.environment["GATE"] = str(tmp_path / "gate")
+        await service.start(webhook=sink.url, drain_timeout=DRAIN)
+        body = late.as_json()
+        stream = Exchange(f"{service.url}/v1/packets", content_type="application/x-ndjson", transfer_encoding="chunked")
+        half = Exchange(f"{service.url}/v1/packets", content_type=JSON, content_length=str(len(body)))
+        async with stream, half:
+            await half.write(body[:10])
+            await stream.write(b"%x\r\n%s\n\r\n" % (len(first.as_json()) + 1, first.as_json()))
+            await _waiting(service, 1)
+            service.signal(signal.SIGTERM)
+            # A stream is summed up: the sender knows from where to go on.
+            assert await stream.head() == 503
+            summary = json.loads(await stream.body())
+            assert summary["code"] == "unavailable"
+            assert [summary[name] for name in ("done", "decided_lines", "accepted")] == [True, 1, 1]
+            history.answered(first.key, "accepted")
+            # A request that had begun is answered.
+            await half.write(body[10:])
+            assert await half.head() == 503
+            assert int(half.fields["retry-after"]) >= 1
+            history.answered(late.key, json.loads(await half.body())["code"])
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await service.get("/readyz")
+        assert service.running()
+        assert sink.webhooks == []
+        (tmp_path / "gate").touch()
+        assert await service.ended(DRAIN) == 0
+    assert [webhook.taken for webhook in sink.webhooks] == [True]
+    assert complaints(history, sink.webhooks, at_least=1) == []
+    assert store_complaints(service.data_dir) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    random, history = Random(8), History()
+    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
+        service.environment["GATE"] = str(tmp_path / "gate")
+        async with Sender(history, random) as sender:
+            await service.start(webhook=sink.url, drain_timeout=60)
+            await sender.send(service.url, requests(random, workload(random, "a", resources=10)))
+            service.signal(number)
+            await until(lambda: "event=stopping" in service.log())
+            began = time.monotonic()
+            service.signal(number)
+            await service.ended(5.0)
+            assert time.monotonic() - began < 2.0
+            assert sink.webhooks == []
+            (tmp_path / "gate").touch()
+            await service.start(webhook=sink.url)
+            await until(lambda: len(sink.ids()) == 10, 15.0)
+            await service.stop()
+    assert complaints(history, sink.webhooks, at_least=10) == []
+    assert store_complaints(service.data_dir) == []
+
+
+async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Path) -> None:
+    random, history = Random(9), History()
+    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
+        service.environment["GATE"] = str(tmp_path / "gate")
+        async with Sender(history, random) as sender:
+            await service.start(webhook=sink.url, drain_timeout=1)
+            await sender.send(service.url, requests(random, workload(random, "a", resources=10)))
+            began = time.monotonic()
+            service.signal(signal.SIGTERM)
+            assert await service.ended(5.0) == 0
+            assert 0.5 < time.monotonic() - began < 3.0
+            (tmp_path / "gate").touch()
+            await service.start(webhook=sink.url)
+            await until(lambda: len(sink.ids()) == 10, 15.0)
+            await service.stop()
+    assert complaints(history, sink.webhooks, at_least=10) == []
+    assert store_complaints(service.data_dir) == []
+
+
+async def _waiting(service: Service, count: int) -> None:
+    """Wait until *count* packets are stored."""
+    while f'collator_stored{{kind="waiting"}} {count}.0' not in (await service.get("/metrics"))[2]:
+        pass
