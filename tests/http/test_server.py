@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, 
 from tests.waiting import until
 
 POST = request("POST", "/v1/packets", json.dumps(packet()).encode())
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Run on the loop that a service runs on; the other tests of HTTP run on asyncio's own."""
+    return ("asyncio", {"use_uvloop": sys.platform != "win32"})
 
 
 async def nothing(_scope: object, _receive: object, _send: object) -> None:
