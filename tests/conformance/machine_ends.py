@@ -12,14 +12,17 @@ from collator.exchange import Attempt, Delivery
 from collator.states import DeliveryState, EndedBy, State
 from tests.conformance.conftest import Opener
 from tests.conformance.machine import DEADLINE, IDLE_TIMEOUT, Machine, names, picks
-from tests.conformance.model import FAILED, Piece, Post, Thing
+from tests.conformance.model import FAILED, Piece, Thing
 from tests.conformance.steps import PLENTY, places, purge
 
 YEAR = 365 * 86_400.0
 
 DELIVERED, DUE, DEAD = DeliveryState.DELIVERED, DeliveryState.DUE, DeliveryState.DEAD
 seconds = st.sampled_from([1, 5, 19, 31, 60, 101])
+Telling = tuple[int, DeliveryState, float]
+"""Which delivery, how an attempt at it ended, and after how many seconds to try again."""
 endings = st.sampled_from([DELIVERED, DUE, DUE, DEAD])
+tellings = st.lists(st.tuples(picks, endings, st.sampled_from([0.0, 40.0])), max_size=4)
 ended = st.sampled_from([None, DEAD, DELIVERED])
 
 
@@ -33,27 +36,29 @@ class LedgerMachine(Machine):
 
     # Time.
 
-    @rule(passed=seconds)
-    def wait(self, passed: int) -> None:
+    @rule(passed=seconds, look=st.sampled_from([True, True, False, None]))
+    def wait(self, passed: int, look: bool | None) -> None:
+        """Time passes, and the service may look for silence: while it accepts, or while it refuses."""
         self.engine.clock.advance(passed)
         self.model.now += passed
         self.model.lapse()
         self.look_for_overdue()
+        if look is not None:
+            self.expire(accepting=look)
 
     def look_for_overdue(self) -> None:
         """What is due and held by nobody is found without any hint."""
         assert {*places(self.do(self.ledger.overdue(limit=PLENTY)))} == self.model.due()
 
-    @rule(back=st.booleans())
-    def jump(self, back: bool) -> None:
-        """The wall jumps by a year, and later back again; nothing else may notice."""
-        step = -self.jumped or (-YEAR if back else YEAR)
+    @rule(years=st.sampled_from([-1, 1]))
+    def jump(self, years: int) -> None:
+        """The wall jumps, and later back again; nothing else may notice."""
+        step = -self.jumped or years * YEAR
         self.engine.clock.jump_wall(step)
         self.jumped += step
         self.look_for_overdue()
 
-    @rule(accepting=st.booleans())
-    def expire(self, accepting: bool) -> None:
+    def expire(self, *, accepting: bool) -> None:
         outcome = self.do(self.ledger.expire(accepting=accepting, limit=PLENTY, room={"a": 1}))
         self.uptime.tick(self.model.now, "counted" if accepting else "refused")
         closed = [thing for thing in self.model.things.values() if thing.state is State.OPEN and self.timed_out(thing)]
@@ -70,7 +75,8 @@ class LedgerMachine(Machine):
             return True
         complete = thing.total is not None and len(thing.pieces) == thing.total
         waits = not complete and all(piece.ended for piece in thing.pieces.values())
-        least, most = self.uptime.since(thing.active_at)
+        least, _ = self.uptime.since(max(thing.active_at, thing.heard_at))
+        _, most = self.uptime.since(thing.active_at)
         assert not closed or (waits and most > IDLE_TIMEOUT)
         assert closed or not (waits and least > IDLE_TIMEOUT)
         if closed:
@@ -79,7 +85,7 @@ class LedgerMachine(Machine):
 
     # People.
 
-    @rule(name=names, total=st.none() | st.integers(1, 4), force=st.booleans())
+    @rule(name=names, total=st.sampled_from([None, 3, 3, 1, 4]), force=st.booleans())
     def complete(self, name: str, total: int | None, force: bool) -> None:
         thing = self.model.things.get(name)
         try:
@@ -115,7 +121,10 @@ class LedgerMachine(Machine):
         if force and thing.state is State.OPEN:
             self.model.force(thing)
 
-    @rule(name=names)
+    @rule(name=names, what=st.sampled_from(["cancel", "retry", "retry", "purge"]))
+    def repair(self, name: str, what: str) -> None:
+        {"cancel": self.cancel, "retry": self.retry, "purge": self.purge_one}[what](name)
+
     def cancel(self, name: str) -> None:
         thing = self.model.things.get(name)
         try:
@@ -133,7 +142,6 @@ class LedgerMachine(Machine):
         assert thing.state is State.CANCELLED
         self.check()
 
-    @rule(name=names)
     def retry(self, name: str) -> None:
         thing = self.model.things.get(name)
         try:
@@ -152,53 +160,57 @@ class LedgerMachine(Machine):
 
     # Deliveries.
 
-    @rule(endpoint=st.sampled_from("ab"), room=st.integers(0, 3))
-    def claim_deliveries(self, endpoint: str, room: int) -> None:
+    @precondition(lambda self: self.model.posts())
+    @rule(endpoint=st.sampled_from("aab"), room=st.integers(0, 3), chosen=tellings)
+    def claim_deliveries(self, endpoint: str, room: int, chosen: list[Telling]) -> None:
         due = self.model.posts_due(endpoint)
         deliveries = self.do(self.ledger.claim_deliveries(endpoint, room=room))
         posts = [self.model.things[delivery.resource_id].posts[endpoint] for delivery in deliveries]
         assert [post.due_at for post in posts] == due[:room]
         self.posted(deliveries)
         self.check()
+        if deliveries:
+            self.settle(chosen)
 
     def posted(self, deliveries: Sequence[Delivery]) -> None:
         super().posted(deliveries)
         self.sent = [*self.sent, *deliveries][-8:]
 
-    @precondition(lambda self: self.sent)
-    @rule(chosen=st.lists(st.tuples(picks, endings, st.booleans()), min_size=1, max_size=4))
-    def settle(self, chosen: list[tuple[int, DeliveryState, bool]]) -> None:
+    @precondition(lambda self: self.model.posts_held)
+    @rule(chosen=tellings)
+    def settle(self, chosen: list[Telling]) -> None:
+        sent = sorted(self.sent, key=lambda delivery: delivery.lease in self.model.posts_held, reverse=True)
         attempts = [
-            Attempt(self.sent[-1 - pick % len(self.sent)], state, "HTTP", 40.0, counted or state is not DUE)
-            for pick, state, counted in chosen
+            Attempt(sent[pick % len(sent)], state, "HTTP", delay, counted=state is not DUE or pick % 4 > 0)
+            for pick, state, delay in chosen
         ]
-        expected = [self.settled(attempt) for attempt in attempts]
-        assert [*self.do(self.ledger.settle(attempts))] == expected
+        changed = self.do(self.ledger.settle(attempts))
+        for attempt, answer in zip(attempts, changed, strict=True):
+            self.settled(attempt, answer)
         self.check()
 
-    def settled(self, attempt: Attempt) -> bool:
-        """Take the end of an attempt into the model: whether it changed anything. A 2xx always does, but once."""
-        delivery = attempt.delivery
-        _, post, _ = self.model.posts_held.pop(delivery.lease, (None, None, None))
+    def settled(self, attempt: Attempt, changed: bool) -> None:
+        """Take the end of an attempt into the model. A 2xx counts once; anything else under its lease only.
+
+        Under a lease that has ended, and that nobody else has got since, either answer is right.
+        """
+        delivery, now = attempt.delivery, self.model.now
         thing = self.model.things.get(delivery.resource_id)
         if thing is None or thing.webhook_id != delivery.webhook_id:
-            return False
-        if post is None and attempt.state is DELIVERED and thing.posts[delivery.endpoint].state is not DELIVERED:
-            post = thing.posts[delivery.endpoint]
-        if post is None:
-            return False
-        self.advance(post, attempt)
-        self.model.keep(thing)
-        return True
+            assert not changed
+            return
+        post = thing.posts[delivery.endpoint]
+        _, until = self.model.posts_held.pop(delivery.lease, (None, None))
+        wins = attempt.state is DELIVERED and post.state is not DELIVERED
+        assert changed or not (wins or (until is not None and until > now))
+        assert not changed or wins or until is not None
+        if changed:
+            post.state, post.due_at = attempt.state, now + attempt.delay
+            post.attempts, post.step = post.attempts + attempt.counted, post.step + attempt.counted
+            self.model.let_go(post)
+            self.model.keep(thing)
 
-    def advance(self, post: Post, attempt: Attempt) -> None:
-        """A step of a delivery; where it has ended, nobody holds it any more."""
-        post.state, post.due_at = attempt.state, self.model.now + attempt.delay
-        post.attempts, post.step = post.attempts + attempt.counted, post.step + attempt.counted
-        if attempt.state is not DUE:
-            held = self.model.posts_held
-            self.model.posts_held = {lease: one for lease, one in held.items() if one[1] is not post}
-
+    @precondition(lambda self: any(post.state is not DUE for post in self.model.posts()))
     @rule(name=st.none() | names, endpoint=st.sampled_from([None, "a", "b"]), state=ended)
     def replay(self, name: str | None, endpoint: str | None, state: DeliveryState | None) -> None:
         things = [thing for thing in self.model.things.values() if name in {None, thing.resource_id}]
@@ -218,6 +230,7 @@ class LedgerMachine(Machine):
         assert endpoints >= {post.endpoint for _, post in chosen}
         self.check()
 
+    @precondition(lambda self: any(thing.purge_at is not None for thing in self.model.things.values()))
     @rule(limit=st.sampled_from([1, 3, PLENTY]))
     def purge(self, limit: int) -> None:
         self.do(purge(self.ledger, limit))
@@ -226,7 +239,6 @@ class LedgerMachine(Machine):
                 del self.model.things[name]
         self.check()
 
-    @rule(name=names)
     def purge_one(self, name: str) -> None:
         thing = self.model.things.get(name)
         open_or_due = thing is not None and (
@@ -256,3 +268,27 @@ class LedgerMachine(Machine):
         self.model.stop(clean=clean)
         self.check()
         self.look_for_overdue()
+
+    def finish(self) -> None:
+        """Process, force, deliver and forget all there is: nothing hangs, and nothing is left."""
+        if self.jumped:
+            self.jump(years=1)
+        self.wait(passed=101, look=None)
+        while self.model.due():
+            self.claim(room=PLENTY, kinds=["output"] * 50)
+        for name in self.model.things:
+            self.complete(name=name, total=None, force=True)
+        self.wait(passed=101, look=None)
+        for state in (DEAD, None):
+            if any(post.state is state for post in self.model.posts()):
+                self.replay(name=None, endpoint=None, state=state)
+            for endpoint in "ab":
+                self.deliver_all(endpoint)
+        self.wait(passed=101, look=None)
+        self.purge(limit=PLENTY)
+        assert not self.model.things
+
+    def deliver_all(self, endpoint: str) -> None:
+        self.sent = []
+        if self.model.posts_due(endpoint):
+            self.claim_deliveries(endpoint=endpoint, room=8, chosen=[(place, DELIVERED, 0.0) for place in range(8)])

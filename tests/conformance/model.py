@@ -54,10 +54,13 @@ class Thing:
     resource_id: str
     opened_at: float
     active_at: float
+    """When the last packet was accepted or the last outcome recorded: silence runs from here (R13)."""
+    heard_at: float = 0.0
+    """When a repeat brought a total or metadata: silence may run from here."""
     pieces: dict[int, Piece] = field(default_factory=dict)
     total: int | None = None
     total_by: EndedBy | None = None
-    metadata: bytes | None = None
+    metadata: bytes = b""
     state: State = State.OPEN
     ended_by: EndedBy | None = None
     closed_at: str = ""
@@ -91,7 +94,8 @@ class Model:
     things: dict[str, Thing] = field(default_factory=dict)
     held: dict[int, tuple[Thing, int, float]] = field(default_factory=dict)
     """Leases on packets: whose, which index, until when."""
-    posts_held: dict[int, tuple[Thing, Post, float]] = field(default_factory=dict)
+    posts_held: dict[int, tuple[Post, float]] = field(default_factory=dict)
+    """Leases on deliveries, and until when. One that has ended stays here until another is given."""
 
     # Accepting: R4 to R9.
 
@@ -118,21 +122,22 @@ class Model:
     def _contradicts(packet: Packet, thing: Thing) -> bool:
         piece = thing.pieces.get(packet.index)
         total = packet.index + 1 if packet.last else packet.total
-        metadata = None if packet.metadata is None else bytes(packet.metadata)
+        metadata = bytes(packet.metadata)
         return (
             (piece is not None and piece.payload != bytes(packet.payload))
             or (total is not None and thing.total is not None and total != thing.total)
             or (total is not None and any(index >= total for index in thing.pieces))
             or (thing.total is not None and packet.index >= thing.total)
-            or (metadata is not None and thing.metadata is not None and metadata != thing.metadata)
+            or metadata not in {b"", thing.metadata or metadata}
         )
 
     def _take(self, packet: Packet, thing: Thing) -> Status:
+        if packet.last or packet.total is not None or packet.metadata:
+            thing.heard_at = self.now
         if thing.total is None and (packet.last or packet.total is not None):
             thing.total = packet.index + 1 if packet.last else packet.total
             thing.total_by = EndedBy.LAST if packet.last else EndedBy.TOTAL
-        if packet.metadata is not None:
-            thing.metadata = bytes(packet.metadata)
+        thing.metadata = bytes(packet.metadata) or thing.metadata
         if packet.index in thing.pieces:
             return Status.DUPLICATE
         thing.pieces[packet.index] = Piece(bytes(packet.payload))
@@ -207,7 +212,6 @@ class Model:
         """Time has passed: leases that have ended are nobody's."""
         for lease in [lease for lease, (_, _, until) in self.held.items() if until <= self.now]:
             self.take_back(lease, used=True)
-        self.posts_held = {lease: held for lease, held in self.posts_held.items() if held[2] > self.now}
 
     def stop(self, *, clean: bool) -> None:
         """The process ends; the next has no lease. What was in work when it died is suspect, and may have failed."""
@@ -238,10 +242,17 @@ class Model:
 
     def posts_due(self, endpoint: str) -> list[float]:
         """Since when each delivery is due that is held by nobody, the longest first."""
-        held = {id(post) for _, post, _ in self.posts_held.values()}
-        posts = [post for thing in self.things.values() for post in thing.posts.values() if post.endpoint == endpoint]
-        due = [post.due_at for post in posts if post.state is DeliveryState.DUE and id(post) not in held]
-        return sorted(due_at for due_at in due if due_at <= self.now)
+        held = {id(post) for post, until in self.posts_held.values() if until > self.now}
+        posts = [post for post in self.posts() if post.endpoint == endpoint and id(post) not in held]
+        return sorted(post.due_at for post in posts if post.state is DeliveryState.DUE and post.due_at <= self.now)
+
+    def let_go(self, post: Post) -> None:
+        """Nobody holds *post* any more."""
+        self.posts_held = {lease: held for lease, held in self.posts_held.items() if held[0] is not post}
+
+    def posts(self) -> list[Post]:
+        """All deliveries."""
+        return [post for thing in self.things.values() for post in thing.posts.values()]
 
     def count(self, state: State) -> int:
         return sum(thing.state is state for thing in self.things.values())
@@ -249,7 +260,7 @@ class Model:
     def counts(self) -> Counts:
         """What the ledger's counters must say."""
         waiting = [piece for _, _, piece in self.pieces()]
-        posts = [post.state for thing in self.things.values() for post in thing.posts.values()]
+        posts = [post.state for post in self.posts()]
         return Counts(
             **{state.value: self.count(state) for state in State},
             waiting=len(waiting),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from collator.exchange import Retry
 from collator.ledger import Ledger
 from collator.packet import Status
 from collator.states import State
@@ -11,6 +12,7 @@ from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
     claim,
+    claim_one,
     due,
     finish,
     offer,
@@ -18,6 +20,7 @@ from tests.conformance.steps import (
     packets,
     places,
     process,
+    record,
     send,
     webhook,
 )
@@ -60,6 +63,16 @@ async def test_accept_hands_out_nothing_while_other_packets_wait(ledger: Ledger)
     accepted = await ledger.accept([packet("second", 0)], room=PLENTY)
     assert not accepted.tasks
     assert places(accepted.waiting) == [("second", 0)]
+    assert places(await claim(ledger)) == [("first", 0), ("second", 0)]
+
+
+@pytest.mark.parametrize("delay", [0.0, 60.0])
+async def test_accept_hands_out_nothing_while_a_retry_is_due(engine: Engine, delay: float) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("first", 0))
+    await record(ledger, Retry((await claim_one(ledger)).lease, "busy", delay))
+    engine.clock.advance(delay)
+    assert not (await ledger.accept([packet("second", 0)], room=PLENTY)).tasks
     assert places(await claim(ledger)) == [("first", 0), ("second", 0)]
 
 

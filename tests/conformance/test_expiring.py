@@ -161,6 +161,28 @@ async def test_r13_a_resource_opened_after_a_pause_has_all_of_its_time(engine: E
     assert await expire(ledger) == 1
 
 
+async def test_r13_a_retry_of_nothing_starts_nothing_anew(engine: Engine) -> None:
+    ledger = await start(engine)
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    engine.clock.advance(60)
+    await expire(ledger)
+    assert not await ledger.retry("r")
+    engine.clock.advance(41)
+    assert await expire(ledger) == 1
+
+
+async def test_r13_a_repeat_starts_nothing_anew(engine: Engine) -> None:
+    ledger = await start(engine)
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    engine.clock.advance(60)
+    await expire(ledger)
+    assert await send(ledger, packet("r", 0), packet("r", 0, b"9")) == [Status.DUPLICATE, Status.CONFLICT]
+    engine.clock.advance(41)
+    assert await expire(ledger) == 1
+
+
 async def test_r13_can_be_off(engine: Engine) -> None:
     ledger = await start(engine, Terms(idle_timeout=None))
     await send(ledger, packet("r", 0))

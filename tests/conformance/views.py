@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from collator.errors import Unknown
 from collator.exchange import DeliveryReport, ResourceReport
 from collator.ledger import Ledger
@@ -14,26 +16,21 @@ async def compare(ledger: Ledger, model: Model, ids: set[str]) -> None:
     assert await ledger.counts() == model.counts()
     listed = [summary.resource_id for summary in await ledger.resources()]
     assert listed == sorted(model.things)
-    for name in model.endpoints:
+    looks = [ledger.resource(name) for name in model.endpoints]
+    reports = await asyncio.gather(*looks, return_exceptions=True)
+    for name, report in zip(model.endpoints, reports, strict=True):
         thing = model.things.get(name)
         if thing is None:
-            assert await is_unknown(ledger, name)
+            assert isinstance(report, Unknown)
             continue
-        report = await ledger.resource(name)
+        assert isinstance(report, ResourceReport)
         same_generation(report, thing, ids)
         learn_deaths(report, thing)
         same_packets(report, thing)
         same_end(report, thing)
-        expected = [(index, thing.pieces[index].output) for index in thing.indexes(DONE)]
-        assert [*await ledger.outputs(name)] == expected
-
-
-async def is_unknown(ledger: Ledger, name: str) -> bool:
-    try:
-        await ledger.resource(name)
-    except Unknown:
-        return True
-    return False
+    outputs = await asyncio.gather(*(ledger.outputs(name) for name in model.things))
+    for thing, found in zip(model.things.values(), outputs, strict=True):
+        assert [*found] == [(index, thing.pieces[index].output) for index in thing.indexes(DONE)]
 
 
 def same_generation(report: ResourceReport, thing: Thing, ids: set[str]) -> None:
