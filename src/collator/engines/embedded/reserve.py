@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 SIZE = 8 * 1024 * 1024
-"""Bytes; less on a small disk (one part in 64 of what is free when it is made)."""
+"""Bytes; less on a small disk: one part in 64 of it."""
 
 
 class Reserve:
@@ -21,9 +21,9 @@ class Reserve:
     def __init__(self, path: Path) -> None:
         """Make the reserve at *path* unless it is there."""
         self._path = path
-        self._size = min(SIZE, shutil.disk_usage(path.parent).free // 64)
+        self._size = min(SIZE, shutil.disk_usage(path.parent).total // 64)
         self._next_try = 0.0
-        self.spent = not self._make()
+        self.spent = not (self._is_there() or self._make())
 
     def spend(self) -> None:
         """Give the space away; safe to repeat."""
@@ -39,12 +39,14 @@ class Reserve:
         self.spent = not (shutil.disk_usage(self._path.parent).free >= 2 * self._size and self._make())
         return not self.spent
 
+    def _is_there(self) -> bool:
+        """Whether an earlier process has left it, whole: on a full disk it could not be made again."""
+        return self._path.exists() and self._path.stat().st_size >= self._size
+
     def _make(self) -> bool:
         try:
             with self._path.open("wb") as file:
-                block = bytes(min(self._size, 1024 * 1024))
-                for _ in range(self._size // max(len(block), 1)):
-                    file.write(block)
+                file.write(bytes(self._size))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
