@@ -94,7 +94,7 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
             workforce=workforce,
             outbox=outbox,
             metrics=metrics,
-            readiness=lambda: [reason] if (reason := workforce.health()) else [],
+            readiness=lambda: [reason for part in (ledger, workforce) if (reason := part.health())],
             bounds=terms.bounds,
             limits=Limits(stream_idle=settings.stream_idle_timeout),
             hosts=_hosts(settings),

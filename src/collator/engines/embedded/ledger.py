@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+import apsw
+import structlog
 
 from collator.clock import Clock
 from collator.engines.embedded import accepting, claiming, outbox, recording, recovery, repair
 from collator.engines.embedded.lock import DirectoryLock
+from collator.engines.embedded.opening import RESERVE, open_store
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import DATABASE, Route, Store
@@ -31,6 +36,8 @@ from collator.ledger import Room
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.states import DeliveryState, State
+
+log = structlog.get_logger("collator.ledger")
 
 R = TypeVar("R")
 
@@ -68,7 +75,7 @@ _RETRY, _PURGE = _alone(repair.retry), _alone(repair.purge)
 async def open_ledger(
     data_dir: Path, *, terms: Terms, clock: Clock, route: Route, synchronous: str = "full"
 ) -> EmbeddedLedger:
-    """The ledger in *data_dir*, which is created. `Occupied`, `SchemaTooNew`.
+    """The ledger in *data_dir*, which is created. `Occupied`, `SchemaTooNew`, `Damaged`, `StorageFull`, `Unavailable`.
 
     *route* gives the endpoints of a resource by its id. *synchronous* is SQLite's; anything but ``full`` breaks the
     durable acknowledgement (P1) and exists for the test that shows this.
@@ -77,11 +84,11 @@ async def open_ledger(
     def open_directory() -> EmbeddedLedger:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = DirectoryLock(data_dir)
+        database = data_dir / DATABASE
         try:
-            store = Store(data_dir / DATABASE, terms=terms, clock=clock, route=route, synchronous=synchronous)
-            recovery.start(store)
-            reader = Reader(data_dir / DATABASE, now=store.now)
-            return EmbeddedLedger(store, reader, Reserve(data_dir / "reserve"), lock)
+            make = partial(Store, database, terms=terms, clock=clock, route=route, synchronous=synchronous)
+            store = open_store(data_dir, make)
+            return EmbeddedLedger(store, Reader(database, now=store.now), Reserve(data_dir / RESERVE), lock)
         except BaseException:
             lock.release()
             raise
@@ -187,6 +194,10 @@ class EmbeddedLedger:
         """What the store holds."""
         return self._store.committed
 
+    def health(self) -> str | None:
+        """Why no packets are taken, in words; `None` while they are."""
+        return self._writer.health()
+
     async def aclose(self) -> None:
         """A clean stop."""
         await asyncio.to_thread(self._close, clean=True)  # the writer finishes its queue first
@@ -197,11 +208,18 @@ class EmbeddedLedger:
 
     def _close(self, *, clean: bool) -> None:
         self._writer.stop()
-        if clean:
-            recovery.stop(self._store)
+        if clean and self._writer.sound():
+            self._mark_clean()
         self._reader.close()
         self._store.connection.close()
         self._lock.release()
+
+    def _mark_clean(self) -> None:
+        """Without the mark the next start only looks more closely, and runs alone what was in work."""
+        try:
+            recovery.stop(self._store)
+        except (apsw.FullError, apsw.IOError) as error:
+            log.warning("the stop is not marked as a clean one", error=repr(error))
 
     def _forsake(self, result: object) -> None:
         """Take back what was handed to a caller who has gone."""

@@ -91,6 +91,16 @@ class Writer:
         """Execute *verb* in the next group; nobody waits for it."""
         self._queue.put(Call(verb, arguments))
 
+    def sound(self) -> bool:
+        """Whether anything may still be written: no fsync has failed."""
+        return self._broken is None
+
+    def health(self) -> str | None:
+        """Why no new packets are taken, in words; `None` while they are."""
+        if self._broken is not None:
+            return self._broken.detail
+        return StorageFull().detail if self._reserve.spent else None
+
     def stop(self) -> None:
         """End the thread once all calls are done."""
         self._queue.put(None)

@@ -1,0 +1,57 @@
+"""Opening the store of a data directory, also on a disk that is full, and saying in words why it cannot be opened.
+
+Even to open a database takes some space (the index of its log, the mark that it is in use), so on a full disk the
+reserve of the last process is given away first. What is still in the way is told as an error of Collator's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from collator.engines.embedded import recovery
+from collator.engines.embedded.store import Store
+from collator.errors import CollatorError, Damaged, StorageFull, Unavailable
+
+RESERVE = "reserve"
+LITTLE = 1024 * 1024
+"""Bytes free, below which it is taken for the reason of an error that does not say so."""
+
+
+def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
+    """The store that *make* opens in *data_dir*, recovered. `StorageFull`, `Unavailable`, `Damaged`, `SchemaTooNew`."""
+    try:
+        return _recovered(make)
+    except apsw.Error as error:
+        if not _is_full(data_dir, error):
+            raise _in_words(data_dir, error) from error
+    (data_dir / RESERVE).unlink(missing_ok=True)
+    try:
+        return _recovered(make)
+    except apsw.Error as error:
+        raise _in_words(data_dir, error) from error
+
+
+def _recovered(make: Callable[[], Store]) -> Store:
+    store = make()
+    try:
+        recovery.start(store)
+    except BaseException:
+        store.connection.close()
+        raise
+    return store
+
+
+def _is_full(data_dir: Path, error: apsw.Error) -> bool:
+    return isinstance(error, apsw.FullError) or shutil.disk_usage(data_dir).free < LITTLE
+
+
+def _in_words(data_dir: Path, error: apsw.Error) -> CollatorError:
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return Damaged(f"the database in {data_dir} is damaged: {error}")
+    if _is_full(data_dir, error):
+        return StorageFull(f"the disk that holds {data_dir} is full; free some space and start again")
+    return Unavailable(f"the database in {data_dir} cannot be opened: {error}")
