@@ -259,11 +259,16 @@ def packet(index: int = 0, resource_id: str | int = "r", payload: object = 0, **
 
 @asynccontextmanager
 async def open_door(
-    data_dir: Path, *, limits: Limits | None = None, terms: Terms | None = None, grace: float = PATIENCE
+    data_dir: Path,
+    *,
+    limits: Limits | None = None,
+    terms: Terms | None = None,
+    endpoints: Sequence[str] = ("default",),
+    grace: float = PATIENCE,
 ) -> AsyncIterator[Harness]:
     """The HTTP face, open."""
     terms, clock, metrics = terms or Terms(), ManualClock(), Metrics()
-    ledger = await open_ledger(data_dir, terms=terms, clock=clock, route=lambda _: ["default"])
+    ledger = await open_ledger(data_dir, terms=terms, clock=clock, route=lambda _: endpoints)
     troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(), list[str]()
     intake = Intake(troubled, workers, sender, metrics=metrics)
     parts = Parts(

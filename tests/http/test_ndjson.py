@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -192,6 +193,15 @@ async def test_p5_there_are_so_many_streams_at_a_time(tmp_path: Path) -> None:
         assert (await door.stream(packet(1))).status == 200
 
 
+async def test_a_stream_leaves_no_task_behind(door: Harness) -> None:
+    await door.stream(packet(0))
+    before = len(asyncio.all_tasks())
+    for options in ("", "?receipts=all"):
+        for _ in range(3):
+            assert (await door.stream(packet(0), options=options)).status == 200
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
 # How it ends early.
 
 
@@ -272,15 +282,16 @@ async def test_whole_lines_of_a_client_that_goes_away_are_kept(door: Harness) ->
     assert await received(door) == 2
 
 
-async def test_a_bad_chunk_ends_the_stream_and_keeps_its_whole_lines(door: Harness) -> None:
-    async with door.wire() as wire:
-        await wire.send(stream_head() + chunk(ndjson(packet(0))))
-        await until(lambda: door.ledger.calls)
-        await wire.send(b"zz\r\n")
-        assert (await wire.reply()).problem["code"] == "bad_request"
-        assert await wire.end() == b""
-    await until(lambda: door.face._streams._open == 0)
-    assert await received(door) == 1
+async def test_a_bad_chunk_ends_the_stream_at_once_and_keeps_its_whole_lines(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(linger_seconds=60.0)) as door:
+        async with door.wire() as wire:
+            await wire.send(stream_head() + chunk(ndjson(packet(0))))
+            await until(lambda: door.ledger.calls)
+            await wire.send(b"zz\r\n")
+            assert (await wire.reply()).problem["code"] == "bad_request"
+            assert await wire.end() == b""
+            await until(lambda: door.face._streams._open == 0)
+        assert await received(door) == 1
 
 
 # Receipts while it comes.

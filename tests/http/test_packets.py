@@ -284,6 +284,12 @@ async def test_a_body_that_says_it_is_too_large_is_not_read(door: Harness) -> No
         assert await wire.end() == b""
 
 
+async def test_a_body_of_one_piece_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_body=100)) as door, door.wire() as wire:
+        await wire.send(chunked_head() + chunk(b"[" + b" " * 100 + b"]") + chunk(b""))
+        assert (await wire.reply()).problem["code"] == "too_large"
+
+
 async def test_a_body_that_turns_out_too_large_is_not_read_to_its_end(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(chunked_head())

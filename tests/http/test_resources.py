@@ -97,7 +97,9 @@ async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> 
     assert (await door.ask("GET", "/v1/resources/r/outputs?after=x")).problem["code"] == "malformed"
 
 
-async def test_damage_within_the_outputs_breaks_the_answer_off(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_damage_within_the_outputs_breaks_the_answer_off(
+    door: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """What is written cannot be taken back, so an answer without its end says that it is not whole."""
     await door.post([packet(i) for i in range(40)])
     await process(door)
@@ -112,6 +114,8 @@ async def test_damage_within_the_outputs_breaks_the_answer_off(door: Harness, mo
     async with door.wire() as wire:
         await wire.send(request("GET", "/v1/resources/r/outputs"))
         assert not (await wire.end()).endswith(b"0\r\n\r\n")
+    (logged,) = [record.exc_info for record in caplog.records if record.exc_info]
+    assert logged[0] is Damaged
 
 
 # Why it is not delivered.
@@ -145,6 +149,13 @@ async def test_p6_a_resource_says_what_it_waits_for(door: Harness) -> None:
     await door.ledger.replay(resource_id="r")
     await settle(door, DeliveryState.DELIVERED, "HTTP 200")
     assert await why() is None
+
+
+async def test_p6_a_resource_without_an_endpoint_says_so(tmp_path: Path) -> None:
+    async with open_door(tmp_path, endpoints=()) as door:
+        await door.post(packet(0, last=True))
+        await process(door)
+        assert (await show(door))["why_undelivered"] == "no endpoint matches it"
 
 
 # Repair.
@@ -190,9 +201,10 @@ async def test_cancel_ends_a_resource_and_may_be_repeated(door: Harness) -> None
 async def test_r16_retry_gives_failed_packets_back_to_the_workforce(door: Harness) -> None:
     await door.post([packet(0), packet(1, last=True)])
     await process(door, failing=(1,))
+    door.workers.keys.clear()
     reply = await do(door, "retry", {})
     assert (reply.status, reply.json) == (200, {"resource_id": "r", "retried": 1})
-    assert [key.index for key in door.workers.keys if key.resource_id == "r"][-1] == 1
+    assert [(key.resource_id, key.index) for key in door.workers.keys] == [("r", 1)]
     await process(door)
     assert (await show(door))["state"] == "collated"
     assert (await do(door, "retry")).problem["code"] == "ended"

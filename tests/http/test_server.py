@@ -116,6 +116,7 @@ async def test_p7_what_takes_longer_than_the_grace_is_broken_off(tmp_path: Path)
         await wire.send(POST)
         await half.send(POST[:-3])
         await until(lambda: door.ledger.calls)
+    assert not door.server.state.tasks
     assert await wire.reader.read() == b""
     await wire.aclose()
     await half.aclose()

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from collator.errors import CollatorError, Malformed
-from collator.packet import Bounds, Packet, decode_lines, decode_packet
+from collator.packet import Bounds, Packet, decode_lines
 from collator.web.problems import Kind, Refusal
 
 SLACK = 32 * 1024
@@ -122,12 +122,11 @@ def judge(block: Block, bounds: Bounds) -> Group:
     if block.too_long:
         fault = Refusal(Kind.TOO_LARGE, f"a line may have {longest_line(bounds)} bytes")
         return Group((), (), [(block.first, fault)], block.last, 0)
-    if _one_a_line(block):
-        items = decode_lines(block.data, bounds)
-        if len(items) == block.lines:
-            return _group(block, range(block.first, block.last + 1), items)
-    lines = [(n, line) for n, line in enumerate(block.data.split(b"\n"), block.first) if line.strip()]
-    return _group(block, [n for n, _ in lines], [_decode(line, bounds) for _, line in lines])
+    items = decode_lines(block.data, bounds)
+    if len(items) == block.lines:
+        return _group(block, range(block.first, block.last + 1), items)
+    lines = enumerate(block.data.split(b"\n"), block.first)
+    return _group(block, [n for n, line in lines if line.strip()], items)
 
 
 def judge_rest(block: Block, bounds: Bounds) -> Group:
@@ -137,23 +136,6 @@ def judge_rest(block: Block, bounds: Bounds) -> Group:
         (n, Refusal(Kind.CUT_OFF, f"the stream ended within this line: {fault.detail}")) for n, fault in group.faults
     ]
     return group if block.too_long else group._replace(faults=cut_off)
-
-
-def _one_a_line(block: Block) -> bool:
-    """Whether every line feed stands between two objects, or behind the last.
-
-    The decoder takes any white space between values, so that two on one line, or one on two lines, would pass. In
-    valid JSON ``}``, line feed, ``{`` stand together only between values.
-    """
-    data = block.data
-    return data[:1] == b"{" and data.endswith(b"}\n") and data.count(b"}\n{") + 1 == block.lines
-
-
-def _decode(line: bytes, bounds: Bounds) -> Packet | Malformed:
-    try:
-        return decode_packet(line, bounds)
-    except Malformed as error:
-        return error
 
 
 def _group(block: Block, numbers: Sequence[int], items: Sequence[Packet | Malformed]) -> Group:

@@ -70,10 +70,12 @@ class Stream:
             await self._oldest()
 
     async def _read(self, request: Incoming) -> None:
-        splitter = Splitter(longest_line(self._bounds))
+        splitter, size = Splitter(longest_line(self._bounds)), self._limits.group_bytes
         while not (request.whole or self._ended.done()):
-            for block in splitter.feed(await self._next(request)):
-                await self._offer(judge(block, self._bounds))
+            read = await self._next(request)
+            for start in range(0, len(read), size):
+                for block in splitter.feed(read[start : start + size]):
+                    await self._offer(judge(block, self._bounds))
         rest = splitter.end()
         if rest and request.whole:
             await self._offer(judge_rest(rest, self._bounds))

@@ -104,10 +104,12 @@ async def _finish(state: ServerState, grace: float) -> None:
         if connections:
             await asyncio.wait({connection.lost for connection in connections}, timeout=grace)
     finally:
-        for task in list(state.tasks):
-            task.cancel()
         for connection in _guards(state):
             connection.transport.abort()
+        tasks = [*state.tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _guards(state: ServerState) -> list[Guard]:
