@@ -106,6 +106,8 @@ def decode_lines(data: bytes, bounds: Bounds) -> list[Packet | Malformed]:
         packets = _packet.decode_lines(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return list(_line_by_line(data, bounds))
+    if not _one_a_line(data, len(packets)):
+        return list(_line_by_line(data, bounds))
     return [_checked(packet, bounds) for packet in packets]
 
 
@@ -191,6 +193,16 @@ def _check_at(place: int, packet: Packet, bounds: Bounds) -> Packet:
         return check(packet, bounds)
     except Malformed as error:
         raise Malformed(f"packet {place}: {error.detail}") from None
+
+
+def _one_a_line(data: bytes, packets: int) -> bool:
+    """Whether each of so many *packets* stands on a line of its own, and no line is blank.
+
+    The decoder takes any white space between values, so that two on one line, or one on two lines, would pass. In
+    valid JSON ``}``, line feed, ``{`` stand together only between values.
+    """
+    feeds = data.count(b"\n") - data.endswith(b"\n")
+    return feeds == packets - 1 == data.count(b"}\n{")
 
 
 def _line_by_line(data: bytes, bounds: Bounds) -> Iterator[Packet | Malformed]:

@@ -39,9 +39,9 @@ from collator.web.server import serve
 
 log = structlog.get_logger("collator.service")
 
-SWITCH_INTERVAL = 0.0002
+SWITCH_INTERVAL = 0.001
 """Seconds for which a thread may keep the interpreter lock while another wants it. Python's own 5 ms let a busy event
-loop hold up the writer at each statement (docs/decisions/002-one-statement-a-batch.md)."""
+loop hold up the writer at each statement (docs/decisions/001-one-writer-one-statement-a-batch.md)."""
 LEASE_MARGIN = 15.0
 """Seconds by which a lease on a delivery outlasts its timeout (R24)."""
 DEFAULT_ENDPOINT = "default"

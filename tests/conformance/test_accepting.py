@@ -73,7 +73,7 @@ async def test_accept_hands_out_nothing_while_a_retry_is_due(engine: Engine, del
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", delay))
     engine.clock.advance(delay)
     assert not (await ledger.accept([packet("second", 0)], room=PLENTY)).tasks
-    assert places(await claim(ledger)) == [("first", 0), ("second", 0)]
+    assert sorted(places(await claim(ledger))) == [("first", 0), ("second", 0)]
 
 
 async def test_accept_hands_out_again_once_nobody_waits(ledger: Ledger) -> None:

@@ -381,6 +381,7 @@ async def test_a_task_whose_lease_is_lost_is_not_begun(tmp_path: Path, gate: Gat
         await it.send("first", "wait")
         await until(lambda: gate.calls)
         await it.send("second", "b")
+        await until(lambda: it.workforce._threads.waiting() == 1)
         await it.ledger.release([task.lease for task in it.workforce._threads.unfinished()[:1]])
         await until(lambda: it.workforce._threads.waiting() == 0)
         gate.open.set()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
+from collator.engines.embedded.claiming import refresh
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.store import INDEX_BITS, Store, as_json
@@ -135,14 +137,15 @@ def _hand_out(
     store: Store, batch: Sequence[tuple[Sequence[Packet], int]], plan: Plan, endpoints: frozenset[str]
 ) -> list[Accepted]:
     """Lease what there is room for, unless others wait: those come first."""
+    refresh(store)
     idle = not store.ready and not store.suspects
     answers: list[Accepted] = []
     ready: list[int] = []
     receipts, new = iter(plan.receipts), iter(plan.new.items())
     until = store.now() + store.terms.task_lease
     for packets, room in batch:
-        answered = [next(receipts) for _ in packets]
-        mine = [next(new) for receipt in answered if receipt is ACCEPTED]
+        answered = list(islice(receipts, len(packets)))
+        mine = list(islice(new, answered.count(ACCEPTED)))
         tasks = list(_lease(store, mine[:room], until)) if idle else []
         rest = mine[len(tasks) :]
         ready.extend(key for key, _ in rest)

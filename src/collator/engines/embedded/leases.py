@@ -6,7 +6,7 @@ Changes are made inside a transaction of the store and undone with it: `rollback
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -64,6 +64,14 @@ class Leases:
             self.size -= held.size
             self._dropped.append((token, held))
         return held
+
+    def drop_all(self, tokens: Iterable[int]) -> list[Held | None]:
+        """End the leases *tokens*; what each held, if it still did."""
+        ended = [(token, self._held.pop(token, None)) for token in tokens]
+        dropped = [(token, held) for token, held in ended if held is not None]
+        self.size -= sum([held.size for _, held in dropped])
+        self._dropped += dropped
+        return [held for _, held in ended]
 
     def prolong(self, token: int, until: float) -> bool:
         """Let *token* hold until *until*; whether it still held."""

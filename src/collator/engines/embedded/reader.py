@@ -124,8 +124,9 @@ class Reader:
 
     def outputs(self, resource_id: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
         """A page of outputs. `Unknown`, `Damaged`."""
-        rk = self._find(resource_id).rk
-        return verified(_decode_outputs(self._value("list_outputs", rk, after, limit)))
+        first, last = span(self._find(resource_id).rk)
+        behind = min(first + max(after, -1), last)
+        return verified(_decode_outputs(self._value("list_outputs", behind, last, limit)))
 
     def deliveries(
         self, resource_id: str | None, endpoint: str | None, state: DeliveryState | None, after: str, limit: int

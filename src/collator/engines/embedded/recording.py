@@ -39,8 +39,9 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
 
     The deliveries that are born go to the first part, within the room that it has.
     """
-    held = [(result, store.packets.drop(result.lease)) for results, _ in batch for result in results]
-    step = settle_results(store, held)
+    given = [result for results, _ in batch for result in results]
+    held = store.packets.drop_all([result.lease for result in given])
+    step = settle_results(store, list(zip(given, held, strict=True)))
     room = batch[0][1] if len(batch) == 1 else merge_rooms([room for _, room in batch])
     closed = close_finished(store, [*step.touched.values()], room=room, known_at=step.known_at)
     answers, start = [], 0

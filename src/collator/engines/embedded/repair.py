@@ -78,6 +78,8 @@ def retry(store: Store, resource_id: str) -> list[Key]:
     if standing.state is not State.OPEN:
         raise Ended(f"resource {resource_id!r} has ended ({standing.state}); its packets cannot be retried")
     keys = _decode_numbers(store.value("failed_keys", *span(standing.key)).encode())
+    if not keys:
+        return []
     check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
     rows = as_json(keys)
     store.run("forget_outcomes", rows)

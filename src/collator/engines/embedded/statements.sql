@@ -274,15 +274,9 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
   where (?1 is null or state = ?1) and id > ?2 and id >= ?3 and (?4 is null or id < ?4) and not purging
   order by id limit ?5);
 
--- name: list_outputs (of resource rk ?1, behind index ?2, at most ?3)
+-- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3)
 select json_group_array(json_array(k & 16777215, output, crc)) from (
-  select k, output, crc from outcome
-  where k > (?1 << 24 | ?2) and k <= (?1 << 24 | 16777215) and output is not null order by k limit ?3);
-
--- name: first_outputs (of resource rk ?1)
-select json_group_array(json_array(k & 16777215, output, crc)) from (
-  select k, output, crc from outcome
-  where k between ?1 << 24 and ?1 << 24 | 16777215 and output is not null order by k limit ?2);
+  select k, output, crc from outcome where k > ?1 and k <= ?2 and output is not null order by k limit ?3);
 
 -- name: list_deliveries (of resource ?1, endpoint ?2, state ?3, each or all; resource id behind ?4, at most ?5)
 select json_group_array(json_array(r.id, r.generation, d.endpoint, d.state, d.attempts, d.reason, d.due_at)) from (

@@ -76,6 +76,7 @@ class ThreadWorkforce:
         self._due = True
         self._short = False  # a claim gave less than there was room for, and nothing has been recorded since
         self._draining = False
+        self._arriving: list[Task] = []
         self._wake = asyncio.Event()
         self._busy = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -86,15 +87,16 @@ class ThreadWorkforce:
         """How many more tasks it would take now."""
         if self._draining or self._threads.blocked():
             return 0
-        held = self._threads.waiting() + self._threads.in_hand()
+        held = len(self._arriving) + self._threads.waiting() + self._threads.in_hand()
         unrecorded = max(0, len(self._reports) - OUTSTANDING * self._window)
         return max(0, self._width() - held - unrecorded)
 
     def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
         """Take *tasks*, and the hint that the packets of *keys* are due. From the event loop's thread; never blocks."""
         if tasks:
-            self._threads.put(tasks)
-            self._busy.set()
+            if not self._arriving:
+                asyncio.get_running_loop().call_soon(self._pass_on)
+            self._arriving += tasks
         if keys:
             self._due = True
             self._nudge()
@@ -152,6 +154,12 @@ class ThreadWorkforce:
 
     def _width(self) -> int:
         return min(self._window, 2 * self._concurrency * self._threads.chunk_size)
+
+    def _pass_on(self) -> None:
+        """Give the threads what has arrived in this turn of the event loop: one thread is woken, not one for each."""
+        self._threads.put(self._arriving)
+        self._arriving = []
+        self._busy.set()
 
     def _nudge(self) -> None:
         """Have the ledger asked, if something may be due and enough room is there to make it worth while."""
