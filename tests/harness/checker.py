@@ -22,6 +22,10 @@ from typing import Any
 from tests.harness.history import History, Packet
 from tests.harness.sink import Webhook
 
+KILLER = "the process died 3 times while this packet was in work"
+
+Bodies = Sequence[tuple[Webhook, Mapping[str, Any]]]
+
 
 def complaints(history: History, webhooks: Sequence[Webhook], *, at_least: int) -> list[str]:
     """Every promise that was broken in *history*, of which at least *at_least* packets were to be acknowledged."""
@@ -34,9 +38,6 @@ def complaints(history: History, webhooks: Sequence[Webhook], *, at_least: int) 
         *_repeats(bodies),
         *_too_little(history, at_least),
     ]
-
-
-Bodies = Sequence[tuple[Webhook, Mapping[str, Any]]]
 
 
 def _missing(history: History, bodies: Bodies) -> Iterator[str]:
@@ -103,6 +104,17 @@ def _repeats(bodies: Bodies) -> Iterator[str]:
 def _too_little(history: History, at_least: int) -> Iterable[str]:
     if len(history.acked) < at_least:
         yield f"I8 {len(history.acked)} packets were acknowledged, {at_least} should have been: {history.answers}"
+
+
+def innocents(webhooks: Sequence[Webhook]) -> int:
+    """How many packets failed as they were in work at three deaths, in a run in which no packet was to blame.
+
+    A service cannot know who kills it. At most one packet at a time can have that bad luck, since after the first
+    death it is in work alone: half as many as there were deaths. Fails where a packet failed for any other reason.
+    """
+    found = [failure for webhook in webhooks if webhook.taken for failure in failures(json.loads(webhook.body))]
+    assert all(failure["reason"] == KILLER for failure in found), found
+    return len(found)
 
 
 def outputs(body: Mapping[str, Any]) -> list[tuple[int, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -100,7 +101,7 @@ class Sender:
 
     async def _array(self, url: str, packets: Sequence[Packet]) -> None:
         body = b"[" + b",".join(packet.as_json() for packet in packets) + b"]"
-        async with self._session.post(f"{url}/v1/packets", data=body, headers=JSON) as answer:
+        async with self._session.post(f"{url}/v1/packets", data=io.BytesIO(body), headers=JSON) as answer:
             told = json.loads(await answer.read())
         receipts = told["receipts"] if answer.status == 202 else [{"status": told["code"]}] * len(packets)
         for packet, receipt in zip(packets, receipts, strict=True):

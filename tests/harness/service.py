@@ -30,6 +30,7 @@ class Service:
     def __init__(self, home: Path, *, webhook: str = "none", data_dir: Path | None = None, **settings: object) -> None:
         """Keep logs and, unless *data_dir* is elsewhere, the data in *home*. *settings* by their names."""
         self.home = home
+        self.home.mkdir(exist_ok=True)
         self.data_dir = data_dir or home / "data"
         self.url = ""
         self.settings: dict[str, object] = {"port": 0, "data_dir": self.data_dir, "webhook": webhook, **settings}
@@ -92,6 +93,11 @@ class Service:
         code = self._process.poll()
         assert code is not None, "it still runs"
         return code
+
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End the process as it stands, if it still does, and wait until the kernel is done with it."""
