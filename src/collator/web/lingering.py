@@ -34,10 +34,7 @@ class Lingering(asyncio.Transport):
         self._unread = unread
         self._closing = False
         self._deadline = math.inf
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write *data*."""
-        self._transport.write(data)
+        self.write = transport.write  # type: ignore[method-assign]  # the hot path: no call in between
 
     def is_closing(self) -> bool:
         """Whether nothing more can be written."""
