@@ -1,0 +1,176 @@
+"""The pipeline: an engine and its stages, at work on one data directory. The service and the library open the same.
+
+Order of the start: the ledger first, which finds what the last process left; then those who deliver and those who
+work, so that an old backlog moves at once. Order of the stop: refuse packets, let the workers finish, let the
+deliveries finish, close the ledger. Whoever is stopped hands back what it holds, so that the next start goes on where
+this one ended (P7). Doors are no part of it: a service opens one on top, and closes it before the workers stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+
+from collator.clock import Clock, SystemClock
+from collator.delivery import Deliverer, Endpoint, router
+from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.embedded.workforce import ThreadWorkforce
+from collator.errors import ConfigError
+from collator.intake import Intake
+from collator.janitor import Janitor
+from collator.metrics import Metrics
+from collator.packet import Bounds
+from collator.processor import Processor, open_processor
+from collator.resource import Terms
+from collator.settings import NO_WEBHOOK, Settings
+from collator.signing import SecretFile, ensure_secret_file
+from collator.states import OnFailure
+
+log = structlog.get_logger("collator.pipeline")
+
+LEASE_MARGIN = 15.0
+"""Seconds by which a lease on a delivery outlasts its timeout (R24)."""
+DEFAULT_ENDPOINT = "default"
+
+
+class Pipeline:
+    """The parts of a pipeline. It is at work as long as the context of `open_pipeline` is open."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: EmbeddedLedger,
+        processor: Processor,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        terms: Terms,
+        clock: Clock,
+    ) -> None:
+        """Put the parts together; nothing moves yet."""
+        self.ledger = ledger
+        self.bounds = terms.bounds
+        self.metrics = Metrics()
+        self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics)
+        self.workforce = ThreadWorkforce(
+            ledger,
+            processor,
+            self.outbox,
+            metrics=self.metrics,
+            concurrency=settings.concurrency,
+            lease=terms.task_lease,
+        )
+        self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics)
+        self._janitor = Janitor(ledger, self.workforce, self.outbox, accepting=self._accepting, metrics=self.metrics)
+        self._left = _Countdown(settings.drain_timeout)
+
+    def readiness(self) -> list[str]:
+        """Why packets are not taken or not processed at the moment, a sentence for each reason."""
+        return [reason for part in (self.ledger, self.workforce) if (reason := part.health())]
+
+    def refuse(self) -> None:
+        """Take nothing more. The time for draining runs from the first call."""
+        self._left.start()
+        self.intake.drain()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """The stages run while the context is open. Leaving it drains; an error cuts that short."""
+        async with asyncio.TaskGroup() as group:  # a stage that breaks ends all, and a supervisor starts them anew
+            stages = [group.create_task(stage.run()) for stage in (self.outbox, self.workforce, self._janitor)]
+            try:
+                yield
+                self.refuse()
+                if not any(stage.done() for stage in stages):
+                    await self._drain()
+            finally:
+                for stage in stages:
+                    stage.cancel()
+
+    async def _drain(self) -> None:
+        await self.workforce.drain(self._left.seconds() * 0.7)
+        await self.outbox.drain(self._left.seconds() * 0.7)
+
+    def _accepting(self) -> bool:
+        return not self.intake.draining.is_set()
+
+
+@asynccontextmanager
+async def open_pipeline(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Pipeline]:
+    """A pipeline at work in `Settings.data_dir`; leaving the context drains, within `Settings.drain_timeout`.
+
+    Raises `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
+    """
+    clock = clock or SystemClock()
+    endpoints = _endpoints(settings)
+    processor = open_processor(
+        settings.processor,
+        timeout=settings.processor_timeout,
+        retries=settings.processor_retries,
+        max_output=settings.max_output,
+        clock=clock,
+    )
+    terms, route = terms_of(settings), router(endpoints)
+    synchronous = settings.unsafe_synchronous
+    ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
+    try:
+        pipeline = Pipeline(settings, ledger, processor, endpoints, terms=terms, clock=clock)
+        async with pipeline.at_work():
+            yield pipeline
+    finally:
+        await ledger.aclose()
+
+
+def terms_of(settings: Settings) -> Terms:
+    """What the ledger decides by, out of *settings*."""
+    return Terms(
+        bounds=Bounds(max_packets=settings.max_packets, max_payload=settings.max_payload),
+        on_failure=OnFailure(settings.on_failure),
+        idle_timeout=settings.idle_timeout,
+        deadline=settings.deadline,
+        max_output=settings.max_output,
+        max_body=settings.max_body,
+        max_open=settings.max_open,
+        max_backlog=settings.max_backlog,
+        delivery_lease=settings.delivery_timeout + LEASE_MARGIN,
+        retention=settings.retention,
+        dead_retention=settings.dead_retention,
+    )
+
+
+class _Countdown:
+    """What is left of the time for draining."""
+
+    def __init__(self, total: float) -> None:
+        self._total = total
+        self._end = float("inf")
+
+    def start(self) -> None:
+        self._end = min(self._end, asyncio.get_running_loop().time() + self._total)
+
+    def seconds(self) -> float:
+        return max(0.0, min(self._total, self._end - asyncio.get_running_loop().time()))
+
+
+def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
+    """The endpoints that the configuration names (R20). `ConfigError` where it names none and does not say so."""
+    if settings.webhook is None:
+        raise ConfigError(
+            "no webhook: say where finished resources go with --webhook URL, or --webhook none to only pull them"
+        )
+    if settings.webhook == NO_WEBHOOK:
+        return {}
+    if settings.webhook_secret_file is None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if ensure_secret_file(settings.secret_file):
+            log.info("made a secret to sign webhooks with", file=str(settings.secret_file))
+    endpoint = Endpoint(
+        name=DEFAULT_ENDPOINT,
+        url=settings.webhook,
+        secrets=SecretFile(settings.secret_file),
+        concurrency=settings.delivery_concurrency,
+        timeout=settings.delivery_timeout,
+    )
+    return {endpoint.name: endpoint}
