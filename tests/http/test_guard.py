@@ -6,6 +6,7 @@ Each probe gets one answer and the connection is closed, so that nothing that hi
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 import struct
@@ -17,7 +18,9 @@ from pathlib import Path
 import pytest
 
 from collator.exchange import Output
+from collator.web.guard import Guard, Reading
 from collator.web.limits import Limits
+from collator.web.lingering import Lingering
 from tests.http.door import Harness, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 
@@ -351,6 +354,51 @@ async def test_a_client_that_goes_on_sending_after_a_refusal_is_cut_off(hasty: H
         await wire.send(head("content-length: 50000000").replace(b"application/json", b"text/plain"))
         assert (await wire.reply()).status == 415
         await until(lambda: not connections(hasty))
+
+
+class Reset(asyncio.Transport):
+    """A connection that was reset, of which the loop does not know yet."""
+
+    aborted = False
+
+    def write(self, data: object) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_a_connection_that_was_reset_is_aborted_instead_of_closed() -> None:
+    transport = Reset()
+    lingering = Lingering(transport, asyncio.get_running_loop(), SHORT, unread=lambda: True)
+    lingering.close()
+    assert transport.aborted
+    assert lingering.is_closing()
+
+
+async def test_a_defect_of_one_connection_is_no_reason_to_forget_the_deadlines_of_others(
+    hasty: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Guard.check
+
+    def broken(self: Guard, now: float) -> None:
+        if self.reading is Reading.BODY:
+            raise RuntimeError("a defect")
+        check(self, now)
+
+    monkeypatch.setattr(Guard, "check", broken)
+    async with hasty.wire() as culprit:
+        await culprit.send(head("content-length: 9"))
+        with suppress(ConnectionResetError):
+            assert await culprit.end() == b""
+    async with hasty.wire() as other:
+        await other.send(HIDDEN[:-5])
+        await refused(other, 408)
 
 
 async def test_a_client_that_is_reset_leaves_nothing_behind(door: Harness) -> None:

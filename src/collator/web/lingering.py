@@ -47,8 +47,7 @@ class Lingering(asyncio.Transport):
         self._closing = True
         if self._unread():
             self._deadline = self._loop.time() + self._limits.linger_seconds
-            self._transport.write_eof()
-            self._transport.resume_reading()
+            self._say_no_more()
         else:
             self._deadline = self._loop.time() + self._limits.write_seconds
             self._transport.close()
@@ -61,6 +60,13 @@ class Lingering(asyncio.Transport):
     def check(self, now: float) -> None:
         """Close at once where the time for closing has passed at *now*."""
         if now > self._deadline:
+            self.abort()
+
+    def _say_no_more(self) -> None:
+        try:
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        except OSError:  # the client has gone, and the loop does not know yet
             self.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # asyncio's own signature

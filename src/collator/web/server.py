@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import NamedTuple
 
+import structlog
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -22,6 +23,7 @@ from collator.errors import ConfigError
 from collator.web.guard import Guard
 from collator.web.limits import Limits
 
+_log = structlog.get_logger(__name__)
 _TICK = 0.1  # seconds; how precise the deadlines of the guard are
 _BACKLOG = 2048
 
@@ -91,8 +93,17 @@ async def _tick(state: ServerState) -> None:
     while True:
         state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         for connection in _guards(state):
-            connection.check(loop.time())
+            _check(connection, loop.time())
         await asyncio.sleep(_TICK)
+
+
+def _check(connection: Guard, now: float) -> None:
+    """Act on the deadlines of *connection*; a defect that shows there is no reason to forget those of others."""
+    try:
+        connection.check(now)
+    except Exception:  # noqa: BLE001 - logged, and the connection is given up
+        _log.exception("connection broken off")
+        connection.transport.abort()
 
 
 async def _finish(state: ServerState, grace: float) -> None:
