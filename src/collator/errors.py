@@ -35,6 +35,10 @@ class Ended(CollatorError):
     """The resource has ended; nothing can be added to it."""
 
 
+class Denied(CollatorError):
+    """The service wants a token, or one that allows more."""
+
+
 class ConfigError(CollatorError):
     """The configuration cannot be used."""
 

@@ -9,8 +9,10 @@ raised as `Rejected` when everything else has been acknowledged.
 
 from __future__ import annotations
 
+from collator.client.answer import Unreachable
 from collator.client.batch import Packets, Rejection, Tally
-from collator.client.client import Client, Rejected, send
-from collator.client.connection import Unreachable
+from collator.client.client import Client
+from collator.client.sync import SyncClient, send
+from collator.client.verbs import Rejected, Verbs
 
-__all__ = ["Client", "Packets", "Rejected", "Rejection", "Tally", "Unreachable", "send"]
+__all__ = ["Client", "Packets", "Rejected", "Rejection", "SyncClient", "Tally", "Unreachable", "Verbs", "send"]

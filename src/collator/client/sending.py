@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from collator.client.answer import Answer, Unreachable
 from collator.client.batch import Item, Tally, count, join, reject
-from collator.client.connection import Answer, Connection, Unreachable
+from collator.client.connection import Connection
 from collator.client.feed import Feed
 from collator.errors import CollatorError
 
@@ -70,16 +71,16 @@ class Sending:
             self._tally.trouble = error.detail
             return _NONE_CAME
         if answer.busy:
-            self._tally.trouble = f"{self._connection.url}: {answer}"
+            self._tally.trouble = f"{self._connection.where}: {answer}"
         elif not answer.ok and answer.status not in _CUT:
-            raise CollatorError(f"{self._connection.url}: {answer}")
+            raise answer.error(self._connection.where)
         return answer
 
     def _count(self, items: Sequence[Item], answer: Answer) -> tuple[Sequence[Item], float]:
         try:
             left, delay = count(items, answer.body, self._tally)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise CollatorError(f"{self._connection.url} does not answer as Collator does: {error}") from None
+            raise CollatorError(f"{self._connection.where} does not answer as Collator does: {error}") from None
         if len(left) < len(items):
             self._got_through = time.monotonic()
             self._tally.trouble = ""

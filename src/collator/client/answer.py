@@ -1,0 +1,72 @@
+"""What a service answers, and which error each answer means. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from collator.errors import CollatorError, Conflict, Denied, Ended, Malformed, Unavailable, Unknown
+
+_BUSY = frozenset({429, 500, 502, 503, 504, 507})
+_DENIED = frozenset({401, 403})
+_ERRORS: Mapping[str, type[CollatorError]] = {
+    "malformed": Malformed,
+    "unknown": Unknown,
+    "conflict": Conflict,
+    "ended": Ended,
+}
+
+
+class Unreachable(Unavailable):
+    """The service could not be reached, or took nothing."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error as the service writes it (RFC 9457)."""
+
+    title: str = ""
+    detail: str = ""
+    code: str = ""
+
+
+class Answer(NamedTuple):
+    """What the service answered to one request."""
+
+    status: int
+    body: bytes
+    retry_after: float
+    """Seconds; 0 where it did not say."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it did what was asked."""
+        return self.status // 100 == 2  # noqa: PLR2004 - the class of success
+
+    @property
+    def busy(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in _BUSY
+
+    @property
+    def problem(self) -> Problem:
+        """What the service says is wrong; the beginning of the body where it is not a problem document."""
+        try:
+            return msgspec.json.decode(self.body, type=Problem)
+        except msgspec.MsgspecError:
+            return Problem(detail=" ".join(self.body[:200].decode("utf-8", "replace").split()))
+
+    def error(self, where: str) -> CollatorError:
+        """What an answer that is not `ok` means, as the service at *where* gave it."""
+        words = f"{where}: {self}"
+        if self.busy:
+            return Unreachable(words, retry_after=self.retry_after)
+        if self.status in _DENIED:
+            return Denied(words)
+        return _ERRORS.get(self.problem.code, CollatorError)(words)
+
+    def __str__(self) -> str:
+        """In words."""
+        said = self.problem.detail or self.problem.title
+        return f"HTTP {self.status}: {said}" if said else f"HTTP {self.status}"

@@ -1,0 +1,140 @@
+"""The same client for programs without an event loop: a thread with a loop runs the one that there is.
+
+The loop goes on between two calls, so that a connection that the service has closed is noticed, and it is a loop of
+its own, so that a program that has one already (a notebook) can call this too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from concurrent.futures import Future
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+
+from collator.client.batch import Packets, Sendable, Tally
+from collator.client.client import Client
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+AHEAD = 1000
+"""Packets that are taken from their source before they are sent."""
+
+
+def _waiting(verb: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[SyncClient, P], R]:
+    """*verb* of the client as a method that returns when it is done."""
+
+    def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._wait(self._start(verb(self._client, *args, **kwargs)))
+
+    update_wrapper(call, verb)
+    return call
+
+
+class SyncClient:
+    """`Client` with verbs that return when they are done, as a context manager. For one thread at a time."""
+
+    def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of `Client`
+        """Open nothing yet; *options* are those of `Client`."""
+        self._client = Client(url, **options)
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="collator-client", daemon=True)
+        self._thread.start()
+        self._wait(self._start(self._client.__aenter__()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._wait(self._start(self._client.__aexit__(kind, error, trace)))
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def send(self, packets: Packets, *, tally: Tally | None = None) -> Tally:
+        """Send *packets* as `Client.send` does; the source is read in the calling thread, as packets come."""
+        if not isinstance(packets, Iterable):
+            return self._wait(self._start(self._client.send(packets, tally=tally)))
+        handover = _Handover(self._loop)
+        sending = self._start(self._client.send(handover.packets(), tally=tally))
+        sending.add_done_callback(handover.stop)
+        try:
+            handover.put(packets)
+        except BaseException:
+            sending.cancel()
+            raise
+        return self._wait(sending)
+
+    resource = _waiting(Client.resource)
+    resources = _waiting(Client.resources)
+    outputs = _waiting(Client.outputs)
+    result = _waiting(Client.result)
+    deliveries = _waiting(Client.deliveries)
+    complete = _waiting(Client.complete)
+    cancel = _waiting(Client.cancel)
+    retry = _waiting(Client.retry)
+
+    def _start(self, verb: Coroutine[Any, Any, R]) -> Future[R]:
+        return asyncio.run_coroutine_threadsafe(verb, self._loop)
+
+    def _wait(self, verb: Future[R]) -> R:
+        try:
+            return verb.result()
+        except BaseException:  # Ctrl-C, in this thread: the verb ends too
+            verb.cancel()
+            raise
+
+
+class _Handover:
+    """Packets from the thread that has them to the loop that sends them, at once and never far ahead."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._room = threading.Semaphore(AHEAD)
+        self._packets: deque[Sendable | None] = deque()
+        self._came = asyncio.Event()
+        self._stopped = False
+
+    def put(self, packets: Iterable[Sendable]) -> None:
+        """Hand over *packets*, up to the moment at which nobody takes them any more."""
+        for packet in packets:
+            self._room.acquire()
+            if self._stopped:
+                return
+            self._give(packet)
+        self._give(None)
+
+    def stop(self, _sending: Future[Tally]) -> None:
+        self._stopped = True
+        self._room.release()
+
+    async def packets(self) -> AsyncIterator[Sendable]:
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            while self._packets:
+                packet = self._packets.popleft()
+                if packet is None:
+                    return
+                self._room.release()
+                yield packet
+
+    def _give(self, packet: Sendable | None) -> None:
+        self._packets.append(packet)
+        self._loop.call_soon_threadsafe(self._came.set)
+
+
+def send(url: str, packets: Packets, **options: Any) -> Tally:  # noqa: ANN401 - those of `Client`
+    """`Client.send` in one call, for programs that have no event loop."""
+    with SyncClient(url, **options) as client:
+        return client.send(packets)

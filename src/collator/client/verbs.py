@@ -1,0 +1,153 @@
+"""What can be asked of a service, wherever it runs: the verbs that `Client` and `collator.Collator` have in common.
+
+Each view and each repair is one request, and gives what the service answers, as its documentation has it. `send` gives
+up nothing in silence. What is asked of one resource raises `Unknown`, `Conflict` or `Ended` where that is the answer;
+everything raises `Unreachable` where there is none, and `Denied` where a token is wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from collator.client.batch import Packets, Tally
+from collator.client.connection import Connection
+from collator.client.feed import Feed
+from collator.client.sending import Sending
+from collator.client.waiting import ended
+from collator.errors import CollatorError, Ended
+from collator.states import State
+
+Json = dict[str, Any]
+"""An object as the service answers it."""
+
+
+class Rejected(CollatorError):
+    """Packets were not taken, and will never be; all others were acknowledged."""
+
+    def __init__(self, tally: Tally) -> None:
+        """Keep *tally*, with its `rejected`."""
+        first = "; ".join(str(rejection) for rejection in tally.rejected[:3])
+        super().__init__(f"{len(tally.rejected)} packets were rejected, {tally.acknowledged} acknowledged: {first}")
+        self.tally = tally
+
+
+class Verbs:
+    """The verbs, over one connection."""
+
+    def __init__(self, *, batch: int, in_flight: int, patience: float | None) -> None:
+        """Open nothing yet; for what the options mean see `Client`."""
+        self._batch = batch
+        self._in_flight = in_flight
+        self._patience = patience
+        self._connection: Connection
+
+    # Give packets.
+
+    async def send(self, packets: Packets, *, tally: Tally | None = None) -> Tally:
+        """Send *packets* until each is acknowledged or rejected; how it went.
+
+        *tally*, where it is given, can be read meanwhile. Raises `Rejected` at the end where packets were rejected,
+        and `Unreachable` where nothing got through for `patience` seconds; what was not acknowledged by then may or
+        may not be there, and can be sent again.
+        """
+        tally = tally or Tally()
+        feed = Feed(packets, tally, batch=self._batch, takers=self._in_flight)
+        sending = Sending(self._connection, tally, patience=self._patience)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(feed.fill())
+                for _ in range(self._in_flight):
+                    group.create_task(sending.drain(feed))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if tally.rejected:
+            raise Rejected(tally)
+        return tally
+
+    # Look.
+
+    async def resource(self, resource_id: str) -> Json:
+        """What is known of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
+        return await self._ask("GET", _path(resource_id))
+
+    async def resources(
+        self, *, state: str | None = None, prefix: str = "", after: str = "", limit: int = 100
+    ) -> list[Json]:
+        """Up to *limit* resources in order of id, from behind the id *after*: those of *state*, with *prefix*."""
+        query = _query(state=state, prefix=prefix, after=after, limit=limit)
+        listed: list[Json] = (await self._ask("GET", f"/v1/resources{query}"))["resources"]
+        return listed
+
+    async def outputs(self, resource_id: str, *, after: int = -1) -> list[Json]:
+        """``[{"index", "output"}, …]``: the outputs that there are so far, in index order, from behind *after*."""
+        query = _query(after=after if after >= 0 else None)
+        listed: list[Json] = (await self._ask("GET", f"{_path(resource_id)}/outputs{query}"))["outputs"]
+        return listed
+
+    async def result(self, resource_id: str, *, timeout: float | None = None) -> Json:
+        """Wait until a resource has ended; then what the webhook says in ``data``, its first 100 failures at most.
+
+        A collated resource has ``outputs``, an incomplete one ``partial`` instead. Raises `Ended` where it was
+        cancelled, `TimeoutError` after *timeout* seconds. Where the service does not answer, it is asked again.
+        """
+        async with asyncio.timeout(timeout):
+            report = await ended(lambda: self.resource(resource_id), patience=self._patience)
+            if report["state"] == State.CANCELLED:
+                raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
+            return _data(report, await self.outputs(resource_id))
+
+    async def deliveries(
+        self, *, endpoint: str | None = None, state: str | None = None, after: str = "", limit: int = 100
+    ) -> list[Json]:
+        """Up to *limit* deliveries in order of resource id, from behind the id *after*: to *endpoint*, in *state*."""
+        query = _query(endpoint=endpoint, state=state, after=after, limit=limit)
+        listed: list[Json] = (await self._ask("GET", f"/v1/deliveries{query}"))["deliveries"]
+        return listed
+
+    # Repair.
+
+    async def complete(self, resource_id: str, *, total: int | None = None, force: bool = False) -> Json:
+        """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then."""
+        return await self._ask("POST", _path(resource_id) + "/complete", {"force": True} if force else {"total": total})
+
+    async def cancel(self, resource_id: str) -> Json:
+        """End a resource without a webhook; the resource as it is then."""
+        return await self._ask("POST", _path(resource_id) + "/cancel")
+
+    async def retry(self, resource_id: str) -> Json:
+        """Give the failed packets of an open resource a new set of attempts (R16): ``{"resource_id", "retried"}``."""
+        return await self._ask("POST", _path(resource_id) + "/retry")
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Json:
+        """The object that the service answers with. Raises what its status means."""
+        connection = self._connection
+        answer = await connection.request(method, path, None if body is None else msgspec.json.encode(body))
+        if not answer.ok:
+            raise answer.error(connection.where)
+        try:
+            return msgspec.json.decode(answer.body, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            raise CollatorError(f"{connection.where} does not answer as Collator does: {answer}") from None
+
+
+def _path(resource_id: str) -> str:
+    return f"/v1/resources/{quote(resource_id, safe='')}"
+
+
+def _query(**options: object) -> str:
+    """The options that are given, as the end of a path."""
+    given = {name: value for name, value in options.items() if value not in (None, "")}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _data(report: Json, outputs: list[Json]) -> Json:
+    """What the webhook of *report*'s resource says of it (R17, R18). Pure."""
+    data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
+    if report["state"] == State.COLLATED:
+        return data | {"outputs": [output["output"] for output in outputs]}
+    ranges = {name: report[name] for name in ("missing", "unfinished")}
+    return data | {"partial": outputs} | ranges | {"failed": report["failures"]}
