@@ -12,28 +12,21 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-import structlog
-
 from collator.clock import Clock, SystemClock
-from collator.delivery import Deliverer, Endpoint, router
+from collator.delivery import Deliverer, Endpoint, configure, longest_timeout, router
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.workforce import ThreadWorkforce
-from collator.errors import ConfigError
 from collator.intake import Intake
 from collator.janitor import Janitor
 from collator.metrics import Metrics
 from collator.packet import Bounds
 from collator.processor import Processor, open_processor
 from collator.resource import Terms
-from collator.settings import NO_WEBHOOK, Settings
-from collator.signing import SecretFile, ensure_secret_file
+from collator.settings import Settings
 from collator.states import OnFailure
-
-log = structlog.get_logger("collator.pipeline")
 
 LEASE_MARGIN = 15.0
 """Seconds by which a lease on a delivery outlasts its timeout (R24)."""
-DEFAULT_ENDPOINT = "default"
 
 
 class Pipeline:
@@ -104,7 +97,7 @@ async def open_pipeline(settings: Settings, *, clock: Clock | None = None) -> As
     Raises `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
     """
     clock = clock or SystemClock()
-    endpoints = _endpoints(settings)
+    endpoints = configure(settings)
     processor = open_processor(
         settings.processor,
         timeout=settings.processor_timeout,
@@ -112,7 +105,7 @@ async def open_pipeline(settings: Settings, *, clock: Clock | None = None) -> As
         max_output=settings.max_output,
         clock=clock,
     )
-    terms, route = terms_of(settings), router(endpoints)
+    terms, route = terms_of(settings, endpoints), router(endpoints)
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
     try:
@@ -123,8 +116,8 @@ async def open_pipeline(settings: Settings, *, clock: Clock | None = None) -> As
         await ledger.aclose()
 
 
-def terms_of(settings: Settings) -> Terms:
-    """What the ledger decides by, out of *settings*."""
+def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint]) -> Terms:
+    """What the ledger decides by, out of *settings* and *endpoints*."""
     return Terms(
         bounds=Bounds(max_packets=settings.max_packets, max_payload=settings.max_payload),
         on_failure=OnFailure(settings.on_failure),
@@ -134,7 +127,7 @@ def terms_of(settings: Settings) -> Terms:
         max_body=settings.max_body,
         max_open=settings.max_open,
         max_backlog=settings.max_backlog,
-        delivery_lease=settings.delivery_timeout + LEASE_MARGIN,
+        delivery_lease=longest_timeout(endpoints) + LEASE_MARGIN,
         retention=settings.retention,
         dead_retention=settings.dead_retention,
     )
@@ -152,25 +145,3 @@ class _Countdown:
 
     def seconds(self) -> float:
         return max(0.0, min(self._total, self._end - asyncio.get_running_loop().time()))
-
-
-def _endpoints(settings: Settings) -> Mapping[str, Endpoint]:
-    """The endpoints that the configuration names (R20). `ConfigError` where it names none and does not say so."""
-    if settings.webhook is None:
-        raise ConfigError(
-            "no webhook: say where finished resources go with --webhook URL, or --webhook none to only pull them"
-        )
-    if settings.webhook == NO_WEBHOOK:
-        return {}
-    if settings.webhook_secret_file is None:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        if ensure_secret_file(settings.secret_file):
-            log.info("made a secret to sign webhooks with", file=str(settings.secret_file))
-    endpoint = Endpoint(
-        name=DEFAULT_ENDPOINT,
-        url=settings.webhook,
-        secrets=SecretFile(settings.secret_file),
-        concurrency=settings.delivery_concurrency,
-        timeout=settings.delivery_timeout,
-    )
-    return {endpoint.name: endpoint}

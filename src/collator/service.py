@@ -17,11 +17,12 @@ import structlog
 
 from collator import logs
 from collator.clock import Clock
+from collator.delivery import names
 from collator.engines.embedded import EmbeddedLedger
 from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
-from collator.settings import Settings
+from collator.settings import NO_WEBHOOK, Settings
 from collator.web.app import Parts, make_app
 from collator.web.gate import LOOPBACK
 from collator.web.limits import Limits
@@ -94,7 +95,8 @@ async def _serve_until_told(settings: Settings) -> None:
     _on_signals(loop, tell)
     try:
         async with open_service(settings) as service:
-            log.info("serving", url=service.url, data_dir=str(settings.data_dir), webhook=settings.webhook)
+            endpoints = ",".join(names(settings)) or NO_WEBHOOK
+            log.info("serving", url=service.url, data_dir=str(settings.data_dir), endpoints=endpoints)
             await told.wait()
             log.info("stopping", drain_timeout=settings.drain_timeout)
     except asyncio.CancelledError:

@@ -1,13 +1,16 @@
 """The settings: `table` declares each once, with what `option` offers for it; `values` and `sources` read them.
 
 To add one: a field in `table.Settings`. Its flag, its variable, its key in the file and its line in the help follow.
+What comes as tables in the file, as endpoints do, is declared in the same way in a module of its own.
 """
 
 from __future__ import annotations
 
-from collator.settings.derived import OPTIONS, default, flag, variable
-from collator.settings.option import SWITCH, Option, Scope
-from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Given, gather, load
+from collator.settings.derived import OPTIONS, TABLES, default, flag, options_of, variable
+from collator.settings.endpoint import EndpointSettings
+from collator.settings.given import Given
+from collator.settings.option import SWITCH, Option, Scope, Tables
+from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Effective, effective, gather, load
 from collator.settings.table import Settings
 from collator.settings.values import NO_WEBHOOK
 
@@ -17,13 +20,19 @@ __all__ = [
     "NO_WEBHOOK",
     "OPTIONS",
     "SWITCH",
+    "TABLES",
+    "Effective",
+    "EndpointSettings",
     "Given",
     "Option",
     "Scope",
     "Settings",
+    "Tables",
     "default",
+    "effective",
     "flag",
     "gather",
     "load",
+    "options_of",
     "variable",
 ]

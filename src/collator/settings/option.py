@@ -43,6 +43,20 @@ class Option:
     scope: Scope = Scope.SERVICE
     flag: str = ""
     """The flag where it is not the name with dashes."""
+    instead: str = ""
+    """The setting whose value counts where this one is not given: of a key in a table of its own."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Settings that come as tables, any number of them, each under a name: ``[endpoints.NAME]``. In the file only."""
+
+    row: type[Any]
+    """Declares the keys of one of them, as `Settings` declares its own; its field `name` is the table's name."""
+    what: str
+    """What they are: one sentence."""
+    why: str
+    """Why there is none by default: one sentence."""
 
 
 COUNT = Kind("N", values.whole(1, 10_000))
@@ -50,6 +64,7 @@ DIR = Kind("DIR", values.path)
 DURATION = Kind("DURATION", values.duration, values.write_duration)
 DURATION_OR_OFF = Kind("DURATION|off", values.duration_or_off, values.write_duration)
 FILE = Kind("FILE", values.path)
+GLOB = Kind("GLOB", values.some_text)
 HOST = Kind("HOST", values.some_text)
 NAMES = Kind("NAME[,NAME…]", values.names, ",".join)
 PORT = Kind("PORT", values.whole(0, 65_535))

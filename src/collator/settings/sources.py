@@ -6,32 +6,22 @@ source: a misspelt setting that is passed over in silence is found out in the wr
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collator.errors import ConfigError
-from collator.settings.derived import OPTIONS, flag, variable
+from collator.settings import file
+from collator.settings.derived import OPTIONS, TABLES, default, flag, option_of, options_of, variable, written
+from collator.settings.given import Given, nearest
 from collator.settings.option import Scope
 from collator.settings.table import Settings
 
 CONFIG_FILE = "collator.toml"
 """Read from the working directory where it is there and no other is named."""
 CONFIG_VARIABLE = "COLLATOR_CONFIG"
-
-
-@dataclass(frozen=True)
-class Given:
-    """One value that somebody gave."""
-
-    name: str
-    text: str
-    source: str
-    """``--port``, ``COLLATOR_PORT`` or ``collator.toml: port``."""
 
 
 def load(
@@ -48,7 +38,9 @@ def load(
         config: The file; else the one that COLLATOR_CONFIG names; else ``collator.toml``, if it is there.
     """
     given = gather(flags or {}, os.environ if environ is None else environ, config)
-    return Settings(**{name: _value(value) for name, value in given.items()})
+    values = {name: item.value() for name, item in given.items() if name in OPTIONS}
+    values |= {name: _rows(name, given) for name in TABLES}
+    return Settings(**values)
 
 
 def gather(flags: Mapping[str, str | None], environ: Mapping[str, str], config: str | None) -> dict[str, Given]:
@@ -57,37 +49,68 @@ def gather(flags: Mapping[str, str | None], environ: Mapping[str, str], config: 
     return given | {name: Given(name, text, flag(name)) for name, text in flags.items() if text is not None}
 
 
+@dataclass(frozen=True)
+class Effective:
+    """One setting as it holds."""
+
+    name: str
+    """``port``, or in a table ``endpoints.NAME.url``."""
+    text: str | None
+    """The value as a user would write it; `None` where there is none."""
+    source: str
+    """``--port``, ``COLLATOR_PORT``, ``collator.toml: port``, ``default``, or the setting that counts instead."""
+
+
+def effective(given: Mapping[str, Given]) -> Iterator[Effective]:
+    """Every setting as it holds, in the order of the table, out of what `gather` found. Raises `ConfigError`."""
+    plain = {name: _effective(name, given, default(name), "default") for name in OPTIONS if _shown(name)}
+    yield from plain.values()
+    for table in TABLES:
+        for name in _names(table, given):
+            yield from _effective_row(table, name, given, plain)
+
+
+def _effective_row(
+    table: str, name: str, given: Mapping[str, Given], plain: Mapping[str, Effective]
+) -> Iterator[Effective]:
+    row = TABLES[table].row
+    for key, option in options_of(row).items():
+        otherwise, source = written(option, getattr(row, key, None)), "default"
+        if option.instead:
+            otherwise, source = plain[option.instead].text, option.instead
+        yield _effective(f"{table}.{name}.{key}", given, otherwise, source)
+
+
+def _effective(name: str, given: Mapping[str, Given], otherwise: str | None, source: str) -> Effective:
+    item = given.get(name)
+    if item is None:
+        return Effective(name, otherwise, source)
+    return Effective(name, written(option_of(name), item.value()), item.source)
+
+
+def _shown(name: str) -> bool:
+    return OPTIONS[name].scope is not Scope.TEST
+
+
+def _rows(table: str, given: Mapping[str, Given]) -> tuple[Any, ...]:
+    return tuple(TABLES[table].row(name=name, **_row(f"{table}.{name}.", given)) for name in _names(table, given))
+
+
+def _row(prefix: str, given: Mapping[str, Given]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): item.value() for name, item in given.items() if name.startswith(prefix)}
+
+
+def _names(table: str, given: Mapping[str, Given]) -> list[str]:
+    """The names of the tables ``[table.NAME]``, in the order of the file."""
+    return [*dict.fromkeys(name.split(".")[1] for name in given if name.startswith(f"{table}."))]
+
+
 def _from_file(named: str | None, by_variable: str | None) -> dict[str, Given]:
     path = Path(named or by_variable or CONFIG_FILE)
     if not (named or by_variable or path.exists()):
         return {}
     source = f"--config {path}" if named else f"{CONFIG_VARIABLE}={path}" if by_variable else str(path)
-    return {given.name: given for given in _items(path, _read(path, source))}
-
-
-def _read(path: Path, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: not a TOML file: {error}") from None
-
-
-def _items(path: Path, table: Mapping[str, Any]) -> Iterator[Given]:
-    known = [name for name, option in OPTIONS.items() if option.scope is not Scope.TEST]
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{path}: {key!r} is not a setting; did you mean {_nearest(key, known)}?")
-        yield Given(key, _text(value, f"{path}: {key}"), f"{path}: {key}")
-
-
-def _text(value: object, source: str) -> str:
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ",".join(value)
-    if isinstance(value, str | int | float):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    raise ConfigError(f"{source}: a text or a number is wanted, this is {type(value).__name__}")
+    return file.read(path, source)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
@@ -95,16 +118,5 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     given = [key for key in environ if key.startswith("COLLATOR_") and key != CONFIG_VARIABLE]
     for key in given:
         if key not in known:
-            raise ConfigError(f"environment: {key} is not a setting; did you mean {_nearest(key, known)}?")
+            raise ConfigError(f"environment: {key} is not a setting; did you mean {nearest(key, known)}?")
     return {known[key]: Given(known[key], environ[key], key) for key in given}
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-
-
-def _value(given: Given) -> Any:  # noqa: ANN401 - what the kind of the setting gives
-    try:
-        return OPTIONS[given.name].kind.parse(given.text)
-    except ValueError as error:
-        raise ConfigError(f"{given.source}: {error}") from None

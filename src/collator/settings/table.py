@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from collator.settings.endpoint import EndpointSettings
 from collator.settings.option import (
     COUNT,
     DIR,
@@ -26,6 +27,7 @@ from collator.settings.option import (
     Kind,
     Option,
     Scope,
+    Tables,
 )
 from collator.settings.values import choice, whole
 
@@ -86,6 +88,10 @@ class Settings:
             "That file is made at the first start, so that nothing is ever sent unsigned.",
         ),
     ] = None
+    endpoints: Annotated[
+        tuple[EndpointSettings, ...],
+        Tables(EndpointSettings, "Further receivers of webhooks, each with what it gets.", "One receiver is common."),
+    ] = ()
     concurrency: Annotated[
         int, Option(COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
     ] = 8

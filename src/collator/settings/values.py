@@ -20,6 +20,7 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
     prefix + unit: 1024**power for power, prefix in enumerate("kmgt", start=1) for unit in ("", "ib")
 }
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
 
 
@@ -82,6 +83,15 @@ def some_text(text: str) -> str:
     """*text*, which must not be blank."""
     if not text.strip():
         raise ValueError("it is blank")
+    return text
+
+
+def label(text: str) -> str:
+    """A name that may stand in a path, in a metric and in a log: 1 to 32 small letters, digits, ``-`` and ``_``."""
+    if not _LABEL.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not a name; 1 to 32 small letters, digits, - and _ are, with a letter or a digit at each end"
+        )
     return text
 
 

@@ -1,0 +1,83 @@
+"""The endpoints that the configuration names, made ready: their defaults looked up, their secrets read (R20, R21)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from collator.delivery.endpoint import Endpoint
+from collator.errors import ConfigError
+from collator.settings import NO_WEBHOOK, EndpointSettings, Settings
+from collator.signing import SecretFile, ensure_secret_file
+
+DEFAULT = "default"
+"""The name of the endpoint that the setting `webhook` is."""
+
+_log = structlog.get_logger("collator.delivery")
+
+
+def configure(settings: Settings) -> Mapping[str, Endpoint]:
+    """The endpoints of *settings*, by name; none where it says that results are only pulled.
+
+    The service's own secret file is made where an endpoint needs it and none is named. Raises `ConfigError` where no
+    endpoint is named and nothing says that this is meant, and where a secret file cannot be used.
+    """
+    wanted = _wanted(settings)
+    own = [one.secret_file for one in wanted if one.secret_file is not None]
+    if len(own) < len(wanted) and settings.webhook_secret_file is None:
+        _ensure(settings)
+    # One reader a file, so that a change of it is told once and not once for each endpoint.
+    files = {path: SecretFile(path) for path in {*own, *([settings.secret_file] if len(own) < len(wanted) else [])}}
+    return {one.name: _endpoint(one, settings, files) for one in wanted}
+
+
+def names(settings: Settings) -> list[str]:
+    """The endpoints of *settings*: what may be told of them, as a URL can hold a secret."""
+    return [one.name for one in _wanted(settings)]
+
+
+def longest_timeout(endpoints: Mapping[str, Endpoint]) -> float:
+    """Seconds that the slowest attempt may take, which every lease on a delivery has to outlast (R24); 0 for none."""
+    return max((endpoint.timeout for endpoint in endpoints.values()), default=0.0)
+
+
+def _wanted(settings: Settings) -> list[EndpointSettings]:
+    named, webhook = [*settings.endpoints], settings.webhook
+    if webhook is None:
+        if not named:
+            raise ConfigError(
+                "no webhook: say where finished resources go with --webhook URL or [endpoints.NAME] in the file, "
+                "or --webhook none to only pull them"
+            )
+        return named
+    if webhook == NO_WEBHOOK:
+        if named:
+            raise ConfigError(
+                f"--webhook {NO_WEBHOOK} says that results are only pulled, and [endpoints.{named[0].name}] that they "
+                "are sent; take one of them away"
+            )
+        return []
+    if DEFAULT in {one.name for one in named}:
+        raise ConfigError(
+            f"--webhook is the endpoint {DEFAULT!r}, and there is [endpoints.{DEFAULT}]; keep one of them"
+        )
+    return [EndpointSettings(name=DEFAULT, url=webhook), *named]
+
+
+def _endpoint(one: EndpointSettings, settings: Settings, files: Mapping[Path, SecretFile]) -> Endpoint:
+    return Endpoint(
+        name=one.name,
+        url=one.url,
+        secrets=files[one.secret_file or settings.secret_file],
+        match=one.match,
+        concurrency=one.concurrency or settings.delivery_concurrency,
+        timeout=one.timeout or settings.delivery_timeout,
+    )
+
+
+def _ensure(settings: Settings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if ensure_secret_file(settings.secret_file):
+        _log.info("made a secret to sign webhooks with", file=str(settings.secret_file))

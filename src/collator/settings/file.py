@@ -1,0 +1,69 @@
+"""The file ``collator.toml``: settings by name, and tables such as ``[endpoints.NAME]``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from collator.errors import ConfigError
+from collator.settings.derived import OPTIONS, TABLES, options_of, required_of
+from collator.settings.given import Given, nearest
+from collator.settings.option import NAMES, Kind, Scope
+from collator.settings.values import label
+
+
+def read(path: Path, source: str) -> dict[str, Given]:
+    """What the file *path* gives, by name. `ConfigError`, which names *source* where it cannot be read."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: not a TOML file: {error}") from None
+    return {given.name: given for given in _settings(path, content)}
+
+
+def _settings(path: Path, content: Mapping[str, Any]) -> Iterator[Given]:
+    known = [*(name for name, option in OPTIONS.items() if option.scope is not Scope.TEST), *TABLES]
+    for key, value in content.items():
+        if key not in known:
+            raise ConfigError(f"{path}: {key!r} is not a setting; did you mean {nearest(key, known)}?")
+        if key in TABLES:
+            yield from _tables(path, key, value)
+        else:
+            yield Given(key, _text(OPTIONS[key].kind, value, f"{path}: {key}"), f"{path}: {key}")
+
+
+def _tables(path: Path, key: str, value: object) -> Iterator[Given]:
+    """The tables ``[key.NAME]``."""
+    for name, table in value.items() if isinstance(value, dict) else [("", value)]:
+        if not isinstance(table, dict):
+            where = f"{key}.{name}" if name else key
+            raise ConfigError(f"{path}: {where}: a table is wanted, [{key}.NAME]; this is {type(table).__name__}")
+        try:
+            label(name)
+        except ValueError as error:
+            raise ConfigError(f"{path}: {key}: {error}") from None
+        yield from _table(path, key, name, table)
+
+
+def _table(path: Path, key: str, name: str, table: Mapping[str, object]) -> Iterator[Given]:
+    where, options = f"{path}: {key}.{name}", options_of(TABLES[key].row)
+    missing = [one for one in required_of(TABLES[key].row) if one not in table]
+    for inner, value in table.items():
+        if inner not in options:
+            raise ConfigError(f"{where}: {inner!r} is not a setting there; did you mean {nearest(inner, options)}?")
+        source = f"{where}.{inner}"
+        yield Given(f"{key}.{name}.{inner}", _text(options[inner].kind, value, source), source)
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(missing)} is missing")
+
+
+def _text(kind: Kind, value: object, source: str) -> str:
+    if kind is NAMES and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    if isinstance(value, str | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    raise ConfigError(f"{source}: a text or a number is wanted, this is {type(value).__name__}")
