@@ -3,6 +3,10 @@
 To close a socket on which something has come that nobody read resets the connection, and the reset may overtake the
 answer (RFC 9112, 9.6). So, after a refusal: say that nothing more comes from here, throw away what still comes for a
 moment, then close.
+
+And one that writes once. uvicorn writes the head of an answer and its body one after the other, and the event loop
+passes on each at once: two calls of the system, and two segments that wake the client twice. So what is written in one
+turn of the loop leaves together, at the end of it.
 """
 
 from __future__ import annotations
@@ -12,7 +16,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from collator.web.limits import Limits
+from collator.web.limits import KIB, Limits
+
+_GATHERED = 64 * KIB
+"""Bytes that may wait for the end of a turn: more is passed on at once, so that the flow of a long answer is felt."""
 
 
 class Lingering(asyncio.Transport):
@@ -34,7 +41,17 @@ class Lingering(asyncio.Transport):
         self._unread = unread
         self._closing = False
         self._deadline = math.inf
-        self.write = transport.write  # type: ignore[method-assign]  # the hot path: no call in between
+        self._gathered: list[bytes | bytearray | memoryview] = []
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write *data*, with all else that is written in this turn of the event loop."""
+        if not self._gathered:
+            self._loop.call_soon(self._flush)
+        self._gathered.append(data)
+        self._size += len(data)
+        if self._size > _GATHERED:
+            self._flush()
 
     def is_closing(self) -> bool:
         """Whether nothing more can be written."""
@@ -45,6 +62,7 @@ class Lingering(asyncio.Transport):
         if self.is_closing():
             return
         self._closing = True
+        self._flush()
         if self._unread():
             self._deadline = self._loop.time() + self._limits.linger_seconds
             self._say_no_more()
@@ -55,12 +73,19 @@ class Lingering(asyncio.Transport):
     def abort(self) -> None:
         """Close at once."""
         self._closing = True
+        self._gathered.clear()
         self._transport.abort()
 
     def check(self, now: float) -> None:
         """Close at once where the time for closing has passed at *now*."""
         if now > self._deadline:
             self.abort()
+
+    def _flush(self) -> None:
+        if self._gathered and not self._transport.is_closing():
+            self._transport.write(b"".join(self._gathered))
+        self._gathered.clear()
+        self._size = 0
 
     def _say_no_more(self) -> None:
         try:
