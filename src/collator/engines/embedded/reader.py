@@ -113,7 +113,10 @@ class Reader:
 
     def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
         """A page of resources."""
-        rows = _decode_summaries(self._value("list_resources", state, after, prefix, _behind(prefix), limit))
+        first = prefix if prefix > after else after + "\0"  # the least text behind `after`
+        page = (first, _behind(prefix), limit)
+        asked = ("list_resources", *page) if state is None else ("list_resources_in", *page, state)
+        rows = _decode_summaries(self._value(*asked))
         return [
             ResourceSummary(
                 resource_id=id_, state=now, total=total, received=received, done=done, failed=failed,

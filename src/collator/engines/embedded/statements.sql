@@ -268,11 +268,15 @@ select json_object('rk', rk, 'resource_id', id, 'generation', generation, 'state
                    'highest', highest, 'done', done, 'failed', failed, 'opened_at', opened_at, 'closed_at', closed_at)
 from resource where id = ?1 and not purging;
 
--- name: list_resources (of state ?1 or all, id behind ?2, from ?3 below ?4, at most ?5)
+-- name: list_resources (id from ?1 below ?2, at most ?3)
 select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
   select id, state, total, received, done, failed, opened_at from resource
-  where (?1 is null or state = ?1) and id > ?2 and id >= ?3 and (?4 is null or id < ?4) and not purging
-  order by id limit ?5);
+  where id >= ?1 and (?2 is null or id < ?2) and not purging order by id limit ?3);
+
+-- name: list_resources_in (of state ?4, id from ?1 below ?2, at most ?3)
+select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
+  select id, state, total, received, done, failed, opened_at from resource
+  where state = ?4 and id >= ?1 and (?2 is null or id < ?2) and not purging order by id limit ?3);
 
 -- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3)
 select json_group_array(json_array(k & 16777215, output, crc)) from (
