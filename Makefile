@@ -57,7 +57,7 @@ demo: setup ## Show the whole flow on this machine
 	$(BIN)/collator demo
 
 test: setup ## Run the tests that need no root (at most 4 minutes)
-	$(BIN)/python -m pytest -m 'not faults' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'not faults' -n 4 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## Run lint, format, types, import contracts and shape (at most 1 minute)
 	$(BIN)/ruff check .
