@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fnmatch import translate
 
 import msgspec
 
+from collator.egress import Answer, NoAnswer
 from collator.signing import SecretFile
 
 EVERYTHING = "*"
+
+
+Taker = Callable[[str, bytes], Awaitable[Answer | NoAnswer]]
+"""Takes an id and a body within this process, and answers as a receiver would. Never raises."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,8 +24,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """What deliveries know it by; it outlives a change of the URL."""
     url: str
-    secrets: SecretFile
-    """What signs for it (R21)."""
+    secrets: SecretFile | None
+    """What signs for it (R21); `None` only where a `taker` is."""
+    taker: Taker | None = None
+    """What takes its webhooks instead of HTTP: the receiver is a part of this process."""
     match: str = EVERYTHING
     """Shell pattern (``*``, ``?``, ``[a-z]``) on the id of a resource, case-sensitive."""
     concurrency: int = 64

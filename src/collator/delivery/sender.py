@@ -15,7 +15,7 @@ from collator.errors import Damaged, Unavailable
 from collator.exchange import Attempt, Delivery
 from collator.ledger import Ledger
 from collator.metrics import Metrics
-from collator.signing import ID, SIGNATURE, TIMESTAMP, sign
+from collator.signing import ID, SIGNATURE, TIMESTAMP, SecretFile, sign
 from collator.states import DeliveryState
 
 MAX_WAIT = 10.0
@@ -60,18 +60,23 @@ class Sender:
             return Attempt(delivery, DeliveryState.DEAD, error.detail)
         except Unavailable as error:
             return put_off(delivery, error.detail, _STORE_RETRY)
-        headers = await self._signed(endpoint, delivery, body)
+        headers = await self._signed(endpoint.secrets, delivery, body)
         now = self._clock.monotonic()
         if now - taken_at > MAX_WAIT:
             return put_off(delivery, "waited too long for its turn")
         if delivery.known_at:
             self._completion_to_send.observe(now - delivery.known_at)
-        answer = await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
+        if endpoint.taker is not None:
+            answer = await endpoint.taker(delivery.webhook_id, body)
+        else:
+            answer = await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
         return judge(answer, delivery, now=self._clock.wall(), random=self._random)
 
-    async def _signed(self, endpoint: Endpoint, delivery: Delivery, body: bytes) -> dict[str, str]:
+    async def _signed(self, secrets: SecretFile | None, delivery: Delivery, body: bytes) -> dict[str, str]:
+        if secrets is None:
+            return self._headers
         webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
-        what = endpoint.secrets.current(), webhook_id, timestamp, body
+        what = secrets.current(), webhook_id, timestamp, body
         # A large body takes the hash longer than the event loop may stand still.
         signature = sign(*what) if len(body) <= _LARGE else await asyncio.to_thread(sign, *what)
         return {**self._headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}
