@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collator.client import Client, Rejected, Tally, Unreachable, send
+    from collator.client import Client, Rejected, SyncClient, Tally, Unreachable, send
     from collator.errors import CollatorError, Permanent, ProcessorFailed
+    from collator.library import Collator, Webhook
     from collator.processor import Context
     from collator.settings import Settings
 
@@ -23,14 +24,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Client",
+    "Collator",
     "CollatorError",
     "Context",
     "Permanent",
     "ProcessorFailed",
     "Rejected",
     "Settings",
+    "SyncClient",
     "Tally",
     "Unreachable",
+    "Webhook",
     "__version__",
     "send",
 ]
@@ -38,14 +42,17 @@ __all__ = [
 _HOMES = MappingProxyType(
     {
         "Client": "collator.client",
+        "Collator": "collator.library",
         "CollatorError": "collator.errors",
         "Context": "collator.processor",
         "Permanent": "collator.errors",
         "ProcessorFailed": "collator.errors",
         "Rejected": "collator.client",
         "Settings": "collator.settings",
+        "SyncClient": "collator.client",
         "Tally": "collator.client",
         "Unreachable": "collator.client",
+        "Webhook": "collator.library",
         "send": "collator.client",
     }
 )

@@ -6,6 +6,8 @@ import sys
 
 import structlog
 
+_PLAIN = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
+
 
 def configure() -> None:
     """Send the events of this process to standard error."""
@@ -24,4 +26,15 @@ def configure() -> None:
         ],
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
+    )
+
+
+def lend() -> None:
+    """Leave the events of this process to the `logging` of the program, unless that has a use for structlog itself."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.processors.format_exc_info, _PLAIN],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
     )

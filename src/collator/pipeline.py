@@ -9,7 +9,7 @@ this one ended (P7). Doors are no part of it: a service opens one on top, and cl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from collator.clock import Clock, SystemClock
@@ -91,25 +91,31 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Pipeline]:
+async def open_pipeline(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    processor: Callable[..., object] | None = None,
+    endpoints: Sequence[Endpoint] = (),
+) -> AsyncIterator[Pipeline]:
     """A pipeline at work in `Settings.data_dir`; leaving the context drains, within `Settings.drain_timeout`.
 
-    Raises `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
+    *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give. Raises `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
     """
     clock = clock or SystemClock()
-    endpoints = configure(settings)
-    processor = open_processor(
-        settings.processor,
+    routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
+    opened = open_processor(
+        processor or settings.processor,
         timeout=settings.processor_timeout,
         retries=settings.processor_retries,
         max_output=settings.max_output,
         clock=clock,
     )
-    terms, route = terms_of(settings, endpoints), router(endpoints)
+    terms, route = terms_of(settings, routes), router(routes)
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
     try:
-        pipeline = Pipeline(settings, ledger, processor, endpoints, terms=terms, clock=clock)
+        pipeline = Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock)
         async with pipeline.at_work():
             yield pipeline
     finally:

@@ -54,7 +54,7 @@ def word_lengths(payload: str) -> list[int]:
 
 
 def open_processor(
-    spec: str,
+    spec: str | Callable[..., object],
     *,
     timeout: float = 60.0,
     retries: int = 3,
@@ -63,9 +63,12 @@ def open_processor(
 ) -> Processor:
     """The processor that *spec*, ``MODULE:FUNCTION``, names; modules of the current directory are found too.
 
-    *timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON. Raises
+    A program may give the function itself.     *timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON. Raises
     `ConfigError`, saying what is wrong with *spec* or with the module.
     """
+    if not isinstance(spec, str):
+        function = _plain(spec, f"processor {spec!r}")
+        return Processor(function, timeout=timeout, retries=retries, max_output=max_output, clock=clock)
     if spec.startswith(("http://", "https://")):
         raise ConfigError(f"processor {spec}: a URL cannot be called yet; name a function, MODULE:FUNCTION")
     module, colon, name = spec.partition(":")
@@ -217,10 +220,14 @@ def _function(module: ModuleType, name: str, spec: str) -> Callable[..., object]
         function: object = attrgetter(name)(module)
     except AttributeError:
         raise ConfigError(f"processor {spec}: {module.__name__} has no {name}") from None
+    return _plain(function, f"processor {spec}: {name}")
+
+
+def _plain(function: object, name: str) -> Callable[..., object]:
     if not callable(function):
-        raise ConfigError(f"processor {spec}: {name} is not a function but of type {type(function).__name__}")
+        raise ConfigError(f"{name} is not a function but of type {type(function).__name__}")
     if _is_async(function) or _is_async(type(function).__call__):
-        raise ConfigError(f"processor {spec}: {name} is a coroutine function; only plain functions can be called yet")
+        raise ConfigError(f"{name} is a coroutine function; only plain functions can be called yet")
     return function
 
 

@@ -26,7 +26,6 @@ from collator.settings import NO_WEBHOOK, Settings
 from collator.web.app import Parts, make_app
 from collator.web.gate import LOOPBACK
 from collator.web.limits import Limits
-from collator.web.server import serve
 
 log = structlog.get_logger("collator.service")
 
@@ -58,6 +57,8 @@ def run(settings: Settings) -> None:
 @asynccontextmanager
 async def open_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
     """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`."""
+    from collator.web.server import serve  # the library has the parts of a door, and not the door
+
     async with open_pipeline(settings, clock=clock) as pipeline:
         parts = parts_of(pipeline, settings)
         grace = settings.drain_timeout / 4

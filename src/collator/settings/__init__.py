@@ -10,7 +10,7 @@ from collator.settings.derived import OPTIONS, TABLES, default, flag, options_of
 from collator.settings.endpoint import EndpointSettings
 from collator.settings.given import Given
 from collator.settings.option import SWITCH, Option, Scope, Tables
-from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Effective, effective, gather, load
+from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Effective, effective, from_keywords, gather, load
 from collator.settings.table import Settings
 from collator.settings.values import NO_WEBHOOK
 
@@ -31,6 +31,7 @@ __all__ = [
     "default",
     "effective",
     "flag",
+    "from_keywords",
     "gather",
     "load",
     "options_of",

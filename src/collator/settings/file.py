@@ -22,10 +22,11 @@ def read(path: Path, source: str) -> dict[str, Given]:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: not a TOML file: {error}") from None
-    return {given.name: given for given in _settings(path, content)}
+    return {given.name: given for given in settings(str(path), content)}
 
 
-def _settings(path: Path, content: Mapping[str, Any]) -> Iterator[Given]:
+def settings(path: str, content: Mapping[str, Any]) -> Iterator[Given]:
+    """What *content*, a file's or one that looks like it, gives; errors call it *path*. Raises `ConfigError`."""
     known = [*(name for name, option in OPTIONS.items() if option.scope is not Scope.TEST), *TABLES]
     for key, value in content.items():
         if key not in known:
@@ -36,7 +37,7 @@ def _settings(path: Path, content: Mapping[str, Any]) -> Iterator[Given]:
             yield Given(key, _text(OPTIONS[key].kind, value, f"{path}: {key}"), f"{path}: {key}")
 
 
-def _tables(path: Path, key: str, value: object) -> Iterator[Given]:
+def _tables(path: str, key: str, value: object) -> Iterator[Given]:
     """The tables ``[key.NAME]``."""
     for name, table in value.items() if isinstance(value, dict) else [("", value)]:
         if not isinstance(table, dict):
@@ -49,7 +50,7 @@ def _tables(path: Path, key: str, value: object) -> Iterator[Given]:
         yield from _table(path, key, name, table)
 
 
-def _table(path: Path, key: str, name: str, table: Mapping[str, object]) -> Iterator[Given]:
+def _table(path: str, key: str, name: str, table: Mapping[str, object]) -> Iterator[Given]:
     where, options = f"{path}: {key}.{name}", options_of(TABLES[key].row)
     missing = [one for one in required_of(TABLES[key].row) if one not in table]
     for inner, value in table.items():

@@ -16,8 +16,9 @@ from collator.errors import ConfigError
 from collator.settings import file
 from collator.settings.derived import OPTIONS, TABLES, default, flag, option_of, options_of, variable, written
 from collator.settings.given import Given, nearest
-from collator.settings.option import Scope
+from collator.settings.option import DURATION_OR_OFF, Scope
 from collator.settings.table import Settings
+from collator.settings.values import OFF
 
 CONFIG_FILE = "collator.toml"
 """Read from the working directory where it is there and no other is named."""
@@ -37,10 +38,17 @@ def load(
         environ: The environment; that of the process where it is not given.
         config: The file; else the one that COLLATOR_CONFIG names; else ``collator.toml``, if it is there.
     """
-    given = gather(flags or {}, os.environ if environ is None else environ, config)
-    values = {name: item.value() for name, item in given.items() if name in OPTIONS}
-    values |= {name: _rows(name, given) for name in TABLES}
-    return Settings(**values)
+    return _made(gather(flags or {}, os.environ if environ is None else environ, config))
+
+
+def from_keywords(keywords: Mapping[str, object]) -> Settings:
+    """The settings that a Python program gives: by the names and in the units of the file, or as values of their type.
+
+    `None` is ``off``, or the default. Neither the environment nor a file is looked at. Raises `ConfigError`.
+    """
+    content = {name: _plain(name, value) for name, value in keywords.items()}
+    given = file.settings("settings", {name: value for name, value in content.items() if value is not None})
+    return _made({item.name: item for item in given})
 
 
 def gather(flags: Mapping[str, str | None], environ: Mapping[str, str], config: str | None) -> dict[str, Given]:
@@ -68,6 +76,20 @@ def effective(given: Mapping[str, Given]) -> Iterator[Effective]:
     for table in TABLES:
         for name in _names(table, given):
             yield from _effective_row(table, name, given, plain)
+
+
+def _made(given: Mapping[str, Given]) -> Settings:
+    values = {name: item.value() for name, item in given.items() if name in OPTIONS}
+    return Settings(**values, **{name: _rows(name, given) for name in TABLES})
+
+
+def _plain(name: str, value: object) -> object:
+    """*value* as a file would give it."""
+    if value is None and name in OPTIONS and OPTIONS[name].kind is DURATION_OR_OFF:
+        return OFF
+    if isinstance(value, Mapping):
+        return {inner: plain for inner, item in value.items() if (plain := _plain("", item)) is not None}
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
 
 def _effective_row(

@@ -194,6 +194,15 @@ class Settings:
     url: Annotated[str, Option(URL, "Address of the service.", "Where serve listens.", Scope.CLIENT)] = (
         "http://127.0.0.1:8000"
     )
+    token_file: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Token that the service knows you by: the first line of the file.",
+            "A service that listens to its own machine alone asks for none.",
+            Scope.CLIENT,
+        ),
+    ] = None
 
     receive_host: Annotated[
         str, Option(HOST, "Address to listen on.", "Only this machine can reach it.", Scope.RECEIVER, "host")

@@ -1,0 +1,84 @@
+"""`Collator`: the engine within one's own asyncio program, with the verbs of the client and no port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from collator import logs
+from collator.client import Verbs
+from collator.library.finished import OnFinished, endpoint
+from collator.library.inside import Inside
+from collator.pipeline import open_pipeline
+from collator.service import parts_of
+from collator.settings import NO_WEBHOOK, from_keywords
+from collator.web.app import make_app
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Collator(Verbs):
+    """The whole engine on a data directory of its own, as an async context manager.
+
+        async with Collator("calls", processor=transcribe, on_finished=store) as collator:
+            await collator.send([{"resource_id": "call-17", "index": 0, "payload": "…", "last": True}])
+            print(await collator.result("call-17"))
+
+    Entering it goes on with what an earlier one left; leaving it drains, within `drain_timeout`, and leaves the rest
+    to the next. Where a part of the engine breaks, which is a defect, the body is cancelled and the context raises.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        *,
+        processor: str | Callable[..., object],
+        on_finished: OnFinished | None = None,
+        webhook: str | None = None,
+        batch: int = 500,
+        in_flight: int = 2,
+        patience: float | None = 60.0,
+        **settings: Any,  # noqa: ANN401 - each is checked by its kind
+    ) -> None:
+        """Open nothing yet. Raises `ConfigError`.
+
+        Args:
+            data_dir: Where everything is stored; no other process may have it.
+            processor: What is called with every payload: a function, or what `collator serve --processor` takes.
+            on_finished: Coroutine function that is called for every finished resource, at least once.
+            webhook: Address to which every finished resource is sent, at least once.
+            batch: Packets that `send` stores in one go, at most.
+            in_flight: Batches of one `send` at a time.
+            patience: Seconds without any success after which `send` gives up, as on a full disk; `None` for never.
+            settings: Those of `collator serve`, by the names in collator.toml, in seconds and bytes or written as
+                there. Neither the environment nor a file is looked at.
+        """
+        super().__init__(batch=batch, in_flight=in_flight, patience=patience)
+        given = settings | {
+            "data_dir": data_dir,
+            "webhook": webhook or (None if "endpoints" in settings else NO_WEBHOOK),
+        }
+        self.settings = from_keywords(given | ({"processor": processor} if isinstance(processor, str) else {}))
+        """The effective settings."""
+        self._processor = None if isinstance(processor, str) else processor
+        limits = {"concurrency": self.settings.delivery_concurrency, "timeout": self.settings.delivery_timeout}
+        self._endpoints = [endpoint(on_finished, **limits)] if on_finished else []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        logs.lend()
+        pipeline = await self._stack.enter_async_context(
+            open_pipeline(self.settings, processor=self._processor, endpoints=self._endpoints)
+        )
+        self._connection = Inside(make_app(parts_of(pipeline, self.settings)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Whatever ended the body, what is under way is finished or handed back, and its error goes on as it is.
+        await self._connection.aclose()
+        await self._stack.aclose()
