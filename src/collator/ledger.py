@@ -5,7 +5,7 @@ succeed in part, with a result for every item in the place of the item. *Durable
 happened survives ``kill -9`` and a power cut. *Room*: what a verb hands to its caller is leased to it in the same
 step, never more than the room the caller said it has; the rest stays due and is found by `claim`, `claim_deliveries`
 and `overdue`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable` (and its kinds) means
-that nothing was stored; `Unknown`, `Ended` and `Conflict` mean that nothing changed.
+that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from collator.exchange import (
     Attempt,
     Counts,
     Delivery,
-    DeliveryReport,
+    DeliveryDetail,
+    DeliveryFilter,
+    DeliveryPage,
     Key,
     Outcome,
+    Replayed,
     ResourceReport,
     ResourceSummary,
     Result,
     Task,
 )
 from collator.packet import Packet
-from collator.states import DeliveryState, State
+from collator.states import State
 
 Room = Mapping[str, int]
 """For each endpoint, how many deliveries the caller can take."""
@@ -122,13 +125,19 @@ class Ledger(Protocol):
         """Give the failed packets of an open resource a new set of attempts (R16); their keys. `Unknown`, `Ended`."""
         ...
 
-    async def replay(
-        self, *, resource_id: str | None = None, endpoint: str | None = None, state: DeliveryState | None = None
-    ) -> frozenset[str]:
-        """Make ended deliveries due again, all that match; id and bytes stay, the schedule starts anew (R24).
+    async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
+        """Make up to *limit* of the *wanted* deliveries that have ended due again, with the same id and bytes (R24).
 
-        *state* is `DEAD`, `DELIVERED` or `None` for both. Returns the endpoints that have something due. `Unknown`
-        where *resource_id* is given and has no delivery.
+        Their schedule starts anew, and their attempts go on counting. A step at a time, so that a million of them hold
+        up nobody: `Replayed.after` begins the next, which leaves out what was born after the first. `Unknown` where an
+        `id` or `resource_id` has no delivery.
+        """
+        ...
+
+    async def stop(self, delivery_id: str) -> None:
+        """Give up a delivery that is due: it is dead, and may be replayed. Repeating it changes nothing.
+
+        An attempt that is under way counts only if it succeeds (R24). `Unknown`; `Ended` where it was delivered.
         """
         ...
 
@@ -156,10 +165,20 @@ class Ledger(Protocol):
         """Up to *limit* outputs in index order, from behind the index *after*. `Unknown`, `Damaged`."""
         ...
 
-    async def deliveries(
-        self, *, endpoint: str | None = None, state: DeliveryState | None = None, after: str = "", limit: int = 100
-    ) -> Sequence[DeliveryReport]:
-        """Up to *limit* deliveries in order of resource id, from behind the id *after*."""
+    async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:
+        """Up to *limit* deliveries that are *wanted*, in an order that stays, from where `DeliveryPage.after` says.
+
+        Who follows `after` to the end sees every delivery that was there all the time once. `Malformed` for an *after*
+        that no page gave; `Unknown` as in `replay`.
+        """
+        ...
+
+    async def delivery(self, delivery_id: str) -> DeliveryDetail:
+        """One delivery and its history. `Unknown`."""
+        ...
+
+    async def due_endpoints(self) -> frozenset[str]:
+        """The endpoints that have a delivery due, leased ones included."""
         ...
 
     async def counts(self) -> Counts:

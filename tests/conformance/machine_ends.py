@@ -13,7 +13,7 @@ from collator.states import DeliveryState, EndedBy, State
 from tests.conformance.conftest import Opener
 from tests.conformance.machine import DEADLINE, IDLE_TIMEOUT, Machine, names, picks
 from tests.conformance.model import FAILED, Piece, Thing
-from tests.conformance.steps import PLENTY, places, purge
+from tests.conformance.steps import PLENTY, places, purge, replay
 
 YEAR = 365 * 86_400.0
 
@@ -216,7 +216,7 @@ class LedgerMachine(Machine):
         things = [thing for thing in self.model.things.values() if name in {None, thing.resource_id}]
         posts = [(thing, post) for thing in things for post in thing.posts.values()]
         try:
-            endpoints = self.do(self.ledger.replay(resource_id=name, endpoint=endpoint, state=state))
+            endpoints = self.do(replay(self.ledger, resource_id=name, endpoint=endpoint, state=state))
         except Unknown:
             assert name is not None
             assert not posts

@@ -12,7 +12,19 @@ from uuid import uuid4
 
 from msgspec import Raw
 
-from collator.exchange import Attempt, Delivery, Failure, Key, Outcome, Output, Recorded, Retry, Task
+from collator.exchange import (
+    Attempt,
+    Delivery,
+    DeliveryFilter,
+    DeliveryReport,
+    Failure,
+    Key,
+    Outcome,
+    Output,
+    Recorded,
+    Retry,
+    Task,
+)
 from collator.ledger import Ledger
 from collator.packet import Bounds, Packet, Receipt, Status, check
 from collator.states import DeliveryState
@@ -120,6 +132,27 @@ def again(delivery: Delivery, delay: float = 60.0, *, counted: bool = True) -> A
 def dead(delivery: Delivery) -> Attempt:
     """The receiver said 410: never again."""
     return Attempt(delivery, DeliveryState.DEAD, "HTTP 410")
+
+
+async def listed(ledger: Ledger, *, limit: int = PLENTY, **wanted: Any) -> list[DeliveryReport]:  # noqa: ANN401
+    """The deliveries that are *wanted*, all pages of *limit*; none is there twice."""
+    page = await ledger.deliveries(DeliveryFilter(**wanted), limit=limit)
+    found = [*page.deliveries]
+    while page.after is not None:
+        page = await ledger.deliveries(DeliveryFilter(**wanted), after=page.after, limit=limit)
+        found += page.deliveries
+    assert len({report.id for report in found}) == len(found)
+    return found
+
+
+async def replay(ledger: Ledger, *, limit: int = PLENTY, **wanted: Any) -> frozenset[str]:  # noqa: ANN401
+    """Replay all that is *wanted*, *limit* at a step: the endpoints that have something due."""
+    step = await ledger.replay(DeliveryFilter(**wanted), limit=limit)
+    endpoints = step.endpoints
+    while step.after is not None:
+        step = await ledger.replay(DeliveryFilter(**wanted), after=step.after, limit=limit)
+        endpoints |= step.endpoints
+    return endpoints
 
 
 async def content(ledger: Ledger, delivery: Delivery) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tests.conformance.steps import (
     packets,
     process,
     record,
+    replay,
     send,
     webhook,
 )
@@ -125,7 +126,7 @@ async def test_p3_the_body_is_the_same_bytes_on_every_attempt(engine: Engine) ->
         first = await due_one(ledger)
         assert (await ledger.body(first), first.body in {None, body}) == (body, True)
     await ledger.settle([delivered(first)])
-    await ledger.replay(resource_id="r")
+    await replay(ledger, resource_id="r")
     assert await ledger.body(await due_one(ledger)) == body
     assert await ledger.body(await due_one(ledger, "other")) == body
 

@@ -10,7 +10,21 @@ from collator.ledger import Ledger
 from collator.resource import Terms
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
-from tests.conformance.steps import again, dead, delivered, drain, due, due_one, finish, packet, packets, process, send
+from tests.conformance.steps import (
+    again,
+    dead,
+    delivered,
+    drain,
+    due,
+    due_one,
+    finish,
+    listed,
+    packet,
+    packets,
+    process,
+    replay,
+    send,
+)
 
 DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.DELIVERED, DeliveryState.DEAD
 TERMS = Terms(delivery_lease=30.0)
@@ -160,6 +174,19 @@ async def test_r24_a_late_2xx_wins_over_another_lease(engine: Engine) -> None:
     assert not await due(ledger)
 
 
+async def test_r24_a_late_2xx_ends_the_other_lease_so_that_a_replay_is_due_at_once(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    lost = await due_one(ledger)
+    engine.clock.advance(31)
+    held = await due_one(ledger)
+    await ledger.settle([delivered(lost)])
+    await ledger.replay(resource_id="r")
+    replayed = await due_one(ledger)
+    assert await ledger.settle([dead(held), again(held)]) == [False, False]
+    assert await ledger.settle([delivered(replayed)]) == [True]
+
+
 @pytest.mark.parametrize("ending", [again, dead])
 async def test_r24_a_late_2xx_wins_over_a_retry_and_over_death(engine: Engine, ending: type) -> None:
     ledger = await engine.open(TERMS)
@@ -192,7 +219,7 @@ async def test_settle_answers_each_attempt_in_its_place(ledger: Ledger) -> None:
     a, b, c, d = await due(ledger)
     await ledger.release([d.lease])
     assert await ledger.settle([dead(d), delivered(a), again(b), again(b), dead(c)]) == [False, True, True, False, True]
-    states = [shown.state for shown in await ledger.deliveries()]
+    states = [shown.state for shown in await listed(ledger)]
     assert states == [DELIVERED, DUE, DEAD, DUE]
 
 
@@ -205,7 +232,7 @@ async def test_r24_replay_keeps_id_and_bytes_and_starts_the_schedule_anew(engine
     await ledger.settle([again(first, 5.0)])
     engine.clock.advance(5)
     await ledger.settle([ending(await due_one(ledger))])
-    assert await ledger.replay(resource_id="r") == {"default"}
+    assert await replay(ledger, resource_id="r") == {"default"}
     replayed = await due_one(ledger)
     assert (replayed.attempt, replayed.step) == (3, 0)
     assert (replayed.webhook_id, await ledger.body(replayed)) == (first.webhook_id, body)
@@ -221,7 +248,7 @@ async def test_r24_replay_leaves_what_has_not_ended_alone(engine: Engine) -> Non
     await ledger.settle([again(await due_one(ledger), 300.0)])
     await finish(ledger, "held")
     held = await due_one(ledger)
-    await ledger.replay()
+    await replay(ledger)
     assert not await due(ledger)
     assert await ledger.settle([again(held)]) == [True]
 
@@ -244,7 +271,7 @@ async def test_r24_replay_by_filter(engine: Engine, chosen: dict[str, str], expe
         await finish(ledger, name)
         delivery = await due_one(ledger, name[0])
         await ledger.settle([dead(delivery) if "dead" in name else delivered(delivery)])
-    endpoints = await ledger.replay(**chosen)  # type: ignore[arg-type]
+    endpoints = await replay(ledger, **chosen)  # type: ignore[arg-type]
     assert endpoints == {name[0] for name in expected}
     found = {delivery.resource_id for endpoint in "ab" for delivery in await due(ledger, endpoint)}
     assert found == expected
@@ -255,7 +282,7 @@ async def test_replay_of_what_has_no_delivery_is_unknown(ledger: Ledger) -> None
     await ledger.cancel("cancelled")
     for name in ("open", "cancelled", "never seen"):
         with pytest.raises(Unknown):
-            await ledger.replay(resource_id=name)
+            await replay(ledger, resource_id=name)
 
 
 async def test_p4_a_resource_without_an_endpoint_has_no_delivery(engine: Engine) -> None:

@@ -25,12 +25,14 @@ from tests.conformance.steps import (
     due,
     due_one,
     finish,
+    listed,
     offer,
     packet,
     places,
     process,
     purge,
     record,
+    replay,
     send,
     webhook,
 )
@@ -207,8 +209,8 @@ async def test_r25_nothing_is_known_of_what_was_purged(ledger: Ledger) -> None:
     await finish(ledger)
     await drain(ledger)
     await ledger.purge(limit=1_000, resource_id="r")
-    for look in (ledger.resource("r"), ledger.outputs("r"), ledger.cancel("r"), ledger.replay(resource_id="r")):
+    for look in (ledger.resource("r"), ledger.outputs("r"), ledger.cancel("r"), replay(ledger, resource_id="r")):
         with pytest.raises(Unknown):
             await look
     assert not await ledger.resources()
-    assert not await ledger.deliveries()
+    assert not await listed(ledger)

@@ -21,10 +21,12 @@ from tests.conformance.steps import (
     echo,
     fail,
     finish,
+    listed,
     packet,
     packets,
     process,
     record,
+    replay,
     send,
 )
 
@@ -178,30 +180,22 @@ async def test_outputs_are_those_of_one_resource(ledger: Ledger) -> None:
     assert [len(await ledger.outputs(name)) for name in ("a", "b", "c", "none")] == [2, 2, 2, 0]
 
 
-async def test_deliveries_come_in_order_of_resource_and_in_pages(ledger: Ledger) -> None:
-    for name in ("c", "a", "b", "e", "d"):
-        await finish(ledger, name)
-    first = await ledger.deliveries(limit=2)
-    rest = await ledger.deliveries(after="b", limit=9)
-    assert [shown.resource_id for shown in [*first, *rest]] == ["a", "b", "c", "d", "e"]
-
-
 async def test_deliveries_by_endpoint_and_state(engine: Engine) -> None:
     ledger = await engine.open(route=lambda _: ["x", "y"])
     await finish(ledger, "dead")
     await ledger.settle([dead(await due_one(ledger, "x"))])
     await finish(ledger, "fresh")
-    assert [shown.resource_id for shown in await ledger.deliveries(endpoint="x")] == ["dead", "fresh"]
-    assert [shown.resource_id for shown in await ledger.deliveries(state=DeliveryState.DEAD)] == ["dead"]
-    both = await ledger.deliveries(endpoint="x", state=DeliveryState.DUE)
+    assert [shown.resource_id for shown in await listed(ledger, endpoint="x")] == ["dead", "fresh"]
+    assert [shown.resource_id for shown in await listed(ledger, state=DeliveryState.DEAD)] == ["dead"]
+    both = await listed(ledger, endpoint="x", state=DeliveryState.DUE)
     assert [(shown.resource_id, shown.endpoint) for shown in both] == [("fresh", "x")]
-    assert not await ledger.deliveries(endpoint="y", state=DeliveryState.DEAD)
+    assert not await listed(ledger, endpoint="y", state=DeliveryState.DEAD)
 
 
 async def test_deliveries_say_when_they_are_due(engine: Engine) -> None:
     ledger = await engine.open()
     await finish(ledger)
-    (shown,) = await ledger.deliveries()
+    (shown,) = await listed(ledger)
     assert (shown.state, shown.attempts, shown.reason) == (DeliveryState.DUE, 0, "")
     assert shown.due_in is not None
     assert shown.due_in <= 0
@@ -209,7 +203,7 @@ async def test_deliveries_say_when_they_are_due(engine: Engine) -> None:
     assert shown.webhook_id == held.webhook_id
     await ledger.settle([again(held, 300.0)])
     engine.clock.advance(100)
-    (shown,) = await ledger.deliveries(state=DeliveryState.DUE)
+    (shown,) = await listed(ledger, state=DeliveryState.DUE)
     assert (shown.attempts, shown.reason, shown.due_in) == (1, "HTTP 503", 200.0)
 
 
@@ -232,7 +226,7 @@ async def test_counts_add_up(engine: Engine) -> None:
     assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1, due=2)
     await ledger.settle([dead(one)])
     assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1, due=1, dead=1)
-    await ledger.replay(state=DeliveryState.DEAD)
+    await replay(ledger, state=DeliveryState.DEAD)
     assert (await ledger.counts()).due == 2
     ledger = await engine.crash()
     engine.clock.advance(31)

@@ -25,6 +25,7 @@ from tests.conformance.steps import (
     packets,
     process,
     purge,
+    replay,
     send,
 )
 
@@ -109,7 +110,7 @@ async def test_r25_a_replay_stops_retention_and_its_end_starts_it_anew(engine: E
     await finish(ledger)
     await drain(ledger)
     engine.clock.advance(60)
-    await ledger.replay(resource_id="r")
+    await replay(ledger, resource_id="r")
     engine.clock.advance(60)
     assert await purge(ledger) == 0
     await drain(ledger)
@@ -127,7 +128,7 @@ async def test_r25_dead_deliveries_are_kept_for_ever_by_default(engine: Engine) 
     await ledger.settle([dead(await due_one(ledger, "b"))])
     engine.clock.advance(100_000_000)
     assert await purge(ledger) == 0
-    await ledger.replay(resource_id="r", state=DeliveryState.DEAD)
+    await replay(ledger, resource_id="r", state=DeliveryState.DEAD)
     assert (await content(ledger, await due_one(ledger, "b")))["data"]["outputs"] == [0]
 
 

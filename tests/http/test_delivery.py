@@ -24,7 +24,7 @@ from collator.delivery.lane import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.engines.embedded import open_ledger
 from collator.errors import Damaged, Unavailable
-from collator.exchange import Delivery, DeliveryReport, Output
+from collator.exchange import Delivery, DeliveryFilter, DeliveryReport, Output
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.packet import Packet
@@ -117,8 +117,8 @@ class Stage:
             deliverer.take(outcome.deliveries, outcome.endpoints)
         return outcome.deliveries  # type: ignore[no-any-return]
 
-    async def reports(self, **filters: str) -> Sequence[DeliveryReport]:
-        return await self.ledger.deliveries(**filters)  # type: ignore[no-any-return]
+    async def reports(self, **filters: Any) -> Sequence[DeliveryReport]:  # noqa: ANN401 - as a filter has them
+        return (await self.ledger.deliveries(DeliveryFilter(**filters))).deliveries  # type: ignore[no-any-return]
 
     async def report(self) -> DeliveryReport:
         (report,) = await self.reports()
@@ -258,7 +258,7 @@ async def test_r22_410_ends_the_delivery_and_r24_a_replay_sends_the_same_again(s
                 await stage.settled(1)
             assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["delivery dead"]
             assert (await stage.report()).state is DeliveryState.DEAD
-            deliverer.take((), await stage.ledger.replay(resource_id="r"))
+            deliverer.take((), (await stage.ledger.replay(DeliveryFilter(resource_id="r"))).endpoints)
             await stage.settled(2)
         first, second = receiver.requests
     assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)

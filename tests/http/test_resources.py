@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from collator.errors import Damaged
-from collator.exchange import Attempt, Failure, Output
+from collator.exchange import Attempt, DeliveryFilter, Failure, Output
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure
 from tests.http.door import Harness, Reply, open_door, packet, request
@@ -146,7 +146,7 @@ async def test_p6_a_resource_says_what_it_waits_for(door: Harness) -> None:
     door.clock.advance(26.0)
     await settle(door, DeliveryState.DEAD, "HTTP 410")
     assert "given up after 2 attempts" in (await why() or "")
-    await door.ledger.replay(resource_id="r")
+    await door.ledger.replay(DeliveryFilter(resource_id="r"))
     await settle(door, DeliveryState.DELIVERED, "HTTP 200")
     assert await why() is None
 

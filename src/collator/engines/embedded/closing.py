@@ -15,7 +15,7 @@ from collator.collation import Closing, frame
 from collator.engines.embedded.bodies import Frame, framed_crc
 from collator.engines.embedded.outbox import Born, bear
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
-from collator.exchange import Outcome, PacketReport
+from collator.exchange import Outcome, PacketReport, webhook_number
 from collator.resource import Ending, Ranges, Standing, finished, gaps
 from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
 
@@ -91,6 +91,7 @@ def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[
         frozen.crc,
         standing.total,
         None if endpoints else store.now() + store.terms.retention,
+        webhook_number(standing.resource_id, standing.generation) if endpoints else None,
     ]
     born = [Born(frozen, standing.resource_id, standing.generation, name, end.known_at) for name in endpoints]
     return row, born

@@ -73,6 +73,11 @@ class Leases:
         self._dropped += dropped
         return [held for _, held in ended]
 
+    def drop_key(self, key: int) -> Held | None:
+        """End the lease on *key*; what it held, if somebody had one."""
+        token = next((token for token, held in self._held.items() if held.key == key), None)
+        return None if token is None else self.drop(token)
+
     def prolong(self, token: int, until: float) -> bool:
         """Let *token* hold until *until*; whether it still held."""
         held = self._held.get(token)

@@ -12,7 +12,7 @@ import apsw
 import structlog
 
 from collator.clock import Clock
-from collator.engines.embedded import accepting, claiming, outbox, recording, recovery, repair
+from collator.engines.embedded import accepting, attempts, claiming, outbox, recording, recovery, redelivery, repair
 from collator.engines.embedded.lock import DirectoryLock
 from collator.engines.embedded.opening import RESERVE, open_store
 from collator.engines.embedded.reader import Reader
@@ -24,9 +24,12 @@ from collator.exchange import (
     Attempt,
     Counts,
     Delivery,
-    DeliveryReport,
+    DeliveryDetail,
+    DeliveryFilter,
+    DeliveryPage,
     Key,
     Outcome,
+    Replayed,
     ResourceReport,
     ResourceSummary,
     Result,
@@ -35,7 +38,7 @@ from collator.exchange import (
 from collator.ledger import Room
 from collator.packet import Packet
 from collator.resource import Terms
-from collator.states import DeliveryState, State
+from collator.states import State
 
 log = structlog.get_logger("collator.ledger")
 
@@ -58,8 +61,8 @@ def _alone(step: Callable[..., R]) -> Verb[R]:
 
 
 def _settle(store: Store, calls: Sequence[Sequence[Attempt]]) -> list[list[bool]]:
-    changed = iter(outbox.settle(store, [attempt for attempts in calls for attempt in attempts]))
-    return [[next(changed) for _ in attempts] for attempts in calls]
+    changed = iter(attempts.settle(store, [attempt for batch in calls for attempt in batch]))
+    return [[next(changed) for _ in batch] for batch in calls]
 
 
 _ACCEPT = Verb(accepting.accept, grows=True, split=_halves, join=accepting.join, isolate=accepting.isolate)
@@ -67,7 +70,8 @@ _RECORD = Verb(recording.record, split=_halves, join=recording.join, isolate=rec
 _SETTLE = Verb(_settle)
 _CLAIM, _OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
 _RENEW, _RELEASE = _alone(claiming.renew), _alone(claiming.release)
-_CLAIM_DELIVERIES, _REPLAY = _alone(outbox.claim_deliveries), _alone(outbox.replay)
+_CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
+_REPLAY, _STOP = _alone(redelivery.replay), _alone(redelivery.stop)
 _EXPIRE, _COMPLETE, _CANCEL = _alone(repair.expire), _alone(repair.complete), _alone(repair.cancel)
 _RETRY, _PURGE = _alone(repair.retry), _alone(repair.purge)
 
@@ -160,11 +164,16 @@ class EmbeddedLedger:
         """New attempts for failed packets."""
         return await self._writer.call(_RETRY, (resource_id,))
 
-    async def replay(
-        self, *, resource_id: str | None = None, endpoint: str | None = None, state: DeliveryState | None = None
-    ) -> frozenset[str]:
+    async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
         """Make ended deliveries due again."""
-        return await self._writer.call(_REPLAY, (resource_id, endpoint, state))
+        found = await self._reader.ask(self._reader.deliveries.find, wanted, after, limit)
+        number, endpoints = await self._writer.call(_REPLAY, (found.dids(), wanted.state))
+        return Replayed(replayed=number, endpoints=endpoints, after=found.after)
+
+    async def stop(self, delivery_id: str) -> None:
+        """Give up a delivery."""
+        did = await self._reader.ask(self._reader.deliveries.did, delivery_id)
+        await self._writer.call(_STOP, (did,))
 
     async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
         """Forget what may be forgotten."""
@@ -184,11 +193,17 @@ class EmbeddedLedger:
         """A page of outputs."""
         return await self._reader.ask(self._reader.outputs, resource_id, after, limit)
 
-    async def deliveries(
-        self, *, endpoint: str | None = None, state: DeliveryState | None = None, after: str = "", limit: int = 100
-    ) -> Sequence[DeliveryReport]:
+    async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:
         """A page of deliveries."""
-        return await self._reader.ask(self._reader.deliveries, None, endpoint, state, after, limit)
+        return await self._reader.ask(self._reader.deliveries.page, wanted, after, limit)
+
+    async def delivery(self, delivery_id: str) -> DeliveryDetail:
+        """One delivery and its history."""
+        return await self._reader.ask(self._reader.deliveries.detail, delivery_id)
+
+    async def due_endpoints(self) -> frozenset[str]:
+        """The endpoints that have a delivery due."""
+        return await self._reader.ask(self._reader.deliveries.due_endpoints)
 
     async def counts(self) -> Counts:
         """What the store holds."""

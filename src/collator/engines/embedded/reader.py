@@ -17,24 +17,24 @@ import msgspec
 from collator.clock import rfc3339
 from collator.engines.embedded.bodies import StoredOutput, join, verified
 from collator.engines.embedded.closing import span
+from collator.engines.embedded.deliveries import DeliveryViews
 from collator.engines.embedded.outbox import Loaded, as_frame
+from collator.engines.embedded.prefix import behind
 from collator.engines.embedded.store import as_json, connect, load_statements
 from collator.errors import Unknown
 from collator.exchange import (
     Delivery,
-    DeliveryReport,
     PacketReport,
     ResourceReport,
     ResourceSummary,
     webhook_id,
 )
 from collator.resource import Ranges, gaps
-from collator.states import DeliveryState, EndedBy, State
+from collator.states import EndedBy, State
 
 R = TypeVar("R")
 
 FAILURES_SHOWN = 100
-_SURROGATES = range(0xD800, 0xE000)
 
 
 class _Row(msgspec.Struct):
@@ -58,7 +58,6 @@ _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
 _decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
 _decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
-_decode_deliveries = msgspec.json.Decoder(list[tuple[str, str, str, DeliveryState, int, str, float]]).decode
 _decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
 
 
@@ -67,7 +66,7 @@ class Reader:
 
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
         """Open a reading connection to the database at *path*; *now* is the ledger's time."""
-        self._now = now
+        self.deliveries = DeliveryViews(self._value, now=now)
         self._statements = load_statements()
         self._connection = connect(path, readonly=True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
@@ -108,13 +107,13 @@ class Reader:
             failures=[PacketReport(index, reason, attempts) for index, reason, attempts in failures],
             opened_at=rfc3339(row.opened_at),
             closed_at=None if row.closed_at is None else rfc3339(row.closed_at),
-            deliveries=self.deliveries(resource_id, None, None, "", 1000),
+            deliveries=self.deliveries.of(row.rk),
         )
 
     def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
         """A page of resources."""
         first = prefix if prefix > after else after + "\0"  # the least text behind `after`
-        page = (first, _behind(prefix), limit)
+        page = (first, behind(prefix), limit)
         asked = ("list_resources", *page) if state is None else ("list_resources_in", *page, state)
         rows = _decode_summaries(self._value(*asked))
         return [
@@ -130,21 +129,6 @@ class Reader:
         first, last = span(self._find(resource_id).rk)
         behind = min(first + max(after, -1), last)
         return verified(_decode_outputs(self._value("list_outputs", behind, last, limit)))
-
-    def deliveries(
-        self, resource_id: str | None, endpoint: str | None, state: DeliveryState | None, after: str, limit: int
-    ) -> Sequence[DeliveryReport]:
-        """A page of deliveries."""
-        rows = _decode_deliveries(self._value("list_deliveries", resource_id, endpoint, state, after, limit))
-        now = self._now()
-        return [
-            DeliveryReport(
-                resource_id=id_, webhook_id=webhook_id(id_, bytes.fromhex(generation)), endpoint=name, state=stands,
-                attempts=attempts, reason=reason,
-                due_in=max(0.0, due_at - now) if stands is DeliveryState.DUE else None,
-            )
-            for id_, generation, name, stands, attempts, reason, due_at in rows
-        ]  # fmt: skip
 
     def body(self, delivery: Delivery) -> bytes:
         """The body of *delivery*, joined from its parts. `Unknown`, `Damaged`."""
@@ -178,12 +162,3 @@ class Reader:
 
     def _value(self, name: str, *parameters: object) -> bytes:
         return (self._text(name, *parameters) or "[]").encode()
-
-
-def _behind(prefix: str) -> str | None:
-    """The first text behind all that start with *prefix*, in the order of code points, which is that of UTF-8."""
-    text = prefix.rstrip("\U0010ffff")
-    if not text:
-        return None
-    following = ord(text[-1]) + 1
-    return text[:-1] + chr(following if following not in _SURROGATES else _SURROGATES.stop)

@@ -104,7 +104,7 @@ def purge(store: Store, limit: int, resource_id: str | None) -> int:
             store.run("purge_begins", rk)
             break
         store.count(dead=-store.value("dead_of", rk), **{state: -1})
-        removed += store.run("purge_deliveries", rk) + store.run("purge_resource", rk)
+        removed += store.run("purge_log", rk) + store.run("purge_deliveries", rk) + store.run("purge_resource", rk)
     return removed
 
 

@@ -152,7 +152,7 @@ select json_group_array(json_array(k & 16777215, reason, attempts) order by k) f
 -- name: close_resources (the atomic end)
 update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
                     head = j.value->>5, tail = j.value->>6, frame_crc = j.value->>7, total = j.value->>8,
-                    purge_at = j.value->>9, idle_at = null, deadline_at = null
+                    purge_at = j.value->>9, wid = j.value->>10, idle_at = null, deadline_at = null
 from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: insert_deliveries (born due)
@@ -174,14 +174,25 @@ select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.e
 from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation = ?2 and d.endpoint = ?3;
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
-select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step) order by j.key)
+select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note,
+                                   d.tried_at, d.seconds, d.result) order by j.key)
 from jsonb_each(?1) j join resource r on r.id = j.value->>0 and r.generation = j.value->>1
 join delivery d on d.rk = r.rk and d.endpoint = j.value->>2;
 
--- name: update_deliveries
+-- name: update_deliveries (an attempt has ended)
 update delivery set state = j.value->>1, attempts = j.value->>2, step = j.value->>3, due_at = j.value->>4,
-                    reason = j.value->>5
+                    reason = j.value->>5, note = j.value->>6, tried_at = j.value->>7, seconds = j.value->>8,
+                    result = j.value->>9
 from jsonb_each(?1) j where did = j.value->>0;
+
+-- name: log_attempts (those that are no longer the last of their delivery)
+insert or replace into delivery_log
+select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
+
+-- name: trim_log ([delivery, attempt]: that one and those before it)
+delete from delivery_log
+where exists (select 1 from jsonb_each(?1) j where did = j.value->>0 and attempt <= j.value->>1)
+  and did in (select value->>0 from jsonb_each(?1));
 
 -- name: delivery_ends (for these resources: deliveries due, deliveries dead)
 select json_group_array(json_array(rk, due, dead)) from (
@@ -191,14 +202,16 @@ select json_group_array(json_array(rk, due, dead)) from (
 -- name: set_retention ([resource, purge_at])
 update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0;
 
--- name: ended_deliveries (to replay: of resource ?1, endpoint ?2, state ?3, each or all; behind ?4, ?5 at most)
-select json_group_array(json_array(did, rk, endpoint, state, attempts)) from (
-  select d.did, d.rk, d.endpoint, d.state, d.attempts from delivery d join resource r on r.rk = d.rk
-  where d.state in ('dead', 'delivered') and not r.purging
-    and (?1 is null or r.id = ?1) and (?2 is null or d.endpoint = ?2) and (?3 is null or d.state = ?3));
+-- name: deliveries_to_repair (by handle)
+select json_group_array(json_array(d.did, d.rk, d.endpoint, d.state))
+from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk where not r.purging;
 
--- name: has_delivery (of the resource with id ?1)
-select count(*) from resource r join delivery d on d.rk = r.rk where r.id = ?1 and not r.purging;
+-- name: replay_deliveries (?2 is the ledger's time)
+update delivery set state = 'due', step = 0, due_at = ?2, note = 'replayed'
+where did in (select value from jsonb_each(?1));
+
+-- name: stop_delivery (by a person)
+update delivery set state = 'dead', note = 'stopped by a person' where did = ?1;
 
 -- name: idle_resources (whose time to look has come)
 select json_group_array(json_array(rk, active_at)) from (
@@ -227,6 +240,9 @@ delete from outcome where k in (select k from outcome where k between ?1 and ?2 
 
 -- name: purge_packets
 delete from packet where k in (select k from packet where k between ?1 and ?2 limit ?3);
+
+-- name: purge_log
+delete from delivery_log where did in (select did from delivery where rk = ?1);
 
 -- name: purge_deliveries
 delete from delivery where rk = ?1;
@@ -282,12 +298,53 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
 select json_group_array(json_array(k & 16777215, output, crc)) from (
   select k, output, crc from outcome where k > ?1 and k <= ?2 and output is not null order by k limit ?3);
 
--- name: list_deliveries (of resource ?1, endpoint ?2, state ?3, each or all; resource id behind ?4, at most ?5)
-select json_group_array(json_array(r.id, r.generation, d.endpoint, d.state, d.attempts, d.reason, d.due_at)) from (
-  select did from delivery d join resource r on r.rk = d.rk
-  where (?1 is null or r.id = ?1) and (?2 is null or d.endpoint = ?2) and (?3 is null or d.state = ?3)
-    and r.id > ?4 and not r.purging
-  order by r.id, d.endpoint limit ?5) s join delivery d on d.did = s.did join resource r on r.rk = d.rk;
+-- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
+--   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever;
+--   at most ?11)
+with looked as materialized (
+  select * from (select did from delivery where ?1 = 'all' and did > ?3 and did <= ?4 order by did limit ?5)
+  union all
+  select * from (select did from delivery where ?1 = 'undelivered' and state <> 'delivered' and did > ?3 and did <= ?4
+                 order by did limit ?5)
+  union all
+  select * from (select did from delivery where ?1 = 'one' and rk = ?2 and did > ?3 and did <= ?4 order by did limit ?5)
+)
+select json_object('looked', (select count(*) from looked), 'last', (select max(did) from looked), 'rows', json((
+  select json_group_array(json_array(did, id, generation, endpoint, state, attempts, coalesce(note, reason), tried_at,
+                                     due_at) order by did)
+  from (select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, d.note, d.reason, d.tried_at, d.due_at
+        from looked l join delivery d on d.did = l.did join resource r on r.rk = d.rk
+        where (?6 is null or d.state = ?6) and (?7 is null or d.endpoint = ?7) and not r.purging
+          and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or r.closed_at >= ?10)
+        order by d.did limit ?11))));
+
+-- name: last_delivery (the latest handle)
+select json_quote(coalesce(max(did), 0)) from delivery;
+
+-- name: resource_handle (by id; 0 for none)
+select json_quote(coalesce((select rk from resource where id = ?1 and not purging), 0));
+
+-- name: resources_by_number (of a webhook id, to endpoint ?2: handles of both, and whose)
+select json_group_array(json_array(d.did, r.rk, r.id, r.generation))
+from resource r join delivery d on d.rk = r.rk and d.endpoint = ?2 where r.wid = ?1 and not r.purging;
+
+-- name: delivery_history (attempts of a delivery, oldest first, the last ?2)
+select json_group_array(json_array(attempt, tried_at, seconds, result, reason) order by attempt) from (
+  select attempt, tried_at, seconds, result, reason from delivery_log where did = ?1
+  union all
+  select attempts, tried_at, seconds, result, reason from delivery where did = ?1 and tried_at is not null
+  order by attempt desc limit ?2);
+
+-- name: due_endpoints (that have something due by ?1)
+with recursive name (endpoint) as (
+  select min(endpoint) from delivery where state = 'due'
+  union all
+  select (select min(endpoint) from delivery where state = 'due' and endpoint > name.endpoint)
+  from name where name.endpoint is not null
+)
+select json_group_array(endpoint) from name
+where endpoint is not null
+  and exists (select 1 from delivery d where d.state = 'due' and d.endpoint = name.endpoint and d.due_at <= ?1);
 
 -- name: fix_total (by a person)
 update resource set total = ?2, total_by = 'total' where rk = ?1;

@@ -22,7 +22,7 @@ import msgspec
 from collator.clock import Clock
 from collator.engines.embedded.leases import Leases
 from collator.errors import SchemaTooNew
-from collator.exchange import Counts
+from collator.exchange import Counts, webhook_number
 from collator.resource import Standing, Terms
 from collator.states import EndedBy, State
 
@@ -184,12 +184,18 @@ def migrate(connection: apsw.Connection) -> None:
             f"the data directory has schema {version}, this version of Collator knows up to {len(steps)}; "
             "install the newer version, or use another data directory"
         )
+    connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)  # for step 2
     for number, name in enumerate(steps[version:], start=version + 1):
         with connection:
             connection.execute((_package / "migrations" / name).read_text())
             connection.pragma("user_version", number)
     if version == 0:
         connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
+
+
+def _webhook_number(*row: object) -> int:
+    resource_id, generation = map(str, row)
+    return webhook_number(resource_id, bytes.fromhex(generation))
 
 
 def as_json(rows: object) -> str:

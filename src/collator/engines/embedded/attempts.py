@@ -1,0 +1,121 @@
+"""How attempts to deliver end: the state of the delivery, its history, and what that means for its resource (R24, R25).
+
+The last attempt stands in the row of its delivery and moves to the log when another follows: a delivery that succeeds
+at once, which nearly all do, has no row in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from collator.engines.embedded.store import Store, as_json
+from collator.exchange import LOG, Attempt
+from collator.states import DELIVERY_STEPS, DeliveryState, check_step
+
+DELIVERED, FAILED = "delivered", "failed"
+
+_Stored = tuple[int, int, int, DeliveryState, int, int, float, str, str | None, float | None, float | None, str | None]
+_decode_states = msgspec.json.Decoder(list[_Stored]).decode
+_decode_triples = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
+
+
+class _Row(msgspec.Struct):
+    """A delivery as it stands while a batch is settled."""
+
+    did: int
+    rk: int
+    state: DeliveryState
+    attempts: int
+    step: int
+    due_at: float
+    reason: str
+    note: str | None
+    tried_at: float | None
+    seconds: float | None
+    result: str | None
+
+
+def settle(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
+    """Store how *attempts* ended; whether each changed anything."""
+    asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
+    stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
+    rows = {row[1]: _Row(*row[1:]) for row in stored}
+    places = {place: rows[did] for place, did, *_ in stored}
+    touched: dict[int, _Row] = {}
+    log: list[tuple[object, ...]] = []
+    changed = []
+    for place, attempt in enumerate(attempts):
+        held = store.deliveries.drop(attempt.delivery.lease) is not None
+        row = places.get(place)  # none: the resource was purged, which what is due never is
+        takes = row is not None and (_wins_late(attempt, row) or (held and row.state is DeliveryState.DUE))
+        changed.append(takes)
+        if row is not None and takes:
+            _settle_one(store, attempt, row, log, held=held)
+            touched[row.did] = row
+    _write(store, [*touched.values()], log)
+    start_retention(store, {row.rk for row in touched.values()})
+    return changed
+
+
+def start_retention(store: Store, rks: Iterable[int]) -> None:
+    """Retention runs while nothing is due; a dead delivery has a retention of its own (R25)."""
+    terms, now = store.terms, store.now()
+    rows = []
+    for rk, due, dead in _decode_triples(store.value("delivery_ends", as_json([*rks])).encode()):
+        kept = terms.dead_retention if dead else terms.retention
+        rows.append([rk, None if due or kept is None else now + kept])
+    store.run_rows("set_retention", rows)
+
+
+def count_move(store: Store, old: DeliveryState, new: DeliveryState) -> None:
+    """Count that a delivery went from *old* to *new*."""
+    due, dead = DeliveryState.DUE, DeliveryState.DEAD
+    store.count(due=(new is due) - (old is due), dead=(new is dead) - (old is dead))
+
+
+def _wins_late(attempt: Attempt, row: _Row) -> bool:
+    """A success counts whoever holds the lease now (R24)."""
+    return attempt.state is DeliveryState.DELIVERED and row.state is not DeliveryState.DELIVERED
+
+
+def _settle_one(store: Store, attempt: Attempt, row: _Row, log: list[tuple[object, ...]], *, held: bool) -> None:
+    if held:
+        check_step(DELIVERY_STEPS, DeliveryState.LEASED, attempt.state)
+    count_move(store, row.state, attempt.state)
+    row.state = attempt.state
+    row.due_at = store.now() + attempt.delay
+    if not attempt.counted:
+        row.note = attempt.reason
+        return
+    if row.tried_at is not None:
+        log.append((row.did, row.attempts, row.tried_at, row.seconds, row.result, row.reason))
+    row.attempts += 1
+    row.step += 1
+    row.reason, row.note = attempt.reason, None
+    row.tried_at, row.seconds = store.clock.wall() - attempt.seconds, attempt.seconds
+    row.result = DELIVERED if attempt.state is DeliveryState.DELIVERED else FAILED
+
+
+def _write(store: Store, rows: Sequence[_Row], log: Sequence[tuple[object, ...]]) -> None:
+    if not rows:
+        return
+    updates = [
+        (
+            row.did,
+            row.state,
+            row.attempts,
+            row.step,
+            row.due_at,
+            row.reason,
+            row.note,
+            row.tried_at,
+            row.seconds,
+            row.result,
+        )
+        for row in rows
+    ]
+    store.run_rows("update_deliveries", updates)
+    store.run_rows("log_attempts", log)
+    store.run_rows("trim_log", [(row.did, row.attempts - LOG) for row in rows if row.attempts > LOG])

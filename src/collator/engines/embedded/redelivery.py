@@ -1,0 +1,46 @@
+"""What people do to deliveries: send them again, or give them up (R24)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.engines.embedded.attempts import count_move, start_retention
+from collator.engines.embedded.store import Store, as_json
+from collator.errors import Ended, Unknown
+from collator.states import DELIVERY_STEPS, DeliveryState, check_step
+
+DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.DELIVERED, DeliveryState.DEAD
+
+_decode_found = msgspec.json.Decoder(list[tuple[int, int, str, DeliveryState]]).decode
+
+
+def replay(store: Store, dids: Sequence[int], state: DeliveryState | None) -> tuple[int, frozenset[str]]:
+    """Make those of *dids* that have ended, in *state* where one is given, due again: how many, and their endpoints."""
+    found = _decode_found(store.value("deliveries_to_repair", as_json(dids)).encode())
+    ended = [row for row in found if row[3] is not DUE and state in {None, row[3]}]
+    for _, _, _, old in ended:
+        check_step(DELIVERY_STEPS, old, DUE)
+        count_move(store, old, DUE)
+    store.run_rows("replay_deliveries", [did for did, *_ in ended], store.now())
+    start_retention(store, {rk for _, rk, _, _ in ended})
+    return len(ended), frozenset(endpoint for _, _, endpoint, old in found if old is DUE or state in {None, old})
+
+
+def stop(store: Store, did: int) -> None:
+    """Give up the delivery *did*. `Unknown` where it has gone, `Ended` where it was delivered."""
+    found = _decode_found(store.value("deliveries_to_repair", as_json([did])).encode())
+    if not found:
+        raise Unknown("the delivery was purged")
+    ((_, rk, endpoint, state),) = found
+    if state is DELIVERED:
+        raise Ended(f"the delivery to endpoint {endpoint!r} has ended (delivered); there is nothing to stop")
+    if state is DEAD:
+        return
+    if store.deliveries.drop_key(did) is not None:
+        check_step(DELIVERY_STEPS, LEASED, DUE)
+    check_step(DELIVERY_STEPS, DUE, DEAD)
+    store.run("stop_delivery", did)
+    count_move(store, DUE, DEAD)
+    start_retention(store, [rk])

@@ -1,0 +1,72 @@
+"""What passes between the ledger and the stages: work handed out, outcomes taken back, and what each became.
+
+Frozen values, one line on each field. A **lease** is a number that the ledger gave with a task or a delivery; it is
+the caller's only right to report on it, and a lease that was lost changes nothing (P2).
+
+Lives here: `work`, packets and what a verb did with them; `webhooks`, deliveries and attempts; `views`, what a person
+may look at.
+"""
+
+from __future__ import annotations
+
+from collator.exchange.views import (
+    LOG,
+    AttemptReport,
+    Counts,
+    DeliveryDetail,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryReport,
+    PacketReport,
+    Replayed,
+    ResourceReport,
+    ResourceSummary,
+)
+from collator.exchange.webhooks import (
+    Attempt,
+    Delivery,
+    delivery_id,
+    parse_delivery_id,
+    webhook_id,
+    webhook_number,
+)
+from collator.exchange.work import (
+    Accepted,
+    Failure,
+    Key,
+    Outcome,
+    Output,
+    Recorded,
+    Result,
+    Retry,
+    Task,
+)
+
+__all__ = [
+    "LOG",
+    "Accepted",
+    "Attempt",
+    "AttemptReport",
+    "Counts",
+    "Delivery",
+    "DeliveryDetail",
+    "DeliveryFilter",
+    "DeliveryPage",
+    "DeliveryReport",
+    "Failure",
+    "Key",
+    "Outcome",
+    "Output",
+    "PacketReport",
+    "Recorded",
+    "Replayed",
+    "ResourceReport",
+    "ResourceSummary",
+    "Result",
+    "Retry",
+    "Task",
+    "delivery_id",
+    "parse_delivery_id",
+    "webhook_id",
+    "webhook_number",
+]

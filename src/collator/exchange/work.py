@@ -1,0 +1,95 @@
+"""Packets handed out, what came of them, and what a verb of the ledger did with that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from collator.exchange.webhooks import Delivery
+from collator.packet import Receipt
+
+
+class Key(msgspec.Struct, frozen=True, gc=False):
+    """One packet of one generation of a resource (R11)."""
+
+    resource_id: str
+    generation: bytes
+    """16 bytes."""
+    index: int
+
+
+class Task(msgspec.Struct, frozen=True, gc=False):
+    """A packet, leased to the caller to be processed."""
+
+    key: Key
+    payload: bytes
+    """JSON, as received."""
+    attempt: int
+    """1 for the first."""
+    lease: int
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """The processor's output for a task."""
+
+    lease: int
+    output: bytes
+    """JSON; checked by the processing stage, at most `Terms.max_output`."""
+    known_at: float = 0.0
+    """Reading of the monotonic clock when the output was there."""
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """No output, and no further attempt."""
+
+    lease: int
+    reason: str
+
+
+class Retry(msgspec.Struct, frozen=True, gc=False):
+    """No output from this attempt; the packet is due again after *delay*."""
+
+    lease: int
+    reason: str
+    delay: float
+    """Seconds from when the ledger records it."""
+
+
+Result = Output | Failure | Retry
+
+
+class Recorded(StrEnum):
+    """What became of a result."""
+
+    RECORDED = "recorded"  #: stored
+    LOST = "lost"  #: the lease is no longer held; nothing changed
+    CLOSED = "closed"  #: the resource has ended; the outcome is dropped (R12)
+    ERROR = "error"  #: the store could not take this result; the packet will be handed out again
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What `Ledger.accept` did."""
+
+    receipts: Sequence[Receipt]
+    """One for each packet, in order."""
+    tasks: Sequence[Task]
+    """Packets of this batch, leased to the caller; at most *room*."""
+    waiting: Sequence[Key]
+    """Accepted packets that were not handed out: hints for a workforce."""
+    endpoints: frozenset[str]
+    """Endpoints that have a new delivery due, because a repeat fixed the total of a resource that was done."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a verb that can close resources did."""
+
+    statuses: Sequence[Recorded]
+    """One for each result, in order; empty for verbs that take no results."""
+    deliveries: Sequence[Delivery]
+    """Deliveries born in this step and leased to the caller; at most its room for each endpoint."""
+    endpoints: frozenset[str]
+    """Endpoints with further deliveries that were born in this step and stay due."""
+    closed: int = 0
+    """Resources that ended in this step."""
