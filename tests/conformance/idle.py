@@ -1,13 +1,17 @@
-"""How long a sender has been silent, in time that counts (R13): bounds, since a stop leaves a few seconds open."""
+"""How long a sender has been silent, in time that counts (R13): bounds, since what lies between two looks is one thing.
+
+A packet that came between two looks of which the second counted nothing may be taken to have come at the second; an
+unclean stop may forget the last seconds. Both prolong a silence a little, neither may ever shorten it.
+"""
 
 from __future__ import annotations
 
 FORGOTTEN = 10.0
-"""Seconds of uptime that an unclean stop may forget: it can prolong a silence, never shorten it."""
+"""Seconds of uptime that an unclean stop may forget."""
 
 
 class Uptime:
-    """The stretches of time between two looks, and whether each counts: `counted`, `refused`, or `open` at a stop."""
+    """The stretches of time between looks, and whether each counts: `counted`, `refused`, or `open` around a stop."""
 
     def __init__(self) -> None:
         self.last = 0.0
@@ -27,13 +31,17 @@ class Uptime:
         self.started = False
         self.crashes += [] if clean else [stopped]
 
-    def since(self, start: float) -> tuple[float, float]:
-        """The least and the most silence since *start*, up to the last look."""
-        least = most = 0.0
-        for first, last, kind in self.stretches:
-            part = max(0.0, last - max(first, start))
-            least += part if kind == "counted" else 0.0
-            most += part if kind != "refused" else 0.0
-            if first < start < last and kind != "counted":
-                least -= start - first
-        return least - FORGOTTEN * sum(crash >= start for crash in self.crashes), most
+    def most(self, start: float) -> float:
+        """The most silence since *start*, up to the last look."""
+        return sum(max(0.0, last - max(first, start)) for first, last, kind in self.stretches if kind != "refused")
+
+    def least(self, start: float, opened: float) -> float:
+        """The least silence since *start*, up to the last look, in a resource that was *opened* then."""
+        counted = sum(max(0.0, last - max(first, start)) for first, last, kind in self.stretches if kind == "counted")
+        late = sum(self._between_looks(moment) for moment in {start, opened})
+        return counted - late - FORGOTTEN * sum(crash >= opened for crash in self.crashes)
+
+    def _between_looks(self, moment: float) -> float:
+        """How long before *moment* the stretch around it began, where it did not count."""
+        around = [first for first, last, kind in self.stretches if first < moment <= last and kind != "counted"]
+        return sum(moment - first for first in around)

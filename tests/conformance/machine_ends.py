@@ -75,8 +75,8 @@ class LedgerMachine(Machine):
             return True
         complete = thing.total is not None and len(thing.pieces) == thing.total
         waits = not complete and all(piece.ended for piece in thing.pieces.values())
-        least, _ = self.uptime.since(max(thing.active_at, thing.heard_at))
-        _, most = self.uptime.since(thing.active_at)
+        least = self.uptime.least(max(thing.active_at, thing.heard_at), thing.opened_at)
+        most = self.uptime.most(thing.active_at)
         assert not closed or (waits and most > IDLE_TIMEOUT)
         assert closed or not (waits and least > IDLE_TIMEOUT)
         if closed:
