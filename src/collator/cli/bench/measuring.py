@@ -105,6 +105,8 @@ async def _within(stage: Stage, work: Callable[[Stage], Coroutine[Any, Any, Outc
         return {}, [f"not done within {stage.scale.timeout:g} s; {len(there)} webhooks had come"]
     except CollatorError as error:
         return {}, [error.detail]
+    except OSError as error:
+        return {}, [f"the service cannot be reached: {error}"]
 
 
 async def _warm_up(stage: Stage) -> Outcome:
@@ -180,8 +182,12 @@ _JOBS: Mapping[str, Callable[[Stage], Coroutine[Any, Any, Outcome]]] = {POST: _p
 
 async def _yardsticks(scale: Scale, directory: Path) -> Result:
     load = _load(scale)
-    bare = await yardsticks.bare(load.requests(), connections=scale.connections)
-    return Result({**await yardsticks.sync(directory), **yardsticks.decode(load.packets), **bare}, [])
+    try:
+        async with asyncio.timeout(scale.timeout):
+            bare = await yardsticks.bare(load.requests(), connections=scale.connections)
+            return Result({**await yardsticks.sync(directory), **yardsticks.decode(load.packets), **bare}, [])
+    except TimeoutError:
+        return Result({}, [f"not done within {scale.timeout:g} s"])
 
 
 def _load(scale: Scale) -> job.Load:

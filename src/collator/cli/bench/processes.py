@@ -33,6 +33,13 @@ class Helper:
         self._name = name
         self._process = process
 
+    async def ready(self) -> int:
+        """Its port, once it listens."""
+        try:
+            return int(await asyncio.wait_for(self.answer(), START))
+        except TimeoutError:
+            raise CollatorError(f"the {self._name} was not ready within {START:g} s") from None
+
     def order(self, line: str) -> None:
         """Send *line*."""
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
@@ -107,7 +114,7 @@ async def helper(name: str) -> AsyncIterator[Helper]:
     )
     try:
         child = Helper(name, process)
-        child.port = int(await asyncio.wait_for(child.answer(), START))
+        child.port = await child.ready()
         yield child
     finally:
         await _end(process)
