@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import Any
 
@@ -21,30 +21,33 @@ _SOURCES = (
 )
 
 
-def command(*scopes: Scope, examples: Examples) -> Callable[[Function], click.Command]:
+def command(
+    *scopes: Scope, some: Collection[str] = (), examples: Examples, read: Function = load
+) -> Callable[[Function], click.Command]:
     """Make a function a command; its docstring is the help, which ends with *examples*.
 
-    With *scopes* it has the flags of every setting in them, behind its own options, and ``--config``; the function is
-    called with the effective ``settings``.
+    It has the flags of every setting in *scopes* and of *some* more, by name, behind its own options, and
+    ``--config``; the function is called with the effective ``settings``, or what else *read* makes of them.
     """
-    names = [name for name, option in OPTIONS.items() if option.scope in scopes]
+    names = [name for name, option in OPTIONS.items() if option.scope in scopes or name in some]
 
     def make(function: Function) -> click.Command:
-        made = click.command(epilog=_epilog(examples, names), context_settings=_WIDE)(_with_settings(function, names))
+        called = _with_settings(function, names, read)
+        made = click.command(epilog=_epilog(examples, names), context_settings=_WIDE)(called)
         made.params.sort(key=lambda param: param.name in {*names, "config"})
         return made
 
     return make
 
 
-def _with_settings(function: Function, names: Sequence[str]) -> Function:
+def _with_settings(function: Function, names: Sequence[str], read: Function) -> Function:
     if not names:
         return function
 
     @wraps(function)
     def call(*, config: str | None, **given: Any) -> Any:  # noqa: ANN401 - what the command takes and gives
         flags = {name: given.pop(name) for name in names}
-        return function(settings=load(flags, config=config), **given)
+        return function(settings=read(flags, config=config), **given)
 
     stacked: Function = click.option("--config", metavar="FILE", help="Read settings from FILE.")(call)
     for name in reversed(names):

@@ -6,7 +6,18 @@ import errno
 from collections.abc import Mapping
 from enum import IntEnum
 
-from collator.errors import CollatorError, ConfigError, Damaged, Occupied, SchemaTooNew, Unavailable, Unknown
+from collator.errors import (
+    CollatorError,
+    ConfigError,
+    Conflict,
+    Damaged,
+    Denied,
+    Ended,
+    Occupied,
+    SchemaTooNew,
+    Unavailable,
+    Unknown,
+)
 
 
 class Exit(IntEnum):
@@ -18,8 +29,10 @@ class Exit(IntEnum):
     CONFIG = 3  #: a setting, a file that it names or the processor cannot be used
     UNREACHABLE = 4  #: the service does not answer, or takes nothing
     OCCUPIED = 5  #: another process holds the data directory
-    UNKNOWN = 6  #: there is no such resource
+    UNKNOWN = 6  #: there is no such resource or delivery
     STORE = 7  #: the data directory cannot be used: damaged, of a newer version, or the disk fails
+    CONFLICT = 8  #: it contradicts what the resource holds, or the resource has ended otherwise
+    DENIED = 9  #: the service wants a token, or one that allows more
     INTERRUPTED = 130  #: ended by Ctrl-C, as shells count it
 
 
@@ -27,6 +40,9 @@ _BY_ERROR: Mapping[type[CollatorError], Exit] = {
     ConfigError: Exit.CONFIG,
     Occupied: Exit.OCCUPIED,
     Unknown: Exit.UNKNOWN,
+    Conflict: Exit.CONFLICT,
+    Ended: Exit.CONFLICT,
+    Denied: Exit.DENIED,
     SchemaTooNew: Exit.STORE,
     Damaged: Exit.STORE,
     Unavailable: Exit.UNREACHABLE,

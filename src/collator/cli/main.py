@@ -10,16 +10,37 @@ from typing import NoReturn
 import click
 
 from collator import __version__
+from collator.cli.backup import backup
 from collator.cli.bench import bench
+from collator.cli.cancel import cancel
+from collator.cli.check import check
+from collator.cli.complete import complete
+from collator.cli.config import config
 from collator.cli.demo import demo
 from collator.cli.exits import Exit, exit_for
+from collator.cli.outputs import outputs
 from collator.cli.receive import receive
+from collator.cli.retry import retry
 from collator.cli.send import send
 from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.errors import CollatorError
 
-COMMANDS: tuple[click.Command, ...] = (demo, serve, send, receive, show, bench)
+COMMANDS: tuple[click.Command, ...] = (
+    demo,
+    serve,
+    send,
+    receive,
+    show,
+    outputs,
+    complete,
+    cancel,
+    retry,
+    config,
+    check,
+    backup,
+    bench,
+)
 
 
 @click.group(commands={str(command.name): command for command in COMMANDS}, invoke_without_command=True)

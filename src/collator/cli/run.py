@@ -11,12 +11,14 @@ from typing import Any, BinaryIO
 
 from rich.console import Console
 
+from collator.cli.asking import client
 from collator.cli.following import Follower
 from collator.cli.phrases import counted
 from collator.cli.producing import Plan
 from collator.cli.progress import Bar, Picture, showing
 from collator.cli.reading import lines
 from collator.client import Client, Packets, Rejected, Tally
+from collator.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def from_file(file: BinaryIO) -> Source:
 class Run:
     """A run, to be carried out once; its numbers can be read at any time."""
 
-    url: str
+    settings: Settings
     source: Source
     in_flight: int
     patience: float | None
@@ -62,10 +64,10 @@ class Run:
         """Send everything, and show on *console* how far it is. Raises `Unreachable`."""
         started = time.monotonic()
         try:
-            async with Client(self.url, in_flight=self.in_flight, patience=self.patience) as client:
-                self.follower = Follower(client, self.tally, patience=self.patience) if self.wait else None
+            async with client(self.settings, in_flight=self.in_flight, patience=self.patience) as asked:
+                self.follower = Follower(asked, self.tally, patience=self.patience) if self.wait else None
                 async with showing(self.picture, console):
-                    await self._send_and_follow(client)
+                    await self._send_and_follow(asked)
         finally:
             self.seconds = time.monotonic() - started
 

@@ -74,7 +74,7 @@ def send(
         raise click.UsageError("--resources and --seed make packets; leave them out where a FILE is sent")
     else:
         source = from_file(file)
-    run = Run(settings.url, source, in_flight=concurrency, patience=patience, wait=wait)
+    run = Run(settings, source, in_flight=concurrency, patience=patience, wait=wait)
     return _carry_out(run, console, as_json=as_json)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 import msgspec
 
+from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.phrases import counted, ranges
-from collator.client import Client
 from collator.settings import Scope, Settings
 
 MAX_FAILURES = 10
@@ -26,16 +25,11 @@ MAX_FAILURES = 10
     ),
 )
 @click.argument("resource_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print what the service answers.")
+@json_option
 def show(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     """Show a resource: what is there, what is missing, and why it is not delivered yet."""
-    report = asyncio.run(_report(settings.url, resource_id))
-    click.echo(msgspec.json.format(msgspec.json.encode(report)) if as_json else "\n".join(describe(report)))
-
-
-async def _report(url: str, resource_id: str) -> dict[str, Any]:
-    async with Client(url) as client:
-        return await client.resource(resource_id)
+    report = ask(settings, lambda client: client.resource(resource_id))
+    tell(report, describe(report), as_json=as_json)
 
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from collator.errors import Occupied
@@ -21,12 +23,16 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+LOCK = "lock"
+_LOOK = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+
+
 class DirectoryLock:
     """Held from its making to `release`, or to the death of the process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, create: bool = True) -> None:
         """Take the lock on *directory*. `Occupied` where another process has it."""
-        self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self._descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT if create else _LOOK, 0o644)
         try:
             _acquire(self._descriptor)
         except OSError:
@@ -38,3 +44,17 @@ class DirectoryLock:
     def release(self) -> None:
         """Let go."""
         os.close(self._descriptor)
+
+
+@contextmanager
+def kept_out(directory: Path) -> Iterator[None]:
+    """Nobody serves *directory* while the context is open. Leaves nothing there. `Occupied`."""
+    try:
+        lock = DirectoryLock(directory, create=False)
+    except FileNotFoundError:  # nobody has ever served it, as a copy
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

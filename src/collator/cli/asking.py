@@ -1,0 +1,61 @@
+"""What every command that asks a service has: the client with its token, one question, and its answer in two forms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from collator.client import Client
+from collator.errors import ConfigError
+from collator.settings import Settings
+
+R = TypeVar("R")
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def ask(settings: Settings, question: Callable[[Client], Awaitable[R]]) -> R:
+    """What the service of *settings* answers to *question*. Raises what the client raises."""
+
+    async def run() -> R:
+        async with client(settings) as asked:
+            return await question(asked)
+
+    return asyncio.run(run())
+
+
+def client(settings: Settings, **options: Any) -> Client:  # noqa: ANN401 - those of the client
+    """A client of the service of *settings*. `ConfigError` where the file of the token cannot be used."""
+    return Client(settings.url, token=_token(settings.token_file), **options)
+
+
+def json_option(function: Function) -> Function:
+    """The option ``--json``, as *as_json*."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(function)
+
+
+def tell(answer: object, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print *answer* as JSON, or the *lines* that say the same to a person."""
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(answer)))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        words = path.read_text("ascii").split()
+    except OSError as error:
+        raise ConfigError(f"--token-file {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        words = []
+    if len(words) != 1:
+        raise ConfigError(f"--token-file {path}: one token is wanted, and nothing else")
+    return words[0]

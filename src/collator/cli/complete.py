@@ -1,0 +1,33 @@
+"""`collator complete`: say how many packets a resource has, or end it now."""
+
+from __future__ import annotations
+
+import click
+
+from collator.cli.asking import ask, json_option, tell
+from collator.cli.command import command
+from collator.cli.show import describe
+from collator.settings import Scope, Settings
+
+
+@command(
+    Scope.CLIENT,
+    examples=(
+        ("The call is over, and had 120 packets (0 to 119)", "collator complete call-17 --total 120"),
+        ("Nothing more will come: end it with what is there", "collator complete call-17 --force"),
+    ),
+)
+@click.argument("resource_id", metavar="ID")
+@click.option("--total", type=click.IntRange(1), metavar="N", help="It has N packets, those that are yet to come too.")
+@click.option("--force", is_flag=True, help="End it now, whatever is there.")
+@json_option
+def complete(*, settings: Settings, resource_id: str, total: int | None, force: bool, as_json: bool) -> None:
+    """Say how many packets a resource has, or end it now.
+
+    With --total it ends by itself once all of them have an outcome. With --force it ends at once: collated where
+    nothing is missing, and incomplete, with what there is, where something is.
+    """
+    if (total is None) != force:
+        raise click.UsageError("give either --total N or --force")
+    report = ask(settings, lambda client: client.complete(resource_id, total=total, force=force))
+    tell(report, describe(report), as_json=as_json)

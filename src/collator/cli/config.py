@@ -1,0 +1,55 @@
+"""`collator config`: every setting as it holds, and where it comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from collator.cli.asking import json_option, tell
+from collator.cli.command import command
+from collator.settings import Effective, Given, Scope, effective, gather
+
+HIDDEN = "***"
+"""Stands for what may be a secret."""
+
+
+def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping[str, Given]:
+    return gather(flags, os.environ, config)
+
+
+@command(
+    Scope.SERVICE,
+    Scope.CLIENT,
+    read=_gathered,
+    examples=(
+        ("What a service that is started here would run with", "collator config"),
+        ("With another file, and one flag more", "collator config --config production.toml --port 9001"),
+        ("For a program", "collator config --json"),
+    ),
+)
+@json_option
+def config(*, settings: Mapping[str, Given], as_json: bool) -> None:
+    """Print every setting as it holds, and where it comes from.
+
+    Flags count before the environment, the environment before the file, and the file before the defaults. Secrets are
+    in files of their own, which are named and never read here; what an address has of a password or a query is hidden.
+    """
+    found = [Effective(one.name, hidden(one.text), one.source) for one in effective(settings)]
+    answer = {one.name: {"value": one.text, "source": one.source} for one in found}
+    tell({"settings": answer}, _lines(found), as_json=as_json)
+
+
+def hidden(text: str | None) -> str | None:
+    """*text* without what may be a secret in it, where it is an address. Pure."""
+    if text is None or "://" not in text:
+        return text
+    parts = urlsplit(text)
+    host = f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc
+    return parts._replace(netloc=host, query=HIDDEN if parts.query else "", fragment="").geturl()
+
+
+def _lines(found: Sequence[Effective]) -> Iterator[str]:
+    widths = [max(len(one.name) for one in found), max(len(one.text or "-") for one in found)]
+    for one in found:
+        yield f"{one.name:{widths[0]}}  {one.text or '-':{widths[1]}}  {one.source}"

@@ -1,0 +1,172 @@
+"""A whole look at a store that nobody writes to: is everything there, and is it what was written?
+
+Read-only. First SQLite's own look at each page and index; then what `checks.sql` asks: every payload, output and frame
+has its checksum, no row is without its owner, the numbers of each resource are those of its rows; then the counters.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from collator.engines.embedded.lock import kept_out
+from collator.engines.embedded.store import DATABASE, connect
+from collator.errors import CollatorError, ConfigError, SchemaTooNew
+from collator.exchange import Counts
+
+SHOWN = 10
+"""Cases of one complaint that are listed; all are counted."""
+
+Case = tuple[int | None, int | None, str | None]
+"""Where: the handle of a resource, an index, and more words."""
+
+_package = files("collator.engines.embedded")
+_decode_counts = msgspec.json.Decoder(Counts).decode
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """One thing that is wrong, and where."""
+
+    what: str
+    cases: int
+    where: Sequence[str]
+    """The first `SHOWN` of them."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check found."""
+
+    database: str
+    schema: int
+    counts: Counts
+    """What it holds, counted row by row."""
+    rows: dict[str, int]
+    """How many ``resources``, ``packets``, ``outcomes`` and ``deliveries`` there are."""
+    complaints: Sequence[Complaint]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.complaints
+
+
+def check_directory(data_dir: Path) -> Report:
+    """Check the store in *data_dir*, which no service may have open. `Occupied`, `ConfigError`, `SchemaTooNew`."""
+    database = data_dir / DATABASE
+    if not database.is_file():
+        raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
+    with kept_out(data_dir):
+        return check(database)
+
+
+def check(database: Path) -> Report:
+    """Check the store in the file *database*."""
+    found: list[Complaint] = []
+    report = Report(database=str(database), schema=0, counts=Counts(), rows={}, complaints=found)
+    try:
+        connection = connect(database, readonly=True)
+    except apsw.Error as error:
+        return _unreadable(report, error)
+    try:
+        connection.execute("begin")
+        report = msgspec.structs.replace(report, schema=_schema(connection))
+        found += _structure(connection)
+        found += _contents(connection)
+        report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
+        found += _counters(connection, report.counts)
+    except (apsw.Error, UnicodeDecodeError) as error:
+        return _unreadable(report, error)
+    finally:
+        connection.close()
+    return report
+
+
+def _unreadable(report: Report, error: Exception) -> Report:
+    return msgspec.structs.replace(
+        report, complaints=[*report.complaints, Complaint("the database cannot be read", 1, [str(error)])]
+    )
+
+
+def _schema(connection: apsw.Connection) -> int:
+    """The version of the schema, which has to be this Collator's."""
+    known = sum(path.name.endswith(".sql") for path in (_package / "migrations").iterdir())
+    version = connection.pragma("user_version")
+    if version > known:
+        raise SchemaTooNew(f"the database has schema {version}, this version of Collator knows up to {known}")
+    if version < known:
+        raise CollatorError(
+            f"the database has schema {version}, this version of Collator checks {known}: check it with the version "
+            "that wrote it, or start this one once, which brings it up to date"
+        )
+    return int(version)
+
+
+def _structure(connection: apsw.Connection) -> Iterator[Complaint]:
+    words = [str(row[0]) for row in connection.execute("pragma integrity_check")]
+    if words != ["ok"]:
+        yield Complaint("the file is damaged", len(words), words[:SHOWN])
+
+
+def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
+    connection.create_scalar_function("crc32", _crc32, 1, deterministic=True)
+    for words, statement in _statements():
+        rows: Iterator[Case] = iter(connection.execute(statement))
+        shown = [_place(connection, *case) for case in islice(rows, SHOWN)]
+        if shown:
+            yield Complaint(words, len(shown) + sum(1 for _ in rows), shown)
+
+
+def _crc32(data: Any) -> int:  # noqa: ANN401 - what a column holds
+    return zlib.crc32(data)
+
+
+def _statements() -> list[tuple[str, str]]:
+    """What `checks.sql` asks: the words of each complaint, and its statement."""
+    text = (_package / "checks.sql").read_text()
+    return re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+;)", text, flags=re.MULTILINE)
+
+
+def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complaint]:
+    kept = _decode_counts(connection.execute("select counts from ledger").get)
+    wrong = [
+        f"{name}: {getattr(kept, name)} kept, {number} counted"
+        for name, number in msgspec.structs.asdict(counted).items()
+        if getattr(kept, name) != number
+    ]
+    if wrong:
+        yield Complaint("the store's counters are not those of its rows", len(wrong), wrong)
+
+
+def _counted(connection: apsw.Connection) -> Counts:
+    states = dict(connection.execute("select state, count(*) from resource group by state"))
+    ends = dict(connection.execute("select state, count(*) from delivery group by state"))
+    waiting, backlog = connection.execute(
+        """select count(*), coalesce(sum(octet_length(p.payload)), 0)
+           from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
+           where r.state = 'open' and not exists (select 1 from outcome o where o.k = p.k)"""
+    ).get
+    named = {name: states.get(name, 0) for name in ("open", "collated", "incomplete", "cancelled")}
+    return Counts(waiting=waiting, backlog=backlog, due=ends.get("due", 0), dead=ends.get("dead", 0), **named)
+
+
+def _rows(connection: apsw.Connection) -> dict[str, int]:
+    counted = connection.execute(
+        "select (select count(*) from resource), (select count(*) from packet), (select count(*) from outcome), "
+        "(select count(*) from delivery)"
+    ).get
+    return dict(zip(("resources", "packets", "outcomes", "deliveries"), counted, strict=True))
+
+
+def _place(connection: apsw.Connection, rk: int | None, index: int | None, words: str | None) -> str:
+    """Where a case is, in words."""
+    resource_id = connection.execute("select id from resource where rk = ?", (rk,)).get
+    name = f"handle {rk}" if resource_id is None else f"resource {resource_id!r}"
+    return name + (f", index {index}" if index is not None else "") + (f": {words}" if words else "")

@@ -1,0 +1,82 @@
+-- What must hold of a store that nobody writes to, by name. The words in brackets are the complaint; each row of the
+-- answer is one case of it: the handle of its resource, the index of its packet and more words, each or null.
+-- k = rk << 24 | index. A resource that is being purged has lost some of its rows already.
+
+-- name: packet_alone (a packet belongs to no resource)
+select k >> 24, k & 16777215, null from packet where k >> 24 not in (select rk from resource);
+
+-- name: outcome_alone (an outcome belongs to no packet)
+select o.k >> 24, o.k & 16777215, null from outcome o left join packet p on p.k = o.k left join resource r on r.rk = o.k >> 24
+where p.k is null and coalesce(r.purging, 0) = 0;
+
+-- name: ready_alone (a packet waits that is not there)
+select k >> 24, k & 16777215, null from ready where k not in (select k from packet);
+
+-- name: ready_again (a packet waits that has an outcome)
+select k >> 24, k & 16777215, null from ready join outcome using (k);
+
+-- name: ready_late (a packet waits in a resource that has ended)
+select r.rk, y.k & 16777215, r.state from ready y join resource r on r.rk = y.k >> 24 where r.state <> 'open';
+
+-- name: attempt_alone (an attempt belongs to no packet)
+select k >> 24, k & 16777215, null from attempt where k not in (select k from packet);
+
+-- name: delivery_alone (a delivery belongs to no resource)
+select rk, null, endpoint from delivery where rk not in (select rk from resource);
+
+-- name: delivery_early (a delivery belongs to a resource that has not ended with one)
+select r.rk, null, d.endpoint from delivery d join resource r on r.rk = d.rk where r.state in ('open', 'cancelled');
+
+-- name: delivery_forgotten (a delivery is due in a resource that is about to be forgotten)
+select r.rk, null, d.endpoint from delivery d join resource r on r.rk = d.rk
+where d.state = 'due' and r.purge_at is not null;
+
+-- name: states (a state is unknown)
+select rk, null, state from resource where state not in ('open', 'collated', 'incomplete', 'cancelled')
+union all
+select rk, null, endpoint || ': ' || state from delivery where state not in ('due', 'delivered', 'dead');
+
+-- name: received (the packets of a resource are not as many as it counts)
+select r.rk, null, format('%d counted, %d there', r.received, count(p.k)) from resource r
+left join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
+where not r.purging group by r.rk having count(p.k) <> r.received;
+
+-- name: outcomes (the outcomes of a resource are not as many as it counts)
+select r.rk, null, format('%d done and %d failed counted, %d and %d there', r.done, r.failed, count(o.output),
+                          count(o.k) - count(o.output)) from resource r
+left join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215
+where not r.purging group by r.rk having count(o.output) <> r.done or count(o.k) - count(o.output) <> r.failed;
+
+-- name: body_size (the outputs of a resource have not the size that it counts)
+select r.rk, null, format('%d bytes counted, %d there', r.body_size, coalesce(sum(octet_length(o.output) + 1), 0))
+from resource r left join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215 and o.output is not null
+where not r.purging group by r.rk having coalesce(sum(octet_length(o.output) + 1), 0) <> r.body_size;
+
+-- name: highest (the highest index of a resource is another than it says)
+select r.rk, max(p.k) & 16777215, format('%d is said', r.highest) from resource r
+join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
+where not r.purging group by r.rk having max(p.k) & 16777215 <> r.highest;
+
+-- name: beyond (a resource has a packet at or beyond its total)
+select rk, highest, format('total %d', total) from resource where total <= highest;
+
+-- name: whole (a resource is collated without being whole)
+select rk, null, format('%d outputs, total %d', done, total) from resource
+where state = 'collated' and (failed > 0 or done <> received or done is not total);
+
+-- name: ending (a resource has ended without its time or its body, or is open with them)
+select rk, null, state from resource
+where (state = 'open') <> (closed_at is null) or (state = 'open') <> (frame_crc is null)
+   or (state in ('collated', 'incomplete')) <> (ended_by is not null);
+
+-- name: failures (a packet has failed without a reason)
+select k >> 24, k & 16777215, null from outcome where output is null and coalesce(reason, '') = '';
+
+-- name: payload_sum (a payload does not match its checksum)
+select k >> 24, k & 16777215, null from packet where crc32(cast(payload as blob)) <> crc;
+
+-- name: output_sum (an output does not match its checksum)
+select k >> 24, k & 16777215, null from outcome where output is not null and crc32(cast(output as blob)) <> crc;
+
+-- name: frame_sum (the frame of a body does not match its checksum)
+select rk, null, null from resource where frame_crc is not null and crc32(cast(head || tail as blob)) <> frame_crc;
