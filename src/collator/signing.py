@@ -19,9 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_bytes
 
-import structlog
-
 from collator.errors import CollatorError, ConfigError
+from collator.watched import WatchedFile
 
 PREFIX = "whsec_"
 KEY_SIZES = range(24, 64 + 1)
@@ -30,11 +29,8 @@ TOLERANCE = 300.0
 """Seconds that a timestamp may lie in the past or future; the specification leaves it open, its libraries use this."""
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
-_MAX_FILE = 64 * 1024
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _NOTICE = "# Signs the webhooks of this service; a receiver verifies with the same line. Several lines: all sign.\n"
-
-_log = structlog.get_logger("collator.signing")
 
 
 class Unverified(CollatorError):
@@ -118,62 +114,15 @@ def ensure_secret_file(path: Path) -> bool:
         raise ConfigError(f"secret file {path}: cannot be made: {error.strerror}") from None
 
 
-class SecretFile:
-    """The secrets of one file, read again when the file changes, so that a rotation needs no restart (R21)."""
+class SecretFile(WatchedFile[Sequence[Secret]]):
+    """The secrets of one file, read again when the file changes, so that a rotation needs no restart (R21).
+
+    `current` gives those that sign now, the current one first.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read *path*. Raises `ConfigError` where it cannot be used."""
-        self._path = path
-        try:
-            self._stamp, self._secrets = _read(path)
-        except OSError as error:
-            raise ConfigError(f"secret file {path}: {error.strerror}") from None
-        except ConfigError as error:
-            raise ConfigError(f"secret file {path}: {error.detail}") from None
-
-    def current(self) -> Sequence[Secret]:
-        """The secrets that sign now, the current one first. A file that has become unusable leaves the old ones."""
-        try:
-            stamp = _stamp_of(os.stat(self._path))  # noqa: PTH116 - once a delivery: a third of the time of Path.stat
-        except OSError as error:
-            self._keep(None, error.strerror or type(error).__name__)
-            return self._secrets
-        if stamp != self._stamp:
-            self._reload(stamp)
-        return self._secrets
-
-    def _reload(self, stamp: _Stamp) -> None:
-        try:
-            self._stamp, self._secrets = _read(self._path)
-        except OSError as error:
-            self._keep(stamp, error.strerror or type(error).__name__)
-        except ConfigError as error:
-            self._keep(stamp, error.detail)
-        else:
-            _log.info("signing secrets read again", file=str(self._path), secrets=len(self._secrets))
-
-    def _keep(self, stamp: _Stamp | None, problem: str) -> None:
-        if stamp != self._stamp:  # one line for each change of the file, not one for each delivery
-            _log.error("signing secrets unusable, the old ones stay", file=str(self._path), problem=problem)
-        self._stamp = stamp
-
-
-_Stamp = tuple[int, int, int]
-
-
-def _stamp_of(stat: os.stat_result) -> _Stamp:
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _read(path: Path) -> tuple[_Stamp | None, Sequence[Secret]]:
-    with path.open("rb") as file:
-        # Before the content: a change in between is then seen by the next look.
-        stamp = _stamp_of(os.fstat(file.fileno()))
-        content = file.read(_MAX_FILE)
-    try:
-        return stamp, parse_secrets(content.decode())
-    except UnicodeDecodeError:
-        raise ConfigError("not text in UTF-8") from None
+        super().__init__(path, parse_secrets, what="secret file")
 
 
 def _link_new(path: Path, content: bytes) -> bool:

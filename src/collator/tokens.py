@@ -1,0 +1,109 @@
+"""Bearer tokens: who may ask a service for what. Pure, but for the file that holds them.
+
+A token is made once, shown once, and kept by who asks; the service knows its hash alone, so that nobody who reads its
+files can ask in another's name. A token has 256 random bits: nobody can guess it, so that a quick hash is enough. The
+file has one token a line, ``ROLES sha256:HASH NAME``; it is read again when it changes, so that a token is given and
+taken back without a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import NamedTuple
+
+from collator.errors import ConfigError
+from collator.watched import WatchedFile
+
+PREFIX = "collator_"
+"""Every token begins with it, so that one that was published by mistake is found by those who look for such things."""
+
+_LINE = re.compile(r"(?P<roles>\S+)\s+sha256:(?P<digest>[0-9a-fA-F]{64})\s+(?P<name>\S.{0,63})")
+
+
+class Role(StrEnum):
+    """What a token allows."""
+
+    SEND = "send"  #: give packets, and say how many there are
+    READ = "read"  #: look: resources, outputs, deliveries, metrics
+    ADMIN = "admin"  #: everything: repair and forget, too
+
+
+class Caller(NamedTuple):
+    """Whose token it is."""
+
+    name: str
+    roles: frozenset[Role]
+
+    def may(self, role: Role) -> bool:
+        """Whether what wants *role* is allowed."""
+        return role in self.roles or Role.ADMIN in self.roles
+
+
+class Tokens:
+    """The tokens that a service knows."""
+
+    def __init__(self, known: Sequence[tuple[bytes, Caller]]) -> None:
+        """Know the callers by the sha256 of their tokens."""
+        self._known = known
+
+    def find(self, token: bytes) -> Caller | None:
+        """Whose *token* it is; `None` for nobody's. All are compared, so that the time tells nothing."""
+        digest = hashlib.sha256(token).digest()
+        found = [caller for known, caller in self._known if hmac.compare_digest(known, digest)]
+        return found[0] if found else None
+
+
+class TokenFile(WatchedFile[Tokens]):
+    """The tokens of one file; `current` gives those that hold now."""
+
+    def __init__(self, path: Path) -> None:
+        """Read *path*. Raises `ConfigError` where it cannot be used."""
+        super().__init__(path, parse_tokens, what="tokens file")
+
+
+def generate_token() -> str:
+    """A new token."""
+    return PREFIX + token_urlsafe(32)
+
+
+def line_for(token: str, *, roles: Iterable[Role], name: str) -> str:
+    """The line of the file that makes *token* known. `ConfigError` for a name that does not fit on it."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    line = f"{','.join(dict.fromkeys(roles))} sha256:{digest} {name.strip()}"
+    parse_tokens(line)
+    return line
+
+
+def parse_tokens(text: str) -> Tokens:
+    """The tokens of a file's *text*: one a line; blank lines and ``#`` comments are skipped.
+
+    Raises `ConfigError` with the number of the line that cannot be used, or where there is none.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    known: dict[bytes, Caller] = {}
+    for number, line in lines:
+        if line and not line.startswith("#"):
+            digest, caller = _at(number, line)
+            if digest in known:
+                raise ConfigError(f"line {number}: this token is there already, as {known[digest].name!r}")
+            known[digest] = caller
+    if not known:
+        raise ConfigError("no token is there; make one with: collator token")
+    return Tokens([*known.items()])
+
+
+def _at(number: int, line: str) -> tuple[bytes, Caller]:
+    parts = _LINE.fullmatch(line)
+    if parts is None or not parts["name"].isprintable():
+        raise ConfigError(f"line {number}: ROLES sha256:HASH NAME is wanted; make one with: collator token")
+    unknown = [role for role in parts["roles"].split(",") if role not in {*Role}]
+    if unknown:
+        raise ConfigError(f"line {number}: {unknown[0]!r} is not a role; there is: {', '.join(Role)}")
+    roles = frozenset(map(Role, parts["roles"].split(",")))
+    return bytes.fromhex(parts["digest"]), Caller(parts["name"], roles)
