@@ -1,0 +1,280 @@
+"""What people do to deliveries: look for one, follow its history, send it again or give it up (R24, P4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.clock import rfc3339
+from collator.errors import Ended, Malformed, Unknown
+from collator.exchange import LOG, Attempt, DeliveryFilter, DeliveryReport, delivery_id
+from collator.ledger import Ledger
+from collator.resource import Terms
+from collator.states import DeliveryState
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import (
+    again,
+    dead,
+    delivered,
+    drain,
+    due,
+    due_one,
+    finish,
+    listed,
+    packet,
+    replay,
+    send,
+)
+
+DUE, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.DEAD
+TERMS = Terms(delivery_lease=30.0)
+
+
+async def only(ledger: Ledger) -> DeliveryReport:
+    """The only delivery there is."""
+    (report,) = await listed(ledger)
+    return report
+
+
+async def test_a_delivery_is_known_by_its_webhook_id_and_endpoint(engine: Engine) -> None:
+    ledger = await engine.open(route=lambda _: ["a", "b"])
+    await finish(ledger, "x")
+    await finish(ledger, "y")
+    reports = await listed(ledger)
+    assert len({report.id for report in reports}) == 4
+    for report in reports:
+        assert report.id == delivery_id(report.webhook_id, report.endpoint)
+        detail = await ledger.delivery(report.id)
+        assert (detail.resource_id, detail.endpoint, detail.state) == (report.resource_id, report.endpoint, DUE)
+
+
+@pytest.mark.parametrize("wrong", ["", "nonsense", "msg_:default", "other endpoint", "other webhook"])
+async def test_a_delivery_that_is_not_there_is_unknown(ledger: Ledger, wrong: str) -> None:
+    await finish(ledger)
+    report = await only(ledger)
+    name = {
+        "other endpoint": f"{report.webhook_id}:other",
+        "other webhook": f"{report.webhook_id[:-1]}{'a' if report.webhook_id[-1] != 'a' else 'q'}:default",
+    }.get(wrong, wrong)
+    for look in (ledger.delivery(name), ledger.stop(name), replay(ledger, id=name), listed(ledger, id=name)):
+        with pytest.raises(Unknown):
+            await look
+
+
+async def test_the_history_of_a_delivery_has_each_attempt_that_was_sent(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    name = (await only(ledger)).id
+    assert [*(await ledger.delivery(name)).log] == []
+    began = []
+    for ending in (again, again, delivered):
+        attempt = ending(await due_one(ledger))
+        began.append(rfc3339(engine.clock.wall()))
+        engine.clock.advance(2.5)
+        await ledger.settle([Attempt(attempt.delivery, attempt.state, attempt.reason, 10.0, seconds=2.5)])
+        engine.clock.advance(10)
+    ledger = await engine.crash()
+    detail = await ledger.delivery(name)
+    assert [(one.attempt, one.at, one.seconds) for one in detail.log] == [(n, began[n - 1], 2.5) for n in (1, 2, 3)]
+    assert [(one.result, one.reason) for one in detail.log] == [
+        ("failed", "HTTP 503"),
+        ("failed", "HTTP 503"),
+        ("delivered", "HTTP 200"),
+    ]
+    assert (detail.attempts, detail.attempted_at, detail.state) == (3, began[2], DELIVERED)
+
+
+async def test_the_history_of_a_delivery_leaves_out_what_was_not_sent(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    await ledger.settle([again(await due_one(ledger), 0.0, counted=False)])
+    report = await only(ledger)
+    assert (report.attempts, report.attempted_at, report.reason) == (0, None, "HTTP 503")
+    assert [*(await ledger.delivery(report.id)).log] == []
+
+
+async def test_the_history_of_a_delivery_is_bounded(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    for _ in range(LOG + 6):
+        await ledger.settle([again(await due_one(ledger), 0.0)])
+    detail = await ledger.delivery((await only(ledger)).id)
+    assert [one.attempt for one in detail.log] == [*range(7, LOG + 7)]
+
+
+async def test_the_history_of_a_delivery_goes_on_over_a_replay(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    await ledger.settle([dead(await due_one(ledger))])
+    await replay(ledger, resource_id="r")
+    await drain(ledger)
+    detail = await ledger.delivery((await only(ledger)).id)
+    assert [(one.attempt, one.result) for one in detail.log] == [(1, "failed"), (2, "delivered")]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
+async def test_following_pages_shows_every_delivery_once(engine: Engine, limit: int) -> None:
+    ledger = await engine.open(route=lambda name: ["a", "b"] if name in "be" else ["a"])
+    for name in "cabed":
+        await finish(ledger, name)
+    found = [(report.resource_id, report.endpoint) for report in await listed(ledger, limit=limit)]
+    assert sorted(found) == [(name, "a") for name in "ab"] + [
+        ("b", "b"),
+        ("c", "a"),
+        ("d", "a"),
+        ("e", "a"),
+        ("e", "b"),
+    ]
+    assert found == [(report.resource_id, report.endpoint) for report in await listed(ledger)]
+
+
+async def test_following_pages_shows_what_was_there_all_the_time_though_others_come_and_go(ledger: Ledger) -> None:
+    for name in "abcdef":
+        await finish(ledger, name)
+    await drain(ledger)
+    page = await ledger.deliveries(DeliveryFilter(), limit=2)
+    seen = [report.resource_id for report in page.deliveries]
+    while page.after is not None:
+        await ledger.purge(limit=1_000, resource_id=seen[-1])
+        await finish(ledger, f"new {len(seen)}")
+        page = await ledger.deliveries(DeliveryFilter(), after=page.after, limit=2)
+        seen += [report.resource_id for report in page.deliveries]
+    assert [name for name in seen if "new" not in name] == [*"abcdef"]
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("after", ["nonsense", "-1", "1", "1-2-3", "' or 1=1"])
+async def test_a_page_behind_nothing_is_malformed(ledger: Ledger, after: str) -> None:
+    with pytest.raises(Malformed):
+        await ledger.deliveries(DeliveryFilter(), after=after)
+    with pytest.raises(Malformed):
+        await ledger.replay(DeliveryFilter(), after=after)
+
+
+@pytest.mark.parametrize("prefix", ["%", "_", "a'", "*", "é"])
+async def test_deliveries_take_a_prefix_as_it_is(ledger: Ledger, prefix: str) -> None:
+    for name in (prefix, prefix + "1", "x" + prefix, "ax"):
+        await finish(ledger, name)
+    assert [report.resource_id for report in await listed(ledger, prefix=prefix)] == [prefix, prefix + "1"]
+
+
+async def test_deliveries_of_resources_that_ended_since(engine: Engine) -> None:
+    ledger = await engine.open()
+    for name in "abc":
+        await finish(ledger, name)
+        engine.clock.advance(10)
+    since = engine.clock.wall() - 20
+    assert [report.resource_id for report in await listed(ledger, since=since)] == ["b", "c"]
+    assert [report.resource_id for report in await listed(ledger, since=since + 1)] == ["c"]
+
+
+async def test_r24_replay_goes_in_steps_and_says_how_many(ledger: Ledger) -> None:
+    for name in "abcde":
+        await finish(ledger, name)
+    await drain(ledger)
+    steps, after = [], ""
+    while True:
+        step = await ledger.replay(DeliveryFilter(), after=after, limit=2)
+        steps.append(step.replayed)
+        if step.after is None:
+            break
+        after = step.after
+    assert (sum(steps), max(steps)) == (5, 2)
+    assert len(await due(ledger)) == 5
+
+
+async def test_r24_replay_leaves_out_what_was_born_after_its_first_step(ledger: Ledger) -> None:
+    for name in "abc":
+        await finish(ledger, name)
+    await drain(ledger)
+    step = await ledger.replay(DeliveryFilter(), limit=2)
+    await finish(ledger, "new")
+    await drain(ledger)
+    assert step.after is not None
+    step = await ledger.replay(DeliveryFilter(), after=step.after, limit=9)
+    assert (step.replayed, step.after) == (1, None)
+    assert [delivery.resource_id for delivery in await due(ledger)] == ["c"]
+
+
+async def test_r24_replay_of_one_by_its_id(engine: Engine) -> None:
+    ledger = await engine.open(route=lambda _: ["a", "b"])
+    await finish(ledger)
+    await drain(ledger, "a")
+    await drain(ledger, "b")
+    name = next(report.id for report in await listed(ledger) if report.endpoint == "b")
+    step = await ledger.replay(DeliveryFilter(id=name))
+    assert (step.replayed, step.endpoints, step.after) == (1, {"b"}, None)
+    assert not await due(ledger, "a")
+    assert len(await due(ledger, "b")) == 1
+
+
+async def test_r24_replay_again_changes_nothing(ledger: Ledger) -> None:
+    await finish(ledger)
+    await ledger.settle([dead(await due_one(ledger))])
+    steps = [await ledger.replay(DeliveryFilter()) for _ in range(2)]
+    assert [step.replayed for step in steps] == [1, 0]
+    counts = await ledger.counts()
+    assert (counts.due, counts.dead) == (1, 0)
+
+
+@pytest.mark.parametrize("state", ["due", "leased", "retried"])
+async def test_stop_gives_up_a_delivery_that_is_due(engine: Engine, state: str) -> None:
+    ledger = await engine.open(TERMS)
+    await finish(ledger)
+    taken = [] if state == "due" else await due(ledger)
+    if state == "retried":
+        await ledger.settle([again(delivery, 60.0) for delivery in taken])
+    name = (await only(ledger)).id
+    await ledger.stop(name)
+    await ledger.stop(name)
+    assert (await only(ledger)).state is DEAD
+    counts = await ledger.counts()
+    assert (counts.due, counts.dead) == (0, 1)
+    assert await ledger.settle([again(delivery) for delivery in taken]) == [False] * len(taken)
+    engine.clock.advance(1_000)
+    assert not await due(ledger)
+
+
+async def test_r24_an_attempt_under_way_at_a_stop_counts_if_it_succeeds(ledger: Ledger) -> None:
+    await finish(ledger)
+    delivery = await due_one(ledger)
+    await ledger.stop((await only(ledger)).id)
+    assert await ledger.settle([dead(delivery), delivered(delivery)]) == [False, True]
+    assert (await only(ledger)).state is DELIVERED
+
+
+async def test_stop_of_what_was_delivered_is_told_so(ledger: Ledger) -> None:
+    await finish(ledger)
+    await drain(ledger)
+    with pytest.raises(Ended):
+        await ledger.stop((await only(ledger)).id)
+    assert (await only(ledger)).state is DELIVERED
+
+
+async def test_r24_what_was_stopped_may_be_replayed_at_once(ledger: Ledger) -> None:
+    await finish(ledger)
+    held = await due_one(ledger)
+    await ledger.stop((await only(ledger)).id)
+    await replay(ledger, state=DEAD)
+    replayed = await due_one(ledger)
+    assert replayed.webhook_id == held.webhook_id
+    assert await ledger.settle([dead(held)]) == [False]
+
+
+async def test_due_endpoints_are_those_with_something_due_leased_or_not(engine: Engine) -> None:
+    ledger = await engine.open(TERMS, route=lambda name: [name])
+    assert await ledger.due_endpoints() == frozenset()
+    for name in ("due", "leased", "retried", "dead", "delivered"):
+        await finish(ledger, name)
+    await due_one(ledger, "leased")
+    await ledger.settle([dead(await due_one(ledger, "dead")), again(await due_one(ledger, "retried"), 60.0)])
+    await drain(ledger, "delivered")
+    assert await ledger.due_endpoints() == {"due", "leased"}
+    engine.clock.advance(60)
+    assert await ledger.due_endpoints() == {"due", "leased", "retried"}
+
+
+async def test_a_list_shows_nothing_of_what_has_no_delivery(ledger: Ledger) -> None:
+    await send(ledger, packet("open", 0))
+    assert await listed(ledger) == []
+    with pytest.raises(Unknown):
+        await listed(ledger, resource_id="open")
