@@ -181,7 +181,7 @@ async def test_r24_a_late_2xx_ends_the_other_lease_so_that_a_replay_is_due_at_on
     engine.clock.advance(31)
     held = await due_one(ledger)
     await ledger.settle([delivered(lost)])
-    await ledger.replay(resource_id="r")
+    await replay(ledger, resource_id="r")
     replayed = await due_one(ledger)
     assert await ledger.settle([dead(held), again(held)]) == [False, False]
     assert await ledger.settle([delivered(replayed)]) == [True]
