@@ -54,8 +54,8 @@ class Ledger(Protocol):
         Due is: waiting and its time has come, or leased and the lease has ended, which uses up an attempt. Fair:
         resources take turns, so that a resource of one packet never waits for the whole of another. Repeating a call
         with its *claim_id* gives the tasks of the first call that are still leased, and no others. After an unclean
-        stop the packets that were in work run one at a time before all others; one that has ended the process
-        `Terms.max_deaths` times has failed.
+        stop the packets that were in work run one at a time before all others; one that was in work alone when
+        the process ended, `Terms.max_deaths` times, has failed.
         """
         ...
 

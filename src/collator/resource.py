@@ -44,7 +44,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """From the end of the last delivery of a resource (R25)."""
     dead_retention: float | None = None
     max_deaths: int = 3
-    """A packet that has ended the process this many times has failed."""
+    """A packet that was in work alone when the process died, this many times, has failed."""
 
 
 class Standing(msgspec.Struct, kw_only=True):

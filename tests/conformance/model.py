@@ -220,7 +220,8 @@ class Model:
             self.take_back(lease, used=False)
         self.posts_held.clear()
         for piece in [] if clean else in_work:
-            piece.deaths, piece.suspect = piece.deaths + 1, piece.deaths + 1 < self.max_deaths
+            piece.deaths += len(in_work) == 1  # who was not alone may be innocent
+            piece.suspect = piece.deaths < self.max_deaths
             if not piece.suspect:
                 piece.state, piece.reason = FAILED, "died"
         self.close_finished()

@@ -199,6 +199,15 @@ async def test_the_number_of_deaths_is_a_term(engine: Engine) -> None:
     assert (await ledger.resource("r")).state is State.INCOMPLETE
 
 
+async def test_packets_that_were_in_work_together_count_no_death(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_deaths=1))
+    await ledger.accept(packets(2), room=2)
+    ledger = await engine.crash()
+    await process(ledger)
+    await process(ledger)
+    assert (await ledger.resource("r")).state is State.COLLATED
+
+
 async def test_packets_that_were_not_in_work_count_no_death(engine: Engine) -> None:
     ledger = await engine.open()
     await send(ledger, *packets(3))

@@ -51,8 +51,8 @@ def refresh(store: Store) -> None:
     """Make ready what has fallen due: retries whose time has come, packets whose lease has ended."""
     now = store.now()
     ended = store.packets.expired(now)
-    lost = [held for lease in ended if (held := store.packets.get(lease)) is not None and not held.alone]
-    store.run_rows("retry_later", [(held.key, held.attempt, None, "the lease was lost") for held in lost])
+    lost = [held for lease in ended if (held := store.packets.get(lease)) is not None]
+    store.run_rows("count_lost", [(held.key, held.attempt, "the lease was lost") for held in lost])
     take_back(store, ended)
     if store.next_retry <= now:
         store.ready += store.run("due_retries", now)

@@ -24,7 +24,7 @@ def start(store: Store) -> None:
     with store.transaction():
         if not store.was_clean:
             found = _decode_numbers(store.value("in_work").encode())
-            store.run_rows("suspect", found)
+            store.run_rows("suspect", found, int(len(found) == 1))  # who was not alone may be innocent
             store.suspects = store.value("count_suspects")
             _fail_the_deadly(store)
         store.run("set_clean", 0)

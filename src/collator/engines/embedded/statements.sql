@@ -121,6 +121,10 @@ insert into attempt (k, attempts, due_at, reason)
 select value->>0, value->>1, value->>2, value->>3 from jsonb_each(?1) where true
 on conflict do update set attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, alone = 0;
 
+-- name: count_lost (a lease ended; whether the packet runs alone stays as it is)
+insert into attempt (k, attempts, reason) select value->>0, value->>1, value->>2 from jsonb_each(?1) where true
+on conflict do update set attempts = excluded.attempts, reason = excluded.reason;
+
 -- name: forget_attempts
 delete from attempt where k in (select value from jsonb_each(?1));
 
@@ -270,9 +274,9 @@ where r.state = 'open' and r.received > r.done + r.failed
   and not exists (select 1 from ready y where y.k = p.k)
   and not exists (select 1 from attempt a where a.k = p.k and (a.due_at is not null or a.alone = 1));
 
--- name: suspect (they run alone, and one death more is on their account)
-insert into attempt (k, deaths, alone) select value, 1, 1 from jsonb_each(?1) where true
-on conflict do update set deaths = deaths + 1, alone = 1;
+-- name: suspect (they run alone; ?2 more deaths are on their account)
+insert into attempt (k, deaths, alone) select value, ?2, 1 from jsonb_each(?1) where true
+on conflict do update set deaths = deaths + ?2, alone = 1;
 
 -- name: deadly (packets that ended the process ?1 times)
 select json_group_array(json_array(a.k, octet_length(p.payload), a.attempts, a.deaths))
