@@ -24,6 +24,7 @@ from collator.cli.retry import retry
 from collator.cli.send import send
 from collator.cli.serve import serve
 from collator.cli.show import show
+from collator.cli.status import status
 from collator.errors import CollatorError
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -31,6 +32,7 @@ COMMANDS: tuple[click.Command, ...] = (
     serve,
     send,
     receive,
+    status,
     show,
     outputs,
     complete,

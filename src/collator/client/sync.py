@@ -75,6 +75,7 @@ class SyncClient:
             raise
         return self._wait(sending)
 
+    status = _waiting(Client.status)
     resource = _waiting(Client.resource)
     resources = _waiting(Client.resources)
     outputs = _waiting(Client.outputs)

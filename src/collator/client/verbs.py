@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from collator.client.answer import stored
 from collator.client.batch import Packets, Tally
 from collator.client.connection import Connection
 from collator.client.feed import Feed
@@ -69,6 +70,16 @@ class Verbs:
         return tally
 
     # Look.
+
+    async def status(self) -> Json:
+        """``{"ready", "reasons", "stored"}``: whether packets are taken, why not, and how much is stored, by kind."""
+        answer = await self._connection.request("GET", "/readyz")
+        if not (answer.ok or answer.reasons):
+            raise answer.error(self._connection.where)
+        metrics = await self._connection.request("GET", "/metrics")
+        if not metrics.ok:
+            raise metrics.error(self._connection.where)
+        return {"ready": answer.ok, "reasons": list(answer.reasons), "stored": stored(metrics.body.decode())}
 
     async def resource(self, resource_id: str) -> Json:
         """What is known of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""

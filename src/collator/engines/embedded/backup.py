@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from collator.engines.embedded.checking import Report, check
-from collator.engines.embedded.store import DATABASE, connect, load_statements
-from collator.engines.embedded.store import _sync_directory as sync_directory
+from collator.engines.embedded.store import DATABASE, connect, load_statements, sync_directory
 from collator.errors import ConfigError, Damaged, StorageFull
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
@@ -28,8 +28,8 @@ SLICE = 1024
 def back_up(data_dir: Path, target: Path) -> Report:
     """Copy the store in *data_dir* to *target*, a new directory, and check the copy.
 
-    It holds all that was acknowledged when this was called. The secret that signs webhooks goes with it. Raises
-    `ConfigError`, `StorageFull`, and `Damaged` where the copy is not sound: then it stays under another name.
+    It holds all that was acknowledged when this was called, and the secret that signs webhooks goes with it. Where
+    the report is not sound, the copy stays under another name. Raises `ConfigError`, `StorageFull`, `Damaged`.
     """
     source = data_dir / DATABASE
     if not source.is_file():
@@ -43,9 +43,10 @@ def back_up(data_dir: Path, target: Path) -> Report:
     except apsw.Error as error:
         raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
     report = check(partial)
-    if report.sound:
-        _finish(data_dir, target)
-    return report
+    if not report.sound:
+        return report
+    _finish(data_dir, target)
+    return msgspec.structs.replace(report, database=str(target / DATABASE))
 
 
 def _make(target: Path) -> None:

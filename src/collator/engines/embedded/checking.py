@@ -20,7 +20,7 @@ import msgspec
 from collator.engines.embedded.lock import kept_out
 from collator.engines.embedded.store import DATABASE, connect
 from collator.errors import CollatorError, ConfigError, SchemaTooNew
-from collator.exchange import Counts
+from collator.exchange import Counts, webhook_number
 
 SHOWN = 10
 """Cases of one complaint that are listed; all are counted."""
@@ -117,6 +117,7 @@ def _structure(connection: apsw.Connection) -> Iterator[Complaint]:
 
 def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
     connection.create_scalar_function("crc32", _crc32, 1, deterministic=True)
+    connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)
     for words, statement in _statements():
         rows: Iterator[Case] = iter(connection.execute(statement))
         shown = [_place(connection, *case) for case in islice(rows, SHOWN)]
@@ -124,8 +125,13 @@ def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
             yield Complaint(words, len(shown) + sum(1 for _ in rows), shown)
 
 
-def _crc32(data: Any) -> int:  # noqa: ANN401 - what a column holds
-    return zlib.crc32(data)
+def _crc32(*columns: Any) -> int:  # noqa: ANN401 - what they hold
+    return zlib.crc32(*columns)
+
+
+def _webhook_number(*columns: Any) -> int:  # noqa: ANN401 - what they hold
+    resource_id, generation = columns
+    return webhook_number(resource_id, bytes.fromhex(generation))
 
 
 def _statements() -> list[tuple[str, str]]:
@@ -167,6 +173,8 @@ def _rows(connection: apsw.Connection) -> dict[str, int]:
 
 def _place(connection: apsw.Connection, rk: int | None, index: int | None, words: str | None) -> str:
     """Where a case is, in words."""
+    if rk is None:
+        return words or ""
     resource_id = connection.execute("select id from resource where rk = ?", (rk,)).get
     name = f"handle {rk}" if resource_id is None else f"resource {resource_id!r}"
     return name + (f", index {index}" if index is not None else "") + (f": {words}" if words else "")

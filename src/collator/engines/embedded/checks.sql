@@ -31,6 +31,14 @@ select r.rk, null, d.endpoint from delivery d join resource r on r.rk = d.rk whe
 select r.rk, null, d.endpoint from delivery d join resource r on r.rk = d.rk
 where d.state = 'due' and r.purge_at is not null;
 
+-- name: log_alone (an attempt to deliver belongs to no delivery)
+select null, null, format('delivery %d, attempt %d', did, attempt) from delivery_log
+where did not in (select did from delivery);
+
+-- name: webhook_id (the deliveries of a resource are not found by their id)
+select rk, null, null from resource
+where rk in (select rk from delivery) and wid is not webhook_number(id, generation);
+
 -- name: states (a state is unknown)
 select rk, null, state from resource where state not in ('open', 'collated', 'incomplete', 'cancelled')
 union all

@@ -78,7 +78,7 @@ class Store:
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
         migrate(self.connection)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
         self.packets, self.deliveries = Leases(0), Leases(1)
         self._load()
 
@@ -228,7 +228,8 @@ _decode_standings = msgspec.json.Decoder(list[_Row]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make durable which files *directory* has."""
     if os.name == "posix":  # a new file survives a power cut only once its directory does
         descriptor = os.open(directory, os.O_RDONLY)
         try:

@@ -1,0 +1,42 @@
+"""`collator status`: whether a service takes packets, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from collator.cli.asking import ask, json_option, tell
+from collator.cli.command import command
+from collator.cli.exits import Exit
+from collator.cli.phrases import sized
+from collator.settings import Scope, Settings
+
+
+@command(
+    Scope.CLIENT,
+    examples=(
+        ("Is it up, and how much is there to do?", "collator status"),
+        ("At another service, which asks for a token", "collator status --url http://10.0.0.5:8000 --token-file token"),
+        ("In a script: wait until it takes packets", "until collator status >/dev/null; do sleep 1; done"),
+    ),
+)
+@json_option
+def status(*, settings: Settings, as_json: bool) -> Exit:
+    """Say whether a service takes packets, why not where it does not, and how much it holds.
+
+    The exit code is 0 only if it takes packets.
+    """
+    answer = ask(settings, lambda client: client.status())
+    tell(answer, describe(settings.url, answer), as_json=as_json)
+    return Exit.OK if answer["ready"] else Exit.UNREACHABLE
+
+
+def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
+    """The lines that tell a person what *answer* says of the service at *url*. Pure."""
+    yield f"{url}  {'ready' if answer['ready'] else 'NOT READY'}"
+    yield from (f"  {reason}" for reason in answer["reasons"])
+    stored = answer["stored"]
+    ended = ", ".join(f"{stored[state]} {state}" for state in ("collated", "incomplete", "cancelled"))
+    yield f"  resources   {stored['open']} open, {ended}"
+    yield f"  packets     {stored['waiting']} to be processed, {sized(stored['backlog'])}"
+    yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"

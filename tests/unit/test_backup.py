@@ -1,0 +1,117 @@
+"""A copy of a store in use: all that was acknowledged, as after a clean stop, and nothing of a half-made one."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from collator.engines.embedded import backup
+from collator.engines.embedded.backup import PARTIAL, back_up
+from collator.engines.embedded.checking import check_directory
+from collator.errors import ConfigError, Damaged
+from tests.conformance.steps import claim, offer, packet, packets, process
+from tests.unit.test_checking import damage, fill, opened
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_p1_the_copy_of_a_running_store_holds_what_was_acknowledged(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "data")
+    await fill(ledger)
+    report = back_up(tmp_path / "data", tmp_path / "copy")
+    await offer(ledger, packet("later"))
+    await ledger.aclose()
+    assert report.sound
+    assert report.database == str(tmp_path / "copy" / "collator.db")
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["collator.db"]
+    copy = await opened(tmp_path / "copy")
+    assert {one.resource_id for one in await copy.resources()} == {"whole", "part", "gone", "open"}
+    assert (await copy.resource("open")).unfinished == [(1, 2), (5, 5)]
+    await copy.aclose()
+
+
+async def test_packets_that_are_in_work_wait_in_the_copy_and_are_no_suspects(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "data")
+    await offer(ledger, *packets(9))
+    assert len(await claim(ledger, 5)) == 5
+    back_up(tmp_path / "data", tmp_path / "copy")
+    await ledger.aclose()
+    copy = await opened(tmp_path / "copy")
+    tasks = await claim(copy)
+    assert [(task.key.index, task.attempt) for task in tasks] == [(index, 1) for index in range(9)]
+    await copy.aclose()
+
+
+async def test_a_suspect_stays_one_in_the_copy(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "data")
+    await offer(ledger, *packets(2))
+    await claim(ledger)
+    ledger.abandon()
+    ledger = await opened(tmp_path / "data")
+    assert len(await claim(ledger)) == 1  # alone
+    back_up(tmp_path / "data", tmp_path / "copy")
+    await ledger.aclose()
+    assert check_directory(tmp_path / "copy").sound
+    copy = await opened(tmp_path / "copy")
+    assert [task.attempt for task in await claim(copy)] == [1]
+    await copy.aclose()
+
+
+async def test_the_copy_is_one_snapshot_whatever_is_written_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "SLICE", 1)
+    ledger = await opened(tmp_path / "data")
+    await offer(ledger, *(packet("before", index, b'"%s"' % (b"x" * 2000)) for index in range(500)))
+    await process(ledger, 250)
+    copying = asyncio.create_task(asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "copy"))
+    rounds = 0
+    while not copying.done():
+        await offer(ledger, *packets(10, f"meanwhile-{rounds}"))
+        await process(ledger, 10)
+        rounds += 1
+    report = await copying
+    assert (report.sound, rounds > 1, report.rows["packets"] % 10) == (True, True, 0)  # no half of a commit
+    assert report.counts.waiting == report.rows["packets"] - report.rows["outcomes"]
+    await ledger.aclose()
+
+
+async def test_the_secret_goes_with_the_copy_and_stays_private(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "data")
+    secret = tmp_path / "data" / "webhook.secret"
+    secret.write_text("whsec_AAAA\n")
+    secret.chmod(0o600)
+    back_up(tmp_path / "data", tmp_path / "copy")
+    await ledger.aclose()
+    copied = tmp_path / "copy" / "webhook.secret"
+    assert copied.read_text() == "whsec_AAAA\n"
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+
+
+async def test_an_unsound_copy_cannot_be_served_by_mistake(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path / "data")
+    await fill(ledger)
+    await ledger.aclose()
+    damage(tmp_path / "data", "update packet set crc = crc + 1 where k = {open} | 1")
+    report = back_up(tmp_path / "data", tmp_path / "copy")
+    assert [one.what for one in report.complaints] == ["a payload does not match its checksum"]
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == [PARTIAL]
+
+
+async def test_what_cannot_be_copied_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no database in"):
+        back_up(tmp_path / "nothing", tmp_path / "copy")
+    ledger = await opened(tmp_path / "data")
+    await ledger.aclose()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ConfigError, match="not empty"):
+        back_up(tmp_path / "data", tmp_path / "full")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        back_up(tmp_path / "data", tmp_path / "full" / "file")
+    (tmp_path / "data" / "collator.db").write_bytes(b"no database")
+    with pytest.raises(Damaged, match="cannot be copied"):
+        back_up(tmp_path / "data", tmp_path / "copy")

@@ -1,0 +1,187 @@
+"""A whole look at a store: it finds every kind of damage, names its place, and leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from collator.clock import SystemClock
+from collator.engines.embedded import checking, open_ledger
+from collator.engines.embedded.checking import Report, check_directory
+from collator.engines.embedded.ledger import EmbeddedLedger
+from collator.errors import CollatorError, ConfigError, Occupied, SchemaTooNew
+from collator.exchange import Failure, Retry
+from collator.resource import Terms
+from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process
+
+pytestmark = pytest.mark.anyio
+DATABASE = "collator.db"
+
+
+def route(_resource_id: str) -> list[str]:
+    return ["default"]
+
+
+async def opened(data_dir: Path) -> EmbeddedLedger:
+    return await open_ledger(data_dir, terms=Terms(), clock=SystemClock(), route=route)
+
+
+async def fill(ledger: EmbeddedLedger) -> None:
+    """A resource of each kind: collated (tried once), incomplete, cancelled, open with one of each sort of packet."""
+    await finish(ledger, "whole", [b"0", b'"one"', b"[2]"])
+    await ledger.settle([again(await due_one(ledger))])
+    await offer(ledger, *packets(2, "part"))
+    (first, second) = await claim(ledger)
+    await ledger.record([Failure(first.lease, "no"), *[Retry(second.lease, "busy", 0.0)]], room={})
+    await ledger.complete("part", force=True)
+    await offer(ledger, *packets(2, "gone"))
+    await ledger.cancel("gone")
+    await offer(ledger, packet("open", 0))
+    await process(ledger)
+    await offer(ledger, packet("open", 1))
+    await ledger.record([Retry(task.lease, "busy", 3600.0) for task in await claim(ledger)], room={})
+    await offer(ledger, packet("open", 2), packet("open", 5))
+
+
+@pytest.fixture
+async def data_dir(tmp_path: Path) -> Path:
+    ledger = await opened(tmp_path)
+    await fill(ledger)
+    await ledger.aclose()
+    return tmp_path
+
+
+def damage(data_dir: Path, statement: str) -> None:
+    """Execute *statement*, in which ``{open}`` is the key of the first packet of that resource."""
+    connection = apsw.Connection(str(data_dir / DATABASE))
+    keys = {str(name): int(rk) << 24 for name, rk in connection.execute("select id, rk from resource")}
+    connection.execute(statement.format(**keys))
+    connection.close()
+
+
+def contents(data_dir: Path) -> dict[str, bytes]:
+    """What the files in *data_dir* hold, the index of the log aside, which is made anew by whoever reads it."""
+    return {path.name: path.read_bytes() for path in sorted(data_dir.iterdir()) if not path.name.endswith("-shm")}
+
+
+def told(report: Report) -> list[str]:
+    return [f"{complaint.what}: {place}" for complaint in report.complaints for place in complaint.where]
+
+
+async def test_a_sound_store_is_sound(data_dir: Path) -> None:
+    report = check_directory(data_dir)
+    assert (report.sound, told(report)) == (True, [])
+    assert report.rows == {"resources": 4, "packets": 11, "outcomes": 5, "deliveries": 2}
+    assert (report.counts.open, report.counts.waiting, report.counts.due) == (1, 3, 2)
+
+
+DAMAGE = {
+    "packet_alone": ("insert into packet values (99 << 24, '1', 0)", "handle 99, index 0"),
+    "outcome_alone": ("delete from packet where k = {whole} | 1", "resource 'whole', index 1"),
+    "ready_alone": ("insert into ready values ({open} | 9)", "resource 'open', index 9"),
+    "ready_again": ("insert into ready values ({open})", "resource 'open', index 0"),
+    "ready_late": ("insert into ready values ({part} | 1)", "resource 'part', index 1: incomplete"),
+    "attempt_alone": ("insert into attempt (k) values (99 << 24)", "handle 99, index 0"),
+    "delivery_alone": ("update delivery set rk = 99 where did = 1", "handle 99: default"),
+    "delivery_early": ("update resource set state = 'cancelled' where id = 'whole'", "resource 'whole': default"),
+    "delivery_forgotten": ("update resource set purge_at = 0 where id = 'whole'", "resource 'whole': default"),
+    "log_alone": ("insert into delivery_log values (9, 1, 0, 0, 'failed', 'x')", "delivery 9, attempt 1"),
+    "webhook_id": ("update resource set wid = wid + 1 where id = 'part'", "resource 'part'"),
+    "states": ("update delivery set state = 'lost' where did = 1", "resource 'whole': default: lost"),
+    "received": ("delete from packet where k = {open} | 5", "resource 'open': 4 counted, 3 there"),
+    "outcomes": (
+        "update outcome set output = null, reason = 'x' where k = {whole}",
+        "resource 'whole': 3 done and 0 failed counted, 2 and 1 there",
+    ),
+    "body_size": (
+        "update outcome set output = '00' where k = {whole}",
+        "resource 'whole': 12 bytes counted, 13 there",
+    ),
+    "highest": ("update resource set highest = 7 where id = 'open'", "resource 'open', index 5: 7 is said"),
+    "beyond": ("update resource set total = 5 where id = 'open'", "resource 'open', index 5: total 5"),
+    "whole": ("update resource set total = 4 where id = 'whole'", "resource 'whole': 3 outputs, total 4"),
+    "ending": ("update resource set closed_at = null where id = 'gone'", "resource 'gone': cancelled"),
+    "failures": ("update outcome set reason = '' where k = {part}", "resource 'part', index 0"),
+    "payload_sum": ("update packet set payload = '1' where k = {open} | 2", "resource 'open', index 2"),
+    "output_sum": ("update outcome set output = '9' where k = {whole}", "resource 'whole', index 0"),
+    "frame_sum": ("update resource set tail = tail || ' ' where id = 'part'", "resource 'part'"),
+}
+
+
+def complaint(name: str) -> str:
+    """What the check *name* complains of."""
+    text = (Path(checking.__file__).parent / "checks.sql").read_text()
+    return text.partition(f"-- name: {name} (")[2].partition(")\n")[0]
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+async def test_damage_is_told_with_its_place(data_dir: Path, name: str) -> None:
+    statement, place = DAMAGE[name]
+    damage(data_dir, statement)
+    report = check_directory(data_dir)
+    assert not report.sound
+    assert f"{complaint(name)}: {place}" in told(report)
+
+
+def test_every_check_has_its_damage() -> None:
+    text = (Path(checking.__file__).parent / "checks.sql").read_text()
+    assert [line.split()[2] for line in text.splitlines() if line.startswith("-- name: ")] == [*DAMAGE]
+    assert len(checking._statements()) == len(DAMAGE)
+
+
+async def test_a_wrong_counter_is_told(data_dir: Path) -> None:
+    damage(data_dir, "update ledger set counts = json_set(counts, '$.backlog', 7)")
+    assert told(check_directory(data_dir)) == [
+        "the store's counters are not those of its rows: backlog: 7 kept, 3 counted"
+    ]
+
+
+async def test_many_cases_are_counted_and_some_are_named(data_dir: Path) -> None:
+    damage(data_dir, "update packet set crc = crc + 1")
+    (found,) = check_directory(data_dir).complaints
+    assert (found.cases, len(found.where)) == (11, checking.SHOWN)
+
+
+@pytest.mark.parametrize("wreck", [lambda data: data[:8192] + b"\x55" * (len(data) - 8192), lambda _: b"no database"])
+async def test_a_file_that_is_no_database_any_more_is_told(data_dir: Path, wreck: Callable[[bytes], bytes]) -> None:
+    file = data_dir / DATABASE
+    file.write_bytes(wreck(file.read_bytes()))
+    report = check_directory(data_dir)
+    assert [one.what for one in report.complaints if "damaged" in one.what or "cannot be read" in one.what]
+
+
+async def test_a_store_that_a_process_has_open_is_left_alone(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path)
+    with pytest.raises(Occupied, match="another process"):
+        check_directory(tmp_path)
+    await ledger.aclose()
+
+
+async def test_what_a_killed_process_left_is_checked_and_not_changed(tmp_path: Path) -> None:
+    ledger = await opened(tmp_path)
+    await fill(ledger)
+    left = contents(tmp_path)
+    ledger.abandon()
+    for name, content in left.items():  # as it was before the connection was closed
+        (tmp_path / name).write_bytes(content)
+    assert [*left] == ["collator.db", "collator.db-wal", "lock", "reserve"]
+    assert check_directory(tmp_path).rows["packets"] == 11
+    assert contents(tmp_path) == left
+
+
+async def test_another_schema_is_told(data_dir: Path) -> None:
+    damage(data_dir, "pragma user_version = 99")
+    with pytest.raises(SchemaTooNew, match="schema 99"):
+        check_directory(data_dir)
+    damage(data_dir, "pragma user_version = 1")
+    with pytest.raises(CollatorError, match="schema 1, this version of Collator checks"):
+        check_directory(data_dir)
+
+
+def test_a_directory_without_a_database_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no database in .*--data-dir"):
+        check_directory(tmp_path)
+    assert list(tmp_path.iterdir()) == []
