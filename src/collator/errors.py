@@ -59,6 +59,10 @@ class StorageFull(Unavailable):
     """The disk that holds the data directory is full; free some space, the service goes on by itself."""
 
 
+class StorageLow(Unavailable):
+    """The disk that holds the data directory has less free space than is kept free; the service goes on by itself."""
+
+
 class ReadOnly(Unavailable):
     """The disk failed to make data durable; nothing more is taken until the service is restarted."""
 

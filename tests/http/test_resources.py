@@ -90,11 +90,32 @@ async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> 
     await process(door)
     reply = await door.ask("GET", "/v1/resources/r/outputs")
     assert reply.headers["content-type"] == "application/json"
-    assert reply.json == {"outputs": [{"index": i, "output": [i]} for i in range(40)]}
-    after = await door.ask("GET", "/v1/resources/r/outputs?after=37")
-    assert after.json == {"outputs": [{"index": 38, "output": [38]}, {"index": 39, "output": [39]}]}
-    assert (await door.ask("GET", "/v1/resources/r/outputs?after=39")).json == {"outputs": []}
-    assert (await door.ask("GET", "/v1/resources/r/outputs?after=x")).problem["code"] == "malformed"
+    assert reply.json == {"outputs": [{"index": i, "output": [i]} for i in range(40)], "next_cursor": None}
+    after = await door.ask("GET", "/v1/resources/r/outputs?cursor=37")
+    assert [output["index"] for output in after.json["outputs"]] == [38, 39]
+    none = await door.ask("GET", "/v1/resources/r/outputs?cursor=39")
+    assert none.json == {"outputs": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize("limit", [1, 15, 16, 17, 20, 40, 41])
+async def test_outputs_come_in_pages(door: Harness, limit: int) -> None:
+    await door.post([packet(i, payload=i) for i in range(40)])
+    await process(door)
+    found: list[int] = []
+    cursor = ""
+    while True:
+        page = (await door.ask("GET", f"/v1/resources/r/outputs?limit={limit}{cursor}")).json
+        assert len(page["outputs"]) == min(limit, 40 - len(found))
+        found += [output["index"] for output in page["outputs"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert found == [*range(40)]
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=-1", "limit=0", "limit=x", "after=1", "limit=1&limit=2"])
+async def test_outputs_say_what_can_be_asked(shared: Harness, query: str) -> None:
+    assert (await shared.ask("GET", f"/v1/resources/r/outputs?{query}")).problem["code"] == "malformed"
 
 
 async def test_damage_within_the_outputs_breaks_the_answer_off(
@@ -227,7 +248,8 @@ async def test_repair_takes_no_orders_that_it_does_not_know(shared: Harness, ver
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", "/v1/resources/r", "GET, HEAD"),
+        ("POST", "/v1/resources/r", "DELETE, GET, HEAD"),
+        ("DELETE", "/v1/resources", "GET, HEAD"),
         ("GET", "/v1/resources/r/complete", "POST"),
         ("PUT", "/healthz", "GET, HEAD"),
         ("POST", "/v1/resources/r/packets/0", "PUT"),

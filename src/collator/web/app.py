@@ -5,19 +5,21 @@ What lives here: which path leads where, and what becomes of errors that nobody 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collator.errors import CollatorError
+from collator.errors import CollatorError, Malformed
 from collator.intake import Intake
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
 from collator.packet import Bounds
+from collator.tokens import Tokens
+from collator.web.access import Access
 from collator.web.gate import LOOPBACK, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
@@ -33,14 +35,17 @@ from collator.web.incoming import (
 )
 from collator.web.limits import Limits
 from collator.web.ndjson import MEDIA_TYPES
+from collator.web.openapi import Description
+from collator.web.options import read_query
 from collator.web.packets import Packets
-from collator.web.pages import make_pages
+from collator.web.pages import Handlers, make_pages
 from collator.web.problems import Kind, Refusal
 from collator.web.resources import Resources
-from collator.web.streams import Streams
+from collator.web.routes import POST_PACKETS, ROUTES
+from collator.web.streams import Streams, Wanted
 from collator.workforce import Workforce
 
-PACKETS = "/v1/packets"
+_OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +64,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     hosts: Sequence[str] | None = LOOPBACK
     """The names by which it may be asked, without port; `None`: any."""
+    tokens: Callable[[], Tokens] | None = None
+    """The tokens that allow to ask, at this moment; `None`: nobody is asked who he is."""
 
 
 def make_app(parts: Parts) -> ASGIApp:
@@ -72,14 +79,17 @@ class Face:
     def __init__(self, parts: Parts) -> None:
         """Speak for *parts*."""
         self._gate = Gate(parts.hosts)
+        self._access = Access(parts.tokens)
         self._buffered = Buffered(parts.limits.max_buffered)
         self._packets = Packets(parts.intake, bounds=parts.bounds, limits=parts.limits)
         self._streams = Streams(parts.intake, bounds=parts.bounds, limits=parts.limits)
-        self._pages = make_pages(
-            Health(parts.intake, parts.ledger, parts.metrics, readiness=parts.readiness),
-            Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
-            self._packets,
+        handlers = Handlers(
+            health=Health(parts.intake, parts.ledger, parts.metrics, readiness=parts.readiness),
+            resources=Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
+            packets=self._packets,
+            description=Description(bounds=parts.bounds, guarded=self._access.guarded),
         )
+        self._pages = make_pages(handlers, self._access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
@@ -100,7 +110,9 @@ class Face:
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
         self._gate.check(request.headers)
-        if request.scope["path"] == PACKETS:
+        if request.scope["path"] not in _OPEN:
+            request.caller = self._access.identify(request.headers)
+        if request.scope["path"] == POST_PACKETS.path:
             return await self._take(request, send)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
         scope = {**request.scope, "path": request.scope["raw_path"].decode("ascii"), "app": self, REQUEST: request}
@@ -110,11 +122,15 @@ class Face:
     async def _take(self, request: Incoming, send: Send) -> Answer | None:
         if request.scope["method"] != "POST":
             raise Refusal(Kind.METHOD, "POST packets here", headers=((b"allow", b"POST"),))
+        self._access.require(request.caller, POST_PACKETS.role)
+        receipts = read_query(POST_PACKETS.options, request.scope["query_string"])["receipts"]
         media_type = request.media_type()
-        if media_type == JSON:
-            return await self._packets.post(request)
         if media_type in MEDIA_TYPES:
-            return await self._streams.post(request, send)
+            return await self._streams.post(request, send, receipts=receipts or Wanted.NONE)
+        if media_type == JSON and receipts is None:
+            return await self._packets.post(request)
+        if media_type == JSON:
+            raise Malformed("receipts: an option of streams; every packet of an array has its receipt")
         raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
 
     def _problem(self, request: Incoming, error: CollatorError) -> Answer:

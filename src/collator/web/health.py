@@ -7,11 +7,38 @@ from collections.abc import Callable, Sequence
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from collator import __version__
+from collator.exchange import Counts
 from collator.intake import Intake
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.problems import Kind, Refusal
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """That it is alive."""
+
+    status: str = "alive"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """That it is ready."""
+
+    status: str = "ready"
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a service is."""
+
+    version: str
+    ready: bool
+    """Whether it takes packets and processes them."""
+    reasons: Sequence[str]
+    """Why it is not ready, a sentence for each reason."""
+    stored: Counts
+    """How much it holds."""
+
 
 Readiness = Callable[[], Sequence[str]]
 """Why the service is not ready, a sentence for each reason; nothing where it is."""
@@ -29,19 +56,26 @@ class Health:
 
     async def alive(self, _request: Incoming) -> Answer:
         """200 as long as the event loop turns; touches nothing."""
-        return answer_json({"status": "alive"})
+        return answer_json(Alive())
 
     async def ready(self, _request: Incoming) -> Answer:
         """200, or a problem with the reasons for which no packets should be sent here."""
-        reasons = [*self._readiness()]
-        if self._intake.draining.is_set():
-            reasons.insert(0, "the service is stopping")
+        reasons = self._reasons()
         if reasons:
             raise Refusal(Kind.NOT_READY, "; ".join(reasons), retry_after=1.0, members={"reasons": reasons})
-        return answer_json({"status": "ready"})
+        return answer_json(Ready())
+
+    async def status(self, _request: Incoming) -> Answer:
+        """How it is, for people: 200 whatever it is."""
+        reasons, stored = self._reasons(), await self._ledger.counts()
+        return answer_json(ServiceStatus(version=__version__, ready=not reasons, reasons=reasons, stored=stored))
 
     async def metrics(self, _request: Incoming) -> Answer:
         """Everything that is counted, in the text format of Prometheus."""
         for kind, number in msgspec.structs.asdict(await self._ledger.counts()).items():
             self._metrics.stored.labels(kind).set(number)
         return Answer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
+
+    def _reasons(self) -> list[str]:
+        stopping = ["the service is stopping"] if self._intake.draining.is_set() else []
+        return [*stopping, *self._readiness()]

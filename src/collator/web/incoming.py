@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from collator.errors import CollatorError, Malformed
+from collator.errors import CollatorError
+from collator.tokens import Caller
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
 
 JSON = "application/json"
@@ -17,8 +17,6 @@ REQUEST = "collator.request"
 """Where the scope of a page holds its `Incoming`."""
 PATIENT = "collator.patient"
 """Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
-_DIGITS = 18  # far beyond any index, and within 64 bits
-_SHOWN = 40  # characters of a wrong value in a message
 _JSON_FIELD = (b"content-type", JSON.encode())
 
 
@@ -74,7 +72,7 @@ class Buffered:
 class Incoming:
     """A request whose body has not been read."""
 
-    __slots__ = ("_buffered", "answering", "headers", "receive", "scope", "whole")
+    __slots__ = ("_buffered", "answering", "caller", "headers", "receive", "scope", "whole")
 
     def __init__(self, scope: Scope, receive: Receive, buffered: Buffered) -> None:
         """Look at *scope*; read nothing yet."""
@@ -85,6 +83,8 @@ class Incoming:
         """Whether the body was read to its end."""
         self.answering = False
         """Whether a part of the answer is written, so that there can be no other."""
+        self.caller: Caller | None = None
+        """Who asks, where the service wants to know."""
         self._buffered = buffered
 
     def unread(self) -> bool:
@@ -95,25 +95,6 @@ class Incoming:
         """The media type of the body in small letters, without parameters: a charset says nothing about JSON."""
         field = self.headers.get(b"content-type", b"").decode("latin-1")
         return field if field == JSON else field.partition(";")[0].strip().lower()
-
-    def options(self, *allowed: str) -> dict[str, str]:
-        """The query. Raises `Malformed` for a name that is not *allowed*, or that is there twice."""
-        if not self.scope["query_string"]:
-            return {}
-        pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        for name, _ in pairs:
-            if name not in allowed:
-                raise Malformed(
-                    f"{name!r} is not an option here" + (f"; there is: {', '.join(allowed)}" if allowed else "")
-                )
-        if len(pairs) != len(dict(pairs)):
-            raise Malformed("an option is there twice")
-        return dict(pairs)
-
-    def number(self, name: str, *, default: int) -> int:
-        """The whole number that is the option *name*, the only one there is. Raises `Malformed`."""
-        text = self.options(name).get(name)
-        return default if text is None else whole_number(text, name)
 
     def require_plain(self) -> None:
         """Raise `Refusal` for a body that is packed: what it unfolds to would be without a limit."""
@@ -175,10 +156,3 @@ def foreign_media_type(found: str, *wanted: str) -> Refusal:
     """The body is not of a *wanted* media type."""
     found = found or "no content-type"
     return Refusal(Kind.MEDIA_TYPE, f"{found} is not taken here; there is: {', '.join(wanted)}")
-
-
-def whole_number(text: str, name: str) -> int:
-    """The number that *text*, the value of *name*, says. Raises `Malformed`."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a whole number")
-    return int(text)

@@ -12,19 +12,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.errors import Malformed, Unavailable
+from collator.errors import Unavailable
 from collator.intake import Intake
 from collator.packet import Bounds, Packet, Receipt, Status, check, decode_array, decode_packet
-from collator.web.incoming import Answer, Incoming, answer_json, whole_number
+from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.limits import KIB, Limits
 from collator.web.lines import longest_line
 from collator.web.problems import Kind, Refusal
-from collator.web.receipts import receipt_refusal, wire, wire_one
+from collator.web.receipts import Receipts, receipt_refusal, wire, wire_one
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
 _OFF_THE_LOOP = 256 * KIB  # decoding a larger array on the loop would be felt by everybody
-_FLAGS = {"true": True, "false": False}.get
 
 
 class Packets:
@@ -38,7 +37,6 @@ class Packets:
 
     async def post(self, request: Incoming) -> Answer:
         """One packet: 202 accepted, 200 duplicate, or a problem. An array: 202 with a receipt each (design, §6)."""
-        request.options()
         body = await request.body(self._limits.max_body)
         if _ARRAY.match(body):
             return await self._array(body)
@@ -46,17 +44,15 @@ class Packets:
             raise Refusal(Kind.TOO_LARGE, f"one packet may have {longest_line(self._bounds)} bytes")
         return await self._one(decode_packet(body, self._bounds))
 
-    async def put(self, request: Incoming, resource_id: str, index: str) -> Answer:
-        """The body is the payload of packet *index*; ``?last=true`` and ``?total=n`` as the packet's members."""
-        options = request.options("last", "total")
-        last, total = _flag(options.get("last", "false")), options.get("total")
+    async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
+        """The body is the payload of packet *index*."""
         payload = (await request.json(longest_line(self._bounds))).strip(b" \t\r\n")
         packet = Packet(
             resource_id=resource_id,
-            index=whole_number(index, "index"),
+            index=index,
             payload=msgspec.Raw(payload),
             last=last,
-            total=None if total is None else whole_number(total, "total"),
+            total=total,
         )
         return await self._one(check(packet, self._bounds))
 
@@ -76,7 +72,7 @@ class Packets:
         receipts: list[Receipt] = []
         while len(receipts) < len(packets):
             receipts += await self._slice(packets, len(receipts))
-        return answer_json({"receipts": wire(packets, receipts)}, status=202)
+        return answer_json(Receipts(wire(packets, receipts)), status=202)
 
     async def _slice(self, packets: Sequence[Packet], start: int) -> Sequence[Receipt]:
         """The next receipts. Once some packets are stored, `Unavailable` is news about the others, not about all."""
@@ -89,10 +85,3 @@ class Packets:
 
 
 _JSON_FIELDS = ((b"content-type", b"application/json"),)
-
-
-def _flag(text: str) -> bool:
-    flag = _FLAGS(text)
-    if flag is None:
-        raise Malformed(f"last: {text!r} is neither true nor false")
-    return flag

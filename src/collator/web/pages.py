@@ -1,69 +1,95 @@
-"""The pages: which path leads to which of them. Starlette's router, on the path as it was sent.
+"""The pages: which handler answers each route. Starlette's router, on the path as it was sent.
 
-Ids may hold any character, so that a route sees ``%2F`` and not a separator (R1); a page gets the id decoded.
+Ids may hold any character, so that a route sees ``%2F`` and not a separator (R1); a handler gets what the path and the
+query say, read by their declarations, under their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
-from starlette.routing import Route, Router
+from starlette import routing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collator.errors import Malformed
-from collator.packet import check_id
+from collator.web.access import Access
 from collator.web.health import Health
 from collator.web.incoming import REQUEST, Incoming
+from collator.web.openapi import Description
+from collator.web.options import read_query
 from collator.web.packets import Packets
 from collator.web.resources import Resources
+from collator.web.routes import POST_PACKETS, ROUTES, Route
+from collator.web.routes.parts import read_path
 
 Handler = Callable[..., Awaitable[ASGIApp]]
-"""Takes the request and what its path says, by name; gives the answer."""
+"""Takes the request and what its path and query say, by name; gives the answer."""
+
+
+class Handlers(NamedTuple):
+    """Whose methods answer."""
+
+    health: Health
+    resources: Resources
+    packets: Packets
+    description: Description
+
+    def by_route(self) -> Mapping[str, Handler]:
+        """The handler of each route, by the name of the route."""
+        return {
+            "putPacket": self.packets.put,
+            "listResources": self.resources.index,
+            "getResource": self.resources.show,
+            "getOutputs": self.resources.outputs,
+            "completeResource": self.resources.complete,
+            "cancelResource": self.resources.cancel,
+            "retryResource": self.resources.retry,
+            "purgeResource": self.resources.purge,
+            "getHealth": self.health.alive,
+            "getReadiness": self.health.ready,
+            "getStatus": self.health.status,
+            "getMetrics": self.health.metrics,
+            "getDescription": self.description.show,
+        }
 
 
 class Page:
-    """One method of one path."""
+    """One path: a route and its handler for each method."""
 
-    def __init__(self, handler: Handler) -> None:
-        """Let *handler* answer."""
-        self._handler = handler
+    def __init__(self, access: Access) -> None:
+        """Answer nothing yet; check roles by *access*."""
+        self._access = access
+        self._methods: dict[str, tuple[Route, Handler]] = {}
+
+    def add(self, route: Route, handler: Handler) -> None:
+        """Let *handler* answer *route*."""
+        self._methods[route.method] = route, handler
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that are answered; HEAD, which comes with GET, aside."""
+        return [*self._methods]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
         request: Incoming = scope[REQUEST]
-        answer = await self._handler(request, **_arguments(scope["path_params"]))
+        route, handler = self._methods["GET" if scope["method"] == "HEAD" else scope["method"]]
+        self._access.require(request.caller, route.role)
+        said = read_path(scope["path_params"]) | read_query(route.options, scope["query_string"])
+        answer = await handler(request, **said)
         request.answering = True
         await answer(scope, receive, send)
 
 
-def make_pages(health: Health, resources: Resources, packets: Packets) -> Router:
-    """The router. It raises Starlette's `HTTPException` where a path or a method is unknown."""
-    resource = "/v1/resources/{resource_id}"
-    routes = [
-        Route("/healthz", Page(health.alive), methods=["GET"]),
-        Route("/readyz", Page(health.ready), methods=["GET"]),
-        Route("/metrics", Page(health.metrics), methods=["GET"]),
-        Route(resource, Page(resources.show), methods=["GET"]),
-        Route(f"{resource}/outputs", Page(resources.outputs), methods=["GET"]),
-        Route(f"{resource}/complete", Page(resources.complete), methods=["POST"]),
-        Route(f"{resource}/cancel", Page(resources.cancel), methods=["POST"]),
-        Route(f"{resource}/retry", Page(resources.retry), methods=["POST"]),
-        Route(resource + "/packets/{index}", Page(packets.put), methods=["PUT"]),
-    ]
-    return Router(routes, redirect_slashes=False)
+def make_pages(handlers: Handlers, access: Access) -> routing.Router:
+    """The router of all routes but `POST_PACKETS`.
 
-
-def _arguments(found: dict[str, Any]) -> dict[str, str]:
-    arguments = {name: _decoded(value) for name, value in found.items()}
-    if "resource_id" in arguments:
-        check_id(arguments["resource_id"])
-    return arguments
-
-
-def _decoded(segment: str) -> str:
-    try:
-        return unquote_to_bytes(segment).decode()
-    except UnicodeDecodeError:
-        raise Malformed(f"{segment!r} in the path is not UTF-8") from None
+    It raises Starlette's `HTTPException` where a path or a method is unknown.
+    """
+    by_route = handlers.by_route()
+    pages: dict[str, Page] = {}
+    for route in ROUTES:
+        if route is not POST_PACKETS:  # the hot path, which `app` takes before it comes here
+            pages.setdefault(route.path, Page(access)).add(route, by_route[route.name])
+    routes = [routing.Route(path, page, methods=page.methods) for path, page in pages.items()]
+    return routing.Router(routes, redirect_slashes=False)

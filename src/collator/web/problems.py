@@ -22,6 +22,7 @@ from collator.errors import (
     Malformed,
     ReadOnly,
     StorageFull,
+    StorageLow,
     Unavailable,
     Unknown,
 )
@@ -35,6 +36,8 @@ class Kind(Enum):
     """The catalogue: the status and the title of each kind of problem."""
 
     BAD_REQUEST = (400, "Not a request that HTTP allows")
+    UNAUTHORIZED = (401, "Nobody knows who asks")
+    FORBIDDEN = (403, "This token does not allow it")
     FOREIGN_ORIGIN = (403, "Web pages of other origins may not ask")
     NOT_FOUND = (404, "There is nothing at this path")
     UNKNOWN = (404, "There is no such resource")
@@ -60,6 +63,7 @@ class Kind(Enum):
     READ_ONLY = (503, "The service takes nothing until it is restarted")
     STORAGE_FULL = (503, "The disk is full")
     UNREAD = (503, "The receipts were not read")
+    STORAGE_LOW = (507, "The disk has too little free space")
 
     @property
     def code(self) -> str:
@@ -104,6 +108,7 @@ _KINDS: tuple[tuple[type[CollatorError], Kind], ...] = (
     (Unknown, Kind.UNKNOWN),
     (Ended, Kind.ENDED),
     (StorageFull, Kind.STORAGE_FULL),
+    (StorageLow, Kind.STORAGE_LOW),
     (ReadOnly, Kind.READ_ONLY),
     (Unavailable, Kind.UNAVAILABLE),
     (Damaged, Kind.DAMAGED),

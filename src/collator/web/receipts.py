@@ -11,7 +11,7 @@ from collator.web.problems import Kind, Refusal, encode, encode_lines
 
 
 class WireReceipt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What became of one packet (design, §6)."""
+    """What became of one packet."""
 
     resource_id: str | int
     index: int
@@ -19,6 +19,12 @@ class WireReceipt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reason: str | None = None
     retry_after: float | None = None
     """Seconds, where trying again may help."""
+
+
+class Receipts(msgspec.Struct, frozen=True):
+    """What became of each packet of an array, in its order."""
+
+    receipts: Sequence[WireReceipt]
 
 
 def wire(packets: Sequence[Packet], receipts: Sequence[Receipt]) -> list[WireReceipt]:

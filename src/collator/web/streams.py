@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 
+import msgspec
 from starlette.types import Send
 
-from collator.errors import CollatorError, Malformed
+from collator.errors import CollatorError
 from collator.intake import Intake
 from collator.packet import Bounds, Receipt
 from collator.web.incoming import PATIENT, Answer, Incoming, answer_json
@@ -21,6 +23,13 @@ from collator.web.summary import Summary, faults
 from collator.web.telling import Telling
 
 
+class Wanted(StrEnum):
+    """What the answer to a stream says of each packet."""
+
+    ALL = "all"  #: a receipt, as soon as it is decided
+    NONE = "none"  #: nothing, unless it was rejected
+
+
 class Streams:
     """What takes streams, up to a number at a time."""
 
@@ -31,18 +40,20 @@ class Streams:
         self._limits = limits
         self._open = 0
 
-    async def post(self, request: Incoming, send: Send) -> Answer | None:
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return self._open
+
+    async def post(self, request: Incoming, send: Send, *, receipts: Wanted) -> Answer | None:
         """The summary of a stream (design, §6): 200, or a problem with the summary's members where it ended early.
 
-        With ``?receipts=all`` the answer is written to *send* while the stream comes, and ends with the summary.
+        With all *receipts* the answer is written to *send* while the stream comes, and ends with the summary.
         """
-        wants = request.options("receipts").get("receipts", "none")
-        if wants not in {"all", "none"}:
-            raise Malformed(f"receipts: {wants!r} is neither all nor none")
         request.require_plain()
         request.scope[PATIENT] = True
         with self._slot():
-            if wants == "none":
+            if receipts is Wanted.NONE:
                 return await self._summed_up(request)
             await self._told(request, send)
             return None
@@ -65,7 +76,7 @@ class Streams:
 
         why = await Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told).run(request)
         if why is None:
-            return answer_json(summary.members())
+            return answer_json(summary.so_far())
         refusal = refusal_of(why)
         return Answer(refusal.kind.status, problem_headers(refusal), _last(summary, why))
 
@@ -89,7 +100,7 @@ class Streams:
 
 
 def _last(summary: Summary, why: CollatorError | None) -> bytes:
-    return encode((problem(why) if why else {}) | summary.members())
+    return encode((problem(why) if why else {}) | msgspec.structs.asdict(summary.so_far()))
 
 
 def _unread() -> Refusal:

@@ -27,6 +27,25 @@ class Rejected(msgspec.Struct, frozen=True):
     """RFC 9457."""
 
 
+class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a stream."""
+
+    done: bool = True
+    """That this is the last word on it."""
+    decided_lines: int
+    """All lines up to this one are decided; where the stream ended early, go on behind it."""
+    accepted: int
+    duplicate: int
+    conflict: int
+    closed: int
+    refused: int
+    error: int
+    malformed: int
+    """Lines that hold no packet."""
+    rejected: Sequence[Rejected]
+    """The first lines that were not taken; the counts count all."""
+
+
 class Summary:
     """The counts of one stream."""
 
@@ -49,15 +68,19 @@ class Summary:
             wrong = sorted(_wrong(group, receipts), key=_line)
             self._rejected += [Rejected(line, problem(error)) for line, error in wrong[:room]]
 
-    def members(self) -> dict[str, Any]:
-        """The summary as JSON members (design, §6): `rejected` holds the first, the counts count all."""
-        return {
-            "done": True,
-            "decided_lines": self.decided_lines,
-            **{status.value: self._counts[status] for status in Status},
-            "malformed": self._malformed,
-            "rejected": self._rejected,
-        }
+    def so_far(self) -> StreamSummary:
+        """What became of the stream so far."""
+        return StreamSummary(
+            decided_lines=self.decided_lines,
+            accepted=self._counts[Status.ACCEPTED],
+            duplicate=self._counts[Status.DUPLICATE],
+            conflict=self._counts[Status.CONFLICT],
+            closed=self._counts[Status.CLOSED],
+            refused=self._counts[Status.REFUSED],
+            error=self._counts[Status.ERROR],
+            malformed=self._malformed,
+            rejected=self._rejected,
+        )
 
 
 def faults(group: Group) -> list[Rejected]:

@@ -1,0 +1,53 @@
+"""Who may ask for what: the bearer token of a request (RFC 6750), and the role that a route wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from collator.tokens import Caller, Role, Tokens
+from collator.web.problems import Kind, Refusal
+
+_SCHEME = b"bearer "
+
+
+class Access:
+    """Asks for tokens, where the service has any."""
+
+    def __init__(self, tokens: Callable[[], Tokens] | None) -> None:
+        """Know callers by *tokens*, which is asked at each request; `None`: everybody may ask for everything."""
+        self._tokens = tokens
+
+    @property
+    def guarded(self) -> bool:
+        """Whether tokens are asked for."""
+        return self._tokens is not None
+
+    def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Who asks; `None` where nobody is asked who he is. Raises `Refusal` without a token that is known."""
+        if self._tokens is None:
+            return None
+        field = headers.get(b"authorization")
+        if field is None:
+            raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
+        if field[: len(_SCHEME)].lower() != _SCHEME:
+            raise _unknown("of all schemes only Bearer is taken", b"Bearer")
+        caller = self._tokens().find(field[len(_SCHEME) :].strip())
+        if caller is None:
+            raise _unknown("this token is not known, or no longer", b'Bearer error="invalid_token"')
+        return caller
+
+    @staticmethod
+    def require(caller: Caller | None, role: Role | None) -> None:
+        """Raise `Refusal` unless *caller* may do what wants *role*."""
+        if caller is None or role is None or caller.may(role):
+            return
+        challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
+        raise Refusal(
+            Kind.FORBIDDEN,
+            f"this wants the role {role}, which the token of {caller.name!r} does not have",
+            headers=((b"www-authenticate", challenge),),
+        )
+
+
+def _unknown(detail: str, challenge: bytes) -> Refusal:
+    return Refusal(Kind.UNAUTHORIZED, detail, headers=((b"www-authenticate", challenge),))

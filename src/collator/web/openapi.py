@@ -1,0 +1,162 @@
+"""`/openapi.json`: the routes as OpenAPI 3.1, made from their declarations and from the limits that hold.
+
+Nothing is written here that the service does not do: who changes a route, a struct or a limit changes the description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from collator import __version__
+from collator.packet import MAX_ID_BYTES, Bounds
+from collator.web.described import Schema, schemas_of
+from collator.web.incoming import Answer, Incoming, answer_json
+from collator.web.options import Option
+from collator.web.problems import MEDIA_TYPE, Kind
+from collator.web.routes import ROUTES, Reply, Route, problems_of
+from collator.web.routes.parts import PARTS
+
+_ABOUT = (
+    "Collator turns a live stream of packets into one webhook per finished resource. Every answer that is not good "
+    "news is a problem document (RFC 9457) with a `code` that stays."
+)
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "Why a request was not served (RFC 9457). Some problems have further members.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "description": "`urn:collator:problem:` and the code."},
+        "title": {"type": "string", "description": "What all problems of this code have in common."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What was wrong, where, and what to do."},
+        "code": {"type": "string", "description": "What a program goes by."},
+        "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
+    },
+}
+_LATER = frozenset({429, 503, 507})
+_TOKEN: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token, which `collator token` makes. A route wants the role `x-role`; `admin` may do everything.",
+}
+
+
+class Description:
+    """The description of one service."""
+
+    def __init__(self, *, bounds: Bounds, guarded: bool) -> None:
+        """Describe a service that takes packets within *bounds*; *guarded* where it asks for tokens."""
+        self._bounds = bounds
+        self._guarded = guarded
+        self._answer: Answer | None = None
+
+    async def show(self, _request: Incoming) -> Answer:
+        """The description, made when it is first asked for."""
+        self._answer = self._answer or answer_json(describe(ROUTES, bounds=self._bounds, guarded=self._guarded))
+        return self._answer
+
+
+def describe(routes: Sequence[Route], *, bounds: Bounds, guarded: bool) -> dict[str, Any]:
+    """The OpenAPI document of *routes*."""
+    types = {repr(one): one for route in routes for one in _types(route)}
+    schemas, components = schemas_of(types.values())
+    by_type = dict(zip(types, schemas, strict=True))
+    _narrow(components, bounds)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type, bounds, guarded=guarded)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Collator", "version": __version__, "description": _ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": {**components, "Problem": _PROBLEM},
+            **({"securitySchemes": {"token": _TOKEN}} if guarded else {}),
+        },
+    }
+
+
+def _types(route: Route) -> Iterator[Any]:
+    """What msgspec has to describe."""
+    contents = (route.body, *(reply.content for reply in route.replies.values()))
+    for schema in chain.from_iterable(content.values() for content in contents):
+        if not isinstance(schema, Mapping):
+            yield from _any_of(schema)
+
+
+def _operation(route: Route, by_type: Mapping[str, Schema], bounds: Bounds, *, guarded: bool) -> dict[str, Any]:
+    parameters = [_parameter(part, "path", bounds) for name, part in PARTS.items() if f"{{{name}}}" in route.path]
+    parameters += [_parameter(option, "query", bounds) for option in route.options]
+    replies = {str(status): _reply(reply, by_type) for status, reply in route.replies.items()}
+    body = {"required": True, "content": _content(route.body, by_type)}
+    return {
+        "operationId": route.name,
+        "summary": route.says,
+        **({"description": route.more} if route.more else {}),
+        **({"parameters": parameters} if parameters else {}),
+        **({"requestBody": body} if route.body else {}),
+        "responses": replies | _problems(problems_of(route, guarded=guarded)),
+        **({"x-role": route.role} if route.role else {}),
+        **({"security": [{"token": [route.role]}] if route.role else []} if guarded else {}),
+    }
+
+
+def _parameter(option: Option, place: str, bounds: Bounds) -> dict[str, Any]:
+    schema = {**option.schema, **_limits(bounds).get(option.name, {})}
+    if option.default not in {None, ""}:
+        schema["default"] = option.default
+    return {"name": option.name, "in": place, "required": place == "path", "description": option.says, "schema": schema}
+
+
+def _reply(reply: Reply, by_type: Mapping[str, Schema]) -> dict[str, Any]:
+    return {"description": reply.says, "content": _content(reply.content, by_type)}
+
+
+def _content(content: Mapping[str, Any], by_type: Mapping[str, Schema]) -> dict[str, Any]:
+    return {media_type: {"schema": _schema(schema, by_type)} for media_type, schema in content.items()}
+
+
+def _schema(schema: Any, by_type: Mapping[str, Schema]) -> Mapping[str, Any]:  # noqa: ANN401 - as routes have it
+    if isinstance(schema, Mapping):
+        return schema
+    schemas = [by_type[repr(one)] for one in _any_of(schema)]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _any_of(schema: Any) -> tuple[Any, ...]:  # noqa: ANN401 - as routes have it
+    return schema if isinstance(schema, tuple) else (schema,)
+
+
+def _problems(kinds: Sequence[Kind]) -> dict[str, Any]:
+    statuses = sorted({kind.status for kind in kinds})
+    return {str(status): _problem(status, [kind for kind in kinds if kind.status == status]) for status in statuses}
+
+
+def _problem(status: int, kinds: Sequence[Kind]) -> dict[str, Any]:
+    codes = {"status": {"const": status}, "code": {"enum": [kind.code for kind in kinds]}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": codes}]}
+    later = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+    return {
+        "description": ". ".join(kind.title for kind in kinds) + ".",
+        **({"headers": later} if status in _LATER else {}),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+
+
+def _limits(bounds: Bounds) -> Mapping[str, Schema]:
+    """What the types do not say of a number, by its name."""
+    return {"index": {"minimum": 0, "maximum": bounds.max_packets - 1}, "total": {"maximum": bounds.max_packets}}
+
+
+def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
+    """Write into the schemas what is checked beyond the types (R1 to R4)."""
+    total = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": bounds.max_packets}, {"type": "null"}]}
+    packet = components["Packet"]["properties"]
+    text = {key: value for key, value in PARTS["resource_id"].schema.items() if key != "not"}
+    packet["resource_id"]["anyOf"] = [text | {"maxLength": MAX_ID_BYTES}, {"type": "integer"}]
+    packet["index"] |= _limits(bounds)["index"]
+    packet["total"] |= total
+    packet["metadata"]["type"] = ["object", "null"]
+    components["Completion"]["properties"]["total"] |= total

@@ -1,0 +1,104 @@
+"""What a query may say: each option is declared once, read by its declaration, and described from it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from collator.errors import Malformed
+
+_DIGITS = 18  # far beyond any index, and within 64 bits
+_SHOWN = 40  # characters of a wrong value in a message
+_FLAGS = {"true": True, "false": False}.get
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One option."""
+
+    name: str
+    says: str
+    """What it is: one sentence."""
+    read: Callable[[str, str], Any]
+    """From its value and its name. Raises `Malformed`."""
+    schema: Mapping[str, Any]
+    """JSON Schema of what `read` takes."""
+    default: Any = None
+
+
+def number(name: str, says: str, *, least: int, most: int | None = None, default: int | None = None) -> Option:
+    """A whole number from *least* to *most*."""
+
+    def read(text: str, name: str) -> int:
+        value = whole_number(text, name)
+        if value < least or (most is not None and value > most):
+            raise Malformed(
+                f"{name}: {value} is not " + (f"at least {least}" if most is None else f"in {least}-{most}")
+            )
+        return value
+
+    limits = {"minimum": least} | ({} if most is None else {"maximum": most})
+    return Option(name=name, says=says, read=read, schema={"type": "integer", **limits}, default=default)
+
+
+def flag(name: str, says: str) -> Option:
+    """``true`` or ``false``, which is the default."""
+    return Option(name=name, says=says, read=_flag, schema={"type": "boolean"}, default=False)
+
+
+def word(name: str, says: str, of: type[StrEnum]) -> Option:
+    """One word of an enumeration."""
+
+    def read(text: str, name: str) -> StrEnum:
+        if text not in [*of]:
+            raise Malformed(f"{name}: {text[:_SHOWN]!r} is not one of {', '.join(of)}")
+        return of(text)
+
+    return Option(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]})
+
+
+def text(name: str, says: str, *, default: str | None = "") -> Option:
+    """Any text."""
+    return Option(name=name, says=says, read=lambda value, _: value, schema={"type": "string"}, default=default)
+
+
+def read_query(options: Sequence[Option], query: bytes) -> dict[str, Any]:
+    """The value of each of *options* in *query*, or its default. Raises `Malformed`, for what is none of them too."""
+    values = {option.name: option.default for option in options}
+    if not query:
+        return values
+    by_name = {option.name: option for option in options}
+    for name, value in _pairs(query, by_name):
+        values[name] = by_name[name].read(value, name)
+    return values
+
+
+def whole_number(text: str, name: str) -> int:
+    """The number that *text*, the value of *name*, says. Raises `Malformed`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a whole number")
+    return int(text)
+
+
+def _pairs(query: bytes, allowed: Mapping[str, Option]) -> list[tuple[str, str]]:
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Malformed("the query is not UTF-8, percent-encoded") from None
+    for name, _ in pairs:
+        if name not in allowed:
+            there = f"; there is: {', '.join(allowed)}" if allowed else ""
+            raise Malformed(f"{name[:_SHOWN]!r} is not an option here{there}")
+    if len(pairs) != len(dict(pairs)):
+        raise Malformed("an option is there twice")
+    return pairs
+
+
+def _flag(text: str, name: str) -> bool:
+    value = _FLAGS(text)
+    if value is None:
+        raise Malformed(f"{name}: {text[:_SHOWN]!r} is neither true nor false")
+    return value

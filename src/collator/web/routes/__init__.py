@@ -1,0 +1,15 @@
+"""Every route of the HTTP face, declared: what it takes, who may ask, what it answers.
+
+To add one: declare it in the module of its subject, list it here, and name its handler in `collator.web.pages`.
+"""
+
+from __future__ import annotations
+
+from collator.web.routes.health import HEALTH
+from collator.web.routes.packets import POST_PACKETS, PUT_PACKET
+from collator.web.routes.resources import RESOURCES
+from collator.web.routes.route import Reply, Route, problems_of
+
+ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *HEALTH)
+
+__all__ = ["POST_PACKETS", "ROUTES", "Reply", "Route", "problems_of"]

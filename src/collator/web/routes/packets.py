@@ -1,0 +1,86 @@
+"""The routes by which packets come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from collator import packet
+from collator.tokens import Role
+from collator.web.options import flag, number, word
+from collator.web.problems import Kind
+from collator.web.receipts import Receipts, WireReceipt
+from collator.web.routes.route import JSON, NDJSON, Reply, Route
+from collator.web.streams import Wanted
+from collator.web.summary import StreamSummary
+
+
+class Packet(packet.Packet, frozen=True, forbid_unknown_fields=True):
+    """One piece of one resource."""
+
+    metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)  # the default itself is no JSON
+    """A JSON object of at most 4 KiB that belongs to the resource, and goes into its webhook."""
+
+
+_LINES = {"type": "string", "description": "A packet a line."}
+_RECEIPTS = {
+    "type": "string",
+    "description": "A receipt a line, or the number of a line that holds no packet and its problem; at last a summary.",
+}
+_REFUSALS = (
+    Kind.CONFLICT,
+    Kind.CLOSED,
+    Kind.REFUSED,
+    Kind.ERROR,
+    Kind.UNAVAILABLE,
+    Kind.READ_ONLY,
+    Kind.STORAGE_FULL,
+    Kind.STORAGE_LOW,
+)
+
+POST_PACKETS = Route(
+    name="postPackets",
+    method="POST",
+    path="/v1/packets",
+    role=Role.SEND,
+    says="Give packets: one, an array of them, or a stream with one a line.",
+    more=(
+        "A packet that was acknowledged survives a crash and a power cut. An array gets a receipt for each packet, "
+        "whatever they say; a malformed one stores nothing. A stream is judged line by line and may stay open for "
+        "hours; a blank line now and then keeps a silent one open. Its answer is the summary, or with `receipts=all` "
+        "a receipt a line as they come. Where the last line, with `done`, is missing, the stream has not ended well: "
+        "send again what has no receipt, which is harmless."
+    ),
+    options=(word("receipts", "Of a stream: whether each packet gets a line in the answer. None by default.", Wanted),),
+    body={JSON: (Packet, list[Packet]), **dict.fromkeys(NDJSON, _LINES)},
+    replies={
+        202: Reply(
+            says="One packet: accepted. An array: a receipt for each.",
+            content={JSON: (WireReceipt, Receipts)},
+        ),
+        200: Reply(
+            says="One packet: it was there already. A stream: its summary, or its receipts.",
+            content={JSON: (WireReceipt, StreamSummary), NDJSON[0]: _RECEIPTS},
+        ),
+    },
+    problems=(*_REFUSALS, Kind.IDLE),
+)
+
+PUT_PACKET = Route(
+    name="putPacket",
+    method="PUT",
+    path="/v1/resources/{resource_id}/packets/{index}",
+    role=Role.SEND,
+    says="Give one packet; the body is its payload.",
+    options=(
+        flag("last", "Whether this is the packet with the highest index."),
+        number("total", "How many packets the resource has.", least=1),
+    ),
+    body={JSON: Any},
+    replies={
+        202: Reply(says="Accepted.", content={JSON: WireReceipt}),
+        200: Reply(says="It was there already.", content={JSON: WireReceipt}),
+    },
+    problems=_REFUSALS,
+)

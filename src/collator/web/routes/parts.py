@@ -1,0 +1,57 @@
+"""What varies in a path: each part is declared once, read by its declaration, and described from it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from collator.errors import Malformed
+from collator.packet import MAX_ID_BYTES, check_id
+from collator.web.options import Option, whole_number
+
+_DOTS = frozenset({".", ".."})
+
+
+def read_path(found: Mapping[str, str]) -> dict[str, Any]:
+    """The value of each part that the router *found*, as it was sent. Raises `Malformed`."""
+    return {name: PARTS[name].read(_decoded(segment), name) for name, segment in found.items()}
+
+
+def _resource_id(text: str, name: str) -> str:
+    if text in _DOTS:
+        raise Malformed(f"{name}: {text!r} may stand in a body only: in a path it means another path (RFC 3986, 5.2.4)")
+    return check_id(text)
+
+
+def _decoded(segment: str) -> str:
+    try:
+        return unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        raise Malformed(f"{segment!r} in the path is not UTF-8") from None
+
+
+PARTS: Mapping[str, Option] = MappingProxyType(
+    {
+        "resource_id": Option(
+            name="resource_id",
+            says="The id of a resource, percent-encoded: `%2F` for a slash. Not `.` nor `..`, which a body may name.",
+            read=_resource_id,
+            schema={
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_ID_BYTES,
+                "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
+                "not": {"enum": [".", ".."]},
+            },
+        ),
+        "index": Option(
+            name="index",
+            says="The place of a packet in its resource, from 0.",
+            read=whole_number,
+            schema={"type": "integer", "minimum": 0},
+        ),
+    }
+)
+"""Every name that may stand in braces in a path."""

@@ -1,0 +1,110 @@
+"""The routes of resources: look, repair, forget."""
+
+from __future__ import annotations
+
+from collator.states import State
+from collator.tokens import Role
+from collator.web.options import number, text, word
+from collator.web.problems import Kind
+from collator.web.resources import Completion, OutputsPage, Purged, ResourcePage, ResourceView, Retried
+from collator.web.routes.route import JSON, Reply, Route
+
+_RESOURCE = "/v1/resources/{resource_id}"
+_AS_IT_IS = {200: Reply(says="The resource, as it is then.", content={JSON: ResourceView})}
+_READING = (Kind.UNKNOWN, Kind.DAMAGED)
+_WRITING = (Kind.UNKNOWN, Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
+
+LIST_RESOURCES = Route(
+    name="listResources",
+    method="GET",
+    path="/v1/resources",
+    role=Role.READ,
+    says="List resources, in order of id.",
+    options=(
+        word("state", "Only those in this state.", State),
+        text("prefix", "Only those whose id begins so."),
+        text("cursor", "Where the page begins: `next_cursor` of the page before."),
+        number("limit", "How many, at most.", least=1, most=1000, default=100),
+    ),
+    replies={200: Reply(says="A page.", content={JSON: ResourcePage})},
+)
+
+GET_RESOURCE = Route(
+    name="getResource",
+    method="GET",
+    path=_RESOURCE,
+    role=Role.READ,
+    says="Look at a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet.",
+    replies={200: Reply(says="The resource.", content={JSON: ResourceView})},
+    problems=_READING,
+)
+
+GET_OUTPUTS = Route(
+    name="getOutputs",
+    method="GET",
+    path=f"{_RESOURCE}/outputs",
+    role=Role.READ,
+    says="Take the outputs that there are, in index order: all, or a page of them.",
+    options=(
+        number("cursor", "An index: the outputs behind it. `next_cursor` of the page before.", least=0),
+        number("limit", "How many, at most; all by default.", least=1),
+    ),
+    replies={200: Reply(says="The outputs.", content={JSON: OutputsPage})},
+    problems=_READING,
+)
+
+COMPLETE_RESOURCE = Route(
+    name="completeResource",
+    method="POST",
+    path=f"{_RESOURCE}/complete",
+    role=Role.SEND,
+    says="Say how many packets a resource has, or close it now.",
+    more=(
+        "`total` is the normal end of a stream of which nobody knew the last packet. `force` closes at once: as "
+        "collated where nothing is missing, else as incomplete. Asking the same again changes nothing."
+    ),
+    body={JSON: Completion},
+    replies=_AS_IT_IS,
+    problems=(*_WRITING, Kind.CONFLICT),
+)
+
+CANCEL_RESOURCE = Route(
+    name="cancelResource",
+    method="POST",
+    path=f"{_RESOURCE}/cancel",
+    role=Role.ADMIN,
+    says="End an open resource without a webhook. Asking again changes nothing.",
+    replies=_AS_IT_IS,
+    problems=(*_WRITING, Kind.ENDED),
+)
+
+RETRY_RESOURCE = Route(
+    name="retryResource",
+    method="POST",
+    path=f"{_RESOURCE}/retry",
+    role=Role.ADMIN,
+    says="Give the failed packets of an open resource a new set of attempts.",
+    replies={200: Reply(says="How many packets that were.", content={JSON: Retried})},
+    problems=(*_WRITING, Kind.ENDED),
+)
+
+PURGE_RESOURCE = Route(
+    name="purgeResource",
+    method="DELETE",
+    path=_RESOURCE,
+    role=Role.ADMIN,
+    says="Forget a resource that has ended, with its packets, outputs and deliveries.",
+    more="Refused while it is open (cancel it first) or has a delivery due (stop that first). Its id is free then.",
+    replies={200: Reply(says="It is forgotten.", content={JSON: Purged})},
+    problems=(*_WRITING, Kind.CONFLICT),
+)
+
+RESOURCES = (
+    LIST_RESOURCES,
+    GET_RESOURCE,
+    GET_OUTPUTS,
+    COMPLETE_RESOURCE,
+    CANCEL_RESOURCE,
+    RETRY_RESOURCE,
+    PURGE_RESOURCE,
+)

@@ -1,0 +1,65 @@
+"""What a route is: one method of one path, with all that may be asked there and all that may be answered.
+
+The router, the check of roles and the description of the API (`/openapi.json`) are made from these declarations, so
+that none of them can say what the others do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from collator.tokens import Role
+from collator.web.options import Option
+from collator.web.problems import Kind
+
+JSON = "application/json"
+NDJSON = ("application/x-ndjson", "application/jsonl")
+
+Schema = Any
+"""A type that msgspec describes, several of which any may come, or a JSON Schema as a mapping."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer that is good news."""
+
+    says: str
+    """When it is given, and what it holds."""
+    content: Mapping[str, Schema]
+    """What the body holds, by media type."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path."""
+
+    name: str
+    """What it is called in the description: `operationId`."""
+    method: str
+    path: str
+    """With names in braces for what varies."""
+    role: Role | None
+    """Which role a token must have; `None` for everybody."""
+    says: str
+    """What it does: one line."""
+    more: str = ""
+    """What there is to know beyond that."""
+    options: tuple[Option, ...] = ()
+    body: Mapping[str, Schema] = {}
+    """What the request holds, by media type; empty where it holds nothing."""
+    replies: Mapping[int, Reply]
+    """By status."""
+    problems: tuple[Kind, ...] = ()
+    """What else is answered, beyond what `problems_of` says of every route."""
+
+
+def problems_of(route: Route, *, guarded: bool) -> tuple[Kind, ...]:
+    """All problems that *route* may answer; *guarded* where the service asks for tokens."""
+    found = [Kind.BAD_REQUEST, Kind.FOREIGN_ORIGIN, Kind.FOREIGN_HOST, Kind.TIMEOUT, Kind.HEAD_TOO_LARGE, Kind.INTERNAL]
+    found += [Kind.MALFORMED, Kind.BUSY]
+    if guarded and route.role is not None:
+        found += [Kind.UNAUTHORIZED, Kind.FORBIDDEN]
+    if route.body:
+        found += [Kind.TOO_LARGE, Kind.MEDIA_TYPE]
+    return (*dict.fromkeys((*found, *route.problems)),)
