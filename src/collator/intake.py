@@ -15,6 +15,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
+from collator.disk import Disk
 from collator.errors import Unavailable
 from collator.ledger import Ledger
 from collator.metrics import Metrics
@@ -26,13 +27,16 @@ from collator.workforce import Workforce
 class Intake:
     """The way in. Its verbs may be called at the same time."""
 
-    def __init__(self, ledger: Ledger, workforce: Workforce, outbox: Outbox, *, metrics: Metrics) -> None:
-        """Accept into *ledger*, and hand on to *workforce* and *outbox*."""
+    def __init__(
+        self, ledger: Ledger, workforce: Workforce, outbox: Outbox, *, metrics: Metrics, disk: Disk | None = None
+    ) -> None:
+        """Accept into *ledger*, and hand on to *workforce* and *outbox*; nothing while *disk* is low."""
         self.draining = asyncio.Event()
         """Set once nothing more is taken; streams wait for it, to end by themselves."""
         self._ledger = ledger
         self._workforce = workforce
         self._outbox = outbox
+        self._disk = disk
         self._counters = {status: metrics.packets.labels(status.value) for status in Status}
         self._promised = 0  # room that calls which are under way have told the ledger of
 
@@ -41,8 +45,9 @@ class Intake:
 
         Durable when it returns. `Unavailable` (and its kinds) means that nothing was stored.
         """
-        if self.draining.is_set():
-            raise Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
+        refusal = self.refusal()
+        if refusal is not None:
+            raise refusal
         room = max(0, min(len(packets), self._workforce.room() - self._promised))
         self._promised += room
         try:
@@ -55,6 +60,12 @@ class Intake:
             self._outbox.take((), accepted.endpoints)
         self._count(accepted.receipts)
         return accepted.receipts
+
+    def refusal(self) -> Unavailable | None:
+        """Why nothing is taken at the moment; `None` while packets are."""
+        if self.draining.is_set():
+            return Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
+        return self._disk.low() if self._disk else None
 
     def drain(self) -> None:
         """Refuse all packets from now on. The calls under way end as they would have."""

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 from collator.clock import Clock, SystemClock
 from collator.delivery import Deliverer, Endpoint, configure, longest_timeout, router
+from collator.disk import Disk
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.workforce import ThreadWorkforce
 from collator.intake import Intake
@@ -55,7 +56,8 @@ class Pipeline:
             concurrency=settings.concurrency,
             lease=terms.task_lease,
         )
-        self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics)
+        self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
+        self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk)
         self._janitor = Janitor(ledger, self.workforce, self.outbox, accepting=self._accepting, metrics=self.metrics)
         self._left = _Countdown(settings.drain_timeout)
 
@@ -87,7 +89,7 @@ class Pipeline:
         await self.outbox.drain(self._left.seconds() * 0.7)
 
     def _accepting(self) -> bool:
-        return not self.intake.draining.is_set()
+        return self.intake.refusal() is None
 
 
 @asynccontextmanager

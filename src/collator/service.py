@@ -7,22 +7,26 @@ pipeline drain.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from collator import logs
 from collator.clock import Clock
 from collator.delivery import names
 from collator.engines.embedded import EmbeddedLedger
+from collator.errors import ConfigError
 from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
 from collator.settings import NO_WEBHOOK, Settings
+from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.gate import LOOPBACK
 from collator.web.limits import Limits
@@ -56,11 +60,16 @@ def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
-    """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`."""
+    """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`.
+
+    Raises what `open_pipeline` raises, and `ConfigError` where the door cannot be opened, or should not be.
+    """
     from collator.web.server import serve  # the library has the parts of a door, and not the door
 
+    check(settings)
+    tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock) as pipeline:
-        parts = parts_of(pipeline, settings)
+        parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
         grace = settings.drain_timeout / 4
         door = serve(make_app(parts), host=settings.host, port=settings.port, limits=parts.limits, grace=grace)
         async with door as opened:
@@ -78,9 +87,30 @@ def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
         metrics=pipeline.metrics,
         readiness=pipeline.readiness,
         bounds=pipeline.bounds,
-        limits=Limits(stream_idle=settings.stream_idle_timeout),
+        limits=limits_of(settings),
         hosts=_hosts(settings),
     )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the door puts up with, out of *settings*."""
+    return Limits(
+        max_body=settings.max_request,
+        max_requests=settings.max_requests,
+        max_connections=settings.max_connections,
+        max_streams=settings.max_streams,
+        stream_idle=settings.stream_idle_timeout,
+    )
+
+
+def check(settings: Settings) -> None:
+    """Raise `ConfigError` where other machines would reach the service, and nobody would be asked who he is."""
+    if not (settings.insecure or settings.tokens_file or _is_loopback(settings.host)):
+        raise ConfigError(
+            f"--host {settings.host} can be reached from other machines, and nobody would be asked who he is: "
+            "give out tokens (collator token, --tokens-file), listen on 127.0.0.1 behind a proxy that asks, "
+            "or say --insecure"
+        )
 
 
 async def _serve_until_told(settings: Settings) -> None:
@@ -120,6 +150,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # not there on Windows
 
     return uvloop.new_event_loop
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _hosts(settings: Settings) -> tuple[str, ...] | None:

@@ -322,7 +322,10 @@ async def test_readyz_gives_its_reasons(door: Harness) -> None:
     reply = await door.ask("GET", "/readyz")
     assert (reply.status, reply.problem["reasons"]) == (503, ["the disk is full"])
     door.intake.drain()
-    assert (await door.ask("GET", "/readyz")).problem["reasons"] == ["the service is stopping", "the disk is full"]
+    assert (await door.ask("GET", "/readyz")).problem["reasons"] == [
+        "the service is stopping; try again in a moment, or another node",
+        "the disk is full",
+    ]
 
 
 async def test_metrics_hold_what_the_store_holds(door: Harness) -> None:

@@ -8,8 +8,9 @@ import click
 import pytest
 
 from collator.cli.command import command
-from collator.cli.serve import check, serve
+from collator.cli.serve import serve
 from collator.errors import ConfigError
+from collator.service import check
 from collator.settings import OPTIONS, Scope, Settings, flag, load
 
 EXAMPLES = (("Do it", "collator it --own 1"),)
@@ -71,5 +72,6 @@ def test_a_service_may_listen_to_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["10.0.0.1", "::", "collator.example"])
 def test_a_service_listens_to_others_only_when_told(host: str) -> None:
     check(Settings(host=host, insecure=True))
+    check(Settings(host=host, tokens_file=Path("tokens")))
     with pytest.raises(ConfigError, match="--insecure"):
         check(Settings(host=host))

@@ -25,6 +25,7 @@ from collator.cli.send import send
 from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.cli.status import status
+from collator.cli.token import token
 from collator.errors import CollatorError
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -38,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     complete,
     cancel,
     retry,
+    token,
     config,
     check,
     backup,

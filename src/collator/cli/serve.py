@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from collator.cli.command import command
-from collator.errors import ConfigError
 from collator.settings import Scope, Settings
 
 
@@ -21,6 +18,10 @@ from collator.settings import Scope, Settings
             "collator serve --webhook http://127.0.0.1:9000/ --processor words:lengths",
         ),
         ("Results are only pulled, from /v1/resources/ID/outputs", "collator serve --webhook none"),
+        (
+            "Reached from other machines, by who has a token",
+            "collator serve --webhook none --host 0.0.0.0 --allow-host collator.example --tokens-file tokens",
+        ),
         ("Settings from a file", "collator serve --config collator.toml"),
     ),
 )
@@ -30,23 +31,6 @@ def serve(*, settings: Settings) -> None:
     Stop it with Ctrl-C or SIGTERM: it refuses new packets, finishes what is under way, and goes on with the rest at the
     next start. What it has acknowledged survives kill -9 and a power cut.
     """
-    check(settings)
     from collator import service
 
     service.run(settings)
-
-
-def check(settings: Settings) -> None:
-    """Raise `ConfigError` where other machines would reach the service, and *settings* do not say that it is wanted."""
-    if not (settings.insecure or _is_loopback(settings.host)):
-        raise ConfigError(
-            f"--host {settings.host} can be reached from other machines, and nobody would be asked who he is: "
-            "listen on 127.0.0.1 behind a proxy that asks, or say --insecure"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

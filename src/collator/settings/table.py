@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from collator.settings.endpoint import EndpointSettings
+from collator.settings.listening import Listening
 from collator.settings.option import (
     COUNT,
     DIR,
@@ -17,11 +18,9 @@ from collator.settings.option import (
     DURATION_OR_OFF,
     FILE,
     HOST,
-    NAMES,
     PORT,
     PROCESSOR,
     SIZE,
-    SWITCH,
     URL,
     WEBHOOK,
     Kind,
@@ -37,29 +36,9 @@ _GIB = 1024 * _MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Listening):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
-    host: Annotated[str, Option(HOST, "Address to listen on.", "Only this machine can reach it.")] = "127.0.0.1"
-    port: Annotated[
-        int, Option(PORT, "Port to listen on; 0 takes any free one.", "What others of its kind listen on.")
-    ] = 8000
-    allow_host: Annotated[
-        tuple[str, ...],
-        Option(
-            NAMES,
-            "Names by which the service may be asked, beside those of this machine; * for any.",
-            "No web page reaches it under a name of its own (DNS rebinding).",
-        ),
-    ] = ()
-    insecure: Annotated[
-        bool,
-        Option(
-            SWITCH,
-            "Listen on an address that other machines reach, though nobody is asked who he is.",
-            "Whoever reaches the service may send packets and read results.",
-        ),
-    ] = False
     data_dir: Annotated[
         Path,
         Option(DIR, "Directory of the store; made where it is missing.", "In sight, where the service was started."),
@@ -186,10 +165,14 @@ class Settings:
     max_backlog: Annotated[
         int, Option(SIZE, "Payload bytes not yet processed; beyond it packets are refused.", "Bounds the disk.")
     ] = 8 * _GIB
-    stream_idle_timeout: Annotated[
-        float,
-        Option(DURATION, "Silence after which a request that streams packets is closed.", "What proxies allow."),
-    ] = 60.0
+    min_free_disk: Annotated[
+        int,
+        Option(
+            SIZE,
+            "Free space on the disk of the store below which packets are refused.",
+            "Room to finish what is under way, and for others on that disk.",
+        ),
+    ] = 256 * _MIB
 
     url: Annotated[str, Option(URL, "Address of the service.", "Where serve listens.", Scope.CLIENT)] = (
         "http://127.0.0.1:8000"

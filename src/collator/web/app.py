@@ -81,6 +81,8 @@ class Face:
         self._gate = Gate(parts.hosts)
         self._access = Access(parts.tokens)
         self._buffered = Buffered(parts.limits.max_buffered)
+        self._max_requests = parts.limits.max_requests
+        self._requests = 0
         self._packets = Packets(parts.intake, bounds=parts.bounds, limits=parts.limits)
         self._streams = Streams(parts.intake, bounds=parts.bounds, limits=parts.limits)
         handlers = Handlers(
@@ -94,6 +96,7 @@ class Face:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
         request = Incoming(scope, receive, self._buffered)
+        self._requests += 1
         try:
             answer = await self._answer(request, send)
         except Gone:
@@ -105,12 +108,15 @@ class Face:
         except Exception:  # noqa: BLE001 - logged, and answered
             _log.exception("request failed", method=scope["method"])
             answer = self._problem(request, Refusal(Kind.INTERNAL, "the log of the service says more"))
+        finally:
+            self._requests -= 1
         if answer is not None:
             await answer(scope, receive, send)
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
         self._gate.check(request.headers)
         if request.scope["path"] not in _OPEN:
+            self._check_load()
             request.caller = self._access.identify(request.headers)
         if request.scope["path"] == POST_PACKETS.path:
             return await self._take(request, send)
@@ -132,6 +138,17 @@ class Face:
         if media_type == JSON:
             raise Malformed("receipts: an option of streams; every packet of an array has its receipt")
         raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
+
+    @property
+    def requests(self) -> int:
+        """How many are under way, streams aside."""
+        return self._requests - self._streams.open
+
+    def _check_load(self) -> None:
+        if self.requests > self._max_requests:
+            raise Refusal(
+                Kind.BUSY, f"{self._max_requests} requests are under way, which is the limit", retry_after=1.0
+            )
 
     def _problem(self, request: Incoming, error: CollatorError) -> Answer:
         if request.answering:

@@ -77,5 +77,5 @@ class Health:
         return Answer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
 
     def _reasons(self) -> list[str]:
-        stopping = ["the service is stopping"] if self._intake.draining.is_set() else []
-        return [*stopping, *self._readiness()]
+        refusal = self._intake.refusal()
+        return [*([refusal.detail] if refusal else []), *self._readiness()]

@@ -28,9 +28,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """After a refusal: what still comes is thrown away for this long, so that the client can read the answer."""
     keep_alive_seconds: float = 75.0
     """Between requests. Longer than the pools of usual clients keep a connection, so that they close first."""
-    max_connections: int = 1_000
+    max_connections: int = 900
     max_pipelined: int = 100
     """Requests on one connection that wait for the answer to an earlier one."""
+
+    max_requests: int = 500
+    """Requests under way, streams aside; what tells how the service is goes beyond."""
 
     # Bodies that are read whole.
 

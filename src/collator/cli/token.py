@@ -1,0 +1,58 @@
+"""`collator token`: a new token for who asks the service, and the line by which the service knows it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from collator.cli.asking import json_option, tell
+from collator.cli.command import command
+from collator.errors import ConfigError
+from collator.tokens import Role, generate_token, line_for
+
+
+@command(
+    examples=(
+        ("A token for a sender, and the line to put into the file that --tokens-file names", "collator token desk"),
+        ("The line goes into that file, and the token into one of mine", "collator token me --add-to tokens >my.token"),
+        ("One that may give packets and look at what became of them", "collator token desk --role send --role read"),
+    )
+)
+@click.argument("name")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice([role.value for role in Role]),
+    multiple=True,
+    default=[Role.SEND.value],
+    show_default=True,
+    help="What it allows: give packets, look, or everything. May be given more than once.",
+)
+@click.option(
+    "--add-to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Add the line to FILE, made new."
+)
+@json_option
+def token(*, name: str, roles: tuple[str, ...], add_to: Path | None, as_json: bool) -> None:
+    """Make a token by which NAME may ask the service. It is shown this once, and stored nowhere.
+
+    The service knows it by a line in its tokens file, which holds a hash and not the token. The file is read again
+    when it changes: to take a token back, remove its line.
+    """
+    made = generate_token()
+    line = line_for(made, roles=map(Role, roles), name=name)
+    if add_to is not None:
+        _add(line, add_to)
+    said = [made] if add_to else [f"token  {made}", f"line   {line}"]
+    tell({"token": made, "line": line}, said, as_json=as_json)
+
+
+def _add(line: str, path: Path) -> None:
+    """Add *line* to the file *path*, which only its owner may write."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as file:
+            whole = file.read()[-1:] in {"", "\n"}
+            file.write(f"{line}\n" if whole else f"\n{line}\n")
+    except OSError as error:
+        raise ConfigError(f"--add-to {path}: cannot be written: {error.strerror}") from None
