@@ -33,7 +33,9 @@ class Service:
         self.home.mkdir(exist_ok=True)
         self.data_dir = data_dir or home / "data"
         self.url = ""
-        self.settings: dict[str, object] = {"port": 0, "data_dir": self.data_dir, "webhook": webhook, **settings}
+        # Nothing is kept free: a test that fills the disk means to fill it.
+        own = {"port": 0, "data_dir": self.data_dir, "webhook": webhook, "min_free_disk": 1}
+        self.settings: dict[str, object] = {**own, **settings}
         self.starts = 0
         self.environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
