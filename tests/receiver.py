@@ -72,8 +72,12 @@ def reply(status: int, *headers: str, body: bytes = b"ok") -> Script:
 class Receiver:
     """Listens on a free port of 127.0.0.1 while it is entered."""
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *scripts: Script, paths: Mapping[str, Script] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Do as *scripts* say, but for requests to one of *paths*."""
         self.scripts = scripts or (reply(200),)
+        self.paths = paths or {}
         self.requests: list[Request] = []
         self.connections = 0
         self.open = 0
@@ -117,7 +121,7 @@ class Receiver:
             headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.requests.append(Request(line, headers, body, connection))
-            script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+            script = self.paths.get(line.split()[1]) or self.scripts[min(len(self.requests), len(self.scripts)) - 1]
             for step in script:
                 await self._do(step, reader, writer)
 

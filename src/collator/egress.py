@@ -43,6 +43,8 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 
     reason: str
     """In words: ``connection refused``, ``timed out after 15 s``."""
+    reached: bool = True
+    """False where it is known that no connection came about, which says something of the whole host."""
 
 
 class Egress:
@@ -74,7 +76,7 @@ class Egress:
         except TimeoutError:
             return NoAnswer(f"timed out after {timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a driver raises means the same: there is no answer
-            return NoAnswer(_words(error))
+            return NoAnswer(_words(error), reached=not _is_about_connecting(error))
         return Answer(response.status, response.headers.get("Retry-After"))
 
     def open(self) -> aiohttp.ClientSession:
@@ -112,6 +114,12 @@ async def _read(content: aiohttp.StreamReader) -> None:
     left = MAX_ANSWER
     while left > 0 and not content.is_eof():
         left -= len(await content.readany())
+
+
+def _is_about_connecting(error: Exception) -> bool:
+    import aiohttp
+
+    return isinstance(error, aiohttp.ClientConnectorError | UnicodeError)  # the latter: no host can have that name
 
 
 def _words(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
 
 _FINE = (0.0001, 0.0002, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5)
 _COARSE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
@@ -41,6 +41,20 @@ class Metrics:
         )
         self.deliveries = Counter(
             "collator_delivery_attempts", "Attempts to deliver, by result", ["endpoint", "result"], registry=here
+        )
+        self.request_seconds = Histogram(
+            "collator_delivery_request_seconds",
+            "Time of one request to a receiver, from connecting to the end of its answer",
+            ["endpoint"],
+            buckets=_COARSE,
+            registry=here,
+        )
+        self.breakers = Enum(
+            "collator_endpoint_breaker",
+            "Whether an endpoint is sent to: closed (yes), half_open (one request tries it), open (not for now)",
+            ["endpoint"],
+            states=["closed", "half_open", "open"],
+            registry=here,
         )
         self.completion_to_send = Histogram(
             "collator_completion_to_send_seconds",

@@ -19,3 +19,7 @@ class Outbox(Protocol):
     def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
         """Send *deliveries*, which are leased to it, and look for due ones of *endpoints*. Never blocks."""
         ...
+
+    def why(self, endpoint: str) -> str | None:
+        """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
+        ...

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from collator.clock import Clock, SystemClock
-from collator.delivery import Deliverer, Endpoint, configure, longest_timeout, router
+from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router
 from collator.disk import Disk
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.workforce import ThreadWorkforce
@@ -47,7 +47,8 @@ class Pipeline:
         self.ledger = ledger
         self.bounds = terms.bounds
         self.metrics = Metrics()
-        self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics)
+        circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
+        self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, circuits=circuits)
         self.workforce = ThreadWorkforce(
             ledger,
             processor,

@@ -59,8 +59,15 @@ class Workers(Idle):
 
 
 class Sender(Idle):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trouble: dict[str, str] = {}
+
     def room(self) -> Room:
         return {"default": self.places}
+
+    def why(self, endpoint: str) -> str | None:
+        return self.trouble.get(endpoint)
 
 
 class Troubled:

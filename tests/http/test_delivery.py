@@ -5,11 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import anyio
 import msgspec
@@ -19,19 +14,15 @@ from structlog.testing import capture_logs
 
 import collator
 from collator.backoff import SCHEDULE
-from collator.delivery import Deliverer, Endpoint
+from collator.delivery import Circuits
 from collator.delivery.lane import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
-from collator.engines.embedded import open_ledger
 from collator.errors import Damaged, Unavailable
-from collator.exchange import Delivery, DeliveryFilter, DeliveryReport, Output
-from collator.ledger import Ledger
-from collator.metrics import Metrics
-from collator.packet import Packet
+from collator.exchange import DeliveryFilter
 from collator.resource import Terms
-from collator.signing import SecretFile, generate_secret
+from collator.signing import generate_secret
 from collator.states import DeliveryState
-from collator.testing import ManualClock
+from tests.http.stage import Stage
 from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
 from tests.waiting import until
 
@@ -42,101 +33,6 @@ NEVER = 3600.0
 SHORT = 0.25
 """Seconds after which an attempt gives up that is meant to."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
-
-
-class Troubled:
-    """A ledger that fails the next calls of some verbs, as a script says; all else passes through."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.trouble: dict[str, list[Exception]] = {}
-        self.calls: list[str] = []
-        self.settled: list[int] = []
-
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
-        async def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the verb takes and gives
-            self.calls.append(verb)
-            if self.trouble.get(verb):
-                raise self.trouble[verb].pop(0)
-            answer = await getattr(self._ledger, verb)(*arguments, **options)
-            if verb == "settle":
-                self.settled.append(len(arguments[0]))
-            return answer
-
-        return call
-
-
-class Stage:
-    """A ledger, the delivery stage on it, and the steps that the tests are told in."""
-
-    def __init__(self, ledger: Ledger, clock: ManualClock, folder: Path, endpoints: dict[str, Endpoint]) -> None:
-        self.ledger: Any = Troubled(ledger)
-        self.clock = clock
-        self.metrics = Metrics()
-        self.endpoints = endpoints
-        self.folder = folder
-
-    def endpoint(self, url: str, *, name: str = "default", concurrency: int = 64, timeout: float = 10.0) -> str:
-        """Configure an endpoint; its secret."""
-        secret, path = generate_secret(), self.folder / f"{name}.secret"
-        path.write_text(secret)
-        self.endpoints[name] = Endpoint(
-            name=name, url=url, secrets=SecretFile(path), concurrency=concurrency, timeout=timeout
-        )
-        return secret
-
-    @asynccontextmanager
-    async def deliverer(self, *, poll: float = 0.02) -> AsyncIterator[Deliverer]:
-        """The stage, at work."""
-        deliverer = Deliverer(
-            self.ledger, self.endpoints, clock=self.clock, metrics=self.metrics, random=lambda: 0.0, poll=poll
-        )
-        async with anyio.create_task_group() as group:
-            group.start_soon(deliverer.run)
-            try:
-                yield deliverer
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await deliverer.drain(0)
-                group.cancel_scope.cancel()
-
-    async def finish(
-        self, *resources: str, deliverer: Deliverer | None = None, outputs: Sequence[bytes] = (b"1",)
-    ) -> Sequence[Delivery]:
-        """Let resources end; what is born is leased to *deliverer* and taken by it, or stays due. What was leased."""
-        packets = [
-            Packet(name, index, msgspec.Raw(b"0"), last=index == len(outputs) - 1)
-            for name in resources
-            for index in range(len(outputs))
-        ]
-        tasks = (await self.ledger.accept(packets, room=len(packets))).tasks
-        known_at = self.clock.monotonic()
-        results = [Output(task.lease, outputs[task.key.index], known_at) for task in tasks]
-        outcome = await self.ledger.record(results, room=deliverer.room() if deliverer else {})
-        if deliverer:
-            deliverer.take(outcome.deliveries, outcome.endpoints)
-        return outcome.deliveries  # type: ignore[no-any-return]
-
-    async def reports(self, **filters: Any) -> Sequence[DeliveryReport]:  # noqa: ANN401 - as a filter has them
-        return (await self.ledger.deliveries(DeliveryFilter(**filters))).deliveries  # type: ignore[no-any-return]
-
-    async def report(self) -> DeliveryReport:
-        (report,) = await self.reports()
-        return report
-
-    async def settled(self, count: int) -> None:
-        """Wait until the ledger has *count* attempts."""
-        await until(lambda: sum(self.ledger.settled) >= count)
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    clock = ManualClock(wall=int(time.time()) + 0.9)  # the verifier of the tests reads the machine's clock
-    endpoints: dict[str, Endpoint] = {}
-    ledger = await open_ledger(tmp_path / "data", terms=Terms(), clock=clock, route=lambda _: [*endpoints])
-    stage = Stage(ledger, clock, tmp_path, endpoints)
-    yield stage
-    await ledger.aclose()
 
 
 async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: Stage) -> None:
@@ -289,8 +185,8 @@ async def test_r23_a_retry_is_not_sent_before_its_time(stage: Stage) -> None:
             await stage.finish("r", deliverer=deliverer)
             await stage.settled(1)
             stage.clock.advance(0.99)
-            polls = stage.ledger.calls.count("claim_deliveries")
-            await until(lambda: stage.ledger.calls.count("claim_deliveries") > polls + 5)
+            polls = stage.ledger.calls.count("due_endpoints")
+            await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 5)
             assert len(receiver.requests) == 1
             stage.clock.advance(0.01)
             await stage.settled(2)
@@ -537,10 +433,10 @@ async def test_what_is_taken_is_sent_without_a_look_into_the_ledger(stage: Stage
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
         async with stage.deliverer(poll=NEVER) as deliverer:
-            await until(lambda: "claim_deliveries" in stage.ledger.calls)
+            await until(lambda: "due_endpoints" in stage.ledger.calls)
             await stage.finish("r", deliverer=deliverer)
             await stage.settled(1)
-        assert stage.ledger.calls.count("claim_deliveries") == 1
+        assert "claim_deliveries" not in stage.ledger.calls
         assert len(receiver.requests) == 1
 
 
@@ -561,7 +457,7 @@ async def test_the_time_from_completion_to_send_is_that_of_first_attempts(stage:
 async def test_a_failing_endpoint_is_told_of_once_a_minute(stage: Stage) -> None:
     async with Receiver(reply(500)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
+        async with stage.deliverer(circuits=Circuits(failures=100)) as deliverer:
             with capture_logs() as logs:
                 await stage.finish(*map(str, range(10)), deliverer=deliverer)
                 await stage.settled(10)

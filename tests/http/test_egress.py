@@ -256,13 +256,13 @@ async def test_nobody_listens(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     answer = await egress.post(f"http://127.0.0.1:{port}/", HEADERS, BODY, timeout=LONG)
-    assert answer == NoAnswer("connection refused")
+    assert answer == NoAnswer("connection refused", reached=False)
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a..b", "x" * 64])
 async def test_a_name_that_is_not_known(egress: Egress, host: str) -> None:
     answer = await egress.post(f"http://{host}/", HEADERS, BODY, timeout=LONG)
-    assert answer == NoAnswer("host name not resolved")
+    assert answer == NoAnswer("host name not resolved", reached=False)
 
 
 @pytest.mark.parametrize("url", ["", "hook", "/hook", "ftp://127.0.0.1/", "http://", "http://[::1", "http://h:99999/"])

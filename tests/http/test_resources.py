@@ -172,6 +172,17 @@ async def test_p6_a_resource_says_what_it_waits_for(door: Harness) -> None:
     assert await why() is None
 
 
+async def test_p6_r23_a_resource_says_that_its_receiver_is_paused(door: Harness) -> None:
+    await door.post(packet(0, last=True))
+    await process(door)
+    door.sender.trouble["default"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
+    told = "endpoint default: paused for 12 s more, as its receiver fails (HTTP 503)"
+    assert (await show(door))["why_undelivered"] == told
+    await settle(door, DeliveryState.DUE, "HTTP 503", 25.0)
+    told += "; after 1 attempts, the last of which ended with: HTTP 503"
+    assert (await show(door))["why_undelivered"] == told
+
+
 async def test_p6_a_resource_without_an_endpoint_says_so(tmp_path: Path) -> None:
     async with open_door(tmp_path, endpoints=()) as door:
         await door.post(packet(0, last=True))

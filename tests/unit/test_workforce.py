@@ -48,6 +48,9 @@ class Outbox:
         self.taken += deliveries
         self.endpoints |= set(endpoints)
 
+    def why(self, endpoint: str) -> str | None:
+        return None
+
 
 class House:
     """A ledger, a workforce on it, and the way in."""

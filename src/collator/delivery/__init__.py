@@ -1,9 +1,9 @@
 """The delivery stage: from a delivery that is leased to this process, to an attempt that the ledger has stored.
 
 Lives here: what each answer means (`verdict`), how one attempt is made (`sender`), who sends when and how many at a
-time (`lane`, one for each endpoint), how outcomes get back into the ledger (`settling`), and which endpoints there are
-(`configured`). Does not live here: HTTP (`egress`), signatures (`signing`), the schedule (`backoff`), the outbox
-itself, which the ledger owns.
+time (`lane`, one for each endpoint), whether a receiver that fails is asked (`breaker`), how outcomes get back into the
+ledger (`settling`), and which endpoints there are (`configured`). Does not live here: HTTP (`egress`), signatures
+(`signing`), the schedule (`backoff`), the outbox itself, which the ledger owns.
 
 Theory. The ledger is the outbox: a delivery is born in the step that closes its resource, and stays due until it is
 delivered or dead. This stage only holds leases. What was born with a lease is sent in the same turn of the event loop;
@@ -14,9 +14,10 @@ ledger hands the delivery out again, under the same id with the same bytes (P4).
 
 from __future__ import annotations
 
+from collator.delivery.breaker import Circuits
 from collator.delivery.configured import configure, longest_timeout, names
 from collator.delivery.deliverer import Deliverer
 from collator.delivery.endpoint import Endpoint, router
 from collator.delivery.verdict import judge
 
-__all__ = ["Deliverer", "Endpoint", "configure", "judge", "longest_timeout", "names", "router"]
+__all__ = ["Circuits", "Deliverer", "Endpoint", "configure", "judge", "longest_timeout", "names", "router"]

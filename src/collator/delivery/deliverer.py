@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random as chance
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import structlog
 
 from collator.backoff import Random
 from collator.clock import Clock
+from collator.delivery.breaker import Circuit, Circuits
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.lane import Lane
 from collator.delivery.sender import Sender
@@ -40,21 +42,25 @@ class Deliverer:
         clock: Clock,
         metrics: Metrics,
         egress: Egress | None = None,
+        circuits: Circuits | None = None,
         random: Random = chance.random,
         poll: float = POLL,
     ) -> None:
         """Deliver from *ledger* to *endpoints*, by name.
 
-        *poll* in seconds; *random* is for the jitter of retries. *endpoints* is looked into at each attempt, and may
-        change: a name that goes away keeps its deliveries due.
+        *poll* in seconds; *random* is for the jitter of retries; *circuits* hold back what fails. *endpoints* is looked
+        into at each attempt, and may change: a name that goes away keeps its deliveries due.
         """
         self._ledger = ledger
         self._endpoints = endpoints
         self._clock = clock
         self._metrics = metrics
         self._egress = egress or Egress()
+        self._circuits = circuits or Circuits()
         self._poll = poll
-        self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
+        self._sender = Sender(
+            ledger, endpoints, self._egress, self._circuits, clock=clock, metrics=metrics, random=random
+        )
         self._settling = Settling(ledger, self._settled)
         self._lanes: dict[str, Lane] = {}
         self._unknown: set[str] = set()
@@ -80,16 +86,26 @@ class Deliverer:
         for name in endpoints:
             self._wake(name)
 
+    def why(self, endpoint: str) -> str | None:
+        """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
+        circuit = self._circuit(endpoint)
+        if circuit is None:
+            return "not configured any more: name it in the configuration again, or stop the delivery"
+        return circuit.why(self._clock.monotonic())
+
     async def run(self) -> None:
-        """Look for due deliveries of every endpoint, at once and every `poll` seconds, until drained.
+        """Look for what has become due, at once and every `poll` seconds, until drained.
 
         To cancel it without a `drain` before cuts what is under way; those leases lapse.
         """
+        if self._draining:
+            return
         self._egress.open()
         try:
             while not self._draining:
-                for name in [*self._endpoints]:
+                for name in await self._due():
                     self._wake(name)
+                self._show_breakers()
                 await asyncio.sleep(self._poll)
         finally:
             if not self._draining:
@@ -106,6 +122,24 @@ class Deliverer:
         await self._give_back()
         await self._settling.finish(max(SETTLE_GRACE, end - loop.time()))
         await self._egress.aclose()
+
+    async def _due(self) -> Iterable[str]:
+        """The endpoints that have something due; all of them where the ledger cannot say."""
+        try:
+            return await self._ledger.due_endpoints()
+        except Exception:  # noqa: BLE001 - a defect must not end the stage: who has nothing due claims in vain
+            _log.exception("endpoints with something due not found")
+            return [*self._endpoints]
+
+    def _circuit(self, name: str) -> Circuit | None:
+        endpoint = self._endpoints.get(name)
+        return None if endpoint is None else self._circuits.of(endpoint.url)
+
+    def _show_breakers(self) -> None:
+        for name in self._lanes:
+            circuit = self._circuit(name)
+            if circuit is not None:
+                self._metrics.breakers.labels(name).state(circuit.state)
 
     async def _give_back(self) -> None:
         abandoned = [lane.abandon() for lane in self._lanes.values()]
@@ -142,6 +176,7 @@ class Deliverer:
             settling=self._settling,
             clock=self._clock,
             metrics=self._metrics,
+            circuit=partial(self._circuit, name),
         )
         return self._lanes[name]
 

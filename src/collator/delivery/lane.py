@@ -3,17 +3,19 @@
 The *room* of a lane is what it can still take: its concurrency, less what is under way or waits here. Several callers
 may be told of the same room at a time, and a claim may run beside them, so that nobody is refused for what another
 might bring. If more comes than there was room for, it waits here, and is given back if it waits too long. A breaker
-for an origin that fails would close the room, here and nowhere else.
+that is open closes the room, here and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
 from collator.clock import Clock
+from collator.delivery.breaker import Circuit
 from collator.delivery.sender import Sender
 from collator.delivery.settling import Settling
 from collator.delivery.verdict import put_off
@@ -48,14 +50,19 @@ class Lane:
         settling: Settling,
         clock: Clock,
         metrics: Metrics,
+        circuit: Callable[[], Circuit | None],
     ) -> None:
-        """Have at most *concurrency* requests to the endpoint *name* under way at a time."""
+        """Have at most *concurrency* requests to the endpoint *name* under way at a time, as far as *circuit* lets.
+
+        *circuit* gives that of the endpoint's address at the moment; `None` while the endpoint is not configured.
+        """
         self._name = name
         self._concurrency = concurrency
         self._ledger = ledger
         self._sender = sender
         self._settling = settling
         self._clock = clock
+        self._circuit = circuit
         self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
         self._running: dict[int, asyncio.Task[None]] = {}  # by lease
         self._waiting: deque[tuple[Delivery, float]] = deque()
@@ -72,7 +79,10 @@ class Lane:
         """How many more deliveries it would take, leased, at this moment."""
         if self._stopped or self._unsettled >= UNSETTLED * self._concurrency:
             return 0
-        return max(0, self._concurrency - len(self._running) - len(self._waiting))
+        free = max(0, self._concurrency - len(self._running) - len(self._waiting))
+        circuit = self._circuit()
+        most = None if circuit is None else circuit.room(self._clock.monotonic())
+        return free if most is None else min(free, most)
 
     def take(self, delivery: Delivery) -> None:
         """Send *delivery*, which is leased, now or as soon as there is a place for it."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+import structlog
+
 from collator import __version__
 from collator.backoff import Random
 from collator.clock import Clock
+from collator.delivery.breaker import BreakerState, Circuits, Passed
 from collator.delivery.endpoint import Endpoint
-from collator.delivery.verdict import judge, put_off
-from collator.egress import Egress
+from collator.delivery.verdict import evidence, judge, put_off, words
+from collator.egress import Answer, Egress, NoAnswer
 from collator.errors import Damaged, Unavailable
 from collator.exchange import Attempt, Delivery
 from collator.ledger import Ledger
@@ -22,9 +26,14 @@ MAX_WAIT = 10.0
 """Seconds that a leased delivery may wait before it is sent. A lease outlasts the timeout by 15 s (R24): what has
 waited longer could still be under way when the ledger hands it out again, so it is given back unsent."""
 
+PAUSED = "paused, as its receiver fails"
+"""Why nothing was sent where a breaker is open."""
+
 _LARGE = 1024 * 1024
 _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
+
+_log = structlog.get_logger("collator.delivery")
 
 
 class Sender:
@@ -35,18 +44,21 @@ class Sender:
         ledger: Ledger,
         endpoints: Mapping[str, Endpoint],
         egress: Egress,
+        circuits: Circuits,
         *,
         clock: Clock,
         metrics: Metrics,
         random: Random,
     ) -> None:
-        """Send to *endpoints*, by name, what *ledger* handed out; *random* is for the jitter."""
+        """Send to *endpoints*, by name, what *ledger* handed out, as *circuits* let it; *random* is for the jitter."""
         self._ledger = ledger
         self._endpoints = endpoints
         self._egress = egress
+        self._circuits = circuits
         self._clock = clock
         self._random = random
         self._completion_to_send = metrics.completion_to_send
+        self._request_seconds = metrics.request_seconds
         self._headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
 
     async def attempt(self, delivery: Delivery, taken_at: float) -> Attempt:
@@ -54,6 +66,16 @@ class Sender:
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None:
             return put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured", _UNKNOWN_RETRY)
+        circuit, now = self._circuits.of(endpoint.url), self._clock.monotonic()
+        passed = circuit.enter(now)
+        if passed is None:
+            return put_off(delivery, PAUSED, circuit.wait(now))
+        try:
+            return await self._attempt(delivery, taken_at, endpoint, passed)
+        finally:
+            circuit.leave(passed)
+
+    async def _attempt(self, delivery: Delivery, taken_at: float, endpoint: Endpoint, passed: Passed) -> Attempt:
         try:
             body = delivery.body if delivery.body is not None else await self._ledger.body(delivery)
         except Damaged as error:
@@ -61,16 +83,36 @@ class Sender:
         except Unavailable as error:
             return put_off(delivery, error.detail, _STORE_RETRY)
         headers = await self._signed(endpoint.secrets, delivery, body)
-        now = self._clock.monotonic()
-        if now - taken_at > MAX_WAIT:
+        began = self._clock.monotonic()
+        if began - taken_at > MAX_WAIT:
             return put_off(delivery, "waited too long for its turn")
         if delivery.known_at:
-            self._completion_to_send.observe(now - delivery.known_at)
+            self._completion_to_send.observe(began - delivery.known_at)
+        answer = await self._post(endpoint, delivery, headers, body)
+        seconds = self._clock.monotonic() - began
+        self._request_seconds.labels(endpoint.name).observe(seconds)
+        self._hear(endpoint, passed, answer)
+        attempt = judge(answer, delivery, now=self._clock.wall(), random=self._random)
+        return msgspec.structs.replace(attempt, seconds=seconds)
+
+    async def _post(
+        self, endpoint: Endpoint, delivery: Delivery, headers: Mapping[str, str], body: bytes
+    ) -> Answer | NoAnswer:
         if endpoint.taker is not None:
-            answer = await endpoint.taker(delivery.webhook_id, body)
-        else:
-            answer = await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
-        return judge(answer, delivery, now=self._clock.wall(), random=self._random)
+            return await endpoint.taker(delivery.webhook_id, body)
+        return await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
+
+    def _hear(self, endpoint: Endpoint, passed: Passed, answer: Answer | NoAnswer) -> None:
+        """Tell the breakers; a line where they open or close."""
+        if endpoint.taker is not None:
+            return  # a part of this process is never away
+        circuit, now = self._circuits.of(endpoint.url), self._clock.monotonic()
+        before = circuit.state
+        circuit.hear(passed, evidence(answer), now, words(answer))
+        if before is BreakerState.CLOSED and circuit.state is BreakerState.OPEN:
+            _log.warning("receiver fails, paused", endpoint=endpoint.name, reason=words(answer))
+        elif before is not BreakerState.CLOSED and circuit.state is BreakerState.CLOSED:
+            _log.info("receiver is back", endpoint=endpoint.name)
 
     async def _signed(self, secrets: SecretFile | None, delivery: Delivery, body: bytes) -> dict[str, str]:
         if secrets is None:

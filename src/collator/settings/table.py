@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from collator.settings.endpoint import EndpointSettings
+from collator.settings.delivering import Delivering
 from collator.settings.listening import Listening
 from collator.settings.option import (
     COUNT,
@@ -22,11 +22,9 @@ from collator.settings.option import (
     PROCESSOR,
     SIZE,
     URL,
-    WEBHOOK,
     Kind,
     Option,
     Scope,
-    Tables,
 )
 from collator.settings.values import choice, whole
 
@@ -36,7 +34,7 @@ _GIB = 1024 * _MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Listening):
+class Settings(Delivering, Listening):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
     data_dir: Annotated[
@@ -51,26 +49,6 @@ class Settings(Listening):
             "Needs no set-up, so that the flow can be tried at once.",
         ),
     ] = "collator.processor:word_lengths"
-    webhook: Annotated[
-        str | None,
-        Option(
-            WEBHOOK,
-            "Address that finished resources are sent to; none: results are only pulled.",
-            "No default: a service that delivers nowhere by mistake would look healthy.",
-        ),
-    ] = None
-    webhook_secret_file: Annotated[
-        Path | None,
-        Option(
-            FILE,
-            "Secrets that sign webhooks, one whsec_… a line, the current one first; else DATA_DIR/webhook.secret.",
-            "That file is made at the first start, so that nothing is ever sent unsigned.",
-        ),
-    ] = None
-    endpoints: Annotated[
-        tuple[EndpointSettings, ...],
-        Tables(EndpointSettings, "Further receivers of webhooks, each with what it gets.", "One receiver is common."),
-    ] = ()
     concurrency: Annotated[
         int, Option(COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
     ] = 8
@@ -128,17 +106,6 @@ class Settings(Listening):
             "What was never delivered is kept until a person has seen it.",
         ),
     ] = None
-    delivery_timeout: Annotated[
-        float,
-        Option(
-            DURATION,
-            "Longest time of one webhook, from connecting to the last byte of the answer.",
-            "Standard Webhooks advises 15 to 30 s.",
-        ),
-    ] = 15.0
-    delivery_concurrency: Annotated[
-        int, Option(COUNT, "Webhooks under way at a time.", "Hides the latency and spares the receiver.")
-    ] = 64
     drain_timeout: Annotated[
         float,
         Option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from collator.exchange import DeliveryReport, ResourceReport
 from collator.resource import Ranges
 from collator.states import DeliveryState, State
@@ -9,15 +11,19 @@ from collator.states import DeliveryState, State
 _SHOWN = 5  # ranges in a sentence
 
 
-def why_undelivered(report: ResourceReport) -> str | None:
-    """The next thing that has to happen before *report*'s resource is delivered; `None` once it is."""
+def why_undelivered(report: ResourceReport, why_not_sent: Callable[[str], str | None]) -> str | None:
+    """The next thing that has to happen before *report*'s resource is delivered; `None` once it is.
+
+    *why_not_sent* says of an endpoint why nothing is sent to it at the moment (`Outbox.why`).
+    """
     if report.state is State.OPEN:
         return _why_open(report)
     if report.state is State.CANCELLED:
         return "it was cancelled, so that there is no webhook"
     if not report.deliveries:
         return "no endpoint matches it"
-    waiting = [_why_not_sent(delivery) for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
+    undelivered = [delivery for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
+    waiting = [_why_not_sent(delivery, why_not_sent(delivery.endpoint)) for delivery in undelivered]
     return "; ".join(waiting) or None
 
 
@@ -31,12 +37,14 @@ def _why_open(report: ResourceReport) -> str:
     return f"held open by {report.failed} failed: retry, or POST .../complete with force"
 
 
-def _why_not_sent(delivery: DeliveryReport) -> str:
+def _why_not_sent(delivery: DeliveryReport, trouble: str | None) -> str:
     tries = f"after {delivery.attempts} attempts" + (
         f", the last of which ended with: {delivery.reason}" * bool(delivery.reason)
     )
     if delivery.state is DeliveryState.DEAD:
         return f"endpoint {delivery.endpoint}: given up {tries}; it can be replayed"
+    if trouble is not None:
+        return f"endpoint {delivery.endpoint}: {trouble}" + (f"; {tries}" if delivery.attempts else "")
     if delivery.state is DeliveryState.LEASED or not delivery.due_in:
         return f"endpoint {delivery.endpoint}: being sent" + (f", {tries}" if delivery.attempts else "")
     return f"endpoint {delivery.endpoint}: next attempt in {delivery.due_in:.0f} s, {tries}"

@@ -141,7 +141,8 @@ class Resources:
 
     async def _view(self, resource_id: str) -> Answer:
         report = await self._ledger.resource(resource_id)
-        return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why_undelivered(report)))
+        why = why_undelivered(report, self._outbox.why)
+        return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
     async def _pages(self, resource_id: str, page: Sequence[tuple[int, bytes]], left: int) -> AsyncIterator[bytes]:
         """The parts of an `OutputsPage` of *left* outputs at most; whether there are more is looked up at the end."""

@@ -1,0 +1,63 @@
+"""The settings of the way out: where webhooks go, what signs them, how they are sent (R20 to R23)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from collator.settings.endpoint import EndpointSettings
+from collator.settings.option import COUNT, DURATION, FILE, WEBHOOK, Option, Tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivering:
+    """A part of `Settings`."""
+
+    webhook: Annotated[
+        str | None,
+        Option(
+            WEBHOOK,
+            "Address that finished resources are sent to; none: results are only pulled.",
+            "No default: a service that delivers nowhere by mistake would look healthy.",
+        ),
+    ] = None
+    webhook_secret_file: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Secrets that sign webhooks, one whsec_… a line, the current one first; else DATA_DIR/webhook.secret.",
+            "That file is made at the first start, so that nothing is ever sent unsigned.",
+        ),
+    ] = None
+    endpoints: Annotated[
+        tuple[EndpointSettings, ...],
+        Tables(EndpointSettings, "Further receivers of webhooks, each with what it gets.", "One receiver is common."),
+    ] = ()
+    delivery_timeout: Annotated[
+        float,
+        Option(
+            DURATION,
+            "Longest time of one webhook, from connecting to the last byte of the answer.",
+            "Standard Webhooks advises 15 to 30 s.",
+        ),
+    ] = 15.0
+    delivery_concurrency: Annotated[
+        int, Option(COUNT, "Webhooks under way at a time.", "Hides the latency and spares the receiver.")
+    ] = 64
+    breaker_failures: Annotated[
+        int,
+        Option(
+            COUNT,
+            "Webhooks in a row that fail without a sound answer (5xx, timeout, no connection) before a pause.",
+            "More than chance, and less than a burden to who is down.",
+        ),
+    ] = 5
+    breaker_pause: Annotated[
+        float,
+        Option(
+            DURATION,
+            "Longest pause before one webhook tries whether the receiver is back; the first is 1s, each next doubles.",
+            "What a receiver that is back waits at most.",
+        ),
+    ] = 60.0

@@ -1,0 +1,111 @@
+"""The delivery stage on a real ledger, for tests that are told in its steps: endpoints, resources that end, time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from collator.delivery import Circuits, Deliverer, Endpoint
+from collator.exchange import Delivery, DeliveryFilter, DeliveryReport, Output
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.packet import Packet
+from collator.signing import SecretFile, generate_secret
+from collator.testing import ManualClock
+from tests.waiting import until
+
+
+class Troubled:
+    """A ledger that fails the next calls of some verbs, as a script says; all else passes through."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.trouble: dict[str, list[Exception]] = {}
+        self.calls: list[str] = []
+        self.settled: list[int] = []
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        async def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the verb takes and gives
+            self.calls.append(verb)
+            if self.trouble.get(verb):
+                raise self.trouble[verb].pop(0)
+            answer = await getattr(self._ledger, verb)(*arguments, **options)
+            if verb == "settle":
+                self.settled.append(len(arguments[0]))
+            return answer
+
+        return call
+
+
+class Stage:
+    """A ledger, the delivery stage on it, and the steps that the tests are told in."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock, folder: Path, endpoints: dict[str, Endpoint]) -> None:
+        self.ledger: Any = Troubled(ledger)
+        self.clock = clock
+        self.metrics = Metrics()
+        self.endpoints = endpoints
+        self.folder = folder
+
+    def endpoint(self, url: str, *, name: str = "default", concurrency: int = 64, timeout: float = 10.0) -> str:
+        """Configure an endpoint; its secret."""
+        secret, path = generate_secret(), self.folder / f"{name}.secret"
+        path.write_text(secret)
+        self.endpoints[name] = Endpoint(
+            name=name, url=url, secrets=SecretFile(path), concurrency=concurrency, timeout=timeout
+        )
+        return secret
+
+    @asynccontextmanager
+    async def deliverer(self, *, poll: float = 0.02, circuits: Circuits | None = None) -> AsyncIterator[Deliverer]:
+        """The stage, at work."""
+        deliverer = Deliverer(
+            self.ledger,
+            self.endpoints,
+            clock=self.clock,
+            metrics=self.metrics,
+            circuits=circuits,
+            random=lambda: 0.0,
+            poll=poll,
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(deliverer.run)
+            try:
+                yield deliverer
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await deliverer.drain(0)
+                group.cancel_scope.cancel()
+
+    async def finish(
+        self, *resources: str, deliverer: Deliverer | None = None, outputs: Sequence[bytes] = (b"1",)
+    ) -> Sequence[Delivery]:
+        """Let resources end; what is born is leased to *deliverer* and taken by it, or stays due. What was leased."""
+        packets = [
+            Packet(name, index, msgspec.Raw(b"0"), last=index == len(outputs) - 1)
+            for name in resources
+            for index in range(len(outputs))
+        ]
+        tasks = (await self.ledger.accept(packets, room=len(packets))).tasks
+        known_at = self.clock.monotonic()
+        results = [Output(task.lease, outputs[task.key.index], known_at) for task in tasks]
+        outcome = await self.ledger.record(results, room=deliverer.room() if deliverer else {})
+        if deliverer:
+            deliverer.take(outcome.deliveries, outcome.endpoints)
+        return outcome.deliveries  # type: ignore[no-any-return]
+
+    async def reports(self, **filters: Any) -> Sequence[DeliveryReport]:  # noqa: ANN401 - as a filter has them
+        return (await self.ledger.deliveries(DeliveryFilter(**filters))).deliveries  # type: ignore[no-any-return]
+
+    async def report(self) -> DeliveryReport:
+        (report,) = await self.reports()
+        return report
+
+    async def settled(self, count: int) -> None:
+        """Wait until the ledger has *count* attempts."""
+        await until(lambda: sum(self.ledger.settled) >= count)

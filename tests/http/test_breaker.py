@@ -1,0 +1,118 @@
+"""The breaker at work (R23): a receiver that fails is left alone, uses up no attempt, and is found again."""
+
+from __future__ import annotations
+
+import socket
+
+import anyio
+from structlog.testing import capture_logs
+
+from collator.delivery import Circuits
+from collator.delivery.sender import PAUSED
+from collator.states import DeliveryState
+from tests.http.stage import Stage
+from tests.receiver import Hold, Receiver, Stall, reply
+from tests.waiting import until
+
+NEVER = 3600.0
+
+
+def state(stage: Stage, endpoint: str = "default") -> str:
+    """What the metric says of the breaker of *endpoint*."""
+    lines = stage.metrics.text().decode().splitlines()
+    (line,) = [line for line in lines if line.startswith("collator_endpoint_breaker{") and line.endswith(" 1.0")]
+    assert f'endpoint="{endpoint}"' in line
+    return line.split('collator_endpoint_breaker="')[1].split('"')[0]
+
+
+async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stage: Stage) -> None:
+    async with Receiver(*[reply(500)] * 3, reply(200)) as receiver:
+        stage.endpoint(receiver.url, concurrency=2)
+        async with stage.deliverer(circuits=Circuits(failures=2)) as deliverer:
+            with capture_logs() as logs:
+                await stage.finish("0", "1", deliverer=deliverer)
+                await until(lambda: state(stage) == "open")
+                assert deliverer.room() == {"default": 0}
+                assert await stage.finish("2", "3", "4", deliverer=deliverer) == []
+                polls = stage.ledger.calls.count("due_endpoints")
+                await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 3)
+                assert len(receiver.requests) == 2
+                assert deliverer.why("default") == "paused for a moment, as its receiver fails (HTTP 500)"
+                stage.clock.advance(1.0)  # one may try, and fails: twice the pause
+                await until(lambda: len(receiver.requests) == 3)
+                await stage.settled(3)
+                stage.clock.advance(1.0)
+                polls = stage.ledger.calls.count("due_endpoints")
+                await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 3)
+                assert len(receiver.requests) == 3
+                stage.clock.advance(1.0)
+                await until(lambda: len(receiver.requests) >= 6)
+                await until(lambda: state(stage) == "closed")
+                assert deliverer.why("default") is None
+                stage.clock.advance(10.0)
+                with anyio.fail_after(5):
+                    while len(await stage.reports(state=DeliveryState.DELIVERED)) < 5:
+                        pass
+        attempts = sorted(report.attempts for report in await stage.reports(state=DeliveryState.DELIVERED))
+        assert attempts == [1, 1, 2, 2, 2]
+    told = [line["event"] for line in logs]
+    assert [event for event in told if event != "deliveries fail"] == ["receiver fails, paused", "receiver is back"]
+
+
+async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(503))) as receiver:
+        stage.endpoint(receiver.url, concurrency=1)
+        await stage.finish("0", "1")
+        leased = await stage.ledger.claim_deliveries("default", room=2)
+        async with stage.deliverer(poll=NEVER, circuits=Circuits(failures=1)) as deliverer:
+            deliverer.take(leased, ())
+            await until(lambda: receiver.requests)
+            gate.set()
+            await stage.settled(2)
+        assert len(receiver.requests) == 1
+    failed, put_off = await stage.reports()
+    assert (failed.attempts, failed.reason) == (1, "HTTP 503")
+    assert (put_off.state, put_off.attempts, put_off.reason, put_off.due_in) == (DeliveryState.DUE, 0, PAUSED, 1.0)
+
+
+async def test_r23_endpoints_of_an_origin_that_cannot_be_reached_share_its_breaker(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    stage.endpoint(f"http://127.0.0.1:{port}/a", name="a")
+    stage.endpoint(f"http://127.0.0.1:{port}/b", name="b")
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url, name="healthy")
+        async with stage.deliverer(poll=NEVER, circuits=Circuits(failures=2)) as deliverer:
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(3)
+            assert deliverer.room() == {"a": 0, "b": 0, "healthy": 64}
+            assert "connection refused" in (deliverer.why("a") or "")
+            await stage.finish("s", deliverer=deliverer)
+            await stage.settled(4)
+    assert {report.attempts for report in await stage.reports(resource_id="s", endpoint="a")} == {0}
+
+
+async def test_r23_a_dead_path_holds_up_no_other_of_its_host(stage: Stage) -> None:
+    async with Receiver(paths={"/dead": (Stall(),)}) as receiver:
+
+        def arrived() -> int:
+            return sum("/hook" in request.line for request in receiver.requests)
+
+        stage.endpoint(receiver.url.replace("/hook", "/dead"), name="dead", timeout=0.05)
+        stage.endpoint(receiver.url, name="healthy", concurrency=2)
+        async with stage.deliverer(circuits=Circuits(failures=1)) as deliverer:
+            for number in range(10):
+                await stage.finish(str(number), deliverer=deliverer)
+            await until(lambda: arrived() == 10)
+            await until(lambda: deliverer.room()["dead"] == 0)
+            await stage.finish("later", deliverer=deliverer)
+            await until(lambda: arrived() == 11)
+            await stage.settled(11)
+    assert len(await stage.reports(endpoint="healthy", state=DeliveryState.DELIVERED)) == 11
+    assert len(await stage.reports(endpoint="dead", state=DeliveryState.DUE)) == 11
+
+
+async def test_r20_of_an_endpoint_that_is_not_configured_it_says_so(stage: Stage) -> None:
+    async with stage.deliverer() as deliverer:
+        assert "not configured" in (deliverer.why("gone") or "")
