@@ -26,9 +26,18 @@ def child(name: str, *arguments: str, directory: Path, ready: Callable[[], bool]
     Entered once *ready* says so. It gets SIGTERM at the end. Raises `CollatorError`, with its last words, where it
     ends before it is ready.
     """
-    log = directory / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
+    process = spawn(name, *arguments, directory=directory)
+    try:
+        _wait_until(ready, process, name, directory / f"{name}.log")
+        yield
+    finally:
+        _stop(process)
+
+
+def spawn(name: str, *arguments: str, directory: Path) -> subprocess.Popen[bytes]:
+    """Start ``collator ARGUMENTS`` in *directory*; what it says goes to NAME.log there, behind what others said."""
+    with (directory / f"{name}.log").open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own program, and no shell
             command_line(*arguments),
             cwd=directory,
             env=environment(),
@@ -37,11 +46,6 @@ def child(name: str, *arguments: str, directory: Path, ready: Callable[[], bool]
             stderr=output,
             start_new_session=True,  # Ctrl-C is for the parent, which then stops its children in order
         )
-    try:
-        _wait_until(ready, process, name, log)
-        yield
-    finally:
-        _stop(process)
 
 
 def command_line(*arguments: str) -> list[str]:

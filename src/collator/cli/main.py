@@ -19,13 +19,16 @@ from collator.cli.config import config
 from collator.cli.demo import demo
 from collator.cli.exits import Exit, exit_for
 from collator.cli.outputs import outputs
+from collator.cli.purge import purge
 from collator.cli.receive import receive
+from collator.cli.resources import resources
 from collator.cli.retry import retry
 from collator.cli.send import send
 from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.cli.status import status
 from collator.cli.token import token
+from collator.cli.torture import torture
 from collator.errors import CollatorError
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -34,16 +37,19 @@ COMMANDS: tuple[click.Command, ...] = (
     send,
     receive,
     status,
+    resources,
     show,
     outputs,
     complete,
     cancel,
     retry,
+    purge,
     token,
     config,
     check,
     backup,
     bench,
+    torture,
 )
 
 

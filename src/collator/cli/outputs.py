@@ -15,17 +15,17 @@ from collator.settings import Scope, Settings
     examples=(
         ("What has come out of call-17 so far, one output a line", "collator outputs call-17"),
         ("With their indexes, for a program", "collator outputs call-17 --json"),
-        ("Only what came behind index 41", "collator outputs call-17 --after 41"),
+        ("Only what is behind index 41, and no more than 10", "collator outputs call-17 --cursor 41 --limit 10"),
     ),
 )
 @click.argument("resource_id", metavar="ID")
-@click.option("--after", type=click.IntRange(-1), metavar="INDEX", default=-1, help="Begin behind INDEX.")
+@click.option("--cursor", type=click.IntRange(0), metavar="INDEX", help="Begin behind INDEX.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Print N at most.  [all]")
 @json_option
-def outputs(*, settings: Settings, resource_id: str, after: int, as_json: bool) -> None:
+def outputs(*, settings: Settings, resource_id: str, cursor: int | None, limit: int | None, as_json: bool) -> None:
     """Print the outputs of a resource in index order, as JSON, one a line: all that there are so far.
 
     A packet without an output has no line; --json says which index each one has.
     """
-    found = ask(settings, lambda client: client.outputs(resource_id, after=after))
-    lines = (msgspec.json.encode(one["output"]).decode() for one in found)
-    tell({"outputs": found}, lines, as_json=as_json)
+    page = ask(settings, lambda client: client.outputs(resource_id, cursor=cursor, limit=limit))
+    tell(page, (msgspec.json.encode(one["output"]).decode() for one in page["outputs"]), as_json=as_json)

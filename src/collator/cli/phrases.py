@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 
 def counted(number: int, noun: str) -> str:
@@ -20,3 +22,17 @@ def sized(amount: int) -> str:
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
     power = min(max(amount.bit_length() - 1, 0) // 10, len(units) - 1)
     return f"{amount / 1024**power:.{1 if power else 0}f} {units[power]}"
+
+
+def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """A table with *heads*, its columns as wide as what is in them; nothing is shown as ``-``."""
+    table = [heads, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def more(page: Mapping[str, Any]) -> Iterator[str]:
+    """Where the next *page* of a list begins, if there is one."""
+    if page["next_cursor"] is not None:
+        yield f"… and more: --cursor {shlex.quote(page['next_cursor'])}"

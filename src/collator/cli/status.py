@@ -33,7 +33,7 @@ def status(*, settings: Settings, as_json: bool) -> Exit:
 
 def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     """The lines that tell a person what *answer* says of the service at *url*. Pure."""
-    yield f"{url}  {'ready' if answer['ready'] else 'NOT READY'}"
+    yield f"{url}  {'ready' if answer['ready'] else 'NOT READY'}  (version {answer['version']})"
     yield from (f"  {reason}" for reason in answer["reasons"])
     stored = answer["stored"]
     ended = ", ".join(f"{stored[state]} {state}" for state in ("collated", "incomplete", "cancelled"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,7 +9,6 @@ import msgspec
 
 from collator.errors import CollatorError, Conflict, Denied, Ended, Malformed, Unavailable, Unknown
 
-_STORED = re.compile(r'^collator_stored\{kind="(\w+)"\} (\S+)$', re.MULTILINE)
 _BUSY = frozenset({429, 500, 502, 503, 504, 507})
 _DENIED = frozenset({401, 403})
 _ERRORS: Mapping[str, type[CollatorError]] = {
@@ -31,8 +29,6 @@ class Problem(msgspec.Struct, frozen=True):
     title: str = ""
     detail: str = ""
     code: str = ""
-    reasons: tuple[str, ...] = ()
-    """Why it is not ready, where that is the problem."""
 
 
 class Answer(NamedTuple):
@@ -61,11 +57,6 @@ class Answer(NamedTuple):
         except msgspec.MsgspecError:
             return Problem(detail=" ".join(self.body[:200].decode("utf-8", "replace").split()))
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why the service is not ready, where it says so."""
-        return self.problem.reasons
-
     def error(self, where: str) -> CollatorError:
         """What an answer that is not `ok` means, as the service at *where* gave it."""
         words = f"{where}: {self}"
@@ -79,8 +70,3 @@ class Answer(NamedTuple):
         """In words."""
         said = self.problem.detail or self.problem.title
         return f"HTTP {self.status}: {said}" if said else f"HTTP {self.status}"
-
-
-def stored(metrics: str) -> dict[str, int]:
-    """What the store holds, by kind, out of the *metrics* in the text format of Prometheus."""
-    return {kind: int(float(number)) for kind, number in _STORED.findall(metrics)}

@@ -80,10 +80,10 @@ class SyncClient:
     resources = _waiting(Client.resources)
     outputs = _waiting(Client.outputs)
     result = _waiting(Client.result)
-    deliveries = _waiting(Client.deliveries)
     complete = _waiting(Client.complete)
     cancel = _waiting(Client.cancel)
     retry = _waiting(Client.retry)
+    purge = _waiting(Client.purge)
 
     def _start(self, verb: Coroutine[Any, Any, R]) -> Future[R]:
         return asyncio.run_coroutine_threadsafe(verb, self._loop)

@@ -8,12 +8,12 @@ everything raises `Unreachable` where there is none, and `Denied` where a token 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from collator.client.answer import stored
 from collator.client.batch import Packets, Tally
 from collator.client.connection import Connection
 from collator.client.feed import Feed
@@ -72,32 +72,28 @@ class Verbs:
     # Look.
 
     async def status(self) -> Json:
-        """``{"ready", "reasons", "stored"}``: whether packets are taken, why not, and how much is stored, by kind."""
-        answer = await self._connection.request("GET", "/readyz")
-        if not (answer.ok or answer.reasons):
-            raise answer.error(self._connection.where)
-        metrics = await self._connection.request("GET", "/metrics")
-        if not metrics.ok:
-            raise metrics.error(self._connection.where)
-        return {"ready": answer.ok, "reasons": list(answer.reasons), "stored": stored(metrics.body.decode())}
+        """Whether packets are taken and processed, why not where they are not, and how much is stored, by kind."""
+        return await self._ask("GET", "/v1/status")
 
     async def resource(self, resource_id: str) -> Json:
         """What is known of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
         return await self._ask("GET", _path(resource_id))
 
     async def resources(
-        self, *, state: str | None = None, prefix: str = "", after: str = "", limit: int = 100
-    ) -> list[Json]:
-        """Up to *limit* resources in order of id, from behind the id *after*: those of *state*, with *prefix*."""
-        query = _query(state=state, prefix=prefix, after=after, limit=limit)
-        listed: list[Json] = (await self._ask("GET", f"/v1/resources{query}"))["resources"]
-        return listed
+        self, *, state: str | None = None, prefix: str | None = None, cursor: str | None = None, limit: int = 100
+    ) -> Json:
+        """``{"resources", "next_cursor"}``: up to *limit* in order of id, those in *state* and with *prefix*.
 
-    async def outputs(self, resource_id: str, *, after: int = -1) -> list[Json]:
-        """``[{"index", "output"}, …]``: the outputs that there are so far, in index order, from behind *after*."""
-        query = _query(after=after if after >= 0 else None)
-        listed: list[Json] = (await self._ask("GET", f"{_path(resource_id)}/outputs{query}"))["outputs"]
-        return listed
+        The next page begins at *cursor*, the ``next_cursor`` of the one before, which is null at the end.
+        """
+        return await self._ask("GET", "/v1/resources" + _query(state=state, prefix=prefix, cursor=cursor, limit=limit))
+
+    async def outputs(self, resource_id: str, *, cursor: int | None = None, limit: int | None = None) -> Json:
+        """``{"outputs", "next_cursor"}``: the outputs that there are so far, with their ``index``, in order of it.
+
+        All of them, or up to *limit*; only those behind the index *cursor*.
+        """
+        return await self._ask("GET", _path(resource_id) + "/outputs" + _query(cursor=cursor, limit=limit))
 
     async def result(self, resource_id: str, *, timeout: float | None = None) -> Json:
         """Wait until a resource has ended; then what the webhook says in ``data``, its first 100 failures at most.
@@ -109,15 +105,7 @@ class Verbs:
             report = await ended(lambda: self.resource(resource_id), patience=self._patience)
             if report["state"] == State.CANCELLED:
                 raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
-            return _data(report, await self.outputs(resource_id))
-
-    async def deliveries(
-        self, *, endpoint: str | None = None, state: str | None = None, after: str = "", limit: int = 100
-    ) -> list[Json]:
-        """Up to *limit* deliveries in order of resource id, from behind the id *after*: to *endpoint*, in *state*."""
-        query = _query(endpoint=endpoint, state=state, after=after, limit=limit)
-        listed: list[Json] = (await self._ask("GET", f"/v1/deliveries{query}"))["deliveries"]
-        return listed
+            return _data(report, (await self.outputs(resource_id))["outputs"])
 
     # Repair.
 
@@ -132,6 +120,10 @@ class Verbs:
     async def retry(self, resource_id: str) -> Json:
         """Give the failed packets of an open resource a new set of attempts (R16): ``{"resource_id", "retried"}``."""
         return await self._ask("POST", _path(resource_id) + "/retry")
+
+    async def purge(self, resource_id: str) -> Json:
+        """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""
+        return await self._ask("DELETE", _path(resource_id))
 
     async def _ask(self, method: str, path: str, body: object = None) -> Json:
         """The object that the service answers with. Raises what its status means."""
@@ -151,11 +143,11 @@ def _path(resource_id: str) -> str:
 
 def _query(**options: object) -> str:
     """The options that are given, as the end of a path."""
-    given = {name: value for name, value in options.items() if value not in (None, "")}
+    given = {name: value for name, value in options.items() if value is not None}
     return f"?{urlencode(given)}" if given else ""
 
 
-def _data(report: Json, outputs: list[Json]) -> Json:
+def _data(report: Json, outputs: Sequence[Json]) -> Json:
     """What the webhook of *report*'s resource says of it (R17, R18). Pure."""
     data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
     if report["state"] == State.COLLATED:

@@ -1,0 +1,86 @@
+"""`collator torture`: kill a service of its own at random moments, and see that nothing acknowledged is lost.
+
+Lives here: the command. `ordeal` has the run, `victim` the service that is killed, `witness` what must hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from collator.cli.asking import json_option, tell
+from collator.cli.command import command
+from collator.cli.exits import Exit
+from collator.cli.phrases import counted
+from collator.cli.torture.ordeal import Ordeal
+from collator.errors import CollatorError
+
+SHOWN = 20
+"""Complaints that are printed; --json has all."""
+
+
+@command(
+    examples=(
+        ("A minute of it, before you trust a machine with your packets", "collator torture"),
+        ("A night of it", "collator torture --rounds 20000"),
+        (
+            "As an earlier run, on the disk that will hold the data",
+            "collator torture --seed 7 --dir /data/t",
+        ),
+    ),
+)
+@click.option("--rounds", type=click.IntRange(1), metavar="N", default=20, help="How often it is killed.  [20]")
+@click.option("--seed", type=int, metavar="N", help="The packets of an earlier run.  [a new run]")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="A new directory, which stays.  [one that goes]"
+)
+@json_option
+def torture(*, rounds: int, seed: int | None, directory: Path | None, as_json: bool) -> Exit:
+    """Kill a service of its own again and again, and see that nothing acknowledged is lost.
+
+    A sender sends without pause; the service is killed (kill -9) at random moments, while it starts too, and started
+    again. In the end every packet that was acknowledged must have been delivered, in order, each resource under one id
+    with one body, and the database must be sound. Where something is wrong the directory stays, with the logs.
+    """
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    home = _made(directory)
+    ordeal = Ordeal(home, rounds=rounds, seed=seed)
+    click.echo(f"seed {seed}, in {home}", err=True)
+    asyncio.run(ordeal.run(lambda line: click.echo(line, err=True)))
+    answer = ordeal.as_dict()
+    tell(answer, _lines(answer), as_json=as_json)
+    if ordeal.complaints:
+        click.echo(f"everything is in {home}, the logs too", err=True)
+        return Exit.FAILED
+    if directory is None:
+        shutil.rmtree(home)
+    return Exit.OK
+
+
+def _made(directory: Path | None) -> Path:
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix="collator-torture-"))
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise CollatorError(f"{directory} cannot be made: {error.strerror}; name a new one with --dir") from None
+    return directory
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    yield from answer["complaints"][:SHOWN]
+    if len(answer["complaints"]) > SHOWN:
+        yield f"… and {len(answer['complaints']) - SHOWN} more (--json has all)"
+    yield (
+        f"{counted(answer['kills'], 'kill')}: {answer['acknowledged']} packets of {answer['resources']} resources "
+        f"acknowledged, {answer['delivered']} resources delivered, {answer['repeats']} webhooks repeated, "
+        f"{answer['unlucky']} packets in work at too many deaths"
+    )
+    yield "nothing was lost" if not answer["complaints"] else "FAILED"

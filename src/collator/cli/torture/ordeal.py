@@ -1,0 +1,165 @@
+"""The run: a sender that never rests, a receiver that never loses, and a service that is killed between them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collator.cli.inbox import Inbox, Received, Reply
+from collator.cli.producing import Plan
+from collator.cli.torture.victim import DATA, Victim
+from collator.cli.torture.witness import Witness
+from collator.client import Client, Tally
+from collator.errors import CollatorError
+from collator.signing import Secret, SecretFile
+
+YOUNG = 4
+"""One of so many processes is killed within `START` seconds of its start; the others once they have done some work."""
+START = 0.8
+WORK = 600
+"""Packets acknowledged before a kill, at most."""
+PAUSE = (0.0, 0.001)
+"""Seconds before a packet: so many that there is always work, and so few that what is left is done soon."""
+REFUSED = 20
+"""Of so many webhooks the receiver refuses one, so that some are on their way a second time."""
+PATIENCE = 60.0
+"""Seconds without any progress after which the rest is given up as lost."""
+_LOOK = 0.05
+
+
+class Ordeal:
+    """One run, to be carried out once."""
+
+    def __init__(self, home: Path, *, rounds: int, seed: int) -> None:
+        """Kill *rounds* times, in the directory *home*; the same *seed* gives the same packets."""
+        self._home = home
+        self._rounds = rounds
+        self._seed = seed
+        self._chance = random.Random(seed)  # noqa: S311 - repeatable, and no secret
+        self._moods = random.Random(seed)  # noqa: S311 - of the receiver
+        self._witness = Witness()
+        self._tally = Tally()
+        self._enough = asyncio.Event()
+        self._secrets: SecretFile | None = None
+        self._kills = 0
+
+    @property
+    def complaints(self) -> Sequence[str]:
+        """What is wrong; nothing where every promise was kept."""
+        return self._witness.complaints
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Kill, and judge; *say* tells how far it is."""
+        async with Inbox(self._take, secrets=self._known) as inbox:
+            with Victim(self._home, inbox.url) as victim:
+                async with Client(victim.url, in_flight=4, patience=None) as client:
+                    await self._torment(victim, client, say)
+                self._stop(victim)
+        await asyncio.to_thread(self._check, victim.data_dir)
+
+    async def _torment(self, victim: Victim, client: Client, say: Callable[[str], None]) -> None:
+        sending = asyncio.create_task(client.send(self._packets(), tally=self._tally))
+        try:
+            await self._kill(victim, sending, say)
+            await self._finish(victim, sending)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """How it ended, for programs."""
+        return {
+            "seed": self._seed,
+            "kills": self._kills,
+            "sent": self._tally.sent,
+            "acknowledged": self._tally.acknowledged,
+            "duplicates": self._tally.duplicates,
+            "resources": len(self._tally.resources),
+            "delivered": len(self._witness.delivered),
+            "repeats": self._witness.repeats,
+            "unlucky": self._witness.unlucky,
+            "complaints": list(self.complaints),
+        }
+
+    async def _kill(self, victim: Victim, sending: asyncio.Task[Tally], say: Callable[[str], None]) -> None:
+        for number in range(1, self._rounds + 1):
+            victim.start()
+            await self._live(victim, sending)
+            if sending.done():
+                return
+            if victim.ended() is not None:
+                self._complain(f"the service ended by itself with {victim.ended()}", *victim.last_words())
+            victim.kill()
+            self._kills = number
+            say(f"kill {number} of {self._rounds}: {self._progress()}")
+
+    async def _live(self, victim: Victim, sending: asyncio.Task[Tally]) -> None:
+        """Return at a random moment: while it starts, or a little after so many acknowledgements."""
+        goal, rest = self._tally.acknowledged + self._chance.randint(1, WORK), self._chance.uniform(0, 2 * _LOOK)
+        if self._chance.randrange(YOUNG) == 0:
+            goal, rest = 0, self._chance.uniform(0, START)
+        end = time.monotonic() + PATIENCE
+        while self._tally.acknowledged < goal and time.monotonic() < end and not sending.done() and not victim.ended():
+            await asyncio.wait({sending}, timeout=_LOOK)
+        await asyncio.wait({sending}, timeout=rest)
+
+    async def _finish(self, victim: Victim, sending: asyncio.Task[Tally]) -> None:
+        """Let the service live, and wait until all is delivered, as long as there is progress."""
+        victim.start()
+        self._enough.set()
+        seen, since = self._progress(), time.monotonic()
+        while not sending.done() or self._witness.undelivered:
+            await asyncio.sleep(_LOOK)
+            if self._progress() != seen:
+                seen, since = self._progress(), time.monotonic()
+            if time.monotonic() - since > PATIENCE or (sending.done() and sending.exception()):
+                break
+        if sending.done() and (error := sending.exception()):
+            self._complain(f"the sender was told: {error}")
+        lost = self._witness.undelivered
+        self._witness.complaints += [f"{resource_id} was sent and never delivered" for resource_id in lost]
+
+    def _stop(self, victim: Victim) -> None:
+        code = victim.stop()
+        if code != 0:
+            self._complain(f"the service was told to stop and ended with {code}", *victim.last_words())
+
+    def _check(self, data_dir: Path) -> None:
+        from collator.engines.embedded.checking import check_directory
+
+        try:
+            report = check_directory(data_dir)
+        except CollatorError as error:
+            self._complain(f"the database cannot be checked: {error}")
+        else:
+            for complaint in report.complaints:
+                self._complain(f"the database: {complaint.what}", *complaint.where)
+
+    async def _packets(self) -> AsyncIterator[dict[str, Any]]:
+        """Plan after plan, each to its end."""
+        number = 0
+        while not self._enough.is_set():
+            number += 1
+            for step in Plan(self._seed * 10_000 + number, resources=20, packets=(1, 20), pause=PAUSE).steps():
+                self._witness.sends(step.packet)
+                yield step.packet
+                await asyncio.sleep(step.pause)
+
+    async def _take(self, received: Received) -> Reply:
+        taken = self._moods.randrange(REFUSED) > 0
+        self._witness.sees(received.webhook_id, received.body, taken=taken)
+        return Reply(204 if taken else 503)
+
+    def _known(self) -> Sequence[Secret]:
+        self._secrets = self._secrets or SecretFile(self._home / DATA / "webhook.secret")
+        return self._secrets.current()
+
+    def _progress(self) -> str:
+        return f"{self._tally.acknowledged} packets acknowledged, {len(self._witness.delivered)} resources delivered"
+
+    def _complain(self, *words: str) -> None:
+        self._witness.complaints.append("; ".join(words))

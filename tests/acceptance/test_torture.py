@@ -1,0 +1,53 @@
+"""The torture that users can run: a sound service stands it, and a store that loses a packet does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import apsw
+import pytest
+
+from collator.cli.exits import Exit
+from collator.cli.torture import ordeal
+from collator.cli.torture.ordeal import Ordeal
+from collator.cli.torture.victim import Victim
+from tests.acceptance.programs import run
+
+pytestmark = pytest.mark.anyio
+LOSE = """
+create temp table lost as select min(k) as k from packet p join resource r on r.rk = p.k >> 24 where r.state = 'open';
+delete from outcome where k in (select k from lost);
+delete from packet where k in (select k from lost);
+update resource set received = received - 1 where rk in (select k >> 24 from lost);
+"""
+
+
+def test_p1_a_service_stands_being_killed_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    done = run("torture", "--rounds", "2", "--seed", "1", "--json", cwd=tmp_path, env={"TMPDIR": str(tmp_path)})
+    assert done.returncode == Exit.OK, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["kills"], answer["complaints"]) == (2, [])
+    assert answer["resources"] == answer["delivered"] > 0
+    assert "kill 2 of 2" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = Victim.kill
+
+    def kill_and_lose(victim: Victim) -> None:
+        kill(victim)
+        if (victim.data_dir / "collator.db").exists():
+            connection = apsw.Connection(str(victim.data_dir / "collator.db"))
+            connection.execute(LOSE)
+            connection.close()
+
+    monkeypatch.setattr(Victim, "kill", kill_and_lose)
+    monkeypatch.setattr(ordeal, "PATIENCE", 2.0)
+    monkeypatch.setattr(ordeal, "YOUNG", 1_000_000)
+    torture = Ordeal(tmp_path, rounds=1, seed=1)
+    await torture.run(lambda _: None)
+    told = " ".join(torture.complaints)
+    assert "was sent and never delivered" in told or "packets were acknowledged" in told
+    assert "the database: " in told
