@@ -19,6 +19,8 @@ from collator.errors import Malformed
 MAX_ID_BYTES = 255
 MAX_METADATA = 4 * 1024
 MAX_DEPTH = 128
+MAX_INDEX = 2**24 - 1
+"""Whatever `Bounds.max_packets` says; a store may rely on it."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|(?P<opens>[\[{])|(?P<closes>[\]}])', re.DOTALL)

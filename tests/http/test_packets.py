@@ -268,7 +268,7 @@ async def test_another_method_gets_405_with_what_is_allowed(door: Harness) -> No
 
 
 async def test_an_unknown_option_gets_422(door: Harness) -> None:
-    reply = await door.ask("POST", "/v1/packets?receipts=all", json.dumps(packet()).encode())
+    reply = await door.ask("POST", "/v1/packets?receipt=all", json.dumps(packet()).encode())
     assert reply.problem["code"] == "malformed"
 
 

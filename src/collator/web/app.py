@@ -12,7 +12,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collator.errors import CollatorError, Malformed
+from collator.errors import CollatorError
 from collator.intake import Intake
 from collator.ledger import Ledger
 from collator.metrics import Metrics
@@ -20,6 +20,7 @@ from collator.outbox import Outbox
 from collator.packet import Bounds
 from collator.tokens import Tokens
 from collator.web.access import Access
+from collator.web.deliveries import Deliveries
 from collator.web.gate import LOOPBACK, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
@@ -88,6 +89,7 @@ class Face:
         handlers = Handlers(
             health=Health(parts.intake, parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
+            deliveries=Deliveries(parts.ledger, parts.outbox),
             packets=self._packets,
             description=Description(bounds=parts.bounds, guarded=self._access.guarded),
         )
@@ -133,10 +135,8 @@ class Face:
         media_type = request.media_type()
         if media_type in MEDIA_TYPES:
             return await self._streams.post(request, send, receipts=receipts or Wanted.NONE)
-        if media_type == JSON and receipts is None:
-            return await self._packets.post(request)
         if media_type == JSON:
-            raise Malformed("receipts: an option of streams; every packet of an array has its receipt")
+            return await self._packets.post(request)
         raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
 
     @property

@@ -160,3 +160,6 @@ def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
     packet["total"] |= total
     packet["metadata"]["type"] = ["object", "null"]
     components["Completion"]["properties"]["total"] |= total
+    says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}
+    says_force = {"required": ["force"], "properties": {"force": {"const": True}}}
+    components["Completion"]["anyOf"] = [says_total, says_force]

@@ -52,7 +52,7 @@ POST_PACKETS = Route(
         "a receipt a line as they come. Where the last line, with `done`, is missing, the stream has not ended well: "
         "send again what has no receipt, which is harmless."
     ),
-    options=(word("receipts", "Of a stream: whether each packet gets a line in the answer. None by default.", Wanted),),
+    options=(word("receipts", "Of a stream, whether each packet gets a line in the answer; `none` by default. An array always gets them.", Wanted),),
     body={JSON: (Packet, list[Packet]), **dict.fromkeys(NDJSON, _LINES)},
     replies={
         202: Reply(

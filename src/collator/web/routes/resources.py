@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collator.packet import MAX_INDEX
 from collator.states import State
 from collator.tokens import Role
 from collator.web.options import number, text, word
@@ -46,8 +47,8 @@ GET_OUTPUTS = Route(
     role=Role.READ,
     says="Take the outputs that there are, in index order: all, or a page of them.",
     options=(
-        number("cursor", "An index: the outputs behind it. `next_cursor` of the page before.", least=0),
-        number("limit", "How many, at most; all by default.", least=1),
+        number("cursor", "An index: the outputs behind it. `next_cursor` of the page before.", least=0, most=MAX_INDEX),
+        number("limit", "How many, at most; all by default.", least=1, most=MAX_INDEX),
     ),
     replies={200: Reply(says="The outputs.", content={JSON: OutputsPage})},
     problems=_READING,
