@@ -36,6 +36,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """The HTTP status."""
     retry_after: str | None = None
     """The ``Retry-After`` header, as it came."""
+    words: str = ""
+    """What it comes to, where that was no HTTP."""
 
 
 class NoAnswer(msgspec.Struct, frozen=True, gc=False):

@@ -35,7 +35,7 @@ def judge(answer: Answer | NoAnswer, delivery: Delivery, *, now: float, random: 
 
 def words(answer: Answer | NoAnswer) -> str:
     """*answer* in words."""
-    return answer.reason if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
+    return answer.reason if isinstance(answer, NoAnswer) else answer.words or f"HTTP {answer.status}"
 
 
 def evidence(answer: Answer | NoAnswer) -> Evidence:

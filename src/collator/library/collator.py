@@ -64,8 +64,10 @@ class Collator(Verbs):
         self.settings = from_keywords(given | ({"processor": processor} if isinstance(processor, str) else {}))
         """The effective settings."""
         self._processor = None if isinstance(processor, str) else processor
-        limits = {"concurrency": self.settings.delivery_concurrency, "timeout": self.settings.delivery_timeout}
-        self._endpoints = [endpoint(on_finished, **limits)] if on_finished else []
+        self._endpoints = []
+        if on_finished is not None:
+            width, timeout = self.settings.delivery_concurrency, self.settings.delivery_timeout
+            self._endpoints = [endpoint(on_finished, concurrency=width, timeout=timeout)]
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -64,14 +64,15 @@ class _Taker:
 
     async def take(self, webhook_id: str, body: bytes) -> Answer | NoAnswer:
         webhook = _decode(body) if len(body) <= _LARGE else await asyncio.to_thread(_decode, body)
+        limit = asyncio.timeout(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout) as limit:
+            async with limit:
                 await self._on_finished(msgspec.structs.replace(webhook, id=webhook_id))
         except TimeoutError as error:
             return NoAnswer(f"timed out after {self._timeout:g} s" if limit.expired() else reason_of(error))
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it comes again
             return NoAnswer(reason_of(error))
-        return Answer(_TAKEN)
+        return Answer(_TAKEN, words=f"{ENDPOINT} returned")
 
 
 def _is_async(function: object) -> bool:
