@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from collator.clock import rfc3339
 from collator.errors import Conflict, Ended, Unknown
 from collator.exchange import Attempt, Delivery
 from collator.states import DeliveryState, EndedBy, State
@@ -263,7 +264,7 @@ class LedgerMachine(Machine):
     def restart(self, down: int, clean: bool) -> None:
         stopped = self.model.now
         self.ledger = self.do((self.engine.reopen if clean else self.engine.crash)(down=down))
-        self.model.now += down
+        self.model.now, self.model.wall = stopped + down, rfc3339(self.engine.clock.wall())
         self.uptime.restart(stopped, self.model.now, clean=clean)
         self.model.stop(clean=clean)
         self.check()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conformance.conftest import Opener
 from tests.conformance.machine_ends import LedgerMachine
+
+# Repeatable examples are shown as they were found, since to shrink one takes minutes; HYPOTHESIS_PROFILE=thorough
+# looks for new ones and shrinks them.
+PHASES = (Phase.explicit, Phase.generate) if settings().derandomize else settings().phases
 
 
 def test_the_ledger_agrees_with_the_model_after_every_step(opener: Opener) -> None:
@@ -14,4 +18,4 @@ def test_the_ledger_agrees_with_the_model_after_every_step(opener: Opener) -> No
         def __init__(self) -> None:
             super().__init__(opener)
 
-    run_state_machine_as_test(OneEngine, settings=settings(stateful_step_count=40))
+    run_state_machine_as_test(OneEngine, settings=settings(stateful_step_count=50, phases=PHASES))
