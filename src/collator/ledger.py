@@ -169,7 +169,7 @@ class Ledger(Protocol):
         """Up to *limit* deliveries that are *wanted*, in an order that stays, from where `DeliveryPage.after` says.
 
         Who follows `after` to the end sees every delivery that was there all the time once. `Malformed` for an *after*
-        that no page gave; `Unknown` as in `replay`.
+        that no page gave; `Unknown` where an `id` has no delivery.
         """
         ...
 

@@ -23,8 +23,23 @@ def why_undelivered(report: ResourceReport, why_not_sent: Callable[[str], str | 
     if not report.deliveries:
         return "no endpoint matches it"
     undelivered = [delivery for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
-    waiting = [_why_not_sent(delivery, why_not_sent(delivery.endpoint)) for delivery in undelivered]
+    waiting = [f"endpoint {one.endpoint}: {why_waiting(one, why_not_sent)}" for one in undelivered]
     return "; ".join(waiting) or None
+
+
+def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | None]) -> str:
+    """What an undelivered *delivery* waits for, in words behind the name of its endpoint."""
+    tries = f"after {delivery.attempts} attempts" + (
+        f", the last of which ended with: {delivery.reason}" * bool(delivery.reason)
+    )
+    trouble = why_not_sent(delivery.endpoint)
+    if delivery.state is DeliveryState.DEAD:
+        return f"given up {tries}; it can be replayed"
+    if trouble is not None:
+        return trouble + (f"; {tries}" if delivery.attempts else "")
+    if delivery.state is DeliveryState.LEASED or not delivery.due_in:
+        return "being sent" + (f", {tries}" if delivery.attempts else "")
+    return f"next attempt in {delivery.due_in:.0f} s, {tries}"
 
 
 def _why_open(report: ResourceReport) -> str:
@@ -35,19 +50,6 @@ def _why_open(report: ResourceReport) -> str:
     if report.total is None:
         return "nobody has said how many packets it has: last, total, or POST .../complete"
     return f"held open by {report.failed} failed: retry, or POST .../complete with force"
-
-
-def _why_not_sent(delivery: DeliveryReport, trouble: str | None) -> str:
-    tries = f"after {delivery.attempts} attempts" + (
-        f", the last of which ended with: {delivery.reason}" * bool(delivery.reason)
-    )
-    if delivery.state is DeliveryState.DEAD:
-        return f"endpoint {delivery.endpoint}: given up {tries}; it can be replayed"
-    if trouble is not None:
-        return f"endpoint {delivery.endpoint}: {trouble}" + (f"; {tries}" if delivery.attempts else "")
-    if delivery.state is DeliveryState.LEASED or not delivery.due_in:
-        return f"endpoint {delivery.endpoint}: being sent" + (f", {tries}" if delivery.attempts else "")
-    return f"endpoint {delivery.endpoint}: next attempt in {delivery.due_in:.0f} s, {tries}"
 
 
 def _listed(ranges: Ranges) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from collator.errors import CollatorError
+from collator.errors import CollatorError, Malformed
 from collator.tokens import Caller
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
 
@@ -17,6 +17,7 @@ REQUEST = "collator.request"
 """Where the scope of a page holds its `Incoming`."""
 PATIENT = "collator.patient"
 """Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
+_SMALL = 4096  # bytes of a body that says nothing
 _JSON_FIELD = (b"content-type", JSON.encode())
 
 
@@ -120,6 +121,11 @@ class Incoming:
         if self.media_type() != JSON:
             raise foreign_media_type(self.media_type(), JSON)
         return await self.body(limit)
+
+    async def nothing(self) -> None:
+        """Read a body that says nothing, as nothing is asked. Raises `Malformed` for any other, `Refusal`, `Gone`."""
+        if (await self.body(_SMALL)).strip() not in {b"", b"{}"}:
+            raise Malformed("this takes no body")
 
     async def chunk(self) -> tuple[bytes, bool]:
         """The next piece of the body, and whether more may come. Raises `Gone`."""

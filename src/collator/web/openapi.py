@@ -35,6 +35,7 @@ _PROBLEM: Schema = {
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }
+_SAYS_WHICH = ("state", "endpoint", "resource_id", "prefix", "since")
 _LATER = frozenset({429, 503, 507})
 _TOKEN: Schema = {
     "type": "http",
@@ -163,3 +164,5 @@ def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
     says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}
     says_force = {"required": ["force"], "properties": {"force": {"const": True}}}
     components["Completion"]["anyOf"] = [says_total, says_force]
+    texts = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in _SAYS_WHICH]
+    components["Replay"]["anyOf"] = texts

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from collator.errors import Malformed
+
+AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A moment with its offset, as in RFC 3339."""
 
 _DIGITS = 18  # far beyond any index, and within 64 bits
 _SHOWN = 40  # characters of a wrong value in a message
@@ -65,6 +69,11 @@ def text(name: str, says: str, *, default: str | None = "") -> Option:
     return Option(name=name, says=says, read=lambda value, _: value, schema={"type": "string"}, default=default)
 
 
+def moment(name: str, says: str) -> Option:
+    """A moment, as in RFC 3339; its value is in seconds since 1970."""
+    return Option(name=name, says=says, read=_moment, schema={"type": "string", "format": "date-time"})
+
+
 def read_query(options: Sequence[Option], query: bytes) -> dict[str, Any]:
     """The value of each of *options* in *query*, or its default. Raises `Malformed`, for what is none of them too."""
     values = {option.name: option.default for option in options}
@@ -95,6 +104,13 @@ def _pairs(query: bytes, allowed: Mapping[str, Option]) -> list[tuple[str, str]]
     if len(pairs) != len(dict(pairs)):
         raise Malformed("an option is there twice")
     return pairs
+
+
+def _moment(text: str, name: str) -> float:
+    try:
+        return msgspec.convert(text, AwareDatetime).timestamp()
+    except (msgspec.ValidationError, OverflowError):
+        raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a moment; write it as 2026-11-24T02:05:00Z") from None
 
 
 def _flag(text: str, name: str) -> bool:

@@ -13,6 +13,7 @@ from starlette import routing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collator.web.access import Access
+from collator.web.deliveries import Deliveries
 from collator.web.health import Health
 from collator.web.incoming import REQUEST, Incoming
 from collator.web.openapi import Description
@@ -31,6 +32,7 @@ class Handlers(NamedTuple):
 
     health: Health
     resources: Resources
+    deliveries: Deliveries
     packets: Packets
     description: Description
 
@@ -45,6 +47,11 @@ class Handlers(NamedTuple):
             "cancelResource": self.resources.cancel,
             "retryResource": self.resources.retry,
             "purgeResource": self.resources.purge,
+            "listDeliveries": self.deliveries.index,
+            "replayDeliveries": self.deliveries.replay_many,
+            "getDelivery": self.deliveries.show,
+            "replayDelivery": self.deliveries.replay,
+            "stopDelivery": self.deliveries.stop,
             "getHealth": self.health.alive,
             "getReadiness": self.health.ready,
             "getStatus": self.health.status,

@@ -119,20 +119,20 @@ class Resources:
 
     async def cancel(self, request: Incoming, *, resource_id: str) -> Answer:
         """End it without a webhook; the resource as it is then. `Unknown`, `Ended`."""
-        await _nothing(request)
+        await request.nothing()
         await self._ledger.cancel(resource_id)
         return await self._view(resource_id)
 
     async def retry(self, request: Incoming, *, resource_id: str) -> Answer:
         """Give its failed packets a new set of attempts (R16). `Unknown`, `Ended`."""
-        await _nothing(request)
+        await request.nothing()
         keys = await self._ledger.retry(resource_id)
         self._workforce.submit((), keys)
         return answer_json(Retried(resource_id, len(keys)))
 
     async def purge(self, request: Incoming, *, resource_id: str) -> Answer:
         """Forget it (R25). `Unknown`; `Conflict` while it is open or has a delivery due."""
-        await _nothing(request)
+        await request.nothing()
         forgotten = await self._ledger.purge(limit=_SLICE, resource_id=resource_id)
         with suppress(Unknown, Conflict):  # it is gone; and perhaps its id has been opened anew since
             while forgotten >= _SLICE:
@@ -163,9 +163,3 @@ class Resources:
         if wanted.total is not None and not 1 <= wanted.total <= self._bounds.max_packets:
             raise Malformed(f"total: {wanted.total} is not between 1 and {self._bounds.max_packets}")
         return wanted
-
-
-async def _nothing(request: Incoming) -> None:
-    """Read a body that says nothing, as nothing is asked."""
-    if (await request.body(_SMALL)).strip() not in {b"", b"{}"}:
-        raise Malformed("this takes no body")

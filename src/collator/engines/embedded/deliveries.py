@@ -103,13 +103,19 @@ class DeliveryViews:
         """The handle of the delivery with the id *name*. `Unknown`."""
         return self._locate(name)[0]
 
+    def find_to_replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Found:
+        """As `find`, but `Unknown` where a resource that is named has no delivery."""
+        if wanted.resource_id is not None and not self.of(self._rk(wanted.resource_id)):
+            raise Unknown(f"resource {wanted.resource_id!r} has no delivery")
+        return self.find(wanted, after, limit)
+
     def find(self, wanted: DeliveryFilter, after: str, limit: int) -> Found:
         """Up to *limit* of those that are *wanted*, from the cursor *after* on. `Malformed`, `Unknown`."""
         where = self._where(wanted)
         if after:
             cursor = _CURSOR.fullmatch(after)
             if cursor is None:
-                raise Malformed(f"after: {after[:40]!r} is not where a page ended")
+                raise Malformed(f"cursor: {after[:40]!r} is not where a page ended")
             where = where._replace(first=max(where.first, int(cursor[1])), until=min(where.until, int(cursor[2])))
         looked = self._look(where, wanted, limit)
         if len(looked.rows) == limit:
@@ -139,10 +145,8 @@ class DeliveryViews:
         return _decode_looked(self._value("list_deliveries", *where, LOOKED, *fits, limit))
 
     def _rk(self, resource_id: str) -> int:
-        rk = int(self._value("resource_handle", resource_id))
-        if not rk or not self._look(_Stretch("one", rk, 0, _EVER), DeliveryFilter(), 1).rows:
-            raise Unknown(f"resource {resource_id!r} has no delivery")
-        return rk
+        """The handle of a resource; 0, which none has, where it is not there."""
+        return int(self._value("resource_handle", resource_id))
 
     def _locate(self, name: str) -> tuple[int, int]:
         """The handles of the delivery with the id *name*, and of its resource."""

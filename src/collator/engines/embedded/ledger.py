@@ -166,7 +166,7 @@ class EmbeddedLedger:
 
     async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
         """Make ended deliveries due again."""
-        found = await self._reader.ask(self._reader.deliveries.find, wanted, after, limit)
+        found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)
         number, endpoints = await self._writer.call(_REPLAY, (found.dids(), wanted.state))
         return Replayed(replayed=number, endpoints=endpoints, after=found.after)
 

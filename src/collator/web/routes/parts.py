@@ -46,6 +46,12 @@ PARTS: Mapping[str, Option] = MappingProxyType(
                 "not": {"enum": [".", ".."]},
             },
         ),
+        "delivery_id": Option(
+            name="delivery_id",
+            says="The id of a delivery: the webhook id, a colon, the name of the endpoint.",
+            read=lambda text, _: text,
+            schema={"type": "string", "minLength": 1},
+        ),
         "index": Option(
             name="index",
             says="The place of a packet in its resource, from 0.",

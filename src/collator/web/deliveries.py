@@ -1,0 +1,170 @@
+"""`/v1/deliveries`: look at deliveries, send them again, give one up. Thin: the ledger decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from collator.errors import Malformed
+from collator.exchange import DeliveryDetail, DeliveryFilter, DeliveryReport
+from collator.ledger import Ledger
+from collator.outbox import Outbox
+from collator.states import DeliveryState
+from collator.web.explaining import why_waiting
+from collator.web.incoming import Answer, Incoming, answer_json
+from collator.web.options import AwareDatetime
+
+_SMALL = 64 * 1024  # bytes of a body that says which
+_SLICE = 1000  # deliveries that are replayed in one step, so that no packet waits long behind it
+_STEPS = 100  # steps of one request
+_LOOKS = 20  # into the ledger, for one page
+
+
+class Listed(StrEnum):
+    """A state that a list can be of: who holds a lease is not stored."""
+
+    DUE = "due"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class Ended(StrEnum):
+    """A state out of which a delivery can be replayed."""
+
+    DEAD = "dead"
+    DELIVERED = "delivered"
+
+
+class DeliveryView(DeliveryDetail, frozen=True, kw_only=True):
+    """A delivery, as its page shows it."""
+
+    why_undelivered: str | None
+    """What has to happen before it is delivered, in words; null once it is."""
+
+
+class WebhookPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of the list of deliveries."""
+
+    deliveries: Sequence[DeliveryReport]
+    next_cursor: str | None
+    """Where the next page begins; null where there is no more."""
+
+
+class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which deliveries a person wants to be sent again: those that fit all that is said."""
+
+    state: Ended | None = None
+    """`dead` where nothing else is said."""
+    endpoint: str | None = None
+    """The name of the endpoint."""
+    resource_id: str | None = None
+    """The resource."""
+    prefix: str = ""
+    """What the id of the resource begins with."""
+    since: AwareDatetime | None = None
+    """Resources that ended then or later."""
+    cursor: str = ""
+    """Where to go on: `next_cursor` of the answer before, to the same question."""
+
+
+class ReplayDone(msgspec.Struct, frozen=True):
+    """What a replay did."""
+
+    replayed: int
+    """Deliveries that are due again."""
+    next_cursor: str | None
+    """Where to go on; null where all is done."""
+
+
+class Deliveries:
+    """The pages of deliveries."""
+
+    def __init__(self, ledger: Ledger, outbox: Outbox) -> None:
+        """Look into *ledger*; tell *outbox* what is due again."""
+        self._ledger = ledger
+        self._outbox = outbox
+        self._replay = msgspec.json.Decoder(Replay)
+
+    async def index(
+        self,
+        _request: Incoming,
+        *,
+        state: Listed | None,
+        endpoint: str | None,
+        resource_id: str | None,
+        prefix: str,
+        since: float | None,
+        cursor: str,
+        limit: int,
+    ) -> Answer:
+        """A page of those that fit, from the *cursor* on."""
+        wanted = DeliveryFilter(
+            state=None if state is None else DeliveryState(state),
+            endpoint=endpoint,
+            resource_id=resource_id,
+            prefix=prefix,
+            since=since,
+        )
+        found, after = list[DeliveryReport](), cursor or None
+        for _ in range(_LOOKS):
+            page = await self._ledger.deliveries(wanted, after=after or "", limit=limit - len(found))
+            found, after = [*found, *page.deliveries], page.after
+            if after is None or len(found) >= limit:
+                break
+        return answer_json(WebhookPage(deliveries=found, next_cursor=after))
+
+    async def show(self, _request: Incoming, *, delivery_id: str) -> Answer:
+        """All that there is to know of one. `Unknown`."""
+        return await self._view(delivery_id)
+
+    async def replay_many(self, request: Incoming) -> Answer:
+        """Make those that fit due again, as many as one request may. `Unknown`."""
+        wanted, after = await self._wanted(request)
+        replayed = 0
+        for _ in range(_STEPS):
+            step = await self._ledger.replay(wanted, after=after or "", limit=_SLICE)
+            self._outbox.take((), step.endpoints)
+            replayed, after = replayed + step.replayed, step.after
+            if after is None:
+                break
+        return answer_json(ReplayDone(replayed, after))
+
+    async def replay(self, request: Incoming, *, delivery_id: str) -> Answer:
+        """Make one due again (R24); the delivery as it is then. `Unknown`."""
+        await request.nothing()
+        step = await self._ledger.replay(DeliveryFilter(id=delivery_id))
+        self._outbox.take((), step.endpoints)
+        return await self._view(delivery_id)
+
+    async def stop(self, request: Incoming, *, delivery_id: str) -> Answer:
+        """Give one up; the delivery as it is then. `Unknown`, `Ended`."""
+        await request.nothing()
+        await self._ledger.stop(delivery_id)
+        return await self._view(delivery_id)
+
+    async def _view(self, delivery_id: str) -> Answer:
+        detail = await self._ledger.delivery(delivery_id)
+        why = None if detail.state is DeliveryState.DELIVERED else why_waiting(detail, self._outbox.why)
+        return answer_json(DeliveryView(**msgspec.structs.asdict(detail), why_undelivered=why))
+
+    async def _wanted(self, request: Incoming) -> tuple[DeliveryFilter, str | None]:
+        try:
+            said = self._replay.decode(await request.json(_SMALL))
+        except msgspec.MsgspecError as error:
+            raise Malformed(str(error)) from None
+        if not any((said.state, said.endpoint, said.resource_id, said.prefix, said.since)):
+            raise Malformed("say which deliveries: state, endpoint, resource_id, prefix or since")
+        try:
+            since = None if said.since is None else said.since.timestamp()
+        except OverflowError:
+            raise Malformed("since: no clock reaches so far") from None
+        wanted = DeliveryFilter(
+            state=DeliveryState(said.state or Ended.DEAD),
+            endpoint=said.endpoint,
+            resource_id=said.resource_id,
+            prefix=said.prefix,
+            since=since,
+        )
+        return wanted, said.cursor

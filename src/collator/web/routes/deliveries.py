@@ -1,0 +1,79 @@
+"""The routes of deliveries: look, send again, give up."""
+
+from __future__ import annotations
+
+from collator.tokens import Role
+from collator.web.deliveries import DeliveryView, Listed, Replay, ReplayDone, WebhookPage
+from collator.web.options import moment, number, text, word
+from collator.web.problems import Kind
+from collator.web.routes.route import JSON, Reply, Route
+
+_DELIVERY = "/v1/deliveries/{delivery_id}"
+_AS_IT_IS = {200: Reply(says="The delivery, as it is then.", content={JSON: DeliveryView})}
+_STORE = (Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
+
+LIST_DELIVERIES = Route(
+    name="listDeliveries",
+    method="GET",
+    path="/v1/deliveries",
+    role=Role.READ,
+    says="List deliveries, in the order in which they were born.",
+    more="A page may be short, or empty, with others behind it: go on until `next_cursor` is null.",
+    options=(
+        word("state", "Only those in this state.", Listed),
+        text("endpoint", "Only those to the endpoint of this name.", default=None),
+        text("resource_id", "Only those of this resource.", default=None),
+        text("prefix", "Only those of resources whose id begins so."),
+        moment("since", "Only those of resources that ended then or later."),
+        text("cursor", "Where the page begins: `next_cursor` of the page before."),
+        number("limit", "How many, at most.", least=1, most=1000, default=100),
+    ),
+    replies={200: Reply(says="A page.", content={JSON: WebhookPage})},
+)
+
+REPLAY_DELIVERIES = Route(
+    name="replayDeliveries",
+    method="POST",
+    path="/v1/deliveries/replay",
+    role=Role.ADMIN,
+    says="Send deliveries again that have ended: all that fit what is said.",
+    more=(
+        "At least one member has to say which; `state` is `dead` where it does not say another. Id and body stay as "
+        "they were. One request takes on a bounded number: repeat it with `cursor` until `next_cursor` is null."
+    ),
+    body={JSON: Replay},
+    replies={200: Reply(says="How many are due again.", content={JSON: ReplayDone})},
+    problems=(Kind.UNKNOWN, *_STORE),
+)
+
+GET_DELIVERY = Route(
+    name="getDelivery",
+    method="GET",
+    path=_DELIVERY,
+    role=Role.READ,
+    says="Look at a delivery: its state, its attempts with their answers, and what it waits for.",
+    replies={200: Reply(says="The delivery.", content={JSON: DeliveryView})},
+    problems=(Kind.UNKNOWN,),
+)
+
+REPLAY_DELIVERY = Route(
+    name="replayDelivery",
+    method="POST",
+    path=f"{_DELIVERY}/replay",
+    role=Role.ADMIN,
+    says="Send a delivery again that has ended, delivered or dead. One that is due stays as it is.",
+    replies=_AS_IT_IS,
+    problems=(Kind.UNKNOWN, *_STORE),
+)
+
+STOP_DELIVERY = Route(
+    name="stopDelivery",
+    method="POST",
+    path=f"{_DELIVERY}/stop",
+    role=Role.ADMIN,
+    says="Give up a delivery that is due: it is dead then, and can be replayed. Asking again changes nothing.",
+    replies=_AS_IT_IS,
+    problems=(Kind.UNKNOWN, Kind.ENDED, *_STORE),
+)
+
+DELIVERIES = (LIST_DELIVERIES, REPLAY_DELIVERIES, GET_DELIVERY, REPLAY_DELIVERY, STOP_DELIVERY)
