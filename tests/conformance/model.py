@@ -214,7 +214,10 @@ class Model:
             self.take_back(lease, used=True)
 
     def stop(self, *, clean: bool) -> None:
-        """The process ends; the next has no lease. What was in work when it died is suspect, and may have failed."""
+        """The process ends; the next has no lease. What was in work when it died is suspect.
+
+        Who was in work alone has ended it, and has failed when that was once too often.
+        """
         in_work = [thing.pieces[index] for thing, index, _ in self.held.values() if thing.state is State.OPEN]
         for lease in [*self.held]:
             self.take_back(lease, used=False)

@@ -208,6 +208,19 @@ async def test_packets_that_were_in_work_together_count_no_death(engine: Engine)
     assert (await ledger.resource("r")).state is State.COLLATED
 
 
+async def test_a_death_is_blamed_only_on_a_packet_that_was_in_work_alone(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_deaths=1))
+    await ledger.accept(packets(3), room=3)
+    ledger = await engine.crash()
+    await record(ledger, *echo([await claim_one(ledger)]))
+    culprit = await claim_one(ledger)
+    ledger = await engine.crash()
+    await process(ledger)
+    data = (await webhook(ledger))["data"]
+    assert [failure["index"] for failure in data["failed"]] == [culprit.key.index]
+    assert len(data["partial"]) == 2
+
+
 async def test_packets_that_were_not_in_work_count_no_death(engine: Engine) -> None:
     ledger = await engine.open()
     await send(ledger, *packets(3))
