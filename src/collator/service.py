@@ -7,6 +7,7 @@ pipeline drain.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import sys
@@ -34,8 +35,8 @@ from collator.web.limits import Limits
 log = structlog.get_logger("collator.service")
 
 GC_THRESHOLD = 20_000
-"""Objects between two looks for cycles, of which a packet makes none: with Python's own 700 the collector took 5 to 10 %
-of the processor time of a packet."""
+"""Objects between two looks for cycles, of which a packet makes none: with Python's own 700 the collector took 5 to
+10 % of the processor time of a packet."""
 SWITCH_INTERVAL = 0.001
 """Seconds for which a thread may keep the interpreter lock while another wants it. Python's own 5 ms let a busy event
 loop hold up the writer at each statement (docs/decisions/001-one-writer-one-statement-a-batch.md)."""
