@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from collator.disk import Disk
 from collator.engines.embedded import open_ledger
 from collator.exchange import Accepted, Delivery, Key, Task
 from collator.intake import Intake
@@ -20,6 +21,7 @@ from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.testing import ManualClock
+from collator.tokens import Tokens
 from collator.web.app import Face, Parts
 from collator.web.limits import Limits
 from collator.web.server import Door, serve
@@ -272,12 +274,14 @@ async def open_door(
     terms: Terms | None = None,
     endpoints: Sequence[str] = ("default",),
     grace: float = PATIENCE,
+    tokens: Callable[[], Tokens] | None = None,
+    disk: Disk | None = None,
 ) -> AsyncIterator[Harness]:
     """The HTTP face, open."""
     terms, clock, metrics = terms or Terms(), ManualClock(), Metrics()
     ledger = await open_ledger(data_dir, terms=terms, clock=clock, route=lambda _: endpoints)
     troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(), list[str]()
-    intake = Intake(troubled, workers, sender, metrics=metrics)
+    intake = Intake(troubled, workers, sender, metrics=metrics, disk=disk)
     parts = Parts(
         intake=intake,
         ledger=troubled,
@@ -287,6 +291,7 @@ async def open_door(
         readiness=lambda: reasons,
         bounds=terms.bounds,
         limits=limits or Limits(),
+        tokens=tokens,
     )
     face = Face(parts)
     try:

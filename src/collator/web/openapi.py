@@ -91,13 +91,15 @@ def _operation(route: Route, by_type: Mapping[str, Schema], bounds: Bounds, *, g
     parameters = [_parameter(part, "path", bounds) for name, part in PARTS.items() if f"{{{name}}}" in route.path]
     parameters += [_parameter(option, "query", bounds) for option in route.options]
     replies = {str(status): _reply(reply, by_type) for status, reply in route.replies.items()}
-    body = {"required": True, "content": _content(route.body, by_type)}
+    content = _content(route.body, by_type)
+    for media_type, example in route.examples.items():
+        content[media_type]["example"] = example
     return {
         "operationId": route.name,
         "summary": route.says,
         **({"description": route.more} if route.more else {}),
         **({"parameters": parameters} if parameters else {}),
-        **({"requestBody": body} if route.body else {}),
+        **({"requestBody": {"required": True, "content": content}} if content else {}),
         "responses": replies | _problems(problems_of(route, guarded=guarded)),
         **({"x-role": route.role} if route.role else {}),
         **({"security": [{"token": [route.role]}] if route.role else []} if guarded else {}),

@@ -8,6 +8,7 @@ import msgspec
 
 from collator import packet
 from collator.tokens import Role
+from collator.web.described import REFERENCE
 from collator.web.options import flag, number, word
 from collator.web.problems import Kind
 from collator.web.receipts import Receipts, WireReceipt
@@ -23,11 +24,16 @@ class Packet(packet.Packet, frozen=True, forbid_unknown_fields=True):
     """A JSON object of at most 4 KiB that belongs to the resource, and goes into its webhook."""
 
 
-_LINES = {"type": "string", "description": "A packet a line."}
-_RECEIPTS = {
-    "type": "string",
+# As OpenAPI 3.2 has it: the lines of a sequence are the items of an array.
+_LINES = {
+    "type": "array",
+    "items": {
+        "anyOf": [{"$ref": REFERENCE.format(name=name)} for name in ("WireReceipt", "Rejected", "StreamSummary")]
+    },
     "description": "A receipt a line, or the number of a line that holds no packet and its problem; at last a summary.",
 }
+_ONE = {"resource_id": "call-17", "index": 0, "payload": {"text": "hello"}}
+_LAST = {"resource_id": "call-17", "index": 1, "payload": {"text": "good bye"}, "last": True}
 _REFUSALS = (
     Kind.CONFLICT,
     Kind.CLOSED,
@@ -52,8 +58,15 @@ POST_PACKETS = Route(
         "a receipt a line as they come. Where the last line, with `done`, is missing, the stream has not ended well: "
         "send again what has no receipt, which is harmless."
     ),
-    options=(word("receipts", "Of a stream, whether each packet gets a line in the answer; `none` by default. An array always gets them.", Wanted),),
-    body={JSON: (Packet, list[Packet]), **dict.fromkeys(NDJSON, _LINES)},
+    options=(
+        word(
+            "receipts",
+            "Of a stream, whether each packet gets a line in the answer; `none` by default. An array always gets them.",
+            Wanted,
+        ),
+    ),
+    body={JSON: (Packet, list[Packet]), **dict.fromkeys(NDJSON, list[Packet])},
+    examples={JSON: _ONE, **{lines: [_ONE, _LAST] for lines in NDJSON}},
     replies={
         202: Reply(
             says="One packet: accepted. An array: a receipt for each.",
@@ -61,7 +74,7 @@ POST_PACKETS = Route(
         ),
         200: Reply(
             says="One packet: it was there already. A stream: its summary, or its receipts.",
-            content={JSON: (WireReceipt, StreamSummary), NDJSON[0]: _RECEIPTS},
+            content={JSON: (WireReceipt, StreamSummary), NDJSON[0]: _LINES},
         ),
     },
     problems=(*_REFUSALS, Kind.IDLE),
@@ -78,6 +91,7 @@ PUT_PACKET = Route(
         number("total", "How many packets the resource has.", least=1),
     ),
     body={JSON: Any},
+    examples={JSON: {"text": "hello"}},
     replies={
         202: Reply(says="Accepted.", content={JSON: WireReceipt}),
         200: Reply(says="It was there already.", content={JSON: WireReceipt}),

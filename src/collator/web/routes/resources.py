@@ -65,6 +65,7 @@ COMPLETE_RESOURCE = Route(
         "collated where nothing is missing, else as incomplete. Asking the same again changes nothing."
     ),
     body={JSON: Completion},
+    examples={JSON: {"total": 2}},
     replies=_AS_IT_IS,
     problems=(*_WRITING, Kind.CONFLICT),
 )

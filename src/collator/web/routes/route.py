@@ -48,6 +48,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[Option, ...] = ()
     body: Mapping[str, Schema] = {}
     """What the request holds, by media type; empty where it holds nothing."""
+    examples: Mapping[str, Any] = {}
+    """A good body, by media type; that of a sequence as an array of its lines."""
     replies: Mapping[int, Reply]
     """By status."""
     problems: tuple[Kind, ...] = ()
@@ -60,6 +62,8 @@ def problems_of(route: Route, *, guarded: bool) -> tuple[Kind, ...]:
     found += [Kind.MALFORMED, Kind.BUSY]
     if guarded and route.role is not None:
         found += [Kind.UNAUTHORIZED, Kind.FORBIDDEN]
+    if "{" in route.path:
+        found.append(Kind.NOT_FOUND)  # where it is empty, or has a slash that is not percent-encoded
     if route.body:
         found += [Kind.TOO_LARGE, Kind.MEDIA_TYPE]
     return (*dict.fromkeys((*found, *route.problems)),)

@@ -1,0 +1,136 @@
+"""`/openapi.json` describes what there is, all of it, and nothing else. What the answers say: tests/acceptance."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from collator.packet import Bounds, decode_array, decode_packet
+from collator.resource import Terms
+from collator.web.openapi import describe
+from collator.web.problems import Kind
+from collator.web.routes import POST_PACKETS, ROUTES, Route
+from tests.http.door import Harness, open_door
+
+BOUNDS = Bounds(max_packets=77)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+DOCUMENT = describe(ROUTES, bounds=BOUNDS, guarded=True)
+OPERATIONS = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
+
+
+@pytest.fixture(scope="module")
+async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path_factory.mktemp("described"), terms=Terms(bounds=BOUNDS)) as door:
+        yield door
+
+
+def filled(path: str) -> str:
+    return path.replace("{resource_id}", "r").replace("{index}", "0").replace("{delivery_id}", "d")
+
+
+async def test_the_service_gives_the_description_of_itself(door: Harness) -> None:
+    reply = await door.ask("GET", "/openapi.json")
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json == json.loads(json.dumps(describe(ROUTES, bounds=BOUNDS, guarded=False)))
+    assert reply.json["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
+async def test_a_path_takes_the_methods_that_are_described_and_no_others(door: Harness, path: str) -> None:
+    described = {method.upper() for method in DOCUMENT["paths"][path]}
+    taken = described | ({"HEAD"} if "GET" in described else set())  # RFC 9110, 9.3.2
+    for method in METHODS:
+        reply = await door.ask(method, filled(path)) if method != "HEAD" else None
+        if reply is not None and reply.status == 405:
+            assert method not in taken
+            assert reply.headers["allow"] == ", ".join(sorted(taken))
+        elif reply is not None:
+            assert method in taken | also_taken(path)
+            assert reply.status != 404 or reply.problem["code"] == "unknown"
+
+
+def also_taken(path: str) -> set[str]:
+    """The methods of other paths that fit *path*, as one with a name in braces does."""
+    fitting = [
+        route for route in ROUTES if route.path != path and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path)
+    ]
+    return {route.method for route in fitting}
+
+
+async def test_every_path_that_is_served_is_described(door: Harness) -> None:
+    served = {route.path for route in door.face._pages.routes} | {POST_PACKETS.path}  # type: ignore[attr-defined]
+    assert served == {*DOCUMENT["paths"]}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
+def test_every_route_is_described_whole(route: Route) -> None:
+    operation = DOCUMENT["paths"][route.path][route.method.lower()]
+    assert operation["operationId"] == route.name
+    assert operation["summary"].endswith(".")
+    assert {int(status) for status in operation["responses"]} >= {*route.replies}
+    in_path = {part["name"] for part in operation.get("parameters", ()) if part["in"] == "path"}
+    assert in_path == {part.strip("{}") for part in route.path.split("/") if part.startswith("{")}
+    assert all(parameter["description"].endswith(".") for parameter in operation.get("parameters", ()))
+    assert operation["security"] == ([{"token": [route.role]}] if route.role else [])
+
+
+def test_names_of_operations_are_there_once() -> None:
+    names = [operation["operationId"] for operation in OPERATIONS]
+    assert len(names) == len({*names}) == len(ROUTES)
+
+
+def test_every_kind_of_problem_is_described_somewhere_but_those_that_belong_to_no_route() -> None:
+    answers = [answer for operation in OPERATIONS for answer in operation["responses"].values()]
+    contents = [answer["content"].get("application/problem+json") for answer in answers]
+    codes = {code for content in contents if content for code in codes_of(content["schema"])}
+    assert {kind.code for kind in Kind} - codes == {
+        "method",
+        "unread",
+        "cut_off",
+    }  # other methods; within an answer of 200
+
+
+def codes_of(schema: dict[str, Any]) -> list[str]:
+    codes: list[str] = schema["allOf"][1]["properties"]["code"]["enum"]
+    return codes
+
+
+def test_references_lead_somewhere_and_every_schema_is_referred_to() -> None:
+    names = {*DOCUMENT["components"]["schemas"]}
+    references = {found for found in strings(DOCUMENT) if found.startswith("#/")}
+    assert references == {f"#/components/schemas/{name}" for name in names}
+
+
+def strings(node: object) -> set[str]:
+    """Every `$ref` below *node*."""
+    if isinstance(node, dict):
+        return set().union(*(strings(value) for value in node.values()), {node["$ref"]} if "$ref" in node else set())
+    return set().union(*map(strings, node)) if isinstance(node, list | tuple) else set()
+
+
+def test_every_field_that_wants_one_has_its_line() -> None:
+    packet = DOCUMENT["components"]["schemas"]["Packet"]
+    assert all(field["description"] for field in packet["properties"].values())
+    assert packet["properties"]["index"]["maximum"] == 76
+    assert packet["additionalProperties"] is False
+    assert "None" not in json.dumps(
+        [schema.get("description") for schema in DOCUMENT["components"]["schemas"].values()]
+    )
+
+
+def test_the_examples_are_good_packets() -> None:
+    examples = POST_PACKETS.examples
+    decode_packet(msgspec.json.encode(examples["application/json"]), BOUNDS)
+    for lines in ("application/x-ndjson", "application/jsonl"):
+        assert len(decode_array(msgspec.json.encode(examples[lines]), BOUNDS)) == 2
+
+
+def test_tokens_are_not_spoken_of_where_none_are_asked_for() -> None:
+    text = json.dumps(describe(ROUTES, bounds=BOUNDS, guarded=False))
+    assert "securitySchemes" not in text
+    assert "unauthorized" not in text
