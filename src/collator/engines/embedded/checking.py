@@ -136,7 +136,7 @@ def _webhook_number(*columns: Any) -> int:  # noqa: ANN401 - what they hold
 
 def _statements() -> list[tuple[str, str]]:
     """What `checks.sql` asks: the words of each complaint, and its statement."""
-    text = (_package / "checks.sql").read_text()
+    text = (_package / "checks.sql").read_text("utf-8")
     return re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+;)", text, flags=re.MULTILINE)
 
 

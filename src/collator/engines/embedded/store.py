@@ -21,8 +21,8 @@ import msgspec
 
 from collator.clock import Clock
 from collator.engines.embedded.leases import Leases
-from collator.errors import SchemaTooNew
-from collator.exchange import Counts, webhook_number
+from collator.engines.embedded.migrating import migrate
+from collator.exchange import Counts
 from collator.resource import Standing, Terms
 from collator.states import EndedBy, State
 
@@ -42,7 +42,7 @@ _package = files("collator.engines.embedded")
 
 def load_statements() -> dict[str, str]:
     """The statements of ``statements.sql`` by name."""
-    text = (_package / "statements.sql").read_text()
+    text = (_package / "statements.sql").read_text("utf-8")
     parts = re.split(r"^-- name: (\w+).*$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
@@ -173,29 +173,6 @@ class Store:
     def _rollback(self) -> None:
         if self.connection.in_transaction:  # a failed commit may have rolled back by itself
             self._execute("rollback")
-
-
-def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date, each step in a transaction of its own. `SchemaTooNew`."""
-    steps = sorted(path.name for path in (_package / "migrations").iterdir() if path.name.endswith(".sql"))
-    version = connection.pragma("user_version")
-    if version > len(steps):
-        raise SchemaTooNew(
-            f"the data directory has schema {version}, this version of Collator knows up to {len(steps)}; "
-            "install the newer version, or use another data directory"
-        )
-    connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)  # for step 2
-    for number, name in enumerate(steps[version:], start=version + 1):
-        with connection:
-            connection.execute((_package / "migrations" / name).read_text())
-            connection.pragma("user_version", number)
-    if version == 0:
-        connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
-
-
-def _webhook_number(*row: object) -> int:
-    resource_id, generation = map(str, row)
-    return webhook_number(resource_id, bytes.fromhex(generation))
 
 
 def as_json(rows: object) -> str:

@@ -1,0 +1,54 @@
+"""The schema of a database, brought up to date step by step, and a newer one refused.
+
+Each step is a file of `migrations/`, in the order of their names, and a transaction of its own: the schema's number
+(SQLite's ``user_version``) changes with it. So a step that fails, or is cut off, leaves the schema before it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import apsw
+
+from collator.errors import SchemaTooNew
+from collator.exchange import webhook_number
+
+_MIGRATIONS = files("collator.engines.embedded") / "migrations"
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema up to date, each step in a transaction of its own. `SchemaTooNew`."""
+    steps = sorted(path.name for path in _MIGRATIONS.iterdir() if path.name.endswith(".sql"))
+    version = connection.pragma("user_version")
+    if version > len(steps):
+        raise SchemaTooNew(
+            f"the data directory has schema {version}, this version of Collator knows up to {len(steps)}; "
+            "install the newer version, or use another data directory"
+        )
+    connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)  # for step 2
+    for number, name in enumerate(steps[version:], start=version + 1):
+        with _atomic(connection):
+            connection.execute((_MIGRATIONS / name).read_text("utf-8"))
+            if number == 1:
+                connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
+            connection.pragma("user_version", number)
+
+
+@contextmanager
+def _atomic(connection: apsw.Connection) -> Iterator[None]:
+    """One transaction. apsw's own hides the error behind another where SQLite has rolled back by itself."""
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+def _webhook_number(*row: object) -> int:
+    resource_id, generation = map(str, row)
+    return webhook_number(resource_id, bytes.fromhex(generation))
