@@ -16,17 +16,20 @@ from collator.cli.cancel import cancel
 from collator.cli.check import check
 from collator.cli.complete import complete
 from collator.cli.config import config
+from collator.cli.deliveries import deliveries
 from collator.cli.demo import demo
 from collator.cli.exits import Exit, exit_for
 from collator.cli.outputs import outputs
 from collator.cli.purge import purge
 from collator.cli.receive import receive
+from collator.cli.replay import replay
 from collator.cli.resources import resources
 from collator.cli.retry import retry
 from collator.cli.send import send
 from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.cli.status import status
+from collator.cli.stop import stop
 from collator.cli.token import token
 from collator.cli.torture import torture
 from collator.errors import CollatorError
@@ -44,6 +47,9 @@ COMMANDS: tuple[click.Command, ...] = (
     cancel,
     retry,
     purge,
+    deliveries,
+    replay,
+    stop,
     token,
     config,
     check,

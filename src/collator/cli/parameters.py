@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
 from collator.settings.values import duration_or_off
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class Span(click.ParamType[tuple[float, float]]):
@@ -42,3 +45,17 @@ class DurationOrOff(click.ParamType[float | None]):
             return duration_or_off(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def chosen(function: Function) -> Function:
+    """The options that choose among deliveries: *endpoint*, *resource_id*, *prefix* and *since*."""
+    for option in reversed(
+        (
+            click.option("--endpoint", metavar="NAME", help="Only those to this endpoint."),
+            click.option("--resource", "resource_id", metavar="ID", help="Only those of this resource."),
+            click.option("--prefix", metavar="TEXT", help="Only those of resources whose id begins so."),
+            click.option("--since", metavar="TIME", help="Only those of resources that ended then or later."),
+        )
+    ):
+        function = option(function)
+    return function

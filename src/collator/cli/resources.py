@@ -22,7 +22,7 @@ from collator.states import State
         ("The next page, for a program", "collator resources --cursor call-17 --limit 1000 --json"),
     ),
 )
-@click.option("--state", type=click.Choice([*State]), help="Only those in this state.")
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
 @click.option("--prefix", metavar="TEXT", help="Only those whose id begins so.")
 @click.option("--cursor", metavar="ID", help="Begin behind this id.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")

@@ -80,9 +80,14 @@ class SyncClient:
     resources = _waiting(Client.resources)
     outputs = _waiting(Client.outputs)
     result = _waiting(Client.result)
+    deliveries = _waiting(Client.deliveries)
+    delivery = _waiting(Client.delivery)
     complete = _waiting(Client.complete)
     cancel = _waiting(Client.cancel)
     retry = _waiting(Client.retry)
+    replay = _waiting(Client.replay)
+    replay_all = _waiting(Client.replay_all)
+    stop = _waiting(Client.stop)
     purge = _waiting(Client.purge)
 
     def _start(self, verb: Coroutine[Any, Any, R]) -> Future[R]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -107,6 +108,31 @@ class Verbs:
                 raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
             return _data(report, (await self.outputs(resource_id))["outputs"])
 
+    async def deliveries(
+        self,
+        *,
+        state: str | None = None,
+        endpoint: str | None = None,
+        resource_id: str | None = None,
+        prefix: str | None = None,
+        since: str | datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Json:
+        """``{"deliveries", "next_cursor"}``: up to *limit* of those that fit all that is said, by birth.
+
+        *state* is ``due``, ``delivered`` or ``dead``; *since* is a time with its zone, at which their resources ended
+        or later. A page may have few and others behind it: go on at *cursor* until ``next_cursor`` is null.
+        """
+        wanted = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
+        return await self._ask(
+            "GET", "/v1/deliveries" + _query(**wanted, since=_moment(since), cursor=cursor, limit=limit)
+        )
+
+    async def delivery(self, delivery_id: str) -> Json:
+        """What is known of a delivery: its attempts with their answers, and what it waits for."""
+        return await self._ask("GET", _delivery(delivery_id))
+
     # Repair.
 
     async def complete(self, resource_id: str, *, total: int | None = None, force: bool = False) -> Json:
@@ -120,6 +146,36 @@ class Verbs:
     async def retry(self, resource_id: str) -> Json:
         """Give the failed packets of an open resource a new set of attempts (R16): ``{"resource_id", "retried"}``."""
         return await self._ask("POST", _path(resource_id) + "/retry")
+
+    async def replay(self, delivery_id: str) -> Json:
+        """Send a delivery again that has ended, delivered or dead; the delivery as it is then."""
+        return await self._ask("POST", _delivery(delivery_id) + "/replay")
+
+    async def replay_all(
+        self,
+        *,
+        state: str | None = None,
+        endpoint: str | None = None,
+        resource_id: str | None = None,
+        prefix: str | None = None,
+        since: str | datetime | None = None,
+    ) -> Json:
+        """Send all deliveries again that have ended and fit what is said, which has to be something: ``{"replayed"}``.
+
+        *state* is ``dead``, also where nothing is said, or ``delivered``.
+        """
+        said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
+        wanted = {name: value for name, value in {**said, "since": _moment(since)}.items() if value is not None}
+        answer = await self._ask("POST", "/v1/deliveries/replay", wanted)
+        replayed = answer["replayed"]
+        while answer["next_cursor"] is not None:
+            answer = await self._ask("POST", "/v1/deliveries/replay", {**wanted, "cursor": answer["next_cursor"]})
+            replayed += answer["replayed"]
+        return {"replayed": replayed}
+
+    async def stop(self, delivery_id: str) -> Json:
+        """Give up a delivery that is due; the delivery as it is then: dead, and replayable."""
+        return await self._ask("POST", _delivery(delivery_id) + "/stop")
 
     async def purge(self, resource_id: str) -> Json:
         """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""
@@ -139,6 +195,15 @@ class Verbs:
 
 def _path(resource_id: str) -> str:
     return f"/v1/resources/{quote(resource_id, safe='')}"
+
+
+def _delivery(delivery_id: str) -> str:
+    return f"/v1/deliveries/{quote(delivery_id, safe='')}"
+
+
+def _moment(time: str | datetime | None) -> str | None:
+    """A time as the service reads it, RFC 3339."""
+    return time.isoformat() if isinstance(time, datetime) else time
 
 
 def _query(**options: object) -> str:

@@ -1,0 +1,28 @@
+"""`collator stop`: give up a delivery."""
+
+from __future__ import annotations
+
+import click
+
+from collator.cli.asking import ask, json_option, tell
+from collator.cli.command import command
+from collator.cli.deliveries import describe
+from collator.settings import Scope, Settings
+
+
+@command(
+    Scope.CLIENT,
+    examples=(
+        ("Nobody will ever take it there", "collator stop MSG_ID:archive"),
+        ("Which are there? Their ids come first", "collator deliveries --state due"),
+    ),
+)
+@click.argument("delivery_id", metavar="ID")
+@json_option
+def stop(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
+    """Give up a delivery that is due, so that it is not tried any more; collator replay takes that back.
+
+    To repeat it changes nothing. The retention of its resource begins where it was the last that was due.
+    """
+    report = ask(settings, lambda client: client.stop(delivery_id))
+    tell(report, describe(report), as_json=as_json)

@@ -1,0 +1,235 @@
+"""Every command at a real service: found by itself, the same for people and for programs, each with its route."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+
+from collator.cli.exits import Exit
+from collator.cli.main import COMMANDS, run
+from collator.client.answer import Answer
+from collator.client.connection import Http
+from collator.client.sync import SyncClient
+from collator.web.routes import ROUTES
+from tests.acceptance.programs import receiving, serving
+from tests.waiting import until_sync
+
+PROCESSOR = """
+from pathlib import Path
+from collator import Permanent
+
+def shaky(payload):
+    if payload == "fails" and not Path("mended").exists():
+        raise Permanent("not yet")
+    return payload
+"""
+SETTINGS = """
+on_failure = "hold"
+processor = "stage:shaky"
+[endpoints.away]
+url = "http://127.0.0.1:1/"
+"""
+# What each command is asked here, once for a person and once for a program: {mode} tells the two apart.
+CASES = {
+    "status": "status",
+    "resources": "resources --state open --prefix open- --limit 2",
+    "show": "show whole",
+    "outputs": "outputs whole --cursor 0 --limit 5",
+    "complete": "complete open-complete-{mode} --total 1",
+    "cancel": "cancel open-cancel-{mode}",
+    "retry": "retry failing-{mode}",
+    "purge": "purge gone-{mode}",
+    "deliveries": "deliveries --resource whole",
+    "replay": "replay --resource whole --state delivered",
+    "stop": "stop {delivery}:away",
+    "send": "send packets-{mode}.ndjson --no-wait",
+    "config": "config --port 9001",
+    "backup": "backup copy-{mode}",
+    "check": "check --data-dir copy",
+    "token": "token desk",
+}
+RUN_UNTIL_STOPPED = {"serve", "receive"}
+TOLD_ELSEWHERE = {"demo": "test_demo", "bench": "test_bench", "torture": "test_torture"}
+# Routes without a command of their own, and why.
+FOR_PROGRAMS = {
+    "getHealth": "for a supervisor: status asks more",
+    "getReadiness": "for a load balancer: status says the same",
+    "getMetrics": "for Prometheus: status has what the store holds",
+    "getDescription": "for those who write clients",
+    "putPacket": "for devices without JSON: send gives packets",
+}
+
+
+class Stage(NamedTuple):
+    """A service with a resource of each kind, and what was asked of it."""
+
+    url: str
+    delivery: str
+    asked: set[tuple[str, str]]
+
+    def arguments(self, line: str, mode: str) -> list[str]:
+        words = shlex.split(line.format(mode=mode, delivery=self.delivery))
+        scoped = any(param.name == "url" for param in named(words[0]).params)
+        return [*words, *(["--url", self.url] if scoped else [])]
+
+
+def named(name: str) -> click.Command:
+    return next(command for command in COMMANDS if command.name == name)
+
+
+def packet(resource_id: str, payload: str = "x", *, last: bool = False) -> dict[str, Any]:
+    return {"resource_id": resource_id, "index": 0, "payload": payload, "last": last}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    home = tmp_path_factory.mktemp("stage")
+    (home / "stage.py").write_text(PROCESSOR)
+    (home / "collator.toml").write_text(SETTINGS)
+    for mode in ("text", "json"):
+        (home / f"packets-{mode}.ndjson").write_text(json.dumps(packet(f"sent-{mode}")))
+    with pytest.MonkeyPatch.context() as patch, receiving(home) as (_, inbox), serving(home, webhook=inbox) as (_, url):
+        patch.chdir(home)
+        asked = record(patch)
+        with SyncClient(url) as client:
+            prepare(client)
+            webhook_id = client.resource("whole")["webhook_id"]
+        (home / "mended").touch()
+        assert run(["backup", "copy"]) == Exit.OK
+        asked.clear()  # from here on only commands ask
+        yield Stage(url, webhook_id, asked)
+
+
+def record(patch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """Note what every client asks."""
+    asked: set[tuple[str, str]] = set()
+    request = Http.request
+
+    async def recorded(self: Http, method: str, path: str, body: bytes | None = None) -> Answer:
+        asked.add((method, path.partition("?")[0]))
+        return await request(self, method, path, body)
+
+    patch.setattr(Http, "request", recorded)
+    return asked
+
+
+def prepare(client: SyncClient) -> None:
+    opened = [f"{what}-{mode}" for what in ("open-complete", "open-cancel", "gone") for mode in ("text", "json")]
+    client.send([packet(name) for name in opened])
+    client.send([packet(f"failing-{mode}", "fails", last=True) for mode in ("text", "json")])
+    client.send([packet("whole"), packet("whole", last=True) | {"index": 1}, packet("busy", last=True)])
+    for mode in ("text", "json"):
+        client.cancel(f"gone-{mode}")
+    until_sync(lambda: all(client.resource(f"failing-{mode}")["failed"] for mode in ("text", "json")))
+    until_sync(lambda: client.resource("busy")["state"] == "collated")
+    until_sync(lambda: client.deliveries(resource_id="whole", state="delivered")["deliveries"])
+
+
+def said(capsys: pytest.CaptureFixture[str], arguments: list[str], code: Exit = Exit.OK) -> str:
+    capsys.readouterr()
+    ended = run(arguments)
+    out, err = capsys.readouterr()
+    assert ended == code, err
+    return out
+
+
+def test_no_command_is_forgotten_here() -> None:
+    assert {str(command.name) for command in COMMANDS} == {*CASES, *RUN_UNTIL_STOPPED, *TOLD_ELSEWHERE}
+    for name, file in TOLD_ELSEWHERE.items():
+        assert f'"{name}"' in (Path(__file__).parent / f"{file}.py").read_text()
+
+
+@pytest.mark.parametrize("name", [str(command.name) for command in COMMANDS])
+def test_every_command_that_prints_data_prints_json(name: str) -> None:
+    flags = {flag for param in named(name).params for flag in param.opts}
+    assert "--json" in flags or name in {*RUN_UNTIL_STOPPED, "demo"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_command_tells_people_and_programs(stage: Stage, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    text = said(capsys, stage.arguments(CASES[name], "text"))
+    assert text.strip()
+    answer = json.loads(said(capsys, [*stage.arguments(CASES[name], "json"), "--json"]))
+    assert isinstance(answer, dict)
+
+
+def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.search(rf"^{stage.url}  ready ", said(capsys, ["status", "--url", stage.url]))
+    listed = said(capsys, stage.arguments("resources --prefix whole", "text"))
+    assert re.fullmatch(r"ID +STATE +TOTAL .*\nwhole +collated +2 +2 +2 +0 .*\n", listed)
+    assert said(capsys, stage.arguments("outputs whole", "text")) == '"x"\n"x"\n'
+    page = said(capsys, stage.arguments("resources --limit 1", "text"))
+    assert re.search(r"… and more: --cursor \S+$", page)
+    one = said(capsys, stage.arguments("deliveries {delivery}:default", "text"))
+    assert re.search(r"^  attempt     1 at \S+, \S+ s: delivered, HTTP 204$", one, re.MULTILINE)
+    away = said(capsys, stage.arguments("stop {delivery}:away", "text"))
+    assert away.startswith(f"{stage.delivery}:away  dead\n  resource    whole\n")
+    assert said(capsys, stage.arguments("replay {delivery}:away", "text")).startswith(f"{stage.delivery}:away  due\n")
+    replayed = said(capsys, stage.arguments("replay --endpoint default --resource whole --state delivered", "text"))
+    assert replayed == "1 webhook will be sent again\n"
+
+
+def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (*CASES.values(), "deliveries {delivery}:default", "replay {delivery}:default"):
+        capsys.readouterr()
+        run(stage.arguments(line, "text"))
+    forms = {route.name: (route.method, re.sub(r"\{\w+\}", "[^/]+", route.path)) for route in ROUTES}
+    unasked = {
+        name
+        for name, (method, path) in forms.items()
+        if not any(method == how and re.fullmatch(path, where) for how, where in stage.asked)
+    }
+    assert unasked == {*FOR_PROGRAMS}
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("show nobody", Exit.UNKNOWN, "nobody"),
+        ("outputs nobody", Exit.UNKNOWN, "nobody"),
+        ("purge open-complete-text", Exit.CONFLICT, "first"),
+        ("purge busy", Exit.CONFLICT, "stop it first"),
+        ("complete whole --total 7", Exit.CONFLICT, "7"),
+        ("cancel whole", Exit.CONFLICT, "cannot be cancelled"),
+        ("deliveries msg_x:default", Exit.UNKNOWN, "msg_x"),
+        ("replay --resource nobody", Exit.UNKNOWN, "nobody"),
+        ("deliveries --since monday", Exit.FAILED, "since"),
+        ("complete whole", Exit.USAGE, "either --total N or --force"),
+        ("replay", Exit.USAGE, "say which"),
+        ("check", Exit.OCCUPIED, "another process"),
+        ("check --data-dir nowhere", Exit.CONFIG, "no database"),
+        ("backup . --data-dir nowhere", Exit.CONFIG, "no database"),
+        ("show whole --token-file gone", Exit.CONFIG, "--token-file gone: cannot be read"),
+        ("show whole --token-file collator.toml", Exit.CONFIG, "one token is wanted"),
+    ],
+)
+def test_a_refusal_is_told_in_words_with_a_code_of_its_own(
+    stage: Stage, capsys: pytest.CaptureFixture[str], line: str, code: Exit, words: str
+) -> None:
+    capsys.readouterr()
+    assert run(stage.arguments(line, "text")) == code
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("collator: "), words in err) == ("", True, True), err
+
+
+def test_a_token_from_a_file_opens_the_door(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for role in ("send", "admin"):
+        line = ["token", role, "--role", role, "--add-to", str(tmp_path / "tokens")]
+        (tmp_path / role).write_text(said(capsys, line))
+    with serving(tmp_path, "--tokens-file", "tokens") as (_, url):
+        (tmp_path / "packets").write_text(json.dumps(packet("a", "one two", last=True)))
+        send = ["send", str(tmp_path / "packets"), "--no-wait", "--url", url, "--patience", "1s"]
+        asked = ["outputs", "a", "--url", url]
+        said(capsys, send, Exit.DENIED)
+        said(capsys, [*send, "--token-file", str(tmp_path / "send")])
+        said(capsys, asked, Exit.DENIED)
+        said(capsys, [*asked, "--token-file", str(tmp_path / "send")], Exit.DENIED)
+        mine = [*asked, "--token-file", str(tmp_path / "admin")]
+        until_sync(lambda: said(capsys, mine) == "[3,3]\n")
