@@ -56,19 +56,12 @@ async def test_every_route_wants_a_token_but_those_of_who_has_none(door: Harness
 
 
 @guarded
-@pytest.mark.parametrize(
-    ("scheme", "token"),
-    [("Bearer", generate_token()), ("Bearer", ""), ("Bearer", TOKENS[Role.ADMIN] + "x"), ("Bearer", "\xff")],
-)
-async def test_a_token_that_nobody_gave_out_gets_401(door: Harness, route: Route, scheme: str, token: str) -> None:
-    reply = await ask(door, route, token, scheme)
-    assert (reply.status, reply.problem["code"]) == (401, "unauthorized")
-    assert "invalid_token" in reply.headers["www-authenticate"]
-    assert not token or token.encode("latin-1") not in reply.body
-
-
-@guarded
-async def test_another_scheme_gets_401(door: Harness, route: Route) -> None:
+async def test_a_token_that_nobody_gave_out_gets_401(door: Harness, route: Route) -> None:
+    for token in (generate_token(), "", TOKENS[Role.ADMIN] + "x", "\xff"):
+        reply = await ask(door, route, token)
+        assert (reply.status, reply.problem["code"]) == (401, "unauthorized")
+        assert "invalid_token" in reply.headers["www-authenticate"]
+        assert not token or token.encode("latin-1") not in reply.body
     assert (await ask(door, route, TOKENS[Role.ADMIN], "Basic")).status == 401
 
 
