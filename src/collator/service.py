@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
 from collator.settings import NO_WEBHOOK, Settings
+from collator.signals import on_stop
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.gate import LOOPBACK
@@ -77,8 +77,12 @@ async def open_service(settings: Settings, *, clock: Clock | None = None) -> Asy
     async with open_pipeline(settings, clock=clock) as pipeline:
         parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
         grace = settings.drain_timeout / 4
-        door = serve(make_app(parts), host=settings.host, port=settings.port, limits=parts.limits, grace=grace)
+        lagged = pipeline.metrics.loop_lag.observe
+        door = serve(
+            make_app(parts), host=settings.host, port=settings.port, limits=parts.limits, grace=grace, lagged=lagged
+        )
         async with door as opened:
+            pipeline.metrics.connections.set_function(lambda: opened.connections)
             yield Service(opened.url, pipeline.ledger, pipeline.intake, pipeline.metrics)
             pipeline.refuse()
 
@@ -122,14 +126,13 @@ def check(settings: Settings) -> None:
 async def _serve_until_told(settings: Settings) -> None:
     serving = asyncio.current_task()
     told = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
     def tell() -> None:
         if told.is_set() and serving is not None:
             serving.cancel()
         told.set()
 
-    _on_signals(loop, tell)
+    on_stop(tell)
     try:
         async with open_service(settings) as service:
             endpoints = ",".join(names(settings)) or NO_WEBHOOK
@@ -140,14 +143,6 @@ async def _serve_until_told(settings: Settings) -> None:
         log.warning("stopped before all was drained; the next start goes on with it")
     else:
         log.info("stopped")
-
-
-def _on_signals(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if sys.platform == "win32":  # its loops have no signal handlers
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(tell))
-        else:
-            loop.add_signal_handler(number, tell)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_bytes
 
+from collator.durable import sync_directory
 from collator.errors import CollatorError, ConfigError
 from collator.watched import WatchedFile
 
@@ -138,16 +139,8 @@ def _link_new(path: Path, content: bytes) -> bool:
         return False
     finally:
         aside.unlink()
-    _fsync_directory(path.parent)
+    sync_directory(path.parent)
     return True
-
-
-def _fsync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _at(number: int, line: str) -> Secret:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from collator.durable import sync_directory
 from collator.states import State
 
 MAX_NAME = 150
@@ -81,18 +82,10 @@ def write_durably(path: Path, content: bytes) -> None:
     except BaseException:
         Path(aside).unlink()
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _one_line(output: msgspec.Raw) -> bytes:
     """*output* in one line: an output may have been written with line breaks between its parts."""
     text = bytes(output)
     return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from collator.cli.filing import file_for, write_durably
 from collator.cli.inbox import Inbox, Received, Reply
 from collator.errors import ConfigError
 from collator.settings import Scope, Settings
+from collator.signals import on_stop
 from collator.signing import Secret, SecretFile
 
 
@@ -93,7 +93,5 @@ def _greet(url: str, directory: Path, *, verified: bool) -> None:
 
 async def _told_to_stop() -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_stop(stop.set)
     await stop.wait()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from collator.cli.bench.figures import Samples
 from collator.cli.bench.measuring import Result, Scale, measure
+from collator.signals import on_stop
 
 
 class Session:
@@ -27,7 +27,7 @@ class Session:
         """Measure everything. SIGTERM ends it as Ctrl-C does, so that no child outlives it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is a coroutine
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        on_stop(task.cancel)
         for number in range(1, self._runs + 1):
             self.samples.append({part: await self._measure(part, number) for part in self._parts})
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from collator.durable import sync_directory
 from collator.engines.embedded.checking import Report, check
-from collator.engines.embedded.store import DATABASE, connect, load_statements, sync_directory
+from collator.engines.embedded.store import DATABASE, connect, load_statements
 from collator.errors import ConfigError, Damaged, StorageFull
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file

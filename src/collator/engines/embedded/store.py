@@ -8,7 +8,6 @@ Python, so every statement takes its batch as one JSON text and gives its answer
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ import apsw
 import msgspec
 
 from collator.clock import Clock
+from collator.durable import sync_directory
 from collator.engines.embedded.leases import Leases
 from collator.engines.embedded.migrating import migrate
 from collator.exchange import Counts
@@ -203,13 +203,3 @@ def as_standing(row: _Row) -> Standing:
 _Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, str | None]
 _decode_standings = msgspec.json.Decoder(list[_Row]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
-
-
-def sync_directory(directory: Path) -> None:
-    """Make durable which files *directory* has."""
-    if os.name == "posix":  # a new file survives a power cut only once its directory does
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,0 +1,19 @@
+"""Being told to stop: SIGTERM and Ctrl-C everywhere, and Ctrl-Break on Windows, where nobody can send a SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+
+
+def on_stop(tell: Callable[[], object]) -> None:
+    """Have *tell* called in the running event loop whenever this process is told to stop."""
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its loops have no signal handlers
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGBREAK):
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(tell))
+    else:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, tell)
