@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
 
-_FINE = (0.0001, 0.0002, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 5)
+_FINE = (
+    0.0001,
+    0.0002,
+    0.0003,
+    0.0005,
+    0.0007,
+    0.001,
+    0.0015,
+    0.002,
+    0.003,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.5,
+    1,
+    5,
+)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _COARSE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
 
 
@@ -27,8 +48,9 @@ class Metrics:
             "collator_processor_seconds", "Mean time of one call of the processor, by chunk", _COARSE
         )
         self.resources = self._counter("collator_resources_closed", "Resources that ended without a person's doing")
-        self.stored = Gauge("collator_stored", "What the store holds, by kind", ["kind"], registry=self.registry)
         self._declare_deliveries()
+        self._declare_store()
+        self._declare_door()
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""
@@ -56,6 +78,40 @@ class Metrics:
             states=["closed", "half_open", "open"],
             registry=self.registry,
         )
+
+    def stored(self, counts: Mapping[str, int]) -> None:
+        """Show what the store holds: *counts* by name, as in `collator.exchange.Counts`."""
+        for name, gauge in self._stored.items():
+            gauge.set(counts[name])
+
+    def committed(self, seconds: float, items: int) -> None:
+        """Count a commit. From any thread."""
+        self._commit_seconds.observe(seconds)
+        self._commit_items.observe(items)
+
+    def _declare_store(self) -> None:
+        self._commit_seconds = self._histogram("collator_commit_seconds", "Time of one commit of the store", _FINE)
+        self._commit_items = self._histogram(
+            "collator_commit_items", "Packets, outcomes and other changes that one commit made durable", _SIZES
+        )
+        resources = self._gauge("collator_resources", "Resources in the store, by state", "state")
+        deliveries = self._gauge("collator_deliveries", "Deliveries in the store that are not delivered", "state")
+        self._stored = {state: resources.labels(state) for state in ("open", "collated", "incomplete", "cancelled")}
+        self._stored |= {state: deliveries.labels(state) for state in ("due", "dead")}
+        self._stored["waiting"] = self._gauge("collator_packets_waiting", "Packets that have no outcome yet")
+        self._stored["backlog"] = self._gauge("collator_backlog_bytes", "Payload bytes of the packets that wait")
+        self.disk_free = self._gauge("collator_disk_free_bytes", "Free space on the disk of the store")
+
+    def _declare_door(self) -> None:
+        self.connections = self._gauge("collator_connections", "Open connections to the service")
+        self.requests = self._gauge("collator_requests_in_flight", "Requests under way, streams aside")
+        self.streams = self._gauge("collator_streams", "Requests that stream packets")
+        self.loop_lag = self._histogram(
+            "collator_loop_lag_seconds", "How late the event loop was for what was due, ten times a second", _FINE
+        )
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, labels, registry=self.registry)
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self.registry)

@@ -47,6 +47,7 @@ class Pipeline:
         self.ledger = ledger
         self.bounds = terms.bounds
         self.metrics = Metrics()
+        ledger.watch(self.metrics.committed)
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
         self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, circuits=circuits)
         self.workforce = ThreadWorkforce(
@@ -58,6 +59,7 @@ class Pipeline:
             lease=terms.task_lease,
         )
         self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
+        self.metrics.disk_free.set_function(self.disk.free)
         self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk)
         self._janitor = Janitor(ledger, self.workforce, self.outbox, accepting=self._accepting, metrics=self.metrics)
         self._left = _Countdown(settings.drain_timeout)
@@ -103,7 +105,8 @@ async def open_pipeline(
 ) -> AsyncIterator[Pipeline]:
     """A pipeline at work in `Settings.data_dir`; leaving the context drains, within `Settings.drain_timeout`.
 
-    *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give. Raises `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
+    *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give. Raises
+    `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
     """
     clock = clock or SystemClock()
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}

@@ -134,5 +134,5 @@ async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Pat
 
 async def _waiting(service: Service, count: int) -> None:
     """Wait until *count* packets are stored."""
-    while f'collator_stored{{kind="waiting"}} {count}.0' not in (await service.get("/metrics"))[2]:
+    while f"collator_packets_waiting {count}.0" not in (await service.get("/metrics"))[2]:
         pass

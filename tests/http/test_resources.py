@@ -344,5 +344,6 @@ async def test_metrics_hold_what_the_store_holds(door: Harness) -> None:
     reply = await door.ask("GET", "/metrics")
     assert reply.headers["content-type"].startswith("text/plain")
     lines = reply.body.decode().splitlines()
-    assert 'collator_stored{kind="open"} 2.0' in lines
-    assert 'collator_stored{kind="waiting"} 3.0' in lines
+    assert 'collator_resources{state="open"} 2.0' in lines
+    assert "collator_packets_waiting 3.0" in lines
+    assert "collator_backlog_bytes 3.0" in lines

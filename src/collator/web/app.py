@@ -94,6 +94,8 @@ class Face:
             description=Description(bounds=parts.bounds, guarded=self._access.guarded),
         )
         self._pages = make_pages(handlers, self._access)
+        parts.metrics.requests.set_function(lambda: self.requests)
+        parts.metrics.streams.set_function(lambda: self._streams.open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""

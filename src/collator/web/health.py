@@ -72,8 +72,7 @@ class Health:
 
     async def metrics(self, _request: Incoming) -> Answer:
         """Everything that is counted, in the text format of Prometheus."""
-        for kind, number in msgspec.structs.asdict(await self._ledger.counts()).items():
-            self._metrics.stored.labels(kind).set(number)
+        self._metrics.stored(msgspec.structs.asdict(await self._ledger.counts()))
         return Answer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
 
     def _reasons(self) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import NamedTuple
@@ -49,9 +49,17 @@ class Door(NamedTuple):
 
 @asynccontextmanager
 async def serve(
-    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 8000, limits: Limits | None = None, grace: float = 10.0
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    grace: float = 10.0,
+    lagged: Callable[[float], object] = bool,
 ) -> AsyncIterator[Door]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
+
+    *lagged* is told ten times a second for how many seconds others held up the event loop.
 
     At the end: refuse connections, let the requests that are under way finish within *grace* seconds, and break off
     the others. `Intake.drain` before that ends streams with a summary. `ConfigError` where the port cannot be had.
@@ -65,7 +73,7 @@ async def serve(
     guarded = limits or Limits()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Guard(config, state, guarded), sock=listener, backlog=_BACKLOG)
-    ticking = asyncio.create_task(_tick(state))
+    ticking = asyncio.create_task(_tick(state, lagged))
     try:
         bound_host, bound_port = listener.getsockname()[:2]
         yield Door(bound_host, bound_port, state)
@@ -87,14 +95,16 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
 
-async def _tick(state: ServerState) -> None:
-    """Keep the `Date` of answers (RFC 9110, 6.6.1), and the deadlines of all connections."""
+async def _tick(state: ServerState, lagged: Callable[[float], object]) -> None:
+    """Keep the `Date` of answers (RFC 9110, 6.6.1), and the deadlines of all connections; see how late the loop is."""
     loop = asyncio.get_running_loop()
     while True:
         state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         for connection in _guards(state):
             _check(connection, loop.time())
+        due = loop.time() + _TICK
         await asyncio.sleep(_TICK)
+        lagged(max(0.0, loop.time() - due))
 
 
 def _check(connection: Guard, now: float) -> None:

@@ -18,7 +18,7 @@ from collator.engines.embedded.opening import RESERVE, open_store
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import DATABASE, Route, Store
-from collator.engines.embedded.writer import Verb, Writer
+from collator.engines.embedded.writer import Committed, Verb, Writer
 from collator.exchange import (
     Accepted,
     Attempt,
@@ -208,6 +208,10 @@ class EmbeddedLedger:
     async def counts(self) -> Counts:
         """What the store holds."""
         return self._store.committed
+
+    def watch(self, committed: Committed) -> None:
+        """Tell *committed* of each commit from now on: its seconds and its size, in the thread that commits."""
+        self._writer.committed = committed
 
     def health(self) -> str | None:
         """Why no packets are taken, in words; `None` while they are."""

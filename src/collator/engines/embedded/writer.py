@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -31,6 +32,9 @@ MAX_GROWTH = 1024
 """New packets in one commit; further calls wait for the next. Outcomes and claims are never held back, so that what
 comes in cannot outrun what goes out: packets are handed out as they are stored instead of piling up behind it."""
 R = TypeVar("R")
+
+Committed = Callable[[float, int], None]
+"""Is told of each commit, in the thread that commits: its seconds, and how many items it had."""
 
 _DISK_ERRORS = (apsw.IOError, apsw.BusyError, apsw.CantOpenError)
 _FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
@@ -71,6 +75,7 @@ class Writer:
 
     def __init__(self, store: Store, reserve: Reserve, *, forsaken: Callable[[Any], None]) -> None:
         """Start the thread. Results whose caller has gone are passed to *forsaken*, on the event loop."""
+        self.committed: Committed = lambda _seconds, _items: None
         self._store, self._reserve, self._forsaken = store, reserve, forsaken
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._held: list[Call] = []
@@ -139,12 +144,14 @@ class Writer:
         if self._reserve.spent and not self._reserve.restore():
             self._refuse_growth(group)
             group = [call for call in group if not call.verb.grows]
+        began = time.perf_counter()
         try:
             self._commit(group)
         except apsw.FullError:
             self._on_full(group)
         except _DISK_ERRORS as error:
             self._on_disk_error(group, error)
+        self.committed(time.perf_counter() - began, sum(call.size for call in group))
 
     def _refuse_growth(self, group: list[Call]) -> None:
         self._store.refused = True
