@@ -31,7 +31,7 @@ $(shell rm -f $(LIBRARIES))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-faults bench format lock clean
+.PHONY: help setup demo test check test-faults docs torture bench format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,12 @@ check: setup ## Run lint, format, types, import contracts and shape (at most 1 m
 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
 	$(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)
+
+docs: setup ## Write docs/commands.md from the commands
+	$(BIN)/python -m collator.cli.manual >docs/commands.md
+
+torture: setup ## Kill a service 300 times, and see that nothing is lost (at least 10 minutes)
+	$(BIN)/collator torture --rounds 300
 
 bench: setup ## Measure packets per second and the delay to the webhook
 	$(BIN)/collator bench

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from enum import IntEnum
+from typing import Self
 
 from collator.errors import (
     CollatorError,
@@ -23,17 +24,27 @@ from collator.errors import (
 class Exit(IntEnum):
     """How a command ended."""
 
-    OK = 0  #: all that was asked is done
-    FAILED = 1  #: some of it could not be done; the last lines say what
-    USAGE = 2  #: the command line cannot be understood
-    CONFIG = 3  #: a setting, a file that it names or the processor cannot be used
-    UNREACHABLE = 4  #: the service does not answer, or takes nothing
-    OCCUPIED = 5  #: another process holds the data directory
-    UNKNOWN = 6  #: there is no such resource or delivery
-    STORE = 7  #: the data directory cannot be used: damaged, of a newer version, or the disk fails
-    CONFLICT = 8  #: it contradicts what the resource holds, or the resource has ended otherwise
-    DENIED = 9  #: the service wants a token, or one that allows more
-    INTERRUPTED = 130  #: ended by Ctrl-C, as shells count it
+    meaning: str
+    """In words."""
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """The *code*, and what it means."""
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.meaning = meaning
+        return made
+
+    OK = 0, "all that was asked is done"
+    FAILED = 1, "some of it could not be done; the last lines say what"
+    USAGE = 2, "the command line cannot be understood"
+    CONFIG = 3, "a setting, a file that it names or the processor cannot be used"
+    UNREACHABLE = 4, "the service does not answer, or takes nothing"
+    OCCUPIED = 5, "another process holds the data directory"
+    UNKNOWN = 6, "there is no such resource or delivery"
+    STORE = 7, "the data directory cannot be used: damaged, of a newer version, or the disk fails"
+    CONFLICT = 8, "it contradicts what the resource holds, or the resource has ended otherwise"
+    DENIED = 9, "the service wants a token, or one that allows more"
+    INTERRUPTED = 130, "ended by Ctrl-C, as shells count it"
 
 
 _BY_ERROR: Mapping[type[CollatorError], Exit] = {

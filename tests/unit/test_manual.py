@@ -1,0 +1,30 @@
+"""The manual says what the commands are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collator.cli.exits import Exit
+from collator.cli.main import COMMANDS
+from collator.cli.manual import manual
+
+FILE = Path(__file__).parents[2] / "docs" / "commands.md"
+
+
+def test_the_manual_is_written_from_the_commands() -> None:
+    assert FILE.read_text("utf-8") == manual(), "the commands have changed: make docs"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_manual_has_every_command_with_its_examples(command: object) -> None:
+    name = getattr(command, "name", "")
+    section = manual().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    assert f"`collator {name}" in section
+    assert f"\ncollator {name}" in section.partition("\n```\n")[2]
+
+
+@pytest.mark.parametrize("code", Exit)
+def test_the_manual_has_every_exit_code(code: Exit) -> None:
+    assert f"| {code.value} | {code.name.lower()} | {code.meaning} |" in manual()
