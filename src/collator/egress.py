@@ -1,13 +1,13 @@
-"""How bytes leave: one POST, and what came back, in words of this project. The one module that sends webhooks.
+"""How bytes leave: one POST, and what came back, in words of this project. Webhooks go out here, and payloads.
 
 Lives here: the pool of connections, the limits on an answer (R22), and the translation of what can go wrong. Does not
 live here: what an answer means, when to try again, what is sent.
 
 Theory. A receiver is not trusted: it may be slow, endless, compressed, broken. So one timeout runs from connecting to
-the last byte of the answer; of the body at most 64 KiB are read, undecoded, and thrown away; then the connection is
-closed. Redirects are not followed, cookies not kept, proxies and credentials of the environment not used. An answer
-that breaks off is no answer, whatever its status said (RFC 9112, section 8). A connection whose answer was read whole
-is kept for the next request, so that a webhook normally costs no handshake.
+the last byte of the answer; of the body at most 64 KiB are read, undecoded, and thrown away, or as much as the
+caller wants of it; then the connection is closed. Redirects are not followed, cookies not kept, proxies and credentials
+of the environment not used. An answer that breaks off is no answer, whatever its status said (RFC 9112, section 8). A
+connection whose answer was read whole is kept for the next request, so that a webhook normally costs no handshake.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """The ``Retry-After`` header, as it came."""
     words: str = ""
     """What it comes to, where that was no HTTP."""
+    body: bytes | None = None
+    """The body, undecoded, where it was to be kept and is no longer than that."""
 
 
 class NoAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -63,8 +65,13 @@ class Egress:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer | NoAnswer:
-        """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer."""
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, timeout: float, keep: int = 0
+    ) -> Answer | NoAnswer:
+        """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer.
+
+        Keep the answer's body where it has at most *keep* bytes; none by default.
+        """
         session = self._session or self.open()
         total = self._timeouts.get(timeout) or self._total(timeout)
         # The library sends bytes at once, and warns where they are many; a buffer it sends piece by piece.
@@ -72,14 +79,14 @@ class Egress:
         try:
             response = await session.post(url, data=data, headers=headers, allow_redirects=False, timeout=total)
             try:
-                await _read(response.content)
+                kept = await (_read(response.content, keep) if keep else _pass_over(response.content))
             finally:
                 response.release()  # keeps the connection if the answer was read whole, else closes it
         except TimeoutError:
             return NoAnswer(f"timed out after {timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a driver raises means the same: there is no answer
             return NoAnswer(_words(error), reached=not _is_about_connecting(error))
-        return Answer(response.status, response.headers.get("Retry-After"))
+        return Answer(response.status, response.headers.get("Retry-After"), body=kept)
 
     def open(self) -> aiohttp.ClientSession:
         """Load what is needed, which takes a tenth of a second, before the first request has to wait for it."""
@@ -112,7 +119,7 @@ class Egress:
         return self._timeouts[timeout]
 
 
-async def _read(content: aiohttp.StreamReader) -> None:
+async def _pass_over(content: aiohttp.StreamReader) -> None:
     left = MAX_ANSWER
     while left > 0 and not content.is_eof():
         left -= len(await content.readany())
@@ -122,6 +129,15 @@ def _is_about_connecting(error: Exception) -> bool:
     import aiohttp
 
     return isinstance(error, aiohttp.ClientConnectorError | UnicodeError)  # the latter: no host can have that name
+
+
+async def _read(content: aiohttp.StreamReader, most: int) -> bytes | None:
+    parts: list[bytes] = []
+    left = most
+    while left >= 0 and not content.at_eof():
+        parts.append(await content.readany())
+        left -= len(parts[-1])
+    return b"".join(parts) if left >= 0 else None
 
 
 def _words(error: Exception) -> str:

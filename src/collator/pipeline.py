@@ -16,12 +16,12 @@ from collator.clock import Clock, SystemClock
 from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router
 from collator.disk import Disk
 from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.workforce import ThreadWorkforce
+from collator.engines.embedded.workforce import EmbeddedWorkforce
 from collator.intake import Intake
 from collator.janitor import Janitor
 from collator.metrics import Metrics
 from collator.packet import Bounds
-from collator.processor import Processor, open_processor
+from collator.processor import Endings, Processor, open_processor
 from collator.resource import Terms
 from collator.settings import Settings
 from collator.states import OnFailure
@@ -50,7 +50,7 @@ class Pipeline:
         ledger.watch(self.metrics.committed)
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
         self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, circuits=circuits)
-        self.workforce = ThreadWorkforce(
+        self.workforce = EmbeddedWorkforce(
             ledger,
             processor,
             self.outbox,
@@ -110,13 +110,7 @@ async def open_pipeline(
     """
     clock = clock or SystemClock()
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
-    opened = open_processor(
-        processor or settings.processor,
-        timeout=settings.processor_timeout,
-        retries=settings.processor_retries,
-        max_output=settings.max_output,
-        clock=clock,
-    )
+    opened = _open_processor(settings, processor, clock)
     terms, route = terms_of(settings, routes), router(routes)
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
@@ -126,6 +120,18 @@ async def open_pipeline(
             yield pipeline
     finally:
         await ledger.aclose()
+
+
+def _open_processor(settings: Settings, function: Callable[..., object] | None, clock: Clock) -> Processor:
+    endings = Endings(
+        timeout=settings.processor_timeout,
+        retries=settings.processor_retries,
+        max_output=settings.max_output,
+        clock=clock,
+    )
+    return open_processor(
+        function or settings.processor, endings, batch=settings.batch, pool=settings.pool, memory=settings.pool_memory
+    )
 
 
 def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint]) -> Terms:

@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 
 from collator.errors import ConfigError, Permanent, ProcessorFailed
 from collator.exchange import Failure, Key, Output, Result, Retry, Task
-from collator.processor import MAX_REASON, Context, Processor, open_processor, reason_of, to_json, word_lengths
+from collator.processor import Context, Endings, Function, open_processor, word_lengths
+from collator.processor.endings import MAX_REASON, reason_of
+from collator.processor.outputs import to_json
 from collator.testing import ManualClock
 
+LIMIT = 1024 * 1024
 WORD_LENGTHS = "collator.processor:word_lengths"
 
 
@@ -29,8 +32,14 @@ def task(payload: object = "a payload", *, attempt: int = 1) -> Task:
     return Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, 99)
 
 
-def attempt(function: Callable[..., object], *, number: int = 1, **options: Any) -> Result:  # noqa: ANN401 - those of Processor
-    return Processor(function, **options).attempt(task(attempt=number))
+def attempt(function: Callable[..., object], *, number: int = 1, **options: Any) -> Result:  # noqa: ANN401 - those of Endings
+    return Function(function, Endings(**options)).attempt(task(attempt=number))
+
+
+def opened(spec: str, endings: Endings | None = None) -> Function:
+    processor = open_processor(spec, endings)
+    assert isinstance(processor, Function)
+    return processor
 
 
 def raising(error: BaseException) -> Callable[[object], object]:
@@ -46,7 +55,7 @@ def returning(value: object) -> Callable[[object], object]:
 
 def refusal(value: object) -> str:
     with pytest.raises(ProcessorFailed) as caught:
-        to_json(value)
+        to_json(value, LIMIT)
     return caught.value.detail
 
 
@@ -54,19 +63,19 @@ def refusal(value: object) -> str:
 
 
 def test_the_example_of_the_brief_gives_the_length_of_each_word() -> None:
-    processor = open_processor(WORD_LENGTHS, clock=ManualClock(monotonic=7.5))
+    processor = opened(WORD_LENGTHS, Endings(clock=ManualClock(monotonic=7.5)))
     assert processor.attempt(task("the quick  brown fox")) == Output(99, b"[3,5,5,3]", 7.5)
 
 
 @pytest.mark.parametrize("payload", [None, 7, ["a"], {"text": "a"}])
 def test_word_lengths_fails_for_good_on_what_is_not_text(payload: object) -> None:
-    assert open_processor(WORD_LENGTHS).attempt(task(payload)) == Failure(99, "the payload is not text")
+    assert opened(WORD_LENGTHS).attempt(task(payload)) == Failure(99, "the payload is not text")
     assert word_lengths("") == []
 
 
 @pytest.mark.parametrize("payload", [None, True, 3, -2.5, "ä", [1, [2]], {"a": {"b": None}}])
 def test_the_payload_arrives_as_plain_values(payload: object) -> None:
-    result = Processor(lambda value: [value]).attempt(task(payload))
+    result = Function(lambda value: [value]).attempt(task(payload))
     assert isinstance(result, Output)
     assert msgspec.json.decode(result.output) == [payload]
 
@@ -81,7 +90,7 @@ def test_a_function_that_asks_for_the_context_gets_it() -> None:
     def function(payload: object, *, context: Context) -> object:
         return [payload, context.resource_id, context.index, context.attempt]
 
-    assert Processor(function, clock=ManualClock(monotonic=1.0)).attempt(task(attempt=3)) == Output(
+    assert Function(function, Endings(clock=ManualClock(monotonic=1.0))).attempt(task(attempt=3)) == Output(
         99, b'["a payload","call-17",4,3]', 1.0
     )
 
@@ -115,7 +124,7 @@ class Word:
     ],
 )
 def test_an_output_is_what_msgspec_makes_of_it(value: object, expected: bytes) -> None:
-    assert to_json(value) == expected
+    assert to_json(value, LIMIT) == expected
 
 
 json_values = st.recursive(
@@ -131,7 +140,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_every_json_value_is_an_output(value: object) -> None:
-    assert msgspec.json.decode(to_json(value)) == _lists(value)
+    assert msgspec.json.decode(to_json(value, LIMIT)) == _lists(value)
 
 
 def _lists(value: object) -> object:
@@ -240,11 +249,11 @@ def test_a_payload_that_does_not_fit_the_function_is_a_failed_attempt() -> None:
 
 
 def test_a_call_that_is_out_of_time_is_a_failed_attempt() -> None:
-    processor = Processor(word_lengths, timeout=2.5, retries=1)
-    result = processor.timed_out(task())
+    endings = Endings(timeout=2.5, retries=1)
+    result = endings.timed_out(task())
     assert isinstance(result, Retry)
     assert result.reason == "timed out after 2.5 s"
-    assert processor.timed_out(task(attempt=2)) == Failure(99, "timed out after 2.5 s")
+    assert endings.timed_out(task(attempt=2)) == Failure(99, "timed out after 2.5 s")
 
 
 # Reasons.
@@ -303,23 +312,19 @@ def config_error(spec: str) -> str:
 def test_a_module_of_the_current_directory_is_found(here: Path) -> None:
     (here / "shouting.py").write_text("def shout(payload):\n    import shouting_late\n    return payload.upper()\n")
     (here / "shouting_late.py").touch()
-    result = open_processor("shouting:shout").attempt(task("hello"))
+    result = opened("shouting:shout").attempt(task("hello"))
     assert isinstance(result, Output)
     assert result.output == b'"HELLO"'
 
 
 def test_a_function_may_be_inside_something(here: Path) -> None:
     (here / "nested.py").write_text("class Models:\n    @staticmethod\n    def run(payload):\n        return 1\n")
-    assert isinstance(open_processor("nested:Models.run").attempt(task()), Output)
+    assert isinstance(opened("nested:Models.run").attempt(task()), Output)
 
 
 @pytest.mark.parametrize("spec", ["", "words", "words:", ":lengths", ":"])
 def test_a_spec_without_module_or_function_is_refused_with_an_example(spec: str) -> None:
     assert "write MODULE:FUNCTION, as in collator.processor:word_lengths" in config_error(spec)
-
-
-def test_a_url_is_refused_until_it_can_be_called() -> None:
-    assert "a URL cannot be called yet" in config_error("https://example.org/ocr")
 
 
 def test_a_module_that_does_not_exist_is_named(here: Path) -> None:
@@ -349,18 +354,16 @@ def test_a_module_that_does_not_import_says_why_and_where(here: Path, source: st
         ("missing", "things has no missing"),
         ("Number.missing", "things has no Number.missing"),
         ("number", "number is not a function but of type int"),
-        ("later", "later is a coroutine function"),
-        ("stream", "stream is a coroutine function"),
-        ("waiter", "waiter is a coroutine function"),
+        ("stream", "stream yields; return one output for one payload instead"),
+        ("streamer", "streamer yields"),
     ],
 )
-def test_what_is_not_a_plain_function_is_refused(here: Path, name: str, words: str) -> None:
+def test_what_cannot_be_called_for_one_output_is_refused(here: Path, name: str, words: str) -> None:
     (here / "things.py").write_text(
         "number = Number = 7\n"
-        "async def later(payload): return 1\n"
         "async def stream(payload): yield 1\n"
-        "class Waiter:\n"
-        "    async def __call__(self, payload): return 1\n"
-        "waiter = Waiter()\n"
+        "class Streamer:\n"
+        "    async def __call__(self, payload): yield 1\n"
+        "streamer = Streamer()\n"
     )
     assert words in config_error(f"things:{name}")

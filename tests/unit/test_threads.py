@@ -8,10 +8,10 @@ from itertools import count
 
 import pytest
 
-from collator.engines.embedded.workforce.chunks import Chunk
+from collator.engines.embedded.workforce.hands import BareHands
 from collator.engines.embedded.workforce.threads import Threads
 from collator.exchange import Key, Result, Task
-from collator.processor import Processor
+from collator.processor import Endings, Function
 from collator.testing import ManualClock
 from tests.waiting import until_sync
 
@@ -28,17 +28,19 @@ class Crew:
         self.gate = threading.Event()
         self.results: list[Result] = []
         self._leases = count(1)
+        endings = Endings(clock=self.clock)
         self.threads = Threads(
-            Processor(self._call, clock=self.clock),
+            lambda line: BareHands(Function(self._call, endings), line),
+            endings,
+            tell=self._collect,
             concurrency=concurrency,
             max_abandoned=max_abandoned,
             max_chunk=10,
-            finished=self._finished,
         )
         self.threads.start()
 
     def put(self, *payloads: str) -> None:
-        self.threads.put(
+        self.threads.line.put(
             [Task(Key("a", b"g" * 16, 0), f'"{payload}"'.encode(), 1, next(self._leases)) for payload in payloads]
         )
 
@@ -51,8 +53,8 @@ class Crew:
         self.begun.append(payload)
         assert self.gate.wait(10.0)
 
-    def _finished(self, chunk: Chunk, _seconds: float) -> None:
-        self.results += self.threads.collect(chunk)
+    def _collect(self) -> None:
+        self.results += self.threads.tray.collect().results
 
 
 @pytest.fixture
@@ -67,14 +69,14 @@ def crew(request: pytest.FixtureRequest) -> Iterable[Crew]:
 def test_one_hint_wakes_as_many_threads_as_there_is_work_for(crew: Crew) -> None:
     crew.put("a", "b", "c")
     until_sync(lambda: sorted(map(str, crew.begun)) == ["a", "b", "c"])
-    assert (crew.threads.waiting(), crew.threads.in_hand()) == (0, 3)
+    assert (len(crew.threads.line), crew.threads.in_hand()) == (0, 3)
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 2}], indirect=True)
 def test_what_is_in_hand_counts_until_it_is_collected(crew: Crew) -> None:
     crew.put("a", "b", "c")
     until_sync(lambda: len(crew.begun) == 2)
-    assert (crew.threads.waiting(), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 3)
+    assert (len(crew.threads.line), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 2)
     crew.gate.set()
     until_sync(lambda: crew.threads.in_hand() == 0)
     assert sorted(result.lease for result in crew.results) == [1, 2, 3]
@@ -82,10 +84,10 @@ def test_what_is_in_hand_counts_until_it_is_collected(crew: Crew) -> None:
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
 def test_nothing_is_begun_in_a_pause(crew: Crew) -> None:
-    crew.threads.pause()
+    crew.threads.line.pause()
     crew.put("a")
     assert crew.never(lambda: crew.begun)
-    assert [task.lease for task in crew.threads.take_back()] == [1]
+    assert [task.lease for task in crew.threads.line.take_back()] == [1]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
@@ -93,8 +95,7 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
     crew.put("a")
     until_sync(lambda: crew.begun)
     crew.clock.advance(60.0)
-    results, late = crew.threads.watch()
-    assert (results, [task.lease for task in late]) == ([], [1])
+    assert [result.lease for result in crew.threads.watch()] == [1]
     assert crew.threads.blocked()
     crew.put("b")
     assert crew.never(lambda: len(crew.begun) == 2)

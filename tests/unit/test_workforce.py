@@ -14,14 +14,16 @@ import msgspec
 import pytest
 
 from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.workforce import ThreadWorkforce
+from collator.engines.embedded.workforce import EmbeddedWorkforce
+from collator.engines.embedded.workforce.hands import Worker
+from collator.engines.embedded.workforce.threads import Threads
 from collator.errors import Permanent, Unavailable
 from collator.exchange import Delivery, Outcome, ResourceReport, Result
 from collator.intake import Intake
 from collator.ledger import Room
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.processor import Processor
+from collator.processor import Endings, Function, Processor
 from collator.resource import Terms
 from collator.states import State
 from collator.testing import ManualClock
@@ -59,7 +61,7 @@ class House:
         self.ledger, self.clock = ledger, clock
         self.metrics, self.outbox = Metrics(), Outbox()
         options = {"sweep": 3600.0, "concurrency": 2, **options}
-        self.workforce = ThreadWorkforce(ledger, processor, self.outbox, metrics=self.metrics, **options)
+        self.workforce = EmbeddedWorkforce(ledger, processor, self.outbox, metrics=self.metrics, **options)
         self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics)
 
     async def send(self, resource_id: str, *payloads: object, last: bool = True, first: int = 0) -> None:
@@ -101,7 +103,7 @@ async def house(
     """A house at work, with a clock that only the test moves."""
     clock = clock or ManualClock()
     ledger = await open_ledger(tmp_path, terms=terms or Terms(), clock=clock, route=lambda _resource_id: ["default"])
-    built = House(ledger, Processor(function, retries=retries, clock=clock), clock, **options)
+    built = House(ledger, Function(function, Endings(retries=retries, clock=clock)), clock, **options)
     await ledger.accept(backlog, room=0)
     run = asyncio.create_task(built.workforce.run())
     try:
@@ -125,6 +127,12 @@ class Gate:
         if payload == "wait":
             assert self.open.wait(10.0)
         return payload
+
+
+def workers(house: House) -> list[Worker]:
+    """The threads that call the processor."""
+    assert isinstance(house.workforce._pool, Threads)
+    return house.workforce._pool._workers
 
 
 @pytest.fixture
@@ -193,7 +201,7 @@ async def test_a_resource_of_one_packet_is_not_behind_one_of_many(tmp_path: Path
 
         async def after(calls: int) -> None:
             """The moment at which *calls* have ended, the next one runs, and memory is full again."""
-            await until(lambda: len(order) == calls + 1 and it.workforce._threads.waiting() == 1)
+            await until(lambda: len(order) == calls + 1 and len(it.workforce._line) == 1)
 
         await until(lambda: not it.workforce._due and not it.workforce._claiming.locked())
         await it.send("many", *["many"] * 50)
@@ -273,7 +281,7 @@ async def test_nothing_that_is_raised_ends_a_thread(tmp_path: Path, error: BaseE
 
 async def test_a_slow_call_lets_go_of_what_is_behind_it_and_before_it(tmp_path: Path, gate: Gate) -> None:
     async with house(tmp_path, gate, concurrency=2) as it:
-        it.workforce._threads.chunk_size = 100
+        it.workforce._pool.chunk_size = 100
         await it.send("call-17", "a", "wait", "b", "c")
         await until(lambda: "wait" in gate.calls)
         it.clock.advance(0.1)
@@ -336,9 +344,9 @@ async def test_there_are_never_more_threads_than_workers_and_abandoned_calls(tmp
         it.clock.advance(60.0)
         await it.ended("stuck")
         assert it.workforce.abandoned == 3
-        assert len(it.workforce._threads._workers) == 5
+        assert len(workers(it)) == 5
         gate.open.set()
-        await until(lambda: len(it.workforce._threads._workers) == 3)
+        await until(lambda: len(workers(it)) == 3)
         assert it.workforce.abandoned == 0
 
 
@@ -384,9 +392,9 @@ async def test_a_task_whose_lease_is_lost_is_not_begun(tmp_path: Path, gate: Gat
         await it.send("first", "wait")
         await until(lambda: gate.calls)
         await it.send("second", "b")
-        await until(lambda: it.workforce._threads.waiting() == 1)
-        await it.ledger.release([task.lease for task in it.workforce._threads.unfinished()[:1]])
-        await until(lambda: it.workforce._threads.waiting() == 0)
+        await until(lambda: len(it.workforce._line) == 1)
+        await it.ledger.release([task.lease for task in it.workforce._line.tasks()])
+        await until(lambda: len(it.workforce._line) == 0)
         gate.open.set()
         await it.ended("first")
         assert gate.calls == ["wait"]
@@ -430,7 +438,7 @@ async def test_p7_a_drain_hands_back_what_waits_and_records_what_is_finished_in_
     async with house(tmp_path, gate, concurrency=1, window=4) as it:
         await it.send("earlier", "a")
         await it.ended("earlier")
-        it.workforce._threads.chunk_size = 1
+        it.workforce._pool.chunk_size = 1
         await it.send("call-17", "wait", "b", "c", "d")
         await until(lambda: "wait" in gate.calls)
         drain = asyncio.create_task(it.workforce.drain(10.0))
@@ -463,7 +471,7 @@ async def test_p7_a_drain_gives_back_what_still_runs_when_its_time_is_up(tmp_pat
 
 async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_path: Path, gate: Gate) -> None:
     async with house(tmp_path, gate, concurrency=1) as it:
-        it.workforce._threads.chunk_size = 100
+        it.workforce._pool.chunk_size = 100
         await it.send("call-17", "a", "wait")
         await until(lambda: "wait" in gate.calls)
         await it.workforce.drain(0.0)

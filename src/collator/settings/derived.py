@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
-from collator.settings.option import DURATION_OR_OFF, Option, Tables
+from collator.settings.option import DURATION_OR_OFF, SIZE_OR_OFF, Option, Tables
 from collator.settings.table import Settings
 
 
@@ -44,7 +44,7 @@ def default(name: str) -> str | None:
 
 def written(option: Option, value: object) -> str | None:
     """*value* of *option* as a user would write it; `None` where there is none."""
-    return option.kind.write(value) if value is not None or option.kind is DURATION_OR_OFF else None
+    return option.kind.write(value) if value is not None or option.kind in {DURATION_OR_OFF, SIZE_OR_OFF} else None
 
 
 def flag(name: str) -> str:

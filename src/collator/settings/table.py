@@ -12,20 +12,19 @@ from typing import Annotated
 from collator.settings.delivering import Delivering
 from collator.settings.listening import Listening
 from collator.settings.option import (
-    COUNT,
     DIR,
     DURATION,
     DURATION_OR_OFF,
     FILE,
     HOST,
     PORT,
-    PROCESSOR,
     SIZE,
     URL,
     Kind,
     Option,
     Scope,
 )
+from collator.settings.processing import Processing
 from collator.settings.values import choice, whole
 
 _HOUR = 3600.0
@@ -34,46 +33,13 @@ _GIB = 1024 * _MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Delivering, Listening):
+class Settings(Processing, Delivering, Listening):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
     data_dir: Annotated[
         Path,
         Option(DIR, "Directory of the store; made where it is missing.", "In sight, where the service was started."),
     ] = Path("collator-data")
-    processor: Annotated[
-        str,
-        Option(
-            PROCESSOR,
-            "Function that is called with every payload.",
-            "Needs no set-up, so that the flow can be tried at once.",
-        ),
-    ] = "collator.processor:word_lengths"
-    concurrency: Annotated[
-        int, Option(COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
-    ] = 8
-    processor_timeout: Annotated[
-        float,
-        Option(
-            DURATION, "Longest time of one call of the processor.", "Longer than a model call, shorter than patience."
-        ),
-    ] = 60.0
-    processor_retries: Annotated[
-        int,
-        Option(
-            Kind("N", whole(0, 100)),
-            "Further attempts after a failed call of the processor.",
-            "Outlasts a hiccup; a defect shows within seconds.",
-        ),
-    ] = 3
-    on_failure: Annotated[
-        str,
-        Option(
-            Kind("incomplete|fail_fast|hold", choice("incomplete", "fail_fast", "hold")),
-            "What a failed packet means: close when the others are done, close at once, or wait for a person.",
-            "The good outputs are worth having.",
-        ),
-    ] = "incomplete"
     idle_timeout: Annotated[
         float | None,
         Option(

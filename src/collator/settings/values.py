@@ -54,6 +54,16 @@ def size(text: str) -> int:
     return int(amount)
 
 
+def size_or_off(text: str) -> int | None:
+    """Bytes as `size` has them; ``off`` gives `None`, no limit."""
+    if text == OFF:
+        return None
+    try:
+        return size(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {OFF}") from None
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     """A parser of whole numbers from *least* to *most*; ``1_000`` and ``1,000`` are numbers too."""
 
@@ -147,8 +157,10 @@ def write_switch(value: bool) -> str:  # noqa: FBT001 - it is the value
     return "yes" if value else "no"
 
 
-def write_size(amount: int) -> str:
-    """*amount* of bytes as `size` reads it, in the largest unit of 1024 that divides it."""
+def write_size(amount: int | None) -> str:
+    """*amount* of bytes as `size_or_off` reads it, in the largest unit of 1024 that divides it."""
+    if amount is None:
+        return OFF
     unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if amount % _BYTES[unit.lower()] == 0), "")
     return f"{amount // _BYTES[unit.lower()]}{unit}"
 

@@ -12,7 +12,7 @@ is recorded. Each step on them is one atomic operation of a deque, so no lock is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from collator.exchange import Result, Task
 
@@ -22,11 +22,13 @@ CHUNK_SECONDS = 0.005
 class Chunk:
     """Tasks in the hands of one thread."""
 
-    __slots__ = ("abandoned", "call", "done", "todo")
+    __slots__ = ("abandoned", "call", "done", "sent", "todo")
 
     def __init__(self, tasks: deque[Task]) -> None:
         self.todo = tasks
         """Not begun; the thread and the event loop's thread both take from it."""
+        self.sent: deque[Task] = deque()
+        """Behind the call that runs, or in it, and out of reach: in a process, or in one batch with it."""
         self.done: deque[Result] = deque()
         """Ended, not collected yet; the thread appends, the event loop's thread takes."""
         self.call: tuple[Task, float] | None = None
@@ -54,6 +56,26 @@ class Chunk:
             self.call = None
         return calls, since - begun
 
+    def begin(self, tasks: Iterable[Task], now: float) -> None:
+        """*tasks* are out of reach from *now*, and the first of them runs."""
+        self.sent.extend(tasks)
+        self.call = (self.sent.popleft(), now)
+
+    def answer(self, result: Result, now: float) -> None:
+        """What runs has ended with *result*; the next one of what was sent runs from *now*."""
+        if not self.abandoned:
+            self.done.append(result)
+        self.call = (self.sent.popleft(), now) if self.sent else None
+
+    def recall(self, count: int | None = None) -> list[Task]:
+        """The last *count* tasks that were sent, which came back; or all, with the one that runs."""
+        if count is not None:
+            return [self.sent.pop() for _ in range(min(count, len(self.sent)))][::-1]
+        call, self.call = self.call, None
+        rest = [*(() if call is None else (call[0],)), *self.sent]
+        self.sent.clear()
+        return rest
+
     def collect(self) -> list[Result]:
         """Take the results out."""
         return [self.done.popleft() for _ in range(len(self.done))]
@@ -68,9 +90,13 @@ class Chunk:
                 return rest
 
     def unfinished(self) -> list[Task]:
-        """The tasks that have no result: the one that runs, and those that are not begun."""
+        """The tasks that have no result: the one that runs, and those that are behind it."""
         call = self.call
-        return [*(() if call is None else (call[0],)), *self.todo.copy()]
+        return [*(() if call is None else (call[0],)), *self.sent.copy(), *self.todo.copy()]
+
+    def size(self) -> int:
+        """How many tasks are here; at least 1, as one may be between two places."""
+        return len(self.todo) + len(self.sent) + 1
 
 
 def next_size(size: int, *, calls: int, seconds: float, limit: int) -> int:

@@ -1,45 +1,35 @@
-"""The threads that call the processor: who takes which chunk, and what becomes of a call that does not end.
+"""The pool of threads: who takes which chunk, and what becomes of a call that does not end.
 
-Lives here: threads, and the lock that they share with the event loop. Does not live here: the ledger. The loop puts
-tasks in and never waits for more than a few steps; each thread takes its next chunk by itself, so that none waits for
-the loop between two of them.
+Lives here: threads, and what each has in hand. Does not live here: how a call is made, which is a matter of a thread's
+hands. Each thread takes its next chunk by itself, so that none waits for the event loop between two of them.
 
 Theory. A thread cannot be killed. A call that outlasts its time is given up: the attempt has failed, its late result
 is ignored, and a new thread takes the place, until `max_abandoned` calls are given up at one time. Then nothing is
-begun until one of them returns; a thread that returns goes on as a worker where one is missing, else it ends.
+begun until one of them returns; a thread that returns goes on as a worker where one is missing, else it ends. Hands
+that can kill what they hold return at once.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 
 import structlog
 
 from collator.engines.embedded.workforce.chunks import Chunk, next_size
-from collator.engines.embedded.workforce.turns import Turns
+from collator.engines.embedded.workforce.hands import Hands, Worker
+from collator.engines.embedded.workforce.line import Line
+from collator.engines.embedded.workforce.pool import blocked_words, note_late
+from collator.engines.embedded.workforce.tray import Tray
 from collator.exchange import Result, Task
-from collator.processor import Processor
+from collator.processor import Endings
 
 STALLED = 0.010
 """Seconds after which a call lets go of what is before and behind it in its chunk."""
+RESTART = 1.0
+"""Seconds until a thread whose hands are not ready tries again."""
 
 log = structlog.get_logger("collator.workforce")
-
-
-class Worker:
-    """A thread, and what it has in hand."""
-
-    __slots__ = ("chunk",)
-
-    def __init__(self) -> None:
-        self.chunk: Chunk | None = None
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether its call was given up and has not returned."""
-        chunk = self.chunk
-        return chunk is not None and chunk.abandoned
 
 
 class Threads:
@@ -47,30 +37,34 @@ class Threads:
 
     def __init__(
         self,
-        processor: Processor,
+        hands: Callable[[Line], Hands],
+        endings: Endings,
         *,
+        tell: Callable[[], None],
         concurrency: int,
         max_abandoned: int,
         max_chunk: int,
-        finished: Callable[[Chunk, float], None],
+        batch: int = 1,
     ) -> None:
-        """*finished* is called in the thread, with a chunk that is done and the mean seconds of a call in it."""
+        """*hands* makes those of one thread; *tell* as in `Tray`; a call takes *batch* tasks."""
+        self.line = Line(batch=batch)
+        self.line.rouse = self._rouse
+        self.tray = Tray(tell)
         self.chunk_size = 1
         self.abandoned = 0
-        """How many calls were given up and have not returned."""
-        self._processor = processor
+        self._make_hands = hands
+        self._endings = endings
+        self._batch = batch
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
         self._max_chunk = max_chunk
-        self._finished = finished
-        self._turns = Turns()
         self._workers: list[Worker] = []
-        self._chunks: set[Chunk] = set()  # taken, and not collected yet
+        self._chunks: set[Chunk] = set()  # in hand
         self._idle = 0
         self._roused = False  # an idle thread was told to look, and has not looked yet
-        self._paused = False
-        self._stopped = False
-        self._change = threading.Condition()  # guards all that is above; nothing slow is done while it is held
+        self._alive = 0
+        self._stopped = threading.Event()
+        self._change = self.line.change
 
     def start(self) -> None:
         """Start the threads."""
@@ -78,87 +72,85 @@ class Threads:
             for _ in range(self._concurrency):
                 self._hire()
 
-    def pause(self) -> None:
-        """Let nobody take any more; what is in hand is finished."""
-        with self._change:
-            self._paused = True
-
     def stop(self) -> None:
-        """Let every thread end as soon as its call returns."""
+        """Let every thread end: at once where its hands can kill, else as soon as its call returns."""
         with self._change:
-            self._stopped = True
+            self._stopped.set()
             self._change.notify_all()
+            for worker in self._workers:
+                worker.hands.kill()
 
-    def put(self, tasks: Sequence[Task]) -> None:
-        """Let *tasks* wait for a thread."""
-        with self._change:
-            self._turns.put(tasks)
-            self._rouse()
+    def ended(self) -> bool:
+        """Whether no thread is left but those in a call that nothing can end."""
+        return self._alive == sum(not worker.hands.deadly for worker in [*self._workers] if worker.chunk)
 
-    def take_back(self) -> Sequence[Task]:
-        """All that waits, which now waits no longer."""
-        with self._change:
-            return self._turns.take(len(self._turns))
-
-    def collect(self, chunk: Chunk) -> list[Result]:
-        """The results of a *chunk* that is done."""
-        with self._change:
-            self._chunks.discard(chunk)
-            return chunk.collect()
-
-    def give_up(self) -> tuple[list[Result], list[Task]]:
-        """Wait for nobody any more: the results that are there, and the tasks that have none."""
+    def give_up(self) -> list[Task]:
+        """Wait for nobody any more."""
         with self._change:
             chunks = [*self._chunks]
             for chunk in chunks:
                 self._disown(chunk)
-            unfinished = [task for chunk in chunks for task in chunk.unfinished()]
-            return [result for chunk in chunks for result in chunk.collect()], unfinished
-
-    def drop(self, leases: Collection[int]) -> None:
-        """Forget the tasks of *leases*, where they wait."""
-        with self._change:
-            self._turns.drop(leases)
+            self.tray.add([result for chunk in chunks for result in chunk.collect()])
+            return [task for chunk in chunks for task in chunk.unfinished()]
 
     def unfinished(self) -> list[Task]:
-        """All tasks that wait or are in hand."""
+        """The tasks in hand."""
         with self._change:
-            return [*self._turns, *(task for chunk in self._chunks for task in chunk.unfinished())]
-
-    def waiting(self) -> int:
-        """How many tasks wait."""
-        return len(self._turns)
+            return [task for chunk in self._chunks for task in chunk.unfinished()]
 
     def in_hand(self) -> int:
-        """How many tasks threads have taken and not finished; 0 only once every result is collected."""
-        return sum([len(chunk.todo) + 1 for chunk in [*self._chunks]]) if self._chunks else 0
+        """How many tasks are in hand, and how many results lie in the tray."""
+        chunks = sum([chunk.size() for chunk in [*self._chunks]]) if self._chunks else 0
+        return chunks + len(self.tray)  # in this order: what moves meanwhile is counted twice, and not passed over
+
+    def width(self) -> int:
+        """Two chunks a thread."""
+        return 2 * self._concurrency * max(self.chunk_size, self._batch)
 
     def blocked(self) -> bool:
         """Whether nothing is begun, as too many calls were given up."""
         return self.abandoned >= self._max_abandoned
 
-    def watch(self) -> tuple[list[Result], list[Task]]:
-        """Look after calls that take long: results that are there by now, and the tasks whose time is up."""
-        now = self._processor.clock.monotonic()
+    def health(self) -> str | None:
+        """Why nothing is begun, in words."""
+        if self.blocked():
+            return blocked_words(self.abandoned, self._endings.timeout)
+        troubles = [worker.hands.trouble for worker in [*self._workers] if not worker.abandoned]
+        return troubles[0] if troubles and all(troubles) else None
+
+    def watch(self) -> list[Result]:
+        """Take what is before and behind calls that take long, and give up those whose time is up."""
+        now = self._endings.clock.monotonic()
         results: list[Result] = []
         late: list[Task] = []
         with self._change:
-            for chunk in [*self._chunks]:
-                call = chunk.call
-                if call is None or now - call[1] < STALLED:
+            for worker in [*self._workers]:
+                chunk = worker.chunk
+                call = None if chunk is None or chunk.abandoned else chunk.call
+                if chunk is None or call is None or now - call[1] < STALLED:
                     continue
-                self._turns.put(chunk.rest())
+                self.line.turns.put(chunk.rest())
                 results += chunk.collect()
-                if now - call[1] >= self._processor.timeout:
+                if now - call[1] >= self._endings.timeout:
+                    results += self._time_out(worker, chunk, call[0])
                     late.append(call[0])
-                    self._abandon(chunk)
             self._rouse()
-        return results, late
+        for task in late:
+            note_late(task, self.abandoned)
+        return results
 
-    def _abandon(self, chunk: Chunk) -> None:
+    def _time_out(self, worker: Worker, chunk: Chunk, task: Task) -> list[Result]:
+        """Give up the call for *task*: what it brings to an end. What does not end goes back into the line."""
         self._disown(chunk)
+        worker.hands.kill()
         if len(self._workers) < self._concurrency + self._max_abandoned:
             self._hire()
+        others = chunk.sent.copy()
+        if others and self._batch > 1:
+            self.line.turns.put_apart([task, *others])
+            return []
+        self.line.turns.put(others)
+        return [self._endings.timed_out(task)]
 
     def _disown(self, chunk: Chunk) -> None:
         chunk.abandoned = True
@@ -175,51 +167,74 @@ class Threads:
             self._change.notify()
 
     def _hire(self) -> None:
-        worker = Worker()
-        thread = threading.Thread(target=self._work, args=(worker,), name="collator-processor", daemon=True)
+        worker = Worker(self._make_hands(self.line))
         self._workers.append(worker)
-        thread.start()
+        self._alive += 1
+        threading.Thread(target=self._live, args=(worker,), name="collator-processor", daemon=True).start()
 
-    def _work(self, worker: Worker) -> None:
-        calls, seconds = 0, 0.0
-        while (chunk := self._next(worker, calls, seconds)) is not None:
-            try:
-                calls, seconds = chunk.work(self._processor.attempt, self._processor.clock.monotonic)
-            except Exception:  # a defect of ours: the lease ends, and the task is handed out again
-                log.exception("a defect in a thread of the processor")
-                calls, seconds = 0, 0.0
-            if not chunk.abandoned:
-                self._finished(chunk, seconds / max(1, calls))
-
-    def _next(self, worker: Worker, calls: int, seconds: float) -> Chunk | None:
-        """The next chunk for *worker*, once there is one, after *calls* that took *seconds*; `None`: let it end."""
+    def _live(self, worker: Worker) -> None:
+        """The life of a thread."""
+        while self._is_ready(worker) and (chunk := self._next(worker)) is not None:
+            self._lay_down(worker, chunk, *self._work(worker, chunk))
+        worker.hands.close()
         with self._change:
-            returned = worker.abandoned
+            self._alive -= 1
+
+    def _is_ready(self, worker: Worker) -> bool:
+        """Whether the hands of *worker* are ready, as soon as they are; false: it has left."""
+        while not (left := self._leaves(worker)) and not worker.hands.ready():
+            if not self._stopped.is_set():
+                log.warning("a thread of the processor cannot begin", reason=worker.hands.trouble)
+                self._stopped.wait(RESTART)
+        return not left
+
+    def _leaves(self, worker: Worker) -> bool:
+        """Whether *worker* is not needed any more, and has left."""
+        with self._change:
+            if self._may_stay():
+                return False
+            self._workers.remove(worker)
+            return True
+
+    def _work(self, worker: Worker, chunk: Chunk) -> tuple[int, float]:
+        try:
+            return worker.hands.work(chunk)
+        except Exception:  # a defect of ours: the lease ends, and the task is handed out again
+            log.exception("a defect in a thread of the processor")
+            return 0, 0.0
+
+    def _lay_down(self, worker: Worker, chunk: Chunk, calls: int, seconds: float) -> None:
+        """*worker* is through with *chunk*, which had *calls* that took *seconds*."""
+        with self._change:
             worker.chunk = None
-            if returned:
+            if chunk.abandoned:
                 self._count()
                 self._change.notify_all()  # perhaps nothing was begun because of this one
-            elif calls:
+                return
+            if calls:
                 self.chunk_size = next_size(self.chunk_size, calls=calls, seconds=seconds, limit=self._max_chunk)
+            self.tray.add(chunk.collect(), seconds / calls if calls else None)
+            self._chunks.discard(chunk)
+
+    def _next(self, worker: Worker) -> Chunk | None:
+        """The next chunk for *worker*, once there is one; `None`: it has left."""
+        with self._change:
             while self._may_stay() and not self._may_take():
-                self._wait()
+                self._idle += 1
+                self._change.wait()
+                self._idle -= 1
+                self._roused = False
             if not self._may_stay():
                 self._workers.remove(worker)
                 return None
-            worker.chunk = Chunk(self._turns.take(self.chunk_size))
+            worker.chunk = Chunk(self.line.turns.take(self._batch if self._batch > 1 else self.chunk_size))
             self._chunks.add(worker.chunk)
-            if self._turns:
+            if self.line.turns:
                 self._rouse()
             return worker.chunk
 
-    def _wait(self) -> None:
-        self._idle += 1
-        self._change.wait()
-        self._idle -= 1
-        self._roused = False
-
     def _may_stay(self) -> bool:
-        return not self._stopped and len(self._workers) - self.abandoned <= self._concurrency
+        return not self._stopped.is_set() and len(self._workers) - self.abandoned <= self._concurrency
 
     def _may_take(self) -> bool:
-        return len(self._turns) > 0 and not self._paused and not self.blocked()
+        return len(self.line) > 0 and not self.line.paused and not self.blocked()

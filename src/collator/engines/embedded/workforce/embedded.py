@@ -1,0 +1,228 @@
+"""Which packets are in memory, for how long, and what becomes of them at the end.
+
+Theory. The store holds the backlog, and memory a window of it. For a processor of milliseconds the window is two
+tasks a call at a time: enough that none waits for the store, and so few that a packet of another resource is never
+behind many and that a restart repeats little. For one of microseconds it grows up to `window`, so that work is fetched
+in thousands. Whatever is fetched is leased; the leases of what is still here are renewed, and given back by `drain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+import structlog
+
+from collator.engines.embedded.workforce.leases import Leases
+from collator.engines.embedded.workforce.opening import open_pool
+from collator.engines.embedded.workforce.reports import OUTSTANDING, Reports
+from collator.errors import CollatorError
+from collator.exchange import Key, Task
+from collator.ledger import Ledger
+from collator.metrics import Metrics
+from collator.outbox import Outbox
+from collator.processor import Processor
+
+WATCH = 0.025
+"""Seconds between two looks at calls that take long."""
+GRACE = 1.0
+"""Seconds beyond the time for draining in which results are still recorded and leases given back."""
+
+log = structlog.get_logger("collator.workforce")
+
+
+class EmbeddedWorkforce:
+    """Has the processor called; implements `collator.workforce.Workforce`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        processor: Processor,
+        outbox: Outbox,
+        *,
+        metrics: Metrics,
+        concurrency: int = 8,
+        max_abandoned: int | None = None,
+        window: int = 4096,
+        sweep: float = 0.5,
+        lease: float = 30.0,
+    ) -> None:
+        """Take the parts; nothing is started before `run`.
+
+        *concurrency* calls at a time, and up to *max_abandoned* (default: as many) more that outlast their timeout;
+        at most *window* tasks in memory. *sweep*: seconds after which the ledger is asked without a hint, as a retry
+        falls due without one. *lease*: `Terms.task_lease`, seconds.
+        """
+        self._ledger = ledger
+        self._metrics = metrics
+        self._window = window
+        self._sweep = sweep
+        self._reports = Reports(ledger, outbox, metrics=metrics, recorded=self._recorded)
+        self._pool = open_pool(
+            processor,
+            tell=self._tell,
+            concurrency=concurrency,
+            max_abandoned=max_abandoned or concurrency,
+            window=window,
+        )
+        self._line = self._pool.line
+        self._leases = Leases(ledger, self._line, held=self._held, lease=lease)
+        self._due = True
+        self._short = False  # a claim gave less than there was room for, and nothing has been recorded since
+        self._draining = False
+        self._arriving: list[Task] = []
+        self._wake = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop
+
+    def room(self) -> int:
+        """How many more tasks it would take now."""
+        if self._draining or self._pool.blocked():
+            return 0
+        here = len(self._arriving) + len(self._line) + self._pool.in_hand()
+        unrecorded = max(0, len(self._reports) - OUTSTANDING * self._window)
+        return max(0, self._width() - here - unrecorded)
+
+    def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
+        """Take *tasks*, and the hint that the packets of *keys* are due. From the event loop's thread; never blocks."""
+        if tasks:
+            if not self._arriving:
+                asyncio.get_running_loop().call_soon(self._pass_on)
+            self._arriving += tasks
+        if keys:
+            self._due = True
+            self._nudge()
+
+    async def run(self) -> None:
+        """Work until cancelled. `drain` first, where results that are not recorded yet should not be lost."""
+        self._loop = asyncio.get_running_loop()
+        self._pool.start()
+        self._wake.set()  # what the last process left is due now
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._claim_forever())
+                group.create_task(self._watch_forever())
+                group.create_task(self._leases.run())
+                for _ in range(OUTSTANDING):
+                    group.create_task(self._reports.run())
+        finally:
+            self._pool.stop()
+            await self._until_ended()
+
+    async def drain(self, timeout: float) -> None:
+        """Claim no more, give back what waits, wait up to *timeout* seconds for what runs, and record its results.
+
+        What still runs then is given back. To be called while `run` runs; takes `GRACE` seconds more at most.
+        """
+        self._draining = True
+        self._line.pause()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                async with self._claiming:
+                    await self._leases.give_back(self._line.take_back())
+                self._quiet.clear()
+                self._settle()
+                await self._quiet.wait()
+        unfinished = [*self._pool.give_up(), *self._line.take_back()]
+        self._collect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._leases.give_back(unfinished)
+                await self._reports.flush()
+        log.info("workforce drained", given_back=len(unfinished), not_recorded=len(self._reports))
+
+    @property
+    def abandoned(self) -> int:
+        """How many calls have outlasted their timeout and not returned."""
+        return self._pool.abandoned
+
+    def health(self) -> str | None:
+        """Why nothing is processed, in words; `None` while all is well."""
+        return self._pool.health()
+
+    def _width(self) -> int:
+        return min(self._window, self._pool.width())
+
+    def _pass_on(self) -> None:
+        """Put in line what has arrived in this turn of the event loop: one thread is woken, not one for each."""
+        self._line.put(self._arriving)
+        self._arriving = []
+        self._busy.set()
+
+    def _nudge(self) -> None:
+        """Have the ledger asked, if something may be due and enough room is there to make it worth while."""
+        if self._due and self.room() > self._width() // 4:
+            self._wake.set()
+
+    def _recorded(self) -> None:
+        self._short = False
+        self._nudge()
+
+    async def _claim_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep):
+                    await self._wake.wait()
+            self._wake.clear()
+            async with self._claiming:
+                await self._claim()
+            if not self._short:
+                self._nudge()
+
+    async def _claim(self) -> None:
+        room = self.room()
+        if room == 0:
+            return
+        self._due = False  # before the question: a hint that comes in while it is answered stands
+        try:
+            tasks = await self._ledger.claim(claim_id=uuid4().hex, room=room)
+        except CollatorError as error:
+            log.warning("the store hands nothing out", reason=error.detail)
+            return
+        # A suspect comes alone, and the store has nothing else until its outcome is recorded: then is the time to ask.
+        self._short = 0 < len(tasks) < room or (self._short and not tasks)
+        self._due = self._due or bool(tasks) or self._short
+        self.submit(tasks)
+
+    async def _watch_forever(self) -> None:
+        while True:
+            await self._busy.wait()
+            await asyncio.sleep(WATCH)
+            self._reports.add(self._pool.watch())
+            self._settle()
+
+    def _tell(self) -> None:
+        """Results lie in the tray. In any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the service has ended, and with it the leases
+            self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        collected = self._pool.tray.collect()
+        for seconds in collected.seconds:
+            self._metrics.processing.observe(seconds)
+        self._reports.add(collected.results)
+        self._settle()
+
+    def _settle(self) -> None:
+        """See whether all calls are at rest."""
+        if self._pool.in_hand() == 0:
+            self._quiet.set()
+            if len(self._line) == 0:
+                self._busy.clear()
+
+    def _held(self) -> Iterable[int]:
+        return [
+            *(task.lease for task in self._line.tasks()),
+            *(task.lease for task in self._pool.unfinished()),
+            *self._reports.leases(),
+        ]
+
+    async def _until_ended(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while not self._pool.ended():  # noqa: ASYNC110 - threads end without a word
+                    await asyncio.sleep(WATCH / 10)

@@ -1,0 +1,52 @@
+"""Where results lie until the event loop collects them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from collator.exchange import Result
+
+
+class Collected(msgspec.Struct, frozen=True, gc=False):
+    """What lay there."""
+
+    results: list[Result]
+    seconds: list[float]
+    """The mean time of a call, for each portion in which the results came."""
+
+
+class Tray:
+    """Results. Any thread may add some; the event loop takes them all."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        """*tell* is called, by the thread that adds to an empty tray, for the event loop to collect."""
+        self._tell = tell
+        self._results: list[Result] = []
+        self._seconds: list[float] = []
+        self._guard = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many results lie here."""
+        return len(self._results)
+
+    def add(self, results: Sequence[Result], seconds: float | None = None) -> None:
+        """Lay down *results*, if any; *seconds* was the mean time of a call."""
+        if not results and seconds is None:
+            return
+        with self._guard:
+            empty = not (self._results or self._seconds)
+            self._results += results
+            if seconds is not None:
+                self._seconds.append(seconds)
+        if empty:
+            self._tell()
+
+    def collect(self) -> Collected:
+        """Take all."""
+        with self._guard:
+            collected = Collected(self._results, self._seconds)
+            self._results, self._seconds = [], []
+        return collected

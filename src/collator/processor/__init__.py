@@ -1,0 +1,95 @@
+"""How the user's code is called: some packets in, a result for each out, and never an exception.
+
+Lives here: finding the code, one call of it, and what each way of ending means. Does not live here: threads, queues and
+the store; who calls, when and in which order belongs to a workforce. A family of files, one for each kind of processor:
+
+| file | the user's code is | a call is made |
+|---|---|---|
+| `function` | a plain function | in the thread that asks |
+| `coroutine` | a coroutine function | on the event loop that asks |
+| `http` | an HTTP service | on the event loop that asks |
+| `isolated` | a function of either kind | in a process of its own, whose life is in `child` |
+
+`endings` says what the ways of ending mean, the same for all. `outputs` makes JSON of what was returned, `finding`
+finds the function, and `wire` and `desk` belong to the processes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from collator.errors import ConfigError, Permanent
+from collator.processor.coroutine import Calls, Coroutine
+from collator.processor.endings import Apart, Endings, reason_of
+from collator.processor.finding import UserFunction, checked, find, is_coroutine
+from collator.processor.function import Context, Function
+from collator.processor.http import Http
+from collator.processor.isolated import Child, Isolated
+
+Processor = Function | Coroutine | Http | Isolated
+
+__all__ = [
+    "Apart",
+    "Calls",
+    "Child",
+    "Context",
+    "Coroutine",
+    "Endings",
+    "Function",
+    "Http",
+    "Isolated",
+    "Processor",
+    "open_processor",
+    "reason_of",
+    "word_lengths",
+]
+
+
+def word_lengths(payload: str) -> list[int]:
+    """The length in characters of each word of *payload*: an example, and what the benchmarks run."""
+    if not isinstance(payload, str):
+        raise Permanent("the payload is not text")
+    return list(map(len, payload.split()))
+
+
+def open_processor(
+    spec: str | UserFunction,
+    endings: Endings | None = None,
+    *,
+    batch: int = 1,
+    pool: str = "thread",
+    memory: int | None = None,
+) -> Processor:
+    """The processor that *spec* names, ``MODULE:FUNCTION`` or the address of an HTTP service, or a function itself.
+
+    *batch*: 2 or more for a function that takes a list of up to as many payloads. *pool*: ``process`` for a function
+    that is called in processes of their own, each of at most *memory* bytes of address space. Raises `ConfigError`,
+    saying what is wrong with *spec*, with the module, or between the options.
+    """
+    if memory is not None and pool != "process":
+        raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
+    if isinstance(spec, str) and spec.startswith(("http://", "https://")):
+        return _open_http(spec, endings, batch=batch, pool=pool)
+    if pool == "process":
+        return _open_isolated(spec, endings, batch=batch, memory=memory)
+    function = find(spec) if isinstance(spec, str) else checked(spec, repr(spec))
+    kind = Coroutine if is_coroutine(function) else Function
+    return kind(function, endings, batch=batch)
+
+
+def _open_http(url: str, endings: Endings | None, *, batch: int, pool: str) -> Http:
+    if batch > 1:
+        raise ConfigError(f"batch: {batch} payloads at a time are for functions; {url} gets them one by one")
+    if pool == "process":
+        raise ConfigError(f"pool: {url} runs elsewhere already; processes are for functions")
+    return Http(url, endings)
+
+
+def _open_isolated(spec: str | UserFunction, endings: Endings | None, *, batch: int, memory: int | None) -> Isolated:
+    if not isinstance(spec, str):
+        raise ConfigError("pool: a process finds the processor by its name; give that, as MODULE:FUNCTION")
+    if memory is not None and sys.platform != "linux":
+        raise ConfigError("pool_memory: only Linux holds a process to it")
+    isolated = Isolated(spec, endings, batch=batch, memory=memory)
+    isolated.try_out()
+    return isolated

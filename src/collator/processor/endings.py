@@ -1,0 +1,97 @@
+"""What each way in which a call can end means for the packet that it was for.
+
+Theory. The user's code may do anything: raise, exit, return what no JSON can hold. Each of these ends *one attempt of
+one packet* and nothing else. An attempt gives an `Output`, or it failed: then the packet is tried again after a delay
+(`Retry`) until its attempts are used up, or at once where the code says that nothing can help (`Permanent`); then it
+has failed for good (`Failure`), with a reason for a person: one line, short, and nothing of the payload that the
+user's code did not put there itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.backoff import exponential_delay
+from collator.clock import Clock, SystemClock
+from collator.errors import CollatorError, Permanent, ProcessorFailed
+from collator.exchange import Failure, Output, Result, Retry, Task
+from collator.processor.outputs import Unusable, to_json
+
+MAX_REASON = 500
+
+
+class Apart(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A batch failed as a whole, for *reason*: nobody knows which packet did it, so each is to be called by itself."""
+
+    reason: str
+
+
+class Endings:
+    """The terms on which the processor is called, and the results that follow from them."""
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 60.0,
+        retries: int = 3,
+        max_output: int = 1024 * 1024,
+        clock: Clock | None = None,
+    ) -> None:
+        """*timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON."""
+        self.timeout = timeout
+        self.retries = retries
+        self.max_output = max_output
+        self.clock = clock or SystemClock()
+        self._now = self.clock.monotonic
+
+    def gave(self, task: Task, value: object) -> Result:
+        """The call returned *value*."""
+        try:
+            output = to_json(value, self.max_output)
+        except ProcessorFailed as error:
+            return self.failed(task, error)
+        return Output(task.lease, output, self._now())
+
+    def gave_all(self, tasks: Sequence[Task], values: object) -> list[Result] | Apart:
+        """The call of a batch returned *values*, which should be one for each of *tasks*, in order."""
+        if isinstance(values, list | tuple) and len(values) == len(tasks):
+            return [self.gave(task, value) for task, value in zip(tasks, values, strict=True)]
+        what = f"a list of {len(values)}" if isinstance(values, list | tuple) else type(values).__name__
+        return self.failed_all(tasks, Unusable(f"{what}, and for a batch of {len(tasks)} a list of as many is wanted"))
+
+    def failed(self, task: Task, error: BaseException) -> Result:
+        """The call ended with *error*."""
+        reason = reason_of(error)
+        if isinstance(error, Permanent):
+            return Failure(task.lease, reason)
+        floor = (isinstance(error, ProcessorFailed) and error.retry_after) or 0.0
+        delay = exponential_delay(task.attempt, retries=self.retries, floor=floor, random=random.random)
+        return Failure(task.lease, reason) if delay is None else Retry(task.lease, reason, delay)
+
+    def failed_all(self, tasks: Sequence[Task], error: BaseException) -> list[Result] | Apart:
+        """The call of a batch ended with *error*."""
+        return Apart(reason_of(error)) if len(tasks) > 1 else [self.failed(task, error) for task in tasks]
+
+    def timed_out(self, task: Task, *, why: str = "") -> Result:
+        """The call still runs when its time is up; *why*, where that is known."""
+        return self.failed(task, ProcessorFailed(f"timed out after {self.timeout:g} s" + (why and f": {why}")))
+
+
+def reason_of(error: BaseException) -> str:
+    """*error* in words for a person: one line of at most 500 printable characters."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
+        text = "(its text cannot be read)"
+    line = one_line(text)
+    if not isinstance(error, CollatorError):
+        line = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """*text*, or the beginning of a long one, in one line of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())

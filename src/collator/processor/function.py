@@ -1,0 +1,68 @@
+"""A plain function of the user, called in the thread that asks. Any number of threads may ask at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from collator.exchange import Result, Task
+from collator.processor.endings import Apart, Endings
+from collator.processor.finding import UserFunction, wants_context
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """Which packet a call is for: given to a function that has a parameter named ``context``."""
+
+    resource_id: str
+    index: int
+    attempt: int
+    """1 for the first."""
+
+
+class Function:
+    """Calls *function* with one payload; with *batch* above 1, with a list of up to as many."""
+
+    def __init__(self, function: UserFunction, endings: Endings | None = None, *, batch: int = 1) -> None:
+        """A function that has a parameter ``context`` gets a `Context`, one of a batch a list of them."""
+        self.endings = endings or Endings()
+        self.batch = batch
+        self._call = one(function)
+        self._call_all = many(function)
+
+    def attempt(self, task: Task) -> Result:
+        """Call it for *task*, and say how that ended. Takes as long as the function does; never raises."""
+        try:
+            value = self._call(task)
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the thread
+            return self.endings.failed(task, error)
+        return self.endings.gave(task, value)
+
+    def attempt_all(self, tasks: Sequence[Task]) -> list[Result] | Apart:
+        """Call it once for all *tasks*; a result for each, in order. Never raises."""
+        try:
+            values = self._call_all(tasks)
+        except BaseException as error:  # noqa: BLE001 - as above
+            return self.endings.failed_all(tasks, error)
+        return self.endings.gave_all(tasks, values)
+
+
+def one(function: UserFunction) -> Callable[[Task], Any]:
+    """A call of *function* for a task."""
+    if wants_context(function):
+        return lambda task: function(_decode(task.payload), context=_context(task))
+    return lambda task: function(_decode(task.payload))
+
+
+def many(function: UserFunction) -> Callable[[Sequence[Task]], Any]:
+    """A call of the batch function *function* for some tasks."""
+    if wants_context(function):
+        return lambda tasks: function([_decode(task.payload) for task in tasks], context=[*map(_context, tasks)])
+    return lambda tasks: function([_decode(task.payload) for task in tasks])
+
+
+def _context(task: Task) -> Context:
+    return Context(task.key.resource_id, task.key.index, task.attempt)

@@ -1,0 +1,99 @@
+"""An HTTP service as the processor: POST the payload, and the JSON of the answer is the output.
+
+Every attempt for a packet carries the same ``Idempotency-Key``, a hash of its key (R11), so that a service that pays
+for its work can tell a repeat. What the answers mean (design §5): 2xx gives the output; 4xx says that the packet is to
+blame, so no attempt can help, other than 408, 425 and 429, which speak of time; all else, and no answer, is tried
+again, not before the time that a ``Retry-After`` names. Redirects are not followed: payloads go where the settings say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+
+from collator import __version__
+from collator.backoff import parse_retry_after
+from collator.egress import Answer, Egress, NoAnswer
+from collator.errors import Permanent, ProcessorFailed
+from collator.exchange import Key, Result, Task
+from collator.processor.coroutine import Calls
+from collator.processor.endings import Endings, one_line
+from collator.processor.outputs import Unusable
+
+_PASSING = frozenset({408, 425, 429})
+_SAID = 200
+"""Characters of what a service says of a failure that go into its reason."""
+
+
+class Http:
+    """Calls the service at *url*. Many calls may be under way at a time."""
+
+    batch = 1
+
+    def __init__(self, url: str, endings: Endings | None = None) -> None:
+        """*url* begins with ``http://`` or ``https://``."""
+        self.endings = endings or Endings()
+        self._url = url
+        self._headers = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": f"collator/{__version__}",
+        }
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[Calls]:
+        """What makes calls on this event loop, over connections that are kept while the context is open."""
+        egress = Egress(per_host=0)  # the pool of calls has a limit already
+        egress.open()
+        try:
+            yield partial(self._attempt, egress)
+        finally:
+            await egress.aclose()
+
+    async def _attempt(self, egress: Egress, tasks: Sequence[Task]) -> list[Result]:
+        (task,) = tasks
+        headers = {**self._headers, "idempotency-key": idempotency_key(task.key)}
+        keep = self.endings.max_output
+        try:
+            answer = await egress.post(self._url, headers, task.payload, timeout=self.endings.timeout, keep=keep)
+            return [self.endings.gave(task, msgspec.Raw(self._output(answer)))]
+        except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
+            return [self.endings.failed(task, error)]
+
+    def _output(self, answer: Answer | NoAnswer) -> bytes:
+        if isinstance(answer, NoAnswer):
+            raise ProcessorFailed(answer.reason)
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 - the class of success, RFC 9110 section 15.3
+            raise self._failure(answer)
+        if answer.body is None:
+            raise Unusable(f"more than {self.endings.max_output} bytes")
+        output = answer.body.strip(b" \t\r\n")
+        if not output:
+            raise Unusable("the answer is empty")
+        return output
+
+    def _failure(self, answer: Answer) -> ProcessorFailed:
+        reason = f"HTTP {answer.status}{_said(answer.body or b'')}"
+        if 400 <= answer.status < 500 and answer.status not in _PASSING:  # noqa: PLR2004 - RFC 9110 section 15.5
+            return Permanent(reason)
+        after = parse_retry_after(answer.retry_after, self.endings.clock.wall())
+        return ProcessorFailed(reason, retry_after=after)
+
+
+def idempotency_key(key: Key) -> str:
+    """The same for every attempt for a packet, and no other's: 64 hexadecimal digits."""
+    packet = key.resource_id.encode() + b"\0" + key.generation + key.index.to_bytes(4)
+    return hashlib.sha256(packet).hexdigest()
+
+
+def _said(body: bytes) -> str:
+    """What the service says of the failure, where it says that in plain words or JSON and not in a page."""
+    words = one_line(body[: 4 * _SAID].decode("utf-8", "replace"))
+    if not words or words.startswith("<"):
+        return ""
+    return f": {words}" if len(words) <= _SAID else f": {words[: _SAID - 1]}…"

@@ -1,0 +1,103 @@
+"""From what the user's code returned to JSON.
+
+Theory. The value may be anything, of any size, and encoding holds the interpreter lock all the while: a second for
+100 MB of numbers, in which no other thread moves. So a value is weighed first, in steps that let others in between,
+and what cannot fit is never encoded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from collator.errors import ProcessorFailed
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_LIGHT = frozenset({int, float, bool, type(None)})
+_TEXT = frozenset({str, bytes, bytearray})
+_ARRAY = frozenset({list, tuple})
+
+
+class Unusable(ProcessorFailed):
+    """The output cannot be used."""
+
+    def __init__(self, problem: str) -> None:
+        """Say what the *problem* is."""
+        super().__init__(f"output: {problem}")
+
+
+def to_json(value: object, limit: int) -> bytes:
+    """*value* as JSON of at most *limit* bytes: what msgspec encodes, so dates, dataclasses and the like too.
+
+    Raises `ProcessorFailed`. Refused too is what would be JSON only by losing or breaking something: not-a-number and
+    infinity, which msgspec writes as ``null``, and ready-made JSON that is none. A plain value without a ``null`` has
+    neither; others are read back, and looked through where that gives something else.
+    """
+    try:
+        doubtful = _looks_odd(value, limit)
+        output = _encode(value)
+        if len(output) > limit:
+            raise Unusable(f"{len(output)} bytes, {limit} at most")
+        null = b"null" in output
+        if (doubtful or null) and _decode(output) != value and null:
+            _refuse_infinite(msgspec.to_builtins(value, enc_hook=_decode))
+    except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError, OverflowError) as error:
+        raise Unusable(_words(error)) from None
+    return output
+
+
+def _looks_odd(value: object, limit: int) -> bool:
+    """Whether there may be more in *value* than JSON's own types. Raises where it is too large by far.
+
+    An array that begins with a number is taken for one of numbers: reading it back costs less than looking at each.
+    """
+    if type(value) is list and value and type(value[0]) in _LIGHT and 2 * len(value) <= limit:
+        return True
+    odd: list[object] = []
+    _weigh((value,), limit, odd)
+    return bool(odd)
+
+
+def _weigh(items: Iterable[Any], left: int, odd: list[object]) -> int:
+    """What is left of *left* bytes once *items* are written, at best; what is not of JSON's own types goes to *odd*."""
+    for item in items:
+        kind = type(item)
+        if kind in _LIGHT:
+            continue
+        if kind in _TEXT:
+            left -= len(item)
+        elif kind in _ARRAY:
+            left = _weigh(item, _less(left, 2 * len(item)), odd)
+        elif kind is dict:
+            left = _weigh(item.values(), _less(left, 4 * len(item)), odd)
+        else:
+            odd.append(item)
+        _less(left, 0)
+    return left
+
+
+def _less(left: int, size: int) -> int:
+    if size > left + 2:  # an empty array has no comma
+        raise Unusable("larger by far than max_output allows")
+    return left - size
+
+
+def _refuse_infinite(value: object) -> None:
+    todo: list[Any] = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            raise Unusable("not-a-number and infinity are not JSON")
+        todo += item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply, or within itself"
+    if isinstance(error, UnicodeError):
+        return "text with half of a surrogate pair, which UTF-8 cannot hold"
+    return f"not JSON: {error}"
