@@ -38,3 +38,10 @@ def deadly(payload: str) -> list[int]:
     if payload.startswith(DEADLY):
         os.kill(os.getpid(), signal.SIGKILL)
     return slow(payload)
+
+
+def quoting(payload: str) -> list[int]:
+    """Fail with an error that quotes the payload, behind what a terminal would obey; or outlast the timeout."""
+    if payload.startswith("hang"):
+        threading.Event().wait(3.0)
+    raise ValueError(f"\x1b[31mcannot read\r\n{payload!r} = {payload}")

@@ -1,0 +1,91 @@
+"""What a service logs: one event a line in the form key=value, without a payload, a secret or a token in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from collator.tokens import Role, generate_token, line_for
+from tests.acceptance.programs import environment
+from tests.harness.service import Service
+from tests.harness.sink import Sink
+from tests.waiting import until
+
+VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\s"=]*)'
+LINE = re.compile(rf"timestamp=\S+ level=(\w+) event=({VALUE})((?: [a-z_]+={VALUE})*)")
+PAYLOAD = "geheim4711"
+ODD = ["plain", 'a "quoted" id', "back\\slash", "key=value", "ümläut ☃", "level=critical event=forged", "%0a%0d"]
+
+
+def assert_events(log: str) -> dict[str, int]:
+    """Every line is an event; how often there is which."""
+    assert log.endswith("\n")
+    events: dict[str, int] = {}
+    for line in log[:-1].split("\n"):
+        found = LINE.fullmatch(line)
+        assert found is not None, line
+        assert line.isprintable(), repr(line)
+        events[found[2].strip('"')] = events.get(found[2].strip('"'), 0) + 1
+    return events
+
+
+async def test_each_line_is_an_event_without_payload_secret_or_token(tmp_path: Path) -> None:
+    token = generate_token()
+    (tmp_path / "tokens").write_text(line_for(token, roles=[*Role], name="tester") + "\n")
+    async with (
+        Service(tmp_path, tokens_file=tmp_path / "tokens", processor="tests.harness.processors:quoting") as service,
+        Sink(service.secret, answers=[410, 500]) as sink,
+        aiohttp.ClientSession() as session,
+    ):
+        await service.start(webhook=sink.url, processor_retries=0, processor_timeout=0.3)
+
+        async def post(body: bytes, given: str = token) -> int:
+            headers = {"content-type": "application/json", "authorization": f"Bearer {given}"}
+            async with session.post(f"{service.url}/v1/packets", data=body, headers=headers) as answer:
+                return answer.status
+
+        payloads = [*(f"{PAYLOAD} {number}" for number, _ in enumerate(ODD)), f"hang {PAYLOAD}"]
+        for resource_id, payload in zip([*ODD, 'hangs "here"'], payloads, strict=True):
+            packet = {"resource_id": resource_id, "index": 0, "payload": payload, "last": True}
+            assert await post(json.dumps(packet).encode()) == 202
+        assert await post(b'{"resource_id": "broken", "payload": "' + PAYLOAD.encode()) == 422
+        assert await post(b"{}", given="another" + token) == 401
+        await until(lambda: len(sink.webhooks) >= len(payloads), 15.0)
+        await until(lambda: "delivery dead" in service.log(), 5.0)
+        await service.stop()
+    log = service.log()
+    events = assert_events(log)
+    assert {"serving", "stopping", "stopped", "attempts failed", "delivery dead"} <= {*events}
+    assert "a call of the processor is out of time" in events
+    secret = service.secret.read_text().split("whsec_")[1].split()[0]
+    assert [word for word in (PAYLOAD, secret, token, token[-16:]) if word in log] == []
+
+
+def test_what_others_log_and_what_terminals_obey_is_one_line_too(tmp_path: Path) -> None:
+    program = """
+import logging, warnings, structlog
+from collator import logs
+logs.configure()
+log = structlog.get_logger("test")
+log.warning("odd", reason='a "quoted" \\x1b[31m red\\r\\nsecond = line\\u2028third', path="C:\\\\new", nothing=None)
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("defect")
+    logging.getLogger("asyncio").exception("Task was\\nnever retrieved")
+logging.getLogger("aiohttp.access").info("nobody wants to know")
+warnings.warn("this is old")
+"""
+    command = [sys.executable, "-W", "default", "-c", program]
+    done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    log = done.stderr.decode()
+    events = assert_events(log)
+    told = ["odd", "defect", r"Task was\nnever retrieved", "this is old"]
+    assert all(words in event for words, event in zip(told, events, strict=True)), events
+    assert r'reason="a \"quoted\" \\x1b[31m red\\r\nsecond = line\\u2028third" path=C:\new nothing=' in log
+    assert log.count("ZeroDivisionError: division by zero") == 2
