@@ -1,0 +1,253 @@
+"""P5, R9: every limit is met before the acknowledgement, with a word, a status and a time; and nothing was stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collator.disk import Disk
+from collator.errors import ReadOnly, StorageFull
+from collator.exchange import Counts, Output
+from collator.packet import Bounds
+from collator.resource import Terms
+from collator.web.limits import Limits
+from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, stream_head
+from tests.waiting import until
+
+TERMS = Terms(bounds=Bounds(max_packets=10, max_payload=1000), max_open=2, max_backlog=3000, max_body=20)
+LIMITS = Limits(max_body=100_000, max_requests=2, max_streams=1)
+
+
+class Space(Disk):
+    """A disk with as much free space as the test says."""
+
+    bytes_free = 10**12
+
+    def free(self) -> int:
+        return self.bytes_free
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Space:
+    return Space(tmp_path, keep=10**9)
+
+
+@pytest.fixture
+async def door(tmp_path: Path, disk: Space) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path / "data", terms=TERMS, limits=LIMITS, disk=disk) as door:
+        yield door
+
+
+# One packet in each of the four forms, and how each form tells of a refusal.
+
+
+async def alone(door: Harness, given: dict[str, Any]) -> Reply:
+    return await door.post(given)
+
+
+async def by_put(door: Harness, given: dict[str, Any]) -> Reply:
+    path = f"/v1/resources/{given['resource_id']}/packets/{given['index']}"
+    return await door.ask("PUT", path, json.dumps(given["payload"]).encode())
+
+
+async def in_array(door: Harness, given: dict[str, Any]) -> Reply:
+    return await door.post([given])
+
+
+async def in_stream(door: Harness, given: dict[str, Any]) -> Reply:
+    return await door.stream(given)
+
+
+Form = Callable[[Harness, dict[str, Any]], Awaitable[Reply]]
+whole = pytest.mark.parametrize("form", [alone, by_put])
+every = pytest.mark.parametrize("form", [alone, by_put, in_array, in_stream])
+
+
+def refused(reply: Reply, status: int, code: str, *words: str, later: bool) -> None:
+    """The answer as a whole: its status, its code, what it says, and whether it says when to try again."""
+    problem = reply.problem
+    assert (reply.status, problem["code"]) == (status, code)
+    assert [word for word in words if word not in problem["detail"]] == []
+    assert ("retry-after" in reply.headers) == ("retry_after" in problem) == later
+    assert not later or int(reply.headers["retry-after"]) >= problem["retry_after"] > 0
+
+
+async def stored(door: Harness) -> Counts:
+    return await door.ledger.counts()  # type: ignore[no-any-return]  # the real ledger's
+
+
+# What can never be taken: mend it.
+
+
+@every
+async def test_r3_a_payload_beyond_its_limit(door: Harness, form: Form) -> None:
+    reply = await form(door, packet(0, payload="x" * 1000))
+    if form is in_stream:
+        assert (reply.status, reply.json["rejected"][0]["problem"]["code"]) == (200, "malformed")
+    else:
+        refused(reply, 422, "malformed", "payload: 1002 bytes, 1000 at most", later=False)
+    assert await stored(door) == Counts()
+
+
+@every
+async def test_r2_more_packets_than_a_resource_may_have(door: Harness, form: Form) -> None:
+    reply = await form(door, packet(10))
+    if form is in_stream:
+        assert (reply.status, reply.json["malformed"]) == (200, 1)
+    else:
+        refused(reply, 422, "malformed", "index: 10 is not between 0 and 9", later=False)
+    assert await stored(door) == Counts()
+
+
+@whole
+async def test_a_body_beyond_its_limit(door: Harness, form: Form) -> None:
+    refused(await form(door, packet(0, payload="x" * 100_000)), 413, "too_large", later=False)
+    assert await stored(door) == Counts()
+
+
+async def test_an_array_beyond_its_limit(door: Harness) -> None:
+    refused(await door.post([packet(0, payload="x" * 900)] * 120), 413, "too_large", "stream of lines", later=False)
+    assert await stored(door) == Counts()
+
+
+# What may be taken later: try again.
+
+
+@every
+async def test_r9_more_open_resources_than_there_may_be(door: Harness, form: Form) -> None:
+    for name in "ab":
+        assert (await door.post(packet(0, name))).status == 202
+    before = await stored(door)
+    reply = await form(door, packet(0, "c"))
+    told_each(reply, form, "2 resources are open, the limit (max_open)")
+    assert await stored(door) == before
+    assert (await door.post(packet(1, "a"))).status == 202  # new ids only
+
+
+@every
+async def test_r9_more_bytes_waiting_than_there_may_be(door: Harness, form: Form) -> None:
+    for index in range(3):
+        assert (await door.post(packet(index, payload="x" * 900))).status == 202
+    before = await stored(door)
+    told_each(await form(door, packet(3, payload="x" * 900)), form, "2706 bytes wait", "max_backlog")
+    assert await stored(door) == before
+    (task, *_) = await door.ledger.claim(claim_id="c", room=1)
+    await door.ledger.record([Output(task.lease, b"1")], room={})
+    assert (await door.post(packet(3, payload="x" * 900))).status == 202
+
+
+def told_each(reply: Reply, form: Form, *words: str) -> None:
+    """A limit of the store, which is met packet by packet: a problem for one, a receipt or a line among many."""
+    if form in {alone, by_put}:
+        refused(reply, 429, "refused", *words, later=True)
+    elif form is in_array:
+        (receipt,) = reply.json["receipts"]
+        assert (reply.status, receipt["status"]) == (202, "refused")
+        assert receipt["retry_after"] > 0
+        assert all(word in receipt["reason"] for word in words)
+    else:
+        problem = reply.json["rejected"][0]["problem"]
+        assert (reply.status, reply.json["refused"], problem["code"]) == (200, 1, "refused")
+        assert problem["retry_after"] > 0
+
+
+@every
+async def test_less_free_disk_than_is_kept_free(door: Harness, disk: Space, form: Form) -> None:
+    disk.bytes_free = 10**9 - 1
+    refused(await form(door, packet()), 507, "storage_low", "953 MiB", "min_free_disk", later=True)
+    assert (await door.ask("GET", "/readyz")).problem["reasons"][0].startswith("953 MiB of the disk are free")
+    assert await stored(door) == Counts()
+    disk.bytes_free = 10**9
+    assert (await form(door, packet())).status in {200, 202}
+    assert (await stored(door)).waiting == 1
+
+
+async def test_a_disk_that_runs_low_ends_a_stream_with_507_and_says_how_far_it_came(door: Harness, disk: Space) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(0))))
+        await until(lambda: door.ledger.calls)
+        disk.bytes_free = 0
+        await wire.send(chunk(ndjson(packet(1))))
+        reply = await wire.reply()
+    refused(reply, 507, "storage_low", later=True)
+    assert (reply.json["done"], reply.json["decided_lines"], reply.json["accepted"]) == (True, 1, 1)
+
+
+@every
+@pytest.mark.parametrize(("error", "code"), [(StorageFull(), "storage_full"), (ReadOnly(), "read_only")])
+async def test_a_disk_that_is_full_or_fails(door: Harness, form: Form, error: Exception, code: str) -> None:
+    door.ledger.errors[0] = error
+    refused(await form(door, packet()), 503, code, later=True)
+    assert await stored(door) == Counts()
+
+
+@every
+async def test_a_service_that_stops(door: Harness, form: Form) -> None:
+    door.intake.drain()
+    refused(await form(door, packet()), 503, "unavailable", "stopping", later=True)
+    assert await stored(door) == Counts()
+
+
+@every
+async def test_more_requests_than_may_be_under_way(door: Harness, form: Form) -> None:
+    door.ledger.open.clear()
+    async with door.wire() as first, door.wire() as second:
+        for number, wire in enumerate((first, second)):
+            body = json.dumps(packet(number)).encode()
+            await wire.send(b"POST /v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
+            await wire.send(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+        await until(lambda: len(door.ledger.calls) == 2)
+        refused(await form(door, packet(2)), 503, "busy", "2 requests are under way", later=True)
+        assert (await door.ask("GET", "/v1/status")).problem["code"] == "busy"
+        assert (await door.ask("GET", "/healthz")).status == (await door.ask("GET", "/readyz")).status == 200
+        door.ledger.open.set()
+        assert ((await first.reply()).status, (await second.reply()).status) == (202, 202)
+    assert (await stored(door)).waiting == 2
+    assert (await form(door, packet(2))).status in {200, 202}
+
+
+async def test_more_streams_than_may_be_open(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head())
+        await until(lambda: door.face._streams.open == 1)
+        refused(await door.stream(packet()), 503, "busy", "1 streams are open", later=True)
+        assert (await stored(door)) == Counts()
+        assert (await door.post(packet())).status == 202  # a stream is none of the requests under way
+        await wire.send(chunk(b""))
+        assert (await wire.reply()).status == 200
+    assert (await door.stream(packet())).status == 200
+
+
+async def test_more_connections_than_may_be_open(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_connections=2)) as door, door.wire(), door.wire():
+        await until(lambda: door.server.connections == 2)
+        refused(await door.post(packet()), 503, "busy", "as many connections", later=True)
+        assert await stored(door) == Counts()
+
+
+# What is found out later, and then said: the packet fails (R19).
+
+
+async def test_r19_an_output_that_would_make_the_body_too_large_fails_its_packet(door: Harness) -> None:
+    await door.post([packet(0), packet(1, last=True)])
+    for task in await door.ledger.claim(claim_id="c", room=2):
+        await door.ledger.record([Output(task.lease, b'"1234567890"')], room={})
+    report = (await door.ask("GET", "/v1/resources/r")).json
+    assert (report["state"], report["done"], report["failed"]) == ("incomplete", 1, 1)
+    assert "max_body" in report["failures"][0]["reason"]
+
+
+# The gauges tell how near the limits are.
+
+
+async def test_metrics_show_what_is_under_way(door: Harness) -> None:
+    door.metrics.connections.set_function(lambda: door.server.connections)
+    async with door.wire() as wire:
+        await wire.send(stream_head())
+        await until(lambda: door.face._streams.open == 1)
+        lines = (await door.ask("GET", "/metrics")).body.decode().splitlines()
+    assert {"collator_streams 1.0", "collator_requests_in_flight 1.0", "collator_connections 2.0"} <= {*lines}

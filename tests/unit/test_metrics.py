@@ -1,0 +1,60 @@
+"""The metrics keep to Prometheus' ways: a prefix, a unit, few labels, and no id in any of them."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.metrics_core import Metric
+
+from collator.metrics import Metrics
+
+FAMILIES = [*Metrics().registry.collect()]
+LABELS = {
+    "status": "of a receipt",
+    "result": "of an attempt",
+    "why": "an outcome came too late",
+    "state": "of resources or deliveries",
+    "endpoint": "its name, of which there are as many as are configured",
+}
+COUNTS = ("packets", "attempts", "dropped", "closed", "items")
+"""What is counted and has no unit: the thing itself is the last word of the name."""
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_name_has_the_prefix_and_where_it_measures_a_unit(family: Metric) -> None:
+    assert family.name.startswith("collator_")
+    if family.type == "histogram":
+        assert family.name.endswith(("_seconds", "_bytes", "_items"))
+    if family.type == "counter":
+        assert family.name.endswith(COUNTS)
+    assert family.documentation
+
+
+def test_no_label_can_have_many_values() -> None:
+    metrics = Metrics()
+    collectors = {*metrics.registry._collector_to_names}
+    labels = {label for collector in collectors for label in collector._labelnames}  # type: ignore[attr-defined]
+    assert labels <= {*LABELS}
+
+
+def test_what_an_operator_watches_is_there() -> None:
+    names = {family.name for family in FAMILIES}
+    assert names >= {
+        "collator_backlog_bytes",
+        "collator_resources",
+        "collator_deliveries",
+        "collator_disk_free_bytes",
+        "collator_loop_lag_seconds",
+        "collator_commit_seconds",
+        "collator_commit_items",
+        "collator_streams",
+        "collator_connections",
+        "collator_requests_in_flight",
+    }
+
+
+def test_a_commit_is_counted_with_its_time_and_its_size() -> None:
+    metrics = Metrics()
+    metrics.committed(0.004, 300)
+    text = metrics.text().decode()
+    assert "collator_commit_seconds_count 1.0" in text
+    assert "collator_commit_items_sum 300.0" in text
