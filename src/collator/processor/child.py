@@ -146,8 +146,8 @@ def _behave(memory: int | None) -> None:
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError):  # where /proc is read-only, the kernel chooses by size alone
-            Path("/proc/self/oom_score_adj").write_text(EXPENDABLE)
-    if memory is not None:
-        import resource
+            Path("/proc/self/oom_score_adj").write_text(EXPENDABLE, "ascii")
+        if memory is not None:
+            import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -25,6 +25,7 @@ from collator.processor.wire import Job, Ready, Reply, Setup, frame, reader
 PATIENCE = 1.0
 """Seconds from the end of a pipe to the end of its process."""
 
+_KILL = 9  # SIGKILL, which Windows does not have
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from collator.processor.child import main; main()"
 
 
@@ -148,7 +149,7 @@ def _words(code: int) -> str:
     if code >= 0:
         return f"the process ended with exit code {code}"
     name = signal.strsignal(-code)
-    hint = "; the kernel does that when memory is short" if -code == signal.SIGKILL else ""
+    hint = "; the kernel does that when memory is short" if -code == _KILL else ""
     return f"the process ended with signal {-code}" + (f" ({name}{hint})" if name else "")
 
 
