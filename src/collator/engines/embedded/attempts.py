@@ -83,6 +83,8 @@ def _wins_late(attempt: Attempt, row: _Row) -> bool:
 def _settle_one(store: Store, attempt: Attempt, row: _Row, log: list[tuple[object, ...]], *, held: bool) -> None:
     if held:
         check_step(DELIVERY_STEPS, DeliveryState.LEASED, attempt.state)
+    else:
+        store.deliveries.drop_key(row.did)  # a late success ends the lease of whoever tries again
     count_move(store, row.state, attempt.state)
     row.state = attempt.state
     row.due_at = store.now() + attempt.delay

@@ -26,6 +26,8 @@ class Held(msgspec.Struct, gc=False):
     """Whether the store has a row on earlier attempts of this packet."""
     alone: bool = False
     """Whether it runs alone, as it was in work when the process died."""
+    endpoint: str = ""
+    """Whom a delivery is for."""
 
 
 class Leases:
@@ -85,9 +87,9 @@ class Leases:
             held.until = until
         return held is not None
 
-    def keys(self) -> set[int]:
-        """All that somebody holds."""
-        return {held.key for held in self._held.values()}
+    def keys(self, endpoint: str) -> set[int]:
+        """All deliveries to *endpoint* that somebody holds."""
+        return {held.key for held in self._held.values() if held.endpoint == endpoint}
 
     def tokens(self) -> list[int]:
         """All leases that hold."""

@@ -59,7 +59,7 @@ def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
     now = store.now()
     for token in store.deliveries.expired(now):
         store.deliveries.drop(token)
-    held = store.deliveries.keys()
+    held = store.deliveries.keys(endpoint)
     found = _decode_numbers(store.value("due_deliveries", endpoint, now, room + len(held)).encode())
     dids = [did for did in found if did not in held][: max(room, 0)]
     rows = {row[0]: row for row in _decode_loaded(store.value("load_deliveries", as_json(dids)).encode())}
@@ -75,11 +75,11 @@ def as_frame(row: Loaded) -> Frame:
 
 
 def _hand_newborn(store: Store, did: int, new: Born, body: bytes | None, until: float) -> Delivery:
-    lease = store.deliveries.grant(Held(did, until))
+    lease = store.deliveries.grant(Held(did, until, endpoint=new.endpoint))
     return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
 
 
 def _hand_row(store: Store, row: Loaded, body: bytes | None, until: float) -> Delivery:
     did, _, resource_id, generation, _, endpoint, attempts, step, *_ = row
-    lease = store.deliveries.grant(Held(did, until))
+    lease = store.deliveries.grant(Held(did, until, endpoint=endpoint))
     return Delivery(resource_id, bytes.fromhex(generation), endpoint, attempts + 1, step, lease, body)
