@@ -51,7 +51,8 @@ def _lines(command: click.Command) -> Iterator[str]:
         yield ""
     scopes = {OPTIONS[str(param.name)].scope for param in command.params if str(param.name) in OPTIONS}
     if scopes:
-        yield f"Settings as flags: {', '.join(_flags(command, scope) for scope in Scope if scope in scopes)}, `--config`."
+        flags = ", ".join(_flags(command, scope) for scope in Scope if scope in scopes)
+        yield f"Settings as flags: {flags}, `--config`."
         yield ""
     yield from ("```", *_examples(command), "```")
 

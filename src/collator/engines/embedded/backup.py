@@ -2,7 +2,7 @@
 
 A second connection reads one snapshot, page by page, while the service goes on; the write-ahead log grows by what is
 written meanwhile, as nothing in it can be reused before the copy is done. SQLite's backup interface rather than
-``VACUUM INTO``: it copies pages instead of building every table and index anew (docs/decisions).
+``VACUUM INTO``: it can be stopped between two slices of pages (docs/decisions/008-a-backup-is-a-second-reader.md).
 """
 
 from __future__ import annotations
