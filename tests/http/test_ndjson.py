@@ -214,6 +214,26 @@ async def test_a_silent_stream_is_committed_summed_up_and_closed(tmp_path: Path)
         assert await wire.end() == b""
 
 
+@pytest.mark.parametrize("options", ["", "?receipts=all"])
+async def test_blank_lines_keep_a_stream_open_through_its_pauses(tmp_path: Path, options: str) -> None:
+    """For hours, as far as it knows: three other streams, one after the other, are closed as silent meanwhile."""
+    async with open_door(tmp_path, limits=Limits(stream_idle=0.2)) as door, door.wire() as wire:
+        await wire.send(stream_head(options) + chunk(ndjson(packet(0))))
+        beats = 0
+        for _ in range(3):
+            silent = asyncio.create_task(says_nothing(door))
+            while not silent.done():
+                await asyncio.wait({silent}, timeout=0.05)
+                await wire.send(chunk(b"\n"))
+                beats += 1
+            assert (await silent).problem["code"] == "idle"
+        await wire.send(chunk(ndjson(packet(1))) + chunk(b""))
+        reply = await wire.reply()
+        last = reply.lines[-1]
+        assert (reply.status, last["done"], last["accepted"], last["malformed"]) == (200, True, 2, 0)
+        assert last["decided_lines"] == 2 + beats
+
+
 async def test_a_stream_that_is_not_silent_outlives_the_deadline_of_other_bodies(tmp_path: Path) -> None:
     limits = Limits(stream_idle=5.0, body_seconds=0.1, head_seconds=0.1)
     async with open_door(tmp_path, limits=limits) as door, door.wire() as wire:
@@ -352,6 +372,11 @@ async def test_expect_100_continue_works_with_receipts(door: Harness) -> None:
         await wire.send(chunk(ndjson(packet(0))) + chunk(b""))
         reply = await wire.reply()
         assert [line.get("status", line.get("done")) for line in reply.lines] == ["accepted", True]
+
+
+async def says_nothing(door: Harness) -> Reply:
+    """A stream that never sends a byte."""
+    return await door.ask("POST", "/v1/packets", transfer_encoding="chunked", content_type="application/x-ndjson")
 
 
 async def other_times_out(door: Harness) -> None:

@@ -6,11 +6,12 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from collator.errors import Damaged
-from collator.exchange import Attempt, DeliveryFilter, Failure, Output
+from collator.exchange import Attempt, Counts, DeliveryFilter, Failure, Output
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure
 from tests.http.door import Harness, Reply, open_door, packet, request
@@ -85,6 +86,23 @@ async def test_r1_an_id_is_read_from_the_raw_path(shared: Harness, resource_id: 
     assert (await show(shared, path))["resource_id"] == resource_id
 
 
+@pytest.mark.parametrize("segment", [".", "..", "%2e", "%2E%2e", ".%2e"])
+async def test_r1_a_dot_or_two_may_stand_in_a_body_only(door: Harness, segment: str) -> None:
+    """A proxy, and most clients, resolve them: who asked for one resource would get another."""
+    for method, path, body in [
+        ("GET", "", None),
+        ("GET", "/outputs", None),
+        ("PUT", "/packets/0", b"1"),
+        ("POST", "/complete", b'{"force": true}'),
+        ("DELETE", "", None),
+    ]:
+        problem = (await door.ask(method, f"/v1/resources/{segment}{path}", body)).problem
+        assert (problem["code"], "in a body only" in problem["detail"]) == ("malformed", True)
+    assert (await door.post(packet(0, ".."))).json["resource_id"] == ".."
+    listed = (await door.ask("GET", "/v1/resources?prefix=..")).json["resources"]
+    assert [resource["resource_id"] for resource in listed] == [".."]
+
+
 async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> None:
     await door.post([packet(i, payload=[i]) for i in reversed(range(40))])
     await process(door)
@@ -137,6 +155,64 @@ async def test_damage_within_the_outputs_breaks_the_answer_off(
         assert not (await wire.end()).endswith(b"0\r\n\r\n")
     (logged,) = [record.exc_info for record in caplog.records if record.exc_info]
     assert logged[0] is Damaged
+
+
+# Lists.
+
+
+async def walk(door: Harness, query: str, limit: int = 2) -> list[str]:
+    """The ids of a list, page by page."""
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = (await door.ask("GET", f"/v1/resources?limit={limit}{query}{cursor}")).json
+        found += [resource["resource_id"] for resource in page["resources"]]
+        if page["next_cursor"] is None:
+            return found
+        assert len(page["resources"]) == limit
+        cursor = "&cursor=" + quote(page["next_cursor"], safe="")
+
+
+async def test_resources_are_listed_in_pages_in_order_of_id(door: Harness) -> None:
+    ids = ["a", "a&b=c", "a/b", "b", "b ", "b+", "ü", "\U0001f600"]
+    await door.post([packet(0, resource_id) for resource_id in reversed(ids)])
+    for limit in (1, 2, 3, 8, 9):
+        assert await walk(door, "", limit) == ids
+    assert await walk(door, "&prefix=a") == ids[:3]
+    assert await walk(door, "&prefix=" + quote("\U0001f600")) == ids[7:]
+    assert await walk(door, "&prefix=zz") == []
+    page = (await door.ask("GET", "/v1/resources?limit=1")).json
+    opened_at = page["resources"][0].pop("opened_at")
+    assert opened_at.endswith("Z")
+    assert page["resources"] == [
+        {"resource_id": "a", "state": "open", "total": None, "received": 1, "done": 0, "failed": 0}
+    ]
+
+
+async def test_resources_are_listed_by_state(door: Harness) -> None:
+    await door.post([packet(0, "done", last=True), packet(0, "open"), packet(0, "ended")])
+    await process(door)
+    await do(door, "cancel", resource_id="ended")
+    for state, resource_id in (("collated", "done"), ("open", "open"), ("cancelled", "ended"), ("incomplete", None)):
+        assert await walk(door, f"&state={state}") == ([resource_id] if resource_id else [])
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("limit=0", "limit: 0 is not in 1-1000"),
+        ("limit=1001", "limit: 1001 is not in 1-1000"),
+        ("limit=", "limit: '' is not a whole number"),
+        ("state=closed", "state: 'closed' is not one of open, collated, incomplete, cancelled"),
+        ("page=2", "'page' is not an option here; there is: state, prefix, cursor, limit"),
+        ("prefix=a&prefix=b", "an option is there twice"),
+        ("prefix=%FF", "the query is not UTF-8"),
+    ],
+)
+async def test_a_list_says_what_can_be_asked(shared: Harness, query: str, words: str) -> None:
+    problem = (await shared.ask("GET", f"/v1/resources?{query}")).problem
+    assert (problem["status"], problem["code"]) == (422, "malformed")
+    assert words in problem["detail"]
 
 
 # Why it is not delivered.
@@ -240,6 +316,38 @@ async def test_r16_retry_gives_failed_packets_back_to_the_workforce(door: Harnes
     await process(door)
     assert (await show(door))["state"] == "collated"
     assert (await do(door, "retry")).problem["code"] == "ended"
+
+
+async def test_r25_a_resource_that_has_ended_can_be_forgotten_and_its_id_opens_anew(door: Harness) -> None:
+    await door.post([packet(0), packet(1, last=True)])
+    assert "is open; cancel it first" in (await door.ask("DELETE", "/v1/resources/r")).problem["detail"]
+    await process(door)
+    problem = (await door.ask("DELETE", "/v1/resources/r")).problem
+    assert (problem["status"], problem["code"]) == (409, "conflict")
+    assert "a delivery that is due; stop it first" in problem["detail"]
+    first = (await show(door))["webhook_id"]
+    await settle(door, DeliveryState.DEAD, "HTTP 410")
+    reply = await door.ask("DELETE", "/v1/resources/r")
+    assert (reply.status, reply.json) == (200, {"resource_id": "r", "purged": True})
+    for method, path in (("GET", ""), ("GET", "/outputs"), ("DELETE", "")):
+        assert (await door.ask(method, f"/v1/resources/r{path}")).problem["code"] == "unknown"
+    assert (await door.post(packet(0, payload="another"))).json["status"] == "accepted"
+    assert (await show(door))["webhook_id"] != first
+
+
+async def test_a_large_resource_is_forgotten_whole_before_the_answer(door: Harness) -> None:
+    await door.post([packet(i, last=i == 2499) for i in range(2500)])
+    await process(door)
+    await do(door, "cancel")
+    await settle(door, DeliveryState.DELIVERED, "HTTP 200")
+    assert (await door.ask("DELETE", "/v1/resources/r")).status == 200
+    assert await door.ledger.counts() == Counts()
+    assert await door.ledger.purge(limit=10_000) == 0
+
+
+async def test_forgetting_takes_no_orders(shared: Harness) -> None:
+    assert (await shared.ask("DELETE", "/v1/resources/r", b'{"force": true}')).problem["code"] == "malformed"
+    assert (await shared.ask("DELETE", "/v1/resources/r?force=true")).problem["code"] == "malformed"
 
 
 @pytest.mark.parametrize("verb", ["complete", "cancel", "retry"])
