@@ -1,0 +1,120 @@
+"""The image, the try-out and the unit fit the commands and settings that there are. No container is run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from collator.cli.main import cli
+from collator.settings import OPTIONS, Settings, load, values, variable
+from collator.web.routes import ROUTES
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+COMPOSE = (ROOT / "compose.yaml").read_text("utf-8")
+UNIT = (ROOT / "deploy" / "collator.service").read_text("utf-8")
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Every command line in them, behind ``collator``, and where it is."""
+    yield "Dockerfile", json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1])
+    yield from (("compose.yaml", json.loads(line)) for line in re.findall(r"command: (\[.*\])", COMPOSE))
+    yield from (("collator.service", line.split()) for line in lines_of(r"ExecStart=\S+/collator (.*)", UNIT))
+    yield from (("Dockerfile", line.split()) for line in lines_of(r"#.* collator (serve .*)", DOCKERFILE))
+
+
+def lines_of(pattern: str, text: str) -> list[str]:
+    return re.findall(f"^{pattern}$", text, re.MULTILINE)
+
+
+LINES = [*command_lines()]
+
+
+def effective(line: list[str], **environ: str) -> Settings:
+    """The settings of a command line, read by the command itself."""
+    command = cli.commands[line[0]]
+    params = command.make_context(line[0], line[1:], resilient_parsing=False).params
+    given = {name: value for name, value in params.items() if name in OPTIONS}
+    return load(given, environ=environ, config=None)
+
+
+def in_seconds(pattern: str, text: str) -> float:
+    (found,) = re.findall(pattern, text, re.MULTILINE)
+    return values.duration(found)
+
+
+def test_every_file_has_its_command_lines() -> None:
+    assert [where for where, _ in LINES] == [
+        "Dockerfile",
+        "compose.yaml",
+        "compose.yaml",
+        "collator.service",
+        "Dockerfile",
+    ]
+
+
+@pytest.mark.parametrize(("where", "line"), LINES)
+def test_each_command_line_is_one_of_the_commands(where: str, line: list[str]) -> None:
+    effective(line)
+
+
+def test_a_flag_that_there_is_not_would_be_found() -> None:
+    with pytest.raises(click.UsageError):
+        effective(["serve", "--drain-time", "30s"])
+
+
+def test_the_environment_of_the_image_is_settings() -> None:
+    given = dict(re.findall(r"(COLLATOR_\w+)=(\S+)", DOCKERFILE))
+    assert {*given} <= {variable(name) for name in OPTIONS}
+    settings = effective(["serve"], **given)
+    assert (settings.host, settings.data_dir, settings.port) == ("0.0.0.0", Path("/data"), 8000)  # noqa: S104 - a container
+
+
+def test_the_image_runs_as_nobody_and_gets_signals() -> None:
+    assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["collator"\]$', DOCKERFILE, re.MULTILINE)
+    assert re.search(r'^VOLUME \["/data"\]$', DOCKERFILE, re.MULTILINE)
+    (asked,) = re.findall(r"http://127.0.0.1:8000(/\w+)", DOCKERFILE)
+    (route,) = [route for route in ROUTES if route.path == asked]
+    assert route.role is None, "the health check has no token"
+
+
+def test_what_is_copied_into_the_image_is_there_and_not_ignored() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
+    sources = " ".join(re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE, re.MULTILINE)).split()
+    assert {*sources} == kept
+    assert [name for name in sources if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "where"),
+    [
+        (r"stop_grace_period: (\w+)", COMPOSE, "compose.yaml"),
+        (r"^TimeoutStopSec=(\w+)$", UNIT, "collator.service"),
+    ],
+)
+def test_who_supervises_waits_longer_than_the_drain(pattern: str, text: str, where: str) -> None:
+    (line,) = [line for place, line in LINES if place == where and line[0] == "serve"]
+    assert in_seconds(pattern, text) >= effective(line).drain_timeout + 10.0
+
+
+def test_the_unit_has_what_keeps_it_in_its_place() -> None:
+    given = dict(line.split("=", 1) for line in UNIT.splitlines() if "=" in line and not line.startswith("#"))
+    wanted = {
+        "Type": "exec",
+        "Restart": "always",
+        "DynamicUser": "yes",
+        "StateDirectory": "collator",
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "KillMode": "mixed",
+    }
+    assert {name: given.get(name) for name in wanted} == wanted
+    (line,) = [line for place, line in LINES if place == "collator.service"]
+    assert effective([*line[:1], *line[3:]]).data_dir == Path("/var/lib") / given["StateDirectory"]
+    assert int(given["LimitNOFILE"]) > 2 * Settings().max_connections
