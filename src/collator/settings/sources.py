@@ -79,8 +79,8 @@ def effective(given: Mapping[str, Given]) -> Iterator[Effective]:
 
 
 def _made(given: Mapping[str, Given]) -> Settings:
-    values = {name: item.value() for name, item in given.items() if name in OPTIONS}
-    return Settings(**values, **{name: _rows(name, given) for name in TABLES})
+    values: dict[str, Any] = {name: item.value() for name, item in given.items() if name in OPTIONS}
+    return Settings(**values | {name: _rows(name, given) for name in TABLES})
 
 
 def _plain(name: str, value: object) -> object:
