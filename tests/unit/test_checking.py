@@ -15,6 +15,7 @@ from collator.engines.embedded.ledger import EmbeddedLedger
 from collator.errors import CollatorError, ConfigError, Occupied, SchemaTooNew
 from collator.exchange import Failure, Retry
 from collator.resource import Terms
+from collator.testing import ManualClock
 from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +171,19 @@ async def test_what_a_killed_process_left_is_checked_and_not_changed(tmp_path: P
     assert [*left] == ["collator.db", "collator.db-wal", "lock", "reserve"]
     assert check_directory(tmp_path).rows["packets"] == 11
     assert contents(tmp_path) == left
+
+
+async def test_a_lease_that_outlives_its_resource_leaves_nothing(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_ledger(tmp_path, terms=Terms(), clock=clock, route=route)
+    await offer(ledger, *packets(3))
+    assert len(await claim(ledger)) == 3
+    await ledger.cancel("r")
+    await ledger.purge(limit=100, resource_id="r")
+    clock.advance(Terms().task_lease + 1)
+    assert await claim(ledger) == []
+    await ledger.aclose()
+    assert told(check_directory(tmp_path)) == []
 
 
 async def test_another_schema_is_told(data_dir: Path) -> None:

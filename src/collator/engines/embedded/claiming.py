@@ -52,7 +52,9 @@ def refresh(store: Store) -> None:
     now = store.now()
     ended = store.packets.expired(now)
     lost = [held for lease in ended if (held := store.packets.get(lease)) is not None]
-    store.run_rows("count_lost", [(held.key, held.attempt, "the lease was lost") for held in lost])
+    still_open = _still_open(store, lost)
+    rows = [(held.key, held.attempt, "the lease was lost") for held in lost if held.key in still_open]
+    store.run_rows("count_lost", rows)
     take_back(store, ended)
     if store.next_retry <= now:
         store.ready += store.run("due_retries", now)
@@ -86,10 +88,14 @@ def take_back(store: Store, leases: Sequence[int]) -> None:
     if not ended:
         return
     alone = [held.key for held in ended if held.alone]
-    open_keys = _decode_numbers(store.value("still_open", as_json([held.key for held in ended])).encode())
-    store.ready += store.run_rows("add_ready", [key for key in open_keys if key not in alone])
+    store.ready += store.run_rows("add_ready", [key for key in _still_open(store, ended) if key not in alone])
     for key in alone:
         store.run("mark_suspect", 1, key)
+
+
+def _still_open(store: Store, held: Sequence[Held]) -> list[int]:
+    """The keys of those that belong to open resources: of one that has ended nothing is written any more."""
+    return _decode_numbers(store.value("still_open", as_json([one.key for one in held])).encode()) if held else []
 
 
 def _next_suspect(store: Store, keys: Sequence[Key] | None) -> list[int]:
