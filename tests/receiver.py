@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -48,7 +48,13 @@ class Reset(NamedTuple):
     """Close the connection with a reset (RST)."""
 
 
-Step = Say | Flood | Hold | Stall | Close | Reset
+class Judge(NamedTuple):
+    """Answer with the status that this function gives for the request."""
+
+    judge: Callable[[Request], int]
+
+
+Step = Say | Flood | Hold | Stall | Close | Reset | Judge
 Script = tuple[Step, ...]
 
 
@@ -120,10 +126,16 @@ class Receiver:
             line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
             headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
-            self.requests.append(Request(line, headers, body, connection))
-            script = self.paths.get(line.split()[1]) or self.scripts[min(len(self.requests), len(self.scripts)) - 1]
-            for step in script:
-                await self._do(step, reader, writer)
+            request = Request(line, headers, body, connection)
+            self.requests.append(request)
+            for step in self._script(request):
+                steps = reply(step.judge(request)) if isinstance(step, Judge) else (step,)
+                for simple in steps:
+                    await self._do(simple, reader, writer)
+
+    def _script(self, request: Request) -> Script:
+        path = request.line.split()[1]
+        return self.paths.get(path) or self.scripts[min(len(self.requests), len(self.scripts)) - 1]
 
     async def _do(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match step:
