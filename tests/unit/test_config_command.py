@@ -1,0 +1,79 @@
+"""`collator config`: the values that hold, where they come from, and no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from collator.cli.config import hidden
+from collator.cli.main import run
+from collator.settings import OPTIONS, Scope, variable
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in OPTIONS:
+        monkeypatch.delenv(variable(name), raising=False)
+
+
+def test_each_value_is_told_with_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "collator.toml").write_text(
+        'retention = "2h"\nport = 1\n[endpoints.archive]\nurl = "http://a.example/"\n'
+    )
+    monkeypatch.setenv("COLLATOR_PORT", "2")
+    monkeypatch.setenv("COLLATOR_MAX_OPEN", "5")
+    assert run(["config", "--port", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["settings"]
+    assert told["port"] == {"value": "3", "source": "--port"}
+    assert told["max_open"] == {"value": "5", "source": "COLLATOR_MAX_OPEN"}
+    assert told["retention"] == {"value": "2h", "source": "collator.toml: retention"}
+    assert told["idle_timeout"] == {"value": "1h", "source": "default"}
+    assert told["webhook"] == {"value": None, "source": "default"}
+    assert told["endpoints.archive.timeout"] == {"value": "15s", "source": "delivery_timeout"}
+    assert {name for name, option in OPTIONS.items() if option.scope is not Scope.TEST} <= {*told}
+
+
+def test_a_person_sees_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--port", "3"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["port", "3", "--port"] in lines
+    assert ["webhook", "-", "default"] in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:secret@a.example:1/p?token=secret#secret", "http://***@a.example:1/p?***"),
+        ("https://a.example/p", "https://a.example/p"),
+        ("words:lengths", "words:lengths"),
+        (None, None),
+    ],
+)
+def test_what_an_address_has_of_secrets_is_hidden(text: str | None, shown: str | None) -> None:
+    assert hidden(text) == shown
+
+
+def test_secrets_are_named_by_their_files_and_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret").write_text("whsec_NEVERSHOWN")
+    line = [
+        "config",
+        "--webhook-secret-file",
+        "secret",
+        "--token-file",
+        "secret",
+        "--webhook",
+        "http://x:hush@a.example/",
+    ]
+    assert run(line) == 0
+    out = capsys.readouterr().out
+    assert ("NEVERSHOWN" in out, "hush" in out, "secret" in out) == (False, False, True)
+
+
+def test_a_wrong_value_is_told_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--port", "http"]) == 3
+    assert "--port: 'http' is not a whole number" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""The client without an event loop: the same client, and nothing waits for a source that is slow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio.from_thread
+import pytest
+
+from collator.client import Rejected, SyncClient, Tally, Unreachable, sending, sync
+from collator.errors import Unknown
+from collator.service import open_service
+from collator.settings import from_keywords
+from tests.waiting import until_sync
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.002)
+
+
+@contextmanager
+def serving(data_dir: Path) -> Iterator[str]:
+    """A service on a thread of its own."""
+    settings = from_keywords({"data_dir": data_dir, "webhook": "none", "port": 0})
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_service(settings)) as service,
+    ):
+        yield service.url
+
+
+def packet(index: int, *, last: bool = False) -> dict[str, Any]:
+    return {"resource_id": "r", "index": index, "payload": "x" * index, "last": last}
+
+
+def test_the_verbs_return_when_they_are_done(tmp_path: Path) -> None:
+    with serving(tmp_path) as url, SyncClient(url) as client:
+        tally = client.send(packet(index, last=index == 4) for index in range(5))
+        assert (tally.acknowledged, client.result("r", timeout=10)["outputs"]) == (5, [[], [1], [2], [3], [4]])
+        with pytest.raises(Unknown, match="nobody"):
+            client.resource("nobody")
+        with pytest.raises(Rejected, match="closed"):
+            client.send([packet(5)])
+
+
+def test_a_packet_is_acknowledged_before_the_next_is_there(tmp_path: Path) -> None:
+    tally, reader = Tally(), []
+
+    def live() -> Iterator[dict[str, Any]]:
+        reader.append(threading.current_thread())
+        for index in range(3):
+            yield packet(index)
+            until_sync(partial(acknowledged, index + 1))
+
+    def acknowledged(count: int) -> bool:
+        return tally.acknowledged == count
+
+    with serving(tmp_path) as url, SyncClient(url) as client:
+        client.send(live(), tally=tally)
+    assert (tally.acknowledged, reader) == (3, [threading.current_thread()])
+
+
+def test_an_asynchronous_source_is_read_too(tmp_path: Path) -> None:
+    async def live() -> Any:  # noqa: ANN401 - an asynchronous generator
+        for index in range(3):
+            yield packet(index)
+
+    with serving(tmp_path) as url, SyncClient(url) as client:
+        assert client.send(live()).acknowledged == 3
+
+
+def test_a_source_that_fails_ends_it_with_its_own_error(tmp_path: Path) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield packet(0)
+        raise LookupError("source")
+
+    with serving(tmp_path) as url, SyncClient(url) as client:
+        with pytest.raises(LookupError, match="source"):
+            client.send(broken())
+        assert client.status()["ready"]  # and it can go on
+
+
+def test_an_endless_source_is_left_once_nobody_is_there_to_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "AHEAD", 10)
+
+    def endless() -> Iterator[dict[str, Any]]:
+        while True:
+            yield packet(0)
+
+    with SyncClient("http://127.0.0.1:1", patience=0, batch=2) as client, pytest.raises(Unreachable, match="refused"):
+        client.send(endless())
+
+
+@pytest.mark.anyio
+async def test_a_program_that_has_a_loop_already_can_use_it(tmp_path: Path) -> None:
+    settings = from_keywords({"data_dir": tmp_path, "webhook": "none", "port": 0})
+
+    def ask(url: str) -> bool:
+        with SyncClient(url) as client:
+            return bool(client.status()["ready"])
+
+    async with open_service(settings) as service:
+        assert await anyio.to_thread.run_sync(ask, service.url)
+    with SyncClient("http://127.0.0.1:1") as client, pytest.raises(Unreachable):
+        client.status()
+
+
+def test_nothing_is_left_running() -> None:
+    before = threading.active_count()
+    with SyncClient("http://127.0.0.1:1") as client:
+        assert threading.active_count() == before + 1
+        del client
+    assert threading.active_count() == before
