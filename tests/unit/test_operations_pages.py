@@ -1,0 +1,82 @@
+"""The pages on running it name commands, flags, settings, metrics, exit codes and files that there are."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from collator.cli.exits import Exit
+from collator.cli.main import cli
+from collator.metrics import Metrics
+from collator.settings import OPTIONS, default, flag
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = {name: (DOCS / f"{name}.md").read_text("utf-8") for name in ("running", "upgrading", "tuning", "platforms")}
+EVERY = "\n".join(PAGES.values())
+BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINES = [
+    line
+    for page in PAGES.values()
+    for block in BLOCK.findall(page)
+    for line in block.splitlines()
+    if "collator " in line
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_command_line_parses(line: str) -> None:
+    program, name, *arguments = shlex.split(line, comments=True)
+    assert program == "collator"
+    cli.commands[name].make_context(name, arguments)
+
+
+def test_there_are_command_lines() -> None:
+    assert len(LINES) > 6
+
+
+def test_every_flag_and_setting_is_one() -> None:
+    known = {flag(name) for name in OPTIONS} | {
+        option for command in cli.commands.values() for option in names(command)
+    }
+    assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", EVERY)} - known == set()
+    named = {*re.findall(r"`((?:max|min|drain|idle|processor|delivery|dead)_[a-z_]+)`", EVERY)}
+    assert named - {*OPTIONS} == set()
+
+
+def names(command: object) -> set[str]:
+    return {option for param in getattr(command, "params", ()) for option in param.opts} | {"--help"}
+
+
+def test_the_table_of_settings_has_their_defaults() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `?([^|`]+)`? \|", PAGES["tuning"], re.MULTILINE)
+    assert len(rows) > 12
+    wrong = {name: said for name, said in rows if re.sub(r"[ ,]", "", said) != str(default(name)).replace(",", "")}
+    assert wrong == {}
+
+
+def test_every_metric_is_on_the_page_and_no_other() -> None:
+    declared = {metric.name + "_total" * (metric.type == "counter") for metric in Metrics().registry.collect()}
+    table = PAGES["running"].partition("## Metrics")[2].partition("## Logs")[0]
+    assert {*re.findall(r"collator_[a-z_]+", table)} == declared
+
+
+def test_exit_codes_are_those_of_the_commands() -> None:
+    assert (Exit.USAGE, Exit.CONFIG, Exit.OCCUPIED, Exit.STORE) == (2, 3, 5, 7)
+    assert "Exit codes 2, 3 and 7" in PAGES["running"]
+    assert "RestartPreventExitStatus=2 3 7\n" in (ROOT / "deploy" / "collator.service").read_text("utf-8")
+    assert {*re.findall(r"exit code (\d)", EVERY)} == {"5", "7"}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_every_link_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8"))
+    assert [link for link in links if not (DOCS / link).exists()] == []
+
+
+def test_the_index_names_every_page() -> None:
+    index = (DOCS / "README.md").read_text("utf-8")
+    assert [path.name for path in DOCS.glob("*.md") if f"({path.name})" not in index and path.name != "README.md"] == []
