@@ -219,6 +219,15 @@ def test_a_refusal_is_told_in_words_with_a_code_of_its_own(
     assert (out, err.startswith("collator: "), words in err) == ("", True, True), err
 
 
+def test_a_copy_of_a_running_service_can_be_served(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, ["backup", "served"])
+    with serving(Path.cwd(), "--data-dir", "served", webhook="http://127.0.0.1:1/") as (copy, url):
+        report = json.loads(said(capsys, ["show", "whole", "--url", url, "--json"]))
+        assert (report["webhook_id"], report["done"]) == (stage.delivery, 2)
+        copy.stop()
+    assert said(capsys, ["check", "--data-dir", "served"]).endswith("\nsound\n")
+
+
 def test_a_token_from_a_file_opens_the_door(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for role in ("send", "admin"):
         line = ["token", role, "--role", role, "--add-to", str(tmp_path / "tokens")]
