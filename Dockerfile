@@ -18,7 +18,8 @@ RUN python -m pip wheel --quiet --no-deps --no-index --find-links /wheels --whee
     && /opt/collator/bin/pip install --quiet --no-index --find-links /wheels collator
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin collator \
+RUN groupadd --gid 10001 collator \
+    && useradd --uid 10001 --gid collator --no-create-home --home-dir /data --shell /usr/sbin/nologin collator \
     && install --directory --owner collator --group collator --mode 0700 /data \
     && install --directory /app
 COPY --from=build /opt/collator /opt/collator
