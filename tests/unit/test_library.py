@@ -54,6 +54,19 @@ async def test_packets_go_in_and_the_result_comes_out(tmp_path: Path) -> None:
         assert (await collator.resources(prefix="a"))["resources"][0]["state"] == "collated"
 
 
+async def test_a_coroutine_function_is_a_processor_too_on_a_loop_of_its_own(tmp_path: Path) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def double(payload: int) -> int:
+        loops.append(asyncio.get_running_loop())
+        return 2 * payload
+
+    async with collating(tmp_path, processor=double) as collator:
+        await collator.send(packets("a", 1, 2))
+        assert (await collator.result("a", timeout=5))["outputs"] == [2, 4]
+    assert asyncio.get_running_loop() not in loops
+
+
 async def test_what_ends_early_has_a_result_too(tmp_path: Path) -> None:
     async with collating(tmp_path) as collator:
         await collator.send([packets("a", "x", "y", "z")[2]])

@@ -47,7 +47,8 @@ class Collator(Verbs):
 
         Args:
             data_dir: Where everything is stored; no other process may have it.
-            processor: What is called with every payload: a function, or what `collator serve --processor` takes.
+            processor: What is called with every payload: a function, in threads; a coroutine function, on a loop of
+                its own; or what `collator serve --processor` takes.
             on_finished: Coroutine function that is called for every finished resource, at least once.
             webhook: Address to which every finished resource is sent, at least once.
             batch: Packets that `send` stores in one go, at most.
