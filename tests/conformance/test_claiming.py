@@ -42,6 +42,16 @@ async def test_claim_keeps_to_the_room(ledger: Ledger, room: int) -> None:
     assert len(await claim(ledger, room)) == min(room, 3)
 
 
+@pytest.mark.parametrize("room", range(1, 10))
+async def test_claim_keeps_to_the_room_among_resources(ledger: Ledger, room: int) -> None:
+    await send(ledger, *(one for name in "abc" for one in packets(3, name)))
+    seen: list[tuple[str, int]] = []
+    while tasks := await claim(ledger, room):
+        assert len(tasks) <= room
+        seen += places(tasks)
+    assert sorted(seen) == [(name, index) for name in "abc" for index in range(3)]
+
+
 async def test_claim_gives_the_payload_byte_for_byte(ledger: Ledger) -> None:
     payload = '{"text" :  "Zoë\\n\\u0041", "n": [1.0, 1e2, -0, 12345678901234567890123]}'.encode()
     await send(ledger, packet("r", 0, payload))
