@@ -57,7 +57,7 @@ class Isolated:
 
 
 class Child:
-    """One process. All but `kill` belongs to one thread."""
+    """One process. All but `alive` and `kill` belongs to one thread."""
 
     def __init__(self, setup: bytes) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very program, and a path of ours
@@ -69,7 +69,7 @@ class Child:
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError
         self._sink, self._source = self._process.stdin, self._process.stdout
-        self._reaped = False
+        self._gone = False
         self._reaping = threading.Lock()
         self._receive = reader(self._source, Reply)
         self._write(setup)
@@ -83,10 +83,9 @@ class Child:
             raise ProcessorFailed(ready.problem)
 
     def alive(self) -> bool:
-        """Whether the process has not ended yet."""
+        """Whether the process has not ended yet. From any thread."""
         with self._reaping:
-            self._reaped = self._process.poll() is not None
-            return not self._reaped
+            return self._process.poll() is None
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Have it do *jobs*, one after the other. Where it has ended, that shows at `receive`."""
@@ -100,9 +99,9 @@ class Child:
             return None
 
     def kill(self) -> None:
-        """End it, whatever it does, and what it has started. From any thread, at any time."""
+        """End it, whatever it does, and what it has started. From any thread."""
         with self._reaping:
-            if not self._reaped:
+            if not self._gone:
                 _kill(self._process)
 
     def end(self) -> str:
@@ -122,10 +121,9 @@ class Child:
         self._finish()
 
     def _finish(self) -> None:
+        self.kill()  # the group outlives its head where the function has started something
         with self._reaping:
-            if not self._reaped:
-                _kill(self._process)  # the group outlives its head where the function has started something
-            self._reaped = True
+            self._gone = True  # its number may soon be another's
         self._process.wait()
         for pipe in (self._sink, self._source):
             with suppress(BrokenPipeError):

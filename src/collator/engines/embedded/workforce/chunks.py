@@ -63,8 +63,7 @@ class Chunk:
 
     def answer(self, result: Result, now: float) -> None:
         """What runs has ended with *result*; the next one of what was sent runs from *now*."""
-        if not self.abandoned:
-            self.done.append(result)
+        self.done.append(result)
         self.call = (self.sent.popleft(), now) if self.sent else None
 
     def recall(self, count: int | None = None) -> list[Task]:

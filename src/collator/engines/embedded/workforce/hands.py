@@ -10,7 +10,7 @@ from collator.processor import Apart, Function
 
 
 class Hands(Protocol):
-    """The hands of one thread. All but `kill` is called by it."""
+    """The hands of one thread. All but `look` and `kill` is called by it."""
 
     @property
     def deadly(self) -> bool:
@@ -28,6 +28,10 @@ class Hands(Protocol):
 
     def work(self, chunk: Chunk) -> tuple[int, float]:
         """Go through *chunk*; the number of calls, and the seconds that they took."""
+        ...
+
+    def look(self) -> None:
+        """See whether a call that takes long can still end; end it where not. From any thread."""
         ...
 
     def kill(self) -> None:
@@ -76,17 +80,20 @@ class BareHands:
         if self._function.batch == 1:
             return chunk.work(self._function.attempt, self._now)
         tasks, begun = chunk.rest(), self._now()
-        chunk.begin(tasks, begun)
+        with self._line.change:
+            chunk.begin(tasks, begun)
         results = self._function.attempt_all(tasks)
         now = self._now()
-        if chunk.abandoned:
-            chunk.recall()
-        elif isinstance(results, Apart):
-            self._line.put_apart(chunk.recall(), results.reason)
-        else:
-            for result in results:
-                chunk.answer(result, now)
+        with self._line.change:
+            batch = chunk.recall()
+            if isinstance(results, Apart) and not chunk.abandoned:
+                self._line.put_apart(batch, results.reason)
+            elif not isinstance(results, Apart) and not chunk.abandoned:
+                chunk.done.extend(results)
         return 1, now - begun
+
+    def look(self) -> None:
+        """Nothing can be seen."""
 
     def kill(self) -> None:
         """Nothing can be done."""

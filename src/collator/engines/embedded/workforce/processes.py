@@ -47,7 +47,8 @@ class Process:
             self._line.put(tasks)
             return 0, 0.0
         begun = self._now()
-        chunk.begin(tasks, begun)
+        with self._line.change:
+            chunk.begin(tasks, begun)
         child.send([tasks] if self._isolated.batch > 1 else [[task] for task in tasks])
         calls = 0
         while chunk.call is not None:
@@ -55,9 +56,18 @@ class Process:
             if reply is None:
                 self._bury(child, chunk)
                 break
-            self._take(reply, chunk)
+            with self._line.change:
+                self._take(reply, chunk)
             calls += 1
+        if chunk.abandoned:
+            self.close()  # it was killed, or will be, and must not be taken for one that can work
         return calls, self._now() - begun
+
+    def look(self) -> None:
+        """A process may die and leave others behind that hold its pipe open, so that its end is not seen there."""
+        child = self._child
+        if child is not None and not child.alive():
+            child.kill()
 
     def kill(self) -> None:
         """End the process."""
@@ -83,11 +93,14 @@ class Process:
         return True
 
     def _take(self, reply: Reply, chunk: Chunk) -> None:
-        if isinstance(reply, Returned):
+        """Do as *reply* says. Whoever has given up *chunk* has taken what was left of it."""
+        if chunk.abandoned or chunk.call is None:
+            chunk.recall()
+        elif isinstance(reply, Returned):
             self._line.put(chunk.recall(reply.count))
         elif isinstance(reply, Apart):
             self._line.put_apart(chunk.recall(), reply.reason)
-        elif chunk.call is not None:
+        else:
             now = self._now()
             chunk.answer(result_of(reply, chunk.call[0].lease, now), now)
 
@@ -95,14 +108,15 @@ class Process:
         """The process has ended within a call."""
         how = child.end()
         self._child = None
-        task, *others = chunk.recall()
-        if chunk.abandoned:
-            return  # it was killed, as nobody waits for it any more
+        with self._line.change:
+            task, *others = chunk.recall()
+            if chunk.abandoned:
+                return  # it was killed, as nobody waits for it any more
+            if self._isolated.batch > 1 and others:
+                self._line.put_apart([task, *others], how)
+            else:
+                chunk.done.append(self._isolated.endings.failed(task, ProcessorFailed(how)))
+                self._line.put(others)
         log.warning(
             "a process of the processor has ended", how=how, resource_id=task.key.resource_id, index=task.key.index
         )
-        if self._isolated.batch > 1 and others:
-            self._line.put_apart([task, *others], how)
-            return
-        chunk.answer(self._isolated.endings.failed(task, ProcessorFailed(how)), self._now())
-        self._line.put(others)

@@ -129,6 +129,7 @@ class Threads:
                 call = None if chunk is None or chunk.abandoned else chunk.call
                 if chunk is None or call is None or now - call[1] < STALLED:
                     continue
+                worker.hands.look()
                 self.line.turns.put(chunk.rest())
                 results += chunk.collect()
                 if now - call[1] >= self._endings.timeout:
@@ -141,11 +142,11 @@ class Threads:
 
     def _time_out(self, worker: Worker, chunk: Chunk, task: Task) -> list[Result]:
         """Give up the call for *task*: what it brings to an end. What does not end goes back into the line."""
+        others = chunk.sent.copy()
         self._disown(chunk)
         worker.hands.kill()
         if len(self._workers) < self._concurrency + self._max_abandoned:
             self._hire()
-        others = chunk.sent.copy()
         if others and self._batch > 1:
             self.line.turns.put_apart([task, *others])
             return []

@@ -1,0 +1,114 @@
+"""Functions of a user that go wrong in every way; the payload says in which."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from collator.errors import Permanent
+
+released = threading.Event()
+"""Ends the calls that hang in this process, when the tests are through with them."""
+
+
+def hang() -> object:
+    """Wait, for longer than any test."""
+    return released.wait(60.0)
+
+
+def seize() -> object:
+    """Keep the interpreter lock: no other thread of the process moves."""
+    return re.match(r"(a|aa)+$", "a" * 60 + "b")
+
+
+def fail() -> object:
+    raise ValueError("no sound in it")
+
+
+def refuse() -> object:
+    raise Permanent("this is a picture")
+
+
+def leave() -> object:
+    os._exit(7)
+
+
+def crash() -> object:
+    """A null pointer, as in a library that is written in C; without a dump of 100 MB."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return ctypes.string_at(0)
+
+
+def devour() -> object:
+    return bytearray(8 * 1024**3)
+
+
+def no_json() -> object:
+    return {"sound": object()}
+
+
+def large() -> object:
+    """100 MB of JSON out of 1 MB of memory."""
+    return ["x" * 1_000_000] * 100
+
+
+def fork() -> object:
+    """Leave a child behind that holds every file, and die."""
+    if os.fork() == 0:
+        threading.Event().wait(60.0)
+    os._exit(9)
+
+
+def talk() -> object:
+    """Write where a process usually may."""
+    print("hello from the processor")  # noqa: T201 - that is its fault
+    os.write(1, b"\x00\x00\x00\x05hello")
+    return sys.stdin.read()
+
+
+FAULTS: dict[str, Callable[[], object]] = {
+    one.__name__: one for one in (hang, seize, fail, refuse, leave, crash, devour, no_json, large, fork, talk)
+}
+
+
+def plain(payload: object) -> object:
+    """Do as *payload* says; give back what says nothing."""
+    return FAULTS[payload]() if isinstance(payload, str) and payload in FAULTS else payload
+
+
+def batch(payloads: Sequence[object]) -> object:
+    """The same for several: one that goes wrong takes all with it."""
+    return [plain(payload) for payload in payloads]
+
+
+async def coroutine(payload: object) -> object:
+    """The same, after others have had their turn."""
+    await asyncio.sleep(0)
+    if payload == "wait":
+        return await asyncio.get_running_loop().create_future()
+    if payload == "deaf":
+        return await _deaf()
+    return plain(payload)
+
+
+async def coroutine_batch(payloads: Sequence[object]) -> object:
+    """The same for several."""
+    return [await coroutine(payload) for payload in payloads]
+
+
+async def _deaf() -> object:
+    """Go on although one is told to end."""
+    while not released.is_set():
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, released.wait, 0.05)
+        except asyncio.CancelledError:
+            continue
+    return None
