@@ -65,16 +65,19 @@ def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Service]:
+async def open_service(
+    settings: Settings, *, clock: Clock | None = None, processor: Callable[..., object] | None = None
+) -> AsyncIterator[Service]:
     """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`.
 
-    Raises what `open_pipeline` raises, and `ConfigError` where the door cannot be opened, or should not be.
+    *processor* counts before that of the settings. Raises what `open_pipeline` raises, and `ConfigError` where the door
+    cannot be opened, or should not be.
     """
     from collator.web.server import serve  # the library has the parts of a door, and not the door
 
     check(settings)
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
-    async with open_pipeline(settings, clock=clock) as pipeline:
+    async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
         parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
         grace = settings.drain_timeout / 4
         lagged = pipeline.metrics.loop_lag.observe

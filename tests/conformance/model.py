@@ -306,4 +306,4 @@ def body(thing: Thing) -> bytes:
             for index in thing.indexes(FAILED)
         ]
     said = {"type": f"resource.{thing.state}", "timestamp": thing.closed_at, "data": data}
-    return json.dumps(said, separators=(",", ":")).encode()
+    return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
