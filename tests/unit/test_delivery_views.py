@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from msgspec import Raw
 
 from collator.engines.embedded import EmbeddedLedger, deliveries, open_ledger
+from collator.engines.embedded.store import DATABASE, connect, load_statements
 from collator.exchange import Attempt, DeliveryFilter, Output
 from collator.packet import Packet
 from collator.resource import Terms
@@ -53,3 +55,14 @@ async def test_p5_what_is_dead_is_found_without_a_look_at_what_was_delivered(
     assert [report.resource_id for report in page.deliveries] == ["r23", "r24"]
     assert page.after is None
     await ledger.aclose()
+
+
+@pytest.mark.parametrize("name", ["list_deliveries", "resources_by_number", "due_endpoints", "delivery_history"])
+async def test_p5_no_view_of_deliveries_goes_through_a_whole_table(tmp_path: Path, name: str) -> None:
+    await (await filled(tmp_path)).aclose()
+    connection, statement = connect(tmp_path / DATABASE, readonly=True), load_statements()[name]
+    count = max(int(number) for number in re.findall(r"\?(\d+)", statement))
+    plan = [row[3] for row in connection.execute(f"explain query plan {statement}", [None] * count)]
+    connection.close()
+    scans = {step.split()[1] for step in plan if step.startswith("SCAN") and "CONSTANT" not in step}
+    assert not scans & {"d", "delivery", "r", "resource", "delivery_log"}, plan

@@ -312,15 +312,16 @@ with looked as materialized (
                  order by did limit ?5)
   union all
   select * from (select did from delivery where ?1 = 'one' and rk = ?2 and did > ?3 and did <= ?4 order by did limit ?5)
+), chosen as materialized (  -- joined in this order, as looked is the smallest
+  select l.did from looked l cross join delivery d on d.did = l.did cross join resource r on r.rk = d.rk
+  where (?6 is null or d.state = ?6) and (?7 is null or d.endpoint = ?7) and not r.purging
+    and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or r.closed_at >= ?10)
+  order by l.did limit ?11
 )
 select json_object('looked', (select count(*) from looked), 'last', (select max(did) from looked), 'rows', json((
-  select json_group_array(json_array(did, id, generation, endpoint, state, attempts, coalesce(note, reason), tried_at,
-                                     due_at) order by did)
-  from (select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, d.note, d.reason, d.tried_at, d.due_at
-        from looked l join delivery d on d.did = l.did join resource r on r.rk = d.rk
-        where (?6 is null or d.state = ?6) and (?7 is null or d.endpoint = ?7) and not r.purging
-          and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or r.closed_at >= ?10)
-        order by d.did limit ?11))));
+  select json_group_array(json_array(d.did, r.id, r.generation, d.endpoint, d.state, d.attempts,
+                                     coalesce(d.note, d.reason), d.tried_at, d.due_at) order by d.did)
+  from chosen c cross join delivery d on d.did = c.did cross join resource r on r.rk = d.rk)));
 
 -- name: last_delivery (the latest handle)
 select json_quote(coalesce(max(did), 0)) from delivery;
