@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from collator.errors import Permanent
 
@@ -74,13 +76,28 @@ def talk() -> object:
     return sys.stdin.read()
 
 
+def close() -> object:
+    """Close every file, as daemons do."""
+    os.closerange(3, 64)
+    return hang()
+
+
 FAULTS: dict[str, Callable[[], object]] = {
-    one.__name__: one for one in (hang, seize, fail, refuse, leave, crash, devour, no_json, large, fork, talk)
+    one.__name__: one for one in (hang, seize, fail, refuse, leave, crash, devour, no_json, large, fork, talk, close)
 }
+
+
+def start(path: str) -> None:
+    """Start a program that goes on, and write down which."""
+    program = subprocess.Popen(["sleep", "60"])
+    Path(path).write_text(str(program.pid), "ascii")
 
 
 def plain(payload: object) -> object:
     """Do as *payload* says; give back what says nothing."""
+    if isinstance(payload, list):
+        start(payload[1])
+        return None
     return FAULTS[payload]() if isinstance(payload, str) and payload in FAULTS else payload
 
 
@@ -102,6 +119,10 @@ async def coroutine(payload: object) -> object:
 async def coroutine_batch(payloads: Sequence[object]) -> object:
     """The same for several."""
     return [await coroutine(payload) for payload in payloads]
+
+
+async def loop_id(_payload: object) -> int:
+    return id(asyncio.get_running_loop())
 
 
 async def _deaf() -> object:

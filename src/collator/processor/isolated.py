@@ -36,6 +36,7 @@ class Isolated:
         """*memory*: bytes of address space that a process may have."""
         self.endings = endings or Endings()
         self.batch = batch
+        self._memory = memory
         self._setup = frame(Setup(spec, batch, self.endings.retries, self.endings.max_output, memory))
 
     def start(self) -> Child:
@@ -51,7 +52,8 @@ class Isolated:
         try:
             child.ready()
         except ProcessorFailed as error:
-            raise ConfigError(error.detail) from None
+            hint = "" if self._memory is None else f" (pool_memory is {self._memory / 2**20:g} MiB)"
+            raise ConfigError(error.detail + hint) from None
         finally:
             child.close()
 
@@ -73,6 +75,11 @@ class Child:
         self._reaping = threading.Lock()
         self._receive = reader(self._source, Reply)
         self._write(setup)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
 
     def ready(self) -> None:
         """Return when the function is there. Raises `ProcessorFailed`, saying why it never will be."""

@@ -1,0 +1,295 @@
+"""An HTTP service as the processor, against one that does as its script says: what each answer means (design §5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from collator import __version__
+from collator.engines.embedded import open_ledger
+from collator.engines.embedded.workforce import EmbeddedWorkforce
+from collator.errors import ConfigError
+from collator.exchange import Failure, Key, Output, ResourceReport, Result, Retry, Task
+from collator.intake import Intake
+from collator.metrics import Metrics
+from collator.packet import Packet
+from collator.processor import Endings, Http, open_processor
+from collator.processor.http import idempotency_key
+from collator.resource import Terms
+from collator.states import State
+from collator.testing import ManualClock
+from tests.http.door import Sender
+from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
+from tests.waiting import until
+
+PAYLOAD = b'{ "text":"\xc3\xa4", "n": 1.0 }'
+NOW = 1_790_000_000.0
+"""The wall clock: 2026-09-21T14:13:20Z."""
+
+
+def task(*, attempt: int = 1, index: int = 4, resource_id: str = "call-17") -> Task:
+    return Task(Key(resource_id, b"g" * 16, index), PAYLOAD, attempt, 99)
+
+
+async def attempts(*scripts: Script, tasks: int = 1, **options: Any) -> list[Result]:  # noqa: ANN401 - those of Endings
+    """The results of so many calls, one after the other, of a service that does as *scripts* say."""
+    async with Receiver(*scripts) as receiver:
+        return await call(receiver.url, *[task()] * tasks, **options)
+
+
+async def call(url: str, *tasks: Task, **options: Any) -> list[Result]:  # noqa: ANN401 - as above
+    processor = Http(url, Endings(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
+    async with processor.calls() as make:
+        found = [await make([one]) for one in tasks]
+    return [result for results in found if isinstance(results, list) for result in results]
+
+
+def reason(result: Result) -> str:
+    assert not isinstance(result, Output)
+    return result.reason
+
+
+# What is sent.
+
+
+async def test_the_payload_goes_out_as_it_came_with_a_key_that_is_the_same_on_each_attempt() -> None:
+    async with Receiver(reply(200, body=b"1")) as receiver:
+        tasks = [task(), task(attempt=2), task(index=5), task(resource_id="call-18")]
+        await call(receiver.url, *tasks)
+    first, again, *others = receiver.requests
+    assert first.line == "POST /hook HTTP/1.1"
+    assert first.body == PAYLOAD
+    assert first.headers["content-type"] == first.headers["accept"] == "application/json"
+    assert first.headers["user-agent"] == f"collator/{__version__}"
+    keys = [request.headers["idempotency-key"] for request in (first, again, *others)]
+    assert keys[0] == keys[1] == idempotency_key(task().key)
+    assert len({*keys}) == 3
+    assert receiver.connections == 1
+
+
+def test_the_key_of_another_generation_is_another() -> None:
+    """R11: an id that opens anew is not what it was."""
+    assert idempotency_key(Key("a", b"g" * 16, 0)) != idempotency_key(Key("a", b"h" * 16, 0))
+
+
+# What it answers.
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 299])
+@pytest.mark.parametrize("body", [b'{"a": [1, null]}', b" 7\r\n", b'"\xc3\xa4"', b"null", b"[]"])
+async def test_the_json_of_a_success_is_the_output(status: int, body: bytes) -> None:
+    (result,) = await attempts(reply(status, body=body))
+    assert isinstance(result, Output)
+    assert result.output == body.strip()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 451, 499])
+async def test_an_answer_that_blames_the_packet_is_final(status: int) -> None:
+    assert await attempts(reply(status, body=b"")) == [Failure(99, f"HTTP {status}")]
+
+
+@pytest.mark.parametrize("status", [300, 302, 303, 304, 307, 308, 408, 425, 429, 500, 501, 502, 503, 504, 599])
+async def test_every_other_answer_is_tried_again(status: int) -> None:
+    (result,) = await attempts(reply(status, body=b""))
+    assert isinstance(result, Retry)
+    assert (result.reason, 1.0 <= result.delay <= 1.5) == (f"HTTP {status}", True)
+
+
+async def test_attempts_end_when_they_are_used_up() -> None:
+    assert await attempts(reply(503), retries=0) == [Failure(99, "HTTP 503: ok")]
+
+
+@pytest.mark.parametrize("status", [302, 408, 425, 429, 500, 503])
+@pytest.mark.parametrize("after", ["120", "Mon, 21 Sep 2026 14:15:20 GMT"])
+async def test_retry_after_is_honoured(status: int, after: str) -> None:
+    (result,) = await attempts(reply(status, f"retry-after: {after}"))
+    assert isinstance(result, Retry)
+    assert 120.0 <= result.delay <= 132.0
+
+
+async def test_retry_after_makes_nothing_of_a_final_answer() -> None:
+    assert isinstance((await attempts(reply(404, "retry-after: 1")))[0], Failure)
+
+
+async def test_redirects_are_not_followed() -> None:
+    async with Receiver(reply(200, body=b"1")) as target:
+        (result,) = await attempts(reply(307, f"location: {target.url}"))
+        assert (reason(result), target.connections) == ("HTTP 307: ok", 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"detail": "no\\u0020sound"}', ': {"detail": "no\\u0020sound"}'),
+        (b"too\n loud\x1b[31m", ": too loud [31m"),
+        (b"<html><title>502</title></html>", ""),
+        (b"\xff\xfe", ": \ufffd\ufffd"),
+        (b"x" * 5000, ": " + "x" * 199 + "…"),
+    ],
+)
+async def test_what_a_service_says_of_a_failure_is_in_the_reason(body: bytes, said: str) -> None:
+    assert await attempts(reply(422, body=body)) == [Failure(99, "HTTP 422" + said)]
+
+
+# Answers that cannot be used.
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "output: the answer is empty"),
+        (b" \r\n", "output: the answer is empty"),
+        (b"<html>", "output: not JSON: "),
+        (b'{"a": 1} trailing', "output: not JSON: "),
+        (b'{"a": ', "output: not JSON: "),
+        (b"NaN", "output: not JSON: "),
+        (b'"\xff"', "output: text with half of a surrogate pair"),
+        (b"[" * 5000 + b"]" * 5000, "output: nested too deeply"),
+    ],
+)
+async def test_garbage_is_a_failed_attempt(body: bytes, words: str) -> None:
+    (result,) = await attempts(reply(200, body=body))
+    assert isinstance(result, Retry)
+    assert result.reason.startswith(words)
+
+
+async def test_r19_an_answer_may_have_max_output_bytes_and_no_more() -> None:
+    first, second = await attempts(reply(200, body=b"1" * 100), reply(200, body=b"1" * 101), tasks=2, max_output=100)
+    assert isinstance(first, Output)
+    assert reason(second) == "output: more than 100 bytes"
+
+
+async def test_an_answer_without_end_is_read_no_further_than_the_largest_output() -> None:
+    head = Say(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n[")
+    async with Receiver((head, Flood(b"1," * 32_768))) as receiver:
+        (result,) = await call(receiver.url, task(), max_output=100_000)
+        assert reason(result) == "output: more than 100000 bytes"
+        await until(lambda: receiver.open == 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ((Close(),), "connection closed before the answer"),
+        ((Reset(),), "connection reset by peer"),
+        ((Say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[1"), Close()), "connection closed within the answer"),
+        ((Say(b"220 mail.example.org ESMTP\r\n\r\n"), Close()), "the answer is not HTTP"),
+    ],
+)
+async def test_half_an_answer_is_none(script: Script, words: str) -> None:
+    assert [reason(one) for one in await attempts(script, retries=0)] == [words]
+
+
+async def test_a_service_that_is_not_there_is_tried_again(free_tcp_port: int) -> None:
+    (result,) = await call(f"http://127.0.0.1:{free_tcp_port}/", task())
+    assert isinstance(result, Retry)
+    assert result.reason == "connection refused"
+
+
+async def test_a_service_that_does_not_answer_in_time_is_tried_again() -> None:
+    (result,) = await attempts((Stall(),), timeout=0.1)
+    assert isinstance(result, Retry)
+    assert result.reason == "timed out after 0.1 s"
+
+
+async def test_a_second_answer_to_one_request_is_not_taken_for_that_to_the_next() -> None:
+    twice = (*reply(200, body=b"1"), *reply(200, body=b"666"))
+    first, second = await attempts(twice, reply(200, body=b"2"), tasks=2)
+    assert isinstance(first, Output)
+    assert isinstance(second, Output)
+    assert (first.output, second.output) == (b"1", b"2")
+
+
+# Options that make no sense with it.
+
+
+def test_processes_and_batches_are_for_functions() -> None:
+    with pytest.raises(ConfigError, match="runs elsewhere already; processes are for functions"):
+        open_processor("http://127.0.0.1:1/", pool="process")
+    with pytest.raises(ConfigError, match="8 payloads at a time are for functions"):
+        open_processor("https://example.org/ocr", batch=8)
+
+
+# Under the workforce, on the ledger.
+
+
+class House:
+    """A ledger, and a workforce that calls a service."""
+
+    def __init__(self, ledger: Any, url: str, clock: ManualClock) -> None:  # noqa: ANN401 - the embedded one
+        self.ledger, self.clock, self.outbox, self.metrics = ledger, clock, Sender(), Metrics()
+        self.outbox.places = 9
+        self.workforce = EmbeddedWorkforce(
+            ledger, Http(url, Endings(clock=clock)), self.outbox, metrics=self.metrics, sweep=0.01
+        )
+        self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics)
+
+    async def send(self, resource_id: str, *, times: int = 1) -> None:
+        for _ in range(times):
+            await self.intake.accept([Packet(resource_id, 0, msgspec.Raw(PAYLOAD), last=True)])
+
+    async def ended(self, resource_id: str) -> ResourceReport:
+        await until(lambda: resource_id in {delivery.resource_id for delivery in self.outbox.deliveries})
+        return await self.ledger.resource(resource_id)  # type: ignore[no-any-return]
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def house(data_dir: Path, url: str) -> AsyncIterator[House]:
+    clock = ManualClock()
+    ledger = await open_ledger(data_dir, terms=Terms(), clock=clock, route=lambda _: ["default"])
+    built = House(ledger, url, clock)
+    run = asyncio.create_task(built.workforce.run())
+    try:
+        yield built
+    finally:
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+        await ledger.aclose()
+
+
+async def test_a_failed_call_is_made_again_with_the_same_key(tmp_path: Path) -> None:
+    async with Receiver(reply(503), reply(200, body=b"1")) as receiver, house(tmp_path, receiver.url) as it:
+        await it.send("a")
+        await until(lambda: it.counted("collator_processor_attempts_total", result="retry") == 1)
+        it.clock.advance(2.0)
+        assert (await it.ended("a")).state is State.COLLATED
+        keys = [request.headers["idempotency-key"] for request in receiver.requests]
+        assert (len(keys), keys[0]) == (2, keys[1])
+
+
+async def test_a_packet_that_is_sent_twice_is_one_call(tmp_path: Path) -> None:
+    """R5: a duplicate is harmless."""
+    async with Receiver(reply(200, body=b"1")) as receiver, house(tmp_path, receiver.url) as it:
+        await it.send("a", times=3)
+        assert (await it.ended("a")).state is State.COLLATED
+        await it.send("a")
+        assert len(receiver.requests) == 1
+
+
+async def test_p2_an_answer_that_comes_when_the_lease_is_lost_changes_nothing(tmp_path: Path) -> None:
+    late = anyio.Event()
+    scripts = (Hold(late), *reply(200, body=b'"late"')), reply(200, body=b'"right"')
+    async with Receiver(*scripts) as receiver, house(tmp_path, receiver.url) as it:
+        await it.send("a")
+        await until(lambda: receiver.requests)
+        it.clock.advance(31.0)  # the lease ends, the call goes on
+        assert (await it.ended("a")).done == 1
+        late.set()
+        await until(
+            lambda: sum(it.counted("collator_outcomes_dropped_total", why=why) for why in ("lost", "closed")) == 1
+        )
+        assert await it.ledger.outputs("a") == [(0, b'"right"')]
+        assert len(it.outbox.deliveries) == 1
+        keys = {request.headers["idempotency-key"] for request in receiver.requests}
+        assert len(keys) == 1

@@ -1,0 +1,228 @@
+"""A process that calls the processor, by itself: how it starts, what it says, how it ends, and that it never stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from collator.errors import ConfigError, ProcessorFailed
+from collator.exchange import Key, Task
+from collator.processor import Apart, Child, Endings, Isolated, open_processor
+from collator.processor.desk import Desk
+from collator.processor.wire import Again, Ended, Gave, Returned, frame, reader
+from tests.needs import need
+from tests.waiting import until_sync
+
+PLAIN = "tests.harness.faulty:plain"
+PATIENCE = 20.0
+
+
+def job(*payloads: object, attempt: int = 1) -> list[Task]:
+    return [Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, 1) for payload in payloads]
+
+
+@contextmanager
+def child(spec: str = PLAIN, **options: Any) -> Iterator[Child]:  # noqa: ANN401 - those of Isolated
+    started = Isolated(spec, Endings(retries=1), **options).start()
+    try:
+        started.ready()
+        yield started
+    finally:
+        started.kill()
+        started.close()
+
+
+def test_a_process_answers_jobs_in_order() -> None:
+    with child() as it:
+        it.send([job(1), job("fail"), job("refuse"), job("fail", attempt=2), job({"a": None})])
+        replies = [it.receive() for _ in range(5)]
+    assert replies[0] == Gave(b"1")
+    assert isinstance(replies[1], Again)
+    assert replies[1].reason == "ValueError: no sound in it"
+    assert replies[2:] == [Ended("this is a picture"), Ended("ValueError: no sound in it"), Gave(b'{"a":null}')]
+
+
+def test_what_the_function_prints_and_reads_has_nothing_to_do_with_the_pipe(capfd: pytest.CaptureFixture[str]) -> None:
+    with child() as it:
+        it.send([job("talk"), job(2)])
+        assert [it.receive(), it.receive()] == [Gave(b'""'), Gave(b"2")]
+    assert capfd.readouterr().err.startswith("hello from the processor")
+
+
+def test_a_coroutine_function_runs_on_one_loop_for_the_life_of_the_process() -> None:
+    with child("tests.harness.faulty:loop_id") as it:
+        it.send([job(1), job(2)])
+        first, second = it.receive(), it.receive()
+    assert isinstance(first, Gave)
+    assert first == second
+
+
+def test_the_jobs_behind_a_call_that_takes_long_come_back() -> None:
+    with child() as it:
+        it.send([job(1), job("hang"), job(3), job(4)])
+        assert [it.receive(), it.receive()] == [Gave(b"1"), Returned(2)]
+
+
+def test_a_batch_is_one_call_and_fails_as_one() -> None:
+    with child("tests.harness.faulty:batch", batch=3) as it:
+        it.send([job(1, 2, 3), job(4, "fail", 6)])
+        assert [it.receive() for _ in range(3)] == [Gave(b"1"), Gave(b"2"), Gave(b"3")]
+        assert it.receive() == Apart("ValueError: no sound in it")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("leave", "the process ended with exit code 7"),
+        ("crash", "the process ended with signal 11 (Segmentation fault)"),
+        ("close", "the process closed its pipe"),
+    ],
+)
+def test_how_a_process_ended_is_told_in_words(fault: str, words: str) -> None:
+    with child() as it:
+        it.send([job(1), job(fault), job(2)])
+        assert it.receive() == Gave(b"1")
+        reply = it.receive()
+        while isinstance(reply, Returned):
+            reply = it.receive()
+        assert reply is None
+        assert it.end() == words
+        assert not it.alive()
+
+
+def test_a_kill_from_outside_is_told_with_its_usual_cause() -> None:
+    with child() as it:
+        it.kill()
+        assert it.receive() is None
+        assert it.end() == "the process ended with signal 9 (Killed; the kernel does that when memory is short)"
+
+
+def test_what_the_function_started_ends_with_its_process(tmp_path: Path) -> None:
+    with child() as it:
+        it.send([job(["start", str(tmp_path / "pid")])])
+        assert it.receive() == Gave(b"null")
+        grandchild = int((tmp_path / "pid").read_text())
+        it.kill()
+        until_sync(lambda: not alive(grandchild), PATIENCE)
+
+
+def test_signals_that_are_meant_for_the_service_end_no_call() -> None:
+    with child() as it:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(it.pid, number)
+        it.send([job(1)])
+        assert it.receive() == Gave(b"1")
+        assert os.getpgid(it.pid) == it.pid  # so that Ctrl-C at the terminal of the service does not reach it
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_process_ends_when_its_service_has_died(tmp_path: Path, *, busy: bool) -> None:
+    program = (
+        "import os, signal; from collator.processor import Isolated; from tests.unit.test_isolated import job, PLAIN\n"
+        "it = Isolated(PLAIN).start(); it.ready(); it.send([job('hang')] if %r else [])\n"
+        "print(it.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program % busy], capture_output=True, env=environment, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    until_sync(lambda: not alive(int(done.stdout)), PATIENCE)
+
+
+def test_the_memory_of_a_process_has_a_limit() -> None:
+    need(sys.platform == "linux", "Linux, which limits the memory of a process")
+    with child(memory=1024**3) as it:
+        it.send([job("devour"), job(2)])
+        reply = it.receive()
+        assert isinstance(reply, Again)
+        assert reply.reason == "MemoryError: pool_memory is 1024 MiB"
+        assert it.receive() == Gave(b"2")
+        assert int(Path(f"/proc/{it.pid}/oom_score_adj").read_text()) >= 500
+
+
+# What cannot be started.
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "words"),
+    [
+        ("no_such_words:lengths", {}, "cannot import no_such_words: ModuleNotFoundError"),
+        ("tests.harness.faulty:missing", {}, "tests.harness.faulty has no missing"),
+        ("tests.harness.faulty:FAULTS", {}, "FAULTS is not a function but of type dict"),
+        ("tests.harness.dies_at_import:function", {}, "the process ended with exit code 3, before it was ready"),
+        (PLAIN, {"memory": 16 * 1024**2}, "(pool_memory is 16 MiB)"),
+    ],
+)
+def test_a_process_that_would_not_start_is_found_out_at_once(spec: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_processor(spec, pool="process", **options)
+    assert words in caught.value.detail
+
+
+def test_a_system_that_has_no_process_to_give_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ConfigError, match="processor: no process can be started: No such file or directory"):
+        open_processor(PLAIN, pool="process")
+
+
+def test_memory_is_limited_where_the_system_holds_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ConfigError, match="pool_memory: only Linux holds a process to it"):
+        open_processor(PLAIN, pool="process", memory=1024**3)
+
+
+def test_a_child_that_ended_before_it_was_ready_says_how() -> None:
+    started = Isolated("tests.harness.dies_at_import:function").start()
+    with pytest.raises(ProcessorFailed, match="the process ended with exit code 3, before it was ready"):
+        started.ready()
+    started.close()
+
+
+# The parts.
+
+
+def test_a_frame_that_breaks_off_is_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    path.write_bytes(frame(Gave(b"1")) + frame(Gave(b"2"))[:-1])
+    with path.open("rb") as file:
+        read = reader(file, Gave | Ended)
+        assert [read(), read()] == [Gave(b"1"), None]
+
+
+def test_a_desk_gives_jobs_out_once_and_nothing_after_it_is_closed() -> None:
+    desk = Desk()
+    desk.put(job(1))
+    desk.put(job(2))
+    assert desk.next() == job(1)
+    desk.close()
+    assert desk.next() is None
+
+
+def test_a_desk_gives_back_what_waits_behind_a_call() -> None:
+    desk = Desk()
+    for number in range(3):
+        desk.put(job(number))
+    desk.next()
+    assert desk.left_behind() == 2
+    desk.put(job(4))
+    assert desk.left_behind() == 1
+
+
+def alive(pid: int) -> bool:
+    """Whether the process *pid* is there, and no mere entry that nobody has asked for."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
