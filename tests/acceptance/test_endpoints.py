@@ -11,7 +11,7 @@ import standardwebhooks
 
 from collator.signing import generate_secret
 from tests.acceptance.programs import Program, running
-from tests.receiver import Receiver, Request
+from tests.receiver import Receiver, Request, reply
 from tests.waiting import until
 
 
@@ -93,3 +93,27 @@ async def test_r20_p6_what_an_endpoint_has_due_when_it_goes_stays_due_and_visibl
             await until(lambda: receiver.requests, 10.0)
             assert program.stop() == 0
     assert receiver.requests[0].headers["webhook-id"] == delivery["webhook_id"]
+
+
+async def test_r22_r23_r24_attempts_pauses_and_repair_are_seen_and_done_over_http(tmp_path: Path) -> None:
+    answers = (reply(503), reply(410), reply(200))
+    async with Receiver(*answers, reply(500)) as receiver:
+        options = ("--webhook", receiver.url, "--breaker-failures", "1", "--breaker-pause", "1h")
+        with running("serve", "--port", "0", *options, cwd=tmp_path) as program:
+            url = url_of(program)
+            ask(f"{url}/v1/packets", {"resource_id": "r", "index": 0, "payload": "hello", "last": True})
+            await until(lambda: ask(f"{url}/v1/deliveries?state=dead")["deliveries"], 10.0)
+            (dead,) = ask(f"{url}/v1/deliveries?state=dead")["deliveries"]
+            assert [line["reason"] for line in ask(f"{url}/v1/deliveries/{dead['id']}")["log"]] == [
+                "HTTP 503",
+                "HTTP 410: the receiver wants no more of it",
+            ]
+            assert ask(f"{url}/v1/deliveries/replay", {"endpoint": "default"})["replayed"] == 1
+            await until(lambda: ask(f"{url}/v1/deliveries?state=delivered")["deliveries"], 10.0)
+            ask(f"{url}/v1/deliveries/{dead['id']}/replay", {})
+            await until(lambda: "paused" in (ask(f"{url}/v1/resources/r")["why_undelivered"] or ""), 10.0)
+            stopped = ask(f"{url}/v1/deliveries/{dead['id']}/stop", {})
+            results = [line["result"] for line in stopped["log"]]
+            assert (stopped["state"], results[:4]) == ("dead", ["failed", "failed", "delivered", "failed"])
+            assert program.stop() == 0
+    assert len({(request.headers["webhook-id"], request.body) for request in receiver.requests}) == 1
