@@ -260,7 +260,14 @@ class LedgerMachine(Machine):
     # Stops.
 
     @precondition(lambda self: not self.jumped)
-    @rule(down=st.sampled_from([0, 1, 60]), clean=st.booleans())
+    @rule(down=st.sampled_from([0, 1, 60]), clean=st.booleans(), hands=st.lists(st.integers(0, 3), max_size=3))
+    def stop(self, down: int, clean: bool, hands: list[int]) -> None:
+        """Stop and start; before that the same as often as there are *hands*, with so many packets in work."""
+        for room in hands:
+            self.claim(room=room, kinds=[])
+            self.restart(0, clean)
+        self.restart(down, clean)
+
     def restart(self, down: int, clean: bool) -> None:
         stopped = self.model.now
         self.ledger = self.do((self.engine.reopen if clean else self.engine.crash)(down=down))

@@ -72,6 +72,19 @@ async def test_claim_is_fair_one_packet_does_not_wait_for_thousands(ledger: Ledg
     assert "small" in {task.key.resource_id for tasks in seen for task in tasks}
 
 
+@pytest.mark.parametrize("room", [1, 2, 7])
+async def test_claim_is_fair_to_all_though_it_has_little_room(ledger: Ledger, room: int) -> None:
+    names = [f"r{number:02}" for number in range(20)]
+    for name in names:
+        await send(ledger, *packets(100, name, last=False))
+    seen: list[tuple[str, int]] = []
+    while len(seen) < 200:
+        seen += places(await claim(ledger, room))
+    turns = Counter(name for name, _ in seen)
+    assert sorted(turns) == names
+    assert max(turns.values()) <= 4 * min(turns.values())
+
+
 async def test_claim_is_fair_to_packets_that_come_while_others_are_in_work(ledger: Ledger) -> None:
     accepted = await ledger.accept(packets(10_000, "big", last=False), room=100)
     assert len(accepted.tasks) == 100
