@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -37,6 +39,8 @@ log = structlog.get_logger("collator.service")
 GC_THRESHOLD = 20_000
 """Objects between two looks for cycles, of which a packet makes none: with Python's own 700 the collector took 5 to
 10 % of the processor time of a packet."""
+LINGER = 1.0
+"""Seconds that threads of the user's code have to end when everything else has."""
 SWITCH_INTERVAL = 0.001
 """Seconds for which a thread may keep the interpreter lock while another wants it. Python's own 5 ms let a busy event
 loop hold up the writer at each statement (docs/decisions/001-one-writer-one-statement-a-batch.md)."""
@@ -62,6 +66,14 @@ def run(settings: Settings) -> None:
     gc.set_threshold(GC_THRESHOLD)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(settings))
+    threading.Thread(target=_end, name="collator-end", daemon=True).start()
+
+
+def _end() -> None:
+    """End the process (P7), where threads that the user's code has left behind, as in a pool of its own, would not."""
+    threading.Event().wait(LINGER)
+    log.warning("ended, though threads of the processor were still at work")
+    os._exit(0)
 
 
 @asynccontextmanager

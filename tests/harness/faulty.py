@@ -87,17 +87,31 @@ FAULTS: dict[str, Callable[[], object]] = {
 }
 
 
-def start(path: str) -> None:
+def gated(path: str) -> str:
+    """Say that the call has begun, and wait until the file *path* is there."""
+    Path(path + ".begun").touch()
+    while not Path(path).exists():
+        threading.Event().wait(0.01)
+    return path
+
+
+def begin(fault: str, path: str) -> object:
+    """Say that the call has begun, and go wrong."""
+    Path(path).touch()
+    return FAULTS[fault]()
+
+
+def start(path: str) -> object:
     """Start a program that goes on, and write down which."""
     program = subprocess.Popen(["sleep", "60"])
-    Path(path).write_text(str(program.pid), "ascii")
+    return Path(path).write_text(str(program.pid), "ascii")
 
 
 def plain(payload: object) -> object:
     """Do as *payload* says; give back what says nothing."""
     if isinstance(payload, list):
-        start(payload[1])
-        return None
+        fault, path = payload
+        return start(path) if fault == "start" else begin(fault, path)
     return FAULTS[payload]() if isinstance(payload, str) and payload in FAULTS else payload
 
 
@@ -119,6 +133,11 @@ async def coroutine(payload: object) -> object:
 async def coroutine_batch(payloads: Sequence[object]) -> object:
     """The same for several."""
     return [await coroutine(payload) for payload in payloads]
+
+
+async def in_thread(payload: object) -> object:
+    """The same in a thread of asyncio's own pool, as people do with code that blocks."""
+    return await asyncio.to_thread(plain, payload)
 
 
 async def loop_id(_payload: object) -> int:
