@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 import sys
@@ -19,7 +20,17 @@ from hypothesis import strategies as st
 
 from collator.errors import ConfigError, Permanent, ProcessorFailed
 from collator.exchange import Failure, Key, Output, Result, Retry, Task
-from collator.processor import Context, Endings, Function, open_processor, word_lengths
+from collator.processor import (
+    Apart,
+    Context,
+    Coroutine,
+    Endings,
+    Function,
+    Http,
+    open_processor,
+    outputs,
+    word_lengths,
+)
 from collator.processor.endings import MAX_REASON, reason_of
 from collator.processor.outputs import to_json
 from collator.testing import ManualClock
@@ -192,6 +203,109 @@ def test_an_output_that_cannot_be_used_is_a_failed_attempt(value: object) -> Non
     assert isinstance(attempt(returning(value), number=4), Failure)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 210,
+        b"x" * 210,
+        [0] * 110,
+        [[1] * 110],
+        {"a": {"b": "x" * 210}},
+        ["x", ("y" * 210,)],
+        {"a": ["x"] * 120},
+    ],
+)
+def test_an_output_that_cannot_fit_is_not_encoded(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold the interpreter lock, for 100 MB of text a third of a second, and every other thread with it."""
+    monkeypatch.setattr(outputs, "_encode", pytest.fail)
+    with pytest.raises(ProcessorFailed, match="output: larger by far than max_output allows"):
+        to_json(value, 200)
+
+
+@given(json_values)
+def test_whatever_fits_is_encoded(value: object) -> None:
+    size = len(to_json(value, LIMIT))
+    assert len(to_json(value, size)) == size
+    with pytest.raises(ProcessorFailed, match="output: "):
+        to_json(value, size - 1)
+
+
+# Batches.
+
+
+def test_a_batch_function_gets_a_list_and_gives_one_of_the_same_length() -> None:
+    results = Function(lambda payloads: [one.upper() for one in payloads]).attempt_all([task("a"), task("b")])
+    assert isinstance(results, list)
+    assert [result.output for result in results if isinstance(result, Output)] == [b'"A"', b'"B"']
+
+
+def test_a_batch_function_that_asks_for_the_context_gets_one_for_each() -> None:
+    def function(payloads: list[object], context: list[Context]) -> object:
+        return [[payload, one.resource_id, one.index] for payload, one in zip(payloads, context, strict=True)]
+
+    results = Function(function).attempt_all([task("a"), task("b")])
+    assert isinstance(results, list)
+    assert [result.output for result in results if isinstance(result, Output)] == [
+        b'["a","call-17",4]',
+        b'["b","call-17",4]',
+    ]
+
+
+def test_one_output_of_a_batch_that_cannot_be_used_fails_its_packet_alone() -> None:
+    results = Function(lambda _payloads: [1, object()]).attempt_all([task(), task()])
+    assert isinstance(results, list)
+    assert [type(result) for result in results] == [Output, Retry]
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (raising(ValueError("bad")), "ValueError: bad"),
+        (raising(Permanent("no")), "no"),
+        (returning([1]), "output: a list of 1, and for a batch of 2 a list of as many is wanted"),
+        (returning([1, 2, 3]), "output: a list of 3, and for a batch of 2 a list of as many is wanted"),
+        (returning("ab"), "output: str, and for a batch of 2 a list of as many is wanted"),
+        (returning(None), "output: NoneType, and for a batch of 2 a list of as many is wanted"),
+    ],
+)
+def test_a_batch_that_fails_as_a_whole_is_no_attempt_of_anybody(
+    function: Callable[[object], object], reason: str
+) -> None:
+    assert Function(function).attempt_all([task(), task()]) == Apart(reason)
+
+
+def test_a_batch_of_one_that_fails_is_an_attempt() -> None:
+    assert Function(raising(Permanent("no"))).attempt_all([task()]) == [Failure(99, "no")]
+
+
+# Coroutine functions.
+
+
+async def test_a_coroutine_function_is_awaited_with_the_same_endings() -> None:
+    async def function(payload: str, *, context: Context) -> object:
+        await asyncio.sleep(0)
+        if payload == "bad":
+            raise Permanent("no sound in it")
+        return [payload, context.index]
+
+    async with Coroutine(function).calls() as make:
+        good, bad = await make([task("good")]), await make([task("bad")])
+    assert isinstance(good, list)
+    assert isinstance(good[0], Output)
+    assert good[0].output == b'["good",4]'
+    assert bad == [Failure(99, "no sound in it")]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), KeyboardInterrupt()])
+async def test_nothing_that_is_raised_leaves_a_coroutine(error: BaseException) -> None:
+    async def function(_payload: object) -> object:
+        raise error
+
+    async with Coroutine(function).calls() as one, Coroutine(function, batch=2).calls() as many:
+        assert isinstance(await one([task()]), list)
+        assert isinstance(await many([task(), task()]), Apart)
+
+
 # Attempts that fail.
 
 
@@ -288,6 +402,47 @@ def test_every_reason_is_short_printable_text_that_utf_8_can_hold(text: str) -> 
     assert len(reason) <= MAX_REASON
     assert reason.isprintable()
     reason.encode()
+
+
+# The kinds of processor.
+
+
+def test_a_function_is_called_according_to_its_kind(here: Path) -> None:
+    (here / "kinds.py").write_text(
+        "from functools import partial\n"
+        "def plain(payload): return 1\n"
+        "async def later(payload): return 1\n"
+        "class Model:\n"
+        "    async def __call__(self, payload): return 1\n"
+        "    def run(self, payload): return 1\n"
+        "model = Model()\n"
+        "half = partial(later)\n"
+    )
+    kinds = {name: type(open_processor(f"kinds:{name}")) for name in ("plain", "later", "model", "half", "model.run")}
+    assert kinds == {
+        "plain": Function,
+        "later": Coroutine,
+        "model": Coroutine,
+        "half": Coroutine,
+        "model.run": Function,
+    }
+    assert isinstance(open_processor("https://example.org/ocr"), Http)
+
+
+def test_a_program_may_give_the_function_itself() -> None:
+    assert isinstance(open_processor(len), Function)
+    with pytest.raises(ConfigError, match="processor 7 is not a function but of type int"):
+        open_processor(7)  # type: ignore[arg-type]
+
+
+def test_a_process_wants_the_name_of_the_function() -> None:
+    with pytest.raises(ConfigError, match="a process finds the processor by its name; give that, as MODULE:FUNCTION"):
+        open_processor(len, pool="process")
+
+
+def test_memory_is_a_matter_of_processes() -> None:
+    with pytest.raises(ConfigError, match="pool_memory: only processes can be limited; say --pool process too"):
+        open_processor(WORD_LENGTHS, memory=1024**3)
 
 
 # Finding the function.

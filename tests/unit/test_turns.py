@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,14 @@ def tasks_of(resource_ids: list[str] | str, first: int = 0) -> list[Task]:
         Task(Key(resource_id, b"g" * 16, lease), b"1", 1, lease)
         for lease, resource_id in enumerate(resource_ids, first)
     ]
+
+
+def task(resource_id: str, index: int, *, attempt: int = 1) -> Task:
+    return Task(Key(resource_id, b"g" * 16, index), b"1", attempt, 100 + index)
+
+
+def indexes(tasks: Iterable[Task]) -> list[int]:
+    return [one.key.index for one in tasks]
 
 
 def test_a_resource_of_one_packet_behind_one_of_many_is_served_second() -> None:
@@ -78,3 +87,37 @@ def test_what_is_dropped_does_not_come_out(ids: list[str], dropped: set[int]) ->
     turns.put(tasks_of(ids))
     turns.drop(dropped)
     assert {task.lease for task in turns.take(1000)} == set(range(len(ids))) - dropped
+
+
+# Where a call takes a batch.
+
+
+def test_a_task_that_has_failed_before_is_called_apart_and_first() -> None:
+    turns = Turns(batch=3)
+    turns.put([task("a", 0), task("a", 1, attempt=2), task("b", 2), task("b", 3)])
+    assert [indexes(turns.take(3)) for _ in range(3)] == [[1], [0, 2, 3], []]
+
+
+def test_tasks_that_failed_together_are_called_one_by_one() -> None:
+    turns = Turns(batch=3)
+    turns.put([task("a", 0)])
+    turns.put_apart([task("a", 1), task("b", 2)])
+    assert len(turns) == 3
+    assert [indexes(turns.take(3)) for _ in range(3)] == [[1], [2], [0]]
+    assert len(turns) == 0
+
+
+def test_without_batches_an_attempt_is_as_good_as_another() -> None:
+    turns = Turns()
+    turns.put([task("a", 0), task("a", 1, attempt=2)])
+    assert indexes(turns.take(3)) == [0, 1]
+
+
+def test_all_can_be_taken_at_once_and_dropped_wherever_they_wait() -> None:
+    turns = Turns(batch=2)
+    turns.put([task("a", 0), task("b", 1), task("a", 2)])
+    turns.put_apart([task("b", 3), task("b", 4)])
+    turns.drop({one.lease for one in turns if one.key.index in {0, 3}})
+    assert (len(turns), sorted(indexes(turns))) == (3, [1, 2, 4])
+    assert sorted(indexes(turns.take_all())) == [1, 2, 4]
+    assert (len(turns), [*turns]) == (0, [])
