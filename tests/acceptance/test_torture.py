@@ -12,6 +12,7 @@ from collator.cli.exits import Exit
 from collator.cli.torture import ordeal
 from collator.cli.torture.ordeal import Ordeal
 from collator.cli.torture.victim import Victim
+from collator.client import sending
 from tests.acceptance.programs import run
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +45,8 @@ async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: py
             connection.close()
 
     monkeypatch.setattr(Victim, "kill", kill_and_lose)
-    monkeypatch.setattr(ordeal, "PATIENCE", 2.0)
+    monkeypatch.setattr(ordeal, "PATIENCE", 3.0)
+    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.5)
     monkeypatch.setattr(ordeal, "YOUNG", 1_000_000)
     torture = Ordeal(tmp_path, rounds=1, seed=1)
     await torture.run(lambda _: None)

@@ -28,6 +28,8 @@ REFUSED = 20
 """Of so many webhooks the receiver refuses one, so that some are on their way a second time."""
 PATIENCE = 60.0
 """Seconds without any progress after which the rest is given up as lost."""
+UP = 60.0
+"""Seconds within which a service listens, on a machine that is busy, and takes packets."""
 _LOOK = 0.05
 
 
@@ -102,15 +104,19 @@ class Ordeal:
         goal, rest = self._tally.acknowledged + self._chance.randint(1, WORK), self._chance.uniform(0, 2 * _LOOK)
         if self._chance.randrange(YOUNG) == 0:
             goal, rest = 0, self._chance.uniform(0, START)
-        end = time.monotonic() + PATIENCE
-        while self._tally.acknowledged < goal and time.monotonic() < end and not sending.done() and not victim.ended():
+        end = time.monotonic() + UP
+        while self._tally.acknowledged < goal and not sending.done() and victim.ended() is None:
             await asyncio.wait({sending}, timeout=_LOOK)
+            if time.monotonic() > end:
+                self._complain(f"the service took nothing for {UP:g} s", *victim.last_words())
+                break
         await asyncio.wait({sending}, timeout=rest)
 
     async def _finish(self, victim: Victim, sending: asyncio.Task[Tally]) -> None:
         """Let the service live, and wait until all is delivered, as long as there is progress."""
         victim.start()
         self._enough.set()
+        await self._until_up(victim)
         seen, since = self._progress(), time.monotonic()
         while not sending.done() or self._witness.undelivered:
             await asyncio.sleep(_LOOK)
@@ -122,6 +128,11 @@ class Ordeal:
             self._complain(f"the sender was told: {error}")
         lost = self._witness.undelivered
         self._witness.complaints += [f"{resource_id} was sent and never delivered" for resource_id in lost]
+
+    async def _until_up(self, victim: Victim) -> None:
+        end = time.monotonic() + UP
+        while not victim.listens() and victim.ended() is None and time.monotonic() < end:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_LOOK)
 
     def _stop(self, victim: Victim) -> None:
         code = victim.stop()
