@@ -32,7 +32,7 @@ from collator.settings import Scope, Settings
 def deliveries(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
     """List deliveries in the order of their birth; or with ID, one of them and how each attempt went.
 
-    A delivery is what one endpoint gets of one finished resource. Times are written with their zone, as in
+    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT. Times are written with their zone, as in
     2026-11-24T02:05:00Z.
     """
     if delivery_id is not None:

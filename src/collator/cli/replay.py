@@ -28,7 +28,7 @@ from collator.settings import Scope, Settings
 @chosen
 @json_option
 def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: str | None) -> None:
-    """Deliver again: the delivery with ID, or all that fit the options.
+    """Deliver again: the delivery with ID (WEBHOOK_ID:ENDPOINT), or all that fit the options.
 
     A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is.
     """
