@@ -67,6 +67,19 @@ async def test_a_coroutine_function_is_a_processor_too_on_a_loop_of_its_own(tmp_
     assert asyncio.get_running_loop() not in loops
 
 
+async def test_a_processor_may_take_a_batch(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def uppers(payloads: list[str]) -> list[str]:
+        sizes.append(len(payloads))
+        return [payload.upper() for payload in payloads]
+
+    async with collating(tmp_path, processor=uppers, processor_batch=3) as collator:
+        await collator.send(packets("a", *"abcdefghij"))
+        assert (await collator.result("a", timeout=5))["outputs"] == [*"ABCDEFGHIJ"]
+    assert (sum(sizes), max(sizes) <= 3) == (10, True)
+
+
 async def test_what_ends_early_has_a_result_too(tmp_path: Path) -> None:
     async with collating(tmp_path) as collator:
         await collator.send([packets("a", "x", "y", "z")[2]])

@@ -201,6 +201,13 @@ def test_what_is_written_is_read_again(number: int) -> None:
     assert values.duration(values.write_duration(number / 1000)) == pytest.approx(number / 1000)
 
 
+def test_a_size_may_be_off() -> None:
+    assert (values.size_or_off("off"), values.size_or_off("1KiB")) == (None, 1024)
+    assert (values.write_size(None), default("pool_memory")) == ("off", "off")
+    with pytest.raises(ValueError, match=r"'some' is not a size; write .*, or off"):
+        values.size_or_off("some")
+
+
 @pytest.mark.parametrize("scope", Scope)
 def test_no_two_settings_of_a_scope_share_a_flag_and_none_a_variable(scope: Scope) -> None:
     flags = [flag(name) for name, option in OPTIONS.items() if option.scope is scope]

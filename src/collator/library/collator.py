@@ -38,6 +38,7 @@ class Collator(Verbs):
         processor: str | Callable[..., object],
         on_finished: OnFinished | None = None,
         webhook: str | None = None,
+        processor_batch: int = 1,
         batch: int = 500,
         in_flight: int = 2,
         patience: float | None = 60.0,
@@ -51,6 +52,7 @@ class Collator(Verbs):
                 its own; or what `collator serve --processor` takes.
             on_finished: Coroutine function that is called for every finished resource, at least once.
             webhook: Address to which every finished resource is sent, at least once.
+            processor_batch: Payloads that *processor* takes in one call, at most: the setting ``batch``.
             batch: Packets that `send` stores in one go, at most.
             in_flight: Batches of one `send` at a time.
             patience: Seconds without any success after which `send` gives up, as on a full disk; `None` for never.
@@ -60,6 +62,7 @@ class Collator(Verbs):
         super().__init__(batch=batch, in_flight=in_flight, patience=patience)
         given = settings | {
             "data_dir": data_dir,
+            "batch": processor_batch,
             "webhook": webhook or (None if "endpoints" in settings else NO_WEBHOOK),
         }
         self.settings = from_keywords(given | ({"processor": processor} if isinstance(processor, str) else {}))
