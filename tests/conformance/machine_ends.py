@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from collator.clock import rfc3339
 from collator.errors import Conflict, Ended, Unknown
-from collator.exchange import Attempt, Delivery
+from collator.exchange import Attempt, Delivery, delivery_id
 from collator.states import DeliveryState, EndedBy, State
 from tests.conformance.conftest import Opener
 from tests.conformance.machine import DEADLINE, IDLE_TIMEOUT, Machine, names, picks
@@ -212,12 +212,12 @@ class LedgerMachine(Machine):
             self.model.keep(thing)
 
     @precondition(lambda self: any(post.state is not DUE for post in self.model.posts()))
-    @rule(name=st.none() | names, endpoint=st.sampled_from([None, "a", "b"]), state=ended)
-    def replay(self, name: str | None, endpoint: str | None, state: DeliveryState | None) -> None:
+    @rule(name=st.none() | names, endpoint=st.sampled_from([None, "a", "b"]), state=ended, limit=st.integers(1, 3))
+    def replay(self, name: str | None, endpoint: str | None, state: DeliveryState | None, limit: int) -> None:
         things = [thing for thing in self.model.things.values() if name in {None, thing.resource_id}]
         posts = [(thing, post) for thing in things for post in thing.posts.values()]
         try:
-            endpoints = self.do(replay(self.ledger, resource_id=name, endpoint=endpoint, state=state))
+            endpoints = self.do(replay(self.ledger, limit=limit, resource_id=name, endpoint=endpoint, state=state))
         except Unknown:
             assert name is not None
             assert not posts
@@ -229,6 +229,28 @@ class LedgerMachine(Machine):
             post.state, post.due_at, post.step = DUE, self.model.now, 0
             self.model.keep(thing)
         assert endpoints >= {post.endpoint for _, post in chosen}
+        self.check()
+
+    @precondition(lambda self: any(post.state is not DELIVERED for post in self.model.posts()))
+    @rule(name=names, endpoint=st.sampled_from("ab"))
+    def give_up(self, name: str, endpoint: str) -> None:
+        thing = self.model.things.get(name)
+        post = thing.posts.get(endpoint) if thing else None
+        try:
+            self.do(self.ledger.stop(delivery_id(thing.webhook_id if thing else "", endpoint)))
+        except Unknown:
+            assert post is None
+            return
+        except Ended:
+            assert post is not None
+            assert post.state is DELIVERED
+            return
+        assert thing is not None
+        assert post is not None
+        assert post.state is not DELIVERED
+        post.state = DEAD
+        self.model.let_go(post)
+        self.model.keep(thing)
         self.check()
 
     @precondition(lambda self: any(thing.purge_at is not None for thing in self.model.things.values()))
@@ -289,7 +311,7 @@ class LedgerMachine(Machine):
         self.wait(passed=101, look=None)
         for state in (DEAD, None):
             if any(post.state is state for post in self.model.posts()):
-                self.replay(name=None, endpoint=None, state=state)
+                self.replay(name=None, endpoint=None, state=state, limit=PLENTY)
             for endpoint in "ab":
                 self.deliver_all(endpoint)
         self.wait(passed=101, look=None)
