@@ -29,11 +29,11 @@ from collator.settings import Scope, Settings
 @click.option("--cursor", metavar="TEXT", help="Begin where the page before ended.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
 @json_option
-def deliveries(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
+def deliveries(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options
     """List deliveries in the order of their birth; or with ID, one of them and how each attempt went.
 
-    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT. Times are written with their zone, as in
-    2026-11-24T02:05:00Z.
+    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT. Times are written
+    with their zone, as in 2026-11-24T02:05:00Z.
     """
     if delivery_id is not None:
         report = ask(settings, lambda client: client.delivery(delivery_id))

@@ -22,7 +22,8 @@ from collator.settings import Scope, Settings
 def stop(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
     """Give up a delivery that is due, so that it is not tried any more; collator replay takes that back.
 
-    ID is WEBHOOK_ID:ENDPOINT, as collator deliveries lists it. To repeat it changes nothing. The retention of its resource begins where it was the last that was due.
+    ID is WEBHOOK_ID:ENDPOINT, as collator deliveries lists it. To repeat it changes nothing. The retention of its
+    resource begins where it was the last that was due.
     """
     report = ask(settings, lambda client: client.stop(delivery_id))
     tell(report, describe(report), as_json=as_json)
