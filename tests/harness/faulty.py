@@ -122,9 +122,12 @@ def batch(payloads: Sequence[object]) -> object:
 
 async def coroutine(payload: object) -> object:
     """The same, after others have had their turn."""
-    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    turn = loop.create_future()
+    loop.call_soon(turn.set_result, None)
+    await turn
     if payload == "wait":
-        return await asyncio.get_running_loop().create_future()
+        return await loop.create_future()
     if payload == "deaf":
         return await _deaf()
     return plain(payload)

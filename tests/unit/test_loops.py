@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import count
 from typing import Any
 
+import anyio.lowlevel
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -223,7 +224,7 @@ async def test_a_loop_that_the_users_code_stops_is_replaced() -> None:
     async def stop(payload: object) -> object:
         if payload == "stop":
             asyncio.get_running_loop().stop()
-        await asyncio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return payload
 
     loops = Loops(Coroutine(stop), tell=lambda: None, concurrency=1, max_abandoned=1, max_chunk=1)

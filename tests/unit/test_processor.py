@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import anyio.lowlevel
 import msgspec
 import pytest
 from hypothesis import given
@@ -283,7 +284,7 @@ def test_a_batch_of_one_that_fails_is_an_attempt() -> None:
 
 async def test_a_coroutine_function_is_awaited_with_the_same_endings() -> None:
     async def function(payload: str, *, context: Context) -> object:
-        await asyncio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         if payload == "bad":
             raise Permanent("no sound in it")
         return [payload, context.index]
