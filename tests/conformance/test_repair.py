@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Conflict, Ended, Unknown
-from collator.exchange import Failure
+from collator.exchange import Failure, Retry
 from collator.ledger import Ledger
 from collator.packet import Status
 from collator.resource import Terms
@@ -208,6 +208,23 @@ async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(engine: Engi
     report = await ledger.resource("r")
     assert (report.done, report.failed, [*report.failures]) == (0, 0, [])
     assert await ledger.renew([done.lease]) == [True]
+
+
+async def test_r16_retry_starts_the_attempts_of_a_packet_anew_though_it_had_many(engine: Engine) -> None:
+    ledger = await engine.open(Terms(on_failure=OnFailure.HOLD))
+    await send(ledger, packet("r", 0, b'"four"', last=True))
+    for _ in range(3):
+        await record(ledger, *(Retry(task.lease, "busy", 0.0) for task in await claim(ledger)))
+    await fail(ledger)
+    assert (await ledger.counts()).waiting == 0
+    await ledger.retry("r")
+    counts = await ledger.counts()
+    assert (counts.waiting, counts.backlog) == (1, 6)
+    (task,) = await claim(ledger)
+    assert task.attempt == 1
+    await record(ledger, Retry(task.lease, "busy", 0.0))
+    ledger = await engine.reopen()
+    assert [task.attempt for task in await claim(ledger)] == [2]
 
 
 async def test_r16_retry_of_an_open_resource_with_other_packets_still_to_come(ledger: Ledger) -> None:
