@@ -134,6 +134,21 @@ async def test_r13_it_does_not_run_while_the_service_refuses(engine: Engine) -> 
     assert await expire(ledger) == 1
 
 
+async def test_r13_it_does_not_run_while_packets_are_refused(engine: Engine) -> None:
+    ledger = await start(engine, Terms(idle_timeout=100.0, max_backlog=100))
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    await send(ledger, packet("big", 0, b'"%s"' % (b"x" * 97)))
+    engine.clock.advance(60)
+    assert await send(ledger, packet("r", 1, b'"two"')) == [Status.REFUSED]
+    engine.clock.advance(60)
+    assert await expire(ledger) == 0
+    engine.clock.advance(99)
+    assert await expire(ledger) == 0
+    engine.clock.advance(2)
+    assert await expire(ledger) == 1
+
+
 @pytest.mark.parametrize("stop", ["clean", "unclean"])
 async def test_r13_downtime_does_not_count(engine: Engine, stop: str) -> None:
     ledger = await start(engine)
