@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from random import Random
@@ -61,5 +62,6 @@ async def _attempted(service: Service, count: int) -> None:
         found = re.findall(r"^collator_delivery_attempts_total\{.*?\} (\S+)$", text, re.MULTILINE)
         return sum(map(float, found))
 
-    while await attempts() < count:
-        pass
+    async with asyncio.timeout(20):
+        while await attempts() < count:
+            pass
