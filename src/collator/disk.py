@@ -37,5 +37,5 @@ class Disk:
         return StorageLow(
             f"{free // _MIB} MiB of the disk are free, and {self._keep // _MIB} MiB are kept free (min_free_disk); "
             "make room, and the service goes on by itself",
-            retry_after=5.0,
+            retry_after=2.0,
         )

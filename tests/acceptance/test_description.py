@@ -12,7 +12,7 @@ from tests.acceptance.programs import environment, run, serving
 
 CONFIGURATION = Path(__file__).with_name("description")
 PHASES = "examples,coverage,fuzzing,stateful"
-EXAMPLES = "20"
+EXAMPLES = "12"
 """For each operation in each phase; a whole run takes some ten seconds."""
 NOBODY = "http://127.0.0.1:1/"
 """A receiver that is not there, so that there are deliveries to look at, to stop and to replay."""
@@ -34,7 +34,7 @@ def test_no_answer_of_a_service_is_undocumented_and_none_is_a_defect(tmp_path: P
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=140,
             check=False,
         )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -36,17 +36,19 @@ class Access:
             raise _unknown("this token is not known, or no longer", b'Bearer error="invalid_token"')
         return caller
 
-    @staticmethod
-    def require(caller: Caller | None, role: Role | None) -> None:
-        """Raise `Refusal` unless *caller* may do what wants *role*."""
-        if caller is None or role is None or caller.may(role):
+    def require(self, caller: Caller | None, role: Role | None) -> None:
+        """Raise `Refusal` unless *caller*, who was identified, may do what wants *role*."""
+        if self._tokens is None or role is None:
             return
-        challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
-        raise Refusal(
-            Kind.FORBIDDEN,
-            f"this wants the role {role}, which the token of {caller.name!r} does not have",
-            headers=((b"www-authenticate", challenge),),
-        )
+        if caller is None:
+            raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
+        if not caller.may(role):
+            challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
+            raise Refusal(
+                Kind.FORBIDDEN,
+                f"this wants the role {role}, which the token of {caller.name!r} does not have",
+                headers=((b"www-authenticate", challenge),),
+            )
 
 
 def _unknown(detail: str, challenge: bytes) -> Refusal:

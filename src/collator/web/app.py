@@ -118,11 +118,13 @@ class Face:
             await answer(scope, receive, send)
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
+        path = request.scope["path"]
         self._gate.check(request.headers)
-        if request.scope["path"] not in _OPEN:
-            self._check_load()
+        if path not in _OPEN:
+            if self._requests > self._max_requests:
+                self._check_load()
             request.caller = self._access.identify(request.headers)
-        if request.scope["path"] == POST_PACKETS.path:
+        if path == POST_PACKETS.path:
             return await self._take(request, send)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
         scope = {**request.scope, "path": request.scope["raw_path"].decode("ascii"), "app": self, REQUEST: request}
@@ -133,7 +135,9 @@ class Face:
         if request.scope["method"] != "POST":
             raise Refusal(Kind.METHOD, "POST packets here", headers=((b"allow", b"POST"),))
         self._access.require(request.caller, POST_PACKETS.role)
-        receipts = read_query(POST_PACKETS.options, request.scope["query_string"])["receipts"]
+        query, receipts = request.scope["query_string"], None
+        if query:  # seldom: nothing is made for a request without one
+            receipts = read_query(POST_PACKETS.options, query)["receipts"]
         media_type = request.media_type()
         if media_type in MEDIA_TYPES:
             return await self._streams.post(request, send, receipts=receipts or Wanted.NONE)
