@@ -21,6 +21,7 @@ from tests.conformance.steps import (
     purge,
     record,
     send,
+    webhook,
 )
 
 TERMS = Terms(idle_timeout=100.0, deadline=200.0, retention=100.0, task_lease=30.0, delivery_lease=30.0)
@@ -106,5 +107,10 @@ async def test_a_wall_that_goes_back_between_two_processes_hangs_nothing(engine:
 async def test_a_wall_that_goes_back_is_what_people_read(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     engine.clock.jump_wall(-YEAR)
-    await send(ledger, packet("r", 0))
-    assert (await ledger.resource("r")).opened_at == rfc3339(engine.clock.wall())
+    await send(ledger, packet("r", 0, last=True))
+    opened = rfc3339(engine.clock.wall())
+    engine.clock.advance(5)
+    await process(ledger)
+    report = await ledger.resource("r")
+    assert (report.opened_at, report.closed_at) == (opened, rfc3339(engine.clock.wall()))
+    assert (await webhook(ledger))["timestamp"] == report.closed_at
