@@ -220,22 +220,25 @@ async def test_a_batch_that_is_out_of_time_is_called_again_one_by_one(crew: Crew
     assert await crew.ended(1) == ["a"]
 
 
-async def test_a_loop_that_the_users_code_stops_is_replaced() -> None:
+async def test_a_loop_that_the_users_code_stops_is_replaced_and_no_task_is_lost() -> None:
     async def stop(payload: object) -> object:
         if payload == "stop":
             asyncio.get_running_loop().stop()
-        await anyio.lowlevel.checkpoint()
+        for _ in range(50):  # so that no call ends by chance while the loop is being closed
+            await anyio.lowlevel.checkpoint()
         return payload
 
-    loops = Loops(Coroutine(stop), tell=lambda: None, concurrency=1, max_abandoned=1, max_chunk=1)
+    loops = Loops(Coroutine(stop), tell=lambda: None, concurrency=3, max_abandoned=1, max_chunk=1)
     loops.start()
     try:
-        loops.line.put([Task(Key("a", b"g" * 16, 0), b'"stop"', 1, 1), Task(Key("a", b"g" * 16, 1), b'"go"', 1, 2)])
-        await until(lambda: len(loops.tray) == 2)
-        stopped, went = loops.tray.collect().results
-        assert isinstance(stopped, Retry)
-        assert isinstance(went, Output)
-        assert (went.lease, went.output) == (2, b'"go"')
+        payloads = ["stop", *["go"] * 8] * 5
+        loops.line.put([Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, n) for n, one in enumerate(payloads)])
+        await until(lambda: len(loops.tray) == len(payloads))
+        results = {result.lease: result for result in loops.tray.collect().results}
     finally:
         loops.stop()
         await until(loops.ended)
+    assert sorted(results) == [*range(len(payloads))]
+    assert isinstance(results[0], Retry)
+    assert isinstance(results[len(payloads) - 1], Output)
+    assert loops.in_hand() == 0

@@ -22,6 +22,7 @@ from collator.engines.embedded.workforce.line import Line
 from collator.engines.embedded.workforce.pool import blocked_words, note_late
 from collator.engines.embedded.workforce.runner import Call, Runner
 from collator.engines.embedded.workforce.tray import Tray
+from collator.errors import ProcessorFailed
 from collator.exchange import Result, Task
 from collator.processor import Apart, Coroutine, Http
 
@@ -148,8 +149,7 @@ class Loops:
 
     def _lose(self, runner: Runner, late: list[Call]) -> list[Call]:
         """Give up *runner*, which does not turn, as the time of *late* is up; whose fault it is."""
-        culprit = runner.culprit()
-        guilty = late if culprit is None else [culprit]
+        guilty = [culprit] if (culprit := runner.culprit()) else late
         self._runners.remove(runner)
         self._lost += 1
         runner.given_up = True
@@ -186,16 +186,18 @@ class Loops:
         self._alive += 1
         runner.start(self._change, self._gone)
 
-    # On the loops.
-
     def _gone(self, runner: Runner) -> None:
-        """*runner* has come to its end."""
+        """*runner* has come to its end. On its thread, as what follows is."""
         with self._change:
             self._alive -= 1
             if runner.given_up:
                 self._lost -= 1
             else:
                 self._runners.remove(runner)
+            stopped = ProcessorFailed("the event loop was stopped")  # by the user's code
+            self.tray.add([self._endings.failed(task, stopped) for task in runner.tasks()])
+            for call in [*runner.calls]:
+                self._forget(runner, call)
             self._see_to_one()
             self._rouse()
 
@@ -245,4 +247,4 @@ class Loops:
         if not self.line or self.line.paused or self._stopped or self.blocked():
             return False
         busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
-        return runner.loop is not None and not runner.left_behind and busy < self._concurrency
+        return runner.takes_calls() and busy < self._concurrency

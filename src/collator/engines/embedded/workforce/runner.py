@@ -63,6 +63,7 @@ class Runner:
         self._processor = processor
         self._turning = turning
         self._end: asyncio.Event
+        self._serving: asyncio.Task[None] | None = None
         self._thread: threading.Thread
 
     def start(self, guard: threading.Condition, gone: Callable[[Runner], None]) -> None:
@@ -78,6 +79,11 @@ class Runner:
 
         self._thread = threading.Thread(target=run, name="collator-processor-loop", daemon=True)
         self._thread.start()
+
+    def takes_calls(self) -> bool:
+        """Whether calls may be begun on it: it turns, and nobody has stopped it, the user's code included."""
+        stopped = self._serving is None or self._serving.cancelling()
+        return not (self.left_behind or self.loop is None or stopped)
 
     def end(self) -> None:
         """Let the loop come to its end; what is under way on it is cancelled."""
@@ -132,7 +138,7 @@ class Runner:
 
     async def _serve(self, guard: threading.Condition) -> None:
         async with self._processor.calls() as make_call:
-            self._end = asyncio.Event()
+            self._end, self._serving = asyncio.Event(), asyncio.current_task()
             with guard:
                 self.make_call, self.loop = make_call, asyncio.get_running_loop()
             self._turning(self)
