@@ -142,6 +142,17 @@ async def test_s2_a_probe_that_comes_byte_by_byte_is_refused_too(shared: Harness
         await refused(wire, status)
 
 
+async def test_a_large_head_whose_end_comes_by_itself_is_refused(shared: Harness) -> None:
+    status, data = PROBES["a long field"]
+    async with shared.wire() as wire, shared.wire() as other:
+        wire.write(data[:98_000])
+        await until(lambda: wire.unsent() == 0)
+        await other.send(HIDDEN)  # by the answer to it, what came before it is read
+        assert (await other.reply()).status == 200
+        wire.write(data[98_000:])
+        await refused(wire, status)
+
+
 async def test_a_head_of_almost_32_kib_is_taken(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(head("x: " + "a" * 32_000, line="GET /healthz HTTP/1.1") + HIDDEN)

@@ -51,6 +51,7 @@ class Guard(HttpToolsProtocol):
         self.deadline = math.inf  # on the loop's clock, for what is being read
         self.unread_since = math.inf  # when the client stopped to read our answer
         self.piece = 0  # size of what came last
+        self.begun = 0  # size of the piece in which a head began
         self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
         self.body_size = 0
         self.lost: asyncio.Future[None] = self.loop.create_future()
@@ -126,6 +127,7 @@ class Guard(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         super().on_message_begin()
         self.reading = Reading.HEAD
+        self.begun = self.piece
         self.framing = 0
         self.deadline = self.loop.time() + self.limits.head_seconds
 
@@ -165,7 +167,7 @@ class Guard(HttpToolsProtocol):
         """Raise `Refusal` unless the head can be read in one way only, and is small."""
         if len(self.headers) > self.limits.head_fields or len(self.pipeline) >= self.limits.max_pipelined:
             raise _large(self.limits)
-        if self.piece + self.framing > self.limits.head_bytes:
+        if self.begun + self.framing > self.limits.head_bytes:  # else it cannot be too large
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
                 raise _large(self.limits)
