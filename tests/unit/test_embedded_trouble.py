@@ -169,7 +169,9 @@ async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path) -
     await ledger.aclose()
 
 
-@pytest.mark.parametrize("damage", ["update outcome set output = '[2]'", "update resource set head = head || ' '"])
+@pytest.mark.parametrize(
+    "damage", ["update outcome set output = '[2]'", "delete from outcome", "update resource set head = head || ' '"]
+)
 async def test_a_damaged_body_is_never_sent(tmp_path: Path, damage: str) -> None:
     ledger = await open_at(tmp_path)
     accepted = await ledger.accept([packet("r")], room=1)
