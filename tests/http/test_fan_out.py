@@ -26,7 +26,8 @@ HEALTHY = 100
 RESOURCES = 8
 AT_ONCE = 2
 """Resources whose webhooks are on their way at a time: a load that follows the speed of the machine."""
-ROUNDS = 3
+ROUNDS = 6
+"""At most: the best of each kind are compared, since a busy machine only ever makes a round slower."""
 TIMEOUT = 2.0
 """Seconds that each request to the black hole takes: far more than a healthy webhook, so that waiting for it shows."""
 BLACK_HOLE = "black-hole"
@@ -116,5 +117,7 @@ async def test_r20_r23_a_black_hole_among_a_hundred_endpoints_delays_no_other(tm
         for number in range(ROUNDS):  # in turns, so that a busy machine is so for both
             without.append(await p99(tmp_path / f"without-{number}", healthy))
             beside.append(await p99(tmp_path / f"beside-{number}", {BLACK_HOLE: dead, **healthy}))
+            if number and min(beside) <= 2 * min(without):
+                break
     assert sum("/hole" in request.line for request in receiver.requests) > 0
     assert min(beside) <= 2 * min(without), (without, beside)
