@@ -1,6 +1,7 @@
-"""What holds for every test: the event loop, and how hard Hypothesis tries."""
+"""What holds for every test: the event loop, how hard Hypothesis tries, and that Ctrl-C is heard."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,10 @@ settings.register_profile("default", derandomize=True, max_examples=50, deadline
 # New examples on each run, for the search for bugs: HYPOTHESIS_PROFILE=thorough make test
 settings.register_profile("thorough", derandomize=False, max_examples=2_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A shell starts what runs in its background with Ctrl-C ignored, and every program that is started from there, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
