@@ -8,7 +8,8 @@ from hypothesis import settings
 
 # Repeatable and short, so that a red run is red for everybody. No deadline: a busy machine is no failure.
 settings.register_profile("default", derandomize=True, max_examples=50, deadline=None)
-# New examples on each run, for the search for bugs: HYPOTHESIS_PROFILE=thorough make test
+# New examples on each run, for the search for bugs, which takes its time:
+# HYPOTHESIS_PROFILE=thorough make test PYTEST_ARGS="-o faulthandler_timeout=0"
 settings.register_profile("thorough", derandomize=False, max_examples=2_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
