@@ -19,11 +19,13 @@ from collator.errors import Malformed
 MAX_ID_BYTES = 255
 MAX_METADATA = 4 * 1024
 MAX_DEPTH = 128
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_INDEX = 2**24 - 1
 """Whatever `Bounds.max_packets` says; a store may rely on it."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|(?P<opens>[\[{])|(?P<closes>[\]}])', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -150,9 +152,18 @@ def check_json(value: bytes | msgspec.Raw, name: str) -> None:
         _value.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"{name}: {_words(error)}") from None
-    data = bytes(value)
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
-        raise Malformed(f"{name}: nested deeper than {MAX_DEPTH} levels")
+    if is_too_deep(bytes(value)):
+        raise Malformed(f"{name}: {TOO_DEEP}")
+
+
+def is_too_deep(data: bytes) -> bool:
+    """Whether *data*, which is JSON, is nested deeper than 128 levels: more than some decoder on its way can take."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _outside_of_texts(data).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # the innermost level of each
+    return bool(brackets)
 
 
 def claimed_total(packet: Packet) -> int | None:
@@ -217,17 +228,14 @@ def _line_by_line(data: bytes, bounds: Bounds) -> Iterator[Packet | Malformed]:
             yield error
 
 
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
-    for match in _BRACKETS.finditer(data):
-        depth += (match["opens"] is not None) - (match["closes"] is not None)
-        deepest = max(deepest, depth)
-    return deepest
+def _outside_of_texts(data: bytes) -> bytes:
+    """What of *data*, which is JSON, stands in no text. A text holds quotes and backslashes only behind a backslash."""
+    return b"".join(data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"nested deeper than {MAX_DEPTH} levels"
+        return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return f"not valid UTF-8 (byte {error.start})"
     return str(error)

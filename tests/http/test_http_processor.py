@@ -151,7 +151,7 @@ async def test_what_a_service_says_of_a_failure_is_in_the_reason(body: bytes, sa
         (b'{"a": ', "output: not JSON: "),
         (b"NaN", "output: not JSON: "),
         (b'"\xff"', "output: text with half of a surrogate pair"),
-        (b"[" * 5000 + b"]" * 5000, "output: nested too deeply"),
+        (b"[" * 5000 + b"]" * 5000, "output: nested deeper than 128 levels"),
     ],
 )
 async def test_garbage_is_a_failed_attempt(body: bytes, words: str) -> None:

@@ -17,6 +17,7 @@ from collator.packet import (
     check_json,
     claimed_total,
     decode_packet,
+    is_too_deep,
 )
 
 BOUNDS = Bounds()
@@ -171,6 +172,19 @@ def test_r3_deep_brackets_among_text_full_of_brackets_are_found() -> None:
     deep = b'["\\\\", "]]]]", %s' * 129 % ((b"",) * 129) + b"1" + b"]" * 129
     with pytest.raises(Malformed, match="128"):
         check_json(deep, "output")
+
+
+def depth_of(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
+@given(values, st.integers(120, 130), st.text('[]{}"\\a'), st.booleans())
+def test_r3_the_depth_is_that_of_the_value(value: object, levels: int, text: str, escaped: bool) -> None:
+    for level in range(levels):
+        value = [text, value] if level % 2 else {text: value, "b": [[]]}
+    data = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    assert is_too_deep(data) == (depth_of(value) > 128)
 
 
 @pytest.mark.parametrize(("fields", "total"), [({}, None), ({"last": True}, 4), ({"total": 9}, 9)])

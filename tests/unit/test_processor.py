@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -188,7 +189,13 @@ def test_an_output_that_is_not_json_fails_with_words(value: object, words: str) 
 def test_an_output_that_holds_itself_fails_with_words() -> None:
     loop: list[object] = []
     loop.append(loop)
-    assert refusal(loop) == "output: nested too deeply, or within itself"
+    assert refusal(loop) == "output: nested deeper than 128 levels"
+
+
+@pytest.mark.parametrize("made", [json.loads, lambda text: msgspec.Raw(text.encode())], ids=["a value", "ready-made"])
+def test_an_output_may_be_nested_as_deep_as_a_payload(made: Callable[[str], object]) -> None:
+    assert to_json(made("[" * 128 + "]" * 128), LIMIT) == b"[" * 128 + b"]" * 128
+    assert refusal(made("[" * 129 + "]" * 129)) == "output: nested deeper than 128 levels"
 
 
 def test_r19_an_output_may_have_max_output_bytes_and_no_more() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from collator.errors import ProcessorFailed
+from collator.packet import TOO_DEEP, is_too_deep
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -33,8 +34,9 @@ class Unusable(ProcessorFailed):
 def to_json(value: object, limit: int) -> bytes:
     """*value* as JSON of at most *limit* bytes: what msgspec encodes, so dates, dataclasses and the like too.
 
-    Raises `ProcessorFailed`. Refused too is what would be JSON only by losing or breaking something: not-a-number and
-    infinity, which msgspec writes as ``null``, and ready-made JSON that is none. A plain value without a ``null`` has
+    Raises `ProcessorFailed`. Refused too is what is nested deeper than a payload may be (R3), which not every receiver
+    could read, and what would be JSON only by losing or breaking something: not-a-number and infinity, which msgspec
+    writes as ``null``, and ready-made JSON that is none. A plain value without a ``null`` has
     neither; others are read back, and looked through where that gives something else.
     """
     try:
@@ -42,6 +44,8 @@ def to_json(value: object, limit: int) -> bytes:
         output = _encode(value)
         if len(output) > limit:
             raise Unusable(f"{len(output)} bytes, {limit} at most")
+        if is_too_deep(output):
+            raise Unusable(TOO_DEEP)
         null = b"null" in output
         if (doubtful or null) and _decode(output) != value and null:
             _refuse_infinite(msgspec.to_builtins(value, enc_hook=_decode))
@@ -97,7 +101,7 @@ def _refuse_infinite(value: object) -> None:
 
 def _words(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return "nested too deeply, or within itself"
+        return TOO_DEEP
     if isinstance(error, UnicodeError):
         return "text with half of a surrogate pair, which UTF-8 cannot hold"
     return f"not JSON: {error}"
