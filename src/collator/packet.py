@@ -23,6 +23,9 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_INDEX = 2**24 - 1
 """Whatever `Bounds.max_packets` says; a store may rely on it."""
 
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises: it looks at the UTF-8 of a text when it makes one, and not before."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -87,16 +90,16 @@ def decode_packet(data: bytes, bounds: Bounds) -> Packet:
     """The packet that *data*, one JSON object, holds. Raises `Malformed`, saying what is wrong and where."""
     try:
         return check(_packet.decode(data), bounds)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(_words(error)) from None
+    except NOT_JSON as error:
+        raise Malformed(in_words(error)) from None
 
 
 def decode_array(data: bytes, bounds: Bounds) -> list[Packet]:
     """The packets of one JSON array. Raises `Malformed` for the whole of it, naming the first that is wrong."""
     try:
         packets = _packets.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(_words(error)) from None
+    except NOT_JSON as error:
+        raise Malformed(in_words(error)) from None
     return [_check_at(place, packet, bounds) for place, packet in enumerate(packets)]
 
 
@@ -108,7 +111,7 @@ def decode_lines(data: bytes, bounds: Bounds) -> list[Packet | Malformed]:
     """
     try:
         packets = _packet.decode_lines(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return list(_line_by_line(data, bounds))
     if not _one_a_line(data, len(packets)):
         return list(_line_by_line(data, bounds))
@@ -150,8 +153,8 @@ def check_json(value: bytes | msgspec.Raw, name: str) -> None:
     """Raise `Malformed` unless *value* is one JSON value: valid UTF-8, finite numbers, at most 128 levels (R3)."""
     try:
         _value.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"{name}: {_words(error)}") from None
+    except NOT_JSON as error:
+        raise Malformed(f"{name}: {in_words(error)}") from None
     if is_too_deep(bytes(value)):
         raise Malformed(f"{name}: {TOO_DEEP}")
 
@@ -233,7 +236,8 @@ def _outside_of_texts(data: bytes) -> bytes:
     return b"".join(data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
 
 
-def _words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """What was wrong, out of one of `NOT_JSON`."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):

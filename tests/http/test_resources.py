@@ -295,6 +295,20 @@ async def test_complete_says_what_it_wants(shared: Harness, body: object) -> Non
     assert (await do(shared, "complete", body)).problem["code"] == "malformed"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("resources/r/complete", b'{"\xff": 1}'),
+        ("resources/r/complete", b'{"total": 1, "force\xff": true}'),
+        ("deliveries/replay", b'{"prefix": "\xff"}'),
+        ("deliveries/replay", b'{"state": "\xed\xa0\x80"}'),
+    ],
+)
+async def test_an_order_that_is_not_utf_8_is_malformed(shared: Harness, path: str, body: bytes) -> None:
+    problem = (await shared.ask("POST", f"/v1/{path}", body)).problem
+    assert (problem["code"], "UTF-8" in problem["detail"]) == ("malformed", True)
+
+
 async def test_cancel_ends_a_resource_and_may_be_repeated(door: Harness) -> None:
     await door.post(packet(0))
     for _ in range(2):

@@ -150,10 +150,7 @@ class Deliveries:
         return answer_json(DeliveryView(**msgspec.structs.asdict(detail), why_undelivered=why))
 
     async def _wanted(self, request: Incoming) -> tuple[DeliveryFilter, str | None]:
-        try:
-            said = self._replay.decode(await request.json(_SMALL))
-        except msgspec.MsgspecError as error:
-            raise Malformed(str(error)) from None
+        said = await request.order(self._replay, _SMALL)
         if not any((said.state, said.endpoint, said.resource_id, said.prefix, said.since)):
             raise Malformed("say which deliveries: state, endpoint, resource_id, prefix or since")
         try:

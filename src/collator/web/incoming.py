@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from collator.errors import CollatorError, Malformed
+from collator.packet import NOT_JSON, in_words
 from collator.tokens import Caller
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
+
+T = TypeVar("T")
 
 JSON = "application/json"
 CLOSE = (b"connection", b"close")
@@ -121,6 +125,13 @@ class Incoming:
         if self.media_type() != JSON:
             raise foreign_media_type(self.media_type(), JSON)
         return await self.body(limit)
+
+    async def order(self, wanted: msgspec.json.Decoder[T], limit: int) -> T:
+        """What the body says is to be done, as *wanted* decodes it. Raises `Malformed`, `Refusal`, `Gone`."""
+        try:
+            return wanted.decode(await self.json(limit))
+        except NOT_JSON as error:
+            raise Malformed(in_words(error)) from None
 
     async def nothing(self) -> None:
         """Read a body that says nothing, as nothing is asked. Raises `Malformed` for any other, `Refusal`, `Gone`."""

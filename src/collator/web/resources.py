@@ -154,10 +154,7 @@ class Resources:
         yield opening.rstrip(b",") + b'],"next_cursor":%s}' % (b'"%d"' % last if page else b"null")
 
     async def _wanted(self, request: Incoming) -> Completion:
-        try:
-            wanted = self._completion.decode(await request.json(_SMALL))
-        except msgspec.MsgspecError as error:
-            raise Malformed(str(error)) from None
+        wanted = await request.order(self._completion, _SMALL)
         if wanted.total is None and not wanted.force:
             raise Malformed("say how many packets it has (total), or that it ends now (force)")
         if wanted.total is not None and not 1 <= wanted.total <= self._bounds.max_packets:
