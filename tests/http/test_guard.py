@@ -324,6 +324,19 @@ async def test_a_request_on_a_kept_connection_may_take_longer_than_it_was_idle(h
         assert (await wire.reply()).status == 202
 
 
+async def test_a_request_that_began_before_the_last_answer_may_take_longer_too(hasty: Harness) -> None:
+    stream = stream_head()
+    async with hasty.wire() as wire, hasty.wire() as idle:
+        await wire.send(HIDDEN + stream[:9])
+        assert (await wire.reply()).status == 200
+        await wire.send(stream[9:] + chunk(ndjson(packet())))
+        await idle.send(HIDDEN)  # a measure of time
+        assert (await idle.reply()).status == 200
+        assert await idle.end() == b""
+        await wire.send(chunk(b""))
+        assert (await wire.reply()).json["accepted"] == 1
+
+
 async def test_s1_there_are_so_many_connections(hasty: Harness) -> None:
     kept = [await connect(hasty.port) for _ in range(20)]
     for wire in kept:

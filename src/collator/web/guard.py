@@ -160,6 +160,8 @@ class Guard(HttpToolsProtocol):
             self.reading = Reading.NO_MORE
             self.transport.close()
         super().on_response_complete()
+        if self.reading is Reading.HEAD:
+            self._unset_keepalive_if_required()  # the next request has begun already: the connection is not idle
 
     # Decisions.
 
