@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anyio
 import pytest
@@ -21,6 +21,10 @@ class Recorder(asyncio.Transport):
         super().__init__()
         self.done: list[object] = []
         self.gone = False
+        self.unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.done.append(bytes(data))
@@ -86,3 +90,51 @@ async def test_nothing_is_written_where_nobody_is() -> None:
     other.gone = True
     await anyio.lowlevel.checkpoint()
     assert (recorder.done, other.done) == (["abort"], [])
+
+
+def passing(transport: Lingering, recorder: Recorder, unsent: Iterable[int], *, every: float) -> list[object]:
+    """What was done when as many bytes as *unsent* says were left at each check, *every* so many seconds."""
+    recorder.done.clear()
+    now = asyncio.get_running_loop().time()
+    for recorder.unsent in unsent:
+        now += every
+        transport.check(now)
+    return recorder.done
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize(("unsent", "end"), [(range(990, 0, -10), []), ([990, 980, 980, 980], ["abort"])])
+async def test_s1_a_client_that_reads_slowly_is_not_one_that_does_not_read(
+    closing: bool, unread: bool, unsent: Iterable[int], end: list[str]
+) -> None:
+    transport, recorder = lingering(unread=lambda: unread)
+    transport.write(bytes(1000))
+    await anyio.lowlevel.checkpoint()
+    if closing:
+        transport.close()
+    assert passing(transport, recorder, unsent, every=20.0) == end
+
+
+async def test_what_goes_on_being_written_counts_as_taken_where_it_is() -> None:
+    transport, recorder = lingering()
+    now = asyncio.get_running_loop().time()
+    for _ in range(20):
+        transport.write(bytes(100 * KIB))
+        recorder.unsent = 100 * KIB
+        transport.check(now := now + 20.0)
+    assert "abort" not in recorder.done
+
+
+async def test_who_does_not_close_after_us_has_a_moment_from_the_last_byte_on() -> None:
+    transport, recorder = lingering(unread=lambda: True)
+    transport.write(bytes(1000 * KIB))
+    transport.close()
+    assert passing(transport, recorder, [500 * KIB, 0, 0], every=1.9) == []
+    assert passing(transport, recorder, [0, 0], every=4.1) == ["abort"]
+
+
+async def test_a_connection_without_an_answer_under_way_is_left_alone() -> None:
+    transport, recorder = lingering()
+    transport.write(b"answer")
+    assert passing(transport, recorder, [0, 0, 0], every=100.0) == []

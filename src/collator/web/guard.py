@@ -49,7 +49,6 @@ class Guard(HttpToolsProtocol):
         self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
         self.reading = Reading.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
-        self.unread_since = math.inf  # when the client stopped to read our answer
         self.piece = 0  # size of what came last
         self.begun = 0  # size of the piece in which a head began
         self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
@@ -59,11 +58,8 @@ class Guard(HttpToolsProtocol):
 
     def check(self, now: float) -> None:
         """Act on the deadlines that have passed at *now*, on the loop's clock."""
-        if now - self.unread_since > self.limits.write_seconds:
-            self.transport.abort()
-        elif self.transport.is_closing():
-            self.transport.check(now)
-        elif now > self.deadline:
+        self.transport.check(now)
+        if now > self.deadline and not self.transport.is_closing():
             self._late(now)
 
     def refuse(self, refusal: Refusal) -> None:
@@ -109,16 +105,6 @@ class Guard(HttpToolsProtocol):
             self.refuse(cause if isinstance(cause, Refusal) else Refusal(Kind.BAD_REQUEST, str(error)))
         if self.framing > self.limits.head_bytes:
             self.refuse(_large(self.limits))
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        self.unread_since = self.loop.time()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """The client reads."""
-        self.unread_since = math.inf
-        super().resume_writing()
 
     # What the parser says. A `Refusal` that is raised here stops it.
 

@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_rate: int = 16 * KIB
     """Bytes a second that a body has to come at, so that drops of one byte do not hold a connection for ever."""
     write_seconds: float = 30.0
-    """How long a client may leave an answer unread."""
+    """How long a client may take nothing of an answer. One that reads slowly takes some."""
     linger_seconds: float = 2.0
     """After a refusal: what still comes is thrown away for this long, so that the client can read the answer."""
     keep_alive_seconds: float = 75.0

@@ -7,12 +7,14 @@ moment, then close.
 And one that writes once. uvicorn writes the head of an answer and its body one after the other, and the event loop
 passes on each at once: two calls of the system, and two segments that wake the client twice. So what is written in one
 turn of the loop leaves together, at the end of it.
+
+And one that knows a client who reads slowly from one who does not read. How full the buffer is tells nothing, as an
+answer may be larger than what a slow line carries in any time that is granted; that it empties does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,10 +41,11 @@ class Lingering(asyncio.Transport):
         self._loop = loop
         self._limits = limits
         self._unread = unread
-        self._closing = False
-        self._deadline = math.inf
+        self._closing = self._lingers = False
         self._gathered: list[bytes | bytearray | memoryview] = []
         self._size = 0
+        self._written = self._taken = 0  # bytes ever given to the transport, and of those what it has passed on
+        self._moved = loop.time()  # when it last passed on some, or had none
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write *data*, with all else that is written in this turn of the event loop."""
@@ -61,13 +64,12 @@ class Lingering(asyncio.Transport):
         """Close once what was written is sent; where the client may still send, once it has closed too."""
         if self.is_closing():
             return
-        self._closing = True
+        self._closing, self._moved = True, self._loop.time()
         self._flush()
-        if self._unread():
-            self._deadline = self._loop.time() + self._limits.linger_seconds
+        self._lingers = self._unread()
+        if self._lingers:
             self._say_no_more()
         else:
-            self._deadline = self._loop.time() + self._limits.write_seconds
             self._transport.close()
 
     def abort(self) -> None:
@@ -77,13 +79,19 @@ class Lingering(asyncio.Transport):
         self._transport.abort()
 
     def check(self, now: float) -> None:
-        """Close at once where the time for closing has passed at *now*."""
-        if now > self._deadline:
+        """Close at once where the client has taken nothing of what is left for too long, or does not close after us."""
+        unsent = self._transport.get_write_buffer_size()
+        taken = self._written - unsent
+        if taken > self._taken or not (unsent or self._closing):
+            self._taken, self._moved = taken, now
+        lingers = self._lingers and not unsent
+        if now - self._moved > (self._limits.linger_seconds if lingers else self._limits.write_seconds):
             self.abort()
 
     def _flush(self) -> None:
         if self._gathered and not self._transport.is_closing():
             self._transport.write(b"".join(self._gathered))
+            self._written += self._size
         self._gathered.clear()
         self._size = 0
 
