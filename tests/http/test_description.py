@@ -67,6 +67,27 @@ async def test_every_path_that_is_served_is_described(door: Harness) -> None:
     assert served == {*DOCUMENT["paths"]}
 
 
+@pytest.mark.parametrize("fields", [{}, {"content_encoding": "gzip"}], ids=["large", "packed"])
+@pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
+async def test_what_a_body_that_nobody_wants_gets_is_described(
+    door: Harness, route: Route, fields: dict[str, str]
+) -> None:
+    reply = await door.ask(route.method, filled(route.path), bytes(2_000_000), **fields)
+    described = DOCUMENT["paths"][route.path][route.method.lower()]["responses"]
+    assert str(reply.status) in described
+    if reply.status >= 400:
+        assert reply.problem["code"] in codes(described[str(reply.status)])
+        assert "stream" not in reply.problem["detail"]  # it would help with packets alone
+
+
+def codes(response: dict[str, Any]) -> list[str]:
+    """Of a problem that is described, the codes that it may have."""
+    found: list[str] = response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"][
+        "enum"
+    ]
+    return found
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
 def test_every_route_is_described_whole(route: Route) -> None:
     operation = DOCUMENT["paths"][route.path][route.method.lower()]

@@ -107,17 +107,17 @@ class Incoming:
             coding = self.headers[b"content-encoding"].decode("latin-1")
             raise Refusal(Kind.MEDIA_TYPE, f"content-encoding {coding!r} is not taken; send the body as it is")
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `Refusal` beyond *limit* bytes, `Gone`."""
+    async def body(self, limit: int, *, instead: str = "") -> bytes:
+        """The whole body. Raises `Refusal` beyond *limit* bytes, which says what to do *instead*, and `Gone`."""
         self.require_plain()
         length = self.headers.get(b"content-length")
         if length is not None and int(length) > limit:
-            raise _too_large(limit)
+            raise Refusal(Kind.TOO_LARGE, f"{limit} bytes at most{instead}")
         body, more = await self.chunk()
         if more:
             body = await self._rest(body, limit)
         if len(body) > limit:
-            raise _too_large(limit)
+            raise Refusal(Kind.TOO_LARGE, f"{limit} bytes at most{instead}")
         return body
 
     async def json(self, limit: int) -> bytes:
@@ -160,13 +160,6 @@ class Incoming:
         finally:
             self._buffered.remove(counted)
         return bytes(body)
-
-
-def _too_large(limit: int) -> Refusal:
-    return Refusal(
-        Kind.TOO_LARGE,
-        f"{limit} bytes at most; send more as a stream of lines (application/x-ndjson), which has no limit",
-    )
 
 
 def foreign_media_type(found: str, *wanted: str) -> Refusal:

@@ -22,6 +22,7 @@ from collator.web.problems import Kind, Refusal
 from collator.web.receipts import Receipts, receipt_refusal, wire, wire_one
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
+_AS_A_STREAM = "; send more as a stream of lines (application/x-ndjson), which has no limit"
 _SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
 _OFF_THE_LOOP = 256 * KIB  # decoding a larger array on the loop would be felt by everybody
 
@@ -37,7 +38,7 @@ class Packets:
 
     async def post(self, request: Incoming) -> Answer:
         """One packet: 202 accepted, 200 duplicate, or a problem. An array: 202 with a receipt each (design, §6)."""
-        body = await request.body(self._limits.max_body)
+        body = await request.body(self._limits.max_body, instead=_AS_A_STREAM)
         if _ARRAY.match(body):
             return await self._array(body)
         if len(body) > longest_line(self._bounds):
