@@ -111,6 +111,8 @@ PROBES = {
     "HTTP/2 in words": (400, head(line="GET /healthz HTTP/2.0") + HIDDEN),
     "NUL in a value": (400, head("x: a\0b") + HIDDEN),
     "NUL in the path": (400, head(line="GET /\0 HTTP/1.1") + HIDDEN),
+    "a fragment": (400, head(line="GET /healthz#x HTTP/1.1") + HIDDEN),
+    "a fragment of a query": (400, head(line="POST /v1/packets?receipts=all#x HTTP/1.1") + HIDDEN),
     "a space in the path": (400, head(line="GET /a b HTTP/1.1") + HIDDEN),
     "TLS": (400, bytes.fromhex("16030100f1010000ed0303") + bytes(200)),
     "a long field": (431, head("x: " + "a" * 100_000) + HIDDEN),

@@ -160,7 +160,7 @@ class Guard(HttpToolsProtocol):
             if size > self.limits.head_bytes:
                 raise _large(self.limits)
         version = self.parser.get_http_version()
-        if version not in {"1.1", "1.0"} or self.url[:1] != b"/":
+        if version not in {"1.1", "1.0"} or self.url[:1] != b"/" or b"#" in self.url:
             raise Refusal(Kind.BAD_REQUEST, "an HTTP/1.1 request for a path is wanted")
         names = [name for name, _ in self.headers]
         if names.count(b"host") != 1:
