@@ -90,7 +90,9 @@ def test_who_may_do_what_is_what_the_design_says() -> None:
     assert not [entry for entry in named(Role.ADMIN) if entry.startswith("GET ")]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v2/packets", "/metrics/", "/v1/resources/r/nothing", "/healthz/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v2/packets", "/metrics/", "/v1/resources/r/nothing", "/healthz/x", "/%68ealthz"]
+)
 async def test_who_has_no_token_learns_nothing_of_what_there_is(door: Harness, path: str) -> None:
     assert (await door.ask("GET", path)).status == 401
     assert (await door.ask("GET", path, authorization=f"Bearer {TOKENS[Role.READ]}")).status == 404

@@ -242,6 +242,11 @@ async def test_put_refuses_what_is_no_packet(shared: Harness, path: str, body: b
     assert (await shared.ask("PUT", path, body)).problem["code"] == code
 
 
+@pytest.mark.parametrize("path", ["/v1%2Fpackets", "/%76%31/packets", "/v1/packets%3Freceipts=all"])
+async def test_r1_a_path_is_what_was_sent(shared: Harness, path: str) -> None:
+    assert (await shared.ask("POST", path, json.dumps(packet()).encode())).problem["code"] == "not_found"
+
+
 # Media types, methods, sizes.
 
 

@@ -118,7 +118,7 @@ class Face:
             await answer(scope, receive, send)
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
-        path = request.scope["path"]
+        path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
         self._gate.check(request.headers)
         if path not in _OPEN:
             if self._requests > self._max_requests:
@@ -127,7 +127,7 @@ class Face:
         if path == POST_PACKETS.path:
             return await self._take(request, send)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
-        scope = {**request.scope, "path": request.scope["raw_path"].decode("ascii"), "app": self, REQUEST: request}
+        scope = {**request.scope, "path": path, "app": self, REQUEST: request}
         await self._pages(scope, request.receive, send)
         return None
 
