@@ -114,6 +114,11 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"webhook": "example.org/hook"}, ["--webhook: 'example.org/hook' is not an address", "or none"]),
         ({"url": "ftp://example.org"}, ["--url: 'ftp://example.org' is not an address"]),
         ({"processor": ""}, ["--processor: it is blank"]),
+        ({"max_payload": "9" * 400}, ["--max-payload: '99", "is not a size"]),
+        ({"idle_timeout": "9" * 400}, ["--idle-timeout: '99", "is not a duration", "or off"]),
+        ({"max_open": "9" * 5000}, ["--max-open: 99", "is not between 1 and"]),
+        ({"tokens_file": "~nobody-of-this-name/tokens"}, ["--tokens-file: '~nobody", "home directory of nobody"]),
+        ({"toml": "data_dir = 'a\\u0000'".replace("'", '"')}, ["collator.toml: data_dir: 'a\\x00' is not a path"]),
     ],
 )
 def test_a_mistake_is_told_with_its_source_and_what_is_right(
@@ -145,7 +150,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert values.duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1w", "1h30m", "inf", "nan", "1e3", "½"])
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1w", "1h30m", "inf", "nan", "1e3", "½", "٣"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|too short"):
         values.duration(text)

@@ -21,7 +21,8 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 }
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
+_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_DIGITS = 18  # far beyond any limit here, and quick to read
 
 
 def duration(text: str) -> float:
@@ -71,7 +72,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         digits = text.replace("_", "").replace(",", "")
         if not (digits.isascii() and digits.isdigit()):
             raise ValueError(f"{text!r} is not a whole number")
-        if not least <= int(digits) <= most:
+        if len(digits) > _DIGITS or not least <= int(digits) <= most:
             raise ValueError(f"{text} is not between {least} and {most}")
         return int(digits)
 
@@ -120,7 +121,12 @@ def switch(text: str) -> bool:
 
 def path(text: str) -> Path:
     """A path; ``~`` is the home directory, and a relative one starts in the working directory."""
-    return Path(some_text(text)).expanduser()
+    if "\0" in text:
+        raise ValueError(f"{text!r} is not a path")
+    try:
+        return Path(some_text(text)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r} begins with the home directory of nobody") from None
 
 
 def url(text: str) -> str:
