@@ -119,6 +119,9 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"max_open": "9" * 5000}, ["--max-open: 99", "is not between 1 and"]),
         ({"tokens_file": "~nobody-of-this-name/tokens"}, ["--tokens-file: '~nobody", "home directory of nobody"]),
         ({"toml": "data_dir = 'a\\u0000'".replace("'", '"')}, ["collator.toml: data_dir: 'a\\x00' is not a path"]),
+        ({"allow_host": "a.example, b.example:8000"}, ["--allow-host: 'b.example:8000' is not the name of a host"]),
+        ({"allow_host": "http://a.example/"}, ["--allow-host: 'http://a.example/'", "without http://, port and path"]),
+        ({"allow_host": "[::1]:80"}, ["--allow-host: '[::1]:80' is not the name of a host"]),
     ],
 )
 def test_a_mistake_is_told_with_its_source_and_what_is_right(
@@ -126,6 +129,11 @@ def test_a_mistake_is_told_with_its_source_and_what_is_right(
 ) -> None:
     message = complaint(tmp_path, **said)  # type: ignore[arg-type]
     assert [part for part in wanted if part not in message] == [], message
+
+
+def test_hosts_are_names_addresses_or_any(tmp_path: Path) -> None:
+    text = "localhost, a-b.example, 10.0.0.1, ::1, [fe80::1], *"
+    assert effective(tmp_path, allow_host=text).allow_host == tuple(text.split(", "))
 
 
 def test_a_switch_and_a_list_are_written_as_toml_has_them(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ words that end the sentence "SOURCE: …".
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_HOST = re.compile(r"[A-Za-z0-9._~-]+|\*")
 _DIGITS = 18  # far beyond any limit here, and quick to read
 
 
@@ -106,9 +108,15 @@ def label(text: str) -> str:
     return text
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Names that are divided by commas; blank for none."""
-    return tuple(name for part in text.split(",") if (name := part.strip()))
+def hosts(text: str) -> tuple[str, ...]:
+    """Names and addresses of machines that are divided by commas, or ``*``; blank for none."""
+    found = tuple(name for part in text.split(",") if (name := part.strip()))
+    for name in found:
+        if not (_HOST.fullmatch(name) or _is_ipv6(name)):
+            raise ValueError(
+                f"{name!r} is not the name of a host; write it without http://, port and path, or * for any"
+            )
+    return found
 
 
 def switch(text: str) -> bool:
@@ -175,3 +183,11 @@ def _quantity(text: str, units: Mapping[str, float]) -> float | None:
     match = _QUANTITY.fullmatch(text.strip())
     factor = units.get(match[2].lower()) if match else None
     return None if match is None or factor is None else float(match[1]) * factor
+
+
+def _is_ipv6(text: str) -> bool:
+    bare = text[1:-1] if text[0] + text[-1] == "[]" else text
+    try:
+        return ipaddress.ip_address(bare).version == 6  # noqa: PLR2004 - the version
+    except ValueError:
+        return False
