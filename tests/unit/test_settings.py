@@ -131,6 +131,12 @@ def test_a_mistake_is_told_with_its_source_and_what_is_right(
     assert [part for part in wanted if part not in message] == [], message
 
 
+@pytest.mark.parametrize("address", ["ftp://me:hunter2@example.org/", "http://example.org:x/?token=hunter2"])
+def test_a_mistake_does_not_show_the_secrets_of_an_address(tmp_path: Path, address: str) -> None:
+    message = complaint(tmp_path, webhook=address)
+    assert ("--webhook: it is not an address" in message, "hunter2" in message) == (True, False)
+
+
 def test_hosts_are_names_addresses_or_any(tmp_path: Path) -> None:
     text = "localhost, a-b.example, 10.0.0.1, ::1, [fe80::1], *"
     assert effective(tmp_path, allow_host=text).allow_host == tuple(text.split(", "))

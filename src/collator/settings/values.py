@@ -145,7 +145,8 @@ def url(text: str) -> str:
     except ValueError:
         named = False
     if not named or not text.isascii() or any(character <= " " for character in text):
-        raise ValueError(f"{text!r} is not an address; write http://HOST:PORT/PATH or https://…")
+        shown = "it" if {*text} & {"@", "?"} else repr(text)  # what stands there may be a secret
+        raise ValueError(f"{shown} is not an address; write http://HOST:PORT/PATH or https://…")
     return text
 
 
