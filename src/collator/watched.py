@@ -63,7 +63,9 @@ class WatchedFile(Generic[T]):
             with self._path.open("rb") as file:
                 # Before the content: a change in between is then seen by the next look.
                 stamp = _stamp_of(os.fstat(file.fileno()))
-                content = file.read(_MAX_FILE)
+                content = file.read(_MAX_FILE + 1)
+            if len(content) > _MAX_FILE:  # what it says behind would be passed over in silence
+                raise ConfigError(f"larger than {_MAX_FILE // 1024} KiB")
             return stamp, self._parse(content.decode())
         except OSError as error:
             raise ConfigError(error.strerror or type(error).__name__) from None

@@ -87,3 +87,13 @@ def test_a_token_is_given_and_taken_back_without_a_restart(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_used_at_the_start_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tokens file .*: No such file"):
         TokenFile(tmp_path / "gone")
+
+
+def test_a_file_that_is_too_large_is_refused_and_not_read_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    lines = [line_for(generate_token(), roles=[Role.SEND], name=name) for name in ("first", "last")]
+    path.write_text(f"{lines[0]}\n#{'-' * 65_000}\n")
+    TokenFile(path)
+    path.write_text(f"{lines[0]}\n#{'-' * 65_536}\n{lines[1]}\n")
+    with pytest.raises(ConfigError, match="larger than 64 KiB"):
+        TokenFile(path)
