@@ -122,6 +122,18 @@ async def test_p7_what_takes_longer_than_the_grace_is_broken_off(tmp_path: Path)
     await half.aclose()
 
 
+async def test_p7_clients_that_are_slow_at_the_end_are_no_errors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_door(tmp_path, grace=0.05) as door:
+        wire = await connect(door.port)
+        await wire.send(POST[:-3])
+        await until(lambda: door.server.state.tasks)
+    assert not door.server.state.tasks
+    assert not caplog.records
+    await wire.aclose()
+
+
 async def refuses_connections(door: Harness) -> bool:
     try:
         await (await connect(door.port)).aclose()

@@ -127,10 +127,16 @@ async def _finish(state: ServerState, grace: float) -> None:
     finally:
         for connection in _guards(state):
             connection.transport.abort()
-        tasks = [*state.tasks]
-        for task in tasks:
+        await _end(state.tasks)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """End *tasks*, whose clients have gone: those that wait for the client end by themselves, and are no errors."""
+    if tasks:
+        _, left = await asyncio.wait({*tasks}, timeout=_TICK)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 def _guards(state: ServerState) -> list[Guard]:
