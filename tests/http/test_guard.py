@@ -206,6 +206,28 @@ async def test_trailers_are_bounded(door: Harness, trailer: bytes) -> None:
         await refused(wire, 431)
 
 
+@pytest.mark.parametrize(
+    ("line", "body", "wanted"),
+    [
+        ("GET /v1/resources/r/outputs", b"", b'{"outputs":[],"next_cursor":null}'),
+        ("POST /v1/packets?receipts=all", ndjson(packet(1)), None),
+        ("POST /v1/packets", ndjson(packet(1)), None),
+    ],
+)
+async def test_an_answer_to_http_1_0_ends_with_the_connection(
+    door: Harness, line: str, body: bytes, wanted: bytes | None
+) -> None:
+    await door.post(packet(0))
+    async with door.wire() as wire:
+        fields = "host: 127.0.0.1\r\nexpect: 100-continue\r\ncontent-type: application/jsonl"
+        await wire.send(f"{line} HTTP/1.0\r\n{fields}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        answer, _, content = (await wire.end()).partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"transfer-encoding" not in answer
+    assert b"connection: close" in answer
+    assert content == wanted or [json.loads(text) for text in content.splitlines()][-1]["accepted"] == 1
+
+
 async def test_an_upgrade_is_ignored_and_the_connection_closed(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(head("connection: upgrade", "upgrade: h2c", line="GET /healthz HTTP/1.1") + b"not HTTP/1.1")

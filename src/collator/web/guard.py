@@ -17,10 +17,11 @@ import math
 from collections.abc import Sequence
 from enum import Enum
 from itertools import chain
+from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from collator.web.incoming import PATIENT, answer_problem
@@ -120,7 +121,12 @@ class Guard(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Look at the head, then let uvicorn start the application."""
         self._check_head()
+        old = self.parser.get_http_version() == "1.0"
+        if old:
+            self.expect_100_continue = False  # it knows no interim answers (RFC 9110, 10.1.1)
         super().on_headers_complete()
+        if old:
+            _end_by_closing(self.cycle)
         self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
         self.reading = Reading.BODY
         self.framing = self.body_size = 0
@@ -207,6 +213,18 @@ class Guard(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(STATUS_LINE[answer.status] + head + b"\r\n" + answer.body)
         self.transport.close()
+
+
+def _end_by_closing(cycle: RequestResponseCycle) -> None:
+    """Let the end of the connection end an answer without a length: HTTP/1.0 knows no chunks (RFC 9112, 6.1)."""
+    send = cycle.send
+
+    async def send_plain(message: Any) -> None:  # noqa: ANN401 - an event of ASGI, which uvicorn gives no public name
+        cycle.expected_content_length = len(message.get("body", b""))  # uvicorn counts down, and stops at none
+        await send(message)
+
+    cycle.chunked_encoding = False
+    cycle.send = send_plain  # type: ignore[method-assign]  # uvicorn makes the cycle, and offers no other place
 
 
 def _chunked(headers: Sequence[tuple[bytes, bytes]]) -> bool:
