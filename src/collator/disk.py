@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from collator.errors import StorageLow
+from collator.errors import StorageLow, Unavailable
 
 LOOK = 1.0
 """Seconds for which one look holds."""
@@ -21,17 +21,24 @@ class Disk:
         """*keep* so many bytes free."""
         self._directory, self._keep, self._now = directory, keep, now
         self._free, self._look_at = keep, 0.0
+        self._trouble = ""
 
     def free(self) -> int:
-        """Bytes free, at most `LOOK` seconds ago."""
+        """Bytes free, at most `LOOK` seconds ago; none where the disk does not say."""
         now = self._now()
         if now >= self._look_at:
-            self._free, self._look_at = shutil.disk_usage(self._directory).free, now + LOOK
+            self._look_at = now + LOOK
+            try:
+                self._free, self._trouble = shutil.disk_usage(self._directory).free, ""
+            except OSError as error:  # moved away, unmounted, a network that is down: it may come back
+                self._free, self._trouble = 0, error.strerror or type(error).__name__
         return self._free
 
-    def low(self) -> StorageLow | None:
+    def low(self) -> Unavailable | None:
         """Why no packets are taken; `None` while there is enough free space."""
         free = self.free()
+        if self._trouble:
+            return Unavailable(f"the disk of the data directory is not there: {self._trouble}", retry_after=2.0)
         if free >= self._keep:
             return None
         return StorageLow(

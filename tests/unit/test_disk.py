@@ -49,6 +49,20 @@ def test_the_disk_is_asked_once_a_second_at_most(tmp_path: Path, machine: Machin
     assert machine.looks == 2
 
 
+def test_a_disk_that_is_not_there_refuses_until_it_is_again(tmp_path: Path) -> None:
+    directory, now = tmp_path / "data", 100.0
+    disk = Disk(directory, keep=1, now=lambda: now)
+    gone = disk.low()
+    assert gone is not None
+    assert (gone.detail, disk.free()) == (
+        "the disk of the data directory is not there: No such file or directory",
+        0,
+    )
+    directory.mkdir()
+    now += LOOK
+    assert disk.low() is None
+
+
 def test_a_real_disk_is_asked(tmp_path: Path) -> None:
     assert Disk(tmp_path, keep=1).free() > 1
 
