@@ -114,6 +114,7 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"webhook": "example.org/hook"}, ["--webhook: 'example.org/hook' is not an address", "or none"]),
         ({"url": "ftp://example.org"}, ["--url: 'ftp://example.org' is not an address"]),
         ({"processor": ""}, ["--processor: it is blank"]),
+        ({"processor": "http://example.org:port/"}, ["--processor: 'http://example.org:port/' is not an address"]),
         ({"max_payload": "9" * 400}, ["--max-payload: '99", "is not a size"]),
         ({"idle_timeout": "9" * 400}, ["--idle-timeout: '99", "is not a duration", "or off"]),
         ({"max_open": "9" * 5000}, ["--max-open: 99", "is not between 1 and"]),

@@ -150,6 +150,11 @@ def url(text: str) -> str:
     return text
 
 
+def processor(text: str) -> str:
+    """An address, or something else, as ``MODULE:FUNCTION``: whether that is there is seen when it is opened."""
+    return url(text) if text.startswith(("http://", "https://")) else some_text(text)
+
+
 def webhook(text: str) -> str:
     """An address, or ``none``."""
     try:
