@@ -211,10 +211,11 @@ async def test_a_second_answer_to_one_request_is_not_taken_for_that_to_the_next(
 
 
 def test_processes_and_batches_are_for_functions() -> None:
-    with pytest.raises(ConfigError, match="runs elsewhere already; processes are for functions"):
-        open_processor("http://127.0.0.1:1/", pool="process")
-    with pytest.raises(ConfigError, match="8 payloads at a time are for functions"):
-        open_processor("https://example.org/ocr", batch=8)
+    with pytest.raises(ConfigError, match="runs elsewhere already; processes are for functions") as pool:
+        open_processor("http://127.0.0.1:1/?key=hunter2", pool="process")
+    with pytest.raises(ConfigError, match="8 payloads at a time are for functions") as batch:
+        open_processor("https://me:hunter2@example.org/ocr", batch=8)
+    assert "hunter2" not in pool.value.detail + batch.value.detail
 
 
 # Under the workforce, on the ledger.

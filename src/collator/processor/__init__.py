@@ -79,9 +79,9 @@ def open_processor(
 
 def _open_http(url: str, endings: Endings | None, *, batch: int, pool: str) -> Http:
     if batch > 1:
-        raise ConfigError(f"batch: {batch} payloads at a time are for functions; {url} gets them one by one")
+        raise ConfigError(f"batch: {batch} payloads at a time are for functions; an HTTP service gets them one by one")
     if pool == "process":
-        raise ConfigError(f"pool: {url} runs elsewhere already; processes are for functions")
+        raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
     return Http(url, endings)
 
 
