@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from collator.errors import ReadOnly, StorageFull
 from collator.packet import Bounds
 from collator.resource import Terms
+from collator.web.incoming import Buffered, Incoming
 from collator.web.limits import Limits
+from collator.web.ndjson import Stream
 from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 
@@ -384,3 +387,34 @@ async def other_times_out(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(request("POST", "/v1/packets", content_length="9", content_type="application/json"))
         assert (await wire.reply()).status == 408
+
+
+class Whole(Incoming):
+    """A body that is there in one piece."""
+
+    def __init__(self, body: bytes) -> None:
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": body}
+
+        super().__init__({"headers": []}, receive, Buffered(0))
+
+
+async def test_a_stream_of_nonsense_holds_up_nobody(door: Harness) -> None:
+    turns, told = 0, list[int]()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    waiting = asyncio.create_task(others())
+    stream = Stream(
+        door.intake,
+        bounds=Bounds(),
+        limits=Limits(),
+        told=lambda group, _: told.append(turns) if group.faults else None,
+    )
+    assert await stream.run(Whole(b"x\n" * 100_000)) is None
+    waiting.cancel()
+    assert len({*told}) == len(told) >= 50

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collator.errors import CollatorError, Malformed
 from collator.packet import Bounds, Packet, decode_packet
-from collator.web.lines import Group, Splitter, judge, judge_rest
+from collator.web.lines import MAX_LINES, Group, Splitter, judge, judge_rest
 from collator.web.problems import Kind, refusal_of
 
 MAX_LINE = 120
@@ -124,3 +124,12 @@ def test_a_line_without_end_takes_no_memory() -> None:
         assert len(splitter._tail) <= MAX_LINE
     (block,) = splitter.feed(b"\n")
     assert block.too_long
+
+
+@given(data=st.lists(st.sampled_from([b"x", b"", b"y" * 200]), max_size=20).map(lambda lines: b"\n".join(lines) * 1000))
+def test_a_block_of_nonsense_is_no_longer_than_one_of_packets(data: bytes) -> None:
+    blocks = Splitter(MAX_LINE).feed(data)
+    assert sum(block.lines for block in blocks) == data.count(b"\n")
+    assert all(block.lines <= MAX_LINES for block in blocks)
+    assert all(block.data.count(b"\n") == block.lines for block in blocks if not block.too_long)
+    assert all(left.last + 1 == right.first for left, right in pairwise(blocks))

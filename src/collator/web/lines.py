@@ -17,6 +17,8 @@ from collator.web.problems import Kind, Refusal
 
 SLACK = 32 * 1024
 """Bytes of a line beyond its payload: names, an escaped id, metadata, white space."""
+MAX_LINES = 2_000
+"""Lines of a block: 64 KiB hold no more packets than that, but 30,000 lines of nonsense, which take 0.2 s to judge."""
 
 
 class Block(NamedTuple):
@@ -87,8 +89,10 @@ class Splitter:
         self._tail.clear()
         if len(data) > self._max_line:
             yield from self._sort_out(data)
-        elif data:
-            yield self._block(data, data.count(b"\n"))
+        elif (lines := data.count(b"\n")) > MAX_LINES:
+            yield from self._in_pieces(data.split(b"\n")[:-1])
+        elif lines:
+            yield self._block(data, lines)
 
     def _sort_out(self, data: bytes) -> Iterator[Block]:
         lines = data.split(b"\n")[:-1]
@@ -96,8 +100,12 @@ class Splitter:
             if too_long:
                 yield from (self._too_long() for _ in run)
             else:
-                kept = list(run)
-                yield self._block(b"\n".join([*kept, b""]), len(kept))
+                yield from self._in_pieces([*run])
+
+    def _in_pieces(self, lines: Sequence[bytes]) -> Iterator[Block]:
+        for start in range(0, len(lines), MAX_LINES):
+            some = lines[start : start + MAX_LINES]
+            yield self._block(b"\n".join([*some, b""]), len(some))
 
     def _keep(self, rest: bytes) -> None:
         if self._dropping:

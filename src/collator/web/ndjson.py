@@ -103,6 +103,8 @@ class Stream:
         self._pending.append((group, deciding))
         self._bytes += group.size
         deciding.add_done_callback(self._settle)
+        if not group.packets:
+            await asyncio.sleep(0)  # nothing has to be waited for; yet others have their turn
 
     def _has_room(self, group: Group) -> bool:
         limits = self._limits
