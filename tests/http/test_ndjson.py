@@ -212,7 +212,7 @@ async def test_a_silent_stream_is_committed_summed_up_and_closed(tmp_path: Path)
     async with open_door(tmp_path, limits=Limits(stream_idle=0.1)) as door, door.wire() as wire:
         await wire.send(stream_head() + chunk(ndjson(packet(0)) + b'{"resource_id":'))
         reply = await wire.reply()
-        assert (reply.status, reply.problem["code"]) == (408, "idle")
+        assert (reply.status, reply.problem["code"], reply.headers["connection"]) == (408, "idle", "close")
         assert (reply.json["done"], reply.json["decided_lines"], reply.json["accepted"]) == (True, 1, 1)
         assert await wire.end() == b""
 
@@ -257,7 +257,7 @@ async def test_a_full_disk_ends_the_stream_with_503_and_says_how_far_it_came(
         await until(lambda: len(door.ledger.calls) == 1)
         await wire.send(chunk(ndjson(packet(1), packet(2))))
         reply = await wire.reply()
-        assert (reply.status, reply.problem["code"]) == (503, code)
+        assert (reply.status, reply.problem["code"], reply.headers["connection"]) == (503, code, "close")
         assert int(reply.headers["retry-after"]) >= 1
         assert (reply.json["done"], reply.json["decided_lines"], reply.json["accepted"]) == (True, 2, 1)
         assert await wire.end() == b""

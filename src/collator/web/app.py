@@ -24,7 +24,6 @@ from collator.web.deliveries import Deliveries
 from collator.web.gate import LOOPBACK, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
-    CLOSE,
     JSON,
     REQUEST,
     Answer,
@@ -32,6 +31,7 @@ from collator.web.incoming import (
     Gone,
     Incoming,
     answer_problem,
+    closing,
     foreign_media_type,
 )
 from collator.web.limits import Limits
@@ -115,7 +115,7 @@ class Face:
         finally:
             self._requests -= 1
         if answer is not None:
-            await answer(scope, receive, send)
+            await (closing(answer) if request.unread() else answer)(scope, receive, send)
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
@@ -159,8 +159,7 @@ class Face:
     def _problem(self, request: Incoming, error: CollatorError) -> Answer:
         if request.answering:
             raise error  # half an answer is written: closing is all that is left
-        answer = answer_problem(error)
-        return msgspec.structs.replace(answer, headers=(*answer.headers, CLOSE)) if request.unread() else answer
+        return answer_problem(error)
 
 
 def _routing_refusal(error: HTTPException) -> Refusal:

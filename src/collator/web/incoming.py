@@ -16,7 +16,7 @@ from collator.web.problems import Headers, Kind, Refusal, encode, problem, probl
 T = TypeVar("T")
 
 JSON = "application/json"
-CLOSE = (b"connection", b"close")
+_CLOSE = (b"connection", b"close")
 REQUEST = "collator.request"
 """Where the scope of a page holds its `Incoming`."""
 PATIENT = "collator.patient"
@@ -53,6 +53,11 @@ def answer_problem(error: CollatorError) -> Answer:
     """*error* as an RFC 9457 problem."""
     refusal = refusal_of(error)
     return Answer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)))
+
+
+def closing(answer: Answer) -> Answer:
+    """*answer*, saying that the connection ends with it (RFC 9112, 9.6)."""
+    return msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
 
 
 class Buffered:
