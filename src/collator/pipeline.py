@@ -3,7 +3,7 @@
 Order of the start: the ledger first, which finds what the last process left; then those who deliver and those who
 work, so that an old backlog moves at once. Order of the stop: refuse packets, let the workers finish, let the
 deliveries finish, close the ledger. Whoever is stopped hands back what it holds, so that the next start goes on where
-this one ended (P7). Doors are no part of it: a service opens one on top, and closes it before the workers stop.
+this one ended (P7). Doors are no part of it: a service opens one around the stages that are at work.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEASE_MARGIN = 15.0
 
 
 class Pipeline:
-    """The parts of a pipeline. It is at work as long as the context of `open_pipeline` is open."""
+    """The parts of a pipeline, which stand still but for the context of `at_work`."""
 
     def __init__(
         self,
@@ -69,13 +69,20 @@ class Pipeline:
         return [reason for part in (self.ledger, self.workforce) if (reason := part.health())]
 
     def refuse(self) -> None:
-        """Take nothing more. The time for draining runs from the first call."""
+        """Take no more packets. The time for draining runs from the first call."""
         self._left.start()
         self.intake.drain()
 
+    def left(self) -> float:
+        """Seconds of the time for draining that are left."""
+        return self._left.seconds()
+
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """The stages run while the context is open. Leaving it drains; an error cuts that short."""
+        """The stages run while the context is open. Leaving it drains, within `Settings.drain_timeout`.
+
+        Packets are refused meanwhile, and everything else is answered. An error cuts the draining short.
+        """
         async with asyncio.TaskGroup() as group:  # a stage that breaks ends all, and a supervisor starts them anew
             stages = [group.create_task(stage.run()) for stage in (self.outbox, self.workforce, self._janitor)]
             try:
@@ -83,13 +90,16 @@ class Pipeline:
                 self.refuse()
                 if not any(stage.done() for stage in stages):
                     await self._drain()
+            except BaseException:
+                self._left.end()
+                raise
             finally:
                 for stage in stages:
                     stage.cancel()
 
     async def _drain(self) -> None:
-        await self.workforce.drain(self._left.seconds() * 0.7)
-        await self.outbox.drain(self._left.seconds() * 0.7)
+        await self.workforce.drain(self.left() * 0.7)
+        await self.outbox.drain(self.left() * 0.7)
 
     def _accepting(self) -> bool:
         return self.intake.refusal() is None
@@ -103,7 +113,7 @@ async def open_pipeline(
     processor: Callable[..., object] | None = None,
     endpoints: Sequence[Endpoint] = (),
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline at work in `Settings.data_dir`; leaving the context drains, within `Settings.drain_timeout`.
+    """A pipeline on `Settings.data_dir`, not yet at work.
 
     *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give. Raises
     `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
@@ -115,9 +125,7 @@ async def open_pipeline(
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
     try:
-        pipeline = Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock)
-        async with pipeline.at_work():
-            yield pipeline
+        yield Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock)
     finally:
         await ledger.aclose()
 
@@ -160,6 +168,9 @@ class _Countdown:
 
     def start(self) -> None:
         self._end = min(self._end, asyncio.get_running_loop().time() + self._total)
+
+    def end(self) -> None:
+        self._end = 0.0
 
     def seconds(self) -> float:
         return max(0.0, min(self._total, self._end - asyncio.get_running_loop().time()))

@@ -1,7 +1,7 @@
 """The service: a pipeline with a door, and the process around it that is told to stop by signals.
 
-Order of the start: the pipeline first, the door last. Order of the stop: refuse packets, close the door, then let the
-pipeline drain.
+Order of the start: the ledger, the door, the stages, so that nothing is worked on where the port is in use. The stop
+goes the other way: while the stages drain the door stays open, and who asks hears that packets are refused, and why.
 """
 
 from __future__ import annotations
@@ -91,15 +91,18 @@ async def open_service(
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
         parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
-        grace = settings.drain_timeout / 4
-        lagged = pipeline.metrics.loop_lag.observe
+        metrics = pipeline.metrics
         door = serve(
-            make_app(parts), host=settings.host, port=settings.port, limits=parts.limits, grace=grace, lagged=lagged
+            make_app(parts),
+            host=settings.host,
+            port=settings.port,
+            limits=parts.limits,
+            grace=pipeline.left,
+            lagged=metrics.loop_lag.observe,
         )
-        async with door as opened:
-            pipeline.metrics.connections.set_function(lambda: opened.connections)
-            yield Service(opened.url, pipeline.ledger, pipeline.intake, pipeline.metrics)
-            pipeline.refuse()
+        async with door as opened, pipeline.at_work():
+            metrics.connections.set_function(lambda: opened.connections)
+            yield Service(opened.url, pipeline.ledger, pipeline.intake, metrics)
 
 
 def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from random import Random
 
-import aiohttp
 import pytest
 
 from tests.harness.checker import complaints
@@ -79,9 +78,11 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
             assert await half.head() == 503
             assert int(half.fields["retry-after"]) >= 1
             history.answered(late.key, json.loads(await half.body())["code"])
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await service.get("/readyz")
-        assert service.running()
+        # Who asks hears of it, a load balancer first of all; what is there can be looked at.
+        status, _, problem = await service.get("/readyz")
+        assert (status, problem["code"]) == (503, "not_ready")
+        assert "the service is stopping" in problem["detail"]
+        assert (await service.get("/healthz"))[0] == (await service.get("/v1/resources/first"))[0] == 200
         assert sink.webhooks == []
         (tmp_path / "gate").touch()
         assert await service.ended(DRAIN) == 0

@@ -70,5 +70,5 @@ def test_a_real_disk_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("keep", "accepting"), [(1, True), (2**60, False)])
 async def test_r13_no_idle_timeout_runs_while_the_disk_is_low(tmp_path: Path, keep: int, accepting: bool) -> None:
     settings = Settings(data_dir=tmp_path / "data", webhook="none", min_free_disk=keep)
-    async with open_pipeline(settings) as pipeline:
+    async with open_pipeline(settings) as pipeline, pipeline.at_work():
         assert pipeline._accepting() is accepting

@@ -79,6 +79,7 @@ class Collator(Verbs):
         pipeline = await self._stack.enter_async_context(
             open_pipeline(self.settings, processor=self._processor, endpoints=self._endpoints)
         )
+        await self._stack.enter_async_context(pipeline.at_work())
         self._connection = Inside(make_app(parts_of(pipeline, self.settings)))
         return self
 

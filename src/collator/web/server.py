@@ -54,15 +54,15 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     limits: Limits | None = None,
-    grace: float = 10.0,
+    grace: Callable[[], float] = lambda: 10.0,
     lagged: Callable[[float], object] = bool,
 ) -> AsyncIterator[Door]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 
     *lagged* is told ten times a second for how many seconds others held up the event loop.
 
-    At the end: refuse connections, let the requests that are under way finish within *grace* seconds, and break off
-    the others. `Intake.drain` before that ends streams with a summary. `ConfigError` where the port cannot be had.
+    At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
+    off the others. `Intake.drain` before that ends streams with a summary. `ConfigError` where the port cannot be had.
     """
     listener = _listen(host, port)
     config = Config(
@@ -80,7 +80,7 @@ async def serve(
     finally:
         server.close()
         try:
-            await _finish(state, grace)
+            await _finish(state, grace())
         finally:
             ticking.cancel()
 
