@@ -154,11 +154,14 @@ async def test_a_failed_fsync_makes_the_ledger_read_only_until_a_restart(tmp_pat
         vfs.unregister()
 
 
-async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damaged", ["'\"flipS\"'", "cast(x'22ff6c69707322' as text)", "cast(x'22006c69707322' as text)"]
+)
+async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path, damaged: str) -> None:
     ledger = await open_at(tmp_path)
     await ledger.accept([packet("r", 0, b'"sound"', last=False), packet("r", 1, b'"flips"')], room=0)
     await ledger.aclose()
-    sql(tmp_path, "update packet set payload = '\"flipS\"' where payload = '\"flips\"'")
+    sql(tmp_path, f"update packet set payload = {damaged} where k & 1")  # noqa: S608 - ours
     ledger = await open_at(tmp_path)
     tasks = await ledger.claim(claim_id="c", room=10)
     assert [task.payload for task in tasks] == [b'"sound"']
@@ -170,7 +173,14 @@ async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "damage", ["update outcome set output = '[2]'", "delete from outcome", "update resource set head = head || ' '"]
+    "damage",
+    [
+        "update outcome set output = '[2]'",
+        "update outcome set output = cast(x'5bff5d' as text)",
+        "delete from outcome",
+        "update resource set head = head || ' '",
+        "update resource set head = cast(cast(head as blob) || x'ff' as text)",
+    ],
 )
 async def test_a_damaged_body_is_never_sent(tmp_path: Path, damage: str) -> None:
     ledger = await open_at(tmp_path)
@@ -182,6 +192,20 @@ async def test_a_damaged_body_is_never_sent(tmp_path: Path, damage: str) -> None
     with pytest.raises(Damaged):
         await ledger.body(delivery)
     await ledger.aclose()
+
+
+async def test_a_damaged_output_keeps_no_other_resource_from_its_end(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    accepted = await ledger.accept([packet("bad", last=False), packet("bad", 1), packet("good")], room=3)
+    early, *late = [Output(task.lease, b"[1]") for task in accepted.tasks]
+    await ledger.record([early], room={})
+    sql(tmp_path, "update outcome set output = cast(x'5bff5d' as text)")
+    outcome = await ledger.record(late, room={"default": 2})
+    assert outcome.statuses == [Recorded.RECORDED] * 2
+    bodies = {delivery.resource_id: delivery.body for delivery in outcome.deliveries}
+    assert bodies["bad"] is None
+    assert b'"outputs":[[1]]' in (bodies["good"] or b"")
+    with pytest.raises(Damaged):
+        await ledger.outputs("bad")
 
 
 async def test_a_second_process_is_told_that_the_directory_is_held(ledger: EmbeddedLedger, tmp_path: Path) -> None:

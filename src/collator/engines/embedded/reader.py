@@ -20,7 +20,7 @@ from collator.engines.embedded.closing import span
 from collator.engines.embedded.deliveries import DeliveryViews
 from collator.engines.embedded.outbox import Loaded, as_frame
 from collator.engines.embedded.prefix import behind
-from collator.engines.embedded.store import as_json, connect, load_statements
+from collator.engines.embedded.store import as_json, connect, first_row, load_statements
 from collator.errors import Unknown
 from collator.exchange import (
     Delivery,
@@ -157,7 +157,7 @@ class Reader:
         return _decode_ranges(self._value("unfinished_ranges", first, last))
 
     def _text(self, name: str, *parameters: object) -> str | None:
-        row = self._connection.execute(self._statements[name], parameters).fetchone()
+        row = first_row(self._connection, self._statements[name], parameters)
         return None if row is None else row[0]
 
     def _value(self, name: str, *parameters: object) -> bytes:

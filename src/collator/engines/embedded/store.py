@@ -134,7 +134,7 @@ class Store:
 
     def value(self, name: str, *parameters: object) -> Any:  # noqa: ANN401 - whatever the statement gives
         """The one row of the statement *name*: its only column, or a tuple of them."""
-        row = self._execute(self.statements[name], parameters).fetchone()
+        row = first_row(self.connection, self.statements[name], parameters)
         return None if row is None else row[0] if len(row) == 1 else row
 
     def standings(self, name: str, *parameters: object) -> list[Standing]:
@@ -173,6 +173,19 @@ class Store:
     def _rollback(self) -> None:
         if self.connection.in_transaction:  # a failed commit may have rolled back by itself
             self._execute("rollback")
+
+
+def first_row(connection: apsw.Connection, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The first row that *statement*, which changes nothing, gives.
+
+    Stored bytes that are no UTF-8 any more come as replacement characters: what was damaged is then told by its
+    checksum, and takes nothing with it that stands beside it in the answer.
+    """
+    try:
+        return connection.execute(statement, parameters).fetchone()
+    except UnicodeDecodeError:
+        raw: bytes = connection.execute(f"select cast(({statement.rstrip(';')}) as blob)", parameters).get
+        return (raw.decode(errors="replace"),)
 
 
 def as_json(rows: object) -> str:
