@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.store import DATABASE
-from collator.errors import Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull
+from collator.errors import Broken, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull
 from collator.exchange import Attempt, Output, Recorded
 from collator.packet import Bounds, Packet, Status, check
 from collator.resource import Terms
@@ -28,8 +28,8 @@ def packet(resource_id: str, index: int = 0, payload: bytes = b'"x"', *, last: b
     return check(Packet(resource_id, index, Raw(payload), last), Bounds())
 
 
-async def open_at(path: Path) -> EmbeddedLedger:
-    return await open_ledger(path, terms=Terms(), clock=ManualClock(), route=lambda _: ["default"])
+async def open_at(path: Path, clock: ManualClock | None = None) -> EmbeddedLedger:
+    return await open_ledger(path, terms=Terms(), clock=clock or ManualClock(), route=lambda _: ["default"])
 
 
 @pytest.fixture
@@ -82,6 +82,20 @@ async def test_a_failed_group_leaves_nothing_in_memory(ledger: EmbeddedLedger, t
     accepted = await ledger.accept([packet("good")], room=9)
     assert len(accepted.tasks) == 1
     assert await ledger.renew([accepted.tasks[0].lease]) == [True]
+
+
+async def test_a_lease_that_ended_in_a_failed_step_ends_in_the_next(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_at(tmp_path, clock)
+    await ledger.accept([packet("r")], room=1)
+    clock.advance(Terms().task_lease + 1)
+    sql(tmp_path, "create trigger t before insert on attempt begin select raise(abort, 'not now'); end")
+    with pytest.raises(Broken):
+        await ledger.claim(claim_id="fails", room=1)
+    sql(tmp_path, "drop trigger t")
+    (task,) = await ledger.claim(claim_id="works", room=1)
+    assert task.attempt == 2
+    await ledger.aclose()
 
 
 async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_path: Path) -> None:

@@ -37,9 +37,9 @@ class Leases:
         """Start empty, with tokens that no earlier process gave, and no other *kind* (0 or 1) in this one."""
         self._held: dict[int, Held] = {}
         self._next = (int.from_bytes(os.urandom(5)) << 22) + (kind << 62)
-        self._before = self._next
         self._dropped: list[tuple[int, Held]] = []
         self._earliest = float("inf")
+        self._before = (self._next, self._earliest)
         self.size = 0
         """Payload bytes of all that is held."""
 
@@ -107,8 +107,8 @@ class Leases:
         return [token for token, held in self._held.items() if held.until <= now]
 
     def begin(self) -> None:
-        """From here on `rollback` can undo grants and drops."""
-        self._before = self._next
+        """From here on `rollback` can undo grants and drops, and that `expired` has told of the ended ones."""
+        self._before = (self._next, self._earliest)
         self._dropped.clear()
 
     def rollback(self) -> None:
@@ -116,9 +116,9 @@ class Leases:
         for token, held in self._dropped:
             self._held[token] = held
             self.size += held.size
-            self._earliest = min(self._earliest, held.until)
         self._dropped.clear()
-        while self._next > self._before:
+        last, self._earliest = self._before
+        while self._next > last:
             granted = self._held.pop(self._next, None)
             self.size -= granted.size if granted is not None else 0
             self._next -= 1
