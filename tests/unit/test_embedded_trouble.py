@@ -98,6 +98,18 @@ async def test_a_lease_that_ended_in_a_failed_step_ends_in_the_next(tmp_path: Pa
     await ledger.aclose()
 
 
+async def test_a_claim_in_a_failed_group_gets_what_is_due(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    poison(tmp_path)
+    await ledger.accept([packet("r")], room=0)
+    first, tasks, culprit = await asyncio.gather(
+        ledger.overdue(limit=1),  # the others wait for this one, and so become a group
+        ledger.claim(claim_id="c", room=1),
+        ledger.accept([packet("bad", payload=b'"poison"')], room=0),
+    )
+    assert culprit.receipts[0].status is Status.ERROR
+    assert [task.key for task in tasks] == first
+
+
 async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
     accepted = await ledger.accept([packet("r")], room=1)

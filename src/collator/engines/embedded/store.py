@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ INDEX_BITS = 24
 INDEX_MASK = (1 << INDEX_BITS) - 1
 DATABASE = "collator.db"
 CLAIMS_KEPT = 1024
+_UNDONE = ("counts", "next_rk", "next_did", "ready", "suspects", "next_retry", "claims")
+"""What goes back with a transaction that fails, beside the leases: values, never changed in place."""
 
 Route = Callable[[str], Sequence[str]]
 """The endpoints that get a delivery of a resource, by its id."""
@@ -94,14 +96,15 @@ class Store:
         self.cursor = 0
         self.refused = False
         """Whether packets of any resource were refused since the last tick."""
-        self.claims: dict[str, None] = {}
+        self.claims: Mapping[str, None] = {}
         """Ids of the latest claims, oldest first."""
 
     def remember_claim(self, claim_id: str) -> None:
         """Keep *claim_id* until `CLAIMS_KEPT` others have come."""
-        self.claims[claim_id] = None
-        if len(self.claims) > CLAIMS_KEPT:
-            del self.claims[next(iter(self.claims))]
+        kept = {**self.claims, claim_id: None}  # a copy: a step that fails is undone
+        if len(kept) > CLAIMS_KEPT:
+            del kept[next(iter(kept))]
+        self.claims = kept
 
     # Time.
 
@@ -147,7 +150,7 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All or nothing, in the database and in memory; durable when it ends, if it changed anything."""
         before = self.connection.total_changes()
-        memory = (self.counts, self.next_rk, self.next_did, self.ready, self.suspects, self.next_retry)
+        memory = {name: getattr(self, name) for name in _UNDONE}
         self.packets.begin()
         self.deliveries.begin()
         self._execute("begin immediate")
@@ -159,7 +162,7 @@ class Store:
             self._execute("commit")
         except BaseException:
             self._rollback()
-            self.counts, self.next_rk, self.next_did, self.ready, self.suspects, self.next_retry = memory
+            vars(self).update(memory)
             self.packets.rollback()
             self.deliveries.rollback()
             raise
