@@ -21,6 +21,7 @@ from tests.conformance.steps import (
     due,
     due_one,
     finish,
+    listed,
     packet,
     packets,
     process,
@@ -200,6 +201,21 @@ async def test_purge_in_slices_goes_on_after_an_unclean_stop(engine: Engine) -> 
     await purge(ledger, limit=10)
     assert await ids(ledger) == []
     assert await ledger.counts() == NOTHING
+
+
+async def test_a_late_2xx_keeps_nothing_of_what_is_being_forgotten(engine: Engine) -> None:
+    ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
+    await send(ledger, *packets(100))
+    await process(ledger)
+    await ledger.settle([dead(await due_one(ledger, "a"))])
+    under_way = await due_one(ledger, "b")
+    (report,) = await listed(ledger, state=DeliveryState.DUE)
+    await ledger.stop(report.id)
+    assert await ledger.purge(limit=10, resource_id="r") == 10
+    await ledger.settle([delivered(under_way)])
+    await purge(ledger, limit=10)
+    assert await ledger.counts() == NOTHING
+    assert await send(ledger, packet("r", 0)) == [Status.ACCEPTED]
 
 
 async def test_purge_leaves_everything_else_as_it_was(engine: Engine) -> None:

@@ -203,8 +203,8 @@ select json_group_array(json_array(rk, due, dead)) from (
   select d.rk, sum(d.state = 'due') as due, sum(d.state = 'dead') as dead
   from jsonb_each(?1) j join delivery d on d.rk = j.value group by d.rk);
 
--- name: set_retention ([resource, purge_at])
-update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0;
+-- name: set_retention ([resource, purge_at]; one that is being forgotten stays so)
+update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0 and not purging;
 
 -- name: deliveries_to_repair (by handle)
 select json_group_array(json_array(d.did, d.rk, d.endpoint, d.state))
