@@ -156,6 +156,20 @@ async def test_r25_a_person_may_forget_a_dead_one_at_once(ledger: Ledger) -> Non
         await ledger.resource("dead")
 
 
+async def test_r25_what_a_person_forgets_does_not_wait_behind_all_that_is_due_to_be_forgotten(engine: Engine) -> None:
+    ledger = await engine.open(TERMS)
+    for number in range(20):
+        await finish(ledger, f"old{number}")
+    await drain(ledger)
+    engine.clock.advance(101)
+    await finish(ledger, "wanted")
+    await drain(ledger)
+    assert await ledger.purge(limit=10, resource_id="wanted") > 0
+    assert len(await ids(ledger)) > 10
+    with pytest.raises(Unknown):
+        await ledger.resource("wanted")
+
+
 async def test_purge_goes_in_slices_and_comes_to_an_end(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await send(ledger, *packets(300, "big"))

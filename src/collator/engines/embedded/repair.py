@@ -114,7 +114,7 @@ def _purge_now(store: Store, resource_id: str) -> None:
         raise Conflict(f"resource {resource_id!r} is open; cancel it first")
     if store.value("due_of", standing.key):
         raise Conflict(f"resource {resource_id!r} has a delivery that is due; stop it first")
-    store.run("purge_now", standing.key, store.now())
+    store.run("purge_now", standing.key)
 
 
 def _idle(store: Store, limit: int, but: set[int]) -> list[End]:

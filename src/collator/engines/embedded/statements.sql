@@ -263,8 +263,8 @@ update resource set purging = 1 where rk = ?1;
 -- name: purge_resource
 delete from resource where rk = ?1;
 
--- name: purge_now (?2 is the ledger's time)
-update resource set purge_at = ?2 where rk = ?1;
+-- name: purge_now (before all that is due to be forgotten)
+update resource set purge_at = 0 where rk = ?1;
 
 -- name: in_work (packets that were in work when the process died: k and payload size)
 select json_group_array(p.k)
