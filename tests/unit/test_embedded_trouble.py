@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -178,6 +179,25 @@ async def test_a_failed_fsync_makes_the_ledger_read_only_until_a_restart(tmp_pat
         await ledger.aclose()
     finally:
         vfs.unregister()
+
+
+async def test_an_error_that_is_told_again_and_again_keeps_nothing_of_those_who_were_told(tmp_path: Path) -> None:
+    vfs = _NoSync()
+    try:
+        ledger = await open_at(tmp_path)
+        vfs.failing = True
+        frames = {await _frames_of_a_refusal(ledger) for _ in range(10)}
+        vfs.failing = False
+        assert len(frames) == 1
+        ledger.abandon()
+    finally:
+        vfs.unregister()
+
+
+async def _frames_of_a_refusal(ledger: EmbeddedLedger) -> int:
+    with pytest.raises(ReadOnly) as caught:
+        await ledger.accept([packet("r")], room=0)
+    return len([*traceback.walk_tb(caught.value.__traceback__)])
 
 
 @pytest.mark.parametrize(

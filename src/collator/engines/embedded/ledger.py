@@ -18,7 +18,8 @@ from collator.engines.embedded.opening import RESERVE, open_store
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import DATABASE, Route, Store
-from collator.engines.embedded.writer import Committed, Verb, Writer
+from collator.engines.embedded.verbs import Verb
+from collator.engines.embedded.writer import Committed, Writer
 from collator.exchange import (
     Accepted,
     Attempt,

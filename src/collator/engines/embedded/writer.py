@@ -16,14 +16,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import structlog
 
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import Store
+from collator.engines.embedded.verbs import Call, Verb, batches, execute, tell
 from collator.errors import Broken, CollatorError, ReadOnly, StorageFull, Unavailable
 
 log = structlog.get_logger("collator.ledger")
@@ -38,36 +38,6 @@ Committed = Callable[[float, int], None]
 
 _DISK_ERRORS = (apsw.IOError, apsw.BusyError, apsw.CantOpenError)
 _FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
-
-
-@dataclass(frozen=True, slots=True)
-class Verb(Generic[R]):
-    """How the writer executes the calls of one verb."""
-
-    step: Callable[[Store, Sequence[Any]], Sequence[R]]
-    """From the store and the arguments of all calls to their results, inside a transaction."""
-    alone: bool = False
-    """Each call is a batch of its own, and its `CollatorError` is its result."""
-    grows: bool = False
-    """Takes new data; refused while the disk is full."""
-    split: Callable[[Any], list[Any]] | None = None
-    """The arguments of one call as those of several smaller calls, for finding a culprit."""
-    join: Callable[[Sequence[R]], R] | None = None
-    isolate: Callable[[Exception], R] | None = None
-    """The result of the smallest call where it is the culprit."""
-
-
-class Call:
-    """One call of a verb, and what came of it."""
-
-    __slots__ = ("arguments", "future", "loop", "result", "size", "verb")
-
-    def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1) -> None:  # noqa: ANN401 - the verb knows
-        """A call of *verb* with *size* items."""
-        self.verb, self.arguments, self.size = verb, arguments, size
-        self.result: Any = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.future: asyncio.Future[Any] | None = None
 
 
 class Writer:
@@ -117,7 +87,7 @@ class Writer:
                 self._commit_or_tell(group)
             except BaseException as error:  # noqa: BLE001 - a waiter must never wait for ever
                 log.critical("the writer failed", error=repr(error))
-                _tell(group, Broken())
+                tell(group, Broken())
             self._answer(group)
 
     def _gather(self) -> list[Call] | None:
@@ -139,7 +109,7 @@ class Writer:
 
     def _commit_or_tell(self, group: list[Call]) -> None:
         if self._broken is not None:
-            _tell(group, self._broken)
+            tell(group, self._broken)
             return
         if self._reserve.spent and not self._reserve.restore():
             self._refuse_growth(group)
@@ -155,15 +125,15 @@ class Writer:
 
     def _refuse_growth(self, group: list[Call]) -> None:
         self._store.refused = True
-        _tell([call for call in group if call.verb.grows], StorageFull())
+        tell([call for call in group if call.verb.grows], StorageFull())
 
     def _commit(self, group: list[Call]) -> None:
         if not group:
             return
         try:
             with self._store.transaction():
-                for calls in _batches(group):
-                    _execute(self._store, calls)
+                for calls in batches(group):
+                    execute(self._store, calls)
         except (apsw.FullError, *_DISK_ERRORS):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
@@ -194,16 +164,16 @@ class Writer:
         try:
             self._commit(rest)
         except apsw.FullError:
-            _tell(rest, StorageFull())
+            tell(rest, StorageFull())
 
     def _on_disk_error(self, group: list[Call], error: apsw.Error) -> None:
         if getattr(error, "extendedresult", 0) in _FSYNC_ERRORS:
             log.critical("fsync failed; read-only until a restart", error=repr(error))
             self._broken = ReadOnly(retry_after=60.0)
-            _tell(group, self._broken)
+            tell(group, self._broken)
         else:
             log.error("the store cannot be written", error=repr(error))
-            _tell(group, Unavailable(f"the store cannot be written at the moment: {error}"))
+            tell(group, Unavailable(f"the store cannot be written at the moment: {error}"))
 
     def _answer(self, group: list[Call]) -> None:
         loops = {call.loop for call in group}
@@ -221,28 +191,3 @@ class Writer:
                 call.future.set_exception(call.result)
             else:
                 call.future.set_result(call.result)
-
-
-def _batches(group: Sequence[Call]) -> list[list[Call]]:
-    """The calls of each verb together, verbs in the order in which they first came."""
-    by_verb: dict[int, list[Call]] = {}
-    for call in group:
-        by_verb.setdefault(id(call) if call.verb.alone else id(call.verb), []).append(call)
-    return list(by_verb.values())
-
-
-def _execute(store: Store, calls: Sequence[Call]) -> None:
-    verb = calls[0].verb
-    try:
-        results = verb.step(store, [call.arguments for call in calls])
-    except CollatorError as error:
-        if not verb.alone:
-            raise
-        results = [error]
-    for call, result in zip(calls, results, strict=True):
-        call.result = result
-
-
-def _tell(calls: Sequence[Call], error: BaseException) -> None:
-    for call in calls:
-        call.result = error

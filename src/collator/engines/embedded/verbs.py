@@ -1,0 +1,71 @@
+"""Verbs as the writer sees them: how their calls are executed, taken apart and answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from collator.engines.embedded.store import Store
+from collator.errors import CollatorError
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[R]):
+    """How the writer executes the calls of one verb."""
+
+    step: Callable[[Store, Sequence[Any]], Sequence[R]]
+    """From the store and the arguments of all calls to their results, inside a transaction."""
+    alone: bool = False
+    """Each call is a batch of its own, and its `CollatorError` is its result."""
+    grows: bool = False
+    """Takes new data; refused while the disk is full."""
+    split: Callable[[Any], list[Any]] | None = None
+    """The arguments of one call as those of several smaller calls, for finding a culprit."""
+    join: Callable[[Sequence[R]], R] | None = None
+    isolate: Callable[[Exception], R] | None = None
+    """The result of the smallest call where it is the culprit."""
+
+
+class Call:
+    """One call of a verb, and what came of it."""
+
+    __slots__ = ("arguments", "future", "loop", "result", "size", "verb")
+
+    def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1) -> None:  # noqa: ANN401 - the verb knows
+        """A call of *verb* with *size* items."""
+        self.verb, self.arguments, self.size = verb, arguments, size
+        self.result: Any = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.future: asyncio.Future[Any] | None = None
+
+
+def batches(group: Sequence[Call]) -> list[list[Call]]:
+    """The calls of each verb together, verbs in the order in which they first came."""
+    by_verb: dict[int, list[Call]] = {}
+    for call in group:
+        by_verb.setdefault(id(call) if call.verb.alone else id(call.verb), []).append(call)
+    return list(by_verb.values())
+
+
+def execute(store: Store, calls: Sequence[Call]) -> None:
+    """Execute *calls*, which are of one verb, and keep the result with each."""
+    verb = calls[0].verb
+    try:
+        results = verb.step(store, [call.arguments for call in calls])
+    except CollatorError as error:
+        if not verb.alone:
+            raise
+        results = [error]
+    for call, result in zip(calls, results, strict=True):
+        call.result = result
+
+
+def tell(calls: Sequence[Call], error: CollatorError) -> None:
+    """Make *error* the result of *calls*: of each its own, as an error keeps the frames of all who raise it."""
+    for call in calls:
+        call.result = copy(error)
