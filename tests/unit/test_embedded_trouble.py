@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -15,6 +17,7 @@ from msgspec import Raw
 
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.store import DATABASE
+from collator.engines.embedded.verbs import Verb
 from collator.errors import Broken, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull
 from collator.exchange import Attempt, Output, Recorded
 from collator.packet import Bounds, Packet, Status, check
@@ -102,13 +105,13 @@ async def test_a_lease_that_ended_in_a_failed_step_ends_in_the_next(tmp_path: Pa
 async def test_a_claim_in_a_failed_group_gets_what_is_due(ledger: EmbeddedLedger, tmp_path: Path) -> None:
     poison(tmp_path)
     await ledger.accept([packet("r")], room=0)
-    first, tasks, culprit = await asyncio.gather(
-        ledger.overdue(limit=1),  # the others wait for this one, and so become a group
+    tasks, culprit = await in_one_group(
+        ledger,
         ledger.claim(claim_id="c", room=1),
         ledger.accept([packet("bad", payload=b'"poison"')], room=0),
     )
     assert culprit.receipts[0].status is Status.ERROR
-    assert [task.key for task in tasks] == first
+    assert [task.key.resource_id for task in tasks] == ["r"]
 
 
 async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_path: Path) -> None:
@@ -132,6 +135,46 @@ async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_pa
 async def _fill(ledger: EmbeddedLedger) -> None:
     for n in range(100):
         await ledger.accept([packet(f"fill{n}", payload=b'"' + b"x" * 50_000 + b'"')], room=0)
+
+
+async def test_a_disk_that_fills_up_while_a_culprit_is_sought_undoes_nothing(ledger: EmbeddedLedger) -> None:
+    refuse(ledger, "poison", apsw.ConstraintError)
+    refuse(ledger, "full", apsw.FullError)
+    accepted = await ledger.accept([packet("r")], room=1)
+    outcome, poisoned, full = await in_one_group(
+        ledger,
+        ledger.record([Output(accepted.tasks[0].lease, b"[1]")], room={"default": 1}),
+        ledger.accept([packet("bad", payload=b'"poison"')], room=0),
+        ledger.accept([packet("late", payload=b'"full"')], room=0),
+    )
+    assert outcome.statuses == [Recorded.RECORDED], "it was recorded, and told of as if it had come too late"
+    assert len(outcome.deliveries) == 1
+    assert poisoned.receipts[0].status is Status.ERROR
+    assert isinstance(full, StorageFull)
+
+
+def refuse(ledger: EmbeddedLedger, payload: str, error: type[apsw.Error]) -> None:
+    """From now on the store meets *error* where it is to take *payload*."""
+
+    def fail(*_values: object) -> None:
+        raise error
+
+    connection = ledger._store.connection
+    connection.create_scalar_function(f"fail_{payload}", fail, 0)
+    connection.execute(
+        f"create temp trigger {payload} before insert on packet when new.payload = '\"{payload}\"'"
+        f" begin select fail_{payload}(); end"
+    )
+
+
+async def in_one_group(ledger: EmbeddedLedger, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What comes of *calls*, which the writer finds together."""
+    hold = threading.Event()
+    ledger._writer.post(Verb(lambda _store, _calls: [hold.wait(5)], alone=True), None)
+    answers = asyncio.gather(*calls, return_exceptions=True)
+    await checkpoint()
+    hold.set()
+    return await answers
 
 
 class _NoSync(apsw.VFS):

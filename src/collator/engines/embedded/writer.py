@@ -108,19 +108,11 @@ class Writer:
         return group or None
 
     def _commit_or_tell(self, group: list[Call]) -> None:
-        if self._broken is not None:
-            tell(group, self._broken)
-            return
-        if self._reserve.spent and not self._reserve.restore():
+        if self._broken is None and self._reserve.spent and not self._reserve.restore():
             self._refuse_growth(group)
             group = [call for call in group if not call.verb.grows]
         began = time.perf_counter()
-        try:
-            self._commit(group)
-        except apsw.FullError:
-            self._on_full(group)
-        except _DISK_ERRORS as error:
-            self._on_disk_error(group, error)
+        self._commit(group)
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
 
     def _refuse_growth(self, group: list[Call]) -> None:
@@ -128,14 +120,20 @@ class Writer:
         tell([call for call in group if call.verb.grows], StorageFull())
 
     def _commit(self, group: list[Call]) -> None:
+        """Commit *group*, and nothing of it twice: what fails is told or tried again only of what is not committed."""
+        if self._broken is not None:
+            tell(group, self._broken)
+            return
         if not group:
             return
         try:
             with self._store.transaction():
                 for calls in batches(group):
                     execute(self._store, calls)
-        except (apsw.FullError, *_DISK_ERRORS):
-            raise
+        except apsw.FullError:
+            self._on_full(group)
+        except _DISK_ERRORS as error:
+            self._on_disk_error(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
             self._bisect(group, error)
 
@@ -157,14 +155,16 @@ class Writer:
 
     def _on_full(self, group: list[Call]) -> None:
         """Refuse what is new; what is in flight may use the reserve."""
-        log.error("the disk is full; new packets are refused until there is space")
-        self._reserve.spend()
+        spent = self._reserve.spent
+        if not spent:
+            log.error("the disk is full; new packets are refused until there is space")
+            self._reserve.spend()
         self._refuse_growth(group)
         rest = [call for call in group if not call.verb.grows]
-        try:
-            self._commit(rest)
-        except apsw.FullError:
+        if spent and len(rest) == len(group):
             tell(rest, StorageFull())
+        else:
+            self._commit(rest)
 
     def _on_disk_error(self, group: list[Call], error: apsw.Error) -> None:
         if getattr(error, "extendedresult", 0) in _FSYNC_ERRORS:
