@@ -18,7 +18,7 @@ from msgspec import Raw
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.verbs import Verb
-from collator.errors import Broken, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull
+from collator.errors import Broken, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
 from collator.exchange import Attempt, Output, Recorded
 from collator.packet import Bounds, Packet, Status, check
 from collator.resource import Terms
@@ -295,6 +295,21 @@ async def test_a_damaged_output_keeps_no_other_resource_from_its_end(ledger: Emb
     assert b'"outputs":[[1]]' in (bodies["good"] or b"")
     with pytest.raises(Damaged):
         await ledger.outputs("bad")
+
+
+async def test_who_asks_a_closed_ledger_is_told_so(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    await ledger.aclose()
+    async with asyncio.timeout(5):
+        for late in (ledger.accept([packet("r")], room=0), ledger.resources()):
+            with pytest.raises(Unavailable, match="closed"):
+                await late
+
+
+async def test_a_store_that_cannot_be_read_is_told_in_words_of_the_seam(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    sql(tmp_path, "drop table delivery")
+    with pytest.raises(Unavailable, match="cannot be read"):
+        await ledger.due_endpoints()
 
 
 async def test_a_second_process_is_told_that_the_directory_is_held(ledger: EmbeddedLedger, tmp_path: Path) -> None:

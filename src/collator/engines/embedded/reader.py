@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import apsw
 import msgspec
 
 from collator.clock import rfc3339
@@ -21,7 +22,7 @@ from collator.engines.embedded.deliveries import DeliveryViews
 from collator.engines.embedded.outbox import Loaded, as_frame
 from collator.engines.embedded.prefix import behind
 from collator.engines.embedded.store import as_json, connect, first_row, load_statements
-from collator.errors import Unknown
+from collator.errors import Damaged, Unavailable, Unknown
 from collator.exchange import (
     Delivery,
     PacketReport,
@@ -72,15 +73,27 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
 
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
-        """What *view*, a method of this reader, answers; all its statements see the same commit."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._look, view, *arguments)
+        """What *view*, a method of this reader, answers; all its statements see the same commit.
+
+        `Damaged` or `Unavailable` where the store cannot be read.
+        """
+        try:
+            answer = asyncio.get_running_loop().run_in_executor(self._thread, self._look, view, *arguments)
+        except RuntimeError:  # the thread has ended
+            raise Unavailable("the store is closed") from None
+        return await answer
 
     def _look(self, view: Callable[..., R], *arguments: object) -> R:
-        self._connection.execute("begin")
         try:
-            return view(*arguments)
-        finally:
-            self._connection.execute("commit")
+            self._connection.execute("begin")
+            try:
+                return view(*arguments)
+            finally:
+                self._connection.execute("commit")
+        except apsw.CorruptError as error:
+            raise Damaged(f"the database is damaged: {error}") from error
+        except apsw.Error as error:
+            raise Unavailable(f"the store cannot be read at the moment: {error}") from error
 
     def close(self) -> None:
         """Finish what runs and close the connection."""

@@ -50,6 +50,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._held: list[Call] = []
         self._broken: CollatorError | None = None
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="collator-writer", daemon=True)
         self._thread.start()
 
@@ -59,6 +60,8 @@ class Writer:
         call.loop = asyncio.get_running_loop()
         call.future = call.loop.create_future()
         self._queue.put(call)
+        if self._stopped:
+            self._refuse_late()
         result: R = await call.future
         return result
 
@@ -77,9 +80,19 @@ class Writer:
         return StorageFull().detail if self._reserve.spent else None
 
     def stop(self) -> None:
-        """End the thread once all calls are done."""
+        """End the thread once all calls are done; who calls later is told so."""
         self._queue.put(None)
         self._thread.join()
+        self._stopped = True
+        self._refuse_late()
+
+    def _refuse_late(self) -> None:
+        late: list[Call] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                late += filter(None, [self._queue.get_nowait()])
+        tell(late, Unavailable("the store is closed"))
+        self._answer(late)
 
     def _run(self) -> None:
         while (group := self._gather()) is not None:
