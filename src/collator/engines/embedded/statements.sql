@@ -92,9 +92,10 @@ join ready r on r.k in (select k from ready where k between j.value << 24 and j.
 -- name: which_ready (of these packets, those that are ready)
 select json_group_array(r.k) from jsonb_each(?1) j join ready r on r.k = j.value;
 
--- name: some_due (?1 packets that nobody holds: suspects first, then ready ones, of any resource)
+-- name: some_due (?1 packets that nobody holds: suspects first, then ready ones, of any resource; "alone > 0" is what
+--   the index of suspects says, without it all that was tried would be looked at)
 select json_group_array(json_array(r.id, r.generation, s.k & 16777215))
-from (select * from (select k from attempt where alone = 1 order by k limit ?1)
+from (select * from (select k from attempt where alone > 0 and alone = 1 order by k limit ?1)
       union all
       select * from (select k from ready order by k limit ?1)
       limit ?1) s join resource r on r.rk = s.k >> 24;
