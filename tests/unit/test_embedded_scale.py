@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
+from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.embedded.checking import check_directory
 from collator.engines.embedded.migrating import migrate
-from collator.engines.embedded.store import connect, load_statements
+from collator.engines.embedded.shrinking import PAGES, SPARE
+from collator.engines.embedded.store import DATABASE, connect, load_statements
+from collator.exchange import Output
+from collator.packet import Packet
+from collator.resource import Terms
+from collator.testing import ManualClock
 
 SCANS = re.compile(
     r"SCAN (?!ledger|\w+ USING INDEX attempt_alone)"  # one row; the suspects, which are few
@@ -30,3 +39,34 @@ def test_no_statement_goes_through_a_whole_table(tmp_path: Path, name: str) -> N
     steps = [str(row[3]) for row in plan]
     connection.close()
     assert [step for step in steps if SCANS.match(step) and step != f"SCAN {WHOLE.get(name)}"] == []
+
+
+async def test_what_was_forgotten_goes_back_to_the_disk_little_by_little(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_ledger(tmp_path, terms=Terms(retention=100.0), clock=clock, route=lambda _: [])
+    await _finish(ledger, *(f"old{number}" for number in range(600)))
+    clock.advance(60)
+    await _finish(ledger, "young")  # at the end of the file
+    clock.advance(60)
+    while await ledger.purge(limit=1000) >= 1000:
+        pass
+    pages = [ledger._store.connection.pragma("page_count")]
+    for _ in range(1000):
+        await ledger.purge(limit=1000)
+        pages.append(ledger._store.connection.pragma("page_count"))
+        if pages[-1] == pages[-2]:
+            break
+    assert max(one - next_ for one, next_ in itertools.pairwise(pages)) <= 1.01 * PAGES  # with those that map them
+    assert ledger._store.connection.pragma("freelist_count") * SPARE <= pages[-1]
+    assert await ledger.outputs("young") == [(0, PAYLOAD)]
+    await ledger.aclose()
+    assert (tmp_path / DATABASE).stat().st_size < pages[0] * 4096 / 4
+    assert check_directory(tmp_path).sound
+
+
+PAYLOAD = b'"' + b"x" * 8000 + b'"'
+
+
+async def _finish(ledger: EmbeddedLedger, *resource_ids: str) -> None:
+    accepted = await ledger.accept([Packet(id_, 0, Raw(PAYLOAD), last=True) for id_ in resource_ids], room=10_000)
+    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], room={})

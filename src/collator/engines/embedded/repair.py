@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from collator.engines.embedded.closing import End, close, close_finished, span
+from collator.engines.embedded.shrinking import shrink
 from collator.engines.embedded.store import INDEX_MASK, Store, as_json
 from collator.errors import Conflict, Ended, Malformed, Unknown
 from collator.exchange import Key, Outcome
@@ -105,6 +106,8 @@ def purge(store: Store, limit: int, resource_id: str | None) -> int:
             break
         store.count(dead=-store.value("dead_of", rk), **{state: -1})
         removed += store.run("purge_log", rk) + store.run("purge_deliveries", rk) + store.run("purge_resource", rk)
+    if removed < limit:
+        shrink(store)
     return removed
 
 
