@@ -81,7 +81,8 @@ class Ledger(Protocol):
         """Close up to *limit* open resources whose idle timeout or deadline has passed, as incomplete (R13, R14).
 
         The time since the call before counts as idle time only where the service was *accepting*; downtime never
-        does. The condition is tested again inside the step, so that a packet that came first wins (R12).
+        does. The condition is tested again inside the step, so that a packet that came first wins (R12). Not each at
+        which it looks has been silent, so `Outcome.more` and not `closed` says whether to go on.
         """
         ...
 

@@ -53,6 +53,24 @@ async def test_r13_silence_closes_as_incomplete(engine: Engine) -> None:
     assert (said["type"], said["data"]["completed_by"]) == ("resource.incomplete", "idle_timeout")
 
 
+async def test_r13_those_who_spoke_keep_none_who_is_silent_waiting(engine: Engine) -> None:
+    ledger = await start(engine)
+    busy = [f"busy{number}" for number in range(20)]
+    await send(ledger, *(packet(resource_id, 0) for resource_id in [*busy, "silent"]))
+    await process(ledger)
+    engine.clock.advance(60)
+    await send(ledger, *(packet(resource_id, 1) for resource_id in busy))
+    await process(ledger)
+    engine.clock.advance(41)
+    asked, closed, more = 0, 0, True
+    while more:
+        outcome = await ledger.expire(accepting=True, limit=5, room={})
+        asked, closed, more = asked + 1, closed + outcome.closed, outcome.more
+        assert asked < 100
+    assert closed == 1
+    assert (await ledger.resource("silent")).state is State.INCOMPLETE
+
+
 async def test_r13_silence_without_gaps_is_incomplete_too_as_the_total_is_unknown(engine: Engine) -> None:
     ledger = await start(engine)
     await send(ledger, packet("r", 0), packet("r", 1))

@@ -93,3 +93,5 @@ class Outcome(msgspec.Struct, frozen=True):
     """Endpoints with further deliveries that were born in this step and stay due."""
     closed: int = 0
     """Resources that ended in this step."""
+    more: bool = False
+    """Whether `expire` should be asked again at once: there may be others whose time has passed."""

@@ -31,8 +31,9 @@ def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -
         End(standing, Ending(State.INCOMPLETE, EndedBy.DEADLINE))
         for standing in store.standings("find_handles", as_json(late))
     ]
-    ends += _idle(store, limit - len(ends), {*late})
-    return close(store, ends, room=room)
+    idle, looked = _idle(store, limit - len(ends), {*late})
+    closed = close(store, [*ends, *idle], room=room)
+    return msgspec.structs.replace(closed, more=len(late) + looked >= limit)
 
 
 def complete(
@@ -120,10 +121,11 @@ def _purge_now(store: Store, resource_id: str) -> None:
     store.run("purge_now", standing.key)
 
 
-def _idle(store: Store, limit: int, but: set[int]) -> list[End]:
+def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[End], int]:
+    """The resources that have been silent too long, and at how many it looked; at those that go on it looks later."""
     timeout = store.terms.idle_timeout
     if timeout is None or limit <= 0:
-        return []
+        return [], 0
     active_at = dict(_decode_times(store.value("idle_resources", store.uptime, limit).encode()))
     ends, again = [], []
     for standing in store.standings("find_handles", as_json([*active_at])):
@@ -137,7 +139,7 @@ def _idle(store: Store, limit: int, but: set[int]) -> list[End]:
         else:
             ends.append(End(standing, Ending(State.INCOMPLETE, EndedBy.IDLE_TIMEOUT)))
     store.run_rows("look_again", again)
-    return ends
+    return ends, len(active_at)
 
 
 def _find(store: Store, resource_id: str) -> Standing:
