@@ -1,0 +1,73 @@
+"""The janitor: what fails of a round holds up nothing else, and a round goes on while there is more to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.errors import Broken, CollatorError, StorageFull
+from collator.exchange import Key, Outcome
+from collator.janitor import SLICE, SLICES, Janitor
+from collator.metrics import Metrics
+from tests.http.door import Sender, Workers
+
+NOTHING = Outcome([], [], frozenset())
+MORE = Outcome([], [], frozenset(), more=True)
+
+
+class Script:
+    """A ledger that does what the test says, and keeps the names of what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.errors: dict[str, CollatorError] = {}
+        self.outcomes: list[Outcome] = []
+        self.purged: list[int] = []
+
+    async def expire(self, **_terms: object) -> Outcome:
+        self._ask("expire")
+        return self.outcomes.pop(0) if self.outcomes else NOTHING
+
+    async def overdue(self, *, limit: int) -> list[Key]:
+        self._ask("overdue")
+        return [Key("r", b"", 0)][:limit]
+
+    async def purge(self, *, limit: int) -> int:
+        self._ask("purge")
+        return min(limit, self.purged.pop(0)) if self.purged else 0
+
+    def _ask(self, verb: str) -> None:
+        self.asked.append(verb)
+        if verb in self.errors:
+            raise self.errors[verb]
+
+
+@pytest.fixture
+def ledger() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def janitor(ledger: Script) -> Janitor:
+    return Janitor(ledger, Workers(), Sender(), accepting=lambda: True, metrics=Metrics())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [Broken(), StorageFull()])
+@pytest.mark.parametrize("verb", ["expire", "overdue", "purge"])
+async def test_a_part_that_fails_ends_neither_the_round_nor_the_janitor(
+    janitor: Janitor, ledger: Script, verb: str, error: CollatorError
+) -> None:
+    ledger.errors[verb] = error
+    await janitor.round()
+    assert ledger.asked == ["expire", "overdue", "purge"]
+
+
+async def test_a_round_goes_on_while_there_is_more(janitor: Janitor, ledger: Script) -> None:
+    ledger.outcomes, ledger.purged = [MORE, MORE], [SLICE, SLICE]
+    await janitor.round()
+    assert [ledger.asked.count(verb) for verb in ("expire", "overdue", "purge")] == [3, 1, 3]
+
+
+async def test_a_round_comes_to_its_end_however_much_there_is_to_look_at(janitor: Janitor, ledger: Script) -> None:
+    ledger.outcomes = [MORE] * 2 * SLICES
+    await janitor.round()
+    assert ledger.asked[-2:] == ["overdue", "purge"]
