@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -203,6 +205,25 @@ def test_ranges_hold_exactly_the_indexes(present: set[int]) -> None:
     assert [index for first, last in found for index in range(first, last + 1)] == sorted(present)
     assert all(one[1] + 1 < two[0] for one, two in pairwise(found))
     assert all(covers(found, index) is (index in present) for index in range(42))
+
+
+def test_a_late_packet_is_looked_up_without_a_walk_through_all_ranges() -> None:
+    present = Walked((index, index) for index in range(0, 20_000, 2))
+    assert [covers(present, index) for index in (0, 1, 19_998, 19_999)] == [True, False, True, False]
+    assert present.looks < 100
+
+
+class Walked(list[tuple[int, int]]):
+    """Ranges that count how often one of them is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - as that of a list
+        self.looks += 1
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return (self[place] for place in range(len(self)))
 
 
 @given(indexes)
