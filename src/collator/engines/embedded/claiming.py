@@ -24,6 +24,8 @@ TURN = 16
 QUANTUM = 32
 """Packets of one resource in a large claim. Outcomes of neighbours share the read and the write of their resource:
 with 1 instead of 32, a stream of resources of 20 packets went through at a third of the rate."""
+RETRIES = 10_000
+"""Retries that fall due in one step, at most, in 16 ms; the others in the next. After a rest a million may be due."""
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
@@ -57,8 +59,8 @@ def refresh(store: Store) -> None:
     store.run_rows("count_lost", rows)
     take_back(store, ended)
     if store.next_retry <= now:
-        store.ready += store.run("due_retries", now)
-        store.run("clear_due_retries", now)
+        store.ready += store.run("due_retries", now, RETRIES)
+        store.run("clear_due_retries", now, RETRIES)
         store.next_retry = store.value("next_retry") or float("inf")
 
 

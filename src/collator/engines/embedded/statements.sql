@@ -70,11 +70,11 @@ delete from attempt where k between ?1 and ?2;
 -- name: alone_range (suspects of one resource)
 select count(*) from attempt where alone > 0 and k between ?1 and ?2;
 
--- name: due_retries (retries whose time has come become ready)
-insert into ready select k from attempt where due_at <= ?1 on conflict do nothing;
+-- name: due_retries (retries whose time has come become ready, the ?2 that are longest due)
+insert into ready select k from attempt where due_at <= ?1 order by due_at, k limit ?2 on conflict do nothing;
 
--- name: clear_due_retries
-update attempt set due_at = null where due_at <= ?1;
+-- name: clear_due_retries (the same)
+update attempt set due_at = null where k in (select k from attempt where due_at <= ?1 order by due_at, k limit ?2);
 
 -- name: next_ready_resources (up to ?2 resources with ready packets, by handle, behind handle ?1)
 with recursive turn (rk) as (
