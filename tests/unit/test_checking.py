@@ -86,6 +86,7 @@ DAMAGE = {
     "ready_again": ("insert into ready values ({open})", "resource 'open', index 0"),
     "ready_late": ("insert into ready values ({part} | 1)", "resource 'part', index 1: incomplete"),
     "attempt_alone": ("insert into attempt (k) values (99 << 24)", "handle 99, index 0"),
+    "attempt_again": ("insert into attempt (k) values ({whole})", "resource 'whole', index 0"),
     "delivery_alone": ("update delivery set rk = 99 where did = 1", "handle 99: default"),
     "delivery_early": ("update resource set state = 'cancelled' where id = 'whole'", "resource 'whole': default"),
     "delivery_forgotten": ("update resource set purge_at = 0 where id = 'whole'", "resource 'whole': default"),

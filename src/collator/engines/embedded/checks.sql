@@ -21,6 +21,9 @@ select r.rk, y.k & 16777215, r.state from ready y join resource r on r.rk = y.k 
 -- name: attempt_alone (an attempt belongs to no packet)
 select k >> 24, k & 16777215, null from attempt where k not in (select k from packet);
 
+-- name: attempt_again (a packet that has an outcome is to be tried again)
+select k >> 24, k & 16777215, null from attempt join outcome using (k);
+
 -- name: delivery_alone (a delivery belongs to no resource)
 select rk, null, endpoint from delivery where rk not in (select rk from resource);
 

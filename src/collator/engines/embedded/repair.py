@@ -85,7 +85,6 @@ def retry(store: Store, resource_id: str) -> list[Key]:
     check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
     rows = as_json(keys)
     store.run("forget_outcomes", rows)
-    store.run("forget_attempts", rows)
     store.ready += store.run("add_ready", rows)
     store.count(waiting=len(keys), backlog=store.value("payload_sizes", rows))
     store.run_rows("progress_resources", [[standing.key, standing.done, 0, standing.body_size]], store.active())
