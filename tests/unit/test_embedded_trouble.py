@@ -318,6 +318,16 @@ async def test_a_second_process_is_told_that_the_directory_is_held(ledger: Embed
         await open_at(tmp_path)
 
 
+async def test_a_stop_that_cannot_be_marked_lets_go_of_the_directory(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    ledger._store.connection.set_busy_timeout(1)
+    other = apsw.Connection(str(tmp_path / DATABASE))
+    other.execute("begin immediate")
+    await ledger.aclose()
+    other.close()
+    await (await open_at(tmp_path)).aclose()
+
+
 async def test_a_newer_schema_is_refused_with_advice_and_left_alone(tmp_path: Path) -> None:
     await (await open_at(tmp_path)).aclose()
     sql(tmp_path, "pragma user_version = 99")

@@ -238,7 +238,7 @@ class EmbeddedLedger:
         """Without the mark the next start only looks more closely, and runs alone what was in work."""
         try:
             recovery.stop(self._store)
-        except (apsw.FullError, apsw.IOError) as error:
+        except apsw.Error as error:
             log.warning("the stop is not marked as a clean one", error=repr(error))
 
     def _forsake(self, result: object) -> None:
