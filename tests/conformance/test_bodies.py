@@ -147,6 +147,17 @@ async def test_p3_a_large_body_is_asked_for_and_the_same_bytes_every_time(engine
         assert await ledger.body(await due_one(ledger)) == body
 
 
+async def test_p3_a_body_that_is_large_by_what_has_failed_is_asked_for_too(ledger: Ledger) -> None:
+    await send(ledger, *packets(5_000))
+    reason = "x" * 500
+    await record(ledger, *(Failure(task.lease, reason) for task in await claim(ledger)))
+    delivery = await due_one(ledger)
+    assert delivery.body is None
+    body = await ledger.body(delivery)
+    assert len(body) > 2 * MEBIBYTE
+    assert len(json.loads(body)["data"]["failed"]) == 5_000
+
+
 async def test_p3_a_large_partial_body_holds_what_is_there(ledger: Ledger) -> None:
     await send(ledger, packet("r", 0), packet("r", 7), packet("r", 9))
     *worked, _ = await claim(ledger)

@@ -13,8 +13,8 @@ from collator.errors import Damaged
 from collator.states import State
 
 INLINE = 1024 * 1024
-"""Bodies whose outputs have up to so many bytes are joined in the step that hands them out, and up to `INLINE_SUM`
-in one step; a reader joins the others, so that no commit waits for them."""
+"""Bodies of up to so many bytes are joined in the step that hands them out, and up to `INLINE_SUM` in one step; a
+reader joins the others, so that no commit waits for them."""
 INLINE_SUM = 16 * 1024 * 1024
 
 StoredOutput = tuple[int, str, int]
@@ -47,8 +47,9 @@ def inline_bodies(store: Store, frames: Iterable[Frame]) -> dict[int, bytes]:
     chosen: dict[int, Frame] = {}
     total = 0
     for frame in frames:
-        if frame.size <= INLINE and total + frame.size <= INLINE_SUM:
-            total += frame.size
+        size = frame.size + len(frame.tail)  # which lists what is missing and what has failed
+        if size <= INLINE and total + size <= INLINE_SUM:
+            total += size
             chosen[frame.rk] = frame
     if not chosen:
         return {}
