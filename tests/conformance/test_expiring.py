@@ -53,6 +53,19 @@ async def test_r13_silence_closes_as_incomplete(engine: Engine) -> None:
     assert (said["type"], said["data"]["completed_by"]) == ("resource.incomplete", "idle_timeout")
 
 
+@pytest.mark.parametrize("before", [None, 100_000.0, 1.0])
+async def test_r13_a_timeout_that_was_changed_holds_for_what_is_open(engine: Engine, before: float | None) -> None:
+    ledger = await start(engine, Terms(idle_timeout=before))
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    await engine.close()
+    ledger = await start(engine)
+    engine.clock.advance(99)
+    assert await expire(ledger) == 0
+    engine.clock.advance(102)
+    assert await expire(ledger) == 1
+
+
 async def test_r13_those_who_spoke_keep_none_who_is_silent_waiting(engine: Engine) -> None:
     ledger = await start(engine)
     busy = [f"busy{number}" for number in range(20)]

@@ -145,6 +145,25 @@ async def test_r25_dead_deliveries_are_kept_for_their_own_time(engine: Engine) -
     assert await ledger.counts() == NOTHING
 
 
+@pytest.mark.parametrize("before", [None, 100_000.0])
+async def test_r25_a_retention_of_the_dead_that_was_changed_holds_for_those_that_are(
+    engine: Engine, before: float | None
+) -> None:
+    ledger = await engine.open(Terms(dead_retention=before), route=lambda _: ["a", "b"])
+    await finish(ledger, "dead")
+    await finish(ledger, "due")
+    for delivery in [*await due(ledger, "a"), *await due(ledger, "b")]:
+        ended = (delivery.resource_id, delivery.endpoint) != ("due", "b")
+        await ledger.settle([dead(delivery) if ended else again(delivery)])
+    await engine.close()
+    ledger = await engine.open(Terms(dead_retention=500.0))
+    engine.clock.advance(499)
+    assert await purge(ledger) == 0
+    engine.clock.advance(2)
+    await purge(ledger)
+    assert await ids(ledger) == ["due"]
+
+
 async def test_r25_a_person_may_forget_a_dead_one_at_once(ledger: Ledger) -> None:
     await finish(ledger, "dead")
     await ledger.settle([dead(await due_one(ledger))])

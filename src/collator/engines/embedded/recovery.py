@@ -1,12 +1,14 @@
 """What a start finds: packets that were in work when the process died become suspects.
 
 A packet in work has no outcome, is not ready and waits for no time; nothing was written when it was handed out, so
-this is how it is found. A clean stop leaves none.
+this is how it is found. A clean stop leaves none. What else a start finds is that its terms are not those of the last.
 """
 
 from __future__ import annotations
 
+import apsw
 import msgspec
+import structlog
 
 from collator.engines.embedded.claiming import take_back
 from collator.engines.embedded.closing import close_finished
@@ -14,6 +16,8 @@ from collator.engines.embedded.leases import Held
 from collator.engines.embedded.recording import settle_results
 from collator.engines.embedded.store import Store
 from collator.exchange import Failure
+
+log = structlog.get_logger("collator.ledger")
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_deadly = msgspec.json.Decoder(list[tuple[int, int, int, int]]).decode
@@ -28,6 +32,11 @@ def start(store: Store) -> None:
             store.suspects = store.value("count_suspects")
             _fail_the_deadly(store)
         store.run("set_clean", 0)
+    try:
+        with store.transaction():
+            _apply_terms(store)
+    except apsw.FullError:  # a start needs no more space than it must; the next tries again
+        log.warning("changed timeouts hold for new resources only until the next start", reason="the disk is full")
 
 
 def stop(store: Store) -> None:
@@ -36,6 +45,17 @@ def stop(store: Store) -> None:
         store.tick(accepting=True)
         take_back(store, store.packets.tokens())
         store.run("set_clean", 1)
+
+
+def _apply_terms(store: Store) -> None:
+    """Have timeouts that are new, or shorter than at the last start, hold for what is there, too."""
+    terms = store.terms
+    if terms.idle_timeout is not None:
+        if store.value("count_idle_times") < store.counts.open:
+            store.run("set_idle_times", terms.idle_timeout)
+        store.run("shorten_idle_times", terms.idle_timeout, store.uptime)
+    if terms.dead_retention is not None and store.counts.dead:
+        store.run("shorten_dead_retention", store.now() + terms.dead_retention)
 
 
 def _fail_the_deadly(store: Store) -> None:

@@ -207,6 +207,11 @@ select json_group_array(json_array(rk, due, dead)) from (
 -- name: set_retention ([resource, purge_at]; one that is being forgotten stays so)
 update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0 and not purging;
 
+-- name: shorten_dead_retention (to the time ?1, of resources that have a dead delivery and none that is due)
+update resource set purge_at = ?1
+where rk in (select rk from delivery where state <> 'delivered' and state = 'dead') and (purge_at is null or purge_at > ?1)
+  and not exists (select 1 from delivery d where d.rk = resource.rk and d.state = 'due');
+
 -- name: deliveries_to_repair (by handle)
 select json_group_array(json_array(d.did, d.rk, d.endpoint, d.state))
 from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk where not r.purging;
@@ -224,6 +229,15 @@ select json_group_array(json_array(rk, active_at)) from (
 
 -- name: look_again ([resource, uptime of the next look])
 update resource set idle_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0;
+
+-- name: count_idle_times
+select count(*) from resource where idle_at is not null;
+
+-- name: set_idle_times (of open resources that have none; ?1 is the timeout)
+update resource set idle_at = active_at + ?1 where state = 'open' and idle_at is null;
+
+-- name: shorten_idle_times (to the timeout ?1; ?2 is the uptime)
+update resource set idle_at = active_at + ?1 where idle_at > ?1 + ?2;
 
 -- name: past_deadline
 select json_group_array(rk) from (select rk from resource where deadline_at <= ?1 order by deadline_at limit ?2);
