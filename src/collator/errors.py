@@ -93,7 +93,7 @@ class ProcessorFailed(CollatorError):
     """The processor did not give an output for a packet; it is tried again."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
-        """Keep *detail*, and *retry_after* in seconds: the earliest time at which it may be tried again."""
+        """Keep *detail*, and *retry_after*: seconds, a day at most, before which it is not tried again."""
         super().__init__(detail)
         self.retry_after = retry_after
 

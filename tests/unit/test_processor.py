@@ -340,6 +340,23 @@ def test_permanent_ends_the_attempts_at_once() -> None:
     assert attempt(raising(Permanent("no sound in it"))) == Failure(99, "no sound in it")
 
 
+@pytest.mark.parametrize(
+    ("asked", "least"),
+    [
+        (float("inf"), 86_400),
+        (1e300, 86_400),
+        pytest.param(10**400, 1, id="huge"),
+        (float("nan"), 1),
+        (-5.0, 1),
+        ("soon", 1),
+    ],
+)
+def test_whatever_an_error_asks_for_the_packet_is_tried_again_within_a_day(asked: object, least: float) -> None:
+    result = attempt(raising(ProcessorFailed("busy", retry_after=asked)))  # type: ignore[arg-type]
+    assert isinstance(result, Retry)
+    assert least <= result.delay <= least * 1.1
+
+
 def test_the_processor_may_say_when_to_come_back() -> None:
     result = attempt(raising(ProcessorFailed("busy", retry_after=120.0)))
     assert isinstance(result, Retry)

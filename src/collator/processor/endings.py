@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.backoff import exponential_delay
+from collator.backoff import MAX_RETRY_AFTER, exponential_delay
 from collator.clock import Clock, SystemClock
 from collator.errors import CollatorError, Permanent, ProcessorFailed
 from collator.exchange import Failure, Output, Result, Retry, Task
@@ -67,8 +67,7 @@ class Endings:
         reason = reason_of(error)
         if isinstance(error, Permanent):
             return Failure(task.lease, reason)
-        floor = (isinstance(error, ProcessorFailed) and error.retry_after) or 0.0
-        delay = exponential_delay(task.attempt, retries=self.retries, floor=floor, random=random.random)
+        delay = exponential_delay(task.attempt, retries=self.retries, floor=_asked_for(error), random=random.random)
         return Failure(task.lease, reason) if delay is None else Retry(task.lease, reason, delay)
 
     def failed_all(self, tasks: Sequence[Task], error: BaseException) -> list[Result] | Apart:
@@ -78,6 +77,15 @@ class Endings:
     def timed_out(self, task: Task, *, why: str = "") -> Result:
         """The call still runs when its time is up; *why*, where that is known."""
         return self.failed(task, ProcessorFailed(f"timed out after {self.timeout:g} s" + (why and f": {why}")))
+
+
+def _asked_for(error: BaseException) -> float:
+    """Seconds that *error* asks to be left alone, a day at most: no packet waits for ever, whatever the code says."""
+    asked = getattr(error, "retry_after", None) if isinstance(error, ProcessorFailed) else None
+    try:
+        return max(0.0, min(float(asked or 0.0), MAX_RETRY_AFTER))
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def reason_of(error: BaseException) -> str:
