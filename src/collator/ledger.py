@@ -101,8 +101,9 @@ class Ledger(Protocol):
     async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         """Store how *attempts* to deliver ended. False for each that changed nothing, as its lease was lost.
 
-        A delivery that succeeded is delivered whether or not the lease still holds (R24). The end of the last
-        delivery of a resource starts its retention (R25).
+        False too for one that the store could not take: it is due again when its lease ends. A delivery that
+        succeeded is delivered whether or not the lease still holds (R24). The end of the last delivery of a resource
+        starts its retention (R25).
         """
         ...
 

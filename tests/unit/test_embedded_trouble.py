@@ -102,6 +102,19 @@ async def test_a_lease_that_ended_in_a_failed_step_ends_in_the_next(tmp_path: Pa
     await ledger.aclose()
 
 
+async def test_only_the_culprit_of_many_attempts_is_sent_again(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    accepted = await ledger.accept([packet(f"r{n}") for n in range(10)], room=10)
+    outputs = [Output(task.lease, b"[1]") for task in accepted.tasks]
+    deliveries = (await ledger.record(outputs, room={"default": 10})).deliveries
+    sql(
+        tmp_path,
+        "create trigger t before update on delivery when new.did = 3 begin select raise(abort, 'no'); end",
+    )
+    settled = await ledger.settle([Attempt(delivery, DeliveryState.DELIVERED) for delivery in deliveries])
+    assert settled == [n != 2 for n in range(10)]
+    assert (await ledger.counts()).due == 1
+
+
 async def test_a_claim_in_a_failed_group_gets_what_is_due(ledger: EmbeddedLedger, tmp_path: Path) -> None:
     poison(tmp_path)
     await ledger.accept([packet("r")], room=0)

@@ -37,8 +37,30 @@ class _Row(msgspec.Struct):
     result: str | None
 
 
-def settle(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
-    """Store how *attempts* ended; whether each changed anything."""
+def settle(store: Store, batch: Sequence[Sequence[Attempt]]) -> list[list[bool]]:
+    """Store how the attempts of *batch* ended; for each of its parts, whether each changed anything."""
+    changed = iter(_settle(store, [attempt for attempts in batch for attempt in attempts]))
+    return [[next(changed) for _ in attempts] for attempts in batch]
+
+
+def halves(attempts: Sequence[Attempt]) -> list[Sequence[Attempt]]:
+    """A call that fails as a whole is tried in halves."""
+    middle = len(attempts) // 2
+    return [attempts[:middle], attempts[middle:]]
+
+
+def isolate(error: Exception) -> list[bool]:
+    """The answer for the one attempt that the store could not take."""
+    del error  # the log has it; the delivery is due again when its lease ends
+    return [False]
+
+
+def join(parts: Sequence[Sequence[bool]]) -> list[bool]:
+    """The answers to the parts of one call as one answer."""
+    return [changed for part in parts for changed in part]
+
+
+def _settle(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
     asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
     stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
     rows = {row[1]: _Row(*row[1:]) for row in stored}

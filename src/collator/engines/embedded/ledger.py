@@ -61,14 +61,9 @@ def _alone(step: Callable[..., R]) -> Verb[R]:
     return Verb(execute, alone=True)
 
 
-def _settle(store: Store, calls: Sequence[Sequence[Attempt]]) -> list[list[bool]]:
-    changed = iter(attempts.settle(store, [attempt for batch in calls for attempt in batch]))
-    return [[next(changed) for _ in batch] for batch in calls]
-
-
 _ACCEPT = Verb(accepting.accept, grows=True, split=_halves, join=accepting.join, isolate=accepting.isolate)
 _RECORD = Verb(recording.record, split=_halves, join=recording.join, isolate=recording.isolate)
-_SETTLE = Verb(_settle)
+_SETTLE = Verb(attempts.settle, split=attempts.halves, join=attempts.join, isolate=attempts.isolate)
 _CLAIM, _OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
 _RENEW, _RELEASE = _alone(claiming.renew), _alone(claiming.release)
 _CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
