@@ -14,6 +14,10 @@ from collator.exchange import PacketReport
 from collator.resource import Ranges
 from collator.states import EndedBy, State
 
+MAX_FAILED = 10_000
+"""Failures that a body tells with their reasons, the first ones; of the others it tells the indexes. A million reasons
+would be hundreds of megabytes."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,6 +36,8 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     missing: Ranges = ()
     unfinished: Ranges = ()
     failed: Sequence[PacketReport] = ()
+    failed_more: Ranges = ()
+    """Where further packets have failed, behind `MAX_FAILED` of them."""
 
 
 def frame(closing: Closing) -> tuple[bytes, bytes]:
@@ -51,10 +57,11 @@ def frame(closing: Closing) -> tuple[bytes, bytes]:
     )
     if whole:
         return head, b"]}}"
-    tail = b'],"missing":%s,"unfinished":%s,"failed":%s}}' % (
+    tail = b'],"missing":%s,"unfinished":%s,"failed":%s%s}}' % (
         _encode(closing.missing),
         _encode(closing.unfinished),
         _encode(closing.failed),
+        b',"failed_more":%s' % _encode(closing.failed_more) if closing.failed_more else b"",
     )
     return head, tail
 

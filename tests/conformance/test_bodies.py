@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from collator.clock import rfc3339
+from collator.collation import MAX_FAILED
 from collator.exchange import Failure, Output, Recorded
 from collator.ledger import Ledger
 from collator.resource import Terms
@@ -156,6 +157,27 @@ async def test_p3_a_body_that_is_large_by_what_has_failed_is_asked_for_too(ledge
     body = await ledger.body(delivery)
     assert len(body) > 2 * MEBIBYTE
     assert len(json.loads(body)["data"]["failed"]) == 5_000
+
+
+async def test_r18_of_very_many_that_have_failed_the_first_are_told_with_reasons_and_the_others_as_ranges(
+    ledger: Ledger,
+) -> None:
+    await send(ledger, *packets(MAX_FAILED + 5))
+    tasks = await claim(ledger)
+    await record(
+        ledger, *(Failure(t.lease, "x") if t.key.index != MAX_FAILED + 2 else Output(t.lease, b"0") for t in tasks)
+    )
+    data = json.loads(await ledger.body(await due_one(ledger)))["data"]
+    assert [failure["index"] for failure in data["failed"]] == [*range(MAX_FAILED)]
+    assert data["failed_more"] == [[MAX_FAILED, MAX_FAILED + 1], [MAX_FAILED + 3, MAX_FAILED + 4]]
+    assert (await ledger.resource("r")).failed == MAX_FAILED + 4
+
+
+async def test_r18_as_many_as_are_told_with_reasons_leave_no_others(ledger: Ledger) -> None:
+    await send(ledger, *packets(MAX_FAILED))
+    await fail(ledger)
+    data = json.loads(await ledger.body(await due_one(ledger)))["data"]
+    assert (len(data["failed"]), "failed_more" in data) == (MAX_FAILED, False)
 
 
 async def test_p3_a_large_partial_body_holds_what_is_there(ledger: Ledger) -> None:

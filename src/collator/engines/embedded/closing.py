@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collator.clock import rfc3339
-from collator.collation import Closing, frame
+from collator.collation import MAX_FAILED, Closing, frame
 from collator.engines.embedded.bodies import Frame, framed_crc
 from collator.engines.embedded.outbox import Born, bear
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
@@ -19,7 +19,6 @@ from collator.exchange import Outcome, PacketReport, webhook_number
 from collator.resource import Ending, Ranges, Standing, finished, gaps
 from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
 
-_ALL = 1 << INDEX_BITS
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
 
@@ -39,6 +38,7 @@ class _Details(msgspec.Struct, frozen=True):
     seen: Ranges = ()
     unfinished: Ranges = ()
     failed: Sequence[PacketReport] = ()
+    failed_more: Ranges = ()
 
 
 def close_finished(
@@ -111,6 +111,7 @@ def _frame(standing: Standing, ending: Ending, details: _Details, timestamp: str
         missing=() if ending.state is State.COLLATED else gaps(details.seen, end),
         unfinished=details.unfinished,
         failed=details.failed,
+        failed_more=details.failed_more,
     )
     return frame(closing)
 
@@ -124,12 +125,17 @@ def _stop_early(store: Store, standing: Standing) -> _Details:
     store.ready -= store.run("ready_range", first, last)
     store.suspects -= store.value("alone_range", first, last)
     store.run("attempt_range", first, last)
-    failures = _decode_failures(store.value("failures_of", first, last, _ALL).encode())
+    failures = _decode_failures(store.value("failures_of", first, last, MAX_FAILED).encode())
     return _Details(
-        _decode_ranges(store.value("packet_ranges", first, last).encode()),
-        _decode_ranges(store.value("unfinished_ranges", first, last).encode()),
+        _ranges(store, "packet_ranges", first, last),
+        _ranges(store, "unfinished_ranges", first, last),
         [PacketReport(index, reason, attempts) for index, reason, attempts in failures],
+        _ranges(store, "failed_ranges", first + failures[-1][0] + 1, last) if len(failures) == MAX_FAILED else (),
     )
+
+
+def _ranges(store: Store, name: str, first: int, last: int) -> Ranges:
+    return _decode_ranges(store.value(name, first, last).encode())
 
 
 def span(rk: int) -> tuple[int, int]:

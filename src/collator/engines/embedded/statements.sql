@@ -154,6 +154,12 @@ where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.
 select json_group_array(json_array(k & 16777215, reason, attempts) order by k) from (
   select k, reason, attempts from outcome where k between ?1 and ?2 and output is null order by k limit ?3);
 
+-- name: failed_ranges (indexes that have failed, of the keys ?1 to ?2, as ranges)
+select json_group_array(json_array(first, last) order by first) from (
+  select min(k) & 16777215 as first, max(k) & 16777215 as last
+  from (select k, k - row_number() over (order by k) as island from outcome
+        where k between ?1 and ?2 and output is null) group by island);
+
 -- name: close_resources (the atomic end)
 update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
                     head = j.value->>5, tail = j.value->>6, frame_crc = j.value->>7, total = j.value->>8,
