@@ -180,6 +180,7 @@ def test_what_msgspec_would_turn_into_null_is_refused(number: float, place: Call
         (msgspec.Raw(b'"\xff"'), "half of a surrogate pair"),
         (["\ud800"], "half of a surrogate pair, which UTF-8 cannot hold"),
         ({"\udfff": 1}, "half of a surrogate pair"),
+        ([10**5000], "not JSON: Exceeds the limit"),
     ],
 )
 def test_an_output_that_is_not_json_fails_with_words(value: object, words: str) -> None:
@@ -304,6 +305,26 @@ async def test_a_coroutine_function_is_awaited_with_the_same_endings() -> None:
     assert bad == [Failure(99, "no sound in it")]
 
 
+async def test_a_value_that_breaks_when_it_is_looked_at_is_a_failed_attempt() -> None:
+    @dataclasses.dataclass(eq=False)
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise KeyError("odd")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    async def function(_payload: object) -> object:
+        return Odd()
+
+    async def batch(payloads: list[object]) -> object:
+        return [Odd() for _ in payloads]
+
+    assert isinstance(attempt(returning(Odd())), Retry)
+    async with Coroutine(function, Endings(retries=0)).calls() as one, Coroutine(batch, batch=2).calls() as many:
+        assert await one([task()]) == [Failure(99, "KeyError: 'odd'")]
+        assert await many([task(), task()]) == Apart("KeyError: 'odd'")
+
+
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), KeyboardInterrupt()])
 async def test_nothing_that_is_raised_leaves_a_coroutine(error: BaseException) -> None:
     async def function(_payload: object) -> object:
@@ -413,8 +434,9 @@ def test_a_reason_is_one_readable_line(error: Exception, reason: str) -> None:
     assert reason_of(error) == reason
 
 
-def test_an_error_that_cannot_say_what_it_is_still_has_a_reason() -> None:
-    class Rude(Exception):
+@pytest.mark.parametrize("kind", [Exception, BaseException])
+def test_an_error_that_cannot_say_what_it_is_still_has_a_reason(kind: type[BaseException]) -> None:
+    class Rude(kind):  # type: ignore[misc,valid-type]
         def __str__(self) -> str:
             raise self
 

@@ -32,14 +32,12 @@ class Coroutine:
     async def _attempt(self, tasks: Sequence[Task]) -> list[Result] | Apart:
         (task,) = tasks
         try:
-            value = await self._call(task)
+            return [self.endings.gave(task, await self._call(task))]
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the loop
             return [self.endings.failed(task, error)]
-        return [self.endings.gave(task, value)]
 
     async def _attempt_all(self, tasks: Sequence[Task]) -> list[Result] | Apart:
         try:
-            values = await self._call_all(tasks)
+            return self.endings.gave_all(tasks, await self._call_all(tasks))
         except BaseException as error:  # noqa: BLE001 - as above
             return self.endings.failed_all(tasks, error)
-        return self.endings.gave_all(tasks, values)

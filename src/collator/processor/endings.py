@@ -92,7 +92,7 @@ def reason_of(error: BaseException) -> str:
     """*error* in words for a person: one line of at most 500 printable characters."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
+    except BaseException:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
         text = "(its text cannot be read)"
     line = one_line(text)
     if not isinstance(error, CollatorError):

@@ -36,18 +36,17 @@ class Function:
     def attempt(self, task: Task) -> Result:
         """Call it for *task*, and say how that ended. Takes as long as the function does; never raises."""
         try:
-            value = self._call(task)
+            # Encoding what it gave runs code of the user too: that of the values in it.
+            return self.endings.gave(task, self._call(task))
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the thread
             return self.endings.failed(task, error)
-        return self.endings.gave(task, value)
 
     def attempt_all(self, tasks: Sequence[Task]) -> list[Result] | Apart:
         """Call it once for all *tasks*; a result for each, in order. Never raises."""
         try:
-            values = self._call_all(tasks)
+            return self.endings.gave_all(tasks, self._call_all(tasks))
         except BaseException as error:  # noqa: BLE001 - as above
             return self.endings.failed_all(tasks, error)
-        return self.endings.gave_all(tasks, values)
 
 
 def one(function: UserFunction) -> Callable[[Task], Any]:

@@ -49,7 +49,7 @@ def to_json(value: object, limit: int) -> bytes:
         null = b"null" in output
         if (doubtful or null) and _decode(output) != value and null:
             _refuse_infinite(msgspec.to_builtins(value, enc_hook=_decode))
-    except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError, OverflowError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Unusable(_words(error)) from None
     return output
 
