@@ -66,13 +66,14 @@ def run(settings: Settings) -> None:
     gc.set_threshold(GC_THRESHOLD)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(settings))
-    threading.Thread(target=_end, name="collator-end", daemon=True).start()
+        # Before the loop is closed, which waits for a host name that is being resolved.
+        threading.Thread(target=_end, name="collator-end", daemon=True).start()
 
 
 def _end() -> None:
-    """End the process (P7), where threads that the user's code has left behind, as in a pool of its own, would not."""
+    """End the process (P7), where threads that go on would not: of the user's code, or waiting for a name server."""
     threading.Event().wait(LINGER)
-    log.warning("ended, though threads of the processor were still at work")
+    log.warning("ended, though threads were still at work")
     os._exit(0)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.harness import slow_names
 from tests.harness.checker import complaints
 from tests.harness.history import History, Packet, payload_of, workload
 from tests.harness.sender import Sender, requests
@@ -131,6 +133,20 @@ async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Pat
             await service.stop()
     assert complaints(history, sink.webhooks, at_least=10) == []
     assert store_complaints(service.data_dir) == []
+
+
+async def test_p7_a_name_server_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    packet = {"resource_id": "a", "index": 0, "payload": "abc", "last": True}
+    async with Service(tmp_path, webhook=f"http://{slow_names.NAME}/") as service:
+        await service.start(under=(sys.executable, "-m", slow_names.__name__), drain_timeout=1)
+        async with aiohttp.ClientSession() as session, session.post(service.url + "/v1/packets", json=packet) as answer:
+            assert answer.status == 202
+        await until(lambda: slow_names.ASKED in service.log())
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        assert await service.ended(10.0) == 0
+        assert time.monotonic() - began < 5.0
+        assert "event=stopped" in service.log()
 
 
 async def _waiting(service: Service, count: int) -> None:
