@@ -152,6 +152,21 @@ async def test_a_coroutine_that_takes_too_long_is_ended_and_tried_again(tmp_path
         await until(lambda: len(calls) == 2)
 
 
+async def test_a_coroutine_that_waits_for_what_was_cancelled_has_failed_and_is_tried_again(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    async def fussy(webhook: Webhook) -> None:
+        calls.append(webhook.id)
+        if len(calls) == 1:
+            other = asyncio.create_task(asyncio.Event().wait())
+            other.cancel()
+            await other
+
+    async with collating(tmp_path, on_finished=fussy) as collator:
+        await collator.send(packets("a", "x"))
+        await until(lambda: len(calls) == 2)
+
+
 async def test_webhooks_go_out_signed_as_those_of_a_service(tmp_path: Path) -> None:
     async with Receiver() as receiver, collating(tmp_path, webhook=receiver.url) as collator:
         await collator.send(packets("a", "x"))
