@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,27 @@ async def test_a_coroutine_that_waits_for_what_was_cancelled_has_failed_and_is_t
     async with collating(tmp_path, on_finished=fussy) as collator:
         await collator.send(packets("a", "x"))
         await until(lambda: len(calls) == 2)
+
+
+async def test_p7_a_coroutine_that_does_not_let_itself_be_ended_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def deaf(_webhook: Webhook) -> None:
+        begun.set()
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+
+    async def program() -> None:
+        async with collating(tmp_path, on_finished=deaf, drain_timeout=0.1) as collator:
+            await collator.send(packets("a", "x"))
+            await begun.wait()
+
+    running = asyncio.create_task(program())
+    ended, _ = await asyncio.wait({running}, timeout=8)
+    free.set()
+    await running
+    assert ended
 
 
 async def test_webhooks_go_out_signed_as_those_of_a_service(tmp_path: Path) -> None:

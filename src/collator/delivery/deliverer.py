@@ -27,6 +27,8 @@ POLL = 0.5
 """Seconds between looks for what has become due by time: the first retry comes after 1 s."""
 SETTLE_GRACE = 2.0
 """Seconds that a stop grants at least to store what has ended."""
+CANCEL_GRACE = 0.5
+"""Seconds that an attempt which is cancelled has to end, as a coroutine of the program may not let itself be ended."""
 
 _log = structlog.get_logger("collator.delivery")
 
@@ -144,7 +146,8 @@ class Deliverer:
     async def _give_back(self) -> None:
         abandoned = [lane.abandon() for lane in self._lanes.values()]
         leases = [lease for leases, _ in abandoned for lease in leases]
-        await asyncio.gather(*(task for _, tasks in abandoned for task in tasks), return_exceptions=True)
+        if ending := {task for _, tasks in abandoned for task in tasks}:
+            await asyncio.wait(ending, timeout=CANCEL_GRACE)
         if not leases:
             return
         try:
