@@ -54,13 +54,12 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 class Egress:
     """Sends requests over connections that it keeps. `open` it, or let the first request do so; `aclose` it."""
 
-    def __init__(self, *, per_host: int = 512, keep_alive: float = 30.0) -> None:
-        """Hold at most *per_host* connections to one host and port, each for *keep_alive* idle seconds.
+    def __init__(self, *, keep_alive: float = 30.0) -> None:
+        """Hold each connection for *keep_alive* idle seconds.
 
-        A request that finds no connection free waits, within its timeout; so *per_host* belongs above the
-        concurrency of the endpoints that share a host.
+        How many there are is up to those who send, each of whom has a limit. One for a host would let those who wait
+        for a dead receiver take the places of others there.
         """
-        self._per_host = per_host
         self._keep_alive = keep_alive
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -106,7 +105,7 @@ class Egress:
         # A policy on addresses (no private networks) belongs into a socket_factory here: it sees each address that
         # a name resolves to, at the moment of connecting.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, keepalive_timeout=self._keep_alive),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keep_alive),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,

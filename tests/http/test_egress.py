@@ -121,18 +121,10 @@ async def test_requests_at_the_same_time_have_a_connection_each_and_those_after_
         assert receiver.connections == 5
 
 
-async def test_a_host_gets_no_more_connections_than_it_may_have() -> None:
-    egress = Egress(per_host=2)
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
-        async with anyio.create_task_group() as group:
-            for _ in range(6):
-                group.start_soon(post, egress, receiver)
-            await until(lambda: len(receiver.requests) == 2)
-            gate.set()
-        assert len(receiver.requests) == 6
-        assert receiver.connections == 2
-        await egress.aclose()
+async def test_r23_nobody_waits_for_the_connections_of_others_to_the_same_host(egress: Egress) -> None:
+    connector = egress.open().connector
+    assert connector is not None
+    assert (connector.limit, connector.limit_per_host) == (0, 0)
 
 
 async def test_an_answer_that_ends_with_its_connection_is_whole(egress: Egress) -> None:

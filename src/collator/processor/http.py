@@ -48,7 +48,7 @@ class Http:
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Calls]:
         """What makes calls on this event loop, over connections that are kept while the context is open."""
-        egress = Egress(per_host=0)  # the pool of calls has a limit already
+        egress = Egress()
         egress.open()
         try:
             yield partial(self._attempt, egress)
