@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from collator.engines.embedded.workforce.line import Line
+from collator.engines.embedded.workforce.processes import Process
 from collator.errors import ConfigError, ProcessorFailed
 from collator.exchange import Key, Task
 from collator.processor import Apart, Child, Endings, Isolated, open_processor
 from collator.processor.desk import Desk
 from collator.processor.wire import Again, Ended, Gave, Returned, frame, reader
+from collator.testing import ManualClock
 from tests.needs import need
 from tests.waiting import until_sync
 
@@ -189,6 +193,29 @@ def test_a_child_that_ended_before_it_was_ready_says_how() -> None:
 
 
 # The parts.
+
+
+def test_a_process_that_does_not_become_ready_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, clock = tmp_path / "held", ManualClock()
+    held.touch()
+    monkeypatch.setenv("HELD", str(held))
+    hands = Process(Isolated("tests.harness.held_at_import:plain", Endings(clock=clock)), Line())
+
+    def told() -> str | None:
+        clock.advance(0.5)
+        return hands.trouble
+
+    starting = threading.Thread(target=hands.ready)
+    starting.start()
+    try:
+        assert hands.trouble is None
+        until_sync(told)
+        assert "is not ready after 10 s; its module is being imported" in str(hands.trouble)
+    finally:
+        held.unlink()
+        starting.join(PATIENCE)
+        hands.close()
+    assert hands.trouble is None
 
 
 def test_a_frame_that_breaks_off_is_the_end(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from collator.errors import ProcessorFailed
 from collator.processor import Apart, Child, Isolated
 from collator.processor.wire import Reply, Returned, result_of
 
+SLOW_START = 10.0
+"""Seconds after which a process that is not ready is told of: what it waits for may never come."""
+
 log = structlog.get_logger("collator.workforce")
 
 
@@ -27,11 +30,20 @@ class Process:
 
     def __init__(self, isolated: Isolated, line: Line) -> None:
         """Tasks that the process did not begin, or that failed together, go back into *line*."""
-        self.trouble: str | None = None
+        self._trouble: str | None = None
+        self._starting: float | None = None  # since when, monotonic seconds
         self._isolated = isolated
         self._line = line
         self._child: Child | None = None
         self._now = isolated.endings.clock.monotonic
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no process."""
+        since = self._starting
+        if since is None or (seconds := self._now() - since) < SLOW_START:
+            return self._trouble
+        return f"a process that calls the processor is not ready after {seconds:.0f} s; its module is being imported"
 
     def ready(self) -> bool:
         """Start a process where there is none."""
@@ -82,14 +94,17 @@ class Process:
             child.close()
 
     def _start(self) -> bool:
+        self._starting = self._now()
         try:
             self._child = self._isolated.start()
             self._child.ready()
         except (OSError, ProcessorFailed) as error:
             self.close()
-            self.trouble = f"no process can be started that calls the processor: {error}"
+            self._trouble = f"no process can be started that calls the processor: {error}"
             return False
-        self.trouble = None
+        finally:
+            self._starting = None
+        self._trouble = None
         return True
 
     def _take(self, reply: Reply, chunk: Chunk) -> None:
