@@ -28,7 +28,7 @@ from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
 from collator.settings import NO_WEBHOOK, Settings
-from collator.signals import on_stop
+from collator.signals import end_on_stop, on_stop
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.gate import LOOPBACK
@@ -151,9 +151,10 @@ async def _serve_until_told(settings: Settings) -> None:
             serving.cancel()
         told.set()
 
-    on_stop(tell)
+    end_on_stop(lambda: log.info("stopped before it served"))
     try:
         async with open_service(settings) as service:
+            on_stop(tell)
             endpoints = ",".join(names(settings)) or NO_WEBHOOK
             log.info("serving", url=service.url, data_dir=str(settings.data_dir), endpoints=endpoints)
             await told.wait()

@@ -135,6 +135,22 @@ async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Pat
     assert store_complaints(service.data_dir) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("pool", ["thread", "process"])
+async def test_p7_a_service_that_waits_for_an_import_ends_when_it_is_told(
+    tmp_path: Path, pool: str, number: signal.Signals
+) -> None:
+    held = tmp_path / "held"
+    held.touch()
+    async with Service(tmp_path, processor="tests.harness.held_at_import:plain", pool=pool) as service:
+        service.environment["HELD"] = str(held)
+        service.spawn()
+        await until((tmp_path / "held.begun").exists, DRAIN)
+        service.signal(number)
+        assert await service.ended(DRAIN) == 0
+        assert "stopped before it served" in service.log()
+
+
 async def test_p7_a_name_server_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
     packet = {"resource_id": "a", "index": 0, "payload": "abc", "last": True}
     async with Service(tmp_path, webhook=f"http://{slow_names.NAME}/") as service:

@@ -4,6 +4,7 @@ import os
 import threading
 from pathlib import Path
 
+Path(os.environ["HELD"] + ".begun").touch()
 while Path(os.environ["HELD"]).exists():
     threading.Event().wait(0.01)
 
