@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -31,6 +32,15 @@ def test_time_passes_on_both_readings_and_a_jump_moves_the_wall_alone() -> None:
     assert (clock.wall(), clock.monotonic()) == (52.5, 7.5)
     with pytest.raises(ValueError, match="time does not go back"):
         clock.advance(-1)
+
+
+async def test_a_request_that_does_not_end_does_not_hold_up_the_end_of_the_receiver() -> None:
+    async with asyncio.timeout(10):
+        async with Receiver() as receiver:
+            reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(receiver.url).port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+            assert b"100 Continue" in await reader.readline()
+    writer.close()
 
 
 async def test_the_receiver_records_what_it_gets_and_answers_by_its_script() -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_BODY = 1024 * 1024 * 1024
 """Bytes; a service can be told to send bodies as large as it likes."""
 
+GRACE = 2.0
+"""Seconds in which requests under way may end at the close; who gets no answer sends again."""
+
 
 class Received(NamedTuple):
     """A webhook as it came in."""
@@ -62,7 +65,7 @@ class Inbox:
 
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
