@@ -119,6 +119,16 @@ def test_r23_a_dead_address_delays_no_other_of_its_origin(answer: Answer | NoAns
     assert dead.state is OPEN
 
 
+@pytest.mark.parametrize("answer", [TIMEOUT, NoAnswer("connection closed before the answer")])
+def test_r23_a_probe_that_hangs_keeps_no_other_of_its_origin_waiting(answer: NoAnswer) -> None:
+    circuits = Circuits(failures=1)
+    hangs, well = circuits.of("http://h/hangs"), circuits.of("http://h/well")
+    request(well, UNREACHED)
+    assert (hangs.state, well.state) == (OPEN, OPEN)
+    request(hangs, answer, FIRST_PAUSE)
+    assert (hangs.state, well.state) == (OPEN, CLOSED)
+
+
 def test_p6_it_says_why_in_words() -> None:
     circuit = Circuits(failures=1, longest=60.0).of("http://h/")
     for _ in range(5):

@@ -126,8 +126,11 @@ class Circuit(NamedTuple):
 
     def hear(self, passed: Passed, evidence: Evidence, now: float, reason: str) -> None:
         """Take in what came of a request."""
-        if evidence.origin is not None:
-            self.origin.hear(passed.origin, now, sound=evidence.origin, reason=reason)
+        origin = evidence.origin
+        if origin is None and self.origin.state is BreakerState.HALF_OPEN:
+            origin = True  # a probe that was not refused: whether it is well, each address finds out for itself
+        if origin is not None:
+            self.origin.hear(passed.origin, now, sound=origin, reason=reason)
         if evidence.address is not None:
             self.address.hear(passed.address, now, sound=evidence.address, reason=reason)
 
