@@ -191,6 +191,13 @@ async def test_patience_ends_where_nothing_gets_through() -> None:
     assert tally.acknowledged == 1
 
 
+@pytest.mark.parametrize("host", ["a..example", "a" * 64 + ".example"])
+async def test_a_name_that_no_host_can_have_is_told(host: str) -> None:
+    async with Client(f"http://{host}") as client:
+        with pytest.raises(Unreachable, match=rf"^http://{host}: no host can have that name$"):
+            await client.status()
+
+
 async def test_a_service_that_is_not_there_is_named() -> None:
     async with serving(accept) as service:
         pass

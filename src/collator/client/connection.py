@@ -58,6 +58,8 @@ class Http:
             raise Unreachable(f"{self.where}: no answer within {self._timeout:g} s") from None
         except aiohttp.ClientError as error:
             raise Unreachable(f"{self.where}: {_cause(error)}") from None
+        except UnicodeError:
+            raise Unreachable(f"{self.where}: no host can have that name") from None
 
 
 def _cause(error: aiohttp.ClientError) -> str:
