@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 import collator
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
-from collator.delivery.lane import UNSETTLED
+from collator.delivery.lane import LARGE, UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
 from collator.exchange import DeliveryFilter
@@ -260,6 +260,22 @@ async def test_r24_what_waited_too_long_is_given_back_unsent_and_is_sent_under_a
             await stage.settled(3)
         assert len(receiver.requests) == 2
     assert [(report.state, report.attempts) for report in await stage.reports()] == [(DeliveryState.DELIVERED, 1)] * 2
+
+
+async def test_the_body_of_what_waited_too_long_is_not_fetched(stage: Stage) -> None:
+    gate = anyio.Event()
+    outputs = [json.dumps("x" * 900_000).encode()] * 2
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        stage.endpoint(receiver.url)
+        await stage.finish(*map(str, range(LARGE + 3)), outputs=outputs)
+        leased = await stage.ledger.claim_deliveries("default", room=LARGE + 3)
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            deliverer.take(leased, ())
+            await until(lambda: len(receiver.requests) == LARGE)
+            stage.clock.advance(MAX_WAIT + 0.1)
+            gate.set()
+            await stage.settled(LARGE + 3)
+            assert stage.ledger.calls.count("body") == LARGE
 
 
 async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage) -> None:

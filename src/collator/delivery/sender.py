@@ -30,6 +30,7 @@ PAUSED = "paused, as its receiver fails"
 """Why nothing was sent where a breaker is open."""
 
 _LARGE = 1024 * 1024
+_TOO_LATE = "waited too long for its turn"
 _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
 
@@ -67,6 +68,8 @@ class Sender:
         if endpoint is None:
             return put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured", _UNKNOWN_RETRY)
         circuit, now = self._circuits.of(endpoint.url), self._clock.monotonic()
+        if now - taken_at > MAX_WAIT:  # here too, before a large body is fetched in vain
+            return put_off(delivery, _TOO_LATE)
         passed = circuit.enter(now)
         if passed is None:
             return put_off(delivery, PAUSED, circuit.wait(now))
@@ -85,7 +88,7 @@ class Sender:
         headers = await self._signed(endpoint.secrets, delivery, body)
         began = self._clock.monotonic()
         if began - taken_at > MAX_WAIT:
-            return put_off(delivery, "waited too long for its turn")
+            return put_off(delivery, _TOO_LATE)
         if delivery.known_at:
             self._completion_to_send.observe(began - delivery.known_at)
         answer = await self._post(endpoint, delivery, headers, body)
