@@ -304,6 +304,22 @@ async def test_p4_outcomes_are_kept_while_the_ledger_cannot_store_them(stage: St
     assert len(await stage.reports(state=DeliveryState.DELIVERED)) == 20
 
 
+async def test_p4_what_is_known_to_be_delivered_is_not_sent_again_before_it_is_stored(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            stage.ledger.trouble["settle"] = [Unavailable("the disk is full")] * 1000
+            await stage.finish("r", deliverer=deliverer)
+            await until(lambda: "settle" in stage.ledger.calls)
+            stage.clock.advance(Terms().delivery_lease + 1.0)
+            claims = stage.ledger.calls.count("claim_deliveries")
+            await until(lambda: stage.ledger.calls.count("claim_deliveries") >= claims + 2)
+            stage.ledger.trouble["settle"] = []
+            await stage.settled(1)
+        assert len(receiver.requests) == 1
+    assert (await stage.report()).state is DeliveryState.DELIVERED
+
+
 async def test_p5_while_outcomes_cannot_be_stored_no_more_is_taken_than_a_bound(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url, concurrency=2)

@@ -187,4 +187,4 @@ class Deliverer:
         for attempt in attempts:
             lane = self._lanes.get(attempt.delivery.endpoint)
             if lane is not None:
-                lane.settled()
+                lane.settled(attempt)

@@ -67,6 +67,7 @@ class Lane:
         self._running: dict[int, asyncio.Task[None]] = {}  # by lease
         self._waiting: deque[tuple[Delivery, float]] = deque()
         self._unsettled = 0
+        self._delivered: set[tuple[str, bytes]] = set()  # and not settled: the ledger may hand these out again
         self._more = False
         self._claiming: asyncio.Task[None] | None = None
         self._claims_fail = False
@@ -99,9 +100,10 @@ class Lane:
         if self._claiming is None and self.room():
             self._claiming = asyncio.get_running_loop().create_task(self._claim())
 
-    def settled(self) -> None:
-        """One outcome less waits for the ledger."""
+    def settled(self, attempt: Attempt) -> None:
+        """*attempt* no longer waits for the ledger."""
         self._unsettled -= 1
+        self._delivered.discard(_key(attempt.delivery))
         if self._more:
             self.wake()
 
@@ -146,6 +148,8 @@ class Lane:
 
     def _settle(self, attempt: Attempt) -> None:
         self._unsettled += 1
+        if attempt.state is DeliveryState.DELIVERED:
+            self._delivered.add(_key(attempt.delivery))
         self._settling.add(attempt)
 
     async def _claim(self) -> None:
@@ -166,7 +170,8 @@ class Lane:
         found = await self._ledger.claim_deliveries(self._name, room=room)
         self._more = self._more or len(found) >= room
         for delivery in found:
-            self.take(delivery)
+            if _key(delivery) not in self._delivered:
+                self.take(delivery)
 
     def _tell_of_claims(self, problem: str) -> None:
         if not self._claims_fail:  # one line until they work again, not one for each poll
@@ -194,3 +199,7 @@ class Lane:
             failed=self._failed,
         )
         self._told_at, self._failed = now, 0
+
+
+def _key(delivery: Delivery) -> tuple[str, bytes]:
+    return delivery.resource_id, delivery.generation
