@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import aiohttp
 import pytest
 
 from tests.harness import slow_names
