@@ -107,9 +107,9 @@ def ensure_secret_file(path: Path) -> bool:
     It is written aside and then linked to its name: it is there whole or not at all, and what is there is never
     overwritten, whoever else does the same at the moment. Raises `ConfigError`.
     """
-    if path.exists():
-        return False
     try:
+        if path.exists():
+            return False
         return _link_new(path, f"{_NOTICE}{generate_secret()}\n".encode())
     except OSError as error:
         raise ConfigError(f"secret file {path}: cannot be made: {error.strerror}") from None

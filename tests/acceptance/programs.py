@@ -27,11 +27,11 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b""
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"", prefix: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``collator ARGUMENTS`` in *cwd* to its end."""
+    """Run ``collator ARGUMENTS`` in *cwd* to its end; *prefix* is a program that runs it."""
     done = subprocess.run(
-        [*COMMAND, *arguments],
+        [*prefix, *COMMAND, *arguments],
         cwd=cwd,
         env=environment(**(env or {})),
         input=stdin,

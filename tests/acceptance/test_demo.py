@@ -39,7 +39,7 @@ def test_the_demo_minds_no_settings_that_lie_around(tmp_path: Path) -> None:
 def test_the_demo_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     done = run("demo", "--dir", "out", cwd=tmp_path)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.CONFIG
     assert done.stderr == "collator: out cannot be made: File exists; name a new one with --dir\n"
 
 

@@ -18,7 +18,7 @@ from msgspec import Raw
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.verbs import Verb
-from collator.errors import Broken, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
+from collator.errors import Broken, ConfigError, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
 from collator.exchange import Attempt, Output, Recorded
 from collator.packet import Bounds, Packet, Status, check
 from collator.resource import Terms
@@ -56,6 +56,13 @@ def poison(path: Path) -> None:
         "create trigger poison before insert on packet when new.payload = '\"poison\"' begin"
         " select raise(abort, 'poisoned'); end",
     )
+
+
+@pytest.mark.parametrize("where", ["file", "file/inside"])
+async def test_a_directory_that_cannot_be_made_is_an_error_of_the_configuration(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"is not a directory.*--data-dir"):
+        await open_at(tmp_path / where)
 
 
 async def test_only_the_culprit_of_a_group_gets_its_error(ledger: EmbeddedLedger, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from collator.cli.exits import Exit
 from collator.cli.filing import file_name
 from collator.cli.parameters import Span
 from collator.cli.producing import Plan
-from collator.errors import CollatorError
+from collator.directory import make_new
 
 AT_ONCE = 4
 """Resources under way at a time, so that one can watch them being finished one after the other."""
@@ -53,7 +53,7 @@ def demo(*, resources: int, packets: tuple[int, int], seed: int | None, director
     """
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     plan = Plan(seed, resources, packets, (0.0, 0.01), at_once=AT_ONCE)
-    directory = _made(directory or Path(time.strftime("collator-demo-%Y%m%d-%H%M%S")))
+    directory = make_new(directory or Path(time.strftime("collator-demo-%Y%m%d-%H%M%S")), option="--dir")
     with _terminated_as_interrupted():
         sent = _run(plan, directory)
     wrong = check(plan, directory / "received")
@@ -127,14 +127,6 @@ def _show(plan: Plan, directory: Path) -> None:
     click.echo(f"\n{path}, the word lengths of {len(lines)} packets in order:")
     click.echo("\n".join(f"  {line}" for line in lines[:SHOWN]) + ("\n  …" if len(lines) > SHOWN else ""))
     click.echo(f"\n{_NEXT}")
-
-
-def _made(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True)
-    except OSError as error:
-        raise CollatorError(f"{directory} cannot be made: {error.strerror}; name a new one with --dir") from None
-    return directory
 
 
 def _span(span: tuple[float, float]) -> str:

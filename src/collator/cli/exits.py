@@ -37,7 +37,7 @@ class Exit(IntEnum):
     OK = 0, "all that was asked is done"
     FAILED = 1, "some of it could not be done; the last lines say what"
     USAGE = 2, "the command line cannot be understood"
-    CONFIG = 3, "a setting, a file that it names or the processor cannot be used"
+    CONFIG = 3, "a setting, what it names (a file, a directory) or the processor cannot be used"
     UNREACHABLE = 4, "the service does not answer, or takes nothing"
     OCCUPIED = 5, "another process holds the data directory"
     UNKNOWN = 6, "there is no such resource or delivery"

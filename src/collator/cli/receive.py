@@ -12,7 +12,7 @@ from collator.cli.command import command
 from collator.cli.exits import cannot_listen
 from collator.cli.filing import file_for, write_durably
 from collator.cli.inbox import Inbox, Received, Reply
-from collator.errors import ConfigError
+from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
 from collator.signing import Secret, SecretFile
@@ -41,7 +41,7 @@ def receive(*, settings: Settings) -> None:
 
 async def _receive(settings: Settings) -> None:
     secrets = _secrets(settings.receive_secret_file)
-    filer = _Filer(_made(settings.receive_dir))
+    filer = _Filer(writable(make(settings.receive_dir, option="--dir"), option="--dir"))
     inbox = Inbox(filer.take, host=settings.receive_host, port=settings.receive_port, secrets=secrets)
     try:
         async with inbox:
@@ -76,14 +76,6 @@ class _Filer:
 
 def _secrets(path: Path | None) -> Callable[[], Sequence[Secret]] | None:
     return SecretFile(path).current if path else None
-
-
-def _made(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--dir {directory}: cannot be made: {error.strerror}") from None
-    return directory
 
 
 def _greet(url: str, directory: Path, *, verified: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from collator.delivery.endpoint import Endpoint
+from collator.directory import make
 from collator.errors import ConfigError
 from collator.settings import NO_WEBHOOK, EndpointSettings, Settings
 from collator.signing import SecretFile, ensure_secret_file
@@ -78,6 +79,6 @@ def _endpoint(one: EndpointSettings, settings: Settings, files: Mapping[Path, Se
 
 
 def _ensure(settings: Settings) -> None:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make(settings.data_dir, option="--data-dir")
     if ensure_secret_file(settings.secret_file):
         _log.info("made a secret to sign webhooks with", file=str(settings.secret_file))

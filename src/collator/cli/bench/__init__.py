@@ -13,6 +13,7 @@ from rich.console import Console
 from collator.cli.bench.figures import PARTS, rows
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.directory import make, writable
 from collator.errors import ConfigError
 from collator.settings import OPTIONS, Scope
 
@@ -41,7 +42,7 @@ MOST = 5_000_000
 @click.option(
     "--dir",
     "directory",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path),
     metavar="DIR",
     default=".",
     help="Where stores are made, and removed.  [.]",
@@ -79,7 +80,16 @@ def bench(
     if resources * packets > MOST:
         raise click.UsageError(f"{resources * packets:,} packets; {MOST:,} at most, as they are prepared in memory")
     settings = _settings(changed)
-    scale = Scale(resources, packets, connections, seed, timeout, directory.resolve(), settings, _made(profile))
+    scale = Scale(
+        resources,
+        packets,
+        connections,
+        seed,
+        timeout,
+        writable(directory, option="--dir").resolve(),
+        settings,
+        _made(profile),
+    )
     return _carry_out(scale, runs=runs, parts=[part for part in PARTS if part in (only or PARTS)], as_json=as_json)
 
 
@@ -120,5 +130,4 @@ def _made(directory: Path | None) -> Path | None:
     from collator.cli.bench.profiling import profiler
 
     profiler()
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory.resolve()
+    return make(directory, option="--profile").resolve()

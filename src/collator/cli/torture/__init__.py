@@ -20,7 +20,8 @@ from collator.cli.command import command
 from collator.cli.exits import Exit
 from collator.cli.phrases import counted
 from collator.cli.torture.ordeal import Ordeal
-from collator.errors import CollatorError
+from collator.directory import make_new
+from collator.errors import ConfigError
 
 SHOWN = 20
 """Complaints that are printed; --json has all."""
@@ -65,13 +66,12 @@ def torture(*, rounds: int, seed: int | None, directory: Path | None, as_json: b
 
 
 def _made(directory: Path | None) -> Path:
-    if directory is None:
-        return Path(tempfile.mkdtemp(prefix="collator-torture-"))
+    if directory is not None:
+        return make_new(directory, option="--dir")
     try:
-        directory.mkdir(parents=True)
+        return Path(tempfile.mkdtemp(prefix="collator-torture-"))
     except OSError as error:
-        raise CollatorError(f"{directory} cannot be made: {error.strerror}; name a new one with --dir") from None
-    return directory
+        raise ConfigError(f"no temporary directory can be made: {error.strerror}; name a new one with --dir") from None
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:

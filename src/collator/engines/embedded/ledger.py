@@ -75,14 +75,13 @@ _RETRY, _PURGE = _alone(repair.retry), _alone(repair.purge)
 async def open_ledger(
     data_dir: Path, *, terms: Terms, clock: Clock, route: Route, synchronous: str = "full"
 ) -> EmbeddedLedger:
-    """The ledger in *data_dir*, which is created. `Occupied`, `SchemaTooNew`, `Damaged`, `StorageFull`, `Unavailable`.
+    """The ledger in *data_dir*, which is created. Raises what `DirectoryLock` and `open_store` raise.
 
     *route* gives the endpoints of a resource by its id. *synchronous* is SQLite's; anything but ``full`` breaks the
     durable acknowledgement (P1) and exists for the test that shows this.
     """
 
     def open_directory() -> EmbeddedLedger:
-        data_dir.mkdir(parents=True, exist_ok=True)
         lock = DirectoryLock(data_dir)
         database = data_dir / DATABASE
         try:

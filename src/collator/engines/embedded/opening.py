@@ -12,9 +12,10 @@ from pathlib import Path
 
 import apsw
 
+from collator.directory import unusable
 from collator.engines.embedded import recovery
 from collator.engines.embedded.store import Store
-from collator.errors import CollatorError, Damaged, StorageFull, Unavailable
+from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
 
 RESERVE = "reserve"
 LITTLE = 1024 * 1024
@@ -22,9 +23,14 @@ LITTLE = 1024 * 1024
 
 
 def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
-    """The store that *make* opens in *data_dir*, recovered. `StorageFull`, `Unavailable`, `Damaged`, `SchemaTooNew`."""
+    """The store that *make* opens in *data_dir*, recovered.
+
+    Raises `StorageFull`, `Unavailable`, `ConfigError`, `Damaged` or `SchemaTooNew` where it cannot be.
+    """
     try:
         return _recovered(make)
+    except OSError as error:
+        raise unusable(data_dir, error, option="--data-dir") from error
     except apsw.Error as error:
         if not _is_full(data_dir, error):
             raise _in_words(data_dir, error) from error
@@ -54,4 +60,9 @@ def _in_words(data_dir: Path, error: apsw.Error) -> CollatorError:
         return Damaged(f"the database in {data_dir} is damaged: {error}")
     if _is_full(data_dir, error):
         return StorageFull(f"the disk that holds {data_dir} is full; free some space and start again")
+    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError):
+        return ConfigError(
+            f"the database in {data_dir} cannot be written: {error}; make the directory and the files of the database "
+            "writable for this user, or name another with --data-dir"
+        )
     return Unavailable(f"the database in {data_dir} cannot be opened: {error}")
