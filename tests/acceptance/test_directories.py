@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
 from pathlib import Path
 
+import apsw
 import pytest
 
 from collator.cli.exits import Exit
 from tests.acceptance.programs import assert_told, run
 from tests.needs import need
+from tests.unit.test_checking import fill, opened
 
 SERVE = ("serve", "--port", "0", "--webhook")
 BARE = ("--bounding-set=-dac_override,-dac_read_search",)
@@ -69,3 +72,64 @@ def test_a_database_that_cannot_be_written_is_told(tmp_path: Path, as_others: li
     (tmp_path / "data").chmod(0o555)
     told = run(*SERVE, "none", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
     assert_told(told, Exit.CONFIG, "data cannot be written", "--data-dir")
+
+
+# Checking what may be read, and no more.
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A database that was left by a clean stop."""
+
+    async def make() -> None:
+        ledger = await opened(tmp_path / "data")
+        await fill(ledger)
+        await ledger.aclose()
+
+    asyncio.run(make())
+    return tmp_path / "data"
+
+
+def left_by_a_killed_process(store: Path, *endings: str) -> None:
+    """Put a log of one more change beside the database in *store*, or what of it *endings* name."""
+    connection = apsw.Connection(str(store / "collator.db"))
+    connection.execute("update packet set crc = crc + 1 where k = (select min(k) from packet)")
+    kept = {ending: (store / f"collator.db{ending}").read_bytes() for ending in ("", *endings)}
+    connection.close()
+    for ending, content in kept.items():
+        (store / f"collator.db{ending}").write_bytes(content)
+
+
+def test_a_sound_database_in_a_directory_that_cannot_be_written_is_sound(
+    store: Path, tmp_path: Path, as_others: list[str]
+) -> None:
+    store.chmod(0o555)
+    done = run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
+    assert (done.returncode, done.stderr, done.stdout.splitlines()[-1]) == (Exit.OK, "", "sound")
+    (store / "collator.db").write_bytes(b"no database")
+    assert run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others).returncode == Exit.STORE
+
+
+def test_a_log_in_a_directory_that_cannot_be_written_is_read_where_its_index_was_left(
+    store: Path, tmp_path: Path, as_others: list[str]
+) -> None:
+    left_by_a_killed_process(store, "-wal", "-shm")
+    store.chmod(0o555)
+    done = run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
+    assert (done.returncode, "a payload does not match its checksum" in done.stdout) == (Exit.STORE, True)
+
+
+def test_what_is_wanted_for_a_log_is_told(store: Path, tmp_path: Path, as_others: list[str]) -> None:
+    left_by_a_killed_process(store, "-wal")
+    store.chmod(0o555)
+    done = run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
+    assert_told(done, Exit.CONFIG, "collator.db has a log beside it", "has to be writable")
+
+
+@pytest.mark.parametrize("name", ["collator.db", "collator.db-wal", "lock", "."])
+def test_what_may_not_be_read_is_told(store: Path, tmp_path: Path, as_others: list[str], name: str) -> None:
+    left_by_a_killed_process(store, "-wal", "-shm")
+    (store / name).chmod(0o000)
+    done = run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
+    (store / name).chmod(0o755)
+    assert_told(done, Exit.CONFIG, name.rstrip("."), "cannot be read: permission denied")

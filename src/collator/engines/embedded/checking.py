@@ -18,7 +18,8 @@ import apsw
 import msgspec
 
 from collator.engines.embedded.lock import kept_out
-from collator.engines.embedded.store import DATABASE, connect
+from collator.engines.embedded.still import cannot_be_read, opened_still
+from collator.engines.embedded.store import DATABASE
 from collator.errors import CollatorError, ConfigError, SchemaTooNew
 from collator.exchange import Counts, webhook_number
 
@@ -61,31 +62,29 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def check_directory(data_dir: Path) -> Report:
     """Check the store in *data_dir*, which no service may have open. `Occupied`, `ConfigError`, `SchemaTooNew`."""
     database = data_dir / DATABASE
-    if not database.is_file():
-        raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
-    with kept_out(data_dir):
-        return check(database)
+    try:
+        if not database.is_file():
+            raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
+        with kept_out(data_dir):
+            return check(database)
+    except PermissionError as error:
+        raise cannot_be_read(error) from None
 
 
 def check(database: Path) -> Report:
-    """Check the store in the file *database*."""
+    """Check the store in the file *database*. `ConfigError` where this user may not read it."""
     found: list[Complaint] = []
     report = Report(database=str(database), schema=0, counts=Counts(), rows={}, complaints=found)
     try:
-        connection = connect(database, readonly=True)
-    except apsw.Error as error:
-        return _unreadable(report, error)
-    try:
-        connection.execute("begin")
-        report = msgspec.structs.replace(report, schema=_schema(connection))
-        found += _structure(connection)
-        found += _contents(connection)
-        report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
-        found += _counters(connection, report.counts)
+        with opened_still(database) as connection:
+            connection.execute("begin")
+            report = msgspec.structs.replace(report, schema=_schema(connection))
+            found += _structure(connection)
+            found += _contents(connection)
+            report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
+            found += _counters(connection, report.counts)
     except (apsw.Error, UnicodeDecodeError) as error:
         return _unreadable(report, error)
-    finally:
-        connection.close()
     return report
 
 
