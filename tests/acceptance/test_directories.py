@@ -133,3 +133,32 @@ def test_what_may_not_be_read_is_told(store: Path, tmp_path: Path, as_others: li
     done = run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
     (store / name).chmod(0o755)
     assert_told(done, Exit.CONFIG, name.rstrip("."), "cannot be read: permission denied")
+
+
+# Copies.
+
+
+@pytest.mark.parametrize("where", ["file", "file/inside", "/dev/null/inside", "full"])
+def test_a_copy_that_has_no_place_is_told(store: Path, tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full" / "inside").mkdir(parents=True)
+    assert_told(run("backup", where, "--data-dir", "data", cwd=tmp_path), Exit.CONFIG, where)
+
+
+@pytest.mark.parametrize("where", ["shut", "shut/inside"])
+def test_a_copy_to_where_nothing_can_be_written_is_told(
+    store: Path, tmp_path: Path, as_others: list[str], where: str
+) -> None:
+    (tmp_path / "shut").mkdir(mode=0o555)
+    done = run("backup", where, "--data-dir", "data", cwd=tmp_path, prefix=as_others)
+    assert_told(done, Exit.CONFIG, where, "Permission denied")
+
+
+@pytest.mark.parametrize("name", ["collator.db", "webhook.secret", "."])
+def test_a_copy_of_what_may_not_be_read_is_told(store: Path, tmp_path: Path, as_others: list[str], name: str) -> None:
+    (store / "webhook.secret").touch()
+    (store / name).chmod(0o000)
+    done = run("backup", "copy", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
+    (store / name).chmod(0o755)
+    assert_told(done, Exit.CONFIG, "data", "run this as")
+    assert not (tmp_path / "copy").exists() or list((tmp_path / "copy").iterdir()) == []

@@ -6,12 +6,13 @@ import asyncio
 import stat
 from pathlib import Path
 
+import apsw
 import pytest
 
 from collator.engines.embedded import backup
 from collator.engines.embedded.backup import PARTIAL, back_up
 from collator.engines.embedded.checking import check_directory
-from collator.errors import ConfigError, Damaged
+from collator.errors import CollatorError, ConfigError, Damaged, SchemaTooNew, StorageFull
 from tests.conformance.steps import claim, offer, packet, packets, process
 from tests.unit.test_checking import damage, fill, opened
 
@@ -110,8 +111,40 @@ async def test_what_cannot_be_copied_is_told(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ConfigError, match="not empty"):
         back_up(tmp_path / "data", tmp_path / "full")
-    with pytest.raises(ConfigError, match="cannot be made"):
+    with pytest.raises(ConfigError, match="is not a directory"):
         back_up(tmp_path / "data", tmp_path / "full" / "file")
     (tmp_path / "data" / "collator.db").write_bytes(b"no database")
     with pytest.raises(Damaged, match="cannot be copied"):
         back_up(tmp_path / "data", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(("version", "told"), [(99, SchemaTooNew), (1, CollatorError)])
+async def test_another_schema_is_told_before_anything_is_made(
+    tmp_path: Path, version: int, told: type[CollatorError]
+) -> None:
+    ledger = await opened(tmp_path / "data")
+    await ledger.aclose()
+    damage(tmp_path / "data", f"pragma user_version = {version}")
+    with pytest.raises(told, match=f"the database has schema {version}"):
+        back_up(tmp_path / "data", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("error", [apsw.FullError("full"), KeyboardInterrupt()], ids=repr)
+async def test_a_copy_that_failed_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    ledger = await opened(tmp_path / "data")
+    await fill(ledger)
+    await ledger.aclose()
+
+    def fail(_copy: apsw.Connection) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "_settle", fail)
+        with pytest.raises((StorageFull, KeyboardInterrupt)):
+            back_up(tmp_path / "data", tmp_path / "copy")
+    assert list((tmp_path / "copy").iterdir()) == []
+    assert back_up(tmp_path / "data", tmp_path / "copy").sound

@@ -8,14 +8,16 @@ written meanwhile, as nothing in it can be reused before the copy is done. SQLit
 from __future__ import annotations
 
 import shutil
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
 import msgspec
 
+from collator.directory import make, unusable, writable
 from collator.durable import sync_directory
-from collator.engines.embedded.checking import Report, check
+from collator.engines.embedded.checking import Report, check, schema_of
 from collator.engines.embedded.store import DATABASE, connect, load_statements
 from collator.errors import ConfigError, Damaged, StorageFull
 
@@ -30,19 +32,24 @@ def back_up(data_dir: Path, target: Path) -> Report:
     """Copy the store in *data_dir* to *target*, a new directory, and check the copy.
 
     It holds all that was acknowledged when this was called, and the secret that signs webhooks goes with it. Where
-    the report is not sound, the copy stays under another name. Raises `ConfigError`, `StorageFull`, `Damaged`.
+    the report is not sound, the copy stays under another name; after an error nothing does. Raises `ConfigError`,
+    `StorageFull`, `Damaged`, `SchemaTooNew`.
     """
     source = data_dir / DATABASE
-    if not source.is_file():
-        raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
-    _make(target)
+    with _told(data_dir, target):
+        if not source.is_file():
+            raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
+        with closing(connect(source, readonly=True)) as reading:
+            reading.execute("begin")
+            schema_of(reading)  # from here on it sees one snapshot; nothing is made for what cannot be copied
+            _make(target)
+            with _removed_on_error(target):
+                return _copied(reading, data_dir, target)
+
+
+def _copied(reading: apsw.Connection, data_dir: Path, target: Path) -> Report:
     partial = target / PARTIAL
-    try:
-        _copy(source, partial)
-    except apsw.FullError as error:
-        raise StorageFull(f"the disk that holds {target} is full") from error
-    except apsw.Error as error:
-        raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
+    _copy(reading, partial)
     report = check(partial)
     if not report.sound:
         return report
@@ -50,20 +57,44 @@ def back_up(data_dir: Path, target: Path) -> Report:
     return msgspec.structs.replace(report, database=str(target / DATABASE))
 
 
-def _make(target: Path) -> None:
+@contextmanager
+def _told(data_dir: Path, target: Path) -> Iterator[None]:
+    """Tell errors of the file system and of SQLite in words."""
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        taken = any(target.iterdir())
+        yield
+    except PermissionError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}; run this as a user who may") from error
     except OSError as error:
-        raise ConfigError(f"{target} cannot be made: {error.strerror}") from None
-    if taken:
+        raise unusable(target, error, option="DIR") from error
+    except apsw.FullError as error:
+        raise StorageFull(f"the disk that holds {target} is full") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise ConfigError(
+            f"the database in {data_dir} cannot be read: {error}; run this as the user of the service"
+        ) from error
+    except apsw.Error as error:
+        raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
+
+
+def _make(target: Path) -> None:
+    writable(make(target, option="DIR"), option="DIR")
+    if any(target.iterdir()):
         raise ConfigError(f"{target} is not empty; name a new directory for the copy")
 
 
-def _copy(source: Path, partial: Path) -> None:
-    with closing(connect(source, readonly=True)) as reading, closing(apsw.Connection(str(partial))) as writing:
-        reading.execute("begin")
-        reading.execute("select clock from ledger").get  # noqa: B018 - from here on it sees one snapshot
+@contextmanager
+def _removed_on_error(target: Path) -> Iterator[None]:
+    """Leave *target* empty where no copy comes of it, so that the next try can have it."""
+    try:
+        yield
+    except BaseException:
+        for path in target.iterdir():  # it was empty
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _copy(reading: apsw.Connection, partial: Path) -> None:
+    with closing(apsw.Connection(str(partial))) as writing:
         with writing.backup("main", reading, "main") as pages:
             while not pages.done:
                 pages.step(SLICE)

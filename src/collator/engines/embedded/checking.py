@@ -78,7 +78,7 @@ def check(database: Path) -> Report:
     try:
         with opened_still(database) as connection:
             connection.execute("begin")
-            report = msgspec.structs.replace(report, schema=_schema(connection))
+            report = msgspec.structs.replace(report, schema=schema_of(connection))
             found += _structure(connection)
             found += _contents(connection)
             report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
@@ -94,16 +94,19 @@ def _unreadable(report: Report, error: Exception) -> Report:
     )
 
 
-def _schema(connection: apsw.Connection) -> int:
-    """The version of the schema, which has to be this Collator's."""
+def schema_of(connection: apsw.Connection) -> int:
+    """The version of the schema, which has to be this Collator's. `SchemaTooNew`, `CollatorError`."""
     known = sum(path.name.endswith(".sql") for path in (_package / "migrations").iterdir())
     version = connection.pragma("user_version")
     if version > known:
-        raise SchemaTooNew(f"the database has schema {version}, this version of Collator knows up to {known}")
+        raise SchemaTooNew(
+            f"the database has schema {version}, this version of Collator knows up to {known}; "
+            "use the newer version, which wrote it"
+        )
     if version < known:
         raise CollatorError(
-            f"the database has schema {version}, this version of Collator checks {known}: check it with the version "
-            "that wrote it, or start this one once, which brings it up to date"
+            f"the database has schema {version}, this version of Collator checks and copies {known}: use the version "
+            "that wrote it, or start collator serve of this one on it once, which brings it up to date"
         )
     return int(version)
 
