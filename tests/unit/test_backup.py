@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from tests.conformance.steps import claim, offer, packet, packets, process
 from tests.unit.test_checking import damage, fill, opened
 
 pytestmark = pytest.mark.anyio
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 async def test_p1_the_copy_of_a_running_store_holds_what_was_acknowledged(tmp_path: Path) -> None:
@@ -89,7 +94,24 @@ async def test_the_secret_goes_with_the_copy_and_stays_private(tmp_path: Path) -
     await ledger.aclose()
     copied = tmp_path / "copy" / "webhook.secret"
     assert copied.read_text() == "whsec_AAAA\n"
-    assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+    assert mode(copied) == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a file has no mode")
+async def test_payloads_are_for_the_user_of_the_service_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ledger = await opened(tmp_path / "data")
+        await fill(ledger)
+        back_up(tmp_path / "data", tmp_path / "copy")
+        names = ["data/collator.db", "data/collator.db-wal", "data/collator.db-shm", "copy/collator.db"]
+        assert [oct(mode(tmp_path / name)) for name in names] == ["0o600"] * 4
+        await ledger.aclose()
+        (tmp_path / "data" / "collator.db").chmod(0o640)
+        await (await opened(tmp_path / "data")).aclose()
+        assert mode(tmp_path / "data" / "collator.db") == 0o640
+    finally:
+        os.umask(before)
 
 
 async def test_an_unsound_copy_cannot_be_served_by_mistake(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from collator.directory import make, unusable, writable
 from collator.durable import sync_directory
 from collator.engines.embedded.checking import Report, check, schema_of
-from collator.engines.embedded.store import DATABASE, connect, load_statements
+from collator.engines.embedded.store import DATABASE, connect, load_statements, make_private
 from collator.errors import ConfigError, Damaged, StorageFull
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
@@ -49,6 +49,7 @@ def back_up(data_dir: Path, target: Path) -> Report:
 
 def _copied(reading: apsw.Connection, data_dir: Path, target: Path) -> Report:
     partial = target / PARTIAL
+    make_private(partial)
     _copy(reading, partial)
     report = check(partial)
     if not report.sound:

@@ -8,6 +8,7 @@ Python, so every statement takes its batch as one JSON text and gives its answer
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +52,9 @@ def load_statements() -> dict[str, str]:
 
 def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) -> apsw.Connection:
     """A connection to the database at *path*, durable at each commit."""
-    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    if not readonly:
+        make_private(path)
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     connection = apsw.Connection(str(path), flags=flags)
     prepare(connection)
     if readonly:
@@ -66,6 +69,12 @@ def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) ->
         connection.pragma("fullfsync", 1)
         connection.pragma("checkpoint_fullfsync", 1)
     return connection
+
+
+def make_private(path: Path) -> None:
+    """Make *path*, empty, for its owner alone, unless it is there. SQLite gives its mode to the log and its index."""
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def prepare(connection: apsw.Connection) -> None:
