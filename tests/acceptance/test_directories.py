@@ -29,6 +29,19 @@ def as_others() -> list[str]:
     return ["setpriv", *BARE]
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A database that was left by a clean stop."""
+
+    async def make() -> None:
+        ledger = await opened(tmp_path / "data")
+        await fill(ledger)
+        await ledger.aclose()
+
+    asyncio.run(make())
+    return tmp_path / "data"
+
+
 @pytest.mark.parametrize("where", ["file", "file/inside", "/dev/null/inside"])
 @pytest.mark.parametrize(
     "command",
@@ -74,20 +87,13 @@ def test_a_database_that_cannot_be_written_is_told(tmp_path: Path, as_others: li
     assert_told(told, Exit.CONFIG, "data cannot be written", "--data-dir")
 
 
+@pytest.mark.parametrize("command", ["demo --dir full", "torture --dir full", "backup full --data-dir data"])
+def test_a_directory_that_is_there_already_is_told_alike(store: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "full" / "inside").mkdir(parents=True)
+    assert_told(run(*command.split(), cwd=tmp_path), Exit.CONFIG, "full", "name a new")
+
+
 # Checking what may be read, and no more.
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """A database that was left by a clean stop."""
-
-    async def make() -> None:
-        ledger = await opened(tmp_path / "data")
-        await fill(ledger)
-        await ledger.aclose()
-
-    asyncio.run(make())
-    return tmp_path / "data"
 
 
 def left_by_a_killed_process(store: Path, *endings: str) -> None:
@@ -138,10 +144,9 @@ def test_what_may_not_be_read_is_told(store: Path, tmp_path: Path, as_others: li
 # Copies.
 
 
-@pytest.mark.parametrize("where", ["file", "file/inside", "/dev/null/inside", "full"])
+@pytest.mark.parametrize("where", ["file", "file/inside", "/dev/null/inside"])
 def test_a_copy_that_has_no_place_is_told(store: Path, tmp_path: Path, where: str) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "full" / "inside").mkdir(parents=True)
     assert_told(run("backup", where, "--data-dir", "data", cwd=tmp_path), Exit.CONFIG, where)
 
 

@@ -9,7 +9,7 @@ import click
 
 from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
-from collator.cli.parameters import chosen
+from collator.cli.parameters import chosen, refuse_beside
 from collator.cli.phrases import aligned, more
 from collator.settings import Scope, Settings
 
@@ -20,7 +20,7 @@ from collator.settings import Scope, Settings
         ("What was given up, and why", "collator deliveries --state dead"),
         ("What waits for a receiver", "collator deliveries --state due --endpoint archive"),
         ("One of them, with all its attempts", "collator deliveries MSG_ID:archive"),
-        ("For a program", "collator deliveries --since 2026-11-24T00:00:00Z --limit 1000 --json"),
+        ("For a program", "collator deliveries --since 2026-11-24 --limit 1000 --json"),
     ),
 )
 @click.argument("delivery_id", metavar="[ID]", required=False)
@@ -32,10 +32,11 @@ from collator.settings import Scope, Settings
 def deliveries(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options
     """List deliveries in the order of their birth; or with ID, one of them and how each attempt went.
 
-    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT. Times are written
-    with their zone, as in 2026-11-24T02:05:00Z.
+    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT. TIME has its zone, as
+    in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
     if delivery_id is not None:
+        refuse_beside("the ID of a delivery", wanted)
         report = ask(settings, lambda client: client.delivery(delivery_id))
         tell(report, describe(report), as_json=as_json)
         return

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import re
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 import click
+import msgspec
+from click.core import ParameterSource
 
 from collator.settings.values import duration_or_off
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -47,6 +54,23 @@ class DurationOrOff(click.ParamType[float | None]):
             self.fail(str(error), param, ctx)
 
 
+class Moment(click.ParamType[str]):
+    """A time with its zone as in RFC 3339, or a date, which is its midnight in UTC; as the service reads it."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The time with its zone."""
+        text = f"{value}T00:00:00Z" if _DATE.fullmatch(str(value)) else str(value)
+        try:
+            msgspec.convert(text, _Aware).timestamp()
+        except (msgspec.ValidationError, OverflowError):
+            self.fail(
+                f"{value!r} is not a time; write 2026-11-24T02:05:00Z, or 2026-11-24 for midnight UTC", param, ctx
+            )
+        return text
+
+
 def chosen(function: Function) -> Function:
     """The options that choose among deliveries: *endpoint*, *resource_id*, *prefix* and *since*."""
     for option in reversed(
@@ -54,8 +78,19 @@ def chosen(function: Function) -> Function:
             click.option("--endpoint", metavar="NAME", help="Only those to this endpoint."),
             click.option("--resource", "resource_id", metavar="ID", help="Only those of this resource."),
             click.option("--prefix", metavar="TEXT", help="Only those of resources whose id begins so."),
-            click.option("--since", metavar="TIME", help="Only those of resources that ended then or later."),
+            click.option(
+                "--since", type=Moment(), metavar="TIME", help="Only those of resources that ended then or later."
+            ),
         )
     ):
         function = option(function)
     return function
+
+
+def refuse_beside(what: str, names: Collection[str]) -> None:
+    """Raise `click.UsageError` where one of the options *names* was given beside *what*, for which they say nothing."""
+    context = click.get_current_context()
+    flags = {str(param.name): param.opts[0] for param in context.command.params}
+    given = [flags[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(f"{what} and {', '.join(given)}: give the one or the other, not both")

@@ -9,7 +9,7 @@ import click
 from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.deliveries import describe
-from collator.cli.parameters import chosen
+from collator.cli.parameters import chosen, refuse_beside
 from collator.cli.phrases import counted
 from collator.settings import Scope, Settings
 
@@ -19,7 +19,7 @@ from collator.settings import Scope, Settings
     examples=(
         ("The receiver is back: send everything again that was given up", "collator replay --state dead"),
         ("All that one endpoint was given up on", "collator replay --endpoint archive"),
-        ("What was delivered since Monday", "collator replay --state delivered --since 2026-11-23T00:00:00Z"),
+        ("What was delivered since Monday", "collator replay --state delivered --since 2026-11-23"),
         ("One delivery", "collator replay MSG_ID:archive"),
     ),
 )
@@ -31,7 +31,10 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
     """Deliver again: the delivery with ID (WEBHOOK_ID:ENDPOINT), or all that fit the options.
 
     A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is.
+    TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
+    if delivery_id is not None:
+        refuse_beside("the ID of a delivery", wanted)
     said = {name: value for name, value in wanted.items() if value is not None}
     if (delivery_id is None) == (not said):
         raise click.UsageError("give the ID of a delivery, or say which with --state, --endpoint, --resource, …")
