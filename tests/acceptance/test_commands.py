@@ -241,6 +241,8 @@ def test_a_token_from_a_file_opens_the_door(tmp_path: Path, capsys: pytest.Captu
         send = ["send", str(tmp_path / "packets"), "--no-wait", "--url", url, "--patience", "1s"]
         asked = ["outputs", "a", "--url", url]
         said(capsys, send, Exit.DENIED)
+        assert run(asked) == Exit.DENIED
+        assert "--token-file" in capsys.readouterr().err
         said(capsys, [*send, "--token-file", str(tmp_path / "send")])
         said(capsys, asked, Exit.DENIED)
         said(capsys, [*asked, "--token-file", str(tmp_path / "send")], Exit.DENIED)

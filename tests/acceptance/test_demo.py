@@ -48,6 +48,7 @@ def test_a_demo_that_is_stopped_leaves_nobody_behind(tmp_path: Path) -> None:
         demo.says(r"acknowledged \d")
         assert demo.stop() == Exit.INTERRUPTED
         assert "Traceback" not in demo.output()
+        assert "interrupted; service and receiver have ended" in demo.output()
         assert len(ports(demo.output())) == 2
         until_sync(lambda: not any(map(listens, ports(demo.output()))))
 

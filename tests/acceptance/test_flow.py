@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import urllib.error
@@ -70,8 +71,9 @@ def test_bad_lines_are_told_with_their_numbers_and_the_good_ones_are_sent(tmp_pa
     done = run("send", "packets.ndjson", "--url", url, cwd=tmp_path)
     assert done.returncode == Exit.FAILED
     told = [text.split(" ")[0] for text in done.stderr.splitlines() if text.startswith("packets.ndjson:")]
-    assert sorted(told) == ["packets.ndjson:3:", "packets.ndjson:5:", "packets.ndjson:6:"]
-    assert "2 acknowledged, 3 rejected" in done.stdout.splitlines()[-1]
+    assert told == ["packets.ndjson:3:", "packets.ndjson:5:", "packets.ndjson:6:"]
+    assert "packet 0" not in done.stderr
+    assert "5 packets of 1 resource: 2 acknowledged, 3 rejected" in done.stdout.splitlines()[-1]
     assert "2 of 2 received, 2 processed, 0 failed" in run("show", "a", "--url", url, cwd=tmp_path).stdout
 
 
@@ -106,7 +108,7 @@ def test_a_service_that_is_not_there_ends_send_after_its_patience(tmp_path: Path
     done = run("send", "--url", url, "--resources", "1", "--patience", "1ms", cwd=tmp_path)
     assert done.returncode == Exit.UNREACHABLE
     assert done.stderr.startswith(f"collator: {url}: connection refused")
-    assert "0 acknowledged" in done.stdout
+    assert re.search(r"^\d packets?: 0 acknowledged, \d not acknowledged", done.stdout, re.MULTILINE)
 
 
 def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path, url: str) -> None:
@@ -128,7 +130,7 @@ def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path, url: st
     assert result == numbers | {"rejected": [], "undelivered": {}}
     assert in_lines.stdout.startswith("seed ")
     assert "\x1b" not in in_lines.stdout
-    assert "6 packets of 2 resources sent: 6 acknowledged, 2 delivered" in in_lines.stdout.splitlines()[-1]
+    assert "6 packets of 2 resources: 6 acknowledged, 2 delivered" in in_lines.stdout.splitlines()[-1]
 
 
 def test_send_shows_bars_in_a_terminal(tmp_path: Path, url: str) -> None:
@@ -155,9 +157,16 @@ def test_an_interrupted_send_says_how_far_it_came(tmp_path: Path, url: str) -> N
         sender.write(line("f", 0))
         sender.says("acknowledged 1")
         assert sender.stop(signal.SIGINT) == Exit.INTERRUPTED
-    assert "interrupted" in sender.output()
-    assert "1 packet of 1 resource sent: 1 acknowledged" in sender.output()
+    assert "interrupted; the service has what was acknowledged" in sender.output()
+    assert "1 packet of 1 resource: 1 acknowledged" in sender.output()
     assert "Traceback" not in sender.output()
+
+
+def test_an_interrupted_send_that_reached_nobody_promises_nothing(tmp_path: Path) -> None:
+    with running("send", "--url", "http://127.0.0.1:1", "--resources", "1", cwd=tmp_path) as sender:
+        sender.says("connection refused")
+        assert sender.stop(signal.SIGINT) == Exit.INTERRUPTED
+    assert "interrupted; nothing was acknowledged" in sender.output()
 
 
 # Receiving.

@@ -163,8 +163,23 @@ async def test_one_bad_packet_costs_no_other() -> None:
     async with serving(unless(lambda p: p["index"] in {3, 70})) as service, Client(service.url) as client:
         with pytest.raises(Rejected, match="index: too high") as caught:
             await client.send(packets(100))
-    assert sorted(rejection.number for rejection in caught.value.tally.rejected) == [4, 71]
+    assert [rejection.number for rejection in caught.value.tally.rejected] == [4, 71]
     assert caught.value.tally.acknowledged == 98
+
+
+@pytest.mark.parametrize(
+    ("detail", "reason"),
+    [
+        ("packet 0: index: too high", "index: too high"),
+        ("Expected `int`, got `str` - at `$[0].index`", "Expected `int`, got `str` - at `$.index`"),
+        ("Object missing required field `index` - at `$[0]`", "Object missing required field `index`"),
+    ],
+)
+async def test_a_packet_is_not_told_its_place_in_a_batch(detail: str, reason: str) -> None:
+    async with serving(problem(422, detail)) as service, Client(service.url) as client:
+        with pytest.raises(Rejected) as caught:
+            await client.send(packets(1))
+    assert caught.value.tally.rejected[0].reason == reason
 
 
 @pytest.mark.parametrize("line", [b"{", b'{"a": 1}, {"b": 2}', b"1], [2", b'"\xff"', b"[" * 5000])
@@ -174,6 +189,13 @@ async def test_a_line_that_is_no_json_is_rejected_and_reaches_nobody(line: bytes
             await client.send([line, json.dumps(packets(1)[0]).encode()])
     assert [(r.number, r.reason[:8]) for r in caught.value.tally.rejected] == [(1, "not JSON")]
     assert service.requests == [packets(1)]
+
+
+async def test_rejections_are_told_in_the_order_of_the_packets() -> None:
+    async with serving(unless(lambda p: p["index"] == 1)) as service, Client(service.url) as client:
+        with pytest.raises(Rejected) as caught:
+            await client.send([*packets(3), b"no JSON"])  # which is seen before any answer is there
+    assert [rejection.number for rejection in caught.value.tally.rejected] == [2, 4]
 
 
 async def test_a_packet_that_the_store_never_takes_is_rejected_after_some_attempts() -> None:

@@ -54,8 +54,12 @@ def demo(*, resources: int, packets: tuple[int, int], seed: int | None, director
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     plan = Plan(seed, resources, packets, (0.0, 0.01), at_once=AT_ONCE)
     directory = make_new(directory or Path(time.strftime("collator-demo-%Y%m%d-%H%M%S")), option="--dir")
-    with _terminated_as_interrupted():
-        sent = _run(plan, directory)
+    try:
+        with _terminated_as_interrupted():
+            sent = _run(plan, directory)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; service and receiver have ended, and everything is in {directory}", err=True)
+        return Exit.INTERRUPTED
     wrong = check(plan, directory / "received")
     for line in wrong[:SHOWN]:
         click.echo(line, err=True)

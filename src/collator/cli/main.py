@@ -32,7 +32,7 @@ from collator.cli.status import status
 from collator.cli.stop import stop
 from collator.cli.token import token
 from collator.cli.torture import torture
-from collator.errors import CollatorError
+from collator.errors import CollatorError, Denied
 
 COMMANDS: tuple[click.Command, ...] = (
     demo,
@@ -104,6 +104,8 @@ def _meaning(error: BaseException) -> tuple[Exit | None, str]:
             meaning = Exit.USAGE, f"{error.format_message()}\nTry: {command} --help"
         case click.ClickException():
             meaning = Exit.FAILED, error.format_message()
+        case Denied():
+            meaning = exit_for(error), f"{error.detail}\nGive the file of a token that may with --token-file FILE"
         case CollatorError():
             meaning = exit_for(error), error.detail
         case click.Abort() | KeyboardInterrupt():

@@ -17,7 +17,7 @@ from collator.cli.phrases import counted
 from collator.cli.producing import Plan
 from collator.cli.progress import Bar, Picture, showing
 from collator.cli.reading import lines
-from collator.client import Client, Packets, Rejected, Tally
+from collator.client import Client, Packets, Rejected, Rejection, Tally
 from collator.settings import Settings
 
 
@@ -102,10 +102,14 @@ class Run:
     def summary(self) -> str:
         """How it ended, in a line."""
         tally = self.tally
-        words = f"{counted(tally.sent, 'packet')} of {counted(len(tally.resources), 'resource')} sent: "
-        words += f"{tally.acknowledged} acknowledged"
+        given = tally.sent + sum(not one.line for one in tally.rejected)  # what is no JSON was never sent
+        unknown = given - tally.acknowledged - len(tally.rejected)
+        words = counted(given, "packet")
+        words += f" of {counted(len(tally.resources), 'resource')}" * bool(tally.resources)
+        words += f": {tally.acknowledged} acknowledged"
         words += f" ({tally.duplicates} were there already)" * bool(tally.duplicates)
         words += f", {len(tally.rejected)} rejected" * bool(tally.rejected)
+        words += f", {unknown} not acknowledged" * bool(unknown)
         if self.follower:
             words += f", {self.follower.delivered} delivered"
             words += f" ({self.follower.incomplete} incomplete)" * bool(self.follower.incomplete)
@@ -113,7 +117,7 @@ class Run:
 
     def complaints(self) -> list[str]:
         """What went wrong, a line each: the packets that were rejected, the resources that are not delivered."""
-        rejected = [f"{self.source.name}{one.number}: {one.reason}" for one in self.tally.rejected]
+        rejected = [f"{self.source.name}{one.number}: {one.reason}" for one in self._rejected()]
         waiting = self.follower.undelivered if self.follower else {}
         return rejected + [f"{resource_id} is not delivered: {why}" for resource_id, why in waiting.items()]
 
@@ -125,13 +129,16 @@ class Run:
             "sent": tally.sent,
             "acknowledged": tally.acknowledged,
             "duplicates": tally.duplicates,
-            "rejected": [{"number": one.number, "reason": one.reason} for one in tally.rejected],
+            "rejected": [{"number": one.number, "reason": one.reason} for one in self._rejected()],
             "resources": len(tally.resources),
             "delivered": follower.delivered if follower else None,
             "incomplete": follower.incomplete if follower else None,
             "undelivered": follower.undelivered if follower else None,
             "seconds": round(self.seconds, 3),
         }
+
+    def _rejected(self) -> list[Rejection]:
+        return sorted(self.tally.rejected, key=lambda one: one.number)
 
     def _waits_for(self) -> str:
         if not self.follower or not self.follower.sending_ended.is_set():

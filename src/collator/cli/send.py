@@ -90,7 +90,8 @@ def _carry_out(run: Run, console: Console, *, as_json: bool) -> Exit:
     try:
         asyncio.run(run.carry_out(console))
     except KeyboardInterrupt:
-        click.echo("interrupted; the service goes on with what it has", err=True)
+        kept = "the service has what was acknowledged" if run.tally.acknowledged else "nothing was acknowledged"
+        click.echo(f"interrupted; {kept}", err=True)
         return Exit.INTERRUPTED
     finally:
         _report(run, as_json=as_json)

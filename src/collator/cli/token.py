@@ -27,8 +27,7 @@ from collator.tokens import Role, generate_token, line_for
     type=click.Choice([role.value for role in Role]),
     multiple=True,
     default=[Role.SEND.value],
-    show_default=True,
-    help="What it allows: give packets, look, or everything. May be given more than once.",
+    help="What it allows: give packets, look, or everything. May be given more than once.  [send]",
 )
 @click.option(
     "--add-to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Add the line to FILE, made new."

@@ -6,6 +6,7 @@ Packets go out as one JSON array, and the answer holds one receipt for each, in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,6 +83,7 @@ class Receipts(msgspec.Struct, frozen=True):
     receipts: list[Receipt]
 
 
+_PLACE = re.compile(r"^packet 0: | - at `\$\[0\]`$")
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _receipts = msgspec.json.Decoder(Receipts)
 _encode = msgspec.json.Encoder().encode
@@ -124,6 +126,11 @@ def count(items: Sequence[Item], answer: bytes, tally: Tally) -> tuple[list[Item
 def reject(items: Iterable[Item], reason: str, tally: Tally) -> None:
     """Enter *items* in *tally* as rejected for *reason*."""
     tally.rejected.extend(Rejection(item.number, reason, item.line) for item in items)
+
+
+def of_one(reason: str) -> str:
+    """*reason*, which an array of one packet was refused for, without the place in the array, which nobody chose."""
+    return _PLACE.sub("", reason).replace("`$[0]", "`$")
 
 
 def _enter(item: Item, receipt: Receipt, tally: Tally) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.client.answer import Answer, Unreachable
-from collator.client.batch import Item, Tally, count, join, reject
+from collator.client.batch import Item, Tally, count, join, of_one, reject
 from collator.client.connection import Connection
 from collator.client.feed import Feed
 from collator.errors import CollatorError
@@ -59,7 +59,7 @@ class Sending:
 
     async def _cut(self, items: Sequence[Item], reason: str) -> None:
         if len(items) == 1:
-            return reject(items, reason, self._tally)
+            return reject(items, of_one(reason), self._tally)
         middle = len(items) // 2
         await self._settle(items[:middle])
         return await self._settle(items[middle:])

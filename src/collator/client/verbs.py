@@ -67,6 +67,7 @@ class Verbs:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         if tally.rejected:
+            tally.rejected.sort(key=lambda one: one.number)  # they came as the requests ended
             raise Rejected(tally)
         return tally
 
