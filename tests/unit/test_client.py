@@ -13,7 +13,7 @@ from aiohttp import web
 
 from collator import client as client_module
 from collator.client import Client, Rejected, Tally, Unreachable, sending
-from collator.errors import CollatorError, Conflict, Unknown
+from collator.errors import CollatorError, ConfigError, Conflict, Unknown
 
 Script = Callable[[list[dict[str, Any]]], tuple[int, Any]]
 
@@ -283,3 +283,19 @@ async def test_what_the_service_says_of_a_resource_is_raised(
             await client.complete("a", total=3)
     await runner.cleanup()
     assert paths == ["/v1/resources/a%2Fb%20%3F%252F", "/v1/resources/a/complete"]
+
+
+async def test_a_client_outside_of_its_context_says_so() -> None:
+    client = Client("http://127.0.0.1:1")
+    with pytest.raises(CollatorError, match="the Client is not open: use it within `async with`"):
+        await client.status()
+    async with client:
+        pass
+    with pytest.raises(CollatorError, match="use it within"):
+        await client.send(packets(1))
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:1", "localhost", "ftp://a", "", "http://"])
+def test_what_is_no_address_is_told_at_once(url: str) -> None:
+    with pytest.raises(ConfigError, match="is not an address; write http://HOST:PORT/PATH"):
+        Client(url)

@@ -15,7 +15,7 @@ import pytest
 
 from collator import Client, Collator, Rejected, SyncClient, Unreachable, Webhook, backoff
 from collator.client import Verbs
-from collator.errors import ConfigError, Conflict, Ended, Occupied, Unknown
+from collator.errors import CollatorError, ConfigError, Conflict, Ended, Occupied, Unknown
 from collator.janitor import Janitor
 from collator.testing import Receiver
 from tests.acceptance.programs import environment
@@ -83,7 +83,7 @@ async def test_a_processor_may_take_a_batch(tmp_path: Path) -> None:
 async def test_what_ends_early_has_a_result_too(tmp_path: Path) -> None:
     async with collating(tmp_path) as collator:
         await collator.send([packets("a", "x", "y", "z")[2]])
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"resource 'a' has not ended within 0\.\d+ s"):
             await collator.result("a", timeout=0.05)
         await collator.complete("a", force=True)
         result = await collator.result("a", timeout=5)
@@ -260,7 +260,7 @@ async def test_a_directory_has_one_engine_at_a_time_and_a_closed_one_says_so(tmp
         with pytest.raises(Occupied):
             async with collating(tmp_path):
                 pass
-    with pytest.raises(Unreachable, match="is closed"):
+    with pytest.raises(CollatorError, match="the Collator is not open: use it within `async with`"):
         await collator.resource("a")
 
 

@@ -13,7 +13,7 @@ import anyio.from_thread
 import pytest
 
 from collator.client import Rejected, SyncClient, Tally, Unreachable, sending, sync
-from collator.errors import Unknown
+from collator.errors import CollatorError, Unknown
 from collator.service import open_service
 from collator.settings import from_keywords
 from tests.waiting import until_sync
@@ -118,3 +118,14 @@ def test_nothing_is_left_running() -> None:
         assert threading.active_count() == before + 1
         del client
     assert threading.active_count() == before
+
+
+def test_a_client_outside_of_its_context_says_so() -> None:
+    client = SyncClient("http://127.0.0.1:1")
+    for _ in range(2):
+        with pytest.raises(CollatorError, match="the SyncClient is not open: use it within `with`"):
+            client.status()
+        with pytest.raises(CollatorError, match="not open"):
+            client.send([packet(0)])
+        with client:
+            pass

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from collator.client.connection import Http
+from collator.client.connection import Http, Unopened
 from collator.client.verbs import Verbs
+from collator.errors import ConfigError
+from collator.settings.values import url as address
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +26,7 @@ class Client(Verbs):
         timeout: float = 60.0,
         patience: float | None = 60.0,
     ) -> None:
-        """Open nothing yet.
+        """Open nothing yet. Raises `ConfigError` where *url* is no address.
 
         Args:
             url: Where the service listens, as in ``http://127.0.0.1:8000``.
@@ -35,7 +37,10 @@ class Client(Verbs):
             patience: Seconds without any success after which `send` and `result` give up; `None` for never.
         """
         super().__init__(batch=batch, in_flight=in_flight, patience=patience)
-        self.url = url
+        try:
+            self.url = address(url)
+        except ValueError as error:
+            raise ConfigError(f"url: {error}") from None
         self._token = token
         self._timeout = timeout
 
@@ -47,3 +52,4 @@ class Client(Verbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._connection.aclose()
+        self._connection = Unopened(type(self).__name__)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from collator.backoff import parse_retry_after
 from collator.client.answer import Answer, Unreachable
+from collator.errors import CollatorError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -26,6 +27,22 @@ class Connection(Protocol):
     async def aclose(self) -> None:
         """Let go of it."""
         ...
+
+
+class Unopened:
+    """What a client has outside of its context: nothing that can be asked."""
+
+    def __init__(self, owner: str) -> None:
+        """Speak for *owner*, a class."""
+        self.where = owner
+
+    async def request(self, method: str, path: str, body: bytes | None = None) -> Answer:
+        """Raise `CollatorError`."""
+        del method, path, body
+        raise CollatorError(f"the {self.where} is not open: use it within `async with`")
+
+    async def aclose(self) -> None:
+        """Do nothing."""
 
 
 class Http:

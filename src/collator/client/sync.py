@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from collator.client.batch import Packets, Sendable, Tally
 from collator.client.client import Client
+from collator.errors import CollatorError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,10 +44,11 @@ class SyncClient:
     def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of `Client`
         """Open nothing yet; *options* are those of `Client`."""
         self._client = Client(url, **options)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="collator-client", daemon=True)
+        self._loop = loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=loop.run_forever, name="collator-client", daemon=True)
         self._thread.start()
         self._wait(self._start(self._client.__aenter__()))
         return self
@@ -54,18 +56,20 @@ class SyncClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        loop = self._opened()
         try:
             self._wait(self._start(self._client.__aexit__(kind, error, trace)))
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
+            loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
-            self._loop.close()
+            loop.close()
 
     def send(self, packets: Packets, *, tally: Tally | None = None) -> Tally:
         """Send *packets* as `Client.send` does; the source is read in the calling thread, as packets come."""
         if not isinstance(packets, Iterable):
             return self._wait(self._start(self._client.send(packets, tally=tally)))
-        handover = _Handover(self._loop)
+        handover = _Handover(self._opened())
         sending = self._start(self._client.send(handover.packets(), tally=tally))
         sending.add_done_callback(handover.stop)
         try:
@@ -90,8 +94,17 @@ class SyncClient:
     stop = _waiting(Client.stop)
     purge = _waiting(Client.purge)
 
+    def _opened(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise CollatorError("the SyncClient is not open: use it within `with`")
+        return self._loop
+
     def _start(self, verb: Coroutine[Any, Any, R]) -> Future[R]:
-        return asyncio.run_coroutine_threadsafe(verb, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(verb, self._opened())
+        except CollatorError:
+            verb.close()  # nobody will wait for it
+            raise
 
     def _wait(self, verb: Future[R]) -> R:
         try:

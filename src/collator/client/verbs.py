@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from collator.client.batch import Packets, Tally
-from collator.client.connection import Connection
+from collator.client.connection import Connection, Unopened
 from collator.client.feed import Feed
 from collator.client.sending import Sending
 from collator.client.waiting import ended
@@ -45,7 +45,7 @@ class Verbs:
         self._batch = batch
         self._in_flight = in_flight
         self._patience = patience
-        self._connection: Connection
+        self._connection: Connection = Unopened(type(self).__name__)
 
     # Give packets.
 
@@ -103,11 +103,17 @@ class Verbs:
         A collated resource has ``outputs``, an incomplete one ``partial`` instead. Raises `Ended` where it was
         cancelled, `TimeoutError` after *timeout* seconds. Where the service does not answer, it is asked again.
         """
-        async with asyncio.timeout(timeout):
-            report = await ended(lambda: self.resource(resource_id), patience=self._patience)
-            if report["state"] == State.CANCELLED:
-                raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
-            return _data(report, (await self.outputs(resource_id))["outputs"])
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                report = await ended(lambda: self.resource(resource_id), patience=self._patience)
+                if report["state"] == State.CANCELLED:
+                    raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
+                return _data(report, (await self.outputs(resource_id))["outputs"])
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"resource {resource_id!r} has not ended within {timeout:g} s") from None
 
     async def deliveries(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from collator import logs
 from collator.client import Verbs
+from collator.client.connection import Unopened
 from collator.library.finished import OnFinished, endpoint
 from collator.library.inside import Inside
 from collator.pipeline import open_pipeline
@@ -88,4 +89,5 @@ class Collator(Verbs):
     ) -> None:
         # Whatever ended the body, what is under way is finished or handed back, and its error goes on as it is.
         await self._connection.aclose()
+        self._connection = Unopened(type(self).__name__)
         await self._stack.aclose()
