@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -13,6 +15,8 @@ from collator.cli.bench import job
 from collator.cli.bench.answers import size, status
 from collator.cli.bench.figures import LIGHT, POST, RATIOS, STREAM, YARDSTICKS, rows
 from collator.cli.bench.histogram import buckets, interpolated, quantile, since
+from collator.cli.bench.measuring import _JOBS, Scale, Stage
+from collator.cli.bench.processes import Helper, Service
 
 # The job.
 
@@ -68,6 +72,23 @@ def _body(load: job.Load, name: str) -> bytes:
     data: dict[str, Any] = {"resource_id": name, "completed_by": "last", "total": len(load.outputs[name])}
     data |= {"metadata": {}, "outputs": load.outputs[name]}
     return json.dumps({"type": "resource.collated", "timestamp": "2026-11-24T02:05:00.123456Z", "data": data}).encode()
+
+
+# Ends.
+
+
+@pytest.mark.parametrize("part", [POST, STREAM])
+async def test_a_run_that_is_cut_off_before_it_sends_leaves_no_coroutine_behind(part: str, tmp_path: Path) -> None:
+    class Gone:
+        port = 1
+
+        async def metrics(self) -> str:
+            raise KeyError("cut off")
+
+    scale = Scale(1, 1, 1, seed=1, timeout=1.0, directory=tmp_path, changed={})
+    with pytest.raises(KeyError, match="cut off"):
+        await _JOBS[part](Stage(cast("Service", Gone()), cast("Helper", None), scale))
+    gc.collect()  # what was never awaited complains here, and that fails the test
 
 
 # Answers.

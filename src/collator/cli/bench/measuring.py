@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -126,25 +127,25 @@ async def _warm_up(stage: Stage) -> Outcome:
 async def _post(stage: Stage) -> Outcome:
     load = _load(stage.scale)
     requests, connections = load.requests(), stage.scale.connections
-    send = sender.post(stage.service.port, requests, connections=connections)
+    send = partial(sender.post, stage.service.port, requests, connections=connections)
     samples, faults, sent = await _under_load(stage, load, send)
     return {**samples, **_acks(sent.delays)}, faults
 
 
 async def _stream(stage: Stage) -> Outcome:
     load = _load(stage.scale)
-    send = sender.stream(stage.service.port, load.stream(), len(load.packets))
+    send = partial(sender.stream, stage.service.port, load.stream(), len(load.packets))
     samples, faults, sent = await _under_load(stage, load, send)
     return {**samples, "acked_per_second": len(load.packets) / (sent.ended - sent.started)}, faults
 
 
 async def _under_load(
-    stage: Stage, load: job.Load, send: Coroutine[Any, Any, sender.Sent]
+    stage: Stage, load: job.Load, send: Callable[[], Coroutine[Any, Any, sender.Sent]]
 ) -> tuple[Samples, list[str], sender.Sent]:
     before = await _completions(stage)
     stage.receiver.order(str(len(load.outputs)))
     meter = Meter({"service": stage.service.pid, "sender": os.getpid(), "receiver": stage.receiver.pid})
-    sent = await send
+    sent = await send()  # made here, where it is awaited: what comes before may be interrupted
     webhooks = await _answered(stage.receiver)
     cores = meter.cores()
     seconds = max(webhook.at for webhook in webhooks) - sent.started
