@@ -123,6 +123,12 @@ def files(directory: Path) -> Sequence[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+def children(pid: int) -> Sequence[int]:
+    """The ids of the processes that the process *pid* has started, where the system tells."""
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listing.read_text().split()] if listing.exists() else []
+
+
 def assert_told(done: subprocess.CompletedProcess[str], code: Exit, *parts: str) -> None:
     """Nothing but one or two lines on stderr, with *parts* in them, and the exit *code*."""
     assert done.returncode == code, done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from collator.cli.bench.figures import PARTS, RATIOS, SECTIONS
 from collator.cli.exits import Exit
-from tests.acceptance.programs import files, run, running
+from tests.acceptance.programs import children, files, run, running
 
 TINY = ("bench", "--resources", "12", "--packets", "5", "--connections", "4", "--runs", "1")
 
@@ -69,15 +69,10 @@ def test_a_setting_that_the_service_cannot_use_is_told(tmp_path: Path) -> None:
 def test_sigterm_ends_its_children_and_removes_its_stores(tmp_path: Path) -> None:
     with running("bench", "--only", "light", "--only", "stream", "--resources", "200", cwd=tmp_path) as program:
         program.says("light, run 1 of 3")
-        children = _children(program.process.pid)
+        left = children(program.process.pid)
         assert program.stop() == Exit.INTERRUPTED
-    assert [pid for pid in children if _lives(pid)] == []
+    assert [pid for pid in left if _lives(pid)] == []
     assert [name for name in files(tmp_path) if name != program.log.name] == []
-
-
-def _children(pid: int) -> list[int]:
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in listing.read_text().split()] if listing.exists() else []
 
 
 def _lives(pid: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from pathlib import Path
 
 import apsw
@@ -13,7 +15,8 @@ from collator.cli.torture import ordeal
 from collator.cli.torture.ordeal import Ordeal
 from collator.cli.torture.victim import Victim
 from collator.client import sending
-from tests.acceptance.programs import run
+from tests.acceptance.programs import children, run, running
+from tests.waiting import until_sync
 
 pytestmark = pytest.mark.anyio
 LOSE = """
@@ -32,6 +35,28 @@ def test_p1_a_service_stands_being_killed_and_nothing_is_left_behind(tmp_path: P
     assert answer["resources"] == answer["delivered"] > 0
     assert "kill 2 of 2" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_torture_that_is_stopped_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "tmp").mkdir()
+    with running("torture", "--rounds", "999", cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")}) as torture:
+        torture.says("kill 1 of 999")
+        until_sync(lambda: sys.platform != "linux" or children(torture.process.pid))
+        left = children(torture.process.pid)
+        assert torture.stop(number) == Exit.INTERRUPTED
+        assert "interrupted; the service has ended, and its directory is removed" in torture.output()
+        assert "Traceback" not in torture.output()
+    assert [pid for pid in left if Path(f"/proc/{pid}").exists()] == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_directory_that_was_named_stays_when_it_is_stopped(tmp_path: Path) -> None:
+    with running("torture", "--rounds", "999", "--dir", "mine", cwd=tmp_path) as torture:
+        torture.says("kill 1 of 999")
+        assert torture.stop() == Exit.INTERRUPTED
+        assert "everything is in mine" in torture.output()
+    assert (tmp_path / "mine" / "serve.log").is_file()
 
 
 async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,12 +49,16 @@ def torture(*, rounds: int, seed: int | None, directory: Path | None, as_json: b
     A sender sends without pause; the service is killed (kill -9) at random moments, while it starts too, and started
     again. In the end every packet that was acknowledged must have been delivered, in order, each resource under one id
     with one body, and the database must be sound. Where something is wrong the directory stays, with the logs.
+    Ctrl-C and SIGTERM end the run and its service, and remove a directory that was made for it.
     """
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     home = _made(directory)
     ordeal = Ordeal(home, rounds=rounds, seed=seed)
     click.echo(f"seed {seed}, in {home}", err=True)
-    asyncio.run(ordeal.run(lambda line: click.echo(line, err=True)))
+    try:
+        asyncio.run(ordeal.run(lambda line: click.echo(line, err=True)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _interrupted(home, stays=directory is not None)
     answer = ordeal.as_dict()
     tell(answer, _lines(answer), as_json=as_json)
     if ordeal.complaints:
@@ -63,6 +67,14 @@ def torture(*, rounds: int, seed: int | None, directory: Path | None, as_json: b
     if directory is None:
         shutil.rmtree(home)
     return Exit.OK
+
+
+def _interrupted(home: Path, *, stays: bool) -> Exit:
+    if not stays:
+        shutil.rmtree(home)
+    where = f"everything is in {home}" if stays else "its directory is removed"
+    click.echo(f"interrupted; the service has ended, and {where}", err=True)
+    return Exit.INTERRUPTED
 
 
 def _made(directory: Path | None) -> Path:
