@@ -184,8 +184,9 @@ def post(url: str, body: bytes) -> int:
 
 def test_a_receiver_takes_no_webhook_that_its_secret_did_not_sign(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
-    with receiving(tmp_path, "--secret-file", "secret") as (_, inbox):
+    with receiving(tmp_path, "--secret-file", "secret") as (receiver, inbox):
         assert post(inbox, b'{"type":"resource.collated","data":{"resource_id":"r","outputs":[]}}') == 401
+        receiver.says("(?m)^refused: a request without a webhook-id: webhook-id is missing$")
     assert list((tmp_path / "received").iterdir()) == []
 
 

@@ -24,6 +24,7 @@ from collator.states import State
 MAX_NAME = 150
 """Characters of a name before the hash; file systems take 255 bytes with the ending."""
 
+_SHOWN = 40  # characters of a text of whoever sent it, in a message
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]|^\.")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -59,7 +60,7 @@ def file_for(body: bytes) -> tuple[str, bytes]:
     if event.type == f"resource.{State.INCOMPLETE}":
         known = bytes(_whole.decode(body).data)
         return f"{name}.incomplete.json", msgspec.json.format(known, indent=2) + b"\n"
-    raise ValueError(f"{event.type!r} is not an event that is filed")
+    raise ValueError(f"{event.type[:_SHOWN]!r} is not an event that is filed")
 
 
 def file_name(resource_id: str) -> str:

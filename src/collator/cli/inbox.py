@@ -53,12 +53,17 @@ class Inbox:
         host: str = "127.0.0.1",
         port: int = 0,
         secrets: Callable[[], Sequence[Secret]] | None = None,
+        refused: Callable[[Received, str], object] = lambda received, why: None,  # noqa: ARG005 - nobody wants to know
     ) -> None:
-        """Listen only once it is entered; *port* 0 takes any free one. Without *secrets* nothing is verified."""
+        """Listen only once it is entered; *port* 0 takes any free one.
+
+        Without *secrets* nothing is verified; with them *refused* is told of each that none of them signed, and why.
+        """
         self._handle = handle
         self._host = host
         self._port = port
         self._secrets = secrets
+        self._refused = refused
 
     async def __aenter__(self) -> Self:
         from aiohttp import web
@@ -98,5 +103,6 @@ class Inbox:
             try:
                 verify(self._secrets(), received.headers, received.body, now=time.time())
             except Unverified as error:
+                self._refused(received, error.detail)
                 return Reply(401, error.detail)
         return await self._handle(received)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
 from collator.signing import Secret, SecretFile
+
+QUIET = 1.0
+"""Seconds after a line on what was refused in which there is no other."""
+SHOWN = 60
+"""Characters of the id of what was refused."""
 
 
 @command(
@@ -32,36 +38,43 @@ from collator.signing import Secret, SecretFile
 def receive(*, settings: Settings) -> None:
     """Receive webhooks, and write one file for each finished resource.
 
-    A resource is written to DIR/ID.txt, one output a line, as JSON; one that ended incomplete to
-    DIR/ID.incomplete.json. Characters that a file name cannot hold are written as %xx. A webhook is answered with
-    success once its file is safe on the disk; a webhook that comes again writes the same file again.
+    A resource is written to DIR/NAME.txt, one output a line, as JSON; one that ended incomplete to
+    DIR/NAME.incomplete.json. A webhook is answered with success once its file is safe on the disk; one that comes again
+    writes the same file again. One that the secret did not sign is refused with 401, and a line says so.
+
+    NAME is the ID with all but ASCII letters, digits, -, _ and dots that do not begin it written as %xx, byte by byte.
+    It has ~ and a hash of the ID behind it where it has capitals, as there are file systems on which A and a are one,
+    where Windows reserves it, and where it is longer than 150 characters, at which it is cut.
     """
     asyncio.run(_receive(settings))
 
 
 async def _receive(settings: Settings) -> None:
     secrets = _secrets(settings.receive_secret_file)
-    filer = _Filer(writable(make(settings.receive_dir, option="--dir"), option="--dir"))
-    inbox = Inbox(filer.take, host=settings.receive_host, port=settings.receive_port, secrets=secrets)
+    refusals = _Refusals()
+    filer = _Filer(writable(make(settings.receive_dir, option="--dir"), option="--dir"), refusals)
+    host, port = settings.receive_host, settings.receive_port
+    inbox = Inbox(filer.take, host=host, port=port, secrets=secrets, refused=refusals.tell)
     try:
         async with inbox:
             _greet(inbox.url, settings.receive_dir, verified=secrets is not None)
             await _told_to_stop()
     except OSError as error:
-        raise cannot_listen(settings.receive_host, settings.receive_port, error) from None
+        raise cannot_listen(host, port, error) from None
     click.echo(f"stopped: {filer.written} written")
 
 
 class _Filer:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, refusals: _Refusals) -> None:
         self.written = 0
+        self._refusals = refusals
         self._directory = directory
 
     async def take(self, received: Received) -> Reply:
         try:
             name, content = file_for(received.body)
         except ValueError as error:
-            click.echo(f"refused {received.webhook_id or 'a request'}: {error}", err=True)
+            self._refusals.tell(received, str(error))
             return Reply(400, f"not a webhook of Collator: {error}")
         path = self._directory / name
         try:
@@ -72,6 +85,24 @@ class _Filer:
         self.written += 1
         click.echo(f"{path}  {len(content)} bytes")
         return Reply(204)
+
+
+class _Refusals:
+    """Tells of requests that were refused. Anyone can send them: so one line a `QUIET`, with nothing but the id."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._quiet_until = 0.0
+        self._untold = 0
+
+    def tell(self, received: Received, why: str) -> None:
+        if self._now() < self._quiet_until:
+            self._untold += 1
+            return
+        name = f"webhook {received.webhook_id[:SHOWN]!a}" if received.webhook_id else "a request without a webhook-id"
+        more = f" (and {self._untold} more since the last such line)" if self._untold else ""
+        click.echo(f"refused: {name}: {why}{more}", err=True)
+        self._quiet_until, self._untold = self._now() + QUIET, 0
 
 
 def _secrets(path: Path | None) -> Callable[[], Sequence[Secret]] | None:
