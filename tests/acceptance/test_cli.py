@@ -29,6 +29,12 @@ def test_without_a_command_the_commands_are_listed(tmp_path: Path) -> None:
     assert [name for name in ("demo", "serve", "send", "receive", "show") if f"\n  {name} " not in done.stdout] == []
 
 
+def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path) -> None:
+    listed = run(cwd=tmp_path, env={"COLUMNS": "80"}).stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(str(command.name) for command in COMMANDS)
+    assert [line for line in listed if line.endswith(("...", "…"))] == []
+
+
 # Mistakes.
 
 

@@ -15,6 +15,7 @@ from collator.settings import Settings
 
 @command(
     some=("data_dir",),
+    short="Copy the data directory of a running service.",
     examples=(
         ("Copy ./collator-data while its service runs", "collator backup backups/2026-11-24"),
         ("Another data directory", "collator backup backups/today --data-dir calls"),

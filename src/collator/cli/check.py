@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @command(
     some=("data_dir",),
+    short="Check the database of a stopped service, whole.",
     examples=(
         ("Is everything there, and is it what was written?", "collator check"),
         ("A copy, before it is put away", "collator check --data-dir backups/2026-11-24"),

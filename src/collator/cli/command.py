@@ -22,9 +22,11 @@ _SOURCES = (
 
 
 def command(
-    *scopes: Scope, some: Collection[str] = (), examples: Examples, read: Function = load
+    *scopes: Scope, some: Collection[str] = (), examples: Examples, read: Function = load, short: str | None = None
 ) -> Callable[[Function], click.Command]:
     """Make a function a command; its docstring is the help, which ends with *examples*.
+
+    *short* is its line in the list of commands, where the first sentence of the help is too long for one.
 
     It has the flags of every setting in *scopes* and of *some* more, by name, behind its own options, and
     ``--config``; the function is called with the effective ``settings``, or what else *read* makes of them.
@@ -33,7 +35,7 @@ def command(
 
     def make(function: Function) -> click.Command:
         called = _with_settings(function, names, read)
-        made = click.command(epilog=_epilog(examples, names), context_settings=_WIDE)(called)
+        made = click.command(short_help=short, epilog=_epilog(examples, names), context_settings=_WIDE)(called)
         made.params.sort(key=lambda param: param.name in {*names, "config"})
         return made
 

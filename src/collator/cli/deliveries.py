@@ -16,6 +16,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="List deliveries, or show one and its attempts.",
     examples=(
         ("What was given up, and why", "collator deliveries --state dead"),
         ("What waits for a receiver", "collator deliveries --state due --endpoint archive"),

@@ -36,6 +36,7 @@ and then the first with a processor of your own: --processor MODULE:FUNCTION"""
 
 
 @command(
+    short="Show the whole flow on this machine, and check it.",
     examples=(
         ("See it work", "collator demo"),
         ("More of it, into a directory of your choice", "collator demo --resources 100 --packets 1-200 --dir demo"),

@@ -12,6 +12,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="Print the outputs of a resource, as far as they are there.",
     examples=(
         ("What has come out of call-17 so far, one output a line", "collator outputs call-17"),
         ("With their indexes, for a program", "collator outputs call-17 --json"),

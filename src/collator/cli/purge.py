@@ -11,6 +11,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="Forget a resource that has ended.",
     examples=(
         ("Forget call-17 now, and not when its retention ends", "collator purge call-17"),
         ("An open one has to be ended first", "collator cancel call-18 && collator purge call-18"),

@@ -26,6 +26,7 @@ SHOWN = 60
 
 @command(
     Scope.RECEIVER,
+    short="Receive webhooks, and write a file for each resource.",
     examples=(
         ("Write what a service on this machine finishes to received/", "collator receive"),
         (

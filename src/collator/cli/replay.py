@@ -16,6 +16,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="Deliver again: one delivery, or all that fit.",
     examples=(
         ("The receiver is back: send everything again that was given up", "collator replay --state dead"),
         ("All that one endpoint was given up on", "collator replay --endpoint archive"),

@@ -16,6 +16,7 @@ from collator.states import State
 
 @command(
     Scope.CLIENT,
+    short="List resources, and how far they are.",
     examples=(
         ("The first 100 resources, in order of id", "collator resources"),
         ("Which calls of today have not ended?", "collator resources --state open --prefix call-2026-11-24"),

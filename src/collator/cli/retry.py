@@ -12,6 +12,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="Process the failed packets of a resource again.",
     examples=(("The model is back: try the failed packets of call-17 again", "collator retry call-17"),),
 )
 @click.argument("resource_id", metavar="ID")

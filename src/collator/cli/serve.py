@@ -8,6 +8,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.SERVICE,
+    short="Run the service.",
     examples=(
         (
             "Deliver to a receiver on this machine (collator receive is one)",

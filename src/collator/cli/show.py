@@ -18,6 +18,7 @@ MAX_FAILURES = 10
 
 @command(
     Scope.CLIENT,
+    short="Show a resource, and why it is not delivered yet.",
     examples=(
         ("What became of call-17", "collator show call-17"),
         ("The same for a program", "collator show call-17 --json"),

@@ -14,6 +14,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="Say whether a service takes packets, and what it holds.",
     examples=(
         ("Is it up, and how much is there to do?", "collator status"),
         ("At another service, which asks for a token", "collator status --url http://10.0.0.5:8000 --token-file token"),

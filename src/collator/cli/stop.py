@@ -12,6 +12,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
+    short="Give up a delivery that is due.",
     examples=(
         ("Nobody will ever take it there", "collator stop MSG_ID:archive"),
         ("Which are there? Their ids come first", "collator deliveries --state due"),

@@ -14,11 +14,12 @@ from collator.tokens import Role, generate_token, line_for
 
 
 @command(
+    short="Make a token by which somebody may ask the service.",
     examples=(
         ("A token for a sender, and the line to put into the file that --tokens-file names", "collator token desk"),
         ("The line goes into that file, and the token into one of mine", "collator token me --add-to tokens >my.token"),
         ("One that may give packets and look at what became of them", "collator token desk --role send --role read"),
-    )
+    ),
 )
 @click.argument("name")
 @click.option(

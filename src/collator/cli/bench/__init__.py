@@ -25,6 +25,7 @@ MOST = 5_000_000
 
 
 @command(
+    short="Measure throughput and delays on this machine.",
     examples=(
         ("All of it, three runs each", "collator bench"),
         ("A quick look at the stream", "collator bench --only stream --runs 1"),

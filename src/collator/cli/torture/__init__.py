@@ -28,6 +28,7 @@ SHOWN = 20
 
 
 @command(
+    short="Kill a service again and again; see that nothing is lost.",
     examples=(
         ("A minute of it, before you trust a machine with your packets", "collator torture"),
         ("A night of it", "collator torture --rounds 20000"),
