@@ -8,12 +8,13 @@ from pathlib import Path
 import apsw
 import pytest
 
+from collator.cli.check import describe
 from collator.clock import SystemClock
 from collator.engines.embedded import checking, open_ledger
 from collator.engines.embedded.checking import Report, check_directory
 from collator.engines.embedded.ledger import EmbeddedLedger
 from collator.errors import CollatorError, ConfigError, Occupied, SchemaTooNew
-from collator.exchange import Failure, Retry
+from collator.exchange import Counts, Failure, Retry
 from collator.resource import Terms
 from collator.testing import ManualClock
 from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process
@@ -77,6 +78,12 @@ async def test_a_sound_store_is_sound(data_dir: Path) -> None:
     assert (report.sound, told(report)) == (True, [])
     assert report.rows == {"resources": 4, "packets": 11, "outcomes": 5, "deliveries": 2}
     assert (report.counts.open, report.counts.waiting, report.counts.due) == (1, 3, 2)
+
+
+def test_one_row_is_told_as_one() -> None:
+    rows = {"resources": 1, "packets": 2, "outcomes": 1, "deliveries": 1}
+    report = Report(database="d", schema=2, counts=Counts(), rows=rows, complaints=[])
+    assert [*describe(report)] == ["d  schema 2: 1 resource, 2 packets, 1 outcome, 1 delivery", "sound"]
 
 
 DAMAGE = {

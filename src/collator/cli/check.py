@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,8 @@ from collator.settings import Settings
 
 if TYPE_CHECKING:
     from collator.engines.embedded.checking import Report
+
+_ONE = MappingProxyType({"resources": "resource", "packets": "packet", "outcomes": "outcome", "deliveries": "delivery"})
 
 
 @command(
@@ -49,7 +52,7 @@ def as_answer(report: Report) -> dict[str, object]:
 def describe(report: Report) -> Iterator[str]:
     """*report* as a person reads it. Pure."""
     if report.rows:
-        amounts = ", ".join(f"{number} {name}" for name, number in report.rows.items())
+        amounts = ", ".join(f"{number} {name if number != 1 else _ONE[name]}" for name, number in report.rows.items())
         yield f"{report.database}  schema {report.schema}: {amounts}"
     for complaint in report.complaints:
         yield f"{complaint.what} ({counted(complaint.cases, 'case')})"
