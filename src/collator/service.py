@@ -10,6 +10,7 @@ import asyncio
 import gc
 import ipaddress
 import os
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +32,7 @@ from collator.settings import NO_WEBHOOK, Settings
 from collator.signals import end_on_stop, on_stop
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
-from collator.web.gate import LOOPBACK
+from collator.web.gate import OWN
 from collator.web.limits import Limits
 
 log = structlog.get_logger("collator.service")
@@ -182,4 +183,7 @@ def _is_loopback(host: str) -> bool:
 
 def _hosts(settings: Settings) -> tuple[str, ...] | None:
     """The names by which the service may be asked; `None` for any."""
-    return None if "*" in settings.allow_host else (*LOOPBACK, settings.host, *settings.allow_host)
+    if "*" in settings.allow_host:
+        return None
+    others = () if _is_loopback(settings.host) else (socket.gethostname(),)  # what other machines call this one
+    return (*OWN, settings.host, *others, *settings.allow_host)

@@ -25,7 +25,7 @@ class Listening:
         tuple[str, ...],
         Option(
             NAMES,
-            "Names by which the service may be asked, beside those of this machine; * for any.",
+            "Names by which the service may be asked, beside its addresses and its own name; * for any.",
             "No web page reaches it under a name of its own (DNS rebinding).",
         ),
     ] = ()

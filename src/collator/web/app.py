@@ -21,7 +21,7 @@ from collator.packet import Bounds
 from collator.tokens import Tokens
 from collator.web.access import Access
 from collator.web.deliveries import Deliveries
-from collator.web.gate import LOOPBACK, Gate
+from collator.web.gate import OWN, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
     JSON,
@@ -63,8 +63,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Why the service is not ready, beyond that it is stopping."""
     bounds: Bounds = Bounds()
     limits: Limits = Limits()
-    hosts: Sequence[str] | None = LOOPBACK
-    """The names by which it may be asked, without port; `None`: any."""
+    hosts: Sequence[str] | None = OWN
+    """The names by which it may be asked, beside any address; `None`: any."""
     tokens: Callable[[], Tokens] | None = None
     """The tokens that allow to ask, at this moment; `None`: nobody is asked who he is."""
 

@@ -1,0 +1,82 @@
+"""By which names a service may be asked, and from which pages."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.door import Harness, open_door, packet
+from tests.http.running import running
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+    """One door for what changes nothing."""
+    async with open_door(tmp_path_factory.mktemp("shared")) as door:
+        yield door
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]", "10.0.0.7:8000", "[fe80::7]:80"]
+)
+async def test_the_own_names_and_every_address_are_answered(shared: Harness, host: str) -> None:
+    assert (await shared.ask("GET", "/healthz", host=host)).status == 200
+    assert (await shared.ask("GET", "/healthz", host=host, origin=f"http://{host}")).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "2130706433", "", "evil@localhost", "localhost:x"],
+)
+async def test_a_foreign_host_is_refused(shared: Harness, host: str) -> None:
+    """DNS rebinding: a page of evil.example whose name means 127.0.0.1 still says its own name."""
+    for reply in [await shared.ask("GET", "/healthz", host=host), await shared.post(packet(), host=host)]:
+        assert (reply.status, reply.problem["code"]) == (421, "foreign_host")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "http://evil.example",
+        "http://localhost",
+        "http://127.0.0.1:9",
+        "http://10.0.0.7",
+        "127.0.0.1",
+        "file://",
+        "",
+    ],
+)
+async def test_a_page_of_another_origin_is_refused(shared: Harness, origin: str) -> None:
+    for reply in [
+        await shared.ask("GET", "/healthz", origin=origin),
+        await shared.post(packet(), origin=origin),
+        await shared.ask("OPTIONS", "/v1/packets", origin=origin, access_control_request_method="POST"),
+    ]:
+        assert (reply.status, reply.problem["code"]) == (403, "foreign_origin")
+        assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
+async def test_the_refusal_of_a_name_says_what_to_do(shared: Harness) -> None:
+    reply = await shared.ask("GET", "/healthz", host="collator.example")
+    assert "--allow-host" in reply.problem["detail"]
+    assert "by the address" in reply.problem["detail"]
+
+
+async def test_where_other_machines_reach_it_the_name_of_this_one_is_known(tmp_path: Path) -> None:
+    name = socket.gethostname()
+    async with running(tmp_path, host="0.0.0.0", insecure=True, allow_host=("collator.example",)) as service:  # noqa: S104
+        for host in (name, f"{name.upper()}:8000", "collator.example", "10.0.0.7:8000", "localhost"):
+            assert (await service.ask("GET", "/healthz", host=host)).status == 200
+        assert (await service.ask("GET", "/healthz", host="evil.example")).status == 421
+
+
+async def test_on_the_loopback_address_the_name_of_the_machine_is_a_foreign_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "desk")
+    async with running(tmp_path) as service:
+        assert (await service.ask("GET", "/healthz", host="desk")).status == 421
