@@ -7,11 +7,15 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 
+from collator.collation import Closing, body, frame
+from collator.exchange import PacketReport
 from collator.packet import Bounds, decode_array, decode_packet
 from collator.resource import Terms
+from collator.states import EndedBy, State
 from collator.web.openapi import describe
 from collator.web.problems import Kind
 from collator.web.routes import POST_PACKETS, ROUTES, Route
@@ -155,3 +159,44 @@ def test_tokens_are_not_spoken_of_where_none_are_asked_for() -> None:
     text = json.dumps(describe(ROUTES, bounds=BOUNDS, guarded=False))
     assert "securitySchemes" not in text
     assert "unauthorized" not in text
+
+
+# The webhooks.
+
+
+def schema_of(webhook: str) -> dict[str, Any]:
+    content = DOCUMENT["webhooks"][webhook]["post"]["requestBody"]["content"]
+    return {**content["application/json"]["schema"], "components": DOCUMENT["components"]}
+
+
+def said(closing: Closing) -> Any:  # noqa: ANN401 - JSON may be anything
+    head, tail = frame(closing)
+    return json.loads(body(closing.state, head, [(0, b"null"), (1, b'{"text":"hello"}')], tail))
+
+
+@pytest.mark.parametrize("ended_by", EndedBy)
+@pytest.mark.parametrize("metadata", [None, b'{"language":"en"}'])
+@pytest.mark.parametrize("state", [State.COLLATED, State.INCOMPLETE])
+def test_a_body_is_as_its_webhook_is_described(state: State, ended_by: EndedBy, metadata: bytes | None) -> None:
+    whole = state is State.COLLATED
+    closing = Closing(
+        resource_id="call-17",
+        state=state,
+        ended_by=ended_by,
+        timestamp="2026-11-24T02:05:00.123456Z",
+        total=2 if whole else None,
+        metadata=metadata,
+        missing=[(2, 3), (9, 9)],
+        unfinished=[(4, 4)],
+        failed=[PacketReport(5, "not text", 3)],
+    )
+    found, schema = said(closing), schema_of(f"resource.{state}")
+    jsonschema_rs.validate(schema, found)
+    parts = DOCUMENT["components"]["schemas"]
+    assert [*found["data"]] == parts["CollatedData" if whole else "IncompleteData"]["required"]
+    other = schema_of("resource.incomplete" if whole else "resource.collated")
+    assert not jsonschema_rs.is_valid(other, found)
+
+
+def test_there_is_a_webhook_for_every_end_that_has_one() -> None:
+    assert [*DOCUMENT["webhooks"]] == [f"resource.{state}" for state in State if state not in {"open", "cancelled"}]

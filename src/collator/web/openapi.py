@@ -1,4 +1,4 @@
-"""`/openapi.json`: the routes as OpenAPI 3.1, made from their declarations and from the limits that hold.
+"""`/openapi.json`: routes and webhooks as OpenAPI 3.1, made from their declarations and from the limits that hold.
 
 Nothing is written here that the service does not do: who changes a route, a struct or a limit changes the description.
 """
@@ -12,11 +12,12 @@ from typing import Any
 from collator import __version__
 from collator.packet import MAX_ID_BYTES, Bounds
 from collator.web.described import Schema, schemas_of
-from collator.web.incoming import Answer, Incoming, answer_json
+from collator.web.incoming import JSON, Answer, Incoming, answer_json
 from collator.web.options import Option
 from collator.web.problems import MEDIA_TYPE, Kind
 from collator.web.routes import ROUTES, Reply, Route, problems_of
 from collator.web.routes.parts import PARTS
+from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, Field, Webhook
 
 _ABOUT = (
     "Collator turns a live stream of packets into one webhook per finished resource. Every answer that is not good "
@@ -60,8 +61,9 @@ class Description:
 
 
 def describe(routes: Sequence[Route], *, bounds: Bounds, guarded: bool) -> dict[str, Any]:
-    """The OpenAPI document of *routes*."""
+    """The OpenAPI document of *routes*, and of the webhooks."""
     types = {repr(one): one for route in routes for one in _types(route)}
+    types |= {repr(webhook.body): webhook.body for webhook in WEBHOOKS}
     schemas, components = schemas_of(types.values())
     by_type = dict(zip(types, schemas, strict=True))
     _narrow(components, bounds)
@@ -72,6 +74,7 @@ def describe(routes: Sequence[Route], *, bounds: Bounds, guarded: bool) -> dict[
         "openapi": "3.1.0",
         "info": {"title": "Collator", "version": __version__, "description": _ABOUT},
         "paths": paths,
+        "webhooks": {webhook.name: {"post": _webhook(webhook, by_type)} for webhook in WEBHOOKS},
         "components": {
             "schemas": {**components, "Problem": _PROBLEM},
             **({"securitySchemes": {"token": _TOKEN}} if guarded else {}),
@@ -104,6 +107,19 @@ def _operation(route: Route, by_type: Mapping[str, Schema], bounds: Bounds, *, g
         **({"x-role": route.role} if route.role else {}),
         **({"security": [{"token": [route.role]}] if route.role else []} if guarded else {}),
     }
+
+
+def _webhook(webhook: Webhook, by_type: Mapping[str, Schema]) -> dict[str, Any]:
+    return {
+        "summary": webhook.says,
+        "parameters": [_field(field) for field in FIELDS],
+        "requestBody": {"required": True, "content": _content({JSON: webhook.body}, by_type)},
+        "responses": {status: {"description": says} for status, says in ANSWERS.items()},
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    return {"name": field.name, "in": "header", "required": True, "description": field.says, "schema": field.schema}
 
 
 def _parameter(option: Option, place: str, bounds: Bounds) -> dict[str, Any]:
