@@ -60,7 +60,9 @@ class IncompleteData(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: Sequence[tuple[int, int]]
     """Indexes that came and had no outcome yet, as ranges with both ends."""
     failed: Sequence[PacketReport]
-    """The packets that the processor gave no output for."""
+    """The packets that the processor gave no output for, the first 10,000."""
+    failed_more: Sequence[tuple[int, int]] = ()
+    """Indexes of further ones, as ranges with both ends; there only where there are any."""
 
 
 class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
