@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from collator.errors import Damaged
+from collator.client import Client
+from collator.errors import Damaged, Unknown
 from collator.exchange import Attempt, Counts, DeliveryFilter, Failure, Output
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure
@@ -86,8 +87,8 @@ async def test_r1_an_id_is_read_from_the_raw_path(shared: Harness, resource_id: 
     assert (await show(shared, path))["resource_id"] == resource_id
 
 
-@pytest.mark.parametrize("segment", [".", "..", "%2e", "%2E%2e", ".%2e"])
-async def test_r1_a_dot_or_two_may_stand_in_a_body_only(door: Harness, segment: str) -> None:
+@pytest.mark.parametrize("segment", [".", "..", ".%2e", "%2E."])
+async def test_r1_a_dot_as_it_is_means_another_path(shared: Harness, segment: str) -> None:
     """A proxy, and most clients, resolve them: who asked for one resource would get another."""
     for method, path, body in [
         ("GET", "", None),
@@ -96,11 +97,33 @@ async def test_r1_a_dot_or_two_may_stand_in_a_body_only(door: Harness, segment: 
         ("POST", "/complete", b'{"force": true}'),
         ("DELETE", "", None),
     ]:
-        problem = (await door.ask(method, f"/v1/resources/{segment}{path}", body)).problem
-        assert (problem["code"], "in a body only" in problem["detail"]) == ("malformed", True)
-    assert (await door.post(packet(0, ".."))).json["resource_id"] == ".."
-    listed = (await door.ask("GET", "/v1/resources?prefix=..")).json["resources"]
-    assert [resource["resource_id"] for resource in listed] == [".."]
+        problem = (await shared.ask(method, f"/v1/resources/{segment}{path}", body)).problem
+        assert (problem["code"], "write '%2E" in problem["detail"]) == ("malformed", True)
+
+
+@pytest.mark.parametrize(("resource_id", "segment"), [(".", "%2E"), (".", "%2e"), ("..", "%2E%2E"), ("..", "%2e%2E")])
+async def test_r1_p6_a_resource_that_is_called_dot_can_be_managed(
+    door: Harness, resource_id: str, segment: str
+) -> None:
+    path = f"/v1/resources/{segment}"
+    await door.post(packet(0, resource_id))
+    assert (await door.ask("PUT", f"{path}/packets/1", b"1")).json["resource_id"] == resource_id
+    assert (await door.ask("GET", path)).json["received"] == 2
+    assert (await door.ask("GET", f"{path}/outputs")).json["outputs"] == []
+    assert (await door.ask("POST", f"{path}/complete", b'{"total": 2}')).json["total"] == 2
+    assert (await door.ask("POST", f"{path}/cancel")).json["state"] == "cancelled"
+    assert (await door.ask("DELETE", path)).json == {"resource_id": resource_id, "purged": True}
+
+
+@pytest.mark.parametrize("resource_id", [".", ".."])
+async def test_r1_p6_the_client_reaches_a_resource_that_is_called_dot(door: Harness, resource_id: str) -> None:
+    async with Client(f"http://127.0.0.1:{door.port}") as client:
+        await client.send([packet(0, resource_id)])
+        assert (await client.resource(resource_id))["resource_id"] == resource_id
+        assert (await client.cancel(resource_id))["state"] == "cancelled"
+        with pytest.raises(Unknown):
+            await client.delivery(resource_id)
+        assert (await client.purge(resource_id))["purged"]
 
 
 async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> None:

@@ -201,11 +201,16 @@ class Verbs:
 
 
 def _path(resource_id: str) -> str:
-    return f"/v1/resources/{quote(resource_id, safe='')}"
+    return f"/v1/resources/{_segment(resource_id)}"
 
 
 def _delivery(delivery_id: str) -> str:
-    return f"/v1/deliveries/{quote(delivery_id, safe='')}"
+    return f"/v1/deliveries/{_segment(delivery_id)}"
+
+
+def _segment(text: str) -> str:
+    """*text* as one segment of a path; ``.`` and ``..`` as they are would lead elsewhere (RFC 3986, 5.2.4)."""
+    return text.replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")
 
 
 def _moment(time: str | datetime | None) -> str | None:

@@ -12,6 +12,7 @@ from collator.packet import MAX_ID_BYTES, check_id
 from collator.web.options import Option, whole_number
 
 _DOTS = frozenset({".", ".."})
+"""Segments that a client or a proxy takes away, with what stands before them, unless each dot is percent-encoded."""
 
 
 def read_path(found: Mapping[str, str]) -> dict[str, Any]:
@@ -19,31 +20,29 @@ def read_path(found: Mapping[str, str]) -> dict[str, Any]:
     return {name: PARTS[name].read(_decoded(segment), name) for name, segment in found.items()}
 
 
-def _resource_id(text: str, name: str) -> str:
-    if text in _DOTS:
-        raise Malformed(f"{name}: {text!r} may stand in a body only: in a path it means another path (RFC 3986, 5.2.4)")
-    return check_id(text)
-
-
 def _decoded(segment: str) -> str:
     try:
-        return unquote_to_bytes(segment).decode()
+        text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
         raise Malformed(f"{segment!r} in the path is not UTF-8") from None
+    if text in _DOTS and "." in segment:
+        encoded = text.replace(".", "%2E")
+        raise Malformed(f"{segment!r} means another path (RFC 3986, 5.2.4); if it is an id, write {encoded!r}")
+    return text
 
 
 PARTS: Mapping[str, Option] = MappingProxyType(
     {
         "resource_id": Option(
             name="resource_id",
-            says="The id of a resource, percent-encoded: `%2F` for a slash. Not `.` nor `..`, which a body may name.",
-            read=_resource_id,
+            says="The id of a resource, percent-encoded: `%2F` for a slash; `.` and `..` only as `%2E` and `%2E%2E`.",
+            read=lambda text, _: check_id(text),
             schema={
                 "type": "string",
                 "minLength": 1,
                 "maxLength": MAX_ID_BYTES,
                 "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
-                "not": {"enum": [".", ".."]},
+                "not": {"enum": [".", ".."]},  # whoever writes paths from a description leaves dots as they are
             },
         ),
         "delivery_id": Option(
