@@ -61,12 +61,13 @@ class Workers(Idle):
 
 
 class Sender(Idle):
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] = ("default",)) -> None:
         super().__init__()
+        self.names = names
         self.trouble: dict[str, str] = {}
 
     def room(self) -> Room:
-        return {"default": self.places}
+        return dict.fromkeys(self.names, self.places)
 
     def why(self, endpoint: str) -> str | None:
         return self.trouble.get(endpoint)
@@ -280,7 +281,7 @@ async def open_door(
     """The HTTP face, open."""
     terms, clock, metrics = terms or Terms(), ManualClock(), Metrics()
     ledger = await open_ledger(data_dir, terms=terms, clock=clock, route=lambda _: endpoints)
-    troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(), list[str]()
+    troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(endpoints), list[str]()
     intake = Intake(troubled, workers, sender, metrics=metrics, disk=disk)
     parts = Parts(
         intake=intake,

@@ -227,7 +227,9 @@ async def test_r24_r25_a_person_stops_a_delivery_and_may_purge_then(door: Harnes
     for _ in range(2):  # safe to repeat
         reply = await door.ask("POST", f"/v1/deliveries/{name}/stop", b"")
         assert (reply.status, reply.json["state"], reply.json["reason"]) == (200, "dead", "stopped by a person")
-    assert [entry["reason"] for entry in (await show(door, name))["log"]] == ["HTTP 503"]
+    shown = await show(door, name)
+    assert [entry["reason"] for entry in shown["log"]] == ["HTTP 503"]
+    assert shown["why_undelivered"] == "given up after 1 attempt (stopped by a person); it can be replayed"
     assert (await door.ask("DELETE", "/v1/resources/r")).status == 200
     assert (await door.ask("GET", f"/v1/deliveries/{name}")).problem["code"] == "unknown"
 

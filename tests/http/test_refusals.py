@@ -201,7 +201,7 @@ async def test_more_requests_than_may_be_under_way(door: Harness, form: Form) ->
             await wire.send(b"POST /v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
             await wire.send(b"content-length: %d\r\n\r\n%s" % (len(body), body))
         await until(lambda: len(door.ledger.calls) == 2)
-        refused(await form(door, packet(2)), 503, "busy", "2 requests are under way", later=True)
+        refused(await form(door, packet(2)), 503, "busy", "as many requests are under way as may be: 2", later=True)
         assert (await door.ask("GET", "/v1/status")).problem["code"] == "busy"
         assert (await door.ask("GET", "/healthz")).status == (await door.ask("GET", "/readyz")).status == 200
         door.ledger.open.set()
@@ -214,7 +214,7 @@ async def test_more_streams_than_may_be_open(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(stream_head())
         await until(lambda: door.face._streams.open == 1)
-        refused(await door.stream(packet()), 503, "busy", "1 streams are open", later=True)
+        refused(await door.stream(packet()), 503, "busy", "as many streams are open as may be: 1", later=True)
         assert (await stored(door)) == Counts()
         assert (await door.post(packet())).status == 202  # a stream is none of the requests under way
         await wire.send(chunk(b""))

@@ -152,9 +152,7 @@ class Face:
 
     def _check_load(self) -> None:
         if self.requests > self._max_requests:
-            raise Refusal(
-                Kind.BUSY, f"{self._max_requests} requests are under way, which is the limit", retry_after=1.0
-            )
+            raise Refusal(Kind.BUSY, f"as many requests are under way as may be: {self._max_requests}", retry_after=1.0)
 
     def _problem(self, request: Incoming, error: CollatorError) -> Answer:
         if request.answering:

@@ -9,19 +9,24 @@ from collator.resource import Ranges
 from collator.states import DeliveryState, State
 
 _SHOWN = 5  # ranges in a sentence
+_NO_ENDPOINT = "there is no endpoint: nothing is sent, and its outputs can be pulled"
+_MATCHES_NONE = "no endpoint matched it when it ended"
 
 
-def why_undelivered(report: ResourceReport, why_not_sent: Callable[[str], str | None]) -> str | None:
+def why_undelivered(
+    report: ResourceReport, why_not_sent: Callable[[str], str | None], *, endpoints: bool
+) -> str | None:
     """The next thing that has to happen before *report*'s resource is delivered; `None` once it is.
 
-    *why_not_sent* says of an endpoint why nothing is sent to it at the moment (`Outbox.why`).
+    *why_not_sent* says of an endpoint why nothing is sent to it at the moment (`Outbox.why`); *endpoints*, whether
+    there are any. It is read by those who use HTTP, the commands and the library: so it speaks the language of none.
     """
     if report.state is State.OPEN:
         return _why_open(report)
     if report.state is State.CANCELLED:
         return "it was cancelled, so that there is no webhook"
     if not report.deliveries:
-        return "no endpoint matches it"
+        return _MATCHES_NONE if endpoints else _NO_ENDPOINT
     undelivered = [delivery for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
     waiting = [f"endpoint {one.endpoint}: {why_waiting(one, why_not_sent)}" for one in undelivered]
     return "; ".join(waiting) or None
@@ -29,17 +34,21 @@ def why_undelivered(report: ResourceReport, why_not_sent: Callable[[str], str | 
 
 def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | None]) -> str:
     """What an undelivered *delivery* waits for, in words behind the name of its endpoint."""
-    tries = f"after {delivery.attempts} attempts" + (
-        f", the last of which ended with: {delivery.reason}" * bool(delivery.reason)
-    )
+    tries = _so_far(delivery)
     trouble = why_not_sent(delivery.endpoint)
     if delivery.state is DeliveryState.DEAD:
-        return f"given up {tries}; it can be replayed"
+        return f"given up{tries}; it can be replayed"
     if trouble is not None:
-        return trouble + (f"; {tries}" if delivery.attempts else "")
+        return trouble + (f";{tries}" if delivery.attempts else "")
     if delivery.state is DeliveryState.LEASED or not delivery.due_in:
-        return "being sent" + (f", {tries}" if delivery.attempts else "")
-    return f"next attempt in {delivery.due_in:.0f} s, {tries}"
+        return f"being sent{tries}"
+    return f"next attempt in {delivery.due_in:.0f} s{tries}"
+
+
+def _so_far(delivery: DeliveryReport) -> str:
+    """The attempts there were, and the last that is known: how one ended, or what a person or a breaker did since."""
+    tries = f" after {_counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
+    return tries + (f" ({delivery.reason})" if delivery.reason else "")
 
 
 def _why_open(report: ResourceReport) -> str:
@@ -48,8 +57,12 @@ def _why_open(report: ResourceReport) -> str:
     if report.missing:
         return f"never received: {_listed(report.missing)}"
     if report.total is None:
-        return "nobody has said how many packets it has: last, total, or POST .../complete"
-    return f"held open by {report.failed} failed: retry, or POST .../complete with force"
+        return "nobody has said how many packets it has: send the last one, or a total, or complete it"
+    return f"held open, as {_counted(report.failed, 'packet')} failed: retry, or complete it with force"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _listed(ranges: Ranges) -> str:

@@ -141,7 +141,7 @@ class Resources:
 
     async def _view(self, resource_id: str) -> Answer:
         report = await self._ledger.resource(resource_id)
-        why = why_undelivered(report, self._outbox.why)
+        why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.room()))
         return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
     async def _pages(self, resource_id: str, page: Sequence[tuple[int, bytes]], left: int) -> AsyncIterator[bytes]:

@@ -61,7 +61,7 @@ class Streams:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if self._open >= self._limits.max_streams:
-            raise Refusal(Kind.BUSY, f"{self._open} streams are open, which is the limit", retry_after=5.0)
+            raise Refusal(Kind.BUSY, f"as many streams are open as may be: {self._open}", retry_after=5.0)
         self._open += 1
         try:
             yield
