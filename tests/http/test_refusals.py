@@ -105,13 +105,29 @@ async def test_r2_more_packets_than_a_resource_may_have(door: Harness, form: For
 
 @whole
 async def test_a_body_beyond_its_limit(door: Harness, form: Form) -> None:
-    refused(await form(door, packet(0, payload="x" * 100_000)), 413, "too_large", later=False)
+    reply = await form(door, packet(0, payload="x" * 50_000))
+    refused(reply, 413, "too_large", "payload", "1000", later=False)
+    assert "no limit" not in reply.problem["detail"]  # as a line it would be as large
     assert await stored(door) == Counts()
 
 
 async def test_an_array_beyond_its_limit(door: Harness) -> None:
     refused(await door.post([packet(0, payload="x" * 900)] * 120), 413, "too_large", "stream of lines", later=False)
     assert await stored(door) == Counts()
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/packets"),
+        ("PUT", "/v1/resources/r/packets/0"),
+        ("POST", "/v1/resources/r/complete"),
+        ("POST", "/v1/deliveries/replay"),
+    ],
+)
+async def test_an_empty_body_is_called_empty(door: Harness, method: str, path: str, body: bytes) -> None:
+    refused(await door.ask(method, path, body), 422, "malformed", "the body is empty", later=False)
 
 
 # What may be taken later: try again.

@@ -113,6 +113,13 @@ class Incoming:
             raise Refusal(Kind.MEDIA_TYPE, f"content-encoding {coding!r} is not taken; send the body as it is")
 
     async def body(self, limit: int, *, instead: str = "") -> bytes:
+        """The whole body, which holds something, as `_body` has it. Raises `Malformed`, `Refusal`, `Gone`."""
+        body = await self._body(limit, instead=instead)
+        if not body or body.isspace():
+            raise Malformed("the body is empty")
+        return body
+
+    async def _body(self, limit: int, *, instead: str = "") -> bytes:
         """The whole body. Raises `Refusal` beyond *limit* bytes, which says what to do *instead*, and `Gone`."""
         self.require_plain()
         length = self.headers.get(b"content-length")
@@ -125,11 +132,11 @@ class Incoming:
             raise Refusal(Kind.TOO_LARGE, f"{limit} bytes at most{instead}")
         return body
 
-    async def json(self, limit: int) -> bytes:
-        """The whole body, which says that it is JSON. Raises `Refusal`, `Gone`."""
+    async def json(self, limit: int, *, instead: str = "") -> bytes:
+        """As `body`, of which it says that it is JSON. Raises `Malformed`, `Refusal`, `Gone`."""
         if self.media_type() != JSON:
             raise foreign_media_type(self.media_type(), JSON)
-        return await self.body(limit)
+        return await self.body(limit, instead=instead)
 
     async def order(self, wanted: msgspec.json.Decoder[T], limit: int) -> T:
         """What the body says is to be done, as *wanted* decodes it. Raises `Malformed`, `Refusal`, `Gone`."""
@@ -140,7 +147,7 @@ class Incoming:
 
     async def nothing(self) -> None:
         """Read a body that says nothing, as nothing is asked. Raises `Malformed` for any other, `Refusal`, `Gone`."""
-        if (await self.body(_SMALL)).strip() not in {b"", b"{}"}:
+        if (await self._body(_SMALL)).strip() not in {b"", b"{}"}:
             raise Malformed("this takes no body")
 
     async def chunk(self) -> tuple[bytes, bool]:

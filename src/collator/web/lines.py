@@ -128,7 +128,9 @@ class Splitter:
 def judge(block: Block, bounds: Bounds) -> Group:
     """The packets of *block* and the faults of its other lines. Blank lines are neither."""
     if block.too_long:
-        fault = Refusal(Kind.TOO_LARGE, f"a line may have {longest_line(bounds)} bytes")
+        fault = Refusal(
+            Kind.TOO_LARGE, f"a line may have {longest_line(bounds)} bytes, its payload {bounds.max_payload}"
+        )
         return Group((), (), [(block.first, fault)], block.last, 0)
     items = decode_lines(block.data, bounds)
     if len(items) == block.lines:

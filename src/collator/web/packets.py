@@ -22,7 +22,7 @@ from collator.web.problems import Kind, Refusal
 from collator.web.receipts import Receipts, receipt_refusal, wire, wire_one
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
-_AS_A_STREAM = "; send more as a stream of lines (application/x-ndjson), which has no limit"
+_AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
 _SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
 _OFF_THE_LOOP = 256 * KIB  # decoding a larger array on the loop would be felt by everybody
 
@@ -42,12 +42,14 @@ class Packets:
         if _ARRAY.match(body):
             return await self._array(body)
         if len(body) > longest_line(self._bounds):
-            raise Refusal(Kind.TOO_LARGE, f"one packet may have {longest_line(self._bounds)} bytes")
+            detail = f"one packet may have {longest_line(self._bounds)} bytes, its payload {self._bounds.max_payload}"
+            raise Refusal(Kind.TOO_LARGE, detail)
         return await self._one(decode_packet(body, self._bounds))
 
     async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
         """The body is the payload of packet *index*."""
-        payload = (await request.json(longest_line(self._bounds))).strip(b" \t\r\n")
+        too_large = f"; a payload may have {self._bounds.max_payload}"
+        payload = (await request.json(longest_line(self._bounds), instead=too_large)).strip(b" \t\r\n")
         packet = Packet(
             resource_id=resource_id,
             index=index,
