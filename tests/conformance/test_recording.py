@@ -44,6 +44,15 @@ async def test_record_answers_each_result_in_its_place(ledger: Ledger) -> None:
     assert await ledger.outputs("r") == [(done.key.index, b'"done"')]
 
 
+async def test_p6_record_names_a_packet_that_has_failed_for_good(ledger: Ledger) -> None:
+    await send(ledger, *packets(3, last=False))
+    late, retried, failed = await claim(ledger)
+    await ledger.release([late.lease])
+    passing = await ledger.record([Failure(late.lease, "late"), Retry(retried.lease, "busy", 5.0)], room={})
+    assert passing.failed is None
+    assert (await ledger.record([Failure(failed.lease, "bad")], room={})).failed == failed.key
+
+
 async def test_record_of_nothing_is_nothing(ledger: Ledger) -> None:
     outcome = await ledger.record([], room={"default": 1})
     assert ([*outcome.statuses], [*outcome.deliveries], outcome.closed) == ([], [], 0)

@@ -95,3 +95,5 @@ class Outcome(msgspec.Struct, frozen=True):
     """Resources that ended in this step."""
     more: bool = False
     """Whether `expire` should be asked again at once: there may be others whose time has passed."""
+    failed: Key | None = None
+    """One of the packets whose results have failed them for good."""

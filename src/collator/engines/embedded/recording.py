@@ -12,8 +12,8 @@ import msgspec
 
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
-from collator.engines.embedded.store import INDEX_BITS, Store, as_json
-from collator.exchange import Outcome, Output, Recorded, Result, Retry
+from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.exchange import Key, Outcome, Output, Recorded, Result, Retry
 from collator.resource import Standing
 from collator.states import State
 
@@ -26,6 +26,8 @@ class _Step(msgspec.Struct):
     retries: list[tuple[int, int, float, str]] = []
     tried: list[int] = []
     """Packets whose row on earlier attempts can go."""
+    failed: dict[int, Key] = {}
+    """Packets that have failed for good, by the lease under which they did."""
     touched: dict[int, Standing] = {}
     known_at: dict[int, float] = {}
     size: int = 0
@@ -48,10 +50,13 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     for place, (results, _) in enumerate(batch):
         statuses = step.statuses[start : start + len(results)]
         start += len(results)
-        answers.append(
-            msgspec.structs.replace(closed, statuses=statuses) if place == 0 else Outcome(statuses, [], frozenset())
-        )
+        answer = closed if place == 0 else Outcome([], [], frozenset())
+        answers.append(msgspec.structs.replace(answer, statuses=statuses, failed=_failed(step, results)))
     return answers
+
+
+def _failed(step: _Step, results: Sequence[Result]) -> Key | None:
+    return next((step.failed[result.lease] for result in results if result.lease in step.failed), None)
 
 
 def settle_results(store: Store, held: Sequence[tuple[Result, Held | None]] | Sequence[tuple[Result, Held]]) -> _Step:
@@ -86,6 +91,7 @@ def join(parts: Sequence[Outcome]) -> Outcome:
         [delivery for part in parts for delivery in part.deliveries],
         frozenset().union(*(part.endpoints for part in parts)),
         sum(part.closed for part in parts),
+        failed=next((part.failed for part in parts if part.failed), None),
     )
 
 
@@ -120,14 +126,15 @@ def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: 
             step.known_at[standing.key] = result.known_at
         else:
             reason = f"the collated body would have {size} bytes, {store.terms.max_body} at most (max_body)"
-            _fail(step, standing, held, reason)
+            _fail(step, standing, held, result.lease, reason)
     else:
-        _fail(step, standing, held, result.reason)
+        _fail(step, standing, held, result.lease, result.reason)
     step.touched[standing.key] = standing
     step.size += held.size
     return Recorded.RECORDED
 
 
-def _fail(step: _Step, standing: Standing, held: Held, reason: str) -> None:
+def _fail(step: _Step, standing: Standing, held: Held, lease: int, reason: str) -> None:
     standing.failed += 1
+    step.failed[lease] = Key(standing.resource_id, standing.generation, held.key & INDEX_MASK)
     step.outcomes.append((held.key, None, 0, reason, held.attempt))

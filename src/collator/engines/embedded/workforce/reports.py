@@ -97,7 +97,9 @@ class Reports:
         for kind, count in kinds.items():
             self._attempts[kind].inc(count)
         if kinds[Retry] or kinds[Failure]:
-            log.warning("attempts failed", final=kinds[Failure], to_be_repeated=kinds[Retry])
+            one = outcome.failed  # its page says why; the reason may hold a payload, which no log does
+            told = {"resource_id": one.resource_id, "index": one.index} if one else {}
+            log.warning("attempts failed", final=kinds[Failure], to_be_repeated=kinds[Retry], **told)
         if outcome.statuses.count(Recorded.RECORDED) != len(results):
             self._note_dropped(outcome)
 
