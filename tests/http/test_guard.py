@@ -102,6 +102,9 @@ PROBES = {
     "no Host": (400, head("content-length: 0", host=None) + HIDDEN),
     "no Host in HTTP/1.0": (400, head("content-length: 0", host=None, line="GET /healthz HTTP/1.0")),
     "two Hosts": (400, head("host: 127.0.0.1", "content-length: 0") + HIDDEN),
+    "two tokens": (400, head("authorization: Bearer a", "Authorization: Bearer b", "content-length: 0") + HIDDEN),
+    "two origins": (400, head("origin: http://127.0.0.1", "origin: null", "content-length: 0") + HIDDEN),
+    "two media types": (400, head("content-type: application/x-ndjson", "content-length: 0") + HIDDEN),
     "a whole URL": (400, head("content-length: 0", line="GET http://evil.example/healthz HTTP/1.1") + HIDDEN),
     "an asterisk": (400, head("content-length: 0", line="OPTIONS * HTTP/1.1") + HIDDEN),
     "a tunnel": (400, head(line="CONNECT 127.0.0.1:80 HTTP/1.1") + HIDDEN),
@@ -189,6 +192,64 @@ async def test_a_bad_body_of_a_queued_request_never_answers_an_earlier_one(door:
         assert (await wire.reply()).status == 202
         assert await wire.end() == b""
     assert len(door.ledger.calls) == 1
+
+
+async def test_requests_beyond_those_that_may_wait_are_not_read(hasty: Harness) -> None:
+    """They get no answer, as it would be taken for that to an earlier one."""
+    async with hasty.wire() as wire:
+        wire.write(HIDDEN * 70)
+        assert {(await wire.reply()).status for _ in range(1 + SHORT.max_pipelined)} == {200}
+        assert await wire.end() == b""
+
+
+# Clients that say that they send no more.
+
+
+async def ended(door: Harness) -> None:
+    """Wait until the door knows."""
+    await until(lambda: [one.reading for one in door.server.state.connections] == [Reading.ENDED])  # type: ignore[union-attr]
+
+
+async def test_a_request_whose_client_sends_no_more_is_answered(door: Harness) -> None:
+    door.ledger.open.clear()
+    async with door.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", BODY))
+        await until(lambda: door.ledger.calls)
+        wire.half_close()
+        await ended(door)
+        door.ledger.open.set()
+        reply = await wire.reply()
+        assert (reply.status, reply.headers["connection"]) == (202, "close")
+        assert await wire.end() == b""
+        await until(lambda: not connections(door))
+
+
+async def test_all_requests_of_a_client_that_sends_no_more_are_answered(door: Harness) -> None:
+    async with door.wire() as wire:
+        wire.write(request("POST", "/v1/packets", BODY) + HIDDEN * 2)
+        wire.half_close()
+        assert [(await wire.reply()).status for _ in range(3)] == [202, 200, 200]
+        assert await wire.end() == b""
+        await until(lambda: not connections(door))
+
+
+async def test_a_stream_whose_client_sends_no_more_is_summed_up(door: Harness) -> None:
+    async with door.wire() as wire:
+        wire.write(stream_head() + chunk(ndjson(packet(7))) + chunk(b""))
+        wire.half_close()
+        assert (await wire.reply()).json["accepted"] == 1
+        assert await wire.end() == b""
+
+
+@pytest.mark.parametrize("data", [b"", HIDDEN[:-5], head("content-length: 9") + b"[", HIDDEN + HIDDEN[:-5]])
+async def test_what_is_not_whole_when_the_client_sends_no_more_gets_no_answer(door: Harness, data: bytes) -> None:
+    async with door.wire() as wire:
+        wire.write(data)
+        wire.half_close()
+        if data.startswith(HIDDEN):
+            assert (await wire.reply()).status == 200
+        assert await wire.end() == b""
+        await until(lambda: not connections(door))
 
 
 async def test_trailers_are_no_part_of_the_head(door: Harness) -> None:

@@ -1,7 +1,7 @@
 """The guard: one connection, before anything of ours sees a request. No server is safe by default; this one has to be.
 
-What lives here: deadlines (head, body, unread answers), sizes and counts of the head, exactly one Host, one framing of
-the body. What does not: who may ask (`gate`), and what is asked.
+What lives here: deadlines (head, body, unread answers), size and count of the head. What does not: what a head may
+say (`head`), who may ask (`gate`), and what is asked.
 
 Theory. The parser is uvicorn's (httptools). What the guard refuses gets one answer and the connection is closed, as
 nobody can know where a next request would begin (RFC 9112, 11.2). Where an earlier request on the connection still
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
 from enum import Enum
 from itertools import chain
 from typing import Any
@@ -24,6 +23,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from collator.web.head import check_head
 from collator.web.incoming import PATIENT, answer_problem
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
@@ -38,6 +38,7 @@ class Reading(Enum):
     BODY = "body"
     WHOLE = "whole"
     NO_MORE = "no more"  #: no further request is read
+    ENDED = "ended"  #: the client has said that it sends no more
 
 
 class Guard(HttpToolsProtocol):
@@ -107,6 +108,16 @@ class Guard(HttpToolsProtocol):
         if self.framing > self.limits.head_bytes:
             self.refuse(_large(self.limits))
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer; uvicorn gives none
+        """The client sends no more, as ``nc -N`` says: keep the connection until what came whole is answered."""
+        waits = self.cycle is not None and not (self.cycle.response_complete or self.cycle.more_body)
+        self.reading, self.deadline = Reading.ENDED, math.inf
+        if waits:
+            self.cycle.keep_alive = False  # it is the newest: the connection ends with its answer
+        else:
+            self.transport.close()  # by itself asyncio would close without what was written in this turn
+        return waits
+
     # What the parser says. A `Refusal` that is raised here stops it.
 
     def on_message_begin(self) -> None:
@@ -159,20 +170,17 @@ class Guard(HttpToolsProtocol):
 
     def _check_head(self) -> None:
         """Raise `Refusal` unless the head can be read in one way only, and is small."""
-        if len(self.headers) > self.limits.head_fields or len(self.pipeline) >= self.limits.max_pipelined:
+        if len(self.headers) > self.limits.head_fields:
             raise _large(self.limits)
+        if len(self.pipeline) >= self.limits.max_pipelined:
+            raise Refusal(
+                Kind.BUSY, f"{len(self.pipeline)} requests wait here for the answer to an earlier one", retry_after=1.0
+            )
         if self.begun + self.framing > self.limits.head_bytes:  # else it cannot be too large
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
                 raise _large(self.limits)
-        version = self.parser.get_http_version()
-        if version not in {"1.1", "1.0"} or self.url[:1] != b"/" or b"#" in self.url:
-            raise Refusal(Kind.BAD_REQUEST, "an HTTP/1.1 request for a path is wanted")
-        names = [name for name, _ in self.headers]
-        if names.count(b"host") != 1:
-            raise Refusal(Kind.BAD_REQUEST, "there must be exactly one Host field (RFC 9112, 3.2)")
-        if b"transfer-encoding" in names and (version == "1.0" or not _chunked(self.headers)):
-            raise Refusal(Kind.BAD_REQUEST, "of all transfer encodings only chunked is taken")
+        check_head(self.url, self.parser.get_http_version(), self.headers)
 
     def _check_trailers(self) -> None:
         if len(self.headers) > self.limits.head_fields:
@@ -225,10 +233,6 @@ def _end_by_closing(cycle: RequestResponseCycle) -> None:
 
     cycle.chunked_encoding = False
     cycle.send = send_plain  # type: ignore[method-assign]  # uvicorn makes the cycle, and offers no other place
-
-
-def _chunked(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    return [value.lower() for name, value in headers if name == b"transfer-encoding"] == [b"chunked"]
 
 
 def _large(limits: Limits) -> Refusal:
