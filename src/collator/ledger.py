@@ -10,6 +10,7 @@ that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean tha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -34,6 +35,10 @@ from collator.states import State
 
 Room = Mapping[str, int]
 """For each endpoint, how many deliveries the caller can take."""
+Outputs = Sequence[tuple[int, bytes]]
+"""Some outputs with their indexes, in order."""
+UNBOUNDED = sys.maxsize
+"""A size that nothing has."""
 
 
 class Ledger(Protocol):
@@ -163,8 +168,11 @@ class Ledger(Protocol):
         """Up to *limit* resources in order of id, from behind the id *after*; of *state*, with *prefix*."""
         ...
 
-    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
-        """Up to *limit* outputs in index order, from behind the index *after*. `Unknown`, `Damaged`."""
+    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000, size: int = UNBOUNDED) -> Outputs:
+        """Up to *limit* outputs in index order, from behind the index *after*. `Unknown`, `Damaged`.
+
+        They have up to *size* bytes together; the first is given whatever it has, so that only the end is empty.
+        """
         ...
 
     async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:

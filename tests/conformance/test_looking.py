@@ -161,6 +161,17 @@ async def test_outputs_come_in_order_of_index_and_in_pages(ledger: Ledger) -> No
     ]
 
 
+async def test_p5_outputs_come_in_pages_of_a_size(ledger: Ledger) -> None:
+    for index, length in enumerate((10, 20, 30, 100, 5)):
+        await send(ledger, packet("r", index, b'"%s"' % (b"x" * (length - 2))))
+    await process(ledger)
+    pages, after = [], -1
+    while page := await ledger.outputs("r", after=after, limit=4, size=40):
+        pages.append([len(output) for _, output in page])
+        after = page[-1][0]
+    assert pages == [[10, 20], [30], [100], [5]]
+
+
 async def test_outputs_are_there_before_and_after_the_end(engine: Engine) -> None:
     ledger = await engine.open()
     await send(ledger, packet("r", 0), packet("r", 1), packet("r", 4))

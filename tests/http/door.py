@@ -23,7 +23,7 @@ from collator.resource import Terms
 from collator.testing import ManualClock
 from collator.tokens import Tokens
 from collator.web.app import Face, Parts
-from collator.web.limits import Limits
+from collator.web.limits import MIB, Limits
 from collator.web.server import Door, serve
 
 PATIENCE = 10.0
@@ -187,9 +187,9 @@ class Wire:
             await self._writer.wait_closed()
 
 
-async def connect(port: int) -> Wire:
-    """A connection to the door at *port*."""
-    return Wire(*await asyncio.open_connection("127.0.0.1", port, limit=16 * 1024 * 1024))
+async def connect(port: int, *, unread: int = 16 * MIB) -> Wire:
+    """A connection to the door at *port*, which takes twice *unread* bytes and what sockets hold before it is read."""
+    return Wire(*await asyncio.open_connection("127.0.0.1", port, limit=unread))
 
 
 class Harness(NamedTuple):
@@ -208,9 +208,9 @@ class Harness(NamedTuple):
     face: Face
 
     @asynccontextmanager
-    async def wire(self) -> AsyncIterator[Wire]:
-        """A connection of its own."""
-        wire = await connect(self.port)
+    async def wire(self, *, unread: int = 16 * MIB) -> AsyncIterator[Wire]:
+        """A connection of its own; *unread* as in `connect`."""
+        wire = await connect(self.port, unread=unread)
         try:
             yield wire
         finally:

@@ -13,9 +13,12 @@ import pytest
 from collator.client import Client
 from collator.errors import Damaged, Unknown
 from collator.exchange import Attempt, Counts, DeliveryFilter, Failure, Output
+from collator.ledger import Outputs
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure
+from collator.web.limits import KIB, Limits
 from tests.http.door import Harness, Reply, open_door, packet, request
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -159,6 +162,34 @@ async def test_outputs_say_what_can_be_asked(shared: Harness, query: str) -> Non
     assert (await shared.ask("GET", f"/v1/resources/r/outputs?{query}")).problem["code"] == "malformed"
 
 
+async def test_p5_large_outputs_are_not_in_memory_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client who does not read holds a part of the answer; where such parts are too many, the next has to wait."""
+    async with open_door(tmp_path, limits=Limits(max_buffered=3_000_000)) as door:
+        for index in range(30):
+            assert (await door.post(packet(index, payload="x" * 1_000_000))).status == 202
+        await process(door)
+        outputs, sizes = door.ledger.outputs, list[int]()
+
+        async def watched(*args: Any, **options: Any) -> Outputs:  # noqa: ANN401 - whatever the ledger takes
+            page: Outputs = await outputs(*args, **options)
+            sizes.append(sum(len(output) for _, output in page))
+            return page
+
+        monkeypatch.setattr(door.ledger, "outputs", watched, raising=False)
+        async with door.wire(unread=64 * KIB) as wire:
+            await wire.send(request("GET", "/v1/resources/r/outputs"))
+            await until(lambda: door.face._buffered._bytes > 2_000_000)
+            reply = await door.ask("GET", "/v1/resources/r/outputs")
+            assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "1")
+            assert len((await wire.reply()).json["outputs"]) == 30
+        assert max(sizes) < 1_100_000
+        await until(lambda: door.face._buffered._bytes == 0)
+        async with door.wire(unread=64 * KIB) as wire:
+            await wire.send(request("GET", "/v1/resources/r/outputs"))
+            await wire.head()
+        await until(lambda: door.face._buffered._bytes == 0)
+
+
 async def test_damage_within_the_outputs_breaks_the_answer_off(
     door: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -167,10 +198,10 @@ async def test_damage_within_the_outputs_breaks_the_answer_off(
     await process(door)
     outputs = door.ledger.outputs
 
-    async def damaged(resource_id: str, *, after: int = -1, limit: int = 1000) -> object:
+    async def damaged(resource_id: str, *, after: int, limit: int, size: int) -> object:
         if after > 0:
             raise Damaged
-        return await outputs(resource_id, after=after, limit=limit)
+        return await outputs(resource_id, after=after, limit=limit, size=size)
 
     monkeypatch.setattr(door.ledger, "outputs", damaged, raising=False)
     async with door.wire() as wire:

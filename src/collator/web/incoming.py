@@ -61,17 +61,22 @@ def closing(answer: Answer) -> Answer:
 
 
 class Buffered:
-    """Bodies that are being read whole, counted together: memory is bounded whatever the number of senders (P5)."""
+    """Large bodies on their way in and out, counted together: memory is bounded whatever the number of clients (P5)."""
 
     def __init__(self, limit: int) -> None:
         """Admit *limit* bytes at a time."""
         self._limit = limit
         self._bytes = 0
 
-    def add(self, number: int) -> None:
-        """Count *number* bytes more; raise `Refusal` where they are too many."""
+    def check(self, number: int) -> None:
+        """Raise `Refusal` where *number* bytes more would be too many."""
         if self._bytes + number > self._limit:
-            raise Refusal(Kind.BUSY, "too many large bodies are being read at the moment", retry_after=1.0)
+            raise Refusal(Kind.BUSY, "too many large bodies are on their way at the moment", retry_after=1.0)
+
+    def add(self, number: int, *, checked: bool = False) -> None:
+        """Count *number* bytes more; raise `Refusal` where they are too many, unless it is *checked* already."""
+        if not checked:
+            self.check(number)
         self._bytes += number
 
     def remove(self, number: int) -> None:
@@ -82,7 +87,7 @@ class Buffered:
 class Incoming:
     """A request whose body has not been read."""
 
-    __slots__ = ("_buffered", "answering", "caller", "headers", "receive", "scope", "whole")
+    __slots__ = ("answering", "buffered", "caller", "headers", "receive", "scope", "whole")
 
     def __init__(self, scope: Scope, receive: Receive, buffered: Buffered) -> None:
         """Look at *scope*; read nothing yet."""
@@ -95,7 +100,7 @@ class Incoming:
         """Whether a part of the answer is written, so that there can be no other."""
         self.caller: Caller | None = None
         """Who asks, where the service wants to know."""
-        self._buffered = buffered
+        self.buffered = buffered
 
     def unread(self) -> bool:
         """Whether some of the body was not read, so that the connection cannot serve another request."""
@@ -165,12 +170,12 @@ class Incoming:
         more = True
         try:
             while more and len(body) <= limit:
-                self._buffered.add(len(body) - counted)
+                self.buffered.add(len(body) - counted)
                 counted = len(body)
                 chunk, more = await self.chunk()
                 body += chunk
         finally:
-            self._buffered.remove(counted)
+            self.buffered.remove(counted)
         return bytes(body)
 
 

@@ -11,15 +11,18 @@ from starlette.responses import StreamingResponse
 
 from collator.errors import Conflict, Malformed, Unknown
 from collator.exchange import ResourceReport, ResourceSummary
-from collator.ledger import Ledger
+from collator.ledger import Ledger, Outputs
 from collator.outbox import Outbox
 from collator.packet import Bounds
 from collator.states import State
 from collator.web.explaining import why_undelivered
-from collator.web.incoming import JSON, Answer, Incoming, answer_json
+from collator.web.incoming import JSON, Answer, Buffered, Incoming, answer_json
+from collator.web.limits import KIB
 from collator.workforce import Workforce
 
-_PAGE = 16  # outputs that are in memory at a time: each may have 1 MiB
+_PAGE = 16  # outputs that are in memory at a time …
+_PAGE_SIZE = 256 * KIB  # … and their bytes, or one that is larger: each may have 1 MiB
+_COPIES = 2  # as a part of the answer, and as one before it that waits for a client who reads slowly
 _SMALL = 4096  # bytes of a body that says what to do
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it
 
@@ -101,12 +104,14 @@ class Resources:
         return await self._view(resource_id)
 
     async def outputs(
-        self, _request: Incoming, *, resource_id: str, cursor: int | None, limit: int | None
+        self, request: Incoming, *, resource_id: str, cursor: int | None, limit: int | None
     ) -> StreamingResponse:
         """The outputs that there are, in index order, from behind the index *cursor*: `OutputsPage`."""
         after, left = -1 if cursor is None else cursor, limit or sys.maxsize
-        first = await self._ledger.outputs(resource_id, after=after, limit=min(left, _PAGE))
-        return StreamingResponse(self._pages(resource_id, first, left), media_type=JSON)
+        first = await self._page(resource_id, after, left)
+        request.buffered.check(_held(first))
+        parts = self._parts(resource_id, first, left)
+        return StreamingResponse(_counted(parts, request.buffered), media_type=JSON)
 
     async def complete(self, request: Incoming, *, resource_id: str) -> Answer:
         """Fix the total, or close now (R15); the resource as it is then. `Unknown`, `Conflict`."""
@@ -144,13 +149,18 @@ class Resources:
         why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.room()))
         return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
-    async def _pages(self, resource_id: str, page: Sequence[tuple[int, bytes]], left: int) -> AsyncIterator[bytes]:
+    async def _page(self, resource_id: str, after: int, left: int) -> Outputs:
+        return await self._ledger.outputs(resource_id, after=after, limit=min(left, _PAGE) or 1, size=_PAGE_SIZE)
+
+    async def _parts(self, resource_id: str, page: Outputs, left: int) -> AsyncIterator[bytes]:
         """The parts of an `OutputsPage` of *left* outputs at most; whether there are more is looked up at the end."""
         opening, last = b'{"outputs":[', -1
         while page and left:
-            yield opening + b",".join(b'{"index":%d,"output":%s}' % output for output in page)
-            opening, last, left = b",", page[-1][0], left - len(page)
-            page = await self._ledger.outputs(resource_id, after=last, limit=min(left, _PAGE) or 1)
+            last, left = page[-1][0], left - len(page)
+            part = opening + b",".join(b'{"index":%d,"output":%s}' % output for output in page)
+            opening, page = b",", ()  # the part is held, and not what it is made of
+            yield part
+            page = await self._page(resource_id, last, left)
         yield opening.rstrip(b",") + b'],"next_cursor":%s}' % (b'"%d"' % last if page else b"null")
 
     async def _wanted(self, request: Incoming) -> Completion:
@@ -160,3 +170,21 @@ class Resources:
         if wanted.total is not None and not 1 <= wanted.total <= self._bounds.max_packets:
             raise Malformed(f"total: {wanted.total} is not between 1 and {self._bounds.max_packets}")
         return wanted
+
+
+def _held(page: Outputs) -> int:
+    """The bytes of memory that an answer holds whose parts are as large as *page*."""
+    return _COPIES * sum(len(output) for _, output in page)
+
+
+async def _counted(parts: AsyncIterator[bytes], buffered: Buffered) -> AsyncIterator[bytes]:
+    """*parts*, each counted in *buffered* until the next is asked for: what has begun goes on, what is new waits."""
+    held = 0
+    try:
+        async for part in parts:
+            buffered.remove(held)
+            held = _COPIES * len(part)
+            buffered.add(held, checked=True)
+            yield part
+    finally:
+        buffered.remove(held)

@@ -36,7 +36,7 @@ from collator.exchange import (
     Result,
     Task,
 )
-from collator.ledger import Room
+from collator.ledger import UNBOUNDED, Outputs, Room
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.states import State
@@ -184,9 +184,9 @@ class EmbeddedLedger:
         """A page of resources."""
         return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
 
-    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000, size: int = UNBOUNDED) -> Outputs:
         """A page of outputs."""
-        return await self._reader.ask(self._reader.outputs, resource_id, after, limit)
+        return await self._reader.ask(self._reader.outputs, resource_id, after, limit, size)
 
     async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:
         """A page of deliveries."""

@@ -137,11 +137,11 @@ class Reader:
             for id_, now, total, received, done, failed, opened_at in rows
         ]  # fmt: skip
 
-    def outputs(self, resource_id: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
+    def outputs(self, resource_id: str, after: int, limit: int, size: int) -> Sequence[tuple[int, bytes]]:
         """A page of outputs. `Unknown`, `Damaged`."""
         first, last = span(self._find(resource_id).rk)
         behind = min(first + max(after, -1), last)
-        return verified(_decode_outputs(self._value("list_outputs", behind, last, limit)))
+        return verified(_decode_outputs(self._value("list_outputs", behind, last, limit, size)))
 
     def body(self, delivery: Delivery) -> bytes:
         """The body of *delivery*, joined from its parts. `Unknown`, `Damaged`."""

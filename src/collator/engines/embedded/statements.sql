@@ -319,9 +319,13 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
   select id, state, total, received, done, failed, opened_at from resource
   where state = ?4 and id >= ?1 and (?2 is null or id < ?2) and not purging order by id limit ?3);
 
--- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3)
-select json_group_array(json_array(k & 16777215, output, crc)) from (
-  select k, output, crc from outcome where k > ?1 and k <= ?2 and output is not null order by k limit ?3);
+-- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; only
+--   those that are given are read, as octet_length looks at the header of a row)
+select json_group_array(json_array(o.k & 16777215, o.output, o.crc) order by o.k) from (
+  select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
+    select k, octet_length(output) as size from outcome
+    where k > ?1 and k <= ?2 and output is not null order by k limit ?3)) j
+join outcome o on o.k = j.k where j.place = 1 or j.size <= ?4;
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
 --   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever;
