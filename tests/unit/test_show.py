@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from collator.cli.phrases import counted, ranges
+from collator.cli.phrases import ranges
 from collator.cli.show import MAX_FAILURES, describe
+from collator.words import counted
 
 OPEN: dict[str, Any] = {
     "resource_id": "call-17",

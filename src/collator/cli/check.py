@@ -11,8 +11,8 @@ import msgspec
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
-from collator.cli.phrases import counted
 from collator.settings import Settings
+from collator.words import counted
 
 if TYPE_CHECKING:
     from collator.engines.embedded.checking import Report

@@ -10,8 +10,8 @@ from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.deliveries import describe
 from collator.cli.parameters import chosen, refuse_beside
-from collator.cli.phrases import counted
 from collator.settings import Scope, Settings
+from collator.words import counted
 
 
 @command(

@@ -6,8 +6,8 @@ import click
 
 from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
-from collator.cli.phrases import counted
 from collator.settings import Scope, Settings
+from collator.words import counted
 
 
 @command(

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from collator.cli.asking import client
 from collator.cli.following import Follower
-from collator.cli.phrases import counted
 from collator.cli.producing import Plan
 from collator.cli.progress import Bar, Picture, showing
 from collator.cli.reading import lines
 from collator.client import Client, Packets, Rejected, Rejection, Tally
 from collator.settings import Settings
+from collator.words import counted
 
 
 @dataclass(frozen=True)

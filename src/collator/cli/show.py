@@ -10,8 +10,9 @@ import msgspec
 
 from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
-from collator.cli.phrases import counted, ranges
+from collator.cli.phrases import ranges
 from collator.settings import Scope, Settings
+from collator.words import counted
 
 MAX_FAILURES = 10
 

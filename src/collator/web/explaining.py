@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collator.exchange import DeliveryReport, ResourceReport
 from collator.resource import Ranges
 from collator.states import DeliveryState, State
+from collator.words import counted
 
 _SHOWN = 5  # ranges in a sentence
 _NO_ENDPOINT = "there is no endpoint: nothing is sent, and its outputs can be pulled"
@@ -47,7 +48,7 @@ def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | No
 
 def _so_far(delivery: DeliveryReport) -> str:
     """The attempts there were, and the last that is known: how one ended, or what a person or a breaker did since."""
-    tries = f" after {_counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
+    tries = f" after {counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
     return tries + (f" ({delivery.reason})" if delivery.reason else "")
 
 
@@ -58,11 +59,7 @@ def _why_open(report: ResourceReport) -> str:
         return f"never received: {_listed(report.missing)}"
     if report.total is None:
         return "nobody has said how many packets it has: send the last one, or a total, or complete it"
-    return f"held open, as {_counted(report.failed, 'packet')} failed: retry, or complete it with force"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return f"held open, as {counted(report.failed, 'packet')} failed: retry, or complete it with force"
 
 
 def _listed(ranges: Ranges) -> str:

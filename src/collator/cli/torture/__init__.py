@@ -18,10 +18,10 @@ import click
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
-from collator.cli.phrases import counted
 from collator.cli.torture.ordeal import Ordeal
 from collator.directory import make_new
 from collator.errors import ConfigError
+from collator.words import counted
 
 SHOWN = 20
 """Complaints that are printed; --json has all."""
