@@ -23,6 +23,13 @@ def end_on_stop(say: Callable[[], object]) -> None:
         signal.signal(number, end)
 
 
+def cancel_on_stop() -> None:
+    """Have the running task cancelled, as Ctrl-C does, whenever this process is told to stop: no child outlives it."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine calls this
+    on_stop(task.cancel)
+
+
 def on_stop(tell: Callable[[], object]) -> None:
     """Have *tell* called in the running event loop whenever this process is told to stop."""
     loop = asyncio.get_running_loop()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from collator.cli.bench.figures import Samples
 from collator.cli.bench.measuring import Result, Scale, measure
-from collator.signals import on_stop
+from collator.signals import cancel_on_stop
 
 
 class Session:
@@ -25,9 +24,7 @@ class Session:
 
     async def run(self) -> None:
         """Measure everything. SIGTERM ends it as Ctrl-C does, so that no child outlives it."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is a coroutine
-        on_stop(task.cancel)
+        cancel_on_stop()
         for number in range(1, self._runs + 1):
             self.samples.append({part: await self._measure(part, number) for part in self._parts})
 

@@ -15,7 +15,7 @@ from collator.cli.torture.victim import DATA, Victim
 from collator.cli.torture.witness import Witness
 from collator.client import Client, Tally
 from collator.errors import CollatorError
-from collator.signals import on_stop
+from collator.signals import cancel_on_stop
 from collator.signing import Secret, SecretFile
 
 YOUNG = 4
@@ -57,9 +57,7 @@ class Ordeal:
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Kill, and judge; *say* tells how far it is. SIGTERM ends it as Ctrl-C does, so that no child outlives it."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is a coroutine
-        on_stop(task.cancel)
+        cancel_on_stop()
         async with Inbox(self._take, secrets=self._known) as inbox:
             with Victim(self._home, inbox.url) as victim:
                 async with Client(victim.url, in_flight=4, patience=None) as client:
