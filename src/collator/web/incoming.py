@@ -73,10 +73,8 @@ class Buffered:
         if self._bytes + number > self._limit:
             raise Refusal(Kind.BUSY, "too many large bodies are on their way at the moment", retry_after=1.0)
 
-    def add(self, number: int, *, checked: bool = False) -> None:
-        """Count *number* bytes more; raise `Refusal` where they are too many, unless it is *checked* already."""
-        if not checked:
-            self.check(number)
+    def add(self, number: int) -> None:
+        """Count *number* bytes more, whether or not they are too many."""
         self._bytes += number
 
     def remove(self, number: int) -> None:
@@ -170,6 +168,7 @@ class Incoming:
         more = True
         try:
             while more and len(body) <= limit:
+                self.buffered.check(len(body) - counted)
                 self.buffered.add(len(body) - counted)
                 counted = len(body)
                 chunk, more = await self.chunk()

@@ -184,7 +184,7 @@ async def _counted(parts: AsyncIterator[bytes], buffered: Buffered) -> AsyncIter
         async for part in parts:
             buffered.remove(held)
             held = _COPIES * len(part)
-            buffered.add(held, checked=True)
+            buffered.add(held)
             yield part
     finally:
         buffered.remove(held)
