@@ -16,7 +16,7 @@ from collator.cli.following import Follower
 from collator.cli.producing import Plan
 from collator.cli.progress import Bar, Picture, showing
 from collator.cli.reading import lines
-from collator.client import Client, Packets, Rejected, Rejection, Tally
+from collator.client import Client, Packets, Rejected, Tally
 from collator.settings import Settings
 from collator.words import counted
 
@@ -117,7 +117,7 @@ class Run:
 
     def complaints(self) -> list[str]:
         """What went wrong, a line each: the packets that were rejected, the resources that are not delivered."""
-        rejected = [f"{self.source.name}{one.number}: {one.reason}" for one in self._rejected()]
+        rejected = [f"{self.source.name}{one.number}: {one.reason}" for one in self.tally.rejected]
         waiting = self.follower.undelivered if self.follower else {}
         return rejected + [f"{resource_id} is not delivered: {why}" for resource_id, why in waiting.items()]
 
@@ -129,16 +129,13 @@ class Run:
             "sent": tally.sent,
             "acknowledged": tally.acknowledged,
             "duplicates": tally.duplicates,
-            "rejected": [{"number": one.number, "reason": one.reason} for one in self._rejected()],
+            "rejected": [{"number": one.number, "reason": one.reason} for one in self.tally.rejected],
             "resources": len(tally.resources),
             "delivered": follower.delivered if follower else None,
             "incomplete": follower.incomplete if follower else None,
             "undelivered": follower.undelivered if follower else None,
             "seconds": round(self.seconds, 3),
         }
-
-    def _rejected(self) -> list[Rejection]:
-        return sorted(self.tally.rejected, key=lambda one: one.number)
 
     def _waits_for(self) -> str:
         if not self.follower or not self.follower.sending_ended.is_set():

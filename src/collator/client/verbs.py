@@ -66,8 +66,9 @@ class Verbs:
                     group.create_task(sending.drain(feed))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        if tally.rejected:
+        finally:
             tally.rejected.sort(key=lambda one: one.number)  # they came as the requests ended
+        if tally.rejected:
             raise Rejected(tally)
         return tally
 
