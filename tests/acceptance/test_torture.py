@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from collator.cli.exits import Exit
+from collator.cli.inbox import Received
 from collator.cli.torture import ordeal
 from collator.cli.torture.ordeal import Ordeal
 from collator.cli.torture.victim import Victim
@@ -57,6 +58,16 @@ def test_a_directory_that_was_named_stays_when_it_is_stopped(tmp_path: Path) -> 
         assert torture.stop() == Exit.INTERRUPTED
         assert "everything is in mine" in torture.output()
     assert (tmp_path / "mine" / "serve.log").is_file()
+
+
+async def test_no_webhook_is_refused_so_often_that_all_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordeal, "REFUSED", 1)  # all that may be refused
+    torture = Ordeal(tmp_path, rounds=0, seed=1)
+    body = b'{"data": {"resource_id": "a", "outputs": []}}'
+    said = [(await torture._take(Received({"webhook-id": "msg_1"}, body))).status for _ in range(4)]
+    assert said == [503, 503, 204, 204]
 
 
 async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ PAUSE = (0.0, 0.001)
 """Seconds before a packet: so many that there is always work, and so few that what is left is done soon."""
 REFUSED = 20
 """Of so many webhooks the receiver refuses one, so that some are on their way a second time."""
+REFUSALS = 2
+"""Of one webhook, at most: after a third it would come in 30 s, after a fourth in 5 minutes, beyond all patience."""
 PATIENCE = 60.0
 """Seconds without any progress after which the rest is given up as lost."""
 UP = 60.0
@@ -44,6 +47,7 @@ class Ordeal:
         self._seed = seed
         self._chance = random.Random(seed)  # noqa: S311 - repeatable, and no secret
         self._moods = random.Random(seed)  # noqa: S311 - of the receiver
+        self._refused: Counter[str] = Counter()
         self._witness = Witness()
         self._tally = Tally()
         self._enough = asyncio.Event()
@@ -163,7 +167,8 @@ class Ordeal:
                 await asyncio.sleep(step.pause)
 
     async def _take(self, received: Received) -> Reply:
-        taken = self._moods.randrange(REFUSED) > 0
+        taken = self._moods.randrange(REFUSED) > 0 or self._refused[received.webhook_id] == REFUSALS
+        self._refused[received.webhook_id] += not taken
         self._witness.sees(received.webhook_id, received.body, taken=taken)
         return Reply(204 if taken else 503)
 
