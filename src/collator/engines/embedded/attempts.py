@@ -43,12 +43,6 @@ def settle(store: Store, batch: Sequence[Sequence[Attempt]]) -> list[list[bool]]
     return [[next(changed) for _ in attempts] for attempts in batch]
 
 
-def halves(attempts: Sequence[Attempt]) -> list[Sequence[Attempt]]:
-    """A call that fails as a whole is tried in halves."""
-    middle = len(attempts) // 2
-    return [attempts[:middle], attempts[middle:]]
-
-
 def isolate(error: Exception) -> list[bool]:
     """The answer for the one attempt that the store could not take."""
     del error  # the log has it; the delivery is due again when its lease ends

@@ -18,7 +18,7 @@ from collator.engines.embedded.opening import RESERVE, open_store
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import DATABASE, Route, Store
-from collator.engines.embedded.verbs import Verb
+from collator.engines.embedded.verbs import Verb, halves
 from collator.engines.embedded.writer import Committed, Writer
 from collator.exchange import (
     Accepted,
@@ -46,12 +46,11 @@ log = structlog.get_logger("collator.ledger")
 R = TypeVar("R")
 
 
-def _halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
-    """A call that fails as a whole is tried in halves, which hand nothing out."""
+def _roomless_halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
+    """As `halves`, which hand nothing out."""
     items, room = arguments
     nothing: int | dict[str, int] = 0 if isinstance(room, int) else {}
-    middle = len(items) // 2
-    return [(items[:middle], nothing), (items[middle:], nothing)]
+    return [(half, nothing) for half in halves(items)]
 
 
 def _alone(step: Callable[..., R]) -> Verb[R]:
@@ -61,9 +60,9 @@ def _alone(step: Callable[..., R]) -> Verb[R]:
     return Verb(execute, alone=True)
 
 
-_ACCEPT = Verb(accepting.accept, grows=True, split=_halves, join=accepting.join, isolate=accepting.isolate)
-_RECORD = Verb(recording.record, split=_halves, join=recording.join, isolate=recording.isolate)
-_SETTLE = Verb(attempts.settle, split=attempts.halves, join=attempts.join, isolate=attempts.isolate)
+_ACCEPT = Verb(accepting.accept, grows=True, split=_roomless_halves, join=accepting.join, isolate=accepting.isolate)
+_RECORD = Verb(recording.record, split=_roomless_halves, join=recording.join, isolate=recording.isolate)
+_SETTLE = Verb(attempts.settle, split=halves, join=attempts.join, isolate=attempts.isolate)
 _CLAIM, _OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
 _RENEW, _RELEASE = _alone(claiming.renew), _alone(claiming.release)
 _CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)

@@ -213,7 +213,8 @@ select json_group_array(json_array(rk, due, dead)) from (
 -- name: set_retention ([resource, purge_at]; one that is being forgotten stays so)
 update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0 and not purging;
 
--- name: shorten_dead_retention (to the time ?1, of resources that have a dead delivery and none that is due)
+-- name: shorten_dead_retention (to the time ?1, of resources that have a dead delivery and none that is due;
+--   "state <> 'delivered'" is what the index of them says)
 update resource set purge_at = ?1
 where rk in (select rk from delivery where state <> 'delivered' and state = 'dead') and (purge_at is null or purge_at > ?1)
   and not exists (select 1 from delivery d where d.rk = resource.rk and d.state = 'due');

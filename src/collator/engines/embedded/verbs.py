@@ -12,6 +12,7 @@ from collator.engines.embedded.store import Store
 from collator.errors import CollatorError
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ def batches(group: Sequence[Call]) -> list[list[Call]]:
     for call in group:
         by_verb.setdefault(id(call) if call.verb.alone else id(call.verb), []).append(call)
     return list(by_verb.values())
+
+
+def halves(items: Sequence[T]) -> list[Sequence[T]]:
+    """*items* in two parts: a call that fails as a whole is tried so."""
+    middle = len(items) // 2
+    return [items[:middle], items[middle:]]
 
 
 def execute(store: Store, calls: Sequence[Call]) -> None:
