@@ -68,11 +68,6 @@ class Pipeline:
         """Why packets are not taken or not processed at the moment, a sentence for each reason."""
         return [reason for part in (self.ledger, self.workforce) if (reason := part.health())]
 
-    def refuse(self) -> None:
-        """Take no more packets. The time for draining runs from the first call."""
-        self._left.start()
-        self.intake.drain()
-
     def left(self) -> float:
         """Seconds of the time for draining that are left."""
         return self._left.seconds()
@@ -87,7 +82,8 @@ class Pipeline:
             stages = [group.create_task(stage.run()) for stage in (self.outbox, self.workforce, self._janitor)]
             try:
                 yield
-                self.refuse()
+                self._left.start()
+                self.intake.drain()
                 if not any(stage.done() for stage in stages):
                     await self._drain()
             except BaseException:
@@ -167,7 +163,7 @@ class _Countdown:
         self._end = float("inf")
 
     def start(self) -> None:
-        self._end = min(self._end, asyncio.get_running_loop().time() + self._total)
+        self._end = asyncio.get_running_loop().time() + self._total
 
     def end(self) -> None:
         self._end = 0.0
