@@ -36,8 +36,8 @@ def to_json(value: object, limit: int) -> bytes:
 
     Raises `ProcessorFailed`. Refused too is what is nested deeper than a payload may be (R3), which not every receiver
     could read, and what would be JSON only by losing or breaking something: not-a-number and infinity, which msgspec
-    writes as ``null``, and ready-made JSON that is none. A plain value without a ``null`` has
-    neither; others are read back, and looked through where that gives something else.
+    writes as ``null``, and ready-made JSON that is none. A plain value without a ``null`` has neither of the last two;
+    others are read back, and looked through where that gives something else.
     """
     try:
         doubtful = _looks_odd(value, limit)
