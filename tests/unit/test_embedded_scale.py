@@ -46,6 +46,17 @@ def test_no_statement_goes_through_a_whole_table(tmp_path: Path, name: str) -> N
     assert [step for step in steps if SCANS.match(step) and step != f"SCAN {WHOLE.get(name)}"] == []
 
 
+@pytest.mark.parametrize("name", ["list_resources", "list_resources_in"])
+def test_a_page_of_resources_looks_no_further_than_their_prefix(tmp_path: Path, name: str) -> None:
+    connection = connect(tmp_path / "collator.db")
+    migrate(connection)
+    statement = load_statements()[name]
+    parameters = ["p", "q", 100, "open"][: len(set(re.findall(r"\?\d", statement)))]
+    plan = [str(row[3]) for row in connection.execute("explain query plan " + statement, parameters)]
+    connection.close()
+    assert any("resource USING INDEX" in step and "id>? AND id<?" in step for step in plan), plan
+
+
 async def test_what_was_forgotten_goes_back_to_the_disk_little_by_little(tmp_path: Path) -> None:
     clock = ManualClock()
     ledger = await open_ledger(tmp_path, terms=Terms(retention=100.0), clock=clock, route=lambda _: [])

@@ -310,15 +310,16 @@ select json_object('rk', rk, 'resource_id', id, 'generation', generation, 'state
                    'highest', highest, 'done', done, 'failed', failed, 'opened_at', opened_at, 'closed_at', closed_at)
 from resource where id = ?1 and not purging;
 
--- name: list_resources (id from ?1 below ?2, at most ?3)
+-- name: list_resources (id from ?1 below ?2, at most ?3; no ?2 is x'', as a blob sorts behind all text: an `or` here
+---   would have all ids behind ?1 looked at, 13 ms instead of 1 where 200,000 are)
 select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
   select id, state, total, received, done, failed, opened_at from resource
-  where id >= ?1 and (?2 is null or id < ?2) and not purging order by id limit ?3);
+  where id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
 
 -- name: list_resources_in (of state ?4, id from ?1 below ?2, at most ?3)
 select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
   select id, state, total, received, done, failed, opened_at from resource
-  where state = ?4 and id >= ?1 and (?2 is null or id < ?2) and not purging order by id limit ?3);
+  where state = ?4 and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
 
 -- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; only
 --   those that are given are read, as octet_length looks at the header of a row)
