@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -188,6 +190,32 @@ async def test_p5_large_outputs_are_not_in_memory_together(tmp_path: Path, monke
             await wire.send(request("GET", "/v1/resources/r/outputs"))
             await wire.head()
         await until(lambda: door.face._buffered._bytes == 0)
+
+
+async def test_p5_answers_that_have_begun_wait_for_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that all begin small, and whose clients read nothing, hold no more together than may be held."""
+    limit, size, readers = 3_000_000, 1_000_000, 6
+    async with open_door(tmp_path, limits=Limits(max_buffered=limit)) as door, AsyncExitStack() as stack:
+        await door.post([packet(index) for index in range(20)])
+        for index in range(20, 40):
+            assert (await door.post(packet(index, payload="x" * size))).status == 202
+        await process(door)
+        buffered, held = door.face._buffered, [0]
+        add = buffered.add
+
+        def watched(number: int) -> None:
+            add(number)
+            held.append(buffered._bytes)
+
+        monkeypatch.setattr(buffered, "add", watched)
+        wires = [await stack.enter_async_context(door.wire(unread=64 * KIB)) for _ in range(readers)]
+        for wire in wires:
+            await wire.send(request("GET", "/v1/resources/r/outputs"))
+        await until(lambda: buffered._bytes >= limit)
+        for reply in await asyncio.gather(*(wire.reply() for wire in wires)):
+            assert len(reply.json["outputs"]) == 40
+        assert max(held) < limit + 2.2 * size
+        await until(lambda: buffered._bytes == 0)
 
 
 async def test_damage_within_the_outputs_breaks_the_answer_off(

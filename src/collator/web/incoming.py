@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import msgspec
@@ -67,11 +69,27 @@ class Buffered:
         """Admit *limit* bytes at a time."""
         self._limit = limit
         self._bytes = 0
+        self._freed = asyncio.Event()
 
     def check(self, number: int) -> None:
         """Raise `Refusal` where *number* bytes more would be too many."""
         if self._bytes + number > self._limit:
             raise Refusal(Kind.BUSY, "too many large bodies are on their way at the moment", retry_after=1.0)
+
+    async def room(self) -> None:
+        """Wait until there is any room."""
+        while self._bytes >= self._limit:
+            self._freed.clear()
+            await self._freed.wait()
+
+    @contextmanager
+    def holding(self, number: int) -> Iterator[None]:
+        """Count *number* bytes more meanwhile, whether or not they are too many."""
+        self.add(number)
+        try:
+            yield
+        finally:
+            self.remove(number)
 
     def add(self, number: int) -> None:
         """Count *number* bytes more, whether or not they are too many."""
@@ -80,6 +98,7 @@ class Buffered:
     def remove(self, number: int) -> None:
         """Forget *number* bytes."""
         self._bytes -= number
+        self._freed.set()
 
 
 class Incoming:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -20,9 +21,9 @@ from collator.web.incoming import JSON, Answer, Buffered, Incoming, answer_json
 from collator.web.limits import KIB
 from collator.workforce import Workforce
 
-_PAGE = 16  # outputs that are in memory at a time …
+_PAGE = 1000  # outputs that are in memory at a time: 50,000 small ones take 0.12 s, and 0.82 s in pages of 16 …
 _PAGE_SIZE = 256 * KIB  # … and their bytes, or one that is larger: each may have 1 MiB
-_COPIES = 2  # as a part of the answer, and as one before it that waits for a client who reads slowly
+_COPIES = 2  # as a part of the answer, and as what waits in the connection for a client who reads slowly
 _SMALL = 4096  # bytes of a body that says what to do
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it
 
@@ -91,6 +92,7 @@ class Resources:
         self._workforce = workforce
         self._outbox = outbox
         self._bounds = bounds
+        self._turn = asyncio.Lock()
         self._completion = msgspec.json.Decoder(Completion)
 
     async def index(self, _request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
@@ -109,9 +111,8 @@ class Resources:
         """The outputs that there are, in index order, from behind the index *cursor*: `OutputsPage`."""
         after, left = -1 if cursor is None else cursor, limit or sys.maxsize
         first = await self._page(resource_id, after, left)
-        request.buffered.check(_held(first))
-        parts = self._parts(resource_id, first, left)
-        return StreamingResponse(_counted(parts, request.buffered), media_type=JSON)
+        request.buffered.check(_COPIES * sum(len(output) for _, output in first))
+        return StreamingResponse(self._parts(request.buffered, resource_id, first, left), media_type=JSON)
 
     async def complete(self, request: Incoming, *, resource_id: str) -> Answer:
         """Fix the total, or close now (R15); the resource as it is then. `Unknown`, `Conflict`."""
@@ -152,15 +153,23 @@ class Resources:
     async def _page(self, resource_id: str, after: int, left: int) -> Outputs:
         return await self._ledger.outputs(resource_id, after=after, limit=min(left, _PAGE) or 1, size=_PAGE_SIZE)
 
-    async def _parts(self, resource_id: str, page: Outputs, left: int) -> AsyncIterator[bytes]:
-        """The parts of an `OutputsPage` of *left* outputs at most; whether there are more is looked up at the end."""
+    async def _parts(self, buffered: Buffered, resource_id: str, page: Outputs, left: int) -> AsyncIterator[bytes]:
+        """The parts of an `OutputsPage` of *left* outputs at most; whether there are more is looked up at the end.
+
+        Each is counted in *buffered* while it is in memory. What is new is refused where there is no room; this has
+        begun, and waits.
+        """
         opening, last = b'{"outputs":[', -1
         while page and left:
             last, left = page[-1][0], left - len(page)
             part = opening + b",".join(b'{"index":%d,"output":%s}' % output for output in page)
             opening, page = b",", ()  # the part is held, and not what it is made of
-            yield part
-            page = await self._page(resource_id, last, left)
+            with buffered.holding(_COPIES * len(part)):
+                yield part
+                yield b""  # waits until the client has read the part
+            async with self._turn:  # so that what has room is a page at most beyond it
+                await buffered.room()
+                page = await self._page(resource_id, last, left)
         yield opening.rstrip(b",") + b'],"next_cursor":%s}' % (b'"%d"' % last if page else b"null")
 
     async def _wanted(self, request: Incoming) -> Completion:
@@ -170,21 +179,3 @@ class Resources:
         if wanted.total is not None and not 1 <= wanted.total <= self._bounds.max_packets:
             raise Malformed(f"total: {wanted.total} is not between 1 and {self._bounds.max_packets}")
         return wanted
-
-
-def _held(page: Outputs) -> int:
-    """The bytes of memory that an answer holds whose parts are as large as *page*."""
-    return _COPIES * sum(len(output) for _, output in page)
-
-
-async def _counted(parts: AsyncIterator[bytes], buffered: Buffered) -> AsyncIterator[bytes]:
-    """*parts*, each counted in *buffered* until the next is asked for: what has begun goes on, what is new waits."""
-    held = 0
-    try:
-        async for part in parts:
-            buffered.remove(held)
-            held = _COPIES * len(part)
-            buffered.add(held)
-            yield part
-    finally:
-        buffered.remove(held)
