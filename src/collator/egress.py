@@ -82,8 +82,10 @@ class Egress:
             finally:
                 response.release()  # keeps the connection if the answer was read whole, else closes it
         except TimeoutError:
+            _look_up_again(session)
             return NoAnswer(f"timed out after {timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a driver raises means the same: there is no answer
+            _look_up_again(session)
             return NoAnswer(_words(error), reached=not _is_about_connecting(error))
         return Answer(response.status, response.headers.get("Retry-After"), body=kept)
 
@@ -116,6 +118,14 @@ class Egress:
 
         self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout)
         return self._timeouts[timeout]
+
+
+def _look_up_again(session: aiohttp.ClientSession) -> None:
+    """Forget the addresses of host names, which count for 10 s: whoever does not answer may have moved."""
+    import aiohttp
+
+    if isinstance(session.connector, aiohttp.TCPConnector):  # it is none once the session is closed
+        session.connector.clear_dns_cache()
 
 
 async def _pass_over(content: aiohttp.StreamReader) -> None:

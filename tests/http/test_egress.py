@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import socket
 import ssl
@@ -64,6 +65,24 @@ async def test_every_status_is_told_as_it_came(egress: Egress, status: int) -> N
     body = b"" if status in (204, 304) else b"ok"
     async with Receiver(reply(status, body=body)) as receiver:
         assert await post(egress, receiver) == Answer(status)
+
+
+async def test_a_receiver_that_has_moved_is_found_by_the_next_attempt(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container does that starts anew: its name stays, its address does not."""
+    addresses = ["127.0.0.3"]
+    loop = asyncio.get_running_loop()
+
+    async def getaddrinfo(_host: str, port: int, **_options: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    async with Receiver() as receiver:
+        url = receiver.url.replace("127.0.0.1", "receiver.test")
+        assert await egress.post(url, HEADERS, BODY, timeout=LONG) == NoAnswer("connection refused", reached=False)
+        addresses[:] = ["127.0.0.1"]
+        assert await egress.post(url, HEADERS, BODY, timeout=LONG) == Answer(200)
 
 
 async def test_r22_retry_after_is_told_as_it_came(egress: Egress) -> None:
