@@ -30,8 +30,9 @@ WORKDIR /app
 VOLUME ["/data"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Whether it answers, and not whether it takes packets (/readyz): some engines end what is unhealthy.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('COLLATOR_PORT', '8000') + '/healthz', timeout=4)"]
 # In the exec form, so that SIGTERM reaches the service and not a shell.
 ENTRYPOINT ["collator"]
 CMD ["serve"]
