@@ -131,6 +131,14 @@ async def test_r1_p6_the_client_reaches_a_resource_that_is_called_dot(door: Harn
         assert (await client.purge(resource_id))["purged"]
 
 
+async def test_r1_the_client_reaches_a_resource_by_the_number_that_it_was_sent_as(door: Harness) -> None:
+    async with Client(f"http://127.0.0.1:{door.port}") as client:
+        await client.send([packet(0, 1234)])
+        assert (await client.resource(1234))["resource_id"] == "1234"
+        assert (await client.complete(1234, total=1))["total"] == 1
+        assert (await client.cancel(1234))["state"] == "cancelled"
+
+
 async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> None:
     await door.post([packet(i, payload=[i]) for i in reversed(range(40))])
     await process(door)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from collator import client as client_module
 from collator.client import Client, Rejected, Tally, Unreachable, sending
-from collator.errors import CollatorError, ConfigError, Conflict, Unknown
+from collator.errors import CollatorError, ConfigError, Conflict, Malformed, Unknown
 
 Script = Callable[[list[dict[str, Any]]], tuple[int, Any]]
 
@@ -129,6 +130,16 @@ async def test_json_text_goes_out_as_it_is() -> None:
     assert service.raw == [b"[" + line + b"]"]
 
 
+@pytest.mark.parametrize("payload", [math.nan, [1.5, math.inf], {"a": [None, -math.inf]}, (math.nan,)])
+async def test_a_number_that_json_has_no_word_for_is_rejected_and_not_sent_as_null(payload: object) -> None:
+    async with serving(accept) as service, Client(service.url) as client:
+        with pytest.raises(Rejected, match="1 packet rejected, 2 acknowledged: packet 2: not JSON: not-a-number and"):
+            await client.send(
+                [*packets(1), {**packets(2)[1], "payload": payload}, {**packets(3)[2], "payload": [None, "null"]}]
+            )
+    assert [sent["payload"] for request in service.requests for sent in request] == ["x", [None, "null"]]
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_what_an_overloaded_service_did_not_take_is_sent_again(status: int) -> None:
     tally = Tally()
@@ -152,7 +163,7 @@ async def test_only_what_was_refused_is_sent_again() -> None:
 async def test_conflicts_and_late_packets_are_told_at_the_end_and_the_rest_is_sent() -> None:
     steps = [statuses("conflict", "accepted"), statuses("closed"), accept]
     async with serving(*steps) as service, Client(service.url, batch=2, in_flight=1) as client:
-        with pytest.raises(Rejected, match="2 packets were rejected, 4 acknowledged") as caught:
+        with pytest.raises(Rejected, match="2 packets rejected, 4 acknowledged") as caught:
             await client.send(packets(6))
     assert [rejection.number for rejection in caught.value.tally.rejected] == [1, 3]
     assert "conflict" in caught.value.tally.rejected[0].reason
@@ -299,3 +310,41 @@ async def test_a_client_outside_of_its_context_says_so() -> None:
 def test_what_is_no_address_is_told_at_once(url: str) -> None:
     with pytest.raises(ConfigError, match="is not an address; write http://HOST:PORT/PATH"):
         Client(url)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("batch", value) for value in (0, -1, "5", 1.5, True)),
+        *(("in_flight", value) for value in (0, -1, "2", None)),
+        *(("patience", value) for value in ("5s", -1, math.nan, True)),
+        *(("timeout", value) for value in (0, "5", None, math.inf)),
+        ("token", "two\nlines"),
+        ("token", 5),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_told_at_once(option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^{option}: "):
+        Client("http://127.0.0.1:1", **{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("single", [{"resource_id": "r", "index": 0, "payload": 1}, "text", b"{}"])
+async def test_a_single_packet_is_not_taken_for_many(single: Any) -> None:  # noqa: ANN401 - what is wrong on purpose
+    async with Client("http://127.0.0.1:1") as client:
+        with pytest.raises(Malformed, match="put a single one into a list"):
+            await client.send(single)
+
+
+@pytest.mark.parametrize("resource_id", ["", "a\ud800", "a\n", "x" * 256])
+async def test_an_id_that_no_resource_can_have_is_told_at_once(resource_id: str) -> None:
+    async with Client("http://127.0.0.1:1") as client:
+        with pytest.raises(Malformed, match=r"^resource_id: "):
+            await client.resource(resource_id)
+
+
+async def test_text_that_utf8_cannot_hold_is_told_at_once() -> None:
+    async with Client("http://127.0.0.1:1") as client:
+        with pytest.raises(Malformed, match=r"^prefix: not text"):
+            await client.resources(prefix="\ud800")
+        with pytest.raises(Malformed, match=r"^delivery_id: not text"):
+            await client.delivery("\ud800")

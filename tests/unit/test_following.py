@@ -47,7 +47,8 @@ class Scripted(Client):
         self.asked: list[str] = []
         self.at_once = self.most_at_once = 0
 
-    async def resource(self, resource_id: str) -> dict[str, Any]:
+    async def resource(self, resource_id: str | int) -> dict[str, Any]:
+        assert isinstance(resource_id, str)
         self.asked.append(resource_id)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

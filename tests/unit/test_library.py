@@ -199,7 +199,7 @@ async def test_webhooks_go_out_signed_as_those_of_a_service(tmp_path: Path) -> N
 
 async def test_what_contradicts_is_raised_when_all_else_is_stored(tmp_path: Path) -> None:
     async with collating(tmp_path) as collator:
-        with pytest.raises(Rejected, match="1 packets were rejected, 2 acknowledged"):
+        with pytest.raises(Rejected, match="1 packet rejected, 2 acknowledged"):
             await collator.send([*packets("a", "x", "y"), packets("a", "other")[0]])
         with pytest.raises(Conflict):
             await collator.complete("a", total=9)

@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from collator.packet import Packet, Status
+from collator.finite import refuse_infinite
+from collator.packet import Status
 
 MAX_ERRORS = 5
 """So often a packet is sent again that the store could not take, while it takes others."""
 
-Sendable = Mapping[str, Any] | Packet | bytes
-"""A packet: a mapping with the keys of the contract, a `Packet`, or JSON text, sent as it is; a blank text is none."""
+Sendable = Mapping[str, Any] | bytes
+"""A packet: a mapping with the keys of the contract, or JSON text, sent as it is; a blank text is none."""
 Packets = Iterable[Sendable] | AsyncIterable[Sendable]
 
 
@@ -93,7 +94,9 @@ def encode(packet: Sendable) -> bytes:
     """*packet* as one JSON value. Raises `ValueError` in words where it is none."""
     try:
         if not isinstance(packet, bytes):
-            return _encode(packet)
+            line = _encode(packet)
+            refuse_infinite(packet, line)
+            return line
         _raw.decode(packet)
         packet.decode()  # the decoder lets other bytes pass within texts
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from collator.client.arguments import seconds
+from collator.client.arguments import token as checked
 from collator.client.connection import Http, Unopened
 from collator.client.verbs import Verbs
 from collator.errors import ConfigError
@@ -26,7 +28,7 @@ class Client(Verbs):
         timeout: float = 60.0,
         patience: float | None = 60.0,
     ) -> None:
-        """Open nothing yet. Raises `ConfigError` where *url* is no address.
+        """Open nothing yet. Raises `ConfigError` where one of these cannot be used.
 
         Args:
             url: Where the service listens, as in ``http://127.0.0.1:8000``.
@@ -41,8 +43,8 @@ class Client(Verbs):
             self.url = address(url)
         except ValueError as error:
             raise ConfigError(f"url: {error}") from None
-        self._token = token
-        self._timeout = timeout
+        self._token = checked(token)
+        self._timeout = seconds("timeout", timeout, least=0.001)
 
     async def __aenter__(self) -> Self:
         self._connection = Http(self.url, timeout=self._timeout, token=self._token)

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import msgspec
 
+from collator.client.arguments import delivery_path, query, resource_path, seconds, whole
+from collator.client.arguments import packets as checked
 from collator.client.batch import Packets, Tally
 from collator.client.connection import Connection, Unopened
 from collator.client.feed import Feed
@@ -22,6 +23,7 @@ from collator.client.sending import Sending
 from collator.client.waiting import ended
 from collator.errors import CollatorError, Ended
 from collator.states import State
+from collator.words import counted
 
 Json = dict[str, Any]
 """An object as the service answers it."""
@@ -33,7 +35,8 @@ class Rejected(CollatorError):
     def __init__(self, tally: Tally) -> None:
         """Keep *tally*, with its `rejected`."""
         first = "; ".join(str(rejection) for rejection in tally.rejected[:3])
-        super().__init__(f"{len(tally.rejected)} packets were rejected, {tally.acknowledged} acknowledged: {first}")
+        rejected = counted(len(tally.rejected), "packet")
+        super().__init__(f"{rejected} rejected, {tally.acknowledged} acknowledged: {first}")
         self.tally = tally
 
 
@@ -41,10 +44,10 @@ class Verbs:
     """The verbs, over one connection."""
 
     def __init__(self, *, batch: int, in_flight: int, patience: float | None) -> None:
-        """Open nothing yet; for what the options mean see `Client`."""
-        self._batch = batch
-        self._in_flight = in_flight
-        self._patience = patience
+        """Open nothing yet; for what the options mean see `Client`. Raises `ConfigError`."""
+        self._batch = whole("batch", batch)
+        self._in_flight = whole("in_flight", in_flight)
+        self._patience = None if patience is None else seconds("patience", patience, least=0)
         self._connection: Connection = Unopened(type(self).__name__)
 
     # Give packets.
@@ -57,7 +60,7 @@ class Verbs:
         may not be there, and can be sent again.
         """
         tally = tally or Tally()
-        feed = Feed(packets, tally, batch=self._batch, takers=self._in_flight)
+        feed = Feed(checked(packets), tally, batch=self._batch, takers=self._in_flight)
         sending = Sending(self._connection, tally, patience=self._patience)
         try:
             async with asyncio.TaskGroup() as group:
@@ -78,9 +81,9 @@ class Verbs:
         """Whether packets are taken and processed, why not where they are not, and how much is stored, by kind."""
         return await self._ask("GET", "/v1/status")
 
-    async def resource(self, resource_id: str) -> Json:
+    async def resource(self, resource_id: str | int) -> Json:
         """What is known of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
-        return await self._ask("GET", _path(resource_id))
+        return await self._ask("GET", resource_path(resource_id))
 
     async def resources(
         self, *, state: str | None = None, prefix: str | None = None, cursor: str | None = None, limit: int = 100
@@ -89,16 +92,16 @@ class Verbs:
 
         The next page begins at *cursor*, the ``next_cursor`` of the one before, which is null at the end.
         """
-        return await self._ask("GET", "/v1/resources" + _query(state=state, prefix=prefix, cursor=cursor, limit=limit))
+        return await self._ask("GET", "/v1/resources" + query(state=state, prefix=prefix, cursor=cursor, limit=limit))
 
-    async def outputs(self, resource_id: str, *, cursor: int | None = None, limit: int | None = None) -> Json:
+    async def outputs(self, resource_id: str | int, *, cursor: int | None = None, limit: int | None = None) -> Json:
         """``{"outputs", "next_cursor"}``: the outputs that there are so far, with their ``index``, in order of it.
 
         All of them, or up to *limit*; only those behind the index *cursor*.
         """
-        return await self._ask("GET", _path(resource_id) + "/outputs" + _query(cursor=cursor, limit=limit))
+        return await self._ask("GET", resource_path(resource_id) + "/outputs" + query(cursor=cursor, limit=limit))
 
-    async def result(self, resource_id: str, *, timeout: float | None = None) -> Json:
+    async def result(self, resource_id: str | int, *, timeout: float | None = None) -> Json:
         """Wait until a resource has ended; then what the webhook says in ``data``, its first 100 failures at most.
 
         A collated resource has ``outputs``, an incomplete one ``partial`` instead. Raises `Ended` where it was
@@ -134,30 +137,31 @@ class Verbs:
         """
         wanted = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
         return await self._ask(
-            "GET", "/v1/deliveries" + _query(**wanted, since=_moment(since), cursor=cursor, limit=limit)
+            "GET", "/v1/deliveries" + query(**wanted, since=_moment(since), cursor=cursor, limit=limit)
         )
 
     async def delivery(self, delivery_id: str) -> Json:
         """What is known of a delivery: its attempts with their answers, and what it waits for."""
-        return await self._ask("GET", _delivery(delivery_id))
+        return await self._ask("GET", delivery_path(delivery_id))
 
     # Repair.
 
-    async def complete(self, resource_id: str, *, total: int | None = None, force: bool = False) -> Json:
+    async def complete(self, resource_id: str | int, *, total: int | None = None, force: bool = False) -> Json:
         """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then."""
-        return await self._ask("POST", _path(resource_id) + "/complete", {"force": True} if force else {"total": total})
+        wanted = {"force": True} if force else {"total": total}
+        return await self._ask("POST", resource_path(resource_id) + "/complete", wanted)
 
-    async def cancel(self, resource_id: str) -> Json:
+    async def cancel(self, resource_id: str | int) -> Json:
         """End a resource without a webhook; the resource as it is then."""
-        return await self._ask("POST", _path(resource_id) + "/cancel")
+        return await self._ask("POST", resource_path(resource_id) + "/cancel")
 
-    async def retry(self, resource_id: str) -> Json:
+    async def retry(self, resource_id: str | int) -> Json:
         """Give the failed packets of an open resource a new set of attempts (R16): ``{"resource_id", "retried"}``."""
-        return await self._ask("POST", _path(resource_id) + "/retry")
+        return await self._ask("POST", resource_path(resource_id) + "/retry")
 
     async def replay(self, delivery_id: str) -> Json:
         """Send a delivery again that has ended, delivered or dead; the delivery as it is then."""
-        return await self._ask("POST", _delivery(delivery_id) + "/replay")
+        return await self._ask("POST", delivery_path(delivery_id) + "/replay")
 
     async def replay_all(
         self,
@@ -183,11 +187,11 @@ class Verbs:
 
     async def stop(self, delivery_id: str) -> Json:
         """Give up a delivery that is due; the delivery as it is then: dead, and replayable."""
-        return await self._ask("POST", _delivery(delivery_id) + "/stop")
+        return await self._ask("POST", delivery_path(delivery_id) + "/stop")
 
-    async def purge(self, resource_id: str) -> Json:
+    async def purge(self, resource_id: str | int) -> Json:
         """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""
-        return await self._ask("DELETE", _path(resource_id))
+        return await self._ask("DELETE", resource_path(resource_id))
 
     async def _ask(self, method: str, path: str, body: object = None) -> Json:
         """The object that the service answers with. Raises what its status means."""
@@ -201,28 +205,9 @@ class Verbs:
             raise CollatorError(f"{connection.where} does not answer as Collator does: {answer}") from None
 
 
-def _path(resource_id: str) -> str:
-    return f"/v1/resources/{_segment(resource_id)}"
-
-
-def _delivery(delivery_id: str) -> str:
-    return f"/v1/deliveries/{_segment(delivery_id)}"
-
-
-def _segment(text: str) -> str:
-    """*text* as one segment of a path; ``.`` and ``..`` as they are would lead elsewhere (RFC 3986, 5.2.4)."""
-    return text.replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")
-
-
 def _moment(time: str | datetime | None) -> str | None:
     """A time as the service reads it, RFC 3339."""
     return time.isoformat() if isinstance(time, datetime) else time
-
-
-def _query(**options: object) -> str:
-    """The options that are given, as the end of a path."""
-    given = {name: value for name, value in options.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
 
 
 def _data(report: Json, outputs: Sequence[Json]) -> Json:

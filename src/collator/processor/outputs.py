@@ -7,13 +7,13 @@ and what cannot fit is never encoded.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from collator.errors import ProcessorFailed
+from collator.finite import refuse_infinite
 from collator.packet import TOO_DEEP, is_too_deep
 
 _decode = msgspec.json.Decoder().decode
@@ -46,9 +46,8 @@ def to_json(value: object, limit: int) -> bytes:
             raise Unusable(f"{len(output)} bytes, {limit} at most")
         if is_too_deep(output):
             raise Unusable(TOO_DEEP)
-        null = b"null" in output
-        if (doubtful or null) and _decode(output) != value and null:
-            _refuse_infinite(msgspec.to_builtins(value, enc_hook=_decode))
+        if (doubtful or b"null" in output) and _decode(output) != value:
+            refuse_infinite(value, output)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Unusable(_words(error)) from None
     return output
@@ -88,15 +87,6 @@ def _less(left: int, size: int) -> int:
     if size > left + 2:  # an empty array has no comma
         raise Unusable("larger by far than max_output allows")
     return left - size
-
-
-def _refuse_infinite(value: object) -> None:
-    todo: list[Any] = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, float) and not math.isfinite(item):
-            raise Unusable("not-a-number and infinity are not JSON")
-        todo += item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
 
 
 def _words(error: Exception) -> str:

@@ -1,0 +1,68 @@
+"""What the caller of a client says, checked where it is said: a mistake is told at once, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from collator.client.batch import Packets
+from collator.errors import ConfigError, Malformed
+from collator.packet import check_id
+
+
+def whole(name: str, value: object) -> int:
+    """*value*, a whole number from 1 on. Raises `ConfigError`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ConfigError(f"{name}: a whole number from 1 on is wanted, this is {value!r}")
+
+
+def seconds(name: str, value: object, *, least: float) -> float:
+    """*value*, a time in seconds, *least* or more. Raises `ConfigError`."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf:
+        return float(value)
+    raise ConfigError(f"{name}: seconds are wanted, {least:g} or more, this is {value!r}")
+
+
+def token(value: str | None) -> str | None:
+    """*value*, which can stand in a header. Raises `ConfigError`, which does not repeat it."""
+    if value is None or (isinstance(value, str) and value.isascii() and value.isprintable()):
+        return value
+    raise ConfigError("token: a text of one line without special characters is wanted")
+
+
+def packets(value: Packets) -> Packets:
+    """*value*, which gives packets. Raises `Malformed` for a single one."""
+    if isinstance(value, Mapping | str | bytes):
+        raise Malformed("packets: what gives many is wanted; put a single one into a list")
+    return value
+
+
+def resource_path(resource_id: str | int) -> str:
+    """The path of a resource. Raises `Malformed` (R1)."""
+    return f"/v1/resources/{_segment(check_id(resource_id))}"
+
+
+def delivery_path(delivery_id: str) -> str:
+    """The path of a delivery. Raises `Malformed`."""
+    return f"/v1/deliveries/{_segment(_text('delivery_id', delivery_id))}"
+
+
+def query(**options: object) -> str:
+    """The *options* that are given, as the end of a path. Raises `Malformed`."""
+    given = {name: _text(name, str(value)) for name, value in options.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _segment(text: str) -> str:
+    """*text* as one segment of a path; ``.`` and ``..`` as they are would lead elsewhere (RFC 3986, 5.2.4)."""
+    return text.replace(".", "%2E") if text in {".", ".."} else quote(text, safe="")
+
+
+def _text(name: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeError:
+        raise Malformed(f"{name}: not text that UTF-8 can hold") from None
+    return value
