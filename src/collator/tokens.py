@@ -52,6 +52,10 @@ class Tokens:
         """Know the callers by the sha256 of their tokens."""
         self._known = known
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._known)
+
     def find(self, token: bytes) -> Caller | None:
         """Whose *token* it is; `None` for nobody's. All are compared, so that the time tells nothing."""
         digest = hashlib.sha256(token).digest()
@@ -60,11 +64,16 @@ class Tokens:
 
 
 class TokenFile(WatchedFile[Tokens]):
-    """The tokens of one file; `current` gives those that hold now."""
+    """The tokens of one file; `current` gives those that hold now.
+
+    One without any at the start is a mistake; later it means that the last token was taken back.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Read *path*. Raises `ConfigError` where it cannot be used."""
+        """Read *path*. Raises `ConfigError` where it cannot be used, or has no token."""
         super().__init__(path, parse_tokens, what="tokens file")
+        if not self.current():
+            raise ConfigError(f"tokens file {path}: no token is there; make one with: collator token")
 
 
 def generate_token() -> str:
@@ -83,7 +92,7 @@ def line_for(token: str, *, roles: Iterable[Role], name: str) -> str:
 def parse_tokens(text: str) -> Tokens:
     """The tokens of a file's *text*: one a line; blank lines and ``#`` comments are skipped.
 
-    Raises `ConfigError` with the number of the line that cannot be used, or where there is none.
+    Raises `ConfigError` with the number of the line that cannot be used.
     """
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     known: dict[bytes, Caller] = {}
@@ -93,8 +102,6 @@ def parse_tokens(text: str) -> Tokens:
             if digest in known:
                 raise ConfigError(f"line {number}: this token is there already, as {known[digest].name!r}")
             known[digest] = caller
-    if not known:
-        raise ConfigError("no token is there; make one with: collator token")
     return Tokens([*known.items()])
 
 

@@ -44,8 +44,6 @@ def test_a_role_allows_what_it_says_and_admin_everything(roles: str, allowed: se
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "no token is there; make one with: collator token"),
-        ("# nothing\n\n", "no token is there"),
         ("\nroot " + HASH + " x", "line 2: 'root' is not a role; there is: send, read, admin"),
         ("send, " + HASH + " x", "line 1: '' is not a role"),
         ("send " + HASH, "line 1: ROLES sha256:HASH NAME is wanted"),
@@ -82,6 +80,17 @@ def test_a_token_is_given_and_taken_back_without_a_restart(tmp_path: Path) -> No
         path.unlink()
         assert file.current().find(new.encode()) is not None
     assert [line["log_level"] for line in logs] == ["error", "error"]
+
+
+@pytest.mark.parametrize("text", ["", "# nobody\n\n"])
+def test_the_last_token_can_be_taken_back(tmp_path: Path, text: str) -> None:
+    path, token = tmp_path / "tokens", generate_token()
+    path.write_text(line_for(token, roles=[Role.ADMIN], name="lost"))
+    file = TokenFile(path)
+    path.write_text(text)
+    assert file.current().find(token.encode()) is None
+    with pytest.raises(ConfigError, match="no token is there; make one with: collator token"):
+        TokenFile(path)
 
 
 def test_a_file_that_cannot_be_used_at_the_start_is_refused(tmp_path: Path) -> None:
