@@ -37,7 +37,7 @@ def test_r20_a_configuration_holds_many_endpoints(tmp_path: Path) -> None:
         name="crm",
         url="https://crm.example/hooks",
         match="call-*",
-        secret_file=Path("crm.secret"),
+        secret_file=tmp_path / "crm.secret",
         concurrency=8,
         timeout=5.0,
     )

@@ -89,6 +89,21 @@ def test_the_file_in_the_working_directory_is_read(tmp_path: Path, monkeypatch: 
     assert load(environ={}).port == 1
 
 
+def test_a_relative_path_in_the_file_starts_where_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").mkdir()
+    elsewhere = str((tmp_path / "elsewhere").absolute())
+    text = f"data_dir = 'data'\nwebhook_secret_file = '{elsewhere}'\ntokens_file = '~/tokens'\n"
+    (tmp_path / "conf" / "c.toml").write_text(
+        text + "[endpoints.crm]\nurl = 'http://h/'\nsecret_file = '../secrets/crm'"
+    )
+    monkeypatch.chdir(tmp_path)
+    settings = load({"token_file": "mine"}, environ={}, config="conf/c.toml")
+    assert settings.data_dir == Path("conf/data")
+    assert settings.endpoints[0].secret_file == Path("conf/../secrets/crm")
+    assert (settings.webhook_secret_file, settings.token_file) == (Path(elsewhere), Path("mine"))
+    assert settings.tokens_file == Path("~/tokens").expanduser()
+
+
 def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
     settings = effective(tmp_path, toml="retention = 90\nprocessor_timeout = 0.5\nmax_payload = 2048\n")
     assert (settings.retention, settings.processor_timeout, settings.max_payload) == (90.0, 0.5, 2048)
@@ -101,7 +116,7 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"toml": "data-dir = 'd'"}, ["'data-dir'", "did you mean data_dir?"]),
         ({"toml": "unsafe_synchronous = 'normal'"}, ["'unsafe_synchronous' is not a setting"]),
         ({"toml": "port = [1]"}, ["collator.toml: port: a text or a number is wanted", "list"]),
-        ({"toml": "port = true"}, ["collator.toml: port: 'true' is not a whole number"]),
+        ({"toml": "port = true"}, ["collator.toml: port: a text or a number is wanted", "bool"]),
         ({"toml": "insecure = 2"}, ["collator.toml: insecure: '2' is neither yes nor no"]),
         ({"toml": "port = "}, ["collator.toml", "not a TOML file", "Invalid value"]),
         ({"toml": "port = 70000"}, ["collator.toml: port: 70000 is not between 0 and 65535"]),
@@ -119,7 +134,9 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"idle_timeout": "9" * 400}, ["--idle-timeout: '99", "is not a duration", "or off"]),
         ({"max_open": "9" * 5000}, ["--max-open: 99", "is not between 1 and"]),
         ({"tokens_file": "~nobody-of-this-name/tokens"}, ["--tokens-file: '~nobody", "home directory of nobody"]),
-        ({"toml": "data_dir = 'a\\u0000'".replace("'", '"')}, ["collator.toml: data_dir: 'a\\x00' is not a path"]),
+        ({"toml": "data_dir = 'a\\u0000'".replace("'", '"')}, ["collator.toml: data_dir: '", "a\\x00' is not a path"]),
+        ({"toml": "tokens_file = ' '"}, ["collator.toml: tokens_file: it is blank"]),
+        ({"toml": "[endpoints.a]\nurl = 'http://h/'\nmatch = true"}, ["endpoints.a.match: a text or a number is"]),
         ({"allow_host": "a.example, b.example:8000"}, ["--allow-host: 'b.example:8000' is not the name of a host"]),
         ({"allow_host": "http://a.example/"}, ["--allow-host: 'http://a.example/'", "without http://, port and path"]),
         ({"allow_host": "[::1]:80"}, ["--allow-host: '[::1]:80' is not the name of a host"]),

@@ -32,8 +32,9 @@ def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping
 def config(*, settings: Mapping[str, Given], as_json: bool) -> None:
     """Print every setting as it holds, and where it comes from.
 
-    Flags count before the environment, the environment before the file, and the file before the defaults. Secrets are
-    in files of their own, which are named and never read here; what an address has of a password or a query is hidden.
+    Flags count before the environment, the environment before the file, and the file before the defaults. A relative
+    path in the file starts where the file is. Secrets are in files of their own, which are named and never read here;
+    what an address has of a password or a query is hidden.
     """
     found = [Effective(one.name, hidden(one.text), one.source) for one in effective(settings)]
     answer = {one.name: {"value": one.text, "source": one.source} for one in found}

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from collator.errors import ConfigError
-from collator.settings.derived import OPTIONS, TABLES, options_of, required_of
+from collator.settings.derived import OPTIONS, TABLES, option_of, options_of, required_of
 from collator.settings.given import Given, nearest
-from collator.settings.option import NAMES, Kind, Scope
+from collator.settings.option import DIR, FILE, NAMES, SWITCH, Kind, Scope
 from collator.settings.values import label
 
 
 def read(path: Path, source: str) -> dict[str, Given]:
-    """What the file *path* gives, by name. `ConfigError`, which names *source* where it cannot be read."""
+    """What the file *path* gives, by name. `ConfigError`, which names *source* where it cannot be read.
+
+    A relative path in it starts in its own directory: it means the same wherever the program is started.
+    """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: not a TOML file: {error}") from None
-    return {given.name: given for given in settings(str(path), content)}
+    return {given.name: _beside(path, given) for given in settings(str(path), content)}
 
 
 def settings(path: str, content: Mapping[str, Any]) -> Iterator[Given]:
@@ -35,6 +39,11 @@ def settings(path: str, content: Mapping[str, Any]) -> Iterator[Given]:
             yield from _tables(path, key, value)
         else:
             yield Given(key, _text(OPTIONS[key].kind, value, f"{path}: {key}"), f"{path}: {key}")
+
+
+def _beside(path: Path, given: Given) -> Given:
+    relative = option_of(given.name).kind in {DIR, FILE} and given.text.strip() and not given.text.startswith("~")
+    return replace(given, text=str(path.parent / given.text)) if relative else given
 
 
 def _tables(path: str, key: str, value: object) -> Iterator[Given]:
@@ -65,6 +74,8 @@ def _table(path: str, key: str, name: str, table: Mapping[str, object]) -> Itera
 def _text(kind: Kind, value: object, source: str) -> str:
     if kind is NAMES and isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ",".join(value)
-    if isinstance(value, str | int | float):
-        return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool) and kind is SWITCH:
+        return SWITCH.write(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
     raise ConfigError(f"{source}: a text or a number is wanted, this is {type(value).__name__}")

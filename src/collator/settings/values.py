@@ -128,7 +128,7 @@ def switch(text: str) -> bool:
 
 
 def path(text: str) -> Path:
-    """A path; ``~`` is the home directory, and a relative one starts in the working directory."""
+    """A path; ``~`` is the home directory, and a relative one starts in the working directory, or beside the file."""
     if "\0" in text:
         raise ValueError(f"{text!r} is not a path")
     try:
