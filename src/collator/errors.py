@@ -90,7 +90,10 @@ class Damaged(CollatorError):
 
 
 class ProcessorFailed(CollatorError):
-    """The processor did not give an output for a packet; it is tried again."""
+    """The processor gave no output, and did not say why.
+
+    Raise it from your own function: the packet is tried again.
+    """
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
         """Keep *detail*, and *retry_after*: seconds, a day at most, before which it is not tried again."""
@@ -99,4 +102,7 @@ class ProcessorFailed(CollatorError):
 
 
 class Permanent(ProcessorFailed):
-    """The processor says that no further attempt can succeed. Raise it from your own function."""
+    """The processor said that no further attempt can succeed, and did not say why.
+
+    Raise it from your own function.
+    """

@@ -427,7 +427,7 @@ def test_a_call_that_is_out_of_time_is_a_failed_attempt() -> None:
         (ValueError("half \ud800 pair"), "ValueError: half pair"),
         (ValueError(), "ValueError"),
         (KeyError("a"), "KeyError: 'a'"),
-        (Permanent(), "The processor says that no further attempt can succeed. Raise it from your own function."),
+        (Permanent(), "The processor said that no further attempt can succeed, and did not say why."),
     ],
 )
 def test_a_reason_is_one_readable_line(error: Exception, reason: str) -> None:
