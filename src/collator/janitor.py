@@ -7,7 +7,7 @@ the ledger, which decides; what fails of a round is told in the log and tried ag
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -35,12 +35,17 @@ class Janitor:
         outbox: Outbox,
         *,
         accepting: Callable[[], bool],
+        trouble: Callable[[], Sequence[str]] = tuple,
         metrics: Metrics,
         interval: float = 1.0,
     ) -> None:
-        """*accepting* says whether packets are taken at the moment: only then do idle timeouts run (R13)."""
+        """*accepting* says whether packets are taken at the moment: only then do idle timeouts run (R13).
+
+        *trouble* says why they are not taken or not processed; that it begins and ends is told in the log.
+        """
         self._ledger, self._workforce, self._outbox = ledger, workforce, outbox
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
+        self._trouble, self._troubled = trouble, False
 
     async def run(self) -> None:
         """Go round until cancelled."""
@@ -50,11 +55,21 @@ class Janitor:
 
     async def round(self) -> None:
         """Expire, sweep, purge; each in slices, and whatever becomes of the others."""
+        self._tell()
         for part in (self._expire, self._sweep, self._purge):
             try:
                 await part()
             except CollatorError as error:
                 log.warning("a part of a round failed; it is tried again", part=part.__name__, reason=error.detail)
+
+    def _tell(self) -> None:
+        reasons = self._trouble()
+        if bool(reasons) != self._troubled:
+            self._troubled = bool(reasons)
+            if reasons:
+                log.error("not ready", reason="; ".join(reasons))
+            else:
+                log.info("ready again")
 
     async def _expire(self) -> None:
         for _ in range(SLICES):

@@ -61,12 +61,21 @@ class Pipeline:
         self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
         self.metrics.disk_free.set_function(self.disk.free)
         self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk)
-        self._janitor = Janitor(ledger, self.workforce, self.outbox, accepting=self._accepting, metrics=self.metrics)
+        self._janitor = Janitor(
+            ledger,
+            self.workforce,
+            self.outbox,
+            accepting=self._accepting,
+            trouble=self._trouble,
+            metrics=self.metrics,
+        )
         self._left = _Countdown(settings.drain_timeout)
 
     def readiness(self) -> list[str]:
         """Why packets are not taken or not processed at the moment, a sentence for each reason."""
-        return [reason for part in (self.ledger, self.workforce) if (reason := part.health())]
+        refusal = self.intake.refusal()
+        reasons = (refusal and refusal.detail, self.ledger.health(), self.workforce.health())
+        return [reason for reason in reasons if reason]
 
     def left(self) -> float:
         """Seconds of the time for draining that are left."""
@@ -99,6 +108,9 @@ class Pipeline:
 
     def _accepting(self) -> bool:
         return self.intake.refusal() is None
+
+    def _trouble(self) -> list[str]:
+        return [] if self.intake.draining.is_set() else self.readiness()  # a stop is meant
 
 
 @asynccontextmanager

@@ -289,7 +289,7 @@ async def open_door(
         workforce=workers,
         outbox=sender,
         metrics=metrics,
-        readiness=lambda: reasons,
+        readiness=lambda: [*([refusal.detail] if (refusal := intake.refusal()) else []), *reasons],
         bounds=terms.bounds,
         limits=limits or Limits(),
         tokens=tokens,

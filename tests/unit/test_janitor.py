@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from structlog.testing import capture_logs
 
 from collator.errors import Broken, CollatorError, StorageFull
 from collator.exchange import Key, Outcome
@@ -71,3 +74,17 @@ async def test_a_round_comes_to_its_end_however_much_there_is_to_look_at(janitor
     ledger.outcomes = [MORE] * 2 * SLICES
     await janitor.round()
     assert ledger.asked[-2:] == ["overdue", "purge"]
+
+
+async def test_trouble_is_told_when_it_begins_and_when_it_ends(ledger: Script) -> None:
+    reasons: list[str] = []
+    options: dict[str, Any] = {"accepting": lambda: True, "trouble": lambda: reasons, "metrics": Metrics()}
+    janitor = Janitor(ledger, Workers(), Sender(), **options)  # type: ignore[arg-type]
+    with capture_logs() as logs:
+        for now in ([], ["3 MiB are free"], ["2 MiB are free"], [], []):
+            reasons[:] = now
+            await janitor.round()
+    assert [(line["log_level"], line["event"], line.get("reason")) for line in logs] == [
+        ("error", "not ready", "3 MiB are free"),
+        ("info", "ready again", None),
+    ]

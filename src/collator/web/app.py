@@ -59,8 +59,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     workforce: Workforce
     outbox: Outbox
     metrics: Metrics
-    readiness: Readiness = tuple[str]
-    """Why the service is not ready, beyond that it is stopping."""
+    readiness: Readiness
+    """Why the service is not ready."""
     bounds: Bounds = Bounds()
     limits: Limits = Limits()
     hosts: Sequence[str] | None = OWN
@@ -87,7 +87,7 @@ class Face:
         self._packets = Packets(parts.intake, bounds=parts.bounds, limits=parts.limits)
         self._streams = Streams(parts.intake, bounds=parts.bounds, limits=parts.limits)
         handlers = Handlers(
-            health=Health(parts.intake, parts.ledger, parts.metrics, readiness=parts.readiness),
+            health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
             deliveries=Deliveries(parts.ledger, parts.outbox),
             packets=self._packets,

@@ -9,7 +9,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator import __version__
 from collator.exchange import Counts
-from collator.intake import Intake
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.web.incoming import Answer, Incoming, answer_json
@@ -47,9 +46,8 @@ Readiness = Callable[[], Sequence[str]]
 class Health:
     """What tells how the service is."""
 
-    def __init__(self, intake: Intake, ledger: Ledger, metrics: Metrics, *, readiness: Readiness) -> None:
+    def __init__(self, ledger: Ledger, metrics: Metrics, *, readiness: Readiness) -> None:
         """Ask *readiness* and *ledger*."""
-        self._intake = intake
         self._ledger = ledger
         self._metrics = metrics
         self._readiness = readiness
@@ -60,21 +58,17 @@ class Health:
 
     async def ready(self, _request: Incoming) -> Answer:
         """200, or a problem with the reasons for which no packets should be sent here."""
-        reasons = self._reasons()
+        reasons = self._readiness()
         if reasons:
             raise Refusal(Kind.NOT_READY, "; ".join(reasons), retry_after=1.0, members={"reasons": reasons})
         return answer_json(Ready())
 
     async def status(self, _request: Incoming) -> Answer:
         """How it is, for people: 200 whatever it is."""
-        reasons, stored = self._reasons(), await self._ledger.counts()
+        reasons, stored = self._readiness(), await self._ledger.counts()
         return answer_json(ServiceStatus(version=__version__, ready=not reasons, reasons=reasons, stored=stored))
 
     async def metrics(self, _request: Incoming) -> Answer:
         """Everything that is counted, in the text format of Prometheus."""
         self._metrics.stored(msgspec.structs.asdict(await self._ledger.counts()))
         return Answer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
-
-    def _reasons(self) -> list[str]:
-        refusal = self._intake.refusal()
-        return [*([refusal.detail] if refusal else []), *self._readiness()]
