@@ -16,6 +16,7 @@ import io
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -82,10 +83,10 @@ class Egress:
             finally:
                 response.release()  # keeps the connection if the answer was read whole, else closes it
         except TimeoutError:
-            _look_up_again(session)
+            _look_up_again(session, url)
             return NoAnswer(f"timed out after {timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a driver raises means the same: there is no answer
-            _look_up_again(session)
+            _look_up_again(session, url)
             return NoAnswer(_words(error), reached=not _is_about_connecting(error))
         return Answer(response.status, response.headers.get("Retry-After"), body=kept)
 
@@ -120,12 +121,15 @@ class Egress:
         return self._timeouts[timeout]
 
 
-def _look_up_again(session: aiohttp.ClientSession) -> None:
-    """Forget the addresses of host names, which count for 10 s: whoever does not answer may have moved."""
+def _look_up_again(session: aiohttp.ClientSession, url: str) -> None:
+    """Forget the address of the host of *url*, which would count for 10 s: who does not answer may have moved."""
     import aiohttp
+    from yarl import URL
 
-    if isinstance(session.connector, aiohttp.TCPConnector):  # it is none once the session is closed
-        session.connector.clear_dns_cache()
+    with suppress(ValueError):  # nothing was looked up for what is no URL
+        host, port = URL(url).raw_host, URL(url).port
+        if isinstance(session.connector, aiohttp.TCPConnector):  # a session that is closed has none
+            session.connector.clear_dns_cache(host, port)
 
 
 async def _pass_over(content: aiohttp.StreamReader) -> None:
