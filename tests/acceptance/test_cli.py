@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,13 @@ def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path) -> None
 )
 def test_a_mistake_is_told_in_a_line_or_two(tmp_path: Path, arguments: list[str], code: Exit, parts: list[str]) -> None:
     assert_told(run(*arguments, cwd=tmp_path), code, *parts)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are text there")
+@pytest.mark.parametrize("arguments", [["show"], ["resources", "--prefix"], ["receive", "--dir"], ["serve"]])
+def test_an_argument_that_is_no_text_is_told(tmp_path: Path, arguments: list[str]) -> None:
+    done = run(*arguments, os.fsdecode(b"caf\xe9"), cwd=tmp_path, env={"PYTHONUTF8": "1"})
+    assert_told(done, Exit.USAGE, r"the argument b'caf\xe9' is not text in UTF-8")
 
 
 def test_a_misspelt_setting_stops_every_command(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line *arguments*; its exit code. A defect is raised: its traceback is what helps."""
     try:
+        _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         return cli.main(arguments, prog_name="collator", standalone_mode=False) or Exit.OK
     except BrokenPipeError:
         # Who read our output has gone. Python would complain at exit when it flushes, so give it another end.
@@ -92,6 +93,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if message:
             click.echo(f"collator: {message}", err=True)
         return code
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    """Raise `click.UsageError` where one of *arguments* is no text: it could be neither sent nor printed."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"the argument {os.fsencode(argument)!r} is not text in UTF-8") from None
 
 
 def _meaning(error: BaseException) -> tuple[Exit | None, str]:
