@@ -12,7 +12,7 @@ import pytest
 
 from collator.cli.exits import Exit
 from collator.cli.main import COMMANDS
-from tests.acceptance.programs import COMMAND, assert_told, environment, receiving, run, running, serving
+from tests.acceptance.programs import COMMAND, PATIENCE, assert_told, environment, receiving, run, running, serving
 
 # Help.
 
@@ -100,6 +100,31 @@ def test_a_reader_that_goes_away_is_no_defect(tmp_path: Path) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("line", ["", "--version", "serve --help", "config", "config --json", "receive --port 0"])
+def test_output_that_cannot_be_written_is_told(tmp_path: Path, line: str, unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, *line.split()],
+            env=environment(PYTHONUNBUFFERED=unbuffered),
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert done.stderr.decode() == "collator: the output cannot be written: No space left on device\n"
+    assert done.returncode == Exit.FAILED
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is full")
+def test_the_code_is_the_same_where_nobody_hears_why(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "serve"], env=environment(), cwd=tmp_path, stderr=full, check=False)
+    assert done.returncode == Exit.CONFIG
 
 
 # Serving.

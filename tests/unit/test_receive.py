@@ -1,11 +1,14 @@
-"""What the receiver says of what it refuses, which anyone can send."""
+"""What the receiver says: of what it refuses, which anyone can send, and of what it has written."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
 import pytest
 
 from collator.cli.inbox import Received
-from collator.cli.receive import QUIET, SHOWN, _Refusals
+from collator.cli.receive import QUIET, SHOWN, _Filer, _Refusals
 from collator.testing import ManualClock
 
 
@@ -27,3 +30,15 @@ def test_a_flood_of_refusals_is_counted(capsys: pytest.CaptureFixture[str]) -> N
         "refused: webhook 'msg_0': why",
         "refused: webhook 'last': why (and 999 more since the last such line)",
     ]
+
+
+async def test_what_is_written_is_acknowledged_though_nobody_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(click, "echo", full)
+    webhook = Received({}, b'{"type": "resource.collated", "data": {"resource_id": "r", "outputs": [1]}}')
+    assert (await _Filer(tmp_path, _Refusals()).take(webhook)).status == 204
+    assert (tmp_path / "r.txt").read_text() == "1\n"

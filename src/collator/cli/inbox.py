@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from collator.cli.exits import cannot_listen
 from collator.signing import Secret, Unverified, verify
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Inbox:
         secrets: Callable[[], Sequence[Secret]] | None = None,
         refused: Callable[[Received, str], object] = lambda received, why: None,  # noqa: ARG005 - nobody wants to know
     ) -> None:
-        """Listen only once it is entered; *port* 0 takes any free one.
+        """Listen only once it is entered, which raises `ConfigError` where it cannot; *port* 0 takes any free one.
 
         Without *secrets* nothing is verified; with them *refused* is told of each that none of them signed, and why.
         """
@@ -74,9 +75,9 @@ class Inbox:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError:
+        except OSError as error:
             await self._runner.cleanup()
-            raise
+            raise cannot_listen(self._host, self._port, error) from None
         self._port = self._runner.addresses[0][1]
         return self
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -82,17 +84,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         return cli.main(arguments, prog_name="collator", standalone_mode=False) or Exit.OK
-    except BrokenPipeError:
-        # Who read our output has gone. Python would complain at exit when it flushes, so give it another end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
     except BaseException as error:
         code, message = _meaning(error)
         if code is None:
             raise
         if message:
-            click.echo(f"collator: {message}", err=True)
+            with suppress(OSError):  # the code says it too
+                click.echo(f"collator: {message}", err=True)
         return code
+    finally:
+        _end_output()
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
@@ -118,8 +119,28 @@ def _meaning(error: BaseException) -> tuple[Exit | None, str]:
             meaning = exit_for(error), f"{error.detail}\nGive the file of a token that may with --token-file FILE"
         case CollatorError():
             meaning = exit_for(error), error.detail
+        case BrokenPipeError():
+            meaning = Exit.FAILED, ""  # who read our output has gone, and wants to hear nothing
+        case OSError() if _is_of_output(error):
+            meaning = Exit.FAILED, f"the output cannot be written: {error.strerror}"
         case click.Abort() | KeyboardInterrupt():
             meaning = Exit.INTERRUPTED, ""
         case _:
             return None, ""
     return meaning
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether *error* came up in click or rich, which print all that commands print, and touch no other files."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).partition(".")[0] in {"click", "rich"}
+
+
+def _end_output() -> None:
+    """Give what cannot be written another end: Python flushes once more at exit, and would complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # it was closed before the start
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

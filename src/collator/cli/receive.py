@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from collator.cli.command import command
-from collator.cli.exits import cannot_listen
 from collator.cli.filing import file_for, write_durably
 from collator.cli.inbox import Inbox, Received, Reply
 from collator.directory import make, writable
@@ -55,13 +55,9 @@ async def _receive(settings: Settings) -> None:
     refusals = _Refusals()
     filer = _Filer(writable(make(settings.receive_dir, option="--dir"), option="--dir"), refusals)
     host, port = settings.receive_host, settings.receive_port
-    inbox = Inbox(filer.take, host=host, port=port, secrets=secrets, refused=refusals.tell)
-    try:
-        async with inbox:
-            _greet(inbox.url, settings.receive_dir, verified=secrets is not None)
-            await _told_to_stop()
-    except OSError as error:
-        raise cannot_listen(host, port, error) from None
+    async with Inbox(filer.take, host=host, port=port, secrets=secrets, refused=refusals.tell) as inbox:
+        _greet(inbox.url, settings.receive_dir, verified=secrets is not None)
+        await _told_to_stop()
     click.echo(f"stopped: {filer.written} written")
 
 
@@ -84,7 +80,8 @@ class _Filer:
             click.echo(f"cannot write {path}: {error.strerror}", err=True)
             return Reply(503, "the file cannot be written")
         self.written += 1
-        click.echo(f"{path}  {len(content)} bytes")
+        with suppress(OSError):  # the file is safe, and the sender hears so, whoever may read this
+            click.echo(f"{path}  {len(content)} bytes")
         return Reply(204)
 
 
