@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from collator.cli.filing import file_for, file_name, write_durably
 
-ids = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=255)
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+"""What Windows takes for a device, whatever stands behind the first dot."""
+
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=240)
+devices = st.builds("{}{}{}".format, st.sampled_from([*RESERVED, "AUX", "Com1"]), st.sampled_from(["", "."]), texts)
+ids = texts.filter(bool) | devices
 
 
 def body(kind: str, resource_id: str, **data: object) -> bytes:
@@ -36,11 +41,14 @@ def test_a_name_is_the_id_as_far_as_a_file_can_hold_it(resource_id: str, name: s
     assert file_name(resource_id) == name
 
 
-@pytest.mark.parametrize("resource_id", ["Call", "CON", "con", "nul.x", "com1", "a" * 151, "ü" * 100])
+@pytest.mark.parametrize(
+    "resource_id", ["Call", "CON", "con", "nul.x", "Call.x", "com1", "aux." + "a" * 250, "a" * 151, "ü" * 100]
+)
 def test_a_name_that_could_clash_carries_a_hash(resource_id: str) -> None:
-    plain, _, digest = file_name(resource_id).partition("~")
+    plain, _, hashed = file_name(resource_id).partition("~")
+    digest, _, rest = hashed.partition(".")
     assert len(digest) == 16
-    assert len(plain) <= 150
+    assert len(f"{plain}.{rest}") <= 151
 
 
 @given(st.lists(ids, unique=True, min_size=2, max_size=20))
@@ -56,6 +64,7 @@ def test_a_name_is_one_that_every_file_system_takes(resource_id: str) -> None:
     assert len(name) + len(".incomplete.json") < 255
     assert not set(name) & set('<>:"/\\|?* ')
     assert not name.startswith(".")
+    assert name.partition(".")[0].lower() not in RESERVED
 
 
 def test_a_collated_resource_is_a_text_with_one_output_a_line() -> None:

@@ -5,7 +5,8 @@ A collated resource becomes ``NAME.txt``, one output a line as JSON, in index or
 
 NAME is the resource id, with all but ASCII letters, digits, ``-``, ``_`` and inner dots written as ``%xx``. Where two
 ids could meet in one file because a file system does not tell ``A`` from ``a``, where Windows reserves the name, or
-where it is too long, ``~`` and the start of the id's SHA-256 follow; ``~`` is never part of a plain name.
+where it is too long, ``~`` and the start of the id's SHA-256 stand before the first dot, up to which Windows looks, or
+at the end; ``~`` is never part of a plain name.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collator.durable import sync_directory
 from collator.states import State
 
 MAX_NAME = 150
-"""Characters of a name before the hash; file systems take 255 bytes with the ending."""
+"""Characters of a name without the hash; file systems take 255 bytes with the ending."""
 
 _SHOWN = 40  # characters of a text of whoever sent it, in a message
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]|^\.")
@@ -68,7 +69,8 @@ def file_name(resource_id: str) -> str:
     plain = _UNSAFE.sub(lambda match: b"%%%02x" % match[0][0], resource_id.encode()).decode()
     if plain == plain.lower() and len(plain) <= MAX_NAME and not _RESERVED.fullmatch(plain):
         return plain
-    return f"{plain[:MAX_NAME]}~{hashlib.sha256(resource_id.encode()).hexdigest()[:16]}"
+    stem, dot, rest = plain[:MAX_NAME].partition(".")
+    return f"{stem}~{hashlib.sha256(resource_id.encode()).hexdigest()[:16]}{dot}{rest}"
 
 
 def write_durably(path: Path, content: bytes) -> None:

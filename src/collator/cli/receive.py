@@ -44,8 +44,8 @@ def receive(*, settings: Settings) -> None:
     writes the same file again. One that the secret did not sign is refused with 401, and a line says so.
 
     NAME is the ID with all but ASCII letters, digits, -, _ and dots that do not begin it written as %xx, byte by byte.
-    It has ~ and a hash of the ID behind it where it has capitals, as there are file systems on which A and a are one,
-    where Windows reserves it, and where it is longer than 150 characters, at which it is cut.
+    It has ~ and a hash of the ID before its first dot, or at its end, where it has capitals, as there are file systems
+    on which A and a are one, where Windows reserves it, and where it is longer than 150 characters, at which it is cut.
     """
     asyncio.run(_receive(settings))
 
