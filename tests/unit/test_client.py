@@ -348,3 +348,22 @@ async def test_text_that_utf8_cannot_hold_is_told_at_once() -> None:
             await client.resources(prefix="\ud800")
         with pytest.raises(Malformed, match=r"^delivery_id: not text"):
             await client.delivery("\ud800")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://me:hunter2@a", "it has a user name or a password; a service knows who asks by a token"),
+        ("http://hunter2@a/b", "it has a user name"),
+        ("http://a/?hunter2", "it has a query or a fragment"),
+        ("http://a/b#hunter2", "it has a query or a fragment"),
+    ],
+)
+def test_an_address_that_says_more_than_where_is_refused_and_not_shown(url: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        Client(url)
+    assert "hunter2" not in caught.value.detail
+
+
+def test_a_service_may_be_below_a_path() -> None:
+    assert Client("https://a.example/collator/@me").url == "https://a.example/collator/@me"

@@ -128,6 +128,7 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"on_failure": "ignore"}, ["--on-failure: 'ignore' is not one of incomplete, fail_fast, hold"]),
         ({"webhook": "example.org/hook"}, ["--webhook: 'example.org/hook' is not an address", "or none"]),
         ({"url": "ftp://example.org"}, ["--url: 'ftp://example.org' is not an address"]),
+        ({"url": "http://me:secret@example.org"}, ["--url: it has a user name or a password"]),
         ({"processor": ""}, ["--processor: it is blank"]),
         ({"processor": "http://example.org:port/"}, ["--processor: 'http://example.org:port/' is not an address"]),
         ({"max_payload": "9" * 400}, ["--max-payload: '99", "is not a size"]),

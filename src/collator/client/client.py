@@ -9,7 +9,7 @@ from collator.client.arguments import token as checked
 from collator.client.connection import Http, Unopened
 from collator.client.verbs import Verbs
 from collator.errors import ConfigError
-from collator.settings.values import url as address
+from collator.settings.values import service
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,7 +40,7 @@ class Client(Verbs):
         """
         super().__init__(batch=batch, in_flight=in_flight, patience=patience)
         try:
-            self.url = address(url)
+            self.url = service(url)
         except ValueError as error:
             raise ConfigError(f"url: {error}") from None
         self._token = checked(token)

@@ -18,8 +18,8 @@ from collator.settings.option import (
     FILE,
     HOST,
     PORT,
+    SERVICE,
     SIZE,
-    URL,
     Kind,
     Option,
     Scope,
@@ -107,7 +107,7 @@ class Settings(Processing, Delivering, Listening):
         ),
     ] = 256 * _MIB
 
-    url: Annotated[str, Option(URL, "Address of the service.", "Where serve listens.", Scope.CLIENT)] = (
+    url: Annotated[str, Option(SERVICE, "Address of the service.", "Where serve listens.", Scope.CLIENT)] = (
         "http://127.0.0.1:8000"
     )
     token_file: Annotated[

@@ -150,6 +150,16 @@ def url(text: str) -> str:
     return text
 
 
+def service(text: str) -> str:
+    """The address of a service: `url` with nothing but a path behind the host, for a proxy that has it below one."""
+    url(text)
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("it has a user name or a password; a service knows who asks by a token")
+    if "?" in text or "#" in text:
+        raise ValueError("it has a query or a fragment; write http://HOST:PORT/PATH or https://…")
+    return text
+
+
 def processor(text: str) -> str:
     """An address, or something else, as ``MODULE:FUNCTION``: whether that is there is seen when it is opened."""
     return url(text) if text.startswith(("http://", "https://")) else some_text(text)
