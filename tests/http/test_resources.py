@@ -488,7 +488,9 @@ async def test_another_method_gets_405_with_what_is_allowed(
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/packets/", "/v1/resources/", "/v1/resources/r/", "/healthz/", "/%"])
 async def test_an_unknown_path_gets_404(shared: Harness, path: str) -> None:
-    assert (await shared.ask("GET", path)).problem["code"] == "not_found"
+    problem = (await shared.ask("GET", path)).problem
+    assert problem["code"] == "not_found"
+    assert problem["detail"] == f"there is no {path} here; /openapi.json says what there is"
 
 
 async def test_head_gets_no_body(shared: Harness) -> None:

@@ -72,7 +72,9 @@ def unless(bad: Callable[[dict[str, Any]], bool]) -> Script:
     """A script step that refuses an array whole when it holds a *bad* packet."""
 
     def step(packets: list[dict[str, Any]]) -> tuple[int, Any]:
-        return (422, {"detail": "index: too high"}) if any(map(bad, packets)) else statuses()(packets)
+        return (
+            (422, {"detail": "index: too high", "code": "malformed"}) if any(map(bad, packets)) else statuses()(packets)
+        )
 
     return step
 
@@ -269,6 +271,47 @@ def test_programs_without_an_event_loop_send_too() -> None:
         client_module.send("http://127.0.0.1:1", packets(1), patience=0)
 
 
+@asynccontextmanager
+async def answering(answer: Callable[[web.Request], web.Response]) -> AsyncIterator[str]:
+    """The address of something that gives *answer* to all that it is asked."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return answer(request)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("status", "media_type", "error"),
+    [(404, "text/html", CollatorError), (502, "text/html", Unreachable), (400, "application/json", CollatorError)],
+)
+async def test_an_answer_of_something_else_is_told_without_its_body(
+    status: int, media_type: str, error: type[CollatorError]
+) -> None:
+    def page(_request: web.Request) -> web.Response:
+        return web.Response(status=status, text='{"title": "Page"}', content_type=media_type)
+
+    async with answering(page) as url, Client(url + "/foo") as client:
+        with pytest.raises(error) as caught:
+            await client.status()
+    assert caught.value.detail == f"{url}/foo answers, but not as Collator does (HTTP {status}, {media_type})"
+
+
+async def test_a_page_where_an_answer_was_wanted_is_told_without_its_body() -> None:
+    async with answering(lambda _: web.Response(text="<p>", content_type="text/html")) as url, Client(url) as client:
+        with pytest.raises(CollatorError) as caught:
+            await client.status()
+    assert caught.value.detail == f"{url} does not answer as Collator does: HTTP 200, text/html"
+
+
 @pytest.mark.parametrize(
     ("status", "code", "error"),
     [(404, "unknown", Unknown), (409, "conflict", Conflict), (503, "busy", Unreachable), (500, "x", Unreachable)],
@@ -278,21 +321,15 @@ async def test_what_the_service_says_of_a_resource_is_raised(
 ) -> None:
     paths: list[str] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    def answer(request: web.Request) -> web.Response:
         paths.append(request.raw_path)
         return web.Response(status=status, text=json.dumps({"detail": "words", "code": code}))
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with Client(f"http://127.0.0.1:{runner.addresses[0][1]}/") as client:
+    async with answering(answer) as url, Client(f"{url}/") as client:
         with pytest.raises(error, match="words"):
             await client.resource("a/b ?%2F")
         with pytest.raises(error, match="words"):
             await client.complete("a", total=3)
-    await runner.cleanup()
     assert paths == ["/v1/resources/a%2Fb%20%3F%252F", "/v1/resources/a/complete"]
 
 

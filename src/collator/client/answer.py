@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     body: bytes
     retry_after: float
     """Seconds; 0 where it did not say."""
+    media_type: str = ""
 
     @property
     def ok(self) -> bool:
@@ -51,15 +52,16 @@ class Answer(NamedTuple):
 
     @property
     def problem(self) -> Problem:
-        """What the service says is wrong; the beginning of the body where it is not a problem document."""
+        """What the service says is wrong; nothing where something else answers, as a proxy does with a page."""
         try:
-            return msgspec.json.decode(self.body, type=Problem)
+            said = msgspec.json.decode(self.body, type=Problem)
         except msgspec.MsgspecError:
-            return Problem(detail=" ".join(self.body[:200].decode("utf-8", "replace").split()))
+            return Problem()
+        return said if said.code else Problem()
 
     def error(self, where: str) -> CollatorError:
         """What an answer that is not `ok` means, as the service at *where* gave it."""
-        words = f"{where}: {self}"
+        words = f"{where}: {self}" if self.problem.code else f"{where} answers, but not as Collator does ({self})"
         if self.busy:
             return Unreachable(words, retry_after=self.retry_after)
         if self.status in _DENIED:
@@ -69,4 +71,4 @@ class Answer(NamedTuple):
     def __str__(self) -> str:
         """In words."""
         said = self.problem.detail or self.problem.title
-        return f"HTTP {self.status}: {said}" if said else f"HTTP {self.status}"
+        return f"HTTP {self.status}" + (f": {said}" if said else f", {self.media_type}" * bool(self.media_type))

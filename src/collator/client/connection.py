@@ -70,7 +70,7 @@ class Http:
         try:
             async with self._session.request(method, url, data=body, allow_redirects=False) as response:
                 wait = parse_retry_after(response.headers.get("retry-after"), time.time())
-                return Answer(response.status, await response.read(), wait or 0.0)
+                return Answer(response.status, await response.read(), wait or 0.0, response.content_type)
         except TimeoutError:
             raise Unreachable(f"{self.where}: no answer within {self._timeout:g} s") from None
         except aiohttp.ClientError as error:

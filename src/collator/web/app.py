@@ -46,6 +46,7 @@ from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
 from collator.workforce import Workforce
 
+_SHOWN = 100  # characters of a path that is not there, in a message
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
 _log = structlog.get_logger(__name__)
@@ -108,7 +109,7 @@ class Face:
         except CollatorError as error:
             answer = self._problem(request, error)
         except HTTPException as error:
-            answer = self._problem(request, _routing_refusal(error))
+            answer = self._problem(request, _routing_refusal(error, scope["raw_path"]))
         except Exception:  # noqa: BLE001 - logged, and answered
             _log.exception("request failed", method=scope["method"])
             answer = self._problem(request, Refusal(Kind.INTERNAL, "the log of the service says more"))
@@ -160,8 +161,9 @@ class Face:
         return answer_problem(error)
 
 
-def _routing_refusal(error: HTTPException) -> Refusal:
+def _routing_refusal(error: HTTPException, path: bytes) -> Refusal:
     if error.status_code != Kind.METHOD.status:
-        return Refusal(Kind.NOT_FOUND, "ask for another path")
+        shown = path[:_SHOWN].decode("ascii")
+        return Refusal(Kind.NOT_FOUND, f"there is no {shown} here; /openapi.json says what there is")
     allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))  # Starlette keeps them in a set
     return Refusal(Kind.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))
