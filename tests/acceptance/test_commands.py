@@ -55,6 +55,7 @@ CASES = {
     "check": "check --data-dir copy",
     "token": "token desk",
 }
+BY_ID = ("show", "outputs", "complete", "cancel", "retry", "purge", "deliveries", "replay", "stop")
 RUN_UNTIL_STOPPED = {"serve", "receive"}
 TOLD_ELSEWHERE = {"demo": "test_demo", "bench": "test_bench", "torture": "test_torture"}
 # Routes without a command of their own, and why.
@@ -205,6 +206,10 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("replay --since 2026-13-01", Exit.USAGE, "not a time"),
         ("deliveries msg_x:default --state dead --limit 3", Exit.USAGE, "--state, --limit"),
         ("replay msg_x:default --state dead", Exit.USAGE, "not both"),
+        *((f"{name} ''", Exit.USAGE, "it is empty") for name in BY_ID),
+        ("replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
+        ("replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
+        ("replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
         ("complete whole", Exit.USAGE, "either --total N or --force"),
         ("replay", Exit.USAGE, "say which"),
         ("check", Exit.OCCUPIED, "another process"),

@@ -36,6 +36,9 @@ def command(
     def make(function: Function) -> click.Command:
         called = _with_settings(function, names, read)
         made = click.command(short_help=short, epilog=_epilog(examples, names), context_settings=_WIDE)(called)
+        for param in made.params:
+            if param.type is click.STRING and param.name not in {*names, "config"}:
+                param.callback = _filled
         made.params.sort(key=lambda param: param.name in {*names, "config"})
         return made
 
@@ -55,6 +58,13 @@ def _with_settings(function: Function, names: Sequence[str], read: Function) -> 
     for name in reversed(names):
         stacked = _option(name)(stacked)
     return stacked
+
+
+def _filled(_context: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse text that is empty: a variable that was not set, which would mean another path, or all that there is."""
+    if value == "":
+        raise click.BadParameter("it is empty")
+    return value
 
 
 def _option(name: str) -> Callable[[Function], Function]:
