@@ -23,7 +23,10 @@ from collator.watched import WatchedFile
 PREFIX = "collator_"
 """Every token begins with it, so that one that was published by mistake is found by those who look for such things."""
 
-_LINE = re.compile(r"(?P<roles>\S+)\s+sha256:(?P<digest>[0-9a-fA-F]{64})\s+(?P<name>\S.{0,63})")
+MAX_NAME = 64
+"""Characters of the name of who has a token."""
+
+_LINE = re.compile(rf"(?P<roles>\S+)\s+sha256:(?P<digest>[0-9a-fA-F]{{64}})\s+(?P<name>\S.{{,{MAX_NAME - 1}}})")
 
 
 class Role(StrEnum):
@@ -83,10 +86,13 @@ def generate_token() -> str:
 
 def line_for(token: str, *, roles: Iterable[Role], name: str) -> str:
     """The line of the file that makes *token* known. `ConfigError` for a name that does not fit on it."""
+    name = name.strip()
+    if not name:
+        raise ConfigError("the name is blank")
+    if not (name.isprintable() and len(name) <= MAX_NAME):
+        raise ConfigError(f"the name {name[:MAX_NAME]!r} does not do: {MAX_NAME} characters at most, all printable")
     digest = hashlib.sha256(token.encode()).hexdigest()
-    line = f"{','.join(dict.fromkeys(roles))} sha256:{digest} {name.strip()}"
-    parse_tokens(line)
-    return line
+    return f"{','.join(dict.fromkeys(roles))} sha256:{digest} {name}"
 
 
 def parse_tokens(text: str) -> Tokens:

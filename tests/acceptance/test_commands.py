@@ -210,6 +210,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
         ("replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
         ("replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
+        ("token ' '", Exit.USAGE, "the name is blank"),
         ("complete whole", Exit.USAGE, "either --total N or --force"),
         ("replay", Exit.USAGE, "say which"),
         ("check", Exit.OCCUPIED, "another process"),
@@ -247,7 +248,7 @@ def test_a_token_from_a_file_opens_the_door(tmp_path: Path, capsys: pytest.Captu
         asked = ["outputs", "a", "--url", url]
         said(capsys, send, Exit.DENIED)
         assert run(asked) == Exit.DENIED
-        assert "--token-file" in capsys.readouterr().err
+        assert "\nName the file of a token that allows it: --token-file FILE\n" in capsys.readouterr().err
         said(capsys, [*send, "--token-file", str(tmp_path / "send")])
         said(capsys, asked, Exit.DENIED)
         said(capsys, [*asked, "--token-file", str(tmp_path / "send")], Exit.DENIED)

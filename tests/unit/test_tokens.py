@@ -106,3 +106,14 @@ def test_a_file_that_is_too_large_is_refused_and_not_read_in_part(tmp_path: Path
     path.write_text(f"{lines[0]}\n#{'-' * 65_536}\n{lines[1]}\n")
     with pytest.raises(ConfigError, match="larger than 64 KiB"):
         TokenFile(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [(" ", "the name is blank"), ("a\nb", "the name 'a\\nb' does not do"), ("x" * 65, "64 characters at most")],
+)
+def test_a_name_that_does_not_fit_on_a_line_is_told_as_one(name: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        line_for(generate_token(), roles=[Role.SEND], name=name)
+    assert why in caught.value.detail
+    assert "line 1" not in caught.value.detail

@@ -116,7 +116,7 @@ def _meaning(error: BaseException) -> tuple[Exit | None, str]:
         case click.ClickException():
             meaning = Exit.FAILED, error.format_message()
         case Denied():
-            meaning = exit_for(error), f"{error.detail}\nGive the file of a token that may with --token-file FILE"
+            meaning = exit_for(error), f"{error.detail}\nName the file of a token that allows it: --token-file FILE"
         case CollatorError():
             meaning = exit_for(error), error.detail
         case BrokenPipeError():

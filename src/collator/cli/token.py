@@ -41,7 +41,10 @@ def token(*, name: str, roles: tuple[str, ...], add_to: Path | None, as_json: bo
     when it changes: to take a token back, remove its line.
     """
     made = generate_token()
-    line = line_for(made, roles=map(Role, roles), name=name)
+    try:
+        line = line_for(made, roles=map(Role, roles), name=name)
+    except ConfigError as error:
+        raise click.UsageError(error.detail) from None
     if add_to is not None:
         _add(line, add_to)
     said = [made] if add_to else [f"token  {made}", f"line   {line}"]
