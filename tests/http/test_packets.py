@@ -242,6 +242,20 @@ async def test_put_refuses_what_is_no_packet(shared: Harness, path: str, body: b
     assert (await shared.ask("PUT", path, body)).problem["code"] == code
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("9" * 20, f"index: {'9' * 20} is not in 0-16777215"),
+        ("9" * 5000, f"index: {'9' * 40} is not in 0-16777215"),
+        ("0?total=0", "total: 0 is not in 1-16777216"),
+        ("0?total=" + "9" * 20, f"total: {'9' * 20} is not in 1-16777216"),
+        ("0?total=1.0", "total: '1.0' is not a whole number"),
+    ],
+)
+async def test_a_number_that_is_out_of_range_is_told_with_the_range(shared: Harness, path: str, words: str) -> None:
+    assert (await shared.ask("PUT", f"/v1/resources/r/packets/{path}", b"1")).problem["detail"] == words
+
+
 @pytest.mark.parametrize("path", ["/v1%2Fpackets", "/%76%31/packets", "/v1/packets%3Freceipts=all"])
 async def test_r1_a_path_is_what_was_sent(shared: Harness, path: str) -> None:
     assert (await shared.ask("POST", path, json.dumps(packet()).encode())).problem["code"] == "not_found"

@@ -292,6 +292,7 @@ async def test_resources_are_listed_by_state(door: Harness) -> None:
     [
         ("limit=0", "limit: 0 is not in 1-1000"),
         ("limit=1001", "limit: 1001 is not in 1-1000"),
+        ("limit=99999999999999999999", "limit: 99999999999999999999 is not in 1-1000"),
         ("limit=", "limit: '' is not a whole number"),
         ("state=closed", "state: 'closed' is not one of open, collated, incomplete, cancelled"),
         ("page=2", "'page' is not an option here; there is: state, prefix, cursor, limit"),

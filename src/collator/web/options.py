@@ -15,7 +15,7 @@ from collator.errors import Malformed
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment with its offset, as in RFC 3339."""
 
-_DIGITS = 18  # far beyond any index, and within 64 bits
+_DIGITS = 18  # far beyond any number here, and quick to read
 _SHOWN = 40  # characters of a wrong value in a message
 _FLAGS = {"true": True, "false": False}.get
 
@@ -33,19 +33,18 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     default: Any = None
 
 
-def number(name: str, says: str, *, least: int, most: int | None = None, default: int | None = None) -> Option:
+def number(name: str, says: str, *, least: int, most: int, default: int | None = None) -> Option:
     """A whole number from *least* to *most*."""
 
     def read(text: str, name: str) -> int:
-        value = whole_number(text, name)
-        if value < least or (most is not None and value > most):
-            raise Malformed(
-                f"{name}: {value} is not " + (f"at least {least}" if most is None else f"in {least}-{most}")
-            )
-        return value
+        if not (text.isascii() and text.isdigit()):
+            raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a whole number")
+        if len(text) > _DIGITS or not least <= int(text) <= most:
+            raise Malformed(f"{name}: {text[:_SHOWN]} is not in {least}-{most}")
+        return int(text)
 
-    limits = {"minimum": least} | ({} if most is None else {"maximum": most})
-    return Option(name=name, says=says, read=read, schema={"type": "integer", **limits}, default=default)
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return Option(name=name, says=says, read=read, schema=schema, default=default)
 
 
 def flag(name: str, says: str) -> Option:
@@ -83,13 +82,6 @@ def read_query(options: Sequence[Option], query: bytes) -> dict[str, Any]:
     for name, value in _pairs(query, by_name):
         values[name] = by_name[name].read(value, name)
     return values
-
-
-def whole_number(text: str, name: str) -> int:
-    """The number that *text*, the value of *name*, says. Raises `Malformed`."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a whole number")
-    return int(text)
 
 
 def _pairs(query: bytes, allowed: Mapping[str, Option]) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ PUT_PACKET = Route(
     says="Give one packet; the body is its payload.",
     options=(
         flag("last", "Whether this is the packet with the highest index."),
-        number("total", "How many packets the resource has.", least=1),
+        number("total", "How many packets the resource has.", least=1, most=packet.MAX_INDEX + 1),
     ),
     body={JSON: Any},
     examples={JSON: {"text": "hello"}},

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from collator.errors import Malformed
-from collator.packet import MAX_ID_BYTES, check_id
-from collator.web.options import Option, whole_number
+from collator.packet import MAX_ID_BYTES, MAX_INDEX, check_id
+from collator.web.options import Option, number
 
 _DOTS = frozenset({".", ".."})
 """Segments that a client or a proxy takes away, with what stands before them, unless each dot is percent-encoded."""
@@ -51,12 +51,7 @@ PARTS: Mapping[str, Option] = MappingProxyType(
             read=lambda text, _: text,
             schema={"type": "string", "minLength": 1},
         ),
-        "index": Option(
-            name="index",
-            says="The place of a packet in its resource, from 0.",
-            read=whole_number,
-            schema={"type": "integer", "minimum": 0},
-        ),
+        "index": number("index", "The place of a packet in its resource, from 0.", least=0, most=MAX_INDEX),
     }
 )
 """Every name that may stand in braces in a path."""
