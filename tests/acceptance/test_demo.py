@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 
-from collator.cli.children import listens
+import pytest
+
+from collator.cli.children import listens, typed
 from collator.cli.demo import check
 from collator.cli.exits import Exit
 from collator.cli.producing import Plan
@@ -27,6 +31,23 @@ def test_the_demo_shows_the_flow_and_leaves_what_came_out_of_it(tmp_path: Path) 
     assert check(Plan(seed=7, resources=12, packets=(1, 10)), directory / "received") == []
     assert len(ports(done.stdout)) == 2
     assert not any(map(listens, ports(done.stdout)))
+    assert f"\n  {shlex.quote(sys.executable)} -m collator serve --webhook" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts are called otherwise there")
+def test_what_the_demo_says_to_try_next_can_be_typed_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "a venv" / "bin" / "collator"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert typed("a venv/bin/collator") == "'a venv/bin/collator'"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert typed("a venv/bin/collator") == "collator"
+    assert typed("other/collator") == "other/collator"
 
 
 def test_the_demo_minds_no_settings_that_lie_around(tmp_path: Path) -> None:

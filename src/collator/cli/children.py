@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -51,6 +53,14 @@ def spawn(name: str, *arguments: str, directory: Path) -> subprocess.Popen[bytes
 def command_line(*arguments: str) -> list[str]:
     """The command line of ``collator ARGUMENTS``, with the interpreter that runs this."""
     return [sys.executable, "-m", "collator", *arguments]
+
+
+def typed(script: str) -> str:
+    """What a person types for ``collator`` where *script*, the ``sys.argv[0]`` of a Collator, was run."""
+    if Path(script).stem != "collator":  # python -m collator
+        return f"{shlex.quote(sys.executable)} -m collator"
+    found = shutil.which("collator")
+    return "collator" if found and Path(found).resolve() == Path(script).resolve() else shlex.quote(script)
 
 
 def environment() -> dict[str, str]:

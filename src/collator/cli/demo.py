@@ -6,6 +6,7 @@ import json
 import secrets
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from types import FrameType
 
 import click
 
-from collator.cli.children import child, command_line, environment, free_port, listens
+from collator.cli.children import child, command_line, environment, free_port, listens, typed
 from collator.cli.command import command
 from collator.cli.exits import Exit
 from collator.cli.filing import file_name
@@ -29,9 +30,9 @@ SHOWN = 5
 """Lines of the file that is shown."""
 _NEXT = """\
 Try next, in three terminals:
-  collator serve --webhook http://127.0.0.1:9000/
-  collator receive --secret-file collator-data/webhook.secret
-  collator send --resources 20
+  {collator} serve --webhook http://127.0.0.1:9000/
+  {collator} receive --secret-file collator-data/webhook.secret
+  {collator} send --resources 20
 and then the first with a processor of your own: --processor MODULE:FUNCTION"""
 
 
@@ -131,7 +132,7 @@ def _show(plan: Plan, directory: Path) -> None:
     click.echo(f"\n{plan.resources} of {plan.resources} files are there, and every line of them is right.")
     click.echo(f"\n{path}, the word lengths of {len(lines)} packets in order:")
     click.echo("\n".join(f"  {line}" for line in lines[:SHOWN]) + ("\n  …" if len(lines) > SHOWN else ""))
-    click.echo(f"\n{_NEXT}")
+    click.echo("\n" + _NEXT.format(collator=typed(sys.argv[0])))
 
 
 def _span(span: tuple[float, float]) -> str:
