@@ -6,6 +6,8 @@ translated where they arise; none of them crosses a seam.
 
 from __future__ import annotations
 
+import errno
+
 
 class CollatorError(Exception):
     """Collator could not do what was asked."""
@@ -71,7 +73,7 @@ class ReadOnly(Unavailable):
 
 
 class Occupied(CollatorError):
-    """Another process holds the data directory."""
+    """Another process holds the data directory, or the port."""
 
 
 class SchemaTooNew(CollatorError):
@@ -84,6 +86,13 @@ class Broken(CollatorError):
 
 class Damaged(CollatorError):
     """What was read from the store is not what was written: its checksum differs."""
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> CollatorError:
+    """The error that says why nobody can listen on *port* of *host*."""
+    if error.errno == errno.EADDRINUSE:
+        return Occupied(f"port {port} on {host} is in use; choose another with --port")
+    return ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}")
 
 
 # The processor.

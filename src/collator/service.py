@@ -84,8 +84,8 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`.
 
-    *processor* counts before that of the settings. Raises what `open_pipeline` raises, and `ConfigError` where the door
-    cannot be opened, or should not be.
+    *processor* counts before that of the settings. Raises what `open_pipeline` raises, `ConfigError` where the door
+    cannot be opened, or should not be, and `Occupied` where its port is in use.
     """
     from collator.web.server import serve  # the library has the parts of a door, and not the door
 

@@ -88,8 +88,8 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         port, other = url.rpartition(":")[2], inbox.strip("/").rpartition(":")[2]
         served = run("serve", "--webhook", "none", "--port", port, "--data-dir", "other", cwd=tmp_path)
         received = run("receive", "--port", other, cwd=tmp_path)
-    assert_told(served, Exit.CONFIG, f"port {port}", "--port")
-    assert_told(received, Exit.CONFIG, f"port {other}", "--port")
+    assert_told(served, Exit.OCCUPIED, f"port {port}", "--port")
+    assert_told(received, Exit.OCCUPIED, f"port {other}", "--port")
 
 
 def test_a_reader_that_goes_away_is_no_defect(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collator.errors import ConfigError
+from collator.errors import ConfigError, Occupied
 from collator.web.limits import Limits
 from collator.web.server import serve
 from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
@@ -48,7 +48,7 @@ async def test_ipv6_has_brackets() -> None:
 
 async def test_a_port_in_use_is_a_clear_error() -> None:
     async with serve(nothing, port=0) as door:
-        with pytest.raises(ConfigError, match=f"port {door.port} on 127.0.0.1 is in use; choose another with --port"):
+        with pytest.raises(Occupied, match=f"port {door.port} on 127.0.0.1 is in use; choose another with --port"):
             async with serve(nothing, port=door.port):
                 pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
+from collator.cli.exits import Exit, exit_for
 from collator.cli.main import cli
+from collator.errors import cannot_listen
 from collator.settings import OPTIONS, Settings, load, values, variable
 from collator.web.routes import ROUTES
 
@@ -101,6 +104,14 @@ def test_what_is_copied_into_the_image_is_there_and_not_ignored() -> None:
 def test_who_supervises_waits_longer_than_the_drain(pattern: str, text: str, where: str) -> None:
     (line,) = [line for place, line in LINES if place == where and line[0] == "serve"]
     assert in_seconds(pattern, text) >= effective(line).drain_timeout + 10.0
+
+
+def test_the_unit_tries_again_for_ever_where_no_person_is_wanted() -> None:
+    (prevented,) = lines_of(r"RestartPreventExitStatus=(.*)", UNIT)
+    assert prevented.split() == [str(code.value) for code in (Exit.USAGE, Exit.CONFIG, Exit.STORE)]
+    assert exit_for(cannot_listen("127.0.0.1", 1, OSError(errno.EADDRINUSE, "in use"))) == Exit.OCCUPIED
+    assert exit_for(cannot_listen("127.0.0.1", 1, OSError(errno.EACCES, "not allowed"))) == Exit.CONFIG
+    assert lines_of(r"(StartLimitIntervalSec=0)", UNIT)
 
 
 def test_the_unit_has_what_keeps_it_in_its_place() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Self
@@ -39,7 +38,7 @@ class Exit(IntEnum):
     USAGE = 2, "the command line cannot be understood"
     CONFIG = 3, "a setting, what it names (a file, a directory) or the processor cannot be used"
     UNREACHABLE = 4, "the service does not answer, or takes nothing"
-    OCCUPIED = 5, "another process holds the data directory"
+    OCCUPIED = 5, "another process holds the data directory, or the port"
     UNKNOWN = 6, "there is no such resource or delivery"
     STORE = 7, "the data directory cannot be used: damaged, of a newer version, or the disk fails"
     CONFLICT = 8, "it contradicts what the resource holds, or the resource has ended otherwise"
@@ -63,10 +62,3 @@ _BY_ERROR: Mapping[type[CollatorError], Exit] = {
 def exit_for(error: CollatorError) -> Exit:
     """The exit code that *error* ends a command with."""
     return next((code for kind, code in _BY_ERROR.items() if isinstance(error, kind)), Exit.FAILED)
-
-
-def cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
-    """The error that says why nobody can listen on *port* of *host*."""
-    if error.errno == errno.EADDRINUSE:
-        return ConfigError(f"port {port} on {host} is in use; choose another with --port")
-    return ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from collator.cli.exits import cannot_listen
+from collator.errors import cannot_listen
 from collator.signing import Secret, Unverified, verify
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Inbox:
         secrets: Callable[[], Sequence[Secret]] | None = None,
         refused: Callable[[Received, str], object] = lambda received, why: None,  # noqa: ARG005 - nobody wants to know
     ) -> None:
-        """Listen only once it is entered, which raises `ConfigError` where it cannot; *port* 0 takes any free one.
+        """Listen only once it is entered, which raises what `cannot_listen` gives; *port* 0 takes any free one.
 
         Without *secrets* nothing is verified; with them *refused* is told of each that none of them signed, and why.
         """

@@ -7,7 +7,6 @@ the process, ends it where a port is in use, and looks for its end ten times a s
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from collator.errors import ConfigError
+from collator.errors import cannot_listen
 from collator.web.guard import Guard
 from collator.web.limits import Limits
 
@@ -62,7 +61,7 @@ async def serve(
     *lagged* is told ten times a second for how many seconds others held up the event loop.
 
     At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
-    off the others. `Intake.drain` before that ends streams with a summary. `ConfigError` where the port cannot be had.
+    off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives.
     """
     listener = _listen(host, port)
     config = Config(
@@ -90,9 +89,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} on {host} is in use; choose another with --port") from None
-        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+        raise cannot_listen(host, port, error) from None
 
 
 async def _tick(state: ServerState, lagged: Callable[[float], object]) -> None:
