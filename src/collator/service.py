@@ -28,7 +28,7 @@ from collator.errors import ConfigError
 from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
-from collator.settings import NO_WEBHOOK, Settings
+from collator.settings import NO_WEBHOOK, Settings, hidden
 from collator.signals import end_on_stop, on_stop
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
@@ -156,8 +156,9 @@ async def _serve_until_told(settings: Settings) -> None:
     try:
         async with open_service(settings) as service:
             on_stop(tell)
-            endpoints = ",".join(names(settings)) or NO_WEBHOOK
-            log.info("serving", url=service.url, data_dir=str(settings.data_dir), endpoints=endpoints)
+            endpoints, processor = ",".join(names(settings)) or NO_WEBHOOK, hidden(settings.processor)
+            data_dir = str(settings.data_dir)
+            log.info("serving", url=service.url, data_dir=data_dir, processor=processor, endpoints=endpoints)
             await told.wait()
             log.info("stopping", drain_timeout=settings.drain_timeout)
     except asyncio.CancelledError:

@@ -137,6 +137,19 @@ def test_a_service_that_is_told_to_stop_stops_cleanly(tmp_path: Path, number: si
         assert "event=stopped" in service.output()
 
 
+@pytest.mark.parametrize(
+    ("processor", "shown"),
+    [
+        ("json:dumps", "json:dumps"),
+        ("http://me:hunter2@127.0.0.1:1/p?key=hunter2", "http://***@127.0.0.1:1/p?***"),
+    ],
+)
+def test_a_service_says_what_processes_but_no_secret(tmp_path: Path, processor: str, shown: str) -> None:
+    with serving(tmp_path, "--processor", processor) as (service, _):
+        assert f" processor={shown} " in service.output()
+        assert "hunter2" not in service.output()
+
+
 def test_settings_of_serve_come_from_the_file_and_the_environment(tmp_path: Path) -> None:
     (tmp_path / "collator.toml").write_text('webhook = "none"\nport = 0\ndata_dir = "from-file"\n')
     with running("serve", cwd=tmp_path, env={"COLLATOR_DATA_DIR": "from-environment"}) as service:

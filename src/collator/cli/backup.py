@@ -19,7 +19,10 @@ from collator.settings import Settings
     examples=(
         ("Copy ./collator-data while its service runs", "collator backup backups/2026-11-24"),
         ("Another data directory", "collator backup backups/today --data-dir calls"),
-        ("Go on with the copy", "collator serve --data-dir backups/2026-11-24 --webhook http://127.0.0.1:9000/"),
+        (
+            "Go on with the copy, with the settings that the service had",
+            "collator serve --data-dir backups/2026-11-24 --webhook http://127.0.0.1:9000/ --processor words:lengths",
+        ),
     ),
 )
 @click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
@@ -28,8 +31,9 @@ def backup(*, settings: Settings, target: Path, as_json: bool) -> Exit:
     """Copy a data directory to the new directory DIR, and check the copy; its service may run meanwhile.
 
     The copy holds everything that was acknowledged when the command was started, and the secret that signs webhooks.
-    A service can be started on it; what was delivered since the copy was made is then delivered again, under the same
-    ids. The exit code is 0 only if the copy is sound.
+    A service can be started on it: what waits in it is processed by the --processor that is given then, and what
+    was delivered since the copy was made is delivered again, under the same ids. The exit code is 0 only if the copy
+    is sound.
     """
     from collator.engines.embedded.backup import back_up
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
-from collator.settings import Effective, Given, Scope, effective, gather
-
-HIDDEN = "***"
-"""Stands for what may be a secret."""
+from collator.settings import Effective, Given, Scope, effective, gather, hidden
 
 
 def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping[str, Given]:
@@ -36,18 +32,9 @@ def config(*, settings: Mapping[str, Given], as_json: bool) -> None:
     path in the file starts where the file is. Secrets are in files of their own, which are named and never read here;
     what an address has of a password or a query is hidden.
     """
-    found = [Effective(one.name, hidden(one.text), one.source) for one in effective(settings)]
+    found = [Effective(one.name, one.text and hidden(one.text), one.source) for one in effective(settings)]
     answer = {one.name: {"value": one.text, "source": one.source} for one in found}
     tell({"settings": answer}, _lines(found), as_json=as_json)
-
-
-def hidden(text: str | None) -> str | None:
-    """*text* without what may be a secret in it, where it is an address. Pure."""
-    if text is None or "://" not in text:
-        return text
-    parts = urlsplit(text)
-    host = f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc
-    return parts._replace(netloc=host, query=HIDDEN if parts.query else "", fragment="").geturl()
 
 
 def _lines(found: Sequence[Effective]) -> Iterator[str]:

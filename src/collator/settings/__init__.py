@@ -12,7 +12,7 @@ from collator.settings.given import Given
 from collator.settings.option import SWITCH, Option, Scope, Tables
 from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Effective, effective, from_keywords, gather, load
 from collator.settings.table import Settings
-from collator.settings.values import NO_WEBHOOK
+from collator.settings.values import NO_WEBHOOK, hidden
 
 __all__ = [
     "CONFIG_FILE",
@@ -33,6 +33,7 @@ __all__ = [
     "flag",
     "from_keywords",
     "gather",
+    "hidden",
     "load",
     "options_of",
     "variable",

@@ -16,6 +16,9 @@ OFF = "off"
 NO_WEBHOOK = "none"
 """What `webhook` says where results are only pulled (R20)."""
 
+HIDDEN = "***"
+"""Stands for what may be a secret."""
+
 _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
     prefix + unit: 1024**power for power, prefix in enumerate("kmgt", start=1) for unit in ("", "ib")
@@ -158,6 +161,15 @@ def service(text: str) -> str:
     if "?" in text or "#" in text:
         raise ValueError("it has a query or a fragment; write http://HOST:PORT/PATH or https://…")
     return text
+
+
+def hidden(text: str) -> str:
+    """*text* without what may be a secret in it, where it is an address."""
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    host = f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc
+    return parts._replace(netloc=host, query=HIDDEN if parts.query else "", fragment="").geturl()
 
 
 def processor(text: str) -> str:
