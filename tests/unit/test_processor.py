@@ -534,6 +534,11 @@ def test_a_module_that_does_not_exist_is_named(here: Path) -> None:
     assert detail == "processor: cannot import no_such_words: ModuleNotFoundError: No module named 'no_such_words'"
 
 
+def test_a_file_that_is_named_for_its_module_is_told(here: Path) -> None:
+    (here / "words.py").touch()
+    assert config_error("words.py:lengths").endswith("'words' is not a package; a module is named without .py")
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -569,3 +574,53 @@ def test_what_cannot_be_called_for_one_output_is_refused(here: Path, name: str, 
         "streamer = Streamer()\n"
     )
     assert words in config_error(f"things:{name}")
+
+
+CALLED = """
+from functools import lru_cache, partial, wraps
+def none(): pass
+def two(payload, language): pass
+def only_by_name(*, payload): pass
+def context_first(context, payload): pass
+def context_by_place(payload, context, /): pass
+class Model:
+    def run(self, payload): pass
+    def __call__(self, payload, context): pass
+def contextless(function):
+    @wraps(function)
+    def call(payload): return function(payload, None)
+    return call
+@contextless
+def lost(payload, context): pass
+
+def one(payload): pass
+def more(payload, language="en", *, context, **others): pass
+def anything(*args, **others): pass
+def speaking(function):
+    @wraps(function)
+    def call(payload): return function(payload, "en")
+    return call
+wrapped = speaking(two)
+part = partial(two, language="en")
+cached = lru_cache(one)
+model = Model()
+run = model.run
+builtin = dict.fromkeys
+kind = str
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["none", "two", "only_by_name", "context_first", "context_by_place", "Model.run", "lost"]
+)
+def test_a_function_that_no_packet_could_be_given_to_is_refused(here: Path, name: str) -> None:
+    (here / "called.py").write_text(CALLED)
+    assert f"processor called:{name}: {name} cannot be called with one payload (" in config_error(f"called:{name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["one", "more", "anything", "wrapped", "part", "cached", "model", "run", "builtin", "kind"]
+)
+def test_a_function_that_takes_a_payload_is_taken_whatever_else_it_takes(here: Path, name: str) -> None:
+    (here / "called.py").write_text(CALLED)
+    assert isinstance(open_processor(f"called:{name}"), Function)

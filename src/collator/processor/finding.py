@@ -35,6 +35,7 @@ def checked(function: object, name: str) -> UserFunction:
     for one in (function, type(function).__call__):
         if inspect.isasyncgenfunction(one) or inspect.isgeneratorfunction(one):
             raise ConfigError(f"processor {name} yields; return one output for one payload instead")
+    _check_parameters(function, name)
     return function
 
 
@@ -52,6 +53,20 @@ def wants_context(function: UserFunction) -> bool:
     return "context" in parameters and parameters["context"].kind is not inspect.Parameter.POSITIONAL_ONLY
 
 
+def _check_parameters(function: UserFunction, name: str) -> None:
+    """Raise `ConfigError` where *function* takes less or wants more than it is given: every packet would fail."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)  # a decorator may give what it wraps more
+    except (TypeError, ValueError):  # as in `wants_context`
+        return
+    try:
+        signature.bind(None, **({"context": None} if wants_context(function) else {}))
+    except TypeError as error:
+        raise ConfigError(
+            f"processor {name} cannot be called with one payload ({error}); beside it a function may take context"
+        ) from None
+
+
 def _module(name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
@@ -60,7 +75,8 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"processor: cannot import {name}: {reason_of(error)}{_place(error)}") from error
+        hint = "; a module is named without .py" if name.endswith(".py") else ""
+        raise ConfigError(f"processor: cannot import {name}: {reason_of(error)}{_place(error)}{hint}") from error
 
 
 def _place(error: BaseException) -> str:
