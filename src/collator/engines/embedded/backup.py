@@ -39,12 +39,22 @@ def back_up(data_dir: Path, target: Path) -> Report:
     with _told(data_dir, target):
         if not source.is_file():
             raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
-        with closing(connect(source, readonly=True)) as reading:
-            reading.execute("begin")
-            schema_of(reading)  # from here on it sees one snapshot; nothing is made for what cannot be copied
+        with closing(_snapshot(source)) as reading:
+            schema_of(reading)  # nothing is made for what cannot be copied
             _make(target)
             with _removed_on_error(target):
                 return _copied(reading, data_dir, target)
+
+
+def _snapshot(source: Path) -> apsw.Connection:
+    """A connection that sees *source* as it is now, until it is closed."""
+    try:
+        reading = connect(source, readonly=True)
+        reading.execute("begin")
+        reading.pragma("user_version")  # the first look, from which on it is one snapshot
+    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise ConfigError(f"{source} cannot be read: {error}; run this as the user of the service") from error
+    return reading
 
 
 def _copied(reading: apsw.Connection, data_dir: Path, target: Path) -> Report:
@@ -69,10 +79,6 @@ def _told(data_dir: Path, target: Path) -> Iterator[None]:
         raise unusable(target, error, option="DIR") from error
     except apsw.FullError as error:
         raise StorageFull(f"the disk that holds {target} is full") from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise ConfigError(
-            f"the database in {data_dir} cannot be read: {error}; run this as the user of the service"
-        ) from error
     except apsw.Error as error:
         raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
 

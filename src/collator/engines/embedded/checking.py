@@ -26,8 +26,11 @@ from collator.exchange import Counts, webhook_number
 SHOWN = 10
 """Cases of one complaint that are listed; all are counted."""
 
-Case = tuple[int | None, int | None, str | None]
+Case = tuple[int | None, int | None, bytes | None]
 """Where: the handle of a resource, an index, and more words."""
+_AS_READ = """with found (rk, place, words) as ({})
+              select cast(rk as integer), cast(place as integer), cast(words as blob) from found"""
+"""A statement as it can be read whatever it finds: text of a damaged row need not be text any more."""
 
 _package = files("collator.engines.embedded")
 _decode_counts = msgspec.json.Decoder(Counts).decode
@@ -121,29 +124,37 @@ def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
     connection.create_scalar_function("crc32", _crc32, 1, deterministic=True)
     connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)
     for words, statement in _statements():
-        rows: Iterator[Case] = iter(connection.execute(statement))
+        rows: Iterator[Case] = iter(connection.execute(_AS_READ.format(statement)))
         shown = [_place(connection, *case) for case in islice(rows, SHOWN)]
         if shown:
             yield Complaint(words, len(shown) + sum(1 for _ in rows), shown)
 
 
-def _crc32(*columns: Any) -> int:  # noqa: ANN401 - what they hold
-    return zlib.crc32(*columns)
+def _crc32(*columns: Any) -> int | None:  # noqa: ANN401 - what they hold
+    (data,) = columns
+    return None if data is None else zlib.crc32(data)
 
 
-def _webhook_number(*columns: Any) -> int:  # noqa: ANN401 - what they hold
-    resource_id, generation = columns
-    return webhook_number(resource_id, bytes.fromhex(generation))
+def _webhook_number(*columns: Any) -> int | None:  # noqa: ANN401 - what they hold
+    try:
+        resource_id, generation = (str(data, "utf-8") for data in columns)
+        return webhook_number(resource_id, bytes.fromhex(generation))
+    except (TypeError, ValueError):  # null, or no text any more
+        return None
 
 
 def _statements() -> list[tuple[str, str]]:
     """What `checks.sql` asks: the words of each complaint, and its statement."""
     text = (_package / "checks.sql").read_text("utf-8")
-    return re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+;)", text, flags=re.MULTILINE)
+    return re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+);", text, flags=re.MULTILINE)
 
 
 def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complaint]:
-    kept = _decode_counts(connection.execute("select counts from ledger").get)
+    try:
+        kept = _decode_counts(connection.execute("select cast(counts as blob) from ledger").get or b"")
+    except msgspec.MsgspecError as error:
+        yield Complaint("the store's counters cannot be read", 1, [str(error)])
+        return
     wrong = [
         f"{name}: {getattr(kept, name)} kept, {number} counted"
         for name, number in msgspec.structs.asdict(counted).items()
@@ -154,8 +165,8 @@ def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complain
 
 
 def _counted(connection: apsw.Connection) -> Counts:
-    states = dict(connection.execute("select state, count(*) from resource group by state"))
-    ends = dict(connection.execute("select state, count(*) from delivery group by state"))
+    states = _by_state(connection, "resource")
+    ends = _by_state(connection, "delivery")
     waiting, backlog = connection.execute(
         """select count(*), coalesce(sum(octet_length(p.payload)), 0)
            from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
@@ -163,6 +174,11 @@ def _counted(connection: apsw.Connection) -> Counts:
     ).get
     named = {name: states.get(name, 0) for name in ("open", "collated", "incomplete", "cancelled")}
     return Counts(waiting=waiting, backlog=backlog, due=ends.get("due", 0), dead=ends.get("dead", 0), **named)
+
+
+def _by_state(connection: apsw.Connection, table: str) -> dict[str, int]:
+    rows = connection.execute(f"select cast(state as blob), count(*) from {table} group by state")  # noqa: S608 - ours
+    return {_text(state): number for state, number in rows}
 
 
 def _rows(connection: apsw.Connection) -> dict[str, int]:
@@ -173,10 +189,16 @@ def _rows(connection: apsw.Connection) -> dict[str, int]:
     return dict(zip(("resources", "packets", "outcomes", "deliveries"), counted, strict=True))
 
 
-def _place(connection: apsw.Connection, rk: int | None, index: int | None, words: str | None) -> str:
+def _place(connection: apsw.Connection, rk: int | None, index: int | None, words: bytes | None) -> str:
     """Where a case is, in words."""
+    said = _text(words)
     if rk is None:
-        return words or ""
-    resource_id = connection.execute("select id from resource where rk = ?", (rk,)).get
-    name = f"handle {rk}" if resource_id is None else f"resource {resource_id!r}"
-    return name + (f", index {index}" if index is not None else "") + (f": {words}" if words else "")
+        return said
+    resource_id = connection.execute("select cast(id as blob) from resource where rk = ?", (rk,)).get
+    name = f"handle {rk}" if resource_id is None else f"resource {_text(resource_id)!r}"
+    return name + (f", index {index}" if index is not None else "") + (f": {said}" if said else "")
+
+
+def _text(data: bytes | None) -> str:
+    """What a column holds, as far as it is text."""
+    return (data or b"").decode(errors="replace")

@@ -40,7 +40,7 @@ where did not in (select did from delivery);
 
 -- name: webhook_id (the deliveries of a resource are not found by their id)
 select rk, null, null from resource
-where rk in (select rk from delivery) and wid is not webhook_number(id, generation);
+where rk in (select rk from delivery) and wid is not webhook_number(cast(id as blob), cast(generation as blob));
 
 -- name: states (a state is unknown)
 select rk, null, state from resource where state not in ('open', 'collated', 'incomplete', 'cancelled')
@@ -84,10 +84,10 @@ where (state = 'open') <> (closed_at is null) or (state = 'open') <> (frame_crc 
 select k >> 24, k & 16777215, null from outcome where output is null and coalesce(reason, '') = '';
 
 -- name: payload_sum (a payload does not match its checksum)
-select k >> 24, k & 16777215, null from packet where crc32(cast(payload as blob)) <> crc;
+select k >> 24, k & 16777215, null from packet where crc32(cast(payload as blob)) is not crc;
 
 -- name: output_sum (an output does not match its checksum)
-select k >> 24, k & 16777215, null from outcome where output is not null and crc32(cast(output as blob)) <> crc;
+select k >> 24, k & 16777215, null from outcome where output is not null and crc32(cast(output as blob)) is not crc;
 
 -- name: frame_sum (the frame of a body does not match its checksum)
-select rk, null, null from resource where frame_crc is not null and crc32(cast(head || tail as blob)) <> frame_crc;
+select rk, null, null from resource where frame_crc is not null and crc32(cast(head || tail as blob)) is not frame_crc;
