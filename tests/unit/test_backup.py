@@ -153,9 +153,10 @@ async def test_another_schema_is_told_before_anything_is_made(
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize("error", [apsw.FullError("full"), KeyboardInterrupt()], ids=repr)
-async def test_a_copy_that_failed_is_in_nobodys_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+async def test_a_copy_that_failed_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, *, there: bool
 ) -> None:
     ledger = await opened(tmp_path / "data")
     await fill(ledger)
@@ -164,9 +165,12 @@ async def test_a_copy_that_failed_is_in_nobodys_way(
     def fail(_copy: apsw.Connection) -> None:
         raise error
 
+    if there:
+        (tmp_path / "copy").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(backup, "_settle", fail)
         with pytest.raises((StorageFull, KeyboardInterrupt)):
             back_up(tmp_path / "data", tmp_path / "copy")
-    assert list((tmp_path / "copy").iterdir()) == []
+    assert (tmp_path / "copy").exists() == there
+    assert not there or list((tmp_path / "copy").iterdir()) == []
     assert back_up(tmp_path / "data", tmp_path / "copy").sound

@@ -41,8 +41,7 @@ def back_up(data_dir: Path, target: Path) -> Report:
             raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
         with closing(_snapshot(source)) as reading:
             schema_of(reading)  # nothing is made for what cannot be copied
-            _make(target)
-            with _removed_on_error(target):
+            with _made(target):
                 return _copied(reading, data_dir, target)
 
 
@@ -83,20 +82,20 @@ def _told(data_dir: Path, target: Path) -> Iterator[None]:
         raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
 
 
-def _make(target: Path) -> None:
-    writable(make(target, option="DIR"), option="DIR")
-    if any(target.iterdir()):
-        raise ConfigError(f"{target} is not empty; name a new directory for the copy")
-
-
 @contextmanager
-def _removed_on_error(target: Path) -> Iterator[None]:
-    """Leave *target* empty where no copy comes of it, so that the next try can have it."""
+def _made(target: Path) -> Iterator[None]:
+    """Make *target*; where no copy comes of it, leave it as it was, so that the next try can have it."""
+    there = target.exists()
+    if any(make(target, option="DIR").iterdir()):
+        raise ConfigError(f"{target} is not empty; name a new directory for the copy")
     try:
+        writable(target, option="DIR")
         yield
     except BaseException:
-        for path in target.iterdir():  # it was empty
+        for path in target.iterdir():
             path.unlink(missing_ok=True)
+        if not there:
+            target.rmdir()
         raise
 
 
