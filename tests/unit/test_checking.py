@@ -100,6 +100,10 @@ DAMAGE = {
     "log_alone": ("insert into delivery_log values (9, 1, 0, 0, 'failed', 'x')", "delivery 9, attempt 1"),
     "webhook_id": ("update resource set wid = wid + 1 where id = 'part'", "resource 'part'"),
     "states": ("update delivery set state = 'lost' where did = 1", "resource 'whole': default: lost"),
+    "endings": ("update resource set ended_by = 'idle' where id = 'part'", "resource 'part': idle"),
+    "generation": ("update resource set generation = 'g' where id = 'open'", "resource 'open': g"),
+    "json": ("update resource set seen = '[[0.1]]' where id = 'part'", "resource 'part': seen"),
+    "times": ("update resource set opened_at = 1e18 where id = 'open'", "resource 'open': opened_at"),
     "received": ("delete from packet where k = {open} | 5", "resource 'open': 4 counted, 3 there"),
     "outcomes": (
         "update outcome set output = null, reason = 'x' where k = {whole}",
@@ -139,6 +143,28 @@ def test_every_check_has_its_damage() -> None:
     text = (Path(checking.__file__).parent / "checks.sql").read_text()
     assert [line.split()[2] for line in text.splitlines() if line.startswith("-- name: ")] == [*DAMAGE]
     assert len(checking._statements()) == len(DAMAGE)
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        (
+            "update outcome set reason = cast(x'6eff' as text) where k = {part}",
+            "resource 'part', index 0: outcome.reason",
+        ),
+        ("update outcome set attempts = 'x' where k = {part}", "resource 'part', index 0: outcome.attempts"),
+        ("update packet set payload = x'31' where k = {open} | 2", "resource 'open', index 2: packet.payload"),
+        ("update attempt set due_at = 9e999", "resource 'open', index 1: attempt.due_at"),
+        ("update delivery set reason = cast(x'ff' as text) where did = 1", "resource 'whole': delivery.reason"),
+        ("update delivery set note = x'31' where did = 1", "resource 'whole': delivery.note"),
+        ("insert into delivery_log values (1, 1, 0, 0, 'failed', x'31')", "resource 'whole': delivery_log.reason"),
+        ("update resource set id = cast(x'77ff' as text) where id = 'whole'", "resource 'w\ufffd': resource.id"),
+        ("update ledger set clean = 'x'", "ledger.clean"),
+    ],
+)
+async def test_a_value_that_cannot_be_read_back_is_told(data_dir: Path, statement: str, place: str) -> None:
+    damage(data_dir, statement)
+    assert f"a value is of another kind than its column: {place}" in told(check_directory(data_dir))
 
 
 async def test_a_wrong_counter_is_told(data_dir: Path) -> None:

@@ -33,9 +33,10 @@ _ONE = MappingProxyType({"resources": "resource", "packets": "packet", "outcomes
 def check(*, settings: Settings, as_json: bool) -> Exit:
     """Check the database of a stopped service, whole; nothing is written.
 
-    Every page and index, every checksum of a payload, an output and a body, every row that belongs to another, and
-    every counter. Says what is wrong and where. The exit code is 0 where nothing is, 7 where something is, 3 where the
-    files may not be read, and 5 where a service has the data directory: then back it up, which checks the copy.
+    Every page and index, every checksum of a payload, an output and a body, every row that belongs to another, every
+    counter, and whether every value is of its kind. Says what is wrong and where. The exit code is 0 where nothing is,
+    7 where something is, 3 where the files may not be read, and 5 where a service has the data directory: then back it
+    up, which checks the copy.
     """
     from collator.engines.embedded.checking import check_directory
 

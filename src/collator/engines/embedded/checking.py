@@ -1,7 +1,8 @@
 """A whole look at a store that nobody writes to: is everything there, and is it what was written?
 
 Read-only. First SQLite's own look at each page and index; then what `checks.sql` asks: every payload, output and frame
-has its checksum, no row is without its owner, the numbers of each resource are those of its rows; then the counters.
+has its checksum, no row is without its owner, the numbers of each resource are those of its rows; then whether each
+value is of the kind that its column says (`values`); then the counters.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ import msgspec
 from collator.engines.embedded.lock import kept_out
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE
+from collator.engines.embedded.values import strays
 from collator.errors import CollatorError, ConfigError, SchemaTooNew
 from collator.exchange import Counts, webhook_number
 
 SHOWN = 10
 """Cases of one complaint that are listed; all are counted."""
+_STRAY = "a value is of another kind than its column"
 
 Case = tuple[int | None, int | None, bytes | None]
 """Where: the handle of a resource, an index, and more words."""
@@ -123,7 +126,8 @@ def _structure(connection: apsw.Connection) -> Iterator[Complaint]:
 def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
     connection.create_scalar_function("crc32", _crc32, 1, deterministic=True)
     connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)
-    for words, statement in _statements():
+    values = ((_STRAY, statement) for statement in strays(connection))
+    for words, statement in chain(_statements(), values):
         rows: Iterator[Case] = iter(connection.execute(_AS_READ.format(statement)))
         shown = [_place(connection, *case) for case in islice(rows, SHOWN)]
         if shown:

@@ -47,6 +47,35 @@ select rk, null, state from resource where state not in ('open', 'collated', 'in
 union all
 select rk, null, endpoint || ': ' || state from delivery where state not in ('due', 'delivered', 'dead');
 
+-- name: endings (what a resource ended by, or an attempt with, is unknown)
+select rk, null, total_by from resource where total_by not in ('last', 'total')
+union all
+select rk, null, ended_by from resource
+where ended_by not in ('last', 'total', 'idle_timeout', 'deadline', 'failure', 'forced')
+union all
+select rk, null, endpoint || ': ' || result from delivery where result not in ('delivered', 'failed')
+union all
+select d.rk, null, d.endpoint || ': ' || l.result from delivery_log l join delivery d using (did)
+where l.result not in ('delivered', 'failed');
+
+-- name: generation (the generation of a resource is no number of 32 hexadecimal digits)
+select rk, null, generation from resource where length(generation) <> 32 or generation glob '*[^0-9a-f]*';
+
+-- name: json (what a resource has as JSON is none)
+select rk, null, 'metadata' from resource where not json_valid(metadata)
+union all
+select rk, null, 'seen' from resource where not json_valid(seen) or seen glob '*[^][0-9,]*';
+
+-- name: times (a time is out of bounds)
+select rk, null, 'opened_at' from resource where opened_at not between 0 and 253402300799
+union all
+select rk, null, 'closed_at' from resource where closed_at not between 0 and 253402300799
+union all
+select rk, null, 'tried_at' from delivery where tried_at not between 0 and 253402300799
+union all
+select d.rk, null, format('tried_at, attempt %d', l.attempt) from delivery_log l join delivery d using (did)
+where l.tried_at not between 0 and 253402300799;
+
 -- name: received (the packets of a resource are not as many as it counts)
 select r.rk, null, format('%d counted, %d there', r.received, count(p.k)) from resource r
 left join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
