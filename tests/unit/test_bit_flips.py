@@ -15,7 +15,7 @@ from collator.engines.embedded.checking import check
 from collator.engines.embedded.store import DATABASE
 from collator.errors import Damaged, SchemaTooNew
 from tests.conformance.steps import dead, delivered, due, finish
-from tests.unit.test_checking import fill, opened
+from tests.unit.test_checking import damage, fill, opened
 
 pytestmark = pytest.mark.anyio
 FLIPS = 400
@@ -59,3 +59,14 @@ def sound(data_dir: Path) -> bool:
         return check(data_dir / DATABASE).sound
     except SchemaTooNew:
         return False
+
+
+async def test_a_table_that_is_not_as_it_was_made_is_told(tmp_path: Path) -> None:
+    await store(tmp_path)
+    damage(tmp_path, "alter table delivery rename column note to nose")
+    damage(tmp_path, "drop index resource_idle")
+    complaint = check(tmp_path / DATABASE).complaints[0]
+    assert (complaint.what, sorted(complaint.where)) == (
+        "a table or an index is not as it was made",
+        ["delivery", "resource_idle"],
+    )

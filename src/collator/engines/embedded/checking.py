@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +20,7 @@ import apsw
 import msgspec
 
 from collator.engines.embedded.lock import kept_out
+from collator.engines.embedded.migrating import migrate
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.values import strays
@@ -121,6 +123,18 @@ def _structure(connection: apsw.Connection) -> Iterator[Complaint]:
     words = [str(row[0]) for row in connection.execute("pragma integrity_check")]
     if words != ["ok"]:
         yield Complaint("the file is damaged", len(words), words[:SHOWN])
+    with closing(apsw.Connection(":memory:")) as fresh:
+        migrate(fresh)
+        there = _made(connection)
+        changed = [name for name, made in _made(fresh).items() if there.get(name) != made]
+    if changed:
+        yield Complaint("a table or an index is not as it was made", len(changed), changed[:SHOWN])
+
+
+def _made(connection: apsw.Connection) -> dict[str, bytes]:
+    """The statement that made each table and each index."""
+    rows = connection.execute("select cast(name as blob), cast(sql as blob) from sqlite_schema where sql is not null")
+    return {_text(name): sql for name, sql in rows}
 
 
 def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
