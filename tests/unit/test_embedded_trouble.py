@@ -15,7 +15,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from msgspec import Raw
 
-from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.embedded import EmbeddedLedger, open_ledger, store
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.verbs import Verb
 from collator.errors import Broken, ConfigError, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
@@ -356,6 +356,27 @@ async def test_a_newer_schema_is_refused_with_advice_and_left_alone(tmp_path: Pa
     newest = len([*(files("collator.engines.embedded") / "migrations").iterdir()])
     sql(tmp_path, f"pragma user_version = {newest}")
     await (await open_at(tmp_path)).aclose()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["update ledger set counts = '{'", "update ledger set clock = 'x'", "delete from ledger", "drop table ready"],
+)
+async def test_a_store_that_no_start_can_read_is_damaged(tmp_path: Path, damage: str) -> None:
+    await (await open_at(tmp_path)).aclose()
+    sql(tmp_path, damage)
+    with pytest.raises(Damaged):
+        await open_at(tmp_path)
+
+
+async def test_a_store_that_another_has_locked_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await open_at(tmp_path)).aclose()
+    monkeypatch.setattr(store, "prepare", lambda _connection: None)  # without the seconds that it waits for others
+    other = apsw.Connection(str(tmp_path / DATABASE))
+    other.execute("begin immediate")
+    with pytest.raises(Unavailable, match="locked"):
+        await open_at(tmp_path)
+    other.close()
 
 
 async def test_what_was_handed_to_a_caller_that_has_gone_is_taken_back(ledger: EmbeddedLedger) -> None:

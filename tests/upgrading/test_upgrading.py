@@ -14,12 +14,13 @@ from typing import Any
 import apsw
 import pytest
 
+from collator.cli.exits import Exit, exit_for
 from collator.engines.embedded import open_ledger
 from collator.engines.embedded.checking import check_directory
 from collator.engines.embedded.ledger import EmbeddedLedger
 from collator.engines.embedded.migrating import migrate
 from collator.engines.embedded.store import DATABASE, connect
-from collator.errors import SchemaTooNew
+from collator.errors import Damaged, SchemaTooNew
 from collator.exchange import DeliveryFilter
 from collator.resource import Terms
 from collator.testing import ManualClock
@@ -194,6 +195,26 @@ async def test_a_migration_that_meets_a_full_disk_leaves_the_old_schema_whole(da
         assert dump(connection) == before
     await (await opened(data_dir)).aclose()
     assert check_directory(data_dir).sound
+
+
+@each_schema
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table delivery_log (did)",
+        "update resource set generation = 'none' where id = 'due'",
+    ],
+)
+async def test_a_step_that_fails_each_time_is_told_as_damage(data_dir: Path, statement: str) -> None:
+    """A supervisor starts again where a store is unavailable; a start that cannot succeed is none of these."""
+    with database(data_dir) as connection:
+        connection.execute(statement)
+        before = dump(connection)
+    with pytest.raises(Damaged) as caught:
+        await opened(data_dir)
+    assert exit_for(caught.value) is Exit.STORE
+    with database(data_dir) as connection:
+        assert dump(connection) == before
 
 
 def test_a_first_start_that_is_broken_off_anywhere_can_be_repeated(tmp_path: Path) -> None:

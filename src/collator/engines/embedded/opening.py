@@ -20,6 +20,17 @@ from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Un
 RESERVE = "reserve"
 LITTLE = 1024 * 1024
 """Bytes free, below which it is taken for the reason of an error that does not say so."""
+_PASSING = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.InterruptError,
+    apsw.ProtocolError,
+)
+"""What another start may not meet. Whatever else SQLite says of a database, it says again at each."""
+_REFUSED = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError)
 
 
 def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
@@ -42,12 +53,15 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
 
 
 def _recovered(make: Callable[[], Store]) -> Store:
-    store = make()
     try:
-        recovery.start(store)
-    except BaseException:
-        store.connection.close()
-        raise
+        store = make()
+        try:
+            recovery.start(store)
+        except BaseException:
+            store.connection.close()
+            raise
+    except (ValueError, TypeError) as error:  # what stands there is not what was written
+        raise Damaged(f"the database cannot be read: {error}") from error
     return store
 
 
@@ -56,11 +70,11 @@ def _is_full(data_dir: Path, error: apsw.Error) -> bool:
 
 
 def _in_words(data_dir: Path, error: apsw.Error) -> CollatorError:
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+    if not isinstance(error, (*_PASSING, *_REFUSED)):
         return Damaged(f"the database in {data_dir} is damaged: {error}")
     if _is_full(data_dir, error):
         return StorageFull(f"the disk that holds {data_dir} is full; free some space and start again")
-    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError):
+    if isinstance(error, _REFUSED):
         return ConfigError(
             f"the database in {data_dir} cannot be written: {error}; make the directory and the files of the database "
             "writable for this user, or name another with --data-dir"
