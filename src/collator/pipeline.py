@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
+
 from collator.clock import Clock, SystemClock
 from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router
 from collator.disk import Disk
@@ -25,6 +27,8 @@ from collator.processor import Endings, Processor, open_processor
 from collator.resource import Terms
 from collator.settings import Settings
 from collator.states import OnFailure
+
+log = structlog.get_logger("collator.pipeline")
 
 LEASE_MARGIN = 15.0
 """Seconds by which a lease on a delivery outlasts its timeout (R24)."""
@@ -127,15 +131,40 @@ async def open_pipeline(
     `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
     """
     clock = clock or SystemClock()
+    signed = _has_own_secret(settings)
+    opened = _open_processor(settings, processor, clock)  # where that fails, no secret is made
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
-    opened = _open_processor(settings, processor, clock)
     terms, route = terms_of(settings, routes), router(routes)
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
     try:
+        await _tell_of_beginnings(settings, ledger, signed=signed)
         yield Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock)
     finally:
         await ledger.aclose()
+
+
+async def _tell_of_beginnings(settings: Settings, ledger: EmbeddedLedger, *, signed: bool) -> None:
+    """Tell whether this start made what was there before: the database, though it is *signed* for, or the secret."""
+    if ledger.begun and signed:
+        log.warning(
+            "the database was missing or empty and is begun anew, though a secret was beside it",
+            data_dir=str(settings.data_dir),
+        )
+    if signed or not _has_own_secret(settings):
+        return
+    counts = await ledger.counts()
+    if counts.open or counts.collated or counts.incomplete or counts.cancelled:
+        log.warning("made a new secret to sign webhooks with; receivers need it", file=str(settings.secret_file))
+    else:
+        log.info("made a secret to sign webhooks with", file=str(settings.secret_file))
+
+
+def _has_own_secret(settings: Settings) -> bool:
+    try:
+        return settings.webhook_secret_file is None and settings.secret_file.exists()
+    except OSError:  # whoever makes it says what is wrong
+        return False
 
 
 def _open_processor(settings: Settings, function: Callable[..., object] | None, clock: Clock) -> Processor:

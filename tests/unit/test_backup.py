@@ -138,6 +138,9 @@ async def test_what_cannot_be_copied_is_told(tmp_path: Path) -> None:
     (tmp_path / "data" / "collator.db").write_bytes(b"no database")
     with pytest.raises(Damaged, match="cannot be copied"):
         back_up(tmp_path / "data", tmp_path / "copy")
+    (tmp_path / "data" / "collator.db").write_bytes(b"")
+    with pytest.raises(Damaged, match="cannot be copied: it is empty"):
+        back_up(tmp_path / "data", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 

@@ -239,6 +239,11 @@ async def test_another_schema_is_told(data_dir: Path) -> None:
         check_directory(data_dir)
 
 
+def test_an_empty_database_is_damage(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).touch()
+    assert told(check_directory(tmp_path)) == ["the database cannot be read: it is empty"]
+
+
 def test_a_directory_without_a_database_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no database in .*--data-dir"):
         check_directory(tmp_path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import structlog
-
 from collator.delivery.endpoint import Endpoint
 from collator.directory import make
 from collator.errors import ConfigError
@@ -15,8 +13,6 @@ from collator.signing import SecretFile, ensure_secret_file
 
 DEFAULT = "default"
 """The name of the endpoint that the setting `webhook` is."""
-
-_log = structlog.get_logger("collator.delivery")
 
 
 def configure(settings: Settings) -> Mapping[str, Endpoint]:
@@ -28,7 +24,8 @@ def configure(settings: Settings) -> Mapping[str, Endpoint]:
     wanted = _wanted(settings)
     own = [one.secret_file for one in wanted if one.secret_file is not None]
     if len(own) < len(wanted) and settings.webhook_secret_file is None:
-        _ensure(settings)
+        make(settings.data_dir, option="--data-dir")
+        ensure_secret_file(settings.secret_file)
     # One reader a file, so that a change of it is told once and not once for each endpoint.
     files = {path: SecretFile(path) for path in {*own, *([settings.secret_file] if len(own) < len(wanted) else [])}}
     return {one.name: _endpoint(one, settings, files) for one in wanted}
@@ -76,9 +73,3 @@ def _endpoint(one: EndpointSettings, settings: Settings, files: Mapping[Path, Se
         concurrency=one.concurrency or settings.delivery_concurrency,
         timeout=one.timeout or settings.delivery_timeout,
     )
-
-
-def _ensure(settings: Settings) -> None:
-    make(settings.data_dir, option="--data-dir")
-    if ensure_secret_file(settings.secret_file):
-        _log.info("made a secret to sign webhooks with", file=str(settings.secret_file))

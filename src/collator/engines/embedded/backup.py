@@ -78,7 +78,7 @@ def _told(data_dir: Path, target: Path) -> Iterator[None]:
         raise unusable(target, error, option="DIR") from error
     except apsw.FullError as error:
         raise StorageFull(f"the disk that holds {target} is full") from error
-    except apsw.Error as error:
+    except (apsw.Error, Damaged) as error:
         raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
 
 

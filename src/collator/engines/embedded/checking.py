@@ -24,7 +24,7 @@ from collator.engines.embedded.migrating import migrate
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.values import strays
-from collator.errors import CollatorError, ConfigError, SchemaTooNew
+from collator.errors import CollatorError, ConfigError, Damaged, SchemaTooNew
 from collator.exchange import Counts, webhook_number
 
 SHOWN = 10
@@ -91,21 +91,18 @@ def check(database: Path) -> Report:
             found += _contents(connection)
             report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
             found += _counters(connection, report.counts)
-    except (apsw.Error, UnicodeDecodeError) as error:
-        return _unreadable(report, error)
+    except (apsw.Error, Damaged, UnicodeDecodeError) as error:
+        found.append(Complaint("the database cannot be read", 1, [str(error)]))
     return report
 
 
-def _unreadable(report: Report, error: Exception) -> Report:
-    return msgspec.structs.replace(
-        report, complaints=[*report.complaints, Complaint("the database cannot be read", 1, [str(error)])]
-    )
-
-
 def schema_of(connection: apsw.Connection) -> int:
-    """The version of the schema, which has to be this Collator's. `SchemaTooNew`, `CollatorError`."""
+    """The version of the schema, which has to be this Collator's. `SchemaTooNew`, `Damaged`, `CollatorError`."""
     known = sum(path.name.endswith(".sql") for path in (_package / "migrations").iterdir())
     version = connection.pragma("user_version")
+    if version < 1:  # which no commit of any version has left
+        empty = connection.execute("select count(*) from sqlite_schema").get == 0
+        raise Damaged("it is empty" if empty else f"it has schema {version}, which there never was")
     if version > known:
         raise SchemaTooNew(
             f"the database has schema {version}, this version of Collator knows up to {known}; "

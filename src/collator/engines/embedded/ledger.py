@@ -99,6 +99,8 @@ class EmbeddedLedger:
 
     def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock) -> None:
         """Use `open_ledger`."""
+        self.begun = store.begun
+        """Whether this start has made the database."""
         self._store, self._reader, self._lock = store, reader, lock
         self._writer = Writer(store, reserve, forsaken=self._forsake)
 

@@ -18,8 +18,8 @@ from collator.exchange import webhook_number
 _MIGRATIONS = files("collator.engines.embedded") / "migrations"
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date, each step in a transaction of its own. `SchemaTooNew`."""
+def migrate(connection: apsw.Connection) -> int:
+    """Bring the schema up to date, each step in a transaction of its own; what it was, 0 for none. `SchemaTooNew`."""
     steps = sorted(path.name for path in _MIGRATIONS.iterdir() if path.name.endswith(".sql"))
     version = connection.pragma("user_version")
     if version > len(steps):
@@ -34,6 +34,7 @@ def migrate(connection: apsw.Connection) -> None:
             if number == 1:
                 connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
             connection.pragma("user_version", number)
+    return int(version)
 
 
 @contextmanager

@@ -93,7 +93,8 @@ class Store:
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
-        migrate(self.connection)
+        self.begun = migrate(self.connection) == 0
+        """Whether this start has made the database."""
         sync_directory(path.parent)
         self.packets, self.deliveries = Leases(0), Leases(1)
         self._load()
