@@ -13,7 +13,7 @@ import pytest
 from collator.engines.embedded import backup
 from collator.engines.embedded.backup import PARTIAL, back_up
 from collator.engines.embedded.checking import check_directory
-from collator.errors import CollatorError, ConfigError, Damaged, SchemaTooNew, StorageFull
+from collator.errors import ConfigError, Damaged, SchemaTooNew, StorageFull
 from tests.conformance.steps import claim, offer, packet, packets, process
 from tests.unit.test_checking import damage, fill, opened
 
@@ -144,14 +144,11 @@ async def test_what_cannot_be_copied_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.parametrize(("version", "told"), [(99, SchemaTooNew), (1, CollatorError)])
-async def test_another_schema_is_told_before_anything_is_made(
-    tmp_path: Path, version: int, told: type[CollatorError]
-) -> None:
+async def test_a_newer_schema_is_told_before_anything_is_made(tmp_path: Path) -> None:
     ledger = await opened(tmp_path / "data")
     await ledger.aclose()
-    damage(tmp_path / "data", f"pragma user_version = {version}")
-    with pytest.raises(told, match=f"the database has schema {version}"):
+    damage(tmp_path / "data", "pragma user_version = 99")
+    with pytest.raises(SchemaTooNew, match="the database has schema 99"):
         back_up(tmp_path / "data", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 

@@ -14,8 +14,10 @@ from typing import Any
 import apsw
 import pytest
 
+from collator.cli.check import as_answer, exit_of
 from collator.cli.exits import Exit, exit_for
 from collator.engines.embedded import open_ledger
+from collator.engines.embedded.backup import back_up
 from collator.engines.embedded.checking import check_directory
 from collator.engines.embedded.ledger import EmbeddedLedger
 from collator.engines.embedded.migrating import migrate
@@ -111,6 +113,26 @@ async def test_it_is_sound_after_the_migration(data_dir: Path, schema: int) -> N
     report = check_directory(data_dir)
     assert ([*report.complaints], report.schema) == ([], SCHEMA)
     assert report.rows == {"resources": 7, "packets": 16, "outcomes": 10, "deliveries": 4}
+
+
+@each_schema
+def test_it_is_looked_at_as_far_as_it_can_be(data_dir: Path, schema: int) -> None:
+    report = check_directory(data_dir)
+    assert (report.schema, report.newest, report.older, report.sound) == (schema, SCHEMA, True, True)
+    assert report.rows == {"resources": 7, "packets": 16, "outcomes": 10, "deliveries": 4}
+    assert (exit_of(report), as_answer(report)["sound"]) == (Exit.OLDER, None)
+    with database(data_dir) as connection:
+        connection.execute("pragma writable_schema = on")
+        connection.execute("update sqlite_schema set rootpage = 3 where name = 'resource_idle'")
+    assert exit_of(check_directory(data_dir)) is Exit.STORE
+
+
+@each_schema
+async def test_it_can_be_copied_and_served_from_the_copy(data_dir: Path, schema: int) -> None:
+    assert exit_of(back_up(data_dir, data_dir / "copy")) is Exit.OLDER
+    assert check_directory(data_dir / "copy").schema == schema
+    await (await opened(data_dir / "copy")).aclose()
+    assert check_directory(data_dir / "copy").sound
 
 
 @each_schema

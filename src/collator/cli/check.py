@@ -36,18 +36,26 @@ def check(*, settings: Settings, as_json: bool) -> Exit:
     Every page and index, every checksum of a payload, an output and a body, every row that belongs to another, every
     counter, and whether every value is of its kind. Says what is wrong and where. The exit code is 0 where nothing is,
     7 where something is, 3 where the files may not be read, and 5 where a service has the data directory: then back it
-    up, which checks the copy.
+    up, which checks the copy. It is 10 where the schema is older than that of this version: then the pages are looked
+    at and the rows counted, and the rest can be checked after a start, which brings it up to date.
     """
     from collator.engines.embedded.checking import check_directory
 
     report = check_directory(settings.data_dir)
     tell(as_answer(report), describe(report), as_json=as_json)
-    return Exit.OK if report.sound else Exit.STORE
+    return exit_of(report)
+
+
+def exit_of(report: Report) -> Exit:
+    """The exit code that *report* ends a command with."""
+    if not report.sound:
+        return Exit.STORE
+    return Exit.OLDER if report.older else Exit.OK
 
 
 def as_answer(report: Report) -> dict[str, object]:
-    """*report* as programs get it."""
-    return {"sound": report.sound, **msgspec.structs.asdict(report)}
+    """*report* as programs get it; ``sound`` is null where not all was looked at."""
+    return {"sound": None if exit_of(report) is Exit.OLDER else report.sound, **msgspec.structs.asdict(report)}
 
 
 def describe(report: Report) -> Iterator[str]:
@@ -60,4 +68,13 @@ def describe(report: Report) -> Iterator[str]:
         yield from (f"  {place}" for place in complaint.where)
         if complaint.cases > len(complaint.where):
             yield f"  and {complaint.cases - len(complaint.where)} more"
-    yield "sound" if report.sound else "DAMAGED"
+    match exit_of(report):
+        case Exit.OK:
+            yield "sound"
+        case Exit.OLDER:
+            yield (
+                f"its pages are whole; its contents were not looked at, as this version wants schema {report.newest}, "
+                "to which collator serve brings it"
+            )
+        case _:
+            yield "DAMAGED"

@@ -43,6 +43,7 @@ class Exit(IntEnum):
     STORE = 7, "the data directory cannot be used: damaged, of a newer version, or the disk fails"
     CONFLICT = 8, "it contradicts what the resource holds, or the resource has ended otherwise"
     DENIED = 9, "the service wants a token, or one that allows more"
+    OLDER = 10, "the database has an older schema: its pages are whole, its contents were not looked at"
     INTERRUPTED = 130, "ended by Ctrl-C, as shells count it"
 
 

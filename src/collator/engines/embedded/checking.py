@@ -20,11 +20,11 @@ import apsw
 import msgspec
 
 from collator.engines.embedded.lock import kept_out
-from collator.engines.embedded.migrating import migrate
+from collator.engines.embedded.migrating import migrate, newest
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.values import strays
-from collator.errors import CollatorError, ConfigError, Damaged, SchemaTooNew
+from collator.errors import ConfigError, Damaged, SchemaTooNew
 from collator.exchange import Counts, webhook_number
 
 SHOWN = 10
@@ -55,6 +55,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     database: str
     schema: int
+    newest: int
+    """The schema that this version of Collator works with."""
     counts: Counts
     """What it holds, counted row by row."""
     rows: dict[str, int]
@@ -62,8 +64,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     complaints: Sequence[Complaint]
 
     @property
+    def older(self) -> bool:
+        """Whether the schema is an earlier one: pages are checked and rows counted, and no more."""
+        return 0 < self.schema < self.newest
+
+    @property
     def sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing that was looked at is wrong."""
         return not self.complaints
 
 
@@ -82,44 +89,41 @@ def check_directory(data_dir: Path) -> Report:
 def check(database: Path) -> Report:
     """Check the store in the file *database*. `ConfigError` where this user may not read it."""
     found: list[Complaint] = []
-    report = Report(database=str(database), schema=0, counts=Counts(), rows={}, complaints=found)
+    report = Report(database=str(database), schema=0, newest=newest(), counts=Counts(), rows={}, complaints=found)
     try:
         with opened_still(database) as connection:
             connection.execute("begin")
             report = msgspec.structs.replace(report, schema=schema_of(connection))
-            found += _structure(connection)
-            found += _contents(connection)
+            found += _pages(connection)
+            found += () if report.older else chain(_tables(connection), _contents(connection))
             report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
-            found += _counters(connection, report.counts)
+            found += () if report.older else _counters(connection, report.counts)
     except (apsw.Error, Damaged, UnicodeDecodeError) as error:
         found.append(Complaint("the database cannot be read", 1, [str(error)]))
     return report
 
 
 def schema_of(connection: apsw.Connection) -> int:
-    """The version of the schema, which has to be this Collator's. `SchemaTooNew`, `Damaged`, `CollatorError`."""
-    known = sum(path.name.endswith(".sql") for path in (_package / "migrations").iterdir())
+    """The version of the schema. `SchemaTooNew`, and `Damaged` where there is none."""
     version = connection.pragma("user_version")
     if version < 1:  # which no commit of any version has left
         empty = connection.execute("select count(*) from sqlite_schema").get == 0
         raise Damaged("it is empty" if empty else f"it has schema {version}, which there never was")
-    if version > known:
+    if version > newest():
         raise SchemaTooNew(
-            f"the database has schema {version}, this version of Collator knows up to {known}; "
+            f"the database has schema {version}, this version of Collator knows up to {newest()}; "
             "use the newer version, which wrote it"
-        )
-    if version < known:
-        raise CollatorError(
-            f"the database has schema {version}, this version of Collator checks and copies {known}: use the version "
-            "that wrote it, or start collator serve of this one on it once, which brings it up to date"
         )
     return int(version)
 
 
-def _structure(connection: apsw.Connection) -> Iterator[Complaint]:
+def _pages(connection: apsw.Connection) -> Iterator[Complaint]:
     words = [str(row[0]) for row in connection.execute("pragma integrity_check")]
     if words != ["ok"]:
         yield Complaint("the file is damaged", len(words), words[:SHOWN])
+
+
+def _tables(connection: apsw.Connection) -> Iterator[Complaint]:
     with closing(apsw.Connection(":memory:")) as fresh:
         migrate(fresh)
         there = _made(connection)

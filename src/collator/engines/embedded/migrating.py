@@ -20,7 +20,7 @@ _MIGRATIONS = files("collator.engines.embedded") / "migrations"
 
 def migrate(connection: apsw.Connection) -> int:
     """Bring the schema up to date, each step in a transaction of its own; what it was, 0 for none. `SchemaTooNew`."""
-    steps = sorted(path.name for path in _MIGRATIONS.iterdir() if path.name.endswith(".sql"))
+    steps = _steps()
     version = connection.pragma("user_version")
     if version > len(steps):
         raise SchemaTooNew(
@@ -35,6 +35,15 @@ def migrate(connection: apsw.Connection) -> int:
                 connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
             connection.pragma("user_version", number)
     return int(version)
+
+
+def newest() -> int:
+    """The schema that this version of Collator works with."""
+    return len(_steps())
+
+
+def _steps() -> list[str]:
+    return sorted(path.name for path in _MIGRATIONS.iterdir() if path.name.endswith(".sql"))
 
 
 @contextmanager
