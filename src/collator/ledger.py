@@ -5,7 +5,8 @@ succeed in part, with a result for every item in the place of the item. *Durable
 happened survives ``kill -9`` and a power cut. *Room*: what a verb hands to its caller is leased to it in the same
 step, never more than the room the caller said it has; the rest stays due and is found by `claim`, `claim_deliveries`
 and `overdue`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable` (and its kinds) means
-that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed.
+that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed; `Damaged`, that what
+is stored of this resource cannot be read, whatever the verb. Nobody else hears of it.
 """
 
 from __future__ import annotations
@@ -96,7 +97,10 @@ class Ledger(Protocol):
         ...
 
     async def claim_deliveries(self, endpoint: str, *, room: int) -> Sequence[Delivery]:
-        """Lease up to *room* deliveries of *endpoint* that are due, the longest due first."""
+        """Lease up to *room* deliveries of *endpoint* that are due, the longest due first.
+
+        One that cannot be read, as what is stored of it is damaged, is dead.
+        """
         ...
 
     async def body(self, delivery: Delivery) -> bytes:

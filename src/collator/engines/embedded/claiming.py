@@ -9,12 +9,14 @@ neighbours.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 
 import msgspec
 
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
+from collator.engines.embedded.readable import readable
 from collator.engines.embedded.recording import settle_results
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Failure, Key, Task
@@ -27,6 +29,8 @@ with 1 instead of 32, a stream of resources of 20 packets went through at a thir
 RETRIES = 10_000
 """Retries that fall due in one step, at most, in 16 ms; the others in the next. After a rest a million may be due."""
 
+_Loaded = tuple[int, str, bytes, str, int, int | None]
+"""Key, resource id, generation, payload, crc32, attempts."""
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
 _decode_keys = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
@@ -145,7 +149,10 @@ def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
     store.ready -= store.run_rows("take_ready", keys)
     until = store.now() + store.terms.task_lease
     tasks, left, damaged = [], [], []
-    for key, resource_id, generation, payload, crc, attempts in _load(store, keys):
+    rows = _load(store, keys)
+    if len(rows) < len(keys):
+        _let_go(store, {*keys} - {row[0] for row in rows})
+    for key, resource_id, generation, payload, crc, attempts in rows:
         data = payload.encode()
         held = Held(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None, bool(store.suspects))
         if zlib.crc32(data) != crc:
@@ -171,10 +178,26 @@ def _tasks(store: Store, tokens: dict[int, int]) -> list[Task]:
     return tasks
 
 
-def _load(store: Store, keys: Sequence[int]) -> list[tuple[int, str, str, str, int, int | None]]:
-    return _decode_tasks(store.value("load_tasks", as_json(keys)).encode())
+def _let_go(store: Store, keys: Collection[int]) -> None:
+    """Hand *keys*, whose rows cannot be read, out no more, so that nobody waits behind them."""
+    store.run_rows("forget_attempts", [*keys])
+    store.suspects = store.value("count_suspects")
 
 
-def _task(lease: int, held: Held, resource_id: str, generation: str, payload: bytes) -> Task:
-    key = Key(resource_id, bytes.fromhex(generation), held.key & INDEX_MASK)
+def _load(store: Store, keys: Sequence[int]) -> list[_Loaded]:
+    """What a worker needs of those of *keys* that can be read."""
+    return readable(partial(_read, store), keys)
+
+
+def _read(store: Store, keys: Sequence[int]) -> list[_Loaded]:
+    return [
+        (key, resource_id, bytes.fromhex(generation), payload, crc, attempts)
+        for key, resource_id, generation, payload, crc, attempts in _decode_tasks(
+            store.value("load_tasks", as_json(keys)).encode()
+        )
+    ]
+
+
+def _task(lease: int, held: Held, resource_id: str, generation: bytes, payload: bytes) -> Task:
+    key = Key(resource_id, generation, held.key & INDEX_MASK)
     return Task(key, payload, held.attempt, lease)

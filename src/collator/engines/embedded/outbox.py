@@ -7,14 +7,19 @@ flight is due again, under the same id with the same bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
+import structlog
 
 from collator.engines.embedded.bodies import Frame, inline_bodies
 from collator.engines.embedded.leases import Held
+from collator.engines.embedded.readable import readable
 from collator.engines.embedded.store import Store, as_json
 from collator.exchange import Delivery
 from collator.states import State
+
+log = structlog.get_logger("collator.ledger")
 
 Loaded = tuple[int, int, str, str, State, str, int, int, int, str, str, int, int]
 _decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
@@ -62,10 +67,26 @@ def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
     held = store.deliveries.keys(endpoint)
     found = _decode_numbers(store.value("due_deliveries", endpoint, now, room + len(held)).encode())
     dids = [did for did in found if did not in held][: max(room, 0)]
-    rows = {row[0]: row for row in _decode_loaded(store.value("load_deliveries", as_json(dids)).encode())}
+    rows = {row[0]: row for row in readable(partial(_read, store), dids)}
+    _bury(store, endpoint, [did for did in dids if did not in rows])
     bodies = inline_bodies(store, [as_frame(row) for row in rows.values()])
     until = now + store.terms.delivery_lease
-    return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids]
+    return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids if did in rows]
+
+
+def _read(store: Store, dids: Sequence[int]) -> list[Loaded]:
+    rows = _decode_loaded(store.value("load_deliveries", as_json(dids)).encode())
+    for _, _, _, generation, *_ in rows:
+        bytes.fromhex(generation)  # raises where it is none
+    return rows
+
+
+def _bury(store: Store, endpoint: str, dids: Sequence[int]) -> None:
+    """Let *dids*, of which there is nothing to send, be dead, so that others are not claimed in vain with them."""
+    for did in dids:
+        log.error("a delivery is given up, as what is stored of it is damaged", endpoint=endpoint, delivery=did)
+        store.run("bury_delivery", did)
+    store.count(due=-len(dids), dead=len(dids))
 
 
 def as_frame(row: Loaded) -> Frame:

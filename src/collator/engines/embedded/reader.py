@@ -36,6 +36,8 @@ from collator.states import EndedBy, State
 R = TypeVar("R")
 
 FAILURES_SHOWN = 100
+_MISREAD = (ValueError, OverflowError, OSError)  # the last two of a time
+"""What a value that is not what was written comes to: no hexadecimal number, no time, no state."""
 
 
 class _Row(msgspec.Struct):
@@ -90,7 +92,7 @@ class Reader:
                 return view(*arguments)
             finally:
                 self._connection.execute("commit")
-        except apsw.CorruptError as error:
+        except (apsw.CorruptError, apsw.SQLError, *_MISREAD) as error:
             raise Damaged(f"the database is damaged: {error}") from error
         except apsw.Error as error:
             raise Unavailable(f"the store cannot be read at the moment: {error}") from error

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from collator.engines.embedded.closing import End, close, close_finished, span
+from collator.engines.embedded.readable import readable
 from collator.engines.embedded.shrinking import shrink
 from collator.engines.embedded.store import INDEX_MASK, Store, as_json
-from collator.errors import Conflict, Ended, Malformed, Unknown
+from collator.errors import Conflict, Damaged, Ended, Malformed, Unknown
 from collator.exchange import Key, Outcome
 from collator.resource import Ending, Standing, forced, waits_for_sender
 from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
@@ -27,10 +28,7 @@ def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -
     if store.now() - store.persisted_at >= TICK:
         store.run("persist", store.now(), store.uptime, "{}")  # the transaction writes the counters
     late = _decode_numbers(store.value("past_deadline", store.now(), limit).encode())
-    ends = [
-        End(standing, Ending(State.INCOMPLETE, EndedBy.DEADLINE))
-        for standing in store.standings("find_handles", as_json(late))
-    ]
+    ends = [End(standing, Ending(State.INCOMPLETE, EndedBy.DEADLINE)) for standing in _standings(store, late)]
     idle, looked = _idle(store, limit - len(ends), {*late})
     closed = close(store, [*ends, *idle], room=room)
     return msgspec.structs.replace(closed, more=len(late) + looked >= limit)
@@ -126,8 +124,9 @@ def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[End], int]:
     if timeout is None or limit <= 0:
         return [], 0
     active_at = dict(_decode_times(store.value("idle_resources", store.uptime, limit).encode()))
-    ends, again = [], []
-    for standing in store.standings("find_handles", as_json([*active_at])):
+    found = _standings(store, [*active_at])
+    ends, again = [], [[rk, store.uptime + timeout] for rk in active_at.keys() - {standing.key for standing in found}]
+    for standing in found:
         due = active_at[standing.key] + timeout
         if standing.key in but:
             continue
@@ -141,8 +140,16 @@ def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[End], int]:
     return ends, len(active_at)
 
 
+def _standings(store: Store, rks: Sequence[int]) -> list[Standing]:
+    """Those of the resources *rks* that can be read."""
+    return readable(lambda some: store.standings("find_handles", as_json(some)), rks)
+
+
 def _find(store: Store, resource_id: str) -> Standing:
-    found = store.standings("find_resources", as_json([resource_id]))
+    try:
+        found = store.standings("find_resources", as_json([resource_id]))
+    except ValueError as error:
+        raise Damaged(f"what is stored of resource {resource_id!r} is damaged: {error}") from error
     if not found:
         raise Unknown(f"resource {resource_id!r} is unknown: never seen, or purged")
     return found[0]

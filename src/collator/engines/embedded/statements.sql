@@ -1,5 +1,6 @@
 -- The statements of the embedded ledger, by name. Batches come as one JSON text (?1) and answers leave as one.
 -- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
+-- What has a checksum is cast to what it was, so that damage is told by the checksum, of the one row that has it.
 
 -- name: load (the ledger's own row)
 select clock, uptime, clean, counts from ledger;
@@ -110,7 +111,8 @@ update attempt set alone = ?1 where k = ?2;
 select json_group_array(j.value) from jsonb_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
 
 -- name: load_tasks (all that a worker needs, by key)
-select json_group_array(json_array(p.k, r.id, r.generation, p.payload, p.crc, a.attempts))
+select json_group_array(json_array(p.k, r.id, r.generation, cast(ifnull(p.payload, '') as text),
+                                   cast(ifnull(p.crc, -1) as integer), cast(a.attempts as integer)))
 from jsonb_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p.k >> 24
 left join attempt a on a.k = p.k;
 
@@ -130,7 +132,7 @@ on conflict do update set attempts = excluded.attempts, reason = excluded.reason
 delete from attempt where k in (select value from jsonb_each(?1));
 
 -- name: outputs_of (all outputs of these resources, in index order)
-select json_group_array(json_array(o.k, o.output, o.crc) order by o.k)
+select json_group_array(json_array(o.k, cast(o.output as text), cast(ifnull(o.crc, -1) as integer)) order by o.k)
 from jsonb_each(?1) j
 join outcome o on o.k between j.value << 24 and j.value << 24 | 16777215
 where o.output is not null;
@@ -151,7 +153,8 @@ select coalesce(sum(octet_length(payload)), 0) from packet p
 where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k);
 
 -- name: failures_of (failed packets, the first ?3)
-select json_group_array(json_array(k & 16777215, reason, attempts) order by k) from (
+select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', reason, 'the reason is damaged'),
+                                   cast(ifnull(attempts, 0) as integer)) order by k) from (
   select k, reason, attempts from outcome where k between ?1 and ?2 and output is null order by k limit ?3);
 
 -- name: failed_ranges (indexes that have failed, of the keys ?1 to ?2, as ranges)
@@ -176,12 +179,14 @@ select json_group_array(did) from (
 
 -- name: load_deliveries (all that a sender needs)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
-                                   r.body_size, r.head, r.tail, r.frame_crc, r.done))
+                                   r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),
+                                   cast(ifnull(r.frame_crc, -1) as integer), r.done))
 from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
 
 -- name: find_delivery (one, by resource id ?1, generation ?2 and endpoint ?3)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
-                                   r.body_size, r.head, r.tail, r.frame_crc, r.done))
+                                   r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),
+                                   cast(ifnull(r.frame_crc, -1) as integer), r.done))
 from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation = ?2 and d.endpoint = ?3;
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
@@ -230,8 +235,11 @@ where did in (select value from jsonb_each(?1));
 -- name: stop_delivery (by a person)
 update delivery set state = 'dead', note = 'stopped by a person' where did = ?1;
 
+-- name: bury_delivery (whose row cannot be read)
+update delivery set state = 'dead', note = 'what is stored of it is damaged' where did = ?1;
+
 -- name: idle_resources (whose time to look has come)
-select json_group_array(json_array(rk, active_at)) from (
+select json_group_array(json_array(rk, cast(ifnull(active_at, 0) as real))) from (
   select rk, active_at from resource where idle_at <= ?1 order by idle_at limit ?2);
 
 -- name: look_again ([resource, uptime of the next look])
@@ -323,7 +331,8 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
 
 -- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; only
 --   those that are given are read, as octet_length looks at the header of a row)
-select json_group_array(json_array(o.k & 16777215, o.output, o.crc) order by o.k) from (
+select json_group_array(json_array(o.k & 16777215, cast(o.output as text), cast(ifnull(o.crc, -1) as integer))
+                        order by o.k) from (
   select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
     select k, octet_length(output) as size from outcome
     where k > ?1 and k <= ?2 and output is not null order by k limit ?3)) j
