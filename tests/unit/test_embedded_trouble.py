@@ -367,6 +367,7 @@ async def test_a_store_that_no_start_can_read_is_damaged(tmp_path: Path, damage:
     sql(tmp_path, damage)
     with pytest.raises(Damaged):
         await open_at(tmp_path)
+    assert not (tmp_path / f"{DATABASE}-wal").exists(), "whoever tries again meets no connection of the first try"
 
 
 async def test_a_store_that_another_has_locked_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,11 +93,15 @@ class Store:
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
-        self.begun = migrate(self.connection) == 0
-        """Whether this start has made the database."""
-        sync_directory(path.parent)
-        self.packets, self.deliveries = Leases(0), Leases(1)
-        self._load()
+        try:
+            self.begun = migrate(self.connection) == 0
+            """Whether this start has made the database."""
+            sync_directory(path.parent)
+            self.packets, self.deliveries = Leases(0), Leases(1)
+            self._load()
+        except BaseException:
+            self.connection.close()
+            raise
 
     def _load(self) -> None:
         stored_clock, uptime, self.was_clean, counts = self.value("load")
