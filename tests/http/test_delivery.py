@@ -192,6 +192,18 @@ async def test_r23_a_retry_is_not_sent_before_its_time(stage: Stage) -> None:
             await stage.settled(2)
 
 
+async def test_a_ledger_that_cannot_say_what_is_due_is_told_of_once_and_asked_for_all(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        stage.ledger.trouble = {"due_endpoints": [Unavailable() for _ in range(5)]}
+        await stage.finish("r")
+        with capture_logs() as logs:
+            async with stage.deliverer(poll=0.001):
+                await stage.settled(1)
+                await until(lambda: stage.ledger.calls.count("due_endpoints") > 7)
+    assert [line["log_level"] for line in logs if "due not found" in line["event"]] == ["error"]
+
+
 async def test_what_was_due_before_the_start_is_sent_at_the_start(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url, concurrency=4)

@@ -66,6 +66,7 @@ class Deliverer:
         self._settling = Settling(ledger, self._settled)
         self._lanes: dict[str, Lane] = {}
         self._unknown: set[str] = set()
+        self._blind = False
         self._draining = False
         for name in endpoints:
             self._lane(name)
@@ -128,10 +129,14 @@ class Deliverer:
     async def _due(self) -> Iterable[str]:
         """The endpoints that have something due; all of them where the ledger cannot say."""
         try:
-            return await self._ledger.due_endpoints()
+            due = await self._ledger.due_endpoints()
         except Exception:  # noqa: BLE001 - a defect must not end the stage: who has nothing due claims in vain
-            _log.exception("endpoints with something due not found")
+            if not self._blind:  # told once, and not at every poll
+                _log.exception("endpoints with something due not found")
+            self._blind = True
             return [*self._endpoints]
+        self._blind = False
+        return due
 
     def _circuit(self, name: str) -> Circuit | None:
         endpoint = self._endpoints.get(name)
