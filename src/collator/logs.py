@@ -6,10 +6,12 @@ obey, or that would end a line, are written as escapes, since ids and reasons ma
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -29,7 +31,7 @@ def configure() -> None:
             if sys.stderr.isatty()
             else _LINE,
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_ToEvents()], level=logging.WARNING)
@@ -56,6 +58,19 @@ def _escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+class _Stderr(io.TextIOBase):
+    """Standard error, which may be a file on a full disk or a pipe that nobody reads: that costs the line alone."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # the latter: it is closed
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 class _ToEvents(logging.Handler):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from collator.tokens import Role, generate_token, line_for
 from tests.acceptance.programs import environment
@@ -90,3 +91,23 @@ warnings.warn("this is old")
     assert all(words in event for words, event in zip(told, events, strict=True)), events
     assert r'reason="a \"quoted\" \\x1b[31m red\\r\nsecond = line\\u2028third" path=C:\new nothing=' in log
     assert log.count("ZeroDivisionError: division by zero") == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() -> None:
+    program = (
+        "import logging; from collator import logs; logs.configure(); import structlog\n"
+        "for _ in range(5000): structlog.get_logger().warning('nobody hears this')\n"
+        "logging.getLogger('other').error('nor this'); print('alive', flush=True)\n"
+        "import os; os._exit(0)"  # without the flush of the interpreter, which is the business of the command line
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=True,
+            timeout=30,
+        )
+    assert done.stdout == b"alive\n"
