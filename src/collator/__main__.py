@@ -1,5 +1,16 @@
 """`python -m collator` is `collator`."""
 
-from collator.cli.main import main
+from __future__ import annotations
 
-main()
+
+def main() -> None:
+    """Run the command line, and end with its exit code, also where Ctrl-C comes before the commands are loaded."""
+    try:
+        from collator.cli.main import main as run
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    run()
+
+
+if __name__ == "__main__":
+    main()

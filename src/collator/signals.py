@@ -1,4 +1,7 @@
-"""Being told to stop: SIGTERM and Ctrl-C everywhere, and Ctrl-Break on Windows, where nobody can send a SIGTERM."""
+"""Being told to stop: SIGTERM and Ctrl-C everywhere; the end of the terminal, but under nohup; Ctrl-Break on Windows.
+
+Nobody can send a SIGTERM on Windows.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+
+
+def stops() -> list[signal.Signals]:
+    """The signals that tell this process to stop."""
+    told = [signal.SIGTERM, signal.SIGINT]
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)  # there is none on Windows
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        told.append(hangup)
+    return told
 
 
 def end_on_stop(say: Callable[[], object]) -> None:
@@ -19,7 +31,7 @@ def end_on_stop(say: Callable[[], object]) -> None:
         say()
         os._exit(0)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stops():
         signal.signal(number, end)
 
 
@@ -34,8 +46,8 @@ def on_stop(tell: Callable[[], object]) -> None:
     """Have *tell* called in the running event loop whenever this process is told to stop."""
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":  # its loops have no signal handlers
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGBREAK):
+        for number in (*stops(), signal.SIGBREAK):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(tell))
     else:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stops():
             loop.add_signal_handler(number, tell)

@@ -130,7 +130,7 @@ def test_the_code_is_the_same_where_nobody_hears_why(tmp_path: Path) -> None:
 # Serving.
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_service_that_is_told_to_stop_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path) as (service, _):
         assert service.stop(number) == Exit.OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -64,10 +65,11 @@ def test_the_demo_overwrites_nothing(tmp_path: Path) -> None:
     assert done.stderr == "collator: out cannot be made: File exists; name a new one with --dir\n"
 
 
-def test_a_demo_that_is_stopped_leaves_nobody_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_stopped_leaves_nobody_behind(tmp_path: Path, number: signal.Signals) -> None:
     with running("demo", "--resources", "50", "--packets", "200", cwd=tmp_path) as demo:
         demo.says(r"acknowledged \d")
-        assert demo.stop() == Exit.INTERRUPTED
+        assert demo.stop(number) == Exit.INTERRUPTED
         assert "Traceback" not in demo.output()
         assert "interrupted; service and receiver have ended" in demo.output()
         assert len(ports(demo.output())) == 2

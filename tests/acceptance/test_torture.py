@@ -38,7 +38,7 @@ def test_p1_a_service_stands_being_killed_and_nothing_is_left_behind(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_torture_that_is_stopped_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "tmp").mkdir()
     with running("torture", "--rounds", "999", cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")}) as torture:

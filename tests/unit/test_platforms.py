@@ -124,7 +124,7 @@ def test_text_is_read_and_written_in_utf8_wherever_it_runs() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="nobody can send a signal to a process of Windows")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_is_told(number: signal.Signals) -> None:
     told = asyncio.Event()
     on_stop(told.set)
@@ -132,7 +132,7 @@ async def test_a_signal_is_told(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         await asyncio.wait_for(told.wait(), 5.0)
     finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().remove_signal_handler(each)
 
 

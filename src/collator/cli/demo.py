@@ -23,6 +23,7 @@ from collator.cli.filing import file_name
 from collator.cli.parameters import Span
 from collator.cli.producing import Plan
 from collator.directory import make_new
+from collator.signals import stops
 
 AT_ONCE = 4
 """Resources under way at a time, so that one can watch them being finished one after the other."""
@@ -141,13 +142,14 @@ def _span(span: tuple[float, float]) -> str:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that the children are stopped on that way out too."""
+    """Treat whatever tells to stop as Ctrl-C, so that the children are stopped on that way out too."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in stops()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
