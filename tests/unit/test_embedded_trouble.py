@@ -370,6 +370,13 @@ async def test_a_store_that_no_start_can_read_is_damaged(tmp_path: Path, damage:
     assert not (tmp_path / f"{DATABASE}-wal").exists(), "whoever tries again meets no connection of the first try"
 
 
+async def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    sql(tmp_path, "create table theirs (a)")
+    with pytest.raises(Damaged, match="none of Collator"):
+        await open_at(tmp_path)
+    sql(tmp_path, "create table resource (b)")  # there is none
+
+
 async def test_a_store_that_another_has_locked_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await (await open_at(tmp_path)).aclose()
     monkeypatch.setattr(store, "prepare", lambda _connection: None)  # without the seconds that it waits for others

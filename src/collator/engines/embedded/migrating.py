@@ -11,17 +11,25 @@ from contextlib import contextmanager
 from importlib.resources import files
 
 import apsw
+import structlog
 
-from collator.errors import SchemaTooNew
+from collator.errors import Damaged, SchemaTooNew
 from collator.exchange import webhook_number
+
+log = structlog.get_logger("collator.ledger")
 
 _MIGRATIONS = files("collator.engines.embedded") / "migrations"
 
 
 def migrate(connection: apsw.Connection) -> int:
-    """Bring the schema up to date, each step in a transaction of its own; what it was, 0 for none. `SchemaTooNew`."""
+    """Bring the schema up to date, each step in a transaction of its own; what it was, 0 for none.
+
+    Raises `SchemaTooNew`, and `Damaged` where it is a database of something else.
+    """
     steps = _steps()
     version = connection.pragma("user_version")
+    if version == 0 and connection.execute("select count(*) from sqlite_schema").get:
+        raise Damaged("the database is none of Collator: it has tables, and no number of a schema")
     if version > len(steps):
         raise SchemaTooNew(
             f"the data directory has schema {version}, this version of Collator knows up to {len(steps)}; "
@@ -34,6 +42,8 @@ def migrate(connection: apsw.Connection) -> int:
             if number == 1:
                 connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
             connection.pragma("user_version", number)
+    if 0 < version < len(steps):
+        log.info("schema brought up to date, which no earlier version reads", was=version, now=len(steps))
     return int(version)
 
 
