@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from collator.cli import reading
 from collator.cli.reading import lines
 from collator.errors import CollatorError
+from tests.waiting import until
 
 
 async def collected(path: Path) -> list[bytes]:
@@ -38,6 +40,14 @@ async def test_lines_longer_than_a_chunk_stay_whole(tmp_path: Path, monkeypatch:
     wanted = [b"x" * size for size in range(30)]
     (tmp_path / "file").write_bytes(b"\n".join(wanted))
     assert await collected(tmp_path / "file") == wanted
+
+
+async def test_a_line_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LONGEST", 1000)
+    (tmp_path / "file").write_bytes(b"one\n" + b"x" * 2000)
+    with pytest.raises(CollatorError, match="a line is longer than"):
+        await collected(tmp_path / "file")
+    await until(lambda: all(thread.name != "reader" for thread in threading.enumerate()))
 
 
 async def test_a_line_of_a_pipe_is_there_before_the_next_one() -> None:

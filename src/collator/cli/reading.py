@@ -13,6 +13,8 @@ from collator.errors import CollatorError
 
 CHUNK = 256 * 1024
 """Bytes that are read at a time, at most."""
+LONGEST = 64 * 1024 * 1024
+"""Bytes of a line, at most: more than any service takes in one packet."""
 _AHEAD = 4  # chunks
 
 
@@ -31,6 +33,10 @@ async def lines(source: BinaryIO) -> AsyncIterator[bytes]:
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line
+        if len(rest) > LONGEST:
+            raise CollatorError(
+                f"{source.name}: a line is longer than {LONGEST >> 20} MiB; one packet a line is wanted"
+            )
     if rest:
         yield rest
 

@@ -40,7 +40,9 @@ SHOWN = 20
 @click.option("--at-once", type=click.IntRange(1), metavar="N", default=50, help="Resources under way at a time.  [50]")
 @click.option("--concurrency", type=click.IntRange(1, 64), metavar="N", default=2, help="Requests at a time.  [2]")
 @click.option("--patience", type=DurationOrOff(), default="60s", help="How long to go on without success.  [60s]")
-@click.option("--wait/--no-wait", default=True, help="Wait until every resource is delivered.  [wait]")
+@click.option(
+    "--wait/--no-wait", default=True, help="Wait until every resource is delivered, which wants the role read.  [wait]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and progress to stderr.")
 def send(
     *,

@@ -54,8 +54,10 @@ def token(*, name: str, roles: tuple[str, ...], add_to: Path | None, as_json: bo
 def _add(line: str, path: Path) -> None:
     """Add *line* to the file *path*, which only its owner may write."""
     try:
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as file:
-            whole = file.read()[-1:] in {"", "\n"}
-            file.write(f"{line}\n" if whole else f"\n{line}\n")
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            whole = file.read(1) in {b"", b"\n"}
+            file.write(f"{line}\n".encode() if whole else f"\n{line}\n".encode())
     except OSError as error:
         raise ConfigError(f"--add-to {path}: cannot be written: {error.strerror}") from None
