@@ -8,7 +8,7 @@ def main() -> None:
     try:
         from collator.cli.main import main as run
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(130) from None  # Exit.INTERRUPTED, which may not have been loaded either
     run()
 
 

@@ -82,11 +82,10 @@ class Egress:
                 kept = await (_read(response.content, keep) if keep else _pass_over(response.content))
             finally:
                 response.release()  # keeps the connection if the answer was read whole, else closes it
-        except TimeoutError:
-            _look_up_again(session, url)
-            return NoAnswer(f"timed out after {timeout:g} s")
         except Exception as error:  # noqa: BLE001 - whatever a driver raises means the same: there is no answer
             _look_up_again(session, url)
+            if isinstance(error, TimeoutError):
+                return NoAnswer(f"timed out after {timeout:g} s")
             return NoAnswer(_words(error), reached=not _is_about_connecting(error))
         return Answer(response.status, response.headers.get("Retry-After"), body=kept)
 
@@ -127,9 +126,9 @@ def _look_up_again(session: aiohttp.ClientSession, url: str) -> None:
     from yarl import URL
 
     with suppress(ValueError):  # nothing was looked up for what is no URL
-        host, port = URL(url).raw_host, URL(url).port
+        place = URL(url)
         if isinstance(session.connector, aiohttp.TCPConnector):  # a session that is closed has none
-            session.connector.clear_dns_cache(host, port)
+            session.connector.clear_dns_cache(place.raw_host, place.port)
 
 
 async def _pass_over(content: aiohttp.StreamReader) -> None:

@@ -40,6 +40,13 @@ _CHECKED = {
 }
 
 
+def sql(data_dir: Path, statement: str) -> None:
+    """Execute *statement* in the database of *data_dir*, past whoever has it open."""
+    connection = apsw.Connection(str(data_dir / "collator.db"))
+    connection.execute(statement)
+    connection.close()
+
+
 def store_complaints(data_dir: Path) -> list[str]:
     """What is wrong in the database of *data_dir*, which no process may have open."""
     connection = apsw.Connection(str(data_dir / "collator.db"))

@@ -6,17 +6,16 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import apsw
 import pytest
 
 from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.store import DATABASE
 from collator.errors import Damaged
 from collator.exchange import Failure
 from collator.resource import Terms
 from collator.states import State
 from collator.testing import ManualClock
 from tests.conformance.steps import claim, due, fail, finish, listed, offer, packet, packets, places
+from tests.harness.store import sql
 
 pytestmark = pytest.mark.anyio
 NO_TEXT = "cast(x'6eff' as text)"
@@ -35,12 +34,6 @@ async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[EmbeddedLe
     await ledger.aclose()
 
 
-def damage(data_dir: Path, statement: str) -> None:
-    connection = apsw.Connection(str(data_dir / DATABASE))
-    connection.execute(statement)
-    connection.close()
-
-
 @pytest.mark.parametrize(
     "changed",
     ["generation = 'none'", "state = 'oqen'", "opened_at = 1e18", "metadata = '{'", "metadata = x'7b'", "done = 'x'"],
@@ -49,7 +42,7 @@ async def test_a_view_of_a_damaged_resource_says_so_and_others_answer(
     ledger: EmbeddedLedger, tmp_path: Path, changed: str
 ) -> None:
     await offer(ledger, packet("bad"), packet("good"))
-    damage(tmp_path, f"update resource set {changed} where id = 'bad'")  # noqa: S608 - ours
+    sql(tmp_path, f"update resource set {changed} where id = 'bad'")  # noqa: S608 - ours
     with pytest.raises(Damaged, match="damaged"):
         await ledger.resource("bad")
     assert (await ledger.resource("good")).received == 1
@@ -59,7 +52,7 @@ async def test_a_view_of_a_damaged_resource_says_so_and_others_answer(
 async def test_a_view_of_a_damaged_delivery_says_so(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
-    damage(tmp_path, f"update delivery set {changed} where did = 1")  # noqa: S608 - ours
+    sql(tmp_path, f"update delivery set {changed} where did = 1")  # noqa: S608 - ours
     with pytest.raises(Damaged, match="damaged"):
         await ledger.resource("bad")
     assert [one.resource_id for one in await listed(ledger, resource_id="good")] == ["good"]
@@ -69,7 +62,7 @@ async def test_a_view_of_a_damaged_delivery_says_so(ledger: EmbeddedLedger, tmp_
 async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: EmbeddedLedger, tmp_path: Path, reason: str) -> None:
     await offer(ledger, packet("bad"), packet("good"))
     await fail(ledger)
-    damage(tmp_path, f"update outcome set reason = {reason} where k < 2 << 24")  # noqa: S608 - ours
+    sql(tmp_path, f"update outcome set reason = {reason} where k < 2 << 24")  # noqa: S608 - ours
     (failure,) = (await ledger.resource("bad")).failures
     assert failure.reason == ("n\ufffd" if reason == NO_TEXT else "the reason is damaged")
     for name in ("bad", "good"):
@@ -81,7 +74,7 @@ async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: EmbeddedLedge
 @pytest.mark.parametrize("changed", ["payload = x'7b'", "payload = 7, crc = 1", "crc = 'x'", f"payload = {NO_TEXT}"])
 async def test_a_damaged_packet_fails_alone(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
     await offer(ledger, *packets(3))
-    damage(tmp_path, f"update packet set {changed} where k & 1")  # noqa: S608 - ours
+    sql(tmp_path, f"update packet set {changed} where k & 1")  # noqa: S608 - ours
     assert places(await claim(ledger)) == [("r", 0), ("r", 2)]
     (failure,) = (await ledger.resource("r")).failures
     assert (failure.index, "checksum" in failure.reason) == (1, True)
@@ -89,7 +82,7 @@ async def test_a_damaged_packet_fails_alone(ledger: EmbeddedLedger, tmp_path: Pa
 
 async def test_packets_of_a_damaged_resource_are_in_nobodys_way(ledger: EmbeddedLedger, tmp_path: Path) -> None:
     await offer(ledger, packet("bad", 0), packet("good", 0), packet("bad", 1), packet("good", 1))
-    damage(tmp_path, "update resource set generation = 'none' where id = 'bad'")
+    sql(tmp_path, "update resource set generation = 'none' where id = 'bad'")
     tasks = await claim(ledger)
     assert places(tasks) == [("good", 0), ("good", 1)]
     assert await claim(ledger) == []
@@ -111,7 +104,7 @@ async def test_a_damaged_delivery_is_given_up_and_others_are_handed_out(
 ) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
-    damage(tmp_path, statement)
+    sql(tmp_path, statement)
     assert [delivery.resource_id for delivery in await due(ledger)] == ["good"]
     assert ((await ledger.counts()).due, (await ledger.counts()).dead) == (1, 1)
 
@@ -120,7 +113,7 @@ async def test_a_damaged_delivery_is_given_up_and_others_are_handed_out(
 async def test_a_damaged_output_spoils_no_other_body(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
-    damage(tmp_path, f"update outcome set {changed} where k < 2 << 24")  # noqa: S608 - ours
+    sql(tmp_path, f"update outcome set {changed} where k < 2 << 24")  # noqa: S608 - ours
     bad, good = await due(ledger)
     assert json.loads(await ledger.body(good))["data"]["outputs"] == [0]
     with pytest.raises(Damaged, match="checksum"):
@@ -132,7 +125,7 @@ async def test_a_damaged_resource_keeps_no_other_from_its_timeout(
 ) -> None:
     await offer(ledger, packet("bad"), packet("good"))
     await fail(ledger)
-    damage(tmp_path, "update resource set generation = 'none' where id = 'bad'")
+    sql(tmp_path, "update resource set generation = 'none' where id = 'bad'")
     clock.advance(61.0)
     assert (await ledger.expire(accepting=True, limit=100, room={})).closed == 1
     assert (await ledger.resource("good")).state is State.INCOMPLETE

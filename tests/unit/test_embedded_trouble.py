@@ -24,6 +24,7 @@ from collator.packet import Bounds, Packet, Status, check
 from collator.resource import Terms
 from collator.states import DeliveryState, State
 from collator.testing import ManualClock
+from tests.harness.store import sql
 
 FSYNCS = "collator-failing-fsync"
 
@@ -41,12 +42,6 @@ async def ledger(tmp_path: Path) -> AsyncIterator[EmbeddedLedger]:
     ledger = await open_at(tmp_path)
     yield ledger
     await ledger.aclose()
-
-
-def sql(path: Path, statement: str) -> None:
-    connection = apsw.Connection(str(path / DATABASE))
-    connection.execute(statement)
-    connection.close()
 
 
 def poison(path: Path) -> None:

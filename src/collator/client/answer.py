@@ -71,4 +71,6 @@ class Answer(NamedTuple):
     def __str__(self) -> str:
         """In words."""
         said = self.problem.detail or self.problem.title
-        return f"HTTP {self.status}" + (f": {said}" if said else f", {self.media_type}" * bool(self.media_type))
+        if said:
+            return f"HTTP {self.status}: {said}"
+        return f"HTTP {self.status}, {self.media_type}" if self.media_type else f"HTTP {self.status}"

@@ -319,7 +319,7 @@ select json_object('rk', rk, 'resource_id', id, 'generation', generation, 'state
 from resource where id = ?1 and not purging;
 
 -- name: list_resources (id from ?1 below ?2, at most ?3; no ?2 is x'', as a blob sorts behind all text: an `or` here
----   would have all ids behind ?1 looked at, 13 ms instead of 1 where 200,000 are)
+--   would have all ids behind ?1 looked at, 13 ms instead of 1 where 200,000 are)
 select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
   select id, state, total, received, done, failed, opened_at from resource
   where id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
