@@ -69,6 +69,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
             await half.write(body[:10])
             await stream.write(b"%x\r\n%s\n\r\n" % (len(first.as_json()) + 1, first.as_json()))
             await _waiting(service, 1)
+            await until((tmp_path / "gate.called").exists, DRAIN)  # stored is not yet under way
             service.signal(signal.SIGTERM)
             # A stream is summed up: the sender knows from where to go on.
             assert await stream.head() == 503

@@ -26,8 +26,9 @@ def slower(payload: str) -> list[int]:
 
 
 def gated(payload: str) -> list[int]:
-    """Wait until the file that the environment names in GATE is there."""
+    """Wait until the file that the environment names in GATE is there; ``.called`` beside it says that it waits."""
     gate = Path(os.environ["GATE"])
+    gate.with_suffix(".called").touch()
     while not gate.exists():
         threading.Event().wait(LOOK)
     return word_lengths(payload)

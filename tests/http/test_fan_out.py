@@ -26,7 +26,7 @@ HEALTHY = 100
 RESOURCES = 8
 AT_ONCE = 2
 """Resources whose webhooks are on their way at a time: a load that follows the speed of the machine."""
-ROUNDS = 6
+ROUNDS = 16
 """At most: the best of each kind are compared, since a busy machine only ever makes a round slower."""
 TIMEOUT = 2.0
 """Seconds that each request to the black hole takes: far more than a healthy webhook, so that waiting for it shows."""
