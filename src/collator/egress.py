@@ -41,6 +41,12 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """What it comes to, where that was no HTTP."""
     body: bytes | None = None
     """The body, undecoded, where it was to be kept and is no longer than that."""
+    location: str = ""
+    """The ``Location`` header, where there is one."""
+    excerpt: str = ""
+    """Up to 200 characters of a text answer, printable and on one line."""
+    complete: bool = True
+    """False where the head came whole, and the body did not end."""
 
 
 class NoAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +56,8 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
     """In words: ``connection refused``, ``timed out after 15 s``."""
     reached: bool = True
     """False where it is known that no connection came about, which says something of the whole host."""
+    own_shortage: bool = False
+    """True where this process lacked descriptors or memory, which says nothing about the receiver."""
 
 
 class Egress:
