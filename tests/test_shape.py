@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 # The budget. Every line of a body counts that comes after the docstring, comments too.
-FILE_LINES = 250
+FILE_LINES = 300
 FUNCTION_LINES = 40
 MEDIAN_FUNCTION_LINES = 5
 SHORT_FUNCTION_LINES = 10
