@@ -2,40 +2,62 @@
 
 What libraries say through `logging`, and what Python warns of, becomes an event too. Characters that a terminal would
 obey, or that would end a line, are written as escapes, since ids and reasons may hold what somebody sent.
+
+Nothing waits for who reads them: they leave by a queue (`collator.queued_output`), and so does whatever else this
+process prints.
 """
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
-from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import structlog
 
+from collator.queued_output import QueuedOutput
+
+FLUSH = 0.5
+"""Seconds that the end of the process waits for who reads its log."""
+
 _PLAIN = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
 _LINE = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 def configure() -> None:
-    """Send the events of this process to standard error."""
+    """Send the events of this process to standard error, and make both of its outputs hold nobody up."""
+    render = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else _LINE
+    )
+    sys.stdout, sys.stderr = _queued(sys.stdout), _queued(sys.stderr)
+    add_level, add_trace = structlog.processors.add_log_level, structlog.processors.format_exc_info
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            printable,
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-            if sys.stderr.isatty()
-            else _LINE,
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stderr())),
+        processors=[add_level, _STAMP, add_trace, printable, render],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_ToEvents()], level=logging.WARNING)
     logging.captureWarnings(capture=True)
+    atexit.register(flush)
+
+
+def flush(timeout: float = FLUSH) -> None:
+    """Wait until what was printed is written out, *timeout* seconds at most."""
+    end = time.monotonic() + timeout
+    for output in _outputs():
+        output.drain(max(0.0, end - time.monotonic()))
+
+
+def lost_lines() -> int:
+    """How many lines could not be written, and were not waited for."""
+    return sum(output.lost for output in _outputs())
 
 
 def lend() -> None:
@@ -60,17 +82,21 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-class _Stderr(io.TextIOBase):
-    """Standard error, which may be a file on a full disk or a pipe that nobody reads: that costs the line alone."""
+def _queued(stream: TextIO) -> TextIO:
+    """*stream*, written to by way of a queue."""
+    raw = QueuedOutput(stream.fileno(), _notice)
+    # A raw file is all that a text needs that is never read; the standard library does the same for python -u.
+    return io.TextIOWrapper(cast("BinaryIO", raw), stream.encoding, stream.errors, line_buffering=True)
 
-    def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):  # the latter: it is closed
-            sys.stderr.write(text)
-        return len(text)
 
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
+def _outputs() -> list[QueuedOutput]:
+    streams = (getattr(stream, "buffer", None) for stream in (sys.stdout, sys.stderr))
+    return [raw for raw in streams if isinstance(raw, QueuedOutput)]
+
+
+def _notice(lines: int) -> str:
+    event = {"level": "warning", "event": "lines of the log were lost, as nobody took them", "lines": lines}
+    return f"{_LINE(None, '', _STAMP(None, '', event))}\n"
 
 
 class _ToEvents(logging.Handler):

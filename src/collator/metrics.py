@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 _FINE = (
     0.0001,
@@ -51,6 +53,8 @@ class Metrics:
         self._declare_deliveries()
         self._declare_store()
         self._declare_door()
+        self.lost_lines = LostLines()
+        self.registry.register(self.lost_lines)
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""
@@ -118,3 +122,16 @@ class Metrics:
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+
+
+class LostLines(Collector):
+    """How many lines of the log were lost, as whoever writes it counts them."""
+
+    def __init__(self) -> None:
+        """Count nothing, for as long as nobody says who counts."""
+        self.count: Callable[[], int] = lambda: 0
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The count of this moment."""
+        what = "Lines of the log, and of what the processor prints, that nobody took"
+        yield CounterMetricFamily("collator_log_lines_lost", what, value=self.count())

@@ -75,6 +75,7 @@ def _end() -> None:
     """End the process (P7), where threads that go on would not: of the user's code, or waiting for a name server."""
     threading.Event().wait(LINGER)
     log.warning("ended, though threads were still at work")
+    logs.flush()
     os._exit(0)
 
 
@@ -104,6 +105,7 @@ async def open_service(
         )
         async with door as opened, pipeline.at_work():
             metrics.connections.set_function(lambda: opened.connections)
+            metrics.lost_lines.count = logs.lost_lines
             yield Service(opened.url, pipeline.ledger, pipeline.intake, metrics)
 
 
@@ -152,7 +154,7 @@ async def _serve_until_told(settings: Settings) -> None:
             serving.cancel()
         told.set()
 
-    end_on_stop(lambda: log.info("stopped before it served"))
+    end_on_stop(_say_early_end)
     try:
         async with open_service(settings) as service:
             on_stop(tell)
@@ -165,6 +167,11 @@ async def _serve_until_told(settings: Settings) -> None:
         log.warning("stopped before all was drained; the next start goes on with it")
     else:
         log.info("stopped")
+
+
+def _say_early_end() -> None:
+    log.info("stopped before it served")
+    logs.flush()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

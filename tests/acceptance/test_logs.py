@@ -99,7 +99,8 @@ def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() -> None
         "import logging; from collator import logs; logs.configure(); import structlog\n"
         "for _ in range(5000): structlog.get_logger().warning('nobody hears this')\n"
         "logging.getLogger('other').error('nor this'); print('alive', flush=True)\n"
-        "import os; os._exit(0)"  # without the flush of the interpreter, which is the business of the command line
+        # Without the flush of the interpreter, which is the business of the command line.
+        "import os; logs.flush(20); os._exit(0)"
     )
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
