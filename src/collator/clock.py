@@ -7,8 +7,12 @@ across restarts (design, "Time"). A test passes a clock of its own, so that no t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
+
+MAX_GAP = 2.0
+"""Seconds between two beats, beyond which time is a standstill: a few of the intervals at which they come."""
 
 
 class Clock(Protocol):
@@ -33,6 +37,35 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some moment; never goes back."""
         return time.monotonic()
+
+
+class Heartbeat:
+    """For how long something stood still, that beats while it goes on.
+
+    Between two beats at most `MAX_GAP` seconds count; the rest is a standstill.
+    A process that was stopped, a machine that was paused, an event loop or a store that does not answer: whatever has a
+    time limit could do nothing meanwhile, so no limit may run. The gap that lasts is counted when somebody reads, not
+    when the next beat comes: whoever is first after a standstill is told of it.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic, most: float = MAX_GAP) -> None:
+        """Begin with a beat. *now* gives monotonic seconds, of which *most* count between two beats."""
+        self._now, self._most = now, most
+        self._state = (now(), 0.0)  # the last beat, and what stood still before it: one value, as any thread reads it
+
+    def beat(self) -> None:
+        """It goes on."""
+        self._state = (self._now(), self.stood_still())
+
+    def stood_still(self) -> float:
+        """Seconds for which it stood still, ever. From any thread; never less than before."""
+        last, before = self._state
+        return before + max(0.0, self._now() - last - self._most)
+
+
+def never() -> float:
+    """Seconds for which something stood still that never does."""
+    return 0.0
 
 
 def rfc3339(seconds: float) -> str:

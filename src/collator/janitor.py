@@ -37,15 +37,18 @@ class Janitor:
         accepting: Callable[[], bool],
         trouble: Callable[[], Sequence[str]] = tuple,
         metrics: Metrics,
+        beat: Callable[[], None] = lambda: None,
         interval: float = 1.0,
     ) -> None:
         """*accepting* says whether packets are taken at the moment: only then do idle timeouts run (R13).
 
-        *trouble* says why they are not taken or not processed; that it begins and ends is told in the log.
+        *trouble* says why they are not taken or not processed; that it begins and ends is told in the log. *beat* is
+        called after each step that the ledger has taken: while it takes none, no lease and no idle timeout runs.
         """
         self._ledger, self._workforce, self._outbox = ledger, workforce, outbox
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
         self._trouble, self._troubled = trouble, False
+        self._beat = beat
 
     async def run(self) -> None:
         """Go round until cancelled."""
@@ -74,6 +77,7 @@ class Janitor:
     async def _expire(self) -> None:
         for _ in range(SLICES):
             ended = await self._ledger.expire(accepting=self._accepting(), limit=SLICE, room=self._outbox.room())
+            self._beat()
             self._outbox.take(ended.deliveries, ended.endpoints)
             self._metrics.resources.inc(ended.closed)
             if not ended.more:
@@ -86,4 +90,4 @@ class Janitor:
 
     async def _purge(self) -> None:
         while await self._ledger.purge(limit=SLICE) >= SLICE:
-            pass
+            self._beat()

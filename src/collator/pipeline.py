@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 
-from collator.clock import Clock, SystemClock
+from collator.clock import Clock, Heartbeat, SystemClock
 from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router
 from collator.disk import Disk
 from collator.engines.embedded import EmbeddedLedger, open_ledger
@@ -30,8 +31,19 @@ from collator.states import OnFailure
 
 log = structlog.get_logger("collator.pipeline")
 
+BEAT = 0.25
+"""Seconds between two beats of the event loop."""
 LEASE_MARGIN = 15.0
 """Seconds by which a lease on a delivery outlasts its timeout (R24)."""
+
+
+class Beats(NamedTuple):
+    """What may stand still, each for itself."""
+
+    process: Heartbeat
+    """Beats while the event loop turns."""
+    store: Heartbeat
+    """Beats while the store takes what the janitor asks of it, so never where the process stands still."""
 
 
 class Pipeline:
@@ -46,6 +58,7 @@ class Pipeline:
         *,
         terms: Terms,
         clock: Clock,
+        beats: Beats,
     ) -> None:
         """Put the parts together; nothing moves yet."""
         self.ledger = ledger
@@ -72,7 +85,9 @@ class Pipeline:
             accepting=self._accepting,
             trouble=self._trouble,
             metrics=self.metrics,
+            beat=beats.store.beat,
         )
+        self._beats = beats
         self._left = _Countdown(settings.drain_timeout)
 
     def readiness(self) -> list[str]:
@@ -92,7 +107,8 @@ class Pipeline:
         Packets are refused meanwhile, and everything else is answered. An error cuts the draining short.
         """
         async with asyncio.TaskGroup() as group:  # a stage that breaks ends all, and a supervisor starts them anew
-            stages = [group.create_task(stage.run()) for stage in (self.outbox, self.workforce, self._janitor)]
+            parts = (self.outbox.run(), self.workforce.run(), self._janitor.run(), self._beat_forever())
+            stages = [group.create_task(part) for part in parts]
             try:
                 yield
                 self._left.start()
@@ -109,6 +125,11 @@ class Pipeline:
     async def _drain(self) -> None:
         await self.workforce.drain(self.left() * 0.7)
         await self.outbox.drain(self.left() * 0.7)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            self._beats.process.beat()
+            await asyncio.sleep(BEAT)
 
     def _accepting(self) -> bool:
         return self.intake.refusal() is None
@@ -132,14 +153,22 @@ async def open_pipeline(
     """
     clock = clock or SystemClock()
     signed = _has_own_secret(settings)
-    opened = _open_processor(settings, processor, clock)  # where that fails, no secret is made
+    beats = Beats(Heartbeat(), Heartbeat())
+    opened = _open_processor(settings, processor, clock, beats)  # where that fails, no secret is made
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
     terms, route = terms_of(settings, routes), router(routes)
     synchronous = settings.unsafe_synchronous
-    ledger = await open_ledger(settings.data_dir, terms=terms, clock=clock, route=route, synchronous=synchronous)
+    ledger = await open_ledger(
+        settings.data_dir,
+        terms=terms,
+        clock=clock,
+        route=route,
+        stood_still=beats.store.stood_still,
+        synchronous=synchronous,
+    )
     try:
         await _tell_of_beginnings(settings, ledger, signed=signed)
-        yield Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock)
+        yield Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock, beats=beats)
     finally:
         await ledger.aclose()
 
@@ -167,12 +196,15 @@ def _has_own_secret(settings: Settings) -> bool:
         return False
 
 
-def _open_processor(settings: Settings, function: Callable[..., object] | None, clock: Clock) -> Processor:
+def _open_processor(
+    settings: Settings, function: Callable[..., object] | None, clock: Clock, beats: Beats
+) -> Processor:
     endings = Endings(
         timeout=settings.processor_timeout,
         retries=settings.processor_retries,
         max_output=settings.max_output,
         clock=clock,
+        stood_still=beats.process.stood_still,
     )
     return open_processor(
         function or settings.processor, endings, batch=settings.batch, pool=settings.pool, memory=settings.pool_memory

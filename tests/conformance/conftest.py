@@ -33,7 +33,9 @@ class Opened(Ledger, Protocol):
 class Opener(Protocol):
     """Opens the ledger in a directory of its own."""
 
-    async def __call__(self, data_dir: Path, *, terms: Terms, clock: Clock, route: Route) -> Opened: ...
+    async def __call__(
+        self, data_dir: Path, *, terms: Terms, clock: Clock, route: Route, stood_still: Callable[[], float]
+    ) -> Opened: ...
 
 
 OPENERS: Mapping[str, Opener] = MappingProxyType({"embedded": open_ledger})
@@ -49,12 +51,24 @@ class Engine:
         self._terms = Terms()
         self._route: Route = default_route
         self._ledger: Opened | None = None
+        self._stood_still = 0.0
 
     async def open(self, terms: Terms | None = None, *, route: Route | None = None) -> Ledger:
         """Open the ledger; terms and route stay for the processes to come."""
         self._terms, self._route = terms or self._terms, route or self._route
-        self._ledger = await self._opener(self._data_dir, terms=self._terms, clock=self.clock, route=self._route)
+        self._ledger = await self._opener(
+            self._data_dir,
+            terms=self._terms,
+            clock=self.clock,
+            route=self._route,
+            stood_still=lambda: self._stood_still,
+        )
         return self._ledger
+
+    def stand_still(self, seconds: float) -> None:
+        """Let *seconds* pass in which nobody could act: the process was stopped, or the store took nothing."""
+        self._stood_still += seconds
+        self.clock.advance(seconds)
 
     async def reopen(self, *, down: float = 0.0) -> Ledger:
         """A clean stop, *down* seconds of rest, and a start."""

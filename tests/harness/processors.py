@@ -34,6 +34,11 @@ def gated(payload: str) -> list[int]:
     return word_lengths(payload)
 
 
+def holding(payload: str) -> list[int]:
+    """As `gated`, if the payload begins so."""
+    return gated(payload) if payload.startswith("hold") else word_lengths(payload)
+
+
 def deadly(payload: str) -> list[int]:
     """End the process without a word, as a crash in a C library would, if the payload begins so."""
     if payload.startswith(DEADLY):

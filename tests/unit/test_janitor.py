@@ -88,3 +88,20 @@ async def test_trouble_is_told_when_it_begins_and_when_it_ends(ledger: Script) -
         ("error", "not ready", "3 MiB are free"),
         ("info", "ready again", None),
     ]
+
+
+@pytest.mark.parametrize(("failing", "beats"), [("", 3), ("expire", 1), ("purge", 2)])
+async def test_the_store_beats_with_each_step_that_it_has_taken(ledger: Script, failing: str, beats: int) -> None:
+    heard: list[None] = []
+    janitor = Janitor(
+        ledger,  # type: ignore[arg-type]
+        Workers(),
+        Sender(),
+        accepting=lambda: True,
+        metrics=Metrics(),
+        beat=lambda: heard.append(None),
+    )
+    ledger.outcomes, ledger.purged = [MORE], [SLICE]
+    ledger.errors = {failing: StorageFull()}
+    await janitor.round()
+    assert len(heard) == beats

@@ -28,7 +28,8 @@ class Crew:
         self.gate = threading.Event()
         self.results: list[Result] = []
         self._leases = count(1)
-        endings = Endings(clock=self.clock)
+        self.stood_still = 0.0
+        endings = Endings(clock=self.clock, stood_still=lambda: self.stood_still)
         self.threads = Threads(
             lambda line: BareHands(Function(self._call, endings), line),
             endings,
@@ -103,6 +104,18 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
     until_sync(lambda: crew.begun == ["a", "b"])
     until_sync(lambda: [result.lease for result in crew.results] == [2])
     assert not crew.threads.blocked()
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
+def test_the_time_of_a_call_does_not_run_while_the_process_stands_still(crew: Crew) -> None:
+    crew.put("a")
+    until_sync(lambda: crew.begun)
+    crew.clock.advance(59.0)
+    crew.stood_still += 3600.0
+    crew.clock.advance(3600.0)
+    assert not crew.threads.watch()
+    crew.clock.advance(1.0)
+    assert [result.lease for result in crew.threads.watch()] == [1]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 2, "max_abandoned": 2}], indirect=True)

@@ -10,12 +10,12 @@ user's code did not put there itself.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from collator.backoff import MAX_RETRY_AFTER, exponential_delay
-from collator.clock import Clock, SystemClock
+from collator.clock import Clock, SystemClock, never
 from collator.errors import CollatorError, Permanent, ProcessorFailed
 from collator.exchange import Failure, Output, Result, Retry, Task
 from collator.processor.outputs import Unusable, to_json
@@ -39,13 +39,22 @@ class Endings:
         retries: int = 3,
         max_output: int = 1024 * 1024,
         clock: Clock | None = None,
+        stood_still: Callable[[], float] = never,
     ) -> None:
-        """*timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON."""
+        """*timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON.
+
+        *stood_still* gives the seconds for which this process did: they are no part of a call's time.
+        """
         self.timeout = timeout
         self.retries = retries
         self.max_output = max_output
         self.clock = clock or SystemClock()
         self._now = self.clock.monotonic
+        self._stood_still = stood_still
+
+    def running(self) -> float:
+        """Monotonic seconds that the time limits of calls run on."""
+        return self._now() - self._stood_still()
 
     def gave(self, task: Task, value: object) -> Result:
         """The call returned *value*."""

@@ -142,7 +142,7 @@ def _hand_out(
     answers: list[Accepted] = []
     ready: list[int] = []
     receipts, new = iter(plan.receipts), iter(plan.new.items())
-    until = store.now() + store.terms.task_lease
+    until = store.running() + store.terms.task_lease
     for packets, room in batch:
         answered = list(islice(receipts, len(packets)))
         mine = list(islice(new, answered.count(ACCEPTED)))

@@ -56,7 +56,7 @@ def claim(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) ->
 def refresh(store: Store) -> None:
     """Make ready what has fallen due: retries whose time has come, packets whose lease has ended."""
     now = store.now()
-    ended = store.packets.expired(now)
+    ended = store.packets.expired(store.running())
     lost = [held for lease in ended if (held := store.packets.get(lease)) is not None]
     still_open = _still_open(store, lost)
     rows = [(held.key, held.attempt, "the lease was lost") for held in lost if held.key in still_open]
@@ -77,7 +77,7 @@ def overdue(store: Store, limit: int) -> list[Key]:
 
 def renew(store: Store, leases: Sequence[int]) -> list[bool]:
     """Prolong *leases* from now; False for each that is no longer held."""
-    until = store.now() + store.terms.task_lease
+    until = store.running() + store.terms.task_lease
     return [store.packets.prolong(lease, until) for lease in leases]
 
 
@@ -147,7 +147,7 @@ def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
     if not keys:
         return []
     store.ready -= store.run_rows("take_ready", keys)
-    until = store.now() + store.terms.task_lease
+    until = store.running() + store.terms.task_lease
     tasks, left, damaged = [], [], []
     rows = _load(store, keys)
     if len(rows) < len(keys):

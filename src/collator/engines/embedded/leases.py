@@ -17,7 +17,7 @@ class Held(msgspec.Struct, gc=False):
     key: int
     """The packet's key, or the delivery's row."""
     until: float
-    """Ledger time at which the lease ends."""
+    """When the lease ends, by `Store.running`."""
     size: int = 0
     """Payload bytes of a packet."""
     attempt: int = 1

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 import structlog
 
-from collator.clock import Clock
+from collator.clock import Clock, never
 from collator.engines.embedded import accepting, attempts, claiming, outbox, recording, recovery, redelivery, repair
 from collator.engines.embedded.lock import DirectoryLock
 from collator.engines.embedded.opening import RESERVE, open_store
@@ -72,11 +72,18 @@ _RETRY, _PURGE = _alone(repair.retry), _alone(repair.purge)
 
 
 async def open_ledger(
-    data_dir: Path, *, terms: Terms, clock: Clock, route: Route, synchronous: str = "full"
+    data_dir: Path,
+    *,
+    terms: Terms,
+    clock: Clock,
+    route: Route,
+    stood_still: Callable[[], float] = never,
+    synchronous: str = "full",
 ) -> EmbeddedLedger:
     """The ledger in *data_dir*, which is created. Raises what `DirectoryLock` and `open_store` raise.
 
-    *route* gives the endpoints of a resource by its id. *synchronous* is SQLite's; anything but ``full`` breaks the
+    *route* gives the endpoints of a resource by its id, *stood_still* the seconds for which nobody could act, so that
+    neither leases nor idle timeouts ran. *synchronous* is SQLite's; anything but ``full`` breaks the
     durable acknowledgement (P1) and exists for the test that shows this.
     """
 
@@ -84,7 +91,15 @@ async def open_ledger(
         lock = DirectoryLock(data_dir)
         database = data_dir / DATABASE
         try:
-            make = partial(Store, database, terms=terms, clock=clock, route=route, synchronous=synchronous)
+            make = partial(
+                Store,
+                database,
+                terms=terms,
+                clock=clock,
+                route=route,
+                stood_still=stood_still,
+                synchronous=synchronous,
+            )
             store = open_store(data_dir, make)
             return EmbeddedLedger(store, Reader(database, now=store.now), Reserve(data_dir / RESERVE), lock)
         except BaseException:

@@ -53,7 +53,7 @@ def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[l
             free[new.endpoint] -= 1
             leased.append((did, new))
     bodies = inline_bodies(store, [new.frame for _, new in leased])
-    until = now + store.terms.delivery_lease
+    until = store.running() + store.terms.delivery_lease
     handed = [_hand_newborn(store, did, new, bodies.get(new.frame.rk), until) for did, new in leased]
     taken = {did for did, _ in leased}
     return handed, frozenset(new.endpoint for did, new in enumerate(born, first) if did not in taken)
@@ -62,7 +62,7 @@ def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[l
 def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
     """Lease up to *room* due deliveries of *endpoint*."""
     now = store.now()
-    for token in store.deliveries.expired(now):
+    for token in store.deliveries.expired(store.running()):
         store.deliveries.drop(token)
     held = store.deliveries.keys(endpoint)
     found = _decode_numbers(store.value("due_deliveries", endpoint, now, room + len(held)).encode())
@@ -70,7 +70,7 @@ def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
     rows = {row[0]: row for row in readable(partial(_read, store), dids)}
     _bury(store, endpoint, [did for did in dids if did not in rows])
     bodies = inline_bodies(store, [as_frame(row) for row in rows.values()])
-    until = now + store.terms.delivery_lease
+    until = store.running() + store.terms.delivery_lease
     return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids if did in rows]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from collator.clock import Clock
+from collator.clock import Clock, never
 from collator.durable import sync_directory
 from collator.engines.embedded.leases import Leases
 from collator.engines.embedded.migrating import migrate
@@ -87,9 +87,22 @@ def prepare(connection: apsw.Connection) -> None:
 class Store:
     """What the steps of the verbs work on."""
 
-    def __init__(self, path: Path, *, terms: Terms, clock: Clock, route: Route, synchronous: str = "full") -> None:
-        """Open the database at *path*, creating or migrating it. `SchemaTooNew`."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        terms: Terms,
+        clock: Clock,
+        route: Route,
+        stood_still: Callable[[], float] = never,
+        synchronous: str = "full",
+    ) -> None:
+        """Open the database at *path*, creating or migrating it. `SchemaTooNew`.
+
+        *stood_still* gives the seconds for which nobody could act: see `running`.
+        """
         self.terms, self.clock, self.route = terms, clock, route
+        self._stood_still = stood_still
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
@@ -109,7 +122,8 @@ class Store:
         self.counts = _decode_counts(counts)
         self.committed = self.counts
         self._base: float = max(stored_clock, self.clock.wall()) - self.clock.monotonic()
-        self.ticked_at = self.persisted_at = self.now()
+        self.persisted_at = self.now()
+        self.ticked_at = self.running()
         self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
         self.next_retry: float = self.value("next_retry") or float("inf")
         self.cursor = 0
@@ -131,13 +145,17 @@ class Store:
         """The ledger's time: seconds since 1970, never back, blind to jumps of the wall while it runs."""
         return self._base + self.clock.monotonic()
 
+    def running(self) -> float:
+        """The time that leases and idle timeouts run on: `now`, less what nobody could act in."""
+        return self.now() - self._stood_still()
+
     def active(self) -> float:
         """The uptime at this moment, which an accepted packet or an outcome gets as its time."""
-        return self.uptime + self.now() - self.ticked_at
+        return self.uptime + self.running() - self.ticked_at
 
     def tick(self, *, accepting: bool) -> None:
         """Count the time since the last tick as uptime, where the service was *accepting* and refused nobody (R13)."""
-        now = self.now()
+        now = self.running()
         if accepting and not self.refused:
             self.uptime += now - self.ticked_at
         self.ticked_at = now

@@ -69,7 +69,7 @@ class BareHands:
         """Tasks of a batch that failed go back into *line*."""
         self._function = function
         self._line = line
-        self._now = function.endings.clock.monotonic
+        self._now = function.endings.running
 
     def ready(self) -> bool:
         """Always."""

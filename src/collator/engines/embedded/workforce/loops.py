@@ -58,7 +58,7 @@ class Loops:
         self._lost = 0  # loops, likewise
         self._held = 0  # tasks under way
         self._stopped = False
-        self._now = self._endings.clock.monotonic
+        self._now = self._endings.running
         self._change = self.line.change
 
     @property

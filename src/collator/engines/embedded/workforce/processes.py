@@ -35,7 +35,7 @@ class Process:
         self._isolated = isolated
         self._line = line
         self._child: Child | None = None
-        self._now = isolated.endings.clock.monotonic
+        self._now = isolated.endings.running
 
     @property
     def trouble(self) -> str | None:

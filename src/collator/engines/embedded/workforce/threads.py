@@ -120,7 +120,7 @@ class Threads:
 
     def watch(self) -> list[Result]:
         """Take what is before and behind calls that take long, and give up those whose time is up."""
-        now = self._endings.clock.monotonic()
+        now = self._endings.running()
         results: list[Result] = []
         late: list[Task] = []
         with self._change:
