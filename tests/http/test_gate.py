@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.door import Harness, open_door, packet
+from tests.http.door import Harness, ndjson, open_door, packet
 from tests.http.running import running
 
 
@@ -58,6 +58,41 @@ async def test_a_page_of_another_origin_is_refused(shared: Harness, origin: str)
     ]:
         assert (reply.status, reply.problem["code"]) == (403, "foreign_origin")
         assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost/healthz", "localhost", 200),
+        ("HTTP://LOCALHOST:8000/healthz", "127.0.0.1", 200),
+        ("https://127.0.0.1/healthz", "127.0.0.1", 200),
+        ("http://[::1]:8000/healthz", "localhost", 200),
+        ("http://evil.example/healthz", "localhost", 421),
+        ("http://localhost/healthz", "evil.example", 421),
+        ("http://localhost", "localhost", 404),
+        ("http://localhost?x", "localhost", 404),
+    ],
+)
+async def test_a_whole_url_is_taken_if_both_names_are_known(
+    shared: Harness, target: str, host: str, status: int
+) -> None:
+    """RFC 9112, 3.2.2: a server takes what is meant for a proxy, and the host in it counts."""
+    assert (await shared.ask("GET", target, host=host)).status == status
+
+
+async def test_the_path_and_the_query_of_a_whole_url_are_taken_as_they_were_sent(shared: Harness) -> None:
+    body = ndjson(packet(0, "a/b"))
+    target = "http://localhost/v1/packets?receipts=all"
+    reply = await shared.ask("POST", target, body, host="localhost", media_type="application/x-ndjson")
+    assert [line.get("status", line.get("done")) for line in reply.lines] == ["accepted", True]
+    reply = await shared.ask("GET", "http://localhost/v1/resources/a%2Fb", host="localhost")
+    assert reply.json["resource_id"] == "a/b"
+
+
+async def test_an_origin_is_compared_with_the_host_of_a_whole_url(shared: Harness) -> None:
+    for origin, status in (("http://localhost:1", 200), ("http://127.0.0.1", 403)):
+        reply = await shared.ask("GET", "http://localhost:1/healthz", host="127.0.0.1", origin=origin)
+        assert reply.status == status
 
 
 async def test_the_refusal_of_a_name_says_what_to_do(shared: Harness) -> None:

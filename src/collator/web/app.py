@@ -26,6 +26,7 @@ from collator.web.health import Health, Readiness
 from collator.web.incoming import (
     JSON,
     REQUEST,
+    TARGET_HOST,
     Answer,
     Buffered,
     Gone,
@@ -120,7 +121,7 @@ class Face:
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
-        self._gate.check(request.headers)
+        self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
         if path not in _OPEN:
             if self._requests > self._max_requests:
                 self._check_load()

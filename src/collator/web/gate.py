@@ -30,18 +30,26 @@ class Gate:
         """Be known as *hosts*, names without a port, and by any address; `None`: by any name too."""
         self._hosts = None if hosts is None else frozenset(host.lower().encode() for host in hosts)
 
-    def check(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raise `Refusal` for a foreign Host or Origin."""
+    def check(self, headers: Mapping[bytes, bytes], target_host: bytes = b"") -> None:
+        """Raise `Refusal` for a foreign Host or Origin.
+
+        *target_host* is the host that a whole URL names, which counts before the Host field (RFC 9112, 3.2.2).
+        """
         host = headers.get(b"host", b"")
+        self._check_host(host)
+        if target_host:
+            self._check_host(target_host)
+        origin = headers.get(b"origin")
+        if origin is not None and origin.partition(b"://")[2] != (target_host or host):
+            raise Refusal(Kind.FOREIGN_ORIGIN, "the Origin field names another origin than the Host field")
+
+    def _check_host(self, host: bytes) -> None:
         if self._hosts is not None and not _is_address(host) and _name(host) not in self._hosts:
             raise Refusal(
                 Kind.FOREIGN_HOST,
                 "the Host field has a name that is not known here; add it with --allow-host if it is right, "
                 "or ask by the address",
             )
-        origin = headers.get(b"origin")
-        if origin is not None and origin.partition(b"://")[2] != host:
-            raise Refusal(Kind.FOREIGN_ORIGIN, "the Origin field names another origin than the Host field")
 
 
 @lru_cache(maxsize=256)

@@ -23,8 +23,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from collator.web.head import check_head
-from collator.web.incoming import PATIENT, answer_problem
+from collator.web.head import check_head, head_without_offer
+from collator.web.incoming import PATIENT, TARGET_HOST, answer_problem
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
 from collator.web.problems import Kind, Refusal
@@ -99,9 +99,7 @@ class Guard(HttpToolsProtocol):
         self.piece = len(data)
         self.framing += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ignore_upgrade()
+            self._feed(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
             self.refuse(cause if isinstance(cause, Refusal) else Refusal(Kind.BAD_REQUEST, str(error)))
@@ -131,7 +129,11 @@ class Guard(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Look at the head, then let uvicorn start the application."""
-        self._check_head()
+        host, self.url = self._check_head()
+        if self.parser.should_upgrade():
+            return  # this head comes once more, without the offer
+        if host:
+            self.scope[TARGET_HOST] = host  # type: ignore[literal-required]  # a key of ours
         old = self.parser.get_http_version() == "1.0"
         if old:
             self.expect_100_continue = False  # it knows no interim answers (RFC 9110, 10.1.1)
@@ -151,6 +153,8 @@ class Guard(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there."""
+        if self.parser.should_upgrade():
+            return
         self._check_trailers()
         self.reading = Reading.WHOLE
         self.framing = 0
@@ -168,8 +172,23 @@ class Guard(HttpToolsProtocol):
 
     # Decisions.
 
-    def _check_head(self) -> None:
-        """Raise `Refusal` unless the head can be read in one way only, and is small."""
+    def _feed(self, data: bytes) -> None:
+        """Feed the parser, and ignore the offer of an upgrade, as a server may (RFC 9110, 7.8).
+
+        The parser takes an offer for a promise: it stops behind the head, and reports no body. So it gets what it
+        has read of that head once more, without the offer, and what came behind it as the body that it is.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
+                data = head_without_offer(*line, self.headers) + data[offer.args[0] :]
+            else:
+                return
+
+    def _check_head(self) -> tuple[bytes, bytes]:
+        """As `check_head`; raises `Refusal` for a head that is large, too, and for one request too many."""
         if len(self.headers) > self.limits.head_fields:
             raise _large(self.limits)
         if len(self.pipeline) >= self.limits.max_pipelined:
@@ -180,15 +199,12 @@ class Guard(HttpToolsProtocol):
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
                 raise _large(self.limits)
-        check_head(self.url, self.parser.get_http_version(), self.headers)
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        return check_head(method, self.url, version, self.headers)
 
     def _check_trailers(self) -> None:
         if len(self.headers) > self.limits.head_fields:
             raise _large(self.limits)
-
-    def _ignore_upgrade(self) -> None:
-        """A server may ignore an upgrade (RFC 9110, 7.8); what follows the request would not be HTTP/1.1."""
-        self.reading = Reading.NO_MORE
 
     def _unread(self) -> bool:
         """Whether the client may be sending what nobody will read."""

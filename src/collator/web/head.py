@@ -6,6 +6,7 @@ can be read in two ways is refused, and a field that means something here stands
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from collator.web.problems import Kind, Refusal
@@ -14,11 +15,17 @@ Fields = Sequence[tuple[bytes, bytes]]
 """Names in small letters, and values, as they came."""
 
 _ONCE = (b"authorization", b"content-type", b"origin")
+_WHOLE_URL = re.compile(rb"(?i:https?)://([^/?#@]+)(/[^#]*|(?:\?[^#]*)?)")
+"""What a client sends to a proxy, and may send to any server (RFC 9112, 3.2.2)."""
 
 
-def check_head(url: bytes, version: str, fields: Fields) -> None:
-    """Raise `Refusal` unless a request for *url* with *fields* can be read in one way only."""
-    if version not in {"1.1", "1.0"} or url[:1] != b"/" or b"#" in url:
+def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple[bytes, bytes]:
+    """The host that *url* names, empty where it is no whole URL, and the path with the query, as they were sent.
+
+    Raises `Refusal` unless the request can be read in one way only.
+    """
+    whole = _WHOLE_URL.fullmatch(url)
+    if version not in {"1.1", "1.0"} or method == b"CONNECT" or not (whole or (url[:1] == b"/" and b"#" not in url)):
         raise _bad("an HTTP/1.1 request for a path is wanted")
     names = [name for name, _ in fields]
     if names.count(b"host") != 1:
@@ -29,6 +36,16 @@ def check_head(url: bytes, version: str, fields: Fields) -> None:
                 raise _bad(f"there must be one {name.decode().title()} field at most (RFC 9110, 5.3)")
     if b"transfer-encoding" in names and (version == "1.0" or not _chunked(fields)):
         raise _bad("of all transfer encodings only chunked is taken")
+    if whole is None:
+        return b"", url
+    host, path = whole.groups()
+    return host, path if path[:1] == b"/" else b"/" + path
+
+
+def head_without_offer(method: bytes, url: bytes, version: bytes, fields: Fields) -> bytes:
+    """The head that was read, for the parser to read once more, without what offers another protocol."""
+    lines = [name + b": " + value for name, value in fields if name != b"upgrade"]
+    return b"\r\n".join([b"%s %s HTTP/%s" % (method, url, version), *lines, b"", b""])
 
 
 def _chunked(fields: Fields) -> bool:

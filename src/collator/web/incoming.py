@@ -23,6 +23,8 @@ REQUEST = "collator.request"
 """Where the scope of a page holds its `Incoming`."""
 PATIENT = "collator.patient"
 """Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
+TARGET_HOST = "collator.target_host"
+"""The host in the scope of a request whose target is a whole URL."""
 _SMALL = 4096  # bytes of a body that says nothing
 _JSON_FIELD = (b"content-type", JSON.encode())
 
