@@ -103,7 +103,7 @@ class Sender:
         body = b"[" + b",".join(packet.as_json() for packet in packets) + b"]"
         async with self._session.post(f"{url}/v1/packets", data=io.BytesIO(body), headers=JSON) as answer:
             told = json.loads(await answer.read())
-        receipts = told["receipts"] if answer.status == 202 else [{"status": told["code"]}] * len(packets)
+        receipts = told["receipts"] if "receipts" in told else [{"status": told["code"]}] * len(packets)
         for packet, receipt in zip(packets, receipts, strict=True):
             self._history.answered(packet.key, receipt["status"])
 

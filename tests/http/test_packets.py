@@ -197,7 +197,7 @@ async def test_an_array_that_is_stored_in_part_says_what_is_refused(tmp_path: Pa
     async with open_door(tmp_path) as door:
         door.ledger.errors[1] = StorageFull(retry_after=7)
         reply = await door.post([packet(i) for i in range(2500)])
-        assert reply.status == 202
+        assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "storage_full", "7")
         statuses = [r["status"] for r in reply.json["receipts"]]
         assert statuses == ["accepted"] * 1000 + ["refused"] * 1500
         assert reply.json["receipts"][-1]["retry_after"] == 7

@@ -51,13 +51,13 @@ async def serving(*script: Script) -> AsyncIterator[Service]:
         await runner.cleanup()
 
 
-def statuses(*words: str, then: str = "accepted") -> Script:
-    """A script step that gives these receipts, and *then* to the packets behind them."""
+def statuses(*words: str, then: str = "accepted", status: int = 202) -> Script:
+    """A script step that gives these receipts, and *then* to the packets behind them, in an answer of *status*."""
 
     def step(packets: list[dict[str, Any]]) -> tuple[int, Any]:
         padded = [*words, *[then] * len(packets)]
         pairs = zip(packets, padded, strict=False)
-        return 202, {
+        return status, {
             "receipts": [{"resource_id": p["resource_id"], "index": p["index"], "status": s} for p, s in pairs]
         }
 
@@ -160,6 +160,23 @@ async def test_only_what_was_refused_is_sent_again() -> None:
         tally = await client.send(packets(5))
     assert [[p["index"] for p in request] for request in service.requests] == [[0, 1, 2, 3, 4], [1, 2]]
     assert (tally.acknowledged, tally.duplicates) == (5, 1)
+
+
+@pytest.mark.parametrize("status", [202, 429, 500, 503, 507])
+async def test_r9_only_what_was_refused_is_sent_again_whatever_the_status_of_the_answer(status: int) -> None:
+    steps = [statuses("accepted", "refused", "conflict", "duplicate", status=status), accept]
+    async with serving(*steps) as service, Client(service.url, in_flight=1) as client:
+        with pytest.raises(Rejected, match="1 packet rejected, 4 acknowledged"):
+            await client.send(packets(5))
+    assert [[p["index"] for p in request] for request in service.requests] == [[0, 1, 2, 3, 4], [1]]
+
+
+async def test_r9_an_array_of_which_no_packet_can_be_taken_is_no_error_of_the_request() -> None:
+    async with serving(statuses("conflict", "closed", status=409)) as service, Client(service.url) as client:
+        with pytest.raises(Rejected, match="2 packets rejected") as caught:
+            await client.send(packets(2))
+    assert len(service.requests) == 1
+    assert [one.number for one in caught.value.tally.rejected] == [1, 2]
 
 
 async def test_conflicts_and_late_packets_are_told_at_the_end_and_the_rest_is_sent() -> None:

@@ -1,7 +1,8 @@
 """What is sent together, and what the answer to it means. Pure: no network, no time.
 
-Packets go out as one JSON array, and the answer holds one receipt for each, in place. An array that is refused whole
-(413, 422) is cut in half until the packet that does not fit stands alone, so that only the culprit is rejected.
+Packets go out as one JSON array, and the answer holds one receipt for each, in place, whatever its status (R9): only
+those that were refused go out again. An array that is refused whole (413, 422) is cut in half until the packet that
+does not fit stands alone, so that only the culprit is rejected.
 """
 
 from __future__ import annotations
@@ -124,6 +125,14 @@ def count(items: Sequence[Item], answer: bytes, tally: Tally) -> tuple[list[Item
             again.append(item)
             delay = max(delay, receipt.retry_after or 0.0)
     return again, delay
+
+
+def has_receipts(answer: bytes) -> bool:
+    """Whether *answer* has receipts."""
+    try:
+        return bool(_receipts.decode(answer).receipts)
+    except msgspec.MsgspecError:
+        return False
 
 
 def reject(items: Iterable[Item], reason: str, tally: Tally) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.client.answer import Answer, Unreachable
-from collator.client.batch import Item, Tally, count, join, of_one, reject
+from collator.client.batch import Item, Tally, count, has_receipts, join, of_one, reject
 from collator.client.connection import Connection
 from collator.client.feed import Feed
 from collator.errors import CollatorError
@@ -50,7 +50,7 @@ class Sending:
             answer = await self._post(items)
             if answer.status in _CUT:
                 return await self._cut(items, answer.problem.detail or str(answer))
-            left, floor = self._count(items, answer) if answer.ok else (items, answer.retry_after)
+            left, floor = self._count(items, answer) if _tells_of_each(answer) else (items, answer.retry_after)
             if not left:
                 return None
             pause = FIRST_PAUSE if len(left) < len(items) else min(2 * pause, LONGEST_PAUSE)
@@ -72,7 +72,7 @@ class Sending:
             return _NONE_CAME
         if answer.busy:
             self._tally.trouble = f"{self._connection.where}: {answer}"
-        elif not answer.ok and answer.status not in _CUT:
+        elif not _tells_of_each(answer) and answer.status not in _CUT:
             raise answer.error(self._connection.where)
         return answer
 
@@ -91,3 +91,8 @@ class Sending:
         if self._patience is not None and waited >= self._patience:
             raise Unreachable(f"{self._tally.trouble}; nothing got through for {waited:.0f} s")
         await asyncio.sleep(seconds * random.uniform(1.0, 1.1))  # noqa: S311 - spreads senders, guards nothing
+
+
+def _tells_of_each(answer: Answer) -> bool:
+    """Whether *answer* has a receipt for each packet, as one may of which only some have to be sent again."""
+    return answer.ok or has_receipts(answer.body)

@@ -11,15 +11,17 @@ import re
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import asdict
 
 from collator.errors import Unavailable
-from collator.intake import Intake
+from collator.intake import Intake, tally
 from collator.packet import Bounds, Packet, Receipt, Status, check, decode_array, decode_packet
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.limits import KIB, Limits
 from collator.web.lines import longest_line
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import Kind, Refusal, encode, problem, problem_headers
 from collator.web.receipts import Receipts, receipt_refusal, wire, wire_one
+from collator.web.whole import Whole
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
@@ -37,7 +39,7 @@ class Packets:
         self._limits = limits
 
     async def post(self, request: Incoming) -> Answer:
-        """One packet: 202 accepted, 200 duplicate, or a problem. An array: 202 with a receipt each (design, §6)."""
+        """One packet: 202 accepted, 200 duplicate, or a problem. An array: a receipt each, under 202 or by R9."""
         body = await request.body(self._limits.max_body, instead=_AS_A_STREAM)
         if _ARRAY.match(body):
             return await self._array(body)
@@ -72,19 +74,26 @@ class Packets:
             packets = await asyncio.to_thread(decode_array, body, self._bounds)
         else:
             packets = decode_array(body, self._bounds)
+        receipts, why = await self._slices(packets)
+        told, whole = Receipts(wire(packets, receipts)), Whole()
+        whole.add(tally(receipts), receipts)
+        refusal = whole.refusal(why)
+        if refusal is None:
+            return answer_json(told, status=202)
+        return Answer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal) | asdict(told)))
+
+    async def _slices(self, packets: Sequence[Packet]) -> tuple[list[Receipt], Unavailable | None]:
+        """A receipt each, and why some were refused. Once a part is stored, `Unavailable` is news about the others."""
         receipts: list[Receipt] = []
         while len(receipts) < len(packets):
-            receipts += await self._slice(packets, len(receipts))
-        return answer_json(Receipts(wire(packets, receipts)), status=202)
-
-    async def _slice(self, packets: Sequence[Packet], start: int) -> Sequence[Receipt]:
-        """The next receipts. Once some packets are stored, `Unavailable` is news about the others, not about all."""
-        try:
-            return await self._intake.accept(packets[start : start + _SLICE])
-        except Unavailable as error:
-            if start == 0:
-                raise
-            return [Receipt(Status.REFUSED, error.detail, error.retry_after)] * (len(packets) - start)
+            try:
+                receipts += await self._intake.accept(packets[len(receipts) : len(receipts) + _SLICE])
+            except Unavailable as error:
+                if not receipts:
+                    raise
+                left = len(packets) - len(receipts)
+                return receipts + [Receipt(Status.REFUSED, error.detail, error.retry_after)] * left, error
+        return receipts, None
 
 
 _JSON_FIELDS = ((b"content-type", b"application/json"),)

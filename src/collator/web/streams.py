@@ -46,7 +46,7 @@ class Streams:
         return self._open
 
     async def post(self, request: Incoming, send: Send, *, receipts: Wanted) -> Answer | None:
-        """The summary of a stream (design, §6): 200, or a problem with the summary's members where it ended early.
+        """The summary of a stream: 200, or a problem with the summary's members where it ended early, or by R9.
 
         With all *receipts* the answer is written to *send* while the stream comes, and ends with the summary.
         """
@@ -55,6 +55,9 @@ class Streams:
         with self._slot():
             if receipts is Wanted.NONE:
                 return await self._summed_up(request)
+            refusal = self._intake.refusal()
+            if refusal is not None:
+                raise refusal  # before the answer has a status
             await self._told(request, send)
             return None
 
@@ -75,6 +78,7 @@ class Streams:
             summary.add(group, receipts)
 
         why = await Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told).run(request)
+        why = why or summary.refusal()
         if why is None:
             return answer_json(summary.so_far())
         refusal = refusal_of(why)
@@ -93,7 +97,8 @@ class Streams:
         request.answering = True
         writing = asyncio.create_task(telling.run(at_once=b"expect" not in request.headers))
         try:
-            telling.close(_last(summary, await stream.run(request)) + b"\n")
+            why = await stream.run(request)
+            telling.close(_last(summary, why or summary.refusal()) + b"\n")
             await writing
         finally:
             writing.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,10 +11,9 @@ from collator.errors import CollatorError
 from collator.intake import tally
 from collator.packet import Receipt, Status
 from collator.web.lines import Group
-from collator.web.problems import problem
+from collator.web.problems import Refusal, problem
 from collator.web.receipts import receipt_refusal
-
-_GOOD = frozenset({Status.ACCEPTED, Status.DUPLICATE})
+from collator.web.whole import GOOD, Whole
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -53,34 +51,40 @@ class Summary:
         """List up to *max_rejected* lines that were not taken."""
         self.decided_lines = 0
         self._max_rejected = max_rejected
-        self._counts: Counter[Status] = Counter()
-        self._malformed = 0
+        self._whole = Whole()
         self._rejected: list[Rejected] = []
 
     def add(self, group: Group, receipts: Sequence[Receipt]) -> None:
         """Count *group*, whose packets got *receipts*."""
         counts = tally(receipts)
-        self._counts.update(counts)
-        self._malformed += len(group.faults)
+        self._whole.add(counts, receipts)
+        if group.faults:
+            line, fault = group.faults[0]
+            self._whole.add_malformed(len(group.faults), f"line {line}: {fault.detail}")
         self.decided_lines = group.last
         room = self._max_rejected - len(self._rejected)
-        if room and (group.faults or not counts.keys() <= _GOOD):
+        if room and (group.faults or not counts.keys() <= GOOD):
             wrong = sorted(_wrong(group, receipts), key=_line)
             self._rejected += [Rejected(line, problem(error)) for line, error in wrong[:room]]
 
     def so_far(self) -> StreamSummary:
         """What became of the stream so far."""
+        counts = self._whole.counts
         return StreamSummary(
             decided_lines=self.decided_lines,
-            accepted=self._counts[Status.ACCEPTED],
-            duplicate=self._counts[Status.DUPLICATE],
-            conflict=self._counts[Status.CONFLICT],
-            closed=self._counts[Status.CLOSED],
-            refused=self._counts[Status.REFUSED],
-            error=self._counts[Status.ERROR],
-            malformed=self._malformed,
+            accepted=counts[Status.ACCEPTED],
+            duplicate=counts[Status.DUPLICATE],
+            conflict=counts[Status.CONFLICT],
+            closed=counts[Status.CLOSED],
+            refused=counts[Status.REFUSED],
+            error=counts[Status.ERROR],
+            malformed=self._whole.malformed,
             rejected=self._rejected,
         )
+
+    def refusal(self) -> Refusal | None:
+        """What the answer to the whole stream is, if no good news (R9)."""
+        return self._whole.refusal()
 
 
 def faults(group: Group) -> list[Rejected]:
@@ -95,5 +99,5 @@ def _line(item: tuple[int, CollatorError]) -> int:
 def _wrong(group: Group, receipts: Sequence[Receipt]) -> Iterator[tuple[int, CollatorError]]:
     yield from group.faults
     for number, packet, receipt in zip(group.numbers, group.packets, receipts, strict=True):
-        if receipt.status not in _GOOD:
+        if receipt.status not in GOOD:
             yield number, receipt_refusal(packet, receipt)

@@ -52,11 +52,12 @@ POST_PACKETS = Route(
     role=Role.SEND,
     says="Give packets: one, an array of them, or a stream with one a line.",
     more=(
-        "A packet that was acknowledged survives a crash and a power cut. An array gets a receipt for each packet, "
-        "whatever they say; a malformed one stores nothing. A stream is judged line by line and may stay open for "
-        "hours; a blank line now and then keeps a silent one open. Its answer is the summary, or with `receipts=all` "
-        "a receipt a line as they come. Where the last line, with `done`, is missing, the stream has not ended well: "
-        "send again what has no receipt, which is harmless."
+        "A packet that was acknowledged survives a crash and a power cut. An array gets a receipt for each packet; a "
+        "malformed one stores nothing. 200 and 202 promise that no packet has to be sent again: where any was "
+        "refused the whole answer is 429, 503 or 507, with its summary or receipts beside the problem. A stream is "
+        "judged line by line and may stay open for hours; a blank line now and then keeps a silent one open. Its "
+        "answer is the summary, or with `receipts=all` a receipt a line as they come. Where the last line, with "
+        "`done`, is missing, the stream has not ended well: send again what has no receipt, which is harmless."
     ),
     options=(
         word(
