@@ -15,6 +15,7 @@ from collator.errors import CollatorError
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
+from collator.throttle import Throttle
 from collator.workforce import Workforce
 
 log = structlog.get_logger("collator.janitor")
@@ -49,6 +50,7 @@ class Janitor:
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
         self._trouble, self._troubled = trouble, False
         self._beat = beat
+        self._throttle = Throttle()
 
     async def run(self) -> None:
         """Go round until cancelled."""
@@ -60,10 +62,15 @@ class Janitor:
         """Expire, sweep, purge; each in slices, and whatever becomes of the others."""
         self._tell()
         for part in (self._expire, self._sweep, self._purge):
+            name = part.__name__
             try:
                 await part()
             except CollatorError as error:
-                log.warning("a part of a round failed; it is tried again", part=part.__name__, reason=error.detail)
+                if times := self._throttle.times(name):
+                    words = "a part of a round failed; it is tried again"
+                    log.warning(words, part=name, reason=error.detail, times=times)
+            else:
+                self._throttle.over(name)
 
     def _tell(self) -> None:
         reasons = self._trouble()

@@ -105,3 +105,13 @@ async def test_the_store_beats_with_each_step_that_it_has_taken(ledger: Script, 
     ledger.errors = {failing: StorageFull()}
     await janitor.round()
     assert len(heard) == beats
+
+
+async def test_a_part_that_fails_at_each_round_is_told_once_until_it_works_again(
+    janitor: Janitor, ledger: Script
+) -> None:
+    with capture_logs() as logs:
+        for fails in (True, True, True, False, True, True):
+            ledger.errors = {"expire": StorageFull()} if fails else {}
+            await janitor.round()
+    assert [(line["part"], line["times"]) for line in logs] == [("_expire", 1)] * 2

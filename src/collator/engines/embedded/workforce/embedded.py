@@ -24,6 +24,7 @@ from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
 from collator.processor import Processor
+from collator.throttle import Throttle
 
 WATCH = 0.025
 """Seconds between two looks at calls that take long."""
@@ -77,6 +78,7 @@ class EmbeddedWorkforce:
         self._busy = asyncio.Event()
         self._quiet = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._throttle = Throttle()
         self._loop: asyncio.AbstractEventLoop
 
     def room(self) -> int:
@@ -181,8 +183,10 @@ class EmbeddedWorkforce:
         try:
             tasks = await self._ledger.claim(claim_id=uuid4().hex, room=room)
         except CollatorError as error:
-            log.warning("the store hands nothing out", reason=error.detail)
+            if times := self._throttle.times():
+                log.warning("the store hands nothing out", reason=error.detail, times=times)
             return
+        self._throttle.over()
         # A suspect comes alone, and the store has nothing else until its outcome is recorded: then is the time to ask.
         self._short = 0 < len(tasks) < room or (self._short and not tasks)
         self._due = self._due or bool(tasks) or self._short

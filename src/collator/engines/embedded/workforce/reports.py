@@ -20,6 +20,7 @@ from collator.exchange import Failure, Outcome, Output, Recorded, Result, Retry
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
+from collator.throttle import Throttle
 
 OUTSTANDING = 3
 
@@ -37,6 +38,7 @@ class Reports:
         self._queue: asyncio.Queue[list[Result]] = asyncio.Queue()
         self._kept: dict[int, list[Result]] = {}
         self._size = 0
+        self._throttle = Throttle()
         self._attempts: dict[type, Count] = {
             Output: metrics.attempts.labels("output"),
             Retry: metrics.attempts.labels("retry"),
@@ -83,10 +85,15 @@ class Reports:
     async def _record(self, results: Sequence[Result]) -> Outcome:
         while True:
             try:
-                return await self._ledger.record(results, room=self._outbox.room())
+                outcome = await self._ledger.record(results, room=self._outbox.room())
             except Unavailable as error:
-                log.warning("results kept until the store takes them", results=len(results), reason=error.detail)
+                if times := self._throttle.times():
+                    words = "results kept until the store takes them"
+                    log.warning(words, results=self._size, reason=error.detail, times=times)
                 await asyncio.sleep(error.retry_after)
+            else:
+                self._throttle.over()
+                return outcome
 
     def _note(self, results: Sequence[Result], outcome: Outcome) -> None:
         if outcome.deliveries or outcome.endpoints:
