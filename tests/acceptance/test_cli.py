@@ -55,7 +55,7 @@ def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path) -> None
         (["serve", "--webhook", "none", "--host", "10.0.0.1"], Exit.CONFIG, ["--host 10.0.0.1", "--insecure"]),
         (["serve", "--webhook", "none", "--processor", "gone:f"], Exit.CONFIG, ["processor", "gone"]),
         (["serve", "--webhook", "none", "--processor", "json:gone"], Exit.CONFIG, ["processor", "json", "gone"]),
-        (["receive", "--secret-file", "gone"], Exit.CONFIG, ["secret file gone"]),
+        (["receive", "--secret-file", "gone"], Exit.CONFIG, ["secret file /", "/gone: No such file"]),
         (["show", "r", "--url", "http://127.0.0.1:1"], Exit.UNREACHABLE, ["http://127.0.0.1:1: connection refused"]),
     ],
 )

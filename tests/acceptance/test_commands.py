@@ -216,7 +216,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("check", Exit.OCCUPIED, "another process"),
         ("check --data-dir nowhere", Exit.CONFIG, "no database"),
         ("backup . --data-dir nowhere", Exit.CONFIG, "no database"),
-        ("show whole --token-file gone", Exit.CONFIG, "--token-file gone: cannot be read"),
+        ("show whole --token-file gone", Exit.CONFIG, "/gone: cannot be read"),
         ("show whole --token-file collator.toml", Exit.CONFIG, "one token is wanted"),
     ],
 )

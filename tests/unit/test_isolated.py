@@ -253,3 +253,19 @@ def alive(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_process_that_replaces_another_finds_what_the_first_one_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_the_start.py").write_text("def plain(payload):\n    return payload\n")
+    monkeypatch.setattr(sys, "path", ["", *sys.path])  # as in python -c
+    monkeypatch.chdir(tmp_path)
+    isolated = Isolated("beside_the_start:plain", Endings())
+    monkeypatch.chdir("/")
+    replacement = isolated.start()
+    try:
+        replacement.ready()
+    finally:
+        replacement.kill()
+        replacement.close()

@@ -9,7 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.errors import ConfigError
-from collator.settings import OPTIONS, Scope, Settings, default, flag, gather, load, values, variable
+from collator.settings import (
+    OPTIONS,
+    TABLES,
+    Scope,
+    Settings,
+    default,
+    flag,
+    from_keywords,
+    gather,
+    load,
+    options_of,
+    values,
+    variable,
+)
+from collator.settings.option import DIR, FILE
 
 MIB = 1024 * 1024
 
@@ -35,7 +49,7 @@ def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
     [
         ("host", "127.0.0.1"),
         ("port", 8000),
-        ("data_dir", Path("collator-data")),
+        ("data_dir", Path.cwd() / "collator-data"),
         ("webhook", None),
         ("idle_timeout", 3600.0),
         ("deadline", None),
@@ -98,10 +112,49 @@ def test_a_relative_path_in_the_file_starts_where_the_file_is(tmp_path: Path, mo
     )
     monkeypatch.chdir(tmp_path)
     settings = load({"token_file": "mine"}, environ={}, config="conf/c.toml")
-    assert settings.data_dir == Path("conf/data")
-    assert settings.endpoints[0].secret_file == Path("conf/../secrets/crm")
-    assert (settings.webhook_secret_file, settings.token_file) == (Path(elsewhere), Path("mine"))
+    assert settings.data_dir == tmp_path / "conf/data"
+    assert settings.endpoints[0].secret_file == tmp_path / "conf/../secrets/crm"
+    assert (settings.webhook_secret_file, settings.token_file) == (Path(elsewhere), tmp_path / "mine")
     assert settings.tokens_file == Path("~/tokens").expanduser()
+
+
+PATHS = [name for name, option in OPTIONS.items() if option.kind in {DIR, FILE}]
+ROW_PATHS = [
+    (table, name)
+    for table in TABLES
+    for name, option in options_of(TABLES[table].row).items()
+    if option.kind in {DIR, FILE}
+]
+
+
+def test_every_path_is_absolute_whatever_source_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"[{table}.one]\nurl = 'http://h/'\n{name} = 'a/b'\n" for table, name in ROW_PATHS)
+    Path("c.toml").write_text("".join(f"{name} = 'a/b'\n" for name in PATHS) + rows)
+    keywords: dict[str, object] = dict.fromkeys(PATHS, "a/b")
+    keywords |= {table: {"one": {"url": "http://h/", name: Path("a/b")}} for table, name in ROW_PATHS}
+    for settings in (
+        load(dict.fromkeys(PATHS, "a/b"), environ={}, config="c.toml"),
+        load(environ={variable(name): "a/b" for name in PATHS}, config="c.toml"),
+        load(environ={}, config="c.toml"),
+        from_keywords(keywords),
+    ):
+        assert {name: getattr(settings, name) for name in PATHS} == dict.fromkeys(PATHS, tmp_path / "a/b")
+        for table, name in ROW_PATHS:
+            assert [getattr(row, name) for row in getattr(settings, table)] == [tmp_path / "a/b"]
+    by_default = [getattr(Settings(), name) for name in PATHS]
+    assert [path for path in by_default if path is not None and not path.is_absolute()] == []
+    assert PATHS
+    assert ROW_PATHS
+
+
+def test_a_working_directory_that_is_gone_is_no_matter_to_absolute_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert load({"token_file": str(tmp_path / "mine")}, environ={}).token_file == tmp_path / "mine"
 
 
 def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
@@ -218,7 +271,8 @@ def test_every_setting_says_what_it_is_and_why_its_default(name: str) -> None:
     assert option.what.endswith(".")
     assert option.why.endswith(".")
     if (text := default(name)) is not None:
-        assert getattr(Settings(), name) == option.kind.parse(text)
+        value = option.kind.parse(text)
+        assert getattr(Settings(), name) == (value.absolute() if isinstance(value, Path) else value)
 
 
 def test_values_are_written_as_a_person_would() -> None:

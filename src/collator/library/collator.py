@@ -13,6 +13,7 @@ from collator.client.connection import Unopened
 from collator.library.finished import OnFinished, endpoint
 from collator.library.inside import Inside
 from collator.pipeline import open_pipeline
+from collator.processor import look_here
 from collator.service import parts_of
 from collator.settings import NO_WEBHOOK, from_keywords
 from collator.web.app import make_app
@@ -69,6 +70,7 @@ class Collator(Verbs):
         self.settings = from_keywords(given | ({"processor": processor} if isinstance(processor, str) else {}))
         """The effective settings."""
         self._processor = None if isinstance(processor, str) else processor
+        look_here()
         self._endpoints = []
         if on_finished is not None:
             width, timeout = self.settings.delivery_concurrency, self.settings.delivery_timeout

@@ -21,7 +21,7 @@ import sys
 from collator.errors import ConfigError, Permanent
 from collator.processor.coroutine import Calls, Coroutine
 from collator.processor.endings import Apart, Endings, reason_of
-from collator.processor.finding import UserFunction, checked, find, is_coroutine
+from collator.processor.finding import UserFunction, checked, find, is_coroutine, look_here
 from collator.processor.function import Context, Function
 from collator.processor.http import Http
 from collator.processor.isolated import Child, Isolated
@@ -39,6 +39,7 @@ __all__ = [
     "Http",
     "Isolated",
     "Processor",
+    "look_here",
     "open_processor",
     "reason_of",
     "word_lengths",
@@ -70,6 +71,7 @@ def open_processor(
         raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
     if isinstance(spec, str) and spec.startswith(("http://", "https://")):
         return _open_http(spec, endings, batch=batch, pool=pool)
+    look_here()
     if pool == "process":
         return _open_isolated(spec, endings, batch=batch, memory=memory)
     function = find(spec) if isinstance(spec, str) else checked(spec, repr(spec))

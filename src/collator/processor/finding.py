@@ -1,4 +1,4 @@
-"""From ``MODULE:FUNCTION`` to the function; modules of the current directory are found too."""
+"""From ``MODULE:FUNCTION`` to the function; modules of the directory in which the program was started are found too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,14 @@ from collator.errors import ConfigError
 from collator.processor.endings import reason_of
 
 UserFunction = Callable[..., Any]
+
+
+def look_here() -> None:
+    """Have modules of the working directory found from now on, wherever the program goes to then."""
+    with suppress(OSError):  # it is gone, and has no modules
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)  # and there it stays: the function may import more when it is called
 
 
 def find(spec: str) -> UserFunction:
@@ -68,9 +77,6 @@ def _check_parameters(function: UserFunction, name: str) -> None:
 
 
 def _module(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # and there it stays: the function may import more when it is called
     importlib.invalidate_caches()
     try:
         return importlib.import_module(name)

@@ -37,11 +37,13 @@ class Isolated:
         self.endings = endings or Endings()
         self.batch = batch
         self._memory = memory
+        # As it is now: a process that replaces another finds what the first one found, wherever the program has gone.
+        self._path = [os.path.abspath(one) for one in sys.path if _is_text(one)]  # noqa: PTH100 - "" is the directory
         self._setup = frame(Setup(spec, batch, self.endings.retries, self.endings.max_output, memory))
 
     def start(self) -> Child:
         """A new process, which is not `Child.ready` yet. Raises `OSError` where the system has none to give."""
-        return Child(self._setup)
+        return Child(self._setup, self._path)
 
     def try_out(self) -> None:
         """Start a process, and let it end again. Raises `ConfigError` where the function cannot be called there."""
@@ -61,9 +63,9 @@ class Isolated:
 class Child:
     """One process. All but `alive` and `kill` belongs to one thread."""
 
-    def __init__(self, setup: bytes) -> None:
+    def __init__(self, setup: bytes, path: Sequence[str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very program, and a path of ours
-            [sys.executable, "-c", _PROGRAM.format(path=[*filter(_is_text, sys.path)])],
+            [sys.executable, "-c", _PROGRAM.format(path=path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

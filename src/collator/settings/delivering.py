@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from collator.settings.endpoint import EndpointSettings
-from collator.settings.option import COUNT, DURATION, FILE, WEBHOOK, Option, Tables
+from collator.settings.option import COUNT, DURATION, FILE, WEBHOOK, Option, Table, Tables
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivering:
+class Delivering(Table):
     """A part of `Settings`."""
 
     webhook: Annotated[

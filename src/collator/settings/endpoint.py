@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from collator.settings.option import COUNT, DURATION, FILE, GLOB, URL, Option
+from collator.settings.option import COUNT, DURATION, FILE, GLOB, URL, Option, Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndpointSettings:
+class EndpointSettings(Table):
     """One receiver, as the file has it. `None`: what the setting says that the key's `Option.instead` names."""
 
     name: str

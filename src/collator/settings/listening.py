@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from collator.settings.option import DURATION, FILE, HOST, NAMES, PORT, SIZE, SWITCH, Kind, Option
+from collator.settings.option import DURATION, FILE, HOST, NAMES, PORT, SIZE, SWITCH, Kind, Option, Table
 from collator.settings.values import whole
 
 _MIB = 1024 * 1024
@@ -14,7 +14,7 @@ _MANY = Kind("N", whole(1, 1_000_000))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listening:
+class Listening(Table):
     """A part of `Settings`."""
 
     host: Annotated[str, Option(HOST, "Address to listen on.", "Only this machine can reach it.")] = "127.0.0.1"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from collator.settings import values
@@ -29,6 +31,19 @@ class Scope(StrEnum):
     CLIENT = "client"  #: every command that talks to a service
     RECEIVER = "receiver"  #: `collator receive`
     TEST = "test"  #: tests of the tests; from the environment only, and not for use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What declares settings. Its paths are absolute from the start on, wherever the program goes to then."""
+
+    def __post_init__(self) -> None:
+        """Begin each relative path at the working directory."""
+        with suppress(OSError):  # that is gone: who uses the path says that it leads nowhere
+            for field in fields(self):
+                value = getattr(self, field.name)
+                if isinstance(value, Path):
+                    object.__setattr__(self, field.name, value.absolute())
 
 
 @dataclass(frozen=True)

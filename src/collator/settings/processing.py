@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, Kind, Option
+from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, Kind, Option, Table
 from collator.settings.values import choice, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Processing:
+class Processing(Table):
     """A part of `Settings`."""
 
     processor: Annotated[

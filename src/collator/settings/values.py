@@ -131,7 +131,7 @@ def switch(text: str) -> bool:
 
 
 def path(text: str) -> Path:
-    """A path; ``~`` is the home directory, and a relative one starts in the working directory, or beside the file."""
+    """A path, as it is written; ``~`` is the home directory."""
     if "\0" in text:
         raise ValueError(f"{text!r} is not a path")
     try:
