@@ -76,6 +76,10 @@ class Occupied(CollatorError):
     """Another process holds the data directory, or the port."""
 
 
+class Vanished(CollatorError):
+    """The data directory was removed or replaced while it was in use."""
+
+
 class SchemaTooNew(CollatorError):
     """The data directory was written by a newer version of Collator."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from collator.disk import Disk
 from collator.errors import Unavailable
@@ -28,15 +28,25 @@ class Intake:
     """The way in. Its verbs may be called at the same time."""
 
     def __init__(
-        self, ledger: Ledger, workforce: Workforce, outbox: Outbox, *, metrics: Metrics, disk: Disk | None = None
+        self,
+        ledger: Ledger,
+        workforce: Workforce,
+        outbox: Outbox,
+        *,
+        metrics: Metrics,
+        disk: Disk | None = None,
+        stalled: Callable[[], Unavailable | None] = lambda: None,
     ) -> None:
-        """Accept into *ledger*, and hand on to *workforce* and *outbox*; nothing while *disk* is low."""
+        """Accept into *ledger*, and hand on to *workforce* and *outbox*; nothing while *disk* is low.
+
+        *stalled* says why *ledger* would not answer soon: then it is not asked, so that nobody waits in vain (P5).
+        """
         self.draining = asyncio.Event()
         """Set once nothing more is taken; streams wait for it, to end by themselves."""
         self._ledger = ledger
         self._workforce = workforce
         self._outbox = outbox
-        self._disk = disk
+        self._disk, self._stalled = disk, stalled
         self._counters = {status: metrics.packets.labels(status.value) for status in Status}
         self._promised = 0  # room that calls which are under way have told the ledger of
 
@@ -65,7 +75,7 @@ class Intake:
         """Why nothing is taken at the moment; `None` while packets are."""
         if self.draining.is_set():
             return Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
-        return self._disk.low() if self._disk else None
+        return (self._disk.low() if self._disk else None) or self._stalled()
 
     def drain(self) -> None:
         """Refuse all packets from now on. The calls under way end as they would have."""

@@ -39,23 +39,27 @@ class Janitor:
         trouble: Callable[[], Sequence[str]] = tuple,
         metrics: Metrics,
         beat: Callable[[], None] = lambda: None,
+        lost: Callable[[], CollatorError | None] = lambda: None,
         interval: float = 1.0,
     ) -> None:
         """*accepting* says whether packets are taken at the moment: only then do idle timeouts run (R13).
 
         *trouble* says why they are not taken or not processed; that it begins and ends is told in the log. *beat* is
         called after each step that the ledger has taken: while it takes none, no lease and no idle timeout runs.
+        *lost* gives the error to end with, where the store is gone for good.
         """
         self._ledger, self._workforce, self._outbox = ledger, workforce, outbox
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
         self._trouble, self._troubled = trouble, False
-        self._beat = beat
+        self._beat, self._lost = beat, lost
         self._throttle = Throttle()
 
     async def run(self) -> None:
-        """Go round until cancelled."""
+        """Go round until cancelled, or until the store is lost, which is raised."""
         while True:
             await self.round()
+            if lost := self._lost():
+                raise lost
             await asyncio.sleep(self._interval)
 
     async def round(self) -> None:

@@ -77,7 +77,9 @@ class Pipeline:
         )
         self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
         self.metrics.disk_free.set_function(self.disk.free)
-        self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk)
+        self.intake = Intake(
+            ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk, stalled=ledger.refusal
+        )
         self._janitor = Janitor(
             ledger,
             self.workforce,
@@ -86,6 +88,7 @@ class Pipeline:
             trouble=self._trouble,
             metrics=self.metrics,
             beat=beats.store.beat,
+            lost=ledger.lost,
         )
         self._beats = beats
         self._left = _Countdown(settings.drain_timeout)
@@ -94,7 +97,7 @@ class Pipeline:
         """Why packets are not taken or not processed at the moment, a sentence for each reason."""
         refusal = self.intake.refusal()
         reasons = (refusal and refusal.detail, self.ledger.health(), self.workforce.health())
-        return [reason for reason in reasons if reason]
+        return [*dict.fromkeys(reason for reason in reasons if reason)]
 
     def left(self) -> float:
         """Seconds of the time for draining that are left."""
@@ -132,7 +135,7 @@ class Pipeline:
             await asyncio.sleep(BEAT)
 
     def _accepting(self) -> bool:
-        return self.intake.refusal() is None
+        return self.intake.refusal() is None and self.ledger.health() is None
 
     def _trouble(self) -> list[str]:
         return [] if self.intake.draining.is_set() else self.readiness()  # a stop is meant

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import apsw
 import pytest
 from anyio.lowlevel import checkpoint
 from msgspec import Raw
+from structlog.testing import capture_logs
 
+from collator.clock import Heartbeat
 from collator.engines.embedded import EmbeddedLedger, open_ledger, store
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.verbs import Verb
+from collator.engines.embedded.writer import STALLED
 from collator.errors import Broken, ConfigError, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
 from collator.exchange import Attempt, Output, Recorded
 from collator.packet import Bounds, Packet, Status, check
@@ -25,6 +29,7 @@ from collator.resource import Terms
 from collator.states import DeliveryState, State
 from collator.testing import ManualClock
 from tests.harness.store import sql
+from tests.waiting import until
 
 FSYNCS = "collator-failing-fsync"
 
@@ -35,6 +40,14 @@ def packet(resource_id: str, index: int = 0, payload: bytes = b'"x"', *, last: b
 
 async def open_at(path: Path, clock: ManualClock | None = None) -> EmbeddedLedger:
     return await open_ledger(path, terms=Terms(), clock=clock or ManualClock(), route=lambda _: ["default"])
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The database is locked by somebody else, who asks nobody."""
+    with closing(apsw.Connection(str(path / DATABASE))) as outsider:
+        outsider.execute("begin immediate")
+        yield
 
 
 @pytest.fixture
@@ -190,6 +203,98 @@ async def in_one_group(ledger: EmbeddedLedger, *calls: Coroutine[Any, Any, Any])
     await checkpoint()
     hold.set()
     return await answers
+
+
+class _Failing(apsw.VFS):
+    """The file system of a disk that takes no write once it is told to."""
+
+    failing = False
+
+    def __init__(self) -> None:
+        self.real = apsw.vfs_names()[0]
+        super().__init__("collator-failing-writes", self.real, makedefault=True)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        return _FailingFile(self, name, flags)
+
+
+class _FailingFile(apsw.VFSFile):
+    def __init__(self, vfs: _Failing, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__(vfs.real, name, flags)
+        self._vfs = vfs
+
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802, ANN401 - SQLite's
+        if self._vfs.failing:
+            error = apsw.IOError("disk I/O error")
+            error.extendedresult = apsw.SQLITE_IOERR_WRITE  # type: ignore[attr-defined]
+            raise error
+        super().xWrite(data, offset)
+
+
+async def look(ledger: EmbeddedLedger) -> None:
+    """The look that the janitor takes once a second, in good times and bad."""
+    with suppress(Unavailable):
+        await ledger.expire(accepting=True, limit=10, room={})
+
+
+async def test_p6_a_disk_that_takes_no_write_is_told_until_a_commit_has_succeeded(tmp_path: Path) -> None:
+    vfs = _Failing()
+    try:
+        ledger = await open_at(tmp_path)
+        await ledger.accept([packet("before")], room=0)
+        vfs.failing = True
+        with capture_logs() as logs:
+            for _ in range(20):
+                with pytest.raises(Unavailable, match="cannot be written at the moment: the disk fails"):
+                    await ledger.accept([packet("r")], room=0)
+                await look(ledger)
+        assert "the disk fails" in (ledger.health() or "")
+        assert [line["event"] for line in logs] == ["the store cannot be written"]
+        vfs.failing = False
+        await ledger.claim(claim_id="changes nothing", room=0)
+        assert ledger.health(), "a commit of nothing proves nothing"
+        await look(ledger)
+        assert ledger.health() is None
+        assert (await ledger.accept([packet("r")], room=0)).receipts[0].status is Status.ACCEPTED
+        await ledger.aclose()
+    finally:
+        vfs.unregister()
+
+
+async def test_p6_a_database_that_an_outsider_locks_is_told_and_costs_no_lease(tmp_path: Path) -> None:
+    clock = ManualClock()
+    heart = Heartbeat(now=clock.monotonic)
+    ledger = await open_ledger(
+        tmp_path, terms=Terms(), clock=clock, route=lambda _: ["default"], stood_still=heart.stood_still
+    )
+    ledger._store.connection.set_busy_timeout(1)
+    accepted = await ledger.accept([packet("r"), packet("s")], room=2)
+    tasks = accepted.tasks
+    (delivery,) = (await ledger.record([Output(tasks[1].lease, b"[1]")], room={"default": 1})).deliveries
+    with locked(tmp_path):
+        for _ in range(45):
+            clock.advance(1.0)
+            await look(ledger)
+        assert "another process keeps the database locked" in (ledger.health() or "")
+    assert not await ledger.claim(claim_id="others", room=10)
+    assert not await ledger.claim_deliveries("default", room=10)
+    outcome = await ledger.record([Output(tasks[0].lease, b"[1]")], room={})
+    assert outcome.statuses == [Recorded.RECORDED]
+    assert await ledger.settle([Attempt(delivery, DeliveryState.DELIVERED)]) == [True]
+    assert ledger.health() is None
+    await ledger.aclose()
+
+
+async def test_p5_a_call_that_is_not_answered_is_told_and_no_other_waits_behind_it(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    assert ledger.refusal() is None
+    hold = threading.Event()
+    ledger._writer.post(Verb(lambda _store, _calls: [hold.wait(20)], alone=True), None)
+    await until(ledger.refusal, STALLED + 5.0)
+    assert "has not let go for 3 s" in (ledger.health() or "")
+    hold.set()
+    await until(lambda: ledger.health() is None and ledger.refusal() is None)
+    await ledger.aclose()
 
 
 class _NoSync(apsw.VFS):

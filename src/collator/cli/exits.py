@@ -17,6 +17,7 @@ from collator.errors import (
     SchemaTooNew,
     Unavailable,
     Unknown,
+    Vanished,
 )
 
 
@@ -55,6 +56,7 @@ _BY_ERROR: Mapping[type[CollatorError], Exit] = {
     Ended: Exit.CONFLICT,
     Denied: Exit.DENIED,
     SchemaTooNew: Exit.STORE,
+    Vanished: Exit.STORE,
     Damaged: Exit.STORE,
     Unavailable: Exit.UNREACHABLE,
 }

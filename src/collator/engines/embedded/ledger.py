@@ -15,11 +15,13 @@ from collator.clock import Clock, never
 from collator.engines.embedded import accepting, attempts, claiming, outbox, recording, recovery, redelivery, repair
 from collator.engines.embedded.lock import DirectoryLock
 from collator.engines.embedded.opening import RESERVE, open_store
+from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import DATABASE, Route, Store
 from collator.engines.embedded.verbs import Verb, halves
 from collator.engines.embedded.writer import Committed, Writer
+from collator.errors import Unavailable, Vanished
 from collator.exchange import (
     Accepted,
     Attempt,
@@ -101,7 +103,8 @@ async def open_ledger(
                 synchronous=synchronous,
             )
             store = open_store(data_dir, make)
-            return EmbeddedLedger(store, Reader(database, now=store.now), Reserve(data_dir / RESERVE), lock)
+            presence = Presence(data_dir)
+            return EmbeddedLedger(store, Reader(database, now=store.now), Reserve(data_dir / RESERVE), lock, presence)
         except BaseException:
             lock.release()
             raise
@@ -112,12 +115,13 @@ async def open_ledger(
 class EmbeddedLedger:
     """A data directory, open. The contract of each verb is in `collator.ledger`."""
 
-    def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock) -> None:
+    def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock, presence: Presence) -> None:
         """Use `open_ledger`."""
         self.begun = store.begun
         """Whether this start has made the database."""
         self._store, self._reader, self._lock = store, reader, lock
-        self._writer = Writer(store, reserve, forsaken=self._forsake)
+        self._presence = presence
+        self._writer = Writer(store, reserve, presence, forsaken=self._forsake)
 
     async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
         """Store what the rules accept."""
@@ -227,6 +231,15 @@ class EmbeddedLedger:
     def health(self) -> str | None:
         """Why no packets are taken, in words; `None` while they are."""
         return self._writer.health()
+
+    def refusal(self) -> Unavailable | None:
+        """Why packets are not even to be tried: who did would wait for long. `None` while they are."""
+        reason = self._writer.stalled()
+        return None if reason is None else Unavailable(reason, retry_after=2.0)
+
+    def lost(self) -> Vanished | None:
+        """The error to end with where the files of the data directory are gone, and do not come back."""
+        return self._presence.lost()
 
     async def aclose(self) -> None:
         """A clean stop."""

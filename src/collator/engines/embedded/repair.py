@@ -25,7 +25,7 @@ TICK = 5.0
 def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -> Outcome:  # noqa: FBT001 - a step takes its call as it came
     """Close what has been idle too long or is past its deadline."""
     store.tick(accepting=accepting)
-    if store.now() - store.persisted_at >= TICK:
+    if store.trouble or store.now() - store.persisted_at >= TICK:  # only what is written proves that it can be
         store.run("persist", store.now(), store.uptime, "{}")  # the transaction writes the counters
     late = _decode_numbers(store.value("past_deadline", store.now(), limit).encode())
     ends = [End(standing, Ending(State.INCOMPLETE, EndedBy.DEADLINE)) for standing in _standings(store, late)]

@@ -129,6 +129,8 @@ class Store:
         self.cursor = 0
         self.refused = False
         """Whether packets of any resource were refused since the last tick."""
+        self.trouble: str | None = None
+        """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
         self.claims: Mapping[str, None] = {}
         """Ids of the latest claims, oldest first."""
 
@@ -193,7 +195,8 @@ class Store:
         self._execute("begin immediate")
         try:
             yield
-            if self.connection.total_changes() != before:
+            wrote = self.connection.total_changes() != before
+            if wrote:
                 self.run("persist", self.now(), self.active(), _encode(self.counts).decode())
                 self.persisted_at = self.now()
             self._execute("commit")
@@ -204,6 +207,7 @@ class Store:
             self.deliveries.rollback()
             raise
         self.committed = self.counts
+        self.trouble = None if wrote else self.trouble
 
     def count(self, **changes: int) -> None:
         """Add *changes* to the counters."""

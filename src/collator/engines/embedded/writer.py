@@ -21,10 +21,12 @@ from typing import Any, TypeVar
 import apsw
 import structlog
 
+from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import Store
 from collator.engines.embedded.verbs import Call, Verb, batches, execute, tell
 from collator.errors import Broken, CollatorError, ReadOnly, StorageFull, Unavailable
+from collator.throttle import Throttle
 
 log = structlog.get_logger("collator.ledger")
 
@@ -36,17 +38,28 @@ R = TypeVar("R")
 Committed = Callable[[float, int], None]
 """Is told of each commit, in the thread that commits: its seconds, and how many items it had."""
 
-_DISK_ERRORS = (apsw.IOError, apsw.BusyError, apsw.CantOpenError)
+STALLED = 3.0
+"""Seconds after which a group that is not committed yet shows that the disk is frozen, or the database locked."""
+_DISK_ERRORS = (
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.ProtocolError,
+)
 _FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
 
 
 class Writer:
     """The thread that commits."""
 
-    def __init__(self, store: Store, reserve: Reserve, *, forsaken: Callable[[Any], None]) -> None:
+    def __init__(self, store: Store, reserve: Reserve, presence: Presence, *, forsaken: Callable[[Any], None]) -> None:
         """Start the thread. Results whose caller has gone are passed to *forsaken*, on the event loop."""
         self.committed: Committed = lambda _seconds, _items: None
-        self._store, self._reserve, self._forsaken = store, reserve, forsaken
+        self._store, self._reserve, self._presence, self._forsaken = store, reserve, presence, forsaken
+        self._throttle = Throttle()
+        self._began: float | None = None  # when the group that is being committed was begun
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._held: list[Call] = []
         self._broken: CollatorError | None = None
@@ -70,14 +83,25 @@ class Writer:
         self._queue.put(Call(verb, arguments))
 
     def sound(self) -> bool:
-        """Whether anything may still be written: no fsync has failed."""
-        return self._broken is None
+        """Whether anything may still be written: no fsync has failed, and the files are those that were opened."""
+        return self._broken is None and self._presence.look() is None
 
     def health(self) -> str | None:
         """Why no new packets are taken, in words; `None` while they are."""
         if self._broken is not None:
             return self._broken.detail
-        return StorageFull().detail if self._reserve.spent else None
+        trouble = self.stalled() or self._store.trouble
+        return trouble or (StorageFull().detail if self._reserve.spent else None)
+
+    def stalled(self) -> str | None:
+        """Why a call would wait for long or in vain, in words; `None` where it would not."""
+        began = self._began
+        seconds = 0.0 if began is None else time.perf_counter() - began
+        if seconds >= STALLED:
+            return (
+                f"nothing can be stored: the disk, or who has locked the database, has not let go for {seconds:.0f} s"
+            )
+        return self._presence.words
 
     def stop(self) -> None:
         """End the thread once all calls are done; who calls later is told so."""
@@ -124,9 +148,17 @@ class Writer:
         if self._broken is None and self._reserve.spent and not self._reserve.restore():
             self._refuse_growth(group)
             group = [call for call in group if not call.verb.grows]
-        began = time.perf_counter()
-        self._commit(group)
+        if missing := self._presence.look():
+            tell(group, Unavailable(missing))
+            return
+        self._began = began = time.perf_counter()
+        try:
+            self._commit(group)
+        finally:
+            self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
+        if missing := self._presence.look():  # it was written to what is lost with this process
+            tell(group, Unavailable(missing))
 
     def _refuse_growth(self, group: list[Call]) -> None:
         self._store.refused = True
@@ -139,6 +171,7 @@ class Writer:
             return
         if not group:
             return
+        troubled = self._store.trouble
         try:
             with self._store.transaction():
                 for calls in batches(group):
@@ -149,6 +182,10 @@ class Writer:
             self._on_disk_error(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
             self._bisect(group, error)
+        else:
+            if troubled and not self._store.trouble:
+                log.info("the store can be written again")
+                self._throttle.over()
 
     def _bisect(self, group: list[Call], error: Exception) -> None:
         if len(group) > 1:
@@ -185,8 +222,10 @@ class Writer:
             self._broken = ReadOnly(retry_after=60.0)
             tell(group, self._broken)
         else:
-            log.error("the store cannot be written", error=repr(error))
-            tell(group, Unavailable(f"the store cannot be written at the moment: {error}"))
+            self._store.trouble = f"the store cannot be written at the moment: {_in_words(error)}"
+            if times := self._throttle.times():
+                log.error("the store cannot be written", error=repr(error), times=times)
+            tell(group, Unavailable(self._store.trouble))
 
     def _answer(self, group: list[Call]) -> None:
         loops = {call.loop for call in group}
@@ -204,3 +243,13 @@ class Writer:
                 call.future.set_exception(call.result)
             else:
                 call.future.set_result(call.result)
+
+
+def _in_words(error: apsw.Error) -> str:
+    match error:
+        case apsw.BusyError():
+            return "another process keeps the database locked"
+        case apsw.ReadOnlyError():
+            return f"the disk or the database is read-only ({error})"
+        case _:
+            return f"the disk fails ({error})"
