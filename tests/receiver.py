@@ -49,9 +49,9 @@ class Reset(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """Answer with the status that this function gives for the request."""
+    """Answer as this function says for the request: with a status, or by a script of simple steps."""
 
-    judge: Callable[[Request], int]
+    judge: Callable[[Request], int | Script]
 
 
 Step = Say | Flood | Hold | Stall | Close | Reset | Judge
@@ -73,6 +73,13 @@ def reply(status: int, *headers: str, body: bytes = b"ok") -> Script:
     """A plain answer, whole, after which the connection stays open."""
     lines = [f"HTTP/1.1 {status} Because", f"content-length: {len(body)}", *headers, "", ""]
     return (Say("\r\n".join(lines).encode() + body),)
+
+
+def _judged(step: Step, request: Request) -> Script:
+    if not isinstance(step, Judge):
+        return (step,)
+    answer = step.judge(request)
+    return reply(answer) if isinstance(answer, int) else answer
 
 
 class Receiver:
@@ -129,8 +136,7 @@ class Receiver:
             request = Request(line, headers, body, connection)
             self.requests.append(request)
             for step in self._script(request):
-                steps = reply(step.judge(request)) if isinstance(step, Judge) else (step,)
-                for simple in steps:
+                for simple in _judged(step, request):
                     await self._do(simple, reader, writer)
 
     def _script(self, request: Request) -> Script:

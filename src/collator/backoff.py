@@ -32,14 +32,9 @@ Random = Callable[[], float]
 """Gives numbers from 0 up to, and not including, 1."""
 
 
-def next_delay(step: int, *, floor: float = 0.0, random: Random) -> float | None:
-    """Seconds from the attempt at place *step* of `SCHEDULE`, which failed, to the next; `None` when it was the last.
-
-    Never less than *floor*, what the receiver asked for.
-    """
-    if step + 1 >= len(SCHEDULE):
-        return None
-    return _jittered(max(SCHEDULE[step + 1], floor), random)
+def next_delay(step: int, *, random: Random) -> float | None:
+    """Seconds from the attempt at place *step* of `SCHEDULE`, which failed, to the next; `None` after the last."""
+    return None if step + 1 >= len(SCHEDULE) else _jittered(SCHEDULE[step + 1], random)
 
 
 def exponential_delay(attempt: int, *, retries: int, floor: float = 0.0, random: Random) -> float | None:

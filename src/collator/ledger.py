@@ -96,10 +96,13 @@ class Ledger(Protocol):
         """Up to *limit* packets that are due and held by nobody: what lost hints and lost leases left behind."""
         ...
 
-    async def claim_deliveries(self, endpoint: str, *, room: int) -> Sequence[Delivery]:
+    async def claim_deliveries(self, endpoint: str, *, room: int, probe: bool = False) -> Sequence[Delivery]:
         """Lease up to *room* deliveries of *endpoint* that are due, the longest due first.
 
-        One that cannot be read, as what is stored of it is damaged, is dead.
+        For a *probe* of a receiver that fails: those that were tried least, and then those that will be due next,
+        though their time has not come. So what fails again and again is not tried before others that may succeed, and
+        something is tried as long as there is any. One that cannot be read, as what is stored of it is damaged, is
+        dead.
         """
         ...
 

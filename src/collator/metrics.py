@@ -82,6 +82,11 @@ class Metrics:
             states=["closed", "half_open", "open"],
             registry=self.registry,
         )
+        self.waits = self._gauge(
+            "collator_endpoint_wait_seconds",
+            "Time for which an endpoint is not sent to, as its receiver asked (Retry-After) or descriptors are short",
+            "endpoint",
+        )
 
     def stored(self, counts: Mapping[str, int]) -> None:
         """Show what the store holds: *counts* by name, as in `collator.exchange.Counts`."""

@@ -59,6 +59,21 @@ async def test_claim_deliveries_gives_the_longest_due_first(engine: Engine) -> N
     assert [delivery.resource_id for delivery in await due(ledger)] == ["c", "a", "b"]
 
 
+async def test_r23_a_probe_takes_what_was_tried_least_and_else_what_is_due_next(engine: Engine) -> None:
+    ledger = await engine.open(Terms(delivery_lease=1000.0))
+    for name, delay in (("later", 500.0), ("next", 50.0), ("tried", 0.5), ("put off", 0.5)):
+        await finish(ledger, name)
+        await ledger.settle([again(await due_one(ledger), delay, counted=name == "tried")])
+    for name in ("old", "new"):
+        engine.clock.advance(1)
+        await finish(ledger, name)
+    found = [await ledger.claim_deliveries("default", room=1, probe=True) for _ in range(7)]
+    assert [[delivery.resource_id for delivery in one] for one in found] == [
+        ["put off"], ["old"], ["new"], ["tried"], ["next"], ["later"], [],
+    ]  # fmt: skip
+    assert await ledger.claim_deliveries("other", room=1, probe=True) == []
+
+
 async def test_claim_deliveries_keeps_endpoints_apart(engine: Engine) -> None:
     ledger = await engine.open(route=lambda name: [name[0]])
     for name in ("x1", "y1", "x2"):

@@ -16,7 +16,6 @@ from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.signing import SecretFile, generate_secret
-from collator.testing import ManualClock
 from tests.waiting import until
 
 
@@ -45,9 +44,9 @@ class Troubled:
 class Stage:
     """A ledger, the delivery stage on it, and the steps that the tests are told in."""
 
-    def __init__(self, ledger: Ledger, clock: ManualClock, folder: Path, endpoints: dict[str, Endpoint]) -> None:
+    def __init__(self, ledger: Ledger, clock: Any, folder: Path, endpoints: dict[str, Endpoint]) -> None:  # noqa: ANN401
         self.ledger: Any = Troubled(ledger)
-        self.clock = clock
+        self.clock = clock  # one that a test moves, but where it says otherwise
         self.metrics = Metrics()
         self.endpoints = endpoints
         self.folder = folder
@@ -105,6 +104,11 @@ class Stage:
     async def report(self) -> DeliveryReport:
         (report,) = await self.reports()
         return report
+
+    async def polled(self, times: int = 3) -> None:
+        """Wait until the stage has looked for what is due as many *times*."""
+        polls = self.ledger.calls.count("due_endpoints")
+        await until(lambda: self.ledger.calls.count("due_endpoints") > polls + times)
 
     async def settled(self, count: int) -> None:
         """Wait until the ledger has *count* attempts."""

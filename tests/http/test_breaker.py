@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
+from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
-from collator.delivery.sender import PAUSED
+from collator.delivery.circuit import PAUSED
 from collator.states import DeliveryState
 from tests.http.stage import Stage
-from tests.receiver import Hold, Receiver, Stall, reply
+from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
 from tests.waiting import until
 
 NEVER = 3600.0
@@ -34,16 +36,14 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
                 await until(lambda: state(stage) == "open")
                 assert deliverer.room() == {"default": 0}
                 assert await stage.finish("2", "3", "4", deliverer=deliverer) == []
-                polls = stage.ledger.calls.count("due_endpoints")
-                await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 3)
+                await stage.polled()
                 assert len(receiver.requests) == 2
                 assert deliverer.why("default") == "paused for a moment, as its receiver fails (HTTP 500)"
                 stage.clock.advance(1.0)  # one may try, and fails: twice the pause
                 await until(lambda: len(receiver.requests) == 3)
                 await stage.settled(3)
                 stage.clock.advance(1.0)
-                polls = stage.ledger.calls.count("due_endpoints")
-                await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 3)
+                await stage.polled()
                 assert len(receiver.requests) == 3
                 stage.clock.advance(1.0)
                 await until(lambda: len(receiver.requests) >= 6)
@@ -54,9 +54,12 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
                     while len(await stage.reports(state=DeliveryState.DELIVERED)) < 5:
                         pass
         attempts = sorted(report.attempts for report in await stage.reports(state=DeliveryState.DELIVERED))
-        assert attempts == [1, 1, 2, 2, 2]
-    told = [line["event"] for line in logs]
-    assert [event for event in told if event != "deliveries fail"] == ["receiver fails, paused", "receiver is back"]
+        assert attempts == [1, 1, 1, 2, 2]  # the probe that failed used none up
+    told = [line["event"] for line in logs if not line["event"].startswith("deliveries ")]
+    assert told == [
+        "receiver fails, paused",
+        "receiver is back",
+    ]
 
 
 async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(stage: Stage) -> None:
@@ -111,6 +114,80 @@ async def test_r23_a_dead_path_holds_up_no_other_of_its_host(stage: Stage) -> No
             await stage.settled(11)
     assert len(await stage.reports(endpoint="healthy", state=DeliveryState.DELIVERED)) == 11
     assert len(await stage.reports(endpoint="dead", state=DeliveryState.DUE)) == 11
+
+
+async def test_r23_a_probe_that_times_out_proves_nothing_and_one_that_is_answered_begins_gently(stage: Stage) -> None:
+    gate = anyio.Event()
+    dead, hangs, held = (Reset(),), (Stall(),), (Hold(gate), *reply(200))
+    async with Receiver(*[dead] * 2, hangs, reply(200), held) as receiver:
+        stage.endpoint(receiver.url, timeout=0.1)
+        async with stage.deliverer(circuits=Circuits(failures=2)) as deliverer:
+            with capture_logs() as logs:
+                await stage.finish("0", "1", deliverer=deliverer)
+                await until(lambda: state(stage) == "open")
+                await stage.finish(*map(str, range(2, 40)), deliverer=deliverer)
+                stage.clock.advance(1.0)
+                await stage.settled(3)  # the probe has timed out
+                await stage.polled()
+                assert (state(stage), len(receiver.requests)) == ("open", 3)
+                assert "receiver is back" not in [line["event"] for line in logs]
+                stage.clock.advance(2.0)
+                await until(lambda: len(receiver.requests) == 5)  # the probe, and the one that follows it
+                await until(lambda: state(stage) == "closed")
+                assert deliverer.room() == {"default": 0}
+                gate.set()
+                await until(lambda: len(receiver.requests) >= 40)
+
+
+@pytest.mark.parametrize("due", [1, 3])
+async def test_r23_an_outage_of_days_costs_what_is_due_no_attempt_but_those_before_it_was_noticed(
+    stage: Stage, due: int
+) -> None:
+    async with Receiver(reply(503)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer(poll=0.001) as deliverer:
+            await stage.finish(*map(str, range(due)), deliverer=deliverer)
+            await stage.settled(due)
+            for hour in range(5 * 24):
+                asked, settled = len(receiver.requests), sum(stage.ledger.settled)
+                stage.clock.advance(3600.0)
+                await stage.settled(settled + 1)
+                assert len(receiver.requests) > asked, hour  # it goes on being tried
+            assert {one.state for one in await stage.reports()} == {DeliveryState.DUE}
+            assert sum(one.attempts for one in await stage.reports()) <= 5 + due
+            receiver.scripts = (reply(200),)
+            stage.clock.advance(60.0)  # what a receiver that is back waits at most
+            await until(lambda: len(receiver.requests) > asked + 1)
+            await until(lambda: state(stage) == "closed")
+
+
+async def test_r23_a_delivery_that_is_the_cause_itself_comes_to_its_end_while_others_succeed(stage: Stage) -> None:
+    poison: set[str] = set()
+
+    def judge(request: Request) -> int:
+        return 500 if request.headers["webhook-id"] in poison else 200
+
+    async with Receiver((Judge(judge),)) as receiver:
+        stage.endpoint(receiver.url, concurrency=8)
+        async with stage.deliverer(poll=0.001) as deliverer:
+            await stage.finish(*(f"poison-{number}" for number in range(8)))
+            poison.update(report.webhook_id for report in await stage.reports())
+            for hour in range(24 * 14):
+                await stage.finish(f"well-{hour}", deliverer=deliverer)
+                await stage.polled(10)
+                for _ in range(60):  # what a receiver that is back waits at most
+                    if {one.state for one in await stage.reports(prefix="well-")} == {DeliveryState.DELIVERED}:
+                        break
+                    stage.clock.advance(1.0)
+                    await stage.polled(10)
+                else:
+                    pytest.fail(f"well-{hour} was held up by what fails")
+                if len(await stage.reports(state=DeliveryState.DEAD)) == len(poison):
+                    break
+                stage.clock.advance(3600.0)
+        dead = await stage.reports(state=DeliveryState.DEAD)
+        assert {one.webhook_id for one in dead} == poison
+        assert {one.attempts for one in dead} == {len(SCHEDULE)}
 
 
 async def test_r20_of_an_endpoint_that_is_not_configured_it_says_so(stage: Stage) -> None:

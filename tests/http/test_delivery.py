@@ -75,10 +75,7 @@ BOMB = gzip.compress(bytes(32 * 1024 * 1024))
 RETRIED: dict[str, tuple[Script, str, float]] = {
     "500": (reply(500), "HTTP 500", 1.0),
     "404": (reply(404), "HTTP 404", 1.0),
-    "301": (reply(301, "location: /elsewhere"), "HTTP 301", 1.0),
-    "429 with a time": (reply(429, "retry-after: 120"), "HTTP 429", 120.0),
-    "503 with a date long past": (reply(503, "retry-after: Sun, 06 Nov 1994 08:49:37 GMT"), "HTTP 503", 1.0),
-    "503 with a week": (reply(503, "retry-after: 604800"), "HTTP 503", 86_400.0),
+    "301": (reply(301), "HTTP 301", 1.0),
     "no answer": ((Stall(),), "timed out after 0.25 s", 1.0),
     "slow headers": ((Say(b"HTTP/1.1 200 OK\r\nx"), Stall()), "timed out after 0.25 s", 1.0),
     "slow body": ((Say(HEAD + b"content-length: 9\r\n\r\n"), Stall()), "timed out after 0.25 s", 1.0),
@@ -117,6 +114,46 @@ async def test_r22_a_failed_attempt_is_stored_with_its_reason_and_tried_again(
             stage.clock.advance(due_in)
             await stage.settled(2)
         assert (await stage.report()).state is DeliveryState.DELIVERED
+
+
+WAITS: dict[str, tuple[Script, float]] = {
+    "429 with a time": (reply(429, "retry-after: 120"), 120.0),
+    "429 without one": (reply(429), 1.0),
+    "503 with a date long past": (reply(503, "retry-after: Sun, 06 Nov 1994 08:49:37 GMT"), 1.0),
+    "503 with a week": (reply(503, "retry-after: 604800"), 86_400.0),
+}
+
+
+@pytest.mark.parametrize(("script", "wait"), WAITS.values(), ids=WAITS.keys())
+async def test_r23_a_receiver_that_asks_to_wait_is_left_alone_so_long_and_no_attempt_is_used_up(
+    stage: Stage, script: Script, wait: float
+) -> None:
+    async with Receiver(script, reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.deliverer() as deliverer:
+            with capture_logs() as logs:
+                await stage.finish("r", deliverer=deliverer)
+                await stage.settled(1)
+            report = await stage.report()
+            assert (report.state, report.attempts) == (DeliveryState.DUE, 0)
+            assert report.due_in == pytest.approx(wait)
+            assert [line["event"] for line in logs] == ["deliveries put off"]
+            assert deliverer.room() == {"default": 0}
+            assert "as its receiver asked (HTTP " in (deliverer.why("default") or "")
+            await until(lambda: f'collator_endpoint_wait_seconds{{endpoint="default"}} {wait}' in text(stage))
+            await stage.finish("new", deliverer=deliverer)  # which waits like the other
+            stage.clock.advance(wait - 0.5)
+            polls = stage.ledger.calls.count("due_endpoints")
+            await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 3)
+            assert len(receiver.requests) == 1
+            stage.clock.advance(0.5)
+            await stage.settled(3)
+        assert len(receiver.requests) == 3
+    assert {(one.state, one.attempts) for one in await stage.reports()} == {(DeliveryState.DELIVERED, 1)}
+
+
+def text(stage: Stage) -> str:
+    return stage.metrics.text().decode()
 
 
 @pytest.mark.parametrize("script", DELIVERED.values(), ids=DELIVERED.keys())
@@ -165,7 +202,7 @@ async def test_r22_410_ends_the_delivery_and_r24_a_replay_sends_the_same_again(s
 async def test_r23_the_whole_schedule_passes_and_then_the_delivery_is_dead(stage: Stage) -> None:
     async with Receiver(reply(500)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=0.005) as deliverer:
+        async with stage.deliverer(poll=0.005, circuits=Circuits(failures=100)) as deliverer:
             await stage.finish("r", deliverer=deliverer)
             for number, delay in enumerate(SCHEDULE[1:], 1):
                 await stage.settled(number)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from collator.backoff import JITTER, SCHEDULE
 from collator.delivery import Endpoint, judge, router
+from collator.delivery.verdict import evidence, words
 from collator.egress import Answer, NoAnswer
 from collator.exchange import Attempt, Delivery
 from collator.signing import SecretFile, ensure_secret_file
@@ -27,23 +28,31 @@ def delivery(step: int = 0) -> Delivery:
     return Delivery("r", bytes(16), "default", attempt=step + 1, step=step, lease=1, body=b"{}")
 
 
-def verdict(answer: Answer | NoAnswer, *, step: int = 0, drawn: float = 0.0) -> Attempt:
-    return judge(answer, delivery(step), now=NOW, random=lambda: drawn)
+def verdict(
+    answer: Answer | NoAnswer, *, step: int = 0, drawn: float = 0.0, probe: bool = False, wait: float = 0.0
+) -> Attempt:
+    return judge(answer, delivery(step), size=20_000, probe=probe, wait=wait, now=NOW, random=lambda: drawn)
+
+
+def asks_to_wait(answer: Answer | NoAnswer) -> bool:
+    return evidence(answer, now=NOW).refused
 
 
 @given(answer=anything, step=st.integers(0, LAST), drawn=st.floats(0, 1, exclude_max=True))
 def test_r22_r23_every_answer_at_every_step_has_one_meaning(answer: Answer | NoAnswer, step: int, drawn: float) -> None:
-    attempt = verdict(answer, step=step, drawn=drawn)
+    attempt = verdict(answer, step=step, drawn=drawn, wait=7.0)
     check_step(DELIVERY_STEPS, DeliveryState.LEASED, attempt.state)
     succeeds = isinstance(answer, Answer) and 200 <= answer.status < 300
-    ends = isinstance(answer, Answer) and answer.status == 410
     assert (attempt.state is DeliveryState.DELIVERED) == succeeds
-    assert (attempt.state is DeliveryState.DEAD) == (ends or (step == LAST and not succeeds))
-    assert attempt.counted
-    if attempt.state is DeliveryState.DUE:
+    assert attempt.counted == (not asks_to_wait(answer))
+    if asks_to_wait(answer):
+        assert (attempt.state, attempt.delay) == (DeliveryState.DUE, 7.0)
+    elif attempt.state is DeliveryState.DUE:
         assert SCHEDULE[step + 1] <= attempt.delay <= 86_400 * (1 + JITTER)
     else:
         assert attempt.delay == 0
+        gone = isinstance(answer, Answer) and answer.status == 410
+        assert (attempt.state is DeliveryState.DEAD) == (gone or (step == LAST and not succeeds))
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -51,35 +60,88 @@ def test_r22_2xx_succeeds(status: int) -> None:
     assert verdict(Answer(status)).state is DeliveryState.DELIVERED
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 304, 400, 401, 404, 408, 409, 413, 429, 500, 503, 599])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 304, 400, 401, 404, 408, 409, 500, 503, 599])
 def test_r22_only_2xx_succeeds(status: int) -> None:
     attempt = verdict(Answer(status))
     assert (attempt.state, attempt.reason, attempt.delay) == (DeliveryState.DUE, f"HTTP {status}", 1.0)
 
 
-def test_r22_410_ends_the_delivery_at_once() -> None:
-    attempt = verdict(Answer(410))
-    assert (attempt.state, attempt.reason) == (DeliveryState.DEAD, "HTTP 410: the receiver wants no more of it")
-
-
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("asked", ["120", "Sun, 06 Nov 1994 08:51:37 GMT"])
 def test_r22_a_throttling_receiver_is_given_the_time_it_asks_for(status: int, asked: str) -> None:
-    assert verdict(Answer(status, asked)).delay == 120.0
-    assert 120.0 < verdict(Answer(status, asked), drawn=0.5).delay <= 132.0
-
-
-def test_r22_retry_after_is_a_floor_and_shortens_nothing() -> None:
-    assert verdict(Answer(503, "1"), step=3).delay == 300.0
+    said = evidence(Answer(status, asked), now=NOW)
+    assert (said.refused, said.named) == (True, 120.0)
+    assert not verdict(Answer(status, asked), step=LAST, wait=120.0).counted
 
 
 def test_r22_no_receiver_can_ask_for_more_than_a_day() -> None:
-    assert verdict(Answer(503, "9999999")).delay == 86_400.0
+    assert evidence(Answer(503, "9999999"), now=NOW).named == 86_400.0
+
+
+@pytest.mark.parametrize(("status", "refused"), [(429, True), (503, False)])
+def test_r23_429_asks_to_wait_whether_or_not_it_says_how_long(status: int, refused: bool) -> None:
+    assert (asks_to_wait(Answer(status)), evidence(Answer(status), now=NOW).named) == (refused, None)
+
+
+PROBES: list[Answer | NoAnswer] = [Answer(500), NoAnswer("timed out after 15 s"), NoAnswer("refused", reached=False)]
+
+
+@pytest.mark.parametrize("answer", PROBES)
+@pytest.mark.parametrize("step", [0, 5, LAST])
+def test_r23_a_probe_that_fails_uses_up_no_attempt_and_lets_others_go_first(
+    answer: Answer | NoAnswer, step: int
+) -> None:
+    attempt = verdict(answer, step=step, probe=True, wait=60.0)
+    assert (attempt.state, attempt.counted) == (DeliveryState.DUE, False)
+    assert attempt.delay == max(60.0, SCHEDULE[min(step + 1, LAST)])
+
+
+def test_r23_a_probe_that_is_answered_below_500_counts_like_any_other() -> None:
+    assert verdict(Answer(404), probe=True).counted
+    assert verdict(Answer(404), step=LAST, probe=True).state is DeliveryState.DEAD
+
+
+@pytest.mark.parametrize("step", [0, LAST])
+def test_r23_a_shortage_of_this_process_uses_up_no_attempt(step: int) -> None:
+    attempt = verdict(NoAnswer("too many open files", own_shortage=True), step=step)
+    assert (attempt.state, attempt.counted, attempt.delay) == (DeliveryState.DUE, False, 1.0)
+
+
+SAID = {
+    "a bare status": (Answer(400), "HTTP 400"),
+    "what it said": (Answer(400, excerpt="no such account"), "HTTP 400: no such account"),
+    "too large": (Answer(413, excerpt="entity too large"), "HTTP 413 for a body of 20000 bytes: entity too large"),
+    "a redirect": (
+        Answer(302, location="https://example.test/hook/", excerpt="Moved"),
+        "HTTP 302 to https://example.test/hook/; redirects are not followed",
+    ),
+    "a redirect with a secret": (
+        Answer(308, location="https://user:pass@example.test/hook/?token=s3cret#x"),
+        "HTTP 308 to https://…@example.test/hook/?…; redirects are not followed",
+    ),
+    "a redirect nowhere": (Answer(301), "HTTP 301"),
+    "a long redirect": (
+        Answer(301, location="/" + "a" * 5000),
+        f"HTTP 301 to /{'a' * 199}…; redirects are not followed",
+    ),
+    "a redirect of two lines": (Answer(301, location="/a\nb"), "HTTP 301 to /a?b; redirects are not followed"),
+    "a success says no more": (Answer(200, excerpt="thanks"), "HTTP 200"),
+    "a success cut off": (Answer(200, complete=False), "HTTP 200, but its body did not end"),
+    "a failure cut off": (Answer(500, excerpt="oops", complete=False), "HTTP 500, but its body did not end: oops"),
+    "no answer": (NoAnswer("connection refused"), "connection refused"),
+    "a coroutine": (Answer(204, words="on_finished returned"), "on_finished returned"),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason"), SAID.values(), ids=SAID.keys())
+def test_r22_the_reason_says_what_the_receiver_said(answer: Answer | NoAnswer, reason: str) -> None:
+    assert words(answer, size=20_000) == reason
+    assert verdict(answer).reason == reason
 
 
 @pytest.mark.parametrize("status", [301, 400, 404, 500])
 def test_r22_retry_after_counts_for_a_receiver_that_throttles_only(status: int) -> None:
-    assert verdict(Answer(status, "120")).delay == 1.0
+    assert (verdict(Answer(status, "120")).delay, asks_to_wait(Answer(status, "120"))) == (1.0, False)
 
 
 def test_r23_the_delays_are_those_of_the_schedule_and_the_last_failure_is_the_end() -> None:

@@ -1,8 +1,9 @@
 """The delivery stage: from a delivery that is leased to this process, to an attempt that the ledger has stored.
 
 Lives here: what each answer means (`verdict`), how one attempt is made (`sender`), who sends when and how many at a
-time (`lane`, one for each endpoint), whether a receiver that fails is asked (`breaker`), how outcomes get back into the
-ledger (`settling`), and which endpoints there are (`configured`). Does not live here: HTTP (`egress`), signatures
+time (`lane`, one for each endpoint), whether a receiver that fails is asked (`breaker`) and how fast one that asks for
+less (`pace`; `circuit` has both), how outcomes get back into the ledger (`settling`), and which endpoints there are
+(`configured`). Does not live here: HTTP (`egress`), signatures
 (`signing`), the schedule (`backoff`), the outbox itself, which the ledger owns.
 
 Theory. The ledger is the outbox: a delivery is born in the step that closes its resource, and stays due until it is
@@ -14,7 +15,7 @@ ledger hands the delivery out again, under the same id with the same bytes (P4).
 
 from __future__ import annotations
 
-from collator.delivery.breaker import Circuits
+from collator.delivery.circuit import Circuits
 from collator.delivery.configured import configure, longest_timeout, names
 from collator.delivery.deliverer import Deliverer
 from collator.delivery.endpoint import Endpoint, router

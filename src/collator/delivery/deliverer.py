@@ -11,7 +11,7 @@ import structlog
 
 from collator.backoff import Random
 from collator.clock import Clock
-from collator.delivery.breaker import Circuit, Circuits
+from collator.delivery.circuit import Circuit, Circuits
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.lane import Lane
 from collator.delivery.sender import Sender
@@ -60,9 +60,7 @@ class Deliverer:
         self._egress = egress or Egress()
         self._circuits = circuits or Circuits()
         self._poll = poll
-        self._sender = Sender(
-            ledger, endpoints, self._egress, self._circuits, clock=clock, metrics=metrics, random=random
-        )
+        self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
         self._settling = Settling(ledger, self._settled)
         self._lanes: dict[str, Lane] = {}
         self._unknown: set[str] = set()
@@ -108,7 +106,9 @@ class Deliverer:
             while not self._draining:
                 for name in await self._due():
                     self._wake(name)
-                self._show_breakers()
+                for lane in self._lanes.values():
+                    lane.probe()
+                self._show_circuits()
                 await asyncio.sleep(self._poll)
         finally:
             if not self._draining:
@@ -142,11 +142,13 @@ class Deliverer:
         endpoint = self._endpoints.get(name)
         return None if endpoint is None else self._circuits.of(endpoint.url)
 
-    def _show_breakers(self) -> None:
+    def _show_circuits(self) -> None:
+        now = self._clock.monotonic()
         for name in self._lanes:
             circuit = self._circuit(name)
             if circuit is not None:
                 self._metrics.breakers.labels(name).state(circuit.state)
+                self._metrics.waits.labels(name).set(circuit.asked(now))
 
     async def _give_back(self) -> None:
         abandoned = [lane.abandon() for lane in self._lanes.values()]

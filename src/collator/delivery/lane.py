@@ -3,19 +3,19 @@
 The *room* of a lane is what it can still take: its concurrency, less what is under way or waits here. Several callers
 may be told of the same room at a time, and a claim may run beside them, so that nobody is refused for what another
 might bring. If more comes than there was room for, it waits here, and is given back if it waits too long. A breaker
-that is open closes the room, here and nowhere else.
+that is open, and a receiver that asked to wait, close the room, here and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 import structlog
 
 from collator.clock import Clock
-from collator.delivery.breaker import Circuit
+from collator.delivery.circuit import PAUSED, SLOWED, Circuit, Passage
 from collator.delivery.sender import Sender
 from collator.delivery.settling import Settling
 from collator.delivery.verdict import put_off
@@ -29,6 +29,9 @@ UNSETTLED = 4
 """For each request that may be under way, how many outcomes may wait for the ledger before no more is claimed (P5)."""
 LARGE = 2
 """Deliveries at a time whose body has to be fetched, as it is large."""
+
+LOOK_AGAIN = 1.0
+"""Seconds after which a lane that waits for its circuit looks again, at the latest: a poll may be later still."""
 
 _DEFECT_RETRY = 60.0
 _TELL_AGAIN = 60.0
@@ -73,8 +76,9 @@ class Lane:
         self._claims_fail = False
         self._stopped = False
         self._large = asyncio.Semaphore(LARGE)
-        self._told_at = -_TELL_AGAIN
-        self._failed = 0
+        self._told_at: dict[str, float] = {}
+        self._untold: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
 
     def room(self) -> int:
         """How many more deliveries it would take, leased, at this moment."""
@@ -82,7 +86,7 @@ class Lane:
             return 0
         free = max(0, self._concurrency - len(self._running) - len(self._waiting))
         circuit = self._circuit()
-        most = None if circuit is None else circuit.room(self._clock.monotonic())
+        most = None if circuit is None else circuit.capacity(self._clock.monotonic())
         return free if most is None else min(free, most)
 
     def take(self, delivery: Delivery) -> None:
@@ -97,8 +101,18 @@ class Lane:
     def wake(self) -> None:
         """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
         self._more = True
-        if self._claiming is None and self.room():
+        if self._claiming is not None:
+            return
+        if self.room():
             self._claiming = asyncio.get_running_loop().create_task(self._claim())
+        else:
+            self._wake_later()
+
+    def probe(self) -> None:
+        """Claim a delivery that tries whether the receiver is back, though none be due, where that is its turn."""
+        circuit = self._circuit()
+        if circuit is not None and circuit.open and self.room():
+            self.wake()
 
     def settled(self, attempt: Attempt) -> None:
         """*attempt* no longer waits for the ledger."""
@@ -110,6 +124,8 @@ class Lane:
     def stop(self) -> set[asyncio.Task[None]]:
         """Claim and start nothing more; what is still under way."""
         self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
         return {*self._running.values(), *([self._claiming] if self._claiming else [])}
 
     def abandon(self) -> tuple[list[int], set[asyncio.Task[None]]]:
@@ -121,30 +137,43 @@ class Lane:
         return leases, {*self._running.values()}
 
     def _start(self, delivery: Delivery, taken_at: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at))
+        circuit, now = self._circuit(), self._clock.monotonic()
+        passage = None
+        if circuit is not None:  # passed here and now, so that the next who asks for the room knows of it
+            passed = circuit.enter(now)
+            if passed is None:
+                self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
+                return
+            passage = Passage(circuit, passed)
+        task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at, passage))
         self._running[delivery.lease] = task
 
-    async def _run(self, delivery: Delivery, taken_at: float) -> None:
+    async def _run(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> None:
         try:
-            attempt = await self._attempt(delivery, taken_at)
+            attempt = await self._attempt(delivery, taken_at, passage)
         finally:
             del self._running[delivery.lease]
-        self._count(attempt)
-        self._settle(attempt)
+            if passage is not None:
+                passage.circuit.leave(passage.passed)
+        self._end(attempt)
         while self._waiting and not self._stopped and len(self._running) < self._concurrency:
             self._start(*self._waiting.popleft())
         if self._more:
             self.wake()
 
-    async def _attempt(self, delivery: Delivery, taken_at: float) -> Attempt:
+    async def _attempt(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
         try:
             if delivery.body is not None:
-                return await self._sender.attempt(delivery, taken_at)
+                return await self._sender.attempt(delivery, taken_at, passage)
             async with self._large:
-                return await self._sender.attempt(delivery, taken_at)
+                return await self._sender.attempt(delivery, taken_at, passage)
         except Exception:  # noqa: BLE001 - a defect must not cost the delivery: it is logged, and due again
             _log.exception("attempt not made", endpoint=self._name, webhook_id=delivery.webhook_id)
             return put_off(delivery, "an error within Collator; its log says more", _DEFECT_RETRY)
+
+    def _end(self, attempt: Attempt) -> None:
+        self._count(attempt)
+        self._settle(attempt)
 
     def _settle(self, attempt: Attempt) -> None:
         self._unsettled += 1
@@ -165,13 +194,29 @@ class Lane:
             self._claims_fail = False
         finally:
             self._claiming = None
+        if self._more:
+            self._wake_later()
 
     async def _claim_once(self, room: int) -> None:
-        found = await self._ledger.claim_deliveries(self._name, room=room)
+        circuit = self._circuit()
+        probe = circuit is not None and circuit.open
+        found = await self._ledger.claim_deliveries(self._name, room=room, probe=probe)
         self._more = self._more or len(found) >= room
         for delivery in found:
             if _key(delivery) not in self._delivered:
                 self.take(delivery)
+
+    def _wake_later(self) -> None:
+        """Look again when the circuit lets something pass, which may be long before the next poll."""
+        circuit = self._circuit()
+        wait = 0.0 if circuit is None or self._stopped else circuit.wait(self._clock.monotonic())
+        if wait and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(min(wait, LOOK_AGAIN), self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        if self._more:
+            self.wake()
 
     def _tell_of_claims(self, problem: str) -> None:
         if not self._claims_fail:  # one line until they work again, not one for each poll
@@ -181,24 +226,26 @@ class Lane:
     def _count(self, attempt: Attempt) -> None:
         if attempt.counted:
             self._counters[attempt.state].inc()
-        if attempt.state is not DeliveryState.DELIVERED:
-            self._failed += 1
-            self._tell(attempt)
+        if attempt.state is DeliveryState.DEAD:
+            self._tell("delivery dead", attempt, every=0.0)
+        elif attempt.state is DeliveryState.DUE:
+            self._tell("deliveries fail" if attempt.counted else "deliveries put off", attempt, every=_TELL_AGAIN)
 
-    def _tell(self, attempt: Attempt) -> None:
-        """One line for each dead delivery, and one a minute for all others that fail."""
-        dead, now = attempt.state is DeliveryState.DEAD, self._clock.monotonic()
-        if not dead and now - self._told_at < _TELL_AGAIN:
+    def _tell(self, event: str, attempt: Attempt, *, every: float) -> None:
+        """One line for each dead delivery; of all others that fail or are put off one a minute, with their number."""
+        now = self._clock.monotonic()
+        self._untold[event] += 1
+        if now - self._told_at.get(event, -_TELL_AGAIN) < every:
             return
         _log.warning(
-            "delivery dead" if dead else "deliveries fail",
+            event,
             endpoint=self._name,
             webhook_id=attempt.delivery.webhook_id,
             attempt=attempt.delivery.attempt,
             reason=attempt.reason,
-            failed=self._failed,
+            failed=self._untold.pop(event),
         )
-        self._told_at, self._failed = now, 0
+        self._told_at[event] = now
 
 
 def _key(delivery: Delivery) -> tuple[str, bytes]:

@@ -11,7 +11,7 @@ import structlog
 from collator import __version__
 from collator.backoff import Random
 from collator.clock import Clock
-from collator.delivery.breaker import BreakerState, Circuits, Passed
+from collator.delivery.circuit import BreakerState, Passage
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.verdict import evidence, judge, put_off, words
 from collator.egress import Answer, Egress, NoAnswer
@@ -25,9 +25,6 @@ from collator.states import DeliveryState
 MAX_WAIT = 10.0
 """Seconds that a leased delivery may wait before it is sent. A lease outlasts the timeout by 15 s (R24): what has
 waited longer could still be under way when the ledger hands it out again, so it is given back unsent."""
-
-PAUSED = "paused, as its receiver fails"
-"""Why nothing was sent where a breaker is open."""
 
 _LARGE = 1024 * 1024
 _TOO_LATE = "waited too long for its turn"
@@ -45,40 +42,28 @@ class Sender:
         ledger: Ledger,
         endpoints: Mapping[str, Endpoint],
         egress: Egress,
-        circuits: Circuits,
         *,
         clock: Clock,
         metrics: Metrics,
         random: Random,
     ) -> None:
-        """Send to *endpoints*, by name, what *ledger* handed out, as *circuits* let it; *random* is for the jitter."""
+        """Send to *endpoints*, by name, what *ledger* handed out; *random* is for the jitter."""
         self._ledger = ledger
         self._endpoints = endpoints
         self._egress = egress
-        self._circuits = circuits
         self._clock = clock
         self._random = random
         self._completion_to_send = metrics.completion_to_send
         self._request_seconds = metrics.request_seconds
         self._headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
 
-    async def attempt(self, delivery: Delivery, taken_at: float) -> Attempt:
-        """Try once to deliver what was leased at *taken_at* (monotonic clock)."""
+    async def attempt(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
+        """Try once to deliver what was leased at *taken_at* (monotonic clock) and passed its circuit, if it has one."""
         endpoint = self._endpoints.get(delivery.endpoint)
-        if endpoint is None:
+        if endpoint is None or passage is None:
             return put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured", _UNKNOWN_RETRY)
-        circuit, now = self._circuits.of(endpoint.url), self._clock.monotonic()
-        if now - taken_at > MAX_WAIT:  # here too, before a large body is fetched in vain
+        if self._clock.monotonic() - taken_at > MAX_WAIT:  # here too, before a large body is fetched in vain
             return put_off(delivery, _TOO_LATE)
-        passed = circuit.enter(now)
-        if passed is None:
-            return put_off(delivery, PAUSED, circuit.wait(now))
-        try:
-            return await self._attempt(delivery, taken_at, endpoint, passed)
-        finally:
-            circuit.leave(passed)
-
-    async def _attempt(self, delivery: Delivery, taken_at: float, endpoint: Endpoint, passed: Passed) -> Attempt:
         try:
             body = delivery.body if delivery.body is not None else await self._ledger.body(delivery)
         except Damaged as error:
@@ -92,11 +77,20 @@ class Sender:
         if delivery.known_at:
             self._completion_to_send.observe(began - delivery.known_at)
         answer = await self._post(endpoint, delivery, headers, body)
-        seconds = self._clock.monotonic() - began
-        self._request_seconds.labels(endpoint.name).observe(seconds)
-        self._hear(endpoint, passed, answer)
-        attempt = judge(answer, delivery, now=self._clock.wall(), random=self._random)
-        return msgspec.structs.replace(attempt, seconds=seconds)
+        now = self._clock.monotonic()
+        self._request_seconds.labels(endpoint.name).observe(now - began)
+        if endpoint.taker is None:  # a part of this process is never away
+            self._hear(endpoint.name, passage, answer, size=len(body))
+        attempt = judge(
+            answer,
+            delivery,
+            size=len(body),
+            probe=passage.passed.probe,
+            wait=passage.circuit.wait(now),
+            now=self._clock.wall(),
+            random=self._random,
+        )
+        return msgspec.structs.replace(attempt, seconds=now - began)
 
     async def _post(
         self, endpoint: Endpoint, delivery: Delivery, headers: Mapping[str, str], body: bytes
@@ -105,17 +99,15 @@ class Sender:
             return await endpoint.taker(delivery.webhook_id, body)
         return await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
 
-    def _hear(self, endpoint: Endpoint, passed: Passed, answer: Answer | NoAnswer) -> None:
-        """Tell the breakers; a line where they open or close."""
-        if endpoint.taker is not None:
-            return  # a part of this process is never away
-        circuit, now = self._circuits.of(endpoint.url), self._clock.monotonic()
+    def _hear(self, name: str, passage: Passage, answer: Answer | NoAnswer, *, size: int) -> None:
+        """Tell the circuit; a line where a breaker opens or closes."""
+        circuit, reason = passage.circuit, words(answer, size=size)
         before = circuit.state
-        circuit.hear(passed, evidence(answer), now, words(answer))
-        if before is BreakerState.CLOSED and circuit.state is BreakerState.OPEN:
-            _log.warning("receiver fails, paused", endpoint=endpoint.name, reason=words(answer))
-        elif before is not BreakerState.CLOSED and circuit.state is BreakerState.CLOSED:
-            _log.info("receiver is back", endpoint=endpoint.name)
+        circuit.hear(passage.passed, evidence(answer, now=self._clock.wall()), self._clock.monotonic(), reason)
+        if before is BreakerState.CLOSED and circuit.open:
+            _log.warning("receiver fails, paused", endpoint=name, reason=reason)
+        elif before is not BreakerState.CLOSED and not circuit.open:
+            _log.info("receiver is back", endpoint=name)
 
     async def _signed(self, secrets: SecretFile | None, delivery: Delivery, body: bytes) -> dict[str, str]:
         if secrets is None:

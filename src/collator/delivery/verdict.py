@@ -2,56 +2,96 @@
 
 from __future__ import annotations
 
-from collator.backoff import Random, next_delay, parse_retry_after
-from collator.delivery.breaker import Evidence
+import re
+
+from collator.backoff import SCHEDULE, Random, next_delay, parse_retry_after
+from collator.delivery.circuit import Evidence
 from collator.egress import Answer, NoAnswer
 from collator.exchange import Attempt, Delivery
 from collator.states import DeliveryState
 
 SUCCESS = range(200, 300)
+REDIRECTS = range(300, 400)
 GONE = 410
+TOO_LARGE = 413
+TOO_MANY = 429
 FAULT = 500
 """From here on a status says that the receiver itself is at fault (RFC 9110, section 15.6)."""
-THROTTLED = frozenset({429, 502, 503, 504})
+THROTTLED = frozenset({TOO_MANY, 502, 503, 504})
 """The statuses whose ``Retry-After`` counts (R22)."""
+SHORTAGE_DELAY = 1.0
+"""Seconds until what could not be sent, as this process lacked something for it, is due again."""
+_SHOWN = 200
+_USER = re.compile(r"//[^/@]*@")
 
 
-def judge(answer: Answer | NoAnswer, delivery: Delivery, *, now: float, random: Random) -> Attempt:
-    """How the attempt ended that got *answer* at *now* (wall clock).
+def judge(
+    answer: Answer | NoAnswer, delivery: Delivery, *, size: int, probe: bool, wait: float, now: float, random: Random
+) -> Attempt:
+    """How the attempt ended that sent *size* bytes and got *answer* at *now* (wall clock).
 
-    Only 2xx succeeds; 410 ends the delivery; everything else is tried again as the schedule has it, not before what
-    a throttling receiver asked for, and is dead once the schedule is used up.
+    Only 2xx succeeds. What is about the receiver, or about this process, uses up no attempt: a receiver that asks to
+    wait, a *probe* of one that fails, a shortage here; the next is made when *wait* is over. Everything else is tried
+    again as the schedule has it, and is dead once the schedule is used up.
     """
-    reason = words(answer)
-    if isinstance(answer, NoAnswer):
-        return _failed(delivery, reason, 0.0, random)
-    if answer.status in SUCCESS:
+    reason, said = words(answer, size=size), evidence(answer, now=now)
+    if isinstance(answer, Answer) and answer.status in SUCCESS:
         return Attempt(delivery, DeliveryState.DELIVERED, reason)
-    if answer.status == GONE:
+    if isinstance(answer, Answer) and answer.status == GONE:
         return Attempt(delivery, DeliveryState.DEAD, f"{reason}: the receiver wants no more of it")
-    floor = parse_retry_after(answer.retry_after, now) if answer.status in THROTTLED else None
-    return _failed(delivery, reason, floor or 0.0, random)
+    if said.shortage:
+        return put_off(delivery, reason, max(wait, SHORTAGE_DELAY))
+    if said.refused:
+        return put_off(delivery, reason, wait)
+    if probe and not said.address:
+        # As the schedule has it, so that others come first: one that is the cause itself would be the next probe too.
+        return put_off(delivery, reason, max(wait, next_delay(delivery.step, random=random) or SCHEDULE[-1]))
+    return _failed(delivery, reason, random)
 
 
-def words(answer: Answer | NoAnswer) -> str:
-    """*answer* in words."""
-    return answer.reason if isinstance(answer, NoAnswer) else answer.words or f"HTTP {answer.status}"
-
-
-def evidence(answer: Answer | NoAnswer) -> Evidence:
-    """What *answer* says about its receiver (R23): any status below 500 is that of one who is well."""
+def words(answer: Answer | NoAnswer, *, size: int) -> str:
+    """*answer*, to a body of *size* bytes, in words: what the receiver said, where it is no success."""
     if isinstance(answer, NoAnswer):
+        return answer.reason
+    told = answer.words or f"HTTP {answer.status}"
+    if answer.status in REDIRECTS and answer.location:
+        return f"{told} to {_address(answer.location)}; redirects are not followed"
+    if answer.status == TOO_LARGE:
+        told += f" for a body of {size} bytes"
+    if not answer.complete:
+        told += ", but its body did not end"
+    return f"{told}: {answer.excerpt}" if answer.excerpt and answer.status not in SUCCESS else told
+
+
+def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
+    """What *answer*, which came at *now* (wall clock), says about its receiver (R23).
+
+    Any status below 500 is that of one who is well; what asks to wait says so, and nothing about being well or not.
+    """
+    if isinstance(answer, NoAnswer):
+        if answer.own_shortage:
+            return Evidence(None, None, shortage=True)
         return Evidence(None, address=False) if answer.reached else Evidence(origin=False, address=None)
+    named = parse_retry_after(answer.retry_after, now) if answer.status in THROTTLED else None
+    if answer.status == TOO_MANY or named is not None:
+        return Evidence(origin=True, address=True if answer.status == TOO_MANY else None, refused=True, named=named)
     return Evidence(origin=True, address=answer.status < FAULT)
 
 
 def put_off(delivery: Delivery, reason: str, delay: float = 0.0) -> Attempt:
-    """Nothing was sent, and no attempt is used up: due again after *delay* seconds."""
+    """No attempt is used up: due again after *delay* seconds."""
     return Attempt(delivery, DeliveryState.DUE, reason, delay, counted=False)
 
 
-def _failed(delivery: Delivery, reason: str, floor: float, random: Random) -> Attempt:
-    delay = next_delay(delivery.step, floor=floor, random=random)
+def _failed(delivery: Delivery, reason: str, random: Random) -> Attempt:
+    delay = next_delay(delivery.step, random=random)
     if delay is None:
         return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempt is left")
     return Attempt(delivery, DeliveryState.DUE, reason, delay)
+
+
+def _address(location: str) -> str:
+    """Where a receiver points to, without what may be a secret in it: a user, a query."""
+    place, query, _ = location.partition("#")[0].partition("?")
+    plain = "".join(character if character.isprintable() else "?" for character in place[:_SHOWN])
+    return _USER.sub("//…@", plain, count=1) + ("…" if len(place) > _SHOWN else "?…" if query else "")

@@ -44,7 +44,7 @@ class Attempt(msgspec.Struct, frozen=True):
     delay: float = 0.0
     """Seconds until it is due again."""
     counted: bool = True
-    """False where nothing was sent, as under an open breaker: no attempt is used up (R23)."""
+    """False where no attempt is used up (R23): nothing was sent, or what came back is about the receiver."""
     seconds: float = 0.0
     """How long it took."""
 

@@ -151,9 +151,9 @@ class EmbeddedLedger:
         """What is due and held by nobody."""
         return await self._writer.call(_OVERDUE, (limit,))
 
-    async def claim_deliveries(self, endpoint: str, *, room: int) -> Sequence[Delivery]:
+    async def claim_deliveries(self, endpoint: str, *, room: int, probe: bool = False) -> Sequence[Delivery]:
         """Lease due deliveries."""
-        return await self._writer.call(_CLAIM_DELIVERIES, (endpoint, room))
+        return await self._writer.call(_CLAIM_DELIVERIES, (endpoint, room, probe))
 
     async def body(self, delivery: Delivery) -> bytes:
         """The frozen body."""

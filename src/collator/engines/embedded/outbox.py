@@ -59,13 +59,19 @@ def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[l
     return handed, frozenset(new.endpoint for did, new in enumerate(born, first) if did not in taken)
 
 
-def claim_deliveries(store: Store, endpoint: str, room: int) -> list[Delivery]:
-    """Lease up to *room* due deliveries of *endpoint*."""
+def claim_deliveries(
+    store: Store,
+    endpoint: str,
+    room: int,
+    probe: bool,  # noqa: FBT001 - a step takes its call as it came
+) -> list[Delivery]:
+    """Lease up to *room* due deliveries of *endpoint*; for a *probe* the least tried, then the next to be due."""
     now = store.now()
     for token in store.deliveries.expired(store.running()):
         store.deliveries.drop(token)
     held = store.deliveries.keys(endpoint)
-    found = _decode_numbers(store.value("due_deliveries", endpoint, now, room + len(held)).encode())
+    chosen = "deliveries_to_probe" if probe else "due_deliveries"
+    found = _decode_numbers(store.value(chosen, endpoint, now, room + len(held)).encode())
     dids = [did for did in found if did not in held][: max(room, 0)]
     rows = {row[0]: row for row in readable(partial(_read, store), dids)}
     _bury(store, endpoint, [did for did in dids if did not in rows])

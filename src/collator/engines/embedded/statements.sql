@@ -177,6 +177,17 @@ select value->>0, value->>1, value->>2, 'due', ?2 from jsonb_each(?1) where true
 select json_group_array(did) from (
   select did from delivery where state = 'due' and endpoint = ?1 and due_at <= ?2 order by due_at limit ?3);
 
+-- name: deliveries_to_probe (of endpoint ?1: of the 1,000 that became due last by ?2 those that were tried least, the
+--   longest due first; then those that are due next)
+select json_group_array(did) from (
+  select * from (select did from (select did, step, due_at from delivery
+                                  where state = 'due' and endpoint = ?1 and due_at <= ?2 order by due_at desc limit 1000)
+                 order by step, due_at limit ?3)
+  union all
+  select * from (select did from delivery where state = 'due' and endpoint = ?1 and due_at > ?2
+                 order by due_at limit ?3)
+  limit ?3);
+
 -- name: load_deliveries (all that a sender needs)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
                                    r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),

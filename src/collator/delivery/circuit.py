@@ -1,0 +1,168 @@
+"""What a request to an address has to pass: the breakers of its origin and of its own, and its pace (R23). Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from collator.delivery.breaker import Breaker
+from collator.delivery.pace import Pace
+
+SHORTAGE_PAUSE = 1.0
+"""Seconds for which nothing is sent to an address after this process lacked descriptors or memory for it."""
+PAUSED = "paused, as its receiver fails"
+"""Why nothing was sent where a breaker is open."""
+SLOWED = "its receiver takes fewer at a time"
+"""Why nothing was sent where a receiver asked for less, or has just come back."""
+PROBING = 1.0
+"""Seconds after which who found the probe under way may ask again."""
+
+
+class BreakerState(StrEnum):
+    """Where the breakers of an address stand."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Evidence(NamedTuple):
+    """What one request says about its receiver; `None` where it says nothing."""
+
+    origin: bool | None
+    address: bool | None
+    refused: bool = False
+    """Whether the receiver asks to be sent to later, or more slowly."""
+    named: float | None = None
+    """Seconds for which it then wants nothing, where it says so."""
+    shortage: bool = False
+    """Whether this process lacked what it takes to ask."""
+
+
+class Passed(NamedTuple):
+    """The right to one request: the eras in which it goes out, and whether it is a probe."""
+
+    origin: int
+    address: int
+    pace: int
+    probe: bool
+
+
+class Circuit:
+    """What a request to one address has to pass. Times are readings of the monotonic clock."""
+
+    def __init__(self, origin: Breaker, address: Breaker, pace: Pace) -> None:
+        """Pass requests by the breaker of the *origin*, which others share, that of the *address* and its *pace*."""
+        self._origin, self._address, self._pace = origin, address, pace
+        self._probing = False
+        self._openings = origin.era  # of both breakers, up to the last time that it went on
+
+    @property
+    def open(self) -> bool:
+        """Whether only a probe may pass."""
+        return self._origin.open or self._address.open
+
+    @property
+    def state(self) -> BreakerState:
+        """Where its breakers stand."""
+        if not self.open:
+            return BreakerState.CLOSED
+        return BreakerState.HALF_OPEN if self._probing else BreakerState.OPEN
+
+    def wait(self, now: float) -> float:
+        """Seconds until a request may pass; 0 where one may now, if there is a place for it."""
+        held = PROBING if self.open and self._probing else 0.0
+        return max(held, self._origin.wait(now), self._address.wait(now), self._pace.wait(now))
+
+    def capacity(self, now: float) -> int | None:
+        """How many requests may pass at this moment; `None` for any number."""
+        if self.open:
+            return 0 if self.wait(now) else 1
+        self._go_on()
+        return self._pace.capacity(now)
+
+    def enter(self, now: float) -> Passed | None:
+        """Let one request pass, unless it has to wait."""
+        if self.capacity(now) == 0:
+            return None
+        probe = self.open
+        self._probing = self._probing or probe
+        return Passed(self._origin.era, self._address.era, self._pace.enter(now), probe)
+
+    def hear(self, passed: Passed, evidence: Evidence, now: float, reason: str) -> None:
+        """Take in what came of a request."""
+        if evidence.origin is not None:
+            self._origin.hear(passed.origin, now, sound=evidence.origin, reason=reason)
+        if evidence.address is not None:
+            self._address.hear(passed.address, now, sound=evidence.address, reason=reason, probe=passed.probe)
+        if evidence.refused:
+            self._pace.refuse(passed.pace, now, named=evidence.named, because=f"as its receiver asked ({reason})")
+        elif evidence.address:
+            self._pace.succeed(passed.pace)
+        elif evidence.shortage:
+            self._pace.begin_gently()
+            self._pace.hold(now + SHORTAGE_PAUSE, f"as this service lacks what it takes to send ({reason})")
+
+    def leave(self, passed: Passed) -> None:
+        """The request has ended, whether or not anything was heard of it."""
+        self._pace.leave(passed.pace)
+        if passed.probe:
+            self._probing = False
+
+    def asked(self, now: float) -> float:
+        """Seconds for which nothing is sent, as its receiver asked or this service lacks something; 0 for none."""
+        return self._pace.held(now)
+
+    def why(self, now: float) -> str | None:
+        """Why nothing is sent, in words; `None` where nothing is held back."""
+        if not self.open:
+            return self._pace.why(now)
+        breaker = self._origin if self._origin.open else self._address
+        when = f"for {seconds:.0f} s more" if (seconds := self.wait(now)) > PROBING else "for a moment"
+        return f"paused {when}, as its receiver fails ({breaker.reason})"
+
+    def _go_on(self) -> None:
+        """Begin gently where a breaker was open since the last time."""
+        openings = self._origin.era + self._address.era
+        if openings != self._openings:
+            self._openings = openings
+            self._pace.begin_gently()
+
+
+class Passage(NamedTuple):
+    """A request that passed its circuit, and has not ended."""
+
+    circuit: Circuit
+    passed: Passed
+
+
+class Circuits:
+    """The circuits of all addresses; those of one origin share its breaker."""
+
+    def __init__(self, *, failures: int = 5, longest: float = 60.0) -> None:
+        """Breakers open after *failures* in a row; nothing waits for more than *longest* seconds that nobody named."""
+        self._failures, self._longest = failures, longest
+        self._origins: dict[str, Breaker] = {}
+        self._circuits: dict[str, Circuit] = {}
+
+    def of(self, url: str) -> Circuit:
+        """The circuit that requests to *url* have to pass."""
+        circuit = self._circuits.get(url)
+        if circuit is None:
+            origin = origin_of(url)
+            if origin not in self._origins:
+                self._origins[origin] = self._breaker()
+            pace = Pace(longest=self._longest)
+            circuit = self._circuits[url] = Circuit(self._origins[origin], self._breaker(), pace)
+        return circuit
+
+    def _breaker(self) -> Breaker:
+        return Breaker(failures=self._failures, longest=self._longest)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of *url* (RFC 6454), in small letters."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
