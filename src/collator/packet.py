@@ -8,13 +8,15 @@ with the packets of others. This is the one module that decodes the wire.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from collator.errors import Malformed
+
+T = TypeVar("T")
 
 MAX_ID_BYTES = 255
 MAX_METADATA = 4 * 1024
@@ -26,6 +28,7 @@ MAX_INDEX = 2**24 - 1
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: it looks at the UTF-8 of a text when it makes one, and not before."""
 
+_EXACT = 2**53  # beyond it, not every whole number is a float
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -79,8 +82,34 @@ class Bounds(msgspec.Struct, frozen=True):
     """Bytes of one payload (R3)."""
 
 
+class _Loose(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A packet of which numbers are written as floats, or optional members are null: JSON has one kind of number."""
+
+    resource_id: str | int | float
+    index: int | float
+    payload: msgspec.Raw
+    last: bool | None = False
+    total: int | float | None = None
+    metadata: msgspec.Raw = msgspec.Raw()
+
+    def strict(self) -> Packet:
+        """As a packet. Raises `Malformed` where a number is not whole."""
+        return Packet(
+            resource_id=self.resource_id
+            if isinstance(self.resource_id, str)
+            else whole(self.resource_id, "resource_id"),
+            index=whole(self.index, "index"),
+            payload=self.payload,
+            last=bool(self.last),
+            total=None if self.total is None else whole(self.total, "total"),
+            metadata=self.metadata,
+        )
+
+
 _packet = msgspec.json.Decoder(Packet)
 _packets = msgspec.json.Decoder(list[Packet])
+_loose = msgspec.json.Decoder(_Loose)
+_looses = msgspec.json.Decoder(list[_Loose])
 _value = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 _canonical = msgspec.json.Encoder(order="sorted")
@@ -89,15 +118,21 @@ _canonical = msgspec.json.Encoder(order="sorted")
 def decode_packet(data: bytes, bounds: Bounds) -> Packet:
     """The packet that *data*, one JSON object, holds. Raises `Malformed`, saying what is wrong and where."""
     try:
-        return check(_packet.decode(data), bounds)
+        packet = _packet.decode(data)
+    except msgspec.ValidationError as error:
+        packet = _loosely(_loose, data, error).strict()  # seldom: so the usual packet costs nothing more
     except NOT_JSON as error:
         raise Malformed(in_words(error)) from None
+    return check(packet, bounds)
 
 
 def decode_array(data: bytes, bounds: Bounds) -> list[Packet]:
     """The packets of one JSON array. Raises `Malformed` for the whole of it, naming the first that is wrong."""
+    packets: Sequence[Packet | _Loose]
     try:
         packets = _packets.decode(data)
+    except msgspec.ValidationError as error:
+        packets = [*_loosely(_looses, data, error)]
     except NOT_JSON as error:
         raise Malformed(in_words(error)) from None
     return [_check_at(place, packet, bounds) for place, packet in enumerate(packets)]
@@ -149,6 +184,13 @@ def check_id(resource_id: str | int) -> str:
     return text
 
 
+def whole(number: float, name: str) -> int:
+    """*number*, which may be written as ``3.0`` or ``3e0``. Raises `Malformed` for any other float (R2)."""
+    if isinstance(number, float) and not (number.is_integer() and abs(number) <= _EXACT):
+        raise Malformed(f"{name}: {number} is not a whole number")
+    return int(number)
+
+
 def check_json(value: bytes | msgspec.Raw, name: str) -> None:
     """Raise `Malformed` unless *value* is one JSON value: valid UTF-8, finite numbers, at most 128 levels (R3)."""
     try:
@@ -172,6 +214,14 @@ def is_too_deep(data: bytes) -> bool:
 def claimed_total(packet: Packet) -> int | None:
     """The number of packets that *packet* says its resource has, if it says so (R4)."""
     return packet.index + 1 if packet.last else packet.total
+
+
+def _loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: msgspec.ValidationError) -> T:
+    """What *decoder* makes of *data*. Raises `Malformed`, in the words of the *strict* decoder."""
+    try:
+        return decoder.decode(data)
+    except NOT_JSON:
+        raise Malformed(in_words(strict)) from None
 
 
 def _check_total(packet: Packet, bounds: Bounds) -> None:
@@ -204,9 +254,9 @@ def _checked(packet: Packet, bounds: Bounds) -> Packet | Malformed:
         return error
 
 
-def _check_at(place: int, packet: Packet, bounds: Bounds) -> Packet:
+def _check_at(place: int, packet: Packet | _Loose, bounds: Bounds) -> Packet:
     try:
-        return check(packet, bounds)
+        return check(packet.strict() if isinstance(packet, _Loose) else packet, bounds)
     except Malformed as error:
         raise Malformed(f"packet {place}: {error.detail}") from None
 
@@ -242,4 +292,4 @@ def in_words(error: Exception) -> str:
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return f"not valid UTF-8 (byte {error.start})"
-    return str(error)
+    return str(error).replace("trailing characters", "more than one value")

@@ -71,6 +71,26 @@ async def test_every_path_that_is_served_is_described(door: Harness) -> None:
     assert served == {*DOCUMENT["paths"]}
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"index": number} for number in (0.0, -0.0, 1e1, 0.5, 77.0, -1.0, None)),
+        *({"total": number} for number in (1.0, 7e1, 1.5, 0.0, 78.0, None)),
+        *({"last": last} for last in (True, None, 0.0)),
+        *({"metadata": metadata} for metadata in (dict[str, int](), None, 0.0)),
+        *({"resource_id": resource_id} for resource_id in (1.0, 1e3, 0.5, None)),
+    ],
+    ids=repr,
+)
+async def test_r2_r4_numbers_and_nulls_are_taken_as_they_are_described(
+    door: Harness, members: dict[str, object]
+) -> None:
+    given = {"resource_id": repr(members), "index": 0, "payload": 0, **members}
+    schema = {**DOCUMENT["components"]["schemas"]["Packet"], "components": DOCUMENT["components"]}
+    described = jsonschema_rs.validator_for(schema).is_valid(given)
+    assert ((await door.post(given)).status == 202) == described
+
+
 @pytest.mark.parametrize("fields", [{}, {"content_encoding": "gzip"}], ids=["large", "packed"])
 @pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
 async def test_what_a_body_that_nobody_wants_gets_is_described(

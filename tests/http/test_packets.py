@@ -142,7 +142,7 @@ BAD = {
     "total is zero": b'{"resource_id":"r","index":0,"payload":0,"total":0}',
     "metadata is a list": b'{"resource_id":"r","index":0,"payload":0,"metadata":[]}',
     "metadata is large": b'{"resource_id":"r","index":0,"payload":0,"metadata":{"a":"%s"}}' % (b"a" * 4096),
-    "a byte order mark": b'\xef\xbb\xbf{"resource_id":"r","index":0,"payload":0}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"resource_id":"r","index":0,"payload":0}',
 }
 
 

@@ -16,6 +16,8 @@ from collator.packet import (
     check_id,
     check_json,
     claimed_total,
+    decode_array,
+    decode_lines,
     decode_packet,
     is_too_deep,
 )
@@ -107,9 +109,41 @@ def test_r2_an_index_within_bounds_is_taken(index: int) -> None:
     assert decode(index=index).index == index
 
 
-@pytest.mark.parametrize("index", [-1, 1_000_000, 2**63, 10**30, 1.0, 0.5, True, "1", None])
+@pytest.mark.parametrize("index", [-1, 1_000_000, 2**63, 10**30, -1.0, 1e6, 1e30, 0.5, True, "1", None])
 def test_r2_any_other_index_is_refused(index: object) -> None:
     assert "index" in words(line(index=index))
+
+
+@pytest.mark.parametrize(
+    ("text", "index"), [("0.0", 0), ("-0.0", 0), ("1e3", 1000), ("1E+3", 1000), ("12.5e1", 125), ("999999.0", 999_999)]
+)
+def test_r2_a_float_without_a_fraction_is_the_integer(text: str, index: int) -> None:
+    """JSON has one kind of number, and JSON Schema calls each of these an integer."""
+    for name in ("index", "resource_id"):
+        data = line(**{name: "?"}).replace(b'"?"', text.encode())  # type: ignore[arg-type]
+        (first,), (second,) = decode_array(b"[%s]" % data, BOUNDS), decode_lines(data + b"\n", BOUNDS)
+        assert isinstance(second, Packet)
+        for packet in (decode_packet(data, BOUNDS), first, second):
+            value = getattr(packet, name)
+            assert (value, type(value)) == ((index, int) if name == "index" else (str(index), str))
+    assert type(decode_packet(line(total="?").replace(b'"?"', b"7e0"), BOUNDS).total) is int
+
+
+@pytest.mark.parametrize("name", ["index", "total", "resource_id"])
+@pytest.mark.parametrize("text", ["0.5", "1e-1", "1e300", "9007199254740994.0"])
+def test_r2_any_other_float_is_refused(name: str, text: str) -> None:
+    assert f"{name}: {float(text)} is not a whole number" in words(
+        line(**{name: "?"}).replace(b'"?"', text.encode())  # type: ignore[arg-type]
+    )
+
+
+def test_a_float_in_an_array_is_refused_with_its_place() -> None:
+    with pytest.raises(Malformed, match=r"packet 1: index: 0\.5 is not a whole number"):
+        decode_array(b"[%s,%s]" % (line(index=0.0), line(index=0.5)), BOUNDS)
+
+
+def test_what_is_wrong_beside_a_float_is_told_in_the_words_of_the_contract() -> None:
+    assert words(line(index="x")) == "Expected `int`, got `str` - at `$.index`"
 
 
 def test_r2_the_bound_is_a_setting() -> None:
@@ -198,7 +232,7 @@ def test_r4_last_and_total_on_one_packet_must_agree() -> None:
         assert "total" in words(line(index=3, last=True, total=total))
 
 
-@pytest.mark.parametrize("total", [0, -1, 1_000_001, 1.0, "3", True])
+@pytest.mark.parametrize("total", [0, -1, 1_000_001, 1_000_001.0, 0.0, "3", True])
 def test_r4_a_total_out_of_bounds_is_refused(total: object) -> None:
     assert "total" in words(line(total=total))
 
@@ -208,12 +242,20 @@ def test_r4_an_index_beyond_its_own_total_is_refused(index: int) -> None:
     assert "beyond" in words(line(index=index, total=3))
 
 
-def test_r4_null_stands_for_no_total_and_no_metadata() -> None:
-    packet = decode(total=None, metadata=None)
-    assert (packet.total, bytes(packet.metadata)) == (None, b"")
+def test_r4_null_stands_for_each_optional_member() -> None:
+    data = line(last=None, total=None, metadata=None)
+    (first,), (second,) = decode_array(b"[%s]" % data, BOUNDS), decode_lines(data + b"\n", BOUNDS)
+    assert isinstance(second, Packet)
+    for packet in (decode_packet(data, BOUNDS), first, second):
+        assert (packet.last, packet.total, bytes(packet.metadata)) == (False, None, b"")
 
 
-@pytest.mark.parametrize("last", [1, "true", None])
+@pytest.mark.parametrize("name", ["resource_id", "index"])
+def test_null_stands_for_nothing_else(name: str) -> None:
+    assert name in words(line(**{name: None}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("last", [1, 1.0, "true"])
 def test_r4_last_is_true_or_false(last: object) -> None:
     assert "last" in words(line(last=last))
 

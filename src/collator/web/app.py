@@ -21,10 +21,10 @@ from collator.packet import Bounds
 from collator.tokens import Tokens
 from collator.web.access import Access
 from collator.web.deliveries import Deliveries
+from collator.web.formats import JSON
 from collator.web.gate import OWN, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
-    JSON,
     REQUEST,
     TARGET_HOST,
     Answer,

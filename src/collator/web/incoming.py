@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 from collator.errors import CollatorError, Malformed
 from collator.packet import NOT_JSON, in_words
 from collator.tokens import Caller
+from collator.web.formats import BOM, JSON, name_for_json, wide_charset
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
 
 T = TypeVar("T")
 
-JSON = "application/json"
 _CLOSE = (b"connection", b"close")
 REQUEST = "collator.request"
 """Where the scope of a page holds its `Incoming`."""
@@ -25,6 +25,8 @@ PATIENT = "collator.patient"
 """Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
 TARGET_HOST = "collator.target_host"
 """The host in the scope of a request whose target is a whole URL."""
+_FORM = "application/x-www-form-urlencoded"
+_SHOWN = 100  # characters of a field in a message
 _SMALL = 4096  # bytes of a body that says nothing
 _JSON_FIELD = (b"content-type", JSON.encode())
 
@@ -126,19 +128,25 @@ class Incoming:
         return not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers)
 
     def media_type(self) -> str:
-        """The media type of the body in small letters, without parameters: a charset says nothing about JSON."""
+        """The media type of the body in small letters. Raises `Refusal` for a charset in which it would be no JSON."""
         field = self.headers.get(b"content-type", b"").decode("latin-1")
-        return field if field == JSON else field.partition(";")[0].strip().lower()
+        if ";" not in field:
+            return field if field == JSON else field.strip().lower()
+        charset = wide_charset(field)
+        if charset is not None:
+            raise Refusal(Kind.MEDIA_TYPE, f"charset {charset[:_SHOWN]!r} is not taken; send UTF-8, as all JSON is")
+        return field.partition(";")[0].strip().lower()
 
     def require_plain(self) -> None:
         """Raise `Refusal` for a body that is packed: what it unfolds to would be without a limit."""
-        if b"content-encoding" in self.headers:
-            coding = self.headers[b"content-encoding"].decode("latin-1")
-            raise Refusal(Kind.MEDIA_TYPE, f"content-encoding {coding!r} is not taken; send the body as it is")
+        coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
+        if coding.lower() != "identity":
+            detail = f"content-encoding {coding[:_SHOWN]!r} is not taken; send the body as it is"
+            raise Refusal(Kind.MEDIA_TYPE, detail)
 
     async def body(self, limit: int, *, instead: str = "") -> bytes:
         """The whole body, which holds something, as `_body` has it. Raises `Malformed`, `Refusal`, `Gone`."""
-        body = await self._body(limit, instead=instead)
+        body = (await self._body(limit, instead=instead)).removeprefix(BOM)
         if not body or body.isspace():
             raise Malformed("the body is empty")
         return body
@@ -164,10 +172,11 @@ class Incoming:
 
     async def order(self, wanted: msgspec.json.Decoder[T], limit: int) -> T:
         """What the body says is to be done, as *wanted* decodes it. Raises `Malformed`, `Refusal`, `Gone`."""
+        body = await self.json(limit)
         try:
-            return wanted.decode(await self.json(limit))
+            return wanted.decode(body)
         except NOT_JSON as error:
-            raise Malformed(in_words(error)) from None
+            raise Malformed(name_for_json(body, lines_there=False) or in_words(error)) from None
 
     async def nothing(self) -> None:
         """Read a body that says nothing, as nothing is asked. Raises `Malformed` for any other, `Refusal`, `Gone`."""
@@ -201,5 +210,9 @@ class Incoming:
 
 def foreign_media_type(found: str, *wanted: str) -> Refusal:
     """The body is not of a *wanted* media type."""
-    found = found or "no content-type"
-    return Refusal(Kind.MEDIA_TYPE, f"{found} is not taken here; there is: {', '.join(wanted)}")
+    there = f"say what it is: {' or '.join(wanted)}"
+    if not found:
+        return Refusal(Kind.MEDIA_TYPE, f"the request has no content-type; {there}")
+    if found == _FORM:
+        return Refusal(Kind.MEDIA_TYPE, f"{found}, which curl and wget say by themselves, is not taken here; {there}")
+    return Refusal(Kind.MEDIA_TYPE, f"{found[:_SHOWN]} is not taken here; {there}")

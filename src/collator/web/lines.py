@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from collator.errors import CollatorError, Malformed
 from collator.packet import Bounds, Packet, decode_lines
+from collator.web.formats import BOM, LOOKED_AT, name_for_lines
 from collator.web.problems import Kind, Refusal
 
 SLACK = 32 * 1024
@@ -25,7 +26,7 @@ class Block(NamedTuple):
     """Whole lines that follow each other."""
 
     data: bytes
-    """Each with its line feed; only the last of a stream may lack it. Empty for a line that was too long."""
+    """Each with its line feed; only the last of a stream may lack it. Of a line that was too long, how it begins."""
     first: int
     """The number of the first line, from 1."""
     lines: int
@@ -65,6 +66,7 @@ class Splitter:
         self._next = 1
         self._tail = bytearray()  # the beginning of a line whose end has not come
         self._dropping = False  # that line is too long: the rest of it is dropped as it comes
+        self._start = b""  # how it begins
 
     def feed(self, chunk: bytes) -> list[Block]:
         """The blocks that *chunk* completes."""
@@ -76,12 +78,12 @@ class Splitter:
     def end(self) -> Block | None:
         """The last line, where it has no line feed."""
         if self._dropping:
-            return self._too_long()
+            return self._too_long(self._start)
         return self._block(bytes(self._tail), 1) if self._tail else None
 
     def _complete(self, data: bytes) -> Iterator[Block]:
         if self._dropping:
-            yield self._too_long()
+            yield self._too_long(self._start)
             data = data[data.find(b"\n") + 1 :]
         elif self._tail:
             data = bytes(self._tail) + data
@@ -98,7 +100,7 @@ class Splitter:
         lines = data.split(b"\n")[:-1]
         for too_long, run in groupby(lines, lambda line: len(line) > self._max_line):
             if too_long:
-                yield from (self._too_long() for _ in run)
+                yield from (self._too_long(line[:LOOKED_AT]) for line in run)
             else:
                 yield from self._in_pieces([*run])
 
@@ -113,20 +115,26 @@ class Splitter:
         self._tail += rest
         if len(self._tail) > self._max_line:
             self._dropping = True
+            self._start = bytes(self._tail[:LOOKED_AT])
             self._tail = bytearray()
 
     def _block(self, data: bytes, lines: int) -> Block:
-        block = Block(data, self._next, lines)
+        block = Block(data.removeprefix(BOM) if self._next == 1 else data, self._next, lines)
         self._next += lines
         return block
 
-    def _too_long(self) -> Block:
+    def _too_long(self, start: bytes) -> Block:
         self._next += 1
-        return Block(b"", self._next - 1, 1, too_long=True)
+        return Block(start, self._next - 1, 1, too_long=True)
 
 
 def judge(block: Block, bounds: Bounds) -> Group:
     """The packets of *block* and the faults of its other lines. Blank lines are neither."""
+    group = _judge(block, bounds)
+    return _named(block, group) if group.faults and block.first == 1 else group
+
+
+def _judge(block: Block, bounds: Bounds) -> Group:
     if block.too_long:
         fault = Refusal(
             Kind.TOO_LARGE, f"a line may have {longest_line(bounds)} bytes, its payload {bounds.max_payload}"
@@ -141,11 +149,22 @@ def judge(block: Block, bounds: Bounds) -> Group:
 
 def judge_rest(block: Block, bounds: Bounds) -> Group:
     """As `judge`, for a last line without its line feed: what cannot be decoded was cut off."""
-    group = judge(block, bounds)
-    cut_off = [
-        (n, Refusal(Kind.CUT_OFF, f"the stream ended within this line: {fault.detail}")) for n, fault in group.faults
-    ]
-    return group if block.too_long else group._replace(faults=cut_off)
+    group = _judge(block, bounds)
+    if not block.too_long:
+        cut_off = [
+            (n, Refusal(Kind.CUT_OFF, f"the stream ended within this line: {e.detail}")) for n, e in group.faults
+        ]
+        group = group._replace(faults=cut_off)
+    return _named(block, group) if group.faults and block.first == 1 else group
+
+
+def _named(block: Block, group: Group) -> Group:
+    """*group*, whose first fault says what the stream is, where it is something else."""
+    name = name_for_lines(block.data)
+    if name is None:
+        return group
+    (line, _), *others = group.faults
+    return group._replace(faults=[(line, Malformed(name)), *others])
 
 
 def _group(block: Block, numbers: Sequence[int], items: Sequence[Packet | Malformed]) -> Group:

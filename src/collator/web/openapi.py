@@ -12,7 +12,8 @@ from typing import Any
 from collator import __version__
 from collator.packet import MAX_ID_BYTES, Bounds
 from collator.web.described import Schema, schemas_of
-from collator.web.incoming import JSON, Answer, Incoming, answer_json
+from collator.web.formats import JSON
+from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.options import Option
 from collator.web.problems import MEDIA_TYPE, Kind
 from collator.web.routes import ROUTES, Reply, Route, problems_of
@@ -177,6 +178,7 @@ def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
     packet["resource_id"]["anyOf"] = [text | {"maxLength": MAX_ID_BYTES}, {"type": "integer"}]
     packet["index"] |= _limits(bounds)["index"]
     packet["total"] |= total
+    packet["last"]["type"] = ["boolean", "null"]
     packet["metadata"]["type"] = ["object", "null"]
     components["Completion"]["properties"]["total"] |= total
     says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}

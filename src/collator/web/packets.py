@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import asdict
 
-from collator.errors import Unavailable
+from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
 from collator.packet import Bounds, Packet, Receipt, Status, check, decode_array, decode_packet
+from collator.web.formats import name_for_json
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.limits import KIB, Limits
 from collator.web.lines import longest_line
@@ -44,9 +45,15 @@ class Packets:
         if _ARRAY.match(body):
             return await self._array(body)
         if len(body) > longest_line(self._bounds):
+            _refuse_foreign(body)
             detail = f"one packet may have {longest_line(self._bounds)} bytes, its payload {self._bounds.max_payload}"
             raise Refusal(Kind.TOO_LARGE, detail)
-        return await self._one(decode_packet(body, self._bounds))
+        try:
+            packet = decode_packet(body, self._bounds)
+        except Malformed:
+            _refuse_foreign(body)
+            raise
+        return await self._one(packet)
 
     async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
         """The body is the payload of packet *index*."""
@@ -59,7 +66,11 @@ class Packets:
             last=last,
             total=total,
         )
-        return await self._one(check(packet, self._bounds))
+        try:
+            checked = check(packet, self._bounds)
+        except Malformed as error:
+            raise Malformed(name_for_json(payload, lines_there=False) or error.detail) from None
+        return await self._one(checked)
 
     async def _one(self, packet: Packet) -> Answer:
         (receipt,) = await self._intake.accept((packet,))
@@ -70,10 +81,14 @@ class Packets:
         raise receipt_refusal(packet, receipt)
 
     async def _array(self, body: bytes) -> Answer:
-        if len(body) > _OFF_THE_LOOP:
-            packets = await asyncio.to_thread(decode_array, body, self._bounds)
-        else:
-            packets = decode_array(body, self._bounds)
+        try:
+            if len(body) > _OFF_THE_LOOP:
+                packets = await asyncio.to_thread(decode_array, body, self._bounds)
+            else:
+                packets = decode_array(body, self._bounds)
+        except Malformed:
+            _refuse_foreign(body)
+            raise
         receipts, why = await self._slices(packets)
         told, whole = Receipts(wire(packets, receipts)), Whole()
         whole.add(tally(receipts), receipts)
@@ -94,6 +109,13 @@ class Packets:
                 left = len(packets) - len(receipts)
                 return receipts + [Receipt(Status.REFUSED, error.detail, error.retry_after)] * left, error
         return receipts, None
+
+
+def _refuse_foreign(body: bytes) -> None:
+    """Raise `Malformed` for a *body* that is something else than JSON, saying what."""
+    name = name_for_json(body, lines_there=True)
+    if name:
+        raise Malformed(name)
 
 
 _JSON_FIELDS = ((b"content-type", b"application/json"),)

@@ -17,7 +17,8 @@ from collator.outbox import Outbox
 from collator.packet import Bounds
 from collator.states import State
 from collator.web.explaining import why_undelivered
-from collator.web.incoming import JSON, Answer, Buffered, Incoming, answer_json
+from collator.web.formats import JSON
+from collator.web.incoming import Answer, Buffered, Incoming, answer_json
 from collator.web.limits import KIB
 from collator.workforce import Workforce
 
