@@ -11,8 +11,10 @@ is stored of this resource cannot be read, whatever the verb. Nobody else hears 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from collator.exchange import (
@@ -25,6 +27,7 @@ from collator.exchange import (
     DeliveryPage,
     Key,
     Outcome,
+    OutcomePage,
     Replayed,
     ResourceReport,
     ResourceSummary,
@@ -36,8 +39,6 @@ from collator.states import State
 
 Room = Mapping[str, int]
 """For each endpoint, how many deliveries the caller can take."""
-Outputs = Sequence[tuple[int, bytes]]
-"""Some outputs with their indexes, in order."""
 UNBOUNDED = sys.maxsize
 """A size that nothing has."""
 
@@ -48,9 +49,9 @@ class Ledger(Protocol):
     async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
         """Store the *packets* that `resource.judge` accepts, each once; answer each with its receipt, in order (R4-R9).
 
-        The first packet of an unknown id opens a new generation of it. Packets of one batch count one by one in
-        order; between concurrent calls any order is right. At most *room* of them are handed out, and none while
-        other packets wait for a worker: those come first.
+        The first packet of an id that is unknown, and not remembered, opens a new generation of it. Packets of one
+        batch count one by one in order; between concurrent calls any order is right. At most *room* of them are handed
+        out, and none while other packets wait for a worker: those come first.
         """
         ...
 
@@ -127,7 +128,8 @@ class Ledger(Protocol):
         """Fix the *total* of an open resource, or close it now by *force* (R15).
 
         `Conflict` where another total is fixed or an index at or above it is there; `Unknown`. Asking the same of a
-        resource that has ended changes nothing; another total is a `Conflict`.
+        resource that has ended changes nothing; another total is a `Conflict`. A *total* of 0 opens a resource that is
+        unknown, and closes it in the same step, collated and empty (R10).
         """
         ...
 
@@ -158,8 +160,10 @@ class Ledger(Protocol):
     async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
         """Forget resources whose retention has passed, at most about *limit* rows at a time; how many rows went.
 
-        With *resource_id* that resource may be forgotten at once, dead deliveries included; `Conflict` while it is
-        open or has a delivery due. A forgotten id opens anew.
+        Which indexes each of them had received, and how it ended, is remembered for `Terms.remember` more: meanwhile
+        its packets are duplicate or closed, and all else that is asked of it is `Unknown`, in words (R25). With
+        *resource_id* that resource may be forgotten at once, dead deliveries and what is remembered included;
+        `Conflict` while it is open or has a delivery due. A forgotten id opens anew.
         """
         ...
 
@@ -175,10 +179,44 @@ class Ledger(Protocol):
         """Up to *limit* resources in order of id, from behind the id *after*; of *state*, with *prefix*."""
         ...
 
-    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000, size: int = UNBOUNDED) -> Outputs:
+    async def outputs(
+        self,
+        resource_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        size: int = UNBOUNDED,
+        webhook_id: str | None = None,
+    ) -> OutcomePage:
         """Up to *limit* outputs in index order, from behind the index *after*. `Unknown`, `Damaged`.
 
         They have up to *size* bytes together; the first is given whatever it has, so that only the end is empty.
+        `Conflict` where the resource is another generation than that of *webhook_id*.
+        """
+        ...
+
+    async def outcomes(
+        self,
+        resource_id: str,
+        *,
+        after_seq: int = 0,
+        limit: int = 1000,
+        size: int = UNBOUNDED,
+        webhook_id: str | None = None,
+    ) -> OutcomePage:
+        """As `outputs`, but outputs and failures in the order in which they were recorded, behind *after_seq* (R26).
+
+        Who asks again behind the last `seq` that he got sees each outcome once, whatever order the indexes come in. A
+        failure that `retry` withdraws is gone, and the outcome that follows has a number of its own. `Conflict` too
+        where so many outcomes were never recorded.
+        """
+        ...
+
+    def hint(self, resource_id: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set after each step that gave the resource an outcome or ended it, within the context.
+
+        For who waits for news: ask for hints first, then look. A hint may be idle, and where several processes share
+        a store it may be late; what there is says the look. Whoever waits clears it.
         """
         ...
 

@@ -228,6 +228,7 @@ def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint]) -> Terms:
         delivery_lease=longest_timeout(endpoints) + LEASE_MARGIN,
         retention=settings.retention,
         dead_retention=settings.dead_retention,
+        remember=settings.remember,
     )
 
 

@@ -45,6 +45,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     retention: float = 86_400.0
     """From the end of the last delivery of a resource (R25)."""
     dead_retention: float | None = None
+    remember: float | None = 30 * 86_400.0
+    """From the removal of a resource after its retention: how long its end is remembered (R25)."""
     max_deaths: int = 3
     """A packet that was in work alone when the process died, this many times, has failed."""
 
@@ -69,8 +71,15 @@ class Standing(msgspec.Struct, kw_only=True):
     failed: int = 0
     body_size: int = 0
     """Bytes of the outputs so far, with their separators (R19)."""
+    withdrawn: int = 0
+    """Failures that were withdrawn by a retry, whose numbers are not given again (R26)."""
     seen: Ranges = ()
     """The indexes received, once the resource has ended (R8)."""
+
+    @property
+    def seq(self) -> int:
+        """The number of the last outcome that was recorded, 0 for none (R26)."""
+        return self.done + self.failed + self.withdrawn
 
 
 class Ending(msgspec.Struct, frozen=True):

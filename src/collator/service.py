@@ -131,6 +131,7 @@ def limits_of(settings: Settings) -> Limits:
         max_requests=settings.max_requests,
         max_connections=settings.max_connections,
         max_streams=settings.max_streams,
+        max_waits=settings.max_waits,
         stream_idle=settings.stream_idle_timeout,
     )
 

@@ -35,10 +35,12 @@ R = TypeVar("R")
 ENDPOINTS: Mapping[str, Sequence[str]] = MappingProxyType({"w": ("b",), "x": ("a",), "y": ("a", "b"), "z": ()})
 # Fractions that no sum of the steps of time can meet, so that no example hangs on the order of two equal moments.
 IDLE_TIMEOUT, DEADLINE, RETENTION, TASK_LEASE, DELIVERY_LEASE = 100.25, 400.125, 50.5, 30.5, 20.5
+REMEMBER = 60.75
 TERMS = Terms(
     idle_timeout=IDLE_TIMEOUT,
     deadline=DEADLINE,
     retention=RETENTION,
+    remember=REMEMBER,
     task_lease=TASK_LEASE,
     delivery_lease=DELIVERY_LEASE,
     max_open=3,
@@ -80,7 +82,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(on_failure=st.sampled_from(OnFailure), given=packets)
     def open(self, on_failure: OnFailure, given: list[Packet]) -> None:
-        self.model = Model(on_failure, ENDPOINTS, TERMS.max_open, TERMS.max_deaths, RETENTION)
+        self.model = Model(on_failure, ENDPOINTS, TERMS.max_open, TERMS.max_deaths, RETENTION, REMEMBER)
         terms = msgspec.structs.replace(TERMS, on_failure=on_failure)
         self.ledger = self.do(self.engine.open(terms, route=ENDPOINTS.__getitem__))
         self.do(self.ledger.expire(accepting=True, limit=1, room={}))

@@ -86,19 +86,23 @@ class LedgerMachine(Machine):
 
     # People.
 
-    @rule(name=names, total=st.sampled_from([None, 3, 3, 1, 4]), force=st.booleans())
+    @rule(name=names, total=st.sampled_from([None, 3, 3, 1, 4, 0]), force=st.booleans())
     def complete(self, name: str, total: int | None, force: bool) -> None:
         thing = self.model.things.get(name)
         try:
             outcome = self.do(self.ledger.complete(name, total=total, force=force, room={"a": 1}))
         except Unknown:
             assert thing is None
+            assert total != 0 or name in self.model.gone
             return
         except Conflict:
             assert thing is not None
             assert self.contradicts(thing, total)
             return
-        assert thing is not None
+        if thing is None:
+            assert (total, name in self.model.gone) == (0, False)
+            assert outcome.closed == 1
+        thing = thing or self.model.open_empty(name)
         assert not self.contradicts(thing, total)
         before = self.model.count(State.OPEN)
         self.completed(thing, total, force)
@@ -253,13 +257,11 @@ class LedgerMachine(Machine):
         self.model.keep(thing)
         self.check()
 
-    @precondition(lambda self: any(thing.purge_at is not None for thing in self.model.things.values()))
+    @precondition(lambda self: self.model.gone or any(one.purge_at is not None for one in self.model.things.values()))
     @rule(limit=st.sampled_from([1, 3, PLENTY]))
     def purge(self, limit: int) -> None:
         self.do(purge(self.ledger, limit))
-        for name, thing in [*self.model.things.items()]:
-            if thing.purge_at is not None and thing.purge_at <= self.model.now:
-                del self.model.things[name]
+        self.model.forget()
         self.check()
 
     def purge_one(self, name: str) -> None:
@@ -271,12 +273,14 @@ class LedgerMachine(Machine):
             self.do(self.ledger.purge(limit=PLENTY, resource_id=name))
         except Unknown:
             assert thing is None
+            assert name not in self.model.gone
             return
         except Conflict:
             assert open_or_due
             return
         assert not open_or_due
         self.model.things.pop(name, None)
+        self.model.gone.pop(name, None)
         self.purge(PLENTY)
 
     # Stops.
@@ -317,6 +321,11 @@ class LedgerMachine(Machine):
         self.wait(passed=101, look=None)
         self.purge(limit=PLENTY)
         assert not self.model.things
+        self.wait(passed=101, look=None)
+        self.do(purge(self.ledger))
+        self.model.forget()
+        assert not self.model.gone
+        self.check()
 
     def deliver_all(self, endpoint: str) -> None:
         self.sent = []

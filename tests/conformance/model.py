@@ -30,6 +30,8 @@ class Piece:
     suspect: bool = False
     output: bytes = b""
     reason: str = ""
+    seq: int = 0
+    """The number of its outcome; where the order of recording is not known, learned from the ledger."""
 
     @property
     def ended(self) -> bool:
@@ -66,6 +68,8 @@ class Thing:
     closed_at: str = ""
     posts: dict[str, Post] = field(default_factory=dict)
     purge_at: float | None = None
+    seq: int = 0
+    """The number of the outcome that was recorded last (R26)."""
     webhook_id: str = ""
     """Learned from the ledger when it opens; must never change."""
 
@@ -76,7 +80,7 @@ class Thing:
     @property
     def end(self) -> int:
         """One more than the highest index that is known of."""
-        return max(self.pieces) + 1 if self.total is None else self.total
+        return max(self.pieces, default=-1) + 1 if self.total is None else self.total
 
 
 @dataclass
@@ -88,10 +92,13 @@ class Model:
     max_open: int
     max_deaths: int
     retention: float
+    remember: float
     now: float = 0.0
     wall: str = ""
     """The wall clock as RFC 3339: what a closing gets as its time."""
     things: dict[str, Thing] = field(default_factory=dict)
+    gone: dict[str, tuple[set[int], float]] = field(default_factory=dict)
+    """What is remembered of those that were forgotten after their retention: their indexes, and when that was (R25)."""
     held: dict[int, tuple[Thing, int, float]] = field(default_factory=dict)
     """Leases on packets: whose, which index, until when."""
     posts_held: dict[int, tuple[Post, float]] = field(default_factory=dict)
@@ -108,6 +115,8 @@ class Model:
     def _accept_one(self, packet: Packet) -> Status:
         name = str(packet.resource_id)
         thing = self.things.get(name)
+        if name in self.gone:
+            return Status.DUPLICATE if packet.index in self.gone[name][0] else Status.CLOSED
         if thing is None and sum(one.state is State.OPEN for one in self.things.values()) >= self.max_open:
             return Status.REFUSED
         thing = thing or Thing(name, self.now, self.now)
@@ -199,6 +208,7 @@ class Model:
         else:
             piece.output, piece.reason = (text.encode(), "") if state is DONE else (b"", text)
             thing.active_at = self.now
+            thing.seq = piece.seq = thing.seq + 1
         return Recorded.RECORDED
 
     def take_back(self, lease: int, *, used: bool) -> None:
@@ -218,16 +228,32 @@ class Model:
 
         Who was in work alone has ended it, and has failed when that was once too often.
         """
-        in_work = [thing.pieces[index] for thing, index, _ in self.held.values() if thing.state is State.OPEN]
+        in_work = [(thing, thing.pieces[index]) for thing, index, _ in self.held.values() if thing.state is State.OPEN]
         for lease in [*self.held]:
             self.take_back(lease, used=False)
         self.posts_held.clear()
-        for piece in [] if clean else in_work:
+        for thing, piece in [] if clean else in_work:
             piece.deaths += len(in_work) == 1  # who was not alone may be innocent
             piece.suspect = piece.deaths < self.max_deaths
             if not piece.suspect:
                 piece.state, piece.reason = FAILED, "died"
+                thing.seq = piece.seq = thing.seq + 1
         self.close_finished()
+
+    # Forgetting: R25.
+
+    def open_empty(self, name: str) -> Thing:
+        """A new generation without packets, as a total of 0 opens it (R10)."""
+        self.things[name] = Thing(name, self.now, self.now)
+        return self.things[name]
+
+    def forget(self) -> None:
+        """What is past its retention goes, and what is remembered of it goes later."""
+        for name, thing in [*self.things.items()]:
+            if thing.purge_at is not None and thing.purge_at <= self.now:
+                self.gone[name] = {*thing.pieces}, self.now
+                del self.things[name]
+        self.gone = {name: gone for name, gone in self.gone.items() if gone[1] > self.now - self.remember}
 
     # Looking.
 
@@ -271,6 +297,7 @@ class Model:
             backlog=sum(len(piece.payload) for piece in waiting),
             due=posts.count(DeliveryState.DUE),
             dead=posts.count(DeliveryState.DEAD),
+            remembered=len(self.gone),
         )
 
 

@@ -166,6 +166,11 @@ async def webhook(ledger: Ledger, endpoint: str = "default") -> dict[str, Any]:
     return await content(ledger, await due_one(ledger, endpoint))
 
 
+async def outputs(ledger: Ledger, resource_id: str = "r", **page: Any) -> list[tuple[int, bytes | None]]:  # noqa: ANN401
+    """A page of outputs in index order, with their indexes."""
+    return [(one.index, one.output) for one in (await ledger.outputs(resource_id, **page)).outcomes]
+
+
 async def purge(ledger: Ledger, limit: int = 1_000, resource_id: str | None = None) -> int:
     """Purge until nothing is left to purge: how many calls took something away."""
     calls = 0

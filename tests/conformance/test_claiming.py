@@ -17,6 +17,7 @@ from tests.conformance.steps import (
     due,
     echo,
     finish,
+    outputs,
     packet,
     packets,
     places,
@@ -173,7 +174,7 @@ async def test_p2_a_lease_that_has_ended_is_claimed_by_another(engine: Engine) -
     assert held.lease != lost.lease
     assert await record(ledger, Output(lost.lease, b'"late"')) == [Recorded.LOST]
     assert await record(ledger, Output(held.lease, b'"right"')) == [Recorded.RECORDED]
-    assert [output for _, output in await ledger.outputs("r")] == [b'"right"']
+    assert [output for _, output in await outputs(ledger, "r")] == [b'"right"']
 
 
 async def test_p2_a_lease_from_accept_ends_like_any_other(engine: Engine) -> None:

@@ -8,7 +8,20 @@ from collator.errors import Unknown
 from collator.packet import Status
 from collator.resource import Terms
 from tests.conformance.conftest import Engine
-from tests.conformance.steps import claim, due, echo, fail, finish, offer, packet, packets, process, record, send
+from tests.conformance.steps import (
+    claim,
+    due,
+    echo,
+    fail,
+    finish,
+    offer,
+    outputs,
+    packet,
+    packets,
+    process,
+    record,
+    send,
+)
 
 ACCEPTED, DUPLICATE, REFUSED = Status.ACCEPTED, Status.DUPLICATE, Status.REFUSED
 
@@ -105,7 +118,7 @@ async def test_p5_nothing_that_was_accepted_is_ever_evicted(engine: Engine) -> N
     ledger = await engine.open(Terms(max_open=1, max_backlog=60))
     statuses = await send(ledger, *packets(100, last=False), packet("other", 0))
     await process(ledger)
-    assert [index for index, _ in await ledger.outputs("r")] == [
+    assert [index for index, _ in await outputs(ledger, "r")] == [
         index for index, status in enumerate(statuses) if status is ACCEPTED
     ]
 
@@ -117,7 +130,7 @@ async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(engine: Eng
         assert sum(len(task.payload) for task in tasks) <= 100
         await record(ledger, *echo(tasks))
         tasks = await claim(ledger)
-    assert len(await ledger.outputs("r")) == 5
+    assert len(await outputs(ledger, "r")) == 5
 
 
 async def test_p5_no_delivery_is_handed_out_beyond_the_room(engine: Engine) -> None:

@@ -17,6 +17,7 @@ from tests.conformance.steps import (
     due,
     echo,
     fail,
+    outputs,
     packet,
     packets,
     places,
@@ -41,7 +42,7 @@ async def test_record_answers_each_result_in_its_place(ledger: Ledger) -> None:
         Retry(retried.lease, "busy", 5.0),
     ]
     assert await record(ledger, *results) == [LOST, RECORDED, LOST, RECORDED, RECORDED]
-    assert await ledger.outputs("r") == [(done.key.index, b'"done"')]
+    assert await outputs(ledger, "r") == [(done.key.index, b'"done"')]
 
 
 async def test_p6_record_names_a_packet_that_has_failed_for_good(ledger: Ledger) -> None:
@@ -70,7 +71,7 @@ async def test_p2_an_outcome_counts_once_within_a_batch_and_after_it(ledger: Led
     assert await record(ledger, Output(task.lease, b'"fourth"'), Retry(task.lease, "fifth", 0.0)) == [LOST, LOST]
     report = await ledger.resource("r")
     assert (report.done, report.failed) == (1, 0)
-    assert await ledger.outputs("r") == [(task.key.index, b'"first"')]
+    assert await outputs(ledger, "r") == [(task.key.index, b'"first"')]
 
 
 async def test_p2_an_outcome_is_there_after_an_unclean_stop(engine: Engine) -> None:
@@ -128,8 +129,8 @@ async def test_r12_an_outcome_for_a_resource_that_has_ended_is_told_closed(ledge
     await ledger.complete("forced", force=True)
     await ledger.cancel("cancelled")
     assert await record(ledger, *echo(tasks)) == [CLOSED, CLOSED]
-    assert not await ledger.outputs("forced")
-    assert not await ledger.outputs("cancelled")
+    assert not await outputs(ledger, "forced")
+    assert not await outputs(ledger, "cancelled")
 
 
 @pytest.mark.parametrize("kind", ["output", "failure", "retry"])

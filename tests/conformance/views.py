@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from collator.errors import Unknown
-from collator.exchange import DeliveryReport, ResourceReport
+from collator.exchange import DeliveryReport, OutcomePage, ResourceReport
 from collator.ledger import Ledger
 from collator.states import DeliveryState, State
 from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model, Thing, missing, spans
+from tests.conformance.steps import outputs
 
 
 async def compare(ledger: Ledger, model: Model, ids: set[str]) -> None:
@@ -28,8 +29,11 @@ async def compare(ledger: Ledger, model: Model, ids: set[str]) -> None:
         learn_deaths(report, thing)
         same_packets(report, thing)
         same_end(report, thing)
-    outputs = await asyncio.gather(*(ledger.outputs(name) for name in model.things))
-    for thing, found in zip(model.things.values(), outputs, strict=True):
+    pages = await asyncio.gather(*(ledger.outcomes(name) for name in model.things))
+    for thing, page in zip(model.things.values(), pages, strict=True):
+        same_outcomes(page, thing)
+    taken = await asyncio.gather(*(outputs(ledger, name) for name in model.things))
+    for thing, found in zip(model.things.values(), taken, strict=True):
         assert [*found] == [(index, thing.pieces[index].output) for index in thing.indexes(DONE)]
 
 
@@ -61,6 +65,22 @@ def same_packets(report: ResourceReport, thing: Thing) -> None:
     pieces = [(index, thing.pieces[index]) for index in thing.indexes(FAILED)]
     failures = [(failure.index, failure.reason, failure.attempts) for failure in report.failures]
     assert failures == [(index, piece.reason, piece.used) for index, piece in pieces]
+
+
+def same_outcomes(page: OutcomePage, thing: Thing) -> None:
+    """Each outcome once, in the order of numbers that stay (R26)."""
+    assert (page.webhook_id, page.state, page.completed_by) == (thing.webhook_id, thing.state, thing.ended_by)
+    seqs = [outcome.seq for outcome in page.outcomes]
+    assert seqs == sorted({*seqs})
+    assert all(1 <= seq <= thing.seq for seq in seqs)
+    assert sorted(outcome.index for outcome in page.outcomes) == thing.indexes(DONE, FAILED)
+    for outcome in page.outcomes:
+        piece = thing.pieces[outcome.index]
+        piece.seq = piece.seq or outcome.seq
+        failed = piece.state is FAILED
+        told = (outcome.seq, outcome.output or b"", outcome.reason, outcome.attempts)
+        assert told == (piece.seq, piece.output, piece.reason, piece.used if failed else 0)
+        assert (outcome.output is None) == failed
 
 
 def same_end(report: ResourceReport, thing: Thing) -> None:

@@ -33,7 +33,8 @@ select json_object('open', (select count(*) from resource where state = 'open'),
                    'waiting', (select count(*) from waiting),
                    'backlog', (select coalesce(sum(octet_length(payload)), 0) from waiting),
                    'due', (select count(*) from delivery where state = 'due'),
-                   'dead', (select count(*) from delivery where state = 'dead'))"""
+                   'dead', (select count(*) from delivery where state = 'dead'),
+                   'remembered', (select count(*) from tombstone))"""
 _CHECKED = {
     "payload": "select payload, crc from packet",
     "output": "select output, crc from outcome where output is not null",

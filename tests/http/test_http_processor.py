@@ -25,6 +25,7 @@ from collator.processor.http import idempotency_key
 from collator.resource import Terms
 from collator.states import State
 from collator.testing import ManualClock
+from tests.conformance.steps import outputs
 from tests.http.door import Sender
 from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
 from tests.waiting import until
@@ -290,7 +291,7 @@ async def test_p2_an_answer_that_comes_when_the_lease_is_lost_changes_nothing(tm
         await until(
             lambda: sum(it.counted("collator_outcomes_dropped_total", why=why) for why in ("lost", "closed")) == 1
         )
-        assert await it.ledger.outputs("a") == [(0, b'"right"')]
+        assert await outputs(it.ledger, "a") == [(0, b'"right"')]
         assert len(it.outbox.deliveries) == 1
         keys = {request.headers["idempotency-key"] for request in receiver.requests}
         assert len(keys) == 1

@@ -22,13 +22,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from collator.clock import rfc3339
 from collator.errors import Malformed, Unknown
-from collator.exchange import Counts, ResourceReport, ResourceSummary
+from collator.exchange import Counts, OutcomePage, OutcomeReport, ResourceReport, ResourceSummary
 from collator.ledger import Ledger
 from collator.packet import Packet, Status
 from collator.states import DeliveryState, EndedBy, OnFailure, State
 from collator.testing import ManualClock
 from collator.web.health import ServiceStatus
-from collator.web.resources import OutputsPage, ResourcePage, ResourceView
+from collator.web.outputs import FailureView, OutputsPage
+from collator.web.resources import ResourcePage, ResourceView
 from tests.conformance.model import DONE, FAILED, Model, Piece, Thing, body
 from tests.conformance.steps import packet
 from tests.conformance.views import compare
@@ -99,9 +100,11 @@ class Door:
     async def resource(self, name: str) -> ResourceReport:
         return await self._look(f"/v1/resources/{quote(name, safe='')}", ResourceView)
 
-    async def outputs(self, name: str) -> list[tuple[int, bytes]]:
-        page = await self._look(f"/v1/resources/{quote(name, safe='')}/outputs", OutputsPage)
-        return [(one.index, bytes(one.output)) for one in page.outputs]
+    async def outputs(self, name: str) -> OutcomePage:
+        return as_page(await self._look(f"/v1/resources/{quote(name, safe='')}/outputs", OutputsPage))
+
+    async def outcomes(self, name: str) -> OutcomePage:
+        return as_page(await self._look(f"/v1/resources/{quote(name, safe='')}/outputs?after_seq=0", OutputsPage))
 
     async def _look(self, path: str, kind: type[R]) -> R:
         reply = await self._it.ask("GET", path)
@@ -109,6 +112,22 @@ class Door:
             raise Unknown
         assert reply.status == 200, reply
         return msgspec.json.decode(reply.body, type=kind)
+
+
+def as_page(page: OutputsPage) -> OutcomePage:
+    """*page* as the ledger has it."""
+    return OutcomePage(
+        webhook_id=page.webhook_id,
+        state=page.state,
+        completed_by=page.completed_by,
+        total=page.total,
+        outcomes=[
+            OutcomeReport(one.seq, one.index, None, one.failed.reason, one.failed.attempts)
+            if isinstance(one.failed, FailureView)
+            else OutcomeReport(one.seq, one.index, bytes(cast("msgspec.Raw", one.output)))
+            for one in page.outputs
+        ],
+    )
 
 
 class Host:
@@ -154,7 +173,7 @@ class ServiceMachine(RuleBasedStateMachine):
     # A failure that ends its resource at once would leave open which outputs came before it.
     @initialize(on_failure=st.sampled_from([OnFailure.INCOMPLETE, OnFailure.HOLD]))
     def open(self, on_failure: OnFailure) -> None:
-        self.model = Model(on_failure, ENDPOINTS, MAX_OPEN, max_deaths=3, retention=86_400.0)
+        self.model = Model(on_failure, ENDPOINTS, MAX_OPEN, max_deaths=3, retention=86_400.0, remember=86_400.0)
         self.host = Host(Path(self.directory.name), on_failure=on_failure.value, max_open=MAX_OPEN)
         self.it = self.do(self.host.start())
         self.model.wall = rfc3339(self.host.clock.wall())
@@ -212,12 +231,14 @@ class ServiceMachine(RuleBasedStateMachine):
 
     # People.
 
-    @rule(name=names, total=st.sampled_from([None, 3, 3, 1, 4]), force=st.booleans())
+    @rule(name=names, total=st.sampled_from([None, 3, 3, 1, 4, 0]), force=st.booleans())
     def complete(self, name: str, total: int | None, force: bool) -> None:
         if total is None and not force:
             return
         thing = self.model.things.get(name)
         code = self.code(self.ask("POST", name, "/complete", {"total": total, "force": force}))
+        if thing is None and total == 0:
+            thing = self.model.open_empty(name)
         if thing is None:
             assert code == "unknown"
         elif contradicts(thing, total):
@@ -288,6 +309,7 @@ class ServiceMachine(RuleBasedStateMachine):
             for piece in thing.pieces.values():
                 if thing.state is State.OPEN and not piece.ended:
                     processed(piece)
+                    thing.seq += 1  # in which order is the service's
         self.model.close_finished()
         for post in self.model.posts():
             post.state, post.attempts = DeliveryState.DELIVERED, 1

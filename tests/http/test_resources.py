@@ -14,8 +14,7 @@ import pytest
 
 from collator.client import Client
 from collator.errors import Damaged, Unknown
-from collator.exchange import Attempt, Counts, DeliveryFilter, Failure, Output
-from collator.ledger import Outputs
+from collator.exchange import Attempt, Counts, DeliveryFilter, Failure, OutcomePage, Output
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure
 from collator.web.limits import KIB, Limits
@@ -144,11 +143,20 @@ async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> 
     await process(door)
     reply = await door.ask("GET", "/v1/resources/r/outputs")
     assert reply.headers["content-type"] == "application/json"
-    assert reply.json == {"outputs": [{"index": i, "output": [i]} for i in range(40)], "next_cursor": None}
+    places = {outcome["index"]: outcome["seq"] for outcome in reply.json["outputs"]}
+    assert sorted(places.values()) == [*range(1, 41)]
+    assert reply.json == {
+        "webhook_id": (await show(door))["webhook_id"],
+        "state": "open",
+        "completed_by": None,
+        "total": None,
+        "outputs": [{"seq": places[i], "index": i, "output": [i]} for i in range(40)],
+        "next_cursor": None,
+    }
     after = await door.ask("GET", "/v1/resources/r/outputs?cursor=37")
     assert [output["index"] for output in after.json["outputs"]] == [38, 39]
     none = await door.ask("GET", "/v1/resources/r/outputs?cursor=39")
-    assert none.json == {"outputs": [], "next_cursor": None}
+    assert (none.json["outputs"], none.json["next_cursor"]) == ([], None)
 
 
 @pytest.mark.parametrize("limit", [1, 15, 16, 17, 20, 40, 41])
@@ -180,9 +188,9 @@ async def test_p5_large_outputs_are_not_in_memory_together(tmp_path: Path, monke
         await process(door)
         outputs, sizes = door.ledger.outputs, list[int]()
 
-        async def watched(*args: Any, **options: Any) -> Outputs:  # noqa: ANN401 - whatever the ledger takes
-            page: Outputs = await outputs(*args, **options)
-            sizes.append(sum(len(output) for _, output in page))
+        async def watched(*args: Any, **options: Any) -> OutcomePage:  # noqa: ANN401 - whatever the ledger takes
+            page: OutcomePage = await outputs(*args, **options)
+            sizes.append(sum(len(outcome.output or b"") for outcome in page.outcomes))
             return page
 
         monkeypatch.setattr(door.ledger, "outputs", watched, raising=False)
@@ -234,10 +242,10 @@ async def test_damage_within_the_outputs_breaks_the_answer_off(
     await process(door)
     outputs = door.ledger.outputs
 
-    async def damaged(resource_id: str, *, after: int, limit: int, size: int) -> object:
+    async def damaged(resource_id: str, *, after: int, **options: Any) -> object:  # noqa: ANN401 - whatever it takes
         if after > 0:
             raise Damaged
-        return await outputs(resource_id, after=after, limit=limit, size=size)
+        return await outputs(resource_id, after=after, **options)
 
     monkeypatch.setattr(door.ledger, "outputs", damaged, raising=False)
     async with door.wire() as wire:
@@ -381,7 +389,7 @@ async def test_complete_without_room_leaves_the_delivery_due(door: Harness) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [None, {}, [], 3, {"total": None}, {"total": 0}, {"total": 1_000_001}, {"total": "2"}, {"totals": 2}]
+    "body", [None, {}, [], 3, {"total": None}, {"total": -1}, {"total": 1_000_001}, {"total": "2"}, {"totals": 2}]
 )
 async def test_complete_says_what_it_wants(shared: Harness, body: object) -> None:
     assert (await do(shared, "complete", body)).problem["code"] == "malformed"

@@ -99,6 +99,14 @@ DAMAGE = {
     "delivery_forgotten": ("update resource set purge_at = 0 where id = 'whole'", "resource 'whole': default"),
     "log_alone": ("insert into delivery_log values (9, 1, 0, 0, 'failed', 'x')", "delivery 9, attempt 1"),
     "webhook_id": ("update resource set wid = wid + 1 where id = 'part'", "resource 'part'"),
+    "remembered": (
+        "insert into tombstone (id, state, seen, closed_at, removed_at) values ('gone', 'cancelled', '[]', 0, 0)",
+        "resource 'gone'",
+    ),
+    "tombstones": (
+        "insert into tombstone (id, state, ended_by, closed_at, removed_at) values ('old', 'collated', 'last', 0, 0)",
+        "old: total",
+    ),
     "states": ("update delivery set state = 'lost' where did = 1", "resource 'whole': default: lost"),
     "endings": ("update resource set ended_by = 'idle' where id = 'part'", "resource 'part': idle"),
     "generation": ("update resource set generation = 'g' where id = 'open'", "resource 'open': g"),
@@ -108,6 +116,10 @@ DAMAGE = {
     "outcomes": (
         "update outcome set output = null, reason = 'x' where k = {whole}",
         "resource 'whole': 3 done and 0 failed counted, 2 and 1 there",
+    ),
+    "numbers": (
+        "update outcome set seq = 3 where k = {whole}",
+        "resource 'whole': 2 numbers up to 3 for 3 outcomes, 3 were given",
     ),
     "body_size": (
         "update outcome set output = '00' where k = {whole}",

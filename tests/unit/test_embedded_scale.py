@@ -74,7 +74,8 @@ async def test_what_was_forgotten_goes_back_to_the_disk_little_by_little(tmp_pat
             break
     assert max(one - next_ for one, next_ in itertools.pairwise(pages)) <= 1.01 * PAGES  # with those that map them
     assert ledger._store.connection.pragma("freelist_count") * SPARE <= pages[-1]
-    assert await ledger.outputs("young") == [(0, PAYLOAD)]
+    (outcome,) = (await ledger.outputs("young")).outcomes
+    assert (outcome.index, outcome.output) == (0, PAYLOAD)
     await ledger.aclose()
     assert (tmp_path / DATABASE).stat().st_size < pages[0] * 4096 / 4
     assert check_directory(tmp_path).sound

@@ -215,5 +215,6 @@ def _data(report: Json, outputs: Sequence[Json]) -> Json:
     data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
     if report["state"] == State.COLLATED:
         return data | {"outputs": [output["output"] for output in outputs]}
+    partial = [{"index": output["index"], "output": output["output"]} for output in outputs]
     ranges = {name: report[name] for name in ("missing", "unfinished")}
-    return data | {"partial": outputs} | ranges | {"failed": report["failures"]}
+    return data | {"partial": partial} | ranges | {"failed": report["failures"]}

@@ -128,6 +128,31 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: str
 
 
+class OutcomeReport(msgspec.Struct, frozen=True, gc=False):
+    """An outcome, as views show it."""
+
+    seq: int
+    """Its number in its resource: 1, 2, 3 … in the order in which outcomes were recorded (R26)."""
+    index: int
+    output: bytes | None
+    """JSON; `None` where the packet has failed."""
+    reason: str = ""
+    """Why it has failed."""
+    attempts: int = 0
+    """Of a packet that has failed: how many were made."""
+
+
+class OutcomePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some outcomes of a resource, and how the resource stands in the same moment."""
+
+    webhook_id: str
+    """That of the generation to which they belong."""
+    state: State
+    completed_by: EndedBy | None
+    total: int | None
+    outcomes: Sequence[OutcomeReport]
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """What the store holds, from counters kept in each commit."""
 
@@ -142,3 +167,5 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     due: int = 0
     """Deliveries not ended."""
     dead: int = 0
+    remembered: int = 0
+    """Resources that are gone after their retention, and whose end is remembered."""

@@ -5,6 +5,7 @@ So a program that holds the engine asks it as any client asks a service: one set
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
@@ -46,9 +47,12 @@ class _Exchange:
         self.headers: dict[bytes, bytes] = {}
         self.body: list[bytes] = []
         self._request = request
+        self._given = False
 
     async def receive(self) -> Message:
-        body, self._request = self._request, b""
+        if self._given:
+            await asyncio.Event().wait()  # as a server does: nobody goes before he is answered
+        body, self._given = self._request, True
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:

@@ -51,7 +51,11 @@ class Listening(Table):
     ] = 16 * _MIB
     max_requests: Annotated[
         int,
-        Option(_MANY, "Requests under way at a time, streams aside; beyond it they are refused.", "Bounds the memory."),
+        Option(
+            _MANY,
+            "Requests under way at a time, streams and waits aside; beyond it they are refused.",
+            "Bounds the memory.",
+        ),
     ] = 500
     max_connections: Annotated[
         int,
@@ -65,6 +69,14 @@ class Listening(Table):
             _MANY, "Requests that stream packets at a time; beyond it they are refused.", "Each holds some buffers."
         ),
     ] = 100
+    max_waits: Annotated[
+        int,
+        Option(
+            _MANY,
+            "Requests that wait for the next outcome of a resource at a time; beyond it they are refused.",
+            "Each holds a connection for up to a minute.",
+        ),
+    ] = 200
     stream_idle_timeout: Annotated[
         float,
         Option(DURATION, "Silence after which a request that streams packets is closed.", "What proxies allow."),

@@ -72,6 +72,14 @@ class Settings(Processing, Delivering, Listening):
             "What was never delivered is kept until a person has seen it.",
         ),
     ] = None
+    remember: Annotated[
+        float | None,
+        Option(
+            DURATION_OR_OFF,
+            "How long the end of a resource is remembered once it is gone, so that late packets do not open it anew.",
+            "Longer than any sender repeats what it sent; about 100 bytes of disk a resource.",
+        ),
+    ] = 30 * 24 * _HOUR
     drain_timeout: Annotated[
         float,
         Option(

@@ -39,6 +39,7 @@ from collator.web.limits import Limits
 from collator.web.ndjson import MEDIA_TYPES
 from collator.web.openapi import Description
 from collator.web.options import read_query
+from collator.web.outputs import Outputs
 from collator.web.packets import Packets
 from collator.web.pages import Handlers, make_pages
 from collator.web.problems import Kind, Refusal
@@ -88,10 +89,12 @@ class Face:
         self._requests = 0
         self._packets = Packets(parts.intake, bounds=parts.bounds, limits=parts.limits)
         self._streams = Streams(parts.intake, bounds=parts.bounds, limits=parts.limits)
+        self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, max_waits=parts.limits.max_waits)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
             deliveries=Deliveries(parts.ledger, parts.outbox),
+            outputs=self._outputs,
             packets=self._packets,
             description=Description(bounds=parts.bounds, guarded=self._access.guarded),
         )
@@ -149,8 +152,8 @@ class Face:
 
     @property
     def requests(self) -> int:
-        """How many are under way, streams aside."""
-        return self._requests - self._streams.open
+        """How many are under way, streams and those that wait for news aside."""
+        return self._requests - self._streams.open - self._outputs.waiting
 
     def _check_load(self) -> None:
         if self.requests > self._max_requests:

@@ -192,6 +192,11 @@ class Incoming:
         self.whole = not more
         return message.get("body", b""), more
 
+    async def gone(self) -> None:
+        """Return when the client has gone; what still comes of the body is dropped."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
     async def _rest(self, first: bytes, limit: int) -> bytes:
         body = bytearray(first)
         counted = 0

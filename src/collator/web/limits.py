@@ -33,7 +33,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Requests on one connection that wait for the answer to an earlier one."""
 
     max_requests: int = 500
-    """Requests under way, streams aside; what tells how the service is goes beyond."""
+    """Requests under way, streams and waits aside; what tells how the service is goes beyond."""
+    max_waits: int = 200
+    """Requests that wait for news of a resource."""
 
     # Bodies that are read whole.
 

@@ -172,7 +172,7 @@ def _limits(bounds: Bounds) -> Mapping[str, Schema]:
 
 def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
     """Write into the schemas what is checked beyond the types (R1 to R4)."""
-    total = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": bounds.max_packets}, {"type": "null"}]}
+    total = _total(1, bounds)
     packet = components["Packet"]["properties"]
     text = {key: value for key, value in PARTS["resource_id"].schema.items() if key != "not"}
     packet["resource_id"]["anyOf"] = [text | {"maxLength": MAX_ID_BYTES}, {"type": "integer"}]
@@ -180,9 +180,13 @@ def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
     packet["total"] |= total
     packet["last"]["type"] = ["boolean", "null"]
     packet["metadata"]["type"] = ["object", "null"]
-    components["Completion"]["properties"]["total"] |= total
+    components["Completion"]["properties"]["total"] |= _total(0, bounds)
     says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}
     says_force = {"required": ["force"], "properties": {"force": {"const": True}}}
     components["Completion"]["anyOf"] = [says_total, says_force]
     texts = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in _SAYS_WHICH]
     components["Replay"]["anyOf"] = texts
+
+
+def _total(least: int, bounds: Bounds) -> Schema:
+    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": bounds.max_packets}, {"type": "null"}]}

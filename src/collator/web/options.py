@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _DIGITS = 18  # far beyond any number here, and quick to read
 _SHOWN = 40  # characters of a wrong value in a message
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _FLAGS = {"true": True, "false": False}.get
 
 
@@ -45,6 +47,18 @@ def number(name: str, says: str, *, least: int, most: int, default: int | None =
 
     schema = {"type": "integer", "minimum": least, "maximum": most}
     return Option(name=name, says=says, read=read, schema=schema, default=default)
+
+
+def seconds(name: str, says: str, *, most: int) -> Option:
+    """A number of seconds from 0 to *most*, which may have a fraction."""
+
+    def read(text: str, name: str) -> float:
+        if not _DECIMAL.fullmatch(text) or float(text) > most:
+            raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a number of seconds in 0-{most}")
+        return float(text)
+
+    schema = {"type": "number", "minimum": 0, "maximum": most}
+    return Option(name=name, says=says, read=read, schema=schema)
 
 
 def flag(name: str, says: str) -> Option:

@@ -18,6 +18,7 @@ from collator.web.health import Health
 from collator.web.incoming import REQUEST, Incoming
 from collator.web.openapi import Description
 from collator.web.options import read_query
+from collator.web.outputs import Outputs
 from collator.web.packets import Packets
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES, Route
@@ -33,6 +34,7 @@ class Handlers(NamedTuple):
     health: Health
     resources: Resources
     deliveries: Deliveries
+    outputs: Outputs
     packets: Packets
     description: Description
 
@@ -42,7 +44,7 @@ class Handlers(NamedTuple):
             "putPacket": self.packets.put,
             "listResources": self.resources.index,
             "getResource": self.resources.show,
-            "getOutputs": self.resources.outputs,
+            "getOutputs": self.outputs.show,
             "completeResource": self.resources.complete,
             "cancelResource": self.resources.cancel,
             "retryResource": self.resources.retry,

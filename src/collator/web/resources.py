@@ -1,30 +1,22 @@
-"""`/v1/resources`: look at resources, take outputs, repair, forget. Thin: the ledger decides."""
+"""`/v1/resources`: look at resources, repair, forget. Thin: the ledger decides."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
-from starlette.responses import StreamingResponse
 
 from collator.errors import Conflict, Malformed, Unknown
 from collator.exchange import ResourceReport, ResourceSummary
-from collator.ledger import Ledger, Outputs
+from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.packet import Bounds
 from collator.states import State
 from collator.web.explaining import why_undelivered
-from collator.web.formats import JSON
-from collator.web.incoming import Answer, Buffered, Incoming, answer_json
-from collator.web.limits import KIB
+from collator.web.incoming import Answer, Incoming, answer_json
 from collator.workforce import Workforce
 
-_PAGE = 1000  # outputs that are in memory at a time: 50,000 small ones take 0.12 s, and 0.82 s in pages of 16 …
-_PAGE_SIZE = 256 * KIB  # … and their bytes, or one that is larger: each may have 1 MiB
-_COPIES = 2  # as a part of the answer, and as what waits in the connection for a client who reads slowly
 _SMALL = 4096  # bytes of a body that says what to do
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it
 
@@ -42,22 +34,6 @@ class ResourcePage(msgspec.Struct, frozen=True, kw_only=True):
     resources: Sequence[ResourceSummary]
     next_cursor: str | None
     """Where the next page begins; null where there is no more."""
-
-
-class OutputView(msgspec.Struct, frozen=True):
-    """An output."""
-
-    index: int
-    output: msgspec.Raw
-    """Any JSON value."""
-
-
-class OutputsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Outputs of a resource, in index order."""
-
-    outputs: Sequence[OutputView]
-    next_cursor: str | None
-    """Where the next page begins; null where there is no more, for now."""
 
 
 class Retried(msgspec.Struct, frozen=True):
@@ -79,7 +55,7 @@ class Completion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a person completes a resource (R15)."""
 
     total: int | None = None
-    """How many packets it has."""
+    """How many packets it has; 0 where there are none, also of one that nobody sent a packet for."""
     force: bool = False
     """Whether it is closed now, whatever is missing."""
 
@@ -93,7 +69,6 @@ class Resources:
         self._workforce = workforce
         self._outbox = outbox
         self._bounds = bounds
-        self._turn = asyncio.Lock()
         self._completion = msgspec.json.Decoder(Completion)
 
     async def index(self, _request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
@@ -105,15 +80,6 @@ class Resources:
     async def show(self, _request: Incoming, *, resource_id: str) -> Answer:
         """All that there is to know. `Unknown`."""
         return await self._view(resource_id)
-
-    async def outputs(
-        self, request: Incoming, *, resource_id: str, cursor: int | None, limit: int | None
-    ) -> StreamingResponse:
-        """The outputs that there are, in index order, from behind the index *cursor*: `OutputsPage`."""
-        after, left = -1 if cursor is None else cursor, limit or sys.maxsize
-        first = await self._page(resource_id, after, left)
-        request.buffered.check(_COPIES * sum(len(output) for _, output in first))
-        return StreamingResponse(self._parts(request.buffered, resource_id, first, left), media_type=JSON)
 
     async def complete(self, request: Incoming, *, resource_id: str) -> Answer:
         """Fix the total, or close now (R15); the resource as it is then. `Unknown`, `Conflict`."""
@@ -151,32 +117,10 @@ class Resources:
         why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.room()))
         return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
-    async def _page(self, resource_id: str, after: int, left: int) -> Outputs:
-        return await self._ledger.outputs(resource_id, after=after, limit=min(left, _PAGE) or 1, size=_PAGE_SIZE)
-
-    async def _parts(self, buffered: Buffered, resource_id: str, page: Outputs, left: int) -> AsyncIterator[bytes]:
-        """The parts of an `OutputsPage` of *left* outputs at most; whether there are more is looked up at the end.
-
-        Each is counted in *buffered* while it is in memory. What is new is refused where there is no room; this has
-        begun, and waits.
-        """
-        opening, last = b'{"outputs":[', -1
-        while page and left:
-            last, left = page[-1][0], left - len(page)
-            part = opening + b",".join(b'{"index":%d,"output":%s}' % output for output in page)
-            opening, page = b",", ()  # the part is held, and not what it is made of
-            with buffered.holding(_COPIES * len(part)):
-                yield part
-                yield b""  # waits until the client has read the part
-            async with self._turn:  # so that what has room is a page at most beyond it
-                await buffered.room()
-                page = await self._page(resource_id, last, left)
-        yield opening.rstrip(b",") + b'],"next_cursor":%s}' % (b'"%d"' % last if page else b"null")
-
     async def _wanted(self, request: Incoming) -> Completion:
         wanted = await request.order(self._completion, _SMALL)
         if wanted.total is None and not wanted.force:
             raise Malformed("say how many packets it has (total), or that it ends now (force)")
-        if wanted.total is not None and not 1 <= wanted.total <= self._bounds.max_packets:
-            raise Malformed(f"total: {wanted.total} is not between 1 and {self._bounds.max_packets}")
+        if wanted.total is not None and not 0 <= wanted.total <= self._bounds.max_packets:
+            raise Malformed(f"total: {wanted.total} is not between 0 and {self._bounds.max_packets}")
         return wanted

@@ -13,6 +13,7 @@ from itertools import islice
 
 import msgspec
 
+from collator.engines.embedded import tombstones
 from collator.engines.embedded.claiming import refresh
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
@@ -44,13 +45,19 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[
     """Store *batch*, a list of (packets, room), and answer each of its parts."""
     packets = [packet for part, _ in batch for packet in part]
     plan = _insert(store, packets)
-    store.run_rows("open_resources", [_opening(store, standing) for standing in plan.opened])
+    open_resources(store, plan.opened)
     opened = {standing.key for standing in plan.opened}
     grown = [standing for key, standing in plan.changed.items() if key not in opened]
     store.run_rows("grow_resources", [_growth(standing) for standing in grown], store.active())
-    store.count(open=len(opened), waiting=len(plan.new), backlog=plan.size)
+    store.count(waiting=len(plan.new), backlog=plan.size)
     closed = close_finished(store, grown, room={}, known_at={}) if len(plan.changed) > len(opened) else None
     return _hand_out(store, batch, plan, closed.endpoints if closed else frozenset())
+
+
+def open_resources(store: Store, standings: Sequence[Standing]) -> None:
+    """Store *standings*, which are new generations."""
+    store.run_rows("open_resources", [_opening(store, standing) for standing in standings])
+    store.count(open=len(standings))
 
 
 def isolate(error: Exception) -> Accepted:
@@ -69,7 +76,7 @@ def join(parts: Sequence[Accepted]) -> Accepted:
 
 
 def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
-    ids = as_json([*{packet.resource_id: None for packet in packets}])
+    ids = [*{packet.resource_id: None for packet in packets}]
     first_rk = store.next_rk
     found = _by_id(store, ids)
     keys = [found[id_].key << INDEX_BITS | packet.index for packet in packets if (id_ := packet.resource_id) in found]
@@ -84,8 +91,13 @@ def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
     return plan
 
 
-def _by_id(store: Store, ids: str) -> dict[str | int, Standing]:
-    return {standing.resource_id: standing for standing in store.standings("find_resources", ids)}
+def _by_id(store: Store, ids: Sequence[str | int]) -> dict[str | int, Standing]:
+    """The resources *ids* that are there, and those that are gone and remembered."""
+    found: dict[str | int, Standing] = {one.resource_id: one for one in store.standings("find_resources", as_json(ids))}
+    if len(found) < len(ids):
+        gone = tombstones.find(store, [id_ for id_ in ids if id_ not in found])
+        found |= {standing.resource_id: standing for standing in gone}
+    return found
 
 
 def _plan(

@@ -72,13 +72,15 @@ def join(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes:
 
 def verified(outputs: Iterable[StoredOutput]) -> list[tuple[int, bytes]]:
     """*outputs* as (index, JSON). `Damaged` where a checksum differs."""
-    found = []
-    for key, text, crc in outputs:
-        output = text.encode()
-        if zlib.crc32(output) != crc:
-            raise Damaged(f"the output of index {key & INDEX_MASK} does not match its checksum")
-        found.append((key & INDEX_MASK, output))
-    return found
+    return [(key & INDEX_MASK, check_output(key & INDEX_MASK, text, crc)) for key, text, crc in outputs]
+
+
+def check_output(index: int, text: str, crc: int) -> bytes:
+    """The output *text* of *index* as JSON. `Damaged` where its checksum is not *crc*."""
+    output = text.encode()
+    if zlib.crc32(output) != crc:
+        raise Damaged(f"the output of index {index} does not match its checksum")
+    return output
 
 
 def _join_sound(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes | None:

@@ -96,7 +96,8 @@ def check(database: Path) -> Report:
             report = msgspec.structs.replace(report, schema=schema_of(connection))
             found += _pages(connection)
             found += () if report.older else chain(_tables(connection), _contents(connection))
-            report = msgspec.structs.replace(report, counts=_counted(connection), rows=_rows(connection))
+            counts = _counted(connection, tombstones=_tombstones(connection))
+            report = msgspec.structs.replace(report, counts=counts, rows=_rows(connection))
             found += () if report.older else _counters(connection, report.counts)
     except (apsw.Error, Damaged, UnicodeDecodeError) as error:
         found.append(Complaint("the database cannot be read", 1, [str(error)]))
@@ -183,7 +184,7 @@ def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complain
         yield Complaint("the store's counters are not those of its rows", len(wrong), wrong)
 
 
-def _counted(connection: apsw.Connection) -> Counts:
+def _counted(connection: apsw.Connection, *, tombstones: int) -> Counts:
     states = _by_state(connection, "resource")
     ends = _by_state(connection, "delivery")
     waiting, backlog = connection.execute(
@@ -192,7 +193,13 @@ def _counted(connection: apsw.Connection) -> Counts:
            where r.state = 'open' and not exists (select 1 from outcome o where o.k = p.k)"""
     ).get
     named = {name: states.get(name, 0) for name in ("open", "collated", "incomplete", "cancelled")}
-    return Counts(waiting=waiting, backlog=backlog, due=ends.get("due", 0), dead=ends.get("dead", 0), **named)
+    posts = {"due": ends.get("due", 0), "dead": ends.get("dead", 0)}
+    return Counts(waiting=waiting, backlog=backlog, remembered=tombstones, **posts, **named)
+
+
+def _tombstones(connection: apsw.Connection) -> int:
+    there = connection.execute("select count(*) from sqlite_schema where name = 'tombstone'").get  # since schema 3
+    return int(connection.execute("select count(*) from tombstone").get) if there else 0
 
 
 def _by_state(connection: apsw.Connection, table: str) -> dict[str, int]:

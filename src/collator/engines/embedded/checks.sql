@@ -42,6 +42,23 @@ where did not in (select did from delivery);
 select rk, null, null from resource
 where rk in (select rk from delivery) and wid is not webhook_number(cast(id as blob), cast(generation as blob));
 
+-- name: remembered (a resource that is there is remembered as gone)
+select r.rk, null, null from tombstone t join resource r using (id);
+
+-- name: tombstones (what is remembered of a resource that is gone cannot be)
+select null, null, cast(id as blob) || ': ' || column from (
+  select id, 'state' as column from tombstone where state not in ('collated', 'incomplete', 'cancelled')
+  union all
+  select id, 'ended_by' from tombstone where (state in ('collated', 'incomplete')) <> (ended_by is not null)
+    or ended_by not in ('last', 'total', 'idle_timeout', 'deadline', 'failure', 'forced')
+  union all
+  select id, 'total' from tombstone where total < 0 or (state = 'collated' and total is null)
+  union all
+  select id, 'seen' from tombstone where not json_valid(seen) or seen glob '*[^][0-9,]*'
+    or (state <> 'collated' and seen is null)
+  union all
+  select id, 'closed_at' from tombstone where closed_at not between 0 and 253402300799);
+
 -- name: states (a state is unknown)
 select rk, null, state from resource where state not in ('open', 'collated', 'incomplete', 'cancelled')
 union all
@@ -86,6 +103,13 @@ select r.rk, null, format('%d done and %d failed counted, %d and %d there', r.do
                           count(o.k) - count(o.output)) from resource r
 left join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215
 where not r.purging group by r.rk having count(o.output) <> r.done or count(o.k) - count(o.output) <> r.failed;
+
+-- name: numbers (the outcomes of a resource are not numbered one by one)
+select r.rk, null, format('%d numbers up to %d for %d outcomes, %d were given', count(distinct o.seq), max(o.seq),
+                          count(o.k), r.done + r.failed + r.withdrawn) from resource r
+join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215
+where not r.purging group by r.rk
+having count(distinct o.seq) <> count(o.k) or min(o.seq) < 1 or max(o.seq) > r.done + r.failed + r.withdrawn;
 
 -- name: body_size (the outputs of a resource have not the size that it counts)
 select r.rk, null, format('%d bytes counted, %d there', r.body_size, coalesce(sum(octet_length(o.output) + 1), 0))

@@ -65,6 +65,7 @@ def close(store: Store, ends: Sequence[End], *, room: Mapping[str, int]) -> Outc
         rows.append(row)
         born += deliveries
     store.run_rows("close_resources", rows)
+    store.touch([end.standing for end in ends])
     leased, endpoints = bear(store, born, room)
     return Outcome([], leased, endpoints, len(ends))
 

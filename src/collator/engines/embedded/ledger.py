@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,13 +33,14 @@ from collator.exchange import (
     DeliveryPage,
     Key,
     Outcome,
+    OutcomePage,
     Replayed,
     ResourceReport,
     ResourceSummary,
     Result,
     Task,
 )
-from collator.ledger import UNBOUNDED, Outputs, Room
+from collator.ledger import UNBOUNDED, Room
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.states import State
@@ -204,9 +206,33 @@ class EmbeddedLedger:
         """A page of resources."""
         return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
 
-    async def outputs(self, resource_id: str, *, after: int = -1, limit: int = 1000, size: int = UNBOUNDED) -> Outputs:
-        """A page of outputs."""
-        return await self._reader.ask(self._reader.outputs, resource_id, after, limit, size)
+    async def outputs(
+        self,
+        resource_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        size: int = UNBOUNDED,
+        webhook_id: str | None = None,
+    ) -> OutcomePage:
+        """A page of outputs, by index."""
+        return await self._reader.ask(self._reader.outputs, resource_id, webhook_id, after, limit, size)
+
+    async def outcomes(
+        self,
+        resource_id: str,
+        *,
+        after_seq: int = 0,
+        limit: int = 1000,
+        size: int = UNBOUNDED,
+        webhook_id: str | None = None,
+    ) -> OutcomePage:
+        """A page of outcomes, by number."""
+        return await self._reader.ask(self._reader.outcomes, resource_id, webhook_id, after_seq, limit, size)
+
+    def hint(self, resource_id: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set when the resource may have news."""
+        return self._store.hints.of(resource_id)
 
     async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:
         """A page of deliveries."""

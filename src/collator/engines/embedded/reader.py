@@ -16,15 +16,18 @@ import apsw
 import msgspec
 
 from collator.clock import rfc3339
-from collator.engines.embedded.bodies import StoredOutput, join, verified
+from collator.engines.embedded import tombstones
+from collator.engines.embedded.bodies import StoredOutput, check_output, join
 from collator.engines.embedded.closing import span
 from collator.engines.embedded.deliveries import DeliveryViews
 from collator.engines.embedded.outbox import Loaded, as_frame
 from collator.engines.embedded.prefix import behind
 from collator.engines.embedded.store import as_json, connect, first_row, load_statements
-from collator.errors import Damaged, Unavailable, Unknown
+from collator.errors import Conflict, Damaged, Unavailable, Unknown
 from collator.exchange import (
     Delivery,
+    OutcomePage,
+    OutcomeReport,
     PacketReport,
     ResourceReport,
     ResourceSummary,
@@ -52,14 +55,21 @@ class _Row(msgspec.Struct):
     highest: int
     done: int
     failed: int
+    withdrawn: int
     opened_at: float
     closed_at: float | None
 
+    @property
+    def webhook_id(self) -> str:
+        return webhook_id(self.resource_id, bytes.fromhex(self.generation))
 
+
+_Outcome = tuple[int, int, str | None, int, str, int]
 _decode_row = msgspec.json.Decoder(_Row).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
 _decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
+_decode_outcomes = msgspec.json.Decoder(list[_Outcome]).decode
 _decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
 _decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
 
@@ -109,7 +119,7 @@ class Reader:
         failures = _decode_failures(self._value("failures_of", first, last, FAILURES_SHOWN)) if row.failed else []
         return ResourceReport(
             resource_id=row.resource_id,
-            webhook_id=webhook_id(row.resource_id, bytes.fromhex(row.generation)),
+            webhook_id=row.webhook_id,
             state=row.state,
             completed_by=row.completed_by,
             total=row.total,
@@ -139,11 +149,20 @@ class Reader:
             for id_, now, total, received, done, failed, opened_at in rows
         ]  # fmt: skip
 
-    def outputs(self, resource_id: str, after: int, limit: int, size: int) -> Sequence[tuple[int, bytes]]:
-        """A page of outputs. `Unknown`, `Damaged`."""
-        first, last = span(self._find(resource_id).rk)
+    def outputs(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
+        """A page of outputs in index order. `Unknown`, `Conflict`, `Damaged`."""
+        row = self._find_generation(resource_id, webhook)
+        first, last = span(row.rk)
         behind = min(first + max(after, -1), last)
-        return verified(_decode_outputs(self._value("list_outputs", behind, last, limit, size)))
+        return _page(row, self._value("list_outputs", behind, last, limit, size))
+
+    def outcomes(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
+        """A page of outcomes in the order of their numbers. `Unknown`, `Conflict`, `Damaged`."""
+        row = self._find_generation(resource_id, webhook)
+        last = row.done + row.failed + row.withdrawn
+        if after > last:
+            raise Conflict(f"resource {resource_id!r} has no outcome {after} (the last is {last}): it was opened anew")
+        return _page(row, self._value("list_outcomes", row.rk, after, limit, size, last))
 
     def body(self, delivery: Delivery) -> bytes:
         """The body of *delivery*, joined from its parts. `Unknown`, `Damaged`."""
@@ -157,8 +176,14 @@ class Reader:
     def _find(self, resource_id: str) -> _Row:
         found = self._text("report", resource_id)
         if found is None:
-            raise Unknown(f"resource {resource_id!r} is unknown: never seen, or purged")
+            raise tombstones.unknown(resource_id, self._text("tombstone", resource_id))
         return _decode_row(found.encode())
+
+    def _find_generation(self, resource_id: str, webhook: str | None) -> _Row:
+        row = self._find(resource_id)
+        if webhook not in {None, row.webhook_id}:
+            raise Conflict(f"resource {resource_id!r} was opened anew: its webhook id is {row.webhook_id}")
+        return row
 
     def _missing(self, row: _Row, first: int, last: int) -> Ranges:
         end = row.highest + 1 if row.total is None else row.total
@@ -177,3 +202,19 @@ class Reader:
 
     def _value(self, name: str, *parameters: object) -> bytes:
         return (self._text(name, *parameters) or "[]").encode()
+
+
+def _page(row: _Row, outcomes: bytes) -> OutcomePage:
+    """What was read of the resource *row*, each output verified against its checksum. `Damaged`."""
+    return OutcomePage(
+        webhook_id=row.webhook_id,
+        state=row.state,
+        completed_by=row.completed_by,
+        total=row.total,
+        outcomes=[
+            OutcomeReport(seq, index, None, reason, attempts)
+            if output is None
+            else OutcomeReport(seq, index, check_output(index, output, crc))
+            for seq, index, output, crc, reason, attempts in _decode_outcomes(outcomes)
+        ],
+    )

@@ -22,7 +22,7 @@ class _Step(msgspec.Struct):
     """What a batch of results comes to."""
 
     statuses: list[Recorded] = []
-    outcomes: list[tuple[int, str | None, int, str | None, int]] = []
+    outcomes: list[tuple[int, str | None, int, str | None, int, int]] = []
     retries: list[tuple[int, int, float, str]] = []
     tried: list[int] = []
     """Packets whose row on earlier attempts can go."""
@@ -75,6 +75,7 @@ def settle_results(store: Store, held: Sequence[tuple[Result, Held | None]] | Se
     store.run_rows("forget_attempts", step.tried)
     progress = [[one.key, one.done, one.failed, one.body_size] for one in step.touched.values()]
     store.run_rows("progress_resources", progress, store.active())
+    store.touch(step.touched.values())
     return step
 
 
@@ -122,7 +123,8 @@ def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: 
         if size <= store.terms.max_body:
             standing.done += 1
             standing.body_size = size
-            step.outcomes.append((held.key, result.output.decode(), zlib.crc32(result.output), None, held.attempt))
+            crc = zlib.crc32(result.output)
+            step.outcomes.append((held.key, result.output.decode(), crc, None, held.attempt, standing.seq))
             step.known_at[standing.key] = result.known_at
         else:
             reason = f"the collated body would have {size} bytes, {store.terms.max_body} at most (max_body)"
@@ -137,4 +139,4 @@ def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: 
 def _fail(step: _Step, standing: Standing, held: Held, lease: int, reason: str) -> None:
     standing.failed += 1
     step.failed[lease] = Key(standing.resource_id, standing.generation, held.key & INDEX_MASK)
-    step.outcomes.append((held.key, None, 0, reason, held.attempt))
+    step.outcomes.append((held.key, None, 0, reason, held.attempt, standing.seq))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from collator.engines.embedded import tombstones
+from collator.engines.embedded.accepting import open_resources
 from collator.engines.embedded.closing import End, close, close_finished, span
 from collator.engines.embedded.readable import readable
 from collator.engines.embedded.shrinking import shrink
 from collator.engines.embedded.store import INDEX_MASK, Store, as_json
-from collator.errors import Conflict, Damaged, Ended, Malformed, Unknown
+from collator.errors import Conflict, Damaged, Ended, Malformed
 from collator.exchange import Key, Outcome
 from collator.resource import Ending, Standing, forced, waits_for_sender
 from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
@@ -42,9 +45,9 @@ def complete(
     room: Mapping[str, int],
 ) -> Outcome:
     """Fix the total, or close now (R15)."""
-    standing = _find(store, resource_id)
-    if total is not None and not 1 <= total <= store.terms.bounds.max_packets:
-        raise Malformed(f"total: {total} is not between 1 and {store.terms.bounds.max_packets}")
+    if total is not None and not 0 <= total <= store.terms.bounds.max_packets:
+        raise Malformed(f"total: {total} is not between 0 and {store.terms.bounds.max_packets}")
+    standing = _find_or_open(store, resource_id) if total == 0 else _find(store, resource_id)
     if total is not None and standing.total not in (None, total):
         raise Conflict(f"a total of {total} contradicts the total of {standing.total}, which is fixed")
     if standing.state is not State.OPEN:
@@ -83,6 +86,7 @@ def retry(store: Store, resource_id: str) -> list[Key]:
     check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
     rows = as_json(keys)
     store.run("forget_outcomes", rows)
+    store.run("withdraw_numbers", standing.key, len(keys))
     store.ready += store.run("add_ready", rows)
     store.count(waiting=len(keys), backlog=store.value("payload_sizes", rows))
     store.run_rows("progress_resources", [[standing.key, standing.done, 0, standing.body_size]], store.active())
@@ -91,31 +95,38 @@ def retry(store: Store, resource_id: str) -> list[Key]:
 
 def purge(store: Store, limit: int, resource_id: str | None) -> int:
     """Forget what may be forgotten, at most about *limit* rows."""
-    if resource_id is not None:
-        _purge_now(store, resource_id)
-    removed = 0
+    removed = 0 if resource_id is None else _purge_now(store, resource_id)
     while removed < limit and (due := store.value("purge_due", store.now())) is not None:
-        rk, state = due
+        rk, state, purging = due
         before = removed
         for table in ("purge_outcomes", "purge_packets"):
             removed += store.run(table, *span(rk), limit - removed)
         if removed >= limit and removed > before:
             store.run("purge_begins", rk)
             break
+        if purging != tombstones.BY_PERSON:
+            tombstones.leave(store, rk)
         store.count(dead=-store.value("dead_of", rk), **{state: -1})
         removed += store.run("purge_log", rk) + store.run("purge_deliveries", rk) + store.run("purge_resource", rk)
+    removed += tombstones.delete_old(store, limit - removed)
     if removed < limit:
         shrink(store)
     return removed
 
 
-def _purge_now(store: Store, resource_id: str) -> None:
-    standing = _find(store, resource_id)
+def _purge_now(store: Store, resource_id: str) -> int:
+    """Have the resource forgotten first; how many rows went at once."""
+    standing = _look_for(store, resource_id)
+    if standing is None and (deleted := tombstones.delete(store, resource_id)):
+        return deleted
+    if standing is None:
+        raise tombstones.unknown(resource_id, None)
     if standing.state is State.OPEN:
         raise Conflict(f"resource {resource_id!r} is open; cancel it first")
     if store.value("due_of", standing.key):
         raise Conflict(f"resource {resource_id!r} has a delivery that is due; stop it first")
     store.run("purge_now", standing.key)
+    return 0
 
 
 def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[End], int]:
@@ -146,10 +157,28 @@ def _standings(store: Store, rks: Sequence[int]) -> list[Standing]:
 
 
 def _find(store: Store, resource_id: str) -> Standing:
+    standing = _look_for(store, resource_id)
+    if standing is None:
+        raise tombstones.unknown(resource_id, store.value("tombstone", resource_id))
+    return standing
+
+
+def _find_or_open(store: Store, resource_id: str) -> Standing:
+    """The resource, or a new generation of one that nobody sent a packet for (R10). `Unknown` where it is gone."""
+    standing = _look_for(store, resource_id)
+    if standing is not None:
+        return standing
+    if (gone := store.value("tombstone", resource_id)) is not None:
+        raise tombstones.unknown(resource_id, gone)
+    standing = Standing(resource_id=resource_id, generation=os.urandom(16), key=store.next_rk)
+    store.next_rk += 1
+    open_resources(store, [standing])
+    return standing
+
+
+def _look_for(store: Store, resource_id: str) -> Standing | None:
     try:
         found = store.standings("find_resources", as_json([resource_id]))
     except ValueError as error:
         raise Damaged(f"what is stored of resource {resource_id!r} is damaged: {error}") from error
-    if not found:
-        raise Unknown(f"resource {resource_id!r} is unknown: never seen, or purged")
-    return found[0]
+    return found[0] if found else None

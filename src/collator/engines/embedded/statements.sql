@@ -26,12 +26,12 @@ rollback to batch;
 
 -- name: find_resources (resources by id)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
-                                   r.highest, r.done, r.failed, r.body_size, r.seen))
+                                   r.highest, r.done, r.failed, r.body_size, r.withdrawn, r.seen))
 from jsonb_each(?1) j join resource r on r.id = j.value;
 
 -- name: find_handles (resources by handle)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
-                                   r.highest, r.done, r.failed, r.body_size, r.seen))
+                                   r.highest, r.done, r.failed, r.body_size, r.withdrawn, r.seen))
 from jsonb_each(?1) j join resource r on r.rk = j.value;
 
 -- name: open_resources (new generations)
@@ -117,7 +117,7 @@ from jsonb_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p
 left join attempt a on a.k = p.k;
 
 -- name: insert_outcomes (each packet once)
-insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4 from jsonb_each(?1) where true;
+insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason)
@@ -274,11 +274,14 @@ select json_group_array(k order by k) from outcome where k between ?1 and ?2 and
 -- name: forget_outcomes
 delete from outcome where k in (select value from jsonb_each(?1));
 
+-- name: withdraw_numbers (?2 more of resource ?1)
+update resource set withdrawn = withdrawn + ?2 where rk = ?1;
+
 -- name: payload_sizes (sum, by keys)
 select coalesce(sum(octet_length(p.payload)), 0) from jsonb_each(?1) j join packet p on p.k = j.value;
 
--- name: purge_due (the next resource to forget: its handle and state)
-select rk, state from resource where purge_at <= ?1 order by purge_at limit 1;
+-- name: purge_due (the next resource to forget: its handle, its state, and whether it is being forgotten already)
+select rk, state, purging from resource where purge_at <= ?1 order by purge_at limit 1;
 
 -- name: purge_outcomes
 delete from outcome where k in (select k from outcome where k between ?1 and ?2 limit ?3);
@@ -298,14 +301,34 @@ select count(*) from delivery where rk = ?1 and state = 'dead';
 -- name: due_of
 select count(*) from delivery where rk = ?1 and state = 'due';
 
--- name: purge_begins
-update resource set purging = 1 where rk = ?1;
+-- name: purge_begins (after its retention)
+update resource set purging = 1 where rk = ?1 and not purging;
 
 -- name: purge_resource
 delete from resource where rk = ?1;
 
--- name: purge_now (before all that is due to be forgotten)
-update resource set purge_at = 0 where rk = ?1;
+-- name: purge_now (by a person: before all that is due to be forgotten, and without a tombstone)
+update resource set purge_at = 0, purging = 2 where rk = ?1;
+
+-- name: leave_tombstone (of resource ?1, which is removed at the ledger time ?2)
+insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
+select id, state, ended_by, total, seen, ifnull(closed_at, 0), ?2 from resource where rk = ?1 on conflict do nothing;
+
+-- name: find_tombstones (resources by id that are gone, as `find_resources` gives those that are there)
+select json_group_array(json_array(0, t.id, '', t.state, t.total, null, null, 0, -1, 0, 0, 0, 0, t.seen))
+from jsonb_each(?1) j join tombstone t on t.id = j.value;
+
+-- name: tombstone (how a resource that is gone had ended)
+select json_array(state, total, closed_at) from tombstone where id = ?1;
+
+-- name: old_tombstones (the last of the first ?2 that were removed by ?1)
+select max(tk) from (select tk, removed_at from tombstone order by tk limit ?2) where removed_at <= ?1;
+
+-- name: delete_tombstones (up to ?1)
+delete from tombstone where tk <= ?1;
+
+-- name: delete_tombstone (by id)
+delete from tombstone where id = ?1;
 
 -- name: in_work (packets that were in work when the process died: k and payload size)
 select json_group_array(p.k)
@@ -326,7 +349,7 @@ from attempt a join packet p on p.k = a.k where a.alone > 0 and a.deaths >= ?1;
 -- name: report (one resource, for people)
 select json_object('rk', rk, 'resource_id', id, 'generation', generation, 'state', state, 'completed_by', ended_by,
                    'total', total, 'metadata', json(coalesce(metadata, '{}')), 'received', received,
-                   'highest', highest, 'done', done, 'failed', failed, 'opened_at', opened_at, 'closed_at', closed_at)
+                   'highest', highest, 'done', done, 'failed', failed, 'withdrawn', withdrawn, 'opened_at', opened_at, 'closed_at', closed_at)
 from resource where id = ?1 and not purging;
 
 -- name: list_resources (id from ?1 below ?2, at most ?3; no ?2 is x'', as a blob sorts behind all text: an `or` here
@@ -342,11 +365,27 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
 
 -- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; only
 --   those that are given are read, as octet_length looks at the header of a row)
-select json_group_array(json_array(o.k & 16777215, cast(o.output as text), cast(ifnull(o.crc, -1) as integer))
-                        order by o.k) from (
+select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
+                                   cast(ifnull(o.crc, -1) as integer), '', 0) order by o.k) from (
   select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
     select k, octet_length(output) as size from outcome
     where k > ?1 and k <= ?2 and output is not null order by k limit ?3)) j
+join outcome o on o.k = j.k where j.place = 1 or j.size <= ?4;
+
+-- name: list_outcomes (of resource ?1, numbered behind ?2, of which ?5 is the last; at most ?3, with ?4 bytes at most or a
+--   single one. Those whose number is that of their place are found by their key, the others by their index.)
+select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
+                                   cast(ifnull(o.crc, -1) as integer),
+                                   iif(typeof(o.reason) = 'text', o.reason, 'the reason is damaged'),
+                                   cast(ifnull(o.attempts, 0) as integer)) order by o.seq) from (
+  select k, row_number() over (order by seq) as place, sum(size) over (order by seq) as size from (
+    select k, seq, size from (
+      select * from (select k, seq, ifnull(octet_length(output), 0) as size from outcome
+                     where k >= ?1 << 24 | ?2 and k < (?1 << 24) + ?5 and seq = (k & 16777215) + 1 order by k limit ?3)
+      union all
+      select * from (select k, seq, ifnull(octet_length(output), 0) as size from outcome
+                     where k >> 24 = ?1 and seq > ?2 and seq <> (k & 16777215) + 1 order by seq limit ?3))
+    order by seq limit ?3)) j
 join outcome o on o.k = j.k where j.place = 1 or j.size <= ?4;
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,

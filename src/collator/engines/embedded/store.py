@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import msgspec
 
 from collator.clock import Clock, never
 from collator.durable import sync_directory
+from collator.engines.embedded.hints import Hints
 from collator.engines.embedded.leases import Leases
 from collator.engines.embedded.migrating import migrate
 from collator.exchange import Counts
@@ -106,6 +107,8 @@ class Store:
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
+        self.hints = Hints()
+        self._touched: list[Iterable[Standing]] = []
         try:
             self.begun = migrate(self.connection) == 0
             """Whether this start has made the database."""
@@ -185,10 +188,15 @@ class Store:
 
     # Transactions.
 
+    def touch(self, standings: Iterable[Standing]) -> None:
+        """Have those hinted who wait for one of *standings*, which got outcomes or ended, once that is committed."""
+        self._touched.append(standings)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, in the database and in memory; durable when it ends, if it changed anything."""
         before = self.connection.total_changes()
+        self._touched = []
         memory = {name: getattr(self, name) for name in _UNDONE}
         self.packets.begin()
         self.deliveries.begin()
@@ -208,6 +216,7 @@ class Store:
             raise
         self.committed = self.counts
         self.trouble = None if wrote else self.trouble
+        self.hints.tell(self._touched)
 
     def count(self, **changes: int) -> None:
         """Add *changes* to the counters."""
@@ -239,7 +248,8 @@ def as_json(rows: object) -> str:
 
 def as_standing(row: _Row) -> Standing:
     """A resource row as the rules see it."""
-    rk, resource_id, generation, state, total, total_by, metadata, received, highest, done, failed, size, seen = row
+    rk, resource_id, generation, state, total, total_by, metadata = row[:7]
+    received, highest, done, failed, size, withdrawn, seen = row[7:]
     return Standing(
         key=rk,
         resource_id=resource_id,
@@ -253,10 +263,11 @@ def as_standing(row: _Row) -> Standing:
         done=done,
         failed=failed,
         body_size=size,
+        withdrawn=withdrawn,
         seen=_decode_ranges(seen) if seen else [(0, total - 1)] if state is State.COLLATED and total else (),
     )
 
 
-_Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, str | None]
+_Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, int, str | None]
 _decode_standings = msgspec.json.Decoder(list[_Row]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode

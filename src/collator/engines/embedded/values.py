@@ -21,6 +21,7 @@ _PLACES = {
     "ready": _PACKET,
     "attempt": _PACKET,
     "delivery": "rk, null",
+    "tombstone": "null, null",
     "delivery_log": "(select d.rk from delivery d where d.did = delivery_log.did), null",
 }
 """The tables, and for each the resource and the index that a row belongs to."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collator.packet import MAX_INDEX
 from collator.states import State
 from collator.tokens import Role
-from collator.web.options import number, text, word
+from collator.web.options import number, seconds, text, word
+from collator.web.outputs import OutputsPage
 from collator.web.problems import Kind
-from collator.web.resources import Completion, OutputsPage, Purged, ResourcePage, ResourceView, Retried
+from collator.web.resources import Completion, Purged, ResourcePage, ResourceView, Retried
 from collator.web.routes.route import JSON, Reply, Route
 
 _RESOURCE = "/v1/resources/{resource_id}"
 _AS_IT_IS = {200: Reply(says="The resource, as it is then.", content={JSON: ResourceView})}
+_MOST = 2**53
 _READING = (Kind.UNKNOWN, Kind.DAMAGED)
 _WRITING = (Kind.UNKNOWN, Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
 
@@ -45,13 +47,29 @@ GET_OUTPUTS = Route(
     method="GET",
     path=f"{_RESOURCE}/outputs",
     role=Role.READ,
-    says="Take the outputs that there are, in index order: all, or a page of them.",
+    says="Take the outputs that there are, in index order, or follow them as they come.",
+    more=(
+        "By `cursor`, pages in index order, for a resource that has ended. By `after_seq`, outcomes in the order in "
+        "which they were recorded, failures included: who goes on at `after_seq` of the answer until `more` is false "
+        "sees each outcome once, whatever order the indexes come in. `wait` has the answer wait for one."
+    ),
     options=(
         number("cursor", "An index: the outputs behind it. `next_cursor` of the page before.", least=0, most=MAX_INDEX),
         number("limit", "How many, at most; all by default.", least=1, most=MAX_INDEX),
+        number(
+            "after_seq", "A `seq`: the outcomes behind it, from 0. `after_seq` of the page before.", least=0, most=_MOST
+        ),
+        seconds(
+            "wait",
+            "Seconds to wait where nothing is behind `after_seq` and the resource is open.",
+            most=60,
+        ),
+        text(
+            "webhook_id", "That of the page before: a conflict where the resource was opened anew since.", default=None
+        ),
     ),
     replies={200: Reply(says="The outputs.", content={JSON: OutputsPage})},
-    problems=_READING,
+    problems=(*_READING, Kind.CONFLICT, Kind.UNAVAILABLE),
 )
 
 COMPLETE_RESOURCE = Route(
@@ -62,7 +80,8 @@ COMPLETE_RESOURCE = Route(
     says="Say how many packets a resource has, or close it now.",
     more=(
         "`total` is the normal end of a stream of which nobody knew the last packet. `force` closes at once: as "
-        "collated where nothing is missing, else as incomplete. Asking the same again changes nothing."
+        "collated where nothing is missing, else as incomplete. Asking the same again changes nothing. `total: 0` ends "
+        "a resource without packets, collated and empty; one that is unknown is opened and closed in one step."
     ),
     body={JSON: Completion},
     examples={JSON: {"total": 2}},

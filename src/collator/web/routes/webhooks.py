@@ -14,7 +14,6 @@ import msgspec
 from collator.exchange import PacketReport
 from collator.signing import ID, SIGNATURE, TIMESTAMP
 from collator.states import EndedBy
-from collator.web.resources import OutputView
 from collator.web.routes.route import Schema
 
 _TEXT = {"type": "string"}
@@ -43,6 +42,14 @@ class Collated(msgspec.Struct, frozen=True, kw_only=True):
     data: CollatedData
 
 
+class PartialOutput(msgspec.Struct, frozen=True):
+    """An output of a resource that is not whole."""
+
+    index: int
+    output: msgspec.Raw
+    """Any JSON value."""
+
+
 class IncompleteData(msgspec.Struct, frozen=True, kw_only=True):
     """A resource that ended early, or of which packets failed: no `outputs`, as a part must not pass for the whole."""
 
@@ -53,7 +60,7 @@ class IncompleteData(msgspec.Struct, frozen=True, kw_only=True):
     """How many packets it was to have; `None` where nobody said."""
     metadata: Mapping[str, Any]
     """What a packet said of the resource; empty where none did."""
-    partial: Sequence[OutputView]
+    partial: Sequence[PartialOutput]
     """The outputs that there are, in index order."""
     missing: Sequence[tuple[int, int]]
     """Indexes that never came, as ranges with both ends."""
