@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from collator import logs
+from collator import descriptors, logs
 from collator.clock import Clock
 from collator.delivery import names
 from collator.engines.embedded import EmbeddedLedger
@@ -62,6 +62,7 @@ def run(settings: Settings) -> None:
     Raises `ConfigError`, `Occupied` or `SchemaTooNew` where it cannot start.
     """
     logs.configure()
+    descriptors.raise_limit()
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -91,6 +92,7 @@ async def open_service(
     from collator.web.server import serve  # the library has the parts of a door, and not the door
 
     check(settings)
+    settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
         parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)

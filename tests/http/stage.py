@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from collator.delivery import Circuits, Deliverer, Endpoint
+from collator.egress import Egress
 from collator.exchange import Delivery, DeliveryFilter, DeliveryReport, Output
 from collator.ledger import Ledger
 from collator.metrics import Metrics
@@ -61,7 +62,9 @@ class Stage:
         return secret
 
     @asynccontextmanager
-    async def deliverer(self, *, poll: float = 0.02, circuits: Circuits | None = None) -> AsyncIterator[Deliverer]:
+    async def deliverer(
+        self, *, poll: float = 0.02, circuits: Circuits | None = None, egress: Egress | None = None
+    ) -> AsyncIterator[Deliverer]:
         """The stage, at work."""
         deliverer = Deliverer(
             self.ledger,
@@ -69,6 +72,7 @@ class Stage:
             clock=self.clock,
             metrics=self.metrics,
             circuits=circuits,
+            egress=egress,
             random=lambda: 0.0,
             poll=poll,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.circuit import PAUSED
+from collator.egress import Answer, Egress, NoAnswer
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
@@ -188,6 +190,46 @@ async def test_r23_a_delivery_that_is_the_cause_itself_comes_to_its_end_while_ot
         dead = await stage.reports(state=DeliveryState.DEAD)
         assert {one.webhook_id for one in dead} == poison
         assert {one.attempts for one in dead} == {len(SCHEDULE)}
+
+
+class Short(Egress):
+    """Lacks descriptors until it has been asked so often."""
+
+    def __init__(self, often: int) -> None:
+        super().__init__()
+        self.often, self.asked = often, 0
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, timeout: float, keep: int = 0
+    ) -> Answer | NoAnswer:
+        self.asked += 1
+        if self.asked <= self.often:
+            return NoAnswer("too many open files", reached=False, own_shortage=True)
+        return await super().post(url, headers, body, timeout=timeout, keep=keep)
+
+
+async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nobody(stage: Stage) -> None:
+    egress = Short(30)
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url, concurrency=20)
+        with capture_logs() as logs:
+            async with stage.deliverer(circuits=Circuits(failures=1), egress=egress) as deliverer:
+                await stage.finish(*map(str, range(20)), deliverer=deliverer)
+                await stage.settled(20)
+                assert (deliverer.room(), state(stage)) == ({"default": 0}, "closed")
+                why = "waiting for a moment, as this service lacks what it takes to send (too many open files)"
+                assert deliverer.why("default") == why
+                assert {(one.attempts, one.due_in) for one in await stage.reports()} == {(0, 1.0)}
+                for _ in range(11):  # one at a time from now on, until there are descriptors again
+                    asked = egress.asked
+                    stage.clock.advance(1.0)
+                    await until(lambda: egress.asked > asked)  # noqa: B023 - it is called at once
+                    await stage.polled()
+                await until(lambda: len(receiver.requests) == 20)
+    assert [(line["event"], line["failed"]) for line in logs if line["event"] != "receiver is back"] == [
+        ("deliveries put off", 1)
+    ]
+    assert {one.attempts for one in await stage.reports()} == {1}
 
 
 async def test_r20_of_an_endpoint_that_is_not_configured_it_says_so(stage: Stage) -> None:
