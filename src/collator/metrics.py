@@ -115,6 +115,7 @@ class Metrics:
         self.connections = self._gauge("collator_connections", "Open connections to the service")
         self.requests = self._gauge("collator_requests_in_flight", "Requests under way, streams aside")
         self.streams = self._gauge("collator_streams", "Requests that stream packets")
+        self.refused = self._counter("collator_requests_refused", "Requests refused, by code of the problem", "code")
         self.loop_lag = self._histogram(
             "collator_loop_lag_seconds", "How late the event loop was for what was due, ten times a second", _FINE
         )

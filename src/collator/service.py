@@ -97,13 +97,15 @@ async def open_service(
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
         parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
         metrics = pipeline.metrics
+        app = make_app(parts)
         door = serve(
-            make_app(parts),
+            app,
             host=settings.host,
             port=settings.port,
             limits=parts.limits,
             grace=pipeline.left,
             lagged=metrics.loop_lag.observe,
+            refusals=app.refusals,
         )
         async with door as opened, pipeline.at_work():
             metrics.connections.set_function(lambda: opened.connections)

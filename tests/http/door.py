@@ -296,7 +296,7 @@ async def open_door(
     )
     face = Face(parts)
     try:
-        async with serve(face, port=0, limits=limits, grace=lambda: grace) as door:
+        async with serve(face, port=0, limits=limits, grace=lambda: grace, refusals=face.refusals) as door:
             yield Harness(door.port, door, troubled, intake, workers, sender, metrics, clock, reasons, face)
     finally:
         await ledger.aclose()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from collator.errors import CollatorError
 from collator.intake import Intake
@@ -42,7 +42,8 @@ from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packets import Packets
 from collator.web.pages import Handlers, make_pages
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import Kind, Refusal, refusal_of
+from collator.web.refusals import Asked, Refusals
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
@@ -72,7 +73,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens that allow to ask, at this moment; `None`: nobody is asked who he is."""
 
 
-def make_app(parts: Parts) -> ASGIApp:
+def make_app(parts: Parts) -> Face:
     """The ASGI application that speaks for *parts*."""
     return Face(parts)
 
@@ -82,13 +83,14 @@ class Face:
 
     def __init__(self, parts: Parts) -> None:
         """Speak for *parts*."""
+        self.refusals = Refusals(parts.metrics)
         self._gate = Gate(parts.hosts)
         self._access = Access(parts.tokens)
         self._buffered = Buffered(parts.limits.max_buffered)
         self._max_requests = parts.limits.max_requests
         self._requests = 0
-        self._packets = Packets(parts.intake, bounds=parts.bounds, limits=parts.limits)
-        self._streams = Streams(parts.intake, bounds=parts.bounds, limits=parts.limits)
+        self._packets = Packets(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
+        self._streams = Streams(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, max_waits=parts.limits.max_waits)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
@@ -160,9 +162,11 @@ class Face:
             raise Refusal(Kind.BUSY, f"as many requests are under way as may be: {self._max_requests}", retry_after=1.0)
 
     def _problem(self, request: Incoming, error: CollatorError) -> Answer:
+        refusal = refusal_of(error)
+        self.refusals.note(refusal, Asked.by(request.scope))
         if request.answering:
             raise error  # half an answer is written: closing is all that is left
-        return answer_problem(error)
+        return answer_problem(refusal)
 
 
 def _routing_refusal(error: HTTPException, path: bytes) -> Refusal:

@@ -28,6 +28,7 @@ from collator.web.incoming import PATIENT, TARGET_HOST, answer_problem
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
 from collator.web.problems import Kind, Refusal
+from collator.web.refusals import Asked, Refusals
 
 
 class Reading(Enum):
@@ -44,10 +45,11 @@ class Reading(Enum):
 class Guard(HttpToolsProtocol):
     """uvicorn's protocol, guarded."""
 
-    def __init__(self, config: Config, state: ServerState, limits: Limits) -> None:
-        """Serve one connection within *limits*."""
+    def __init__(self, config: Config, state: ServerState, limits: Limits, refusals: Refusals | None = None) -> None:
+        """Serve one connection within *limits*; note in *refusals* what is refused here."""
         super().__init__(config, state, {})
         self.limits = limits
+        self.refusals = refusals
         self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
         self.reading = Reading.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
@@ -68,6 +70,7 @@ class Guard(HttpToolsProtocol):
         """Answer the newest request with *refusal*, where it can be answered, and read no more."""
         if self.reading is Reading.NO_MORE:
             return
+        self._note(refusal)
         in_body, self.reading = self.reading is Reading.BODY, Reading.NO_MORE
         if in_body and self.pipeline and self.pipeline[0][0] is self.cycle:
             self.pipeline.popleft()  # earlier requests wait for their answers; `on_response_complete` closes
@@ -219,6 +222,14 @@ class Guard(HttpToolsProtocol):
             self.refuse(Refusal(Kind.TIMEOUT, f"the head took more than {self.limits.head_seconds:g} s"))
         elif now > self.deadline + self.body_size / self.limits.body_rate:
             self.refuse(Refusal(Kind.TIMEOUT, f"{self.body_size} bytes of the body came, and then too little"))
+
+    def _note(self, refusal: Refusal) -> None:
+        if self.refusals is None:
+            return
+        begun = self.reading in {Reading.HEAD, Reading.BODY}
+        method = self.parser.get_method().decode("latin-1") if begun and self.url else ""
+        headers = self.scope["headers"] if begun else ()  # where the head is read, `headers` is for trailers
+        self.refusals.note(refusal, Asked(self.client, headers, method, self.url if begun else b""))
 
     def _break_off(self, refusal: Refusal) -> None:
         """Refuse a request that the application works on: as if the client had gone, but with an answer."""

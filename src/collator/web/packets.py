@@ -20,8 +20,9 @@ from collator.web.formats import name_for_json
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.limits import KIB, Limits
 from collator.web.lines import longest_line
-from collator.web.problems import Kind, Refusal, encode, problem, problem_headers
+from collator.web.problems import Kind, Refusal
 from collator.web.receipts import Receipts, receipt_refusal, wire, wire_one
+from collator.web.refusals import Asked, Refusals
 from collator.web.whole import Whole
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
@@ -33,9 +34,10 @@ _OFF_THE_LOOP = 256 * KIB  # decoding a larger array on the loop would be felt b
 class Packets:
     """What takes packets that come whole."""
 
-    def __init__(self, intake: Intake, *, bounds: Bounds, limits: Limits) -> None:
-        """Offer to *intake* what is within *bounds* and *limits*."""
+    def __init__(self, intake: Intake, refusals: Refusals, *, bounds: Bounds, limits: Limits) -> None:
+        """Offer to *intake* what is within *bounds* and *limits*; note in *refusals* what was not taken."""
         self._intake = intake
+        self._refusals = refusals
         self._bounds = bounds
         self._limits = limits
 
@@ -43,7 +45,7 @@ class Packets:
         """One packet: 202 accepted, 200 duplicate, or a problem. An array: a receipt each, under 202 or by R9."""
         body = await request.body(self._limits.max_body, instead=_AS_A_STREAM)
         if _ARRAY.match(body):
-            return await self._array(body)
+            return await self._array(request, body)
         if len(body) > longest_line(self._bounds):
             _refuse_foreign(body)
             detail = f"one packet may have {longest_line(self._bounds)} bytes, its payload {self._bounds.max_payload}"
@@ -80,7 +82,7 @@ class Packets:
             return Answer(200, _JSON_FIELDS, wire_one(packet, receipt))
         raise receipt_refusal(packet, receipt)
 
-    async def _array(self, body: bytes) -> Answer:
+    async def _array(self, request: Incoming, body: bytes) -> Answer:
         try:
             if len(body) > _OFF_THE_LOOP:
                 packets = await asyncio.to_thread(decode_array, body, self._bounds)
@@ -93,9 +95,11 @@ class Packets:
         told, whole = Receipts(wire(packets, receipts)), Whole()
         whole.add(tally(receipts), receipts)
         refusal = whole.refusal(why)
-        if refusal is None:
-            return answer_json(told, status=202)
-        return Answer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal) | asdict(told)))
+        if refusal is not None:
+            raise refusal.with_members(asdict(told))
+        if whole.left_out():
+            self._refusals.note_part(whole.left_out(), Asked.by(request.scope))
+        return answer_json(told, status=202)
 
     async def _slices(self, packets: Sequence[Packet]) -> tuple[list[Receipt], Unavailable | None]:
         """A receipt each, and why some were refused. Once a part is stored, `Unavailable` is news about the others."""

@@ -100,6 +100,11 @@ class Refusal(CollatorError):
         self.headers = headers
         self.members = members or {}
 
+    def with_members(self, members: Mapping[str, Any]) -> Refusal:
+        """The same, with *members* in its problem."""
+        headers, members = self.headers, {**self.members, **members}
+        return Refusal(self.kind, self.detail, retry_after=self.retry_after, headers=headers, members=members)
+
 
 _KINDS: tuple[tuple[type[CollatorError], Kind], ...] = (
     # Special kinds before general ones.

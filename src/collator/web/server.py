@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from collator.errors import cannot_listen
 from collator.web.guard import Guard
 from collator.web.limits import Limits
+from collator.web.refusals import Refusals
 
 _log = structlog.get_logger(__name__)
 _TICK = 0.1  # seconds; how precise the deadlines of the guard are
@@ -55,10 +56,12 @@ async def serve(
     limits: Limits | None = None,
     grace: Callable[[], float] = lambda: 10.0,
     lagged: Callable[[float], object] = bool,
+    refusals: Refusals | None = None,
 ) -> AsyncIterator[Door]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 
-    *lagged* is told ten times a second for how many seconds others held up the event loop.
+    *lagged* is told ten times a second for how many seconds others held up the event loop; *refusals* notes what is
+    refused before *app* sees it.
 
     At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
     off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives.
@@ -71,7 +74,7 @@ async def serve(
     state = ServerState()
     guarded = limits or Limits()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Guard(config, state, guarded), sock=listener, backlog=_BACKLOG)
+    server = await loop.create_server(lambda: Guard(config, state, guarded, refusals), sock=listener, backlog=_BACKLOG)
     ticking = asyncio.create_task(_tick(state, lagged))
     try:
         bound_host, bound_port = listener.getsockname()[:2]

@@ -17,8 +17,9 @@ from collator.web.incoming import PATIENT, Answer, Incoming, answer_json
 from collator.web.limits import Limits
 from collator.web.lines import Group
 from collator.web.ndjson import Stream
-from collator.web.problems import Kind, Refusal, encode, encode_lines, problem, problem_headers, refusal_of
+from collator.web.problems import Kind, Refusal, encode, encode_lines, problem, refusal_of
 from collator.web.receipts import wire_lines
+from collator.web.refusals import Asked, Refusals
 from collator.web.summary import Summary, faults
 from collator.web.telling import Telling
 
@@ -33,9 +34,10 @@ class Wanted(StrEnum):
 class Streams:
     """What takes streams, up to a number at a time."""
 
-    def __init__(self, intake: Intake, *, bounds: Bounds, limits: Limits) -> None:
-        """Offer to *intake* what is within *bounds* and *limits*."""
+    def __init__(self, intake: Intake, refusals: Refusals, *, bounds: Bounds, limits: Limits) -> None:
+        """Offer to *intake* what is within *bounds* and *limits*; note in *refusals* what was not taken."""
         self._intake = intake
+        self._refusals = refusals
         self._bounds = bounds
         self._limits = limits
         self._open = 0
@@ -76,19 +78,21 @@ class Streams:
 
         def told(group: Group, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)
+            self._refusals.count_lines(len(group.faults))
 
         why = await Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told).run(request)
         why = why or summary.refusal()
-        if why is None:
-            return answer_json(summary.so_far())
-        refusal = refusal_of(why)
-        return Answer(refusal.kind.status, problem_headers(refusal), _last(summary, why))
+        if why is not None:
+            raise refusal_of(why).with_members(msgspec.structs.asdict(summary.so_far()))
+        self._note(request, summary, None)
+        return answer_json(summary.so_far())
 
     async def _told(self, request: Incoming, send: Send) -> None:
         summary = Summary(self._limits.max_rejected)
 
         def told(group: Group, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)
+            self._refusals.count_lines(len(group.faults))
             telling.tell(wire_lines(group.packets, receipts) + encode_lines(faults(group)))
 
         stream = Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told)
@@ -98,10 +102,19 @@ class Streams:
         writing = asyncio.create_task(telling.run(at_once=b"expect" not in request.headers))
         try:
             why = await stream.run(request)
-            telling.close(_last(summary, why or summary.refusal()) + b"\n")
+            why = why or summary.refusal()
+            self._note(request, summary, why)
+            telling.close(_last(summary, why) + b"\n")
             await writing
         finally:
             writing.cancel()
+
+    def _note(self, request: Incoming, summary: Summary, why: CollatorError | None) -> None:
+        asked = Asked.by(request.scope)
+        if why is not None:
+            self._refusals.note(refusal_of(why), asked)
+        elif summary.left_out():
+            self._refusals.note_part(summary.left_out(), asked)
 
 
 def _last(summary: Summary, why: CollatorError | None) -> bytes:

@@ -86,6 +86,10 @@ class Summary:
         """What the answer to the whole stream is, if no good news (R9)."""
         return self._whole.refusal()
 
+    def left_out(self) -> str:
+        """What was not taken, in words; empty where all was."""
+        return self._whole.left_out()
+
 
 def faults(group: Group) -> list[Rejected]:
     """The lines of *group* that hold no packet."""

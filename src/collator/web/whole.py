@@ -45,6 +45,12 @@ class Whole:
         self.malformed += number
         self._wrong = self._wrong or first
 
+    def left_out(self) -> str:
+        """How many were not taken, and why, in words; empty where all were."""
+        number = self.counts.total() + self.malformed - sum(self.counts[status] for status in GOOD)
+        said = [*([self._wrong] if self.malformed else []), *self._reasons.values()]
+        return f"{number} of {self.counts.total() + self.malformed}: {'; '.join(said)}" if number else ""
+
     def refusal(self, because: CollatorError | None = None) -> Refusal | None:
         """What the whole answer is, if no good news; *because* of an error, where packets were refused for one."""
         if self.counts[Status.REFUSED]:

@@ -1,0 +1,87 @@
+"""Counts every request that was refused, and tells of it in the log: a sender may look at no answer, an operator does.
+
+Nothing of a body is told: who asked, by which program, for what, and the detail of the problem. Each is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import structlog
+from starlette.types import Scope
+
+from collator.metrics import Metrics
+from collator.throttle import Throttle
+from collator.web.problems import Kind, Refusal
+
+_SHOWN = 200  # characters of each part of a line
+_TOLD_ELSEWHERE = frozenset({Kind.NOT_READY})
+"""What asks for it does so all the time, and the log says when the service stops being ready."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Asked(NamedTuple):
+    """Who asked for what, as it was sent."""
+
+    client: tuple[str, int] | None
+    """Address and port."""
+    headers: Iterable[tuple[bytes, bytes]]
+    """Names in small letters."""
+    method: str
+    target: bytes
+    """The path; a query is not shown."""
+
+    @classmethod
+    def by(cls, scope: Scope) -> Asked:
+        """Who asked, by the *scope* of the request."""
+        return cls(scope.get("client"), scope["headers"], scope["method"], scope["raw_path"])
+
+
+class Refusals:
+    """What was refused."""
+
+    def __init__(self, metrics: Metrics, *, throttle: Throttle | None = None) -> None:
+        """Count in *metrics*; *throttle* holds back what is told again and again."""
+        self._metrics = metrics
+        self._throttle = throttle or Throttle()
+        self._malformed = metrics.packets.labels("malformed")
+        for kind in Kind:
+            metrics.refused.labels(kind.code)  # from the start: an increase from nothing would be none
+
+    def note(self, refusal: Refusal, asked: Asked) -> None:
+        """Note that a request got *refusal*."""
+        self._metrics.refused.labels(refusal.kind.code).inc()
+        if refusal.kind not in _TOLD_ELSEWHERE:
+            self._tell("request refused", refusal.kind.code, asked, refusal.detail, status=refusal.kind.status)
+
+    def note_part(self, detail: str, asked: Asked) -> None:
+        """Note that of a request that was served some packets were not taken; *detail* says how many, and why."""
+        self._tell("packets not taken", "", asked, detail)
+
+    def count_lines(self, number: int) -> None:
+        """Count *number* lines of streams that hold no packet."""
+        self._malformed.inc(number)
+
+    def _tell(self, event: str, code: str, asked: Asked, detail: str, **more: object) -> None:
+        times = self._throttle.times((event, code, asked.client and asked.client[0]))
+        if not times:
+            return
+        agent = next((value for name, value in asked.headers if name == b"user-agent"), b"")
+        _log.warning(
+            event,
+            **({"code": code} if code else {}),
+            **more,
+            peer="{}:{}".format(*asked.client) if asked.client else "",
+            agent=_shown(agent.decode("latin-1")),
+            method=asked.method,
+            path=_shown(asked.target.partition(b"?")[0].rpartition(b"@")[2].decode("latin-1")),
+            detail=_shown(detail),
+            times=times,
+        )
+
+
+def _shown(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)

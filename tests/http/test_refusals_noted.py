@@ -1,0 +1,179 @@
+"""What is refused is counted, and told of in the log, whatever refuses it: not every sender looks at the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from collator.errors import StorageFull
+from collator.packet import Bounds
+from collator.resource import Terms
+from collator.tokens import Tokens
+from collator.web.limits import Limits
+from collator.web.problems import Kind
+from tests.http.door import Harness, chunk, ndjson, open_door, packet, request, stream_head
+from tests.waiting import until
+
+LIMITS = Limits(max_body=100_000, head_seconds=0.2, body_seconds=0.2)
+SECRET = "4711-secret"
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path, terms=Terms(bounds=Bounds(max_payload=1000), max_open=1), limits=LIMITS) as door:
+        await door.post(packet(0, "r"))
+        yield door
+
+
+def count(door: Harness, code: Kind) -> float:
+    value: float = door.metrics.refused.labels(code.code)._value.get()
+    return value
+
+
+def asks(path: str, body: bytes | None = None, method: str = "POST", **fields: str) -> bytes:
+    return request(method, path, body, **{"user_agent": "sender/1.0", **fields})
+
+
+GOOD = json.dumps(packet(1)).encode()
+REFUSED: dict[str, tuple[Kind, bytes, str]] = {
+    "no such path": (Kind.NOT_FOUND, asks("/v2/packets", GOOD), "/v2/packets"),
+    "no such resource": (Kind.UNKNOWN, asks("/v1/resources/x", method="GET"), "/v1/resources/x"),
+    "another method": (Kind.METHOD, asks("/v1/packets", method="GET"), "/v1/packets"),
+    "another method of a page": (Kind.METHOD, asks("/v1/status"), "/v1/status"),
+    "a foreign host": (Kind.FOREIGN_HOST, asks("/v1/packets", GOOD, host="evil.example"), "/v1/packets"),
+    "a foreign page": (Kind.FOREIGN_ORIGIN, asks("/v1/packets", GOOD, origin="http://evil.example"), "/v1/packets"),
+    "another media type": (Kind.MEDIA_TYPE, asks("/v1/packets", GOOD, media_type=""), "/v1/packets"),
+    "packed": (Kind.MEDIA_TYPE, asks("/v1/packets", GOOD, content_encoding="gzip"), "/v1/packets"),
+    "malformed": (Kind.MALFORMED, asks("/v1/packets", b"{"), "/v1/packets"),
+    "a malformed array": (Kind.MALFORMED, asks("/v1/packets", b"[{}]"), "/v1/packets"),
+    "a malformed stream": (Kind.MALFORMED, asks("/v1/packets", b"{\n", media_type="application/jsonl"), "/v1/packets"),
+    "a malformed stream with receipts": (
+        Kind.MALFORMED,
+        asks("/v1/packets?receipts=all", b"{\n", media_type="application/jsonl"),
+        "/v1/packets",
+    ),
+    "an unknown option": (Kind.MALFORMED, asks(f"/v1/packets?secret={SECRET}", GOOD), "/v1/packets"),
+    "too large": (Kind.TOO_LARGE, asks("/v1/packets", b"[%s]" % (b" " * 200_000)), "/v1/packets"),
+    "a conflict": (Kind.CONFLICT, asks("/v1/resources/r/packets/0", b"1", method="PUT"), "/v1/resources/r/packets/0"),
+    "a limit": (Kind.REFUSED, asks("/v1/packets", json.dumps(packet(0, "s")).encode()), "/v1/packets"),
+    "a limit in an array": (Kind.REFUSED, asks("/v1/packets", json.dumps([packet(0, "s")]).encode()), "/v1/packets"),
+    "a limit in a stream": (
+        Kind.REFUSED,
+        asks("/v1/packets", ndjson(packet(0, "s")), media_type="application/jsonl"),
+        "/v1/packets",
+    ),
+    # What the guard refuses.
+    "two lengths": (Kind.BAD_REQUEST, asks("/v1/packets", GOOD, Content_length="1"), "/v1/packets"),
+    "no HTTP": (Kind.BAD_REQUEST, b"\x16\x03\x01" + bytes(30), ""),
+    "a large head": (Kind.HEAD_TOO_LARGE, asks("/healthz", method="GET", x="a" * 40_000), "/healthz"),
+    "half a head": (Kind.TIMEOUT, asks("/healthz", method="GET")[:-2], "/healthz"),
+    "half a body": (Kind.TIMEOUT, asks("/v1/packets", GOOD)[:-2], "/v1/packets"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_refusal_is_counted_and_told_of_once(door: Harness, case: str) -> None:
+    code, data, path = REFUSED[case]
+    before, status = count(door, code), 0
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            async with door.wire() as wire:
+                await wire.send(data)
+                status, _ = await wire.head()
+    assert status in {200, code.status}
+    assert count(door, code) == before + 3
+    (line,) = [one for one in lines if one["event"] == "request refused"]
+    assert (line["log_level"], line["code"], line["status"], line["path"]) == ("warning", code.code, code.status, path)
+    assert line["peer"].startswith("127.0.0.1:")
+    assert line["agent"] == ("" if case in {"no HTTP", "half a head"} else "sender/1.0")
+    assert line["detail"]
+    assert line["times"] == 1
+    assert SECRET not in repr(lines)
+
+
+async def test_each_kind_has_its_line_and_none_has_what_a_body_holds(door: Harness) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await door.post(packet(-1, payload=SECRET))
+        await door.post(packet(0, payload=SECRET))
+        await door.post(packet(0, "s", payload=SECRET))
+        await door.ask("PUT", "/v1/resources/r/packets/x", SECRET.encode(), authorization=f"Bearer {SECRET}")
+        await door.ask("GET", f"http://user:{SECRET}@127.0.0.1/?{SECRET}")
+    assert [line["code"] for line in lines] == ["malformed", "conflict", "refused", "bad_request"]
+    assert SECRET not in repr(lines)
+
+
+async def test_a_line_is_bounded_and_cannot_forge_another(door: Harness) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await door.ask("POST", "/" + "a" * 5000, b"", user_agent="x\x1b[2J\xa0" * 1000)
+    (line,) = lines
+    assert all(len(part) < 1000 for part in line.values() if isinstance(part, str))
+    assert "".join(part for part in line.values() if isinstance(part, str)).isprintable()
+
+
+async def test_a_refusal_of_a_token_is_noted(tmp_path: Path) -> None:
+    async with open_door(tmp_path, tokens=lambda: Tokens(())) as door:
+        with structlog.testing.capture_logs() as lines:
+            assert (await door.post(packet(), authorization=f"Bearer {SECRET}")).status == 401
+        assert count(door, Kind.UNAUTHORIZED) == 1
+    assert (lines[0]["code"], SECRET in repr(lines)) == ("unauthorized", False)
+
+
+async def test_too_many_connections_are_noted(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_connections=1)) as door, door.wire():
+        await until(lambda: door.server.connections == 1)
+        with structlog.testing.capture_logs() as lines:
+            assert (await door.post(packet())).status == 503
+        assert count(door, Kind.BUSY) == 1
+    assert "connections" in lines[0]["detail"]
+
+
+async def test_a_store_that_fails_is_noted(door: Harness) -> None:
+    door.ledger.errors[1] = StorageFull()
+    assert (await door.stream(packet(1))).status == 503
+    assert count(door, Kind.STORAGE_FULL) == 1
+
+
+async def test_what_is_asked_all_the_time_is_counted_and_not_told(door: Harness) -> None:
+    door.reasons.append("it is a test")
+    with structlog.testing.capture_logs() as lines:
+        assert (await door.ask("GET", "/readyz")).status == 503
+    assert (count(door, Kind.NOT_READY), lines) == (1, [])
+
+
+async def test_good_news_is_no_line(door: Harness) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await door.post(packet(1))
+        await door.post([packet(1), packet(2)])
+        await door.stream(packet(3), b"")
+        await door.stream(packet(4), options="?receipts=all")
+    assert lines == []
+
+
+async def test_packets_that_were_not_taken_beside_others_are_told_of(door: Harness) -> None:
+    bad: Mapping[str, Any] = packet(0, payload=SECRET)
+    for send in (door.stream(packet(1), b"{", bad), door.stream(packet(1), bad, options="?receipts=all")):
+        with structlog.testing.capture_logs() as lines:
+            assert (await send).status == 200
+        if lines:  # the second is held back
+            (line,) = lines
+            assert (line["event"], line["path"]) == ("packets not taken", "/v1/packets")
+            assert line["detail"].startswith("2 of 3: line 2: ")
+            assert "another payload" in line["detail"]
+            assert SECRET not in repr(line)
+    text = door.metrics.text().decode()
+    assert 'collator_packets_total{status="malformed"} 1.0' in text
+    assert 'collator_packets_total{status="conflict"} 2.0' in text
+    assert 'collator_requests_refused_total{code="malformed"} 0.0' in text
+
+
+async def test_a_stream_that_is_broken_off_is_noted_once(door: Harness) -> None:
+    async with door.wire() as wire:
+        await wire.send(stream_head() + chunk(ndjson(packet(1))) + b"zz\r\n")
+        assert (await wire.reply()).status == 400
+    await until(lambda: door.face._streams.open == 0)
+    assert sum(count(door, kind) for kind in Kind) == count(door, Kind.BAD_REQUEST) == 1
