@@ -220,7 +220,7 @@ async def test_what_a_killed_process_left_is_checked_and_not_changed(tmp_path: P
     await fill(ledger)
     left = contents(tmp_path)
     ledger.abandon()
-    assert [*left] == ["collator.db", "collator.db-shm", "collator.db-wal", "lock", "reserve"]
+    assert [*left] == ["collator.db", "collator.db-origin", "collator.db-shm", "collator.db-wal", "lock", "reserve"]
     if not index:
         del left["collator.db-shm"]
     for name, content in left.items():  # as it was before the connection was closed

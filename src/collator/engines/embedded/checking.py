@@ -21,6 +21,7 @@ import msgspec
 
 from collator.engines.embedded.lock import kept_out
 from collator.engines.embedded.migrating import migrate, newest
+from collator.engines.embedded.origin import foreign_log
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.values import strays
@@ -90,6 +91,9 @@ def check(database: Path) -> Report:
     """Check the store in the file *database*. `ConfigError` where this user may not read it."""
     found: list[Complaint] = []
     report = Report(database=str(database), schema=0, newest=newest(), counts=Counts(), rows={}, complaints=found)
+    if words := foreign_log(database):
+        found.append(Complaint("the log and the database do not belong together", 1, [words]))
+        return report
     try:
         with opened_still(database) as connection:
             connection.execute("begin")

@@ -9,13 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import apsw
-import structlog
-
 from collator.clock import Clock, never
-from collator.engines.embedded import accepting, attempts, claiming, outbox, recording, recovery, redelivery, repair
+from collator.engines.embedded import accepting, attempts, claiming, outbox, recording, redelivery, repair
 from collator.engines.embedded.lock import DirectoryLock
-from collator.engines.embedded.opening import RESERVE, open_store
+from collator.engines.embedded.opening import RESERVE, close_store, open_store
 from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
@@ -44,8 +41,6 @@ from collator.ledger import UNBOUNDED, Room
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.states import State
-
-log = structlog.get_logger("collator.ledger")
 
 R = TypeVar("R")
 
@@ -277,18 +272,9 @@ class EmbeddedLedger:
 
     def _close(self, *, clean: bool) -> None:
         self._writer.stop()
-        if clean and self._writer.sound():
-            self._mark_clean()
         self._reader.close()
-        self._store.connection.close()
+        close_store(self._store, clean=clean and self._writer.sound())
         self._lock.release()
-
-    def _mark_clean(self) -> None:
-        """Without the mark the next start only looks more closely, and runs alone what was in work."""
-        try:
-            recovery.stop(self._store)
-        except apsw.Error as error:
-            log.warning("the stop is not marked as a clean one", error=repr(error))
 
     def _forsake(self, result: object) -> None:
         """Take back what was handed to a caller who has gone."""

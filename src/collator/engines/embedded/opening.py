@@ -1,4 +1,4 @@
-"""Opening the store of a data directory, also on a disk that is full, and saying in words why it cannot be opened.
+"""Opening the store of a data directory, also on a full disk, saying in words why it cannot be, and closing it.
 
 Even to open a database takes some space (the index of its log, the mark that it is in use), so on a full disk the
 reserve of the last process is given away first. What is still in the way is told as an error of Collator's own.
@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import structlog
 
 from collator.directory import unusable
-from collator.engines.embedded import recovery
-from collator.engines.embedded.store import Store
+from collator.engines.embedded import origin, recovery
+from collator.engines.embedded.store import DATABASE, Store
 from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
+
+log = structlog.get_logger("collator.ledger")
 
 RESERVE = "reserve"
 LITTLE = 1024 * 1024
@@ -39,6 +42,7 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
     Raises `StorageFull`, `Unavailable`, `ConfigError`, `Damaged` or `SchemaTooNew` where it cannot be.
     """
     try:
+        origin.begin(data_dir / DATABASE)
         return _recovered(make)
     except OSError as error:
         raise unusable(data_dir, error, option="--data-dir") from error
@@ -50,6 +54,18 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
         return _recovered(make)
     except apsw.Error as error:
         raise _in_words(data_dir, error) from error
+
+
+def close_store(store: Store, *, clean: bool) -> None:
+    """Close *store*, whose last connection this is; marked as a *clean* stop where it is one."""
+    if clean:
+        try:
+            recovery.stop(store)
+        except apsw.Error as error:  # the next start only looks more closely, and runs alone what was in work
+            log.warning("the stop is not marked as a clean one", error=repr(error))
+    store.connection.close()
+    if clean:
+        origin.end(store.path)
 
 
 def _recovered(make: Callable[[], Store]) -> Store:

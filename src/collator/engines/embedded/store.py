@@ -103,6 +103,7 @@ class Store:
         *stood_still* gives the seconds for which nobody could act: see `running`.
         """
         self.terms, self.clock, self.route = terms, clock, route
+        self.path = path
         self._stood_still = stood_still
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)
