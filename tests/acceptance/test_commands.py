@@ -166,6 +166,11 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     listed = said(capsys, stage.arguments("resources --prefix whole", "text"))
     assert re.fullmatch(r"ID +STATE +TOTAL .*\nwhole +collated +2 +2 +2 +0 .*\n", listed)
     assert said(capsys, stage.arguments("outputs whole", "text")) == '"x"\n"x"\n'
+    assert said(capsys, stage.arguments("outputs whole --follow", "text")) == '"x"\n"x"\n'
+    lines = said(capsys, stage.arguments("outputs whole --follow --after-seq 1 --json", "text")).splitlines()
+    assert [(outcome["seq"], outcome["output"]) for outcome in map(json.loads, lines)] == [(2, "x")]
+    empty = said(capsys, stage.arguments("complete empty --total 0", "text"))
+    assert empty.startswith("empty  collated (total)\n  packets     0 of 0 received, 0 processed, 0 failed\n")
     page = said(capsys, stage.arguments("resources --limit 1", "text"))
     assert re.search(r"… and more: --cursor \S+$", page)
     one = said(capsys, stage.arguments("deliveries {delivery}:default", "text"))
@@ -210,6 +215,8 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
         ("replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
         ("replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
+        ("outputs whole --after-seq 1", Exit.USAGE, "goes with --follow"),
+        ("outputs whole --follow --cursor 1", Exit.USAGE, "without --cursor"),
         ("token ' '", Exit.USAGE, "the name is blank"),
         ("complete whole", Exit.USAGE, "either --total N or --force"),
         ("replay", Exit.USAGE, "say which"),

@@ -273,13 +273,13 @@ async def test_trailers_are_bounded(door: Harness, trailer: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "body", "wanted"),
     [
-        ("GET /v1/resources/r/outputs", b"", b'{"outputs":[],"next_cursor":null}'),
-        ("POST /v1/packets?receipts=all", ndjson(packet(1)), None),
-        ("POST /v1/packets", ndjson(packet(1)), None),
+        ("GET /v1/resources/r/outputs", b"", ("outputs", [])),
+        ("POST /v1/packets?receipts=all", ndjson(packet(1)), ("accepted", 1)),
+        ("POST /v1/packets", ndjson(packet(1)), ("accepted", 1)),
     ],
 )
 async def test_an_answer_to_http_1_0_ends_with_the_connection(
-    door: Harness, line: str, body: bytes, wanted: bytes | None
+    door: Harness, line: str, body: bytes, wanted: tuple[str, object]
 ) -> None:
     await door.post(packet(0))
     async with door.wire() as wire:
@@ -289,7 +289,7 @@ async def test_an_answer_to_http_1_0_ends_with_the_connection(
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"transfer-encoding" not in answer
     assert b"connection: close" in answer
-    assert content == wanted or [json.loads(text) for text in content.splitlines()][-1]["accepted"] == 1
+    assert wanted in json.loads(content.splitlines()[-1]).items()
 
 
 async def test_a_web_socket_is_no_way_in(door: Harness) -> None:

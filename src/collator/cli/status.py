@@ -38,6 +38,7 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {reason}" for reason in answer["reasons"])
     stored = answer["stored"]
     ended = ", ".join(f"{stored[state]} {state}" for state in ("collated", "incomplete", "cancelled"))
-    yield f"  resources   {stored['open']} open, {ended}"
+    gone = f", {stored['remembered']} gone and remembered" if stored["remembered"] else ""
+    yield f"  resources   {stored['open']} open, {ended}{gone}"
     yield f"  packets     {stored['waiting']} to be processed, {sized(stored['backlog'])}"
     yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"

@@ -36,15 +36,15 @@ class Client(Verbs):
             batch: Packets in one request, at most.
             in_flight: Requests of one `send` at a time.
             timeout: Seconds that one request may take.
-            patience: Seconds without any success after which `send` and `result` give up; `None` for never.
+            patience: Seconds without any success after which `send`, `result` and `follow` give up; `None` for never.
         """
-        super().__init__(batch=batch, in_flight=in_flight, patience=patience)
+        self._timeout = seconds("timeout", timeout, least=0.001)
+        super().__init__(batch=batch, in_flight=in_flight, patience=patience, wait=min(30.0, self._timeout / 2))
         try:
             self.url = service(url)
         except ValueError as error:
             raise ConfigError(f"url: {error}") from None
         self._token = checked(token)
-        self._timeout = seconds("timeout", timeout, least=0.001)
 
     async def __aenter__(self) -> Self:
         self._connection = Http(self.url, timeout=self._timeout, token=self._token)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
@@ -33,6 +33,18 @@ def _waiting(verb: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Cal
 
     def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._wait(self._start(verb(self._client, *args, **kwargs)))
+
+    update_wrapper(call, verb)
+    return call
+
+
+def _one_by_one(
+    verb: Callable[Concatenate[Any, P], AsyncIterator[R]],
+) -> Callable[Concatenate[SyncClient, P], Iterator[R]]:
+    """*verb* of the client, which gives one thing after the other, as a method that does so in this thread."""
+
+    def call(self: SyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        return self._each(verb(self._client, *args, **kwargs))
 
     update_wrapper(call, verb)
     return call
@@ -83,6 +95,7 @@ class SyncClient:
     resource = _waiting(Client.resource)
     resources = _waiting(Client.resources)
     outputs = _waiting(Client.outputs)
+    follow = _one_by_one(Client.follow)
     result = _waiting(Client.result)
     deliveries = _waiting(Client.deliveries)
     delivery = _waiting(Client.delivery)
@@ -93,6 +106,16 @@ class SyncClient:
     replay_all = _waiting(Client.replay_all)
     stop = _waiting(Client.stop)
     purge = _waiting(Client.purge)
+
+    def _each(self, things: AsyncIterator[R]) -> Iterator[R]:
+        async def following() -> tuple[R, ...]:
+            try:
+                return (await anext(things),)
+            except StopAsyncIteration:
+                return ()
+
+        while found := self._wait(self._start(following())):
+            yield found[0]
 
     def _opened(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -8,7 +8,7 @@ everything raises `Unreachable` where there is none, and `Denied` where a token 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,12 @@ from collator.client.batch import Packets, Tally
 from collator.client.connection import Connection, Unopened
 from collator.client.feed import Feed
 from collator.client.sending import Sending
-from collator.client.waiting import ended
+from collator.client.waiting import ended, followed
 from collator.errors import CollatorError, Ended
 from collator.states import State
 from collator.words import counted
+
+_PAGE = 100  # outcomes in one answer: each may have 1 MiB
 
 Json = dict[str, Any]
 """An object as the service answers it."""
@@ -43,8 +45,12 @@ class Rejected(CollatorError):
 class Verbs:
     """The verbs, over one connection."""
 
-    def __init__(self, *, batch: int, in_flight: int, patience: float | None) -> None:
-        """Open nothing yet; for what the options mean see `Client`. Raises `ConfigError`."""
+    def __init__(self, *, batch: int, in_flight: int, patience: float | None, wait: float = 30.0) -> None:
+        """Open nothing yet; for what the options mean see `Client`. Raises `ConfigError`.
+
+        *wait* is how long one request of `follow` waits for news, in seconds.
+        """
+        self._longest_wait = wait
         self._batch = whole("batch", batch)
         self._in_flight = whole("in_flight", in_flight)
         self._patience = None if patience is None else seconds("patience", patience, least=0)
@@ -94,12 +100,39 @@ class Verbs:
         """
         return await self._ask("GET", "/v1/resources" + query(state=state, prefix=prefix, cursor=cursor, limit=limit))
 
-    async def outputs(self, resource_id: str | int, *, cursor: int | None = None, limit: int | None = None) -> Json:
-        """``{"outputs", "next_cursor"}``: the outputs that there are so far, with their ``index``, in order of it.
+    async def outputs(
+        self,
+        resource_id: str | int,
+        *,
+        cursor: int | None = None,
+        limit: int | None = None,
+        after_seq: int | None = None,
+        wait: float | None = None,
+        webhook_id: str | None = None,
+    ) -> Json:
+        """``{"state", "outputs", "next_cursor"}`` and more: the outputs that there are so far, in order of ``index``.
 
-        All of them, or up to *limit*; only those behind the index *cursor*.
+        All of them, or up to *limit*; only those behind the index *cursor*. With *after_seq*, the outcomes behind that
+        ``seq`` in order of it, as `follow` gives them, with ``after_seq`` for the next page and whether there may be
+        ``more``; where there is none yet, *wait* up to so many seconds for it. Raises `Conflict` where the resource was
+        opened anew since it had *webhook_id*.
         """
-        return await self._ask("GET", resource_path(resource_id) + "/outputs" + query(cursor=cursor, limit=limit))
+        page = {"cursor": cursor, "limit": limit, "after_seq": after_seq, "wait": wait, "webhook_id": webhook_id}
+        return await self._ask("GET", resource_path(resource_id) + "/outputs" + query(**page))
+
+    async def follow(self, resource_id: str | int, *, after_seq: int = 0) -> AsyncIterator[Json]:
+        """Each outcome of a resource once, as it is recorded, behind *after_seq*, until the resource has ended (R26).
+
+        ``{"seq", "index", "output"}``, or ``{"seq", "index", "failed"}`` of a packet that has failed. Raises `Conflict`
+        where the resource was purged and opened anew meanwhile. Where the service does not answer, it is asked again.
+        """
+
+        async def look(after_seq: int, webhook_id: str | None) -> Json:
+            wait = self._longest_wait
+            return await self.outputs(resource_id, after_seq=after_seq, webhook_id=webhook_id, wait=wait, limit=_PAGE)
+
+        async for outcome in followed(look, after_seq=after_seq, patience=self._patience):
+            yield outcome
 
     async def result(self, resource_id: str | int, *, timeout: float | None = None) -> Json:
         """Wait until a resource has ended; then what the webhook says in ``data``, its first 100 failures at most.
@@ -147,7 +180,10 @@ class Verbs:
     # Repair.
 
     async def complete(self, resource_id: str | int, *, total: int | None = None, force: bool = False) -> Json:
-        """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then."""
+        """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then.
+
+        A *total* of 0 ends what nobody sent a packet for: it is opened and closed in one step, empty (R10).
+        """
         wanted = {"force": True} if force else {"total": total}
         return await self._ask("POST", resource_path(resource_id) + "/complete", wanted)
 

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from collator.web.head import check_head, head_without_offer
-from collator.web.incoming import PATIENT, TARGET_HOST, answer_problem
+from collator.web.incoming import HALF_CLOSED, PATIENT, TARGET_HOST, answer_problem
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
 from collator.web.problems import Kind, Refusal
@@ -115,6 +115,9 @@ class Guard(HttpToolsProtocol):
         self.reading, self.deadline = Reading.ENDED, math.inf
         if waits:
             self.cycle.keep_alive = False  # it is the newest: the connection ends with its answer
+            noticed = self.scope.get(HALF_CLOSED)
+            if isinstance(noticed, asyncio.Event):
+                noticed.set()  # perhaps it has gone for good, which nobody can tell from here
         else:
             self.transport.close()  # by itself asyncio would close without what was written in this turn
         return waits

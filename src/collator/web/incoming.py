@@ -27,6 +27,8 @@ TARGET_HOST = "collator.target_host"
 """The host in the scope of a request whose target is a whole URL."""
 _FORM = "application/x-www-form-urlencoded"
 _SHOWN = 100  # characters of a field in a message
+HALF_CLOSED = "collator.half_closed"
+"""Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
 _SMALL = 4096  # bytes of a body that says nothing
 _JSON_FIELD = (b"content-type", JSON.encode())
 

@@ -20,7 +20,7 @@ from collator.exchange import OutcomePage, OutcomeReport
 from collator.ledger import Ledger
 from collator.states import EndedBy, State
 from collator.web.formats import JSON
-from collator.web.incoming import Buffered, Gone, Incoming
+from collator.web.incoming import HALF_CLOSED, Buffered, Gone, Incoming
 from collator.web.limits import KIB
 from collator.web.problems import Kind, Refusal, encode
 
@@ -139,30 +139,19 @@ class Outputs:
             return await look(None)
         with self._slot(), self._ledger.hint(resource_id) as hint:  # before the look, so that nothing is missed
             stopping = self._draining.is_set()
-            end = asyncio.get_running_loop().time() + wait
+            ends = (self._draining, request.scope.setdefault(HALF_CLOSED, asyncio.Event()))
+            until = asyncio.get_running_loop().time() + wait
             page = await look(None)
-            while not page.outcomes and page.state is State.OPEN and not self._draining.is_set():
-                left = end - asyncio.get_running_loop().time()
+            while not _is_news(page) and not any(end.is_set() for end in ends):
+                left = until - asyncio.get_running_loop().time()
                 if left <= 0:
                     return page
-                await self._hinted(hint, request, left)
+                await _first_of(request, (hint, *ends), left)
                 hint.clear()
                 page = await look(page.webhook_id)
-            if stopping and not page.outcomes and page.state is State.OPEN:
+            if stopping and not _is_news(page):
                 raise Unavailable("the service is stopping; ask again in a moment", retry_after=5.0)
             return page
-
-    async def _hinted(self, hint: asyncio.Event, request: Incoming, seconds: float) -> None:
-        """Return at a *hint*, at a stop, and after *seconds*. Raises `Gone`."""
-        gone = asyncio.create_task(request.gone())
-        waits = [gone, asyncio.create_task(hint.wait()), asyncio.create_task(self._draining.wait())]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise Gone
-        finally:
-            for task in waits:
-                task.cancel()
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -194,6 +183,23 @@ class Outputs:
                 await buffered.room()
                 page = (await look(last, left, first.webhook_id)).outcomes
         yield opening.removesuffix(b",") + _ending(first, last, more=bool(page), by_seq=after_seq is not None)
+
+
+def _is_news(page: OutcomePage) -> bool:
+    return bool(page.outcomes) or page.state is not State.OPEN
+
+
+async def _first_of(request: Incoming, events: Sequence[asyncio.Event], seconds: float) -> None:
+    """Return at the first of *events*, and after *seconds*. Raises `Gone`."""
+    gone = asyncio.create_task(request.gone())
+    waits = [gone, *(asyncio.create_task(event.wait()) for event in events)]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            raise Gone
+    finally:
+        for task in waits:
+            task.cancel()
 
 
 def _opening(page: OutcomePage) -> bytes:
