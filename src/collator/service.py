@@ -105,6 +105,7 @@ async def open_service(
             limits=parts.limits,
             grace=pipeline.left,
             lagged=metrics.loop_lag.observe,
+            stopping=pipeline.intake.draining.is_set,
             refusals=app.refusals,
         )
         async with door as opened, pipeline.at_work():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -93,6 +94,38 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
     assert [webhook.taken for webhook in sink.webhooks] == [True]
     assert complaints(history, sink.webhooks, at_least=1) == []
     assert store_complaints(service.data_dir) == []
+
+
+async def test_p7_clients_that_have_sent_half_and_are_silent_hold_up_no_stop(tmp_path: Path) -> None:
+    """In every state that a connection can be in; no client closes its side."""
+    body = Packet("half", 0, payload_of("half", 0), last=True).as_json()
+    started = f"POST /v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON}\r\n".encode()
+    stream = started.replace(JSON.encode(), b"application/x-ndjson") + b"transfer-encoding: chunked\r\n\r\n"
+    states = {
+        "silent": (b"", b""),
+        "idle": (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", b" 200 "),
+        "half a head": (started, b" 503 "),
+        "half a body": (started + b"content-length: %d\r\n\r\n%s" % (len(body), body[:9]), b" 503 "),
+        "an idle stream": (stream, b" 503 "),
+        "half a line": (stream + b"%x\r\n%s" % (len(body), body[:9]), b" 503 "),
+    }
+    async with Service(tmp_path) as service:
+        await service.start(webhook="none", drain_timeout=60)
+        connections = []
+        for data, _ in states.values():
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+            writer.write(data)
+            connections.append((reader, writer))
+        assert b" 200 " in await connections[1][0].readuntil(b"\r\n\r\n")  # the others have come too, then
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        answers = [await asyncio.wait_for(reader.read(), 10.0) for reader, _ in connections]
+        assert await service.ended(10.0) == 0
+        assert time.monotonic() - began < 5.0  # a second or two, on a machine that does nothing else
+        for _, writer in connections:
+            writer.close()
+    for (name, (_, wanted)), answer in zip(states.items(), answers, strict=True):
+        assert name == "idle" or (wanted in answer.partition(b"\r\n")[0] and bool(answer) == bool(wanted)), name
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -296,7 +296,15 @@ async def open_door(
     )
     face = Face(parts)
     try:
-        async with serve(face, port=0, limits=limits, grace=lambda: grace, refusals=face.refusals) as door:
+        serving = serve(
+            face,
+            port=0,
+            limits=limits,
+            grace=lambda: grace,
+            stopping=intake.draining.is_set,
+            refusals=face.refusals,
+        )
+        async with serving as door:
             yield Harness(door.port, door, troubled, intake, workers, sender, metrics, clock, reasons, face)
     finally:
         await ledger.aclose()

@@ -491,10 +491,10 @@ async def test_a_defect_of_one_connection_is_no_reason_to_forget_the_deadlines_o
 ) -> None:
     check = Guard.check
 
-    def broken(self: Guard, now: float) -> None:
+    def broken(self: Guard, now: float, *, stopping: bool = False) -> None:
         if self.reading is Reading.BODY:
             raise RuntimeError("a defect")
-        check(self, now)
+        check(self, now, stopping=stopping)
 
     monkeypatch.setattr(Guard, "check", broken)
     async with hasty.wire() as culprit:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from collator.errors import ConfigError, Occupied
+from collator.web.guard import Guard, Reading
 from collator.web.limits import Limits
 from collator.web.server import serve
 from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
@@ -132,6 +133,96 @@ async def test_p7_clients_that_are_slow_at_the_end_are_no_errors(
     assert not door.server.state.tasks
     assert not caplog.records
     await wire.aclose()
+
+
+HALVES = {
+    "half a head": POST[:20],
+    "half a head on a kept connection": request("GET", "/healthz") + POST[:20],
+    "half a body": POST[:-3],
+    "half a chunked body": request("POST", "/v1/packets", b"", transfer_encoding="chunked") + chunk(b"[")[:3],
+    "a body that has not begun": POST[: POST.index(b"\r\n\r\n") + 4],
+}
+QUICK = Limits(stop_seconds=0.1)
+
+
+@pytest.mark.parametrize("draining", [True, False], ids=["draining", "closing"])
+@pytest.mark.parametrize("half", HALVES)
+async def test_p7_a_client_that_is_silent_within_a_request_holds_up_no_stop(
+    tmp_path: Path, half: str, *, draining: bool
+) -> None:
+    """It is told so, while the service drains already, or else while the port is closed."""
+    opened = open_door(tmp_path, limits=QUICK)
+    door = await opened.__aenter__()
+    wire = await connect(door.port)
+    await wire.send(HALVES[half])
+    if "kept" in half:
+        assert (await wire.reply()).status == 200
+    await until(lambda: reading(door) == [Reading.HEAD if "head" in half else Reading.BODY])
+    closing = None
+    if draining:
+        door.intake.drain()
+    else:
+        closing = asyncio.create_task(opened.__aexit__(None, None, None))
+    reply = await wire.reply()
+    assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "unavailable", "5")
+    assert reply.headers["connection"] == "close"
+    assert await wire.end() == b""
+    if draining:
+        assert (await door.ask("GET", "/healthz")).status == 200
+    await (closing or opened.__aexit__(None, None, None))  # though the client keeps its side open
+    await wire.aclose()
+
+
+def reading(door: Harness) -> list[Reading]:
+    return [connection.reading for connection in door.server.state.connections if isinstance(connection, Guard)]
+
+
+async def test_p7_a_body_that_goes_on_coming_is_waited_for(tmp_path: Path) -> None:
+    opened = open_door(tmp_path, limits=QUICK)
+    door = await opened.__aenter__()
+    silent, wire = await connect(door.port), await connect(door.port)
+    await silent.send(POST[:-3])
+    await wire.send(request("POST", "/v1/packets", content_length="100000", content_type="application/json"))
+    await until(lambda: reading(door) == [Reading.BODY] * 2)
+    closing = asyncio.create_task(opened.__aexit__(None, None, None))
+    told = asyncio.create_task(silent.end())
+    body = json.dumps(packet()).encode()
+    sent = 0
+
+    def drip() -> bool:
+        nonlocal sent
+        sent += 1
+        wire.write(b" ")
+        return told.done()
+
+    await until(drip)
+    wire.write(b" " * (100_000 - sent - len(body)) + body)
+    reply = await wire.reply()
+    assert (reply.status, reply.headers["connection"]) == (202, "close")
+    assert b" 503 " in told.result()
+    await closing
+    await wire.aclose()
+    await silent.aclose()
+
+
+async def test_p7_a_head_that_comes_whole_after_the_port_is_closed_is_answered_and_the_last(tmp_path: Path) -> None:
+    opened = open_door(tmp_path)
+    door = await opened.__aenter__()
+    wire, idle = await connect(door.port), await connect(door.port)
+    await idle.send(request("GET", "/healthz"))
+    await idle.reply()
+    await wire.send(request("GET", "/healthz") + POST[:20])
+    await wire.reply()
+    await until(lambda: Reading.HEAD in reading(door))
+    closing = asyncio.create_task(opened.__aexit__(None, None, None))
+    assert await idle.end() == b""  # at once: it has asked nothing
+    await wire.send(POST[20:])
+    reply = await wire.reply()
+    assert (reply.status, reply.headers["connection"]) == (202, "close")
+    assert await wire.end() == b""
+    await closing
+    await wire.aclose()
+    await idle.aclose()
 
 
 async def refuses_connections(door: Harness) -> bool:

@@ -53,6 +53,8 @@ class Guard(HttpToolsProtocol):
         self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
         self.reading = Reading.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
+        self.moved = self.loop.time()  # when something came last
+        self.last = False  # whether the connection ends with the request whose head is being read
         self.piece = 0  # size of what came last
         self.begun = 0  # size of the piece in which a head began
         self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
@@ -60,11 +62,29 @@ class Guard(HttpToolsProtocol):
         self.lost: asyncio.Future[None] = self.loop.create_future()
         """Done when the connection is no more."""
 
-    def check(self, now: float) -> None:
-        """Act on the deadlines that have passed at *now*, on the loop's clock."""
+    def check(self, now: float, *, stopping: bool = False) -> None:
+        """Act on the deadlines that have passed at *now*, on the loop's clock, and on the stop of the service.
+
+        While it stops, a client that is silent in the middle of a request is told so, and not waited for.
+        """
+        silent = stopping and now - self.moved > self.limits.stop_seconds
+        if silent:
+            self.transport.linger_seconds = min(self.limits.linger_seconds, self.limits.stop_seconds)
         self.transport.check(now)
-        if now > self.deadline and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if now > self.deadline:
             self._late(now)
+        elif silent and self.reading in {Reading.HEAD, Reading.BODY} and not self._excused():
+            detail = "the service is stopping, and the request has not come whole; send it again in a moment"
+            self.refuse(Refusal(Kind.UNAVAILABLE, detail, retry_after=5.0))
+
+    def shutdown(self) -> None:
+        """Close where no request has begun; else close after the answer to it."""
+        if self.reading is Reading.HEAD and (self.cycle is None or self.cycle.response_complete):
+            self.last = True
+        else:
+            super().shutdown()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the newest request with *refusal*, where it can be answered, and read no more."""
@@ -97,6 +117,7 @@ class Guard(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; refuse what it, or one of its callbacks, does not take."""
+        self.moved = self.loop.time()
         if self.reading is Reading.NO_MORE:
             return
         self.piece = len(data)
@@ -146,6 +167,8 @@ class Guard(HttpToolsProtocol):
         super().on_headers_complete()
         if old:
             _end_by_closing(self.cycle)
+        if self.last:
+            self.cycle.keep_alive = False
         self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
         self.reading = Reading.BODY
         self.framing = self.body_size = 0
@@ -219,8 +242,8 @@ class Guard(HttpToolsProtocol):
     def _late(self, now: float) -> None:
         if self.reading is Reading.NOTHING:
             self.transport.close()  # never said a word: there is no request to answer
-        elif self.flow.read_paused or self.scope.get(PATIENT):
-            self.deadline = now + self.limits.body_seconds  # it is not the client who is slow; or the stream has limits
+        elif self._excused():
+            self.deadline = now + self.limits.body_seconds
         elif self.reading is Reading.HEAD:
             self.refuse(Refusal(Kind.TIMEOUT, f"the head took more than {self.limits.head_seconds:g} s"))
         elif now > self.deadline + self.body_size / self.limits.body_rate:
@@ -233,6 +256,10 @@ class Guard(HttpToolsProtocol):
         method = self.parser.get_method().decode("latin-1") if begun and self.url else ""
         headers = self.scope["headers"] if begun else ()  # where the head is read, `headers` is for trailers
         self.refusals.note(refusal, Asked(self.client, headers, method, self.url if begun else b""))
+
+    def _excused(self) -> bool:
+        """Whether it is not the client who is slow; or it sends a stream, which has limits of its own."""
+        return self.flow.read_paused or bool(self.scope and self.scope.get(PATIENT))
 
     def _break_off(self, refusal: Refusal) -> None:
         """Refuse a request that the application works on: as if the client had gone, but with an answer."""

@@ -26,6 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a client may take nothing of an answer. One that reads slowly takes some."""
     linger_seconds: float = 2.0
     """After a refusal: what still comes is thrown away for this long, so that the client can read the answer."""
+    stop_seconds: float = 0.5
+    """While the service stops: how long a request that has begun may be silent before it is refused."""
     keep_alive_seconds: float = 75.0
     """Between requests. Longer than the pools of usual clients keep a connection, so that they close first."""
     max_connections: int = 900

@@ -42,6 +42,8 @@ class Lingering(asyncio.Transport):
         self._limits = limits
         self._unread = unread
         self._closing = self._lingers = False
+        self.linger_seconds = limits.linger_seconds
+        """How long the client has to close after us."""
         self._gathered: list[bytes | bytearray | memoryview] = []
         self._size = 0
         self._written = self._taken = 0  # bytes ever given to the transport, and of those what it has passed on
@@ -85,7 +87,7 @@ class Lingering(asyncio.Transport):
         if taken > self._taken or not (unsent or self._closing):
             self._taken, self._moved = taken, now
         lingers = self._lingers and not unsent
-        if now - self._moved > (self._limits.linger_seconds if lingers else self._limits.write_seconds):
+        if now - self._moved > (self.linger_seconds if lingers else self._limits.write_seconds):
             self.abort()
 
     def _flush(self) -> None:

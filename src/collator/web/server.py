@@ -56,12 +56,13 @@ async def serve(
     limits: Limits | None = None,
     grace: Callable[[], float] = lambda: 10.0,
     lagged: Callable[[float], object] = bool,
+    stopping: Callable[[], bool] = lambda: False,
     refusals: Refusals | None = None,
 ) -> AsyncIterator[Door]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 
     *lagged* is told ten times a second for how many seconds others held up the event loop; *refusals* notes what is
-    refused before *app* sees it.
+    refused before *app* sees it. Once *stopping* says so, requests that have not come whole are waited for no longer.
 
     At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
     off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives.
@@ -75,12 +76,14 @@ async def serve(
     guarded = limits or Limits()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Guard(config, state, guarded, refusals), sock=listener, backlog=_BACKLOG)
-    ticking = asyncio.create_task(_tick(state, lagged))
+    closing = asyncio.Event()
+    ticking = asyncio.create_task(_tick(state, lagged, lambda: closing.is_set() or stopping()))
     try:
         bound_host, bound_port = listener.getsockname()[:2]
         yield Door(bound_host, bound_port, state)
     finally:
         server.close()
+        closing.set()
         try:
             await _finish(state, grace())
         finally:
@@ -95,22 +98,22 @@ def _listen(host: str, port: int) -> socket.socket:
         raise cannot_listen(host, port, error) from None
 
 
-async def _tick(state: ServerState, lagged: Callable[[float], object]) -> None:
+async def _tick(state: ServerState, lagged: Callable[[float], object], stopping: Callable[[], bool]) -> None:
     """Keep the `Date` of answers (RFC 9110, 6.6.1), and the deadlines of all connections; see how late the loop is."""
     loop = asyncio.get_running_loop()
     while True:
         state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         for connection in _guards(state):
-            _check(connection, loop.time())
+            _check(connection, loop.time(), stopping=stopping())
         due = loop.time() + _TICK
         await asyncio.sleep(_TICK)
         lagged(max(0.0, loop.time() - due))
 
 
-def _check(connection: Guard, now: float) -> None:
+def _check(connection: Guard, now: float, *, stopping: bool) -> None:
     """Act on the deadlines of *connection*; a defect that shows there is no reason to forget those of others."""
     try:
-        connection.check(now)
+        connection.check(now, stopping=stopping)
     except Exception:  # noqa: BLE001 - logged, and the connection is given up
         _log.exception("connection broken off")
         connection.transport.abort()
