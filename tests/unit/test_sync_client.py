@@ -12,7 +12,7 @@ from typing import Any
 import anyio.from_thread
 import pytest
 
-from collator.client import Rejected, SyncClient, Tally, Unreachable, sending, sync
+from collator.client import Rejected, SyncClient, Tally, Unreachable, handover, sending
 from collator.errors import CollatorError, Unknown
 from collator.service import open_service
 from collator.settings import from_keywords
@@ -88,7 +88,7 @@ def test_a_source_that_fails_ends_it_with_its_own_error(tmp_path: Path) -> None:
 
 
 def test_an_endless_source_is_left_once_nobody_is_there_to_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "AHEAD", 10)
+    monkeypatch.setattr(handover, "AHEAD", 10)
 
     def endless() -> Iterator[dict[str, Any]]:
         while True:

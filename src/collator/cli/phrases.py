@@ -1,9 +1,10 @@
-"""How figures are put into words. Pure."""
+"""How figures and paths are put into words."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -17,6 +18,14 @@ def sized(amount: int) -> str:
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
     power = min(max(amount.bit_length() - 1, 0) // 10, len(units) - 1)
     return f"{amount / 1024**power:.{1 if power else 0}f} {units[power]}"
+
+
+def near(path: Path) -> Path:
+    """*path* as a person would write it who is where the command was started."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (OSError, ValueError):  # that is gone, or the path lies elsewhere
+        return path
 
 
 def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import click
 from collator.cli.command import command
 from collator.cli.filing import file_for, write_durably
 from collator.cli.inbox import Inbox, Received, Reply
+from collator.cli.phrases import near
 from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
@@ -53,10 +54,11 @@ def receive(*, settings: Settings) -> None:
 async def _receive(settings: Settings) -> None:
     secrets = _secrets(settings.receive_secret_file)
     refusals = _Refusals()
-    filer = _Filer(writable(make(settings.receive_dir, option="--dir"), option="--dir"), refusals)
+    directory = near(settings.receive_dir)
+    filer = _Filer(writable(make(directory, option="--dir"), option="--dir"), refusals)
     host, port = settings.receive_host, settings.receive_port
     async with Inbox(filer.take, host=host, port=port, secrets=secrets, refused=refusals.tell) as inbox:
-        _greet(inbox.url, settings.receive_dir, verified=secrets is not None)
+        _greet(inbox.url, directory, verified=secrets is not None)
         await _told_to_stop()
     click.echo(f"stopped: {filer.written} written")
 

@@ -1,15 +1,19 @@
 """What waits to be sent: read from the source as there is room, and given out in batches of what is there.
 
 Nothing waits for a batch to fill: whoever asks gets at once what has come since, so that a slow source is sent packet
-by packet and a fast one in large batches, with no timer.
+by packet and a fast one in large batches, with no timer. A source that may wait where the event loop cannot is read in
+a thread of its own. What a source gave before it raised is given out all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing, nullcontext
 
 from collator.client.batch import Item, Packets, Rejection, Sendable, Tally, encode
+from collator.client.handover import Handover
+from collator.client.waiting import finished
 
 BATCH_BYTES = 256 * 1024
 """A batch takes no further packet once it is as large."""
@@ -20,6 +24,8 @@ class Feed:
 
     def __init__(self, packets: Packets, tally: Tally, *, batch: int, takers: int) -> None:
         """Batches of *packets*, of at most *batch* each, for *takers*; what is no packet goes to *tally*."""
+        self.error: BaseException | None = None
+        """What the source raised, once it has."""
         self._packets = packets
         self._tally = tally
         self._batch = batch
@@ -28,17 +34,8 @@ class Feed:
 
     async def fill(self) -> None:
         """Read the source to its end, never further ahead than two batches."""
-        number = 0
-        async for packet in _each(self._packets):
-            number += 1
-            if isinstance(packet, bytes) and not packet.strip():
-                continue
-            try:
-                line = encode(packet)
-            except ValueError as error:
-                self._tally.rejected.append(Rejection(number, str(error)))
-            else:
-                await self._queue.put(Item(number, line))
+        reading = await finished(self._read())  # a source may be cancelled too, which is an error as any other
+        self.error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
         for _ in range(self._takers):
             await self._queue.put(None)
 
@@ -57,11 +54,38 @@ class Feed:
             self._queue.put_nowait(None)  # the end, once more, for this taker's next call
         return batch
 
+    async def _read(self) -> None:
+        number = 0
+        async with aclosing(_each(self._packets)) as packets:
+            async for packet in packets:
+                number += 1
+                if item := self._item(number, packet):
+                    await self._queue.put(item)
 
-async def _each(packets: Packets) -> AsyncIterator[Sendable]:
+    def _item(self, number: int, packet: Sendable) -> Item | None:
+        if isinstance(packet, bytes) and not packet.strip():
+            return None
+        try:
+            return Item(number, encode(packet))
+        except ValueError as error:
+            self._tally.rejected.append(Rejection(number, str(error)))
+            return None
+
+
+async def _each(packets: Packets) -> AsyncGenerator[Sendable, None]:
     if isinstance(packets, AsyncIterable):
-        async for packet in packets:
-            yield packet
-    else:
+        # Closed here where it is a generator: once it is dropped, nobody would hear what its end raises.
+        async with aclosing(packets) if isinstance(packets, AsyncGenerator) else nullcontext():
+            async for packet in packets:
+                yield packet
+    elif isinstance(packets, list | tuple):  # all are there
         for packet in packets:
             yield packet
+    else:
+        handover = Handover(asyncio.get_running_loop())
+        handover.read_apart(packets)
+        try:
+            async for packet in handover.packets():
+                yield packet
+        finally:
+            handover.stop()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from collator.client.batch import Packets, Sendable, Tally
+from collator.client.batch import Packets, Tally
 from collator.client.client import Client
+from collator.client.handover import Handover
+from collator.client.waiting import finished
 from collator.errors import CollatorError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-AHEAD = 1000
-"""Packets that are taken from their source before they are sent."""
 
 
 def _waiting(verb: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[SyncClient, P], R]:
@@ -60,7 +58,7 @@ class SyncClient:
 
     def __enter__(self) -> Self:
         self._loop = loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="collator-client", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(loop,), name="collator-client", daemon=True)
         self._thread.start()
         self._wait(self._start(self._client.__aenter__()))
         return self
@@ -75,17 +73,16 @@ class SyncClient:
             self._loop = None
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
-            loop.close()
 
     def send(self, packets: Packets, *, tally: Tally | None = None) -> Tally:
         """Send *packets* as `Client.send` does; the source is read in the calling thread, as packets come."""
         if not isinstance(packets, Iterable):
             return self._wait(self._start(self._client.send(packets, tally=tally)))
-        handover = _Handover(self._opened())
+        handover = Handover(self._opened())
         sending = self._start(self._client.send(handover.packets(), tally=tally))
-        sending.add_done_callback(handover.stop)
+        sending.add_done_callback(lambda _: handover.stop())
         try:
-            handover.put(packets)
+            handover.read(packets)
         except BaseException:
             sending.cancel()
             raise
@@ -124,10 +121,11 @@ class SyncClient:
 
     def _start(self, verb: Coroutine[Any, Any, R]) -> Future[R]:
         try:
-            return asyncio.run_coroutine_threadsafe(verb, self._opened())
+            loop = self._opened()
         except CollatorError:
             verb.close()  # nobody will wait for it
             raise
+        return asyncio.run_coroutine_threadsafe(_result(verb), loop)
 
     def _wait(self, verb: Future[R]) -> R:
         try:
@@ -137,43 +135,23 @@ class SyncClient:
             raise
 
 
-class _Handover:
-    """Packets from the thread that has them to the loop that sends them, at once and never far ahead."""
+async def _result(verb: Coroutine[Any, Any, R]) -> R:
+    return (await finished(verb)).result()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._room = threading.Semaphore(AHEAD)
-        self._packets: deque[Sendable | None] = deque()
-        self._came = asyncio.Event()
-        self._stopped = False
 
-    def put(self, packets: Iterable[Sendable]) -> None:
-        """Hand over *packets*, up to the moment at which nobody takes them any more."""
-        for packet in packets:
-            self._room.acquire()
-            if self._stopped:
-                return
-            self._give(packet)
-        self._give(None)
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run *loop* until it is stopped, and end what is still under way then."""
+    loop.run_forever()
+    loop.run_until_complete(_end_all())
+    loop.close()
 
-    def stop(self, _sending: Future[Tally]) -> None:
-        self._stopped = True
-        self._room.release()
 
-    async def packets(self) -> AsyncIterator[Sendable]:
-        while True:
-            await self._came.wait()
-            self._came.clear()
-            while self._packets:
-                packet = self._packets.popleft()
-                if packet is None:
-                    return
-                self._room.release()
-                yield packet
-
-    def _give(self, packet: Sendable | None) -> None:
-        self._packets.append(packet)
-        self._loop.call_soon_threadsafe(self._came.set)
+async def _end_all() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def send(url: str, packets: Packets, **options: Any) -> Tally:  # noqa: ANN401 - those of `Client`

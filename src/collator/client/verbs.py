@@ -61,9 +61,12 @@ class Verbs:
     async def send(self, packets: Packets, *, tally: Tally | None = None) -> Tally:
         """Send *packets* until each is acknowledged or rejected; how it went.
 
+        Each leaves as soon as it is given, and those that come while requests are under way leave together. What is
+        neither a list, a tuple nor asynchronous is read in a thread of its own, where it may wait.
+
         *tally*, where it is given, can be read meanwhile. Raises `Rejected` at the end where packets were rejected,
         and `Unreachable` where nothing got through for `patience` seconds; what was not acknowledged by then may or
-        may not be there, and can be sent again.
+        may not be there, and can be sent again. What *packets* raises is raised once all that it gave is settled.
         """
         tally = tally or Tally()
         feed = Feed(checked(packets), tally, batch=self._batch, takers=self._in_flight)
@@ -74,9 +77,11 @@ class Verbs:
                 for _ in range(self._in_flight):
                     group.create_task(sending.drain(feed))
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            raise errors.exceptions[0] from feed.error
         finally:
             tally.rejected.sort(key=lambda one: one.number)  # they came as the requests ended
+        if feed.error is not None:
+            raise feed.error
         if tally.rejected:
             raise Rejected(tally)
         return tally

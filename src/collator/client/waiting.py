@@ -1,11 +1,11 @@
-"""Waiting for a resource: by looking, as what a service holds is the truth and everything else a hint."""
+"""Waiting: for the end of a task; and for a resource, by looking, as only the service knows."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from collator.client.answer import Unreachable
 from collator.states import State
@@ -13,6 +13,24 @@ from collator.states import State
 SOONEST, LATEST = 0.01, 1.0
 """Seconds between two looks: a tenth of the time that has passed, within these."""
 _SHARE = 0.1
+
+R = TypeVar("R")
+
+
+async def finished(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+    """The task that did *work*, once it has ended in whatever way; never raises what it raised.
+
+    Where this is cancelled, *work* is too, and how it ends then is dropped: asyncio would complain of its error.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        task.cancelled() or task.exception()
+        raise
+    return task
 
 
 async def ended(look: Callable[[], Awaitable[dict[str, Any]]], *, patience: float | None) -> dict[str, Any]:
