@@ -109,6 +109,9 @@ class Metrics:
         self._stored |= {state: deliveries.labels(state) for state in ("due", "dead")}
         self._stored["waiting"] = self._gauge("collator_packets_waiting", "Packets that have no outcome yet")
         self._stored["backlog"] = self._gauge("collator_backlog_bytes", "Payload bytes of the packets that wait")
+        self.clock_behind = self._gauge(
+            "collator_clock_behind_seconds", "How far the store's time stays behind a clock that has jumped"
+        )
         self.disk_free = self._gauge("collator_disk_free_bytes", "Free space on the disk of the store")
 
     def _declare_door(self) -> None:

@@ -77,6 +77,7 @@ class Pipeline:
         )
         self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
         self.metrics.disk_free.set_function(self.disk.free)
+        self.metrics.clock_behind.set(ledger.behind)
         self.intake = Intake(
             ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk, stalled=ledger.refusal
         )
@@ -170,10 +171,20 @@ async def open_pipeline(
         synchronous=synchronous,
     )
     try:
+        _tell_of_the_clock(ledger)
         await _tell_of_beginnings(settings, ledger, signed=signed)
         yield Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock, beats=beats)
     finally:
         await ledger.aclose()
+
+
+def _tell_of_the_clock(ledger: EmbeddedLedger) -> None:
+    if ledger.behind:
+        log.error(
+            "the clock is far ahead of the store's last time; nothing ends or is forgotten on its account",
+            days=round(ledger.behind / 86_400, 1),
+            do="if the clock is right, start once with --accept-clock; if not, set it and start again",
+        )
 
 
 async def _tell_of_beginnings(settings: Settings, ledger: EmbeddedLedger, *, signed: bool) -> None:
@@ -228,6 +239,7 @@ def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint]) -> Terms:
         delivery_lease=longest_timeout(endpoints) + LEASE_MARGIN,
         retention=settings.retention,
         dead_retention=settings.dead_retention,
+        clock_jump=None if settings.accept_clock else settings.clock_jump,
         remember=settings.remember,
     )
 

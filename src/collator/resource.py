@@ -47,6 +47,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     dead_retention: float | None = None
     remember: float | None = 30 * 86_400.0
     """From the removal of a resource after its retention: how long its end is remembered (R25)."""
+    clock_jump: float | None = None
+    """A clock that is further ahead at a start than the store's own time has jumped: that time goes on without it."""
     max_deaths: int = 3
     """A packet that was in work alone when the process died, this many times, has failed."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from collator.clock import rfc3339
 from collator.exchange import Retry
+from collator.ledger import Ledger
 from collator.resource import Terms
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -102,6 +104,57 @@ async def test_a_wall_that_goes_back_between_two_processes_hangs_nothing(engine:
     engine.clock.advance(60)
     assert len(await claim(ledger)) == 1
     assert len(await due(ledger)) == 1
+
+
+DAY = 86_400.0
+JUMP = Terms(idle_timeout=None, deadline=200.0, retention=100.0, clock_jump=DAY)
+
+
+async def _one_open_and_one_delivered(engine: Engine, terms: Terms) -> None:
+    ledger = await engine.open(terms)
+    await finish(ledger, "delivered")
+    await drain(ledger)
+    await send(ledger, packet("open", 0))
+
+
+async def _ended(ledger: Ledger) -> int:
+    closed = (await ledger.expire(accepting=True, limit=10, room={})).closed
+    return closed + await purge(ledger)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_p6_a_wall_that_is_far_ahead_at_a_start_ends_and_forgets_nothing(engine: Engine, *, clean: bool) -> None:
+    await _one_open_and_one_delivered(engine, JUMP)
+    engine.clock.jump_wall(40 * DAY)
+    assert await _ended(await (engine.reopen() if clean else engine.crash())) == 0
+    ledger = await (engine.reopen() if clean else engine.crash())  # at each start anew, until a person accepts it
+    assert await _ended(ledger) == 0
+    engine.clock.advance(99)
+    assert await _ended(ledger) == 0
+    engine.clock.advance(102)
+    assert await _ended(ledger) == 2, "time goes on as ever"
+
+
+async def test_p6_a_wall_that_comes_back_has_changed_nothing(engine: Engine) -> None:
+    await _one_open_and_one_delivered(engine, JUMP)
+    engine.clock.jump_wall(40 * DAY)
+    await engine.reopen()
+    engine.clock.jump_wall(-40 * DAY)
+    ledger = await engine.reopen()
+    engine.clock.advance(99)
+    assert await _ended(ledger) == 0
+    engine.clock.advance(102)
+    assert await _ended(ledger) == 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "down"), [(JUMP, DAY - 60.0), (msgspec.structs.replace(JUMP, clock_jump=None), YEAR)]
+)
+async def test_a_rest_that_is_expected_and_one_that_is_accepted_count(
+    engine: Engine, terms: Terms, down: float
+) -> None:
+    await _one_open_and_one_delivered(engine, terms)
+    assert await _ended(await engine.reopen(down=down)) == 2
 
 
 async def test_a_wall_that_goes_back_is_what_people_read(engine: Engine) -> None:

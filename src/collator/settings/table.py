@@ -20,6 +20,7 @@ from collator.settings.option import (
     PORT,
     SERVICE,
     SIZE,
+    SWITCH,
     Kind,
     Option,
     Scope,
@@ -80,6 +81,22 @@ class Settings(Processing, Delivering, Listening):
             "Longer than any sender repeats what it sent; about 100 bytes of disk a resource.",
         ),
     ] = 30 * 24 * _HOUR
+    clock_jump: Annotated[
+        float | None,
+        Option(
+            DURATION_OR_OFF,
+            "How far the clock may be ahead at a start; beyond it nothing ends or is forgotten on its account.",
+            "Longer than a restart or a repair; a clock that was set wrong is mostly further off.",
+        ),
+    ] = 24 * _HOUR
+    accept_clock: Annotated[
+        bool,
+        Option(
+            SWITCH,
+            "The clock is right, however far it is ahead: the time since the last stop counts.",
+            "A person has to say so, as a wrong clock would forget what is kept.",
+        ),
+    ] = False
     drain_timeout: Annotated[
         float,
         Option(

@@ -116,6 +116,8 @@ class EmbeddedLedger:
         """Use `open_ledger`."""
         self.begun = store.begun
         """Whether this start has made the database."""
+        self.behind = store.behind
+        """Seconds by which the ledger's time stays behind a clock that has jumped (`Terms.clock_jump`)."""
         self._store, self._reader, self._lock = store, reader, lock
         self._presence = presence
         self._writer = Writer(store, reserve, presence, forsaken=self._forsake)

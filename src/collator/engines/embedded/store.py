@@ -125,7 +125,9 @@ class Store:
         self.uptime: float = uptime
         self.counts = _decode_counts(counts)
         self.committed = self.counts
-        self._base: float = max(stored_clock, self.clock.wall()) - self.clock.monotonic()
+        self.behind = self._jumped(stored_clock)
+        """Seconds by which the ledger's time stays behind a clock that has jumped."""
+        self._base: float = max(stored_clock, self.clock.wall() - self.behind) - self.clock.monotonic()
         self.persisted_at = self.now()
         self.ticked_at = self.running()
         self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
@@ -137,6 +139,15 @@ class Store:
         """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
         self.claims: Mapping[str, None] = {}
         """Ids of the latest claims, oldest first."""
+
+    def _jumped(self, stored_clock: float) -> float:
+        """How far the clock is ahead of what was stored last, where that is no rest that anybody has to expect.
+
+        Nobody can tell a clock that was set wrong from a service that rested: a person has to.
+        """
+        ahead = self.clock.wall() - stored_clock
+        jumped = not self.begun and self.terms.clock_jump is not None and ahead > self.terms.clock_jump
+        return ahead if jumped else 0.0
 
     def remember_claim(self, claim_id: str) -> None:
         """Keep *claim_id* until `CLAIMS_KEPT` others have come."""
