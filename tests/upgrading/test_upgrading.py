@@ -181,6 +181,16 @@ async def test_outcomes_are_numbered_in_the_order_of_their_indexes(data_dir: Pat
 
 
 @each_schema
+def test_outcomes_with_gaps_between_them_are_numbered_one_by_one(data_dir: Path, schema: int) -> None:
+    with database(data_dir) as connection:
+        (first,) = connection.execute("select rk << 24 from resource where id = 'open'").fetchone() or (0,)
+        connection.execute("update outcome set k = k + 2 where k = ?", (first + 1,))
+        migrate(connection)
+        rows = connection.execute("select k - ?1, seq from outcome where k between ?1 and ?1 + 9", (first,)).fetchall()
+    assert rows == [(0, 1), (3, 2)]
+
+
+@each_schema
 async def test_packets_go_on_to_the_end(data_dir: Path, schema: int) -> None:
     ledger = await opened(data_dir)
     tasks = await claim(ledger)
