@@ -25,11 +25,13 @@ from collator.clock import Clock
 from collator.delivery import names
 from collator.engines.embedded import EmbeddedLedger
 from collator.errors import ConfigError
+from collator.forks import Kept
 from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
+from collator.processor import guarded
 from collator.settings import NO_WEBHOOK, Settings, hidden
-from collator.signals import end_on_stop, on_stop
+from collator.signals import end_on_stop, obey, on_stop
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.gate import OWN
@@ -66,7 +68,7 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with Kept(first=obey), guarded(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(settings))
         # Before the loop is closed, which waits for a host name that is being resolved.
         threading.Thread(target=_end, name="collator-end", daemon=True).start()

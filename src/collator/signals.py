@@ -35,6 +35,17 @@ def end_on_stop(say: Callable[[], object]) -> None:
         signal.signal(number, end)
 
 
+def obey() -> None:
+    """Have this process, a fork of one that does otherwise, end on these signals as any program does.
+
+    `multiprocessing` ends its processes so; and what reached a fork would stop the original, whose event loop hears of
+    signals by a socket that both have.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in stops():
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def cancel_on_stop() -> None:
     """Have the running task cancelled, as Ctrl-C does, whenever this process is told to stop: no child outlives it."""
     task = asyncio.current_task()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -19,9 +20,22 @@ from collator.engines.embedded.workforce.line import Line
 from collator.engines.embedded.workforce.processes import Process
 from collator.errors import ConfigError, ProcessorFailed
 from collator.exchange import Key, Task
-from collator.processor import Apart, Child, Endings, Isolated, open_processor
+from collator.processor import Child, Endings, Isolated, open_processor
 from collator.processor.desk import Desk
-from collator.processor.wire import Again, Ended, Gave, Returned, frame, reader
+from collator.processor.wire import (
+    Again,
+    Done,
+    Ended,
+    Frames,
+    Garbled,
+    Gave,
+    Job,
+    Parted,
+    Ready,
+    Reply,
+    Returned,
+    frame,
+)
 from collator.testing import ManualClock
 from tests.needs import need
 from tests.waiting import until_sync
@@ -32,6 +46,15 @@ PATIENCE = 20.0
 
 def job(*payloads: object, attempt: int = 1) -> list[Task]:
     return [Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, 1) for payload in payloads]
+
+
+def reply_of(child: Child) -> Reply | None:
+    received = child.receive()
+    return None if received is None else received[1]
+
+
+def replies_of(child: Child, count: int) -> list[Reply | None]:
+    return [reply_of(child) for _ in range(count)]
 
 
 @contextmanager
@@ -48,39 +71,45 @@ def child(spec: str = PLAIN, **options: Any) -> Iterator[Child]:  # noqa: ANN401
 def test_a_process_answers_jobs_in_order() -> None:
     with child() as it:
         it.send([job(1), job("fail"), job("refuse"), job("fail", attempt=2), job({"a": None})])
-        replies = [it.receive() for _ in range(5)]
-    assert replies[0] == Gave(b"1")
-    assert isinstance(replies[1], Again)
-    assert replies[1].reason == "ValueError: no sound in it"
-    assert replies[2:] == [Ended("this is a picture"), Ended("ValueError: no sound in it"), Gave(b'{"a":null}')]
+        replies = replies_of(it, 5)
+        assert it.ahead == 0
+    assert isinstance(again := getattr(replies.pop(1), "answers", [None])[0], Again)
+    assert again.reason == "ValueError: no sound in it"
+    assert replies == [
+        Done(1, [Gave(b"1")]),
+        Done(3, [Ended("this is a picture")]),
+        Done(4, [Ended("ValueError: no sound in it")]),
+        Done(5, [Gave(b'{"a":null}')]),
+    ]
 
 
 def test_what_the_function_prints_and_reads_has_nothing_to_do_with_the_pipe(capfd: pytest.CaptureFixture[str]) -> None:
     with child() as it:
         it.send([job("talk"), job(2)])
-        assert [it.receive(), it.receive()] == [Gave(b'""'), Gave(b"2")]
+        assert replies_of(it, 2) == [Done(1, [Gave(b'""')]), Done(2, [Gave(b"2")])]
     assert capfd.readouterr().err.startswith("hello from the processor")
 
 
 def test_a_coroutine_function_runs_on_one_loop_for_the_life_of_the_process() -> None:
     with child("tests.harness.faulty:loop_id") as it:
         it.send([job(1), job(2)])
-        first, second = it.receive(), it.receive()
-    assert isinstance(first, Gave)
-    assert first == second
+        first, second = replies_of(it, 2)
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    assert first.answers == second.answers
 
 
 def test_the_jobs_behind_a_call_that_takes_long_come_back() -> None:
     with child() as it:
         it.send([job(1), job("hang"), job(3), job(4)])
-        assert [it.receive(), it.receive()] == [Gave(b"1"), Returned(2)]
+        assert replies_of(it, 2) == [Done(1, [Gave(b"1")]), Returned([3, 4])]
 
 
 def test_a_batch_is_one_call_and_fails_as_one() -> None:
     with child("tests.harness.faulty:batch", batch=3) as it:
         it.send([job(1, 2, 3), job(4, "fail", 6)])
-        assert [it.receive() for _ in range(3)] == [Gave(b"1"), Gave(b"2"), Gave(b"3")]
-        assert it.receive() == Apart("ValueError: no sound in it")
+        assert reply_of(it) == Done(1, [Gave(b"1"), Gave(b"2"), Gave(b"3")])
+        assert reply_of(it) == Parted(2, "ValueError: no sound in it")
 
 
 @pytest.mark.parametrize(
@@ -94,10 +123,10 @@ def test_a_batch_is_one_call_and_fails_as_one() -> None:
 def test_how_a_process_ended_is_told_in_words(fault: str, words: str) -> None:
     with child() as it:
         it.send([job(1), job(fault), job(2)])
-        assert it.receive() == Gave(b"1")
-        reply = it.receive()
+        assert reply_of(it) == Done(1, [Gave(b"1")])
+        reply = reply_of(it)
         while isinstance(reply, Returned):
-            reply = it.receive()
+            reply = reply_of(it)
         assert reply is None
         assert it.end() == words
         assert not it.alive()
@@ -113,7 +142,7 @@ def test_a_kill_from_outside_is_told_with_its_usual_cause() -> None:
 def test_what_the_function_started_ends_with_its_process(tmp_path: Path) -> None:
     with child() as it:
         it.send([job(["start", str(tmp_path / "pid")])])
-        assert isinstance(it.receive(), Gave)
+        assert isinstance(reply_of(it), Done)
         grandchild = int((tmp_path / "pid").read_text())
         it.kill()
         until_sync(lambda: not alive(grandchild), PATIENCE)
@@ -124,7 +153,7 @@ def test_signals_that_are_meant_for_the_service_end_no_call() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(it.pid, number)
         it.send([job(1)])
-        assert it.receive() == Gave(b"1")
+        assert reply_of(it) == Done(1, [Gave(b"1")])
         assert os.getpgid(it.pid) == it.pid  # so that Ctrl-C at the terminal of the service does not reach it
 
 
@@ -147,10 +176,11 @@ def test_the_memory_of_a_process_has_a_limit() -> None:
     need(sys.platform == "linux", "Linux, which limits the memory of a process")
     with child(memory=1024**3) as it:
         it.send([job("devour"), job(2)])
-        reply = it.receive()
-        assert isinstance(reply, Again)
-        assert reply.reason == "MemoryError: pool_memory is 1024 MiB"
-        assert it.receive() == Gave(b"2")
+        reply = reply_of(it)
+        assert isinstance(reply, Done)
+        assert isinstance(again := reply.answers[0], Again)
+        assert again.reason == "MemoryError: pool_memory is 1024 MiB"
+        assert reply_of(it) == Done(2, [Gave(b"2")])
         assert int(Path(f"/proc/{it.pid}/oom_score_adj").read_text()) >= 500
 
 
@@ -218,31 +248,99 @@ def test_a_process_that_does_not_become_ready_is_told_of(tmp_path: Path, monkeyp
     assert hands.trouble is None
 
 
-def test_a_frame_that_breaks_off_is_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "frames"
-    path.write_bytes(frame(Gave(b"1")) + frame(Gave(b"2"))[:-1])
-    with path.open("rb") as file:
-        read = reader(file, Gave | Ended)
-        assert [read(), read()] == [Gave(b"1"), None]
+def test_a_frame_that_breaks_off_is_the_end() -> None:
+    read = Frames(io.BytesIO(frame(Returned([1])) + frame(Returned([2]))[:-1])).reader(Reply)
+    assert [read(), read()] == [Returned([1]), None]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"hello, this is a print",
+        b"\x00" * 12,
+        frame(Ready()),
+        frame(Returned([2])).replace(os.getpid().to_bytes(4), (os.getpid() + 1).to_bytes(4)),
+        (2**30).to_bytes(8) + os.getpid().to_bytes(4) + b"x" * 100,
+    ],
+    ids=["text", "zeros", "another kind", "another process", "too large"],
+)
+def test_what_another_has_written_is_no_message(strange: bytes) -> None:
+    read = Frames(io.BytesIO(frame(Returned([1])) + strange + frame(Returned([2]))), limit=1000).reader(Reply)
+    assert read() == Returned([1])
+    with pytest.raises(Garbled):
+        read()
+
+
+class Said:
+    """What a desk has said."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.waiting = threading.Event()
+
+    def __call__(self, reply: Reply) -> None:
+        self.waiting.set()
+        assert self.gate.wait(PATIENCE)
+        self.replies.append(reply)
 
 
 def test_a_desk_gives_jobs_out_once_and_nothing_after_it_is_closed() -> None:
-    desk = Desk()
-    desk.put(job(1))
-    desk.put(job(2))
-    assert desk.next() == job(1)
+    desk = Desk(Said())
+    desk.put(Job(1, job(1)))
+    desk.put(Job(2, job(2)))
+    assert desk.next() == Job(1, job(1))
     desk.close()
     assert desk.next() is None
 
 
 def test_a_desk_gives_back_what_waits_behind_a_call() -> None:
-    desk = Desk()
+    said = Said()
+    desk = Desk(said)
     for number in range(3):
-        desk.put(job(number))
+        desk.put(Job(number, job()))
     desk.next()
-    assert desk.left_behind() == 2
-    desk.put(job(4))
-    assert desk.left_behind() == 1
+    desk.give_back()
+    desk.put(Job(4, job()))
+    desk.give_back()
+    assert said.replies == [Returned([1, 2]), Returned([4])]
+
+
+def test_an_answer_that_waits_to_be_read_is_no_call_that_takes_long() -> None:
+    said = Said()
+    desk = Desk(said)
+    for number in range(3):
+        desk.put(Job(number, job()))
+    desk.next()
+    said.gate.clear()
+    answering = threading.Thread(target=desk.answer, args=(Done(0, [Gave(b"1")]),))
+    answering.start()
+    assert said.waiting.wait(PATIENCE)
+    giving = threading.Thread(target=desk.give_back)  # it finds jobs that wait, and nothing that moves
+    giving.start()
+    giving.join(0.2)
+    said.gate.set()
+    answering.join(PATIENCE)
+    giving.join(PATIENCE)
+    assert said.replies == [Done(0, [Gave(b"1")])]
+    assert desk.next() == Job(1, job())
+
+
+def test_a_call_that_ends_while_its_jobs_are_about_to_be_returned_keeps_them() -> None:
+    said = Said()
+    desk = Desk(said)
+    for number in range(3):
+        desk.put(Job(number, job()))
+    desk.next()
+    with desk._turn:
+        giving = threading.Thread(target=desk.give_back)
+        giving.start()
+        giving.join(0.2)  # it has seen that the call takes long, and waits for its turn
+        desk._busy = False
+    giving.join(PATIENCE)
+    assert said.replies == []
+    assert desk.next() == Job(1, job())
 
 
 def alive(pid: int) -> bool:

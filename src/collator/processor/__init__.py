@@ -11,7 +11,8 @@ the store; who calls, when and in which order belongs to a workforce. A family o
 | `isolated` | a function of either kind | in a process of its own, whose life is in `child` |
 
 `endings` says what the ways of ending mean, the same for all. `outputs` makes JSON of what was returned, `finding`
-finds the function, and `wire` and `desk` belong to the processes.
+finds the function, and `pipes`, `wire`, `desk` and `printing` belong to the processes. `guardian` is a program that
+ends what the user's code has started when the service has ended; `guarding` speaks to it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collator.processor.coroutine import Calls, Coroutine
 from collator.processor.endings import Apart, Endings, reason_of
 from collator.processor.finding import UserFunction, checked, find, is_coroutine, look_here
 from collator.processor.function import Context, Function
+from collator.processor.guarding import guarded
 from collator.processor.http import Http
 from collator.processor.isolated import Child, Isolated
 
@@ -39,6 +41,7 @@ __all__ = [
     "Http",
     "Isolated",
     "Processor",
+    "guarded",
     "look_here",
     "open_processor",
     "reason_of",

@@ -4,8 +4,9 @@ Three threads. The main one calls the function, as some libraries want to be cal
 and sees its end, which ends the process whatever the function does. One gives back the jobs behind a call that takes
 long, so that it holds up nobody.
 
-Standard output belongs to the pipe, so what the function prints goes to standard error. SIGTERM and SIGINT are for the
-service, which lets calls finish and closes the pipe.
+Standard output belongs to the pipe, so what the function prints goes to standard error, and is lost where that cannot
+be written. SIGTERM and SIGINT are for the service, which lets calls finish and closes the pipe. A fork made by the
+function has no pipe, obeys these signals again, and ends where it would come back to here.
 """
 
 from __future__ import annotations
@@ -14,18 +15,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from collator.errors import ConfigError
+from collator.forks import Kept
 from collator.processor.desk import Desk
 from collator.processor.endings import Apart, Endings, reason_of
 from collator.processor.finding import UserFunction, find, is_coroutine
 from collator.processor.function import Function
-from collator.processor.wire import Job, Ready, Reply, Returned, Setup, frame, reader, reply_of
+from collator.processor.printing import forgive
+from collator.processor.wire import Done, Frames, Job, Parted, Ready, Reply, Setup, answer_of, frame
+from collator.signals import obey
+from collator.standard_streams import open_missing
 
 GRACE = 1.0
 """Seconds in which a call may finish when the service has closed the pipe, or is gone."""
@@ -33,51 +38,57 @@ EXPENDABLE = "500"
 """Held against this process when memory is short, so that Linux ends it before the service."""
 _PR_SET_PDEATHSIG = 1
 
-Send = Callable[[Reply | Ready], None]
-
 
 def main() -> None:
     """Serve the pipe until it ends."""
     source, sink = _take_over()
-    setup = reader(source, Setup)()
+    with Kept(lambda: (source, sink), first=obey):
+        _serve(source, sink)
+
+
+def _serve(source: int, sink: int) -> None:
+    frames = Frames(os.fdopen(source, "rb", closefd=False))
+    setup = frames.reader(Setup)()
     if setup is None:
         return
     _behave(setup.memory)
-    send = _sender(sink)
+    send = partial(_send, sink)
     with ExitStack() as stack, suppress(BrokenPipeError):  # the service is gone, and nobody waits
         try:
-            function, desk = _function(setup, stack), Desk()
-            threading.Thread(target=_read_jobs, args=(desk, source), daemon=True).start()
-            threading.Thread(target=_give_back, args=(desk, send), daemon=True).start()
+            function, desk = _function(setup, stack), Desk(send)
+            threading.Thread(target=_read_jobs, args=(desk, frames.reader(Job)), daemon=True).start()
+            threading.Thread(target=_give_back, args=(desk,), daemon=True).start()
         except (ConfigError, MemoryError, RuntimeError) as error:  # the last where there is no memory for a thread
             send(Ready(reason_of(error)))
             return
         send(Ready())
         while (job := desk.next()) is not None:
-            for reply in _replies(function, job):
-                send(reply)
+            desk.answer(_reply(function, job))
 
 
-def _read_jobs(desk: Desk, source: BinaryIO) -> None:
-    read: Callable[[], Job | None] = reader(source, Job)
-    while (job := read()) is not None:
-        desk.put(job)
-    desk.close()
-    threading.Event().wait(GRACE)
-    os._exit(1)  # a call goes on, or a thread that it left behind
+def _read_jobs(desk: Desk, read: Callable[[], Job | None]) -> None:
+    try:
+        while (job := read()) is not None:
+            desk.put(job)
+        desk.close()
+        threading.Event().wait(GRACE)
+    finally:
+        os._exit(1)  # a call goes on, or a thread that it left behind; or there is no memory for a job
 
 
-def _give_back(desk: Desk, send: Send) -> None:
+def _give_back(desk: Desk) -> None:
     with suppress(BrokenPipeError):
         while True:
-            send(Returned(desk.left_behind()))
+            desk.give_back()
 
 
-def _replies(function: Function, job: Job) -> Iterable[Reply]:
+def _reply(function: Function, job: Job) -> Reply:
     if function.batch == 1:
-        return [reply_of(function.attempt(job[0]))]
-    results = function.attempt_all(job)
-    return [results] if isinstance(results, Apart) else map(reply_of, results)
+        return Done(job.number, [answer_of(function.attempt(job.tasks[0]))])
+    results = function.attempt_all(job.tasks)
+    if isinstance(results, Apart):
+        return Parted(job.number, results.reason)
+    return Done(job.number, [*map(answer_of, results)])
 
 
 def _function(setup: Setup, stack: ExitStack) -> Function:
@@ -115,25 +126,21 @@ def _within(function: UserFunction, memory: int) -> UserFunction:
     return call
 
 
-def _sender(sink: BinaryIO) -> Send:
-    turn = threading.Lock()
-
-    def send(message: Reply | Ready) -> None:
-        data = frame(message)
-        with turn:
-            sink.write(data)
-            sink.flush()
-
-    return send
+def _send(sink: int, message: object) -> None:
+    data = memoryview(frame(message))
+    while data:
+        data = data[os.write(sink, data) :]  # without a buffer, which a fork would have a copy of
 
 
-def _take_over() -> tuple[BinaryIO, BinaryIO]:
-    """The two ends of the pipes, out of reach of whoever reads standard input or prints."""
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def _take_over() -> tuple[int, int]:
+    """The two ends of the pipes, out of reach of whoever reads standard input, prints or forks."""
+    open_missing()
+    source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    forgive()
     return source, sink
 
 

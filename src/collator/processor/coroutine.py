@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from os import getpid
 
 from collator.exchange import Result, Task
+from collator.forks import end_copy
 from collator.processor.endings import Apart, Endings
 from collator.processor.finding import UserFunction
 from collator.processor.function import many, one
@@ -31,13 +33,21 @@ class Coroutine:
 
     async def _attempt(self, tasks: Sequence[Task]) -> list[Result] | Apart:
         (task,) = tasks
+        here = getpid()
         try:
-            return [self.endings.gave(task, await self._call(task))]
+            result = self.endings.gave(task, await self._call(task))
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the loop
+            end_copy(here, error)
             return [self.endings.failed(task, error)]
+        end_copy(here)
+        return [result]
 
     async def _attempt_all(self, tasks: Sequence[Task]) -> list[Result] | Apart:
+        here = getpid()
         try:
-            return self.endings.gave_all(tasks, await self._call_all(tasks))
+            results = self.endings.gave_all(tasks, await self._call_all(tasks))
         except BaseException as error:  # noqa: BLE001 - as above
+            end_copy(here, error)
             return self.endings.failed_all(tasks, error)
+        end_copy(here)
+        return results

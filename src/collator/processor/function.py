@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import getpid
 from typing import Any
 
 import msgspec
 
 from collator.exchange import Result, Task
+from collator.forks import end_copy
 from collator.processor.endings import Apart, Endings
 from collator.processor.finding import UserFunction, wants_context
 
@@ -34,19 +36,30 @@ class Function:
         self._call_all = many(function)
 
     def attempt(self, task: Task) -> Result:
-        """Call it for *task*, and say how that ended. Takes as long as the function does; never raises."""
+        """Call it for *task*, and say how that ended. Takes as long as the function does; never raises.
+
+        It returns in the process in which it was called, and in no fork of that.
+        """
+        here = getpid()
         try:
             # Encoding what it gave runs code of the user too: that of the values in it.
-            return self.endings.gave(task, self._call(task))
+            result = self.endings.gave(task, self._call(task))
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the thread
+            end_copy(here, error)
             return self.endings.failed(task, error)
+        end_copy(here)
+        return result
 
     def attempt_all(self, tasks: Sequence[Task]) -> list[Result] | Apart:
-        """Call it once for all *tasks*; a result for each, in order. Never raises."""
+        """Call it once for all *tasks*; a result for each, in order. Never raises, and returns as `attempt`."""
+        here = getpid()
         try:
-            return self.endings.gave_all(tasks, self._call_all(tasks))
+            results = self.endings.gave_all(tasks, self._call_all(tasks))
         except BaseException as error:  # noqa: BLE001 - as above
+            end_copy(here, error)
             return self.endings.failed_all(tasks, error)
+        end_copy(here)
+        return results
 
 
 def one(function: UserFunction) -> Callable[[Task], Any]:

@@ -1,9 +1,12 @@
 """A function of the user that is called in processes of its own, seen from the service: how it starts and ends them.
 
 Theory. A process can be killed, and can die, without harm to anyone else. So each is a program of its own, not a fork
-of the service with its threads, locks and memory; it finds the function by name. It is the head of a process group,
-which is killed as a whole: what the function has started ends with it, and Ctrl-C at the terminal of the service does
-not reach it.
+of the service with its threads, locks and memory; it finds the function by name. It is the head of a session, which is
+killed as a whole: what the function has started ends with it, and Ctrl-C at the terminal of the service does not reach
+it. A guardian sees to the sessions that are left when the service is killed.
+
+What the process was told and has not answered is kept here, by the numbers of the jobs, so that an answer cannot be
+taken for that to anything else.
 """
 
 from __future__ import annotations
@@ -16,15 +19,19 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-import msgspec
-
 from collator.errors import ConfigError, ProcessorFailed
-from collator.processor.endings import Endings
-from collator.processor.wire import Job, Ready, Reply, Setup, frame, reader
+from collator.exchange import Task
+from collator.processor.endings import MAX_REASON, Endings
+from collator.processor.guardian import end_session
+from collator.processor.guarding import Guardian
+from collator.processor.pipes import Pipes
+from collator.processor.wire import Done, Frames, Garbled, Job, Ready, Reply, Returned, Setup, frame
 
 PATIENCE = 1.0
 """Seconds from the end of a pipe to the end of its process."""
 
+_REST = 100
+"""Bytes of a task beside its payload, more or less."""
 _KILL = 9  # SIGKILL, which Windows does not have
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from collator.processor.child import main; main()"
 
@@ -40,10 +47,15 @@ class Isolated:
         # As it is now: a process that replaces another finds what the first one found, wherever the program has gone.
         self._path = [os.path.abspath(one) for one in sys.path if _is_text(one)]  # noqa: PTH100 - "" is the directory
         self._setup = frame(Setup(spec, batch, self.endings.retries, self.endings.max_output, memory))
+        self._limit = 1024 + batch * (self.endings.max_output + 8 * MAX_REASON)
+        self._guarding = threading.Lock()
+        self._guardian: Guardian | None = None
 
     def start(self) -> Child:
         """A new process, which is not `Child.ready` yet. Raises `OSError` where the system has none to give."""
-        return Child(self._setup, self._path)
+        with self._guarding:
+            self._guardian = self._guardian or Guardian()
+        return Child(self._setup, self._guardian, path=self._path, limit=self._limit)
 
     def try_out(self) -> None:
         """Start a process, and let it end again. Raises `ConfigError` where the function cannot be called there."""
@@ -63,20 +75,33 @@ class Isolated:
 class Child:
     """One process. All but `alive` and `kill` belongs to one thread."""
 
-    def __init__(self, setup: bytes, path: Sequence[str]) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - this very program, and a path of ours
-            [sys.executable, "-c", _PROGRAM.format(path=path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError
-        self._sink, self._source = self._process.stdin, self._process.stdout
+    def __init__(self, setup: bytes, guardian: Guardian, *, path: Sequence[str], limit: int) -> None:
+        """*path* is where it finds modules; what it says at a time has *limit* bytes at most."""
+        jobs, sink = os.pipe()
+        source, replies = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - this very program, and a path of ours
+                [sys.executable, "-c", _PROGRAM.format(path=path)], stdin=jobs, stdout=replies, start_new_session=True
+            )
+        except BaseException:
+            os.close(sink)
+            os.close(source)
+            raise
+        finally:
+            os.close(jobs)
+            os.close(replies)
+        self._guardian = guardian
+        guardian.begun(self.pid)
         self._gone = False
         self._reaping = threading.Lock()
-        self._receive = reader(self._source, Reply)
-        self._write(setup)
+        self._pipes = Pipes(source, sink, ended=lambda: not self.alive())
+        self._frames = Frames(self._pipes, limit=limit)
+        self._receive = self._frames.reader(Reply)
+        self._number = 0
+        self._sent: dict[int, Sequence[Task]] = {}
+        self.ahead = 0
+        """Bytes of the jobs that were sent and have not come back."""
+        self._pipes.write(setup)
 
     @property
     def pid(self) -> int:
@@ -85,7 +110,7 @@ class Child:
 
     def ready(self) -> None:
         """Return when the function is there. Raises `ProcessorFailed`, saying why it never will be."""
-        ready = reader(self._source, Ready)()
+        ready = self._frames.reader(Ready)()
         if ready is None:
             raise ProcessorFailed(f"{self.end()}, before it was ready")
         if ready.problem:
@@ -96,19 +121,31 @@ class Child:
         with self._reaping:
             return self._process.poll() is None
 
-    def send(self, jobs: Sequence[Job]) -> None:
-        """Have it do *jobs*, one after the other. Where it has ended, that shows at `receive`."""
-        self._write(b"".join(map(frame, jobs)))
+    def send(self, jobs: Sequence[Sequence[Task]]) -> None:
+        """Have it make a call for each of *jobs*, one after the other. Where it has ended, that shows at `receive`."""
+        frames = []
+        for tasks in jobs:
+            self._number += 1
+            self._sent[self._number] = tasks
+            self.ahead += weight(tasks)
+            frames.append(frame(Job(self._number, [*tasks])))
+        self._pipes.write(b"".join(frames))
 
-    def receive(self) -> Reply | None:
-        """The next thing that it says; `None` where it says nothing any more, or nothing that makes sense."""
-        try:
-            return self._receive()
-        except msgspec.MsgspecError:  # the function wrote into a file that was not its own
+    def receive(self) -> tuple[Sequence[Task], Reply] | None:
+        """The next thing that it says, and of which tasks; `None` where it has ended.
+
+        Raises `Garbled` for what it cannot have said, and has to be killed for.
+        """
+        reply = self._receive()
+        if reply is None:
             return None
+        tasks = self._take(reply)
+        if isinstance(reply, Done) and len(reply.answers) != len(tasks):
+            raise Garbled
+        return tasks, reply
 
     def kill(self) -> None:
-        """End it, whatever it does, and what it has started. From any thread."""
+        """End it, whatever it does, and most of what it has started; `end` sees to the rest. From any thread."""
         with self._reaping:
             if not self._gone:
                 _kill(self._process)
@@ -123,25 +160,35 @@ class Child:
 
     def close(self) -> None:
         """Let it end, as it has nothing more to do."""
-        with suppress(BrokenPipeError):
-            self._sink.close()
+        self._pipes.close_sink()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(2 * PATIENCE)
         self._finish()
 
     def _finish(self) -> None:
-        self.kill()  # the group outlives its head where the function has started something
         with self._reaping:
+            if not self._gone:
+                _kill(self._process)
+                end_session(self.pid)  # it outlives its head where the function has started something
             self._gone = True  # its number may soon be another's
         self._process.wait()
-        for pipe in (self._sink, self._source):
-            with suppress(BrokenPipeError):
-                pipe.close()
+        self._guardian.over(self.pid)
+        self._pipes.close()
 
-    def _write(self, data: bytes) -> None:
-        with suppress(BrokenPipeError):
-            self._sink.write(data)
-            self._sink.flush()
+    def _take(self, reply: Reply) -> Sequence[Task]:
+        """The tasks that *reply* is about, which are under way no longer. Jobs are done in the order they were sent."""
+        first = next(iter(self._sent), 0)
+        numbers = reply.numbers if isinstance(reply, Returned) else [reply.number]
+        if isinstance(reply, Returned) == (first in numbers) or not {*numbers} <= self._sent.keys():
+            raise Garbled
+        tasks = [task for number in numbers for task in self._sent.pop(number)]
+        self.ahead -= weight(tasks)
+        return tasks
+
+
+def weight(tasks: Sequence[Task]) -> int:
+    """Bytes that *tasks* take on their way, more or less."""
+    return sum(len(task.payload) + _REST for task in tasks)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,25 +1,32 @@
 """What passes between the service and a process that calls the processor: frames over a pair of pipes.
 
-A frame is its length in 4 bytes and a message in MessagePack. The service says the `Setup` once, then jobs: the tasks
-of one call each. The process says `Ready` once, then answers the jobs in order, each task with `Gave`, `Again` or
-`Ended`, a batch that failed with one `Apart`; and whenever a call takes long, `Returned`: jobs that it has not begun
-and now will not.
+A frame is its length in 8 bytes, the number of the process that wrote it in 4, and a message in MessagePack. The
+service says the `Setup` once, then a `Job` for each call. The process says `Ready` once, then answers each job in order
+with `Done` or, for a batch that failed, `Parted`; and whenever a call takes long, `Returned`: jobs behind it that it
+has not begun and now will not. Every reply names its jobs, and what another process wrote, which has the pipe by a
+fork, is none.
 """
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import msgspec
 
+from collator.errors import ProcessorFailed
 from collator.exchange import Failure, Output, Result, Retry, Task
-from collator.processor.endings import Apart
 
-Job = list[Task]
 T = TypeVar("T")
 
-_HEAD = 4
+_HEAD = struct.Struct(">QI")
+_UNBOUNDED = 2**40
+
+
+class Garbled(ProcessorFailed):
+    """The function wrote into a pipe that was not its own."""
 
 
 class Setup(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +40,14 @@ class Setup(msgspec.Struct, frozen=True, array_like=True):
     """Bytes."""
     memory: int | None
     """Bytes of address space that the process may have."""
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """One call."""
+
+    number: int
+    """Of this job, among all that the process ever gets."""
+    tasks: list[Task]
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True):
@@ -60,13 +75,30 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag=True):
     reason: str
 
 
+Answer = Gave | Again | Ended
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The job *number* has ended, with an answer for each of its tasks."""
+
+    number: int
+    answers: list[Answer]
+
+
+class Parted(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The batch of the job *number* failed as a whole, for *reason*."""
+
+    number: int
+    reason: str
+
+
 class Returned(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The last *count* jobs were not begun."""
+    """The jobs *numbers* were not begun."""
 
-    count: int
+    numbers: list[int]
 
 
-Reply = Gave | Again | Ended | Apart | Returned
+Reply = Done | Parted | Returned
 
 
 class Stream(Protocol):
@@ -78,25 +110,48 @@ class Stream(Protocol):
 
 
 def frame(message: object) -> bytes:
-    """*message* as a frame."""
+    """*message* as a frame of this process."""
     data = msgspec.msgpack.encode(message)
-    return len(data).to_bytes(_HEAD) + data
+    return _HEAD.pack(len(data), os.getpid()) + data
 
 
-def reader(stream: Stream, kind: type[T] | object) -> Callable[[], T | None]:
-    """What gives the next message of *kind* from *stream*; `None` at the end, and where a frame breaks off."""
-    decode = msgspec.msgpack.Decoder(kind).decode
+class Frames:
+    """The messages that come from one process through *stream*, in frames of at most *limit* bytes."""
 
-    def read() -> T | None:
-        head = stream.read(_HEAD) or b""
-        size = int.from_bytes(head)
-        data = stream.read(size) or b"" if len(head) == _HEAD else b""
-        return decode(data) if data and len(data) == size else None
+    def __init__(self, stream: Stream, *, limit: int = _UNBOUNDED) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._writer: int | None = None  # a process by another number than it was started under: a launcher is between
 
-    return read
+    def reader(self, kind: type[T] | object) -> Callable[[], T | None]:
+        """What gives the next message, which is of *kind*; `None` at the end, and where a frame breaks off.
+
+        It raises `Garbled` for whatever is none, or comes from another process than the first.
+        """
+        decode = msgspec.msgpack.Decoder(kind).decode
+
+        def read() -> T | None:
+            data = self._next()
+            try:
+                return None if data is None else decode(data)
+            except msgspec.MsgspecError:
+                raise Garbled from None
+
+        return read
+
+    def _next(self) -> bytes | None:
+        head = self._stream.read(_HEAD.size) or b""
+        if len(head) < _HEAD.size:
+            return None
+        size, writer = _HEAD.unpack(head)
+        if self._writer not in {None, writer} or not 0 < size <= self._limit:
+            raise Garbled
+        self._writer = writer
+        data = self._stream.read(size) or b""
+        return data if len(data) == size else None
 
 
-def reply_of(result: Result) -> Reply:
+def answer_of(result: Result) -> Answer:
     """*result* without its lease."""
     if isinstance(result, Output):
         return Gave(result.output)
@@ -105,10 +160,10 @@ def reply_of(result: Result) -> Reply:
     return Ended(result.reason)
 
 
-def result_of(reply: Gave | Again | Ended, lease: int, now: float) -> Result:
-    """*reply*, which came *now*, as the result of the task of *lease*."""
-    if isinstance(reply, Gave):
-        return Output(lease, reply.output, now)
-    if isinstance(reply, Again):
-        return Retry(lease, reply.reason, reply.delay)
-    return Failure(lease, reply.reason)
+def result_of(answer: Answer, lease: int, now: float) -> Result:
+    """*answer*, which came *now*, as the result of the task of *lease*."""
+    if isinstance(answer, Gave):
+        return Output(lease, answer.output, now)
+    if isinstance(answer, Again):
+        return Retry(lease, answer.reason, answer.delay)
+    return Failure(lease, answer.reason)

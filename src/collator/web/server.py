@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -19,6 +20,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from collator.errors import cannot_listen
+from collator.forks import Kept
 from collator.web.guard import Guard
 from collator.web.limits import Limits
 from collator.web.refusals import Refusals
@@ -80,7 +82,8 @@ async def serve(
     ticking = asyncio.create_task(_tick(state, lagged, lambda: closing.is_set() or stopping()))
     try:
         bound_host, bound_port = listener.getsockname()[:2]
-        yield Door(bound_host, bound_port, state)
+        with Kept(partial(_descriptors, listener, state)):  # the port is free when this process has ended
+            yield Door(bound_host, bound_port, state)
     finally:
         server.close()
         closing.set()
@@ -140,6 +143,12 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _descriptors(listener: socket.socket, state: ServerState) -> list[int]:
+    """Those of the port, and of the connections: a client waits for the end of one that is closed here."""
+    sockets = [guard.transport.get_extra_info("socket") for guard in _guards(state)]
+    return [one.fileno() for one in (listener, *sockets) if one is not None]
 
 
 def _guards(state: ServerState) -> list[Guard]:

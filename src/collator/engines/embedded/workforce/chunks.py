@@ -12,7 +12,7 @@ is recorded. Each step on them is one atomic operation of a deque, so no lock is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from collator.exchange import Result, Task
 
@@ -57,23 +57,30 @@ class Chunk:
         return calls, since - begun
 
     def begin(self, tasks: Iterable[Task], now: float) -> None:
-        """*tasks* are out of reach from *now*, and the first of them runs."""
+        """*tasks* are out of reach from *now*, and the first of them runs, unless another does."""
         self.sent.extend(tasks)
-        self.call = (self.sent.popleft(), now)
+        if self.call is None:
+            self._run_next(now)
 
-    def answer(self, result: Result, now: float) -> None:
-        """What runs has ended with *result*; the next one of what was sent runs from *now*."""
-        self.done.append(result)
-        self.call = (self.sent.popleft(), now) if self.sent else None
+    def answer(self, results: Iterable[Result], now: float) -> None:
+        """What runs has ended with the first of *results*, what was sent behind it with the others."""
+        for result in results:
+            self.done.append(result)
+            self._run_next(now)
 
-    def recall(self, count: int | None = None) -> list[Task]:
-        """The last *count* tasks that were sent, which came back; or all, with the one that runs."""
-        if count is not None:
-            return [self.sent.pop() for _ in range(min(count, len(self.sent)))][::-1]
+    def recall(self, tasks: Collection[Task] | None = None) -> list[Task]:
+        """*tasks* of those that were sent, which came back; or all, with the one that runs."""
+        if tasks is not None:
+            leases = {task.lease for task in tasks}
+            self.sent = deque(task for task in self.sent if task.lease not in leases)
+            return [*tasks]
         call, self.call = self.call, None
         rest = [*(() if call is None else (call[0],)), *self.sent]
         self.sent.clear()
         return rest
+
+    def _run_next(self, now: float) -> None:
+        self.call = (self.sent.popleft(), now) if self.sent else None
 
     def collect(self) -> list[Result]:
         """Take the results out."""

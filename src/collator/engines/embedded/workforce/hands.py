@@ -10,7 +10,7 @@ from collator.processor import Apart, Function
 
 
 class Hands(Protocol):
-    """The hands of one thread. All but `look` and `kill` is called by it."""
+    """The hands of one thread. All but `kill` is called by it."""
 
     @property
     def deadly(self) -> bool:
@@ -28,10 +28,6 @@ class Hands(Protocol):
 
     def work(self, chunk: Chunk) -> tuple[int, float]:
         """Go through *chunk*; the number of calls, and the seconds that they took."""
-        ...
-
-    def look(self) -> None:
-        """See whether a call that takes long can still end; end it where not. From any thread."""
         ...
 
     def kill(self) -> None:
@@ -91,9 +87,6 @@ class BareHands:
             elif not isinstance(results, Apart) and not chunk.abandoned:
                 chunk.done.extend(results)
         return 1, now - begun
-
-    def look(self) -> None:
-        """Nothing can be seen."""
 
     def kill(self) -> None:
         """Nothing can be done."""

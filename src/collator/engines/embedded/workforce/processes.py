@@ -1,12 +1,14 @@
 """The hands of a thread that has its calls made by a process: one that can be killed, and that may die.
 
 Theory. The process does its jobs in order, so what it has not answered is known to the last task: the first of it was
-in the call that killed the process, and what is behind that was not begun and goes to others. The process is replaced
-before the next chunk is taken, so no task waits for a start.
+in the call that killed the process, and what is behind that was not begun and goes to others. It is sent as much as
+keeps it busy and no more, so that large jobs do not wait in a pipe behind each other. The process is replaced before
+the next chunk is taken, so no task waits for a start.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -14,9 +16,13 @@ import structlog
 from collator.engines.embedded.workforce.chunks import Chunk
 from collator.engines.embedded.workforce.line import Line
 from collator.errors import ProcessorFailed
-from collator.processor import Apart, Child, Isolated
-from collator.processor.wire import Reply, Returned, result_of
+from collator.exchange import Task
+from collator.processor import Child, Isolated
+from collator.processor.isolated import weight
+from collator.processor.wire import Garbled, Parted, Reply, Returned, result_of
 
+AHEAD = 64 * 1024
+"""Bytes of jobs that a process has before it; one that is larger has nothing behind it."""
 SLOW_START = 10.0
 """Seconds after which a process that is not ready is told of: what it waits for may never come."""
 
@@ -53,33 +59,22 @@ class Process:
         return self._child is not None or self._start()
 
     def work(self, chunk: Chunk) -> tuple[int, float]:
-        """Send it all there is, and take the answers."""
-        child, tasks = self._child, chunk.rest()
-        if child is None or not tasks:
-            self._line.put(tasks)
+        """Send it what there is, by and by, and take the answers."""
+        child, calls, begun = self._child, 0, self._now()
+        if child is None:
+            self._line.put(chunk.rest())
             return 0, 0.0
-        begun = self._now()
-        with self._line.change:
-            chunk.begin(tasks, begun)
-        child.send([tasks] if self._isolated.batch > 1 else [[task] for task in tasks])
-        calls = 0
-        while chunk.call is not None:
-            reply = child.receive()
-            if reply is None:
-                self._bury(child, chunk)
+        while self._send(child, chunk):
+            received, garbled = self._receive(child)
+            if received is None:
+                self._bury(child, chunk, garbled)
                 break
             with self._line.change:
-                self._take(reply, chunk)
+                self._take(*received, chunk)
             calls += 1
         if chunk.abandoned:
             self.close()  # it was killed, or will be, and must not be taken for one that can work
         return calls, self._now() - begun
-
-    def look(self) -> None:
-        """A process may die and leave others behind that hold its pipe open, so that its end is not seen there."""
-        child = self._child
-        if child is not None and not child.alive():
-            child.kill()
 
     def kill(self) -> None:
         """End the process."""
@@ -107,21 +102,45 @@ class Process:
         self._trouble = None
         return True
 
-    def _take(self, reply: Reply, chunk: Chunk) -> None:
-        """Do as *reply* says. Whoever has given up *chunk* has taken what was left of it."""
-        if chunk.abandoned or chunk.call is None:
+    def _send(self, child: Child, chunk: Chunk) -> bool:
+        """Send more of *chunk*, if there is too little ahead of *child*; whether any of it is under way."""
+        jobs: list[list[Task]] = []
+        size = child.ahead
+        with self._line.change:
+            while chunk.todo and not chunk.abandoned and (size == 0 or child.ahead < AHEAD / 2) and size < AHEAD:
+                job = [chunk.todo.popleft() for _ in range(min(self._isolated.batch, len(chunk.todo)))]
+                chunk.begin(job, self._now())
+                size += weight(job)
+                jobs.append(job)
+        if jobs:
+            child.send(jobs)
+        return chunk.call is not None
+
+    def _receive(self, child: Child) -> tuple[tuple[Sequence[Task], Reply] | None, str]:
+        """What *child* says, or nothing; and why it was killed, where it said what it cannot have said."""
+        try:
+            return child.receive(), ""
+        except Garbled as error:
+            child.kill()
+            return None, error.detail
+
+    def _take(self, tasks: Sequence[Task], reply: Reply, chunk: Chunk) -> None:
+        """Do as *reply* says about *tasks*. Whoever has given up *chunk* has taken what was left of it."""
+        if chunk.abandoned:
             chunk.recall()
         elif isinstance(reply, Returned):
-            self._line.put(chunk.recall(reply.count))
-        elif isinstance(reply, Apart):
+            self._line.put(chunk.recall(tasks))
+        elif isinstance(reply, Parted):
             self._line.put_apart(chunk.recall(), reply.reason)
         else:
             now = self._now()
-            chunk.answer(result_of(reply, chunk.call[0].lease, now), now)
+            results = [result_of(answer, task.lease, now) for task, answer in zip(tasks, reply.answers, strict=True)]
+            chunk.answer(results, now)
 
-    def _bury(self, child: Child, chunk: Chunk) -> None:
-        """The process has ended within a call."""
+    def _bury(self, child: Child, chunk: Chunk, garbled: str) -> None:
+        """The process has ended within a call, or was killed, as what it said was *garbled*."""
         how = child.end()
+        how = garbled or how
         self._child = None
         with self._line.change:
             task, *others = chunk.recall()

@@ -129,7 +129,6 @@ class Threads:
                 call = None if chunk is None or chunk.abandoned else chunk.call
                 if chunk is None or call is None or now - call[1] < STALLED:
                     continue
-                worker.hands.look()
                 self.line.turns.put(chunk.rest())
                 results += chunk.collect()
                 if now - call[1] >= self._endings.timeout:
