@@ -1,14 +1,39 @@
-"""Directories that a person names: made and seen to be writable, or told in a line why not and what to do."""
+"""Directories and files that a person names: made and seen to be writable, or told in a line why not and what to do.
+
+The one place where an error of the file system becomes a sentence: `unusable`. What SQLite refuses comes without the
+reason of the operating system; that is asked for by making a file beside (`writable`).
+"""
 
 from __future__ import annotations
 
 import errno
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from collator.errors import CollatorError, ConfigError, StorageFull
+from collator.errors import CollatorError, ConfigError, StorageFull, Unavailable
 
+LITTLE = 1024 * 1024
+"""Bytes free, below which that is taken for the reason of an error that does not say so."""
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_TO_DO = {
+    errno.EROFS: "have its disk mounted so that it can be written",
+    errno.ELOOP: "mend its symbolic links, which lead in a circle",
+    errno.ENAMETOOLONG: "shorten it",
+    errno.ENOENT: "see whether it was moved or removed",
+}
+"""What a person can do about an error; what is not here is a matter of permissions, or of the machine."""
+_OF_THE_MACHINE = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files of the machine (fs.file-max)",
+    errno.ENOMEM: "leave it more memory",
+    errno.EIO: "see to the disk",
+    getattr(errno, "ESTALE", errno.EIO): "see to the network file system",
+    errno.ENODEV: "see to the disk",
+    errno.ENXIO: "see to the disk",
+}
 
 
 def make(directory: Path, *, option: str) -> Path:
@@ -24,8 +49,10 @@ def make_new(directory: Path, *, option: str) -> Path:
     """*directory*, which was not there before. `ConfigError`, which names *option*."""
     try:
         directory.mkdir(parents=True)
+    except FileExistsError as error:
+        raise ConfigError(f"{directory} cannot be made: {error.strerror}; name a new one with {option}") from None
     except OSError as error:
-        raise _refusal(f"{directory} cannot be made", error, f"name a new one with {option}") from None
+        raise unusable(directory, error, option=option) from None
     return directory
 
 
@@ -38,15 +65,37 @@ def writable(directory: Path, *, option: str) -> Path:
     return directory
 
 
-def unusable(directory: Path, error: OSError, *, option: str) -> CollatorError:
-    """What *error*, met with *directory*, means to the person who named it with *option*."""
+def has_no_room(directory: Path) -> bool:
+    """Whether the disk of *directory* has nearly no space, or no room for another file."""
+    if os.name != "posix":
+        return shutil.disk_usage(directory).free < LITTLE
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize < LITTLE or _lacks_files(found)
+
+
+def unusable(path: Path, error: OSError, *, option: str) -> CollatorError:
+    """What *error*, met with *path*, means to the person who named it, or the directory of it, with *option*."""
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return ConfigError(f"{directory} is not a directory, or lies in none; name another with {option}")
-    words = "make it writable for this user, or name another with " + option
-    return _refusal(f"the directory {directory} cannot be used", error, words)
+        return ConfigError(f"{path} is not a directory, or lies in none; name another with {option}")
+    what, code = f"{path} cannot be used", error.errno or 0
+    if code in _FULL:
+        return StorageFull(f"{what}: {_full_words(path)}")
+    words = error.strerror or str(error)
+    if code in _OF_THE_MACHINE:
+        return Unavailable(f"{what}: {words}; {_OF_THE_MACHINE[code]}, and try again")
+    do = _TO_DO.get(code, "make it writable for this user")
+    return ConfigError(f"{what}: {words}; {do}, or name another with {option}")
 
 
-def _refusal(what: str, error: OSError, do: str) -> CollatorError:
-    if error.errno in _FULL:
-        return StorageFull(f"{what}: the disk is full; free some space")
-    return ConfigError(f"{what}: {error.strerror or error}; {do}")
+def _full_words(path: Path) -> str:
+    """The disk has space for no more data, or has no room for another file however small."""
+    for place in (path, *path.parents) if os.name == "posix" else ():
+        with suppress(OSError):  # it was to be made
+            if _lacks_files(os.statvfs(place)):
+                return "the disk has no room for another file (its inodes are used up); remove some files"
+            break
+    return "the disk is full; free some space"
+
+
+def _lacks_files(found: os.statvfs_result) -> bool:
+    return found.f_files > 0 and found.f_favail == 0  # 0 of 0 where a file system does not count them

@@ -67,6 +67,23 @@ def filled(directory: Path, name: str = "filler") -> Iterator[None]:
         filler.unlink()
 
 
+@contextmanager
+def tmpfs(mount: Path, *, size: int = 64 * MIB, inodes: int = 0) -> Iterator[Path]:
+    """A disk in memory, of *size* bytes and at most so many files; 0 for any number."""
+    with _mount(["-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes}", "tmpfs"], mount):
+        yield mount
+
+
+@contextmanager
+def remounted(mount: Path, mode: str) -> Iterator[None]:
+    """The disk at *mount* is mounted ``ro`` until the context ends."""
+    _run("mount", "-o", f"remount,{mode}", str(mount))
+    try:
+        yield
+    finally:
+        _run("mount", "-o", "remount,rw", str(mount))
+
+
 def _allocate(descriptor: int, step: int) -> None:
     """Take *step* bytes again and again, until there are no more. Nothing is written, so it costs no time."""
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -17,9 +17,11 @@ import msgspec
 
 from collator.directory import make, unusable, writable
 from collator.durable import sync_directory
-from collator.engines.embedded.checking import Report, check, schema_of
+from collator.engines.embedded.checking import Report, check, find, schema_of
+from collator.engines.embedded.lock import kept_out
+from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE, connect, load_statements, make_private
-from collator.errors import ConfigError, Damaged, StorageFull
+from collator.errors import ConfigError, Damaged, StorageFull, Unavailable
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
 PARTIAL = DATABASE + ".partial"
@@ -37,23 +39,33 @@ def back_up(data_dir: Path, target: Path) -> Report:
     """
     source = data_dir / DATABASE
     with _told(data_dir, target):
-        if not source.is_file():
-            raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
-        with closing(_snapshot(source)) as reading:
+        find(source)
+        with _snapshot(source) as reading:
             schema_of(reading)  # nothing is made for what cannot be copied
             with _made(target):
                 return _copied(reading, data_dir, target)
 
 
-def _snapshot(source: Path) -> apsw.Connection:
-    """A connection that sees *source* as it is now, until it is closed."""
-    try:
-        reading = connect(source, readonly=True)
-        reading.execute("begin")
-        reading.pragma("user_version")  # the first look, from which on it is one snapshot
-    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise ConfigError(f"{source} cannot be read: {error}; run this as the user of the service") from error
-    return reading
+@contextmanager
+def _snapshot(source: Path) -> Iterator[apsw.Connection]:
+    """A connection that sees *source* as it is now, while the context is open.
+
+    Where nothing can be written beside it, as on a medium that is read-only, nobody else may have it meanwhile.
+    """
+    with ExitStack() as stack:
+        try:
+            reading = stack.enter_context(closing(connect(source, readonly=True)))
+            _begin(reading)
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            stack.enter_context(kept_out(source.parent))
+            reading = stack.enter_context(opened_still(source))
+            _begin(reading)
+        yield reading
+
+
+def _begin(reading: apsw.Connection) -> None:
+    reading.execute("begin")
+    reading.pragma("user_version")  # the first look, from which on it is one snapshot
 
 
 def _copied(reading: apsw.Connection, data_dir: Path, target: Path) -> Report:
@@ -72,12 +84,15 @@ def _told(data_dir: Path, target: Path) -> Iterator[None]:
     """Tell errors of the file system and of SQLite in words."""
     try:
         yield
-    except PermissionError as error:
-        raise ConfigError(f"{error.filename}: {error.strerror}; run this as a user who may") from error
     except OSError as error:
-        raise unusable(target, error, option="DIR") from error
+        path = Path(error.filename or target)
+        if path.is_relative_to(data_dir):
+            raise cannot_be_read(error) from error
+        raise unusable(path, error, option="DIR") from error
     except apsw.FullError as error:
-        raise StorageFull(f"the disk that holds {target} is full") from error
+        raise StorageFull(f"the disk that holds {target} is full; free some space") from error
+    except apsw.IOError as error:
+        raise _gone(data_dir, target) or Unavailable(f"{data_dir} cannot be copied, the disk fails: {error}") from error
     except (apsw.Error, Damaged) as error:
         raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
 
@@ -92,11 +107,18 @@ def _made(target: Path) -> Iterator[None]:
         writable(target, option="DIR")
         yield
     except BaseException:
-        for path in target.iterdir():
-            path.unlink(missing_ok=True)
-        if not there:
-            target.rmdir()
+        with suppress(OSError):  # it is gone, or its disk is: the error that is raised says so
+            for path in target.iterdir():
+                path.unlink(missing_ok=True)
+            if not there:
+                target.rmdir()
         raise
+
+
+def _gone(data_dir: Path, target: Path) -> ConfigError | None:
+    """The error where one of the two directories was moved or removed meanwhile."""
+    missing = next((path for path in (data_dir, target) if not path.exists()), None)
+    return ConfigError(f"the directory {missing} was moved or removed meanwhile; start again") if missing else None
 
 
 def _copy(reading: apsw.Connection, partial: Path) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import apsw
@@ -79,12 +80,19 @@ def check_directory(data_dir: Path) -> Report:
     """Check the store in *data_dir*, which no service may have open. `Occupied`, `ConfigError`, `SchemaTooNew`."""
     database = data_dir / DATABASE
     try:
-        if not database.is_file():
-            raise ConfigError(f"there is no database in {data_dir}; name a data directory with --data-dir")
+        find(database)
         with kept_out(data_dir):
             return check(database)
-    except PermissionError as error:
+    except OSError as error:
         raise cannot_be_read(error) from None
+
+
+def find(database: Path) -> None:
+    """See that *database* is there. `ConfigError`, and `OSError` where that cannot be seen."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if S_ISREG(database.stat().st_mode):
+            return
+    raise ConfigError(f"there is no database in {database.parent}; name a data directory with --data-dir")
 
 
 def check(database: Path) -> Report:

@@ -6,14 +6,13 @@ reserve of the last process is given away first. What is still in the way is tol
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import structlog
 
-from collator.directory import unusable
+from collator.directory import has_no_room, unusable, writable
 from collator.engines.embedded import origin, recovery
 from collator.engines.embedded.store import DATABASE, Store
 from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
@@ -21,8 +20,6 @@ from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Un
 log = structlog.get_logger("collator.ledger")
 
 RESERVE = "reserve"
-LITTLE = 1024 * 1024
-"""Bytes free, below which it is taken for the reason of an error that does not say so."""
 _PASSING = (
     apsw.FullError,
     apsw.IOError,
@@ -45,7 +42,7 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
         origin.begin(data_dir / DATABASE)
         return _recovered(make)
     except OSError as error:
-        raise unusable(data_dir, error, option="--data-dir") from error
+        raise unusable(Path(error.filename or data_dir), error, option="--data-dir") from error
     except apsw.Error as error:
         if not _is_full(data_dir, error):
             raise _in_words(data_dir, error) from error
@@ -82,12 +79,17 @@ def _recovered(make: Callable[[], Store]) -> Store:
 
 
 def _is_full(data_dir: Path, error: apsw.Error) -> bool:
-    return isinstance(error, apsw.FullError) or shutil.disk_usage(data_dir).free < LITTLE
+    return isinstance(error, apsw.FullError) or has_no_room(data_dir)
 
 
 def _in_words(data_dir: Path, error: apsw.Error) -> CollatorError:
     if not isinstance(error, (*_PASSING, *_REFUSED)):
         return Damaged(f"the database in {data_dir} is damaged: {error}")
+    try:
+        writable(data_dir, option="--data-dir")  # SQLite does not say why
+    except CollatorError as reason:
+        if not isinstance(reason.__context__, PermissionError):  # which may be about one of the files
+            return reason
     if _is_full(data_dir, error):
         return StorageFull(f"the disk that holds {data_dir} is full; free some space and start again")
     if isinstance(error, _REFUSED):

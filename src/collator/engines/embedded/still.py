@@ -15,8 +15,9 @@ from pathlib import Path
 
 import apsw
 
+from collator.directory import unusable
 from collator.engines.embedded.store import prepare
-from collator.errors import ConfigError
+from collator.errors import CollatorError, ConfigError
 
 _LOGS = ("-wal", "-journal")
 
@@ -34,12 +35,14 @@ def opened_still(database: Path) -> Iterator[apsw.Connection]:
         yield connection
     finally:
         connection.close()
-        if not left:
-            index.unlink(missing_ok=True)
+        if not left and index.exists():
+            index.unlink()
 
 
-def cannot_be_read(error: PermissionError) -> ConfigError:
+def cannot_be_read(error: OSError) -> CollatorError:
     """What *error* means to the person who wants a data directory read."""
+    if not isinstance(error, PermissionError):
+        return unusable(Path(error.filename), error, option="--data-dir")
     return ConfigError(
         f"{error.filename} cannot be read: {str(error.strerror).lower()}; run this as a user who may, or name another "
         "directory with --data-dir"
@@ -57,7 +60,7 @@ def _check_readable(database: Path) -> None:
         for path in (database, *(_beside(database, ending) for ending in (*_LOGS, "-shm"))):
             if path.exists() or path is database:
                 os.close(os.open(path, os.O_RDONLY))
-    except PermissionError as error:
+    except OSError as error:
         raise cannot_be_read(error) from None
 
 
