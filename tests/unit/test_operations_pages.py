@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {name: (DOCS / f"{name}.md").read_text("utf-8") for name in ("running", "upgrading", "tuning", "platforms")}
 EVERY = "\n".join(PAGES.values())
-BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINES = [
     line
     for page in PAGES.values()
-    for block in BLOCK.findall(page)
+    for language, block in BLOCK.findall(page)
+    if not language  # that of a shell
     for line in block.splitlines()
     if "collator " in line
 ]
