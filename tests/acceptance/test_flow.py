@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from collator.cli.children import free_port
 from collator.cli.demo import check
 from collator.cli.exits import Exit
 from collator.cli.producing import Plan
@@ -28,6 +29,8 @@ from tests.acceptance.programs import (
     running,
     serving,
 )
+from tests.harness.terminal import Terminal
+from tests.waiting import until_sync
 
 SECRET = "whsec_" + "QUJD" * 10 + "\n"
 
@@ -124,32 +127,100 @@ def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path, url: st
         "acknowledged": 6,
         "duplicates": 0,
         "resources": 2,
+        "processed": 6,
         "delivered": 2,
         "incomplete": 0,
     }
-    assert result == numbers | {"rejected": [], "undelivered": {}}
+    assert result == numbers | {"rejected": [], "undelivered": {}, "why_incomplete": {}}
     assert in_lines.stdout.startswith("seed ")
     assert "\x1b" not in in_lines.stdout
     assert "6 packets of 2 resources: 6 acknowledged, 2 delivered" in in_lines.stdout.splitlines()[-1]
 
 
 def test_send_shows_bars_in_a_terminal(tmp_path: Path, url: str) -> None:
-    terminal, inner = os.openpty()
     arguments = ("send", "--url", url, "--resources", "2", "--packets", "3", "--pause", "0", "--seed", "2")
-    env = environment(TERM="xterm-256color")
-    with subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, env=env, stdout=inner, stderr=inner) as sender:
-        os.close(inner)
-        shown = b"".join(iter(lambda: _read(terminal), b"")).decode()
-    os.close(terminal)
-    assert sender.returncode == Exit.OK
-    assert [name for name in ("sent", "acknowledged", "delivered", "6/6", "2/2", "\x1b[") if name not in shown] == []
+    terminal = Terminal([*COMMAND, *arguments], cwd=tmp_path, env=environment(), columns=100)
+    assert terminal.end(PATIENCE) == Exit.OK
+    bars = [line.split() for line in terminal.screen.lines()[:-1]]
+    assert [(bar[0], bar[-2]) for bar in bars] == [
+        ("sent", "6/6"),
+        ("acknowledged", "6/6"),
+        ("processed", "6/6"),
+        ("delivered", "2/2"),
+    ]
 
 
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # EIO: nobody holds the other end any more
-        return b""
+@pytest.mark.parametrize("columns", [40, 60, 100])
+def test_bars_stay_whole_in_a_terminal_while_a_receiver_is_down(tmp_path: Path, columns: int) -> None:
+    arguments = ("send", "--resources", "3", "--packets", "2", "--pause", "0", "--seed", "3")
+    with serving(tmp_path, "--breaker-failures", "1", webhook="http://127.0.0.1:1/") as (_, url):
+        command = [*COMMAND, *arguments, "--url", url]
+        terminal = Terminal(command, cwd=tmp_path, env=environment(), columns=columns)
+        # Its reason changes with every frame, and some are longer than the terminal is wide.
+        until_sync(lambda: shown(terminal, "run-3-") and shown(terminal, ": endpoint default: paused"), PATIENCE)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end(PATIENCE) == Exit.INTERRUPTED
+    lines = terminal.screen.lines()
+    bars = [line.split()[0] for line in lines if re.search(r"\d/\d", line)]
+    assert bars == ["sent", "acknowledged", "processed", "delivered"], lines
+    assert sum(line.startswith("run-3-") for line in lines) == 1 + 3, lines  # the last note, and one complaint each
+
+
+def shown(terminal: Terminal, words: str) -> bool:
+    return words in "".join(terminal.screen.lines())
+
+
+# Why it does not go on, and how it ended.
+
+
+def test_the_exit_code_says_that_packets_failed(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text("def fail(payload):\n    raise ValueError(f'no use for {payload}')\n")
+    with serving(tmp_path, "--processor", "failing:fail", "--processor-retries", "0") as (_, url):
+        arguments = ("send", "--url", url, "--resources", "2", "--packets", "1", "--pause", "0", "--seed", "4")
+        done = run(*arguments, cwd=tmp_path)
+        in_json = json.loads(run(*arguments, "--json", cwd=tmp_path).stdout)
+    assert done.returncode == Exit.INCOMPLETE
+    assert "2 delivered (2 incomplete)" in done.stdout.splitlines()[-1]
+    assert "run-4-1 is incomplete: 1 packet failed, packet 0: ValueError: no use for" in done.stderr
+    assert (in_json["processed"], in_json["incomplete"], [*in_json["why_incomplete"]]) == (2, 2, ["run-4-1", "run-4-2"])
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of something that takes connections, and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("arguments", [("send", "--resources", "1"), ("status",), ("show", "r")])
+def test_a_service_that_does_not_answer_is_told_of_soon(tmp_path: Path, silent: str, arguments: Sequence[str]) -> None:
+    with running(*arguments, "--url", silent, cwd=tmp_path) as command:
+        command.says(rf"(?m)^collator: no answer from {silent} yet$")
+        assert command.process.poll() is None
+
+
+def test_why_it_does_not_go_on_is_told_on_standard_error_and_not_again_and_again(tmp_path: Path) -> None:
+    arguments = ("send", "--url", "http://127.0.0.1:1", "--resources", "1", "--packets", "9", "--pause", "0")
+    done = run(*arguments, "--patience", "4s", cwd=tmp_path)
+    assert done.returncode == Exit.UNREACHABLE
+    told = [line for line in done.stderr.splitlines() if line.startswith("collator: http://127.0.0.1:1: connection")]
+    assert len(told) == 2  # the first time, and at the end
+    assert "refused" not in done.stdout
+
+
+def test_who_asks_finds_the_service_by_the_configuration_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "collator.toml").write_text(
+        f"port = {free_port()}\nwebhook = 'none'\nhost = '0.0.0.0'\ninsecure = true"
+    )
+    with running("serve", cwd=tmp_path) as service:
+        service.says("event=serving")
+        sent = run("send", "-", cwd=tmp_path, stdin=line("r", 0, last=True))
+        assert (sent.returncode, sent.stderr) == (Exit.OK, "")
+        for arguments in ("status", "show r", "outputs r", "resources", "deliveries", "purge r"):
+            assert run(*arguments.split(), cwd=tmp_path).returncode == Exit.OK, arguments
+    elsewhere = run("status", cwd=tmp_path, env={"COLLATOR_PORT": "1"})
+    assert_told(elsewhere, Exit.UNREACHABLE, "http://127.0.0.1:1: connection refused")
+    assert_told(run("status", cwd=tmp_path, env={"COLLATOR_PORT": "0"}), Exit.CONFIG, "--url")
 
 
 def test_an_interrupted_send_says_how_far_it_came(tmp_path: Path, url: str) -> None:

@@ -17,7 +17,8 @@ from tests.waiting import until
 
 def report(state: str, *deliveries: str, unfinished: tuple[Any, ...] = (), why: str | None = "why") -> dict[str, Any]:
     states = [{"state": state} for state in deliveries]
-    return {"state": state, "unfinished": unfinished, "deliveries": states, "why_undelivered": why}
+    counts = {"done": 1, "failed": 2, "failures": [{"index": 4, "reason": "no use"}], "completed_by": "last"}
+    return {"state": state, "unfinished": unfinished, "deliveries": states, "why_undelivered": why, **counts}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,9 @@ async def test_every_resource_is_followed_to_its_end() -> None:
         report("collated", "delivered"),
     )
     follower = await follow(Scripted(a=[working, due, delivered], b=[report("incomplete", "delivered")]))
-    assert (follower.delivered, follower.incomplete, follower.undelivered) == (2, 1, {})
+    assert (follower.delivered, [*follower.incomplete], follower.undelivered) == (2, ["b"], {})
+    assert follower.incomplete["b"] == "2 packets failed, packet 4: no use"
+    assert follower.processed == 6
 
 
 async def test_what_will_not_be_delivered_is_told_with_its_reason() -> None:
@@ -112,8 +115,8 @@ async def test_a_resource_that_lacks_packets_is_waited_for_while_packets_are_sen
 
 
 async def test_a_service_that_is_away_for_a_moment_is_asked_again() -> None:
-    follower = await follow(Scripted(a=[Unreachable(), Unreachable(), report("collated", "delivered")]))
-    assert follower.delivered == 1
+    follower = await follow(Scripted(a=[Unreachable("away"), Unreachable(), report("collated", "delivered")]))
+    assert (follower.delivered, follower.trouble) == (1, "")
 
 
 async def test_a_service_that_stays_away_ends_it() -> None:
@@ -126,3 +129,8 @@ async def test_no_more_than_a_round_is_asked_for_at_a_time() -> None:
     follower = await follow(client)
     assert follower.delivered == 40
     assert client.most_at_once == following.ROUND
+
+
+def test_what_closed_early_without_failures_says_how() -> None:
+    seen = {**report("incomplete", "delivered"), "failures": [], "completed_by": "idle_timeout"}
+    assert following.why_incomplete(seen) == "closed by idle_timeout, with 1 of its packets processed"

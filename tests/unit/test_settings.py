@@ -305,3 +305,25 @@ def test_no_two_settings_of_a_scope_share_a_flag_and_none_a_variable(scope: Scop
     flags = [flag(name) for name, option in OPTIONS.items() if option.scope is scope]
     assert len(set(flags)) == len(flags)
     assert len({variable(name) for name in OPTIONS}) == len(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"port": 9001}, "http://127.0.0.1:9001"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8000"),  # noqa: S104 - it is on purpose
+        ({"host": "::"}, "http://[::1]:8000"),
+        ({"host": "::1", "port": 1}, "http://[::1]:1"),
+        ({"host": "collator.example"}, "http://collator.example:8000"),
+        ({"host": "10.0.0.5", "url": "https://collator.example/below"}, "https://collator.example/below"),
+        ({"port": 0, "url": "http://127.0.0.1:1"}, "http://127.0.0.1:1"),
+    ],
+)
+def test_who_asks_looks_where_the_service_listens(given: dict[str, object], url: str) -> None:
+    assert from_keywords(given).service_url == url
+
+
+def test_who_asks_a_service_on_any_port_has_to_say_where() -> None:
+    with pytest.raises(ConfigError, match="say where it is with --url"):
+        _ = from_keywords({"port": 0}).service_url

@@ -14,6 +14,9 @@ from collator.client import Client
 from collator.errors import ConfigError
 from collator.settings import Settings
 
+QUIET = 2.0
+"""Seconds without an answer after which that is said, as the address may be wrong."""
+
 R = TypeVar("R")
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -23,14 +26,22 @@ def ask(settings: Settings, question: Callable[[Client], Awaitable[R]]) -> R:
 
     async def run() -> R:
         async with client(settings) as asked:
-            return await question(asked)
+            answer = asyncio.ensure_future(question(asked))
+            if not (await asyncio.wait([answer], timeout=QUIET))[0]:
+                click.echo(f"collator: {no_answer(settings)}", err=True)
+            return await answer
 
     return asyncio.run(run())
 
 
 def client(settings: Settings, **options: Any) -> Client:  # noqa: ANN401 - those of the client
     """A client of the service of *settings*. `ConfigError` where the file of the token cannot be used."""
-    return Client(settings.url, token=_token(settings.token_file), **options)
+    return Client(settings.service_url, token=_token(settings.token_file), **options)
+
+
+def no_answer(settings: Settings) -> str:
+    """What is said of a service that is slow, or is not where it is looked for."""
+    return f"no answer from {settings.service_url} yet"
 
 
 def json_option(function: Function) -> Function:

@@ -45,6 +45,7 @@ class Exit(IntEnum):
     CONFLICT = 8, "it contradicts what the resource holds, or the resource has ended otherwise"
     DENIED = 9, "the service wants a token, or one that allows more"
     OLDER = 10, "the database has an older schema: its pages are whole, its contents were not looked at"
+    INCOMPLETE = 11, "all of it was sent, and some of it ended incomplete: packets that failed, or never came"
     INTERRUPTED = 130, "ended by Ctrl-C, as shells count it"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from collator.client import Client, Tally, Unreachable
 from collator.errors import Unknown
 from collator.states import DeliveryState, State
+from collator.words import counted
 
 ROUND = 16
 """Resources that are asked for at a time; politeness, as each is a request."""
@@ -41,6 +42,14 @@ def standing(report: Mapping[str, Any]) -> Standing:
     return Standing.LOST if DeliveryState.DEAD in states else Standing.DELIVERED
 
 
+def why_incomplete(report: Mapping[str, Any]) -> str:
+    """Why the resource of *report* has not all its outputs. Pure."""
+    if not report["failures"]:
+        return f"closed by {report['completed_by']}, with {report['done']} of its packets processed"
+    first = report["failures"][0]
+    return f"{counted(report['failed'], 'packet')} failed, packet {first['index']}: {first['reason']}"
+
+
 class Follower:
     """Follows the resources of *tally*."""
 
@@ -48,8 +57,10 @@ class Follower:
         """Ask *client*; give up when it got no answer for *patience* seconds (`None`: never)."""
         self.delivered = 0
         """Resources that ended and have no delivery open."""
-        self.incomplete = 0
-        """Of these, how many ended without all their packets."""
+        self.incomplete: dict[str, str] = {}
+        """Why, by id, for those of them that ended without all their outputs."""
+        self.trouble = ""
+        """Why nothing is known at the moment; empty while the service answers."""
         self.undelivered: dict[str, str] = {}
         """Why, by id, for those that are not delivered once all is sent."""
         self.sending_ended = asyncio.Event()
@@ -59,6 +70,13 @@ class Follower:
         self._pending: deque[str] = deque()
         self._known = 0
         self._answered = time.monotonic()
+        self._processed: dict[str, int] = {}
+        self._processed_before = 0
+
+    @property
+    def processed(self) -> int:
+        """Packets of the resources that have an outcome, as far as it was asked."""
+        return self._processed_before + sum(self._processed.values())
 
     async def run(self) -> None:
         """Return when every resource is settled. Raises `Unreachable`."""
@@ -85,19 +103,23 @@ class Follower:
         except Unknown:
             self.undelivered[resource_id] = "the service no longer knows it"
             return True
-        except Unreachable:
+        except Unreachable as error:
+            self.trouble = error.detail
             if self._patience is not None and time.monotonic() - self._answered > self._patience:
                 raise
             return False
-        self._answered = time.monotonic()
+        self._answered, self.trouble = time.monotonic(), ""
+        self._processed[resource_id] = report["done"] + report["failed"]
         return self._settle(resource_id, report, ended=ended)
 
     def _settle(self, resource_id: str, report: Mapping[str, Any], *, ended: bool) -> bool:
         now = standing(report)
         if now is Standing.DELIVERED:
             self.delivered += 1
-            self.incomplete += report["state"] == State.INCOMPLETE
+            if report["state"] == State.INCOMPLETE:
+                self.incomplete[resource_id] = why_incomplete(report)
             self.undelivered.pop(resource_id, None)
+            self._processed_before += self._processed.pop(resource_id)
             return True
         settled = now is Standing.LOST or (now is Standing.STUCK and ended)
         if settled or ended:  # before the end of the sending every resource lacks something

@@ -1,17 +1,26 @@
-"""How far a run has come: bars where a person looks at a terminal, plain lines, one a second at most, where not."""
+"""How far a run has come: bars where a person looks at a terminal, plain lines, one a second at most, where not.
+
+Why it does not go on is a line of its own: below the bars, or on standard error.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 
-from rich.console import Console
+import click
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
 
 FRAME, LINE = 0.1, 1.0
 """Seconds between two looks in a terminal, and between two lines in a pipe."""
+AGAIN, ANOTHER = 10.0, 2.0
+"""Seconds before the same reason is told once more in a pipe, and before another one is."""
 
 
 class Bar(NamedTuple):
@@ -37,7 +46,7 @@ class Picture(NamedTuple):
 
     def __str__(self) -> str:
         """In a line of text."""
-        return ", ".join(map(str, self.bars)) + (f"  ({self.note})" if self.note else "")
+        return ", ".join(map(str, self.bars))
 
 
 Look = Callable[[], Picture]
@@ -62,29 +71,59 @@ async def _repeat(update: Callable[[], None], pause: float) -> None:
         update()
 
 
+class Notes:
+    """Tells why a run does not go on, by *tell*: at once, and not again and again."""
+
+    def __init__(self, tell: Callable[[str], object], now: Callable[[], float] = time.monotonic) -> None:
+        """Nothing was told yet."""
+        self._tell, self._now = tell, now
+        self._told, self._at = "", float("-inf")
+
+    def look(self, note: str) -> None:
+        """Tell *note*, unless it is empty or it is too early."""
+        if note and self._now() - self._at >= (AGAIN if note == self._told else ANOTHER):
+            self._told, self._at = note, self._now()
+            self._tell(note)
+
+
 @contextmanager
 def _lines(look: Look, console: Console) -> Iterator[tuple[Callable[[], None], float]]:
     shown = ""
+    notes = Notes(lambda note: click.echo(f"collator: {note}", err=True))
 
     def update() -> None:
         nonlocal shown
-        text = str(look())
-        if text != shown:
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
-            shown = text
+        picture = look()
+        if str(picture) != shown:
+            shown = str(picture)
+            console.print(shown, markup=False, highlight=False, soft_wrap=True)
+        notes.look(picture.note)
 
     yield update, LINE
 
 
+class _Bars(Progress):
+    """Bars, and a note in a line of its own below them, which is cut rather than wrapped."""
+
+    note = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bars, and the note where there is one."""
+        yield self.make_tasks_table(self.tasks)
+        if self.note:
+            yield Text(self.note, style="yellow", no_wrap=True, overflow="ellipsis")
+
+
 @contextmanager
 def _bars(look: Look, console: Console) -> Iterator[tuple[Callable[[], None], float]]:
-    columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("[yellow]{task.fields[note]}"), console=console) as progress:
-        tasks = [progress.add_task(bar.name, total=bar.of, note="") for bar in look().bars]
+    name = TextColumn("{task.description:>12}", table_column=Column(no_wrap=True))
+    bar = BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=40))
+    with _Bars(name, bar, MofNCompleteColumn(), TimeElapsedColumn(), console=console, expand=True) as progress:
+        tasks = [progress.add_task(bar.name, total=bar.of) for bar in look().bars]
         yield lambda: _paint(progress, tasks, look()), FRAME
 
 
-def _paint(progress: Progress, tasks: list[TaskID], picture: Picture) -> None:
+def _paint(progress: _Bars, tasks: list[TaskID], picture: Picture) -> None:
+    progress.note = " ".join(picture.note.split())  # of a receiver's words there may be several lines
     for task, bar in zip(tasks, picture.bars, strict=True):
         progress.update(task, completed=bar.done, total=bar.of)
-    progress.update(tasks[-1], note=picture.note.replace("[", r"\["))

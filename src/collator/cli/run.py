@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 from rich.console import Console
 
-from collator.cli.asking import client
+from collator.cli.asking import QUIET, client, no_answer
+from collator.cli.exits import Exit
 from collator.cli.following import Follower
 from collator.cli.producing import Plan
 from collator.cli.progress import Bar, Picture, showing
@@ -59,6 +60,8 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     follower: Follower | None = None
     seconds: float = 0.0
+    _settled: int = 0
+    _moved: float = field(default_factory=time.monotonic)
 
     async def carry_out(self, console: Console) -> None:
         """Send everything, and show on *console* how far it is. Raises `Unreachable`."""
@@ -85,10 +88,12 @@ class Run:
                 await asyncio.gather(following, return_exceptions=True)
 
     @property
-    def ok(self) -> bool:
+    def exit(self) -> Exit:
         """Whether everything that was asked is done."""
         delivered = self.follower is None or self.follower.delivered == len(self.tally.resources)
-        return delivered and not self.tally.rejected and self.tally.acknowledged == self.tally.sent
+        if not delivered or self.tally.rejected or self.tally.acknowledged != self.tally.sent:
+            return Exit.FAILED
+        return Exit.INCOMPLETE if self.follower and self.follower.incomplete else Exit.OK
 
     def picture(self) -> Picture:
         """How far it is now."""
@@ -96,8 +101,9 @@ class Run:
         bars = [Bar("sent", self.tally.sent, count), Bar("acknowledged", self.tally.acknowledged, count)]
         if self.follower:
             resources = self.source.resources or (len(self.tally.resources) or None)
+            bars.append(Bar("processed", min(self.follower.processed, self.tally.acknowledged), count))
             bars.append(Bar("delivered", self.follower.delivered, resources))
-        return Picture(tuple(bars), self.tally.trouble or self._waits_for())
+        return Picture(tuple(bars), self.tally.trouble or self._silence() or self._waits_for())
 
     def summary(self) -> str:
         """How it ended, in a line."""
@@ -112,14 +118,16 @@ class Run:
         words += f", {unknown} not acknowledged" * bool(unknown)
         if self.follower:
             words += f", {self.follower.delivered} delivered"
-            words += f" ({self.follower.incomplete} incomplete)" * bool(self.follower.incomplete)
+            words += f" ({len(self.follower.incomplete)} incomplete)" * bool(self.follower.incomplete)
         return f"{words}, in {self.seconds:.1f} s"
 
     def complaints(self) -> list[str]:
-        """What went wrong, a line each: the packets that were rejected, the resources that are not delivered."""
-        rejected = [f"{self.source.name}{one.number}: {one.reason}" for one in self.tally.rejected]
-        waiting = self.follower.undelivered if self.follower else {}
-        return rejected + [f"{resource_id} is not delivered: {why}" for resource_id, why in waiting.items()]
+        """What went wrong, a line each: packets that were rejected, resources not delivered, and incomplete ones."""
+        lines = [f"{self.source.name}{one.number}: {one.reason}" for one in self.tally.rejected]
+        if self.follower:
+            lines += [f"{one} is not delivered: {why}" for one, why in self.follower.undelivered.items()]
+            lines += [f"{one} is incomplete: {why}" for one, why in self.follower.incomplete.items()]
+        return lines
 
     def as_dict(self) -> dict[str, Any]:
         """How it ended, for programs."""
@@ -132,12 +140,23 @@ class Run:
             "rejected": [{"number": one.number, "reason": one.reason} for one in self.tally.rejected],
             "resources": len(tally.resources),
             "delivered": follower.delivered if follower else None,
-            "incomplete": follower.incomplete if follower else None,
+            "processed": follower.processed if follower else None,
+            "incomplete": len(follower.incomplete) if follower else None,
+            "why_incomplete": follower.incomplete if follower else None,
             "undelivered": follower.undelivered if follower else None,
             "seconds": round(self.seconds, 3),
         }
 
+    def _silence(self) -> str:
+        """What is said where a request has had no answer for long; to be asked again and again."""
+        settled, now = self.tally.acknowledged + len(self.tally.rejected), time.monotonic()
+        if settled != self._settled or settled >= self.tally.sent:
+            self._settled, self._moved = settled, now
+        return no_answer(self.settings) if now - self._moved >= QUIET else ""
+
     def _waits_for(self) -> str:
+        if self.follower and self.follower.trouble:
+            return self.follower.trouble
         if not self.follower or not self.follower.sending_ended.is_set():
             return ""
         resource_id, why = next(iter(self.follower.undelivered.items()), ("", ""))

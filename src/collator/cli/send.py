@@ -64,8 +64,9 @@ def send(
     the standard input. Without FILE, --resources makes packets at random: of each resource some number, all of them in
     random order, with random pauses.
 
-    What is not acknowledged is sent again. The exit code is 0 only if every packet was acknowledged, and every
-    resource delivered (with --no-wait: acknowledged).
+    What is not acknowledged is sent again, and a line says why while it does not go on. The exit code is 0 only if
+    every packet was acknowledged, and every resource delivered with all its outputs (with --no-wait: acknowledged); it
+    is 11 where all were delivered and some are incomplete, as packets of theirs failed.
     """
     console = Console(stderr=as_json, highlight=False)
     if file is None:
@@ -97,7 +98,7 @@ def _carry_out(run: Run, console: Console, *, as_json: bool) -> Exit:
         return Exit.INTERRUPTED
     finally:
         _report(run, as_json=as_json)
-    return Exit.OK if run.ok else Exit.FAILED
+    return run.exit
 
 
 def _report(run: Run, *, as_json: bool) -> None:

@@ -28,7 +28,7 @@ def status(*, settings: Settings, as_json: bool) -> Exit:
     The exit code is 0 only if it takes packets.
     """
     answer = ask(settings, lambda client: client.status())
-    tell(answer, describe(settings.url, answer), as_json=as_json)
+    tell(answer, describe(settings.service_url, answer), as_json=as_json)
     return Exit.OK if answer["ready"] else Exit.UNREACHABLE
 
 

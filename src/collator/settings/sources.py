@@ -72,6 +72,8 @@ class Effective:
 def effective(given: Mapping[str, Given]) -> Iterator[Effective]:
     """Every setting as it holds, in the order of the table, out of what `gather` found. Raises `ConfigError`."""
     plain = {name: _effective(name, given, default(name), "default") for name in OPTIONS if _shown(name)}
+    if plain["url"].text is None:
+        plain["url"] = _service(given)
     yield from plain.values()
     for table in TABLES:
         for name in _names(table, given):
@@ -108,6 +110,14 @@ def _effective(name: str, given: Mapping[str, Given], otherwise: str | None, sou
     if item is None:
         return Effective(name, otherwise, source)
     return Effective(name, written(option_of(name), item.value()), item.source)
+
+
+def _service(given: Mapping[str, Given]) -> Effective:
+    """Where those who ask find the service, by where it listens."""
+    try:
+        return Effective("url", _made(given).service_url, "host, port")
+    except ConfigError:  # on any port
+        return Effective("url", None, "host, port")
 
 
 def _shown(name: str) -> bool:

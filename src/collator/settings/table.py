@@ -5,10 +5,12 @@ Flags, environment, file, help texts and documentation all come from this table.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from collator.errors import ConfigError
 from collator.settings.delivering import Delivering
 from collator.settings.listening import Listening
 from collator.settings.option import (
@@ -132,9 +134,15 @@ class Settings(Processing, Delivering, Listening):
         ),
     ] = 256 * _MIB
 
-    url: Annotated[str, Option(SERVICE, "Address of the service.", "Where serve listens.", Scope.CLIENT)] = (
-        "http://127.0.0.1:8000"
-    )
+    url: Annotated[
+        str | None,
+        Option(
+            SERVICE,
+            "Address of the service; else where serve listens, by host and port.",
+            "One configuration for the service and for who asks it.",
+            Scope.CLIENT,
+        ),
+    ] = None
     token_file: Annotated[
         Path | None,
         Option(
@@ -186,3 +194,23 @@ class Settings(Processing, Delivering, Listening):
     def secret_file(self) -> Path:
         """Where the signing secrets are: `webhook_secret_file`, or the file in the data directory."""
         return self.webhook_secret_file or self.data_dir / "webhook.secret"
+
+    @property
+    def service_url(self) -> str:
+        """Where the service is: `url`, or where it listens. Raises `ConfigError` where that is any port."""
+        if self.url is not None:
+            return self.url
+        if self.port == 0:
+            raise ConfigError("port is 0, so that the service takes any free one: say where it is with --url")
+        return f"http://{_reached_at(self.host)}:{self.port}"
+
+
+def _reached_at(host: str) -> str:
+    """What a program on this machine calls a service that listens on *host*."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"  # noqa: PLR2004 - the version
+    return f"[{host}]" if address.version == 6 else host  # noqa: PLR2004 - as above
