@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from collator.clock import rfc3339
 from collator.collation import MAX_FAILED
 from collator.exchange import Failure, Output, Recorded
@@ -232,6 +234,17 @@ async def test_r19_the_output_that_would_exceed_the_body_fails_its_packet(engine
     assert [item["index"] for item in data["partial"]] == [0, 2]
     assert "body" in data["failed"][0]["reason"]
     assert len(body) <= 10_000
+
+
+@pytest.mark.parametrize(("beyond", "state"), [(0, State.COLLATED), (1, State.INCOMPLETE)])
+async def test_r19_the_limit_is_exact(engine: Engine, beyond: int, state: State) -> None:
+    ledger = await engine.open(Terms(max_body=1_000))
+    await send(ledger, *packets(2))
+    sizes = (400, 1_000 - 400 - 2 + beyond)  # and a separator behind each
+    tasks = await claim(ledger)
+    outputs = [Output(task.lease, b"1" * size) for task, size in zip(tasks, sizes, strict=True)]
+    assert await record(ledger, *outputs) == [Recorded.RECORDED] * 2
+    assert (await ledger.resource("r")).state is state
 
 
 async def test_r19_the_size_of_the_body_outlives_the_process(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Unknown
+from collator.exchange import Recorded, Retry
 from collator.packet import Status
 from collator.resource import Terms
 from tests.conformance.conftest import Engine
@@ -131,6 +132,30 @@ async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(engine: Eng
         await record(ledger, *echo(tasks))
         tasks = await claim(ledger)
     assert len(await outputs(ledger, "r")) == 5
+
+
+@pytest.mark.parametrize("end", ["released", "recorded", "retried", "lost", "closed"])
+async def test_p5_payloads_that_are_given_back_make_room_for_others(engine: Engine, end: str) -> None:
+    ledger = await engine.open(Terms(max_leased=100, task_lease=30.0))
+    given = [packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(12)]
+    assert await send(ledger, *given) == [ACCEPTED] * 12
+    for _ in range(4):
+        tasks = await claim(ledger)
+        assert len(tasks) == 2, "40 bytes each, and 100 may be handed out"
+        match end:
+            case "released":
+                await ledger.release([task.lease for task in tasks])
+            case "recorded":
+                await record(ledger, *echo(tasks))
+            case "retried":
+                await record(ledger, *(Retry(task.lease, "busy", 3_600.0) for task in tasks))
+            case "lost":
+                engine.clock.advance(31)
+            case _:
+                await ledger.cancel("r")
+                assert await record(ledger, *echo(tasks)) == [Recorded.CLOSED] * 2
+                await ledger.purge(limit=1_000, resource_id="r")
+                await send(ledger, *given)
 
 
 async def test_p5_no_delivery_is_handed_out_beyond_the_room(engine: Engine) -> None:

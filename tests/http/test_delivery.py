@@ -18,7 +18,7 @@ from collator.delivery import Circuits
 from collator.delivery.lane import LARGE, UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
-from collator.exchange import DeliveryFilter
+from collator.exchange import Delivery, DeliveryFilter
 from collator.resource import Terms
 from collator.signing import generate_secret
 from collator.states import DeliveryState
@@ -325,6 +325,26 @@ async def test_the_body_of_what_waited_too_long_is_not_fetched(stage: Stage) -> 
             gate.set()
             await stage.settled(LARGE + 3)
             assert stage.ledger.calls.count("body") == LARGE
+
+
+async def test_r24_what_waited_too_long_for_its_body_is_given_back_unsent(stage: Stage) -> None:
+    fetch, waits = stage.ledger.body, [MAX_WAIT + 0.1]
+
+    async def slow(delivery: Delivery) -> bytes:
+        body: bytes = await fetch(delivery)
+        stage.clock.advance(waits.pop() if waits else 0.0)
+        return body
+
+    stage.ledger.body = slow
+    outputs = [json.dumps("x" * 900_000).encode()] * 2
+    async with Receiver(reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        await stage.finish("r", outputs=outputs)
+        async with stage.deliverer():
+            await stage.settled(2)
+        assert len(receiver.requests) == 1
+    report = await stage.report()
+    assert (report.state, report.attempts) == (DeliveryState.DELIVERED, 1)
 
 
 async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage) -> None:

@@ -417,6 +417,13 @@ async def test_a_damaged_output_keeps_no_other_resource_from_its_end(ledger: Emb
         await ledger.outputs("bad")
 
 
+async def test_p5_the_ids_of_claims_are_kept_within_bounds(ledger: EmbeddedLedger) -> None:
+    for number in range(store.CLAIMS_KEPT + 100):
+        await ledger.claim(claim_id=f"c{number}", room=0)
+    kept = [*ledger._store.claims]
+    assert kept == [f"c{number}" for number in range(100, store.CLAIMS_KEPT + 100)]
+
+
 async def test_who_asks_a_closed_ledger_is_told_so(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
     await ledger.aclose()
