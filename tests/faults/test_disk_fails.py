@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from random import Random
 
@@ -59,6 +60,30 @@ async def test_p7_a_service_whose_disk_is_dead_can_be_stopped_and_goes_on_when_t
             await service.stop()
         assert "Traceback" not in service.log()
         await _goes_on(service, sender, sink, history, random)
+    assert complaints(history, sink.webhooks, at_least=RESOURCES) == []
+    assert store_complaints(service.data_dir) == []
+
+
+async def test_p6_a_disk_that_takes_no_write_is_told_once_and_used_again_when_it_does(tmp_path: Path) -> None:
+    random, history = Random(3), History()
+    packets = workload(random, "a", resources=RESOURCES)
+    async with Service(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
+        service.settings |= {"webhook": sink.url, "drain_timeout": DRAIN}
+        await service.start()
+        await sender.send(service.url, requests(random, packets[:200]))
+        async with from_now_on(service, "pwrite64", "error=EIO"):
+            await sender.send(service.url, requests(random, packets[200:]))
+            assert len(history.unacknowledged()) == len(packets) - 200
+            status, _, problem = await service.get("/readyz")
+            assert (status, "cannot be written at the moment" in problem["detail"]) == (503, True)
+        end = time.monotonic() + RECOVERY
+        while (await service.get("/readyz"))[0] != 200:
+            assert time.monotonic() < end, "not ready again"
+        await sender.send(service.url, requests(random, [*history.sent.values()]))
+        await until(lambda: len(sink.ids()) == RESOURCES, RECOVERY)
+        told = service.log().count('event="the store cannot be written"')
+        await service.stop()
+    assert told == 1
     assert complaints(history, sink.webhooks, at_least=RESOURCES) == []
     assert store_complaints(service.data_dir) == []
 
