@@ -180,7 +180,7 @@ async def test_an_answer_without_end_is_read_no_further_than_the_largest_output(
     [
         ((Close(),), "connection closed before the answer"),
         ((Reset(),), "connection reset by peer"),
-        ((Say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[1"), Close()), "connection closed within the answer"),
+        ((Say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[1"), Close()), "HTTP 200, but its body did not end"),
         ((Say(b"220 mail.example.org ESMTP\r\n\r\n"), Close()), "the answer is not HTTP"),
     ],
 )

@@ -101,7 +101,6 @@ class Deliverer:
         """
         if self._draining:
             return
-        self._egress.open()
         try:
             while not self._draining:
                 for name in await self._due():

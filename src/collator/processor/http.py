@@ -49,7 +49,6 @@ class Http:
     async def calls(self) -> AsyncIterator[Calls]:
         """What makes calls on this event loop, over connections that are kept while the context is open."""
         egress = Egress()
-        egress.open()
         try:
             yield partial(self._attempt, egress)
         finally:
@@ -70,6 +69,8 @@ class Http:
             raise ProcessorFailed(answer.reason)
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - the class of success, RFC 9110 section 15.3
             raise self._failure(answer)
+        if not answer.complete:
+            raise ProcessorFailed(f"HTTP {answer.status}, but its body did not end")
         if answer.body is None:
             raise Unusable(f"more than {self.endings.max_output} bytes")
         output = answer.body.strip(b" \t\r\n")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from collator import target
+
 OFF = "off"
 NO_WEBHOOK = "none"
 """What `webhook` says where results are only pulled (R20)."""
@@ -141,21 +143,25 @@ def path(text: str) -> Path:
 
 
 def url(text: str) -> str:
-    """An address that begins with ``http://`` or ``https://`` and names a host."""
+    """An address that webhooks or payloads can be sent to; what can never work is refused."""
+    try:
+        target.parse(text)
+    except ValueError as error:
+        shown = "it" if {*text} & {"@", "?"} else repr(text)  # what stands there may be a secret
+        raise ValueError(f"{shown} is not an address; {error}") from None
+    return text
+
+
+def service(text: str) -> str:
+    """The address of a service, with nothing but a path behind the host, for a proxy that has it below one."""
     try:
         parts = urlsplit(text)
         named = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         named = False
     if not named or not text.isascii() or any(character <= " " for character in text):
-        shown = "it" if {*text} & {"@", "?"} else repr(text)  # what stands there may be a secret
+        shown = "it" if {*text} & {"@", "?"} else repr(text)
         raise ValueError(f"{shown} is not an address; write http://HOST:PORT/PATH or https://…")
-    return text
-
-
-def service(text: str) -> str:
-    """The address of a service: `url` with nothing but a path behind the host, for a proxy that has it below one."""
-    url(text)
     if "@" in urlsplit(text).netloc:
         raise ValueError("it has a user name or a password; a service knows who asks by a token")
     if "?" in text or "#" in text:

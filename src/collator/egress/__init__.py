@@ -1,0 +1,24 @@
+"""How bytes leave: one POST, and what came back, in words of this project. Webhooks go out here, and payloads.
+
+Lives here: the way of a request over HTTP/1.1, the limits on an answer (R22), and the translation of what can go wrong.
+Does not live here: what an answer means, when to try again, what is sent.
+
+| file | is |
+|---|---|
+| `egress` | the face: one request, within one timeout from connecting to the last byte of the answer |
+| `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
+| `connection`, `tls` | the bytes of one connection, both ways |
+| `dial`, `resolver`, `pool` | where connections come from, and where they stay in between |
+| `failure` | what can go wrong, in words |
+
+Redirects are not followed, cookies not kept, proxies and credentials of the environment not used. Why it is our own:
+decision 11.
+"""
+
+from __future__ import annotations
+
+from collator.egress.answer import MOST_SAID, Answer, NoAnswer
+from collator.egress.egress import Egress
+from collator.egress.reader import MAX_ANSWER
+
+__all__ = ["MAX_ANSWER", "MOST_SAID", "Answer", "Egress", "NoAnswer"]

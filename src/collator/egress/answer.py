@@ -1,0 +1,68 @@
+"""What a request comes to, and what a person is told of it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+MOST_SAID = 200
+"""Characters of a text answer that are told to a person."""
+
+_READ = 4096
+_TEXTUAL = re.compile(r"text/|[^;]*(?:json|xml)", re.IGNORECASE)
+_CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
+_MARKUP = re.compile(r"<[^>]*>?")
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What a receiver said: a whole final head, and what followed it."""
+
+    status: int
+    """The HTTP status."""
+    retry_after: str | None = None
+    """The ``Retry-After`` header, as it came."""
+    words: str = ""
+    """What it comes to, where that was no HTTP."""
+    body: bytes | None = None
+    """The body, undecoded, where it was to be kept and is no longer than that."""
+    location: str = ""
+    """The ``Location`` header, where there is one, printable and on one line."""
+    excerpt: str = ""
+    """Up to 200 characters of a text answer that is no success, printable and on one line."""
+    complete: bool = True
+    """False where the body was to be kept and did not end, so that a success is none."""
+
+
+class NoAnswer(msgspec.Struct, frozen=True, gc=False):
+    """There is no answer, or not a whole one."""
+
+    reason: str
+    """In words: ``connection refused``, ``timed out after 15 s``."""
+    reached: bool = True
+    """False where it is known that no connection came about, which says something of the whole host."""
+    own_shortage: bool = False
+    """True where this process lacked descriptors or memory, which says nothing about the receiver."""
+
+
+def excerpt(body: bytes, media: str) -> str:
+    """What *body*, of the type *media* or of none, says to a person: at most `MOST_SAID` characters on one line."""
+    if not (_TEXTUAL.match(media) if media else _looks_like_text(body[:_READ])):
+        return ""
+    charset = _CHARSET.search(media)
+    try:
+        text = body[:_READ].decode(charset[1] if charset else "utf-8", "replace")
+    except (LookupError, ValueError):
+        text = body[:_READ].decode("utf-8", "replace")
+    return one_line(_MARKUP.sub(" ", text) if "html" in media.lower() else text)
+
+
+def one_line(text: str) -> str:
+    """The beginning of *text*, printable and on one line."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= MOST_SAID else line[: MOST_SAID - 1] + "…"
+
+
+def _looks_like_text(beginning: bytes) -> bool:
+    text = beginning.decode("utf-8", "replace")
+    return all(character.isprintable() or character.isspace() for character in text)

@@ -1,0 +1,211 @@
+"""One connection: the bytes of a request out, those of its answer in. What they come to, the reader says.
+
+Theory. The transport pauses at the first byte that the kernel does not take, so *sent* is exact: all was written, and
+nothing is paused. A large body goes out in pieces, some a turn of the event loop. A receiver may answer and close
+before it has read all (413): then writing fails, and what it said is still in the socket, and is read from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from collator.egress.answer import Answer, NoAnswer
+from collator.egress.failure import no_answer
+from collator.egress.head import NotHttp
+from collator.egress.reader import Reader
+from collator.egress.tls import Tls
+
+_PIECE = 256 * 1024
+_PIECES = 4
+"""Pieces that are written in a turn of the event loop."""
+_READ = 64 * 1024
+
+Outcome = Answer | NoAnswer | None
+"""`None`: the connection had been kept, and was closed before any byte of the answer."""
+
+
+class Connection(asyncio.Protocol):
+    """An established connection, for one exchange at a time."""
+
+    def __init__(
+        self, sock: socket.socket, *, free: Callable[[Connection], None], lost: Callable[[Connection], None]
+    ) -> None:
+        """*sock* is connected; *free* is called when an exchange is over and another can follow, *lost* at the end."""
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._free, self._lost = free, lost
+        self._transport: asyncio.Transport
+        self._tls: Tls | None = None
+        self._secured: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Outcome] | None = None
+        self._reader = Reader()
+        self._rest = memoryview(b"")  # of the body, not written yet
+        self._paused = False
+        self._failed = False  # a write did
+        self._used = False
+        self.idle = 0.0
+        """Seconds that the receiver lets it stand between two exchanges."""
+
+    async def secure(self, tls: Tls) -> None:
+        """Shake hands. Raises `ssl.SSLError` or `OSError`."""
+        self._tls, self._secured = tls, self._loop.create_future()
+        self.data_received(b"")
+        await self._secured
+
+    async def exchange(self, head: bytes, body: bytes, *, keep: int, timeout: float, deadline: float) -> Outcome:
+        """Send a request and read its answer until *deadline*, a time of the loop, *timeout* after the beginning."""
+        waiter: asyncio.Future[Outcome] = self._loop.create_future()
+        self._reader, self._waiter = Reader(keep), waiter
+        timer = self._loop.call_at(deadline, self._expire, timeout)
+        small = len(body) <= _PIECE
+        self._rest = memoryview(body)[len(body) if small else 0 :]
+        self._write(head + body if small else head)
+        self._pump()
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            if self._waiter is waiter:  # cancelled; else another exchange may have begun
+                self._waiter = None
+                self._transport.abort()
+
+    def usable(self) -> bool:
+        """Whether an exchange may begin: nothing has come since the last one, not even the end."""
+        try:
+            if not self._transport.is_closing():
+                self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Close it: in good order where all that was begun is out, else at once."""
+        if not self._sent:
+            self._transport.abort()
+            return
+        if self._tls is not None and self._tls.ready and not self._transport.is_closing():
+            self._tls.end()
+            self._transport.write(self._tls.pending())
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the answer, or of the handshake; between two exchanges nothing is to come."""
+        try:
+            if self._tls is not None:
+                data = self._open(self._tls, data)
+            if data and self._waiter is None:
+                self._transport.abort()
+            elif data:
+                self._reader.feed(data)
+                self._look()
+        except NotHttp as error:
+            self._finish(NoAnswer(str(error)))
+        except ssl.SSLError as error:
+            self._lose(error)
+            self._transport.abort()
+        if self._tls is not None and self._tls.ended:
+            self.eof_received()
+
+    def eof_received(self) -> bool:
+        """Take note that no more is coming; whether the connection stays open, to write what is left."""
+        if self._waiter is not None and self._reader.head is not None:
+            self._reader.end()
+            self._look()
+        else:
+            self._lose(None)
+        return self._waiter is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Read what is left in the socket where that is why, and come to an end."""
+        if exc is not None and self._waiter is not None:
+            self._failed = self._failed or self._paused
+            try:
+                while self._waiter is not None and (left := self._sock.recv(_READ)):
+                    self.data_received(left)
+            except OSError:
+                pass
+        self._lose(exc)
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        """Write no more for the moment: the kernel has not taken all."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Go on: the kernel has taken all that was written."""
+        self._paused = False
+        self._pump()
+
+    @property
+    def _sent(self) -> bool:
+        return not (self._rest or self._paused or self._failed)
+
+    def _open(self, tls: Tls, data: bytes) -> bytes:
+        try:
+            return tls.feed(data)
+        finally:
+            if pending := tls.pending():
+                self._transport.write(pending)
+            if tls.ready and self._secured is not None and not self._secured.done():
+                self._secured.set_result(None)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._transport.write(data if self._tls is None else self._tls.seal(data))
+        self._failed = self._transport.is_closing()
+
+    def _pump(self) -> None:
+        for _ in range(_PIECES):
+            if self._paused or self._failed or not self._rest:
+                break
+            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+            self._write(piece)
+        else:
+            self._loop.call_soon(self._pump)
+        if self._sent and self._waiter is not None:
+            self._look()
+
+    def _look(self) -> None:
+        """See whether the exchange is over: a success is one only once all is sent."""
+        if self._reader.over and (self._sent or not self._reader.succeeds):
+            self._finish(self._reader.answer(sent=self._sent))
+
+    def _lose(self, error: Exception | None) -> None:
+        """Nothing more will come, because of *error* or in good order."""
+        if self._secured is not None and not self._secured.done():
+            self._secured.set_exception(error or ConnectionAbortedError(errno.ECONNABORTED, "within the handshake"))
+        if self._waiter is None:
+            return
+        if self._reader.head is not None:
+            self._finish(self._reader.answer(sent=self._sent))
+        elif self._used and not self._reader.begun:
+            self._finish(None)
+        else:
+            self._finish(no_answer(error, reached=True))
+
+    def _expire(self, timeout: float) -> None:
+        if self._waiter is not None:
+            self._finish(self._reader.late(timeout, sent=self._sent))
+
+    def _finish(self, outcome: Outcome) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(outcome)
+        if self._reader.reusable and self._sent and not self._transport.is_closing():
+            self._used, self._rest = True, memoryview(b"")
+            self.idle = self._reader.head.idle if self._reader.head else 0.0
+            self._free(self)
+        else:
+            self.close()
+            self._rest = memoryview(b"")

@@ -1,0 +1,122 @@
+"""The face of the sender: one request, within one timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+from collator import target as targets
+from collator.egress.answer import Answer, NoAnswer
+from collator.egress.connection import Connection
+from collator.egress.dial import Dial
+from collator.egress.failure import no_answer
+from collator.egress.pool import Pool
+from collator.egress.resolver import Resolver
+from collator.egress.tls import context
+from collator.target import Target
+
+KEEP_ALIVE = 30.0
+MAX_AGE = 300.0
+"""Seconds after which a connection is used no more, so that a name that has moved is noticed (R22)."""
+
+
+class Egress:
+    """Sends requests over connections that it keeps. Belongs to one event loop at a time; `aclose` it."""
+
+    def __init__(self, *, keep_alive: float = KEEP_ALIVE, max_age: float = MAX_AGE) -> None:
+        """Hold each connection for *keep_alive* idle seconds, and *max_age* seconds in all.
+
+        How many are under way is up to those who send, each of whom has a limit. One for a host would let those who
+        wait for a dead receiver take the places of others there.
+        """
+        self._keep_alive = keep_alive
+        self._max_age = max_age
+        self._targets: dict[str, Target] = {}
+        self._pool: Pool | None = None
+        self._resolver: Resolver
+        self._tls: ssl.SSLContext | None = None
+
+    async def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,
+        keep: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> Answer | NoAnswer:
+        """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer.
+
+        Keep the answer's body where it has at most *keep* bytes; none by default. *tls* secures the connection where
+        that of the system does not do.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        try:
+            target = self._targets.get(url) or self._target(url)
+            head = _head(target, headers, len(body))
+        except ValueError:
+            return NoAnswer("the URL cannot be used")
+        pool = self._pool or self._open()
+        connection = pool.take((target.origin, tls))
+        while True:
+            if connection is None:
+                made = await self._connect(pool, target, tls, deadline=deadline, timeout=timeout)
+                if isinstance(made, NoAnswer):
+                    return made
+                connection = made
+            outcome = await connection.exchange(head, body, keep=keep, timeout=timeout, deadline=deadline)
+            if outcome is not None:
+                return outcome
+            connection = None  # it was closed while it was kept: once more, on a fresh one
+
+    async def aclose(self) -> None:
+        """Close every connection. A later `post` opens anew."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+            await asyncio.sleep(0)  # the transports close in the next turn
+
+    async def _connect(
+        self, pool: Pool, target: Target, tls: ssl.SSLContext | None, *, deadline: float, timeout: float
+    ) -> Connection | NoAnswer:
+        dial = Dial(target, (tls or self._default_tls()) if target.tls else None, self._resolver)
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                connection = await dial.connection(free=pool.keep, lost=pool.drop)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong means the same: there is no connection
+            if limit.expired():
+                return NoAnswer(f"timed out after {timeout:g} s, {dial.stage}", reached=False)
+            failure = no_answer(error, reached=False)
+            if failure.own_shortage:
+                pool.close_idle()
+            return failure
+        pool.add(connection, (target.origin, tls))
+        return connection
+
+    def _target(self, url: str) -> Target:
+        self._targets[url] = targets.parse(url)
+        return self._targets[url]
+
+    def _open(self) -> Pool:
+        self._pool, self._resolver = Pool(keep_alive=self._keep_alive, max_age=self._max_age), Resolver()
+        return self._pool
+
+    def _default_tls(self) -> ssl.SSLContext:
+        self._tls = self._tls or context()
+        return self._tls
+
+
+def _head(target: Target, headers: Mapping[str, str], length: int) -> bytes:
+    """The head of a request. Raises `ValueError` where a header would say more than its name and value."""
+    lines = [f"POST {target.path} HTTP/1.1", f"host: {target.authority}"]
+    if target.authorization:
+        lines.append(f"authorization: {target.authorization}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines.append(f"content-length: {length}\r\n\r\n")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) + 1 or head.count("\r") != len(lines) + 1:
+        raise ValueError("a header has a line break in it")
+    return head.encode()

@@ -1,0 +1,188 @@
+"""What the bytes of an answer come to, whatever the pieces that they come in. Pure: bytes in, a verdict out (R22).
+
+Theory. A receiver is not trusted: it may be slow, endless, compressed, broken. Of the body at most 64 KiB are read,
+undecoded, or as much as the caller wants to keep; interim answers are passed over, but not for ever. A final head that
+is whole decides, whatever bytes follow it: a body that is too long, too short, broken or not allowed is dropped, and
+the connection with it. Only who wants to keep the body has no use for one that did not end.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httptools
+
+from collator.egress.answer import Answer, NoAnswer, excerpt, one_line
+from collator.egress.head import MAX_HEAD, Framing, Head, NotHttp, parse
+
+MAX_ANSWER = 64 * 1024
+"""Bytes of an answer's body that are read before the connection is closed (R22)."""
+MAX_INTERIM = 20
+"""Interim answers (1xx) before the final one; Go's client takes 5."""
+
+_BEGIN = b"HTTP/1."
+_END = re.compile(rb"\n\r?\n")
+_SUCCESS = range(200, 300)
+_LEAST_FINAL, _SWITCHING = 200, 101
+_CHUNK_COST = 8
+"""At most so many bytes travel for one that is kept: a chunk of one byte takes 6."""
+
+
+class Reader:
+    """Reads one answer."""
+
+    def __init__(self, keep: int = 0) -> None:
+        """Keep the body where it has at most *keep* bytes."""
+        self.begun = False
+        """A byte of the answer has come."""
+        self.head: Head | None = None
+        """The final head, once it is whole."""
+        self.over = False
+        """Nothing more is wanted: the body has ended, or is longer than anybody wants, or cannot be read."""
+        self.reusable = False
+        """The connection stands where another answer would begin."""
+        self._keep = keep
+        self._block = bytearray()
+        self._interim = 0
+        self._before = 0  # bytes of interim heads
+        self._parts: list[bytes] = []
+        self._travelled = 0
+        self._size = 0
+        self._ended = False
+        self._too_long = False
+        self._chunks: _Chunks | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes. Raises `NotHttp` where they cannot be the head of an answer."""
+        self.begun = True
+        if self.head is None:
+            data = self._read_heads(data)
+        if self.head is not None and not self.over:
+            self._read_body(self.head, data)
+        elif data:
+            self.reusable = False
+
+    def end(self) -> None:
+        """The connection was closed in good order behind what was fed."""
+        if self.head is not None and not self.over:
+            self.over = True
+            self._ended = self.head.framing is Framing.CLOSE
+
+    @property
+    def succeeds(self) -> bool:
+        """Whether the head is whole, and says that the request succeeded."""
+        return self.head is not None and self.head.status in _SUCCESS
+
+    def answer(self, *, sent: bool) -> Answer | NoAnswer:
+        """What the head and all that was fed come to, where the last byte of the request was *sent*, or was not."""
+        head = self.head
+        if head is None:
+            return NoAnswer("connection closed before the answer")
+        if self.succeeds and not sent:
+            return NoAnswer(f"HTTP {head.status} before the whole body was sent")
+        whole = self._ended or self._too_long or not self._keep
+        said = "" if self.succeeds or b"content-encoding" in head.fields else self._said(head)
+        return Answer(
+            head.status,
+            head.text(b"retry-after") or None,
+            body=b"".join(self._parts) if self._ended and 0 < self._keep >= self._size else None,
+            location=one_line(head.text(b"location")),
+            excerpt=said,
+            complete=whole,
+        )
+
+    def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:
+        """What it comes to where *timeout* seconds are over, and not `answer`, though more is wanted."""
+        if self.head is None:
+            return NoAnswer(f"timed out after {timeout:g} s" + ("" if sent else ", sending the body"))
+        if self.succeeds and sent:
+            return NoAnswer(f"HTTP {self.head.status}, but its body did not end within {timeout:g} s")
+        return self.answer(sent=sent)
+
+    def _said(self, head: Head) -> str:
+        return excerpt(b"".join(self._parts), head.text(b"content-type"))
+
+    def _read_heads(self, data: bytes) -> bytes:
+        """Read up to the end of the final head; what is behind it."""
+        block = self._block
+        if not block:
+            self._before += len(data) - len(data := data.lstrip(b"\r\n"))
+        begin = max(0, len(block) - 2)
+        block += data
+        while (found := _END.search(block, begin)) is not None:
+            begin = found.end()
+            self._check(begin)
+            head = parse(bytes(block[: found.start()]))
+            if head.status >= _LEAST_FINAL or head.status == _SWITCHING:
+                self.head = head
+                self._block = bytearray()
+                return bytes(block[begin:])
+            self._pass_over(begin)
+            begin = 0
+        self._check(len(block))
+        if not _BEGIN.startswith(block[: len(_BEGIN)]):
+            raise NotHttp("the answer is not HTTP")
+        return b""
+
+    def _check(self, length: int) -> None:
+        if self._before + length > MAX_HEAD:
+            raise NotHttp(f"the answer's head is larger than {MAX_HEAD // 1024} KiB")
+
+    def _pass_over(self, length: int) -> None:
+        self._interim += 1
+        self._before += length
+        if self._interim > MAX_INTERIM:
+            raise NotHttp(f"more than {MAX_INTERIM} interim answers, and no final one")
+        del self._block[:length]
+
+    def _read_body(self, head: Head, data: bytes) -> None:
+        self._travelled += len(data)
+        if head.framing is Framing.CHUNKED:
+            surplus = self._read_chunks(data)
+        else:
+            left = head.length - self._size if head.framing is Framing.LENGTH else len(data)
+            self._take(data[:left])
+            self._ended = head.framing is Framing.LENGTH and self._size == head.length
+            surplus = len(data) > left
+        if self._ended:
+            self.over, self.reusable = True, head.reusable and not surplus
+        elif self._size > max(MAX_ANSWER, self._keep) or self._travelled > max(MAX_ANSWER, _CHUNK_COST * self._keep):
+            self.over = self._too_long = True
+
+    def _read_chunks(self, data: bytes) -> bool:
+        """Whether there are bytes behind the last chunk."""
+        if self._chunks is None:
+            self._chunks = _Chunks(self._take)
+        self._ended, broken, surplus = self._chunks.feed(data)
+        self.over = broken
+        return surplus
+
+    def _take(self, data: bytes) -> None:
+        self._size += len(data)
+        self._parts.append(data)
+
+
+class _Chunks:
+    """The chunked coding, read by httptools behind a head that says so."""
+
+    def __init__(self, take: object) -> None:
+        self.on_body = take
+        self._begun = 0
+        self._ended = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.feed_data(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+
+    def on_message_complete(self) -> None:
+        self._ended = True
+
+    def feed(self, data: bytes) -> tuple[bool, bool, bool]:
+        """Whether the last chunk has come, whether what came is broken, and whether something is behind it."""
+        broken = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            broken = not self._ended
+        return self._ended, broken, self._begun > 1

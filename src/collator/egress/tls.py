@@ -1,0 +1,71 @@
+"""TLS of one connection: bytes in, bytes out, no sockets. And what a connection is secured by, as settings name it.
+
+The standard library's own transport over TLS does not tell when its last byte is out, which a 2xx is held against, so
+the transport below stays in sight.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+_READ = 64 * 1024
+
+
+def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """What connections are secured by.
+
+    Whom the system trusts is trusted (or ``SSL_CERT_FILE`` in its place), and those in *ca_file* beside it. *cert* is
+    shown to receivers that ask; its key is in *key*, or in the same file. Raises `OSError` or `ssl.SSLError`.
+    """
+    made = ssl.create_default_context()
+    made.options |= ssl.OP_NO_RENEGOTIATION
+    made.set_alpn_protocols(["http/1.1"])
+    if ca_file is not None:
+        made.load_verify_locations(ca_file)
+    if cert is not None:
+        made.load_cert_chain(cert, key, password=lambda: "")  # else an encrypted key would ask the terminal
+    return made
+
+
+class Tls:
+    """One connection as the client sees it."""
+
+    def __init__(self, secured_by: ssl.SSLContext, host: str) -> None:
+        """Talk to *host*, which has to prove its name."""
+        self.ready = False
+        """The handshake is over."""
+        self.ended = False
+        """The other side has said that no more is coming."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._talk = secured_by.wrap_bio(self._incoming, self._outgoing, server_hostname=host.removesuffix("."))
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes of the connection, none to begin with; what they hold. Raises `ssl.SSLError`."""
+        self._incoming.write(data)
+        parts = []
+        try:
+            if not self.ready:
+                self._talk.do_handshake()
+                self.ready = True
+            while part := self._talk.read(_READ):
+                parts.append(part)
+            self.ended = True
+        except ssl.SSLWantReadError:
+            pass
+        return b"".join(parts)
+
+    def seal(self, data: bytes | memoryview) -> bytes:
+        """*data* as it travels."""
+        self._talk.write(data)
+        return self._outgoing.read()
+
+    def end(self) -> None:
+        """Say that no more is coming; `pending` has it as it travels."""
+        with suppress(ssl.SSLError):  # it wants the same word of the other side, for which nobody waits
+            self._talk.unwrap()
+
+    def pending(self) -> bytes:
+        """What is to be sent on account of what came: handshake and alerts."""
+        return self._outgoing.read()
