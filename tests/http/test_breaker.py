@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Mapping
 
 import anyio
@@ -200,12 +201,19 @@ class Short(Egress):
         self.often, self.asked = often, 0
 
     async def post(
-        self, url: str, headers: Mapping[str, str], body: bytes, *, timeout: float, keep: int = 0
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,
+        keep: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> Answer | NoAnswer:
         self.asked += 1
         if self.asked <= self.often:
             return NoAnswer("too many open files", reached=False, own_shortage=True)
-        return await super().post(url, headers, body, timeout=timeout, keep=keep)
+        return await super().post(url, headers, body, timeout=timeout, keep=keep, tls=tls)
 
 
 async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nobody(stage: Stage) -> None:

@@ -31,7 +31,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     excerpt: str = ""
     """Up to 200 characters of a text answer that is no success, printable and on one line."""
     complete: bool = True
-    """False where the body was to be kept and did not end, so that a success is none."""
+    """False where the body did not end as its head announced: for who wants the body a success is none then."""
 
 
 class NoAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -46,8 +46,8 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 def excerpt(body: bytes, media: str) -> str:
-    """What *body*, of the type *media* or of none, says to a person: at most `MOST_SAID` characters on one line."""
-    if not (_TEXTUAL.match(media) if media else _looks_like_text(body[:_READ])):
+    """What *body*, of the type *media*, says to a person: at most `MOST_SAID` characters on one line."""
+    if not _TEXTUAL.match(media):
         return ""
     charset = _CHARSET.search(media)
     try:
@@ -61,8 +61,3 @@ def one_line(text: str) -> str:
     """The beginning of *text*, printable and on one line."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= MOST_SAID else line[: MOST_SAID - 1] + "…"
-
-
-def _looks_like_text(beginning: bytes) -> bool:
-    text = beginning.decode("utf-8", "replace")
-    return all(character.isprintable() or character.isspace() for character in text)

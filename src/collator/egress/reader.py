@@ -80,7 +80,6 @@ class Reader:
             return NoAnswer("connection closed before the answer")
         if self.succeeds and not sent:
             return NoAnswer(f"HTTP {head.status} before the whole body was sent")
-        whole = self._ended or self._too_long or not self._keep
         said = "" if self.succeeds or b"content-encoding" in head.fields else self._said(head)
         return Answer(
             head.status,
@@ -88,7 +87,7 @@ class Reader:
             body=b"".join(self._parts) if self._ended and 0 < self._keep >= self._size else None,
             location=one_line(head.text(b"location")),
             excerpt=said,
-            complete=whole,
+            complete=self._ended or self._too_long,
         )
 
     def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:
