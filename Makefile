@@ -1,5 +1,6 @@
 # Every task of the house. It keeps to what GNU make 3.81 knows, which is what macOS ships.
 
+# Another environment beside it, for another Python: make test VENV=.venv-3.13 PYTHON=python3.13
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -93,5 +94,5 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	rm -rf .lock-venv
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .lock-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
