@@ -18,6 +18,7 @@ import structlog
 from collator.clock import Clock, Heartbeat, SystemClock
 from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router
 from collator.disk import Disk
+from collator.egress import Egress
 from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.workforce import EmbeddedWorkforce
 from collator.intake import Intake
@@ -66,7 +67,8 @@ class Pipeline:
         self.metrics = Metrics()
         ledger.watch(self.metrics.committed)
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
-        self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, circuits=circuits)
+        egress = Egress(stood_still=beats.process.stood_still)
+        self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits)
         self.workforce = EmbeddedWorkforce(
             ledger,
             processor,

@@ -377,3 +377,26 @@ async def test_closing_closes_what_is_warm(egress: Egress) -> None:
 def test_importing_it_loads_no_other_http_library() -> None:
     check = "import sys, collator.egress; sys.exit(bool({'aiohttp', 'idna', 'yarl'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+async def test_what_the_process_stood_still_is_no_part_of_the_timeout() -> None:
+    stood, gate = [0.0], anyio.Event()
+    egress = Egress(stood_still=lambda: stood[0])
+    answers: list[Answer | NoAnswer] = []
+    async with Receiver((Hold(gate), *reply(200)), (Stall(),)) as receiver, anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            answers.append(await post(egress, receiver, timeout=SHORT))
+
+        group.start_soon(ask)
+        await until(lambda: receiver.requests)
+        stood[0] += LONG  # as if the process had been stopped here
+        begun = anyio.current_time()
+        await until(lambda: anyio.current_time() > begun + 2 * SHORT)
+        assert not answers
+        gate.set()
+        await until(lambda: answers)
+        group.start_soon(ask)
+        await until(lambda: len(answers) == 2)
+    await egress.aclose()
+    assert answers == [Answer(200), NoAnswer(f"timed out after {SHORT:g} s")]

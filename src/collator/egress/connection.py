@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Outcome] | None = None
         self._reader = Reader()
         self._rest = memoryview(b"")  # of the body, not written yet
+        self._timer: asyncio.TimerHandle
         self._paused = False
         self._failed = False  # a write did
         self._used = False
@@ -57,11 +58,16 @@ class Connection(asyncio.Protocol):
         self.data_received(b"")
         await self._secured
 
-    async def exchange(self, head: bytes, body: bytes, *, keep: int, timeout: float, deadline: float) -> Outcome:
-        """Send a request and read its answer until *deadline*, a time of the loop, *timeout* after the beginning."""
+    async def exchange(
+        self, head: bytes, body: bytes, *, keep: int, timeout: float, deadline: float, stood_still: Callable[[], float]
+    ) -> Outcome:
+        """Send a request and read its answer until *deadline*, a time of the loop, *timeout* after the beginning.
+
+        What this process stood still meanwhile, as *stood_still* has it, is put behind *deadline*.
+        """
         waiter: asyncio.Future[Outcome] = self._loop.create_future()
         self._reader, self._waiter = Reader(keep), waiter
-        timer = self._loop.call_at(deadline, self._expire, timeout)
+        self._limit(timeout, deadline, stood_still, stood_still())
         small = len(body) <= _PIECE
         self._rest = memoryview(body)[len(body) if small else 0 :]
         self._write(head + body if small else head)
@@ -69,7 +75,7 @@ class Connection(asyncio.Protocol):
         try:
             return await waiter
         finally:
-            timer.cancel()
+            self._timer.cancel()
             if self._waiter is waiter:  # cancelled; else another exchange may have begun
                 self._waiter = None
                 self._transport.abort()
@@ -194,8 +200,13 @@ class Connection(asyncio.Protocol):
         else:
             self._finish(no_answer(error, reached=True))
 
-    def _expire(self, timeout: float) -> None:
-        if self._waiter is not None:
+    def _limit(self, timeout: float, deadline: float, stood_still: Callable[[], float], before: float) -> None:
+        self._timer = self._loop.call_at(deadline, self._expire, timeout, deadline, stood_still, before)
+
+    def _expire(self, timeout: float, deadline: float, stood_still: Callable[[], float], before: float) -> None:
+        if (more := stood_still() - before) > 0:
+            self._limit(timeout, deadline + more, stood_still, before + more)
+        elif self._waiter is not None:
             self._finish(self._reader.late(timeout, sent=self._sent))
 
     def _finish(self, outcome: Outcome) -> None:

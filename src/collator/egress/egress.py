@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from collator import target as targets
+from collator.clock import never
 from collator.egress.answer import Answer, NoAnswer
 from collator.egress.connection import Connection
 from collator.egress.dial import Dial
@@ -24,14 +25,18 @@ MAX_AGE = 300.0
 class Egress:
     """Sends requests over connections that it keeps. Belongs to one event loop at a time; `aclose` it."""
 
-    def __init__(self, *, keep_alive: float = KEEP_ALIVE, max_age: float = MAX_AGE) -> None:
+    def __init__(
+        self, *, keep_alive: float = KEEP_ALIVE, max_age: float = MAX_AGE, stood_still: Callable[[], float] = never
+    ) -> None:
         """Hold each connection for *keep_alive* idle seconds, and *max_age* seconds in all.
 
+        *stood_still* gives the seconds for which this process did: no timeout of an answer runs across them.
         How many are under way is up to those who send, each of whom has a limit. One for a host would let those who
         wait for a dead receiver take the places of others there.
         """
         self._keep_alive = keep_alive
         self._max_age = max_age
+        self._stood_still = stood_still
         self._targets: dict[str, Target] = {}
         self._pool: Pool | None = None
         self._resolver: Resolver
@@ -66,7 +71,9 @@ class Egress:
                 if isinstance(made, NoAnswer):
                     return made
                 connection = made
-            outcome = await connection.exchange(head, body, keep=keep, timeout=timeout, deadline=deadline)
+            outcome = await connection.exchange(
+                head, body, keep=keep, timeout=timeout, deadline=deadline, stood_still=self._stood_still
+            )
             if outcome is not None:
                 return outcome
             connection = None  # it was closed while it was kept: once more, on a fresh one

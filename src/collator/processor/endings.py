@@ -50,11 +50,11 @@ class Endings:
         self.max_output = max_output
         self.clock = clock or SystemClock()
         self._now = self.clock.monotonic
-        self._stood_still = stood_still
+        self.stood_still = stood_still
 
     def running(self) -> float:
         """Monotonic seconds that the time limits of calls run on."""
-        return self._now() - self._stood_still()
+        return self._now() - self.stood_still()
 
     def gave(self, task: Task, value: object) -> Result:
         """The call returned *value*."""

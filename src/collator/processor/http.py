@@ -48,7 +48,7 @@ class Http:
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Calls]:
         """What makes calls on this event loop, over connections that are kept while the context is open."""
-        egress = Egress()
+        egress = Egress(stood_still=self.endings.stood_still)
         try:
             yield partial(self._attempt, egress)
         finally:
