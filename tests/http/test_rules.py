@@ -6,6 +6,8 @@ Each test carries the number of its rule, and the last one sees to it that none 
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +205,8 @@ async def test_r19_an_output_beyond_its_limit_fails_its_packet_with_that_reason(
     assert "10" in failure["reason"]
 
 
-async def test_r25_what_was_delivered_is_forgotten_after_the_retention_and_opens_anew(tmp_path: Path) -> None:
-    async with running(tmp_path, retention=60.0) as it:
+async def test_r25_what_was_delivered_is_removed_after_the_retention_and_remembered_for_a_while(tmp_path: Path) -> None:
+    async with running(tmp_path, retention=60.0, remember=600.0) as it:
         await it.post([packet(0, last=True)])
         await it.quiet()
         assert (await it.post(packet(0, payload="late"))).json["status"] == "duplicate"
@@ -212,7 +214,16 @@ async def test_r25_what_was_delivered_is_forgotten_after_the_retention_and_opens
         it.clock.advance(61.0)
         await until(lambda: it.service.ledger._store.committed.collated == 0, PATIENCE)
         assert (await it.ask("GET", "/v1/resources/r")).problem["code"] == "unknown"
+        assert (await it.post(packet(0, payload="later"))).json["status"] == "duplicate"
+        assert (await it.post(packet(5))).problem["code"] == "closed"
+        it.clock.advance(601.0)
+        await until(lambda: not _tombstones(tmp_path), PATIENCE)
         assert (await it.post(packet(5))).json["status"] == "accepted"
+
+
+def _tombstones(data_dir: Path) -> int:
+    with closing(sqlite3.connect(data_dir / "collator.db")) as connection:
+        return int(connection.execute("select count(*) from tombstone").fetchone()[0])
 
 
 def test_every_rule_has_a_test_here_that_carries_its_number() -> None:
@@ -220,4 +231,4 @@ def test_every_rule_has_a_test_here_that_carries_its_number() -> None:
         r"def test_((?:r\d+_|p\d+_)+)", "\n".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     )
     found = {int(number) for name in tests for number in re.findall(r"r(\d+)_", name)}
-    assert found >= {*range(1, 26)}
+    assert found >= {*range(1, 27)}

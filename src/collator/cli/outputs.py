@@ -16,7 +16,7 @@ from collator.words import counted
 
 @command(
     Scope.CLIENT,
-    short="Print the outputs of a resource, as far as they are there, or as they come.",
+    short="Print the outputs of a resource, or follow them.",
     examples=(
         ("What has come out of call-17 so far, one output a line", "collator outputs call-17"),
         ("With their indexes, for a program", "collator outputs call-17 --json"),
