@@ -55,7 +55,7 @@ def test_a_service_goes_on_where_a_function_changes_the_directory(tmp_path: Path
     ):
         for number in range(3):
             (outcome,) = collate(url, f"r{number}")["outputs"]
-                assert outcome["output"] == "later x"
+            assert outcome["output"] == "later x"
             receiver.says(rf"r{number}\.txt")  # signed, with the secret as it is read again
         assert ask(f"{url}/v1/status")["ready"]
         assert complaints(program) == []
