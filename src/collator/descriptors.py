@@ -16,7 +16,7 @@ from collator.errors import ConfigError
 from collator.settings import NO_WEBHOOK, EndpointSettings, Settings
 
 OWN = 48
-"""The database, the log, the event loop, a backup: 22 were counted at rest. The others are for what is short-lived."""
+"""The database, the log, the event loop: 22 were counted at rest. The others are for large bodies, and a backup."""
 A_PROCESS = 3
 """For each process that calls the processor."""
 LEAST = 16

@@ -30,7 +30,7 @@ class Conflict(CollatorError):
 
 
 class Unknown(CollatorError):
-    """There is no such resource or delivery; it was never seen, or it has been purged."""
+    """There is no such resource, delivery or endpoint; it was never seen, or it has been purged."""
 
 
 class Ended(CollatorError):

@@ -28,6 +28,7 @@ from collator.exchange import (
     Key,
     Outcome,
     OutcomePage,
+    Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
@@ -97,8 +98,13 @@ class Ledger(Protocol):
         """Up to *limit* packets that are due and held by nobody: what lost hints and lost leases left behind."""
         ...
 
-    async def claim_deliveries(self, endpoint: str, *, room: int, probe: bool = False) -> Sequence[Delivery]:
-        """Lease up to *room* deliveries of *endpoint* that are due, the longest due first.
+    async def claim_deliveries(
+        self, endpoint: str, *, room: int, large: bool = False, probe: bool = False
+    ) -> Sequence[Delivery]:
+        """Lease up to *room* deliveries of *endpoint* that are due, the longest due first; none while it is paused.
+
+        Those that are not large, or those that are: what is *large* is handed out here alone, and takes the room of no
+        other.
 
         For a *probe* of a receiver that fails: those that were tried least, and then those that will be due next,
         though their time has not come. So what fails again and again is not tried before others that may succeed, and
@@ -116,7 +122,7 @@ class Ledger(Protocol):
 
         False too for one that the store could not take: it is due again when its lease ends. A delivery that
         succeeded is delivered whether or not the lease still holds (R24). The end of the last delivery of a resource
-        starts its retention (R25).
+        starts its retention (R25). An attempt that `pauses` does so in the same step.
         """
         ...
 
@@ -155,6 +161,17 @@ class Ledger(Protocol):
 
         An attempt that is under way counts only if it succeeds (R24). `Unknown`; `Ended` where it was delivered.
         """
+        ...
+
+    async def pause(self, endpoint: str, *, reason: str) -> bool:
+        """Hand out nothing to *endpoint* until `resume`, over restarts; what is due stays due.
+
+        Whether it was not paused before. Repeating it changes nothing: the first *reason* stays.
+        """
+        ...
+
+    async def resume(self, endpoint: str) -> bool:
+        """Hand out again what is due to *endpoint*. Whether it was paused; repeating it changes nothing."""
         ...
 
     async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
@@ -232,8 +249,12 @@ class Ledger(Protocol):
         """One delivery and its history. `Unknown`."""
         ...
 
+    async def paused(self) -> Mapping[str, Pause]:
+        """The endpoints that are paused, by name."""
+        ...
+
     async def due_endpoints(self) -> frozenset[str]:
-        """The endpoints that have a delivery due, leased ones included."""
+        """The endpoints that have a delivery due, leased ones included, and are not paused."""
         ...
 
     async def counts(self) -> Counts:

@@ -82,6 +82,9 @@ class Metrics:
             states=["closed", "half_open", "open"],
             registry=self.registry,
         )
+        self.paused = self._gauge(
+            "collator_endpoint_paused", "1 while nothing is sent to an endpoint, until a person resumes it", "endpoint"
+        )
         self.waits = self._gauge(
             "collator_endpoint_wait_seconds",
             "Time for which an endpoint is not sent to, as its receiver asked (Retry-After) or descriptors are short",

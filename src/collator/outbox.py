@@ -20,6 +20,10 @@ class Outbox(Protocol):
         """Send *deliveries*, which are leased to it, and look for due ones of *endpoints*. Never blocks."""
         ...
 
+    async def look(self) -> None:
+        """Look at once which endpoints are paused, and for what is due to the others."""
+        ...
+
     def why(self, endpoint: str) -> str | None:
         """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
         ...

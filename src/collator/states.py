@@ -78,7 +78,7 @@ DELIVERY_STEPS: Table = {
     DeliveryState.LEASED: {
         DeliveryState.DELIVERED: "2xx",
         DeliveryState.DUE: "retry, lease lost, released",
-        DeliveryState.DEAD: "attempts exhausted, 410",
+        DeliveryState.DEAD: "attempts exhausted",
     },
     DeliveryState.DELIVERED: {DeliveryState.DUE: "replay"},
     DeliveryState.DEAD: {DeliveryState.DUE: "replay", DeliveryState.DELIVERED: "a late 2xx"},

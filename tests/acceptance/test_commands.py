@@ -49,13 +49,16 @@ CASES = {
     "deliveries": "deliveries --resource whole --since 2026-11-24",
     "replay": "replay --resource whole --state delivered",
     "stop": "stop {delivery}:away",
+    "endpoints": "endpoints",
+    "pause": "pause away",
+    "resume": "resume away",
     "send": "send packets-{mode}.ndjson --no-wait",
     "config": "config --port 9001",
     "backup": "backup copy-{mode}",
     "check": "check --data-dir copy",
     "token": "token desk",
 }
-BY_ID = ("show", "outputs", "complete", "cancel", "retry", "purge", "deliveries", "replay", "stop")
+BY_ID = ("show", "outputs", "complete", "cancel", "retry", "purge", "deliveries", "replay", "stop", "pause", "resume")
 RUN_UNTIL_STOPPED = {"serve", "receive"}
 TOLD_ELSEWHERE = {"demo": "test_demo", "bench": "test_bench", "torture": "test_torture"}
 # Routes without a command of their own, and why.
@@ -178,6 +181,15 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     away = said(capsys, stage.arguments("stop {delivery}:away", "text"))
     assert away.startswith(f"{stage.delivery}:away  dead\n  resource    whole\n")
     assert said(capsys, stage.arguments("replay {delivery}:away", "text")).startswith(f"{stage.delivery}:away  due\n")
+    paused = said(capsys, stage.arguments("pause away", "text"))
+    assert re.match(
+        r"away  paused\n  nothing is sent: paused since \S+, until a person resumes it \(by a person\)\n", paused
+    )
+    assert re.search(
+        r"^away +paused +paused since \S+, ", said(capsys, ["endpoints", "--url", stage.url]), re.MULTILINE
+    )
+    assert "  paused      away: " in said(capsys, ["status", "--url", stage.url])
+    assert re.match(r"away  (sent to|held back)\n", said(capsys, ["resume", "away", "--url", stage.url]))
     replayed = said(capsys, stage.arguments("replay --endpoint default --resource whole --state delivered", "text"))
     assert replayed == "1 webhook will be sent again\n"
 
@@ -205,6 +217,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("complete whole --total 7", Exit.CONFLICT, "7"),
         ("cancel whole", Exit.CONFLICT, "cannot be cancelled"),
         ("deliveries msg_x:default", Exit.UNKNOWN, "msg_x"),
+        ("pause nobody", Exit.UNKNOWN, "endpoint 'nobody' is not configured"),
         ("replay --resource nobody", Exit.UNKNOWN, "nobody"),
         ("deliveries --since monday", Exit.USAGE, "write 2026-11-24T02:05:00Z, or 2026-11-24"),
         ("deliveries --since 2026-11-24T02:05:00", Exit.USAGE, "not a time"),

@@ -96,18 +96,16 @@ async def test_r20_p6_what_an_endpoint_has_due_when_it_goes_stays_due_and_visibl
 
 
 async def test_r22_r23_r24_attempts_pauses_and_repair_are_seen_and_done_over_http(tmp_path: Path) -> None:
-    answers = (reply(503), reply(410), reply(200))
+    answers = (reply(404), reply(404), reply(200))
     async with Receiver(*answers, reply(500)) as receiver:
         options = ("--webhook", receiver.url, "--breaker-failures", "1", "--breaker-pause", "1h")
         with running("serve", "--port", "0", *options, cwd=tmp_path) as program:
             url = url_of(program)
             ask(f"{url}/v1/packets", {"resource_id": "r", "index": 0, "payload": "hello", "last": True})
-            await until(lambda: ask(f"{url}/v1/deliveries?state=dead")["deliveries"], 10.0)
-            (dead,) = ask(f"{url}/v1/deliveries?state=dead")["deliveries"]
-            assert [line["reason"] for line in ask(f"{url}/v1/deliveries/{dead['id']}")["log"]] == [
-                "HTTP 503",
-                "HTTP 410: the receiver wants no more of it",
-            ]
+            await until(lambda: len(receiver.requests) == 2, 10.0)
+            (dead,) = ask(f"{url}/v1/deliveries")["deliveries"]
+            await until(lambda: len(ask(f"{url}/v1/deliveries/{dead['id']}")["log"]) == 2, 10.0)
+            assert ask(f"{url}/v1/deliveries/{dead['id']}/stop", {})["state"] == "dead"
             assert ask(f"{url}/v1/deliveries/replay", {"endpoint": "default"})["replayed"] == 1
             await until(lambda: ask(f"{url}/v1/deliveries?state=delivered")["deliveries"], 10.0)
             ask(f"{url}/v1/deliveries/{dead['id']}/replay", {})
@@ -118,3 +116,27 @@ async def test_r22_r23_r24_attempts_pauses_and_repair_are_seen_and_done_over_htt
             assert (stopped["state"], results[:4]) == ("dead", ["failed", "failed", "delivered", "failed"])
             assert program.stop() == 0
     assert len({(request.headers["webhook-id"], request.body) for request in receiver.requests}) == 1
+
+
+async def test_r23_410_pauses_an_endpoint_over_restarts_until_a_person_resumes_it(tmp_path: Path) -> None:
+    async with Receiver(reply(410, "content-type: text/plain", body=b"moved away"), reply(200)) as receiver:
+        (tmp_path / "collator.toml").write_text(f'[endpoints.crm]\nurl = "{receiver.url}"\n')
+        with serving(tmp_path) as program:
+            url = url_of(program)
+            ask(f"{url}/v1/packets", {"resource_id": "r", "index": 0, "payload": "hello", "last": True})
+            await until(lambda: ask(f"{url}/v1/status")["paused"] == ["crm"], 10.0)
+            program.says("level=error event=.endpoint paused, as its receiver wants no more. endpoint=crm")
+            assert program.stop() == 0
+        with serving(tmp_path) as program:
+            url = url_of(program)
+            ask(f"{url}/v1/packets", {"resource_id": "s", "index": 0, "payload": "hello", "last": True})
+            await until(lambda: len(ask(f"{url}/v1/deliveries?state=due")["deliveries"]) == 2, 10.0)
+            assert {one["attempts"] for one in ask(f"{url}/v1/deliveries")["deliveries"]} == {0}
+            assert "until a person resumes it (HTTP 410" in ask(f"{url}/v1/resources/s")["why_undelivered"]
+            (crm,) = ask(f"{url}/v1/endpoints")["endpoints"]
+            assert (crm["paused"], crm["why_not_sent"].startswith("paused since ")) == (True, True)
+            assert len(receiver.requests) == 1
+            assert ask(f"{url}/v1/endpoints/crm/resume", {})["paused"] is False
+            program.says("level=warning event=.endpoint resumed. endpoint=crm by=.a person.")
+            await until(lambda: len(ask(f"{url}/v1/deliveries?state=delivered")["deliveries"]) == 2, 10.0)
+            assert program.stop() == 0

@@ -40,7 +40,7 @@ async def test_each_line_is_an_event_without_payload_secret_or_token(tmp_path: P
     (tmp_path / "tokens").write_text(line_for(token, roles=[*Role], name="tester") + "\n")
     async with (
         Service(tmp_path, tokens_file=tmp_path / "tokens", processor="tests.harness.processors:quoting") as service,
-        Sink(service.secret, answers=[410, 500]) as sink,
+        Sink(service.secret, answers=[404, 500]) as sink,
         aiohttp.ClientSession() as session,
     ):
         await service.start(webhook=sink.url, processor_retries=0, processor_timeout=0.3)
@@ -57,11 +57,11 @@ async def test_each_line_is_an_event_without_payload_secret_or_token(tmp_path: P
         assert await post(b'{"resource_id": "broken", "payload": "' + PAYLOAD.encode()) == 422
         assert await post(b"{}", given="another" + token) == 401
         await until(lambda: len(sink.webhooks) >= len(payloads), 15.0)
-        await until(lambda: "delivery dead" in service.log(), 5.0)
+        await until(lambda: "deliveries fail" in service.log(), 5.0)
         await service.stop()
     log = service.log()
     events = assert_events(log)
-    assert {"serving", "stopping", "stopped", "attempts failed", "delivery dead"} <= {*events}
+    assert {"serving", "stopping", "stopped", "attempts failed", "deliveries fail"} <= {*events}
     assert "a call of the processor is out of time" in events
     assert re.search(r'event="attempts failed" final=1 .*resource_id=.+ index=0$', log, re.MULTILINE)
     secret = service.secret.read_text().split("whsec_")[1].split()[0]

@@ -102,8 +102,9 @@ async def finish(ledger: Ledger, resource_id: str = "r", outputs: Sequence[bytes
 
 
 async def due(ledger: Ledger, endpoint: str = "default", room: int = PLENTY) -> Sequence[Delivery]:
-    """Claim the deliveries that are due."""
-    return await ledger.claim_deliveries(endpoint, room=room)
+    """Claim the deliveries that are due, those that are large last."""
+    small = await ledger.claim_deliveries(endpoint, room=room)
+    return [*small, *await ledger.claim_deliveries(endpoint, room=room - len(small), large=True)]
 
 
 async def due_one(ledger: Ledger, endpoint: str = "default") -> Delivery:
@@ -130,7 +131,7 @@ def again(delivery: Delivery, delay: float = 60.0, *, counted: bool = True) -> A
 
 
 def dead(delivery: Delivery) -> Attempt:
-    """The receiver said 410: never again."""
+    """No attempt is left."""
     return Attempt(delivery, DeliveryState.DEAD, "HTTP 410")
 
 

@@ -65,9 +65,13 @@ class Sender(Idle):
         super().__init__()
         self.names = names
         self.trouble: dict[str, str] = {}
+        self.looked = 0
 
     def room(self) -> Room:
         return dict.fromkeys(self.names, self.places)
+
+    async def look(self) -> None:
+        self.looked += 1
 
     def why(self, endpoint: str) -> str | None:
         return self.trouble.get(endpoint)

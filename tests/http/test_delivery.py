@@ -15,15 +15,16 @@ from structlog.testing import capture_logs
 import collator
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
-from collator.delivery.lane import LARGE, UNSETTLED
+from collator.delivery.deliverer import LARGE, LARGE_AT_ONCE
+from collator.delivery.lane import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
-from collator.exchange import Delivery, DeliveryFilter
+from collator.exchange import LARGE_BODY, Delivery, DeliveryFilter
 from collator.resource import Terms
 from collator.signing import generate_secret
 from collator.states import DeliveryState
 from tests.http.stage import Stage
-from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
+from tests.receiver import Close, Flood, Hold, Judge, Receiver, Request, Reset, Say, Script, Stall, reply
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +34,8 @@ NEVER = 3600.0
 SHORT = 0.25
 """Seconds after which an attempt gives up that is meant to."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
+BIG = (json.dumps("x" * 900_000).encode(),) * 2
+"""Outputs that make a large body."""
 
 
 async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: Stage) -> None:
@@ -182,15 +185,46 @@ async def test_a_receiver_that_cannot_be_reached_gets_it_later(stage: Stage, hos
     assert report.due_in == pytest.approx(1.0)
 
 
-async def test_r22_410_ends_the_delivery_and_r24_a_replay_sends_the_same_again(stage: Stage) -> None:
-    async with Receiver(reply(410), reply(200)) as receiver:
+async def test_r23_410_pauses_the_endpoint_until_a_person_resumes_it_and_what_is_due_is_kept(stage: Stage) -> None:
+    async with Receiver(reply(410, "content-type: text/plain", body=b"moved away")) as receiver, Receiver() as other:
+        stage.endpoint(receiver.url, concurrency=4)
+        stage.endpoint(other.url, name="other")
+        async with stage.deliverer(poll=0.001) as deliverer:
+            with capture_logs() as logs:
+                await stage.finish(*map(str, range(300)), deliverer=deliverer)
+                await until(lambda: 'collator_endpoint_paused{endpoint="default"} 1.0' in text(stage))
+                await until(lambda: len(other.requests) == 300)
+                stage.clock.advance(86_400.0)
+                await stage.polled(10)
+            assert len(receiver.requests) <= 8  # those that were under way, and what was claimed before it was stored
+            assert [line["event"] for line in logs if line["log_level"] == "error"] == [
+                "endpoint paused, as its receiver wants no more"
+            ]
+            assert "until a person resumes it (HTTP 410" in (deliverer.why("default") or "")
+            assert deliverer.room()["default"] == 0
+            due = await stage.reports(endpoint="default", state=DeliveryState.DUE)
+            assert (len(due), {one.attempts for one in due}) == (100, {0})  # a page of 300
+            asked = len(receiver.requests)
+            receiver.scripts = (reply(410),)
+            await stage.ledger.resume("default")
+            await deliverer.look()
+            await until(lambda: len(receiver.requests) == asked + 1)  # gently: one is asked, and it is paused again
+            await until(lambda: "default" in deliverer._pauses)
+            await stage.polled(10)
+            assert len(receiver.requests) == asked + 1
+            receiver.scripts = (reply(200),)
+            await stage.ledger.resume("default")
+            await until(lambda: len(receiver.requests) == asked + 1 + 300)
+            await stage.settled(300 + asked + 1 + 300)
+    assert {one.state for one in await stage.reports()} == {DeliveryState.DELIVERED}
+
+
+async def test_r24_a_replay_sends_the_same_again(stage: Stage) -> None:
+    async with Receiver() as receiver:
         stage.endpoint(receiver.url)
         async with stage.deliverer(poll=NEVER) as deliverer:
-            with capture_logs() as logs:
-                await stage.finish("r", deliverer=deliverer)
-                await stage.settled(1)
-            assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["delivery dead"]
-            assert (await stage.report()).state is DeliveryState.DEAD
+            await stage.finish("r", deliverer=deliverer)
+            await stage.settled(1)
             deliverer.take((), (await stage.ledger.replay(DeliveryFilter(resource_id="r"))).endpoints)
             await stage.settled(2)
         first, second = receiver.requests
@@ -313,11 +347,10 @@ async def test_r24_what_waited_too_long_is_given_back_unsent_and_is_sent_under_a
 
 async def test_the_body_of_what_waited_too_long_is_not_fetched(stage: Stage) -> None:
     gate = anyio.Event()
-    outputs = [json.dumps("x" * 900_000).encode()] * 2
     async with Receiver((Hold(gate), *reply(200))) as receiver:
         stage.endpoint(receiver.url)
-        await stage.finish(*map(str, range(LARGE + 3)), outputs=outputs)
-        leased = await stage.ledger.claim_deliveries("default", room=LARGE + 3)
+        await stage.finish(*map(str, range(LARGE + 3)), outputs=BIG)
+        leased = await stage.ledger.claim_deliveries("default", room=LARGE + 3, large=True)
         async with stage.deliverer(poll=NEVER) as deliverer:
             deliverer.take(leased, ())
             await until(lambda: len(receiver.requests) == LARGE)
@@ -345,6 +378,44 @@ async def test_r24_what_waited_too_long_for_its_body_is_given_back_unsent(stage:
         assert len(receiver.requests) == 1
     report = await stage.report()
     assert (report.state, report.attempts) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_p5_small_bodies_never_wait_behind_large_ones(stage: Stage) -> None:
+    gate, arrived = anyio.Event(), list[int]()
+
+    def judge(request: Request) -> Script:
+        arrived.append(len(request.body))
+        return (Hold(gate), *reply(200)) if len(request.body) > LARGE_BODY else reply(200)
+
+    async with Receiver((Judge(judge),)) as receiver:
+        stage.endpoint(receiver.url, concurrency=3)
+        await stage.finish(*(f"large-{number}" for number in range(8)), outputs=BIG)
+        async with stage.deliverer(poll=0.02) as deliverer:
+            await until(lambda: len(arrived) == LARGE)
+            for number in range(30):
+                await stage.finish(f"small-{number}", deliverer=deliverer)
+            await until(lambda: len(arrived) == LARGE + 30)
+            await stage.settled(30)
+            assert len(await stage.reports(prefix="small", state=DeliveryState.DELIVERED)) == 30
+            gate.set()
+            await stage.settled(38)
+    assert len(receiver.requests) == 38
+
+
+async def test_p5_large_bodies_under_way_are_bounded_over_all_endpoints(stage: Stage) -> None:
+    gate = anyio.Event()
+    async with Receiver((Hold(gate), *reply(200))) as receiver:
+        for number in range(LARGE_AT_ONCE):
+            stage.endpoint(receiver.url, name=f"e{number}")
+        await stage.finish("a", "b", "c", outputs=BIG)
+        async with stage.deliverer(poll=0.02):
+            await until(lambda: len(receiver.requests) == LARGE_AT_ONCE)
+            await stage.polled(5)
+            assert len(receiver.requests) == LARGE_AT_ONCE
+            gate.set()
+            await stage.settled(3 * LARGE_AT_ONCE)
+    reports = await stage.reports()
+    assert {(one.state, one.attempts) for one in reports} == {(DeliveryState.DELIVERED, 1)}
 
 
 async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage) -> None:
@@ -423,7 +494,7 @@ async def test_claims_that_fail_are_told_once_and_tried_again(stage: Stage) -> N
         with capture_logs() as logs:
             async with stage.deliverer():
                 await stage.settled(1)
-        assert [line["log_level"] for line in logs] == ["warning", "error"]
+        assert [line["log_level"] for line in logs] == ["warning", "warning", "error"]  # once for each lane
         assert len(receiver.requests) == 1
 
 
@@ -431,13 +502,9 @@ async def test_a_large_body_is_fetched_and_arrives_whole(stage: Stage) -> None:
     outputs = [json.dumps("x" * 900_000).encode()] * 5
     async with Receiver() as receiver:
         secret = stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            leased = [
-                delivery
-                for number in range(3)
-                for delivery in await stage.finish(str(number), deliverer=deliverer, outputs=outputs)
-            ]
-            assert {delivery.body for delivery in leased} == {None}
+        async with stage.deliverer(poll=NEVER) as deliverer:
+            for number in range(3):
+                assert not await stage.finish(str(number), deliverer=deliverer, outputs=outputs)
             await stage.settled(3)
     for request in receiver.requests:
         body = standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))

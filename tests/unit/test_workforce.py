@@ -50,6 +50,9 @@ class Outbox:
         self.taken += deliveries
         self.endpoints |= set(endpoints)
 
+    async def look(self) -> None:
+        return
+
     def why(self, endpoint: str) -> str | None:
         return None
 

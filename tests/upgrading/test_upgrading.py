@@ -230,6 +230,17 @@ async def test_deliveries_go_on_to_the_end_under_their_ids(data_dir: Path, schem
     assert check_directory(data_dir).sound
 
 
+@pytest.mark.parametrize("schema", [1, 2, 3])
+async def test_large_bodies_are_found_and_claimed_apart(data_dir: Path, schema: int) -> None:
+    """What was not known of a delivery before schema 4 follows from its resource."""
+    with database(data_dir) as connection:
+        connection.execute("update resource set body_size = 2000000 where id = 'due'")
+    ledger = await opened(data_dir, later=LATER)
+    assert [one.resource_id for one in await ledger.claim_deliveries("default", room=9)] == ["incomplete"]
+    assert [one.resource_id for one in await ledger.claim_deliveries("default", room=9, large=True)] == ["due"]
+    await ledger.aclose()
+
+
 @each_schema
 def test_a_migration_that_is_broken_off_anywhere_leaves_the_old_schema_whole(data_dir: Path, schema: int) -> None:
     with database(data_dir) as connection:
@@ -255,6 +266,7 @@ async def test_a_migration_that_meets_a_full_disk_leaves_the_old_schema_whole(da
         (1, "create table delivery_log (did)"),
         (1, "update resource set generation = 'none' where id = 'due'"),
         (2, "create table tombstone (did)"),
+        (3, "create table paused_endpoint (did)"),
     ],
 )
 async def test_a_step_that_fails_each_time_is_told_as_damage(data_dir: Path, statement: str) -> None:

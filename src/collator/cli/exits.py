@@ -40,7 +40,7 @@ class Exit(IntEnum):
     CONFIG = 3, "a setting, what it names (a file, a directory) or the processor cannot be used"
     UNREACHABLE = 4, "the service does not answer, or takes nothing"
     OCCUPIED = 5, "another process holds the data directory, or the port"
-    UNKNOWN = 6, "there is no such resource or delivery"
+    UNKNOWN = 6, "there is no such resource, delivery or endpoint"
     STORE = 7, "the data directory cannot be used: damaged, of a newer version, or the disk fails"
     CONFLICT = 8, "it contradicts what the resource holds, or the resource has ended otherwise"
     DENIED = 9, "the service wants a token, or one that allows more"

@@ -20,12 +20,15 @@ from collator.cli.complete import complete
 from collator.cli.config import config
 from collator.cli.deliveries import deliveries
 from collator.cli.demo import demo
+from collator.cli.endpoints import endpoints
 from collator.cli.exits import Exit, exit_for
 from collator.cli.outputs import outputs
+from collator.cli.pause import pause
 from collator.cli.purge import purge
 from collator.cli.receive import receive
 from collator.cli.replay import replay
 from collator.cli.resources import resources
+from collator.cli.resume import resume
 from collator.cli.retry import retry
 from collator.cli.send import send
 from collator.cli.serve import serve
@@ -52,6 +55,9 @@ COMMANDS: tuple[click.Command, ...] = (
     deliveries,
     replay,
     stop,
+    endpoints,
+    pause,
+    resume,
     token,
     config,
     check,

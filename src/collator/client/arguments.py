@@ -49,6 +49,11 @@ def delivery_path(delivery_id: str) -> str:
     return f"/v1/deliveries/{_segment(_text('delivery_id', delivery_id))}"
 
 
+def endpoint_path(endpoint: str) -> str:
+    """The path of an endpoint. Raises `Malformed`."""
+    return f"/v1/endpoints/{_segment(_text('endpoint', endpoint))}"
+
+
 def query(**options: object) -> str:
     """The *options* that are given, as the end of a path. Raises `Malformed`."""
     given = {name: _text(name, str(value)) for name, value in options.items() if value is not None}

@@ -96,12 +96,15 @@ class SyncClient:
     result = _waiting(Client.result)
     deliveries = _waiting(Client.deliveries)
     delivery = _waiting(Client.delivery)
+    endpoints = _waiting(Client.endpoints)
     complete = _waiting(Client.complete)
     cancel = _waiting(Client.cancel)
     retry = _waiting(Client.retry)
     replay = _waiting(Client.replay)
     replay_all = _waiting(Client.replay_all)
     stop = _waiting(Client.stop)
+    pause = _waiting(Client.pause)
+    resume = _waiting(Client.resume)
     purge = _waiting(Client.purge)
 
     def _each(self, things: AsyncIterator[R]) -> Iterator[R]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from collator.client.arguments import delivery_path, query, resource_path, seconds, whole
+from collator.client.arguments import delivery_path, endpoint_path, query, resource_path, seconds, whole
 from collator.client.arguments import packets as checked
 from collator.client.batch import Packets, Tally
 from collator.client.connection import Connection, Unopened
@@ -182,6 +182,10 @@ class Verbs:
         """What is known of a delivery: its attempts with their answers, and what it waits for."""
         return await self._ask("GET", delivery_path(delivery_id))
 
+    async def endpoints(self) -> Json:
+        """``{"endpoints"}``: all by name, whether each is paused, and why nothing is sent to it at the moment."""
+        return await self._ask("GET", "/v1/endpoints")
+
     # Repair.
 
     async def complete(self, resource_id: str | int, *, total: int | None = None, force: bool = False) -> Json:
@@ -229,6 +233,14 @@ class Verbs:
     async def stop(self, delivery_id: str) -> Json:
         """Give up a delivery that is due; the delivery as it is then: dead, and replayable."""
         return await self._ask("POST", delivery_path(delivery_id) + "/stop")
+
+    async def pause(self, endpoint: str) -> Json:
+        """Send nothing to an endpoint until it is resumed, over restarts; the endpoint as it is then."""
+        return await self._ask("POST", endpoint_path(endpoint) + "/pause")
+
+    async def resume(self, endpoint: str) -> Json:
+        """Send again what is due to an endpoint that is paused, as by a 410; the endpoint as it is then."""
+        return await self._ask("POST", endpoint_path(endpoint) + "/resume")
 
     async def purge(self, resource_id: str | int) -> Json:
         """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""

@@ -104,6 +104,10 @@ class Circuit:
             self._pace.begin_gently()
             self._pace.hold(now + SHORTAGE_PAUSE, f"as this service lacks what it takes to send ({reason})")
 
+    def begin_gently(self) -> None:
+        """Begin with one request, as after a pause by a person."""
+        self._pace.begin_gently()
+
     def leave(self, passed: Passed) -> None:
         """The request has ended, whether or not anything was heard of it."""
         self._pace.leave(passed.pace)

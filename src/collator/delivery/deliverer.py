@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random as chance
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
+from typing import NamedTuple
 
 import structlog
 
@@ -14,6 +16,8 @@ from collator.clock import Clock
 from collator.delivery.circuit import Circuit, Circuits
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.lane import Lane
+from collator.delivery.pauses import Pauses
+from collator.delivery.places import Places
 from collator.delivery.sender import Sender
 from collator.delivery.settling import Settling
 from collator.delivery.verdict import put_off
@@ -30,7 +34,23 @@ SETTLE_GRACE = 2.0
 CANCEL_GRACE = 0.5
 """Seconds that an attempt which is cancelled has to end, as a coroutine of the program may not let itself be ended."""
 
+LARGE = 2
+"""Deliveries of an endpoint under way at a time whose body is large, beside those of its concurrency …"""
+LARGE_AT_ONCE = 8
+"""… and of all endpoints together: each holds a body of up to `max_body` in memory."""
+
 _log = structlog.get_logger("collator.delivery")
+
+
+class Lanes(NamedTuple):
+    """The two lanes of an endpoint."""
+
+    small: Lane
+    large: Lane
+
+    def of(self, delivery: Delivery) -> Lane:
+        """The one that *delivery* goes in."""
+        return self.large if delivery.large else self.small
 
 
 class Deliverer:
@@ -62,16 +82,18 @@ class Deliverer:
         self._poll = poll
         self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
         self._settling = Settling(ledger, self._settled)
-        self._lanes: dict[str, Lane] = {}
+        self._pauses = Pauses(ledger, clock)
+        self._large = Places(LARGE_AT_ONCE)
+        self._lanes: dict[str, Lanes] = {}
         self._unknown: set[str] = set()
         self._blind = False
         self._draining = False
         for name in endpoints:
-            self._lane(name)
+            self._lanes_of(name)
 
     def room(self) -> Room:
         """For each endpoint, how many more deliveries it would take, leased, at this moment."""
-        return {name: lane.room() for name, lane in self._lanes.items()}
+        return {name: lanes.small.room() for name, lanes in self._lanes.items()}
 
     def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
         """Send *deliveries*, which are leased to this process, and look for due ones of *endpoints*. Never blocks.
@@ -79,11 +101,11 @@ class Deliverer:
         What there is a place for is on its way in the next turn of the event loop.
         """
         for delivery in deliveries:
-            lane = self._lane(delivery.endpoint)
-            if lane is None:
+            lanes = self._lanes_of(delivery.endpoint)
+            if lanes is None:
                 self._settling.add(put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured"))
             else:
-                lane.take(delivery)
+                lanes.of(delivery).take(delivery)
         for name in endpoints:
             self._wake(name)
 
@@ -92,7 +114,13 @@ class Deliverer:
         circuit = self._circuit(endpoint)
         if circuit is None:
             return "not configured any more: name it in the configuration again, or stop the delivery"
-        return circuit.why(self._clock.monotonic())
+        return self._pauses.why(endpoint) or circuit.why(self._clock.monotonic())
+
+    async def look(self) -> None:
+        """Look at once which endpoints are paused, and for what is due to the others."""
+        await self._look_for_pauses()
+        for name in self._lanes:
+            self._wake(name)
 
     async def run(self) -> None:
         """Look for what has become due, at once and every `poll` seconds, until drained.
@@ -105,7 +133,7 @@ class Deliverer:
             while not self._draining:
                 for name in await self._due():
                     self._wake(name)
-                for lane in self._lanes.values():
+                for lane in self._every_lane():
                     lane.probe()
                 self._show_circuits()
                 await asyncio.sleep(self._poll)
@@ -118,7 +146,7 @@ class Deliverer:
         self._draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        under_way = {task for lane in self._lanes.values() for task in lane.stop()}
+        under_way = {task for lane in self._every_lane() for task in lane.stop()}
         if under_way:
             await asyncio.wait(under_way, timeout=timeout)
         await self._give_back()
@@ -128,6 +156,7 @@ class Deliverer:
     async def _due(self) -> Iterable[str]:
         """The endpoints that have something due; all of them where the ledger cannot say."""
         try:
+            await self._look_for_pauses()
             due = await self._ledger.due_endpoints()
         except Exception:  # noqa: BLE001 - a defect must not end the stage: who has nothing due claims in vain
             if not self._blind:  # told once, and not at every poll
@@ -136,6 +165,14 @@ class Deliverer:
             return [*self._endpoints]
         self._blind = False
         return due
+
+    async def _look_for_pauses(self) -> None:
+        before = {name for name in self._lanes if name in self._pauses}
+        await self._pauses.look()
+        for name in before:
+            circuit = self._circuit(name)
+            if name not in self._pauses and circuit is not None:
+                circuit.begin_gently()
 
     def _circuit(self, name: str) -> Circuit | None:
         endpoint = self._endpoints.get(name)
@@ -148,9 +185,10 @@ class Deliverer:
             if circuit is not None:
                 self._metrics.breakers.labels(name).state(circuit.state)
                 self._metrics.waits.labels(name).set(circuit.asked(now))
+                self._metrics.paused.labels(name).set(name in self._pauses)
 
     async def _give_back(self) -> None:
-        abandoned = [lane.abandon() for lane in self._lanes.values()]
+        abandoned = [lane.abandon() for lane in self._every_lane()]
         leases = [lease for leases, _ in abandoned for lease in leases]
         if ending := {task for _, tasks in abandoned for task in tasks}:
             await asyncio.wait(ending, timeout=CANCEL_GRACE)
@@ -162,35 +200,41 @@ class Deliverer:
             _log.warning("deliveries not given back, their leases lapse", deliveries=len(leases), problem=error.detail)
 
     def _wake(self, name: str) -> None:
-        lane = self._lane(name)
-        if lane is not None:
+        for lane in self._lanes_of(name) or ():
             lane.wake()
 
-    def _lane(self, name: str) -> Lane | None:
-        lane = self._lanes.get(name)
-        return lane or self._open(name)
+    def _every_lane(self) -> Iterator[Lane]:
+        return chain.from_iterable(self._lanes.values())
 
-    def _open(self, name: str) -> Lane | None:
+    def _lanes_of(self, name: str) -> Lanes | None:
+        return self._lanes.get(name) or self._open(name)
+
+    def _open(self, name: str) -> Lanes | None:
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             if name not in self._unknown:
                 _log.error("endpoint not configured, its deliveries stay due", endpoint=name)
             self._unknown.add(name)
             return None
-        self._lanes[name] = Lane(
+        make = partial(
+            Lane,
             name,
-            endpoint.concurrency,
             ledger=self._ledger,
             sender=self._sender,
             settling=self._settling,
             clock=self._clock,
             metrics=self._metrics,
             circuit=partial(self._circuit, name),
+            pauses=self._pauses,
         )
+        large = make(min(LARGE, endpoint.concurrency), places=self._large)
+        self._lanes[name] = Lanes(make(endpoint.concurrency), large)
         return self._lanes[name]
 
     def _settled(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            lane = self._lanes.get(attempt.delivery.endpoint)
-            if lane is not None:
-                lane.settled(attempt)
+            if attempt.pauses:
+                self._pauses.settled(attempt)
+            lanes = self._lanes.get(attempt.delivery.endpoint)
+            if lanes is not None:
+                lanes.of(attempt.delivery).settled(attempt)

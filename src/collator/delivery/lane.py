@@ -1,9 +1,11 @@
-"""The lane of one endpoint: how many of its deliveries are under way, which wait, and when more are claimed.
+"""A lane of one endpoint: how many of its deliveries are under way, which wait, and when more are claimed.
 
 The *room* of a lane is what it can still take: its concurrency, less what is under way or waits here. Several callers
 may be told of the same room at a time, and a claim may run beside them, so that nobody is refused for what another
 might bring. If more comes than there was room for, it waits here, and is given back if it waits too long. A breaker
-that is open, and a receiver that asked to wait, close the room, here and nowhere else.
+that is open, a receiver that asked to wait and an endpoint that is paused close the room, here and nowhere else.
+
+An endpoint has two lanes: what is large has one of its own, with few places, so that nothing else waits behind it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import structlog
 
 from collator.clock import Clock
 from collator.delivery.circuit import PAUSED, SLOWED, Circuit, Passage
+from collator.delivery.pauses import Pauses
+from collator.delivery.places import Places
 from collator.delivery.sender import Sender
 from collator.delivery.settling import Settling
 from collator.delivery.verdict import put_off
@@ -27,8 +31,6 @@ from collator.states import DeliveryState
 
 UNSETTLED = 4
 """For each request that may be under way, how many outcomes may wait for the ledger before no more is claimed (P5)."""
-LARGE = 2
-"""Deliveries at a time whose body has to be fetched, as it is large."""
 
 LOOK_AGAIN = 1.0
 """Seconds after which a lane that waits for its circuit looks again, at the latest: a poll may be later still."""
@@ -54,10 +56,13 @@ class Lane:
         clock: Clock,
         metrics: Metrics,
         circuit: Callable[[], Circuit | None],
+        pauses: Pauses,
+        places: Places | None = None,
     ) -> None:
         """Have at most *concurrency* requests to the endpoint *name* under way at a time, as far as *circuit* lets.
 
-        *circuit* gives that of the endpoint's address at the moment; `None` while the endpoint is not configured.
+        *circuit* gives that of the endpoint's address at the moment; `None` while the endpoint is not configured. With
+        *places*, which it shares, it is the lane of what is large.
         """
         self._name = name
         self._concurrency = concurrency
@@ -66,6 +71,7 @@ class Lane:
         self._settling = settling
         self._clock = clock
         self._circuit = circuit
+        self._pauses, self._places = pauses, places
         self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
         self._running: dict[int, asyncio.Task[None]] = {}  # by lease
         self._waiting: deque[tuple[Delivery, float]] = deque()
@@ -75,16 +81,16 @@ class Lane:
         self._claiming: asyncio.Task[None] | None = None
         self._claims_fail = False
         self._stopped = False
-        self._large = asyncio.Semaphore(LARGE)
         self._told_at: dict[str, float] = {}
         self._untold: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
     def room(self) -> int:
         """How many more deliveries it would take, leased, at this moment."""
-        if self._stopped or self._unsettled >= UNSETTLED * self._concurrency:
+        if self._stopped or self._name in self._pauses or self._unsettled >= UNSETTLED * self._concurrency:
             return 0
         free = max(0, self._concurrency - len(self._running) - len(self._waiting))
+        free = free if self._places is None else min(free, self._places.free)
         circuit = self._circuit()
         most = None if circuit is None else circuit.capacity(self._clock.monotonic())
         return free if most is None else min(free, most)
@@ -93,10 +99,9 @@ class Lane:
         """Send *delivery*, which is leased, now or as soon as there is a place for it."""
         if self._stopped:
             self._settle(put_off(delivery, "the service was stopping"))
-        elif len(self._running) < self._concurrency:
-            self._start(delivery, self._clock.monotonic())
         else:
             self._waiting.append((delivery, self._clock.monotonic()))
+            self._start_waiting()
 
     def wake(self) -> None:
         """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
@@ -105,6 +110,8 @@ class Lane:
             return
         if self.room():
             self._claiming = asyncio.get_running_loop().create_task(self._claim())
+        elif self._places is not None and not self._places.free:
+            self._places.ask(self._go_on)
         else:
             self._wake_later()
 
@@ -136,6 +143,18 @@ class Lane:
             task.cancel()
         return leases, {*self._running.values()}
 
+    def _start_waiting(self) -> None:
+        while self._waiting and not self._stopped and len(self._running) < self._concurrency:
+            if self._places is not None and not self._places.free:
+                self._places.ask(self._go_on)
+                return
+            self._start(*self._waiting.popleft())
+
+    def _go_on(self) -> None:
+        self._start_waiting()
+        if self._more:
+            self.wake()
+
     def _start(self, delivery: Delivery, taken_at: float) -> None:
         circuit, now = self._circuit(), self._clock.monotonic()
         passage = None
@@ -145,6 +164,8 @@ class Lane:
                 self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
                 return
             passage = Passage(circuit, passed)
+        if self._places is not None:
+            self._places.take()
         task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at, passage))
         self._running[delivery.lease] = task
 
@@ -155,23 +176,21 @@ class Lane:
             del self._running[delivery.lease]
             if passage is not None:
                 passage.circuit.leave(passage.passed)
+            if self._places is not None:
+                self._places.give()
         self._end(attempt)
-        while self._waiting and not self._stopped and len(self._running) < self._concurrency:
-            self._start(*self._waiting.popleft())
-        if self._more:
-            self.wake()
+        self._go_on()
 
     async def _attempt(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
         try:
-            if delivery.body is not None:
-                return await self._sender.attempt(delivery, taken_at, passage)
-            async with self._large:
-                return await self._sender.attempt(delivery, taken_at, passage)
+            return await self._sender.attempt(delivery, taken_at, passage)
         except Exception:  # noqa: BLE001 - a defect must not cost the delivery: it is logged, and due again
             _log.exception("attempt not made", endpoint=self._name, webhook_id=delivery.webhook_id)
             return put_off(delivery, "an error within Collator; its log says more", _DEFECT_RETRY)
 
     def _end(self, attempt: Attempt) -> None:
+        if attempt.pauses and self._pauses.add(attempt):
+            _log.error("endpoint paused, as its receiver wants no more", endpoint=self._name, reason=attempt.reason)
         self._count(attempt)
         self._settle(attempt)
 
@@ -200,7 +219,8 @@ class Lane:
     async def _claim_once(self, room: int) -> None:
         circuit = self._circuit()
         probe = circuit is not None and circuit.open
-        found = await self._ledger.claim_deliveries(self._name, room=room, probe=probe)
+        large = self._places is not None
+        found = await self._ledger.claim_deliveries(self._name, room=room, large=large, probe=probe)
         self._more = self._more or len(found) >= room
         for delivery in found:
             if _key(delivery) not in self._delivered:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from collator.backoff import SCHEDULE, Random, next_delay, parse_retry_after
 from collator.delivery.circuit import Evidence
 from collator.egress import Answer, NoAnswer
@@ -31,14 +33,24 @@ def judge(
     """How the attempt ended that sent *size* bytes and got *answer* at *now* (wall clock).
 
     Only 2xx succeeds. What is about the receiver, or about this process, uses up no attempt: a receiver that asks to
-    wait, a *probe* of one that fails, a shortage here; the next is made when *wait* is over. Everything else is tried
-    again as the schedule has it, and is dead once the schedule is used up.
+    wait or wants no more (410, which pauses its endpoint), a *probe* of one that fails, a shortage here; the next is
+    made when *wait* is over. Everything else is tried again as the schedule has it, and is dead once that is used up.
     """
     reason, said = words(answer, size=size), evidence(answer, now=now)
     if isinstance(answer, Answer) and answer.status in SUCCESS:
         return Attempt(delivery, DeliveryState.DELIVERED, reason)
-    if isinstance(answer, Answer) and answer.status == GONE:
-        return Attempt(delivery, DeliveryState.DEAD, f"{reason}: the receiver wants no more of it")
+    attempt = _judge_failure(said, delivery, reason, probe=probe, wait=wait, random=random)
+    if isinstance(answer, NoAnswer):
+        return attempt
+    excerpt = "" if answer.status in REDIRECTS else answer.excerpt  # of which the address is all that counts
+    if answer.status == GONE:
+        attempt = msgspec.structs.replace(put_off(delivery, reason), pauses=True)
+    return msgspec.structs.replace(attempt, excerpt=excerpt)
+
+
+def _judge_failure(
+    said: Evidence, delivery: Delivery, reason: str, *, probe: bool, wait: float, random: Random
+) -> Attempt:
     if said.shortage:
         return put_off(delivery, reason, max(wait, SHORTAGE_DELAY))
     if said.refused:
@@ -50,7 +62,7 @@ def judge(
 
 
 def words(answer: Answer | NoAnswer, *, size: int) -> str:
-    """*answer*, to a body of *size* bytes, in words: what the receiver said, where it is no success."""
+    """*answer*, to a body of *size* bytes, in words of this project."""
     if isinstance(answer, NoAnswer):
         return answer.reason
     told = answer.words or f"HTTP {answer.status}"
@@ -58,9 +70,7 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
         return f"{told} to {_address(answer.location)}; redirects are not followed"
     if answer.status == TOO_LARGE:
         told += f" for a body of {size} bytes"
-    if not answer.complete:
-        told += ", but its body did not end"
-    return f"{told}: {answer.excerpt}" if answer.excerpt and answer.status not in SUCCESS else told
+    return told if answer.complete else f"{told}, but its body did not end"
 
 
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:

@@ -20,11 +20,13 @@ from collator.exchange.views import (
     OutcomePage,
     OutcomeReport,
     PacketReport,
+    Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
 )
 from collator.exchange.webhooks import (
+    LARGE_BODY,
     Attempt,
     Delivery,
     delivery_id,
@@ -45,6 +47,7 @@ from collator.exchange.work import (
 )
 
 __all__ = [
+    "LARGE_BODY",
     "LOG",
     "Accepted",
     "Attempt",
@@ -62,6 +65,7 @@ __all__ = [
     "OutcomeReport",
     "Output",
     "PacketReport",
+    "Pause",
     "Recorded",
     "Replayed",
     "ResourceReport",

@@ -83,6 +83,14 @@ class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Where the next page begins; `None` at the end. A page may have few lines, or none, and others behind it."""
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when nothing is sent to an endpoint, and why."""
+
+    since: str
+    """RFC 3339 in UTC."""
+    reason: str
+
+
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """What one step of a replay did."""
 

@@ -9,6 +9,9 @@ import msgspec
 
 from collator.states import DeliveryState
 
+LARGE_BODY = 1024 * 1024
+"""Bytes of a body beyond which its deliveries are *large*: they are handed out apart."""
+
 
 class Delivery(msgspec.Struct, frozen=True):
     """One webhook to one endpoint, leased to the caller to be sent."""
@@ -23,9 +26,12 @@ class Delivery(msgspec.Struct, frozen=True):
     """Place in the retry schedule, from 0; a replay starts it anew."""
     lease: int
     body: bytes | None
-    """The frozen body, or `None` where it is large: ask `Ledger.body` for it."""
+    """The frozen body, or `None` where `Ledger.body` has to be asked for it, as for all that are large."""
     known_at: float = 0.0
     """Monotonic reading when the last output was known; 0 unless this attempt was born with the closing."""
+
+    large: bool = False
+    """Whether its body has more than `LARGE_BODY` bytes."""
 
     @property
     def webhook_id(self) -> str:
@@ -47,6 +53,15 @@ class Attempt(msgspec.Struct, frozen=True):
     """False where no attempt is used up (R23): nothing was sent, or what came back is about the receiver."""
     seconds: float = 0.0
     """How long it took."""
+    excerpt: str = ""
+    """What the receiver said of it. It may repeat what was sent to it, so that it is stored and never logged."""
+    pauses: bool = False
+    """Whether its endpoint is paused from now on, for this reason: the receiver wants no more (410)."""
+
+    @property
+    def told(self) -> str:
+        """The reason, with what the receiver said."""
+        return f"{self.reason}: {self.excerpt}" if self.excerpt else self.reason
 
 
 def webhook_id(resource_id: str, generation: bytes) -> str:

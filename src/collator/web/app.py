@@ -21,6 +21,7 @@ from collator.packet import Bounds
 from collator.tokens import Tokens
 from collator.web.access import Access
 from collator.web.deliveries import Deliveries
+from collator.web.endpoints import Endpoints
 from collator.web.formats import JSON
 from collator.web.gate import OWN, Gate
 from collator.web.health import Health, Readiness
@@ -96,6 +97,7 @@ class Face:
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
             deliveries=Deliveries(parts.ledger, parts.outbox),
+            endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,
             packets=self._packets,
             description=Description(bounds=parts.bounds, guarded=self._access.guarded),

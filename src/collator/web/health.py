@@ -35,6 +35,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it takes packets and processes them."""
     reasons: Sequence[str]
     """Why it is not ready, a sentence for each reason."""
+    paused: Sequence[str]
+    """The endpoints to which nothing is sent until a person resumes them."""
     stored: Counts
     """How much it holds."""
 
@@ -65,8 +67,10 @@ class Health:
 
     async def status(self, _request: Incoming) -> Answer:
         """How it is, for people: 200 whatever it is."""
-        reasons, stored = self._readiness(), await self._ledger.counts()
-        return answer_json(ServiceStatus(version=__version__, ready=not reasons, reasons=reasons, stored=stored))
+        reasons, stored, paused = self._readiness(), await self._ledger.counts(), sorted(await self._ledger.paused())
+        return answer_json(
+            ServiceStatus(version=__version__, ready=not reasons, reasons=reasons, paused=paused, stored=stored)
+        )
 
     async def metrics(self, _request: Incoming) -> Answer:
         """Everything that is counted, in the text format of Prometheus."""

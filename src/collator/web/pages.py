@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collator.web.access import Access
 from collator.web.deliveries import Deliveries
+from collator.web.endpoints import Endpoints
 from collator.web.health import Health
 from collator.web.incoming import REQUEST, Incoming
 from collator.web.openapi import Description
@@ -34,6 +35,7 @@ class Handlers(NamedTuple):
     health: Health
     resources: Resources
     deliveries: Deliveries
+    endpoints: Endpoints
     outputs: Outputs
     packets: Packets
     description: Description
@@ -54,6 +56,9 @@ class Handlers(NamedTuple):
             "getDelivery": self.deliveries.show,
             "replayDelivery": self.deliveries.replay,
             "stopDelivery": self.deliveries.stop,
+            "listEndpoints": self.endpoints.index,
+            "pauseEndpoint": self.endpoints.pause,
+            "resumeEndpoint": self.endpoints.resume,
             "getHealth": self.health.alive,
             "getReadiness": self.health.ready,
             "getStatus": self.health.status,

@@ -40,7 +40,7 @@ class Kind(Enum):
     FORBIDDEN = (403, "This token does not allow it")
     FOREIGN_ORIGIN = (403, "Web pages of other origins may not ask")
     NOT_FOUND = (404, "There is nothing at this path")
-    UNKNOWN = (404, "There is no such resource or delivery")
+    UNKNOWN = (404, "There is no such resource, delivery or endpoint")
     METHOD = (405, "This path does not take this method")
     TIMEOUT = (408, "The request did not arrive in time")
     IDLE = (408, "The stream was silent for too long")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from collator.engines.embedded.endpoints import pause
 from collator.engines.embedded.store import Store, as_json
 from collator.exchange import LOG, Attempt
 from collator.states import DELIVERY_STEPS, DeliveryState, check_step
@@ -70,6 +71,8 @@ def _settle(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
         if row is not None and takes:
             _settle_one(store, attempt, row, log, held=held)
             touched[row.did] = row
+            if attempt.pauses:
+                pause(store, attempt.delivery.endpoint, attempt.told)
     _write(store, [*touched.values()], log)
     start_retention(store, {row.rk for row in touched.values()})
     return changed
@@ -105,13 +108,13 @@ def _settle_one(store: Store, attempt: Attempt, row: _Row, log: list[tuple[objec
     row.state = attempt.state
     row.due_at = store.now() + attempt.delay
     if not attempt.counted:
-        row.note = attempt.reason
+        row.note = attempt.told
         return
     if row.tried_at is not None:
         log.append((row.did, row.attempts, row.tried_at, row.seconds, row.result, row.reason))
     row.attempts += 1
     row.step += 1
-    row.reason, row.note = attempt.reason, None
+    row.reason, row.note = attempt.told, None
     row.tried_at, row.seconds = store.clock.wall() - attempt.seconds, attempt.seconds
     row.result = DELIVERED if attempt.state is DeliveryState.DELIVERED else FAILED
 

@@ -10,12 +10,12 @@ import msgspec
 from collator.collation import body
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.errors import Damaged
+from collator.exchange import LARGE_BODY
 from collator.states import State
 
-INLINE = 1024 * 1024
-"""Bodies of up to so many bytes are joined in the step that hands them out, and up to `INLINE_SUM` in one step; a
-reader joins the others, so that no commit waits for them."""
 INLINE_SUM = 16 * 1024 * 1024
+"""Bodies that are not large are joined in the step that hands them out, up to so many bytes in one step; a reader joins
+the others, so that no commit waits for them."""
 
 StoredOutput = tuple[int, str, int]
 """Key or index, JSON, crc32."""
@@ -36,6 +36,16 @@ class Frame(msgspec.Struct, frozen=True):
     size: int
     """Their bytes, with separators."""
 
+    @property
+    def whole(self) -> int:
+        """Bytes of the body, but for its head."""
+        return self.size + len(self.tail)  # which lists what is missing and what has failed
+
+    @property
+    def large(self) -> bool:
+        """Whether its deliveries are large."""
+        return self.whole > LARGE_BODY
+
 
 def framed_crc(head: bytes, tail: bytes) -> int:
     """The checksum of a frame."""
@@ -47,9 +57,8 @@ def inline_bodies(store: Store, frames: Iterable[Frame]) -> dict[int, bytes]:
     chosen: dict[int, Frame] = {}
     total = 0
     for frame in frames:
-        size = frame.size + len(frame.tail)  # which lists what is missing and what has failed
-        if size <= INLINE and total + size <= INLINE_SUM:
-            total += size
+        if not frame.large and total + frame.whole <= INLINE_SUM:
+            total += frame.whole
             chosen[frame.rk] = frame
     if not chosen:
         return {}

@@ -23,6 +23,7 @@ from collator.exchange import (
     DeliveryFilter,
     DeliveryPage,
     DeliveryReport,
+    Pause,
     delivery_id,
     parse_delivery_id,
     webhook_id,
@@ -70,6 +71,7 @@ class Found(NamedTuple):
 _decode_looked = msgspec.json.Decoder(_Looked).decode
 _decode_numbered = msgspec.json.Decoder(list[tuple[int, int, str, str]]).decode
 _decode_history = msgspec.json.Decoder(list[tuple[int, float, float, str, str]]).decode
+_decode_paused = msgspec.json.Decoder(list[tuple[str, float, str]]).decode
 _decode_names = msgspec.json.Decoder(frozenset[str]).decode
 
 
@@ -125,6 +127,11 @@ class DeliveryViews:
         else:
             return Found(looked.rows, None)
         return Found(looked.rows, f"{last}-{where.until}" if last < where.until else None)
+
+    def paused(self) -> dict[str, Pause]:
+        """The endpoints that are paused."""
+        rows = _decode_paused(self._value("paused_endpoints"))
+        return {endpoint: Pause(since=rfc3339(since), reason=reason) for endpoint, since, reason in rows}
 
     def due_endpoints(self) -> frozenset[str]:
         """The endpoints that have something due."""

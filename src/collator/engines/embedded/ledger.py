@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from collator.clock import Clock, never
-from collator.engines.embedded import accepting, attempts, claiming, outbox, recording, redelivery, repair
+from collator.engines.embedded import steps
 from collator.engines.embedded.lock import DirectoryLock
 from collator.engines.embedded.opening import RESERVE, close_store, open_store
 from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import DATABASE, Route, Store
-from collator.engines.embedded.verbs import Verb, halves
 from collator.engines.embedded.writer import Committed, Writer
 from collator.errors import Unavailable, Vanished
 from collator.exchange import (
@@ -31,6 +29,7 @@ from collator.exchange import (
     Key,
     Outcome,
     OutcomePage,
+    Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
@@ -41,33 +40,6 @@ from collator.ledger import UNBOUNDED, Room
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.states import State
-
-R = TypeVar("R")
-
-
-def _roomless_halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
-    """As `halves`, which hand nothing out."""
-    items, room = arguments
-    nothing: int | dict[str, int] = 0 if isinstance(room, int) else {}
-    return [(half, nothing) for half in halves(items)]
-
-
-def _alone(step: Callable[..., R]) -> Verb[R]:
-    def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
-        return [step(store, *calls[0])]
-
-    return Verb(execute, alone=True)
-
-
-_ACCEPT = Verb(accepting.accept, grows=True, split=_roomless_halves, join=accepting.join, isolate=accepting.isolate)
-_RECORD = Verb(recording.record, split=_roomless_halves, join=recording.join, isolate=recording.isolate)
-_SETTLE = Verb(attempts.settle, split=halves, join=attempts.join, isolate=attempts.isolate)
-_CLAIM, _OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
-_RENEW, _RELEASE = _alone(claiming.renew), _alone(claiming.release)
-_CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
-_REPLAY, _STOP = _alone(redelivery.replay), _alone(redelivery.stop)
-_EXPIRE, _COMPLETE, _CANCEL = _alone(repair.expire), _alone(repair.complete), _alone(repair.cancel)
-_RETRY, _PURGE = _alone(repair.retry), _alone(repair.purge)
 
 
 async def open_ledger(
@@ -124,35 +96,37 @@ class EmbeddedLedger:
 
     async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
         """Store what the rules accept."""
-        return await self._writer.call(_ACCEPT, (packets, room), size=len(packets))
+        return await self._writer.call(steps.ACCEPT, (packets, room), size=len(packets))
 
     async def claim(self, *, claim_id: str, room: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
         """Lease due packets."""
-        return await self._writer.call(_CLAIM, (claim_id, room, keys))
+        return await self._writer.call(steps.CLAIM, (claim_id, room, keys))
 
     async def record(self, results: Sequence[Result], *, room: Room) -> Outcome:
         """Store outcomes; close what is finished."""
-        return await self._writer.call(_RECORD, (results, room), size=len(results))
+        return await self._writer.call(steps.RECORD, (results, room), size=len(results))
 
     async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
         """Prolong leases."""
-        return await self._writer.call(_RENEW, (leases,))
+        return await self._writer.call(steps.RENEW, (leases,))
 
     async def release(self, leases: Sequence[int]) -> None:
         """Give back."""
-        await self._writer.call(_RELEASE, (leases,))
+        await self._writer.call(steps.RELEASE, (leases,))
 
     async def expire(self, *, accepting: bool, limit: int, room: Room) -> Outcome:
         """Close what time has ended."""
-        return await self._writer.call(_EXPIRE, (accepting, limit, room))
+        return await self._writer.call(steps.EXPIRE, (accepting, limit, room))
 
     async def overdue(self, *, limit: int) -> Sequence[Key]:
         """What is due and held by nobody."""
-        return await self._writer.call(_OVERDUE, (limit,))
+        return await self._writer.call(steps.OVERDUE, (limit,))
 
-    async def claim_deliveries(self, endpoint: str, *, room: int, probe: bool = False) -> Sequence[Delivery]:
+    async def claim_deliveries(
+        self, endpoint: str, *, room: int, large: bool = False, probe: bool = False
+    ) -> Sequence[Delivery]:
         """Lease due deliveries."""
-        return await self._writer.call(_CLAIM_DELIVERIES, (endpoint, room, probe))
+        return await self._writer.call(steps.CLAIM_DELIVERIES, (endpoint, room, large, probe))
 
     async def body(self, delivery: Delivery) -> bytes:
         """The frozen body."""
@@ -162,36 +136,44 @@ class EmbeddedLedger:
 
     async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         """Store how attempts ended."""
-        return await self._writer.call(_SETTLE, attempts, size=len(attempts))
+        return await self._writer.call(steps.SETTLE, attempts, size=len(attempts))
 
     async def complete(
         self, resource_id: str, *, total: int | None = None, force: bool = False, room: Room | None = None
     ) -> Outcome:
         """Fix the total, or close now."""
-        return await self._writer.call(_COMPLETE, (resource_id, total, force, room or {}))
+        return await self._writer.call(steps.COMPLETE, (resource_id, total, force, room or {}))
 
     async def cancel(self, resource_id: str) -> None:
         """End without a webhook."""
-        await self._writer.call(_CANCEL, (resource_id,))
+        await self._writer.call(steps.CANCEL, (resource_id,))
 
     async def retry(self, resource_id: str) -> Sequence[Key]:
         """New attempts for failed packets."""
-        return await self._writer.call(_RETRY, (resource_id,))
+        return await self._writer.call(steps.RETRY, (resource_id,))
 
     async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
         """Make ended deliveries due again."""
         found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)
-        number, endpoints = await self._writer.call(_REPLAY, (found.dids(), wanted.state))
+        number, endpoints = await self._writer.call(steps.REPLAY, (found.dids(), wanted.state))
         return Replayed(replayed=number, endpoints=endpoints, after=found.after)
 
     async def stop(self, delivery_id: str) -> None:
         """Give up a delivery."""
         did = await self._reader.ask(self._reader.deliveries.did, delivery_id)
-        await self._writer.call(_STOP, (did,))
+        await self._writer.call(steps.STOP, (did,))
+
+    async def pause(self, endpoint: str, *, reason: str) -> bool:
+        """Hand out nothing to an endpoint."""
+        return await self._writer.call(steps.PAUSE, (endpoint, reason))
+
+    async def resume(self, endpoint: str) -> bool:
+        """Go on with an endpoint."""
+        return await self._writer.call(steps.RESUME, (endpoint,))
 
     async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
         """Forget what may be forgotten."""
-        return await self._writer.call(_PURGE, (limit, resource_id))
+        return await self._writer.call(steps.PURGE, (limit, resource_id))
 
     async def resource(self, resource_id: str) -> ResourceReport:
         """All of one resource."""
@@ -239,6 +221,10 @@ class EmbeddedLedger:
         """One delivery and its history."""
         return await self._reader.ask(self._reader.deliveries.detail, delivery_id)
 
+    async def paused(self) -> Mapping[str, Pause]:
+        """The endpoints that are paused."""
+        return await self._reader.ask(self._reader.deliveries.paused)
+
     async def due_endpoints(self) -> frozenset[str]:
         """The endpoints that have a delivery due."""
         return await self._reader.ask(self._reader.deliveries.due_endpoints)
@@ -284,4 +270,4 @@ class EmbeddedLedger:
         if isinstance(result, list):
             leases += [item.lease for item in result if isinstance(item, Task | Delivery)]
         if leases:
-            self._writer.post(_RELEASE, (leases,))
+            self._writer.post(steps.RELEASE, (leases,))

@@ -21,7 +21,7 @@ from collator.states import State
 
 log = structlog.get_logger("collator.ledger")
 
-Loaded = tuple[int, int, str, str, State, str, int, int, int, str, str, int, int]
+Loaded = tuple[int, int, str, str, State, str, int, int, int, str, str, int, int, int]
 _decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 
@@ -37,19 +37,19 @@ class Born(msgspec.Struct, frozen=True):
 
 
 def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[list[Delivery], frozenset[str]]:
-    """Store *born* as due; lease what there is *room* for. The leased ones, and the endpoints of the others."""
+    """Store *born* as due; lease what there is *room* for, none that is large. And the endpoints of the others."""
     if not born:
         return [], frozenset()
     first = store.next_did
     store.next_did += len(born)
     now = store.now()
-    rows = [(did, new.frame.rk, new.endpoint) for did, new in enumerate(born, first)]
+    rows = [(did, new.frame.rk, new.endpoint, int(new.frame.large)) for did, new in enumerate(born, first)]
     store.run_rows("insert_deliveries", rows, now)
     store.count(due=len(born))
-    free = dict(room)
+    free = {endpoint: count for endpoint, count in room.items() if endpoint not in store.paused}
     leased: list[tuple[int, Born]] = []
     for did, new in enumerate(born, first):
-        if free.get(new.endpoint, 0) > 0:
+        if not new.frame.large and free.get(new.endpoint, 0) > 0:
             free[new.endpoint] -= 1
             leased.append((did, new))
     bodies = inline_bodies(store, [new.frame for _, new in leased])
@@ -63,15 +63,18 @@ def claim_deliveries(
     store: Store,
     endpoint: str,
     room: int,
-    probe: bool,  # noqa: FBT001 - a step takes its call as it came
+    large: bool,  # noqa: FBT001 - a step takes its call as it came
+    probe: bool,  # noqa: FBT001 - as above
 ) -> list[Delivery]:
     """Lease up to *room* due deliveries of *endpoint*; for a *probe* the least tried, then the next to be due."""
+    if endpoint in store.paused:
+        return []
     now = store.now()
     for token in store.deliveries.expired(store.running()):
         store.deliveries.drop(token)
     held = store.deliveries.keys(endpoint)
     chosen = "deliveries_to_probe" if probe else "due_deliveries"
-    found = _decode_numbers(store.value(chosen, endpoint, now, room + len(held)).encode())
+    found = _decode_numbers(store.value(chosen, endpoint, now, room + len(held), int(large)).encode())
     dids = [did for did in found if did not in held][: max(room, 0)]
     rows = {row[0]: row for row in readable(partial(_read, store), dids)}
     _bury(store, endpoint, [did for did in dids if did not in rows])
@@ -97,7 +100,7 @@ def _bury(store: Store, endpoint: str, dids: Sequence[int]) -> None:
 
 def as_frame(row: Loaded) -> Frame:
     """The frame in a row that was loaded for a sender."""
-    _, rk, _, _, state, _, _, _, size, head, tail, crc, done = row
+    _, rk, _, _, state, _, _, _, size, head, tail, crc, done, _ = row
     return Frame(rk, state, head, tail, crc, done, size)
 
 
@@ -107,6 +110,7 @@ def _hand_newborn(store: Store, did: int, new: Born, body: bytes | None, until: 
 
 
 def _hand_row(store: Store, row: Loaded, body: bytes | None, until: float) -> Delivery:
-    did, _, resource_id, generation, _, endpoint, attempts, step, *_ = row
+    did, _, resource_id, generation, _, endpoint, attempts, step, *_, large = row
     lease = store.deliveries.grant(Held(did, until, endpoint=endpoint))
-    return Delivery(resource_id, bytes.fromhex(generation), endpoint, attempts + 1, step, lease, body)
+    made = bytes.fromhex(generation)
+    return Delivery(resource_id, made, endpoint, attempts + 1, step, lease, body, large=bool(large))

@@ -170,34 +170,36 @@ update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.v
 from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: insert_deliveries (born due)
-insert into delivery (did, rk, endpoint, state, due_at)
-select value->>0, value->>1, value->>2, 'due', ?2 from jsonb_each(?1) where true;
+insert into delivery (did, rk, endpoint, large, state, due_at)
+select value->>0, value->>1, value->>2, value->>3, 'due', ?2 from jsonb_each(?1) where true;
 
--- name: due_deliveries (of endpoint ?1, due by ?2, the longest due first)
+-- name: due_deliveries (of endpoint ?1, due by ?2, large or not as ?4 says, the longest due first)
 select json_group_array(did) from (
-  select did from delivery where state = 'due' and endpoint = ?1 and due_at <= ?2 order by due_at limit ?3);
+  select did from delivery where state = 'due' and endpoint = ?1 and large = ?4 and due_at <= ?2
+  order by due_at limit ?3);
 
 -- name: deliveries_to_probe (of endpoint ?1: of the 1,000 that became due last by ?2 those that were tried least, the
 --   longest due first; then those that are due next)
 select json_group_array(did) from (
   select * from (select did from (select did, step, due_at from delivery
-                                  where state = 'due' and endpoint = ?1 and due_at <= ?2 order by due_at desc limit 1000)
+                                  where state = 'due' and endpoint = ?1 and large = ?4 and due_at <= ?2
+                                  order by due_at desc limit 1000)
                  order by step, due_at limit ?3)
   union all
-  select * from (select did from delivery where state = 'due' and endpoint = ?1 and due_at > ?2
+  select * from (select did from delivery where state = 'due' and endpoint = ?1 and large = ?4 and due_at > ?2
                  order by due_at limit ?3)
   limit ?3);
 
 -- name: load_deliveries (all that a sender needs)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
                                    r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),
-                                   cast(ifnull(r.frame_crc, -1) as integer), r.done))
+                                   cast(ifnull(r.frame_crc, -1) as integer), r.done, d.large))
 from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
 
 -- name: find_delivery (one, by resource id ?1, generation ?2 and endpoint ?3)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
                                    r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),
-                                   cast(ifnull(r.frame_crc, -1) as integer), r.done))
+                                   cast(ifnull(r.frame_crc, -1) as integer), r.done, d.large))
 from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation = ?2 and d.endpoint = ?3;
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
@@ -426,7 +428,19 @@ select json_group_array(json_array(attempt, tried_at, seconds, result, reason) o
   select attempts, tried_at, seconds, result, reason from delivery where did = ?1 and tried_at is not null
   order by attempt desc limit ?2);
 
--- name: due_endpoints (that have something due by ?1)
+-- name: pause_endpoint
+insert into paused_endpoint values (?1, ?2, ?3);
+
+-- name: resume_endpoint
+delete from paused_endpoint where endpoint = ?1;
+
+-- name: paused_names
+select json_group_array(endpoint) from paused_endpoint;
+
+-- name: paused_endpoints (with the time and the reason)
+select json_group_array(json_array(endpoint, paused_at, reason)) from paused_endpoint;
+
+-- name: due_endpoints (that have something due by ?1, and are not paused)
 with recursive name (endpoint) as (
   select min(endpoint) from delivery where state = 'due'
   union all
@@ -434,8 +448,9 @@ with recursive name (endpoint) as (
   from name where name.endpoint is not null
 )
 select json_group_array(endpoint) from name
-where endpoint is not null
-  and exists (select 1 from delivery d where d.state = 'due' and d.endpoint = name.endpoint and d.due_at <= ?1);
+where endpoint is not null and endpoint not in (select endpoint from paused_endpoint)
+  and exists (select 1 from delivery d
+              where d.state = 'due' and d.endpoint = name.endpoint and d.large in (0, 1) and d.due_at <= ?1);
 
 -- name: fix_total (by a person)
 update resource set total = ?2, total_by = 'total' where rk = ?1;

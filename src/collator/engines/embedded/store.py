@@ -33,7 +33,7 @@ INDEX_BITS = 24
 INDEX_MASK = (1 << INDEX_BITS) - 1
 DATABASE = "collator.db"
 CLAIMS_KEPT = 1024
-_UNDONE = ("counts", "next_rk", "next_did", "ready", "suspects", "next_retry", "claims")
+_UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry", "claims")
 """What goes back with a transaction that fails, beside the leases: values, never changed in place."""
 
 Route = Callable[[str], Sequence[str]]
@@ -132,6 +132,8 @@ class Store:
         self.ticked_at = self.running()
         self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
         self.next_retry: float = self.value("next_retry") or float("inf")
+        self.paused: frozenset[str] = frozenset(_decode_names(self.value("paused_names")))
+        """The endpoints that are paused."""
         self.cursor = 0
         self.refused = False
         """Whether packets of any resource were refused since the last tick."""
@@ -282,4 +284,5 @@ def as_standing(row: _Row) -> Standing:
 
 _Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, int, str | None]
 _decode_standings = msgspec.json.Decoder(list[_Row]).decode
+_decode_names = msgspec.json.Decoder(list[str]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode

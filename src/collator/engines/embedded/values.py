@@ -22,6 +22,7 @@ _PLACES = {
     "attempt": _PACKET,
     "delivery": "rk, null",
     "tombstone": "null, null",
+    "paused_endpoint": "null, null",
     "delivery_log": "(select d.rk from delivery d where d.did = delivery_log.did), null",
 }
 """The tables, and for each the resource and the index that a row belongs to."""

@@ -6,11 +6,12 @@ To add one: declare it in the module of its subject, list it here, and name its 
 from __future__ import annotations
 
 from collator.web.routes.deliveries import DELIVERIES
+from collator.web.routes.endpoints import ENDPOINTS
 from collator.web.routes.health import HEALTH
 from collator.web.routes.packets import POST_PACKETS, PUT_PACKET
 from collator.web.routes.resources import RESOURCES
 from collator.web.routes.route import Reply, Route, problems_of
 
-ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *DELIVERIES, *HEALTH)
+ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *DELIVERIES, *ENDPOINTS, *HEALTH)
 
 __all__ = ["POST_PACKETS", "ROUTES", "Reply", "Route", "problems_of"]

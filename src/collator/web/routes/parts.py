@@ -51,6 +51,12 @@ PARTS: Mapping[str, Option] = MappingProxyType(
             read=lambda text, _: text,
             schema={"type": "string", "minLength": 1},
         ),
+        "endpoint": Option(
+            name="endpoint",
+            says="The name of an endpoint.",
+            read=lambda text, _: text,
+            schema={"type": "string", "minLength": 1},
+        ),
         "index": number("index", "The place of a packet in its resource, from 0.", least=0, most=MAX_INDEX),
     }
 )

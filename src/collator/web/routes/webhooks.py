@@ -123,8 +123,8 @@ FIELDS = (
 ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "2XX": "It is received; it is not sent again.",
-        "410": "The receiver wants no more of it: it is dead at once, and can be replayed.",
-        "default": "It is sent again later. With 429, 502, 503 and 504 `Retry-After` counts.",
+        "410": "The receiver wants nothing more at this address: nothing is sent there until a person resumes it.",
+        "default": "It is sent again later. With 429, 502, 503 and 504 `Retry-After` counts, for the address.",
     }
 )
 """What the answer of a receiver means, by status."""

@@ -1,0 +1,46 @@
+"""Which endpoints are paused, as far as this process knows: the ledger decides, and is asked at every poll (R23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collator.clock import Clock, rfc3339
+from collator.exchange import Attempt, Pause
+from collator.ledger import Ledger
+
+
+class Pauses:
+    """The endpoints to which nothing is sent until a person resumes them."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        """Know of none yet."""
+        self._ledger, self._clock = ledger, clock
+        self._stored: Mapping[str, Pause] = {}
+        self._unstored: dict[str, Pause] = {}
+
+    def __contains__(self, endpoint: str) -> bool:
+        """Whether *endpoint* is paused."""
+        return endpoint in self._unstored or endpoint in self._stored
+
+    def why(self, endpoint: str) -> str | None:
+        """Why *endpoint* is paused, in words behind its name; `None` where it is not."""
+        pause = self._stored.get(endpoint) or self._unstored.get(endpoint)
+        return None if pause is None else f"paused since {pause.since}, until a person resumes it ({pause.reason})"
+
+    async def look(self) -> None:
+        """Ask the ledger. Raises what it raises."""
+        self._stored = await self._ledger.paused()
+
+    def add(self, attempt: Attempt) -> bool:
+        """Pause the endpoint of *attempt* at once, which the ledger is about to store. Whether that is new."""
+        endpoint = attempt.delivery.endpoint
+        if endpoint in self:
+            return False
+        self._unstored[endpoint] = Pause(since=rfc3339(self._clock.wall()), reason=attempt.told)
+        return True
+
+    def settled(self, attempt: Attempt) -> None:
+        """The ledger has stored *attempt*, or will not: from now on it alone decides."""
+        pause = self._unstored.pop(attempt.delivery.endpoint, None)
+        if pause is not None:
+            self._stored = {**self._stored, attempt.delivery.endpoint: pause}  # until the next look

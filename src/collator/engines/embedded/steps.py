@@ -1,0 +1,42 @@
+"""The verbs of the ledger as the writer executes them: which step each is, and how a call is taken apart.
+
+Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
+batch is the culprit of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from collator.engines.embedded import accepting, attempts, claiming, endpoints, outbox, recording, redelivery, repair
+from collator.engines.embedded.store import Store
+from collator.engines.embedded.verbs import Verb, halves
+
+R = TypeVar("R")
+
+
+def _roomless_halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
+    """As `halves`, which hand nothing out."""
+    items, room = arguments
+    nothing: int | dict[str, int] = 0 if isinstance(room, int) else {}
+    return [(half, nothing) for half in halves(items)]
+
+
+def _alone(step: Callable[..., R]) -> Verb[R]:
+    def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
+        return [step(store, *calls[0])]
+
+    return Verb(execute, alone=True)
+
+
+ACCEPT = Verb(accepting.accept, grows=True, split=_roomless_halves, join=accepting.join, isolate=accepting.isolate)
+RECORD = Verb(recording.record, split=_roomless_halves, join=recording.join, isolate=recording.isolate)
+SETTLE = Verb(attempts.settle, split=halves, join=attempts.join, isolate=attempts.isolate)
+CLAIM, OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
+RENEW, RELEASE = _alone(claiming.renew), _alone(claiming.release)
+CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
+REPLAY, STOP = _alone(redelivery.replay), _alone(redelivery.stop)
+PAUSE, RESUME = _alone(endpoints.pause), _alone(endpoints.resume)
+EXPIRE, COMPLETE, CANCEL = _alone(repair.expire), _alone(repair.complete), _alone(repair.cancel)
+RETRY, PURGE = _alone(repair.retry), _alone(repair.purge)

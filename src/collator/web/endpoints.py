@@ -1,0 +1,90 @@
+"""`/v1/endpoints`: look at endpoints, pause them, let them go on. Thin: the ledger decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from collator.errors import Unknown
+from collator.exchange import Pause
+from collator.ledger import Ledger
+from collator.outbox import Outbox
+from collator.web.incoming import Answer, Incoming, answer_json
+
+_log = structlog.get_logger("collator.audit")
+
+
+class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint, as its page shows it."""
+
+    name: str
+    configured: bool
+    """Whether the configuration has it; if not, what is due to it stays due."""
+    paused: bool
+    """Whether nothing is sent to it until a person resumes it."""
+    paused_at: str | None
+    """When it was paused, RFC 3339 in UTC; null where it is not."""
+    reason: str | None
+    """Why it was paused; null where it is not."""
+    why_not_sent: str | None
+    """Why nothing is sent to it at the moment, in words; null where it is sent to."""
+
+
+class EndpointList(msgspec.Struct, frozen=True, kw_only=True):
+    """All endpoints."""
+
+    endpoints: Sequence[EndpointView]
+    """By name."""
+
+
+class Endpoints:
+    """The pages of endpoints."""
+
+    def __init__(self, ledger: Ledger, outbox: Outbox) -> None:
+        """Look into *ledger*; tell *outbox* what has changed."""
+        self._ledger = ledger
+        self._outbox = outbox
+
+    async def index(self, _request: Incoming) -> Answer:
+        """All that are configured, and those that are paused and are not."""
+        paused = await self._ledger.paused()
+        names = sorted({*self._outbox.room(), *paused})
+        return answer_json(EndpointList(endpoints=[self._view(name, paused.get(name)) for name in names]))
+
+    async def pause(self, request: Incoming, *, endpoint: str) -> Answer:
+        """Send nothing to one any more; the endpoint as it is then. `Unknown`."""
+        await request.nothing()
+        await self._check(endpoint)
+        caller = "a person" if request.caller is None else request.caller.name
+        changed = await self._ledger.pause(endpoint, reason=f"by {caller}")
+        return await self._changed("endpoint paused", endpoint, by=caller, changed=changed)
+
+    async def resume(self, request: Incoming, *, endpoint: str) -> Answer:
+        """Let one go on; the endpoint as it is then. `Unknown`."""
+        await request.nothing()
+        await self._check(endpoint)
+        caller = "a person" if request.caller is None else request.caller.name
+        changed = await self._ledger.resume(endpoint)
+        return await self._changed("endpoint resumed", endpoint, by=caller, changed=changed)
+
+    async def _check(self, endpoint: str) -> None:
+        if endpoint not in self._outbox.room() and endpoint not in await self._ledger.paused():
+            raise Unknown(f"endpoint {endpoint!r} is not configured")
+
+    async def _changed(self, event: str, endpoint: str, *, by: str, changed: bool) -> Answer:
+        if changed:
+            _log.warning(event, endpoint=endpoint, by=by)
+        await self._outbox.look()
+        return answer_json(self._view(endpoint, (await self._ledger.paused()).get(endpoint)))
+
+    def _view(self, name: str, pause: Pause | None) -> EndpointView:
+        return EndpointView(
+            name=name,
+            configured=name in self._outbox.room(),
+            paused=pause is not None,
+            paused_at=None if pause is None else pause.since,
+            reason=None if pause is None else pause.reason,
+            why_not_sent=self._outbox.why(name),
+        )

@@ -1,0 +1,42 @@
+"""The routes of endpoints: look, pause, go on."""
+
+from __future__ import annotations
+
+from collator.tokens import Role
+from collator.web.endpoints import EndpointList, EndpointView
+from collator.web.problems import Kind
+from collator.web.routes.route import JSON, Reply, Route
+
+_ENDPOINT = "/v1/endpoints/{endpoint}"
+_AS_IT_IS = {200: Reply(says="The endpoint, as it is then.", content={JSON: EndpointView})}
+_PROBLEMS = (Kind.UNKNOWN, Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
+
+ENDPOINTS = (
+    Route(
+        name="listEndpoints",
+        method="GET",
+        path="/v1/endpoints",
+        role=Role.READ,
+        says="List the endpoints, and why nothing is sent to one at the moment.",
+        replies={200: Reply(says="All of them.", content={JSON: EndpointList})},
+    ),
+    Route(
+        name="pauseEndpoint",
+        method="POST",
+        path=f"{_ENDPOINT}/pause",
+        role=Role.ADMIN,
+        says="Send nothing to an endpoint until it is resumed, over restarts. Asking again changes nothing.",
+        more="What is due to it stays due. A receiver that answers 410 pauses its endpoint too.",
+        replies=_AS_IT_IS,
+        problems=_PROBLEMS,
+    ),
+    Route(
+        name="resumeEndpoint",
+        method="POST",
+        path=f"{_ENDPOINT}/resume",
+        role=Role.ADMIN,
+        says="Send again what is due to an endpoint that is paused. Asking again changes nothing.",
+        replies=_AS_IT_IS,
+        problems=_PROBLEMS,
+    ),
+)
