@@ -26,11 +26,17 @@ TURN = 16
 QUANTUM = 32
 """Packets of one resource in a large claim. Outcomes of neighbours share the read and the write of their resource:
 with 1 instead of 32, a stream of resources of 20 packets went through at a third of the rate."""
+FEW = 16
+"""Packets that are read in one go, however large they are."""
+READ_AT_ONCE = 32 * 1024 * 1024
+"""Bytes of payloads that are read in one go. A claim of a thousand packets of 1 MiB behind many small ones read all of
+them, to keep a fraction: for half a minute nothing was processed."""
 RETRIES = 10_000
 """Retries that fall due in one step, at most, in 16 ms; the others in the next. After a rest a million may be due."""
 
 _Loaded = tuple[int, str, bytes, str, int, int | None]
 """Key, resource id, generation, payload, crc32, attempts."""
+_decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
 _decode_keys = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
@@ -144,6 +150,7 @@ def _wanted(store: Store, keys: Sequence[Key]) -> list[int]:
 
 
 def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
+    keys = _at_once(store, keys)
     if not keys:
         return []
     store.ready -= store.run_rows("take_ready", keys)
@@ -166,6 +173,19 @@ def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
         step = settle_results(store, damaged)
         close_finished(store, [*step.touched.values()], room={}, known_at={})
     return tasks
+
+
+def _at_once(store: Store, keys: Sequence[int]) -> Sequence[int]:
+    """The first of *keys* whose payloads are read in one go; not many of them are large."""
+    if len(keys) <= FEW:
+        return keys
+    sizes = dict(_decode_sizes(store.value("sizes_of_packets", as_json(keys)).encode()))
+    left = min(READ_AT_ONCE, store.terms.max_leased - store.packets.size)
+    for number, key in enumerate(keys):
+        left -= sizes.get(key, 0)
+        if left < 0:
+            return keys[: max(number, FEW)]
+    return keys
 
 
 def _tasks(store: Store, tokens: dict[int, int]) -> list[Task]:

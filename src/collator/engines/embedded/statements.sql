@@ -110,6 +110,10 @@ update attempt set alone = ?1 where k = ?2;
 -- name: still_open (of these packets, those of open resources)
 select json_group_array(j.value) from jsonb_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
 
+-- name: sizes_of_packets (by key, in bytes; read from the heads of the rows alone)
+select json_group_array(json_array(k, ifnull(octet_length(payload), 0))) from packet
+where k in (select value from jsonb_each(?1));
+
 -- name: load_tasks (all that a worker needs, by key)
 select json_group_array(json_array(p.k, r.id, r.generation, cast(ifnull(p.payload, '') as text),
                                    cast(ifnull(p.crc, -1) as integer), cast(a.attempts as integer)))

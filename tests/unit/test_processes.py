@@ -1,0 +1,195 @@
+"""What a thread does with the replies of its process: whose they are, in which order, and how much is ahead of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from collator.engines.embedded.workforce.chunks import Chunk
+from collator.engines.embedded.workforce.line import Line
+from collator.engines.embedded.workforce.processes import AHEAD, Process
+from collator.exchange import Key, Output, Task
+from collator.processor import Endings, Isolated
+from collator.processor.isolated import weight
+from collator.processor.wire import Answer, Done, Garbled, Gave, Parted, Reply, Returned
+from tests.unit.test_isolated import child, job
+from tests.waiting import until_sync
+
+LARGE = "x" * 1024 * 1024
+
+
+def tasks(*payloads: object) -> list[Task]:
+    return [
+        Task(Key("a", b"g" * 16, index), msgspec.json.encode(payload), 1, index)
+        for index, payload in enumerate(payloads)
+    ]
+
+
+class Scripted:
+    """A process whose replies are those of a script, each made when it is asked for."""
+
+    def __init__(self, *script: Callable[[Scripted], tuple[Sequence[Task], Reply] | None]) -> None:
+        self.script = deque(script)
+        self.sent: list[Sequence[Task]] = []
+        self.open: list[Sequence[Task]] = []
+        self.most = 0
+        self.ended = False
+
+    @property
+    def ahead(self) -> int:
+        return sum(map(weight, self.open))
+
+    def ready(self) -> None:
+        pass
+
+    def alive(self) -> bool:
+        return not self.ended
+
+    def send(self, jobs: Sequence[Sequence[Task]]) -> None:
+        self.sent += jobs
+        self.open += jobs
+        self.most = max(self.most, len(self.open))
+
+    def receive(self) -> tuple[Sequence[Task], Reply] | None:
+        return self.script.popleft()(self) if self.script else done(self)
+
+    def kill(self) -> None:
+        self.ended = True
+
+    def end(self) -> str:
+        return "it ended"
+
+    def close(self) -> None:
+        self.ended = True
+
+
+def done(process: Scripted) -> tuple[Sequence[Task], Reply]:
+    """The job that runs has ended, with its payloads for outputs."""
+    ended = process.open.pop(0)
+    return ended, Done(0, [Gave(task.payload) for task in ended])
+
+
+def returned(process: Scripted) -> tuple[Sequence[Task], Reply]:
+    """All but the job that runs have come back."""
+    back = [task for each in process.open[1:] for task in each]
+    del process.open[1:]
+    return back, Returned([])
+
+
+def parted(process: Scripted) -> tuple[Sequence[Task], Reply]:
+    return process.open.pop(0), Parted(0, "it failed")
+
+
+def garbled(process: Scripted) -> tuple[Sequence[Task], Reply]:
+    raise Garbled
+
+
+def worked(process: Scripted, chunk: Chunk, *, batch: int = 1) -> tuple[dict[int, object], list[int]]:
+    """The results of *chunk* by lease, and the leases that went back into the line."""
+    line = Line(batch=batch)
+    isolated = Isolated("a:b", Endings(retries=0), batch=batch)
+    isolated.start = lambda: process  # type: ignore[assignment, method-assign, return-value]
+    hands = Process(isolated, line)
+    assert hands.ready()
+    hands.work(chunk)
+    found = {
+        result.lease: msgspec.json.decode(result.output) if isinstance(result, Output) else cast("Any", result).reason
+        for result in chunk.collect()
+    }
+    return found, [task.lease for task in line.take_back()]
+
+
+def test_what_is_behind_a_call_goes_to_others_and_the_call_goes_on() -> None:
+    found, back = worked(Scripted(done, returned, done), Chunk(deque(tasks(1, 2, 3, 4))))
+    assert (found, back) == ({0: 1, 1: 2}, [2, 3])
+
+
+def test_who_says_what_it_cannot_have_said_is_killed_and_its_call_has_failed() -> None:
+    process = Scripted(done, garbled)
+    found, back = worked(process, Chunk(deque(tasks(1, 2, 3))))
+    assert found == {0: 1, 1: "The function wrote into a pipe that was not its own."}
+    assert back == [2]
+    assert process.ended
+
+
+def test_a_batch_that_failed_is_called_one_by_one() -> None:
+    found, back = worked(Scripted(parted), Chunk(deque(tasks(1, 2, 3))), batch=3)
+    assert (found, back) == ({}, [0, 1, 2])
+
+
+def test_large_jobs_go_one_at_a_time_and_the_others_stay_within_reach() -> None:
+    process = Scripted()
+    chunk = Chunk(deque(tasks(*[LARGE] * 5)))
+    reach: list[int] = []
+
+    def look(process: Scripted) -> tuple[Sequence[Task], Reply]:
+        reach.append(len(chunk.todo))
+        return done(process)
+
+    process.script.extend([look] * 5)
+    found, back = worked(process, chunk)
+    assert (len(found), back, process.most) == (5, [], 1)
+    assert reach == [4, 3, 2, 1, 0]
+
+
+def test_small_jobs_are_sent_ahead_up_to_a_bound() -> None:
+    process = Scripted()
+    found, _ = worked(process, Chunk(deque(tasks(*range(5000)))))
+    assert found == {number: number for number in range(5000)}
+    each = AHEAD // weight(tasks(1))
+    assert each / 2 < process.most <= each + 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Done(2, [Gave(b"1")]),  # behind the one that runs
+        Done(7, [Gave(b"1")]),  # never sent
+        Done(1, []),
+        Done(1, [Gave(b"1"), Gave(b"2")]),
+        Parted(3, "it failed"),
+        Returned([1]),  # which runs
+        Returned([2, 9]),
+    ],
+    ids=str,
+)
+def test_p3_a_reply_is_to_the_job_that_runs_or_those_behind(monkeypatch: pytest.MonkeyPatch, reply: Reply) -> None:
+    with child() as it:
+        it.send([job(1), job(2), job(3)])
+        monkeypatch.setattr(it, "_receive", lambda: reply)
+        with pytest.raises(Garbled):
+            it.receive()
+
+
+def test_p3_no_job_is_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    with child() as it:
+        it.send([job(1), job(2)])
+        replies = iter([Done(1, [Gave(b"1")]), Done(1, [Gave(b"1")])])
+        monkeypatch.setattr(it, "_receive", lambda: next(replies))
+        assert it.receive() is not None
+        with pytest.raises(Garbled):
+            it.receive()
+
+
+def test_jobs_and_answers_of_a_megabyte_pass_each_other() -> None:
+    payloads = ["y" * 1_000_000] * 8
+    with child() as it:
+        it.send([job(payload) for payload in payloads])  # all at once, more than both pipes take
+        outputs: list[Answer] = []
+        while len(outputs) < len(payloads):
+            received = it.receive()
+            assert received is not None
+            outputs += received[1].answers if isinstance(received[1], Done) else []
+    assert outputs == [Gave(msgspec.json.encode(payload)) for payload in payloads]
+
+
+def test_a_process_that_has_ended_takes_nobody_with_it_who_writes_to_it() -> None:
+    with child() as it:
+        it.kill()
+        until_sync(lambda: not it.alive())
+        it.send([job("y" * 1_000_000)])
+        assert it.receive() is None
