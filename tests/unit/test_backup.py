@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import sys
 from pathlib import Path
 
 import apsw
@@ -174,3 +175,21 @@ async def test_a_copy_that_failed_leaves_what_was_there(
     assert (tmp_path / "copy").exists() == there
     assert not there or list((tmp_path / "copy").iterdir()) == []
     assert back_up(tmp_path / "data", tmp_path / "copy").sound
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a directory in use cannot be moved there")
+@pytest.mark.parametrize("moved", ["data", "copy"])
+async def test_a_directory_that_is_moved_meanwhile_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    ledger = await opened(tmp_path / "data")
+    await fill(ledger)
+    await ledger.aclose()
+
+    def move(_copy: apsw.Connection) -> None:
+        (tmp_path / moved).rename(tmp_path / "elsewhere")
+        raise apsw.IOError("whatever comes of it")
+
+    monkeypatch.setattr(backup, "_settle", move)
+    with pytest.raises(ConfigError, match=f"{moved} was moved or removed meanwhile"):
+        back_up(tmp_path / "data", tmp_path / "copy")

@@ -21,7 +21,7 @@ from collator.engines.embedded.checking import Report, check, find, schema_of
 from collator.engines.embedded.lock import kept_out
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE, connect, load_statements, make_private
-from collator.errors import ConfigError, Damaged, StorageFull, Unavailable
+from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
 PARTIAL = DATABASE + ".partial"
@@ -91,10 +91,8 @@ def _told(data_dir: Path, target: Path) -> Iterator[None]:
         raise unusable(path, error, option="DIR") from error
     except apsw.FullError as error:
         raise StorageFull(f"the disk that holds {target} is full; free some space") from error
-    except apsw.IOError as error:
-        raise _gone(data_dir, target) or Unavailable(f"{data_dir} cannot be copied, the disk fails: {error}") from error
     except (apsw.Error, Damaged) as error:
-        raise Damaged(f"the database in {data_dir} cannot be copied: {error}") from error
+        raise _gone(data_dir) or _in_words(data_dir, error) from error
 
 
 @contextmanager
@@ -106,19 +104,29 @@ def _made(target: Path) -> Iterator[None]:
     try:
         writable(target, option="DIR")
         yield
-    except BaseException:
+    except BaseException as error:
+        gone = _gone(target) if isinstance(error, Exception) else None
         with suppress(OSError):  # it is gone, or its disk is: the error that is raised says so
             for path in target.iterdir():
                 path.unlink(missing_ok=True)
             if not there:
                 target.rmdir()
+        if gone:
+            raise gone from error
         raise
 
 
-def _gone(data_dir: Path, target: Path) -> ConfigError | None:
-    """The error where one of the two directories was moved or removed meanwhile."""
-    missing = next((path for path in (data_dir, target) if not path.exists()), None)
-    return ConfigError(f"the directory {missing} was moved or removed meanwhile; start again") if missing else None
+def _in_words(data_dir: Path, error: Exception) -> CollatorError:
+    if isinstance(error, apsw.IOError):
+        return Unavailable(f"the database in {data_dir} cannot be copied, the disk fails: {error}")
+    return Damaged(f"the database in {data_dir} cannot be copied: {error}")
+
+
+def _gone(directory: Path) -> ConfigError | None:
+    """The error where *directory* was moved or removed since it was found, or made."""
+    if directory.exists():
+        return None
+    return ConfigError(f"the directory {directory} was moved or removed meanwhile; start again")
 
 
 def _copy(reading: apsw.Connection, partial: Path) -> None:
