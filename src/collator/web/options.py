@@ -18,7 +18,7 @@ AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _DIGITS = 18  # far beyond any number here, and quick to read
 _SHOWN = 40  # characters of a wrong value in a message
-_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")  # as JSON has it, but no negative one
 _FLAGS = {"true": True, "false": False}.get
 
 
@@ -53,7 +53,7 @@ def seconds(name: str, says: str, *, most: int) -> Option:
     """A number of seconds from 0 to *most*, which may have a fraction."""
 
     def read(text: str, name: str) -> float:
-        if not _DECIMAL.fullmatch(text) or float(text) > most:
+        if not _NUMBER.fullmatch(text) or float(text) > most:
             raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a number of seconds in 0-{most}")
         return float(text)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import msgspec
 from starlette.responses import StreamingResponse
 
-from collator.errors import Malformed, Unavailable
+from collator.errors import Unavailable
 from collator.exchange import OutcomePage, OutcomeReport
 from collator.ledger import Ledger
 from collator.states import EndedBy, State
@@ -94,14 +94,13 @@ class Outputs:
         webhook_id: str | None,
         limit: int | None,
     ) -> StreamingResponse:
-        """The outputs behind the index *cursor*, or the outcomes behind *after_seq*: `OutputsPage`.
+        """The outcomes behind *after_seq*, which *wait* implies, or else the outputs behind the index *cursor*.
 
+        An `OutputsPage`.
         `Conflict` where the resource is another generation than that of *webhook_id*, or has no such *after_seq*.
         """
         if after_seq is None and wait is not None:
             after_seq = 0
-        if after_seq is not None and cursor is not None:
-            raise Malformed("cursor is for pages by index, after_seq and wait are for pages by seq; say one of them")
         left = limit or sys.maxsize
         if after_seq is None:
             look, after = self._by_index(resource_id), -1 if cursor is None else cursor

@@ -54,7 +54,12 @@ GET_OUTPUTS = Route(
         "sees each outcome once, whatever order the indexes come in. `wait` has the answer wait for one."
     ),
     options=(
-        number("cursor", "An index: the outputs behind it. `next_cursor` of the page before.", least=0, most=MAX_INDEX),
+        number(
+            "cursor",
+            "An index: the outputs behind it. `next_cursor` of the page before. Says nothing beside `after_seq`.",
+            least=0,
+            most=MAX_INDEX,
+        ),
         number("limit", "How many, at most; all by default.", least=1, most=MAX_INDEX),
         number(
             "after_seq", "A `seq`: the outcomes behind it, from 0. `after_seq` of the page before.", least=0, most=_MOST
