@@ -160,6 +160,15 @@ async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_pa
     await ledger.aclose()
 
 
+async def test_a_full_disk_opens_no_resource_without_packets(ledger: EmbeddedLedger) -> None:
+    await ledger.accept([packet("r")], room=0)
+    ledger._writer._reserve.spend()
+    ledger._writer._reserve._next_try = float("inf")
+    with pytest.raises(StorageFull):
+        await ledger.complete("new", total=0)
+    assert (await ledger.complete("r", force=True)).closed == 1
+
+
 async def _fill(ledger: EmbeddedLedger) -> None:
     for n in range(100):
         await ledger.accept([packet(f"fill{n}", payload=b'"' + b"x" * 50_000 + b'"')], room=0)

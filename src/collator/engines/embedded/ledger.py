@@ -142,7 +142,8 @@ class EmbeddedLedger:
         self, resource_id: str, *, total: int | None = None, force: bool = False, room: Room | None = None
     ) -> Outcome:
         """Fix the total, or close now."""
-        return await self._writer.call(steps.COMPLETE, (resource_id, total, force, room or {}))
+        verb = steps.COMPLETE_EMPTY if total == 0 else steps.COMPLETE
+        return await self._writer.call(verb, (resource_id, total, force, room or {}))
 
     async def cancel(self, resource_id: str) -> None:
         """End without a webhook."""

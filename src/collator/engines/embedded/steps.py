@@ -23,11 +23,11 @@ def _roomless_halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequenc
     return [(half, nothing) for half in halves(items)]
 
 
-def _alone(step: Callable[..., R]) -> Verb[R]:
+def _alone(step: Callable[..., R], *, grows: bool = False) -> Verb[R]:
     def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
         return [step(store, *calls[0])]
 
-    return Verb(execute, alone=True)
+    return Verb(execute, alone=True, grows=grows)
 
 
 ACCEPT = Verb(accepting.accept, grows=True, split=_roomless_halves, join=accepting.join, isolate=accepting.isolate)
@@ -39,4 +39,5 @@ CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
 REPLAY, STOP = _alone(redelivery.replay), _alone(redelivery.stop)
 PAUSE, RESUME = _alone(endpoints.pause), _alone(endpoints.resume)
 EXPIRE, COMPLETE, CANCEL = _alone(repair.expire), _alone(repair.complete), _alone(repair.cancel)
+COMPLETE_EMPTY = _alone(repair.complete, grows=True)  # which may open a resource
 RETRY, PURGE = _alone(repair.retry), _alone(repair.purge)
