@@ -91,6 +91,35 @@ async def test_r2_r4_numbers_and_nulls_are_taken_as_they_are_described(
     assert ((await door.post(given)).status == 202) == described
 
 
+COMPLETIONS: list[dict[str, object]] = [
+    {"total": 1.0},
+    {"total": 1e0, "force": None},
+    {"total": None, "force": True},
+    {"total": 1.5},
+    {"total": "1"},
+    {"force": None},
+]
+REPLAYS: list[dict[str, object]] = [
+    {"endpoint": "default", "prefix": None, "cursor": None, "since": None},
+    {"state": "dead", "resource_id": None, "endpoint": None},
+    {"prefix": None},
+]
+ORDERS = [
+    *(("/v1/resources/whole/complete", "Completion", order) for order in COMPLETIONS),
+    *(("/v1/deliveries/replay", "Replay", order) for order in REPLAYS),
+]
+
+
+@pytest.mark.parametrize(("path", "name", "order"), ORDERS, ids=repr)
+async def test_r2_r4_orders_are_taken_as_they_are_described(
+    door: Harness, path: str, name: str, order: dict[str, object]
+) -> None:
+    await door.post({"resource_id": "whole", "index": 0, "payload": 0})
+    schema = {**DOCUMENT["components"]["schemas"][name], "components": DOCUMENT["components"]}
+    reply = await door.ask("POST", path, json.dumps(order).encode())
+    assert (reply.status != 422) == jsonschema_rs.validator_for(schema).is_valid(order), reply
+
+
 @pytest.mark.parametrize("fields", [{}, {"content_encoding": "gzip"}], ids=["large", "packed"])
 @pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
 async def test_what_a_body_that_nobody_wants_gets_is_described(

@@ -186,6 +186,17 @@ async def test_a_stream_with_receipts_that_is_refused_at_once_has_the_status_of_
     assert (reply.status, reply.problem["code"], "retry-after" in reply.headers) == (503, "unavailable", True)
 
 
+async def test_r9_what_syslog_ng_writes_is_taken_or_refused_by_the_status(door: Harness) -> None:
+    """Its bytes: no line feed at the end, no content type unless its configuration says one."""
+    head = "POST /v1/packets HTTP/1.1\r\nHost: 127.0.0.1:8102\r\nUser-Agent: syslog-ng 3.38.1\r\nAccept: */*\r\n"
+    for kind, names, status in (("x-ndjson", "ab", 200), ("x-ndjson", "abc", 429), ("x-www-form-urlencoded", "a", 415)):
+        body = ndjson(*(packet(1, name, payload="x") for name in names))[:-1]
+        fields = f"Content-Type: application/{kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        async with door.wire() as wire:
+            await wire.send((head + fields).encode() + body)
+            assert (await wire.reply()).status == status
+
+
 async def test_a_large_mixture_is_told_in_one_status_too(door: Harness) -> None:
     async with asyncio.timeout(30):
         reply = await door.stream(*(packet(i, "a") for i in range(5000)), *(packet(i, "c") for i in range(5000)))

@@ -61,11 +61,11 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The name of the endpoint."""
     resource_id: str | None = None
     """The resource."""
-    prefix: str = ""
+    prefix: str | None = ""
     """What the id of the resource begins with."""
     since: AwareDatetime | None = None
     """Resources that ended then or later."""
-    cursor: str = ""
+    cursor: str | None = ""
     """Where to go on: `next_cursor` of the answer before, to the same question."""
 
 
@@ -161,7 +161,7 @@ class Deliveries:
             state=DeliveryState(said.state or Ended.DEAD),
             endpoint=said.endpoint,
             resource_id=said.resource_id,
-            prefix=said.prefix,
+            prefix=said.prefix or "",
             since=since,
         )
         return wanted, said.cursor

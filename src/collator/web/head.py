@@ -24,7 +24,7 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
 
     Raises `Refusal` unless the request can be read in one way only.
     """
-    whole = _WHOLE_URL.fullmatch(url)
+    whole = None if url[:1] == b"/" else _WHOLE_URL.fullmatch(url)
     if version not in {"1.1", "1.0"} or method == b"CONNECT" or not (whole or (url[:1] == b"/" and b"#" not in url)):
         raise _bad("an HTTP/1.1 request for a path is wanted")
     names = [name for name, _ in fields]

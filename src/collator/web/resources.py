@@ -11,7 +11,7 @@ from collator.errors import Conflict, Malformed, Unknown
 from collator.exchange import ResourceReport, ResourceSummary
 from collator.ledger import Ledger
 from collator.outbox import Outbox
-from collator.packet import Bounds
+from collator.packet import Bounds, whole
 from collator.states import State
 from collator.web.explaining import why_undelivered
 from collator.web.incoming import Answer, Incoming, answer_json
@@ -54,9 +54,9 @@ class Purged(msgspec.Struct, frozen=True):
 class Completion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a person completes a resource (R15)."""
 
-    total: int | None = None
+    total: int | float | None = None
     """How many packets it has; 0 where there are none, also of one that nobody sent a packet for."""
-    force: bool = False
+    force: bool | None = False
     """Whether it is closed now, whatever is missing."""
 
 
@@ -83,10 +83,8 @@ class Resources:
 
     async def complete(self, request: Incoming, *, resource_id: str) -> Answer:
         """Fix the total, or close now (R15); the resource as it is then. `Unknown`, `Conflict`."""
-        wanted = await self._wanted(request)
-        outcome = await self._ledger.complete(
-            resource_id, total=wanted.total, force=wanted.force, room=self._outbox.room()
-        )
+        total, force = await self._wanted(request)
+        outcome = await self._ledger.complete(resource_id, total=total, force=force, room=self._outbox.room())
         self._outbox.take(outcome.deliveries, outcome.endpoints)
         return await self._view(resource_id)
 
@@ -117,10 +115,11 @@ class Resources:
         why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.room()))
         return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
-    async def _wanted(self, request: Incoming) -> Completion:
+    async def _wanted(self, request: Incoming) -> tuple[int | None, bool]:
         wanted = await request.order(self._completion, _SMALL)
         if wanted.total is None and not wanted.force:
             raise Malformed("say how many packets it has (total), or that it ends now (force)")
-        if wanted.total is not None and not 0 <= wanted.total <= self._bounds.max_packets:
-            raise Malformed(f"total: {wanted.total} is not between 0 and {self._bounds.max_packets}")
-        return wanted
+        total = None if wanted.total is None else whole(wanted.total, "total")
+        if total is not None and not 0 <= total <= self._bounds.max_packets:
+            raise Malformed(f"total: {total} is not between 0 and {self._bounds.max_packets}")
+        return total, bool(wanted.force)
