@@ -16,7 +16,7 @@ from typing import NamedTuple
 import structlog
 
 from collator.clock import Clock, Heartbeat, SystemClock
-from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router
+from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router, secured
 from collator.disk import Disk
 from collator.egress import Egress
 from collator.engines.embedded import EmbeddedLedger, open_ledger
@@ -223,7 +223,12 @@ def _open_processor(
         stood_still=beats.process.stood_still,
     )
     return open_processor(
-        function or settings.processor, endings, batch=settings.batch, pool=settings.pool, memory=settings.pool_memory
+        function or settings.processor,
+        endings,
+        batch=settings.batch,
+        pool=settings.pool,
+        memory=settings.pool_memory,
+        tls=secured(settings, ca_file=settings.tls_ca_file),
     )
 
 

@@ -37,6 +37,12 @@ class Target(NamedTuple):
     """What the ``Authorization`` field says; empty without credentials."""
 
     @property
+    def head(self) -> str:
+        """The first lines of a request."""
+        credentials = f"authorization: {self.authorization}\r\n" if self.authorization else ""
+        return f"POST {self.path} HTTP/1.1\r\nhost: {self.authority}\r\n{credentials}"
+
+    @property
     def origin(self) -> tuple[bool, str, int]:
         """What requests share a connection for (RFC 6454)."""
         return self.tls, self.host, self.port

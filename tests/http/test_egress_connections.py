@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
 import uvloop
 
-from collator.egress import Answer, Egress, NoAnswer
+from collator.egress import Answer, Egress, NoAnswer, context
 from collator.egress.connection import Connection
 from tests.receiver import Close, Hold, Receiver, Reset, Say, Stall, reply
 from tests.waiting import until
@@ -41,7 +43,9 @@ async def egress() -> AsyncIterator[Egress]:
 
 
 @asynccontextmanager
-async def listening(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]) -> AsyncIterator[str]:
+async def listening(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object], *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """A receiver that does as *talk* does with each connection."""
     talks: set[asyncio.Task[None]] = set()
 
@@ -54,9 +58,9 @@ async def listening(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter],
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=64 * 1024)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=64 * 1024, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     finally:
         server.close()
         for task in talks:
@@ -312,3 +316,52 @@ async def test_closing_while_a_request_is_under_way_ends_it(egress: Egress) -> N
             await until(lambda: receiver.requests)
             await egress.aclose()
         assert outcomes == [NoAnswer("connection closed before the answer")]
+
+
+CERTIFICATE = Path(__file__).with_name("self_signed.pem")
+
+
+@asynccontextmanager
+async def secured(**asks: bool) -> AsyncIterator[Receiver]:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+    if asks:
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_verify_locations(CERTIFICATE)
+    async with Receiver(tls=tls) as receiver:
+        yield receiver
+
+
+async def test_a_private_authority_is_trusted_where_the_settings_name_it(egress: Egress) -> None:
+    trusting = context(CERTIFICATE)
+    async with secured() as receiver:
+        for size in (2, len(LARGE), 2):
+            answer = await egress.post(receiver.url, {}, bytes(size), timeout=LONG, tls=trusting)
+            assert answer == Answer(200)
+        assert [len(request.body) for request in receiver.requests] == [2, len(LARGE), 2]
+        assert receiver.connections == 1
+        refused = await egress.post(receiver.url, {}, b"", timeout=LONG)  # a connection of its own
+        assert isinstance(refused, NoAnswer)
+        assert refused.reason.startswith("TLS: certificate refused: ")
+        assert not refused.reached
+
+
+async def test_a_certificate_is_shown_to_who_asks(egress: Egress) -> None:
+    async with secured(asks=True) as receiver:
+        shown = context(CERTIFICATE, CERTIFICATE)
+        assert await egress.post(receiver.url, {}, b"{}", timeout=LONG, tls=shown) == Answer(200)
+        refused = await egress.post(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE))
+        assert isinstance(refused, NoAnswer)
+
+
+async def test_r22_over_tls_too_a_success_before_the_last_byte_is_out_is_a_failed_attempt(egress: Egress) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+
+    async def say_ok_and_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"200 OK", b""))
+        await asyncio.Event().wait()
+
+    async with listening(say_ok_and_wait, tls=tls) as url:
+        assert await egress.post(url, {}, LARGE, timeout=2.0, tls=context(CERTIFICATE)) == EARLY

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
 from collator.delivery.endpoint import Endpoint
 from collator.directory import make
+from collator.egress import context
 from collator.errors import ConfigError
 from collator.settings import NO_WEBHOOK, EndpointSettings, Settings
 from collator.signing import SecretFile, ensure_secret_file
@@ -34,6 +36,15 @@ def configure(settings: Settings) -> Mapping[str, Endpoint]:
 def names(settings: Settings) -> list[str]:
     """The endpoints of *settings*: what may be told of them, as a URL can hold a secret."""
     return [one.name for one in _wanted(settings)]
+
+
+def secured(by: Settings | EndpointSettings, *, ca_file: Path | None) -> ssl.SSLContext | None:
+    """What *by* says of TLS, with the authorities in *ca_file*; `None` where it says nothing. Raises `ConfigError`."""
+    if by.tls_client_key is not None and by.tls_client_cert is None:
+        raise ConfigError("tls_client_key: it is the key of a tls_client_cert, and there is none")
+    if ca_file is None and by.tls_client_cert is None:
+        return None
+    return context(ca_file, by.tls_client_cert, by.tls_client_key)
 
 
 def longest_timeout(endpoints: Mapping[str, Endpoint]) -> float:
@@ -72,4 +83,5 @@ def _endpoint(one: EndpointSettings, settings: Settings, files: Mapping[Path, Se
         match=one.match,
         concurrency=one.concurrency or settings.delivery_concurrency,
         timeout=one.timeout or settings.delivery_timeout,
+        tls=secured(one if one.tls_client_cert else settings, ca_file=one.tls_ca_file or settings.tls_ca_file),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fnmatch import translate
 
@@ -34,6 +35,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Requests under way at a time."""
     timeout: float = 15.0
     """Seconds for one attempt, from connecting to the last byte of the answer (R22)."""
+    tls: ssl.SSLContext | None = None
+    """What connections to it are secured by, where the settings name something; else what the system trusts."""
 
 
 def router(endpoints: Mapping[str, Endpoint]) -> Callable[[str], Sequence[str]]:

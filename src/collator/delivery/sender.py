@@ -97,7 +97,7 @@ class Sender:
     ) -> Answer | NoAnswer:
         if endpoint.taker is not None:
             return await endpoint.taker(delivery.webhook_id, body)
-        return await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout)
+        return await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout, tls=endpoint.tls)
 
     def _hear(self, name: str, passage: Passage, answer: Answer | NoAnswer, *, size: int) -> None:
         """Tell the circuit; a line where a breaker opens or closes."""

@@ -20,5 +20,6 @@ from __future__ import annotations
 from collator.egress.answer import MOST_SAID, Answer, NoAnswer
 from collator.egress.egress import Egress
 from collator.egress.reader import MAX_ANSWER
+from collator.egress.tls import context
 
-__all__ = ["MAX_ANSWER", "MOST_SAID", "Answer", "Egress", "NoAnswer"]
+__all__ = ["MAX_ANSWER", "MOST_SAID", "Answer", "Egress", "NoAnswer", "context"]

@@ -118,12 +118,7 @@ class Egress:
 
 def _head(target: Target, headers: Mapping[str, str], length: int) -> bytes:
     """The head of a request. Raises `ValueError` where a header would say more than its name and value."""
-    lines = [f"POST {target.path} HTTP/1.1", f"host: {target.authority}"]
-    if target.authorization:
-        lines.append(f"authorization: {target.authorization}")
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines.append(f"content-length: {length}\r\n\r\n")
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) + 1 or head.count("\r") != len(lines) + 1:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not lines.count("\n") == lines.count("\r") == len(headers):
         raise ValueError("a header has a line break in it")
-    return head.encode()
+    return f"{target.head}{lines}content-length: {length}\r\n\r\n".encode()

@@ -21,7 +21,7 @@ MAX_FIELDS = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) +([1-9][0-9][0-9])(?:[ \t].*)?", re.DOTALL)
 _FOLD = re.compile(rb"\n[ \t]+")
 _IDLE = re.compile(rb"timeout=([0-9]{1,9})")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\n]*\n)*")
 _MOST_DIGITS = 18
 _LEAST_FINAL, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
 
@@ -64,32 +64,32 @@ class Head(NamedTuple):
 
 def parse(block: bytes) -> Head:
     """Read the lines of a head, without the empty one that ends it. Raises `NotHttp`."""
-    first, *lines = _FOLD.sub(b" ", block.replace(b"\r\n", b"\n")).split(b"\n")
+    block = block.replace(b"\r\n", b"\n")
+    if b"\n " in block or b"\n\t" in block:
+        block = _FOLD.sub(b" ", block)
+    first, *lines = block.split(b"\n")
     found = _STATUS_LINE.fullmatch(first)
     if found is None:
         raise NotHttp("the answer is not HTTP")
     if len(lines) > MAX_FIELDS:
         raise NotHttp(f"the answer's head is larger than {MAX_FIELDS} fields")
     fields: dict[bytes, bytes] = {}
-    odd = False
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not _NAME.fullmatch(name):
-            odd = True
-            name = name.strip()
-        name, value = name.lower(), value.strip()
+        name, _, value = line.partition(b":")
+        name, value = name.strip().lower(), value.strip()
         fields[name] = fields[name] + b", " + value if name in fields else value
+    odd = _FIELDS.fullmatch(b"\n".join([*lines, b""])) is None
     status = int(found[2])
     framing, length, sure = _framing(status, fields)
-    options = fields.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
+    options = fields.get(b"connection", b"").lower()
     persistent = b"keep-alive" in options if found[1] == b"0" else b"close" not in options
     return Head(status, fields, framing, length, persistent and sure and not odd and framing is not Framing.CLOSE)
 
 
 def _framing(status: int, fields: dict[bytes, bytes]) -> tuple[Framing, int, bool]:
     """What ends the body (RFC 9112 section 6.3), its length, and whether that is beyond doubt."""
-    lengths = {one.strip() for one in fields[b"content-length"].split(b",")} if b"content-length" in fields else None
-    coding = fields.get(b"transfer-encoding")
+    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    lengths = None if length is None else {one.strip() for one in length.split(b",")} if b"," in length else {length}
     if status < _LEAST_FINAL or status in {_NO_CONTENT, _NOT_MODIFIED}:
         bare = coding is None and (status == _NOT_MODIFIED or lengths in (None, {b"0"}))
         return Framing.LENGTH, 0, bare and status >= _LEAST_FINAL

@@ -80,14 +80,17 @@ class Reader:
             return NoAnswer("connection closed before the answer")
         if self.succeeds and not sent:
             return NoAnswer(f"HTTP {head.status} before the whole body was sent")
-        said = "" if self.succeeds or b"content-encoding" in head.fields else self._said(head)
+        body = b"".join(self._parts) if self._ended and 0 < self._keep >= self._size else None
+        complete = self._ended or self._too_long
+        if self.succeeds:
+            return Answer(head.status, body=body, complete=complete)
         return Answer(
             head.status,
             head.text(b"retry-after") or None,
-            body=b"".join(self._parts) if self._ended and 0 < self._keep >= self._size else None,
+            body=body,
             location=one_line(head.text(b"location")),
-            excerpt=said,
-            complete=self._ended or self._too_long,
+            excerpt="" if b"content-encoding" in head.fields else self._said(head),
+            complete=complete,
         )
 
     def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:

@@ -10,6 +10,8 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
+from collator.errors import ConfigError
+
 _READ = 64 * 1024
 
 
@@ -17,16 +19,29 @@ def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | N
     """What connections are secured by.
 
     Whom the system trusts is trusted (or ``SSL_CERT_FILE`` in its place), and those in *ca_file* beside it. *cert* is
-    shown to receivers that ask; its key is in *key*, or in the same file. Raises `OSError` or `ssl.SSLError`.
+    shown to receivers that ask; its key is in *key*, or in the same file. Raises `ConfigError`.
     """
     made = ssl.create_default_context()
     made.options |= ssl.OP_NO_RENEGOTIATION
     made.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        made.load_verify_locations(ca_file)
-    if cert is not None:
-        made.load_cert_chain(cert, key, password=lambda: "")  # else an encrypted key would ask the terminal
+    try:
+        if ca_file is not None:
+            made.load_verify_locations(ca_file)
+    except OSError as error:
+        raise ConfigError(f"tls_ca_file: {ca_file} holds no certificates that can be read: {_why(error)}") from None
+    try:
+        if cert is not None:
+            made.load_cert_chain(cert, key, password=lambda: "")  # else an encrypted key would ask the terminal
+    except OSError as error:
+        files = cert if key is None else f"{cert} and {key}"
+        raise ConfigError(f"tls_client_cert: {files} are no certificate and its key: {_why(error)}") from None
     return made
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not in PEM").lower().replace("_", " ")
+    return error.strerror or type(error).__name__
 
 
 class Tls:

@@ -17,6 +17,7 @@ ends what the user's code has started when the service has ended; `guarding` spe
 
 from __future__ import annotations
 
+import ssl
 import sys
 
 from collator.errors import ConfigError, Permanent
@@ -63,17 +64,18 @@ def open_processor(
     batch: int = 1,
     pool: str = "thread",
     memory: int | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Processor:
     """The processor that *spec* names, ``MODULE:FUNCTION`` or the address of an HTTP service, or a function itself.
 
     *batch*: 2 or more for a function that takes a list of up to as many payloads. *pool*: ``process`` for a function
-    that is called in processes of their own, each of at most *memory* bytes of address space. Raises `ConfigError`,
-    saying what is wrong with *spec*, with the module, or between the options.
+    that is called in processes of their own, each of at most *memory* bytes of address space. *tls* secures an HTTP
+    service. Raises `ConfigError`, saying what is wrong with *spec*, with the module, or between the options.
     """
     if memory is not None and pool != "process":
         raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
     if isinstance(spec, str) and spec.startswith(("http://", "https://")):
-        return _open_http(spec, endings, batch=batch, pool=pool)
+        return _open_http(spec, endings, batch=batch, pool=pool, tls=tls)
     look_here()
     if pool == "process":
         return _open_isolated(spec, endings, batch=batch, memory=memory)
@@ -82,12 +84,12 @@ def open_processor(
     return kind(function, endings, batch=batch)
 
 
-def _open_http(url: str, endings: Endings | None, *, batch: int, pool: str) -> Http:
+def _open_http(url: str, endings: Endings | None, *, batch: int, pool: str, tls: ssl.SSLContext | None) -> Http:
     if batch > 1:
         raise ConfigError(f"batch: {batch} payloads at a time are for functions; an HTTP service gets them one by one")
     if pool == "process":
         raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
-    return Http(url, endings)
+    return Http(url, endings, tls=tls)
 
 
 def _open_isolated(spec: str | UserFunction, endings: Endings | None, *, batch: int, memory: int | None) -> Isolated:

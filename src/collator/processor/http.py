@@ -9,6 +9,7 @@ again, not before the time that a ``Retry-After`` names. Redirects are not follo
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -34,8 +35,9 @@ class Http:
 
     batch = 1
 
-    def __init__(self, url: str, endings: Endings | None = None) -> None:
-        """*url* begins with ``http://`` or ``https://``."""
+    def __init__(self, url: str, endings: Endings | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+        """*url* begins with ``http://`` or ``https://``; *tls* secures it, where that of the system does not do."""
+        self._tls = tls
         self.endings = endings or Endings()
         self._url = url
         self._headers = {
@@ -57,9 +59,9 @@ class Http:
     async def _attempt(self, egress: Egress, tasks: Sequence[Task]) -> list[Result]:
         (task,) = tasks
         headers = {**self._headers, "idempotency-key": idempotency_key(task.key)}
-        keep = self.endings.max_output
+        timeout, keep = self.endings.timeout, self.endings.max_output
         try:
-            answer = await egress.post(self._url, headers, task.payload, timeout=self.endings.timeout, keep=keep)
+            answer = await egress.post(self._url, headers, task.payload, timeout=timeout, keep=keep, tls=self._tls)
             return [self.endings.gave(task, msgspec.Raw(self._output(answer)))]
         except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
             return [self.endings.failed(task, error)]

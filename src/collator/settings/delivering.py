@@ -61,3 +61,23 @@ class Delivering(Table):
             "What a receiver that is back waits at most.",
         ),
     ] = 60.0
+    tls_ca_file: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Certificates (PEM) that are trusted beside those of the system, by webhooks and an HTTP processor.",
+            "A private authority is known to you alone; SSL_CERT_FILE names another list.",
+        ),
+    ] = None
+    tls_client_cert: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Certificate (PEM) that is shown to receivers and an HTTP processor that ask for one.",
+            "Few ask.",
+        ),
+    ] = None
+    tls_client_key: Annotated[
+        Path | None,
+        Option(FILE, "Key of tls_client_cert, unencrypted, where that file does not hold it.", "One can hold both."),
+    ] = None

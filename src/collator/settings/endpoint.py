@@ -49,3 +49,30 @@ class EndpointSettings(Table):
             instead="delivery_timeout",
         ),
     ] = None
+    tls_ca_file: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Certificates (PEM) that are trusted beside those of the system.",
+            "As any other.",
+            instead="tls_ca_file",
+        ),
+    ] = None
+    tls_client_cert: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Certificate (PEM) that is shown to it where it asks for one.",
+            "As any other.",
+            instead="tls_client_cert",
+        ),
+    ] = None
+    tls_client_key: Annotated[
+        Path | None,
+        Option(
+            FILE,
+            "Key of tls_client_cert, unencrypted, where that file does not hold it.",
+            "As any other.",
+            instead="tls_client_key",
+        ),
+    ] = None

@@ -1,0 +1,50 @@
+"""What connections are secured by, as settings name it: checked at the start, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collator.delivery import configure
+from collator.errors import ConfigError
+from collator.settings import load
+
+CERTIFICATE = Path(__file__).parents[1] / "http" / "self_signed.pem"
+
+
+def endpoints(tmp_path: Path, text: str) -> dict[str, bool]:
+    """Which endpoints are secured by something of their own."""
+    (tmp_path / "collator.toml").write_text(f"data_dir = {str(tmp_path / 'data')!r}\n{text}")
+    found = configure(load(environ={}, config=str(tmp_path / "collator.toml")))
+    return {name: endpoint.tls is not None for name, endpoint in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("top", "own", "wanted"),
+    [
+        ("", "", {"default": False, "crm": False}),
+        (f"tls_ca_file = {str(CERTIFICATE)!r}", "", {"default": True, "crm": True}),
+        ("", f"tls_ca_file = {str(CERTIFICATE)!r}", {"default": False, "crm": True}),
+        ("", f"tls_client_cert = {str(CERTIFICATE)!r}", {"default": False, "crm": True}),
+    ],
+)
+def test_what_an_endpoint_names_counts_for_it_and_what_the_service_names_for_all(
+    tmp_path: Path, top: str, own: str, wanted: dict[str, bool]
+) -> None:
+    text = f"webhook = 'https://a.test/'\n{top}\n[endpoints.crm]\nurl = 'https://b.test/'\n{own}"
+    assert endpoints(tmp_path, text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tls_ca_file = 'gone.pem'", r"tls_ca_file: .*gone.pem holds no certificates that can be read: No such file"),
+        ("tls_ca_file = 'collator.toml'", r"tls_ca_file: .*collator.toml holds no certificates that can be read: "),
+        ("tls_client_cert = 'gone.pem'", r"tls_client_cert: .*gone.pem are no certificate and its key: No such file"),
+        ("tls_client_key = 'gone.pem'", r"tls_client_key: it is the key of a tls_client_cert, and there is none"),
+    ],
+)
+def test_what_cannot_be_used_is_told_at_the_start(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        endpoints(tmp_path, f"webhook = 'https://a.test/'\n{text}")
