@@ -86,6 +86,24 @@ def test_one_row_is_told_as_one() -> None:
     assert [*describe(report)] == ["d  schema 2: 1 resource, 2 packets, 1 outcome, 1 delivery", "sound"]
 
 
+async def test_what_is_remembered_of_those_that_are_gone_is_counted(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_ledger(tmp_path, terms=Terms(retention=60.0), clock=clock, route=lambda _: [])
+    await finish(ledger, "whole", [b"0", b"1"])
+    await ledger.complete("empty", total=0)
+    await offer(ledger, packet("part", 3))
+    await ledger.complete("part", force=True)
+    clock.advance(61)
+    while await ledger.purge(limit=100):
+        pass
+    await ledger.aclose()
+    report = check_directory(tmp_path)
+    assert (told(report), report.counts) == ([], Counts(remembered=3))
+    assert next(iter(describe(report))).endswith(
+        ": 0 resources, 0 packets, 0 outcomes, 0 deliveries; 3 gone and remembered"
+    )
+
+
 DAMAGE = {
     "packet_alone": ("insert into packet values (99 << 24, '1', 0)", "handle 99, index 0"),
     "outcome_alone": ("delete from packet where k = {whole} | 1", "resource 'whole', index 1"),

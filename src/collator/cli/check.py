@@ -62,7 +62,8 @@ def describe(report: Report) -> Iterator[str]:
     """*report* as a person reads it. Pure."""
     if report.rows:
         amounts = ", ".join(f"{number} {name if number != 1 else _ONE[name]}" for name, number in report.rows.items())
-        yield f"{report.database}  schema {report.schema}: {amounts}"
+        gone = f"; {report.counts.remembered} gone and remembered" if report.counts.remembered else ""
+        yield f"{report.database}  schema {report.schema}: {amounts}{gone}"
     for complaint in report.complaints:
         yield f"{complaint.what} ({counted(complaint.cases, 'case')})"
         yield from (f"  {place}" for place in complaint.where)
