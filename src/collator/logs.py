@@ -86,7 +86,7 @@ def _queued(stream: TextIO) -> TextIO:
     """*stream*, written to by way of a queue."""
     raw = QueuedOutput(stream.fileno(), _notice)
     # A raw file is all that a text needs that is never read; the standard library does the same for python -u.
-    return io.TextIOWrapper(cast("BinaryIO", raw), stream.encoding, stream.errors, line_buffering=True)
+    return io.TextIOWrapper(cast("BinaryIO", raw), stream.encoding, "backslashreplace", line_buffering=True)
 
 
 def _outputs() -> list[QueuedOutput]:

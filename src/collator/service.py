@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import NamedTuple
 
 import msgspec
@@ -68,10 +68,16 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    with Kept(first=obey), guarded(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with Kept(first=obey), _guard(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(settings))
         # Before the loop is closed, which waits for a host name that is being resolved.
         threading.Thread(target=_end, name="collator-end", daemon=True).start()
+
+
+def _guard(settings: Settings) -> AbstractContextManager[None]:
+    """What ends what the processor starts in this process; a process of the pool has a guardian of its own."""
+    elsewhere = settings.pool == "process" or settings.processor.startswith(("http://", "https://"))
+    return nullcontext() if elsewhere else guarded()
 
 
 def _end() -> None:

@@ -17,7 +17,7 @@ FUNCTION = """
 import contextlib, os, sys
 
 def shout(payload):
-    print("hello " * 2000)
+    print("hello " * 2000 + "\\ud800")
     print("h\\u00e9llo \\ud800", file=sys.stderr, flush=True)
     sys.stdout.write("hello")
     sys.stdout.flush()

@@ -184,6 +184,14 @@ def test_the_memory_of_a_process_has_a_limit() -> None:
         assert int(Path(f"/proc/{it.pid}/oom_score_adj").read_text()) >= 500
 
 
+def test_a_call_that_changes_the_directory_breaks_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setattr(sys, "path", ["", *(entry for entry in sys.path if entry != str(Path.cwd()))])
+    with child("tests.harness.moving:plain") as it:
+        it.send([job(str(tmp_path / "gone")), job(None)])
+        assert replies_of(it, 2) == [Done(1, [Gave(b"0")]), Done(2, [Gave(b'"tests.harness.disk"')])]
+
+
 # What cannot be started.
 
 
