@@ -139,8 +139,8 @@ def test_send_tells_programs_in_json_and_people_in_lines(tmp_path: Path, url: st
 
 def test_send_shows_bars_in_a_terminal(tmp_path: Path, url: str) -> None:
     arguments = ("send", "--url", url, "--resources", "2", "--packets", "3", "--pause", "0", "--seed", "2")
-    terminal = Terminal([*COMMAND, *arguments], cwd=tmp_path, env=environment(), columns=100)
-    assert terminal.end(PATIENCE) == Exit.OK
+    with Terminal([*COMMAND, *arguments], cwd=tmp_path, env=environment(), columns=100) as terminal:
+        assert terminal.end(PATIENCE) == Exit.OK
     bars = [line.split() for line in terminal.screen.lines()[:-1]]
     assert [(bar[0], bar[-2]) for bar in bars] == [
         ("sent", "6/6"),
@@ -153,9 +153,10 @@ def test_send_shows_bars_in_a_terminal(tmp_path: Path, url: str) -> None:
 @pytest.mark.parametrize("columns", [40, 60, 100])
 def test_bars_stay_whole_in_a_terminal_while_a_receiver_is_down(tmp_path: Path, columns: int) -> None:
     arguments = ("send", "--resources", "3", "--packets", "2", "--pause", "0", "--seed", "3")
-    with serving(tmp_path, "--breaker-failures", "1", webhook="http://127.0.0.1:1/") as (_, url):
-        command = [*COMMAND, *arguments, "--url", url]
-        terminal = Terminal(command, cwd=tmp_path, env=environment(), columns=columns)
+    with (
+        serving(tmp_path, "--breaker-failures", "1", webhook="http://127.0.0.1:1/") as (_, url),
+        Terminal([*COMMAND, *arguments, "--url", url], cwd=tmp_path, env=environment(), columns=columns) as terminal,
+    ):
         # Its reason changes with every frame, and some are longer than the terminal is wide.
         until_sync(lambda: shown(terminal, "run-3-") and shown(terminal, ": endpoint default: paused"), PATIENCE)
         terminal.process.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ import termios
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 _TOKEN = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b\]8;[^\x1b]*\x1b\\|[\r\n]|[^\x1b\r\n]")
 
@@ -62,7 +63,7 @@ class Screen:
 
 
 class Terminal:
-    """A program in a terminal of its own."""
+    """A program in a terminal of its own, which it does not outlive: a context."""
 
     def __init__(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], columns: int) -> None:
         """Start *command*."""
@@ -75,11 +76,20 @@ class Terminal:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        os.close(self._outer)
+
     def end(self, timeout: float) -> int:
         """Its exit code, once it has ended."""
         code = self.process.wait(timeout)
         self._reader.join(timeout)
-        os.close(self._outer)
         return code
 
     def _read(self) -> None:
