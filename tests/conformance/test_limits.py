@@ -136,12 +136,12 @@ async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(engine: Eng
 
 @pytest.mark.parametrize("end", ["released", "recorded", "retried", "lost", "closed"])
 async def test_p5_payloads_that_are_given_back_make_room_for_others(engine: Engine, end: str) -> None:
-    ledger = await engine.open(Terms(max_leased=100, task_lease=30.0))
+    ledger = await engine.open(Terms(max_leased=80, task_lease=30.0))
     given = [packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(12)]
     assert await send(ledger, *given) == [ACCEPTED] * 12
     for _ in range(4):
         tasks = await claim(ledger)
-        assert len(tasks) == 2, "40 bytes each, and 100 may be handed out"
+        assert len(tasks) == 2, "40 bytes each, and 80 may be handed out"
         match end:
             case "released":
                 await ledger.release([task.lease for task in tasks])
@@ -156,6 +156,12 @@ async def test_p5_payloads_that_are_given_back_make_room_for_others(engine: Engi
                 assert await record(ledger, *echo(tasks)) == [Recorded.CLOSED] * 2
                 await ledger.purge(limit=1_000, resource_id="r")
                 await send(ledger, *given)
+
+
+async def test_p5_the_limit_on_payloads_handed_out_is_exact_at_an_acceptance(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_leased=80))
+    given = [packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(3)]
+    assert len((await ledger.accept(given, room=3)).tasks) == 2
 
 
 async def test_p5_no_delivery_is_handed_out_beyond_the_room(engine: Engine) -> None:

@@ -311,3 +311,17 @@ async def test_a_suspect_is_not_handed_out_to_who_asked_for_others(engine: Engin
     keys = (await ledger.accept([packet("other", 0)], room=0)).waiting
     assert not await claim(ledger, keys=keys)
     assert places(await claim(ledger, keys=[suspect.key, *keys])) == [("suspect", 0)]
+
+
+async def test_p2_a_suspect_that_is_given_back_is_handed_out_once_more_and_no_more(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0), packet("s", 0))
+    await claim(ledger)
+    ledger = await engine.crash()
+    suspect = await claim_one(ledger)
+    await ledger.release([suspect.lease])
+    recorded = []
+    while tasks := await claim(ledger):
+        assert await record(ledger, *echo(tasks)) == [Recorded.RECORDED] * len(tasks)
+        recorded += places(tasks)
+    assert sorted(recorded) == [("r", 0), ("s", 0)]
