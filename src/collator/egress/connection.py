@@ -68,10 +68,12 @@ class Connection(asyncio.Protocol):
         waiter: asyncio.Future[Outcome] = self._loop.create_future()
         self._reader, self._waiter = Reader(keep), waiter
         self._limit(timeout, deadline, stood_still, stood_still())
-        small = len(body) <= _PIECE
-        self._rest = memoryview(body)[len(body) if small else 0 :]
-        self._write(head + body if small else head)
-        self._pump()
+        if len(body) <= _PIECE:
+            self._write(head + body)
+        else:
+            self._rest = memoryview(body)
+            self._write(head)
+            self._pump()
         try:
             return await waiter
         finally:

@@ -50,7 +50,8 @@ class Pool:
         now = self._loop.time()
         leads_to, end = self._ages[connection]
         until = min(end, now + self._keep_alive, now + connection.idle - _MARGIN)
-        if until <= now or sum(map(len, self._idle.values())) >= MOST_IDLE:
+        full = len(self._ages) > MOST_IDLE and sum(map(len, self._idle.values())) >= MOST_IDLE
+        if until <= now or full:
             connection.close()
             return
         self._idle.setdefault(leads_to, {})[connection] = until

@@ -42,7 +42,7 @@ class Reader:
         self.reusable = False
         """The connection stands where another answer would begin."""
         self._keep = keep
-        self._block = bytearray()
+        self._block = b""
         self._interim = 0
         self._before = 0  # bytes of interim heads
         self._parts: list[bytes] = []
@@ -106,24 +106,23 @@ class Reader:
 
     def _read_heads(self, data: bytes) -> bytes:
         """Read up to the end of the final head; what is behind it."""
-        block = self._block
-        if not block:
-            self._before += len(data) - len(data := data.lstrip(b"\r\n"))
-        begin = max(0, len(block) - 2)
-        block += data
+        begin = max(0, len(self._block) - 2)
+        block = self._block + data
+        if block[:1] in (b"\r", b"\n"):
+            self._before += len(block) - len(block := block.lstrip(b"\r\n"))
         while (found := _END.search(block, begin)) is not None:
             begin = found.end()
             self._check(begin)
-            head = parse(bytes(block[: found.start()]))
+            head = parse(block[: found.start()])
             if head.status >= _LEAST_FINAL or head.status == _SWITCHING:
-                self.head = head
-                self._block = bytearray()
-                return bytes(block[begin:])
+                self.head, self._block = head, b""
+                return block[begin:]
             self._pass_over(begin)
-            begin = 0
+            block, begin = block[begin:], 0
         self._check(len(block))
         if not _BEGIN.startswith(block[: len(_BEGIN)]):
             raise NotHttp("the answer is not HTTP")
+        self._block = block
         return b""
 
     def _check(self, length: int) -> None:
@@ -135,7 +134,6 @@ class Reader:
         self._before += length
         if self._interim > MAX_INTERIM:
             raise NotHttp(f"more than {MAX_INTERIM} interim answers, and no final one")
-        del self._block[:length]
 
     def _read_body(self, head: Head, data: bytes) -> None:
         self._travelled += len(data)
