@@ -335,7 +335,8 @@ def test_an_answer_that_waits_to_be_read_is_no_call_that_takes_long() -> None:
     assert desk.next() == Job(1, job())
 
 
-def test_a_call_that_ends_while_its_jobs_are_about_to_be_returned_keeps_them() -> None:
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_call_that_ends_while_its_jobs_are_about_to_be_returned_keeps_them(*, ended: bool) -> None:
     said = Said()
     desk = Desk(said)
     for number in range(3):
@@ -345,7 +346,10 @@ def test_a_call_that_ends_while_its_jobs_are_about_to_be_returned_keeps_them() -
         giving = threading.Thread(target=desk.give_back)
         giving.start()
         giving.join(0.2)  # it has seen that the call takes long, and waits for its turn
-        desk._busy = False
+        if ended:
+            desk._busy = False
+        else:
+            desk._calls += 1  # the next one runs already
     giving.join(PATIENCE)
     assert said.replies == []
     assert desk.next() == Job(1, job())
