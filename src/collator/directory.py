@@ -89,12 +89,15 @@ def unusable(path: Path, error: OSError, *, option: str) -> CollatorError:
 
 def _full_words(path: Path) -> str:
     """The disk has space for no more data, or has no room for another file however small."""
-    for place in (path, *path.parents) if os.name == "posix" else ():
+    full = "the disk is full; free some space"
+    if os.name != "posix":
+        return full
+    for place in (path, *path.parents):
         with suppress(OSError):  # it was to be made
             if _lacks_files(os.statvfs(place)):
                 return "the disk has no room for another file (its inodes are used up); remove some files"
             break
-    return "the disk is full; free some space"
+    return full
 
 
 def _lacks_files(found: os.statvfs_result) -> bool:

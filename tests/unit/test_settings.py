@@ -129,10 +129,16 @@ ROW_PATHS = [
 
 def test_every_path_is_absolute_whatever_source_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    rows = "".join(f"[{table}.one]\nurl = 'http://h/'\n{name} = 'a/b'\n" for table, name in ROW_PATHS)
+    rows = "".join(
+        f"[{table}.one]\nurl = 'http://h/'\n" + "".join(f"{name} = 'a/b'\n" for one, name in ROW_PATHS if one == table)
+        for table in TABLES
+    )
     Path("c.toml").write_text("".join(f"{name} = 'a/b'\n" for name in PATHS) + rows)
     keywords: dict[str, object] = dict.fromkeys(PATHS, "a/b")
-    keywords |= {table: {"one": {"url": "http://h/", name: Path("a/b")}} for table, name in ROW_PATHS}
+    keywords |= {
+        table: {"one": {"url": "http://h/"} | {name: Path("a/b") for one, name in ROW_PATHS if one == table}}
+        for table in TABLES
+    }
     for settings in (
         load(dict.fromkeys(PATHS, "a/b"), environ={}, config="c.toml"),
         load(environ={variable(name): "a/b" for name in PATHS}, config="c.toml"),
