@@ -6,11 +6,17 @@ in every copy. Its number stays taken, so that whoever closes it later closes no
 open for reading alone, nothing can be written to it and no lock be had on it: SQLite can do no harm in a copy.
 
 A copy that returns from the function that forked would go on as a worker of ours; it ends there.
+
+A signal to a copy waits until all of this is done. One that came before would be lost, as to a handler of ours that the
+copy has no more, or reach the original, by the socket on which its event loop hears of signals; and `multiprocessing`
+sends SIGTERM to processes that it has just made, and waits for their end.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Self
@@ -58,11 +64,27 @@ def end_copy(original: int, error: BaseException | None = None) -> None:
     os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_masks = threading.local()
+"""The signals that the thread which forks had blocked."""
+
+
+def _hold_signals() -> None:
+    if _KEPT:
+        _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+def _let_signals() -> None:
+    if (before := _masks.__dict__.pop("before", None)) is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _take_away() -> None:
     for kept in [*_KEPT]:
         with suppress(Exception):  # whatever is left is no reason to let the others be
             kept.take_away()
+    _let_signals()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
-    os.register_at_fork(after_in_child=_take_away)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals, after_in_child=_take_away)
