@@ -60,6 +60,28 @@ async def test_the_body_is_read_and_the_connection_kept(
         assert (await wire.reply()).json["received"] == (1 if shape in {"one packet", "a payload"} else 2)
 
 
+CLOSING = {
+    "close first": ("1.1", "connection: close, upgrade\r\nupgrade: h2c\r\n"),
+    "close last": ("1.1", "upgrade: h2c\r\nconnection: Upgrade, HTTP2-Settings, close\r\n"),
+    "close in a field of its own": ("1.1", "connection: close\r\nconnection: upgrade\r\nupgrade: websocket\r\n"),
+    "HTTP/1.0": ("1.0", "connection: upgrade\r\nupgrade: h2c\r\n"),
+    "HTTP/1.0 that asks to be kept": ("1.0", "connection: keep-alive, upgrade\r\nupgrade: h2c\r\n"),
+}
+
+
+@pytest.mark.parametrize(("version", "offer"), CLOSING.values(), ids=CLOSING)
+@shapes
+async def test_an_offer_beside_the_end_of_the_connection_is_answered_and_the_connection_closed(
+    door: Harness, shape: str, version: str, offer: str
+) -> None:
+    data, status = offering(shape, offer, chunked=False)
+    async with door.wire() as wire:
+        await wire.send(data.replace(b"HTTP/1.1", b"HTTP/" + version.encode(), 1) + request("GET", "/healthz"))
+        answer = await wire.end()
+    assert (answer.split()[1], answer.count(b"HTTP/1.1")) == (b"%d" % status, 1)
+    assert (await door.ask("GET", "/v1/resources/r")).status == 200
+
+
 @shapes
 @framings
 async def test_the_body_may_come_byte_by_byte(door: Harness, shape: str, *, chunked: bool) -> None:

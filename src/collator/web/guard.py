@@ -213,6 +213,8 @@ class Guard(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as offer:
                 line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
                 data = head_without_offer(*line, self.headers) + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)  # the old one is done, where the head says `close`
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
             else:
                 return
 
