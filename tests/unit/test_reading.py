@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 from contextlib import aclosing
@@ -28,11 +29,40 @@ async def collected(path: Path) -> list[bytes]:
         (b"a\n", [b"a"]),
         (b"a\n\nb\r\n", [b"a", b"", b"b\r"]),
         (b"\n\n", [b"", b""]),
+        (b"\xef\xbb\xbfa\nb\n", [b"a", b"b"]),
+        (b"\xef\xbb\xbfa", [b"a"]),
+        (b"a\n\xef\xbb\xbfb\n", [b"a", b"\xef\xbb\xbfb"]),
     ],
 )
 async def test_a_file_gives_its_lines_blank_ones_too(tmp_path: Path, content: bytes, wanted: list[bytes]) -> None:
     (tmp_path / "file").write_bytes(content)
     assert await collected(tmp_path / "file") == wanted
+
+
+LINE = b'{"resource_id": "r", "index": 0, "payload": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (LINE.decode().encode("utf-16"), "UTF-16"),
+        (LINE.decode().encode("utf-16-be"), "UTF-16"),
+        (gzip.compress(LINE), "this is gzip: send it unpacked"),
+        (b"[" + LINE.strip() + b"]", "this is a JSON array"),
+        (b"\xef\xbb\xbf[\n" + LINE + b"]\n", "this is a JSON array"),
+    ],
+)
+async def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(CollatorError, match=name):
+        await collected(tmp_path / "file")
+    await until(lambda: all(thread.name != "reader" for thread in threading.enumerate()))
+
+
+async def test_r3_a_mark_that_comes_in_pieces_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "CHUNK", 1)
+    (tmp_path / "file").write_bytes(b"\xef\xbb\xbf" + LINE + LINE)
+    assert await collected(tmp_path / "file") == [LINE.strip()] * 2
 
 
 async def test_lines_longer_than_a_chunk_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
