@@ -19,6 +19,7 @@ from collator.egress.failure import no_answer
 from collator.egress.head import NotHttp
 from collator.egress.reader import Reader
 from collator.egress.tls import Tls
+from collator.forks import Kept
 
 _PIECE = 256 * 1024
 _PIECES = 4
@@ -38,6 +39,7 @@ class Connection(asyncio.Protocol):
         """*sock* is connected; *free* is called when an exchange is over and another can follow, *lost* at the end."""
         self._loop = asyncio.get_running_loop()
         self._sock = sock
+        self._kept = Kept(lambda: [sock.fileno()])  # a receiver sees the end that we make, whatever a copy holds
         self._free, self._lost = free, lost
         self._transport: asyncio.Transport
         self._tls: Tls | None = None

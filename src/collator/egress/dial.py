@@ -12,6 +12,7 @@ from collator.egress.connection import Connection
 from collator.egress.failure import own_shortage
 from collator.egress.resolver import Address, Resolver
 from collator.egress.tls import Tls
+from collator.forks import Kept
 from collator.target import Target
 
 FALLBACK = 0.25
@@ -82,7 +83,8 @@ async def _try(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)  # noqa: FBT003 - named nowhere
-        await asyncio.get_running_loop().sock_connect(sock, place)
+        with Kept(lambda: [sock.fileno()]):
+            await asyncio.get_running_loop().sock_connect(sock, place)
     except BaseException:
         sock.close()
         raise
