@@ -257,7 +257,9 @@ ODD: dict[str, Script] = {
     "a body that is longer than announced": (Say(HEAD + b"content-length: 2\r\n\r\nmore"), Stall()),
     "a body of 204": (Say(b"HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\nok"), Stall()),
     "two lengths": (Say(HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok"), Close()),
+    "two lengths, and it stays open": (Say(HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok"), Stall()),
     "a length that is no number": (Say(HEAD + b"content-length: +2\r\n\r\nok"), Close()),
+    "a length that is no number, and it stays open": (Say(HEAD + b"content-length: +2\r\n\r\nok"), Stall()),
     "a length beside chunks": (
         Say(HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
         Stall(),

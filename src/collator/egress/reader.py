@@ -146,6 +146,8 @@ class Reader:
             surplus = len(data) > left
         if self._ended:
             self.over, self.reusable = True, head.reusable and not surplus
+        elif head.framing is Framing.UNKNOWN and self.succeeds:
+            self.over = True  # nobody could say when more has ended
         elif self._size > max(MAX_ANSWER, self._keep) or self._travelled > max(MAX_ANSWER, _CHUNK_COST * self._keep):
             self.over = self._too_long = True
 
