@@ -5,21 +5,24 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.circuit import PAUSED
-from collator.egress import Answer, Egress, NoAnswer
+from collator.egress import Answer, Egress, NoAnswer, context
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
 from tests.waiting import until
 
 NEVER = 3600.0
+CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 
 
 def state(stage: Stage, endpoint: str = "default") -> str:
@@ -97,6 +100,20 @@ async def test_r23_endpoints_of_an_origin_that_cannot_be_reached_share_its_break
             await stage.finish("s", deliverer=deliverer)
             await stage.settled(4)
     assert {report.attempts for report in await stage.reports(resource_id="s", endpoint="a")} == {0}
+
+
+async def test_r23_tls_settings_that_do_not_fit_hold_up_no_other_endpoint_of_the_origin(stage: Stage) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+    async with Receiver(tls=tls) as receiver:
+        stage.endpoint(receiver.url + "/stranger", name="stranger")
+        stage.endpoint(receiver.url + "/friend", name="friend")
+        stage.endpoints["friend"] = msgspec.structs.replace(stage.endpoints["friend"], tls=context(CERTIFICATE))
+        async with stage.deliverer(circuits=Circuits(failures=2)) as deliverer:
+            await stage.finish("0", "1", "2", "3", deliverer=deliverer)
+            await until(lambda: deliverer.why("stranger"))
+            assert deliverer.why("friend") is None
+            await until(lambda: len(receiver.requests) == 4)
 
 
 async def test_r23_a_dead_path_holds_up_no_other_of_its_host(stage: Stage) -> None:

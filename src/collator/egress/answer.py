@@ -40,7 +40,8 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
     reason: str
     """In words: ``connection refused``, ``timed out after 15 s``."""
     reached: bool = True
-    """False where it is known that no connection came about, which says something of the whole host."""
+    """False where no connection came about, which says something of the whole host. Where one did, and no TLS on it,
+    that says something of the settings too, which are of one endpoint."""
     own_shortage: bool = False
     """True where this process lacked descriptors or memory, which says nothing about the receiver."""
 

@@ -96,7 +96,7 @@ class Egress:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong means the same: there is no connection
             if limit.expired():
                 return NoAnswer(f"timed out after {timeout:g} s, {dial.stage}", reached=False)
-            failure = no_answer(error, reached=False)
+            failure = no_answer(error, reached=isinstance(error, ssl.SSLError))
             if failure.own_shortage:
                 pool.close_idle()
             return failure

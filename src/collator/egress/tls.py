@@ -29,18 +29,31 @@ def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | N
             made.load_verify_locations(ca_file)
     except OSError as error:
         raise ConfigError(f"tls_ca_file: {ca_file} holds no certificates that can be read: {_why(error)}") from None
+    if cert is not None:
+        _show(cert, key, by=made)
+    return made
+
+
+def _show(cert: Path, key: Path | None, *, by: ssl.SSLContext) -> None:
+    encrypted = False
+
+    def password() -> str:  # called for an encrypted key alone, for which OpenSSL would ask the terminal
+        nonlocal encrypted
+        encrypted = True
+        return ""
+
     try:
-        if cert is not None:
-            made.load_cert_chain(cert, key, password=lambda: "")  # else an encrypted key would ask the terminal
+        by.load_cert_chain(cert, key, password=password)
     except OSError as error:
+        if encrypted:
+            raise ConfigError(f"tls_client_key: the key in {key or cert} is encrypted; write it unencrypted") from None
         files = cert if key is None else f"{cert} and {key}"
         raise ConfigError(f"tls_client_cert: {files} are no certificate and its key: {_why(error)}") from None
-    return made
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "not in PEM").lower().replace("_", " ")
+        return error.reason.lower().replace("_", " ") if error.reason else "not there, or not in PEM"
     return error.strerror or type(error).__name__
 
 
