@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from collator.cli.exits import Exit
 from tests.acceptance.programs import COMMAND, PATIENCE, Program, environment, run
+from tests.harness import processors
 from tests.receiver import Receiver, Stall
 from tests.waiting import until
 
@@ -70,6 +72,29 @@ async def test_p5_hanging_endpoints_leave_the_listener_its_descriptors(tmp_path:
             program.process.kill()
             program.process.wait(PATIENCE)
     assert "too many open files" not in program.output().lower()
+
+
+async def test_r23_descriptors_that_are_used_up_are_held_against_no_receiver(tmp_path: Path) -> None:
+    hoarding = tmp_path / "hoarding"
+    hoarding.touch()
+    shutil.copy(processors.__file__, tmp_path / "processors.py")
+    async with Receiver() as receiver:
+        (tmp_path / "collator.toml").write_text(f'processor = "processors:hoard"\nwebhook = "{receiver.url}"\n')
+        program = serving(tmp_path, "128")
+        try:
+            url = program.says(r"event=serving url=(\S+)")[1]
+            packets = [packet(f"r{number}") for number in range(40)]
+            assert ask(f"{url}/v1/packets", [{**packet("hoard"), "payload": str(hoarding)}, *packets])[0] == 202
+            program.says("own shortage: too many open files")
+            hoarding.unlink()
+            await until(lambda: len(receiver.requests) == 41, PATIENCE)
+            await until(lambda: len(ask(f"{url}/v1/deliveries?state=delivered")[1]["deliveries"]) == 41, PATIENCE)
+            deliveries = ask(f"{url}/v1/deliveries?state=delivered")[1]["deliveries"]
+            assert {one["attempts"] for one in deliveries} == {1}
+        finally:
+            program.process.kill()
+            program.process.wait(PATIENCE)
+    assert "receiver fails" not in program.output()
 
 
 @pytest.mark.parametrize(("files", "expected"), [("128:4096", 4096), ("300:300", 300)])

@@ -17,7 +17,7 @@ import uvloop
 
 from collator.egress import Answer, Egress, NoAnswer, context
 from collator.egress.connection import Connection
-from tests.receiver import Close, Hold, Receiver, Reset, Say, Stall, reply
+from tests.receiver import Close, Hold, Receiver, Reset, Say, Script, Stall, reply
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -365,3 +365,29 @@ async def test_r22_over_tls_too_a_success_before_the_last_byte_is_out_is_a_faile
 
     async with listening(say_ok_and_wait, tls=tls) as url:
         assert await egress.post(url, {}, LARGE, timeout=2.0, tls=context(CERTIFICATE)) == EARLY
+
+
+async def test_the_list_that_the_environment_names_is_trusted(egress: Egress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with secured() as receiver:
+        assert await post(egress, receiver.url) == Answer(200)
+
+
+PLAIN = b"HTTP/1.0 200 OK\r\n\r\n[1]"
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ((Say(PLAIN), Close()), Answer(200, body=b"[1]")),
+        ((Say(PLAIN), Reset()), Answer(200, complete=False)),
+        ((Say(PLAIN.replace(b"OK", b"OK\r\ncontent-length: 3")), Close()), Answer(200, body=b"[1]")),
+    ],
+)
+async def test_a_receiver_of_http_1_0_over_tls(egress: Egress, script: Script, outcome: Answer) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+    async with Receiver(script, tls=tls) as receiver:
+        for number in (1, 2):
+            assert await egress.post(receiver.url, {}, b"{}", timeout=LONG, keep=9, tls=context(CERTIFICATE)) == outcome
+            assert receiver.connections == number

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -91,7 +93,7 @@ async def test_the_json_of_a_success_is_the_output(status: int, body: bytes) -> 
     assert result.output == body.strip()
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 451, 499])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 418, 422, 451, 499])
 async def test_an_answer_that_blames_the_packet_is_final(status: int) -> None:
     assert await attempts(reply(status, body=b"")) == [Failure(99, f"HTTP {status}")]
 
@@ -122,7 +124,30 @@ async def test_retry_after_makes_nothing_of_a_final_answer() -> None:
 async def test_redirects_are_not_followed() -> None:
     async with Receiver(reply(200, body=b"1")) as target:
         (result,) = await attempts(reply(307, f"location: {target.url}"))
-        assert (reason(result), target.connections) == ("HTTP 307: ok", 0)
+        told = f"HTTP 307 to {target.url}; redirects are not followed"
+        assert (reason(result), target.connections) == (told, 0)
+
+
+async def test_the_reason_for_a_payload_that_is_too_large_has_its_size() -> None:
+    assert await attempts(reply(413, body=b"no")) == [Failure(99, f"HTTP 413 for a body of {len(PAYLOAD)} bytes: no")]
+
+
+async def test_a_shortage_of_this_process_is_waited_for_and_uses_up_no_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lacking = [OSError(errno.EMFILE, "lacking")] * 2
+
+    class Lacking(socket.socket):
+        def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever a socket takes
+            if lacking and "fileno" not in options:
+                raise lacking.pop()
+            super().__init__(*arguments, **options)
+
+    async with Receiver(reply(200, body=b"[1]")) as receiver:
+        monkeypatch.setattr(socket, "socket", Lacking)
+        (result,) = await call(receiver.url, task(), retries=0)
+    assert isinstance(result, Output)
+    assert not lacking
 
 
 @pytest.mark.parametrize(

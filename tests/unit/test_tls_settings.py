@@ -70,7 +70,9 @@ def test_an_encrypted_key_is_named_as_what_it_is_and_nobody_is_asked_for_a_passw
     with key.open("a") as file:
         file.write(ENCRYPTED)
     text = "tls_client_cert = 'client.pem'\n" + ("tls_client_key = 'client.key'\n" if apart else "")
-    with pytest.raises(ConfigError, match=rf"tls_client_key: the key in .*{key.name} is encrypted; write it unencrypted"):
+    with pytest.raises(
+        ConfigError, match=rf"tls_client_key: the key in .*{key.name} is encrypted; write it unencrypted"
+    ):
         endpoints(tmp_path, f"webhook = 'https://a.test/'\n{text}")
 
 

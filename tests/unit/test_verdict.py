@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from collator.backoff import JITTER, SCHEDULE
 from collator.delivery import Endpoint, judge, router
-from collator.delivery.verdict import evidence, words
-from collator.egress import Answer, NoAnswer
+from collator.delivery.verdict import evidence
+from collator.egress import Answer, NoAnswer, words
 from collator.exchange import Attempt, Delivery
 from collator.signing import SecretFile, ensure_secret_file
 from collator.states import DELIVERY_STEPS, DeliveryState, check_step

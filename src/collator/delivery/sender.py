@@ -13,8 +13,8 @@ from collator.backoff import Random
 from collator.clock import Clock
 from collator.delivery.circuit import BreakerState, Passage
 from collator.delivery.endpoint import Endpoint
-from collator.delivery.verdict import evidence, judge, put_off, words
-from collator.egress import Answer, Egress, NoAnswer
+from collator.delivery.verdict import evidence, judge, put_off
+from collator.egress import Answer, Egress, NoAnswer, words
 from collator.errors import Damaged, Unavailable
 from collator.exchange import Attempt, Delivery
 from collator.ledger import Ledger

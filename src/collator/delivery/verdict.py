@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from collator.backoff import SCHEDULE, Random, next_delay, parse_retry_after
 from collator.delivery.circuit import Evidence
-from collator.egress import Answer, NoAnswer
+from collator.egress import REDIRECTS, Answer, NoAnswer, words
 from collator.exchange import Attempt, Delivery
 from collator.states import DeliveryState
 
 SUCCESS = range(200, 300)
-REDIRECTS = range(300, 400)
 GONE = 410
-TOO_LARGE = 413
 TOO_MANY = 429
 FAULT = 500
 """From here on a status says that the receiver itself is at fault (RFC 9110, section 15.6)."""
@@ -23,8 +19,6 @@ THROTTLED = frozenset({TOO_MANY, 502, 503, 504})
 """The statuses whose ``Retry-After`` counts (R22)."""
 SHORTAGE_DELAY = 1.0
 """Seconds until what could not be sent, as this process lacked something for it, is due again."""
-_SHOWN = 200
-_USER = re.compile(r"//[^/@]*@")
 
 
 def judge(
@@ -61,18 +55,6 @@ def _judge_failure(
     return _failed(delivery, reason, random)
 
 
-def words(answer: Answer | NoAnswer, *, size: int) -> str:
-    """*answer*, to a body of *size* bytes, in words of this project."""
-    if isinstance(answer, NoAnswer):
-        return answer.reason
-    told = answer.words or f"HTTP {answer.status}"
-    if answer.status in REDIRECTS and answer.location:
-        return f"{told} to {_address(answer.location)}; redirects are not followed"
-    if answer.status == TOO_LARGE:
-        told += f" for a body of {size} bytes"
-    return told if answer.complete else f"{told}, but its body did not end"
-
-
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
     """What *answer*, which came at *now* (wall clock), says about its receiver (R23).
 
@@ -98,10 +80,3 @@ def _failed(delivery: Delivery, reason: str, random: Random) -> Attempt:
     if delay is None:
         return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempt is left")
     return Attempt(delivery, DeliveryState.DUE, reason, delay)
-
-
-def _address(location: str) -> str:
-    """Where a receiver points to, without what may be a secret in it: a user, a query."""
-    place, query, _ = location.partition("#")[0].partition("?")
-    plain = "".join(character if character.isprintable() else "?" for character in place[:_SHOWN])
-    return _USER.sub("//…@", plain, count=1) + ("…" if len(place) > _SHOWN else "?…" if query else "")

@@ -9,6 +9,10 @@ import msgspec
 MOST_SAID = 200
 """Characters of a text answer that are told to a person."""
 
+REDIRECTS = range(300, 400)
+_TOO_LARGE = 413
+_SHOWN = 200
+_USER = re.compile(r"//[^/@]*@")
 _READ = 4096
 _TEXTUAL = re.compile(r"text/|[^;]*(?:json|xml)", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
@@ -62,3 +66,22 @@ def one_line(text: str) -> str:
     """The beginning of *text*, printable and on one line."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= MOST_SAID else line[: MOST_SAID - 1] + "…"
+
+
+def words(answer: Answer | NoAnswer, *, size: int) -> str:
+    """*answer*, to a body of *size* bytes, in words of this project."""
+    if isinstance(answer, NoAnswer):
+        return answer.reason
+    told = answer.words or f"HTTP {answer.status}"
+    if answer.status in REDIRECTS and answer.location:
+        return f"{told} to {_address(answer.location)}; redirects are not followed"
+    if answer.status == _TOO_LARGE:
+        told += f" for a body of {size} bytes"
+    return told if answer.complete else f"{told}, but its body did not end"
+
+
+def _address(location: str) -> str:
+    """Where a receiver points to, without what may be a secret in it: a user, a query."""
+    place, query, _ = location.partition("#")[0].partition("?")
+    plain = "".join(character if character.isprintable() else "?" for character in place[:_SHOWN])
+    return _USER.sub("//…@", plain, count=1) + ("…" if len(place) > _SHOWN else "?…" if query else "")

@@ -8,6 +8,7 @@ again, not before the time that a ``Retry-After`` names. Redirects are not follo
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +19,7 @@ import msgspec
 
 from collator import __version__
 from collator.backoff import parse_retry_after
-from collator.egress import Answer, Egress, NoAnswer
+from collator.egress import REDIRECTS, Answer, Egress, NoAnswer, words
 from collator.errors import Permanent, ProcessorFailed
 from collator.exchange import Key, Result, Task
 from collator.processor.coroutine import Calls
@@ -28,6 +29,8 @@ from collator.processor.outputs import Unusable
 _PASSING = frozenset({408, 425, 429})
 _SAID = 200
 """Characters of what a service says of a failure that go into its reason."""
+_SHORTAGE_DELAY = 1.0
+"""Seconds until a call is made again for which this process lacked something."""
 
 
 class Http:
@@ -59,18 +62,28 @@ class Http:
     async def _attempt(self, egress: Egress, tasks: Sequence[Task]) -> list[Result]:
         (task,) = tasks
         headers = {**self._headers, "idempotency-key": idempotency_key(task.key)}
-        timeout, keep = self.endings.timeout, self.endings.max_output
         try:
-            answer = await egress.post(self._url, headers, task.payload, timeout=timeout, keep=keep, tls=self._tls)
-            return [self.endings.gave(task, msgspec.Raw(self._output(answer)))]
+            answer = await self._answer(egress, headers, task.payload)
+            return [self.endings.gave(task, msgspec.Raw(self._output(answer, len(task.payload))))]
         except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
             return [self.endings.failed(task, error)]
 
-    def _output(self, answer: Answer | NoAnswer) -> bytes:
+    async def _answer(self, egress: Egress, headers: dict[str, str], payload: bytes) -> Answer | NoAnswer:
+        """What the service says. What this process lacks is no fault of the packet, and waited for within its time."""
+        timeout, keep, clock = self.endings.timeout, self.endings.max_output, asyncio.get_running_loop().time
+        end = clock() + timeout
+        while True:
+            answer = await egress.post(self._url, headers, payload, timeout=timeout, keep=keep, tls=self._tls)
+            timeout = end - clock() - _SHORTAGE_DELAY
+            if isinstance(answer, Answer) or not answer.own_shortage or timeout <= 0:
+                return answer
+            await asyncio.sleep(_SHORTAGE_DELAY)
+
+    def _output(self, answer: Answer | NoAnswer, size: int) -> bytes:
         if isinstance(answer, NoAnswer):
             raise ProcessorFailed(answer.reason)
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - the class of success, RFC 9110 section 15.3
-            raise self._failure(answer)
+            raise self._failure(answer, size)
         if not answer.complete:
             raise ProcessorFailed(f"HTTP {answer.status}, but its body did not end")
         if answer.body is None:
@@ -80,8 +93,9 @@ class Http:
             raise Unusable("the answer is empty")
         return output
 
-    def _failure(self, answer: Answer) -> ProcessorFailed:
-        reason = f"HTTP {answer.status}{_said(answer.body or b'')}"
+    def _failure(self, answer: Answer, size: int) -> ProcessorFailed:
+        said = "" if answer.status in REDIRECTS and answer.location else _said(answer.body or b"")
+        reason = words(answer, size=size) + said
         if 400 <= answer.status < 500 and answer.status not in _PASSING:  # noqa: PLR2004 - RFC 9110 section 15.5
             return Permanent(reason)
         after = parse_retry_after(answer.retry_after, self.endings.clock.wall())
