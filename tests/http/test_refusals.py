@@ -175,6 +175,18 @@ async def test_less_free_disk_than_is_kept_free(door: Harness, disk: Space, form
     assert (await stored(door)).waiting == 1
 
 
+async def test_r10_a_total_of_0_opens_nothing_where_packets_are_refused(door: Harness, disk: Space) -> None:
+    """What is there can be completed, as that makes nothing new."""
+    await door.post(packet())
+    disk.bytes_free = 10**9 - 1
+    reply = await door.ask("POST", "/v1/resources/empty/complete", b'{"total": 0}')
+    refused(reply, 507, "storage_low", "953 MiB", later=True)
+    assert (await door.ask("GET", "/v1/resources/empty")).status == 404
+    assert (await door.ask("POST", "/v1/resources/r/complete", b'{"total": 1}')).status == 200
+    disk.bytes_free = 10**9
+    assert (await door.ask("POST", "/v1/resources/empty/complete", b'{"total": 0}')).status == 200
+
+
 async def test_a_disk_that_runs_low_ends_a_stream_with_507_and_says_how_far_it_came(door: Harness, disk: Space) -> None:
     async with door.wire() as wire:
         await wire.send(stream_head() + chunk(ndjson(packet(0))))

@@ -95,7 +95,9 @@ class Face:
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, max_waits=parts.limits.max_waits)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
-            resources=Resources(parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds),
+            resources=Resources(
+                parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds, refusal=parts.intake.refusal
+            ),
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,

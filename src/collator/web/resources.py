@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
 
-from collator.errors import Conflict, Malformed, Unknown
+from collator.errors import Conflict, Malformed, Unavailable, Unknown
 from collator.exchange import ResourceReport, ResourceSummary
 from collator.ledger import Ledger
 from collator.outbox import Outbox
@@ -63,12 +63,24 @@ class Completion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Resources:
     """The pages of resources."""
 
-    def __init__(self, ledger: Ledger, workforce: Workforce, outbox: Outbox, *, bounds: Bounds) -> None:
-        """Look into *ledger*; hand what a repair sets free to *workforce* and *outbox*."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        workforce: Workforce,
+        outbox: Outbox,
+        *,
+        bounds: Bounds,
+        refusal: Callable[[], Unavailable | None],
+    ) -> None:
+        """Look into *ledger*; hand what a repair sets free to *workforce* and *outbox*.
+
+        *refusal* says why nothing new is taken at the moment.
+        """
         self._ledger = ledger
         self._workforce = workforce
         self._outbox = outbox
         self._bounds = bounds
+        self._refusal = refusal
         self._completion = msgspec.json.Decoder(Completion)
 
     async def index(self, _request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
@@ -84,6 +96,9 @@ class Resources:
     async def complete(self, request: Incoming, *, resource_id: str) -> Answer:
         """Fix the total, or close now (R15); the resource as it is then. `Unknown`, `Conflict`."""
         total, force = await self._wanted(request)
+        refusal = self._refusal() if total == 0 else None  # it may open a resource, as a packet does (R9)
+        if refusal is not None:
+            raise refusal
         outcome = await self._ledger.complete(resource_id, total=total, force=force, room=self._outbox.room())
         self._outbox.take(outcome.deliveries, outcome.endpoints)
         return await self._view(resource_id)

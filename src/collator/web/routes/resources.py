@@ -91,7 +91,7 @@ COMPLETE_RESOURCE = Route(
     body={JSON: Completion},
     examples={JSON: {"total": 2}},
     replies=_AS_IT_IS,
-    problems=(*_WRITING, Kind.CONFLICT),
+    problems=(*_WRITING, Kind.CONFLICT, Kind.STORAGE_LOW),
 )
 
 CANCEL_RESOURCE = Route(
