@@ -50,6 +50,18 @@ def fork_that_starts() -> int:
     return int(os.read(source, 20))
 
 
+def fork_of_a_fork() -> int:
+    """Left behind by the one that made it, as daemons are, but in the session of the service."""
+    source, sink = os.pipe()
+    if (first := os.fork()) == 0:
+        if os.fork() == 0:
+            os.write(sink, str(os.getpid()).encode())
+            wait()
+        os._exit(0)
+    os.waitpid(first, 0)
+    return int(os.read(source, 20))
+
+
 def fork_apart() -> int:
     source, sink = os.pipe()
     if os.fork() == 0:
@@ -67,6 +79,7 @@ ENDED: dict[str, Callable[[], int]] = {
     ),
     "a fork": forked,
     "a fork that starts a program": fork_that_starts,
+    "a fork of a fork that has ended": fork_of_a_fork,
     "a process by spawn": spawned,
     "a pool": executed,
 }

@@ -1,8 +1,9 @@
 """A program that outlives the service by a moment, and ends what the user's functions have started and left behind.
 
 Run by its path, so that it loads nothing of Collator. It reads lines from its standard input, which ends when the
-service does, however that happens. It is told of *sessions* (each process of the pool is the head of one) and of the
-*forks* of the service; programs that a thread of the service has started are known by a *mark* in their environment.
+service does, however that happens. It is told of *sessions*: each process of the pool is the head of one. Another pipe
+tells it of the *forks* of the service and of forks of these, which have it too, as they may outlive whoever made them.
+Programs that a thread of the service has started are known by a *mark* in their environment.
 Whatever has begun a session of its own is left alone: that is how a program says that it is meant to stay. More than
 the process group of a session is found on Linux only, where a process can be held while it is looked at, so that no
 other is ended that has got its number since.
@@ -22,13 +23,16 @@ VARIABLE = "STARTED_BY_COLLATOR"
 
 
 def main() -> None:
-    """Listen until the service has ended, and end what it has left. Arguments: its session; the mark, or nothing."""
+    """Listen until the service has ended, and end what it has left.
+
+    Arguments: the pipe of the forks; the session of the service; the mark, or nothing.
+    """
     if sys.platform == "win32" or os.fork() > 0:  # so that it is no child of the service
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    session, mark = int(sys.argv[1]), sys.argv[2]
-    sessions, forks = _listen()
+    source, session, mark = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    sessions, forks = _listen(source)
     for each in sessions:
         end_session(each)
     if mark:
@@ -66,37 +70,40 @@ def _end_marked(session: int, mark: bytes, forks: set[int]) -> None:
         ended |= found
 
 
-def _listen() -> tuple[set[int], set[int]]:
-    """The sessions and the forks that there are when standard input has ended."""
+def _listen(source: int) -> tuple[set[int], set[int]]:
+    """The sessions and the forks that there are when standard input has ended, and all is read that *source* holds."""
     sessions: set[int] = set()
     forks: dict[int, int] = {}  # by descriptors that tell of their end
+    rests = {0: b"", source: b""}
     poll = select.poll()
-    poll.register(0, select.POLLIN)
-    rest = b""
-    while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        for descriptor in ready & forks.keys():
-            poll.unregister(descriptor)
-            os.close(descriptor)
-            del forks[descriptor]
-        if 0 not in ready:
-            continue
-        data = os.read(0, 65536)
-        if not data:
-            return sessions, {*forks.values()}
-        *lines, rest = (rest + data).split(b"\n")
-        for word, number in map(bytes.split, lines):
-            _note(word, int(number), sessions, forks, poll)
-
-
-def _note(word: bytes, number: int, sessions: set[int], forks: dict[int, int], poll: select.poll) -> None:
-    if word == b"session":
-        sessions.add(number)
-    elif word == b"over":
-        sessions.discard(number)
-    elif (descriptor := _hold(number)) is not None:
-        forks[descriptor] = number
+    for descriptor in rests:
         poll.register(descriptor, select.POLLIN)
+    ended = False
+    while ready := [descriptor for descriptor, _ in poll.poll(0 if ended else None)]:
+        for descriptor in ready:
+            if descriptor not in rests:
+                poll.unregister(descriptor)
+                os.close(descriptor)
+                del forks[descriptor]
+            elif data := os.read(descriptor, 65536):
+                *lines, rests[descriptor] = (rests[descriptor] + data).split(b"\n")
+                _note(lines, sessions, forks, poll)
+            else:
+                poll.unregister(descriptor)
+                ended = ended or descriptor == 0
+    return sessions, {*forks.values()}
+
+
+def _note(lines: list[bytes], sessions: set[int], forks: dict[int, int], poll: select.poll) -> None:
+    for word, digits in map(bytes.split, lines):
+        number = int(digits)
+        if word == b"session":
+            sessions.add(number)
+        elif word == b"over":
+            sessions.discard(number)
+        elif (descriptor := _hold(number)) is not None:
+            forks[descriptor] = number
+            poll.register(descriptor, select.POLLIN)
 
 
 def _held(session: int, *, but: set[int]) -> dict[int, int]:

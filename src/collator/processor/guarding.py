@@ -28,15 +28,18 @@ class Guardian:
         if sys.platform == "win32":
             return
         source, sink = os.pipe()
+        forks, self._forked = os.pipe()  # which forks keep, so that those that they make are told of too
+        self._pipe = os.fstat(self._forked)
         self._kept = Kept(lambda: [sink], first=self._tell_of_fork if mark else bool)
-        self._close = finalize(self, os.close, sink)
-        arguments = [sys.executable, "-I", "-S", guardian.__file__, str(os.getsid(0)), mark]
+        self._close = finalize(self, _close, sink, self._forked)
+        arguments = [sys.executable, "-I", "-S", guardian.__file__, str(forks), str(os.getsid(0)), mark]
         try:
             subprocess.run(  # noqa: S603 - a program of ours; it goes on in a fork
                 arguments,
                 stdin=source,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                pass_fds=[forks],
                 start_new_session=True,
                 cwd="/",
                 check=True,
@@ -45,15 +48,15 @@ class Guardian:
         except (OSError, subprocess.CalledProcessError) as error:
             log.warning("what the processor starts may outlive the service: no guardian", reason=str(error))
         finally:
-            os.close(source)
+            _close(source, forks)
 
     def begun(self, session: int) -> None:
         """A process was started that is the head of *session*."""
-        self._tell("session", session)
+        self._tell(f"session {session}")
 
     def over(self, session: int) -> None:
         """All of *session* has ended."""
-        self._tell("over", session)
+        self._tell(f"over {session}")
 
     def close(self) -> None:
         """Let it end what there is."""
@@ -62,12 +65,23 @@ class Guardian:
             self._close()
 
     def _tell_of_fork(self) -> None:
-        self._tell("fork", os.getpid())
+        with suppress(OSError):  # it is closed, as daemons do
+            if self._sink is not None and os.path.samestat(os.fstat(self._forked), self._pipe):  # no file of the user's
+                _write(self._forked, f"fork {os.getpid()}")
 
-    def _tell(self, word: str, number: int) -> None:
+    def _tell(self, line: str) -> None:
         if self._sink is not None:
-            with suppress(OSError):  # somebody has ended it
-                os.write(self._sink, f"{word} {number}\n".encode())
+            _write(self._sink, line)
+
+
+def _write(descriptor: int, line: str) -> None:
+    with suppress(OSError):  # somebody has ended it
+        os.write(descriptor, f"{line}\n".encode())
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @contextmanager
