@@ -82,8 +82,15 @@ def close() -> object:
     return hang()
 
 
+def close_and_return() -> object:
+    """The same, and come back."""
+    os.closerange(3, 64)
+    return None
+
+
 FAULTS: dict[str, Callable[[], object]] = {
-    one.__name__: one for one in (hang, seize, fail, refuse, leave, crash, devour, no_json, large, fork, talk, close)
+    one.__name__: one
+    for one in (hang, seize, fail, refuse, leave, crash, devour, no_json, large, fork, talk, close, close_and_return)
 }
 
 

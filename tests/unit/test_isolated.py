@@ -118,6 +118,7 @@ def test_a_batch_is_one_call_and_fails_as_one() -> None:
         ("leave", "the process ended with exit code 7"),
         ("crash", "the process ended with signal 11 (Segmentation fault)"),
         ("close", "the process closed its pipe"),
+        ("close_and_return", "the process closed its pipe"),
     ],
 )
 def test_how_a_process_ended_is_told_in_words(fault: str, words: str) -> None:

@@ -11,6 +11,7 @@ function has no pipe, obeys these signals again, and ends where it would come ba
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ from collator.standard_streams import open_missing
 
 GRACE = 1.0
 """Seconds in which a call may finish when the service has closed the pipe, or is gone."""
+CLOSED = 199
+"""The exit code where the function has closed one of our ends of the pipes, as daemons close every file."""
 EXPENDABLE = "500"
 """Held against this process when memory is short, so that Linux ends it before the service."""
 _PR_SET_PDEATHSIG = 1
@@ -72,6 +75,8 @@ def _read_jobs(desk: Desk, read: Callable[[], Job | None]) -> None:
             desk.put(job)
         desk.close()
         threading.Event().wait(GRACE)
+    except OSError as error:
+        _end_if_closed(error)
     finally:
         os._exit(1)  # a call goes on, or a thread that it left behind; or there is no memory for a job
 
@@ -128,8 +133,17 @@ def _within(function: UserFunction, memory: int) -> UserFunction:
 
 def _send(sink: int, message: object) -> None:
     data = memoryview(frame(message))
-    while data:
-        data = data[os.write(sink, data) :]  # without a buffer, which a fork would have a copy of
+    try:
+        while data:
+            data = data[os.write(sink, data) :]  # without a buffer, which a fork would have a copy of
+    except OSError as error:
+        _end_if_closed(error)
+        raise
+
+
+def _end_if_closed(error: OSError) -> None:
+    if error.errno == errno.EBADF:
+        os._exit(CLOSED)  # by whichever thread finds it first, so that it is told in the same words
 
 
 def _take_over() -> tuple[int, int]:

@@ -21,6 +21,7 @@ from contextlib import suppress
 
 from collator.errors import ConfigError, ProcessorFailed
 from collator.exchange import Task
+from collator.processor.child import CLOSED
 from collator.processor.endings import MAX_REASON, Endings
 from collator.processor.guardian import end_session
 from collator.processor.guarding import Guardian
@@ -156,7 +157,7 @@ class Child:
             self._process.wait(PATIENCE)
         code = self._process.returncode
         self._finish()
-        return "the process closed its pipe" if code is None else _words(code)
+        return _words(CLOSED if code is None else code)
 
     def close(self) -> None:
         """Let it end, as it has nothing more to do."""
@@ -200,6 +201,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _words(code: int) -> str:
+    if code == CLOSED:
+        return "the process closed its pipe"
     if code >= 0:
         return f"the process ended with exit code {code}"
     name = signal.strsignal(-code)
