@@ -121,6 +121,16 @@ async def test_a_request_without_a_body_is_answered_and_the_connection_kept(door
         assert [(await wire.reply()).status for _ in range(3)] == [200] * 3
 
 
+@offers
+@pytest.mark.parametrize(("named", "status"), [("evil.example", 421), ("localhost", 200)])
+async def test_the_host_of_a_whole_url_counts_beside_an_offer_too(
+    door: Harness, offer: str, named: str, status: int
+) -> None:
+    async with door.wire() as wire:
+        await wire.send(f"GET http://{named}/healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n{offer}\r\n".encode())
+        assert (await wire.reply()).status == status
+
+
 async def test_what_follows_a_request_is_the_next_one_whatever_was_offered(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(

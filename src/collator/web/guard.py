@@ -156,9 +156,10 @@ class Guard(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Look at the head, then let uvicorn start the application."""
-        host, self.url = self._check_head()
+        host, path = self._check_head()
         if self.parser.should_upgrade():
             return  # this head comes once more, without the offer
+        self.url = path
         if host:
             self.scope[TARGET_HOST] = host  # type: ignore[literal-required]  # a key of ours
         old = self.parser.get_http_version() == "1.0"
