@@ -43,6 +43,11 @@ GOOD = json.dumps(packet(1)).encode()
 REFUSED: dict[str, tuple[Kind, bytes, str]] = {
     "no such path": (Kind.NOT_FOUND, asks("/v2/packets", GOOD), "/v2/packets"),
     "no such resource": (Kind.UNKNOWN, asks("/v1/resources/x", method="GET"), "/v1/resources/x"),
+    "a resource with an address for its id": (
+        Kind.UNKNOWN,
+        asks("/v1/resources/jane@example.org/outputs", method="GET"),
+        "/v1/resources/jane@example.org/outputs",
+    ),
     "another method": (Kind.METHOD, asks("/v1/packets", method="GET"), "/v1/packets"),
     "another method of a page": (Kind.METHOD, asks("/v1/status"), "/v1/status"),
     "a foreign host": (Kind.FOREIGN_HOST, asks("/v1/packets", GOOD, host="evil.example"), "/v1/packets"),

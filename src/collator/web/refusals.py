@@ -76,10 +76,16 @@ class Refusals:
             peer="{}:{}".format(*asked.client) if asked.client else "",
             agent=_shown(agent.decode("latin-1")),
             method=asked.method,
-            path=_shown(asked.target.partition(b"?")[0].rpartition(b"@")[2].decode("latin-1")),
+            path=_shown(_path(asked.target).decode("latin-1")),
             detail=_shown(detail),
             times=times,
         )
+
+
+def _path(target: bytes) -> bytes:
+    """*target* without what may be a secret in it: a query, and the user of a whole URL."""
+    path = target.partition(b"?")[0]
+    return path if path[:1] == b"/" else path.rpartition(b"@")[2]
 
 
 def _shown(text: str) -> str:
