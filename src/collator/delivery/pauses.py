@@ -17,6 +17,7 @@ class Pauses:
         self._ledger, self._clock = ledger, clock
         self._stored: Mapping[str, Pause] = {}
         self._unstored: dict[str, Pause] = {}
+        self._settled = 0  # how many the ledger has stored for this process
 
     def __contains__(self, endpoint: str) -> bool:
         """Whether *endpoint* is paused."""
@@ -28,8 +29,16 @@ class Pauses:
         return None if pause is None else f"paused since {pause.since}, until a person resumes it ({pause.reason})"
 
     async def look(self) -> None:
-        """Ask the ledger. Raises what it raises."""
-        self._stored = await self._ledger.paused()
+        """Ask the ledger, and again where a pause was stored meanwhile, of which the answer may not know.
+
+        Raises what the ledger raises.
+        """
+        before = -1
+        while before != self._settled:
+            before = self._settled
+            found = await self._ledger.paused()
+            if before == self._settled:
+                self._stored = found
 
     def add(self, attempt: Attempt) -> bool:
         """Pause the endpoint of *attempt* at once, which the ledger is about to store. Whether that is new."""
@@ -44,3 +53,4 @@ class Pauses:
         pause = self._unstored.pop(attempt.delivery.endpoint, None)
         if pause is not None:
             self._stored = {**self._stored, attempt.delivery.endpoint: pause}  # until the next look
+            self._settled += 1
