@@ -37,6 +37,8 @@ def configure() -> None:
         else _LINE
     )
     sys.stdout, sys.stderr = _queued(sys.stdout), _queued(sys.stderr)
+    # What a program goes back to that has redirected what it prints, which it may do at any time.
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc,assignment]
     add_level, add_trace = structlog.processors.add_log_level, structlog.processors.format_exc_info
     structlog.configure(
         processors=[add_level, _STAMP, add_trace, printable, render],
@@ -90,7 +92,7 @@ def _queued(stream: TextIO) -> TextIO:
 
 
 def _outputs() -> list[QueuedOutput]:
-    streams = (getattr(stream, "buffer", None) for stream in (sys.stdout, sys.stderr))
+    streams = (getattr(stream, "buffer", None) for stream in (sys.__stdout__, sys.__stderr__))
     return [raw for raw in streams if isinstance(raw, QueuedOutput)]
 
 

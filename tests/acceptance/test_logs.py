@@ -94,6 +94,26 @@ warnings.warn("this is old")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_lines_that_were_lost_stay_counted_while_a_program_redirects_what_it_prints() -> None:
+    program = (
+        "import contextlib, io, os, sys; from collator import logs; logs.configure(); import structlog\n"
+        "structlog.get_logger().warning('nobody hears this'); logs.flush(20); before = logs.lost_lines()\n"
+        "with contextlib.redirect_stderr(io.StringIO()): print(before, logs.lost_lines())\n"
+        "logs.flush(20); os._exit(0)"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=True,
+            timeout=30,
+        )
+    assert done.stdout == b"1 1\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() -> None:
     program = (
         "import logging; from collator import logs; logs.configure(); import structlog\n"
