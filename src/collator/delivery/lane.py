@@ -11,7 +11,7 @@ An endpoint has two lanes: what is large has one of its own, with few places, so
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -28,6 +28,7 @@ from collator.exchange import Attempt, Delivery
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.states import DeliveryState
+from collator.throttle import Throttle
 
 UNSETTLED = 4
 """For each request that may be under way, how many outcomes may wait for the ledger before no more is claimed (P5)."""
@@ -36,7 +37,6 @@ LOOK_AGAIN = 1.0
 """Seconds after which a lane that waits for its circuit looks again, at the latest: a poll may be later still."""
 
 _DEFECT_RETRY = 60.0
-_TELL_AGAIN = 60.0
 _RESULTS = {DeliveryState.DELIVERED: "delivered", DeliveryState.DUE: "retry", DeliveryState.DEAD: "dead"}
 
 _log = structlog.get_logger("collator.delivery")
@@ -81,8 +81,7 @@ class Lane:
         self._claiming: asyncio.Task[None] | None = None
         self._claims_fail = False
         self._stopped = False
-        self._told_at: dict[str, float] = {}
-        self._untold: Counter[str] = Counter()
+        self._throttle = Throttle(now=clock.monotonic)
         self._timer: asyncio.TimerHandle | None = None
 
     def room(self) -> int:
@@ -247,25 +246,22 @@ class Lane:
         if attempt.counted:
             self._counters[attempt.state].inc()
         if attempt.state is DeliveryState.DEAD:
-            self._tell("delivery dead", attempt, every=0.0)
+            self._tell("delivery dead", attempt, failed=1)
         elif attempt.state is DeliveryState.DUE:
-            self._tell("deliveries fail" if attempt.counted else "deliveries put off", attempt, every=_TELL_AGAIN)
+            event = "deliveries fail" if attempt.counted else "deliveries put off"
+            if failed := self._throttle.times(event):
+                self._tell(event, attempt, failed=failed)
 
-    def _tell(self, event: str, attempt: Attempt, *, every: float) -> None:
+    def _tell(self, event: str, attempt: Attempt, *, failed: int) -> None:
         """One line for each dead delivery; of all others that fail or are put off one a minute, with their number."""
-        now = self._clock.monotonic()
-        self._untold[event] += 1
-        if now - self._told_at.get(event, -_TELL_AGAIN) < every:
-            return
         _log.warning(
             event,
             endpoint=self._name,
             webhook_id=attempt.delivery.webhook_id,
             attempt=attempt.delivery.attempt,
             reason=attempt.reason,
-            failed=self._untold.pop(event),
+            failed=failed,
         )
-        self._told_at[event] = now
 
 
 def _key(delivery: Delivery) -> tuple[str, bytes]:
