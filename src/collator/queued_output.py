@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from collator.forks import Kept
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -35,9 +37,8 @@ class QueuedOutput(io.RawIOBase):
         self._is_torn = False
         self._begin()
         self._is_copy = False
+        self._kept = Kept(first=self._become_copy)
         threading.Thread(target=self._run, name=f"collator-output-{descriptor}", daemon=True).start()
-        if hasattr(os, "register_at_fork"):  # not there on Windows
-            os.register_at_fork(after_in_child=self._become_copy)
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Take *data*, all of it, and return at once."""
@@ -94,7 +95,8 @@ class QueuedOutput(io.RawIOBase):
             if untold and self._tell(untold):
                 untold = 0
             refused = self._put(data).count(b"\n")
-            self.lost += refused
+            with self._changed:  # others count too
+                self.lost += refused
             untold += refused + dropped
             if dropped and self._tell(untold):
                 untold = 0
