@@ -14,6 +14,7 @@ import structlog
 
 from collator.errors import ConfigError
 from collator.settings import NO_WEBHOOK, EndpointSettings, Settings
+from collator.target import is_url
 
 OWN = 48
 """The database, the log, the event loop: 22 were counted at rest. The others are for large bodies, and a backup."""
@@ -84,7 +85,7 @@ def fitted(settings: Settings, most: int) -> Settings:
 
 def _own(settings: Settings) -> int:
     """What neither those who ask nor the receivers take."""
-    if "://" in settings.processor:
+    if is_url(settings.processor):
         return OWN + settings.concurrency
     return OWN + (A_PROCESS * settings.concurrency if settings.pool == "process" else 0)
 

@@ -32,6 +32,7 @@ from collator.pipeline import Pipeline, open_pipeline
 from collator.processor import guarded
 from collator.settings import NO_WEBHOOK, Settings, hidden
 from collator.signals import end_on_stop, obey, on_stop
+from collator.target import is_url
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.gate import OWN
@@ -70,18 +71,18 @@ def run(settings: Settings) -> None:
     gc.set_threshold(GC_THRESHOLD)
     with Kept(first=obey), _guard(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(settings))
-        # Before the loop is closed, which waits for a host name that is being resolved.
+        # Before the loop is closed, which waits for the threads of its pool: a disk may hold one for long.
         threading.Thread(target=_end, name="collator-end", daemon=True).start()
 
 
 def _guard(settings: Settings) -> AbstractContextManager[None]:
     """What ends what the processor starts in this process; a process of the pool has a guardian of its own."""
-    elsewhere = settings.pool == "process" or settings.processor.startswith(("http://", "https://"))
+    elsewhere = settings.pool == "process" or is_url(settings.processor)
     return nullcontext() if elsewhere else guarded()
 
 
 def _end() -> None:
-    """End the process (P7), where threads that go on would not: of the user's code, or waiting for a name server."""
+    """End the process (P7), where threads that go on would not: of the user's code, or waiting for a disk."""
     threading.Event().wait(LINGER)
     log.warning("ended, though threads were still at work")
     logs.flush()

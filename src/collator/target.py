@@ -48,6 +48,11 @@ class Target(NamedTuple):
         return self.tls, self.host, self.port
 
 
+def is_url(text: str) -> bool:
+    """Whether *text* is meant as a URL, where it may be something else, as ``MODULE:FUNCTION``."""
+    return text.startswith(("http://", "https://"))
+
+
 def parse(url: str) -> Target:
     """Take *url* apart. Raises `ValueError` in words that go on after a colon, and hold nothing of the URL."""
     if any(character <= " " or character == "\x7f" for character in url):

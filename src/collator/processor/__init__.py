@@ -28,6 +28,7 @@ from collator.processor.function import Context, Function
 from collator.processor.guarding import guarded
 from collator.processor.http import Http
 from collator.processor.isolated import Child, Isolated
+from collator.target import is_url
 
 Processor = Function | Coroutine | Http | Isolated
 
@@ -74,7 +75,7 @@ def open_processor(
     """
     if memory is not None and pool != "process":
         raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
-    if isinstance(spec, str) and spec.startswith(("http://", "https://")):
+    if isinstance(spec, str) and is_url(spec):
         return _open_http(spec, endings, batch=batch, pool=pool, tls=tls)
     look_here()
     if pool == "process":

@@ -180,7 +180,7 @@ def hidden(text: str) -> str:
 
 def processor(text: str) -> str:
     """An address, or something else, as ``MODULE:FUNCTION``: whether that is there is seen when it is opened."""
-    return url(text) if text.startswith(("http://", "https://")) else some_text(text)
+    return url(text) if target.is_url(text) else some_text(text)
 
 
 def webhook(text: str) -> str:
