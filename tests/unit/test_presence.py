@@ -135,3 +135,14 @@ def test_it_ends_only_after_a_grace(tmp_path: Path) -> None:
     assert presence.lost() is None
     clock.advance(0.1)
     assert isinstance(presence.lost(), Vanished)
+
+
+async def test_p1_what_stands_in_the_place_of_the_log_is_left_alone_at_the_end(tmp_path: Path) -> None:
+    """As that of another service, on a disk that was mounted there since and has the same inodes."""
+    ledger = await open_ledger(tmp_path, terms=Terms(), clock=ManualClock(), route=lambda _: ["default"])
+    await ledger.accept([packet("before")], room=0)
+    log = tmp_path / f"{DATABASE}-wal"
+    log.rename(tmp_path / "moved")
+    log.write_bytes(b"what another has acknowledged")
+    await ledger.aclose()
+    assert log.read_bytes() == b"what another has acknowledged"

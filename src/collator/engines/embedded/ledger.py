@@ -262,7 +262,8 @@ class EmbeddedLedger:
     def _close(self, *, clean: bool) -> None:
         self._writer.stop()
         self._reader.close()
-        close_store(self._store, clean=clean and self._writer.sound())
+        gone = self._presence.gone()
+        close_store(self._store, clean=clean and not gone and self._writer.sound(), gone=gone)
         self._lock.release()
 
     def _forsake(self, result: object) -> None:

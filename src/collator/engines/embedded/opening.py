@@ -6,6 +6,7 @@ reserve of the last process is given away first. What is still in the way is tol
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,16 +54,32 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
         raise _in_words(data_dir, error) from error
 
 
-def close_store(store: Store, *, clean: bool) -> None:
-    """Close *store*, whose last connection this is; marked as a *clean* stop where it is one."""
+def close_store(store: Store, *, clean: bool, gone: bool = False) -> None:
+    """Close *store*, whose last connection this is; marked as a *clean* stop where it is one.
+
+    Where its files are *gone*, what stands in their place is left alone.
+    """
     if clean:
         try:
             recovery.stop(store)
         except apsw.Error as error:  # the next start only looks more closely, and runs alone what was in work
             log.warning("the stop is not marked as a clean one", error=repr(error))
+    if gone:
+        _leave_log(store.connection)
     store.connection.close()
     if clean:
         origin.end(store.path)
+
+
+def _leave_log(connection: apsw.Connection) -> None:
+    """Have the end of *connection* remove no log.
+
+    SQLite removes it by its name, and looks for the inode of its database only, which may be that of another one on
+    another disk. So the log of a service that was started on what was mounted there since would go, and with it what
+    that has acknowledged.
+    """
+    yes = ctypes.c_int(1)
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))
 
 
 def _recovered(make: Callable[[], Store]) -> Store:

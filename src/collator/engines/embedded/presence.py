@@ -54,6 +54,10 @@ class Presence:
             self._compare(now)
         return self.words
 
+    def gone(self) -> bool:
+        """Whether something is not there at this moment."""
+        return bool(_difference(self._known))
+
     def lost(self) -> Vanished | None:
         """The error to end with, once something has been missing for `GRACE` seconds."""
         since = self._missing_since
