@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from collator.errors import Malformed
+from collator.words import shorten
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ MAX_DEPTH = 128
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_INDEX = 2**24 - 1
 """Whatever `Bounds.max_packets` says; a store may rely on it."""
+_SAID = 300  # characters of what is said of a packet that is malformed
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: it looks at the UTF-8 of a text when it makes one, and not before."""
@@ -251,7 +253,7 @@ def _checked(packet: Packet, bounds: Bounds) -> Packet | Malformed:
     try:
         return check(packet, bounds)
     except Malformed as error:
-        return error
+        return Malformed(error.detail)  # one that was raised holds the packet, and itself, by its traceback
 
 
 def _check_at(place: int, packet: Packet | _Loose, bounds: Bounds) -> Packet:
@@ -278,7 +280,7 @@ def _line_by_line(data: bytes, bounds: Bounds) -> Iterator[Packet | Malformed]:
         try:
             yield decode_packet(line, bounds)
         except Malformed as error:
-            yield error
+            yield Malformed(error.detail)  # as in `_checked`
 
 
 def _outside_of_texts(data: bytes) -> bytes:
@@ -287,9 +289,9 @@ def _outside_of_texts(data: bytes) -> bytes:
 
 
 def in_words(error: Exception) -> str:
-    """What was wrong, out of one of `NOT_JSON`."""
+    """What was wrong, out of one of `NOT_JSON`; short, though a name that it quotes may be as long as a packet."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return f"not valid UTF-8 (byte {error.start})"
-    return str(error).replace("trailing characters", "more than one value")
+    return shorten(str(error).replace("trailing characters", "more than one value"), _SAID)

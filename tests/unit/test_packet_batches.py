@@ -88,3 +88,25 @@ def test_a_packet_on_two_lines_is_two_bad_lines() -> None:
 def test_each_line_gets_one_answer_in_its_place(chosen: list[str | int]) -> None:
     data = b"\n".join(BAD[one] if isinstance(one, str) else GOOD % one for one in chosen)
     assert indexes(decode_lines(data, BOUNDS)) == [None if isinstance(one, str) else one for one in chosen]
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_p5_what_is_kept_of_a_line_that_is_malformed_holds_nothing_of_it(bad: bytes) -> None:
+    """Else a stream of malformed lines fills the memory, as cycles are looked for seldom."""
+    for data in (bad, bad + b"\n" + GOOD % 0):
+        fault = decode_lines(data, BOUNDS)[0]
+        assert isinstance(fault, Malformed)
+        assert (fault.__traceback__, fault.__context__, fault.__cause__) == (None, None, None)
+
+
+def test_p5_a_name_that_is_quoted_is_shortened() -> None:
+    """The problem says what is wrong, and where, in a few hundred characters."""
+    bad = (GOOD % 0).replace(b"{", b'{"%s": 1, ' % (b"x" * 100_000), 1)
+    (fault,) = decode_lines(bad, BOUNDS)
+    assert isinstance(fault, Malformed)
+    assert fault.detail.startswith("Object contains unknown field `xxx")
+    assert len(fault.detail) <= 300
+    with pytest.raises(Malformed) as refusal:
+        decode_array(b"[%s,%s]" % (GOOD % 0, bad), BOUNDS)
+    assert len(refusal.value.detail) <= 300
+    assert refusal.value.detail.endswith("x` - at `$[1]`")
