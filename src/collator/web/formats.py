@@ -23,18 +23,16 @@ _PACKED = {
     b"\x78\x9c": "zlib",
     b"PK\x03\x04": "zip",
 }
-_UTF_8 = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
+_WIDE = re.compile(r"(utf|ucs)[-_]?(2|4|7|16|32)|iso-10646")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
 
-def foreign_charset(content_type: str) -> str | None:
-    """The charset that *content_type* names, where it is not UTF-8 or the ASCII within; JSON has none (RFC 8259, 8.1).
-
-    Whoever writes Latin-1 is told at once, and not by the first packet that has a letter with an accent.
-    """
-    named = (charset.lower() for charset in _CHARSET.findall(content_type))
-    return next((charset for charset in named if charset not in _UTF_8), None)
+def wide_charset(content_type: str) -> str | None:
+    """The charset of *content_type*, where ASCII in it would not be UTF-8. JSON has none (RFC 8259, 8.1)."""
+    named = _CHARSET.search(content_type)
+    charset = named[1].lower() if named else ""
+    return charset if _WIDE.match(charset) else None
 
 
 def name_for_json(body: bytes, *, lines_there: bool) -> str | None:

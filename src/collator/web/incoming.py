@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from collator.errors import CollatorError, Malformed
 from collator.packet import NOT_JSON, in_words
 from collator.tokens import Caller
-from collator.web.formats import BOM, JSON, foreign_charset, name_for_json
+from collator.web.formats import BOM, JSON, name_for_json, wide_charset
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
 
 T = TypeVar("T")
@@ -130,11 +130,11 @@ class Incoming:
         return not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers)
 
     def media_type(self) -> str:
-        """The media type of the body in small letters. Raises `Refusal` for a charset other than UTF-8."""
+        """The media type of the body in small letters. Raises `Refusal` for a charset in which it would be no JSON."""
         field = self.headers.get(b"content-type", b"").decode("latin-1")
         if ";" not in field:
             return field if field == JSON else field.strip().lower()
-        charset = foreign_charset(field)
+        charset = wide_charset(field)
         if charset is not None:
             raise Refusal(Kind.MEDIA_TYPE, f"charset {charset[:_SHOWN]!r} is not taken; send UTF-8, as all JSON is")
         return field.partition(";")[0].strip().lower()
