@@ -11,7 +11,6 @@ MOST_SAID = 200
 
 REDIRECTS = range(300, 400)
 _TOO_LARGE = 413
-_SHOWN = 200
 _USER = re.compile(r"//[^/@]*@")
 _READ = 4096
 _TEXTUAL = re.compile(r"text/|[^;]*(?:json|xml)", re.IGNORECASE)
@@ -83,5 +82,5 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
 def _address(location: str) -> str:
     """Where a receiver points to, without what may be a secret in it: a user, a query."""
     place, query, _ = location.partition("#")[0].partition("?")
-    plain = "".join(character if character.isprintable() else "?" for character in place[:_SHOWN])
-    return _USER.sub("//…@", plain, count=1) + ("…" if len(place) > _SHOWN else "?…" if query else "")
+    plain = "".join(character if character.isprintable() else "?" for character in place[:MOST_SAID])
+    return _USER.sub("//…@", plain, count=1) + ("…" if len(place) > MOST_SAID else "?…" if query else "")

@@ -19,16 +19,14 @@ import msgspec
 
 from collator import __version__
 from collator.backoff import parse_retry_after
-from collator.egress import REDIRECTS, Answer, Egress, NoAnswer, words
+from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, one_line, words
 from collator.errors import Permanent, ProcessorFailed
 from collator.exchange import Key, Result, Task
 from collator.processor.coroutine import Calls
-from collator.processor.endings import Endings, one_line
+from collator.processor.endings import Endings
 from collator.processor.outputs import Unusable
 
 _PASSING = frozenset({408, 425, 429})
-_SAID = 200
-"""Characters of what a service says of a failure that go into its reason."""
 _SHORTAGE_DELAY = 1.0
 """Seconds until a call is made again for which this process lacked something."""
 
@@ -110,7 +108,5 @@ def idempotency_key(key: Key) -> str:
 
 def _said(body: bytes) -> str:
     """What the service says of the failure, where it says that in plain words or JSON and not in a page."""
-    words = one_line(body[: 4 * _SAID].decode("utf-8", "replace"))
-    if not words or words.startswith("<"):
-        return ""
-    return f": {words}" if len(words) <= _SAID else f": {words[: _SAID - 1]}…"
+    line = one_line(body[: 4 * MOST_SAID].decode("utf-8", "replace"))
+    return "" if not line or line.startswith("<") else f": {line}"
