@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.egress.answer import Answer, NoAnswer, excerpt, one_line
+from collator.egress.answer import Answer, NoAnswer, excerpt, one_line, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
 from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, Reader
 
@@ -192,3 +192,10 @@ def test_where_an_answer_leads_is_told() -> None:
         302, location="https://h/"
     )
     assert len(one_line("x" * 1000)) == 200
+
+
+def test_a_secret_in_an_address_is_not_told_however_long_it_is() -> None:
+    location = b"https://user:" + b"s3cret" * 100 + b"@h/"
+    answer = verdict(b"HTTP/1.1 302 F\r\nlocation: " + location + b"\r\ncontent-length: 0\r\n\r\n")
+    assert not isinstance(answer, str)
+    assert words(answer, size=1) == "HTTP 302 to https://…@h/; redirects are not followed"

@@ -127,6 +127,10 @@ SAID = {
         Answer(301, location="/" + "a" * 5000),
         f"HTTP 301 to /{'a' * 199}…; redirects are not followed",
     ),
+    "a redirect with a long secret in it": (
+        Answer(302, location=f"https://user:{'s3cret' * 100}@example.test/hook"),
+        "HTTP 302 to https://…@example.test/hook; redirects are not followed",
+    ),
     "a redirect of two lines": (Answer(301, location="/a\nb"), "HTTP 301 to /a?b; redirects are not followed"),
     "a success says no more": (Answer(200, excerpt="thanks"), "HTTP 200"),
     "a success cut off": (Answer(200, complete=False), "HTTP 200, but its body did not end"),

@@ -30,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes | None = None
     """The body, undecoded, where it was to be kept and is no longer than that."""
     location: str = ""
-    """The ``Location`` header, where there is one, printable and on one line."""
+    """The ``Location`` header, where there is one, printable and on one line; it may hold a secret."""
     excerpt: str = ""
     """Up to 200 characters of a text answer that is no success, printable and on one line."""
     complete: bool = True
@@ -61,10 +61,10 @@ def excerpt(body: bytes, media: str) -> str:
     return one_line(_MARKUP.sub(" ", text) if "html" in media.lower() else text)
 
 
-def one_line(text: str) -> str:
-    """The beginning of *text*, printable and on one line."""
+def one_line(text: str, most: int = MOST_SAID) -> str:
+    """The beginning of *text*, at most *most* characters of it, printable and on one line."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= MOST_SAID else line[: MOST_SAID - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def words(answer: Answer | NoAnswer, *, size: int) -> str:
@@ -82,5 +82,6 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
 def _address(location: str) -> str:
     """Where a receiver points to, without what may be a secret in it: a user, a query."""
     place, query, _ = location.partition("#")[0].partition("?")
-    plain = "".join(character if character.isprintable() else "?" for character in place[:MOST_SAID])
-    return _USER.sub("//…@", plain, count=1) + ("…" if len(place) > MOST_SAID else "?…" if query else "")
+    plain = "".join(character if character.isprintable() else "?" for character in place)
+    plain = _USER.sub("//…@", plain, count=1)  # before it is cut, which may take away the @ that tells a user
+    return plain[:MOST_SAID] + ("…" if len(plain) > MOST_SAID else "?…" if query else "")

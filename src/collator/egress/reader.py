@@ -88,7 +88,7 @@ class Reader:
             head.status,
             head.text(b"retry-after") or None,
             body=body,
-            location=one_line(head.text(b"location")),
+            location=one_line(head.text(b"location"), MAX_HEAD),
             excerpt="" if b"content-encoding" in head.fields else self._said(head),
             complete=complete,
         )
