@@ -45,6 +45,8 @@ GC_THRESHOLD = 20_000
 10 % of the processor time of a packet."""
 LINGER = 1.0
 """Seconds that threads of the user's code have to end when everything else has."""
+ONE_ACT = 0.02
+"""Seconds in which a second signal belongs to the first: `timeout` and others tell a process, and at once its group."""
 SWITCH_INTERVAL = 0.001
 """Seconds for which a thread may keep the interpreter lock while another wants it. Python's own 5 ms let a busy event
 loop hold up the writer at each statement (docs/decisions/001-one-writer-one-statement-a-batch.md)."""
@@ -162,10 +164,10 @@ def check(settings: Settings) -> None:
 
 async def _serve_until_told(settings: Settings) -> None:
     serving = asyncio.current_task()
-    told = asyncio.Event()
+    told, stopping = asyncio.Event(), asyncio.Event()
 
     def tell() -> None:
-        if told.is_set() and serving is not None:
+        if stopping.is_set() and serving is not None:
             serving.cancel()
         told.set()
 
@@ -177,6 +179,8 @@ async def _serve_until_told(settings: Settings) -> None:
             data_dir = str(settings.data_dir)
             log.info("serving", url=service.url, data_dir=data_dir, processor=processor, endpoints=endpoints)
             await told.wait()
+            await asyncio.sleep(ONE_ACT)
+            stopping.set()
             log.info("stopping", drain_timeout=settings.drain_timeout)
     except asyncio.CancelledError:
         log.warning("stopped before all was drained; the next start goes on with it")

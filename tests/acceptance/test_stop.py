@@ -151,6 +151,22 @@ async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number:
     assert store_complaints(service.data_dir) == []
 
 
+async def test_p7_two_signals_at_once_are_one_order_to_stop(tmp_path: Path) -> None:
+    random, history = Random(8), History()
+    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
+        service.environment["GATE"] = str(tmp_path / "gate")
+        async with Sender(history, random) as sender:
+            await service.start(webhook=sink.url, drain_timeout=60)
+            await sender.send(service.url, requests(random, workload(random, "a", resources=3)))
+            service.signal(signal.SIGTERM)
+            service.signal(signal.SIGINT)  # another, as two of the same may be one already
+            await until(lambda: "event=stopping" in service.log())
+            (tmp_path / "gate").touch()
+            assert await service.ended(10.0) == 0
+    assert "event=stopped" in service.log()
+    assert "stopped before all was drained" not in service.log()
+
+
 async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Path) -> None:
     random, history = Random(9), History()
     async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
