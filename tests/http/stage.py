@@ -27,6 +27,7 @@ class Troubled:
         self._ledger = ledger
         self.trouble: dict[str, list[Exception]] = {}
         self.calls: list[str] = []
+        self.answered: list[str] = []
         self.settled: list[int] = []
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
@@ -35,6 +36,7 @@ class Troubled:
             if self.trouble.get(verb):
                 raise self.trouble[verb].pop(0)
             answer = await getattr(self._ledger, verb)(*arguments, **options)
+            self.answered.append(verb)
             if verb == "settle":
                 self.settled.append(len(arguments[0]))
             return answer

@@ -601,7 +601,7 @@ async def test_what_is_taken_is_sent_without_a_look_into_the_ledger(stage: Stage
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
         async with stage.deliverer(poll=NEVER) as deliverer:
-            await until(lambda: "due_endpoints" in stage.ledger.calls)
+            await until(lambda: "due_endpoints" in stage.ledger.answered)
             await stage.finish("r", deliverer=deliverer)
             await stage.settled(1)
         assert "claim_deliveries" not in stage.ledger.calls
