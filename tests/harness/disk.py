@@ -96,7 +96,7 @@ def _allocate(descriptor: int, step: int) -> None:
 @contextmanager
 def _mount(what: Sequence[str], mount: Path) -> Iterator[None]:
     need(os.geteuid() == 0, "root, to mount a disk of its own")
-    mount.mkdir()
+    mount.mkdir(exist_ok=True)
     result = subprocess.run([_tool("mount"), *what, str(mount)], capture_output=True, text=True, check=False)
     need(result.returncode == 0, f"mounts: {result.stderr.strip()}")
     try:
