@@ -105,6 +105,7 @@ class Lane:
     def wake(self) -> None:
         """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
         self._more = True
+        self._start_waiting()  # a place may be free of which another lane was told that had no use for it
         if self._claiming is not None:
             return
         if self.room():
