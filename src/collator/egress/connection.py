@@ -47,7 +47,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Outcome] | None = None
         self._reader = Reader()
         self._rest = memoryview(b"")  # of the body, not written yet
-        self._timer: asyncio.TimerHandle
+        self._timer: asyncio.TimerHandle | None = None
+        self._limits: tuple[float, float, Callable[[], float], float]
         self._paused = False
         self._failed = False  # a write did
         self._used = False
@@ -79,7 +80,6 @@ class Connection(asyncio.Protocol):
         try:
             return await waiter
         finally:
-            self._timer.cancel()
             if self._waiter is waiter:  # cancelled; else another exchange may have begun
                 self._waiter = None
                 self._transport.abort()
@@ -147,6 +147,8 @@ class Connection(asyncio.Protocol):
             except OSError:
                 pass
         self._lose(exc)
+        if self._timer is not None:
+            self._timer.cancel()
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -205,12 +207,22 @@ class Connection(asyncio.Protocol):
             self._finish(no_answer(error, reached=True))
 
     def _limit(self, timeout: float, deadline: float, stood_still: Callable[[], float], before: float) -> None:
-        self._timer = self._loop.call_at(deadline, self._expire, timeout, deadline, stood_still, before)
+        """Have the exchange expire at *deadline*. A timer stays for the next exchange: one for each was 3 of 22 µs."""
+        self._limits = timeout, deadline, stood_still, before
+        if self._timer is not None and self._timer.when() > deadline:
+            self._timer.cancel()
+            self._timer = None
+        self._timer = self._timer or self._loop.call_at(deadline, self._expire)
 
-    def _expire(self, timeout: float, deadline: float, stood_still: Callable[[], float], before: float) -> None:
-        if (more := stood_still() - before) > 0:
+    def _expire(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        timeout, deadline, stood_still, before = self._limits
+        more = stood_still() - before
+        if more > 0 or self._loop.time() < deadline:  # the latter: it was set for an exchange before
             self._limit(timeout, deadline + more, stood_still, before + more)
-        elif self._waiter is not None:
+        else:
             self._finish(self._reader.late(timeout, sent=self._sent))
 
     def _finish(self, outcome: Outcome) -> None:
