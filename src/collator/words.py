@@ -8,6 +8,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def one_line(text: str, most: int) -> str:
+    """The beginning of *text*, at most *most* characters of it, printable and on one line."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def shorten(text: str, most: int) -> str:
     """*text* in *most* characters, where it has more without its middle: what is wrong stands first, where last."""
     if len(text) <= most:

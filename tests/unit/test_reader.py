@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.egress.answer import Answer, NoAnswer, excerpt, one_line, words
+from collator.egress.answer import Answer, NoAnswer, excerpt, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
 from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, Reader
+from collator.words import one_line
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
@@ -191,7 +192,7 @@ def test_where_an_answer_leads_is_told() -> None:
     assert verdict(b"HTTP/1.1 302 F\r\nlocation: https://h/\x01\r\ncontent-length: 0\r\n\r\n") == Answer(
         302, location="https://h/"
     )
-    assert len(one_line("x" * 1000)) == 200
+    assert len(one_line("x" * 1000, 200)) == 200
 
 
 def test_a_secret_in_an_address_is_not_told_however_long_it_is() -> None:

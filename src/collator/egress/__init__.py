@@ -17,9 +17,9 @@ decision 11.
 
 from __future__ import annotations
 
-from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, one_line, words
+from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
 from collator.egress.egress import Egress
 from collator.egress.reader import MAX_ANSWER
 from collator.egress.tls import context
 
-__all__ = ["MAX_ANSWER", "MOST_SAID", "REDIRECTS", "Answer", "Egress", "NoAnswer", "context", "one_line", "words"]
+__all__ = ["MAX_ANSWER", "MOST_SAID", "REDIRECTS", "Answer", "Egress", "NoAnswer", "context", "words"]

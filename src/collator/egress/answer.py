@@ -6,6 +6,8 @@ import re
 
 import msgspec
 
+from collator.words import one_line
+
 MOST_SAID = 200
 """Characters of a text answer that are told to a person."""
 
@@ -58,13 +60,7 @@ def excerpt(body: bytes, media: str) -> str:
         text = body[:_READ].decode(charset[1] if charset else "utf-8", "replace")
     except (LookupError, ValueError):
         text = body[:_READ].decode("utf-8", "replace")
-    return one_line(_MARKUP.sub(" ", text) if "html" in media.lower() else text)
-
-
-def one_line(text: str, most: int = MOST_SAID) -> str:
-    """The beginning of *text*, at most *most* characters of it, printable and on one line."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return one_line(_MARKUP.sub(" ", text) if "html" in media.lower() else text, MOST_SAID)
 
 
 def words(answer: Answer | NoAnswer, *, size: int) -> str:

@@ -12,8 +12,9 @@ import re
 
 import httptools
 
-from collator.egress.answer import Answer, NoAnswer, excerpt, one_line
+from collator.egress.answer import Answer, NoAnswer, excerpt
 from collator.egress.head import MAX_HEAD, Framing, Head, NotHttp, parse
+from collator.words import one_line
 
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer's body that are read before the connection is closed (R22)."""

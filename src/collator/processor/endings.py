@@ -19,6 +19,7 @@ from collator.clock import Clock, SystemClock, never
 from collator.errors import CollatorError, Permanent, ProcessorFailed
 from collator.exchange import Failure, Output, Result, Retry, Task
 from collator.processor.outputs import Unusable, to_json
+from collator.words import one_line
 
 MAX_REASON = 500
 
@@ -103,12 +104,7 @@ def reason_of(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
         text = "(its text cannot be read)"
-    line = one_line(text)
+    line = one_line(text[: 4 * MAX_REASON], 4 * MAX_REASON)  # the cut comes last, behind the name
     if not isinstance(error, CollatorError):
         line = f"{type(error).__name__}: {line}" if line else type(error).__name__
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
-
-
-def one_line(text: str) -> str:
-    """*text*, or the beginning of a long one, in one line of printable characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())

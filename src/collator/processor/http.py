@@ -19,12 +19,13 @@ import msgspec
 
 from collator import __version__
 from collator.backoff import parse_retry_after
-from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, one_line, words
+from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, words
 from collator.errors import Permanent, ProcessorFailed
 from collator.exchange import Key, Result, Task
 from collator.processor.coroutine import Calls
 from collator.processor.endings import Endings
 from collator.processor.outputs import Unusable
+from collator.words import one_line
 
 _PASSING = frozenset({408, 425, 429})
 _SHORTAGE_DELAY = 1.0
@@ -108,5 +109,5 @@ def idempotency_key(key: Key) -> str:
 
 def _said(body: bytes) -> str:
     """What the service says of the failure, where it says that in plain words or JSON and not in a page."""
-    line = one_line(body[: 4 * MOST_SAID].decode("utf-8", "replace"))
+    line = one_line(body[: 4 * MOST_SAID].decode("utf-8", "replace"), MOST_SAID)
     return "" if not line or line.startswith("<") else f": {line}"
