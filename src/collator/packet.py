@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from collator.errors import Malformed
-from collator.words import shorten
+from collator.words import shown
 
 T = TypeVar("T")
 
@@ -25,7 +25,6 @@ MAX_DEPTH = 128
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_INDEX = 2**24 - 1
 """Whatever `Bounds.max_packets` says; a store may rely on it."""
-_SAID = 300  # characters of what is said of a packet that is malformed
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: it looks at the UTF-8 of a text when it makes one, and not before."""
@@ -159,7 +158,7 @@ def check(packet: Packet, bounds: Bounds) -> Packet:
     """*packet* with its id as text and its metadata in canonical form. Raises `Malformed` (R1 to R4)."""
     payload = packet.payload
     if not 0 <= packet.index < bounds.max_packets:
-        raise Malformed(f"index: {packet.index} is not between 0 and {bounds.max_packets - 1}")
+        raise Malformed(f"index: {shown(packet.index)} is not between 0 and {bounds.max_packets - 1}")
     if len(payload) > bounds.max_payload:
         raise Malformed(f"payload: {len(payload)} bytes, {bounds.max_payload} at most")
     check_json(payload, "payload")
@@ -229,7 +228,7 @@ def _loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: msgspec.Vali
 def _check_total(packet: Packet, bounds: Bounds) -> None:
     total = packet.total or 0
     if not 1 <= total <= bounds.max_packets:
-        raise Malformed(f"total: {packet.total} is not between 1 and {bounds.max_packets}")
+        raise Malformed(f"total: {shown(packet.total)} is not between 1 and {bounds.max_packets}")
     if packet.last and total != packet.index + 1:
         raise Malformed(f"total: {total} disagrees with last, which says {packet.index + 1}")
     if packet.index >= total:
@@ -294,4 +293,4 @@ def in_words(error: Exception) -> str:
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return f"not valid UTF-8 (byte {error.start})"
-    return shorten(str(error).replace("trailing characters", "more than one value"), _SAID)
+    return shown(str(error).replace("trailing characters", "more than one value"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from collator.tokens import Caller, Role, Tokens
 from collator.web.problems import Kind, Refusal
+from collator.words import quoted
 
 _SCHEME = b"bearer "
 
@@ -46,7 +47,7 @@ class Access:
             challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
             raise Refusal(
                 Kind.FORBIDDEN,
-                f"this wants the role {role}, which the token of {caller.name!r} does not have",
+                f"this wants the role {role}, which the token of {quoted(caller.name)} does not have",
                 headers=((b"www-authenticate", challenge),),
             )
 

@@ -48,9 +48,9 @@ from collator.web.refusals import Asked, Refusals
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
+from collator.words import shown
 from collator.workforce import Workforce
 
-_SHOWN = 100  # characters of a path that is not there, in a message
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
 _log = structlog.get_logger(__name__)
@@ -175,7 +175,6 @@ class Face:
 
 def _routing_refusal(error: HTTPException, path: bytes) -> Refusal:
     if error.status_code != Kind.METHOD.status:
-        shown = path[:_SHOWN].decode("ascii")
-        return Refusal(Kind.NOT_FOUND, f"there is no {shown} here; /openapi.json says what there is")
+        return Refusal(Kind.NOT_FOUND, f"there is no {shown(path)} here; /openapi.json says what there is")
     allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))  # Starlette keeps them in a set
     return Refusal(Kind.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))

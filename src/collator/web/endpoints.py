@@ -12,6 +12,7 @@ from collator.exchange import Pause
 from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.web.incoming import Answer, Incoming, answer_json
+from collator.words import quoted
 
 _log = structlog.get_logger("collator.audit")
 
@@ -71,7 +72,7 @@ class Endpoints:
 
     async def _check(self, endpoint: str) -> None:
         if endpoint not in self._outbox.room() and endpoint not in await self._ledger.paused():
-            raise Unknown(f"endpoint {endpoint!r} is not configured")
+            raise Unknown(f"endpoint {quoted(endpoint)} is not configured")
 
     async def _changed(self, event: str, endpoint: str, *, by: str, changed: bool) -> Answer:
         if changed:

@@ -15,6 +15,7 @@ from collator.packet import NOT_JSON, in_words
 from collator.tokens import Caller
 from collator.web.formats import BOM, JSON, name_for_json, wide_charset
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
+from collator.words import quoted, shown
 
 T = TypeVar("T")
 
@@ -26,7 +27,6 @@ PATIENT = "collator.patient"
 TARGET_HOST = "collator.target_host"
 """The host in the scope of a request whose target is a whole URL."""
 _FORM = "application/x-www-form-urlencoded"
-_SHOWN = 100  # characters of a field in a message
 HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
 _SMALL = 4096  # bytes of a body that says nothing
@@ -136,14 +136,14 @@ class Incoming:
             return field if field == JSON else field.strip().lower()
         charset = wide_charset(field)
         if charset is not None:
-            raise Refusal(Kind.MEDIA_TYPE, f"charset {charset[:_SHOWN]!r} is not taken; send UTF-8, as all JSON is")
+            raise Refusal(Kind.MEDIA_TYPE, f"charset {quoted(charset)} is not taken; send UTF-8, as all JSON is")
         return field.partition(";")[0].strip().lower()
 
     def require_plain(self) -> None:
         """Raise `Refusal` for a body that is packed: what it unfolds to would be without a limit."""
         coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
         if coding.lower() != "identity":
-            detail = f"content-encoding {coding[:_SHOWN]!r} is not taken; send the body as it is"
+            detail = f"content-encoding {quoted(coding)} is not taken; send the body as it is"
             raise Refusal(Kind.MEDIA_TYPE, detail)
 
     async def body(self, limit: int, *, instead: str = "") -> bytes:
@@ -222,4 +222,4 @@ def foreign_media_type(found: str, *wanted: str) -> Refusal:
         return Refusal(Kind.MEDIA_TYPE, f"the request has no content-type; {there}")
     if found == _FORM:
         return Refusal(Kind.MEDIA_TYPE, f"{found}, which curl and wget say by themselves, is not taken here; {there}")
-    return Refusal(Kind.MEDIA_TYPE, f"{found[:_SHOWN]} is not taken here; {there}")
+    return Refusal(Kind.MEDIA_TYPE, f"{shown(found)} is not taken here; {there}")

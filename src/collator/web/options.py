@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from collator.errors import Malformed
+from collator.words import quoted, shown
 
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment with its offset, as in RFC 3339."""
 
 _DIGITS = 18  # far beyond any number here, and quick to read
-_SHOWN = 40  # characters of a wrong value in a message
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")  # as JSON has it, but no negative one
 _FLAGS = {"true": True, "false": False}.get
 
@@ -40,9 +40,9 @@ def number(name: str, says: str, *, least: int, most: int, default: int | None =
 
     def read(text: str, name: str) -> int:
         if not (text.isascii() and text.isdigit()):
-            raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a whole number")
+            raise Malformed(f"{name}: {quoted(text)} is not a whole number")
         if len(text) > _DIGITS or not least <= int(text) <= most:
-            raise Malformed(f"{name}: {text[:_SHOWN]} is not in {least}-{most}")
+            raise Malformed(f"{name}: {shown(text)} is not in {least}-{most}")
         return int(text)
 
     schema = {"type": "integer", "minimum": least, "maximum": most}
@@ -54,7 +54,7 @@ def seconds(name: str, says: str, *, most: int) -> Option:
 
     def read(text: str, name: str) -> float:
         if not _NUMBER.fullmatch(text) or float(text) > most:
-            raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a number of seconds in 0-{most}")
+            raise Malformed(f"{name}: {quoted(text)} is not a number of seconds in 0-{most}")
         return float(text)
 
     schema = {"type": "number", "minimum": 0, "maximum": most}
@@ -71,7 +71,7 @@ def word(name: str, says: str, of: type[StrEnum]) -> Option:
 
     def read(text: str, name: str) -> StrEnum:
         if text not in [*of]:
-            raise Malformed(f"{name}: {text[:_SHOWN]!r} is not one of {', '.join(of)}")
+            raise Malformed(f"{name}: {quoted(text)} is not one of {', '.join(of)}")
         return of(text)
 
     return Option(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]})
@@ -106,7 +106,7 @@ def _pairs(query: bytes, allowed: Mapping[str, Option]) -> list[tuple[str, str]]
     for name, _ in pairs:
         if name not in allowed:
             there = f"; there is: {', '.join(allowed)}" if allowed else ""
-            raise Malformed(f"{name[:_SHOWN]!r} is not an option here{there}")
+            raise Malformed(f"{quoted(name)} is not an option here{there}")
     if len(pairs) != len(dict(pairs)):
         raise Malformed("an option is there twice")
     return pairs
@@ -116,11 +116,11 @@ def _moment(text: str, name: str) -> float:
     try:
         return msgspec.convert(text, AwareDatetime).timestamp()
     except (msgspec.ValidationError, OverflowError):
-        raise Malformed(f"{name}: {text[:_SHOWN]!r} is not a moment; write it as 2026-11-24T02:05:00Z") from None
+        raise Malformed(f"{name}: {quoted(text)} is not a moment; write it as 2026-11-24T02:05:00Z") from None
 
 
 def _flag(text: str, name: str) -> bool:
     value = _FLAGS(text)
     if value is None:
-        raise Malformed(f"{name}: {text[:_SHOWN]!r} is neither true nor false")
+        raise Malformed(f"{name}: {quoted(text)} is neither true nor false")
     return value

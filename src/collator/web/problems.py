@@ -26,8 +26,12 @@ from collator.errors import (
     Unavailable,
     Unknown,
 )
+from collator.words import shorten
 
 MEDIA_TYPE = "application/problem+json"
+
+MOST_DETAIL = 1000
+"""Characters of a `detail`, whatever it is made of."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -139,7 +143,7 @@ def problem(error: CollatorError) -> dict[str, Any]:
         "type": f"urn:collator:problem:{kind.code}",
         "title": kind.title,
         "status": kind.status,
-        "detail": refusal.detail,
+        "detail": shorten(refusal.detail, MOST_DETAIL),
         "code": kind.code,
     }
     if refusal.retry_after is not None:

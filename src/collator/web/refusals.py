@@ -14,8 +14,8 @@ from starlette.types import Scope
 from collator.metrics import Metrics
 from collator.throttle import Throttle
 from collator.web.problems import Kind, Refusal
+from collator.words import shown
 
-_SHOWN = 200  # characters of each part of a line
 _TOLD_ELSEWHERE = frozenset({Kind.NOT_READY})
 """What asks for it does so all the time, and the log says when the service stops being ready."""
 
@@ -74,10 +74,10 @@ class Refusals:
             **({"code": code} if code else {}),
             **more,
             peer="{}:{}".format(*asked.client) if asked.client else "",
-            agent=_shown(agent.decode("latin-1")),
-            method=asked.method,
-            path=_shown(_path(asked.target).decode("latin-1")),
-            detail=_shown(detail),
+            agent=shown(agent.decode("latin-1")),
+            method=shown(asked.method),
+            path=shown(_path(asked.target).decode("latin-1")),
+            detail=shown(detail),
             times=times,
         )
 
@@ -86,8 +86,3 @@ def _path(target: bytes) -> bytes:
     """*target* without what may be a secret in it: a query, and the user of a whole URL."""
     path = target.partition(b"?")[0]
     return path if path[:1] == b"/" else path.rpartition(b"@")[2]
-
-
-def _shown(text: str) -> str:
-    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)

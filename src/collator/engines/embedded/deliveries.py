@@ -29,6 +29,7 @@ from collator.exchange import (
     webhook_id,
 )
 from collator.states import DeliveryState
+from collator.words import quoted
 
 LOOKED = 10_000
 """Deliveries that one look goes through: some 10 ms."""
@@ -117,7 +118,7 @@ class DeliveryViews:
         if after:
             cursor = _CURSOR.fullmatch(after)
             if cursor is None:
-                raise Malformed(f"cursor: {after[:40]!r} is not where a page ended")
+                raise Malformed(f"cursor: {quoted(after)} is not where a page ended")
             where = where._replace(first=max(where.first, int(cursor[1])), until=min(where.until, int(cursor[2])))
         looked = self._look(where, wanted, limit)
         if len(looked.rows) == limit:
@@ -165,7 +166,7 @@ class DeliveryViews:
             ):
                 if webhook_id(resource_id, bytes.fromhex(generation)) == webhook:
                     return did, rk
-        raise Unknown(f"delivery {name!r} is unknown: never made, or purged")
+        raise Unknown(f"delivery {quoted(name)} is unknown: never made, or purged")
 
     def _reports(self, rows: Sequence[_Row]) -> list[DeliveryReport]:
         now = self._now()

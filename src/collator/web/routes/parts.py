@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from collator.errors import Malformed
 from collator.packet import MAX_ID_BYTES, MAX_INDEX, check_id
 from collator.web.options import Option, number
+from collator.words import quoted
 
 _DOTS = frozenset({".", ".."})
 """Segments that a client or a proxy takes away, with what stands before them, unless each dot is percent-encoded."""
@@ -24,7 +25,7 @@ def _decoded(segment: str) -> str:
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise Malformed(f"{segment!r} in the path is not UTF-8") from None
+        raise Malformed(f"{quoted(segment)} in the path is not UTF-8") from None
     if text in _DOTS and "." in segment:
         encoded = text.replace(".", "%2E")
         raise Malformed(f"{segment!r} means another path (RFC 3986, 5.2.4); if it is an id, write {encoded!r}")
