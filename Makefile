@@ -32,7 +32,7 @@ $(shell rm -f $(LIBRARIES))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-faults docs torture bench format lock clean
+.PHONY: help setup demo test check audit test-faults docs torture bench format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,7 +65,17 @@ check: setup ## Run lint, format, types, import contracts and shape (at most 1 m
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_shape.py
+	$(BIN)/python -m pytest tests/test_shape.py tests/test_licences.py
+	@$(MAKE) --no-print-directory audit
+
+# An environment of its own: none of the thirty libraries of pip-audit is needed for anything else.
+.audit-venv/.libraries: requirements-audit.txt
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .audit-venv
+	.audit-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of known vulnerabilities
+	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
 	$(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)
@@ -91,8 +101,11 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-dev.txt pyproject.toml
+	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
+		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--no-emit-options --output-file requirements-audit.txt -
 	rm -rf .lock-venv
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
