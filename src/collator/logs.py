@@ -20,7 +20,10 @@ from typing import Any, BinaryIO, TextIO, cast
 import structlog
 
 from collator.queued_output import QueuedOutput
+from collator.words import escaped, shorten
 
+MOST, MOST_TRACE = 1000, 16_000
+"""Characters of one value of an event, and of a traceback: of what is longer the middle is left out."""
 FLUSH = 0.5
 """Seconds that the end of the process waits for who reads its log."""
 
@@ -74,14 +77,18 @@ def lend() -> None:
 
 
 def printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """*event* with escapes for what cannot be printed; line breaks are left to the renderer."""
-    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+    """*event* with escapes for what cannot be printed, and cut; line breaks are left to the renderer."""
+    return {name: _bounded(name, value) for name, value in event.items()}
 
 
-def _escaped(text: str) -> str:
+def _bounded(name: str, value: object) -> object:
+    if value is None or isinstance(value, int | float):
+        return value
+    most = MOST_TRACE if name == "exception" else MOST
+    text = shorten(str(value), most)
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return shorten("\n".join([escaped(line) for line in text.split("\n")]), most)
 
 
 def _queued(stream: TextIO) -> TextIO:

@@ -19,16 +19,32 @@ class Throttle:
         self._pause, self._now = pause, now
         self._kinds: dict[Hashable, tuple[float, int]] = {}  # when one is told again, and how many were not
 
-    def times(self, kind: Hashable = None) -> int:
-        """Count a line of *kind*: how often it came since the last that was told, or 0 where it is not told itself."""
+    def times(self, kind: Hashable = None, number: int = 1) -> int:
+        """Count *number* lines of *kind*: how many came since the last that was told, or 0 where none is told now."""
         now = self._now()
         again, held = self._kinds.pop(kind, (now, 0))
         told = now >= again
-        self._kinds[kind] = (now + self._pause, 0) if told else (again, held + 1)
+        self._kinds[kind] = (now + self._pause, 0) if told else (again, held + number)
         if len(self._kinds) > MOST:
             del self._kinds[next(iter(self._kinds))]
-        return held + 1 if told else 0
+        return held + number if told else 0
 
     def over(self, kind: Hashable = None) -> None:
         """What *kind* is about has ended: the next line of it is told at once."""
         self._kinds.pop(kind, None)
+
+
+class Quota:
+    """How many lines are told a minute, of whatever kinds: of kinds that others make up there is no end."""
+
+    def __init__(self, most: int, *, pause: float = PAUSE, now: Callable[[], float] = time.monotonic) -> None:
+        """Allow *most* lines in *pause* seconds; *now* gives monotonic seconds."""
+        self._most, self._pause, self._now = most, pause, now
+        self._until, self._used = float("-inf"), 0
+
+    def allows(self) -> bool:
+        """Whether one more line may be told, which is counted."""
+        if self._now() >= self._until:
+            self._until, self._used = self._now() + self._pause, 0
+        self._used += 1
+        return self._used <= self._most

@@ -8,6 +8,10 @@ from typing import NamedTuple
 import msgspec
 
 from collator.errors import CollatorError, Conflict, Denied, Ended, Malformed, Unavailable, Unknown
+from collator.words import shown
+
+MOST_DETAIL = 1000
+"""Characters of what a service says; that of Collator says no more."""
 
 _BUSY = frozenset({429, 500, 502, 503, 504, 507})
 _DENIED = frozenset({401, 403})
@@ -57,7 +61,9 @@ class Answer(NamedTuple):
             said = msgspec.json.decode(self.body, type=Problem)
         except msgspec.MsgspecError:
             return Problem()
-        return said if said.code else Problem()
+        if not said.code:
+            return Problem()
+        return Problem(shown(said.title), shown(said.detail, MOST_DETAIL), shown(said.code))
 
     def error(self, where: str) -> CollatorError:
         """What an answer that is not `ok` means, as the service at *where* gave it."""
@@ -73,4 +79,4 @@ class Answer(NamedTuple):
         said = self.problem.detail or self.problem.title
         if said:
             return f"HTTP {self.status}: {said}"
-        return f"HTTP {self.status}, {self.media_type}" if self.media_type else f"HTTP {self.status}"
+        return f"HTTP {self.status}, {shown(self.media_type)}" if self.media_type else f"HTTP {self.status}"

@@ -16,6 +16,7 @@ import msgspec
 
 from collator.finite import refuse_infinite
 from collator.packet import Status
+from collator.words import quoted, shown
 
 MAX_ERRORS = 5
 """So often a packet is sent again that the store could not take, while it takes others."""
@@ -101,7 +102,7 @@ def encode(packet: Sendable) -> bytes:
         _raw.decode(packet)
         packet.decode()  # the decoder lets other bytes pass within texts
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
+        raise ValueError(f"not JSON: {shown(error)}") from None
     return packet.strip()
 
 
@@ -154,12 +155,12 @@ def _enter(item: Item, receipt: Receipt, tally: Tally) -> bool:
             tally.resources[receipt.resource_id] = None
             return False
         case Status.REFUSED:
-            tally.trouble = f"refused: {receipt.reason}"
+            tally.trouble = f"refused: {shown(receipt.reason)}"
             return True
         case Status.ERROR if item.errors < MAX_ERRORS:
             item.errors += 1
             return True
         case _:
-            reason = f"{receipt.status}: {receipt.reason} ({receipt.resource_id!r}, index {receipt.index})"
+            reason = f"{receipt.status}: {shown(receipt.reason)} ({quoted(receipt.resource_id)}, index {receipt.index})"
             reject([item], reason, tally)
             return False

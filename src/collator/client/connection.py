@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from collator.backoff import parse_retry_after
 from collator.client.answer import Answer, Unreachable
 from collator.errors import CollatorError
+from collator.words import shown
 
 if TYPE_CHECKING:
     import aiohttp
@@ -83,4 +84,4 @@ def _cause(error: aiohttp.ClientError) -> str:
     system = getattr(error, "os_error", None)
     if system and system.errno == errno.ECONNREFUSED:
         return "connection refused; is the service running there?"
-    return (system and system.strerror) or str(error) or type(error).__name__
+    return (system and system.strerror) or shown(error) or type(error).__name__

@@ -20,6 +20,7 @@ from collator.client.batch import Item, Tally, count, has_receipts, join, of_one
 from collator.client.connection import Connection
 from collator.client.feed import Feed
 from collator.errors import CollatorError
+from collator.words import shown
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds before a request is repeated: doubled from the first to the longest; a `Retry-After` is a floor."""
@@ -80,7 +81,7 @@ class Sending:
         try:
             left, delay = count(items, answer.body, self._tally)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise CollatorError(f"{self._connection.where} does not answer as Collator does: {error}") from None
+            raise CollatorError(f"{self._connection.where} does not answer as Collator does: {shown(error)}") from None
         if len(left) < len(items):
             self._got_through = time.monotonic()
             self._tally.trouble = ""

@@ -62,3 +62,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of receipts (`?receipts=all`) that wait for the client to read them."""
     max_rejected: int = 1_000
     """Rejected lines that a summary lists; it counts them all."""
+    max_rejected_bytes: int = 256 * KIB
+    """Their bytes together: a line beyond them is not listed."""

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.packet import Packet, Receipt, Status
+from collator.web.limits import KIB
 from collator.web.problems import Kind, Refusal, encode, encode_lines
+
+MAX_REASONS = 256 * KIB
+"""Characters of all reasons in one answer: the receipts beyond them have their status alone."""
 
 
 class WireReceipt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -28,11 +32,15 @@ class Receipts(msgspec.Struct, frozen=True):
 
 
 def wire(packets: Sequence[Packet], receipts: Sequence[Receipt]) -> list[WireReceipt]:
-    """A receipt for each packet, in order, that says which packet it is for."""
-    return [
-        WireReceipt(packet.resource_id, packet.index, receipt.status, receipt.reason, receipt.retry_after)
-        for packet, receipt in zip(packets, receipts, strict=True)
-    ]
+    """A receipt for each packet, in order, that says which packet it is for; with reasons up to `MAX_REASONS`."""
+    told, left = [], MAX_REASONS
+    for packet, receipt in zip(packets, receipts, strict=True):
+        reason = receipt.reason
+        if reason is not None:
+            left -= len(reason)
+            reason = reason if left >= 0 else None
+        told.append(WireReceipt(packet.resource_id, packet.index, receipt.status, reason, receipt.retry_after))
+    return told
 
 
 def wire_one(packet: Packet, receipt: Receipt) -> bytes:

@@ -12,10 +12,12 @@ import structlog
 from starlette.types import Scope
 
 from collator.metrics import Metrics
-from collator.throttle import Throttle
+from collator.throttle import Quota, Throttle
 from collator.web.problems import Kind, Refusal
 from collator.words import shown
 
+LINES = 100
+"""Lines a minute, whoever asks for whatever: an address is easily had, and each would have lines of its own."""
 _TOLD_ELSEWHERE = frozenset({Kind.NOT_READY})
 """What asks for it does so all the time, and the log says when the service stops being ready."""
 
@@ -42,10 +44,11 @@ class Asked(NamedTuple):
 class Refusals:
     """What was refused."""
 
-    def __init__(self, metrics: Metrics, *, throttle: Throttle | None = None) -> None:
-        """Count in *metrics*; *throttle* holds back what is told again and again."""
+    def __init__(self, metrics: Metrics, *, throttle: Throttle | None = None, quota: Quota | None = None) -> None:
+        """Count in *metrics*; *throttle* holds back what is told again and again, *quota* what is too much of all."""
         self._metrics = metrics
         self._throttle = throttle or Throttle()
+        self._quota = quota or Quota(LINES)
         self._malformed = metrics.packets.labels("malformed")
         for kind in Kind:
             metrics.refused.labels(kind.code)  # from the start: an increase from nothing would be none
@@ -68,6 +71,9 @@ class Refusals:
         times = self._throttle.times((event, code, asked.client and asked.client[0]))
         if not times:
             return
+        if not self._quota.allows():
+            self._sum_up(times)
+            return
         agent = next((value for name, value in asked.headers if name == b"user-agent"), b"")
         _log.warning(
             event,
@@ -80,6 +86,11 @@ class Refusals:
             detail=shown(detail),
             times=times,
         )
+
+    def _sum_up(self, number: int) -> None:
+        times = self._throttle.times("beyond the quota", number)
+        if times:
+            _log.warning("more was refused than is told one by one", most=LINES, times=times)
 
 
 def _path(target: bytes) -> bytes:

@@ -74,7 +74,7 @@ class Streams:
             self._open -= 1
 
     async def _summed_up(self, request: Incoming) -> Answer:
-        summary = Summary(self._limits.max_rejected)
+        summary = Summary(self._limits.max_rejected, self._limits.max_rejected_bytes)
 
         def told(group: Group, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)
@@ -88,7 +88,7 @@ class Streams:
         return answer_json(summary.so_far())
 
     async def _told(self, request: Incoming, send: Send) -> None:
-        summary = Summary(self._limits.max_rejected)
+        summary = Summary(self._limits.max_rejected, self._limits.max_rejected_bytes)
 
         def told(group: Group, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)

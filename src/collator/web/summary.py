@@ -11,7 +11,7 @@ from collator.errors import CollatorError
 from collator.intake import tally
 from collator.packet import Receipt, Status
 from collator.web.lines import Group
-from collator.web.problems import Refusal, problem
+from collator.web.problems import Refusal, encode, problem
 from collator.web.receipts import receipt_refusal
 from collator.web.whole import GOOD, Whole
 
@@ -47,10 +47,11 @@ class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
 class Summary:
     """The counts of one stream."""
 
-    def __init__(self, max_rejected: int) -> None:
-        """List up to *max_rejected* lines that were not taken."""
+    def __init__(self, max_rejected: int, max_rejected_bytes: int) -> None:
+        """List up to *max_rejected* lines that were not taken, of *max_rejected_bytes* together."""
         self.decided_lines = 0
         self._max_rejected = max_rejected
+        self._left = max_rejected_bytes
         self._whole = Whole()
         self._rejected: list[Rejected] = []
 
@@ -62,10 +63,10 @@ class Summary:
             line, fault = group.faults[0]
             self._whole.add_malformed(len(group.faults), f"line {line}: {fault.detail}")
         self.decided_lines = group.last
-        room = self._max_rejected - len(self._rejected)
+        room = self._max_rejected - len(self._rejected) if self._left > 0 else 0
         if room and (group.faults or not counts.keys() <= GOOD):
             wrong = sorted(_wrong(group, receipts), key=_line)
-            self._rejected += [Rejected(line, problem(error)) for line, error in wrong[:room]]
+            self._list([Rejected(line, problem(error)) for line, error in wrong[:room]])
 
     def so_far(self) -> StreamSummary:
         """What became of the stream so far."""
@@ -89,6 +90,13 @@ class Summary:
     def left_out(self) -> str:
         """What was not taken, in words; empty where all was."""
         return self._whole.left_out()
+
+    def _list(self, wrong: Sequence[Rejected]) -> None:
+        for one in wrong:
+            self._left -= len(encode(one))
+            if self._left < 0:
+                return  # and list none that is behind it: what is listed are the first ones
+            self._rejected.append(one)
 
 
 def faults(group: Group) -> list[Rejected]:
