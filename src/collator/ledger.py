@@ -62,8 +62,11 @@ class Ledger(Protocol):
         Due is: waiting and its time has come, or leased and the lease has ended, which uses up an attempt. Fair:
         resources take turns, so that a resource of one packet never waits for the whole of another. Repeating a call
         with its *claim_id* gives the tasks of the first call that are still leased, and no others. After an unclean
-        stop the packets that were in work run one at a time before all others; one that was in work alone when
-        the process ended, `Terms.max_deaths` times, has failed.
+        stop the packets that were in work come before all others. One that was in work at more than
+        `Terms.side_by_side` unclean stops comes alone: nothing is handed out beside it until it has ended, or was in
+        work for `Terms.alone`, four times as long after each further stop. One that was in work alone when the process
+        ended, `Terms.max_deaths` times, has failed. A call may give fewer than there is room for, though more are due:
+        what is handed out is bounded by its bytes too.
         """
         ...
 

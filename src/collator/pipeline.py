@@ -25,7 +25,7 @@ from collator.intake import Intake
 from collator.janitor import Janitor
 from collator.metrics import Metrics
 from collator.packet import Bounds
-from collator.processor import Endings, Processor, open_processor
+from collator.processor import Endings, Http, Isolated, Processor, open_processor
 from collator.resource import Terms
 from collator.settings import Settings
 from collator.states import OnFailure
@@ -34,6 +34,9 @@ log = structlog.get_logger("collator.pipeline")
 
 BEAT = 0.25
 """Seconds between two beats of the event loop."""
+STOPS_BESIDE_OTHERS = 3
+"""Unclean stops after which a packet runs beside others, where the processor is called outside this process: a packet
+that ends that of its call is told apart there, and one that ends this one, in whatever way, is found all the same."""
 LEASE_MARGIN = 15.0
 """Seconds by which a lease on a delivery outlasts its timeout (R24)."""
 
@@ -162,7 +165,8 @@ async def open_pipeline(
     beats = Beats(Heartbeat(), Heartbeat())
     opened = _open_processor(settings, processor, clock, beats)  # where that fails, no secret is made
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
-    terms, route = terms_of(settings, routes), router(routes)
+    apart = isinstance(opened, Http | Isolated)
+    terms, route = terms_of(settings, routes, side_by_side=STOPS_BESIDE_OTHERS if apart else 0), router(routes)
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(
         settings.data_dir,
@@ -232,8 +236,8 @@ def _open_processor(
     )
 
 
-def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint]) -> Terms:
-    """What the ledger decides by, out of *settings* and *endpoints*."""
+def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0) -> Terms:
+    """What the ledger decides by, out of *settings* and *endpoints*; *side_by_side* is that of `Terms`."""
     return Terms(
         bounds=Bounds(max_packets=settings.max_packets, max_payload=settings.max_payload),
         on_failure=OnFailure(settings.on_failure),
@@ -243,6 +247,7 @@ def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint]) -> Terms:
         max_body=settings.max_body,
         max_open=settings.max_open,
         max_backlog=settings.max_backlog,
+        side_by_side=side_by_side,
         delivery_lease=longest_timeout(endpoints) + LEASE_MARGIN,
         retention=settings.retention,
         dead_retention=settings.dead_retention,

@@ -51,6 +51,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """A clock that is further ahead at a start than the store's own time has jumped: that time goes on without it."""
     max_deaths: int = 3
     """A packet that was in work alone when the process died, this many times, has failed."""
+    side_by_side: int = 0
+    """A packet that was in work at up to so many unclean stops runs beside others; at more, alone at first. 0 where the
+    processor is called in the process of the ledger, so that a packet may end it."""
+    alone: float = 2.0
+    """How long such a packet runs alone before another is handed out; four times as long after each further stop."""
 
 
 class Standing(msgspec.Struct, kw_only=True):

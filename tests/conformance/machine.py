@@ -45,6 +45,7 @@ TERMS = Terms(
     delivery_lease=DELIVERY_LEASE,
     max_open=3,
     max_deaths=2,
+    alone=1e9,  # seconds that no example lasts
 )
 
 metadata = st.sampled_from([b'{"a":1}', b'{"a":1}', b'{"a":2}'])

@@ -6,9 +6,11 @@ A packet that was in work when the process died may be what killed it. So it run
 
 from __future__ import annotations
 
-from collator.exchange import Failure, Output, Recorded, Retry
+from collator.exchange import Failure, Output, Recorded, Retry, Task
+from collator.ledger import Ledger
 from collator.resource import Terms
 from collator.states import State
+from collator.testing import ManualClock
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,
@@ -287,6 +289,109 @@ async def test_everything_else_is_there_after_an_unclean_stop(engine: Engine) ->
     before = [await ledger.resource(name) for name in names], await ledger.counts()
     ledger = await engine.crash()
     assert ([await ledger.resource(name) for name in names], await ledger.counts()) == before
+
+
+async def test_a_suspect_that_takes_long_holds_up_nobody_for_long(engine: Engine) -> None:
+    ledger = await engine.open(Terms(alone=2.0, task_lease=1000.0))
+    await ledger.accept(packets(3, "suspect", last=False), room=3)
+    await send(ledger, packet("other", 0))
+    ledger = await engine.crash()
+    begun = []
+    for _ in range(3):
+        begun.append(await claim_one(ledger))
+        engine.clock.advance(1.9)
+        assert not await claim(ledger)
+        assert not (await ledger.accept([packet("new", len(begun))], room=5)).tasks
+        engine.clock.advance(0.2)
+    assert places(await claim(ledger, 1)) == [("other", 0)]
+    assert await record(ledger, *echo(begun)) == [Recorded.RECORDED] * 3
+
+
+async def test_after_each_further_unclean_stop_a_suspect_is_alone_for_four_times_as_long(engine: Engine) -> None:
+    ledger = await engine.open(Terms(alone=2.0, task_lease=1000.0, max_deaths=100))
+    await ledger.accept(packets(2, "suspect", last=False), room=2)
+    for seconds in (2.0, 8.0, 32.0):
+        ledger = await engine.crash()
+        await claim_one(ledger)
+        engine.clock.advance(seconds - 0.1)
+        assert not await claim(ledger)
+        engine.clock.advance(0.2)
+        assert await claim_one(ledger)
+
+
+async def test_a_packet_that_kills_is_found_among_long_ones_and_takes_none_with_it(engine: Engine) -> None:
+    """It kills as soon as it runs, the others take a minute each."""
+    ledger = await engine.open(Terms(alone=2.0, task_lease=1000.0))
+    await ledger.accept([packet(name, 0, last=True) for name in "abcdefgh"], room=8)
+    deaths = 0
+    while (await ledger.resource("d")).state is State.OPEN:
+        deaths += 1
+        ledger = await engine.crash()
+        await _work_until_it_dies(ledger, engine.clock)
+    assert deaths <= 1 + 3 + 3  # among all, among those that take longer than 2, 8 and 32 seconds, and alone
+    assert [(await ledger.resource(name)).state for name in "abcefgh"] == [State.COLLATED] * 7
+
+
+async def _work_until_it_dies(ledger: Ledger, clock: ManualClock) -> None:
+    """Work until "d" has begun, or nothing is left."""
+    under_way: list[tuple[float, Task]] = []
+    for _ in range(600):
+        begun = await claim(ledger)
+        under_way += [(clock.monotonic() + 60.0, task) for task in begun]
+        if "d" in {task.key.resource_id for task in begun}:
+            return
+        await record(ledger, *echo([task for end, task in under_way if end <= clock.monotonic()]))
+        under_way = [(end, task) for end, task in under_way if end > clock.monotonic()]
+        clock.advance(1.0)
+
+
+async def test_where_calls_are_made_elsewhere_suspects_run_side_by_side_first_and_others_beside_them(
+    engine: Engine,
+) -> None:
+    ledger = await engine.open(Terms(side_by_side=2))
+    await ledger.accept([packet(name, 0) for name in ("a", "b", "c")], room=3)
+    await send(ledger, *packets(2, "other", last=False))
+    ledger = await engine.crash()
+    assert places(await claim(ledger, 2)) == [("a", 0), ("b", 0)]
+    assert places(await claim(ledger, 5)) == [("c", 0)]
+    assert not (await ledger.accept([packet("new", 0)], room=5)).tasks  # others have waited for longer
+    assert places(await claim(ledger, 1)) == [("other", 0)]
+    ledger = await engine.crash()
+    assert len(await claim(ledger)) == 4
+    ledger = await engine.crash()  # the third
+    assert places(await claim(ledger)) == [("a", 0)]
+    assert not await claim(ledger)
+
+
+async def test_where_calls_are_made_elsewhere_the_first_deaths_are_on_nobodys_account(engine: Engine) -> None:
+    ledger = await engine.open(Terms(side_by_side=2, max_deaths=2))
+    await ledger.accept([packet("r", 0, last=True)], room=1)
+    for _ in range(3):
+        ledger = await engine.crash()
+        await claim_one(ledger)
+    ledger = await engine.crash()  # at the third and the fourth it was alone
+    assert (await ledger.resource("r")).state is State.INCOMPLETE
+
+
+async def test_a_suspect_that_is_given_back_side_by_side_stays_first(engine: Engine) -> None:
+    ledger = await engine.open(Terms(side_by_side=1))
+    await ledger.accept([packet(name, 0) for name in ("a", "b")], room=2)
+    await send(ledger, packet("other", 0))
+    ledger = await engine.crash()
+    await ledger.release([task.lease for task in await claim(ledger, 2)])
+    assert places(await claim(ledger, 1)) == [("a", 0)]
+    assert places(await claim(ledger, 5)) == [("b", 0)]
+    assert places(await claim(ledger, 5)) == [("other", 0)]
+
+
+async def test_suspects_side_by_side_are_handed_out_to_who_asked_for_others(engine: Engine) -> None:
+    ledger = await engine.open(Terms(side_by_side=1))
+    (suspect,) = (await ledger.accept([packet("suspect", 0)], room=1)).tasks
+    accepted = await ledger.accept([packet("other", 0), packet("other", 1)], room=0)
+    ledger = await engine.crash()
+    assert places(await claim(ledger, keys=accepted.waiting[:1])) == [("other", 0)]
+    assert places(await claim(ledger, keys=[suspect.key, *accepted.waiting])) == [("suspect", 0)]
+    assert places(await claim(ledger, keys=[suspect.key, *accepted.waiting])) == [("other", 1)]
 
 
 async def test_suspects_are_found_without_any_hint(engine: Engine) -> None:

@@ -7,7 +7,10 @@ import signal
 import threading
 from pathlib import Path
 
+import anyio
+
 from collator.processor import word_lengths
+from tests.waiting import until
 
 LOOK = 0.01
 DEADLY = "die"
@@ -66,3 +69,20 @@ def hoard(payload: object) -> object:
     for descriptor in held:
         os.close(descriptor)
     return len(held)
+
+
+def meeting(payload: list[str]) -> str:
+    """Touch the file that the payload names, and wait until there is one called ``over`` beside it."""
+    path = Path(payload[0])
+    path.touch()
+    while not path.with_name("over").exists():
+        threading.Event().wait(LOOK)
+    return path.name
+
+
+async def meeting_on_a_loop(payload: list[str]) -> str:
+    """As `meeting`."""
+    path = anyio.Path(payload[0])
+    await path.touch()
+    await until(Path(payload[0]).with_name("over").exists, 60.0)
+    return path.name

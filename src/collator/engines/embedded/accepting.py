@@ -150,7 +150,7 @@ def _hand_out(
 ) -> list[Accepted]:
     """Lease what there is room for, unless others wait: those come first."""
     refresh(store)
-    idle = not store.ready and not store.suspects
+    idle = not (store.ready or store.suspects or store.packets.alone(store.running()))
     answers: list[Accepted] = []
     ready: list[int] = []
     receipts, new = iter(plan.receipts), iter(plan.new.items())

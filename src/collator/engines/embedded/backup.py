@@ -143,7 +143,7 @@ def _settle(copy: apsw.Connection) -> None:
     copy.pragma("journal_mode", "delete")  # one file, without a log beside it
     copy.pragma("synchronous", "full")
     with copy:
-        copy.execute("update attempt set alone = 1 where alone = 2")
+        copy.execute("update attempt set alone = alone - 1 where alone > 0 and alone % 2 = 0")
         in_work = copy.execute(statements["in_work"]).get
         copy.execute(statements["add_ready"], (in_work,))
         copy.execute(statements["set_clean"], (1,))

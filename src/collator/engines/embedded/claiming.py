@@ -2,14 +2,14 @@
 
 Fair between resources, on disk as in memory: a claim goes round the resources that have ready packets, from behind
 the one where the last claim ended, and takes an equal share of each. After an unclean stop the suspects, which were
-in work when the process died, run one at a time before all others, so that a packet that kills can be told from its
-neighbours.
+in work when the process died, go before all others, one at a time where one of them may have ended the process, so
+that a packet that kills can be told from its neighbours (docs/decisions/003-after-an-unclean-stop.md).
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -34,6 +34,9 @@ them, to keep a fraction: for half a minute nothing was processed."""
 RETRIES = 10_000
 """Retries that fall due in one step, at most, in 16 ms; the others in the next. After a rest a million may be due."""
 
+EVER = 2**31
+"""More suspects, or unclean stops, than there will be."""
+
 _Loaded = tuple[int, str, bytes, str, int, int | None]
 """Key, resource id, generation, payload, crc32, attempts."""
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -50,9 +53,11 @@ def claim(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) ->
     refresh(store)
     if room <= 0:
         return []
-    if store.suspects:
-        chosen = _next_suspect(store, keys)
-    elif keys is None:
+    if store.packets.alone(store.running()):
+        return []
+    if store.suspects and (suspects := _claim_suspects(store, claim_id, room, keys)) is not None:
+        return suspects
+    if keys is None:
         chosen = _fair(store, room)
     else:
         chosen = _decode_numbers(store.value("which_ready", as_json(_wanted(store, keys))).encode())[:room]
@@ -99,10 +104,9 @@ def take_back(store: Store, leases: Sequence[int]) -> None:
     ended = [held for lease in leases if (held := store.packets.drop(lease)) is not None]
     if not ended:
         return
-    alone = [held.key for held in ended if held.alone]
-    store.ready += store.run_rows("add_ready", [key for key in _still_open(store, ended) if key not in alone])
-    for key in alone:
-        store.run("mark_suspect", 1, key)
+    suspects = {held.key for held in ended if held.suspect}
+    store.ready += store.run_rows("add_ready", [key for key in _still_open(store, ended) if key not in suspects])
+    store.suspects += store.run_rows("suspects_wait", [*suspects])
 
 
 def _still_open(store: Store, held: Sequence[Held]) -> list[int]:
@@ -110,14 +114,29 @@ def _still_open(store: Store, held: Sequence[Held]) -> list[int]:
     return _decode_numbers(store.value("still_open", as_json([one.key for one in held])).encode()) if held else []
 
 
-def _next_suspect(store: Store, keys: Sequence[Key] | None) -> list[int]:
-    if len(store.packets):
+def _claim_suspects(store: Store, claim_id: str, room: int, keys: Sequence[Key] | None) -> list[Task] | None:
+    """Lease the suspects whose turn it is; `None` where other packets may be handed out now."""
+    together = store.terms.side_by_side
+    alone = _waiting_suspects(store, together, EVER, 1)
+    if alone and not store.packets.none_beside(store.running()):
         return []
-    key = store.value("next_suspect")
-    if keys is not None and key not in _wanted(store, keys):
-        return []
-    store.run("mark_suspect", 2, key)
-    return [key]
+    waiting = alone or _waiting_suspects(store, 0, together, room if keys is None else EVER)
+    wanted = waiting if keys is None else _wanted(store, keys)
+    chosen = {key: waiting[key] for key in [*waiting] if key in wanted}
+    if not chosen:
+        return [] if alone else None
+    return _hand_out(store, [*chosen][:room], claim_id, stops=chosen)
+
+
+def _waiting_suspects(store: Store, above: int, most: int, limit: int) -> dict[int, int]:
+    """Up to *limit* suspects that were in work at more than *above* and up to *most* unclean stops, and at how many."""
+    return dict(_decode_sizes(store.value("next_suspects", above, most, limit).encode()))
+
+
+def _alone_for(store: Store, stops: int) -> float:
+    """Seconds for which a packet that was in work at *stops* unclean stops runs alone."""
+    further = min(stops - store.terms.side_by_side - 1, 20)
+    return store.terms.alone * 4.0**further if further >= 0 else 0.0
 
 
 def _fair(store: Store, room: int) -> list[int]:
@@ -149,26 +168,37 @@ def _wanted(store: Store, keys: Sequence[Key]) -> list[int]:
     return [rk << INDEX_BITS | index for rk, index in known if rk is not None]
 
 
-def _hand_out(store: Store, keys: Sequence[int], claim_id: str) -> list[Task]:
+def _hand_out(
+    store: Store, keys: Sequence[int], claim_id: str, *, stops: Mapping[int, int] | None = None
+) -> list[Task]:
+    """Lease *keys*, as far as there is room for their bytes; *stops*: at how many each suspect was in work."""
     keys = _at_once(store, keys)
     if not keys:
         return []
     store.ready -= store.run_rows("take_ready", keys)
-    until = store.running() + store.terms.task_lease
+    store.suspects -= store.run_rows("suspects_begin", keys) if stops else 0
+    now = store.running()
+    until = now + store.terms.task_lease
     tasks, left, damaged = [], [], []
     rows = _load(store, keys)
     if len(rows) < len(keys):
         _let_go(store, {*keys} - {row[0] for row in rows})
     for key, resource_id, generation, payload, crc, attempts in rows:
         data = payload.encode()
-        held = Held(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None, bool(store.suspects))
+        held = Held(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None)
+        if stops:
+            held.suspect, alone = True, _alone_for(store, stops[key])
+            held.alone_until = now + alone if alone else 0.0
         if zlib.crc32(data) != crc:
             damaged.append((Failure(0, "the stored payload does not match its checksum"), held))
         elif store.packets.size + len(data) > store.terms.max_leased and len(store.packets):
             left.append(key)
         else:
             tasks.append(_task(store.packets.grant(held), held, resource_id, generation, data))
-    store.ready += store.run_rows("add_ready", left)
+    if stops:
+        store.suspects += store.run_rows("suspects_wait", left)
+    else:
+        store.ready += store.run_rows("add_ready", left)
     if damaged:
         step = settle_results(store, damaged)
         close_finished(store, [*step.touched.values()], room={}, known_at={})

@@ -124,7 +124,7 @@ def _stop_early(store: Store, standing: Standing) -> _Details:
     if unfinished:
         store.count(waiting=-unfinished, backlog=-store.value("unfinished_size", first, last))
     store.ready -= store.run("ready_range", first, last)
-    store.suspects -= store.value("alone_range", first, last)
+    store.suspects -= store.value("suspects_range", first, last)
     store.run("attempt_range", first, last)
     failures = _decode_failures(store.value("failures_of", first, last, MAX_FAILED).encode())
     return _Details(

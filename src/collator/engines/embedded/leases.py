@@ -24,8 +24,10 @@ class Held(msgspec.Struct, gc=False):
     claim_id: str = ""
     tried: bool = False
     """Whether the store has a row on earlier attempts of this packet."""
-    alone: bool = False
-    """Whether it runs alone, as it was in work when the process died."""
+    suspect: bool = False
+    """Whether it was in work when the process died."""
+    alone_until: float = 0.0
+    """Until when, by `Store.running`, no packet is handed out beside it."""
     endpoint: str = ""
     """Whom a delivery is for."""
 
@@ -40,6 +42,7 @@ class Leases:
         self._dropped: list[tuple[int, Held]] = []
         self._earliest = float("inf")
         self._before = (self._next, self._earliest)
+        self._alone_until = 0.0  # no lease is alone for longer
         self.size = 0
         """Payload bytes of all that is held."""
 
@@ -53,6 +56,7 @@ class Leases:
         self._held[token] = held
         self.size += held.size
         self._earliest = min(self._earliest, held.until)
+        self._alone_until = max(self._alone_until, held.alone_until)
         return token
 
     def get(self, token: int) -> Held | None:
@@ -90,6 +94,14 @@ class Leases:
     def keys(self, endpoint: str) -> set[int]:
         """All deliveries to *endpoint* that somebody holds."""
         return {held.key for held in self._held.values() if held.endpoint == endpoint}
+
+    def alone(self, now: float) -> bool:
+        """Whether one is held beside which nothing may be handed out by *now*."""
+        return now < self._alone_until and any(held.alone_until > now for held in self._held.values())
+
+    def none_beside(self, now: float) -> bool:
+        """Whether one that is to be alone may be handed out: nothing is held but what has been alone by *now*."""
+        return all(0 < held.alone_until <= now for held in self._held.values())
 
     def tokens(self) -> list[int]:
         """All leases that hold."""

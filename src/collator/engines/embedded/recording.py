@@ -32,8 +32,6 @@ class _Step(msgspec.Struct):
     known_at: dict[int, float] = {}
     size: int = 0
     """Payload bytes of the packets that got an outcome."""
-    cleared: int = 0
-    """Suspects that are none any more."""
 
 
 def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[Outcome]:
@@ -69,7 +67,6 @@ def settle_results(store: Store, held: Sequence[tuple[Result, Held | None]] | Se
     if store.run_rows("insert_outcomes", step.outcomes) != len(step.outcomes):
         raise AssertionError("an outcome was stored twice")
     store.count(waiting=-len(step.outcomes), backlog=-step.size)
-    store.suspects -= step.cleared
     store.run_rows("retry_later", step.retries)
     store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in step.retries)])
     store.run_rows("forget_attempts", step.tried)
@@ -111,10 +108,8 @@ def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: 
     standing = standings.get(held.key >> INDEX_BITS)
     if standing is None or standing.state is not State.OPEN:
         return Recorded.CLOSED
-    if held.tried:
-        step.cleared += held.alone
-        if not isinstance(result, Retry):
-            step.tried.append(held.key)
+    if held.tried and not isinstance(result, Retry):
+        step.tried.append(held.key)
     if isinstance(result, Retry):
         step.retries.append((held.key, held.attempt, store.now() + result.delay, result.reason))
         return Recorded.RECORDED

@@ -28,9 +28,10 @@ def start(store: Store) -> None:
     with store.transaction():
         if not store.was_clean:
             found = _decode_numbers(store.value("in_work").encode())
-            store.run_rows("suspect", found, int(len(found) == 1))  # who was not alone may be innocent
-            store.suspects = store.value("count_suspects")
+            alone = len(found) == 1  # who was not may be innocent
+            store.run_rows("suspect", found, int(alone), store.terms.side_by_side)
             _fail_the_deadly(store)
+            store.suspects = store.value("count_suspects")
         store.run("set_clean", 0)
     try:
         with store.transaction():
@@ -63,7 +64,7 @@ def _fail_the_deadly(store: Store) -> None:
     held = [
         (
             Failure(0, f"the process died {deaths} times while this packet was in work"),
-            Held(key, 0.0, size, max(attempts, deaths), tried=True, alone=True),
+            Held(key, 0.0, size, max(attempts, deaths), tried=True, suspect=True),
         )
         for key, size, attempts, deaths in rows
     ]

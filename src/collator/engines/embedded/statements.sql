@@ -5,9 +5,9 @@
 -- name: load (the ledger's own row)
 select clock, uptime, clean, counts from ledger;
 
--- name: handles (next resource and delivery handles; packets ready; suspects)
+-- name: handles (next resource and delivery handles; packets ready; suspects that wait)
 select (select coalesce(max(rk), 0) + 1 from resource), (select coalesce(max(did), 0) + 1 from delivery),
-       (select count(*) from ready), (select count(*) from attempt where alone > 0);
+       (select count(*) from ready), (select count(*) from attempt where alone > 0 and alone % 2 = 1);
 
 -- name: next_retry (ledger time of the next packet that falls due)
 select min(due_at) from attempt where due_at is not null;
@@ -68,8 +68,8 @@ delete from ready where k between ?1 and ?2;
 -- name: attempt_range
 delete from attempt where k between ?1 and ?2;
 
--- name: alone_range (suspects of one resource)
-select count(*) from attempt where alone > 0 and k between ?1 and ?2;
+-- name: suspects_range (suspects of one resource that wait)
+select count(*) from attempt where alone > 0 and alone % 2 = 1 and k between ?1 and ?2;
 
 -- name: due_retries (retries whose time has come become ready, the ?2 that are longest due)
 insert into ready select k from attempt where due_at <= ?1 order by due_at, k limit ?2 on conflict do nothing;
@@ -96,16 +96,22 @@ select json_group_array(r.k) from jsonb_each(?1) j join ready r on r.k = j.value
 -- name: some_due (?1 packets that nobody holds: suspects first, then ready ones, of any resource; "alone > 0" is what
 --   the index of suspects says, without it all that was tried would be looked at)
 select json_group_array(json_array(r.id, r.generation, s.k & 16777215))
-from (select * from (select k from attempt where alone > 0 and alone = 1 order by k limit ?1)
+from (select * from (select k from attempt where alone > 0 and alone % 2 = 1 order by k limit ?1)
       union all
       select * from (select k from ready order by k limit ?1)
       limit ?1) s join resource r on r.rk = s.k >> 24;
 
--- name: next_suspect (the packet that runs alone next)
-select min(k) from attempt where alone > 0;
+-- name: next_suspects (that wait, up to ?3, of those that were in work at more than ?1 and up to ?2 unclean stops). The
+--   column `alone` counts these, n: 2n - 1 while the packet waits, 2n while it is in work; 0 for who is no suspect.
+select json_group_array(json_array(k, (alone + 1) / 2)) from (
+  select k, alone from attempt
+  where alone > 0 and alone % 2 = 1 and alone > 2 * ?1 and alone <= 2 * ?2 order by k limit ?3);
 
--- name: mark_suspect (1: waits to run alone; 2: runs alone)
-update attempt set alone = ?1 where k = ?2;
+-- name: suspects_begin (they wait no longer)
+update attempt set alone = alone + 1 where k in (select value from jsonb_each(?1)) and alone % 2 = 1;
+
+-- name: suspects_wait (they were handed out, and wait again)
+update attempt set alone = alone - 1 where k in (select value from jsonb_each(?1)) and alone > 0 and alone % 2 = 0;
 
 -- name: still_open (of these packets, those of open resources)
 select json_group_array(j.value) from jsonb_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
@@ -342,11 +348,12 @@ from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 1677721
 where r.state = 'open' and r.received > r.done + r.failed
   and not exists (select 1 from outcome o where o.k = p.k)
   and not exists (select 1 from ready y where y.k = p.k)
-  and not exists (select 1 from attempt a where a.k = p.k and (a.due_at is not null or a.alone = 1));
+  and not exists (select 1 from attempt a where a.k = p.k and (a.due_at is not null or a.alone % 2 = 1));
 
--- name: suspect (they run alone; ?2 more deaths are on their account)
-insert into attempt (k, deaths, alone) select value, ?2, 1 from jsonb_each(?1) where true
-on conflict do update set deaths = deaths + ?2, alone = 1;
+-- name: suspect (they were in work at one more unclean stop, which is on their account where ?2 and it is not among the
+--   first ?3)
+insert into attempt (k, deaths, alone) select value, ?2 and 1 > ?3, 1 from jsonb_each(?1) where true
+on conflict do update set deaths = deaths + (?2 and alone / 2 + 1 > ?3), alone = alone + 1;
 
 -- name: deadly (packets that ended the process ?1 times)
 select json_group_array(json_array(a.k, octet_length(p.payload), a.attempts, a.deaths))
@@ -459,5 +466,5 @@ where endpoint is not null and endpoint not in (select endpoint from paused_endp
 -- name: fix_total (by a person)
 update resource set total = ?2, total_by = 'total' where rk = ?1;
 
--- name: count_suspects
-select count(*) from attempt where alone > 0;
+-- name: count_suspects (that wait)
+select count(*) from attempt where alone > 0 and alone % 2 = 1;

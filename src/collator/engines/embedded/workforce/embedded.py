@@ -71,7 +71,8 @@ class EmbeddedWorkforce:
         self._line = self._pool.line
         self._leases = Leases(ledger, self._line, held=self._held, lease=lease)
         self._due = True
-        self._short = False  # a claim gave less than there was room for, and nothing has been recorded since
+        self._partly = False  # the last claim gave less than there was room for
+        self._short = False  # a claim gave nothing behind such a one, and nothing has been recorded since
         self._draining = False
         self._arriving: list[Task] = []
         self._wake = asyncio.Event()
@@ -187,8 +188,10 @@ class EmbeddedWorkforce:
                 log.warning("the store hands nothing out", reason=error.detail, times=times)
             return
         self._throttle.over()
-        # A suspect comes alone, and the store has nothing else until its outcome is recorded: then is the time to ask.
-        self._short = 0 < len(tasks) < room or (self._short and not tasks)
+        # Few may have come though more are due, as they are large. Where nothing more comes, but there was something,
+        # the store holds it back until an outcome is recorded: a suspect runs alone, or as much is out as may be.
+        self._short = not tasks and (self._short or self._partly)
+        self._partly = 0 < len(tasks) < room
         self._due = self._due or bool(tasks) or self._short
         self.submit(tasks)
 
