@@ -174,6 +174,12 @@ async def test_any_other_charset_gets_415(door: Harness, form: str, charset: str
     assert charset.strip('"').lower() in reply.problem["detail"]
 
 
+@pytest.mark.parametrize("parameters", ["; charset=utf-8; charset=utf-16", '; x="a"; charset=UTF-8;charset="UTF-16"'])
+async def test_a_second_charset_counts_too(door: Harness, parameters: str) -> None:
+    reply = await ask(door, "one packet", ONE, media_type=JSON + parameters)
+    assert (reply.status, reply.problem["code"]) == (415, "media_type")
+
+
 # One media type for another.
 
 

@@ -29,7 +29,22 @@ async def test_the_own_names_and_every_address_are_answered(shared: Harness, hos
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "2130706433", "", "evil@localhost", "localhost:x"],
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "2130706433",
+        "",
+        "evil@localhost",
+        "localhost:x",
+        "[localhost",
+        "localhost]",
+        "[localhost]",
+        "[127.0.0.1]",
+        "[::1",
+        "::1",
+        "127.0.0.1:800000",
+    ],
 )
 async def test_a_foreign_host_is_refused(shared: Harness, host: str) -> None:
     """DNS rebinding: a page of evil.example whose name means 127.0.0.1 still says its own name."""
@@ -47,6 +62,10 @@ async def test_a_foreign_host_is_refused(shared: Harness, host: str) -> None:
         "http://10.0.0.7",
         "127.0.0.1",
         "file://",
+        "ftp://127.0.0.1",
+        "http:/127.0.0.1",
+        "http://127.0.0.1/",
+        "HTTP://127.0.0.1",
         "",
     ],
 )
@@ -65,7 +84,7 @@ async def test_a_page_of_another_origin_is_refused(shared: Harness, origin: str)
     [
         ("http://localhost/healthz", "localhost", 200),
         ("HTTP://LOCALHOST:8000/healthz", "127.0.0.1", 200),
-        ("https://127.0.0.1/healthz", "127.0.0.1", 200),
+        ("https://127.0.0.1/healthz", "127.0.0.1", 421),
         ("http://[::1]:8000/healthz", "localhost", 200),
         ("http://evil.example/healthz", "localhost", 421),
         ("http://localhost/healthz", "evil.example", 421),
@@ -93,6 +112,22 @@ async def test_an_origin_is_compared_with_the_host_of_a_whole_url(shared: Harnes
     for origin, status in (("http://localhost:1", 200), ("http://127.0.0.1", 403)):
         reply = await shared.ask("GET", "http://localhost:1/healthz", host="127.0.0.1", origin=origin)
         assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200), ("", 200)]
+)
+async def test_a_page_that_says_no_origin_is_known_by_its_site(shared: Harness, site: str, status: int) -> None:
+    """A browser says no `Origin` where a page asks for an image or a script; where it comes from it says always."""
+    reply = await shared.ask("GET", "/healthz", sec_fetch_site=site)
+    assert reply.status == status
+    assert status == 200 or "Sec-Fetch-Site" in reply.problem["detail"]
+
+
+async def test_a_host_is_wanted_where_any_is_taken(tmp_path: Path) -> None:
+    async with running(tmp_path, allow_host=("*",)) as service:
+        for host, status in (("any.example", 200), ("my_service:80", 200), ("", 421), ("[any", 421), ("a b", 421)):
+            assert (await service.ask("GET", "/healthz", host=host)).status == status
 
 
 async def test_the_refusal_of_a_name_says_what_to_do(shared: Harness) -> None:

@@ -11,16 +11,20 @@ import json
 import socket
 import struct
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
+import httptools
 import pytest
 
+from collator.errors import ConfigError
 from collator.exchange import Output
 from collator.web.guard import Guard, Reading
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
+from collator.web.request_feed import LEAST, check_parser
 from tests.http.door import Harness, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 
@@ -112,6 +116,11 @@ PROBES = {
     "an asterisk": (400, head("content-length: 0", line="OPTIONS * HTTP/1.1") + HIDDEN),
     "a tunnel": (400, head(line="CONNECT 127.0.0.1:80 HTTP/1.1") + HIDDEN),
     "an unknown method": (400, head(line="BREW /pot HTTP/1.1") + HIDDEN),
+    "another protocol": (400, head(line="GET /healthz RTSP/1.0") + HIDDEN),
+    "a method of another protocol": (400, head(line="SETUP /healthz RTSP/1.0") + HIDDEN),
+    "a radio": (400, head(line="SOURCE /healthz ICE/1.0") + HIDDEN),
+    "two blanks before the path": (400, head(line="GET  /healthz HTTP/1.1") + HIDDEN),
+    "two blanks before the version": (400, head(line="GET /healthz  HTTP/1.1") + HIDDEN),
     "no version": (400, b"GET /healthz\r\n\r\n" + HIDDEN),
     "HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "HTTP/2 in words": (400, head(line="GET /healthz HTTP/2.0") + HIDDEN),
@@ -148,6 +157,35 @@ async def test_s2_a_probe_that_comes_byte_by_byte_is_refused_too(shared: Harness
             if place % 64 == 0:
                 await until(lambda: wire.unsent() == 0)
         await refused(wire, status)
+
+
+PIPELINED = b"".join(
+    [
+        HIDDEN,
+        b"\r\n",
+        request("POST", "/v1/packets", BODY),
+        HIDDEN,
+        head("transfer-encoding: chunked") + chunk(BODY) + chunk(b""),
+        HIDDEN,
+    ]
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+async def test_request_lines_are_known_in_whatever_pieces_they_come(door: Harness, size: int) -> None:
+    async with door.wire() as wire:
+        await in_pieces(wire, PIPELINED, size)
+        assert [(await wire.reply()).status for _ in range(5)] == [200, 202, 200, 200, 200]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("line", ["GET /healthz  HTTP/1.1", "GET  /healthz HTTP/1.1", "GET /healthz RTSP/1.0"])
+async def test_a_bad_request_line_is_seen_in_whatever_pieces_it_comes(door: Harness, line: str, size: int) -> None:
+    async with door.wire() as wire:
+        await in_pieces(wire, PIPELINED + head(line=line) + HIDDEN, size)
+        answers = await wire.end()
+    assert answers.count(b"HTTP/1.1 20") == 5
+    assert answers.count(b"HTTP/1.1 ") <= 6  # none to the bad one where an earlier one waits for its answer
 
 
 async def test_a_large_head_whose_end_comes_by_itself_is_refused(shared: Harness) -> None:
@@ -203,6 +241,20 @@ async def test_requests_beyond_those_that_may_wait_are_not_read(hasty: Harness) 
         wire.write(HIDDEN * 70)
         assert {(await wire.reply()).status for _ in range(1 + SHORT.max_pipelined)} == {200}
         assert await wire.end() == b""
+
+
+def test_a_parser_that_is_too_old_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("0.6.4", "0.9.0", "1.0.0"):
+        monkeypatch.setattr(httptools, "__version__", version)
+        check_parser()
+    monkeypatch.setattr(httptools, "__version__", "0.6.3")
+    with pytest.raises(ConfigError, match=r"httptools 0\.6\.3 is too old"):
+        check_parser()
+
+
+def test_the_least_parser_is_what_an_installation_asks_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert f"httptools>={'.'.join(map(str, LEAST))}" in project["dependencies"]
 
 
 # Clients that say that they send no more.
@@ -519,6 +571,13 @@ async def test_a_client_that_is_reset_leaves_nothing_behind(door: Harness) -> No
 def connections(door: Harness) -> int:
     """How many connections the door has."""
     return door.server.connections
+
+
+async def in_pieces(wire: Wire, data: bytes, size: int) -> None:
+    """Send *data*, *size* bytes at a time."""
+    for place in range(0, len(data), size):
+        wire.write(data[place : place + size])
+        await until(lambda: wire.unsent() == 0)
 
 
 async def drip(wire: Wire, start: bytes, drop: bytes) -> bytes:

@@ -37,6 +37,16 @@ async def test_any_free_port_is_told() -> None:
         assert first.url == f"http://127.0.0.1:{first.port}"
 
 
+async def test_no_answer_is_taken_for_a_page_or_kept(tmp_path: Path) -> None:
+    """Those that the guard gives itself too."""
+    async with open_door(tmp_path) as door:
+        for raw in (request("GET", "/healthz"), request("PUT", "/nothing"), b"GET / HTTP/1.1\r\n\r\n"):
+            async with door.wire() as wire:
+                await wire.send(raw)
+                headers = (await wire.reply()).headers
+                assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+
+
 async def test_ipv6_has_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6")

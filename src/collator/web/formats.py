@@ -30,9 +30,7 @@ _VALUE = msgspec.json.Decoder(msgspec.Raw)
 
 def wide_charset(content_type: str) -> str | None:
     """The charset of *content_type*, where ASCII in it would not be UTF-8. JSON has none (RFC 8259, 8.1)."""
-    named = _CHARSET.search(content_type)
-    charset = named[1].lower() if named else ""
-    return charset if _WIDE.match(charset) else None
+    return next((one for one in _CHARSET.findall(content_type.lower()) if _WIDE.match(one)), None)
 
 
 def name_for_json(body: bytes, *, lines_there: bool) -> str | None:

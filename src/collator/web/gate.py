@@ -18,9 +18,13 @@ from functools import lru_cache
 
 from collator.web.problems import Kind, Refusal
 
+_SCHEMES = (b"http://", b"https://")  # with TLS where a proxy in front of us has it
 OWN = ("localhost",)
 """The names that always mean this machine."""
-_HOST = re.compile(rb"\[?([A-Za-z0-9._~-]+|(?<=\[)[0-9A-Fa-f:.]+(?=\]))\]?(?::[0-9]*)?")
+_HOST = re.compile(rb"(?:([A-Za-z0-9._~-]+)|\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\])(?::[0-9]{0,5})?")
+_FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
+"""What a browser says of a page that is not ours: one of another port of this machine is of the same *site*. It says
+`same-origin` of a page that is, and `none` where a person asks. Other values say nothing (Fetch Metadata, 2)."""
 
 
 class Gate:
@@ -40,11 +44,16 @@ class Gate:
         if target_host:
             self._check_host(target_host)
         origin = headers.get(b"origin")
-        if origin is not None and origin.partition(b"://")[2] != (target_host or host):
+        if origin is not None and origin not in {scheme + (target_host or host) for scheme in _SCHEMES}:
             raise Refusal(Kind.FOREIGN_ORIGIN, "the Origin field names another origin than the Host field")
+        if headers.get(b"sec-fetch-site") in _FOREIGN_SITES:
+            raise Refusal(Kind.FOREIGN_ORIGIN, "the Sec-Fetch-Site field says that a page of another origin asks")
 
     def _check_host(self, host: bytes) -> None:
-        if self._hosts is not None and not _is_address(host) and _name(host) not in self._hosts:
+        name = _name(host)
+        if name is None:
+            raise Refusal(Kind.FOREIGN_HOST, "the Host field names no host: NAME:PORT or ADDRESS:PORT is wanted")
+        if self._hosts is not None and name not in self._hosts and not _is_address(host):
             raise Refusal(
                 Kind.FOREIGN_HOST,
                 "the Host field has a name that is not known here; add it with --allow-host if it is right, "
@@ -66,4 +75,4 @@ def _is_address(host: bytes) -> bool:
 def _name(host: bytes) -> bytes | None:
     """The name or address in ``host[:port]``, in small letters and without brackets."""
     named = _HOST.fullmatch(host)
-    return named[1].lower() if named else None
+    return (named[1] or named[2]).lower() if named else None

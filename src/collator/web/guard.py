@@ -16,19 +16,20 @@ import asyncio
 import math
 from enum import Enum
 from itertools import chain
-from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from collator.web.head import check_head, head_without_offer
+from collator.web.head import bad, check_head
+from collator.web.http_1_0 import end_by_closing
 from collator.web.incoming import HALF_CLOSED, PATIENT, TARGET_HOST, answer_problem
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
 from collator.web.problems import Kind, Refusal
 from collator.web.refusals import Asked, Refusals
+from collator.web.request_feed import RequestFeed
 
 
 class Reading(Enum):
@@ -42,12 +43,12 @@ class Reading(Enum):
     ENDED = "ended"  #: the client has said that it sends no more
 
 
-class Guard(HttpToolsProtocol):
+class Guard(RequestFeed):
     """uvicorn's protocol, guarded."""
 
     def __init__(self, config: Config, state: ServerState, limits: Limits, refusals: Refusals | None = None) -> None:
         """Serve one connection within *limits*; note in *refusals* what is refused here."""
-        super().__init__(config, state, {})
+        super().__init__(config, state, {}, most=limits.max_pipelined)
         self.limits = limits
         self.refusals = refusals
         self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
@@ -58,7 +59,6 @@ class Guard(HttpToolsProtocol):
         self.piece = 0  # size of what came last
         self.begun = 0  # size of the piece in which a head began
         self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
-        self.body_size = 0
         self.lost: asyncio.Future[None] = self.loop.create_future()
         """Done when the connection is no more."""
 
@@ -123,10 +123,12 @@ class Guard(HttpToolsProtocol):
         self.piece = len(data)
         self.framing += len(data)
         try:
-            self._feed(data)
+            self.feed(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self.refuse(cause if isinstance(cause, Refusal) else Refusal(Kind.BAD_REQUEST, str(error)))
+            self.refuse(cause if isinstance(cause, Refusal) else bad(str(error)))
+        except Refusal as refusal:
+            self.refuse(refusal)
         if self.framing > self.limits.head_bytes:
             self.refuse(_large(self.limits))
 
@@ -147,8 +149,8 @@ class Guard(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins; until then the connection is idle, whatever blank lines come."""
-        self._unset_keepalive_if_required()
         super().on_message_begin()
+        self._unset_keepalive_if_required()
         self.reading = Reading.HEAD
         self.begun = self.piece
         self.framing = 0
@@ -167,17 +169,16 @@ class Guard(HttpToolsProtocol):
             self.expect_100_continue = False  # it knows no interim answers (RFC 9110, 10.1.1)
         super().on_headers_complete()
         if old:
-            _end_by_closing(self.cycle)
+            end_by_closing(self.cycle)
         if self.last:
             self.cycle.keep_alive = False
         self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
         self.reading = Reading.BODY
-        self.framing = self.body_size = 0
+        self.framing = 0
         self.deadline = self.loop.time() + self.limits.body_seconds
 
     def on_body(self, body: bytes) -> None:
         """Some of the body is there."""
-        self.body_size += len(body)
         self.framing = 0
         super().on_body(body)
 
@@ -202,23 +203,6 @@ class Guard(HttpToolsProtocol):
 
     # Decisions.
 
-    def _feed(self, data: bytes) -> None:
-        """Feed the parser, and ignore the offer of an upgrade, as a server may (RFC 9110, 7.8).
-
-        The parser takes an offer for a promise: it stops behind the head, and reports no body. So it gets what it
-        has read of that head once more, without the offer, and what came behind it as the body that it is.
-        """
-        while data:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
-                data = head_without_offer(*line, self.headers) + data[offer.args[0] :]
-                self.parser = httptools.HttpRequestParser(self)  # the old one is done, where the head says `close`
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-            else:
-                return
-
     def _check_head(self) -> tuple[bytes, bytes]:
         """As `check_head`; raises `Refusal` for a head that is large, too, and for one request too many."""
         if len(self.headers) > self.limits.head_fields:
@@ -232,6 +216,7 @@ class Guard(HttpToolsProtocol):
             if size > self.limits.head_bytes:
                 raise _large(self.limits)
         method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.check_line()
         return check_head(method, self.url, version, self.headers)
 
     def _check_trailers(self) -> None:
@@ -281,18 +266,6 @@ class Guard(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(STATUS_LINE[answer.status] + head + b"\r\n" + answer.body)
         self.transport.close()
-
-
-def _end_by_closing(cycle: RequestResponseCycle) -> None:
-    """Let the end of the connection end an answer without a length: HTTP/1.0 knows no chunks (RFC 9112, 6.1)."""
-    send = cycle.send
-
-    async def send_plain(message: Any) -> None:  # noqa: ANN401 - an event of ASGI, which uvicorn gives no public name
-        cycle.expected_content_length = len(message.get("body", b""))  # uvicorn counts down, and stops at none
-        await send(message)
-
-    cycle.chunked_encoding = False
-    cycle.send = send_plain  # type: ignore[method-assign]  # uvicorn makes the cycle, and offers no other place
 
 
 def _large(limits: Limits) -> Refusal:

@@ -14,8 +14,8 @@ from collator.web.problems import Kind, Refusal
 Fields = Sequence[tuple[bytes, bytes]]
 """Names in small letters, and values, as they came."""
 
-_ONCE = (b"authorization", b"content-type", b"origin")
-_WHOLE_URL = re.compile(rb"(?i:https?)://([^/?#@]+)(/[^#]*|(?:\?[^#]*)?)")
+_ONCE = (b"authorization", b"content-type", b"origin", b"sec-fetch-site")
+_WHOLE_URL = re.compile(rb"(?i:http(s)?)://([^/?#@]+)(/[^#]*|(?:\?[^#]*)?)")
 """What a client sends to a proxy, and may send to any server (RFC 9112, 3.2.2)."""
 
 
@@ -26,19 +26,21 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
     """
     whole = None if url[:1] == b"/" else _WHOLE_URL.fullmatch(url)
     if version not in {"1.1", "1.0"} or method == b"CONNECT" or not (whole or (url[:1] == b"/" and b"#" not in url)):
-        raise _bad("an HTTP/1.1 request for a path is wanted")
+        raise bad("an HTTP/1.1 request for a path is wanted")
     names = [name for name, _ in fields]
     if names.count(b"host") != 1:
-        raise _bad("there must be exactly one Host field (RFC 9112, 3.2)")
+        raise bad("there must be exactly one Host field (RFC 9112, 3.2)")
     if len({*names}) < len(names):  # seldom
         for name in _ONCE:
             if names.count(name) > 1:
-                raise _bad(f"there must be one {name.decode().title()} field at most (RFC 9110, 5.3)")
+                raise bad(f"there must be one {name.decode().title()} field at most (RFC 9110, 5.3)")
     if b"transfer-encoding" in names and (version == "1.0" or not _chunked(fields)):
-        raise _bad("of all transfer encodings only chunked is taken")
+        raise bad("of all transfer encodings only chunked is taken")
     if whole is None:
         return b"", url
-    host, path = whole.groups()
+    secure, host, path = whole.groups()
+    if secure:  # who speaks TLS for us asks for the path alone
+        raise Refusal(Kind.FOREIGN_HOST, "an https URL is asked for without TLS, which this port does not speak")
     return host, path if path[:1] == b"/" else b"/" + path
 
 
@@ -52,5 +54,6 @@ def _chunked(fields: Fields) -> bool:
     return [value.lower() for name, value in fields if name == b"transfer-encoding"] == [b"chunked"]
 
 
-def _bad(detail: str) -> Refusal:
+def bad(detail: str) -> Refusal:
+    """The request cannot be read, or in more than one way."""
     return Refusal(Kind.BAD_REQUEST, detail)

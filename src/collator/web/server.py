@@ -24,10 +24,13 @@ from collator.forks import Kept
 from collator.web.guard import Guard
 from collator.web.limits import Limits
 from collator.web.refusals import Refusals
+from collator.web.request_feed import check_parser
 
 _log = structlog.get_logger(__name__)
 _TICK = 0.1  # seconds; how precise the deadlines of the guard are
 _BACKLOG = 2048
+_ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+"""On every answer, those of the guard too: none of them is to be taken for a page, or kept by who stands between."""
 
 
 class Door(NamedTuple):
@@ -67,14 +70,17 @@ async def serve(
     refused before *app* sees it. Once *stopping* says so, requests that have not come whole are waited for no longer.
 
     At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
-    off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives.
+    off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives, and
+    `ConfigError` where the parser of requests is too old.
     """
+    check_parser()
     listener = _listen(host, port)
     config = Config(
         app, loop="none", ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
     )  # fmt: skip
     config.load()
     state = ServerState()
+    state.default_headers = _default_headers()
     guarded = limits or Limits()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Guard(config, state, guarded, refusals), sock=listener, backlog=_BACKLOG)
@@ -105,12 +111,16 @@ async def _tick(state: ServerState, lagged: Callable[[float], object], stopping:
     """Keep the `Date` of answers (RFC 9110, 6.6.1), and the deadlines of all connections; see how late the loop is."""
     loop = asyncio.get_running_loop()
     while True:
-        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        state.default_headers = _default_headers()
         for connection in _guards(state):
             _check(connection, loop.time(), stopping=stopping())
         due = loop.time() + _TICK
         await asyncio.sleep(_TICK)
         lagged(max(0.0, loop.time() - due))
+
+
+def _default_headers() -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(usegmt=True).encode()), *_ALWAYS]
 
 
 def _check(connection: Guard, now: float, *, stopping: bool) -> None:
