@@ -71,5 +71,15 @@ def body(state: State, head: bytes, outputs: Iterable[tuple[int, bytes]], tail: 
     if state is State.COLLATED:
         parts = [output for _, output in outputs]
     else:
-        parts = [b'{"index":%d,"output":%s}' % (index, output) for index, output in outputs]
+        parts = [output.join(around(state, index)) for index, output in outputs]
     return head + b",".join(parts) + tail
+
+
+def around(state: State, index: int) -> tuple[bytes, bytes]:
+    """What stands before and behind the output of *index*, beside the comma between two of them."""
+    return (b"", b"") if state is State.COLLATED else (b'{"index":%d,"output":' % index, b"}")
+
+
+def most_around(state: State) -> int:
+    """Bytes that `around` has at most."""
+    return sum(map(len, around(state, 2**24)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -116,8 +116,16 @@ class Ledger(Protocol):
         """
         ...
 
+    def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
+        """The body of *delivery*, byte for byte the same at every call (P3), in pieces of some 256 KiB.
+
+        Nothing of it beside a piece is in memory, and other looks have their turn between two of them. `Damaged` where
+        a checksum differs, at the latest before the last byte of what it covers; `Unknown` where the delivery is gone.
+        """
+        ...
+
     async def body(self, delivery: Delivery) -> bytes:
-        """The body of *delivery*, byte for byte the same at every call (P3). `Damaged` where a checksum differs."""
+        """The same as a whole, for who can do nothing with a part of it."""
         ...
 
     async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:

@@ -48,12 +48,35 @@ class Secret:
         # The key is scheduled once; each signature works on a copy.
         self._keyed = hmac.new(_key(text), digestmod="sha256")
 
-    def entry(self, prefix: bytes, body: bytes) -> str:
-        """The entry of the signature header for *prefix* (``id.timestamp.``) and *body*."""
+    def begin(self, prefix: bytes) -> hmac.HMAC:
+        """The code of *prefix* (``id.timestamp.``), to be gone on with over the body."""
         mac = self._keyed.copy()
         mac.update(prefix)
+        return mac
+
+    def entry(self, prefix: bytes, body: bytes) -> str:
+        """The entry of the signature header for *prefix* and *body*."""
+        mac = self.begin(prefix)
         mac.update(body)
-        return "v1," + binascii.b2a_base64(mac.digest(), newline=False).decode()
+        return _entry(mac)
+
+
+class Signature:
+    """The value of ``webhook-signature`` for a body that comes in pieces."""
+
+    def __init__(self, secrets: Sequence[Secret], webhook_id: str, timestamp: int) -> None:
+        """One entry for each of *secrets*; *timestamp* in seconds since 1970."""
+        prefix = f"{webhook_id}.{timestamp}.".encode()
+        self._macs = [secret.begin(prefix) for secret in secrets]
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+        for mac in self._macs:
+            mac.update(piece)
+
+    def value(self) -> str:
+        """The value, for the pieces up to here."""
+        return " ".join(map(_entry, self._macs))
 
 
 def sign(secrets: Sequence[Secret], webhook_id: str, timestamp: int, body: bytes) -> str:
@@ -161,6 +184,10 @@ def _key(text: str) -> bytes:
     if len(key) not in KEY_SIZES:
         raise ConfigError(f"a secret has {KEY_SIZES[0]} to {KEY_SIZES[-1]} bytes, this one {len(key)}")
     return key
+
+
+def _entry(mac: hmac.HMAC) -> str:
+    return "v1," + binascii.b2a_base64(mac.digest(), newline=False).decode()
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:

@@ -86,3 +86,8 @@ async def meeting_on_a_loop(payload: list[str]) -> str:
     await path.touch()
     await until(Path(payload[0]).with_name("over").exists, 60.0)
     return path.name
+
+
+def enlarge(payload: int) -> str:
+    """A text of as many characters as the payload says."""
+    return "x" * payload

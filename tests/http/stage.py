@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,14 @@ class Troubled:
         self.calls: list[str] = []
         self.answered: list[str] = []
         self.settled: list[int] = []
+
+    async def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
+        """As the ledger's, which gives them one by one; of several attempts to read the first that a script fails."""
+        self.calls.append("pieces")
+        if self.trouble.get("pieces"):
+            raise self.trouble["pieces"].pop(0)
+        async for piece in self._ledger.pieces(delivery):
+            yield piece
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         async def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the verb takes and gives

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.circuit import PAUSED
-from collator.egress import Answer, Egress, NoAnswer, context
+from collator.egress import Answer, Body, Egress, NoAnswer, context
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
@@ -219,7 +219,7 @@ class Short(Egress):
         self,
         url: str,
         headers: Mapping[str, str],
-        body: bytes,
+        body: Body,
         *,
         timeout: float,
         keep: int = 0,

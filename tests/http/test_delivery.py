@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+from collections.abc import AsyncGenerator
 
 import anyio
 import msgspec
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 import collator
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
-from collator.delivery.deliverer import LARGE, LARGE_AT_ONCE
+from collator.delivery.deliverer import LARGE
 from collator.delivery.lane import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
@@ -357,18 +358,18 @@ async def test_the_body_of_what_waited_too_long_is_not_fetched(stage: Stage) -> 
             stage.clock.advance(MAX_WAIT + 0.1)
             gate.set()
             await stage.settled(LARGE + 3)
-            assert stage.ledger.calls.count("body") == LARGE
+            assert stage.ledger.calls.count("pieces") == 2 * LARGE  # once to sign, once to send
 
 
 async def test_r24_what_waited_too_long_for_its_body_is_given_back_unsent(stage: Stage) -> None:
-    fetch, waits = stage.ledger.body, [MAX_WAIT + 0.1]
+    read, waits = stage.ledger.pieces, [MAX_WAIT + 0.1]
 
-    async def slow(delivery: Delivery) -> bytes:
-        body: bytes = await fetch(delivery)
+    async def slow(delivery: Delivery) -> AsyncGenerator[bytes, None]:
         stage.clock.advance(waits.pop() if waits else 0.0)
-        return body
+        async for piece in read(delivery):
+            yield piece
 
-    stage.ledger.body = slow
+    stage.ledger.pieces = slow
     outputs = [json.dumps("x" * 900_000).encode()] * 2
     async with Receiver(reply(200)) as receiver:
         stage.endpoint(receiver.url)
@@ -402,20 +403,17 @@ async def test_p5_small_bodies_never_wait_behind_large_ones(stage: Stage) -> Non
     assert len(receiver.requests) == 38
 
 
-async def test_p5_large_bodies_under_way_are_bounded_over_all_endpoints(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
-        for number in range(LARGE_AT_ONCE):
-            stage.endpoint(receiver.url, name=f"e{number}")
-        await stage.finish("a", "b", "c", outputs=BIG)
+async def test_p5_receivers_that_hang_over_large_bodies_delay_those_of_nobody_else(stage: Stage) -> None:
+    async with Receiver((Stall(),)) as hangs, Receiver() as takes:
+        for number in range(8):
+            stage.endpoint(hangs.url, name=f"e{number}")
         async with stage.deliverer(poll=0.02):
-            await until(lambda: len(receiver.requests) == LARGE_AT_ONCE)
-            await stage.polled(5)
-            assert len(receiver.requests) == LARGE_AT_ONCE
-            gate.set()
-            await stage.settled(3 * LARGE_AT_ONCE)
-    reports = await stage.reports()
-    assert {(one.state, one.attempts) for one in reports} == {(DeliveryState.DELIVERED, 1)}
+            await stage.finish("a", "b", "c", outputs=BIG)
+            await until(lambda: len(hangs.requests) == 8 * LARGE)
+            stage.endpoint(takes.url)
+            await stage.finish("d", "e", "f", outputs=BIG)
+            await until(lambda: len(takes.requests) == 3)
+            assert len(hangs.requests) == 8 * LARGE
 
 
 async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage) -> None:
@@ -527,7 +525,7 @@ async def test_a_body_that_cannot_be_had_is_never_sent(
         await stage.finish("r")
         (delivery,) = await stage.ledger.claim_deliveries("default", room=1)
         async with stage.deliverer() as deliverer:
-            stage.ledger.trouble["body"] = [trouble]
+            stage.ledger.trouble["pieces"] = [trouble]
             with capture_logs():
                 deliverer.take([msgspec.structs.replace(delivery, body=None)], ())
                 await stage.settled(1)

@@ -131,3 +131,45 @@ async def test_a_damaged_resource_keeps_no_other_from_its_timeout(
     assert (await ledger.resource("good")).state is State.INCOMPLETE
     with pytest.raises(Damaged, match="'bad' is damaged"):
         await ledger.complete("bad", force=True)
+
+
+@pytest.mark.parametrize("size", [5, 300_000, 900_000], ids=["small", "beyond one piece", "of several pieces"])
+@pytest.mark.parametrize(
+    "changed",
+    ["output = cast(substr(output, 1, length(output) - 2) || '0\"' as text)", "crc = crc + 1", "output = x'31'"],
+)
+async def test_p3_the_last_byte_of_a_damaged_output_is_never_given(
+    ledger: EmbeddedLedger, tmp_path: Path, changed: str, size: int
+) -> None:
+    await finish(ledger, "bad", [b"[]", b'"%s"' % (b"x" * size), b"[]"])
+    sql(tmp_path, f"update outcome set {changed} where k & 16777215 = 1")  # noqa: S608 - ours
+    (delivery,) = await due(ledger)
+    given = bytearray()
+
+    async def read() -> None:
+        async for piece in ledger.pieces(delivery):
+            given.extend(piece)
+
+    with pytest.raises(Damaged, match=r"output of index 1|database is damaged"):
+        await read()
+    assert len(given) < len(b'{"type":"resource.collated"') + 300 + size
+    assert b"]}}" not in given
+
+
+@pytest.mark.parametrize("changed", ["head = head || ' '", "tail = ']}} '", "frame_crc = 1", "tail = null", "head = 7"])
+async def test_p3_nothing_is_given_behind_a_damaged_frame(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
+    await finish(ledger, "bad")
+    await finish(ledger, "good")
+    sql(tmp_path, f"update resource set {changed} where id = 'bad'")  # noqa: S608 - ours
+    bad, good = await due(ledger)
+    assert (await ledger.body(good)).endswith(b'"outputs":[0]}}')
+    with pytest.raises(Damaged):
+        await anext(ledger.pieces(bad))
+
+
+async def test_p3_a_body_of_which_an_output_is_gone_is_damaged(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+    await finish(ledger, "bad", [b"0", b"1", b"2"])
+    sql(tmp_path, "delete from outcome where k & 16777215 = 1")
+    (delivery,) = await due(ledger)
+    with pytest.raises(Damaged, match="3 outputs were stored, 2 are there"):
+        await ledger.body(delivery)

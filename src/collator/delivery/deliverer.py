@@ -17,7 +17,6 @@ from collator.delivery.circuit import Circuit, Circuits
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.lane import Lane
 from collator.delivery.pauses import Pauses
-from collator.delivery.places import Places
 from collator.delivery.sender import Sender
 from collator.delivery.settling import Settling
 from collator.delivery.verdict import put_off
@@ -35,9 +34,7 @@ CANCEL_GRACE = 0.5
 """Seconds that an attempt which is cancelled has to end, as a coroutine of the program may not let itself be ended."""
 
 LARGE = 2
-"""Deliveries of an endpoint under way at a time whose body is large, beside those of its concurrency …"""
-LARGE_AT_ONCE = 8
-"""… and of all endpoints together: each holds a body of up to `max_body` in memory."""
+"""Deliveries of an endpoint under way at a time whose body is large, beside those of its concurrency."""
 
 _log = structlog.get_logger("collator.delivery")
 
@@ -83,7 +80,6 @@ class Deliverer:
         self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
         self._settling = Settling(ledger, self._settled)
         self._pauses = Pauses(ledger, clock)
-        self._large = Places(LARGE_AT_ONCE)
         self._lanes: dict[str, Lanes] = {}
         self._unknown: set[str] = set()
         self._blind = False
@@ -227,7 +223,7 @@ class Deliverer:
             circuit=partial(self._circuit, name),
             pauses=self._pauses,
         )
-        large = make(min(LARGE, endpoint.concurrency), places=self._large)
+        large = make(min(LARGE, endpoint.concurrency), large=True)
         self._lanes[name] = Lanes(make(endpoint.concurrency), large)
         return self._lanes[name]
 

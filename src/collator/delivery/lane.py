@@ -5,7 +5,7 @@ may be told of the same room at a time, and a claim may run beside them, so that
 might bring. If more comes than there was room for, it waits here, and is given back if it waits too long. A breaker
 that is open, a receiver that asked to wait and an endpoint that is paused close the room, here and nowhere else.
 
-An endpoint has two lanes: what is large has one of its own, with few places, so that nothing else waits behind it.
+An endpoint has two lanes: what is large has one of its own, of few requests, so that nothing else waits behind it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import structlog
 from collator.clock import Clock
 from collator.delivery.circuit import PAUSED, SLOWED, Circuit, Passage
 from collator.delivery.pauses import Pauses
-from collator.delivery.places import Places
 from collator.delivery.sender import Sender
 from collator.delivery.settling import Settling
 from collator.delivery.verdict import put_off
@@ -57,12 +56,12 @@ class Lane:
         metrics: Metrics,
         circuit: Callable[[], Circuit | None],
         pauses: Pauses,
-        places: Places | None = None,
+        large: bool = False,
     ) -> None:
         """Have at most *concurrency* requests to the endpoint *name* under way at a time, as far as *circuit* lets.
 
-        *circuit* gives that of the endpoint's address at the moment; `None` while the endpoint is not configured. With
-        *places*, which it shares, it is the lane of what is large.
+        *circuit* gives that of the endpoint's address at the moment; `None` while the endpoint is not configured. It is
+        the lane of what is *large*, or of all else.
         """
         self._name = name
         self._concurrency = concurrency
@@ -71,7 +70,7 @@ class Lane:
         self._settling = settling
         self._clock = clock
         self._circuit = circuit
-        self._pauses, self._places = pauses, places
+        self._pauses, self._large = pauses, large
         self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
         self._running: dict[int, asyncio.Task[None]] = {}  # by lease
         self._waiting: deque[tuple[Delivery, float]] = deque()
@@ -89,7 +88,6 @@ class Lane:
         if self._stopped or self._name in self._pauses or self._unsettled >= UNSETTLED * self._concurrency:
             return 0
         free = max(0, self._concurrency - len(self._running) - len(self._waiting))
-        free = free if self._places is None else min(free, self._places.free)
         circuit = self._circuit()
         most = None if circuit is None else circuit.capacity(self._clock.monotonic())
         return free if most is None else min(free, most)
@@ -105,13 +103,10 @@ class Lane:
     def wake(self) -> None:
         """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
         self._more = True
-        self._start_waiting()  # a place may be free of which another lane was told that had no use for it
         if self._claiming is not None:
             return
         if self.room():
             self._claiming = asyncio.get_running_loop().create_task(self._claim())
-        elif self._places is not None and not self._places.free:
-            self._places.ask(self._go_on)
         else:
             self._wake_later()
 
@@ -145,15 +140,7 @@ class Lane:
 
     def _start_waiting(self) -> None:
         while self._waiting and not self._stopped and len(self._running) < self._concurrency:
-            if self._places is not None and not self._places.free:
-                self._places.ask(self._go_on)
-                return
             self._start(*self._waiting.popleft())
-
-    def _go_on(self) -> None:
-        self._start_waiting()
-        if self._more:
-            self.wake()
 
     def _start(self, delivery: Delivery, taken_at: float) -> None:
         circuit, now = self._circuit(), self._clock.monotonic()
@@ -164,8 +151,6 @@ class Lane:
                 self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
                 return
             passage = Passage(circuit, passed)
-        if self._places is not None:
-            self._places.take()
         task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at, passage))
         self._running[delivery.lease] = task
 
@@ -176,10 +161,10 @@ class Lane:
             del self._running[delivery.lease]
             if passage is not None:
                 passage.circuit.leave(passage.passed)
-            if self._places is not None:
-                self._places.give()
         self._end(attempt)
-        self._go_on()
+        self._start_waiting()
+        if self._more:
+            self.wake()
 
     async def _attempt(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
         try:
@@ -219,8 +204,7 @@ class Lane:
     async def _claim_once(self, room: int) -> None:
         circuit = self._circuit()
         probe = circuit is not None and circuit.open
-        large = self._places is not None
-        found = await self._ledger.claim_deliveries(self._name, room=room, large=large, probe=probe)
+        found = await self._ledger.claim_deliveries(self._name, room=room, large=self._large, probe=probe)
         self._more = self._more or len(found) >= room
         for delivery in found:
             if _key(delivery) not in self._delivered:

@@ -1,9 +1,15 @@
-"""One attempt: find the body and the endpoint, sign, send, and judge what came back."""
+"""One attempt: find the body and the endpoint, sign, send, and judge what came back.
+
+A body that did not come with its delivery is read twice, piece by piece: once to verify and sign it, for nothing may be
+sent of one that is damaged (P3), and once to send it, as the receiver takes it. So an attempt holds some pieces of it,
+however large it is (P5).
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -14,24 +20,30 @@ from collator.clock import Clock
 from collator.delivery.circuit import BreakerState, Passage
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.verdict import evidence, judge, put_off
-from collator.egress import Answer, Egress, NoAnswer, words
-from collator.errors import Damaged, Unavailable
+from collator.egress import Answer, Body, Egress, NoAnswer, Pieces, length, words
+from collator.errors import Damaged, Unavailable, Unknown
 from collator.exchange import Attempt, Delivery
 from collator.ledger import Ledger
 from collator.metrics import Metrics
-from collator.signing import ID, SIGNATURE, TIMESTAMP, SecretFile, sign
+from collator.signing import ID, SIGNATURE, TIMESTAMP, Signature, sign
 from collator.states import DeliveryState
 
 MAX_WAIT = 10.0
 """Seconds that a leased delivery may wait before it is sent. A lease outlasts the timeout by 15 s (R24): what has
 waited longer could still be under way when the ledger hands it out again, so it is given back unsent."""
 
-_LARGE = 1024 * 1024
 _TOO_LATE = "waited too long for its turn"
 _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
 
 _log = structlog.get_logger("collator.delivery")
+
+
+class _Request(NamedTuple):
+    """What is sent."""
+
+    headers: Mapping[str, str]
+    body: Body
 
 
 class Sender:
@@ -62,29 +74,31 @@ class Sender:
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None or passage is None:
             return put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured", _UNKNOWN_RETRY)
-        if self._clock.monotonic() - taken_at > MAX_WAIT:  # here too, before a large body is fetched in vain
+        if self._clock.monotonic() - taken_at > MAX_WAIT:  # here too, before a large body is read in vain
             return put_off(delivery, _TOO_LATE)
         try:
-            body = delivery.body if delivery.body is not None else await self._ledger.body(delivery)
+            return await self._try(endpoint, delivery, taken_at, passage)
         except Damaged as error:
             return Attempt(delivery, DeliveryState.DEAD, error.detail)
-        except Unavailable as error:
+        except (Unavailable, Unknown) as error:
             return put_off(delivery, error.detail, _STORE_RETRY)
-        headers = await self._signed(endpoint.secrets, delivery, body)
-        began = self._clock.monotonic()
+
+    async def _try(self, endpoint: Endpoint, delivery: Delivery, taken_at: float, passage: Passage) -> Attempt:
+        request = await self._request(endpoint, delivery)
+        began, size = self._clock.monotonic(), length(request.body)
         if began - taken_at > MAX_WAIT:
             return put_off(delivery, _TOO_LATE)
         if delivery.known_at:
             self._completion_to_send.observe(began - delivery.known_at)
-        answer = await self._post(endpoint, delivery, headers, body)
+        answer = await self._post(endpoint, delivery, request)
         now = self._clock.monotonic()
         self._request_seconds.labels(endpoint.name).observe(now - began)
         if endpoint.taker is None:  # a part of this process is never away
-            self._hear(endpoint.name, passage, answer, size=len(body))
+            self._hear(endpoint.name, passage, answer, size=size)
         attempt = judge(
             answer,
             delivery,
-            size=len(body),
+            size=size,
             probe=passage.passed.probe,
             wait=passage.circuit.wait(now),
             now=self._clock.wall(),
@@ -92,12 +106,29 @@ class Sender:
         )
         return msgspec.structs.replace(attempt, seconds=now - began)
 
-    async def _post(
-        self, endpoint: Endpoint, delivery: Delivery, headers: Mapping[str, str], body: bytes
-    ) -> Answer | NoAnswer:
-        if endpoint.taker is not None:
-            return await endpoint.taker(delivery.webhook_id, body)
-        return await self._egress.post(endpoint.url, headers, body, timeout=endpoint.timeout, tls=endpoint.tls)
+    async def _request(self, endpoint: Endpoint, delivery: Delivery) -> _Request:
+        """What goes out, signed. `Damaged`, `Unavailable`, `Unknown`."""
+        webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
+        secrets = None if endpoint.secrets is None else endpoint.secrets.current()
+        if secrets is None or endpoint.taker is not None:
+            return _Request(self._headers, await self._ledger.body(delivery))
+        body: Body
+        if delivery.body is None:
+            signature, size = Signature(secrets, webhook_id, timestamp), 0
+            async for piece in self._ledger.pieces(delivery):
+                signature.update(piece)
+                size += len(piece)
+            signed, body = signature.value(), Pieces(size, partial(self._ledger.pieces, delivery))
+        else:
+            signed, body = sign(secrets, webhook_id, timestamp, delivery.body), delivery.body
+        return _Request({**self._headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signed}, body)
+
+    async def _post(self, endpoint: Endpoint, delivery: Delivery, request: _Request) -> Answer | NoAnswer:
+        if endpoint.taker is not None and isinstance(request.body, bytes):
+            return await endpoint.taker(delivery.webhook_id, request.body)
+        return await self._egress.post(
+            endpoint.url, request.headers, request.body, timeout=endpoint.timeout, tls=endpoint.tls
+        )
 
     def _hear(self, name: str, passage: Passage, answer: Answer | NoAnswer, *, size: int) -> None:
         """Tell the circuit; a line where a breaker opens or closes."""
@@ -108,12 +139,3 @@ class Sender:
             _log.warning("receiver fails, paused", endpoint=name, reason=reason)
         elif before is not BreakerState.CLOSED and not circuit.open:
             _log.info("receiver is back", endpoint=name)
-
-    async def _signed(self, secrets: SecretFile | None, delivery: Delivery, body: bytes) -> dict[str, str]:
-        if secrets is None:
-            return self._headers
-        webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
-        what = secrets.current(), webhook_id, timestamp, body
-        # A large body takes the hash longer than the event loop may stand still.
-        signature = sign(*what) if len(body) <= _LARGE else await asyncio.to_thread(sign, *what)
-        return {**self._headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}

@@ -6,6 +6,7 @@ Does not live here: what an answer means, when to try again, what is sent.
 | file | is |
 |---|---|
 | `egress` | the face: one request, within one timeout from connecting to the last byte of the answer |
+| `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
 | `connection`, `tls` | the bytes of one connection, both ways |
 | `dial`, `resolver`, `pool` | where connections come from, and where they stay in between |
@@ -18,8 +19,21 @@ decision 11.
 from __future__ import annotations
 
 from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
+from collator.egress.body import Body, Pieces, length
 from collator.egress.egress import Egress
 from collator.egress.reader import MAX_ANSWER
 from collator.egress.tls import context
 
-__all__ = ["MAX_ANSWER", "MOST_SAID", "REDIRECTS", "Answer", "Egress", "NoAnswer", "context", "words"]
+__all__ = [
+    "MAX_ANSWER",
+    "MOST_SAID",
+    "REDIRECTS",
+    "Answer",
+    "Body",
+    "Egress",
+    "NoAnswer",
+    "Pieces",
+    "context",
+    "length",
+    "words",
+]

@@ -1,8 +1,9 @@
 """One connection: the bytes of a request out, those of its answer in. What they come to, the reader says.
 
 Theory. The transport pauses at the first byte that the kernel does not take, so *sent* is exact: all was written, and
-nothing is paused. A large body goes out in pieces, some a turn of the event loop. A receiver may answer and close
-before it has read all (413): then writing fails, and what it said is still in the socket, and is read from there.
+nothing is paused. A large body goes out in pieces, one a turn of the event loop and each once the kernel has the one
+before, so that a slow receiver costs no memory. A receiver may answer and close before it has read all (413): then
+writing fails, and what it said is still in the socket, and is read from there.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import cast
 
 from collator.egress.answer import Answer, NoAnswer
+from collator.egress.body import PIECE, Body, Pieces, as_pieces
 from collator.egress.failure import no_answer
 from collator.egress.head import NotHttp
 from collator.egress.reader import Reader
 from collator.egress.tls import Tls
 from collator.forks import Kept
 
-_PIECE = 256 * 1024
-_PIECES = 4
-"""Pieces that are written in a turn of the event loop."""
 _READ = 64 * 1024
 
 Outcome = Answer | NoAnswer | None
@@ -46,7 +46,8 @@ class Connection(asyncio.Protocol):
         self._secured: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[Outcome] | None = None
         self._reader = Reader()
-        self._rest = memoryview(b"")  # of the body, not written yet
+        self._feeding: asyncio.Task[None] | None = None  # as long as not all of the body is written
+        self._flows: asyncio.Future[None] | None = None  # for who feeds: writing may go on
         self._timer: asyncio.TimerHandle | None = None
         self._limits: tuple[float, float, Callable[[], float], float]
         self._paused = False
@@ -62,24 +63,26 @@ class Connection(asyncio.Protocol):
         await self._secured
 
     async def exchange(
-        self, head: bytes, body: bytes, *, keep: int, timeout: float, deadline: float, stood_still: Callable[[], float]
+        self, head: bytes, body: Body, *, keep: int, timeout: float, deadline: float, stood_still: Callable[[], float]
     ) -> Outcome:
         """Send a request and read its answer until *deadline*, a time of the loop, *timeout* after the beginning.
 
-        What this process stood still meanwhile, as *stood_still* has it, is put behind *deadline*.
+        What this process stood still meanwhile, as *stood_still* has it, is put behind *deadline*. Raises what reading
+        the pieces of *body* raises.
         """
         waiter: asyncio.Future[Outcome] = self._loop.create_future()
         self._reader, self._waiter = Reader(keep), waiter
         self._limit(timeout, deadline, stood_still, stood_still())
-        if len(body) <= _PIECE:
+        if isinstance(body, bytes) and len(body) <= PIECE:
             self._write(head + body)
         else:
-            self._rest = memoryview(body)
+            self._feeding = self._loop.create_task(self._feed(as_pieces(body)))
             self._write(head)
-            self._pump()
         try:
             return await waiter
         finally:
+            if self._feeding is not None:
+                self._feeding.cancel()
             if self._waiter is waiter:  # cancelled; else another exchange may have begun
                 self._waiter = None
                 self._transport.abort()
@@ -158,11 +161,14 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on: the kernel has taken all that was written."""
         self._paused = False
-        self._pump()
+        if self._flows is not None and not self._flows.done():
+            self._flows.set_result(None)
+        if self._sent and self._waiter is not None:
+            self._look()
 
     @property
     def _sent(self) -> bool:
-        return not (self._rest or self._paused or self._failed)
+        return not (self._feeding or self._paused or self._failed)
 
     def _open(self, tls: Tls, data: bytes) -> bytes:
         try:
@@ -177,16 +183,40 @@ class Connection(asyncio.Protocol):
         self._transport.write(data if self._tls is None else self._tls.seal(data))
         self._failed = self._transport.is_closing()
 
-    def _pump(self) -> None:
-        for _ in range(_PIECES):
-            if self._paused or self._failed or not self._rest:
-                break
-            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
-            self._write(piece)
-        else:
-            self._loop.call_soon(self._pump)
+    async def _feed(self, body: Pieces) -> None:
+        """Write *body*, at the pace at which it is taken; nothing more once it is not."""
+        try:
+            if not await self._wrote_all(body):
+                return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for who asked
+            self._give_up(error)
+            return
+        self._feeding = None
         if self._sent and self._waiter is not None:
             self._look()
+
+    async def _wrote_all(self, body: Pieces) -> bool:
+        async with aclosing(body.checked()) as pieces:
+            async for piece in pieces:
+                if not await self._wrote(piece):
+                    return False
+        return True
+
+    async def _wrote(self, piece: bytes | memoryview) -> bool:
+        """Whether *piece* is written, and more can be."""
+        self._write(piece)
+        await asyncio.sleep(0)  # others have their turn
+        while self._paused and not self._failed:
+            self._flows = self._loop.create_future()
+            await self._flows
+        return not self._failed
+
+    def _give_up(self, error: Exception) -> None:
+        """End the exchange by *error*; the receiver has a part of the body, and gets no more."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        self._transport.abort()
 
     def _look(self) -> None:
         """See whether the exchange is over: a success is one only once all is sent."""
@@ -230,9 +260,8 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(outcome)
         if self._reader.reusable and self._sent and not self._transport.is_closing():
-            self._used, self._rest = True, memoryview(b"")
+            self._used = True
             self.idle = self._reader.head.idle if self._reader.head else 0.0
             self._free(self)
         else:
             self.close()
-            self._rest = memoryview(b"")

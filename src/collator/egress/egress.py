@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from collator import target as targets
 from collator.clock import never
 from collator.egress.answer import Answer, NoAnswer
+from collator.egress.body import Body, length
 from collator.egress.connection import Connection
 from collator.egress.dial import Dial
 from collator.egress.failure import no_answer
@@ -46,7 +47,7 @@ class Egress:
         self,
         url: str,
         headers: Mapping[str, str],
-        body: bytes,
+        body: Body,
         *,
         timeout: float,
         keep: int = 0,
@@ -55,12 +56,12 @@ class Egress:
         """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer.
 
         Keep the answer's body where it has at most *keep* bytes; none by default. *tls* secures the connection where
-        that of the system does not do.
+        that of the system does not do. A body in pieces is read as it is taken; what reading it raises is raised.
         """
         deadline = asyncio.get_running_loop().time() + timeout
         try:
             target = self._targets.get(url) or self._target(url)
-            head = _head(target, headers, len(body))
+            head = _head(target, headers, length(body))
         except ValueError:
             return NoAnswer("the URL cannot be used")
         pool = self._pool or self._open()

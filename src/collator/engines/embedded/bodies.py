@@ -7,18 +7,21 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from collator.collation import body
+from collator.collation import body, most_around
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.errors import Damaged
 from collator.exchange import LARGE_BODY
 from collator.states import State
 
-INLINE_SUM = 16 * 1024 * 1024
-"""Bodies that are not large are joined in the step that hands them out, up to so many bytes in one step; a reader joins
-the others, so that no commit waits for them."""
+INLINE_BODY = 256 * 1024
+INLINE_SUM = 4 * 1024 * 1024
+"""A body up to `INLINE_BODY` is joined in the step that hands its delivery out, up to so many bytes in one step, and is
+in memory while it is sent. Others are read piece by piece (`pieces`): neither a commit nor memory grows with them."""
 
 StoredOutput = tuple[int, str, int]
 """Key or index, JSON, crc32."""
+_StoredFrame = tuple[int, State, str, str, int, int]
+_decode_frames = msgspec.json.Decoder(list[_StoredFrame]).decode
 _decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
 
 
@@ -33,18 +36,16 @@ class Frame(msgspec.Struct, frozen=True):
     """crc32 of head and tail."""
     done: int
     """How many outputs it has."""
-    size: int
-    """Their bytes, with separators."""
 
-    @property
-    def whole(self) -> int:
-        """Bytes of the body, but for its head."""
-        return self.size + len(self.tail)  # which lists what is missing and what has failed
 
-    @property
-    def large(self) -> bool:
-        """Whether its deliveries are large."""
-        return self.whole > LARGE_BODY
+def extent(state: State, *, done: int, size: int, frame: int) -> int:
+    """Bytes of a body at most: *done* outputs of *size* bytes with separators, and the bytes of its *frame*."""
+    return size + frame + done * most_around(state)
+
+
+def is_large(whole: int) -> bool:
+    """Whether deliveries of a body of *whole* bytes are large."""
+    return whole > LARGE_BODY
 
 
 def framed_crc(head: bytes, tail: bytes) -> int:
@@ -52,20 +53,32 @@ def framed_crc(head: bytes, tail: bytes) -> int:
     return zlib.crc32(tail, zlib.crc32(head))
 
 
-def inline_bodies(store: Store, frames: Iterable[Frame]) -> dict[int, bytes]:
-    """The bodies, by resource, of those *frames* that are joined at once; a damaged one is left to the reader."""
-    chosen: dict[int, Frame] = {}
+def fitting(extents: Iterable[tuple[int, int]]) -> list[int]:
+    """Which of the resources in *extents*, (handle, bytes of the body), have their bodies joined in one step."""
+    chosen: dict[int, None] = {}
     total = 0
-    for frame in frames:
-        if not frame.large and total + frame.whole <= INLINE_SUM:
-            total += frame.whole
-            chosen[frame.rk] = frame
-    if not chosen:
+    for rk, whole in extents:
+        if rk not in chosen and whole <= INLINE_BODY and total + whole <= INLINE_SUM:
+            total += whole
+            chosen[rk] = None
+    return [*chosen]
+
+
+def load_frames(store: Store, rks: Sequence[int]) -> list[Frame]:
+    """The frames of the resources *rks*."""
+    if not rks:
+        return []
+    return [Frame(*row) for row in _decode_frames(store.value("frames_of", as_json(rks)).encode())]
+
+
+def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
+    """The bodies of *frames*, by resource; a damaged one is left to the reader."""
+    if not frames:
         return {}
-    outputs: dict[int, list[StoredOutput]] = {rk: [] for rk in chosen}
-    for row in _decode_outputs(store.value("outputs_of", as_json([*chosen])).encode()):
+    outputs: dict[int, list[StoredOutput]] = {frame.rk: [] for frame in frames}
+    for row in _decode_outputs(store.value("outputs_of", as_json([*outputs])).encode()):
         outputs[row[0] >> INDEX_BITS].append(row)
-    joined = ((rk, _join_sound(frame, outputs[rk])) for rk, frame in chosen.items())
+    joined = ((frame.rk, _join_sound(frame, outputs[frame.rk])) for frame in frames)
     return {rk: whole for rk, whole in joined if whole is not None}
 
 
@@ -95,5 +108,5 @@ def check_output(index: int, text: str, crc: int) -> bytes:
 def _join_sound(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes | None:
     try:
         return join(frame, outputs)
-    except Damaged:  # no commit fails for it: `Ledger.body` raises it again, to the one who wants to send it
+    except Damaged:  # no commit fails for it: `Ledger.pieces` raises it again, to the one who wants to send it
         return None

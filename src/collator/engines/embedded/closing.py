@@ -12,7 +12,7 @@ import msgspec
 
 from collator.clock import rfc3339
 from collator.collation import MAX_FAILED, Closing, frame
-from collator.engines.embedded.bodies import Frame, framed_crc
+from collator.engines.embedded.bodies import Frame, extent, framed_crc
 from collator.engines.embedded.outbox import Born, bear
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Outcome, PacketReport, webhook_number
@@ -77,7 +77,8 @@ def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[
         standing.total = standing.done
     head, tail = _frame(standing, end.ending, details, rfc3339(wall))
     crc = framed_crc(head, tail)
-    frozen = Frame(standing.key, state, head.decode(), tail.decode(), crc, standing.done, standing.body_size)
+    frozen = Frame(standing.key, state, head.decode(), tail.decode(), crc, standing.done)
+    whole = extent(state, done=standing.done, size=standing.body_size, frame=len(head) + len(tail))
     standing.state = state
     store.count(open=-1, **{state.value: 1})
     endpoints = [] if state is State.CANCELLED else store.route(standing.resource_id)
@@ -94,7 +95,7 @@ def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[
         None if endpoints else store.now() + store.terms.retention,
         webhook_number(standing.resource_id, standing.generation) if endpoints else None,
     ]
-    born = [Born(frozen, standing.resource_id, standing.generation, name, end.known_at) for name in endpoints]
+    born = [Born(frozen, whole, standing.resource_id, standing.generation, name, end.known_at) for name in endpoints]
     return row, born
 
 

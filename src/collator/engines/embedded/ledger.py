@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -128,11 +128,13 @@ class EmbeddedLedger:
         """Lease due deliveries."""
         return await self._writer.call(steps.CLAIM_DELIVERIES, (endpoint, room, large, probe))
 
+    def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
+        """The frozen body, piece by piece."""
+        return self._reader.body(delivery)
+
     async def body(self, delivery: Delivery) -> bytes:
         """The frozen body."""
-        if delivery.body is not None:
-            return delivery.body
-        return await self._reader.ask(self._reader.body, delivery)
+        return b"".join([piece async for piece in self._reader.body(delivery)])
 
     async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         """Store how attempts ended."""

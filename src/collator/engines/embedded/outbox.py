@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 import structlog
 
-from collator.engines.embedded.bodies import Frame, inline_bodies
+from collator.engines.embedded.bodies import Frame, extent, fitting, inline_bodies, is_large, load_frames
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.readable import readable
 from collator.engines.embedded.store import Store, as_json
@@ -21,8 +21,8 @@ from collator.states import State
 
 log = structlog.get_logger("collator.ledger")
 
-Loaded = tuple[int, int, str, str, State, str, int, int, int, str, str, int, int, int]
-_decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
+_Loaded = tuple[int, int, str, str, State, str, int, int, int, int, int, int]
+_decode_loaded = msgspec.json.Decoder(list[_Loaded]).decode
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 
 
@@ -30,6 +30,8 @@ class Born(msgspec.Struct, frozen=True):
     """A delivery that a closing brings about."""
 
     frame: Frame
+    whole: int
+    """Bytes of its body, at most."""
     resource_id: str
     generation: bytes
     endpoint: str
@@ -43,16 +45,17 @@ def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[l
     first = store.next_did
     store.next_did += len(born)
     now = store.now()
-    rows = [(did, new.frame.rk, new.endpoint, int(new.frame.large)) for did, new in enumerate(born, first)]
+    rows = [(did, new.frame.rk, new.endpoint, int(is_large(new.whole))) for did, new in enumerate(born, first)]
     store.run_rows("insert_deliveries", rows, now)
     store.count(due=len(born))
     free = {endpoint: count for endpoint, count in room.items() if endpoint not in store.paused}
     leased: list[tuple[int, Born]] = []
     for did, new in enumerate(born, first):
-        if not new.frame.large and free.get(new.endpoint, 0) > 0:
+        if not is_large(new.whole) and free.get(new.endpoint, 0) > 0:
             free[new.endpoint] -= 1
             leased.append((did, new))
-    bodies = inline_bodies(store, [new.frame for _, new in leased])
+    fit = {*fitting((new.frame.rk, new.whole) for _, new in leased)}
+    bodies = inline_bodies(store, [*{new.frame.rk: new.frame for _, new in leased if new.frame.rk in fit}.values()])
     until = store.running() + store.terms.delivery_lease
     handed = [_hand_newborn(store, did, new, bodies.get(new.frame.rk), until) for did, new in leased]
     taken = {did for did, _ in leased}
@@ -78,12 +81,12 @@ def claim_deliveries(
     dids = [did for did in found if did not in held][: max(room, 0)]
     rows = {row[0]: row for row in readable(partial(_read, store), dids)}
     _bury(store, endpoint, [did for did in dids if did not in rows])
-    bodies = inline_bodies(store, [as_frame(row) for row in rows.values()])
+    bodies = inline_bodies(store, load_frames(store, fitting(map(_extent, rows.values()))))
     until = store.running() + store.terms.delivery_lease
     return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids if did in rows]
 
 
-def _read(store: Store, dids: Sequence[int]) -> list[Loaded]:
+def _read(store: Store, dids: Sequence[int]) -> list[_Loaded]:
     rows = _decode_loaded(store.value("load_deliveries", as_json(dids)).encode())
     for _, _, _, generation, *_ in rows:
         bytes.fromhex(generation)  # raises where it is none
@@ -98,10 +101,9 @@ def _bury(store: Store, endpoint: str, dids: Sequence[int]) -> None:
     store.count(due=-len(dids), dead=len(dids))
 
 
-def as_frame(row: Loaded) -> Frame:
-    """The frame in a row that was loaded for a sender."""
-    _, rk, _, _, state, _, _, _, size, head, tail, crc, done, _ = row
-    return Frame(rk, state, head, tail, crc, done, size)
+def _extent(row: _Loaded) -> tuple[int, int]:
+    _, rk, _, _, state, _, _, _, size, frame, done, _ = row
+    return rk, extent(state, done=done, size=size, frame=frame)
 
 
 def _hand_newborn(store: Store, did: int, new: Born, body: bytes | None, until: float) -> Delivery:
@@ -109,7 +111,7 @@ def _hand_newborn(store: Store, did: int, new: Born, body: bytes | None, until: 
     return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
 
 
-def _hand_row(store: Store, row: Loaded, body: bytes | None, until: float) -> Delivery:
+def _hand_row(store: Store, row: _Loaded, body: bytes | None, until: float) -> Delivery:
     did, _, resource_id, generation, _, endpoint, attempts, step, *_, large = row
     lease = store.deliveries.grant(Held(did, until, endpoint=endpoint))
     made = bytes.fromhex(generation)

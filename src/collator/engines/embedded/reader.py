@@ -7,7 +7,7 @@ list as at its beginning.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,13 +17,13 @@ import msgspec
 
 from collator.clock import rfc3339
 from collator.engines.embedded import tombstones
-from collator.engines.embedded.bodies import StoredOutput, check_output, join
+from collator.engines.embedded.bodies import check_output
 from collator.engines.embedded.closing import span
 from collator.engines.embedded.deliveries import DeliveryViews
-from collator.engines.embedded.outbox import Loaded, as_frame
+from collator.engines.embedded.pieces import BodyReader
 from collator.engines.embedded.prefix import behind
-from collator.engines.embedded.store import as_json, connect, first_row, load_statements
-from collator.errors import Conflict, Damaged, Unavailable, Unknown
+from collator.engines.embedded.store import connect, first_row, load_statements
+from collator.errors import Conflict, Damaged, Unavailable
 from collator.exchange import (
     Delivery,
     OutcomePage,
@@ -68,10 +68,8 @@ _Outcome = tuple[int, int, str | None, int, str, int]
 _decode_row = msgspec.json.Decoder(_Row).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
-_decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
 _decode_outcomes = msgspec.json.Decoder(list[_Outcome]).decode
 _decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
-_decode_loaded = msgspec.json.Decoder(list[Loaded]).decode
 
 
 class Reader:
@@ -82,6 +80,7 @@ class Reader:
         self.deliveries = DeliveryViews(self._value, now=now)
         self._statements = load_statements()
         self._connection = connect(path, readonly=True)
+        self._bodies = BodyReader(self._connection, self._statements)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
 
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
@@ -94,6 +93,15 @@ class Reader:
         except RuntimeError:  # the thread has ended
             raise Unavailable("the store is closed") from None
         return await answer
+
+    async def body(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
+        """The body of *delivery* in pieces. `Unknown`, `Damaged`, `Unavailable`."""
+        if delivery.body is not None:
+            yield delivery.body
+            return
+        pieces = self._bodies.pieces(delivery)
+        while (piece := await self.ask(next, pieces, None)) is not None:
+            yield piece
 
     def _look(self, view: Callable[..., R], *arguments: object) -> R:
         try:
@@ -163,15 +171,6 @@ class Reader:
         if after > last:
             raise Conflict(f"resource {resource_id!r} has no outcome {after} (the last is {last}): it was opened anew")
         return _page(row, self._value("list_outcomes", row.rk, after, limit, size, last))
-
-    def body(self, delivery: Delivery) -> bytes:
-        """The body of *delivery*, joined from its parts. `Unknown`, `Damaged`."""
-        where = (delivery.resource_id, delivery.generation.hex(), delivery.endpoint)
-        rows = _decode_loaded(self._value("find_delivery", *where))
-        if not rows:
-            raise Unknown(f"the delivery of resource {delivery.resource_id!r} to {delivery.endpoint} is gone")
-        frame = as_frame(rows[0])
-        return join(frame, _decode_outputs(self._value("outputs_of", as_json([frame.rk]))))
 
     def _find(self, resource_id: str) -> _Row:
         found = self._text("report", resource_id)

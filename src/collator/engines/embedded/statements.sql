@@ -200,17 +200,25 @@ select json_group_array(did) from (
                  order by due_at limit ?3)
   limit ?3);
 
--- name: load_deliveries (all that a sender needs)
+-- name: load_deliveries (what a sender needs, with the bytes of the frame in place of it; octet_length looks at the
+--   header of a row)
 select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
-                                   r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),
-                                   cast(ifnull(r.frame_crc, -1) as integer), r.done, d.large))
+                                   r.body_size, ifnull(octet_length(r.head), 0) + ifnull(octet_length(r.tail), 0),
+                                   r.done, d.large))
 from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
 
--- name: find_delivery (one, by resource id ?1, generation ?2 and endpoint ?3)
-select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
-                                   r.body_size, cast(ifnull(r.head, '') as text), cast(ifnull(r.tail, '') as text),
-                                   cast(ifnull(r.frame_crc, -1) as integer), r.done, d.large))
+-- name: frames_of (by resource)
+select json_group_array(json_array(rk, state, cast(ifnull(head, '') as text), cast(ifnull(tail, '') as text),
+                                   cast(ifnull(frame_crc, -1) as integer), done))
+from jsonb_each(?1) j join resource on rk = j.value;
+
+-- name: body_to_read (of the delivery of resource id ?1, generation ?2, to endpoint ?3)
+select r.rk, r.state, r.done, cast(ifnull(r.frame_crc, -1) as integer)
 from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation = ?2 and d.endpoint = ?3;
+
+-- name: outputs_behind (the key ?1, up to the key ?2; one of more than ?3 bytes without its bytes)
+select k, iif(octet_length(output) <= ?3, cast(output as blob), null), cast(ifnull(crc, -1) as integer) from outcome
+where k > ?1 and k <= ?2 and output is not null order by k;
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
 select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note,

@@ -59,6 +59,7 @@ def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) ->
     connection = apsw.Connection(str(path), flags=flags)
     prepare(connection)
     if readonly:
+        connection.pragma("cache_size", -8 * 1024)  # a large body or list goes through it once; the system has its own
         return connection
     if connection.pragma("page_count") == 0:
         connection.pragma("auto_vacuum", "incremental")
