@@ -119,6 +119,9 @@ class Metrics:
 
     def _declare_door(self) -> None:
         self.connections = self._gauge("collator_connections", "Open connections to the service")
+        self.given_way = self._counter(
+            "collator_connections_closed", "Connections without a request that were closed as others wanted a place"
+        )
         self.requests = self._gauge("collator_requests_in_flight", "Requests under way, streams aside")
         self.streams = self._gauge("collator_streams", "Requests that stream packets")
         self.refused = self._counter("collator_requests_refused", "Requests refused, by code of the problem", "code")

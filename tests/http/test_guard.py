@@ -21,11 +21,12 @@ import pytest
 
 from collator.errors import ConfigError
 from collator.exchange import Output
-from collator.web.guard import Guard, Reading
+from collator.web.guard import Guard
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
+from collator.web.reading import Reading
 from collator.web.request_feed import LEAST, check_parser
-from tests.http.door import Harness, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
+from tests.http.door import Harness, Wire, chunk, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 
 HIDDEN = request("GET", "/healthz")
@@ -35,7 +36,6 @@ SHORT = Limits(
     body_seconds=0.15,
     linger_seconds=0.3,
     keep_alive_seconds=0.3,
-    max_connections=20,
     max_pipelined=50,
 )
 BODY = json.dumps(packet()).encode()
@@ -468,19 +468,6 @@ async def test_a_request_that_began_before_the_last_answer_may_take_longer_too(h
         assert await idle.end() == b""
         await wire.send(chunk(b""))
         assert (await wire.reply()).json["accepted"] == 1
-
-
-async def test_s1_there_are_so_many_connections(hasty: Harness) -> None:
-    kept = [await connect(hasty.port) for _ in range(20)]
-    for wire in kept:
-        await wire.send(HIDDEN)
-        assert (await wire.reply()).status == 200
-    async with hasty.wire() as wire:
-        await refused(wire, 503)
-    for wire in kept:
-        await wire.aclose()
-    await until(lambda: not connections(hasty))
-    assert (await hasty.post(packet())).status == 202
 
 
 async def test_s1_only_so_many_requests_wait_on_one_connection(hasty: Harness) -> None:

@@ -301,7 +301,7 @@ async def test_whole_lines_of_a_client_that_goes_away_are_kept(door: Harness) ->
     async with door.wire() as wire:
         await wire.send(stream_head() + chunk(ndjson(packet(0), packet(1)) + b'{"resource_id":"r","index":2'))
         await until(lambda: door.ledger.calls)
-    await until(lambda: door.face._streams._open == 0)
+    await until(lambda: door.face._load.streams.used == 0)
     assert await received(door) == 2
 
 
@@ -313,7 +313,7 @@ async def test_a_bad_chunk_ends_the_stream_at_once_and_keeps_its_whole_lines(tmp
             await wire.send(b"zz\r\n")
             assert (await wire.reply()).problem["code"] == "bad_request"
             assert await wire.end() == b""
-            await until(lambda: door.face._streams._open == 0)
+            await until(lambda: door.face._load.streams.used == 0)
         assert await received(door) == 1
 
 
@@ -360,7 +360,7 @@ async def test_p5_receipts_that_nobody_reads_end_the_stream(tmp_path: Path) -> N
         wire.write(chunk(ndjson(*(packet(i, "r" * 200) for i in range(100_000)))))
         await until(lambda: door.ledger.calls)
         door.ledger.open.set()
-        await until(lambda: door.face._streams._open == 0 or wire.unsent() == 0, timeout=20.0)
+        await until(lambda: door.face._load.streams.used == 0 or wire.unsent() == 0, timeout=20.0)
         status, _ = await wire.head()
         said = [line async for line in wire.lines()]
         assert status == 200

@@ -55,7 +55,7 @@ def hinted(door: Harness) -> Mapping[str, Any]:
 
 async def waiting(door: Harness, number: int = 1) -> None:
     """Wait until so many requests wait."""
-    await until(lambda: sum(map(len, hinted(door).values())) == door.face._outputs.waiting == number)
+    await until(lambda: sum(map(len, hinted(door).values())) == door.face._load.waits.used == number)
 
 
 async def asked(stack: AsyncExitStack, door: Harness, **options: Any) -> Wire:  # noqa: ANN401 - as `path` takes them
@@ -157,7 +157,7 @@ async def test_r26_an_answer_waits_no_longer_than_it_is_told(door: Harness) -> N
     assert 0.2 <= time.monotonic() - began < 5
     assert (page["outputs"], page["state"], page["more"], page["after_seq"]) == ([], "open", True, 0)
     assert (await follow(door, after_seq=0, wait=0))["outputs"] == []
-    assert door.face._outputs.waiting == 0
+    assert door.face._load.waits.used == 0
 
 
 async def test_r26_who_waits_does_not_poll(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ async def test_p5_waits_are_bounded_and_take_no_place_of_a_request(tmp_path: Pat
         assert (await follow(door, after_seq=0))["outputs"] == []
         await record(door, 0)
         assert [indexes((await wire.reply()).json) for wire in wires] == [[0]] * 3
-        assert door.face._outputs.waiting == 0
+        assert door.face._load.waits.used == 0
 
 
 @pytest.mark.parametrize("reset", [True, False])
@@ -213,7 +213,7 @@ async def test_p5_who_has_gone_waits_no_longer(door: Harness, *, reset: bool) ->
         await waiting(door)
         if reset:
             wire._writer.transport.abort()
-    await until(lambda: door.face._outputs.waiting == 0)
+    await until(lambda: door.face._load.waits.used == 0)
     assert hinted(door) == {}
 
 
@@ -303,7 +303,7 @@ async def test_r26_a_cursor_says_nothing_beside_after_seq(door: Harness) -> None
 async def test_p6_what_nobody_knows_is_told_at_once(door: Harness) -> None:
     reply = await door.ask("GET", path("nobody", after_seq=0, wait=FOR_EVER))
     assert (reply.status, reply.problem["code"]) == (404, "unknown")
-    assert door.face._outputs.waiting == 0
+    assert door.face._load.waits.used == 0
 
 
 # What has no packets, and what is gone.

@@ -15,7 +15,7 @@ from collator.exchange import Counts, Output
 from collator.packet import Bounds
 from collator.resource import Terms
 from collator.web.limits import Limits
-from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, stream_head
+from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 
 TERMS = Terms(bounds=Bounds(max_packets=10, max_payload=1000), max_open=2, max_backlog=3000, max_body=20)
@@ -222,7 +222,13 @@ async def test_more_requests_than_may_be_under_way(door: Harness, form: Form) ->
             await wire.send(b"POST /v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
             await wire.send(b"content-length: %d\r\n\r\n%s" % (len(body), body))
         await until(lambda: len(door.ledger.calls) == 2)
-        refused(await form(door, packet(2)), 503, "busy", "as many requests are under way as may be: 2", later=True)
+        refused(
+            await form(door, packet(2)),
+            503,
+            "busy",
+            "requests under way: as many as may be, 2 (max_requests)",
+            later=True,
+        )
         assert (await door.ask("GET", "/v1/status")).problem["code"] == "busy"
         assert (await door.ask("GET", "/healthz")).status == (await door.ask("GET", "/readyz")).status == 200
         door.ledger.open.set()
@@ -234,8 +240,10 @@ async def test_more_requests_than_may_be_under_way(door: Harness, form: Form) ->
 async def test_more_streams_than_may_be_open(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(stream_head())
-        await until(lambda: door.face._streams.open == 1)
-        refused(await door.stream(packet()), 503, "busy", "as many streams are open as may be: 1", later=True)
+        await until(lambda: door.face._load.streams.used == 1)
+        refused(
+            await door.stream(packet()), 503, "busy", "open streams: as many as may be, 1 (max_streams)", later=True
+        )
         assert (await stored(door)) == Counts()
         assert (await door.post(packet())).status == 202  # a stream is none of the requests under way
         await wire.send(chunk(b""))
@@ -244,10 +252,14 @@ async def test_more_streams_than_may_be_open(door: Harness) -> None:
 
 
 async def test_more_connections_than_may_be_open(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(max_connections=2)) as door, door.wire(), door.wire():
-        await until(lambda: door.server.connections == 2)
-        refused(await door.post(packet()), 503, "busy", "as many connections", later=True)
-        assert await stored(door) == Counts()
+    async with open_door(tmp_path, limits=Limits(max_connections=1)) as door, door.wire() as wire:
+        door.ledger.open.clear()
+        await wire.send(request("POST", "/v1/packets", json.dumps(packet()).encode()))
+        await until(lambda: door.ledger.calls)
+        refused(await door.post(packet(1)), 503, "busy", "every connection has a request under way", later=True)
+        door.ledger.open.set()
+        assert (await wire.reply()).status == 202
+        assert (await stored(door)).waiting == 1
 
 
 # What is found out later, and then said: the packet fails (R19).
@@ -269,6 +281,6 @@ async def test_metrics_show_what_is_under_way(door: Harness) -> None:
     door.metrics.connections.set_function(lambda: door.server.connections)
     async with door.wire() as wire:
         await wire.send(stream_head())
-        await until(lambda: door.face._streams.open == 1)
+        await until(lambda: door.face._load.streams.used == 1)
         lines = (await door.ask("GET", "/metrics")).body.decode().splitlines()
     assert {"collator_streams 1.0", "collator_requests_in_flight 1.0", "collator_connections 2.0"} <= {*lines}

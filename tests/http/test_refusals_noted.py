@@ -129,12 +129,29 @@ async def test_a_refusal_of_a_token_is_noted(tmp_path: Path) -> None:
 
 
 async def test_too_many_connections_are_noted(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(max_connections=1)) as door, door.wire():
-        await until(lambda: door.server.connections == 1)
+    async with open_door(tmp_path, limits=Limits(max_connections=1)) as door, door.wire() as wire:
+        door.ledger.open.clear()
+        await wire.send(request("POST", "/v1/packets", b"{}"))
+        await wire.reply()
+        await wire.send(request("POST", "/v1/packets", json.dumps(packet()).encode()))
+        await until(lambda: door.ledger.calls)
         with structlog.testing.capture_logs() as lines:
             assert (await door.post(packet())).status == 503
         assert count(door, Kind.BUSY) == 1
-    assert "connections" in lines[0]["detail"]
+        door.ledger.open.set()
+        await wire.reply()
+    assert "max_connections" in lines[0]["detail"]
+
+
+async def test_a_connection_that_gave_way_is_noted(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(max_connections=1)) as door, door.wire() as wire:
+        await until(lambda: door.server.connections == 1)
+        with structlog.testing.capture_logs() as lines:
+            assert (await door.post(packet())).status == 202
+        assert await wire.end() == b""
+        assert "collator_connections_closed_total 1.0" in door.metrics.text().decode()
+    assert lines[0]["event"] == "connection closed"
+    assert "max_connections" in lines[0]["detail"]
 
 
 async def test_a_store_that_fails_is_noted(door: Harness) -> None:
@@ -180,5 +197,5 @@ async def test_a_stream_that_is_broken_off_is_noted_once(door: Harness) -> None:
     async with door.wire() as wire:
         await wire.send(stream_head() + chunk(ndjson(packet(1))) + b"zz\r\n")
         assert (await wire.reply()).status == 400
-    await until(lambda: door.face._streams.open == 0)
+    await until(lambda: door.face._load.streams.used == 0)
     assert sum(count(door, kind) for kind in Kind) == count(door, Kind.BAD_REQUEST) == 1

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from collator.errors import ConfigError, Occupied
-from collator.web.guard import Guard, Reading
+from collator.web.guard import Guard
 from collator.web.limits import Limits
+from collator.web.reading import Reading
 from collator.web.server import serve
 from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
@@ -213,6 +214,35 @@ async def test_p7_a_body_that_goes_on_coming_is_waited_for(tmp_path: Path) -> No
     await closing
     await wire.aclose()
     await silent.aclose()
+
+
+DRIPS = {
+    "head": (b"GET /healthz HTTP/1.1\r\nx: ", b"x"),
+    "body": (request("POST", "/v1/packets", content_length="9999", content_type="application/json"), b" "),
+    "chunks": (request("POST", "/v1/packets", b"", transfer_encoding="chunked"), chunk(b" ")),
+}
+
+
+@pytest.mark.parametrize("part", DRIPS)
+async def test_p7_a_client_that_hardly_sends_holds_up_no_stop(tmp_path: Path, part: str) -> None:
+    """A byte now and then is no progress: what a request may still take is short once the service stops."""
+    limits = Limits(stop_seconds=60.0, stop_patience=0.2, head_seconds=60.0, body_seconds=60.0, linger_seconds=0.1)
+    opened, (begun, drop) = open_door(tmp_path, limits=limits), DRIPS[part]
+    door = await opened.__aenter__()
+    wire = await connect(door.port)
+    await wire.send(begun)
+    await until(lambda: reading(door) == [Reading.HEAD if part == "head" else Reading.BODY])
+    door.intake.drain()
+    told = asyncio.create_task(wire.reply())
+
+    def drip() -> bool:
+        wire.write(drop)
+        return told.done()
+
+    await until(drip)
+    assert told.result().problem["code"] == "unavailable"
+    await opened.__aexit__(None, None, None)
+    await wire.aclose()
 
 
 async def test_p7_a_head_that_comes_whole_after_the_port_is_closed_is_answered_and_the_last(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ async def test_the_body_may_come_long_after_the_head(door: Harness) -> None:
     head, end, body = data.partition(b"\r\n\r\n")
     async with door.wire() as wire:
         await wire.send(head + end)
-        await until(lambda: door.face._streams.open == 1)
+        await until(lambda: door.face._load.streams.used == 1)
         for place in range(0, len(body), 50):
             await wire.send(body[place : place + 50])
         assert (await wire.reply()).json["accepted"] == 2

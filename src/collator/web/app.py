@@ -26,6 +26,7 @@ from collator.web.formats import JSON
 from collator.web.gate import OWN, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
+    KEPT,
     REQUEST,
     TARGET_HOST,
     Answer,
@@ -37,6 +38,7 @@ from collator.web.incoming import (
     foreign_media_type,
 )
 from collator.web.limits import Limits
+from collator.web.load import Load, may_repair, who_asks
 from collator.web.ndjson import MEDIA_TYPES
 from collator.web.openapi import Description
 from collator.web.options import read_query
@@ -88,11 +90,10 @@ class Face:
         self._gate = Gate(parts.hosts)
         self._access = Access(parts.tokens)
         self._buffered = Buffered(parts.limits.max_buffered)
-        self._max_requests = parts.limits.max_requests
-        self._requests = 0
+        self._load = Load(parts.limits)
         self._packets = Packets(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
-        self._streams = Streams(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
-        self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, max_waits=parts.limits.max_waits)
+        self._streams = Streams(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits, load=self._load)
+        self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(
@@ -105,42 +106,55 @@ class Face:
             description=Description(bounds=parts.bounds, guarded=self._access.guarded),
         )
         self._pages = make_pages(handlers, self._access)
-        parts.metrics.requests.set_function(lambda: self.requests)
-        parts.metrics.streams.set_function(lambda: self._streams.open)
+        parts.metrics.requests.set_function(lambda: self._load.requests.used)
+        parts.metrics.streams.set_function(lambda: self._load.streams.used)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
         request = Incoming(scope, receive, self._buffered)
-        self._requests += 1
         try:
-            answer = await self._answer(request, send)
-        except Gone:
-            return
-        except CollatorError as error:
-            answer = self._problem(request, error)
-        except HTTPException as error:
-            answer = self._problem(request, _routing_refusal(error, scope["raw_path"]))
-        except Exception:  # noqa: BLE001 - logged, and answered
-            _log.exception("request failed", method=scope["method"])
-            answer = self._problem(request, Refusal(Kind.INTERNAL, "the log of the service says more"))
+            answer = await self._made(request, send)
+            if answer is not None:
+                await (closing(answer) if request.unread() else answer)(scope, receive, send)
         finally:
-            self._requests -= 1
-        if answer is not None:
-            await (closing(answer) if request.unread() else answer)(scope, receive, send)
+            if request.under_way:
+                self._load.end(request.who)
+
+    async def _made(self, request: Incoming, send: Send) -> Answer | None:
+        """The answer, where it was not written yet and there is somebody to answer."""
+        try:
+            return await self._answer(request, send)
+        except Gone:
+            return None
+        except CollatorError as error:
+            return self._problem(request, error)
+        except HTTPException as error:
+            return self._problem(request, _routing_refusal(error, request.scope["raw_path"]))
+        except Exception:  # noqa: BLE001 - logged, and answered
+            _log.exception("request failed", method=request.scope["method"])
+            return self._problem(request, Refusal(Kind.INTERNAL, "the log of the service says more"))
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
         self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
         if path not in _OPEN:
-            if self._requests > self._max_requests:
-                self._check_load()
-            request.caller = self._access.identify(request.headers)
+            self._begin(request)
         if path == POST_PACKETS.path:
             return await self._take(request, send)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
         scope = {**request.scope, "path": path, "app": self, REQUEST: request}
         await self._pages(scope, request.receive, send)
         return None
+
+    def _begin(self, request: Incoming) -> None:
+        """See who asks, and whether there is a place for the request."""
+        caller = request.caller = self._access.identify(request.headers)
+        request.who = who_asks(caller, request.scope.get("client"))
+        kept = may_repair(caller)
+        if KEPT in request.scope and not kept:
+            raise Refusal(Kind.BUSY, "every connection has a request under way (max_connections)", retry_after=1.0)
+        self._load.begin(request.who, kept=kept)
+        request.under_way = True
 
     async def _take(self, request: Incoming, send: Send) -> Answer | None:
         if request.scope["method"] != "POST":
@@ -155,15 +169,6 @@ class Face:
         if media_type == JSON:
             return await self._packets.post(request)
         raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
-
-    @property
-    def requests(self) -> int:
-        """How many are under way, streams and those that wait for news aside."""
-        return self._requests - self._streams.open - self._outputs.waiting
-
-    def _check_load(self) -> None:
-        if self.requests > self._max_requests:
-            raise Refusal(Kind.BUSY, f"as many requests are under way as may be: {self._max_requests}", retry_after=1.0)
 
     def _problem(self, request: Incoming, error: CollatorError) -> Answer:
         refusal = refusal_of(error)

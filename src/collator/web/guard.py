@@ -14,43 +14,43 @@ from __future__ import annotations
 
 import asyncio
 import math
-from enum import Enum
 from itertools import chain
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
+from collator.web import too_much
+from collator.web.connections import Admission, Connections
 from collator.web.head import bad, check_head
 from collator.web.http_1_0 import end_by_closing
-from collator.web.incoming import HALF_CLOSED, PATIENT, TARGET_HOST, answer_problem
+from collator.web.incoming import HALF_CLOSED, KEPT, PATIENT, TARGET_HOST
+from collator.web.last_answer import last_answer
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import Refusal
+from collator.web.reading import Reading
 from collator.web.refusals import Asked, Refusals
 from collator.web.request_feed import RequestFeed
-
-
-class Reading(Enum):
-    """How far the newest request has come in."""
-
-    NOTHING = "nothing"  #: not a byte
-    HEAD = "head"
-    BODY = "body"
-    WHOLE = "whole"
-    NO_MORE = "no more"  #: no further request is read
-    ENDED = "ended"  #: the client has said that it sends no more
 
 
 class Guard(RequestFeed):
     """uvicorn's protocol, guarded."""
 
-    def __init__(self, config: Config, state: ServerState, limits: Limits, refusals: Refusals | None = None) -> None:
-        """Serve one connection within *limits*; note in *refusals* what is refused here."""
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        limits: Limits,
+        refusals: Refusals | None = None,
+        places: Connections[Guard] | None = None,
+    ) -> None:
+        """Serve one connection within *limits*, in one of the *places*; note in *refusals* what is refused here."""
         super().__init__(config, state, {}, most=limits.max_pipelined)
         self.limits = limits
         self.refusals = refusals
+        self.places = Connections(limits.max_connections) if places is None else places
+        self.admission = Admission.TAKEN
         self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
         self.reading = Reading.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
@@ -59,14 +59,19 @@ class Guard(RequestFeed):
         self.piece = 0  # size of what came last
         self.begun = 0  # size of the piece in which a head began
         self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
+        self.granted = 0  # size of the body for which `deadline` was granted
         self.lost: asyncio.Future[None] = self.loop.create_future()
         """Done when the connection is no more."""
 
     def check(self, now: float, *, stopping: bool = False) -> None:
         """Act on the deadlines that have passed at *now*, on the loop's clock, and on the stop of the service.
 
-        While it stops, a client that is silent in the middle of a request is told so, and not waited for.
+        While it stops, a client that is silent in the middle of a request is told so, and not waited for; nor for long
+        is one whose request hardly comes.
         """
+        begun, patience = self.reading in {Reading.HEAD, Reading.BODY}, self.limits.stop_patience
+        if stopping and begun and self.deadline > now + patience:
+            self.deadline, self.granted = now + patience, self.body_size
         silent = stopping and now - self.moved > self.limits.stop_seconds
         if silent:
             self.transport.linger_seconds = min(self.limits.linger_seconds, self.limits.stop_seconds)
@@ -74,10 +79,9 @@ class Guard(RequestFeed):
         if self.transport.is_closing():
             return
         if now > self.deadline:
-            self._late(now)
-        elif silent and self.reading in {Reading.HEAD, Reading.BODY} and not self._excused():
-            detail = "the service is stopping, and the request has not come whole; send it again in a moment"
-            self.refuse(Refusal(Kind.UNAVAILABLE, detail, retry_after=5.0))
+            self._late(now, stopping=stopping)
+        elif silent and begun and not self._excused():
+            self.refuse(too_much.stopping())
 
     def shutdown(self) -> None:
         """Close where no request has begun; else close after the answer to it."""
@@ -85,6 +89,17 @@ class Guard(RequestFeed):
             self.last = True
         else:
             super().shutdown()
+
+    def idle_since(self) -> float | None:
+        """As `Connection.idle_since`."""
+        under_way = self.cycle is not None and not (self.cycle.response_complete or self.cycle.disconnected)
+        return None if under_way or self.pipeline else self.moved
+
+    def give_way(self) -> None:
+        """Close at once, as another wants the place, and no request is under way here."""
+        if self.refusals is not None:
+            self.refusals.note_given_way(self.client)
+        self.transport.abort()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the newest request with *refusal*, where it can be answered, and read no more."""
@@ -106,12 +121,12 @@ class Guard(RequestFeed):
         super().connection_made(transport)
         self.transport: Lingering = Lingering(transport, self.loop, self.limits, unread=self._unread)
         self.deadline = self.loop.time() + self.limits.head_seconds
-        if len(self.connections) > self.limits.max_connections:
-            self.refuse(Refusal(Kind.BUSY, "there are as many connections as there may be", retry_after=1.0))
+        self._ask_for_place()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
         super().connection_lost(exc)
+        self.places.left(self)
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -130,7 +145,7 @@ class Guard(RequestFeed):
         except Refusal as refusal:
             self.refuse(refusal)
         if self.framing > self.limits.head_bytes:
-            self.refuse(_large(self.limits))
+            self.refuse(too_much.large_head(self.limits))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer; uvicorn gives none
         """The client sends no more, as ``nc -N`` says: keep the connection until what came whole is answered."""
@@ -167,6 +182,9 @@ class Guard(RequestFeed):
         old = self.parser.get_http_version() == "1.0"
         if old:
             self.expect_100_continue = False  # it knows no interim answers (RFC 9110, 10.1.1)
+        self.places.asked(self)
+        if self.admission is Admission.KEPT:
+            self.scope[KEPT] = self.last = True  # type: ignore[literal-required]  # a key of ours
         super().on_headers_complete()
         if old:
             end_by_closing(self.cycle)
@@ -174,7 +192,7 @@ class Guard(RequestFeed):
             self.cycle.keep_alive = False
         self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
         self.reading = Reading.BODY
-        self.framing = 0
+        self.framing = self.granted = 0
         self.deadline = self.loop.time() + self.limits.body_seconds
 
     def on_body(self, body: bytes) -> None:
@@ -186,7 +204,8 @@ class Guard(RequestFeed):
         """The request is there."""
         if self.parser.should_upgrade():
             return
-        self._check_trailers()
+        if len(self.headers) > self.limits.head_fields:  # of trailers
+            raise too_much.large_head(self.limits)
         self.reading = Reading.WHOLE
         self.framing = 0
         self.deadline = math.inf
@@ -203,39 +222,42 @@ class Guard(RequestFeed):
 
     # Decisions.
 
+    def _ask_for_place(self) -> None:
+        self.admission, closed = self.places.admit(self)
+        if closed is not None:
+            closed.give_way()
+        if self.admission is Admission.REFUSED:
+            self.refuse(too_much.no_place(self.limits))
+        elif self.admission is Admission.DROPPED:
+            self.give_way()
+
     def _check_head(self) -> tuple[bytes, bytes]:
         """As `check_head`; raises `Refusal` for a head that is large, too, and for one request too many."""
         if len(self.headers) > self.limits.head_fields:
-            raise _large(self.limits)
+            raise too_much.large_head(self.limits)
         if len(self.pipeline) >= self.limits.max_pipelined:
-            raise Refusal(
-                Kind.BUSY, f"{len(self.pipeline)} requests wait here for the answer to an earlier one", retry_after=1.0
-            )
+            raise too_much.pipelined(len(self.pipeline))
         if self.begun + self.framing > self.limits.head_bytes:  # else it cannot be too large
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
-                raise _large(self.limits)
+                raise too_much.large_head(self.limits)
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self.check_line()
         return check_head(method, self.url, version, self.headers)
-
-    def _check_trailers(self) -> None:
-        if len(self.headers) > self.limits.head_fields:
-            raise _large(self.limits)
 
     def _unread(self) -> bool:
         """Whether the client may be sending what nobody will read."""
         return self.reading is Reading.BODY or self.reading is Reading.NO_MORE
 
-    def _late(self, now: float) -> None:
+    def _late(self, now: float, *, stopping: bool) -> None:
         if self.reading is Reading.NOTHING:
             self.transport.close()  # never said a word: there is no request to answer
         elif self._excused():
             self.deadline = now + self.limits.body_seconds
         elif self.reading is Reading.HEAD:
-            self.refuse(Refusal(Kind.TIMEOUT, f"the head took more than {self.limits.head_seconds:g} s"))
-        elif now > self.deadline + self.body_size / self.limits.body_rate:
-            self.refuse(Refusal(Kind.TIMEOUT, f"{self.body_size} bytes of the body came, and then too little"))
+            self.refuse(too_much.stopping() if stopping else too_much.late_head(self.limits))
+        elif now > self.deadline + (self.body_size - self.granted) / self.limits.body_rate:
+            self.refuse(too_much.stopping() if stopping else too_much.late_body(self.body_size))
 
     def _note(self, refusal: Refusal) -> None:
         if self.refusals is None:
@@ -260,13 +282,5 @@ class Guard(RequestFeed):
         cycle.message_event.set()
 
     def _write(self, refusal: Refusal) -> None:
-        answer = answer_problem(refusal)
-        fields = [*self.server_state.default_headers, *answer.headers, (b"connection", b"close")]
-        fields.append((b"content-length", b"%d" % len(answer.body)))
-        head = b"".join(b"%s: %s\r\n" % field for field in fields)
-        self.transport.write(STATUS_LINE[answer.status] + head + b"\r\n" + answer.body)
+        self.transport.write(last_answer(refusal, self.server_state.default_headers))
         self.transport.close()
-
-
-def _large(limits: Limits) -> Refusal:
-    return Refusal(Kind.HEAD_TOO_LARGE, f"{limits.head_bytes} bytes and {limits.head_fields} fields at most")

@@ -26,6 +26,8 @@ PATIENT = "collator.patient"
 """Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
 TARGET_HOST = "collator.target_host"
 """The host in the scope of a request whose target is a whole URL."""
+KEPT = "collator.kept"
+"""Set in the scope of a request for which there is no place but those that are kept for who looks after the service."""
 _FORM = "application/x-www-form-urlencoded"
 HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
@@ -110,7 +112,7 @@ class Buffered:
 class Incoming:
     """A request whose body has not been read."""
 
-    __slots__ = ("answering", "buffered", "caller", "headers", "receive", "scope", "whole")
+    __slots__ = ("answering", "buffered", "caller", "headers", "receive", "scope", "under_way", "who", "whole")
 
     def __init__(self, scope: Scope, receive: Receive, buffered: Buffered) -> None:
         """Look at *scope*; read nothing yet."""
@@ -123,6 +125,10 @@ class Incoming:
         """Whether a part of the answer is written, so that there can be no other."""
         self.caller: Caller | None = None
         """Who asks, where the service wants to know."""
+        self.who = ""
+        """Whose share counts."""
+        self.under_way = False
+        """Whether it has a place among the requests that are under way."""
         self.buffered = buffered
 
     def unread(self) -> bool:

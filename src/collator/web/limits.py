@@ -28,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """After a refusal: what still comes is thrown away for this long, so that the client can read the answer."""
     stop_seconds: float = 0.5
     """While the service stops: how long a request that has begun may be silent before it is refused."""
+    stop_patience: float = 2.0
+    """While the service stops: what head and body may still take, beyond the size of the body by `body_rate`."""
     keep_alive_seconds: float = 75.0
     """Between requests. Longer than the pools of usual clients keep a connection, so that they close first."""
     max_connections: int = 900

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.responses import StreamingResponse
@@ -22,7 +21,8 @@ from collator.states import EndedBy, State
 from collator.web.formats import JSON
 from collator.web.incoming import HALF_CLOSED, Buffered, Gone, Incoming
 from collator.web.limits import KIB
-from collator.web.problems import Kind, Refusal, encode
+from collator.web.load import Load
+from collator.web.problems import encode
 
 _PAGE = 1000  # outputs that are in memory at a time: 50,000 small ones take 0.12 s, and 0.82 s in pages of 16 …
 _PAGE_SIZE = 256 * KIB  # … and their bytes, or one that is larger: each may have 1 MiB
@@ -74,14 +74,12 @@ class OutputsPage(msgspec.Struct, frozen=True, kw_only=True):
 class Outputs:
     """The outputs of resources."""
 
-    def __init__(self, ledger: Ledger, *, draining: asyncio.Event, max_waits: int) -> None:
-        """Read from *ledger*; let *max_waits* requests wait at a time, and none once it is *draining*."""
+    def __init__(self, ledger: Ledger, *, draining: asyncio.Event, load: Load) -> None:
+        """Read from *ledger*; let as many requests wait as *load* has places for, and none once it is *draining*."""
         self._ledger = ledger
         self._draining = draining
-        self._max_waits = max_waits
+        self._load = load
         self._turn = asyncio.Lock()
-        self.waiting = 0
-        """Requests that may wait, at the moment."""
 
     async def show(
         self,
@@ -136,7 +134,8 @@ class Outputs:
         """What *look* gives once there is something, or the resource has ended, or *wait* seconds have passed."""
         if not wait:
             return await look(None)
-        with self._slot(), self._ledger.hint(resource_id) as hint:  # before the look, so that nothing is missed
+        place = self._load.instead(self._load.waits, request.who, retry_after=1.0)
+        with place, self._ledger.hint(resource_id) as hint:  # before the look, so that nothing is missed
             stopping = self._draining.is_set()
             ends = (self._draining, request.scope.setdefault(HALF_CLOSED, asyncio.Event()))
             until = asyncio.get_running_loop().time() + wait
@@ -151,16 +150,6 @@ class Outputs:
             if stopping and not _is_news(page):
                 raise Unavailable("the service is stopping; ask again in a moment", retry_after=5.0)
             return page
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if self.waiting >= self._max_waits:
-            raise Refusal(Kind.BUSY, f"as many requests wait as may: {self._max_waits} (max_waits)", retry_after=1.0)
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            self.waiting -= 1
 
     async def _parts(
         self, buffered: Buffered, look: Look, first: OutcomePage, left: int, after_seq: int | None

@@ -63,6 +63,12 @@ class Refusals:
         """Note that of a request that was served some packets were not taken; *detail* says how many, and why."""
         self._tell("packets not taken", "", asked, detail)
 
+    def note_given_way(self, client: tuple[str, int] | None) -> None:
+        """Note that a connection of *client* without a request was closed, as another wanted its place."""
+        self._metrics.given_way.inc()
+        detail = "it had no request under way, and others wanted its place (max_connections)"
+        self._tell("connection closed", "", Asked(client, (), "", b""), detail)
+
     def count_lines(self, number: int) -> None:
         """Count *number* lines of streams that hold no packet."""
         self._malformed.inc(number)

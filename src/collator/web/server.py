@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from collator.errors import cannot_listen
 from collator.forks import Kept
+from collator.web.connections import Connections
 from collator.web.guard import Guard
 from collator.web.limits import Limits
 from collator.web.refusals import Refusals
@@ -83,7 +84,10 @@ async def serve(
     state.default_headers = _default_headers()
     guarded = limits or Limits()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Guard(config, state, guarded, refusals), sock=listener, backlog=_BACKLOG)
+    places: Connections[Guard] = Connections(guarded.max_connections)
+    server = await loop.create_server(
+        lambda: Guard(config, state, guarded, refusals, places), sock=listener, backlog=_BACKLOG
+    )
     closing = asyncio.Event()
     ticking = asyncio.create_task(_tick(state, lagged, lambda: closing.is_set() or stopping()))
     try:

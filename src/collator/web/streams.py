@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -16,6 +15,7 @@ from collator.packet import Bounds, Receipt
 from collator.web.incoming import PATIENT, Answer, Incoming, answer_json
 from collator.web.limits import Limits
 from collator.web.lines import Group
+from collator.web.load import Load
 from collator.web.ndjson import Stream
 from collator.web.problems import Kind, Refusal, encode, encode_lines, problem, refusal_of
 from collator.web.receipts import wire_lines
@@ -34,18 +34,16 @@ class Wanted(StrEnum):
 class Streams:
     """What takes streams, up to a number at a time."""
 
-    def __init__(self, intake: Intake, refusals: Refusals, *, bounds: Bounds, limits: Limits) -> None:
-        """Offer to *intake* what is within *bounds* and *limits*; note in *refusals* what was not taken."""
+    def __init__(self, intake: Intake, refusals: Refusals, *, bounds: Bounds, limits: Limits, load: Load) -> None:
+        """Offer to *intake* what is within *bounds* and *limits*, if there is a place in *load* for the stream.
+
+        Note in *refusals* what was not taken.
+        """
         self._intake = intake
         self._refusals = refusals
         self._bounds = bounds
         self._limits = limits
-        self._open = 0
-
-    @property
-    def open(self) -> int:
-        """How many there are."""
-        return self._open
+        self._load = load
 
     async def post(self, request: Incoming, send: Send, *, receipts: Wanted) -> Answer | None:
         """The summary of a stream: 200, or a problem with the summary's members where it ended early, or by R9.
@@ -54,7 +52,7 @@ class Streams:
         """
         request.require_plain()
         request.scope[PATIENT] = True
-        with self._slot():
+        with self._load.instead(self._load.streams, request.who, retry_after=5.0):
             if receipts is Wanted.NONE:
                 return await self._summed_up(request)
             refusal = self._intake.refusal()
@@ -62,16 +60,6 @@ class Streams:
                 raise refusal  # before the answer has a status
             await self._told(request, send)
             return None
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if self._open >= self._limits.max_streams:
-            raise Refusal(Kind.BUSY, f"as many streams are open as may be: {self._open}", retry_after=5.0)
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
 
     async def _summed_up(self, request: Incoming) -> Answer:
         summary = Summary(self._limits.max_rejected, self._limits.max_rejected_bytes)

@@ -1,0 +1,60 @@
+"""What many callers want and nobody may take whole: places, and bytes. Pure.
+
+Theory. Each caller may hold a multiple of what is *free* at that moment, and no fixed part of the whole: one who is
+alone may hold nearly all of it, and yet never the last of it, so that whoever comes next finds something free; the more
+there are who want it, the less may each hold, and nobody has to count them or to know them beforehand. These are the
+dynamic thresholds by which the ports of a network switch share its memory (Choudhury and Hahne, "Dynamic queue length
+thresholds for shared-memory packet switches", IEEE/ACM Transactions on Networking 6(2), 1998). Nothing that is held is
+taken away: who holds more than he might take now takes no more until he has less.
+"""
+
+from __future__ import annotations
+
+from collator.words import quoted
+
+
+class Shared:
+    """A number of places, or of bytes, and who holds how many of them."""
+
+    def __init__(self, most: int, what: str, *, setting: str, multiple: int = 8) -> None:
+        """Share *most* of *what*, which *setting* fixes; one caller may hold *multiple* times what is free.
+
+        So one who is alone may hold ``multiple / (multiple + 1)`` of it, and a few places whole.
+        """
+        self.most = most
+        self.used = 0
+        self._what, self._setting, self._multiple = what, setting, multiple
+        self._scarce = most * multiple // (multiple + 1)  # as long as less is used, everybody is within his share
+        self._held: dict[str, int] = {}
+
+    def held(self, who: str) -> int:
+        """How much *who* holds."""
+        return self._held.get(who, 0)
+
+    def why_not(self, who: str, number: int = 1) -> str:
+        """Why *who* may not take *number* more at this moment, in words; empty where he may."""
+        if self.used + number <= self._scarce:
+            return ""
+        if self.used + number > self.most:
+            return f"{self._what}: as many as may be, {self.most} ({self._setting})"
+        held = self.held(who)
+        if held < self._multiple * (self.most - self.used):
+            return ""
+        return (
+            f"{self._what}: {quoted(who)} has its share, {held} of {self.most} ({self._setting}); "
+            "the few that are free are kept for others"
+        )
+
+    def take(self, who: str, number: int = 1) -> None:
+        """Let *who* hold *number* more, whether or not he may."""
+        self.used += number
+        self._held[who] = self._held.get(who, 0) + number
+
+    def give(self, who: str, number: int = 1) -> None:
+        """Let *who* hold *number* less."""
+        self.used -= number
+        left = self._held[who] - number
+        if left:
+            self._held[who] = left
+        else:
+            del self._held[who]

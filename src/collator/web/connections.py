@@ -1,0 +1,100 @@
+"""Which connections have a place. Pure: it says which is to be closed, and closes none.
+
+Theory. A connection is opened before anybody can know what for, so that places go to those that ask for something. One
+without a request gives way as soon as another wants its place: first those that never asked for anything, the oldest
+first, so that who opens many and says nothing closes his own; then those that have been idle for longest. Where every
+place has a request under way, a few more connections are let in, for one request each, on which only who asks how the
+service is, or may repair it, is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+KEPT = 8
+"""Connections beyond the limit that are let in. They are few, as the descriptors that they take are nobody else's."""
+NEW = 16
+"""New connections that may stay for a moment, though others have been idle for longer."""
+
+
+class Admission(Enum):
+    """What becomes of a new connection."""
+
+    TAKEN = "taken"  #: it has a place
+    KEPT = "kept"  #: it has one of those that are kept for who looks after the service
+    REFUSED = "refused"  #: there is none for it, and it is told so
+    DROPPED = "dropped"  #: there is none, and enough others are being told so
+
+
+class Connection(Protocol):
+    """What is asked of a connection."""
+
+    def idle_since(self) -> float | None:
+        """Since when it has had no request under way, on the clock of all of them; `None` where it has one."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class Connections(Generic[C]):
+    """The connections that have a place."""
+
+    def __init__(self, most: int) -> None:
+        """Have *most* places, and `KEPT` beyond."""
+        self.most = most
+        # The oldest first, as dictionaries keep their order.
+        self._new: dict[C, None] = {}  # on which no request has begun
+        self._used: dict[C, None] = {}
+        self._kept: dict[C, None] = {}
+        self._refused: dict[C, None] = {}
+
+    def __len__(self) -> int:
+        """How many have a place."""
+        return len(self._new) + len(self._used) + len(self._kept)
+
+    def admit(self, connection: C) -> tuple[Admission, C | None]:
+        """What becomes of *connection*, and which other has to be closed for it."""
+        closed = None
+        if len(self._new) + len(self._used) >= self.most:
+            closed = self._to_close()
+            if closed is None:
+                return self._keep(connection)
+            self.left(closed)
+        self._new[connection] = None
+        return Admission.TAKEN, closed
+
+    def asked(self, connection: C) -> None:
+        """The first request on *connection* has begun."""
+        if connection in self._new:
+            del self._new[connection]
+            self._used[connection] = None
+
+    def left(self, connection: C) -> None:
+        """*connection* is no more."""
+        for some in (self._new, self._used, self._kept, self._refused):
+            some.pop(connection, None)
+
+    def _keep(self, connection: C) -> tuple[Admission, C | None]:
+        closed = None
+        if len(self._kept) >= KEPT:
+            closed = next((one for one in self._kept if one.idle_since() is not None), None)
+            if closed is None and len(self._refused) >= KEPT:
+                return Admission.DROPPED, None
+            if closed is None:
+                self._refused[connection] = None
+                return Admission.REFUSED, None
+            self.left(closed)
+        self._kept[connection] = None
+        return Admission.KEPT, closed
+
+    def _to_close(self) -> C | None:
+        new = next(iter(self._new), None)
+        return new if len(self._new) >= NEW else _longest_idle(self._used) or new
+
+
+def _longest_idle(connections: Iterable[C]) -> C | None:
+    idle = [(since, one) for one in connections if (since := one.idle_since()) is not None]
+    return min(idle, key=lambda found: found[0])[1] if idle else None

@@ -1,0 +1,92 @@
+"""What is under way, and for whom: requests, streams and waits, of which each caller has a share.
+
+A caller is who has a token, or else the address that asks. What tells how the service is asks for no place; whoever may
+repair it has some that are kept for him, as he is wanted most when nobody else gets in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from collator.shares import Shared
+from collator.tokens import Caller, Role
+from collator.web.limits import Limits
+from collator.web.problems import Kind, Refusal
+
+KEPT = 16
+"""Places beyond the limit for who may repair: he asks seldom, and by hand."""
+_NETWORK = 64  # bits of an IPv6 address that tell one network from another; within it a machine takes any
+
+
+class Load:
+    """Everything that is under way."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Let as much be under way as *limits* allow."""
+        self._connections = Shared(limits.max_connections, "connections with a request", setting="max_connections")
+        self.requests = Shared(limits.max_requests, "requests under way", setting="max_requests")
+        self.streams = Shared(limits.max_streams, "open streams", setting="max_streams")
+        self.waits = Shared(limits.max_waits, "requests that wait for news", setting="max_waits")
+
+    def begin(self, who: str, *, kept: bool = False) -> None:
+        """Let *who* have a request more under way; *kept* where he may have one of the places that are kept.
+
+        Raises `Refusal` where there is no place for it. `end` it.
+        """
+        for shared in (self.requests, self._connections):
+            why = shared.why_not(who)
+            if why and not (kept and shared.used < shared.most + KEPT):
+                raise _busy(why, 1.0)
+        self.requests.take(who)
+        self._connections.take(who)
+
+    def end(self, who: str) -> None:
+        """A request of *who* has ended."""
+        self.requests.give(who)
+        self._connections.give(who)
+
+    @contextmanager
+    def instead(self, shared: Shared, who: str, *, retry_after: float) -> Iterator[None]:
+        """Hold a place of *shared* meanwhile instead of that of a request. Raises `Refusal` where there is none."""
+        why = shared.why_not(who)
+        if why:
+            raise _busy(why, retry_after)
+        shared.take(who)
+        self.requests.give(who)
+        try:
+            yield
+        finally:
+            self.requests.take(who)
+            shared.give(who)
+
+
+def who_asks(caller: Caller | None, client: tuple[str, int] | None) -> str:
+    """Whose share counts: that of *caller*, or where nobody is asked who he is that of the address of *client*."""
+    if caller is not None:
+        return caller.name
+    return _peer(client[0]) if client else ""
+
+
+def may_repair(caller: Caller | None) -> bool:
+    """Whether places are kept for *caller*."""
+    return caller is not None and caller.may(Role.ADMIN)
+
+
+@lru_cache(maxsize=4096)
+def _peer(address: str) -> str:
+    """*address*, or the network of an address of IPv6."""
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = found.ipv4_mapped
+    return str(mapped or ipaddress.IPv6Network((found, _NETWORK), strict=False))
+
+
+def _busy(why: str, retry_after: float) -> Refusal:
+    return Refusal(Kind.BUSY, why, retry_after=retry_after)
