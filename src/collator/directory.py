@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from collator.errors import CollatorError, ConfigError, StorageFull, Unavailable
+from collator.files import make_directory
 
 LITTLE = 1024 * 1024
 """Bytes free, below which that is taken for the reason of an error that does not say so."""
@@ -37,9 +38,9 @@ _OF_THE_MACHINE = {
 
 
 def make(directory: Path, *, option: str) -> Path:
-    """*directory*, made unless it is there. `ConfigError`, which names *option*."""
+    """*directory*, made for its owner alone unless it is there. `ConfigError`, which names *option*."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
     except OSError as error:
         raise unusable(directory, error, option=option) from None
     return directory
@@ -48,7 +49,7 @@ def make(directory: Path, *, option: str) -> Path:
 def make_new(directory: Path, *, option: str) -> Path:
     """*directory*, which was not there before. `ConfigError`, which names *option*."""
     try:
-        directory.mkdir(parents=True)
+        make_directory(directory, new=True)
     except FileExistsError as error:
         raise ConfigError(f"{directory} cannot be made: {error.strerror}; name a new one with {option}") from None
     except OSError as error:

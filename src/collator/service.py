@@ -23,6 +23,7 @@ import structlog
 from collator import descriptors, logs
 from collator.clock import Clock
 from collator.delivery import names
+from collator.egress import missing_trust
 from collator.engines.embedded import EmbeddedLedger
 from collator.errors import ConfigError
 from collator.forks import Kept
@@ -103,6 +104,8 @@ async def open_service(
     from collator.web.server import serve  # the library has the parts of a door, and not the door
 
     check(settings)
+    if problem := missing_trust():
+        log.warning("no certificates are trusted", problem=problem)
     settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:

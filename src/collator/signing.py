@@ -30,6 +30,7 @@ TOLERANCE = 300.0
 """Seconds that a timestamp may lie in the past or future; the specification leaves it open, its libraries use this."""
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
+_MAKE_ONE = f"make one with: echo {PREFIX}$(openssl rand -base64 32)"
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _NOTICE = "# Signs the webhooks of this service; a receiver verifies with the same line. Several lines: all sign.\n"
 
@@ -146,7 +147,7 @@ class SecretFile(WatchedFile[Sequence[Secret]]):
 
     def __init__(self, path: Path) -> None:
         """Read *path*. Raises `ConfigError` where it cannot be used."""
-        super().__init__(path, parse_secrets, what="secret file")
+        super().__init__(path, parse_secrets, what="secret file", secret=True)
 
 
 def _link_new(path: Path, content: bytes) -> bool:
@@ -182,7 +183,9 @@ def _key(text: str) -> bytes:
     except ValueError:
         raise ConfigError(f"what follows {PREFIX} is not base64") from None
     if len(key) not in KEY_SIZES:
-        raise ConfigError(f"a secret has {KEY_SIZES[0]} to {KEY_SIZES[-1]} bytes, this one {len(key)}")
+        raise ConfigError(f"a secret has {KEY_SIZES[0]} to {KEY_SIZES[-1]} bytes, this one {len(key)}; {_MAKE_ONE}")
+    if len({*key}) == 1:
+        raise ConfigError(f"all bytes of this secret are the same, so that anybody can guess it; {_MAKE_ONE}")
     return key
 
 

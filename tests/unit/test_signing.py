@@ -37,10 +37,18 @@ SVIX_TIME = 1614265330
 SVIX_BODY = b'{"test": 2432232314}'
 SVIX_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
-OLD, NEW, OTHER = (PREFIX + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3))
+MAKE_ONE = "make one with: echo whsec_$(openssl rand -base64 32)"
+SAME = "all bytes of this secret are the same, so that anybody can guess it"
+
+
+def encoded(key: bytes) -> str:
+    return PREFIX + base64.b64encode(key).decode()
+
+
+OLD, NEW, OTHER = (encoded(bytes(range(number, number + 32))) for number in (1, 2, 3))
 
 ids = st.from_regex(r"msg_[a-z2-7]{52}", fullmatch=True)
-keys = st.binary(min_size=24, max_size=64).map(lambda key: PREFIX + base64.b64encode(key).decode())
+keys = st.binary(min_size=24, max_size=64).filter(lambda key: len({*key}) > 1).map(encoded)
 
 
 def headers(signature: str, *, webhook_id: str = SVIX_ID, timestamp: object = SVIX_TIME) -> dict[str, str]:
@@ -191,9 +199,16 @@ def test_padding_of_a_secret_may_be_left_out() -> None:
         (f"{OLD}\n\nwhsk_abc", "line 3: a secret starts with whsec_"),
         ("whsec_***", "line 1: what follows whsec_ is not base64"),
         ("whsec_é", "line 1: what follows whsec_ is not base64"),
-        ("whsec_", "line 1: a secret has 24 to 64 bytes, this one 0"),
-        (PREFIX + base64.b64encode(b"k" * 23).decode(), "line 1: a secret has 24 to 64 bytes, this one 23"),
-        (PREFIX + base64.b64encode(b"k" * 65).decode(), "line 1: a secret has 24 to 64 bytes, this one 65"),
+        ("whsec_", f"line 1: a secret has 24 to 64 bytes, this one 0; {MAKE_ONE}"),
+        (
+            PREFIX + base64.b64encode(b"k" * 23).decode(),
+            f"line 1: a secret has 24 to 64 bytes, this one 23; {MAKE_ONE}",
+        ),
+        (
+            PREFIX + base64.b64encode(b"k" * 65).decode(),
+            f"line 1: a secret has 24 to 64 bytes, this one 65; {MAKE_ONE}",
+        ),
+        *((PREFIX + base64.b64encode(key).decode(), f"line 1: {SAME}; {MAKE_ONE}") for key in (bytes(32), b"k" * 24)),
     ],
 )
 def test_r21_a_secret_that_cannot_be_used_is_refused_with_its_line(text: str, problem: str) -> None:

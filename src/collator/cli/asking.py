@@ -12,8 +12,10 @@ import msgspec
 
 from collator.client import Client
 from collator.errors import ConfigError
+from collator.files import exposure, read_file
 from collator.settings import Settings
 
+_MOST_TOKEN = 4096  # bytes of the file of a token
 QUIET = 2.0
 """Seconds without an answer after which that is said, as the address may be wrong."""
 
@@ -62,11 +64,19 @@ def _token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        words = path.read_text("ascii").split()
+        found, content = read_file(path, _MOST_TOKEN)
+        words = content.decode("ascii").split()
     except OSError as error:
         raise ConfigError(f"--token-file {path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         words = []
+    else:
+        _warn_of(exposure(path, found, secret=True), path)
     if len(words) != 1:
         raise ConfigError(f"--token-file {path}: one token is wanted, and nothing else")
     return words[0]
+
+
+def _warn_of(problem: str | None, path: Path) -> None:
+    if problem:
+        click.echo(f"collator: --token-file {path}: {problem}", err=True)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import click
 import msgspec
 
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.files import exposure
 from collator.settings import Settings
 from collator.words import counted
 
@@ -42,6 +44,9 @@ def check(*, settings: Settings, as_json: bool) -> Exit:
     from collator.engines.embedded.checking import check_directory
 
     report = check_directory(settings.data_dir)
+    for path, secret in {settings.data_dir: False, settings.secret_file: True}.items():
+        if path.exists() and (problem := exposure(path, path.stat(), secret=secret)):
+            click.echo(f"collator: {path}: {problem}", err=True)
     tell(as_answer(report), describe(report), as_json=as_json)
     return exit_of(report)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import collator
 from collator.errors import CollatorError
+from collator.files import open_private
 
 START, STOP = 20.0, 20.0
 """Seconds that a child may take to be ready, and to end when it is told to."""
@@ -38,7 +39,8 @@ def child(name: str, *arguments: str, directory: Path, ready: Callable[[], bool]
 
 def spawn(name: str, *arguments: str, directory: Path) -> subprocess.Popen[bytes]:
     """Start ``collator ARGUMENTS`` in *directory*; what it says goes to NAME.log there, behind what others said."""
-    with (directory / f"{name}.log").open("ab") as output:
+    log = open_private(directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(log, "ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own program, and no shell
             command_line(*arguments),
             cwd=directory,

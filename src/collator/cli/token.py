@@ -10,6 +10,7 @@ import click
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.errors import ConfigError
+from collator.files import exposure
 from collator.tokens import Role, generate_token, line_for
 
 
@@ -59,5 +60,8 @@ def _add(line: str, path: Path) -> None:
             file.seek(max(0, size - 1))
             whole = file.read(1) in {b"", b"\n"}
             file.write(f"{line}\n".encode() if whole else f"\n{line}\n".encode())
+            problem = exposure(path, os.fstat(file.fileno()), secret=False)
     except OSError as error:
         raise ConfigError(f"--add-to {path}: cannot be written: {error.strerror}") from None
+    if problem:
+        click.echo(f"collator: --add-to {path}: {problem}", err=True)

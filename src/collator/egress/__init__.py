@@ -22,7 +22,7 @@ from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
 from collator.egress.body import Body, Pieces, length
 from collator.egress.egress import Egress
 from collator.egress.reader import MAX_ANSWER
-from collator.egress.tls import context
+from collator.egress.tls import context, missing_trust
 
 __all__ = [
     "MAX_ANSWER",
@@ -35,5 +35,6 @@ __all__ = [
     "Pieces",
     "context",
     "length",
+    "missing_trust",
     "words",
 ]

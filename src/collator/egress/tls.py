@@ -6,11 +6,13 @@ the transport below stays in sight.
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import suppress
 from pathlib import Path
 
 from collator.errors import ConfigError
+from collator.files import read_file, require_file
 
 _READ = 64 * 1024
 
@@ -26,12 +28,29 @@ def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | N
     made.set_alpn_protocols(["http/1.1"])
     try:
         if ca_file is not None:
+            require_file(ca_file)
             made.load_verify_locations(ca_file)
     except OSError as error:
         raise ConfigError(f"tls_ca_file: {ca_file} holds no certificates that can be read: {_why(error)}") from None
     if cert is not None:
         _show(cert, key, by=made)
     return made
+
+
+def missing_trust() -> str | None:
+    """Why no receiver can prove who it is, in words, where ``SSL_CERT_FILE`` names a list that cannot be read."""
+    variable = ssl.get_default_verify_paths().openssl_cafile_env
+    named = os.environ.get(variable)
+    if named is None:
+        return None
+    try:
+        read_file(Path(named), 1)
+    except OSError as error:
+        return (
+            f"{variable} names {named}, which cannot be read ({error.strerror}): no receiver at https:// is trusted, "
+            f"beside those in tls_ca_file; name another file, or unset {variable}"
+        )
+    return None
 
 
 def _show(cert: Path, key: Path | None, *, by: ssl.SSLContext) -> None:
@@ -43,6 +62,8 @@ def _show(cert: Path, key: Path | None, *, by: ssl.SSLContext) -> None:
         return ""
 
     try:
+        for file in (cert, key or cert):
+            require_file(file)
         by.load_cert_chain(cert, key, password=password)
     except OSError as error:
         if encrypted:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from collator.errors import ConfigError
+from collator.files import read_file
 from collator.settings.derived import OPTIONS, TABLES, option_of, options_of, required_of
 from collator.settings.given import Given, nearest
 from collator.settings.option import DIR, FILE, NAMES, SWITCH, Kind, Scope
 from collator.settings.values import label
+
+_MOST = 1024 * 1024  # bytes of a file of settings
 
 
 def read(path: Path, source: str) -> dict[str, Given]:
@@ -21,7 +24,10 @@ def read(path: Path, source: str) -> dict[str, Given]:
     A relative path in it starts in its own directory: it means the same wherever the program is started.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        _, text = read_file(path, _MOST + 1)
+        if len(text) > _MOST:
+            raise ConfigError(f"{source}: larger than {_MOST // 1024} KiB")
+        content = tomllib.loads(text.decode())
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

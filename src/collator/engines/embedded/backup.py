@@ -22,6 +22,7 @@ from collator.engines.embedded.lock import kept_out
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE, connect, load_statements, make_private
 from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
+from collator.files import new_file
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
 PARTIAL = DATABASE + ".partial"
@@ -151,6 +152,7 @@ def _settle(copy: apsw.Connection) -> None:
 
 def _finish(data_dir: Path, target: Path) -> None:
     if (data_dir / SECRET).exists():
-        shutil.copy2(data_dir / SECRET, target / SECRET)  # with its mode: nobody else may read it
+        with (data_dir / SECRET).open("rb") as secret, new_file(target / SECRET) as copy:
+            shutil.copyfileobj(secret, copy)
     (target / PARTIAL).replace(target / DATABASE)
     sync_directory(target)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from collator.directory import unusable
 from collator.errors import Occupied
+from collator.files import make_directory, open_private
 from collator.forks import Kept
 
 if sys.platform == "win32":
@@ -40,8 +41,9 @@ class DirectoryLock:
     def __init__(self, directory: Path) -> None:
         """Take the lock on *directory*, which is made. `Occupied` where another process has it; `ConfigError`."""
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             self._descriptor = _locked(directory, os.O_RDWR | os.O_CREAT)
+            _make_private(self._descriptor)
         except OSError as error:
             raise unusable(directory, error, option="--data-dir") from error
         self._kept = Kept(partial(_descriptors, self._descriptor, f"{directory.resolve()}{os.sep}"))
@@ -70,7 +72,7 @@ def kept_out(directory: Path) -> Iterator[None]:
 
 def _locked(directory: Path, flags: int) -> int:
     """A descriptor that holds the lock of *directory*. `Occupied`, `OSError`."""
-    descriptor = os.open(directory / LOCK, flags, 0o644)
+    descriptor = open_private(directory / LOCK, flags)
     try:
         _acquire(descriptor)
     except OSError:
@@ -80,6 +82,13 @@ def _locked(directory: Path, flags: int) -> int:
             "stop it, or choose another with --data-dir"
         ) from None
     return descriptor
+
+
+def _make_private(descriptor: int) -> None:
+    """Versions before let others read the lock, and whoever can read it can take it."""
+    if sys.platform != "win32":
+        with suppress(OSError):  # it is another user's, who lets this one write
+            os.fchmod(descriptor, 0o600)
 
 
 def _name_holder(descriptor: int, name: str) -> None:

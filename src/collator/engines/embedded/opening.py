@@ -17,6 +17,7 @@ from collator.directory import has_no_room, unusable, writable
 from collator.engines.embedded import origin, recovery
 from collator.engines.embedded.store import DATABASE, Store
 from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
+from collator.files import exposure
 
 log = structlog.get_logger("collator.ledger")
 
@@ -40,6 +41,8 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
     Raises `StorageFull`, `Unavailable`, `ConfigError`, `Damaged` or `SchemaTooNew` where it cannot be.
     """
     try:
+        if problem := exposure(data_dir, data_dir.stat(), secret=False):
+            log.warning("data directory open to others", problem=problem)
         origin.begin(data_dir / DATABASE)
         return _recovered(make)
     except OSError as error:

@@ -21,6 +21,7 @@ import msgspec
 from collator.durable import sync_directory
 from collator.engines.embedded.still import opened_still
 from collator.errors import Damaged
+from collator.files import new_file
 
 
 class State(NamedTuple):
@@ -132,7 +133,8 @@ def _write(path: Path, note: Note) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         if _noted(path) != note:
-            with partial.open("wb") as file:
+            partial.unlink(missing_ok=True)
+            with new_file(partial) as file:
                 file.write(msgspec.json.encode(note))
                 file.flush()
                 os.fsync(file.fileno())

@@ -11,6 +11,8 @@ import shutil
 import time
 from pathlib import Path
 
+from collator.files import new_file
+
 SIZE = 8 * 1024 * 1024
 """Bytes; less on a small disk: one part in 64 of it."""
 
@@ -45,7 +47,8 @@ class Reserve:
 
     def _make(self) -> bool:
         try:
-            with self._path.open("wb") as file:
+            self._path.unlink(missing_ok=True)
+            with new_file(self._path) as file:
                 file.write(bytes(self._size))
                 file.flush()
                 os.fsync(file.fileno())

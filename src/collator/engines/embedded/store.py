@@ -25,6 +25,7 @@ from collator.engines.embedded.hints import Hints
 from collator.engines.embedded.leases import Leases
 from collator.engines.embedded.migrating import migrate
 from collator.exchange import Counts
+from collator.files import open_private
 from collator.resource import Standing, Terms
 from collator.states import EndedBy, State
 
@@ -76,7 +77,7 @@ def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) ->
 def make_private(path: Path) -> None:
     """Make *path*, empty, for its owner alone, unless it is there. SQLite gives its mode to the log and its index."""
     if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
 
 def prepare(connection: apsw.Connection) -> None:
