@@ -104,7 +104,10 @@ class Ledger(Protocol):
     async def claim_deliveries(
         self, endpoint: str, *, room: int, large: bool = False, probe: bool = False
     ) -> Sequence[Delivery]:
-        """Lease up to *room* deliveries of *endpoint* that are due, the longest due first; none while it is paused.
+        """Lease up to *room* deliveries of *endpoint* that are due; none while it is paused.
+
+        Where more are due, half of them are those that are longest due, and half those that have become due last, turn
+        by turn over all calls: so a backlog gets smaller, and keeps nothing fresh waiting.
 
         Those that are not large, or those that are: what is *large* is handed out here alone, and takes the room of no
         other.

@@ -82,7 +82,7 @@ async def test_r23_an_attempt_that_pauses_does_so_where_it_is_stored(engine: Eng
     assert [report.attempts for report in await listed(ledger, state=DeliveryState.DUE)] == [0, 0, 0]
     await ledger.resume("default")
     assert len(await due(ledger)) == 3
-    assert second.resource_id == "b"
+    assert second.resource_id == "c"  # which became due last
 
 
 async def test_r24_a_stale_attempt_pauses_nothing(engine: Engine) -> None:

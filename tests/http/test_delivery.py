@@ -6,6 +6,7 @@ import gzip
 import json
 import socket
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import anyio
 import msgspec
@@ -401,6 +402,27 @@ async def test_p5_small_bodies_never_wait_behind_large_ones(stage: Stage) -> Non
             gate.set()
             await stage.settled(38)
     assert len(receiver.requests) == 38
+
+
+async def test_p5_what_is_fresh_does_not_wait_behind_a_backlog(stage: Stage) -> None:
+    old, fresh, behind = 1_000, 20, list[int]()
+
+    def arrived(name: str) -> list[int]:
+        return [at for at, request in enumerate(receiver.requests) if f'"{name}"'.encode() in request.body]
+
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url, concurrency=4)
+        await stage.finish(*(f"old-{number}" for number in range(old)))
+        stage.clock.advance(1.0)
+        async with stage.deliverer(poll=0.02) as deliverer:
+            for number in range(fresh):
+                await until(lambda: len(receiver.requests) > 8 * len(behind))
+                before, name = len(receiver.requests), f"fresh-{number}"
+                await stage.finish(name, deliverer=deliverer)
+                await until(partial(arrived, name))
+                behind.append(arrived(name)[0] - before)
+        assert len(receiver.requests) < old, "the backlog was over before what is fresh"
+    assert max(behind) <= 24, behind  # what was under way and claimed before it, and as many old ones again
 
 
 async def test_p5_receivers_that_hang_over_large_bodies_delay_those_of_nobody_else(stage: Stage) -> None:

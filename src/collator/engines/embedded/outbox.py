@@ -69,21 +69,39 @@ def claim_deliveries(
     large: bool,  # noqa: FBT001 - a step takes its call as it came
     probe: bool,  # noqa: FBT001 - as above
 ) -> list[Delivery]:
-    """Lease up to *room* due deliveries of *endpoint*; for a *probe* the least tried, then the next to be due."""
+    """Lease up to *room* due deliveries of *endpoint*; for a *probe* the least tried, then the next to be due.
+
+    Where more are due, those that are longest due and those that have just become due take turns.
+    """
     if endpoint in store.paused:
         return []
     now = store.now()
     for token in store.deliveries.expired(store.running()):
         store.deliveries.drop(token)
     held = store.deliveries.keys(endpoint)
-    chosen = "deliveries_to_probe" if probe else "due_deliveries"
-    found = _decode_numbers(store.value(chosen, endpoint, now, room + len(held), int(large)).encode())
-    dids = [did for did in found if did not in held][: max(room, 0)]
+
+    def look(order: str) -> list[int]:
+        found = _decode_numbers(store.value(order, endpoint, now, room + len(held), int(large)).encode())
+        return [did for did in found if did not in held][: max(room, 0)]
+
+    dids = look("deliveries_to_probe" if probe else "due_deliveries")
+    if dids and len(dids) == room and not probe:
+        latest = _share_of_latest(store, (endpoint, large), room)
+        dids = [*dict.fromkeys(dids[: room - latest] + look("latest_deliveries")[:latest] + dids)][:room]
     rows = {row[0]: row for row in readable(partial(_read, store), dids)}
     _bury(store, endpoint, [did for did in dids if did not in rows])
     bodies = inline_bodies(store, load_frames(store, fitting(map(_extent, rows.values()))))
     until = store.running() + store.terms.delivery_lease
     return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids if did in rows]
+
+
+def _share_of_latest(store: Store, line: tuple[str, bool], room: int) -> int:
+    """How many of *room* go to those that became due last: half, and every other time one more of an odd number."""
+    share, odd = divmod(room, 2)
+    if odd:
+        share += line in store.latest_next
+        store.latest_next ^= {line}
+    return share
 
 
 def _read(store: Store, dids: Sequence[int]) -> list[_Loaded]:

@@ -188,6 +188,11 @@ select json_group_array(did) from (
   select did from delivery where state = 'due' and endpoint = ?1 and large = ?4 and due_at <= ?2
   order by due_at limit ?3);
 
+-- name: latest_deliveries (as `due_deliveries`, the shortest due first)
+select json_group_array(did) from (
+  select did from delivery where state = 'due' and endpoint = ?1 and large = ?4 and due_at <= ?2
+  order by due_at desc limit ?3);
+
 -- name: deliveries_to_probe (of endpoint ?1: of the 1,000 that became due last by ?2 those that were tried least, the
 --   longest due first; then those that are due next)
 select json_group_array(did) from (

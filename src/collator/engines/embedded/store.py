@@ -141,6 +141,8 @@ class Store:
         """Whether packets of any resource were refused since the last tick."""
         self.trouble: str | None = None
         """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
+        self.latest_next: set[tuple[str, bool]] = set()
+        """Of which endpoints, and size, the next single delivery that is claimed is the one that became due last."""
         self.claims: Mapping[str, None] = {}
         """Ids of the latest claims, oldest first."""
 
