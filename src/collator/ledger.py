@@ -201,7 +201,11 @@ class Ledger(Protocol):
     # Look: never waits for a writer, never holds a transaction across an answer.
 
     async def resource(self, resource_id: str) -> ResourceReport:
-        """All that a person may want to know of one resource. `Unknown`."""
+        """What a person may want to know of one resource. `Unknown`.
+
+        Of what there is much, it has the first, and says how many more there are. Of a large resource the ranges may be
+        found in several looks, so that other views have their turn meanwhile.
+        """
         ...
 
     async def resources(
@@ -251,9 +255,12 @@ class Ledger(Protocol):
         """
         ...
 
-    async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:
+    async def deliveries(
+        self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100, size: int = UNBOUNDED
+    ) -> DeliveryPage:
         """Up to *limit* deliveries that are *wanted*, in an order that stays, from where `DeliveryPage.after` says.
 
+        They have up to *size* bytes together as JSON; where there is any, one is given whatever it has.
         Who follows `after` to the end sees every delivery that was there all the time once. `Malformed` for an *after*
         that no page gave; `Unknown` where an `id` has no delivery.
         """

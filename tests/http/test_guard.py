@@ -438,7 +438,7 @@ async def test_s1_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> Non
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", door.port))
-            deaf.sendall(request("GET", "/v1/resources/r/outputs"))
+            deaf.sendall(request("GET", "/v1/resources/r/outputs") * 12)  # more than the sockets hold
             await until(lambda: connections(door))
             await until(lambda: not connections(door))
 

@@ -102,18 +102,45 @@ def passing(transport: Lingering, recorder: Recorder, unsent: Iterable[int], *, 
     return recorder.done
 
 
+EVERY = 20.0
+"""Seconds between two checks."""
+FAST, SLOW = int(EVERY * Limits().write_rate), int(EVERY * Limits().write_rate * 0.4)
+"""Bytes that are taken in that time by who reads as slowly as one may, and by one who reads more slowly."""
+
+
 @pytest.mark.parametrize("closing", [False, True])
 @pytest.mark.parametrize("unread", [False, True])
-@pytest.mark.parametrize(("unsent", "end"), [(range(990, 0, -10), []), ([990, 980, 980, 980], ["abort"])])
-async def test_s1_a_client_that_reads_slowly_is_not_one_that_does_not_read(
-    closing: bool, unread: bool, unsent: Iterable[int], end: list[str]
+@pytest.mark.parametrize(
+    ("taken", "cut"), [([FAST] * 40, False), ([SLOW] * 40, True), ([FAST, 0, FAST, 0, FAST, 0], True), ([0, 0], True)]
+)
+async def test_s1_a_client_that_reads_slowly_is_not_one_that_reads_in_sips(
+    closing: bool, unread: bool, taken: Iterable[int], cut: bool
 ) -> None:
     transport, recorder = lingering(unread=lambda: unread)
-    transport.write(bytes(1000))
+    transport.write(bytes(size := FAST * 41))
     await anyio.lowlevel.checkpoint()
     if closing:
         transport.close()
-    assert passing(transport, recorder, unsent, every=20.0) == end
+    unsent = [size := size - some for some in taken]
+    assert ("abort" in passing(transport, recorder, unsent, every=EVERY)) == cut
+
+
+async def test_s1_who_sips_is_cut_after_a_bounded_time() -> None:
+    """600 bytes every 4 seconds: nobody lives on that."""
+    transport, recorder = lingering()
+    transport.write(bytes(1000 * KIB))
+    await anyio.lowlevel.checkpoint()
+    passing(transport, recorder, [1000 * KIB - 600 * sip for sip in range(10)], every=4.0)
+    assert "abort" in recorder.done
+
+
+async def test_s1_who_waits_for_news_is_not_one_who_does_not_read() -> None:
+    """Only what is unread counts: an answer that comes in drops of its own, as receipts do, has all the time."""
+    transport, recorder = lingering()
+    for _ in range(50):
+        transport.write(b"a receipt")
+        await anyio.lowlevel.checkpoint()
+        assert "abort" not in passing(transport, recorder, [9, 0], every=EVERY / 2)
 
 
 async def test_what_goes_on_being_written_counts_as_taken_where_it_is() -> None:

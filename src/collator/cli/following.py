@@ -33,7 +33,8 @@ class Standing(Enum):
 def standing(report: Mapping[str, Any]) -> Standing:
     """Where the resource of *report*, as the service shows it, stands. Pure."""
     if report["state"] == State.OPEN:
-        return Standing.UNDER_WAY if report["unfinished"] else Standing.STUCK
+        unfinished = report["unfinished"] or report.get("unfinished_more")
+        return Standing.UNDER_WAY if unfinished else Standing.STUCK
     if report["state"] == State.CANCELLED:
         return Standing.LOST
     states = {delivery["state"] for delivery in report["deliveries"]}

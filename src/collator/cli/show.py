@@ -14,7 +14,7 @@ from collator.cli.phrases import ranges
 from collator.settings import Scope, Settings
 from collator.words import counted
 
-MAX_FAILURES = 10
+MAX_FAILURES, MAX_RANGES = 10, 100
 
 
 @command(
@@ -38,10 +38,8 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     """The lines that tell a person what *report*, the service's answer, says. Pure."""
     yield f"{report['resource_id']}  {report['state']}{_by(report)}"
     yield f"  packets     {_packets(report)}"
-    if report["missing"]:
-        yield f"  missing     {ranges(report['missing'])}"
-    if report["unfinished"]:
-        yield f"  unfinished  {ranges(report['unfinished'])}"
+    yield from _ranges("missing", report)
+    yield from _ranges("unfinished", report)
     for failure in report["failures"][:MAX_FAILURES]:
         yield f"  failed      {failure['index']}: {failure['reason']} ({counted(failure['attempts'], 'attempt')})"
     if report["failed"] > MAX_FAILURES:
@@ -53,9 +51,19 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"  closed      {report['closed_at']}"
     for delivery in report["deliveries"]:
         yield f"  webhook     {_delivery(delivery)}"
+    if report.get("deliveries_more"):
+        yield f"  webhook     and {report['deliveries_more']} others"
     yield f"  id          {report['webhook_id']}"
     if report["why_undelivered"]:
         yield f"  not delivered yet: {report['why_undelivered']}"
+
+
+def _ranges(name: str, report: Mapping[str, Any]) -> Iterator[str]:
+    shown, more = report[name][:MAX_RANGES], report.get(f"{name}_more", 0)  # a service of before gives all
+    more += sum(last - first + 1 for first, last in report[name][MAX_RANGES:])
+    words = [*([ranges(shown)] if shown else []), *([f"and {counted(more, 'other')}"] if more else [])]
+    if words:
+        yield f"  {name:10}  {', '.join(words)}"
 
 
 def _by(report: Mapping[str, Any]) -> str:

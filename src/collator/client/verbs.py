@@ -26,6 +26,7 @@ from collator.states import State
 from collator.words import counted
 
 _PAGE = 100  # outcomes in one answer: each may have 1 MiB
+_MOST = 1000  # endpoints in one answer
 
 Json = dict[str, Any]
 """An object as the service answers it."""
@@ -117,13 +118,21 @@ class Verbs:
     ) -> Json:
         """``{"state", "outputs", "next_cursor"}`` and more: the outputs that there are so far, in order of ``index``.
 
-        All of them, or up to *limit*; only those behind the index *cursor*. With *after_seq*, the outcomes behind that
-        ``seq`` in order of it, as `follow` gives them, with ``after_seq`` for the next page and whether there may be
-        ``more``; where there is none yet, *wait* up to so many seconds for it. Raises `Conflict` where the resource was
-        opened anew since it had *webhook_id*.
+        All of them, or up to *limit*, by as many requests as they take; only those behind the index *cursor*. With
+        *after_seq*, a page of the outcomes behind that ``seq`` in order of it, as `follow` gives them, with
+        ``after_seq`` for the next page and whether there may be ``more``; where there is none yet, *wait* up to so many
+        seconds for it. Raises `Conflict` where the resource was opened anew since it had *webhook_id*.
         """
-        page = {"cursor": cursor, "limit": limit, "after_seq": after_seq, "wait": wait, "webhook_id": webhook_id}
-        return await self._ask("GET", resource_path(resource_id) + "/outputs" + query(**page))
+        path, asked = resource_path(resource_id) + "/outputs", {"webhook_id": webhook_id, "limit": limit}
+        if after_seq is not None or wait is not None:
+            return await self._ask("GET", path + query(**asked, after_seq=after_seq, wait=wait))
+        page = await self._ask("GET", path + query(**asked, cursor=cursor))
+        outputs, asked["webhook_id"] = page["outputs"], page["webhook_id"]
+        while page["next_cursor"] is not None and (limit is None or len(outputs) < limit):
+            asked["limit"] = None if limit is None else limit - len(outputs)
+            page = await self._ask("GET", path + query(**asked, cursor=page["next_cursor"]))
+            outputs += page["outputs"]
+        return page | {"outputs": outputs}
 
     async def follow(self, resource_id: str | int, *, after_seq: int = 0) -> AsyncIterator[Json]:
         """Each outcome of a resource once, as it is recorded, behind *after_seq*, until the resource has ended (R26).
@@ -140,7 +149,7 @@ class Verbs:
             yield outcome
 
     async def result(self, resource_id: str | int, *, timeout: float | None = None) -> Json:
-        """Wait until a resource has ended; then what the webhook says in ``data``, its first 100 failures at most.
+        """Wait until a resource has ended; then what the webhook says in ``data``, of failures and ranges the first.
 
         A collated resource has ``outputs``, an incomplete one ``partial`` instead. Raises `Ended` where it was
         cancelled, `TimeoutError` after *timeout* seconds. Where the service does not answer, it is asked again.
@@ -184,7 +193,14 @@ class Verbs:
 
     async def endpoints(self) -> Json:
         """``{"endpoints"}``: all by name, whether each is paused, and why nothing is sent to it at the moment."""
-        return await self._ask("GET", "/v1/endpoints")
+        found, cursor = list[Json](), None
+        while not found or cursor is not None:
+            page = await self._ask("GET", "/v1/endpoints" + query(limit=_MOST, cursor=cursor))
+            found += page["endpoints"]
+            cursor = page["next_cursor"]
+            if not found:
+                break
+        return {"endpoints": found}
 
     # Repair.
 

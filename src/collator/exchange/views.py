@@ -114,14 +114,23 @@ class ResourceReport(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     failed: int
     missing: Sequence[tuple[int, int]]
-    """Never received: up to the total where it is known, else up to the highest index."""
+    """Never received: up to the total where it is known, else up to the highest index. The first 1,000 ranges."""
+    missing_more: int = 0
+    """How many indexes are missing beyond those."""
     unfinished: Sequence[tuple[int, int]]
-    """Received, no outcome."""
+    """Received, no outcome: the first 1,000 ranges."""
+    unfinished_more: int = 0
+    """How many indexes are unfinished beyond those."""
     failures: Sequence[PacketReport]
-    """The first 100."""
+    """The first 100, fewer where their reasons are long."""
+    failures_more: int = 0
+    """How many packets have failed beyond those."""
     opened_at: str
     closed_at: str | None
     deliveries: Sequence[DeliveryReport]
+    """Up to 100, those that are not delivered before others."""
+    deliveries_more: int = 0
+    """How many there are beyond those; the list of deliveries has them all."""
 
 
 class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +168,8 @@ class OutcomePage(msgspec.Struct, frozen=True, kw_only=True):
     completed_by: EndedBy | None
     total: int | None
     outcomes: Sequence[OutcomeReport]
+    more: bool = False
+    """Whether others are there behind them."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

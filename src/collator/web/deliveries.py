@@ -11,6 +11,7 @@ from collator.errors import Malformed
 from collator.exchange import DeliveryDetail, DeliveryFilter, DeliveryReport
 from collator.ledger import Ledger
 from collator.outbox import Outbox
+from collator.paging import PAGE
 from collator.states import DeliveryState
 from collator.web.explaining import why_waiting
 from collator.web.incoming import Answer, Incoming, answer_json
@@ -19,7 +20,7 @@ from collator.web.options import AwareDatetime
 _SMALL = 64 * 1024  # bytes of a body that says which
 _SLICE = 1000  # deliveries that are replayed in one step, so that no packet waits long behind it
 _STEPS = 100  # steps of one request
-_LOOKS = 20  # into the ledger, for one page
+_LOOKS = 5  # into the ledger, for one page that would be empty
 
 
 class Listed(StrEnum):
@@ -107,13 +108,12 @@ class Deliveries:
             prefix=prefix,
             since=since,
         )
-        found, after = list[DeliveryReport](), cursor or None
-        for _ in range(_LOOKS):
-            page = await self._ledger.deliveries(wanted, after=after or "", limit=limit - len(found))
-            found, after = [*found, *page.deliveries], page.after
-            if after is None or len(found) >= limit:
+        page = await self._ledger.deliveries(wanted, after=cursor, limit=limit, size=PAGE)
+        for _ in range(_LOOKS - 1):
+            if page.deliveries or page.after is None:
                 break
-        return answer_json(WebhookPage(deliveries=found, next_cursor=after))
+            page = await self._ledger.deliveries(wanted, after=page.after, limit=limit, size=PAGE)
+        return answer_json(WebhookPage(deliveries=page.deliveries, next_cursor=page.after))
 
     async def show(self, _request: Incoming, *, delivery_id: str) -> Answer:
         """All that there is to know of one. `Unknown`."""

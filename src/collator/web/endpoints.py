@@ -11,6 +11,7 @@ from collator.errors import Unknown
 from collator.exchange import Pause
 from collator.ledger import Ledger
 from collator.outbox import Outbox
+from collator.paging import fitting
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.words import quoted
 
@@ -34,10 +35,12 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointList(msgspec.Struct, frozen=True, kw_only=True):
-    """All endpoints."""
+    """A piece of the list of endpoints."""
 
     endpoints: Sequence[EndpointView]
     """By name."""
+    next_cursor: str | None
+    """Where the next page begins; null where there is no more."""
 
 
 class Endpoints:
@@ -48,11 +51,13 @@ class Endpoints:
         self._ledger = ledger
         self._outbox = outbox
 
-    async def index(self, _request: Incoming) -> Answer:
-        """All that are configured, and those that are paused and are not."""
+    async def index(self, _request: Incoming, *, cursor: str, limit: int) -> Answer:
+        """A page of those that are configured, and those that are paused and are not, from behind the name *cursor*."""
         paused = await self._ledger.paused()
-        names = sorted({*self._outbox.room(), *paused})
-        return answer_json(EndpointList(endpoints=[self._view(name, paused.get(name)) for name in names]))
+        names = sorted(name for name in {*self._outbox.room(), *paused} if name > cursor)
+        shown = fitting([self._view(name, paused.get(name)) for name in names[:limit]])
+        more = shown[-1].name if len(names) > len(shown) else None
+        return answer_json(EndpointList(endpoints=shown, next_cursor=more))
 
     async def pause(self, request: Incoming, *, endpoint: str) -> Answer:
         """Send nothing to one any more; the endpoint as it is then. `Unknown`."""

@@ -9,7 +9,7 @@ from collator.resource import Ranges
 from collator.states import DeliveryState, State
 from collator.words import counted
 
-_SHOWN = 5  # ranges in a sentence
+_SHOWN = 5  # ranges in a sentence, and endpoints
 _NO_ENDPOINT = "there is no endpoint: nothing is sent, and its outputs can be pulled"
 _MATCHES_NONE = "no endpoint matched it when it ended"
 
@@ -29,8 +29,9 @@ def why_undelivered(
     if not report.deliveries:
         return _MATCHES_NONE if endpoints else _NO_ENDPOINT
     undelivered = [delivery for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
-    waiting = [f"endpoint {one.endpoint}: {why_waiting(one, why_not_sent)}" for one in undelivered]
-    return "; ".join(waiting) or None
+    waiting = [f"endpoint {one.endpoint}: {why_waiting(one, why_not_sent)}" for one in undelivered[:_SHOWN]]
+    others = len(undelivered) - len(waiting)
+    return "; ".join([*waiting, *([f"and {counted(others, 'other')}"] if others else [])]) or None
 
 
 def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | None]) -> str:
@@ -53,15 +54,17 @@ def _so_far(delivery: DeliveryReport) -> str:
 
 
 def _why_open(report: ResourceReport) -> str:
-    if report.unfinished:
-        return f"processing: no outcome yet for {_listed(report.unfinished)}"
-    if report.missing:
-        return f"never received: {_listed(report.missing)}"
+    if report.unfinished or report.unfinished_more:
+        return f"processing: no outcome yet for {_listed(report.unfinished, report.unfinished_more)}"
+    if report.missing or report.missing_more:
+        return f"never received: {_listed(report.missing, report.missing_more)}"
     if report.total is None:
         return "nobody has said how many packets it has: send the last one, or a total, or complete it"
     return f"held open, as {counted(report.failed, 'packet')} failed: retry, or complete it with force"
 
 
-def _listed(ranges: Ranges) -> str:
+def _listed(ranges: Ranges, more: int) -> str:
     words = [f"{first}" if first == last else f"{first} to {last}" for first, last in ranges[:_SHOWN]]
-    return "index " + ", ".join(words) + (" and others" if len(ranges) > _SHOWN else "")
+    if not words:
+        return counted(more, "packet")
+    return "index " + ", ".join(words) + (" and others" if more or len(ranges) > _SHOWN else "")

@@ -14,6 +14,8 @@ from collator.metrics import Metrics
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.problems import Kind, Refusal
 
+_SHOWN = 100  # endpoints in the status; their list has them all
+
 
 class Alive(msgspec.Struct, frozen=True):
     """That it is alive."""
@@ -36,7 +38,9 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Sequence[str]
     """Why it is not ready, a sentence for each reason."""
     paused: Sequence[str]
-    """The endpoints to which nothing is sent until a person resumes them."""
+    """The endpoints to which nothing is sent until a person resumes them; the first 100."""
+    paused_more: int
+    """How many there are beyond those."""
     stored: Counts
     """How much it holds."""
 
@@ -69,7 +73,14 @@ class Health:
         """How it is, for people: 200 whatever it is."""
         reasons, stored, paused = self._readiness(), await self._ledger.counts(), sorted(await self._ledger.paused())
         return answer_json(
-            ServiceStatus(version=__version__, ready=not reasons, reasons=reasons, paused=paused, stored=stored)
+            ServiceStatus(
+                version=__version__,
+                ready=not reasons,
+                reasons=reasons,
+                paused=paused[:_SHOWN],
+                paused_more=len(paused[_SHOWN:]),
+                stored=stored,
+            )
         )
 
     async def metrics(self, _request: Incoming) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -32,6 +31,8 @@ _FORM = "application/x-www-form-urlencoded"
 HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
 _SMALL = 4096  # bytes of a body that says nothing
+MUCH = 64 * 1024
+"""Bytes of an answer beyond which a client who does not read is waited for: fewer wait in the connection."""
 _JSON_FIELD = (b"content-type", JSON.encode())
 
 
@@ -48,10 +49,16 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Write it: an answer is an ASGI application, as Starlette's responses are."""
+        """Write it, and wait until the client has taken what is much.
+
+        An answer is an ASGI application, as Starlette's responses are.
+        """
+        much = len(self.body) > MUCH
         headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
+        await send({"type": "http.response.body", "body": self.body, "more_body": much})
+        if much:
+            await send({"type": "http.response.body", "body": b""})
 
 
 def answer_json(value: object, *, status: int = 200) -> Answer:
@@ -77,18 +84,11 @@ class Buffered:
         """Admit *limit* bytes at a time."""
         self._limit = limit
         self._bytes = 0
-        self._freed = asyncio.Event()
 
     def check(self, number: int) -> None:
         """Raise `Refusal` where *number* bytes more would be too many."""
         if self._bytes + number > self._limit:
             raise Refusal(Kind.BUSY, "too many large bodies are on their way at the moment", retry_after=1.0)
-
-    async def room(self) -> None:
-        """Wait until there is any room."""
-        while self._bytes >= self._limit:
-            self._freed.clear()
-            await self._freed.wait()
 
     @contextmanager
     def holding(self, number: int) -> Iterator[None]:
@@ -106,7 +106,6 @@ class Buffered:
     def remove(self, number: int) -> None:
         """Forget *number* bytes."""
         self._bytes -= number
-        self._freed.set()
 
 
 class Incoming:

@@ -23,7 +23,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_rate: int = 16 * KIB
     """Bytes a second that a body has to come at, so that drops of one byte do not hold a connection for ever."""
     write_seconds: float = 30.0
-    """How long a client may take nothing of an answer. One that reads slowly takes some."""
+    """How long a client may take nothing of an answer, or less than `write_rate` has it."""
+    write_rate: int = 4 * KIB
+    """Bytes a second that a client has to take of an answer that waits, so that sips do not hold it for ever."""
     linger_seconds: float = 2.0
     """After a refusal: what still comes is thrown away for this long, so that the client can read the answer."""
     stop_seconds: float = 0.5

@@ -9,7 +9,8 @@ passes on each at once: two calls of the system, and two segments that wake the 
 turn of the loop leaves together, at the end of it.
 
 And one that knows a client who reads slowly from one who does not read. How full the buffer is tells nothing, as an
-answer may be larger than what a slow line carries in any time that is granted; that it empties does.
+answer may be larger than what a slow line carries in any time that is granted; at which rate it empties does. A client
+has `write_seconds` of credit, which time uses up while something waits for it, and what it takes restores, by the rate.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ class Lingering(asyncio.Transport):
         """How long the client has to close after us."""
         self._gathered: list[bytes | bytearray | memoryview] = []
         self._size = 0
+        self._all_taken: float | None = None  # when the client had taken all, once nothing more comes
         self._written = self._taken = 0  # bytes ever given to the transport, and of those what it has passed on
-        self._moved = loop.time()  # when it last passed on some, or had none
+        self._credit = limits.write_seconds  # for which the client may take nothing
+        self._checked = loop.time()  # when that was so
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write *data*, with all else that is written in this turn of the event loop."""
@@ -66,7 +69,7 @@ class Lingering(asyncio.Transport):
         """Close once what was written is sent; where the client may still send, once it has closed too."""
         if self.is_closing():
             return
-        self._closing, self._moved = True, self._loop.time()
+        self._closing = True
         self._flush()
         self._lingers = self._unread()
         if self._lingers:
@@ -81,13 +84,24 @@ class Lingering(asyncio.Transport):
         self._transport.abort()
 
     def check(self, now: float) -> None:
-        """Close at once where the client has taken nothing of what is left for too long, or does not close after us."""
+        """Close at once where the client takes too little of what is left, or does not close after us."""
         unsent = self._transport.get_write_buffer_size()
-        taken = self._written - unsent
-        if taken > self._taken or not (unsent or self._closing):
-            self._taken, self._moved = taken, now
-        lingers = self._lingers and not unsent
-        if now - self._moved > (self.linger_seconds if lingers else self._limits.write_seconds):
+        taken, self._taken = self._written - unsent - self._taken, self._written - unsent
+        seconds, self._checked = now - self._checked, now
+        if not unsent and self._closing:
+            self._linger(now)
+            return
+        self._credit = min(self._limits.write_seconds, self._credit + taken / self._limits.write_rate - seconds)
+        if not unsent:
+            self._credit = self._limits.write_seconds
+        elif self._credit < 0:
+            self.abort()
+
+    def _linger(self, now: float) -> None:
+        """Give the client a moment to close after us, from when it has all."""
+        if self._all_taken is None:
+            self._all_taken = now
+        if now - self._all_taken > (self.linger_seconds if self._lingers else self._limits.write_seconds):
             self.abort()
 
     def _flush(self) -> None:

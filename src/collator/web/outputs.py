@@ -1,36 +1,32 @@
 """`GET /v1/resources/{id}/outputs`: what has come out of a resource, by index, or by `seq` for who follows it (R26).
 
-By index it is a page of what is there, for resources that have ended: in one that grows, an index may still come that
-is lower than those of the page before. By `seq` nothing is missed, and who finds nothing new may wait for it. What
-wakes him is a hint; what he is told is read from the store.
+An answer is a page: as many outputs as it holds, or a single one that is larger. By index it is a page of what is
+there, for resources that have ended: in one that grows, an index may still come that is lower than those of the page
+before. By `seq` nothing is missed, and who finds nothing new may wait for it. What wakes him is a hint; what he is told
+is read from the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
-from starlette.responses import StreamingResponse
 
 from collator.errors import Unavailable
 from collator.exchange import OutcomePage, OutcomeReport
 from collator.ledger import Ledger
+from collator.paging import PAGE
 from collator.states import EndedBy, State
 from collator.web.formats import JSON
-from collator.web.incoming import HALF_CLOSED, Buffered, Gone, Incoming
-from collator.web.limits import KIB
+from collator.web.incoming import HALF_CLOSED, Answer, Gone, Incoming
 from collator.web.load import Load
 from collator.web.problems import encode
 
-_PAGE = 1000  # outputs that are in memory at a time: 50,000 small ones take 0.12 s, and 0.82 s in pages of 16 …
-_PAGE_SIZE = 256 * KIB  # … and their bytes, or one that is larger: each may have 1 MiB
-_COPIES = 2  # as a part of the answer, and as what waits in the connection for a client who reads slowly
-_OVERHEAD = 100  # bytes of an outcome beside its output, about
+_MOST = 1000  # outcomes of a page; and their bytes, or one that is larger, are those of a page
 
-Look = Callable[[int, int, str | None], Awaitable[OutcomePage]]
-"""Takes where the page begins, how many outcomes it may have and the webhook id that the resource must have."""
+Look = Callable[[str | None], Awaitable[OutcomePage]]
+"""Takes the webhook id that the resource must have."""
 
 
 class FailureView(msgspec.Struct, frozen=True):
@@ -79,7 +75,6 @@ class Outputs:
         self._ledger = ledger
         self._draining = draining
         self._load = load
-        self._turn = asyncio.Lock()
 
     async def show(
         self,
@@ -91,46 +86,31 @@ class Outputs:
         wait: float | None,
         webhook_id: str | None,
         limit: int | None,
-    ) -> StreamingResponse:
+    ) -> Answer:
         """The outcomes behind *after_seq*, which *wait* implies, or else the outputs behind the index *cursor*.
 
         An `OutputsPage`.
         `Conflict` where the resource is another generation than that of *webhook_id*, or has no such *after_seq*.
         """
-        if after_seq is None and wait is not None:
-            after_seq = 0
-        left = limit or sys.maxsize
-        if after_seq is None:
-            look, after = self._by_index(resource_id), -1 if cursor is None else cursor
-            first = await look(after, left, webhook_id)
-        else:
-            look, after = self._by_seq(resource_id), after_seq
-            first = await self._news(request, resource_id, lambda of: look(after, left, of or webhook_id), wait or 0.0)
-        request.buffered.check(_COPIES * _size(first))
-        parts = self._parts(request.buffered, look, first, left, None if after_seq is None else after)
-        return StreamingResponse(parts, media_type=JSON)
+        limit = min(limit or _MOST, _MOST)
+        if after_seq is None and wait is None:
+            after = -1 if cursor is None else cursor
+            page = await self._ledger.outputs(resource_id, after=after, limit=limit, size=PAGE, webhook_id=webhook_id)
+            return _answer(page, {"next_cursor": str(page.outcomes[-1].index) if page.more else None})
 
-    def _by_index(self, resource_id: str) -> Look:
-        async def look(after: int, left: int, webhook_id: str | None) -> OutcomePage:
-            limit = min(left, _PAGE) or 1
-            return await self._ledger.outputs(
-                resource_id, after=after, limit=limit, size=_PAGE_SIZE, webhook_id=webhook_id
-            )
+        place = after_seq or 0
 
-        return look
-
-    def _by_seq(self, resource_id: str) -> Look:
-        async def look(after: int, left: int, webhook_id: str | None) -> OutcomePage:
-            limit = min(left, _PAGE) or 1
+        async def look(of: str | None) -> OutcomePage:
             return await self._ledger.outcomes(
-                resource_id, after_seq=after, limit=limit, size=_PAGE_SIZE, webhook_id=webhook_id
+                resource_id, after_seq=place, limit=limit, size=PAGE, webhook_id=of or webhook_id
             )
 
-        return look
+        page = await self._news(request, resource_id, look, wait or 0.0)
+        last = page.outcomes[-1].seq if page.outcomes else place
+        coming = page.more or page.state is State.OPEN
+        return _answer(page, {"next_cursor": None, "after_seq": last, "more": coming})
 
-    async def _news(
-        self, request: Incoming, resource_id: str, look: Callable[[str | None], Awaitable[OutcomePage]], wait: float
-    ) -> OutcomePage:
+    async def _news(self, request: Incoming, resource_id: str, look: Look, wait: float) -> OutcomePage:
         """What *look* gives once there is something, or the resource has ended, or *wait* seconds have passed."""
         if not wait:
             return await look(None)
@@ -151,27 +131,6 @@ class Outputs:
                 raise Unavailable("the service is stopping; ask again in a moment", retry_after=5.0)
             return page
 
-    async def _parts(
-        self, buffered: Buffered, look: Look, first: OutcomePage, left: int, after_seq: int | None
-    ) -> AsyncIterator[bytes]:
-        """The parts of an `OutputsPage` of *left* outcomes at most; whether there are more is looked up at the end.
-
-        Each is counted in *buffered* while it is in memory. What is new is refused where there is no room; this has
-        begun, and waits.
-        """
-        page, last, opening = first.outcomes, after_seq or 0, _opening(first)
-        while page and left:
-            last, left = page[-1].index if after_seq is None else page[-1].seq, left - len(page)
-            part = opening + b",".join([_encoded(outcome) for outcome in page])
-            opening, page = b",", ()  # the part is held, and not what it is made of
-            with buffered.holding(_COPIES * len(part)):
-                yield part
-                yield b""  # waits until the client has read the part
-            async with self._turn:  # so that what has room is a page at most beyond it
-                await buffered.room()
-                page = (await look(last, left, first.webhook_id)).outcomes
-        yield opening.removesuffix(b",") + _ending(first, last, more=bool(page), by_seq=after_seq is not None)
-
 
 def _is_news(page: OutcomePage) -> bool:
     return bool(page.outcomes) or page.state is not State.OPEN
@@ -190,23 +149,15 @@ async def _first_of(request: Incoming, events: Sequence[asyncio.Event], seconds:
             task.cancel()
 
 
-def _opening(page: OutcomePage) -> bytes:
+def _answer(page: OutcomePage, ending: Mapping[str, object]) -> Answer:
+    """*page* as an `OutputsPage` with the members of *ending*; its outputs stay the bytes that they are."""
     said = {"webhook_id": page.webhook_id, "state": page.state, "completed_by": page.completed_by, "total": page.total}
-    return encode(said)[:-1] + b',"outputs":['
-
-
-def _ending(first: OutcomePage, last: int, *, more: bool, by_seq: bool) -> bytes:
-    if not by_seq:
-        return b'],"next_cursor":%s}' % (b'"%d"' % last if more else b"null")
-    coming = more or first.state is State.OPEN
-    return b'],"next_cursor":null,"after_seq":%d,"more":%s}' % (last, b"true" if coming else b"false")
+    outputs = b",".join([_encoded(outcome) for outcome in page.outcomes])
+    body = b'%b,"outputs":[%b],%b' % (encode(said)[:-1], outputs, encode(ending)[1:])
+    return Answer(200, ((b"content-type", JSON.encode()),), body)
 
 
 def _encoded(outcome: OutcomeReport) -> bytes:
     if outcome.output is not None:
         return b'{"seq":%d,"index":%d,"output":%s}' % (outcome.seq, outcome.index, outcome.output)
     return encode(OutputView(outcome.seq, outcome.index, failed=FailureView(outcome.reason, outcome.attempts)))
-
-
-def _size(page: OutcomePage) -> int:
-    return sum(len(outcome.output or b"") + len(outcome.reason) + _OVERHEAD for outcome in page.outcomes)

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from starlette import routing
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from collator.web.access import Access
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.health import Health
-from collator.web.incoming import REQUEST, Incoming
+from collator.web.incoming import MUCH, REQUEST, Answer, Incoming
 from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
@@ -25,7 +25,7 @@ from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
 
-Handler = Callable[..., Awaitable[ASGIApp]]
+Handler = Callable[..., Awaitable[Answer]]
 """Takes the request and what its path and query say, by name; gives the answer."""
 
 
@@ -91,8 +91,12 @@ class Page:
         self._access.require(request.caller, route.role)
         said = read_path(scope["path_params"]) | read_query(route.options, scope["query_string"])
         answer = await handler(request, **said)
+        size = len(answer.body)
+        if size > MUCH:
+            request.buffered.check(size)
         request.answering = True
-        await answer(scope, receive, send)
+        with request.buffered.holding(size):
+            await answer(scope, receive, send)
 
 
 def make_pages(handlers: Handlers, access: Access) -> routing.Router:

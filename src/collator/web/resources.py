@@ -12,6 +12,7 @@ from collator.exchange import ResourceReport, ResourceSummary
 from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.packet import Bounds, whole
+from collator.paging import fitting
 from collator.states import State
 from collator.web.explaining import why_undelivered
 from collator.web.incoming import Answer, Incoming, answer_json
@@ -86,8 +87,9 @@ class Resources:
     async def index(self, _request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
         """A page of those in *state* whose ids begin with *prefix*, from behind the id *cursor*."""
         found = await self._ledger.resources(state=state, prefix=prefix, after=cursor, limit=limit + 1)
-        more = found[limit - 1].resource_id if len(found) > limit else None
-        return answer_json(ResourcePage(resources=found[:limit], next_cursor=more))
+        shown = fitting(found[:limit])
+        more = shown[-1].resource_id if len(found) > len(shown) else None
+        return answer_json(ResourcePage(resources=shown, next_cursor=more))
 
     async def show(self, _request: Incoming, *, resource_id: str) -> Answer:
         """All that there is to know. `Unknown`."""

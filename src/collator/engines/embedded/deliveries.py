@@ -28,13 +28,15 @@ from collator.exchange import (
     parse_delivery_id,
     webhook_id,
 )
+from collator.paging import fitting
 from collator.states import DeliveryState
 from collator.words import quoted
 
-LOOKED = 10_000
-"""Deliveries that one look goes through: some 10 ms."""
+LOOKED = 4_000
+"""Deliveries that one look goes through: some 5 ms."""
+SHOWN, SHOWN_SIZE = 100, 96 * 1024
+"""Deliveries that the view of their resource has, and their bytes."""
 
-_EVER = 2**62
 _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 _Row = tuple[int, str, str, str, DeliveryState, int, str, float | None, float]
@@ -43,6 +45,11 @@ _Row = tuple[int, str, str, str, DeliveryState, int, str, float | None, float]
 class _Looked(msgspec.Struct):
     looked: int
     last: int | None
+    rows: list[_Row]
+
+
+class _Of(msgspec.Struct):
+    count: int
     rows: list[_Row]
 
 
@@ -63,6 +70,8 @@ class Found(NamedTuple):
 
     rows: Sequence[_Row]
     after: str | None
+    until: int
+    """The last handle of all that are looked through."""
 
     def dids(self) -> list[int]:
         """The handles."""
@@ -70,6 +79,7 @@ class Found(NamedTuple):
 
 
 _decode_looked = msgspec.json.Decoder(_Looked).decode
+_decode_of = msgspec.json.Decoder(_Of).decode
 _decode_numbered = msgspec.json.Decoder(list[tuple[int, int, str, str]]).decode
 _decode_history = msgspec.json.Decoder(list[tuple[int, float, float, str, str]]).decode
 _decode_paused = msgspec.json.Decoder(list[tuple[str, float, str]]).decode
@@ -83,14 +93,20 @@ class DeliveryViews:
         """*value* gives what a named statement gives, as JSON; *now* is the ledger's time."""
         self._value, self._now = value, now
 
-    def page(self, wanted: DeliveryFilter, after: str, limit: int) -> DeliveryPage:
+    def page(self, wanted: DeliveryFilter, after: str, limit: int, size: int) -> DeliveryPage:
         """A page of those that are *wanted*. `Malformed`, `Unknown`."""
         found = self.find(wanted, after, limit)
-        return DeliveryPage(deliveries=self._reports(found.rows), after=found.after)
+        reports = self._reports(found.rows)
+        shown = fitting(reports, size)
+        if len(shown) < len(reports):
+            return DeliveryPage(deliveries=shown, after=f"{found.rows[len(shown) - 1][0]}-{found.until}")
+        return DeliveryPage(deliveries=shown, after=found.after)
 
-    def of(self, rk: int) -> list[DeliveryReport]:
-        """All deliveries of a resource, by its handle."""
-        return self._reports(self._look(_Stretch("one", rk, 0, _EVER), DeliveryFilter(), LOOKED).rows)
+    def of(self, rk: int) -> tuple[Sequence[DeliveryReport], int]:
+        """Some deliveries of a resource, by its handle, and how many there are beside them."""
+        found = _decode_of(self._value("deliveries_of", rk, SHOWN))
+        shown = len(fitting(self._reports(found.rows), SHOWN_SIZE))
+        return self._reports(sorted(found.rows[:shown])), found.count - shown
 
     def detail(self, name: str) -> DeliveryDetail:
         """The delivery with the id *name*, and its history. `Unknown`."""
@@ -108,7 +124,7 @@ class DeliveryViews:
 
     def find_to_replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Found:
         """As `find`, but `Unknown` where a resource that is named has no delivery."""
-        if wanted.resource_id is not None and not self.of(self._rk(wanted.resource_id)):
+        if wanted.resource_id is not None and not self.of(self._rk(wanted.resource_id))[0]:
             raise Unknown(f"resource {wanted.resource_id!r} has no delivery")
         return self.find(wanted, after, limit)
 
@@ -126,8 +142,8 @@ class DeliveryViews:
         elif looked.looked == LOOKED and looked.last is not None:
             last = looked.last
         else:
-            return Found(looked.rows, None)
-        return Found(looked.rows, f"{last}-{where.until}" if last < where.until else None)
+            return Found(looked.rows, None, where.until)
+        return Found(looked.rows, f"{last}-{where.until}" if last < where.until else None, where.until)
 
     def paused(self) -> dict[str, Pause]:
         """The endpoints that are paused."""

@@ -180,7 +180,7 @@ class EmbeddedLedger:
 
     async def resource(self, resource_id: str) -> ResourceReport:
         """All of one resource."""
-        return await self._reader.ask(self._reader.resource, resource_id)
+        return await self._reader.report(resource_id)
 
     async def resources(
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
@@ -216,9 +216,11 @@ class EmbeddedLedger:
         """An event that is set when the resource may have news."""
         return self._store.hints.of(resource_id)
 
-    async def deliveries(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100) -> DeliveryPage:
+    async def deliveries(
+        self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100, size: int = UNBOUNDED
+    ) -> DeliveryPage:
         """A page of deliveries."""
-        return await self._reader.ask(self._reader.deliveries.page, wanted, after, limit)
+        return await self._reader.ask(self._reader.deliveries.page, wanted, after, limit, size)
 
     async def delivery(self, delivery_id: str) -> DeliveryDetail:
         """One delivery and its history."""

@@ -1,7 +1,8 @@
 """The views: a connection and a thread of their own, so that looking never waits for a commit.
 
 A view is one snapshot, which ends before its answer is passed on. Pages are keyset pages: as quick at the end of a long
-list as at its beginning.
+list as at its beginning. Views have the thread in the order in which they asked, each for some milliseconds: one that
+takes longer (`ranges`) goes back to the end of the queue, and may see a later commit then.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 import msgspec
 
 from collator.clock import rfc3339
-from collator.engines.embedded import tombstones
+from collator.engines.embedded import ranges, tombstones
 from collator.engines.embedded.bodies import check_output
 from collator.engines.embedded.closing import span
 from collator.engines.embedded.deliveries import DeliveryViews
 from collator.engines.embedded.pieces import BodyReader
 from collator.engines.embedded.prefix import behind
+from collator.engines.embedded.ranges import RangeSearch
 from collator.engines.embedded.store import connect, first_row, load_statements
 from collator.errors import Conflict, Damaged, Unavailable
 from collator.exchange import (
@@ -33,12 +35,13 @@ from collator.exchange import (
     ResourceSummary,
     webhook_id,
 )
-from collator.resource import Ranges, gaps
+from collator.paging import fitting
 from collator.states import EndedBy, State
 
 R = TypeVar("R")
 
-FAILURES_SHOWN = 100
+FAILURES_SHOWN, FAILURES_SIZE = 100, 64 * 1024
+"""Failures of a resource that are shown, and their bytes."""
 _MISREAD = (ValueError, OverflowError, OSError)  # the last two of a time
 """What a value that is not what was written comes to: no hexadecimal number, no time, no state."""
 
@@ -65,11 +68,35 @@ class _Row(msgspec.Struct):
 
 
 _Outcome = tuple[int, int, str | None, int, str, int]
+
+
+class _Outcomes(msgspec.Struct):
+    there: int
+    rows: list[_Outcome]
+
+
 _decode_row = msgspec.json.Decoder(_Row).decode
-_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
-_decode_outcomes = msgspec.json.Decoder(list[_Outcome]).decode
+_decode_outcomes = msgspec.json.Decoder(_Outcomes).decode
 _decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
+
+
+class ResourceLook(NamedTuple):
+    """What is found of a resource, and what is still looked for."""
+
+    found: ResourceReport
+    missing: RangeSearch
+    unfinished: RangeSearch
+
+    def report(self) -> ResourceReport:
+        """All of it, as far as it is found."""
+        return msgspec.structs.replace(
+            self.found,
+            missing=self.missing.ranges,
+            missing_more=self.missing.more,
+            unfinished=self.unfinished.ranges,
+            unfinished_more=self.unfinished.more,
+        )
 
 
 class Reader:
@@ -120,11 +147,33 @@ class Reader:
         self._thread.shutdown()
         self._connection.close()
 
-    def resource(self, resource_id: str) -> ResourceReport:
-        """All about one resource. `Unknown`."""
+    async def report(self, resource_id: str) -> ResourceReport:
+        """All about one resource: what is looked for long gives way to others meanwhile. `Unknown`."""
+        look = await self.ask(self._resource, resource_id)
+        for search in (look.missing, look.unfinished):
+            while not search.over:
+                await self.ask(search.advance, self._value)
+        return look.report()
+
+    def _resource(self, resource_id: str) -> ResourceLook:
         row = self._find(resource_id)
         first, last = span(row.rk)
+        end = row.highest + 1 if row.total is None else row.total
+        look = ResourceLook(
+            self._report(row, first, last),
+            RangeSearch(ranges.missing, first=first, end=end, count=end - row.received),
+            RangeSearch(
+                ranges.unfinished, first=first, end=row.highest + 1, count=row.received - row.done - row.failed
+            ),
+        )
+        look.missing.advance(self._value)
+        look.unfinished.advance(self._value)
+        return look
+
+    def _report(self, row: _Row, first: int, last: int) -> ResourceReport:
         failures = _decode_failures(self._value("failures_of", first, last, FAILURES_SHOWN)) if row.failed else []
+        shown = fitting([PacketReport(*failure) for failure in failures], FAILURES_SIZE)
+        deliveries, deliveries_more = self.deliveries.of(row.rk)
         return ResourceReport(
             resource_id=row.resource_id,
             webhook_id=row.webhook_id,
@@ -135,12 +184,14 @@ class Reader:
             received=row.received,
             done=row.done,
             failed=row.failed,
-            missing=self._missing(row, first, last),
-            unfinished=self._unfinished(row, first, last),
-            failures=[PacketReport(index, reason, attempts) for index, reason, attempts in failures],
+            missing=(),
+            unfinished=(),
+            failures=shown,
+            failures_more=row.failed - len(shown),
             opened_at=rfc3339(row.opened_at),
             closed_at=None if row.closed_at is None else rfc3339(row.closed_at),
-            deliveries=self.deliveries.of(row.rk),
+            deliveries=deliveries,
+            deliveries_more=deliveries_more,
         )
 
     def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
@@ -184,17 +235,6 @@ class Reader:
             raise Conflict(f"resource {resource_id!r} was opened anew: its webhook id is {row.webhook_id}")
         return row
 
-    def _missing(self, row: _Row, first: int, last: int) -> Ranges:
-        end = row.highest + 1 if row.total is None else row.total
-        if row.received == end:
-            return []
-        return gaps(_decode_ranges(self._value("packet_ranges", first, last)), end)
-
-    def _unfinished(self, row: _Row, first: int, last: int) -> Ranges:
-        if row.received == row.done + row.failed:
-            return []
-        return _decode_ranges(self._value("unfinished_ranges", first, last))
-
     def _text(self, name: str, *parameters: object) -> str | None:
         row = first_row(self._connection, self._statements[name], parameters)
         return None if row is None else row[0]
@@ -205,6 +245,7 @@ class Reader:
 
 def _page(row: _Row, outcomes: bytes) -> OutcomePage:
     """What was read of the resource *row*, each output verified against its checksum. `Damaged`."""
+    found = _decode_outcomes(outcomes)
     return OutcomePage(
         webhook_id=row.webhook_id,
         state=row.state,
@@ -214,6 +255,7 @@ def _page(row: _Row, outcomes: bytes) -> OutcomePage:
             OutcomeReport(seq, index, None, reason, attempts)
             if output is None
             else OutcomeReport(seq, index, check_output(index, output, crc))
-            for seq, index, output, crc, reason, attempts in _decode_outcomes(outcomes)
+            for seq, index, output, crc, reason, attempts in found.rows
         ],
+        more=found.there > len(found.rows),
     )

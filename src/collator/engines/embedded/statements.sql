@@ -158,6 +158,12 @@ select json_group_array(json_array(first, last) order by first) from (
   from (select k, k - row_number() over (order by k) as island from packet p
         where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k)) group by island);
 
+-- name: count_packets (of the keys ?1 to ?2)
+select json_quote(count(*)) from packet where k between ?1 and ?2;
+
+-- name: count_outcomes (of the keys ?1 to ?2)
+select json_quote(count(*)) from outcome where k between ?1 and ?2;
+
 -- name: unfinished_size (payload bytes received without an outcome)
 select coalesce(sum(octet_length(payload)), 0) from packet p
 where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k);
@@ -165,12 +171,13 @@ where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.
 -- name: failures_of (failed packets, the first ?3)
 select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', reason, 'the reason is damaged'),
                                    cast(ifnull(attempts, 0) as integer)) order by k) from (
-  select k, reason, attempts from outcome where k between ?1 and ?2 and output is null order by k limit ?3);
+  select k, reason, attempts from outcome indexed by outcome_failed
+  where k between ?1 and ?2 and output is null order by k limit ?3);
 
 -- name: failed_ranges (indexes that have failed, of the keys ?1 to ?2, as ranges)
 select json_group_array(json_array(first, last) order by first) from (
   select min(k) & 16777215 as first, max(k) & 16777215 as last
-  from (select k, k - row_number() over (order by k) as island from outcome
+  from (select k, k - row_number() over (order by k) as island from outcome indexed by outcome_failed
         where k between ?1 and ?2 and output is null) group by island);
 
 -- name: close_resources (the atomic end)
@@ -294,7 +301,7 @@ update resource set idle_at = active_at + ?1 where idle_at > ?1 + ?2;
 select json_group_array(rk) from (select rk from resource where deadline_at <= ?1 order by deadline_at limit ?2);
 
 -- name: failed_keys (of the keys ?1 to ?2)
-select json_group_array(k order by k) from outcome where k between ?1 and ?2 and output is null;
+select json_group_array(k order by k) from outcome indexed by outcome_failed where k between ?1 and ?2 and output is null;
 
 -- name: forget_outcomes
 delete from outcome where k in (select value from jsonb_each(?1));
@@ -389,30 +396,35 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
   select id, state, total, received, done, failed, opened_at from resource
   where state = ?4 and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
 
--- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; only
---   those that are given are read, as octet_length looks at the header of a row)
-select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
-                                   cast(ifnull(o.crc, -1) as integer), '', 0) order by o.k) from (
+-- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; and how many
+--   there are up to one beyond ?3. Only those that are given are read, as octet_length looks at the header of a row)
+with j as materialized (
   select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
     select k, octet_length(output) as size from outcome
-    where k > ?1 and k <= ?2 and output is not null order by k limit ?3)) j
-join outcome o on o.k = j.k where j.place = 1 or j.size <= ?4;
+    where k > ?1 and k <= ?2 and output is not null order by k limit ?3 + 1))
+select json_object('there', (select count(*) from j), 'rows', json((
+  select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
+                                     cast(ifnull(o.crc, -1) as integer), '', 0) order by o.k)
+  from j join outcome o on o.k = j.k where j.place <= ?3 and (j.place = 1 or j.size <= ?4))));
 
 -- name: list_outcomes (of resource ?1, numbered behind ?2, of which ?5 is the last; at most ?3, with ?4 bytes at most or a
---   single one. Those whose number is that of their place are found by their key, the others by their index.)
-select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
-                                   cast(ifnull(o.crc, -1) as integer),
-                                   iif(typeof(o.reason) = 'text', o.reason, 'the reason is damaged'),
-                                   cast(ifnull(o.attempts, 0) as integer)) order by o.seq) from (
+--   single one; and how many there are up to one beyond ?3. Those whose number is that of their place are found by their
+--   key, the others by their index.)
+with j as materialized (
   select k, row_number() over (order by seq) as place, sum(size) over (order by seq) as size from (
     select k, seq, size from (
-      select * from (select k, seq, ifnull(octet_length(output), 0) as size from outcome
-                     where k >= ?1 << 24 | ?2 and k < (?1 << 24) + ?5 and seq = (k & 16777215) + 1 order by k limit ?3)
+      select * from (select k, seq, ifnull(octet_length(output), 2 * octet_length(reason)) as size from outcome
+                     where k >= ?1 << 24 | ?2 and k < (?1 << 24) + ?5 and seq = (k & 16777215) + 1 order by k limit ?3 + 1)
       union all
-      select * from (select k, seq, ifnull(octet_length(output), 0) as size from outcome
-                     where k >> 24 = ?1 and seq > ?2 and seq <> (k & 16777215) + 1 order by seq limit ?3))
-    order by seq limit ?3)) j
-join outcome o on o.k = j.k where j.place = 1 or j.size <= ?4;
+      select * from (select k, seq, ifnull(octet_length(output), 2 * octet_length(reason)) as size from outcome
+                     where k >> 24 = ?1 and seq > ?2 and seq <> (k & 16777215) + 1 order by seq limit ?3 + 1))
+    order by seq limit ?3 + 1))
+select json_object('there', (select count(*) from j), 'rows', json((
+  select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
+                                     cast(ifnull(o.crc, -1) as integer),
+                                     iif(typeof(o.reason) = 'text', o.reason, 'the reason is damaged'),
+                                     cast(ifnull(o.attempts, 0) as integer)) order by o.seq)
+  from j join outcome o on o.k = j.k where j.place <= ?3 and (j.place = 1 or j.size <= ?4))));
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
 --   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever;
@@ -434,6 +446,14 @@ select json_object('looked', (select count(*) from looked), 'last', (select max(
   select json_group_array(json_array(d.did, r.id, r.generation, d.endpoint, d.state, d.attempts,
                                      coalesce(d.note, d.reason), d.tried_at, d.due_at) order by d.did)
   from chosen c cross join delivery d on d.did = c.did cross join resource r on r.rk = d.rk)));
+
+-- name: deliveries_of (resource ?1: how many, and up to ?2 of them as `list_deliveries` has it, the undelivered before others)
+select json_object('count', (select count(*) from delivery where rk = ?1), 'rows', json((
+  select json_group_array(json_array(d.did, r.id, r.generation, d.endpoint, d.state, d.attempts,
+                                     coalesce(d.note, d.reason), d.tried_at, d.due_at)
+                          order by d.state = 'delivered', d.did)
+  from (select did from delivery where rk = ?1 order by state = 'delivered', did limit ?2) c
+  cross join delivery d on d.did = c.did cross join resource r on r.rk = d.rk where not r.purging)));
 
 -- name: last_delivery (the latest handle)
 select json_quote(coalesce(max(did), 0)) from delivery;

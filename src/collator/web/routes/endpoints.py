@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collator.tokens import Role
 from collator.web.endpoints import EndpointList, EndpointView
+from collator.web.options import number, text
 from collator.web.problems import Kind
 from collator.web.routes.route import JSON, Reply, Route
 
@@ -18,7 +19,11 @@ ENDPOINTS = (
         path="/v1/endpoints",
         role=Role.READ,
         says="List the endpoints, and why nothing is sent to one at the moment.",
-        replies={200: Reply(says="All of them.", content={JSON: EndpointList})},
+        options=(
+            text("cursor", "Where the page begins: `next_cursor` of the page before."),
+            number("limit", "How many, at most.", least=1, most=1000, default=100),
+        ),
+        replies={200: Reply(says="A page.", content={JSON: EndpointList})},
     ),
     Route(
         name="pauseEndpoint",

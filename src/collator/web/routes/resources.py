@@ -23,6 +23,7 @@ LIST_RESOURCES = Route(
     path="/v1/resources",
     role=Role.READ,
     says="List resources, in order of id.",
+    more="A page has up to some 200 KiB, whatever `limit` says: go on until `next_cursor` is null.",
     options=(
         word("state", "Only those in this state.", State),
         text("prefix", "Only those whose id begins so."),
@@ -38,6 +39,10 @@ GET_RESOURCE = Route(
     path=_RESOURCE,
     role=Role.READ,
     says="Look at a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet.",
+    more=(
+        "Of what there is much of, the first are listed, and how many more there are: 1,000 ranges, 100 failures and "
+        "100 deliveries. Its outputs, by `after_seq`, have all failures, and the list of deliveries has all of them."
+    ),
     replies={200: Reply(says="The resource.", content={JSON: ResourceView})},
     problems=_READING,
 )
@@ -51,7 +56,8 @@ GET_OUTPUTS = Route(
     more=(
         "By `cursor`, pages in index order, for a resource that has ended. By `after_seq`, outcomes in the order in "
         "which they were recorded, failures included: who goes on at `after_seq` of the answer until `more` is false "
-        "sees each outcome once, whatever order the indexes come in. `wait` has the answer wait for one."
+        "sees each outcome once, whatever order the indexes come in. `wait` has the answer wait for one. A page has up "
+        "to 1,000 outputs and some 200 KiB, whatever `limit` says; an output that is larger stands alone in one."
     ),
     options=(
         number(
@@ -60,7 +66,7 @@ GET_OUTPUTS = Route(
             least=0,
             most=MAX_INDEX,
         ),
-        number("limit", "How many, at most; all by default.", least=1, most=MAX_INDEX),
+        number("limit", "How many, at most; a page holds no more than 1,000.", least=1, most=MAX_INDEX),
         number(
             "after_seq", "A `seq`: the outcomes behind it, from 0. `after_seq` of the page before.", least=0, most=_MOST
         ),
