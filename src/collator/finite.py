@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 
-_decode = msgspec.json.Decoder().decode
-
 
 def refuse_infinite(value: object, encoded: bytes) -> None:
     """Raise `ValueError` where not-a-number or infinity is in *value*, which *encoded* is the JSON of.
@@ -17,9 +15,13 @@ def refuse_infinite(value: object, encoded: bytes) -> None:
     """
     if b"null" not in encoded:
         return
-    todo: list[Any] = [msgspec.to_builtins(value, enc_hook=_decode)]  # the hook is for ready-made JSON
+    todo: list[Any] = [msgspec.to_builtins(value, enc_hook=_nothing)]
     while todo:
         item = todo.pop()
         if isinstance(item, float) and not math.isfinite(item):
             raise ValueError("not-a-number and infinity have no word there")
         todo += item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+
+
+def _nothing(_ready_made: object) -> None:
+    """What stands for JSON that is ready-made: no number of it was written by the encoder."""

@@ -13,8 +13,9 @@ import pytest
 from collator.clock import SystemClock
 from collator.engines.embedded import open_ledger
 from collator.exchange import Output
-from collator.packet import Bounds, decode_array
+from collator.packet import Bounds
 from collator.resource import Terms
+from collator.wire import decode_array
 from tests.harness.checker import complaints
 from tests.harness.history import History, Packet, payload_of
 from tests.harness.sink import Webhook

@@ -13,12 +13,13 @@ import pytest
 
 from collator.collation import Closing, body, frame
 from collator.exchange import PacketReport
-from collator.packet import Bounds, decode_array, decode_packet
+from collator.packet import Bounds
 from collator.resource import Terms
 from collator.states import EndedBy, State
 from collator.web.openapi import describe
 from collator.web.problems import Kind
 from collator.web.routes import POST_PACKETS, ROUTES, Route
+from collator.wire import decode_array, decode_packet
 from tests.http.door import Harness, open_door
 
 BOUNDS = Bounds(max_packets=77)

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collator.errors import CollatorError, Malformed
-from collator.packet import Bounds, Packet, decode_packet
+from collator.packet import Bounds, Packet
 from collator.web.lines import MAX_LINES, Group, Splitter, judge, judge_rest
 from collator.web.problems import Kind, refusal_of
+from collator.wire import decode_packet
 
 MAX_LINE = 120
 BOUNDS = Bounds(max_payload=60)

@@ -10,17 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.errors import Malformed
-from collator.packet import (
-    Bounds,
-    Packet,
-    check_id,
-    check_json,
-    claimed_total,
-    decode_array,
-    decode_lines,
-    decode_packet,
-    is_too_deep,
-)
+from collator.json_text import is_too_deep
+from collator.packet import Bounds, Packet, check_id, check_json, claimed_total
+from collator.wire import decode_array, decode_lines, decode_packet
 
 BOUNDS = Bounds()
 

@@ -177,7 +177,7 @@ def test_what_msgspec_would_turn_into_null_is_refused(number: float, place: Call
         (object(), "not JSON: Encoding objects of type object is unsupported"),
         ({(1, 2): 3}, "not JSON: Only dicts with"),
         (msgspec.Raw(b"[1"), "not JSON: Input data was truncated"),
-        (msgspec.Raw(b'"\xff"'), "half of a surrogate pair"),
+        (msgspec.Raw(b'"\xff"'), "output: not valid UTF-8 (byte 1)"),
         (["\ud800"], "half of a surrogate pair, which UTF-8 cannot hold"),
         ({"\udfff": 1}, "half of a surrogate pair"),
         ([10**5000], "not JSON: Exceeds the limit"),
@@ -308,6 +308,8 @@ async def test_a_coroutine_function_is_awaited_with_the_same_endings() -> None:
 async def test_a_value_that_breaks_when_it_is_looked_at_is_a_failed_attempt() -> None:
     @dataclasses.dataclass(eq=False)
     class Odd:
+        nothing: None = None  # as it may stand for a number without a word in JSON, it is compared
+
         def __eq__(self, other: object) -> bool:
             raise KeyError("odd")
 

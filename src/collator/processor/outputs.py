@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
+from collator import json_text
 from collator.errors import ProcessorFailed
 from collator.finite import refuse_infinite
-from collator.packet import TOO_DEEP, is_too_deep
+from collator.json_text import TOO_DEEP
 
-_decode = msgspec.json.Decoder().decode
+_check_grammar = msgspec.json.Decoder(msgspec.Raw).decode
+_decode = msgspec.json.Decoder(float_hook=float).decode  # its own floats cost up to ten times as much
 _encode = msgspec.json.Encoder().encode
 _LIGHT = frozenset({int, float, bool, type(None)})
 _TEXT = frozenset({str, bytes, bytearray})
@@ -36,27 +38,37 @@ def to_json(value: object, limit: int) -> bytes:
 
     Raises `ProcessorFailed`. Refused too is what is nested deeper than a payload may be (R3), which not every receiver
     could read, and what would be JSON only by losing or breaking something: not-a-number and infinity, which msgspec
-    writes as ``null``, and ready-made JSON that is none. A plain value without a ``null`` has neither of the last two;
-    others are read back, and looked through where that gives something else.
+    writes as ``null``, and ready-made JSON that is none. Where there is a ``null``, the output is read back, and the
+    value is looked through where that gives something else.
     """
     try:
-        doubtful = _looks_odd(value, limit)
+        odd = _looks_odd(value, limit)
         output = _encode(value)
         if len(output) > limit:
             raise Unusable(f"{len(output)} bytes, {limit} at most")
-        if is_too_deep(output):
-            raise Unusable(TOO_DEEP)
-        if (doubtful or b"null" in output) and _decode(output) != value:
+        _check(output, ready_made=odd)
+        if b"null" in output and type(value) is not msgspec.Raw and _decode(output) != value:
             refuse_infinite(value, output)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Unusable(_words(error)) from None
     return output
 
 
+def _check(output: bytes, *, ready_made: bool) -> None:
+    """Raise unless *output* may be sent; where some of it may be *ready_made*, nobody has looked at it yet."""
+    if ready_made:
+        _check_grammar(output)
+        fault = json_text.fault(output)
+    else:
+        fault = TOO_DEEP if json_text.is_too_deep(output) else None
+    if fault:
+        raise Unusable(fault)
+
+
 def _looks_odd(value: object, limit: int) -> bool:
     """Whether there may be more in *value* than JSON's own types. Raises where it is too large by far.
 
-    An array that begins with a number is taken for one of numbers: reading it back costs less than looking at each.
+    An array that begins with a number is taken for one of numbers: looking at its JSON costs less than at each.
     """
     if type(value) is list and value and type(value[0]) in _LIGHT and 2 * len(value) <= limit:
         return True

@@ -12,12 +12,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from collator.errors import CollatorError, Malformed
-from collator.packet import Bounds, Packet, decode_lines
+from collator.packet import Bounds, Packet
 from collator.web.formats import BOM, LOOKED_AT, name_for_lines
 from collator.web.problems import Kind, Refusal
+from collator.wire import decode_lines, longest_packet
 
-SLACK = 32 * 1024
-"""Bytes of a line beyond its payload: names, an escaped id, metadata, white space."""
 MAX_LINES = 2_000
 """Lines of a block: 64 KiB hold no more packets than that, but 30,000 lines of nonsense, which take 0.2 s to judge."""
 
@@ -50,11 +49,6 @@ class Group(NamedTuple):
     """All lines up to this one are decided, once this group and those before it are."""
     size: int
     """Bytes."""
-
-
-def longest_line(bounds: Bounds) -> int:
-    """The most bytes that the line of a packet may have."""
-    return bounds.max_payload + SLACK
 
 
 class Splitter:
@@ -137,7 +131,7 @@ def judge(block: Block, bounds: Bounds) -> Group:
 def _judge(block: Block, bounds: Bounds) -> Group:
     if block.too_long:
         fault = Refusal(
-            Kind.TOO_LARGE, f"a line may have {longest_line(bounds)} bytes, its payload {bounds.max_payload}"
+            Kind.TOO_LARGE, f"a line may have {longest_packet(bounds)} bytes, its payload {bounds.max_payload}"
         )
         return Group((), (), [(block.first, fault)], block.last, 0)
     items = decode_lines(block.data, bounds)

@@ -22,8 +22,9 @@ from collator.intake import Intake
 from collator.packet import Bounds, Receipt
 from collator.web.incoming import Gone, Incoming
 from collator.web.limits import Limits
-from collator.web.lines import Group, Splitter, judge, judge_rest, longest_line
+from collator.web.lines import Group, Splitter, judge, judge_rest
 from collator.web.problems import Kind, Refusal
+from collator.wire import longest_packet
 
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
 
@@ -70,7 +71,7 @@ class Stream:
             await self._oldest()
 
     async def _read(self, request: Incoming) -> None:
-        splitter, size = Splitter(longest_line(self._bounds)), self._limits.group_bytes
+        splitter, size = Splitter(longest_packet(self._bounds)), self._limits.group_bytes
         while not (request.whole or self._ended.done()):
             read = await self._next(request)
             for start in range(0, len(read), size):

@@ -11,24 +11,22 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-from msgspec.structs import asdict
 
 from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
-from collator.packet import Bounds, Packet, Receipt, Status, check, decode_array, decode_packet
+from collator.packet import Bounds, Packet, Receipt, Status, check
 from collator.web.formats import name_for_json
-from collator.web.incoming import Answer, Incoming, answer_json
-from collator.web.limits import KIB, Limits
-from collator.web.lines import longest_line
+from collator.web.incoming import Answer, Incoming
+from collator.web.limits import Limits
 from collator.web.problems import Kind, Refusal
-from collator.web.receipts import Receipts, receipt_refusal, wire, wire_one
+from collator.web.receipts import ArrayReceipts, receipt_refusal, wire_one
 from collator.web.refusals import Asked, Refusals
 from collator.web.whole import Whole
+from collator.wire import array_parts, decode_packet, longest_packet
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
 _SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
-_OFF_THE_LOOP = 256 * KIB  # decoding a larger array on the loop would be felt by everybody
 
 
 class Packets:
@@ -46,9 +44,9 @@ class Packets:
         body = await request.body(self._limits.max_body, instead=_AS_A_STREAM)
         if _ARRAY.match(body):
             return await self._array(request, body)
-        if len(body) > longest_line(self._bounds):
+        if len(body) > longest_packet(self._bounds):
             _refuse_foreign(body)
-            detail = f"one packet may have {longest_line(self._bounds)} bytes, its payload {self._bounds.max_payload}"
+            detail = f"one packet may have {longest_packet(self._bounds)} bytes, its payload {self._bounds.max_payload}"
             raise Refusal(Kind.TOO_LARGE, detail)
         try:
             packet = decode_packet(body, self._bounds)
@@ -60,7 +58,7 @@ class Packets:
     async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
         """The body is the payload of packet *index*."""
         too_large = f"; a payload may have {self._bounds.max_payload}"
-        payload = (await request.json(longest_line(self._bounds), instead=too_large)).strip(b" \t\r\n")
+        payload = (await request.json(longest_packet(self._bounds), instead=too_large)).strip(b" \t\r\n")
         packet = Packet(
             resource_id=resource_id,
             index=index,
@@ -83,36 +81,40 @@ class Packets:
         raise receipt_refusal(packet, receipt)
 
     async def _array(self, request: Incoming, body: bytes) -> Answer:
+        packets: list[Packet] = []
         try:
-            if len(body) > _OFF_THE_LOOP:
-                packets = await asyncio.to_thread(decode_array, body, self._bounds)
-            else:
-                packets = decode_array(body, self._bounds)
+            for part in array_parts(body, self._bounds):
+                packets += part
+                await asyncio.sleep(0)  # others have their turn
         except Malformed:
             _refuse_foreign(body)
             raise
-        receipts, why = await self._slices(packets)
-        told, whole = Receipts(wire(packets, receipts)), Whole()
-        whole.add(tally(receipts), receipts)
-        refusal = whole.refusal(why)
+        told, whole = ArrayReceipts(), Whole()
+        refusal = whole.refusal(await self._accept(packets, told, whole))
         if refusal is not None:
-            raise refusal.with_members(asdict(told))
+            raise refusal.with_members({"receipts": msgspec.Raw(told.json())})
         if whole.left_out():
             self._refusals.note_part(whole.left_out(), Asked.by(request.scope))
-        return answer_json(told, status=202)
+        return Answer(202, _JSON_FIELDS, b'{"receipts":%b}' % told.json())
 
-    async def _slices(self, packets: Sequence[Packet]) -> tuple[list[Receipt], Unavailable | None]:
-        """A receipt each, and why some were refused. Once a part is stored, `Unavailable` is news about the others."""
-        receipts: list[Receipt] = []
-        while len(receipts) < len(packets):
+    async def _accept(self, packets: Sequence[Packet], told: ArrayReceipts, whole: Whole) -> Unavailable | None:
+        """Store *packets*; why some were refused. Once a part is stored, `Unavailable` is news about the others."""
+        why: Unavailable | None = None
+        for start in range(0, len(packets), _SLICE):
+            part = packets[start : start + _SLICE]
+            receipts: Sequence[Receipt] = ()
             try:
-                receipts += await self._intake.accept(packets[len(receipts) : len(receipts) + _SLICE])
+                receipts = () if why else await self._intake.accept(part)
             except Unavailable as error:
-                if not receipts:
+                if not start:
                     raise
-                left = len(packets) - len(receipts)
-                return receipts + [Receipt(Status.REFUSED, error.detail, error.retry_after)] * left, error
-        return receipts, None
+                why = error
+            if why is not None:
+                receipts = [Receipt(Status.REFUSED, why.detail, why.retry_after)] * len(part)
+                await asyncio.sleep(0)
+            told.add(part, receipts)
+            whole.add(tally(receipts), receipts)
+        return why
 
 
 def _refuse_foreign(body: bytes) -> None:

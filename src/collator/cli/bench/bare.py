@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from collator.cli.bench.loops import run
-from collator.packet import Bounds, decode_packet
+from collator.packet import Bounds
 from collator.web.server import serve
+from collator.wire import decode_packet
 
 Message = MutableMapping[str, Any]
 """Of ASGI; a scope looks the same."""
