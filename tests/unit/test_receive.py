@@ -35,7 +35,7 @@ def test_a_flood_of_refusals_is_counted(capsys: pytest.CaptureFixture[str]) -> N
 async def test_what_is_written_is_acknowledged_though_nobody_can_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_text: str) -> None:
+    def full(_text: str, **_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(click, "echo", full)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
+from collator.cli.terminal import say, say_json
 from collator.client import Client
 from collator.errors import ConfigError
 from collator.files import exposure, read_file
@@ -30,7 +30,7 @@ def ask(settings: Settings, question: Callable[[Client], Awaitable[R]]) -> R:
         async with client(settings) as asked:
             answer = asyncio.ensure_future(question(asked))
             if not (await asyncio.wait([answer], timeout=QUIET))[0]:
-                click.echo(f"collator: {no_answer(settings)}", err=True)
+                say(f"collator: {no_answer(settings)}", err=True)
             return await answer
 
     return asyncio.run(run())
@@ -54,10 +54,9 @@ def json_option(function: Function) -> Function:
 def tell(answer: object, lines: Iterable[str], *, as_json: bool) -> None:
     """Print *answer* as JSON, or the *lines* that say the same to a person."""
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answer)))
+        say_json(answer, pretty=True)
     else:
-        for line in lines:
-            click.echo(line)
+        say(*lines)
 
 
 def _token(path: Path | None) -> str | None:
@@ -79,4 +78,4 @@ def _token(path: Path | None) -> str | None:
 
 def _warn_of(problem: str | None, path: Path) -> None:
     if problem:
-        click.echo(f"collator: --token-file {path}: {problem}", err=True)
+        say(f"collator: --token-file {path}: {problem}", err=True)

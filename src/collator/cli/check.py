@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.cli.terminal import say
 from collator.files import exposure
 from collator.settings import Settings
 from collator.words import counted
@@ -46,7 +46,7 @@ def check(*, settings: Settings, as_json: bool) -> Exit:
     report = check_directory(settings.data_dir)
     for path, secret in {settings.data_dir: False, settings.secret_file: True}.items():
         if path.exists() and (problem := exposure(path, path.stat(), secret=secret)):
-            click.echo(f"collator: {path}: {problem}", err=True)
+            say(f"collator: {path}: {problem}", err=True)
     tell(as_answer(report), describe(report), as_json=as_json)
     return exit_of(report)
 

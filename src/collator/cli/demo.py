@@ -22,6 +22,7 @@ from collator.cli.exits import Exit
 from collator.cli.filing import file_name
 from collator.cli.parameters import Span
 from collator.cli.producing import Plan
+from collator.cli.terminal import say
 from collator.directory import make_new
 from collator.signals import stops
 
@@ -61,13 +62,13 @@ def demo(*, resources: int, packets: tuple[int, int], seed: int | None, director
         with _terminated_as_interrupted():
             sent = _run(plan, directory)
     except KeyboardInterrupt:
-        click.echo(f"interrupted; service and receiver have ended, and everything is in {directory}", err=True)
+        say(f"interrupted; service and receiver have ended, and everything is in {directory}", err=True)
         return Exit.INTERRUPTED
     wrong = check(plan, directory / "received")
     for line in wrong[:SHOWN]:
-        click.echo(line, err=True)
+        say(line, err=True)
     if wrong or not sent:
-        click.echo(f"the demo failed; everything is in {directory}, the logs too", err=True)
+        say(f"the demo failed; everything is in {directory}, the logs too", err=True)
         return Exit.FAILED
     _show(plan, directory)
     return Exit.OK
@@ -105,14 +106,14 @@ def _run(plan: Plan, directory: Path) -> bool:
     receiver = ("receive", "--port", str(inbox), "--secret-file", "collator-data/webhook.secret")
     # The service first, as it makes the secret that the receiver verifies with.
     with child("serve", *service, directory=directory, ready=lambda: listens(port)):
-        click.echo(f"service    http://127.0.0.1:{port}, its store in {directory / 'collator-data'}")
+        say(f"service    http://127.0.0.1:{port}, its store in {directory / 'collator-data'}")
         with child("receive", *receiver, directory=directory, ready=lambda: listens(inbox)):
-            click.echo(f"receiver   http://127.0.0.1:{inbox}, its files in {directory / 'received'}")
+            say(f"receiver   http://127.0.0.1:{inbox}, its files in {directory / 'received'}")
             return _send(plan, port, directory)
 
 
 def _send(plan: Plan, port: int, directory: Path) -> bool:
-    click.echo(f"sender     {plan.resources} resources, their packets in random order (seed {plan.seed})\n")
+    say(f"sender     {plan.resources} resources, their packets in random order (seed {plan.seed})", "")
     options = {
         "--url": f"http://127.0.0.1:{port}",
         "--resources": str(plan.resources),
@@ -130,10 +131,10 @@ def _show(plan: Plan, directory: Path) -> None:
     name = max(plan.sizes().items(), key=lambda item: item[1])[0]
     path = directory / "received" / f"{file_name(name)}.txt"
     lines = path.read_text("utf-8").splitlines()
-    click.echo(f"\n{plan.resources} of {plan.resources} files are there, and every line of them is right.")
-    click.echo(f"\n{path}, the word lengths of {len(lines)} packets in order:")
-    click.echo("\n".join(f"  {line}" for line in lines[:SHOWN]) + ("\n  …" if len(lines) > SHOWN else ""))
-    click.echo("\n" + _NEXT.format(collator=typed(sys.argv[0])))
+    say("", f"{plan.resources} of {plan.resources} files are there, and every line of them is right.")
+    say("", f"{path}, the word lengths of {len(lines)} packets in order:")
+    say(*(f"  {line}" for line in lines[:SHOWN]), *(["  …"] if len(lines) > SHOWN else []))
+    say("", *_NEXT.format(collator=typed(sys.argv[0])).split("\n"))
 
 
 def _span(span: tuple[float, float]) -> str:

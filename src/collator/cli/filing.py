@@ -21,11 +21,11 @@ import msgspec
 
 from collator.durable import sync_directory
 from collator.states import State
+from collator.words import escaped_json, quoted
 
 MAX_NAME = 150
 """Characters of a name without the hash; file systems take 255 bytes with the ending."""
 
-_SHOWN = 40  # characters of a text of whoever sent it, in a message
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]|^\.")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -57,11 +57,11 @@ def file_for(body: bytes) -> tuple[str, bytes]:
     event = _event.decode(body)
     name = file_name(event.data.resource_id)
     if event.type == f"resource.{State.COLLATED}" and event.data.outputs is not None:
-        return f"{name}.txt", b"".join([_one_line(output) + b"\n" for output in event.data.outputs])
+        return f"{name}.txt", b"".join([_shown(_one_line(output)) + b"\n" for output in event.data.outputs])
     if event.type == f"resource.{State.INCOMPLETE}":
         known = bytes(_whole.decode(body).data)
-        return f"{name}.incomplete.json", msgspec.json.format(known, indent=2) + b"\n"
-    raise ValueError(f"{event.type[:_SHOWN]!r} is not an event that is filed")
+        return f"{name}.incomplete.json", _shown(msgspec.json.format(known, indent=2)) + b"\n"
+    raise ValueError(f"{quoted(event.type)} is not an event that is filed")
 
 
 def file_name(resource_id: str) -> str:
@@ -86,6 +86,11 @@ def write_durably(path: Path, content: bytes) -> None:
         Path(aside).unlink()
         raise
     sync_directory(path.parent)
+
+
+def _shown(text: bytes) -> bytes:
+    """*text*, JSON, as a person may look at it in a terminal: the same value."""
+    return text if text.isascii() and b"\x7f" not in text else escaped_json(text.decode(), joiners=True).encode()
 
 
 def _one_line(output: msgspec.Raw) -> bytes:

@@ -35,6 +35,7 @@ from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.cli.status import status
 from collator.cli.stop import stop
+from collator.cli.terminal import say
 from collator.cli.token import token
 from collator.cli.torture import torture
 from collator.errors import CollatorError, Denied
@@ -96,7 +97,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         if message:
             with suppress(OSError):  # the code says it too
-                click.echo(f"collator: {message}", err=True)
+                say(*f"collator: {message}".split("\n"), err=True)
         return code
     finally:
         _end_output()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
-from collator.cli.asking import ask, json_option, tell
+from collator.cli.asking import ask, json_option
 from collator.cli.command import command
+from collator.cli.terminal import say, say_data, say_json
 from collator.client import Client
 from collator.settings import Scope, Settings
 from collator.words import counted
@@ -55,21 +55,21 @@ def outputs(
         ask(settings, lambda client: _follow(client, resource_id, after_seq or 0, as_json=as_json))
         return
     page = ask(settings, lambda client: client.outputs(resource_id, cursor=cursor, limit=limit))
-    tell(page, (_json(one["output"]) for one in page["outputs"]), as_json=as_json)
+    if as_json:
+        say_json(page, pretty=True)
+        return
+    for one in page["outputs"]:
+        say_data(one["output"])
 
 
 async def _follow(client: Client, resource_id: str, after_seq: int, *, as_json: bool) -> None:
     async for outcome in client.follow(resource_id, after_seq=after_seq):
         if as_json:
-            click.echo(_json(outcome))
+            say_data(outcome)
         elif "failed" in outcome:
-            click.echo(_failed(outcome), err=True)
+            say(_failed(outcome), err=True)
         else:
-            click.echo(_json(outcome["output"]))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+            say_data(outcome["output"])
 
 
 def _failed(outcome: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from collator.words import escaped
+
 
 def ranges(pairs: Sequence[Sequence[int]]) -> str:
     """Inclusive ranges as people write them: ``3-7, 9``."""
@@ -30,7 +32,7 @@ def near(path: Path) -> Path:
 
 def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """A table with *heads*, its columns as wide as what is in them; nothing is shown as ``-``."""
-    table = [heads, *(["-" if cell is None else str(cell) for cell in row] for row in rows)]
+    table = [heads, *(["-" if cell is None else escaped(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

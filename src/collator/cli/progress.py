@@ -6,21 +6,25 @@ Why it does not go on is a line of its own: below the bars, or on standard error
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import NamedTuple
 
-import click
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
 
+from collator.cli.terminal import say
+from collator.words import escaped
+
 FRAME, LINE = 0.1, 1.0
 """Seconds between two looks in a terminal, and between two lines in a pipe."""
 AGAIN, ANOTHER = 10.0, 2.0
 """Seconds before the same reason is told once more in a pipe, and before another one is."""
+_FIGURES = re.compile("[0-9]+")
 
 
 class Bar(NamedTuple):
@@ -81,15 +85,16 @@ class Notes:
 
     def look(self, note: str) -> None:
         """Tell *note*, unless it is empty or it is too early."""
-        if note and self._now() - self._at >= (AGAIN if note == self._told else ANOTHER):
-            self._told, self._at = note, self._now()
+        reason = _FIGURES.sub("", note)  # a countdown in it makes it no other
+        if note and self._now() - self._at >= (AGAIN if reason == self._told else ANOTHER):
+            self._told, self._at = reason, self._now()
             self._tell(note)
 
 
 @contextmanager
 def _lines(look: Look, console: Console) -> Iterator[tuple[Callable[[], None], float]]:
     shown = ""
-    notes = Notes(lambda note: click.echo(f"collator: {note}", err=True))
+    notes = Notes(lambda note: say(f"collator: {note}", err=True))
 
     def update() -> None:
         nonlocal shown
@@ -124,6 +129,6 @@ def _bars(look: Look, console: Console) -> Iterator[tuple[Callable[[], None], fl
 
 
 def _paint(progress: _Bars, tasks: list[TaskID], picture: Picture) -> None:
-    progress.note = " ".join(picture.note.split())  # of a receiver's words there may be several lines
+    progress.note = escaped(" ".join(picture.note.split()))  # of a receiver's words there may be several lines
     for task, bar in zip(tasks, picture.bars, strict=True):
         progress.update(task, completed=bar.done, total=bar.of)

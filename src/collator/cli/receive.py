@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import click
-
 from collator.cli.command import command
 from collator.cli.filing import file_for, write_durably
 from collator.cli.inbox import Inbox, Received, Reply
 from collator.cli.phrases import near
+from collator.cli.terminal import say
 from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
 from collator.signing import Secret, SecretFile
+from collator.words import shown
 
 QUIET = 1.0
 """Seconds after a line on what was refused in which there is no other."""
@@ -60,7 +60,7 @@ async def _receive(settings: Settings) -> None:
     async with Inbox(filer.take, host=host, port=port, secrets=secrets, refused=refusals.tell) as inbox:
         _greet(inbox.url, directory, verified=secrets is not None)
         await _told_to_stop()
-    click.echo(f"stopped: {filer.written} written")
+    say(f"stopped: {filer.written} written")
 
 
 class _Filer:
@@ -73,17 +73,17 @@ class _Filer:
         try:
             name, content = file_for(received.body)
         except ValueError as error:
-            self._refusals.tell(received, str(error))
-            return Reply(400, f"not a webhook of Collator: {error}")
+            self._refusals.tell(received, shown(error))
+            return Reply(400, f"not a webhook of Collator: {shown(error)}")
         path = self._directory / name
         try:
             await asyncio.to_thread(write_durably, path, content)
         except OSError as error:
-            click.echo(f"cannot write {path}: {error.strerror}", err=True)
+            say(f"cannot write {path}: {error.strerror}", err=True)
             return Reply(503, "the file cannot be written")
         self.written += 1
         with suppress(OSError):  # the file is safe, and the sender hears so, whoever may read this
-            click.echo(f"{path}  {len(content)} bytes")
+            say(f"{path}  {len(content)} bytes")
         return Reply(204)
 
 
@@ -101,7 +101,7 @@ class _Refusals:
             return
         name = f"webhook {received.webhook_id[:SHOWN]!a}" if received.webhook_id else "a request without a webhook-id"
         more = f" (and {self._untold} more since the last such line)" if self._untold else ""
-        click.echo(f"refused: {name}: {why}{more}", err=True)
+        say(f"refused: {name}: {why}{more}", err=True)
         self._quiet_until, self._untold = self._now() + QUIET, 0
 
 
@@ -111,7 +111,7 @@ def _secrets(path: Path | None) -> Callable[[], Sequence[Secret]] | None:
 
 def _greet(url: str, directory: Path, *, verified: bool) -> None:
     trust = "signatures are verified" if verified else "nothing is verified: anyone who reaches it can write here"
-    click.echo(f"receiving at {url} into {directory}; {trust}")
+    say(f"receiving at {url} into {directory}; {trust}")
 
 
 async def _told_to_stop() -> None:

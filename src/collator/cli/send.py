@@ -7,7 +7,6 @@ import secrets
 from typing import BinaryIO
 
 import click
-import msgspec
 from rich.console import Console
 
 from collator.cli.command import command
@@ -15,6 +14,7 @@ from collator.cli.exits import Exit
 from collator.cli.parameters import DurationOrOff, Span
 from collator.cli.producing import Plan
 from collator.cli.run import Run, from_file, from_plan
+from collator.cli.terminal import say, say_json
 from collator.settings import Scope, Settings
 
 SEEDS = 1_000_000
@@ -94,7 +94,7 @@ def _carry_out(run: Run, console: Console, *, as_json: bool) -> Exit:
         asyncio.run(run.carry_out(console))
     except KeyboardInterrupt:
         kept = "the service has what was acknowledged" if run.tally.acknowledged else "nothing was acknowledged"
-        click.echo(f"interrupted; {kept}", err=True)
+        say(f"interrupted; {kept}", err=True)
         return Exit.INTERRUPTED
     finally:
         _report(run, as_json=as_json)
@@ -102,9 +102,12 @@ def _carry_out(run: Run, console: Console, *, as_json: bool) -> Exit:
 
 
 def _report(run: Run, *, as_json: bool) -> None:
-    click.echo(msgspec.json.encode(run.as_dict()) if as_json else run.summary())
+    if as_json:
+        say_json(run.as_dict())
+    else:
+        say(run.summary())
     complaints = run.complaints()
     for line in complaints[:SHOWN]:
-        click.echo(line, err=True)
+        say(line, err=True)
     if len(complaints) > SHOWN:
-        click.echo(f"… and {len(complaints) - SHOWN} more (--json has all)", err=True)
+        say(f"… and {len(complaints) - SHOWN} more (--json has all)", err=True)

@@ -9,6 +9,7 @@ import click
 
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
+from collator.cli.terminal import say
 from collator.errors import ConfigError
 from collator.files import exposure
 from collator.tokens import Role, generate_token, line_for
@@ -64,4 +65,4 @@ def _add(line: str, path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"--add-to {path}: cannot be written: {error.strerror}") from None
     if problem:
-        click.echo(f"collator: --add-to {path}: {problem}", err=True)
+        say(f"collator: --add-to {path}: {problem}", err=True)

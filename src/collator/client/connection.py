@@ -76,6 +76,10 @@ class Http:
             raise Unreachable(f"{self.where}: no answer within {self._timeout:g} s") from None
         except aiohttp.ClientError as error:
             raise Unreachable(f"{self.where}: {_cause(error)}") from None
+        except RuntimeError:
+            if self._session.closed:
+                raise CollatorError(f"the client of {self.where} was closed meanwhile") from None
+            raise
         except UnicodeError:
             raise Unreachable(f"{self.where}: no host can have that name") from None
 

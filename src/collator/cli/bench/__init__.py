@@ -13,6 +13,7 @@ from rich.console import Console
 from collator.cli.bench.figures import PARTS, rows
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.cli.terminal import say
 from collator.directory import make, writable
 from collator.errors import ConfigError
 from collator.settings import OPTIONS, Scope
@@ -99,11 +100,11 @@ def _carry_out(scale: Scale, *, runs: int, parts: Sequence[str], as_json: bool) 
     from collator.cli.bench.session import Session
 
     about = report.about(scale, runs)
-    session = Session(scale, parts=parts, runs=runs, tell=lambda line: click.echo(line, err=True))
+    session = Session(scale, parts=parts, runs=runs, tell=lambda line: say(line, err=True))
     try:
         loops.run(session.run())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("interrupted; the children have ended and their stores are removed", err=True)
+        say("interrupted; the children have ended and their stores are removed", err=True)
         return Exit.INTERRUPTED
     found = rows(session.samples)
     if as_json:
@@ -111,7 +112,7 @@ def _carry_out(scale: Scale, *, runs: int, parts: Sequence[str], as_json: bool) 
     else:
         report.show(Console(highlight=False), about, found)
     for fault in session.faults:
-        click.echo(fault, err=True)
+        say(fault, err=True)
     return Exit.FAILED if session.faults else Exit.OK
 
 

@@ -18,6 +18,7 @@ import click
 from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.cli.terminal import say
 from collator.cli.torture.ordeal import Ordeal
 from collator.directory import make_new
 from collator.errors import ConfigError
@@ -55,15 +56,15 @@ def torture(*, rounds: int, seed: int | None, directory: Path | None, as_json: b
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     home = _made(directory)
     ordeal = Ordeal(home, rounds=rounds, seed=seed)
-    click.echo(f"seed {seed}, in {home}", err=True)
+    say(f"seed {seed}, in {home}", err=True)
     try:
-        asyncio.run(ordeal.run(lambda line: click.echo(line, err=True)))
+        asyncio.run(ordeal.run(lambda line: say(line, err=True)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return _interrupted(home, stays=directory is not None)
     answer = ordeal.as_dict()
     tell(answer, _lines(answer), as_json=as_json)
     if ordeal.complaints:
-        click.echo(f"everything is in {home}, the logs too", err=True)
+        say(f"everything is in {home}, the logs too", err=True)
         return Exit.FAILED
     if directory is None:
         shutil.rmtree(home)
@@ -74,7 +75,7 @@ def _interrupted(home: Path, *, stays: bool) -> Exit:
     if not stays:
         shutil.rmtree(home)
     where = f"everything is in {home}" if stays else "its directory is removed"
-    click.echo(f"interrupted; the service has ended, and {where}", err=True)
+    say(f"interrupted; the service has ended, and {where}", err=True)
     return Exit.INTERRUPTED
 
 
