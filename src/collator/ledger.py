@@ -158,7 +158,10 @@ class Ledger(Protocol):
         ...
 
     async def retry(self, resource_id: str) -> Sequence[Key]:
-        """Give the failed packets of an open resource a new set of attempts (R16); their keys. `Unknown`, `Ended`."""
+        """Give the failed packets of an open resource a new set of attempts (R16); their keys. `Unknown`, `Ended`.
+
+        Many get them in several steps: `Ended` too where the resource ends between two of them.
+        """
         ...
 
     async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:

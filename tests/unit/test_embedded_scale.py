@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from collator.engines.embedded import EmbeddedLedger, claiming, open_ledger
+from collator.engines.embedded import EmbeddedLedger, open_ledger
 from collator.engines.embedded.checking import check_directory
 from collator.engines.embedded.migrating import migrate
 from collator.engines.embedded.shrinking import PAGES, SPARE
 from collator.engines.embedded.store import DATABASE, connect, load_statements
-from collator.exchange import Output, Retry
+from collator.exchange import Output
 from collator.packet import Packet
 from collator.resource import Terms
 from collator.testing import ManualClock
@@ -79,20 +79,6 @@ async def test_what_was_forgotten_goes_back_to_the_disk_little_by_little(tmp_pat
     await ledger.aclose()
     assert (tmp_path / DATABASE).stat().st_size < pages[0] * 4096 / 4
     assert check_directory(tmp_path).sound
-
-
-async def test_retries_that_are_due_all_at_once_become_ready_in_slices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claiming, "RETRIES", 20)
-    clock = ManualClock()
-    ledger = await open_ledger(tmp_path, terms=Terms(), clock=clock, route=lambda _: [])
-    accepted = await ledger.accept([Packet("r", index, Raw(b"0")) for index in range(50)], room=50)
-    await ledger.record([Retry(task.lease, "not now", 10.0) for task in accepted.tasks], room={})
-    clock.advance(11)
-    claimed = [await ledger.claim(claim_id=f"c{number}", room=50) for number in range(4)]
-    assert [len(tasks) for tasks in claimed] == [20, 20, 10, 0]
-    await ledger.aclose()
 
 
 PAYLOAD = b'"' + b"x" * 8000 + b'"'

@@ -17,12 +17,14 @@ from collator.engines.embedded import tombstones
 from collator.engines.embedded.claiming import refresh
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
-from collator.engines.embedded.store import INDEX_BITS, Store, as_json
+from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json, decode_ranges
 from collator.exchange import Accepted, Key, Task
 from collator.packet import Packet, Receipt, Status
-from collator.resource import ACCEPTED, DUPLICATE, Standing, admit, judge
+from collator.resource import ACCEPTED, DUPLICATE, Standing, admit, judge, ranges
 from collator.states import State
 
+_ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
+_decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
@@ -79,6 +81,7 @@ def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
     ids = [*{packet.resource_id: None for packet in packets}]
     first_rk = store.next_rk
     found = _by_id(store, ids)
+    _look_up_late(store, packets, found)
     keys = [found[id_].key << INDEX_BITS | packet.index for packet in packets if (id_ := packet.resource_id) in found]
     plan = _plan(store, packets, found, {})
     store.run("mark")
@@ -86,7 +89,9 @@ def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
         store.run("undo_to_mark")
         store.next_rk = first_rk
         stored = _decode_stored(store.value("stored_payloads", as_json(keys)).encode())
-        plan = _plan(store, packets, _by_id(store, ids), {key: payload.encode() for key, payload in stored})
+        found = _by_id(store, ids)
+        _look_up_late(store, packets, found)
+        plan = _plan(store, packets, found, {key: payload.encode() for key, payload in stored})
         store.run_rows("insert_packets", _rows(plan))
     return plan
 
@@ -98,6 +103,27 @@ def _by_id(store: Store, ids: Sequence[str | int]) -> dict[str | int, Standing]:
         gone = tombstones.find(store, [id_ for id_ in ids if id_ not in found])
         found |= {standing.resource_id: standing for standing in gone}
     return found
+
+
+def _look_up_late(store: Store, packets: Sequence[Packet], found: Mapping[str | int, Standing]) -> None:
+    """Say of those that have ended, and not whole, which of the indexes of *packets* they had received (R8).
+
+    All of them may be hundreds of thousands of ranges, which are read only while the packets themselves are removed.
+    """
+    ended = {id_: one for id_, one in found.items() if one.key and one.state in _ENDED_EARLY}
+    if not ended:
+        return
+    asked = {
+        ended[packet.resource_id].key << INDEX_BITS | packet.index for packet in packets if packet.resource_id in ended
+    }
+    there = _decode_keys(store.value("received", as_json([*asked])).encode())
+    unknown = {key >> INDEX_BITS for key in asked.difference(there)}
+    indexes: dict[int, list[int]] = {one.key: [] for one in ended.values()}
+    for key in there:
+        indexes[key >> INDEX_BITS].append(key & INDEX_MASK)
+    for standing in ended.values():
+        before = store.value("received_before", standing.key) if standing.key in unknown else None
+        standing.seen = ranges(indexes[standing.key]) if before is None else decode_ranges(before)
 
 
 def _plan(

@@ -18,6 +18,7 @@ from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.readable import readable
 from collator.engines.embedded.recording import settle_results
+from collator.engines.embedded.slices import ROWS, Slice
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Failure, Key, Task
 
@@ -31,8 +32,6 @@ FEW = 16
 READ_AT_ONCE = 32 * 1024 * 1024
 """Bytes of payloads that are read in one go. A claim of a thousand packets of 1 MiB behind many small ones read all of
 them, to keep a fraction: for half a minute nothing was processed."""
-RETRIES = 10_000
-"""Retries that fall due in one step, at most, in 16 ms; the others in the next. After a rest a million may be due."""
 
 EVER = 2**31
 """More suspects, or unclean stops, than there will be."""
@@ -73,9 +72,10 @@ def refresh(store: Store) -> None:
     rows = [(held.key, held.attempt, "the lease was lost") for held in lost if held.key in still_open]
     store.run_rows("count_lost", rows)
     take_back(store, ended)
-    if store.next_retry <= now:
-        store.ready += store.run("due_retries", now, RETRIES)
-        store.run("clear_due_retries", now, RETRIES)
+    time = Slice()
+    while store.next_retry <= now and time.lasts():
+        store.ready += store.run("due_retries", now, ROWS)
+        store.run("clear_due_retries", now, ROWS)
         store.next_retry = store.value("next_retry") or float("inf")
 
 

@@ -6,7 +6,7 @@ one for each endpoint; those that the caller has room for are leased to it, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -53,21 +53,22 @@ def close_finished(
     return close(store, ends, room=room)
 
 
-def close(store: Store, ends: Sequence[End], *, room: Mapping[str, int]) -> Outcome:
-    """End the resources of *ends* now."""
-    if not ends:
-        return Outcome([], [], frozenset())
+def close(store: Store, ends: Iterable[End], *, room: Mapping[str, int]) -> Outcome:
+    """End the resources of *ends* now, one by one as they are given."""
     wall = store.clock.wall()
-    rows, born = [], []
+    rows, born, ended = [], [], []
     for end in ends:
         check_step(RESOURCE_STEPS, end.standing.state, end.ending.state)
         row, deliveries = _close_one(store, end, wall)
         rows.append(row)
         born += deliveries
+        ended.append(end.standing)
+    if not ended:
+        return Outcome([], [], frozenset())
     store.run_rows("close_resources", rows)
-    store.touch([end.standing for end in ends])
+    store.touch(ended)
     leased, endpoints = bear(store, born, room)
-    return Outcome([], leased, endpoints, len(ends))
+    return Outcome([], leased, endpoints, len(ended))
 
 
 def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[Born]]:
@@ -121,19 +122,28 @@ def _frame(standing: Standing, ending: Ending, details: _Details, timestamp: str
 def _stop_early(store: Store, standing: Standing) -> _Details:
     """Take back what still waits, and say what is there and what is not."""
     first, last = span(standing.key)
+    dense = standing.received == standing.highest + 1  # nearly all are
+    seen = [(0, standing.highest)][: standing.received] if dense else _ranges(store, "packet_ranges", first, last)
     unfinished = standing.received - standing.done - standing.failed
-    if unfinished:
-        store.count(waiting=-unfinished, backlog=-store.value("unfinished_size", first, last))
-    store.ready -= store.run("ready_range", first, last)
-    store.suspects -= store.value("suspects_range", first, last)
-    store.run("attempt_range", first, last)
+    waiting = _take_back(store, first, last, unfinished) if unfinished else ()
+    if not standing.failed:
+        return _Details(seen, waiting)
     failures = _decode_failures(store.value("failures_of", first, last, MAX_FAILED).encode())
     return _Details(
-        _ranges(store, "packet_ranges", first, last),
-        _ranges(store, "unfinished_ranges", first, last),
+        seen,
+        waiting,
         [PacketReport(index, reason, attempts) for index, reason, attempts in failures],
         _ranges(store, "failed_ranges", first + failures[-1][0] + 1, last) if len(failures) == MAX_FAILED else (),
     )
+
+
+def _take_back(store: Store, first: int, last: int, unfinished: int) -> Ranges:
+    """Let what has no outcome wait no more; its indexes."""
+    store.count(waiting=-unfinished, backlog=-store.value("unfinished_size", first, last))
+    store.ready -= store.run("ready_range", first, last)
+    store.suspects -= store.value("suspects_range", first, last)
+    store.run("attempt_range", first, last)
+    return _ranges(store, "unfinished_ranges", first, last)
 
 
 def _ranges(store: Store, name: str, first: int, last: int) -> Ranges:

@@ -15,7 +15,7 @@ from collator.engines.embedded.opening import RESERVE, close_store, open_store
 from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.reserve import Reserve
-from collator.engines.embedded.store import DATABASE, Route, Store
+from collator.engines.embedded.store import DATABASE, INDEX_MASK, Route, Store
 from collator.engines.embedded.writer import Committed, Writer
 from collator.errors import Unavailable, Vanished
 from collator.exchange import (
@@ -153,12 +153,19 @@ class EmbeddedLedger:
 
     async def retry(self, resource_id: str) -> Sequence[Key]:
         """New attempts for failed packets."""
-        return await self._writer.call(steps.RETRY, (resource_id,))
+        keys, after = list[Key](), -1
+        while after < INDEX_MASK:
+            step = await self._writer.call(steps.RETRY, (resource_id, after))
+            keys, after = [*keys, *step.keys] if keys else step.keys, step.after
+        return keys
 
     async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
         """Make ended deliveries due again."""
         found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)
-        number, endpoints = await self._writer.call(steps.REPLAY, (found.dids(), wanted.state))
+        dids, number, endpoints = found.dids(), 0, frozenset[str]()
+        while dids:
+            step = await self._writer.call(steps.REPLAY, (dids, wanted.state))
+            dids, number, endpoints = dids[step.looked :], number + step.number, endpoints | step.endpoints
         return Replayed(replayed=number, endpoints=endpoints, after=found.after)
 
     async def stop(self, delivery_id: str) -> None:
@@ -176,7 +183,12 @@ class EmbeddedLedger:
 
     async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
         """Forget what may be forgotten."""
-        return await self._writer.call(steps.PURGE, (limit, resource_id))
+        step = await self._writer.call(steps.PURGE, (limit, resource_id))
+        removed = step.rows
+        while step.more and removed < limit:  # what a person wants to be gone goes first
+            step = await self._writer.call(steps.PURGE, (limit - removed, None))
+            removed += step.rows
+        return removed
 
     async def resource(self, resource_id: str) -> ResourceReport:
         """All of one resource."""

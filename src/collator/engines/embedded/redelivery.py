@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.engines.embedded.attempts import count_move, start_retention
+from collator.engines.embedded.slices import Slice, in_units
 from collator.engines.embedded.store import Store, as_json
 from collator.errors import Ended, Unknown
 from collator.states import DELIVERY_STEPS, DeliveryState, check_step
@@ -16,8 +17,28 @@ DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, Delivery
 _decode_found = msgspec.json.Decoder(list[tuple[int, int, str, DeliveryState]]).decode
 
 
-def replay(store: Store, dids: Sequence[int], state: DeliveryState | None) -> tuple[int, frozenset[str]]:
-    """Make those of *dids* that have ended, in *state* where one is given, due again: how many, and their endpoints."""
+class Replayed(msgspec.Struct):
+    """What one step of a replay has made due."""
+
+    number: int = 0
+    endpoints: frozenset[str] = frozenset()
+    looked: int = 0
+    """How many of the deliveries that were named were looked at."""
+
+
+def replay(store: Store, dids: Sequence[int], state: DeliveryState | None) -> Replayed:
+    """Make those of *dids* that have ended, in *state* where one is given, due again, as long as a slice lasts."""
+    replayed = Replayed()
+    for some in Slice().take(in_units(dids)):
+        number, endpoints = _replay_some(store, some, state)
+        replayed.number += number
+        replayed.endpoints |= endpoints
+        replayed.looked += len(some)
+    return replayed
+
+
+def _replay_some(store: Store, dids: Sequence[int], state: DeliveryState | None) -> tuple[int, frozenset[str]]:
+    """How many of *dids* are due again, and the endpoints of what is due."""
     found = _decode_found(store.value("deliveries_to_repair", as_json(dids)).encode())
     ended = [row for row in found if row[3] is not DUE and state in {None, row[3]}]
     for _, _, _, old in ended:

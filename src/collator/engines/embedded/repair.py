@@ -1,4 +1,4 @@
-"""What time and people do to resources: timeouts, deadlines, complete, cancel, retry, purge (R13 to R16, R25)."""
+"""What time and people do to resources: timeouts, deadlines, complete, cancel, retry (R13 to R16)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import msgspec
 from collator.engines.embedded import tombstones
 from collator.engines.embedded.accepting import open_resources
 from collator.engines.embedded.closing import End, close, close_finished, span
+from collator.engines.embedded.finding import find, look_for
 from collator.engines.embedded.readable import readable
-from collator.engines.embedded.shrinking import shrink
+from collator.engines.embedded.slices import ROWS, Slice
 from collator.engines.embedded.store import INDEX_MASK, Store, as_json
-from collator.errors import Conflict, Damaged, Ended, Malformed
+from collator.errors import Conflict, Ended, Malformed
 from collator.exchange import Key, Outcome
 from collator.resource import Ending, Standing, forced, waits_for_sender
 from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
@@ -25,16 +26,37 @@ TICK = 5.0
 """Seconds after which the uptime is stored, even if nothing else changed: what a crash can add to an idle timeout."""
 
 
+class Retried(msgspec.Struct):
+    """What one step of a retry has set free."""
+
+    keys: list[Key]
+    after: int
+    """The index behind which the next step begins; `INDEX_MASK` where there is no more."""
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    """Failures of a resource."""
+
+    keys: list[int]
+    last: int | None
+    """Where there are more, the key behind which they are."""
+
+
+_decode_failed = msgspec.json.Decoder(_Failed).decode
+
+
 def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -> Outcome:  # noqa: FBT001 - a step takes its call as it came
     """Close what has been idle too long or is past its deadline."""
     store.tick(accepting=accepting)
     if store.trouble or store.now() - store.persisted_at >= TICK:  # only what is written proves that it can be
         store.run("persist", store.now(), store.uptime, "{}")  # the transaction writes the counters
+    limit = min(limit, ROWS)
     late = _decode_numbers(store.value("past_deadline", store.now(), limit).encode())
     ends = [End(standing, Ending(State.INCOMPLETE, EndedBy.DEADLINE)) for standing in _standings(store, late)]
     idle, looked = _idle(store, limit - len(ends), {*late})
-    closed = close(store, [*ends, *idle], room=room)
-    return msgspec.structs.replace(closed, more=len(late) + looked >= limit)
+    ends += idle
+    closed = close(store, Slice().take(ends), room=room)
+    return msgspec.structs.replace(closed, more=len(late) + looked >= limit or closed.closed < len(ends))
 
 
 def complete(
@@ -47,7 +69,7 @@ def complete(
     """Fix the total, or close now (R15)."""
     if total is not None and not 0 <= total <= store.terms.bounds.max_packets:
         raise Malformed(f"total: {total} is not between 0 and {store.terms.bounds.max_packets}")
-    standing = _find_or_open(store, resource_id) if total == 0 else _find(store, resource_id)
+    standing = _find_or_open(store, resource_id) if total == 0 else find(store, resource_id)
     if total is not None and standing.total not in (None, total):
         raise Conflict(f"a total of {total} contradicts the total of {standing.total}, which is fixed")
     if standing.state is not State.OPEN:
@@ -67,7 +89,7 @@ def complete(
 
 def cancel(store: Store, resource_id: str) -> None:
     """End without a webhook."""
-    standing = _find(store, resource_id)
+    standing = find(store, resource_id)
     if standing.state is State.CANCELLED:
         return
     if standing.state is not State.OPEN:
@@ -75,58 +97,36 @@ def cancel(store: Store, resource_id: str) -> None:
     close(store, [End(standing, Ending(State.CANCELLED, None))], room={})
 
 
-def retry(store: Store, resource_id: str) -> list[Key]:
-    """Give the failed packets a new set of attempts (R16)."""
-    standing = _find(store, resource_id)
+def retry(store: Store, resource_id: str, after: int) -> Retried:
+    """Give the failed packets behind the index *after* a new set of attempts, as long as a slice lasts (R16)."""
+    standing = find(store, resource_id)
     if standing.state is not State.OPEN:
         raise Ended(f"resource {resource_id!r} has ended ({standing.state}); its packets cannot be retried")
-    keys = _decode_numbers(store.value("failed_keys", *span(standing.key)).encode())
-    if not keys:
-        return []
     check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
+    first, last = span(standing.key)
+    retried = Retried([], first + after if standing.failed else last)
+    time = Slice()
+    while retried.after < last and time.lasts():
+        looked = _decode_failed(store.value("failed_keys", retried.after, last, ROWS).encode())
+        _withdraw(store, standing, looked.keys)
+        retried.keys += [Key(resource_id, standing.generation, key & INDEX_MASK) for key in looked.keys]
+        retried.after = last if looked.last is None or not standing.failed else looked.last
+    retried.after -= first
+    return retried
+
+
+def _withdraw(store: Store, standing: Standing, keys: Sequence[int]) -> None:
+    """Let the failures *keys* of *standing* be due again."""
+    if not keys:
+        return
     rows = as_json(keys)
     store.run("forget_outcomes", rows)
     store.run("withdraw_numbers", standing.key, len(keys))
     store.ready += store.run("add_ready", rows)
     store.count(waiting=len(keys), backlog=store.value("payload_sizes", rows))
-    store.run_rows("progress_resources", [[standing.key, standing.done, 0, standing.body_size]], store.active())
-    return [Key(resource_id, standing.generation, key & INDEX_MASK) for key in keys]
-
-
-def purge(store: Store, limit: int, resource_id: str | None) -> int:
-    """Forget what may be forgotten, at most about *limit* rows."""
-    removed = 0 if resource_id is None else _purge_now(store, resource_id)
-    while removed < limit and (due := store.value("purge_due", store.now())) is not None:
-        rk, state, purging = due
-        before = removed
-        for table in ("purge_outcomes", "purge_packets"):
-            removed += store.run(table, *span(rk), limit - removed)
-        if removed >= limit and removed > before:
-            store.run("purge_begins", rk)
-            break
-        if purging != tombstones.BY_PERSON:
-            tombstones.leave(store, rk)
-        store.count(dead=-store.value("dead_of", rk), **{state: -1})
-        removed += store.run("purge_log", rk) + store.run("purge_deliveries", rk) + store.run("purge_resource", rk)
-    removed += tombstones.delete_old(store, limit - removed)
-    if removed < limit:
-        shrink(store)
-    return removed
-
-
-def _purge_now(store: Store, resource_id: str) -> int:
-    """Have the resource forgotten first; how many rows went at once."""
-    standing = _look_for(store, resource_id)
-    if standing is None and (deleted := tombstones.delete(store, resource_id)):
-        return deleted
-    if standing is None:
-        raise tombstones.unknown(resource_id, None)
-    if standing.state is State.OPEN:
-        raise Conflict(f"resource {resource_id!r} is open; cancel it first")
-    if store.value("due_of", standing.key):
-        raise Conflict(f"resource {resource_id!r} has a delivery that is due; stop it first")
-    store.run("purge_now", standing.key)
-    return 0
+    standing.failed -= len(keys)
+    progress = [standing.key, standing.done, standing.failed, standing.body_size]
+    store.run_rows("progress_resources", [progress], store.active())
 
 
 def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[End], int]:
@@ -156,16 +156,9 @@ def _standings(store: Store, rks: Sequence[int]) -> list[Standing]:
     return readable(lambda some: store.standings("find_handles", as_json(some)), rks)
 
 
-def _find(store: Store, resource_id: str) -> Standing:
-    standing = _look_for(store, resource_id)
-    if standing is None:
-        raise tombstones.unknown(resource_id, store.value("tombstone", resource_id))
-    return standing
-
-
 def _find_or_open(store: Store, resource_id: str) -> Standing:
     """The resource, or a new generation of one that nobody sent a packet for (R10). `Unknown` where it is gone."""
-    standing = _look_for(store, resource_id)
+    standing = look_for(store, resource_id)
     if standing is not None:
         return standing
     if (gone := store.value("tombstone", resource_id)) is not None:
@@ -174,11 +167,3 @@ def _find_or_open(store: Store, resource_id: str) -> Standing:
     store.next_rk += 1
     open_resources(store, [standing])
     return standing
-
-
-def _look_for(store: Store, resource_id: str) -> Standing | None:
-    try:
-        found = store.standings("find_resources", as_json([resource_id]))
-    except ValueError as error:
-        raise Damaged(f"what is stored of resource {resource_id!r} is damaged: {error}") from error
-    return found[0] if found else None

@@ -8,29 +8,26 @@ grows with the free ones among which its place is sought, so the time is bounded
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
+from collator.engines.embedded.slices import Slice
 from collator.engines.embedded.store import Store
 
 SPARE = 4
 """One page in so many may be free: what comes next finds room, and the file does not grow again at once."""
 PAGES = 1000
 """Pages in one step, at most: 4 MiB, in 3 to 14 ms where 90,000 were free."""
-SECONDS = 0.01
-"""Time of one step, after which the rest is left to the next: others wait for the commit."""
 ROOM = 32 * 1024 * 1024
 """Bytes free on the disk, below which nothing is moved: what moves is written to the log first."""
 
 
-def shrink(store: Store) -> None:
-    """Give back some free pages, if there are many."""
+def shrink(store: Store, time: Slice) -> None:
+    """Give back some free pages, if there are many, as long as *time* lasts."""
     connection = store.connection
     if connection.pragma("freelist_count") * SPARE <= connection.pragma("page_count"):
         return
     if shutil.disk_usage(Path(connection.filename).parent).free < ROOM:
         return
-    until = time.perf_counter() + SECONDS
     for _page in connection.execute(f"pragma incremental_vacuum({PAGES})"):
-        if time.perf_counter() >= until:
+        if not time.lasts():
             return

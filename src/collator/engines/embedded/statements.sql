@@ -24,14 +24,14 @@ savepoint batch;
 -- name: undo_to_mark
 rollback to batch;
 
--- name: find_resources (resources by id)
+-- name: find_resources (resources by id; not which indexes they had received, which may be megabytes, see `received`)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
-                                   r.highest, r.done, r.failed, r.body_size, r.withdrawn, r.seen))
+                                   r.highest, r.done, r.failed, r.body_size, iif(r.state = 'open', r.withdrawn, 0), null))
 from jsonb_each(?1) j join resource r on r.id = j.value;
 
--- name: find_handles (resources by handle)
+-- name: find_handles (resources by handle, as above)
 select json_group_array(json_array(r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received,
-                                   r.highest, r.done, r.failed, r.body_size, r.withdrawn, r.seen))
+                                   r.highest, r.done, r.failed, r.body_size, iif(r.state = 'open', r.withdrawn, 0), null))
 from jsonb_each(?1) j join resource r on r.rk = j.value;
 
 -- name: open_resources (new generations)
@@ -55,6 +55,12 @@ insert into packet select value->>0, value->>1, value->>2 from jsonb_each(?1) wh
 
 -- name: stored_payloads (payloads by key)
 select json_group_array(json_array(p.k, p.payload)) from jsonb_each(?1) j join packet p on p.k = j.value;
+
+-- name: received (packets by key: those that are there)
+select json_group_array(p.k order by p.k) from jsonb_each(?1) j join packet p on p.k = j.value;
+
+-- name: received_before (by the resource ?1, while it is being forgotten: its ranges)
+select seen from resource where rk = ?1 and purging;
 
 -- name: add_ready (packets wait for a worker)
 insert into ready select value from jsonb_each(?1) where true on conflict do nothing;
@@ -249,9 +255,9 @@ insert or replace into delivery_log
 select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
 
 -- name: trim_log ([delivery, attempt]: that one and those before it)
-delete from delivery_log
-where exists (select 1 from jsonb_each(?1) j where did = j.value->>0 and attempt <= j.value->>1)
-  and did in (select value->>0 from jsonb_each(?1));
+delete from delivery_log where (did, attempt) in (
+  select l.did, l.attempt from jsonb_each(?1) j
+  join delivery_log l on l.did = j.value->>0 and l.attempt <= j.value->>1);
 
 -- name: delivery_ends (for these resources: deliveries due, deliveries dead)
 select json_group_array(json_array(rk, due, dead)) from (
@@ -300,8 +306,9 @@ update resource set idle_at = active_at + ?1 where idle_at > ?1 + ?2;
 -- name: past_deadline
 select json_group_array(rk) from (select rk from resource where deadline_at <= ?1 order by deadline_at limit ?2);
 
--- name: failed_keys (of the keys ?1 to ?2)
-select json_group_array(k order by k) from outcome indexed by outcome_failed where k between ?1 and ?2 and output is null;
+-- name: failed_keys (behind the key ?1 and up to ?2, at most ?3; and the last of them, unless they are all)
+select json_object('keys', json_group_array(k), 'last', iif(count(*) = ?3, max(k), null)) from (
+  select k from outcome indexed by outcome_failed where k > ?1 and k <= ?2 and output is null order by k limit ?3);
 
 -- name: forget_outcomes
 delete from outcome where k in (select value from jsonb_each(?1));
@@ -312,14 +319,32 @@ update resource set withdrawn = withdrawn + ?2 where rk = ?1;
 -- name: payload_sizes (sum, by keys)
 select coalesce(sum(octet_length(p.payload)), 0) from jsonb_each(?1) j join packet p on p.k = j.value;
 
--- name: purge_due (the next resource to forget: its handle, its state, and whether it is being forgotten already)
-select rk, state, purging from resource where purge_at <= ?1 order by purge_at limit 1;
+-- name: purge_due (the next resource to forget: its handle, its state, how many packets it had, the bytes of its outputs, and
+--   whether it is being forgotten already)
+select rk, state, received, body_size, purging from resource where purge_at <= ?1 order by purge_at limit 1;
 
--- name: purge_outcomes
-delete from outcome where k in (select k from outcome where k between ?1 and ?2 limit ?3);
+-- name: purge_outcomes (of the keys ?1 to ?2: the first ?3, of ?4 bytes at most or a single one)
+delete from outcome where k in (
+  select k from (
+    select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
+      select k, ifnull(octet_length(output), 0) as size from outcome where k between ?1 and ?2 order by k limit ?3))
+  where place = 1 or size <= ?4);
 
--- name: purge_packets
-delete from packet where k in (select k from packet where k between ?1 and ?2 limit ?3);
+-- name: purge_packets (the same)
+delete from packet where k in (
+  select k from (
+    select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
+      select k, octet_length(payload) as size from packet where k between ?1 and ?2 order by k limit ?3))
+  where place = 1 or size <= ?4);
+
+-- name: outcome_range
+delete from outcome where k between ?1 and ?2;
+
+-- name: packet_range
+delete from packet where k between ?1 and ?2;
+
+-- name: packet_bytes (of the keys ?1 to ?2)
+select ifnull(sum(octet_length(payload)), 0) from packet where k between ?1 and ?2;
 
 -- name: purge_log
 delete from delivery_log where did in (select did from delivery where rk = ?1);
@@ -339,8 +364,9 @@ update resource set purging = 1 where rk = ?1 and not purging;
 -- name: purge_resource
 delete from resource where rk = ?1;
 
--- name: purge_now (by a person: before all that is due to be forgotten, and without a tombstone)
-update resource set purge_at = 0, purging = 2 where rk = ?1;
+-- name: purge_now (by a person: before all that is due to be forgotten, and without a tombstone; once, as it writes the whole
+--   row, in which the ranges of what was received are)
+update resource set purge_at = 0, purging = 2 where rk = ?1 and purging < 2;
 
 -- name: leave_tombstone (of resource ?1, which is removed at the ledger time ?2)
 insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
@@ -353,8 +379,11 @@ from jsonb_each(?1) j join tombstone t on t.id = j.value;
 -- name: tombstone (how a resource that is gone had ended)
 select json_array(state, total, closed_at) from tombstone where id = ?1;
 
--- name: old_tombstones (the last of the first ?2 that were removed by ?1)
-select max(tk) from (select tk, removed_at from tombstone order by tk limit ?2) where removed_at <= ?1;
+-- name: old_tombstones (the last of the first ?2 that were removed by ?1, of ?3 bytes at most or a single one)
+select max(tk) from (
+  select tk, removed_at, row_number() over (order by tk) as place, sum(size) over (order by tk) as size from (
+    select tk, removed_at, ifnull(octet_length(seen), 0) as size from tombstone order by tk limit ?2))
+where removed_at <= ?1 and (place = 1 or size <= ?3);
 
 -- name: delete_tombstones (up to ?1)
 delete from tombstone where tk <= ?1;
@@ -428,21 +457,22 @@ select json_object('there', (select count(*) from j), 'rows', json((
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
 --   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever;
---   at most ?11)
-with looked as materialized (
+--   at most ?11. Where so many fit, those behind them are not looked at, and not counted as looked at)
+with looked as not materialized (
   select * from (select did from delivery where ?1 = 'all' and did > ?3 and did <= ?4 order by did limit ?5)
   union all
   select * from (select did from delivery where ?1 = 'undelivered' and state <> 'delivered' and did > ?3 and did <= ?4
                  order by did limit ?5)
   union all
   select * from (select did from delivery where ?1 = 'one' and rk = ?2 and did > ?3 and did <= ?4 order by did limit ?5)
-), chosen as materialized (  -- joined in this order, as looked is the smallest
+), chosen as materialized (  -- joined in this order: looked, which is the smallest, has the order already, and the join keeps it
   select l.did from looked l cross join delivery d on d.did = l.did cross join resource r on r.rk = d.rk
   where (?6 is null or d.state = ?6) and (?7 is null or d.endpoint = ?7) and not r.purging
     and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or r.closed_at >= ?10)
-  order by l.did limit ?11
+  limit ?11
 )
-select json_object('looked', (select count(*) from looked), 'last', (select max(did) from looked), 'rows', json((
+select json_object('looked', iif((select count(*) from chosen) < ?11, (select count(*) from looked), 0),
+                   'last', iif((select count(*) from chosen) < ?11, (select max(did) from looked), 0), 'rows', json((
   select json_group_array(json_array(d.did, r.id, r.generation, d.endpoint, d.state, d.attempts,
                                      coalesce(d.note, d.reason), d.tried_at, d.due_at) order by d.did)
   from chosen c cross join delivery d on d.did = c.did cross join resource r on r.rk = d.rk)));

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from collator.engines.embedded import accepting, attempts, claiming, endpoints, outbox, recording, redelivery, repair
+from collator.engines.embedded import (
+    accepting,
+    attempts,
+    claiming,
+    endpoints,
+    outbox,
+    purging,
+    recording,
+    redelivery,
+    repair,
+)
 from collator.engines.embedded.store import Store
 from collator.engines.embedded.verbs import Verb, halves
 
@@ -23,11 +33,16 @@ def _roomless_halves(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequenc
     return [(half, nothing) for half in halves(items)]
 
 
-def _alone(step: Callable[..., R], *, grows: bool = False) -> Verb[R]:
+def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = False) -> Verb[R]:
     def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
         return [step(store, *calls[0])]
 
-    return Verb(execute, alone=True, grows=grows)
+    return Verb(execute, alone=True, grows=grows, gives_way=gives_way)
+
+
+def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[R]:
+    """What time and people ask for: its step may last a slice, or as long as the end of a large resource takes."""
+    return _alone(step, grows=grows, gives_way=True)
 
 
 ACCEPT = Verb(accepting.accept, grows=True, split=_roomless_halves, join=accepting.join, isolate=accepting.isolate)
@@ -36,8 +51,8 @@ SETTLE = Verb(attempts.settle, split=halves, join=attempts.join, isolate=attempt
 CLAIM, OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
 RENEW, RELEASE = _alone(claiming.renew), _alone(claiming.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
-REPLAY, STOP = _alone(redelivery.replay), _alone(redelivery.stop)
+REPLAY, STOP = _upkeep(redelivery.replay), _upkeep(redelivery.stop)
 PAUSE, RESUME = _alone(endpoints.pause), _alone(endpoints.resume)
-EXPIRE, COMPLETE, CANCEL = _alone(repair.expire), _alone(repair.complete), _alone(repair.cancel)
-COMPLETE_EMPTY = _alone(repair.complete, grows=True)  # which may open a resource
-RETRY, PURGE = _alone(repair.retry), _alone(repair.purge)
+EXPIRE, COMPLETE, CANCEL = _upkeep(repair.expire), _upkeep(repair.complete), _upkeep(repair.cancel)
+COMPLETE_EMPTY = _upkeep(repair.complete, grows=True)  # which may open a resource
+RETRY, PURGE = _upkeep(repair.retry), _upkeep(purging.purge)

@@ -48,7 +48,7 @@ _package = files("collator.engines.embedded")
 def load_statements() -> dict[str, str]:
     """The statements of ``statements.sql`` by name."""
     text = (_package / "statements.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+).*$", text, flags=re.MULTILINE)
+    parts = re.split(r"^-- name: (\w+).*$(?:\n--.*$)*", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
@@ -282,11 +282,11 @@ def as_standing(row: _Row) -> Standing:
         failed=failed,
         body_size=size,
         withdrawn=withdrawn,
-        seen=_decode_ranges(seen) if seen else [(0, total - 1)] if state is State.COLLATED and total else (),
+        seen=decode_ranges(seen) if seen else [(0, total - 1)] if state is State.COLLATED and total else (),
     )
 
 
 _Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, int, str | None]
 _decode_standings = msgspec.json.Decoder(list[_Row]).decode
 _decode_names = msgspec.json.Decoder(list[str]).decode
-_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
+decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.clock import rfc3339
+from collator.engines.embedded.slices import BYTES
 from collator.engines.embedded.store import Store, as_json
 from collator.errors import Unknown
 from collator.resource import Standing
@@ -45,7 +46,7 @@ def delete_old(store: Store, limit: int) -> int:
     """Delete up to *limit* tombstones that are older than `Terms.remember`: how many that were."""
     if limit <= 0 or not store.counts.remembered:
         return 0
-    last = store.value("old_tombstones", store.now() - (store.terms.remember or 0.0), limit)
+    last = store.value("old_tombstones", store.now() - (store.terms.remember or 0.0), limit, BYTES)
     deleted = 0 if last is None else store.run("delete_tombstones", last)
     store.count(remembered=-deleted)
     return deleted

@@ -25,6 +25,8 @@ class Verb(Generic[R]):
     """Each call is a batch of its own, and its `CollatorError` is its result."""
     grows: bool = False
     """Takes new data; refused while the disk is full."""
+    gives_way: bool = False
+    """Each call has a commit of its own, between those of the others: nobody waits for more than one of them."""
     split: Callable[[Any], list[Any]] | None = None
     """The arguments of one call as those of several smaller calls, for finding a culprit."""
     join: Callable[[Sequence[R]], R] | None = None

@@ -1,7 +1,8 @@
 """The writer thread: verbs that are called while a commit runs are gathered and committed together.
 
 One thread owns the writing connection. There is no timer: an idle ledger commits a call at once, a busy one commits
-all calls that came meanwhile as one group, each verb's calls as one batch, and wakes the event loop once.
+all calls that came meanwhile as one group, each verb's calls as one batch, and wakes the event loop once. Upkeep
+gives way: its calls are committed alone, each between two groups of the others, and their steps are short (`slices`).
 
 When a commit fails. *The disk* (I/O error, full): nobody in the group has anything, so every caller is told. A failed
 fsync leaves the state of the page cache unknown, so nothing is written any more until a restart. *Anything else*: the
@@ -62,6 +63,7 @@ class Writer:
         self._began: float | None = None  # when the group that is being committed was begun
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._held: list[Call] = []
+        self._gave_way = False  # whether the last group was a call that gives way
         self._broken: CollatorError | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="collator-writer", daemon=True)
@@ -138,11 +140,22 @@ class Writer:
             calls.append(call)
         growth = 0
         group: list[Call] = []
-        for call in calls:
+        for call in self._turn(calls):
             growth += call.size if call.verb.grows else 0
             held = call.verb.grows and growth > MAX_GROWTH and growth > call.size
             (self._held if held else group).append(call)
         return group or None
+
+    def _turn(self, calls: list[Call]) -> list[Call]:
+        """Those of *calls* whose turn it is: one that gives way, or all of the others. The rest is held."""
+        patient = [call for call in calls if call.verb.gives_way]
+        if not patient:
+            self._gave_way = False
+            return calls
+        others = [call for call in calls if not call.verb.gives_way]
+        self._gave_way = not (others and self._gave_way)
+        self._held = others + patient[1:] if self._gave_way else patient
+        return patient[:1] if self._gave_way else others
 
     def _commit_or_tell(self, group: list[Call]) -> None:
         if self._broken is None and self._reserve.spent and not self._reserve.restore():

@@ -1,0 +1,218 @@
+"""Upkeep gives way: what it does in one step is short, however much there is, and others have their turn between."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from collator.engines.embedded import EmbeddedLedger, open_ledger, writer
+from collator.engines.embedded.slices import SECONDS, Slice, in_units
+from collator.engines.embedded.store import Store
+from collator.engines.embedded.verbs import Call, Verb, execute
+from collator.exchange import Attempt, DeliveryFilter, Failure, Output, Retry
+from collator.packet import Packet
+from collator.resource import Terms
+from collator.states import DeliveryState, OnFailure
+from collator.testing import ManualClock
+
+MANY = 3000
+LONGEST = 0.03
+"""Seconds of a processor that a step may take: a slice, and what is written at its end."""
+TERMS = Terms(idle_timeout=100.0, retention=100.0, remember=1000.0, on_failure=OnFailure.HOLD)
+
+Steps = list[float]
+"""Seconds of a processor that each step took."""
+
+
+def test_a_slice_takes_the_first_unit_in_any_case() -> None:
+    clock = iter([0.0, 9.0, 9.0])
+    assert [*Slice(1.0, now=lambda: next(clock)).take("abc")] == ["a"]
+
+
+def test_a_slice_takes_units_while_it_lasts() -> None:
+    clock = iter([0.0, 0.4, 0.9, 1.1])
+    assert [*Slice(1.0, now=lambda: next(clock)).take("abcdef")] == ["a", "b", "c"]
+
+
+def test_units_are_what_there_is() -> None:
+    assert [len(unit) for unit in in_units(range(600))] == [256, 256, 88]
+    assert [*in_units([])] == []
+
+
+async def test_what_gives_way_is_committed_alone_between_groups_of_the_others(tmp_path: Path) -> None:
+    ledger = await open_ledger(tmp_path, terms=TERMS, clock=ManualClock(), route=lambda _: [])
+    order: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def verb(name: str, *, gives_way: bool = False) -> Verb[None]:
+        def step(_store: Store, calls: Sequence[Any]) -> list[None]:
+            order.append(f"{name} {len(calls)}")
+            begun.set()
+            go_on.wait(10)
+            return [None] * len(calls)
+
+        return Verb(step, gives_way=gives_way, alone=gives_way)
+
+    first, upkeep, other = verb("first"), verb("upkeep", gives_way=True), verb("other")
+    ledger._writer.post(first, ())
+    await asyncio.to_thread(begun.wait, 10)
+    for queued in [*[upkeep] * 3, *[other] * 5]:
+        ledger._writer.post(queued, ())
+    go_on.set()
+    await ledger.aclose()  # once all of them are done
+    assert order == ["first 1", "upkeep 1", "other 5", "upkeep 1", "upkeep 1"]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    """What each step takes, from now on."""
+    taken: Steps = []
+
+    def timed(store: Store, calls: Sequence[Call]) -> None:
+        began = time.thread_time()
+        execute(store, calls)
+        taken.append(time.thread_time() - began)
+
+    monkeypatch.setattr(writer, "execute", timed)
+    return taken
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[EmbeddedLedger]:
+    opened = await open_ledger(
+        tmp_path, terms=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
+    )  # a commit is no part of what is measured
+    yield opened
+    await opened.aclose()
+
+
+async def resources(ledger: EmbeddedLedger, prefix: str = "r", *, last: bool = False) -> None:
+    """Many resources of one packet each, with its output."""
+    for first in range(0, MANY, 500):
+        given = [Packet(f"{prefix}{number}", 0, Raw(b"1"), last=last) for number in range(first, first + 500)]
+        tasks = (await ledger.accept(given, room=500)).tasks
+        await ledger.record([Output(task.lease, b"1") for task in tasks], room={})
+
+
+async def large(ledger: EmbeddedLedger, outcome: Callable[[int], Output | Failure | Retry], *, room: int = 500) -> None:
+    """One resource of many packets, with gaps between them."""
+    for first in range(0, MANY, 500):
+        given = [Packet("large", 2 * index, Raw(b"1")) for index in range(first, first + 500)]
+        tasks = (await ledger.accept(given, room=room)).tasks
+        await ledger.record([outcome(task.lease) for task in tasks], room={})
+
+
+async def settle(ledger: EmbeddedLedger, state: DeliveryState) -> None:
+    for is_large in (False, True):
+        while taken := await ledger.claim_deliveries("default", room=500, large=is_large):
+            await ledger.settle([Attempt(one, state, "so it ended") for one in taken])
+
+
+async def expire(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+    await resources(ledger)
+    await ledger.expire(accepting=True, limit=1, room={})
+    clock.advance(101)
+    steps.clear()
+    while (await ledger.expire(accepting=True, limit=1000, room={"default": 100})).more:
+        pass
+    assert (await ledger.counts()).incomplete == MANY
+
+
+async def purge(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+    await resources(ledger, last=True)
+    await settle(ledger, DeliveryState.DELIVERED)
+    clock.advance(101)
+    steps.clear()
+    while await ledger.purge(limit=1000) >= 1000:
+        pass
+    assert (await ledger.counts()).collated == 0
+
+
+async def forget(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+    await purge(ledger, clock, steps)
+    clock.advance(1001)
+    steps.clear()
+    while await ledger.purge(limit=1000) >= 1000:
+        pass
+    assert (await ledger.counts()).remembered == 0
+
+
+async def replay(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> None:
+    await resources(ledger, last=True)
+    await settle(ledger, DeliveryState.DEAD)
+    steps.clear()
+    replayed = await ledger.replay(DeliveryFilter(state=DeliveryState.DEAD), limit=MANY)
+    assert (replayed.replayed, [*replayed.endpoints], (await ledger.counts()).due) == (MANY, ["default"], MANY)
+
+
+async def delete(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> None:
+    await large(ledger, lambda lease: Output(lease, b"1"))
+    await ledger.complete("large", force=True)
+    await settle(ledger, DeliveryState.DELIVERED)
+    steps.clear()
+    removed = await ledger.purge(limit=1000, resource_id="large")
+    while removed < 2 * MANY:
+        removed += await ledger.purge(limit=1000)
+    assert await ledger.resources() == []
+
+
+async def retry(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> None:
+    await large(ledger, lambda lease: Failure(lease, "no"))
+    steps.clear()
+    keys = await ledger.retry("large")
+    assert [key.index for key in keys] == [*range(0, 2 * MANY, 2)]
+    report, counts = await ledger.resource("large"), await ledger.counts()
+    assert (report.failed, counts.waiting, counts.backlog) == (0, MANY, MANY)
+
+
+async def due_retries(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+    await large(ledger, lambda lease: Retry(lease, "not now", 10.0))
+    clock.advance(11)
+    steps.clear()
+    found = 0
+    while found < MANY:
+        found += len(await ledger.claim(claim_id=f"c{len(steps)}", room=100))
+
+
+@pytest.mark.parametrize("verb", [expire, purge, forget, replay, delete, retry, due_retries])
+async def test_no_step_of_upkeep_takes_long(
+    ledger: EmbeddedLedger,
+    clock: ManualClock,
+    steps: Steps,
+    verb: Callable[[EmbeddedLedger, ManualClock, Steps], Awaitable[None]],
+) -> None:
+    await verb(ledger, clock, steps)
+    assert max(steps) < LONGEST, sorted(steps)[-5:]
+    assert sum(steps) < (len(steps) + 1) * 3 * SECONDS
+
+
+async def test_what_is_large_is_purged_by_its_bytes(ledger: EmbeddedLedger) -> None:
+    """Its pages are freed one by one, so that a unit of 256 rows of 1 MiB would be 65,536 pages."""
+    whole = b'"' + b"x" * 1_000_000 + b'"'
+    for index in range(6):
+        (task,) = (await ledger.accept([Packet("r", index, Raw(whole))], room=1)).tasks
+        await ledger.record([Output(task.lease, whole)], room={})
+    await ledger.cancel("r")
+    statement = ledger._store.statements["purge_packets"]
+    with ledger._store.connection as connection:
+        connection.execute(statement, [0, 1 << 40, 256, 1024 * 1024])
+        assert connection.changes() == 1
+
+
+async def test_a_retry_is_over_where_the_resource_ends_meanwhile(ledger: EmbeddedLedger) -> None:
+    await large(ledger, lambda lease: Failure(lease, "no"))
+    await asyncio.gather(ledger.retry("large"), ledger.cancel("large"), return_exceptions=True)
+    counts = await ledger.counts()
+    assert (counts.waiting, counts.backlog, counts.cancelled) == (0, 0, 1)
