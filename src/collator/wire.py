@@ -6,9 +6,9 @@ A packet is decoded once, in the same call as those that came with it, and check
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,6 +22,10 @@ T = TypeVar("T")
 SLACK = 32 * 1024
 """Bytes of a packet beyond its payload: names, an escaped id, metadata, white space."""
 
+_SHORTEST = len(b'{"resource_id":1,"index":0,"payload":1}')
+_LONG_ENOUGH = re.compile(rb"(?m)^[^\n]{%d,}" % _SHORTEST)
+_SPACE = b" \t\r\v\f"
+_LINES = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 _PLACE = re.compile(r"(at `\$\[)(\d+)(\][^`]*`)$")
 _LOOSE = ("got `float`", "got `null`")
 _NULL = msgspec.Raw(b"null")
@@ -63,6 +67,16 @@ _looses = msgspec.json.Decoder(list[_Loose])
 _text = msgspec.json.Decoder(str)
 
 
+class Lines(NamedTuple):
+    """What lines hold."""
+
+    packets: list[Packet]
+    places: Sequence[int]
+    """The line of each packet, from 0."""
+    malformed: int
+    """How many lines hold no packet; blank ones hold nothing."""
+
+
 def longest_packet(bounds: Bounds) -> int:
     """The most bytes that a packet may have, as it is written."""
     return bounds.max_payload + SLACK
@@ -87,8 +101,8 @@ def array_parts(data: bytes, bounds: Bounds) -> Iterator[list[Packet]]:
         yield packets
 
 
-def decode_lines(data: bytes, bounds: Bounds) -> list[Packet | Malformed]:
-    """One packet or error for each line of *data* that is not blank, in order (NDJSON).
+def decode_lines(data: bytes, bounds: Bounds) -> Lines:
+    """What the lines of *data* hold (NDJSON).
 
     Whole chunks are decoded at once; a chunk with a bad line is decoded again line by line, so that the good lines
     are taken.
@@ -96,11 +110,23 @@ def decode_lines(data: bytes, bounds: Bounds) -> list[Packet | Malformed]:
     try:
         packets = _packet.decode_lines(data)
     except NOT_JSON:
-        return list(_line_by_line(data, bounds))
+        return _line_by_line(data, bounds)
+    if not packets:
+        return Lines([], [], 0)  # all of it is white space
     if not _one_a_line(data, len(packets)):
-        return list(_line_by_line(data, bounds))
-    plain = json_text.is_plain(data)
-    return [_checked(packet, bounds, plain=plain) for packet in packets]
+        return _line_by_line(data, bounds)
+    try:
+        check = partial(check_decoded, bounds=bounds, plain=json_text.is_plain(data))
+        return Lines([*map(check, packets)], range(len(packets)), 0)
+    except Malformed:
+        return _line_by_line(data, bounds)
+
+
+def explain_lines(data: bytes, taken: Collection[int], bounds: Bounds) -> Iterator[tuple[int, Malformed]]:
+    """The lines of *data* that hold no packet, by place, and why: those that are neither *taken* nor blank."""
+    for place, line in enumerate(data.split(b"\n")):
+        if place not in taken and line.strip():
+            yield place, _fault(line, bounds)
 
 
 def _decode_array(data: bytes, bounds: Bounds, first: int) -> list[Packet]:
@@ -174,11 +200,33 @@ def _one_a_line(data: bytes, packets: int) -> bool:
     return feeds == packets - 1 == data.count(b"}\n{")
 
 
-def _line_by_line(data: bytes, bounds: Bounds) -> Iterator[Packet | Malformed]:
-    for line in data.split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            yield decode_packet(line, bounds)
-        except Malformed as error:
-            yield Malformed(error.detail)  # as in `_checked`
+def _line_by_line(data: bytes, bounds: Bounds) -> Lines:
+    """As `decode_lines`. A line that is too short for a packet is not looked at: there may be 500,000 in a MiB."""
+    packets: list[Packet] = []
+    places: list[int] = []
+    place = start = 0
+    for line in _LONG_ENOUGH.finditer(data):
+        place += data.count(b"\n", start, line.start())
+        start = line.start()
+        packet = _packet_or_none(line[0], bounds)
+        if packet is not None:
+            packets.append(packet)
+            places.append(place)
+    shape = data.translate(_LINES, _SPACE)
+    return Lines(packets, places, shape.count(b"\nx") + shape.startswith(b"x") - len(packets))
+
+
+def _packet_or_none(line: bytes, bounds: Bounds) -> Packet | None:
+    try:
+        return decode_packet(line, bounds)
+    except Malformed:
+        return None
+
+
+def _fault(line: bytes, bounds: Bounds) -> Malformed:
+    """Why *line* holds no packet. The error that was raised would hold the line, and itself, by its traceback."""
+    try:
+        decode_packet(line, bounds)
+    except Malformed as error:
+        return Malformed(error.detail)
+    raise AssertionError(line)  # it was not taken

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from collator.errors import Malformed
 from collator.json_text import is_too_deep
 from collator.packet import Bounds, Packet, check_id, check_json, claimed_total
-from collator.wire import decode_array, decode_lines, decode_packet
+from collator.wire import decode_array, decode_packet
+from tests.harness.lines import decode_lines
 
 BOUNDS = Bounds()
 

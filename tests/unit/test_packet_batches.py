@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from collator.errors import Malformed
 from collator.packet import Bounds, Packet
-from collator.wire import decode_array, decode_lines
+from collator.wire import decode_array
+from tests.harness.lines import decode_lines
 
 BOUNDS = Bounds()
 GOOD = b'{"resource_id":"r","index":%d,"payload":{"a": 1}}'

@@ -7,7 +7,8 @@ bounded, and is reported as one rejected line; the stream goes on behind it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,10 +16,7 @@ from collator.errors import CollatorError, Malformed
 from collator.packet import Bounds, Packet
 from collator.web.formats import BOM, LOOKED_AT, name_for_lines
 from collator.web.problems import Kind, Refusal
-from collator.wire import decode_lines, longest_packet
-
-MAX_LINES = 2_000
-"""Lines of a block: 64 KiB hold no more packets than that, but 30,000 lines of nonsense, which take 0.2 s to judge."""
+from collator.wire import decode_lines, explain_lines, longest_packet
 
 
 class Block(NamedTuple):
@@ -37,13 +35,32 @@ class Block(NamedTuple):
         return self.first + self.lines - 1
 
 
+class Faults:
+    """The lines of a block that hold no packet: counted, and put into words only for who iterates over them."""
+
+    __slots__ = ("_explain", "_number")
+
+    def __init__(self, number: int, explain: Callable[[], Iterator[tuple[int, CollatorError]]]) -> None:
+        """So many; *explain* gives the number of each line, in order, and what is wrong with it."""
+        self._number = number
+        self._explain = explain
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self._number
+
+    def __iter__(self) -> Iterator[tuple[int, CollatorError]]:
+        """Each with its number, and why."""
+        return self._explain() if self._number else iter(())
+
+
 class Group(NamedTuple):
     """A block that was judged: what is offered to the store in one go."""
 
     packets: Sequence[Packet]
     numbers: Sequence[int]
     """The line of each packet."""
-    faults: Sequence[tuple[int, CollatorError]]
+    faults: Faults
     """The lines that hold no packet, and why."""
     last: int
     """All lines up to this one are decided, once this group and those before it are."""
@@ -85,23 +102,17 @@ class Splitter:
         self._tail.clear()
         if len(data) > self._max_line:
             yield from self._sort_out(data)
-        elif (lines := data.count(b"\n")) > MAX_LINES:
-            yield from self._in_pieces(data.split(b"\n")[:-1])
-        elif lines:
-            yield self._block(data, lines)
+        elif data:
+            yield self._block(data, data.count(b"\n"))
 
     def _sort_out(self, data: bytes) -> Iterator[Block]:
         lines = data.split(b"\n")[:-1]
-        for too_long, run in groupby(lines, lambda line: len(line) > self._max_line):
+        for too_long, group in groupby(lines, lambda line: len(line) > self._max_line):
+            run = [*group]
             if too_long:
                 yield from (self._too_long(line[:LOOKED_AT]) for line in run)
             else:
-                yield from self._in_pieces([*run])
-
-    def _in_pieces(self, lines: Sequence[bytes]) -> Iterator[Block]:
-        for start in range(0, len(lines), MAX_LINES):
-            some = lines[start : start + MAX_LINES]
-            yield self._block(b"\n".join([*some, b""]), len(some))
+                yield self._block(b"\n".join([*run, b""]), len(run))
 
     def _keep(self, rest: bytes) -> None:
         if self._dropping:
@@ -122,49 +133,39 @@ class Splitter:
         return Block(start, self._next - 1, 1, too_long=True)
 
 
-def judge(block: Block, bounds: Bounds) -> Group:
-    """The packets of *block* and the faults of its other lines. Blank lines are neither."""
-    group = _judge(block, bounds)
-    return _named(block, group) if group.faults and block.first == 1 else group
+def judge(block: Block, bounds: Bounds, *, cut_off: bool = False) -> Group:
+    """The packets of *block* and the faults of its other lines. Blank lines are neither.
 
-
-def _judge(block: Block, bounds: Bounds) -> Group:
+    *cut_off*: it is a last line without its line feed, so that what cannot be decoded was cut off.
+    """
     if block.too_long:
-        fault = Refusal(
-            Kind.TOO_LARGE, f"a line may have {longest_packet(bounds)} bytes, its payload {bounds.max_payload}"
-        )
-        return Group((), (), [(block.first, fault)], block.last, 0)
-    items = decode_lines(block.data, bounds)
-    if len(items) == block.lines:
-        return _group(block, range(block.first, block.last + 1), items)
-    lines = enumerate(block.data.split(b"\n"), block.first)
-    return _group(block, [n for n, line in lines if line.strip()], items)
+        return Group((), (), Faults(1, partial(_explain_length, block, bounds)), block.last, 0)
+    packets, places, malformed = decode_lines(block.data, bounds)
+    faults = Faults(malformed, partial(_explain, block, places, bounds, cut_off=cut_off))
+    whole = len(packets) == block.lines  # as nearly always
+    numbers = range(block.first, block.last + 1) if whole else [block.first + place for place in places]
+    return Group(packets, numbers, faults, block.last, len(block.data))
 
 
-def judge_rest(block: Block, bounds: Bounds) -> Group:
-    """As `judge`, for a last line without its line feed: what cannot be decoded was cut off."""
-    group = _judge(block, bounds)
-    if not block.too_long:
-        cut_off = [
-            (n, Refusal(Kind.CUT_OFF, f"the stream ended within this line: {e.detail}")) for n, e in group.faults
-        ]
-        group = group._replace(faults=cut_off)
-    return _named(block, group) if group.faults and block.first == 1 else group
+def _explain_length(block: Block, bounds: Bounds) -> Iterator[tuple[int, CollatorError]]:
+    name = _name(block)
+    detail = f"a line may have {longest_packet(bounds)} bytes, its payload {bounds.max_payload}"
+    yield block.first, Malformed(name) if name else Refusal(Kind.TOO_LARGE, detail)
 
 
-def _named(block: Block, group: Group) -> Group:
-    """*group*, whose first fault says what the stream is, where it is something else."""
-    name = name_for_lines(block.data)
-    if name is None:
-        return group
-    (line, _), *others = group.faults
-    return group._replace(faults=[(line, Malformed(name)), *others])
+def _explain(
+    block: Block, taken: Sequence[int], bounds: Bounds, *, cut_off: bool
+) -> Iterator[tuple[int, CollatorError]]:
+    name = _name(block)
+    for place, fault in explain_lines(block.data, frozenset(taken), bounds):
+        error: CollatorError = fault
+        if name is not None:
+            error, name = Malformed(name), None
+        elif cut_off:
+            error = Refusal(Kind.CUT_OFF, f"the stream ended within this line: {fault.detail}")
+        yield block.first + place, error
 
 
-def _group(block: Block, numbers: Sequence[int], items: Sequence[Packet | Malformed]) -> Group:
-    if Malformed not in map(type, items):
-        return Group(items, numbers, (), block.last, len(block.data))  # type: ignore[arg-type]  # all are packets
-    numbered = list(zip(numbers, items, strict=True))
-    packets = [(n, item) for n, item in numbered if isinstance(item, Packet)]
-    faults = [(n, item) for n, item in numbered if isinstance(item, Malformed)]
-    return Group([p for _, p in packets], [n for n, _ in packets], faults, block.last, len(block.data))
+def _name(block: Block) -> str | None:
+    """What the stream is that begins with *block*, where it is something else than packets."""
+    return name_for_lines(block.data) if block.first == 1 else None

@@ -22,7 +22,7 @@ from collator.intake import Intake
 from collator.packet import Bounds, Receipt
 from collator.web.incoming import Gone, Incoming
 from collator.web.limits import Limits
-from collator.web.lines import Group, Splitter, judge, judge_rest
+from collator.web.lines import Group, Splitter, judge
 from collator.web.problems import Kind, Refusal
 from collator.wire import longest_packet
 
@@ -79,7 +79,7 @@ class Stream:
                     await self._offer(judge(block, self._bounds))
         rest = splitter.end()
         if rest and request.whole:
-            await self._offer(judge_rest(rest, self._bounds))
+            await self._offer(judge(rest, self._bounds, cut_off=True))
 
     async def _next(self, request: Incoming) -> bytes:
         """The next piece of the body; nothing where the stream was ended."""
@@ -104,7 +104,7 @@ class Stream:
         self._pending.append((group, deciding))
         self._bytes += group.size
         deciding.add_done_callback(self._settle)
-        if not group.packets:
+        if not group.packets or group.size >= self._limits.group_bytes:
             await asyncio.sleep(0)  # nothing has to be waited for; yet others have their turn
 
     def _has_room(self, group: Group) -> bool:

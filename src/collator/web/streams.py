@@ -20,7 +20,7 @@ from collator.web.ndjson import Stream
 from collator.web.problems import Kind, Refusal, encode, encode_lines, problem, refusal_of
 from collator.web.receipts import wire_lines
 from collator.web.refusals import Asked, Refusals
-from collator.web.summary import Summary, faults
+from collator.web.summary import FaultLines, Summary
 from collator.web.telling import Telling
 
 
@@ -77,11 +77,12 @@ class Streams:
 
     async def _told(self, request: Incoming, send: Send) -> None:
         summary = Summary(self._limits.max_rejected, self._limits.max_rejected_bytes)
+        faults = FaultLines(self._limits.max_rejected)
 
         def told(group: Group, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)
             self._refusals.count_lines(len(group.faults))
-            telling.tell(wire_lines(group.packets, receipts) + encode_lines(faults(group)))
+            telling.tell(wire_lines(group.packets, receipts) + encode_lines(faults.of(group)))
 
         stream = Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told)
         telling = Telling(send, max_unread=self._limits.max_unread, overflow=lambda: stream.end(_unread()))

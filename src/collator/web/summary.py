@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,13 +18,15 @@ from collator.web.receipts import receipt_refusal
 from collator.web.whole import GOOD, Whole
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line that was not taken."""
 
     line: int
     """From 1; blank lines count."""
     problem: dict[str, Any]
     """RFC 9457."""
+    lines: int = 1
+    """How many lines from this one on hold no packet, where they are told of together."""
 
 
 class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +64,11 @@ class Summary:
         counts = tally(receipts)
         self._whole.add(counts, receipts)
         if group.faults:
-            line, fault = group.faults[0]
-            self._whole.add_malformed(len(group.faults), f"line {line}: {fault.detail}")
+            self._whole.add_malformed(len(group.faults), partial(_first, group))
         self.decided_lines = group.last
         room = self._max_rejected - len(self._rejected) if self._left > 0 else 0
         if room and (group.faults or not counts.keys() <= GOOD):
-            wrong = sorted(_wrong(group, receipts), key=_line)
+            wrong = sorted(_wrong(group, receipts, room), key=_line)
             self._list([Rejected(line, problem(error)) for line, error in wrong[:room]])
 
     def so_far(self) -> StreamSummary:
@@ -99,17 +102,37 @@ class Summary:
             self._rejected.append(one)
 
 
-def faults(group: Group) -> list[Rejected]:
-    """The lines of *group* that hold no packet."""
-    return [Rejected(line, problem(error)) for line, error in group.faults]
+class FaultLines:
+    """The lines of a stream that hold no packet, for who asked for all receipts.
+
+    The first are told of one by one. Who sends more has no use for them, and each costs more than it took to send it:
+    from there on those of one group are told of together.
+    """
+
+    def __init__(self, one_by_one: int) -> None:
+        """Tell of so many *one_by_one*."""
+        self._left = one_by_one
+
+    def of(self, group: Group) -> list[Rejected]:
+        """Those of *group*."""
+        faults = iter(group.faults)
+        told = [Rejected(line, problem(error)) for line, error in islice(faults, self._left)]
+        self._left -= len(told)
+        told += [Rejected(line, problem(error), len(group.faults) - len(told)) for line, error in islice(faults, 1)]
+        return told
 
 
 def _line(item: tuple[int, CollatorError]) -> int:
     return item[0]
 
 
-def _wrong(group: Group, receipts: Sequence[Receipt]) -> Iterator[tuple[int, CollatorError]]:
-    yield from group.faults
+def _first(group: Group) -> str:
+    line, fault = next(iter(group.faults))
+    return f"line {line}: {fault.detail}"
+
+
+def _wrong(group: Group, receipts: Sequence[Receipt], most: int) -> Iterator[tuple[int, CollatorError]]:
+    yield from islice(group.faults, most)
     for number, packet, receipt in zip(group.numbers, group.packets, receipts, strict=True):
         if receipt.status not in GOOD:
             yield number, receipt_refusal(packet, receipt)

@@ -7,7 +7,7 @@ has to be sent again. Where a few have to be, all may be, which is harmless (R5)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from collator.errors import CollatorError
 from collator.packet import Receipt, Status
@@ -40,10 +40,10 @@ class Whole:
                 self._reasons.setdefault(receipt.status, receipt.reason or "")
                 self._retry_after = max(self._retry_after, receipt.retry_after or 0.0)
 
-    def add_malformed(self, number: int, first: str) -> None:
+    def add_malformed(self, number: int, first: Callable[[], str]) -> None:
         """Count *number* texts that hold no packet; *first* says what is wrong with the first of them."""
         self.malformed += number
-        self._wrong = self._wrong or first
+        self._wrong = self._wrong or first()
 
     def left_out(self) -> str:
         """How many were not taken, and why, in words; empty where all were."""
