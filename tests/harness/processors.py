@@ -91,3 +91,18 @@ async def meeting_on_a_loop(payload: list[str]) -> str:
 def enlarge(payload: int) -> str:
     """A text of as many characters as the payload says."""
     return "x" * payload
+
+
+def swelling(payload: str) -> str:
+    """Give a MiB where the payload says so, and nothing to speak of elsewhere."""
+    return "x" * (2**20 - 2) if payload.startswith("swell") else ""
+
+
+async def swelling_on_a_loop(payload: str) -> str:
+    """As `swelling`."""
+    return swelling(payload)
+
+
+def swelling_together(payloads: list[str]) -> list[str]:
+    """As `swelling`, for a batch."""
+    return [*map(swelling, payloads)]

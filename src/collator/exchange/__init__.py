@@ -44,6 +44,7 @@ from collator.exchange.work import (
     Result,
     Retry,
     Task,
+    output_size,
 )
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Retry",
     "Task",
     "delivery_id",
+    "output_size",
     "parse_delivery_id",
     "webhook_id",
     "webhook_number",

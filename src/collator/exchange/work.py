@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -58,6 +58,11 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
 
 
 Result = Output | Failure | Retry
+
+
+def output_size(results: Iterable[Result]) -> int:
+    """Bytes of the outputs among *results*."""
+    return sum([len(result.output) for result in results if type(result) is Output])
 
 
 class Recorded(StrEnum):

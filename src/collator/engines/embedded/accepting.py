@@ -17,7 +17,7 @@ from collator.engines.embedded import tombstones
 from collator.engines.embedded.claiming import refresh
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
-from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json, decode_ranges
+from collator.engines.embedded.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json, decode_ranges
 from collator.exchange import Accepted, Key, Task
 from collator.packet import Packet, Receipt, Status
 from collator.resource import ACCEPTED, DUPLICATE, Standing, admit, judge, ranges
@@ -85,14 +85,14 @@ def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
     keys = [found[id_].key << INDEX_BITS | packet.index for packet in packets if (id_ := packet.resource_id) in found]
     plan = _plan(store, packets, found, {})
     store.run("mark")
-    if store.run_rows("insert_packets", _rows(plan)) != len(plan.new):
+    if _store_packets(store, plan) != len(plan.new):
         store.run("undo_to_mark")
         store.next_rk = first_rk
         stored = _decode_stored(store.value("stored_payloads", as_json(keys)).encode())
         found = _by_id(store, ids)
         _look_up_late(store, packets, found)
         plan = _plan(store, packets, found, {key: payload.encode() for key, payload in stored})
-        store.run_rows("insert_packets", _rows(plan))
+        _store_packets(store, plan)
     return plan
 
 
@@ -202,8 +202,12 @@ def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Standing]]], un
         yield Task(Key(standing.resource_id, standing.generation, packet.index), payload, 1, lease)
 
 
-def _rows(plan: Plan) -> list[tuple[int, str, int]]:
-    return [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, (packet, _) in plan.new.items()]
+def _store_packets(store: Store, plan: Plan) -> int:
+    """Store the packets of *plan*, but for those whose index is there; how many."""
+    rows = [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, (packet, _) in plan.new.items()]
+    if plan.size > BULKY * len(rows):
+        return store.run_each("insert_packet", rows)
+    return store.run_rows("insert_packets", rows)
 
 
 def _opening(store: Store, standing: Standing) -> list[object]:

@@ -27,9 +27,9 @@ TURN = 16
 QUANTUM = 32
 """Packets of one resource in a large claim. Outcomes of neighbours share the read and the write of their resource:
 with 1 instead of 32, a stream of resources of 20 packets went through at a third of the rate."""
-FEW = 16
+FEW = 8
 """Packets that are read in one go, however large they are."""
-READ_AT_ONCE = 32 * 1024 * 1024
+READ_AT_ONCE = 8 * 1024 * 1024
 """Bytes of payloads that are read in one go. A claim of a thousand packets of 1 MiB behind many small ones read all of
 them, to keep a fraction: for half a minute nothing was processed."""
 

@@ -35,6 +35,7 @@ from collator.exchange import (
     ResourceSummary,
     Result,
     Task,
+    output_size,
 )
 from collator.ledger import UNBOUNDED, Room
 from collator.packet import Packet
@@ -96,7 +97,8 @@ class EmbeddedLedger:
 
     async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
         """Store what the rules accept."""
-        return await self._writer.call(steps.ACCEPT, (packets, room), size=len(packets))
+        weight = sum([len(packet.payload) for packet in packets])
+        return await self._writer.call(steps.ACCEPT, (packets, room), size=len(packets), weight=weight)
 
     async def claim(self, *, claim_id: str, room: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
         """Lease due packets."""
@@ -104,7 +106,7 @@ class EmbeddedLedger:
 
     async def record(self, results: Sequence[Result], *, room: Room) -> Outcome:
         """Store outcomes; close what is finished."""
-        return await self._writer.call(steps.RECORD, (results, room), size=len(results))
+        return await self._writer.call(steps.RECORD, (results, room), size=len(results), weight=output_size(results))
 
     async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
         """Prolong leases."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
-from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.engines.embedded.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Key, Outcome, Output, Recorded, Result, Retry
 from collator.resource import Standing
 from collator.states import State
@@ -23,6 +24,8 @@ class _Step(msgspec.Struct):
 
     statuses: list[Recorded] = []
     outcomes: list[tuple[int, str | None, int, str | None, int, int]] = []
+    outputs: int = 0
+    """Bytes of the outputs among them."""
     retries: list[tuple[int, int, float, str]] = []
     tried: list[int] = []
     """Packets whose row on earlier attempts can go."""
@@ -64,7 +67,9 @@ def settle_results(store: Store, held: Sequence[tuple[Result, Held | None]] | Se
     standings = {standing.key: standing for standing in store.standings("find_handles", as_json([*rks]))}
     for result, one in held:
         step.statuses.append(_take(store, step, standings, result, one))
-    if store.run_rows("insert_outcomes", step.outcomes) != len(step.outcomes):
+    bulky = step.outputs > BULKY * len(step.outcomes)
+    insert = partial(store.run_each, "insert_outcome") if bulky else partial(store.run_rows, "insert_outcomes")
+    if insert(step.outcomes) != len(step.outcomes):
         raise AssertionError("an outcome was stored twice")
     store.count(waiting=-len(step.outcomes), backlog=-step.size)
     store.run_rows("retry_later", step.retries)
@@ -120,6 +125,7 @@ def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: 
             standing.body_size = size
             crc = zlib.crc32(result.output)
             step.outcomes.append((held.key, result.output.decode(), crc, None, held.attempt, standing.seq))
+            step.outputs += len(result.output)
             step.known_at[standing.key] = result.known_at
         else:
             reason = f"the collated body would have {size} bytes, {store.terms.max_body} at most (max_body)"

@@ -53,6 +53,9 @@ from jsonb_each(?1) j where rk = j.value->>0;
 -- name: insert_packets (each index once)
 insert into packet select value->>0, value->>1, value->>2 from jsonb_each(?1) where true on conflict do nothing;
 
+-- name: insert_packet (one that is large)
+insert into packet values (?1, ?2, ?3) on conflict do nothing;
+
 -- name: stored_payloads (payloads by key)
 select json_group_array(json_array(p.k, p.payload)) from jsonb_each(?1) j join packet p on p.k = j.value;
 
@@ -134,6 +137,9 @@ left join attempt a on a.k = p.k;
 
 -- name: insert_outcomes (each packet once)
 insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
+
+-- name: insert_outcome (one that is large)
+insert into outcome values (?1, ?2, ?3, ?4, ?5, ?6);
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason)

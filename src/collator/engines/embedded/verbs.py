@@ -37,11 +37,11 @@ class Verb(Generic[R]):
 class Call:
     """One call of a verb, and what came of it."""
 
-    __slots__ = ("arguments", "future", "loop", "result", "size", "verb")
+    __slots__ = ("arguments", "future", "loop", "result", "size", "verb", "weight")
 
-    def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1) -> None:  # noqa: ANN401 - the verb knows
-        """A call of *verb* with *size* items."""
-        self.verb, self.arguments, self.size = verb, arguments, size
+    def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1, weight: int = 0) -> None:  # noqa: ANN401 - the verb knows
+        """A call of *verb* with *size* items, which have *weight* bytes."""
+        self.verb, self.arguments, self.size, self.weight = verb, arguments, size, weight
         self.result: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.future: asyncio.Future[Any] | None = None

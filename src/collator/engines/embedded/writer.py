@@ -34,6 +34,9 @@ log = structlog.get_logger("collator.ledger")
 MAX_GROWTH = 1024
 """New packets in one commit; further calls wait for the next. Outcomes and claims are never held back, so that what
 comes in cannot outrun what goes out: packets are handed out as they are stored instead of piling up behind it."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Bytes of payloads and outputs in one commit, or those of a single call; further calls wait for the next. A commit
+of hundreds of MiB holds up all others for seconds, and its log is never shorter again than itself."""
 R = TypeVar("R")
 
 Committed = Callable[[float, int], None]
@@ -69,9 +72,9 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="collator-writer", daemon=True)
         self._thread.start()
 
-    async def call(self, verb: Verb[R], arguments: Any, *, size: int = 1) -> R:  # noqa: ANN401
-        """Execute *verb* in the next group; its result, durable."""
-        call = Call(verb, arguments, size)
+    async def call(self, verb: Verb[R], arguments: Any, *, size: int = 1, weight: int = 0) -> R:  # noqa: ANN401
+        """Execute *verb*, with *size* items of *weight* bytes, in the next group that has room; its result, durable."""
+        call = Call(verb, arguments, size, weight)
         call.loop = asyncio.get_running_loop()
         call.future = call.loop.create_future()
         self._queue.put(call)
@@ -130,7 +133,7 @@ class Writer:
             self._answer(group)
 
     def _gather(self) -> list[Call] | None:
-        """All calls that wait, but for growth beyond its share; `None` once all is done and the end was asked for."""
+        """All calls that wait, but for what is beyond its share; `None` once all is done and the end was asked for."""
         calls, self._held = self._held, []
         while not (calls and self._queue.empty()):
             call = self._queue.get()
@@ -138,12 +141,14 @@ class Writer:
                 self._queue.put(None)
                 break
             calls.append(call)
-        growth = 0
+        growth = weight = 0
         group: list[Call] = []
         for call in self._turn(calls):
             growth += call.size if call.verb.grows else 0
-            held = call.verb.grows and growth > MAX_GROWTH and growth > call.size
-            (self._held if held else group).append(call)
+            weight += call.weight
+            many = call.verb.grows and growth > MAX_GROWTH and growth > call.size
+            heavy = call.weight and weight > MOST_BYTES and weight > call.weight
+            (self._held if many or heavy else group).append(call)
         return group or None
 
     def _turn(self, calls: list[Call]) -> list[Call]:

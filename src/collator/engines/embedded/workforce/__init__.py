@@ -8,7 +8,7 @@
 | `pool` | **the seam** to those who make the calls: `threads` with `hands` or `processes`, and `loops` with `runner` |
 | `opening` | which of them for which processor |
 | `line`, `turns` | the order in which tasks are served, on their way to a pool |
-| `tray` | the results on their way back |
+| `tray`, `unrecorded` | the results on their way back, and how many bytes of them may wait for the ledger |
 | `chunks` | how many tasks a thread takes in one go |
 """
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
-from collator.exchange import Result, Task
+from collator.engines.embedded.workforce.unrecorded import PORTION
+from collator.exchange import Output, Result, Task
 
 CHUNK_SECONDS = 0.005
 
@@ -37,17 +38,22 @@ class Chunk:
         """Set when nobody waits for the running call any more: its result is ignored, and nothing further is begun."""
 
     def work(self, attempt: Callable[[Task], Result], now: Callable[[], float]) -> tuple[int, float]:
-        """Go through the tasks, in the thread that calls; the number of calls, and the seconds that they took."""
+        """Go through the tasks, in the thread that calls; the number of calls, and the seconds that they took.
+
+        It ends before its time where the results have become large; what is left is not begun.
+        """
         todo, done = self.todo, self.done
-        calls = 0
+        calls = size = 0
         begun = since = now()
         try:
-            while not self.abandoned:
+            while size < PORTION and not self.abandoned:
                 task = todo.popleft()
                 self.call = (task, since)
                 result = attempt(task)
                 if not self.abandoned:
                     done.append(result)
+                if type(result) is Output:
+                    size += len(result.output)
                 calls += 1
                 since = now()
         except IndexError:
@@ -66,6 +72,17 @@ class Chunk:
         """What runs has ended with the first of *results*, what was sent behind it with the others."""
         for result in results:
             self.done.append(result)
+            self._run_next(now)
+
+    def pause(self) -> None:
+        """Nobody takes an answer now, so that the time of what runs does not count until `resume`."""
+        if self.call is not None:
+            self.sent.appendleft(self.call[0])
+            self.call = None
+
+    def resume(self, now: float) -> None:
+        """Answers are taken again from *now*."""
+        if self.call is None:
             self._run_next(now)
 
     def recall(self, tasks: Collection[Task] | None = None) -> list[Task]:

@@ -60,7 +60,6 @@ class EmbeddedWorkforce:
         self._metrics = metrics
         self._window = window
         self._sweep = sweep
-        self._reports = Reports(ledger, outbox, metrics=metrics, recorded=self._recorded)
         self._pool = open_pool(
             processor,
             tell=self._tell,
@@ -69,6 +68,8 @@ class EmbeddedWorkforce:
             window=window,
         )
         self._line = self._pool.line
+        unrecorded = self._pool.tray.unrecorded
+        self._reports = Reports(ledger, outbox, unrecorded, metrics=metrics, recorded=self._recorded)
         self._leases = Leases(ledger, self._line, held=self._held, lease=lease)
         self._due = True
         self._partly = False  # the last claim gave less than there was room for
@@ -199,7 +200,7 @@ class EmbeddedWorkforce:
         while True:
             await self._busy.wait()
             await asyncio.sleep(WATCH)
-            self._reports.add(self._pool.watch())
+            self._pool.tray.add(self._pool.watch())
             self._settle()
 
     def _tell(self) -> None:
@@ -211,7 +212,7 @@ class EmbeddedWorkforce:
         collected = self._pool.tray.collect()
         for seconds in collected.seconds:
             self._metrics.processing.observe(seconds)
-        self._reports.add(collected.results)
+        self._reports.add(collected.results, collected.size)
         self._settle()
 
     def _settle(self) -> None:

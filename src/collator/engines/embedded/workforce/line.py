@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
+from collator.engines.embedded.workforce.chunks import Chunk
 from collator.engines.embedded.workforce.turns import Turns
 from collator.exchange import Task
 
@@ -18,14 +19,19 @@ class Line:
 
     def __init__(self, *, batch: int = 1) -> None:
         """*batch*: how many tasks a call may take."""
-        self.change = threading.Condition()
+        guard = threading.RLock()
+        self.change = threading.Condition(guard)
         """Guards the line, and what its pool keeps beside it; nothing slow is done while it is held."""
+        self.relief = threading.Condition(guard)
+        """For who has to wait until the ledger has taken results."""
         self.turns = Turns(batch=batch)
         """Who is next; to be used with the guard held."""
         self.paused = False
         """Nothing more may be taken."""
         self.rouse: Callable[[], None] = lambda: None
         """The pool's: see whether somebody is free for what waits. Called with the guard held."""
+        self.lay_down: Callable[[Chunk], None] = lambda _chunk: None
+        """The pool's: lay down the results of a chunk on which work goes on; returns when it may."""
 
     def __len__(self) -> int:
         """How many tasks wait."""

@@ -22,12 +22,17 @@ from collator.engines.embedded.workforce.line import Line
 from collator.engines.embedded.workforce.pool import blocked_words, note_late
 from collator.engines.embedded.workforce.runner import Call, Runner
 from collator.engines.embedded.workforce.tray import Tray
+from collator.engines.embedded.workforce.turns import BATCH_SIZE
 from collator.errors import ProcessorFailed
-from collator.exchange import Result, Task
+from collator.exchange import Result, Task, output_size
 from collator.processor import Apart, Coroutine, Http
 
 FROZEN = 1.0
 """Seconds after which a loop that does not answer is blocked; half the timeout of a call where that is less."""
+
+
+AT_ONCE = 32
+"""Calls that are begun before the loop turns: those that end in one step have ended behind it."""
 
 
 class Loops:
@@ -59,7 +64,9 @@ class Loops:
         self._held = 0  # tasks under way
         self._stopped = False
         self._now = self._endings.running
+        self._output = 0.0  # bytes that a call gave of late
         self._change = self.line.change
+        self.tray.unrecorded.relieved = self._go_on
 
     @property
     def abandoned(self) -> int:
@@ -207,17 +214,19 @@ class Loops:
             runner.end_if_idle()
 
     def _fill(self, runner: Runner) -> None:
-        """Begin as many calls as there is room for."""
+        """Begin as many calls as there is room for, and behind them look again, as some may have ended already."""
         begun: list[Call] = []
         with self._change:
             runner.roused = False
-            while self._may_take(runner):
-                call = Call(self.line.turns.take(self._processor.batch), self._now())
+            while self._may_take(runner) and len(begun) < AT_ONCE:
+                call = Call(self.line.turns.take(self._processor.batch, size=BATCH_SIZE), self._now())
                 runner.calls[call] = None
                 self._held += len(call.tasks)
                 begun.append(call)
         for call in begun:
             call.running = asyncio.get_running_loop().create_task(self._attend(runner, call))
+        if len(begun) == AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._fill, runner)
 
     async def _attend(self, runner: Runner, call: Call) -> None:
         results = await runner.make_call(call.tasks)
@@ -234,7 +243,9 @@ class Loops:
         self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._max_chunk)
         if isinstance(results, Apart):
             self.line.put_apart(call.tasks, results.reason)
-        self.tray.add([] if isinstance(results, Apart) else results, seconds)
+            results = []
+        self._output += (output_size(results) - self._output) / 16
+        self.tray.add(results, seconds)
 
     def _rouse(self) -> None:
         """Have a loop look for tasks."""
@@ -247,4 +258,11 @@ class Loops:
         if not self.line or self.line.paused or self._stopped or self.blocked():
             return False
         busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
+        if self.tray.unrecorded.full(int(busy * self._output)):
+            return False
         return runner.takes_calls() and busy < self._concurrency
+
+    def _go_on(self) -> None:
+        """The ledger has taken results, for which no call was begun."""
+        with self._change:
+            self._rouse()

@@ -15,8 +15,9 @@ import structlog
 
 from collator.engines.embedded.workforce.chunks import Chunk
 from collator.engines.embedded.workforce.line import Line
+from collator.engines.embedded.workforce.unrecorded import PORTION
 from collator.errors import ProcessorFailed
-from collator.exchange import Task
+from collator.exchange import Task, output_size
 from collator.processor import Child, Isolated
 from collator.processor.isolated import weight
 from collator.processor.wire import Garbled, Parted, Reply, Returned, result_of
@@ -64,13 +65,17 @@ class Process:
         if child is None:
             self._line.put(chunk.rest())
             return 0, 0.0
+        size = 0
         while self._send(child, chunk):
+            if size >= PORTION:  # what the process says meanwhile waits in it, as nobody reads
+                self._line.lay_down(chunk)
+                size = 0
             received, garbled = self._receive(child)
             if received is None:
                 self._bury(child, chunk, garbled)
                 break
             with self._line.change:
-                self._take(*received, chunk)
+                size += self._take(*received, chunk)
             calls += 1
         if chunk.abandoned:
             self.close()  # it was killed, or will be, and must not be taken for one that can work
@@ -124,8 +129,11 @@ class Process:
             child.kill()
             return None, error.detail
 
-    def _take(self, tasks: Sequence[Task], reply: Reply, chunk: Chunk) -> None:
-        """Do as *reply* says about *tasks*. Whoever has given up *chunk* has taken what was left of it."""
+    def _take(self, tasks: Sequence[Task], reply: Reply, chunk: Chunk) -> int:
+        """Do as *reply* says about *tasks*; the bytes of the results.
+
+        Whoever has given up *chunk* has taken what was left of it.
+        """
         if chunk.abandoned:
             chunk.recall()
         elif isinstance(reply, Returned):
@@ -136,6 +144,8 @@ class Process:
             now = self._now()
             results = [result_of(answer, task.lease, now) for task, answer in zip(tasks, reply.answers, strict=True)]
             chunk.answer(results, now)
+            return output_size(results)
+        return 0
 
     def _bury(self, child: Child, chunk: Chunk, garbled: str) -> None:
         """The process has ended within a call, or was killed, as what it said was *garbled*."""

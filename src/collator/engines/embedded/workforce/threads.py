@@ -12,6 +12,7 @@ that can kill what they hold return at once.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -21,6 +22,7 @@ from collator.engines.embedded.workforce.hands import Hands, Worker
 from collator.engines.embedded.workforce.line import Line
 from collator.engines.embedded.workforce.pool import blocked_words, note_late
 from collator.engines.embedded.workforce.tray import Tray
+from collator.engines.embedded.workforce.turns import BATCH_SIZE
 from collator.exchange import Result, Task
 from collator.processor import Endings
 
@@ -49,6 +51,7 @@ class Threads:
         """*hands* makes those of one thread; *tell* as in `Tray`; a call takes *batch* tasks."""
         self.line = Line(batch=batch)
         self.line.rouse = self._rouse
+        self.line.lay_down = self._lay_down_some
         self.tray = Tray(tell)
         self.chunk_size = 1
         self.abandoned = 0
@@ -65,6 +68,7 @@ class Threads:
         self._alive = 0
         self._stopped = threading.Event()
         self._change = self.line.change
+        self.tray.unrecorded.relieved = self._go_on
 
     def start(self) -> None:
         """Start the threads."""
@@ -77,6 +81,7 @@ class Threads:
         with self._change:
             self._stopped.set()
             self._change.notify_all()
+            self.line.relief.notify_all()
             for worker in self._workers:
                 worker.hands.kill()
 
@@ -156,6 +161,7 @@ class Threads:
         chunk.abandoned = True
         self._chunks.discard(chunk)
         self._count()
+        self.line.relief.notify_all()
 
     def _count(self) -> None:
         self.abandoned = sum(worker.abandoned for worker in self._workers)
@@ -211,6 +217,7 @@ class Threads:
                 self._count()
                 self._change.notify_all()  # perhaps nothing was begun because of this one
                 return
+            self.line.turns.put(chunk.rest())  # what it let go of, as its results have become large
             if calls:
                 self.chunk_size = next_size(self.chunk_size, calls=calls, seconds=seconds, limit=self._max_chunk)
             self.tray.add(chunk.collect(), seconds / calls if calls else None)
@@ -227,14 +234,35 @@ class Threads:
             if not self._may_stay():
                 self._workers.remove(worker)
                 return None
-            worker.chunk = Chunk(self.line.turns.take(self._batch if self._batch > 1 else self.chunk_size))
+            worker.chunk = Chunk(self._take())
             self._chunks.add(worker.chunk)
             if self.line.turns:
                 self._rouse()
             return worker.chunk
 
+    def _take(self) -> deque[Task]:
+        turns = self.line.turns
+        return turns.take(self._batch, size=BATCH_SIZE) if self._batch > 1 else turns.take(self.chunk_size)
+
+    def _lay_down_some(self, chunk: Chunk) -> None:
+        """Lay down the results of *chunk*, which goes on; not before the ledger has enough of what lies there."""
+        with self._change:
+            self.tray.add(chunk.collect())
+            chunk.pause()
+            while self.tray.unrecorded.full() and not (chunk.abandoned or self._stopped.is_set()):
+                self.line.relief.wait()
+            chunk.resume(self._endings.running())
+
+    def _go_on(self) -> None:
+        """The ledger has taken results, for which no call was begun."""
+        with self._change:
+            self.line.relief.notify_all()
+            self._rouse()
+
     def _may_stay(self) -> bool:
         return not self._stopped.is_set() and len(self._workers) - self.abandoned <= self._concurrency
 
     def _may_take(self) -> bool:
-        return len(self.line) > 0 and not self.line.paused and not self.blocked()
+        if not self.line or self.line.paused or self.blocked():
+            return False
+        return not self.tray.unrecorded.full()

@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from collator.exchange import Result
+from collator.engines.embedded.workforce.unrecorded import Unrecorded
+from collator.exchange import Result, output_size
 
 
 class Collected(msgspec.Struct, frozen=True, gc=False):
     """What lay there."""
 
     results: list[Result]
+    size: int
+    """Bytes of the results."""
     seconds: list[float]
     """The mean time of a call, for each portion in which the results came."""
 
@@ -24,7 +27,10 @@ class Tray:
     def __init__(self, tell: Callable[[], None]) -> None:
         """*tell* is called, by the thread that adds to an empty tray, for the event loop to collect."""
         self._tell = tell
+        self.unrecorded = Unrecorded()
+        """The bytes of what lies here, and of what was collected and is not recorded."""
         self._results: list[Result] = []
+        self._size = 0
         self._seconds: list[float] = []
         self._guard = threading.Lock()
 
@@ -36,9 +42,12 @@ class Tray:
         """Lay down *results*, if any; *seconds* was the mean time of a call."""
         if not results and seconds is None:
             return
+        size = output_size(results)
         with self._guard:
             empty = not (self._results or self._seconds)
             self._results += results
+            self._size += size
+            self.unrecorded.add(size)
             if seconds is not None:
                 self._seconds.append(seconds)
         if empty:
@@ -47,6 +56,6 @@ class Tray:
     def collect(self) -> Collected:
         """Take all."""
         with self._guard:
-            collected = Collected(self._results, self._seconds)
-            self._results, self._seconds = [], []
+            collected = Collected(self._results, self._size, self._seconds)
+            self._results, self._size, self._seconds = [], 0, []
         return collected

@@ -16,6 +16,9 @@ from itertools import chain
 
 from collator.exchange import Task
 
+BATCH_SIZE = 8 * 1024 * 1024
+"""Bytes of the payloads that a call of a batch takes, at most, however few they are."""
+
 
 class Turns:
     """The tasks, a lane for each resource, and the round in which the lanes are served."""
@@ -51,14 +54,22 @@ class Turns:
             self._apart.append(task)
             self._size += 1
 
-    def take(self, count: int) -> deque[Task]:
-        """The next *count* tasks, or all that there are, or one that is to be called apart."""
+    def take(self, count: int, *, size: int | None = None) -> deque[Task]:
+        """The next *count* tasks, or all that there are, or one that is to be called apart.
+
+        Where there is a *size*, their payloads have so many bytes together, or it is a single one.
+        """
         if self._apart:
             self._size -= 1
             return deque((self._apart.popleft(),))
         taken: deque[Task] = deque()
         for _ in range(min(count, self._size)):
             lane = self._round.popleft()
+            if size is not None:
+                size -= len(lane[0].payload)
+                if size < 0 and taken:
+                    self._round.appendleft(lane)
+                    break
             task = lane.popleft()
             taken.append(task)
             if lane:

@@ -1,0 +1,184 @@
+"""P5: what is under way between the processor and the store is bounded by its bytes, whatever its number."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.embedded.store import DATABASE
+from collator.engines.embedded.verbs import Verb
+from collator.engines.embedded.workforce.loops import AT_ONCE
+from collator.engines.embedded.workforce.reports import PART
+from collator.engines.embedded.workforce.turns import BATCH_SIZE, Turns
+from collator.engines.embedded.workforce.unrecorded import MOST_UNRECORDED, PORTION
+from collator.engines.embedded.writer import MOST_BYTES
+from collator.errors import Unavailable
+from collator.exchange import Key, Outcome, Output, Result, Task, output_size
+from collator.ledger import Room
+from collator.packet import Packet
+from collator.resource import Terms
+from collator.states import State
+from collator.testing import ManualClock
+from tests.unit.test_pools import PATIENCE, Crew
+from tests.unit.test_workforce import SOON, house
+from tests.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+MIB = 1024 * 1024
+SWOLLEN = "x" * (MIB - 2)
+KINDS: dict[str, dict[str, Any]] = {
+    "thread": {"spec": "tests.harness.processors:swelling"},
+    "process": {"spec": "tests.harness.processors:swelling", "pool": "process"},
+    "coroutine": {"spec": "tests.harness.processors:swelling_on_a_loop"},
+    "batch": {"spec": "tests.harness.processors:swelling_together", "batch": 2},
+}
+CALLS = 60
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_call_is_begun_while_many_bytes_wait_for_the_store(kind: str) -> None:
+    """The store takes a result only when no call is begun any more."""
+    crew = Crew(concurrency=2, **KINDS[kind])
+    crew.pool.chunk_size = 100
+    unrecorded, peak = crew.pool.tray.unrecorded, 0
+    crew.pool.start()
+    leases = crew.put(*["swell"] * CALLS)
+
+    def look() -> bool:
+        nonlocal peak
+        crew.look()
+        peak = max(peak, len(unrecorded))
+        if unrecorded.full():
+            unrecorded.remove(MIB)
+        return len(crew.results) == len(leases)
+
+    await until(look, PATIENCE)
+    crew.pool.stop()
+    await until(crew.pool.ended, PATIENCE)
+    assert MOST_UNRECORDED <= peak <= MOST_UNRECORDED + 2 * (PORTION + 2 * MIB)
+
+
+async def test_a_wide_loop_begins_fewer_calls_once_it_knows_that_they_give_much() -> None:
+    crew = Crew(concurrency=1000, **KINDS["coroutine"])
+    unrecorded, peak = crew.pool.tray.unrecorded, 0
+    crew.put(*["swell"] * 200)
+    crew.pool.start()
+
+    def look() -> bool:
+        nonlocal peak
+        peak = max(peak, len(unrecorded))
+        unrecorded.remove(MIB if unrecorded.full() else 0)
+        crew.look()
+        return len(crew.results) == 200
+
+    await until(look, PATIENCE)
+    crew.pool.stop()
+    await until(crew.pool.ended, PATIENCE)
+    assert peak <= MOST_UNRECORDED + 2 * AT_ONCE * MIB  # what is begun before the first few of them have ended
+
+
+async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, closed = itertools.count(), True
+    backlog = [Packet("r", index, Raw(b"1"), index == CALLS - 1) for index in range(CALLS)]
+
+    def swell(_payload: object) -> str:
+        next(calls)
+        return SWOLLEN
+
+    terms = Terms(max_body=2 * CALLS * MIB)
+    async with house(tmp_path, swell, backlog=backlog, terms=terms, sweep=SOON) as it:
+        record = it.ledger.record
+
+        async def take(results: Sequence[Result], *, room: Room) -> Outcome:
+            assert output_size(results) <= 2 * PART
+            if closed:
+                raise Unavailable("not now", retry_after=SOON)
+            return await record(results, room=room)
+
+        monkeypatch.setattr(it.ledger, "record", take)
+        unrecorded = it.workforce._pool.tray.unrecorded
+        await until(unrecorded.full)
+        await until(lambda: it.workforce._pool.in_hand() == 0)
+        begun = next(calls)
+        assert begun <= MOST_UNRECORDED / MIB + 2 * 2
+        closed = False
+        await until(lambda: it.outbox.endpoints, PATIENCE)
+        assert (await it.ledger.resource("r")).done == CALLS
+        assert next(calls) == CALLS + 1  # none was made anew
+        assert len(unrecorded) == 0
+
+
+def test_a_batch_is_bounded_by_the_bytes_of_its_payloads() -> None:
+    turns = Turns(batch=100)
+    turns.put([Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, lease) for lease, name in enumerate("abcdefg")])
+    sizes = [len(turns.take(100, size=BATCH_SIZE)) for _ in range(4)]
+    assert sizes == [2, 2, 2, 1]
+    turns.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, 9)])
+    assert len(turns.take(100, size=BATCH_SIZE)) == 1
+
+
+# Commits.
+
+
+async def open_at(tmp_path: Path, **terms: Any) -> EmbeddedLedger:  # noqa: ANN401
+    return await open_ledger(tmp_path, terms=Terms(**terms), clock=ManualClock(), route=lambda _resource_id: [])
+
+
+async def tasks_of(ledger: EmbeddedLedger, count: int) -> Sequence[Task]:
+    return (await ledger.accept([Packet(f"r{one}", 0, Raw(b"1"), last=True) for one in range(count)], room=count)).tasks
+
+
+async def test_what_comes_at_once_is_committed_in_portions_by_bytes(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    tasks = await tasks_of(ledger, 20)
+    packets = [Packet(f"large{one}", 0, Raw(b'"%s"' % SWOLLEN.encode())) for one in range(20)]
+    commits: list[int] = []
+    hold = threading.Event()
+    ledger._writer.post(Verb(lambda _store, _calls: [hold.wait(5)], alone=True), None)
+    calls = [
+        *(ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode())], room={}) for task in tasks),
+        *(ledger.accept([packet], room=0) for packet in packets),
+    ]
+    running = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.wait(running, timeout=0)
+    ledger.watch(lambda _seconds, items: commits.append(items))
+    hold.set()
+    await asyncio.gather(*running)
+    await ledger.aclose()
+    assert sum(commits) in {40, 41}
+    assert max(commits) * MIB <= MOST_BYTES + MIB  # one item more, of the call that held the writer
+
+
+async def test_a_call_that_is_larger_than_a_commit_should_be_is_taken_alone(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    large = [Packet("large", one, Raw(b'"%s"' % SWOLLEN.encode()), last=one == 9) for one in range(10)]
+    assert 10 * MIB > MOST_BYTES
+    accepted, _ = await asyncio.gather(
+        ledger.accept(large, room=10), ledger.accept([Packet("s", 0, Raw(b"1"))], room=0)
+    )
+    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], room={})
+    assert (await ledger.resource("large")).state is State.COLLATED
+    await ledger.aclose()
+
+
+async def test_the_log_stays_short_while_much_is_recorded_and_read(tmp_path: Path) -> None:
+    ledger = await open_at(tmp_path)
+    tasks = await tasks_of(ledger, 100)
+    lengths: list[int] = []
+    for some in zip(*[iter(tasks)] * 4, strict=True):
+        results = [Output(task.lease, b'"%s"' % SWOLLEN.encode()) for task in some]
+        await asyncio.gather(ledger.record(results, room={}), ledger.outputs("r0"), ledger.outputs("r1"))
+        lengths.append((tmp_path / f"{DATABASE}-wal").stat().st_size)
+    await ledger.aclose()
+    assert max(lengths) <= 4 * MOST_BYTES
