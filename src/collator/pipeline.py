@@ -16,7 +16,7 @@ from typing import NamedTuple
 import structlog
 
 from collator.clock import Clock, Heartbeat, SystemClock
-from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, router, secured
+from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, policy_of, router, secured
 from collator.disk import Disk
 from collator.egress import Egress
 from collator.engines.embedded import EmbeddedLedger, open_ledger
@@ -70,7 +70,7 @@ class Pipeline:
         self.metrics = Metrics()
         ledger.watch(self.metrics.committed)
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
-        egress = Egress(stood_still=beats.process.stood_still)
+        egress = Egress(policy=policy_of(settings), stood_still=beats.process.stood_still)
         self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits)
         self.workforce = EmbeddedWorkforce(
             ledger,
@@ -233,6 +233,7 @@ def _open_processor(
         pool=settings.pool,
         memory=settings.pool_memory,
         tls=secured(settings, ca_file=settings.tls_ca_file),
+        policy=policy_of(settings),
     )
 
 

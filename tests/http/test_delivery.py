@@ -48,6 +48,9 @@ async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: 
             await stage.settled(1)
     (request,) = receiver.requests
     assert request.line == "POST /hook HTTP/1.1"
+    assert {*request.headers} == {*["host", "content-type", "content-length", "user-agent"]} | {
+        *["webhook-id", "webhook-timestamp", "webhook-signature"]
+    }  # and no accept-encoding: an answer in gzip could not be told to anybody
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == f"collator/{collator.__version__}"
     assert request.headers["webhook-id"] == delivery.webhook_id

@@ -16,9 +16,20 @@ ledger hands the delivery out again, under the same id with the same bytes (P4).
 from __future__ import annotations
 
 from collator.delivery.circuit import Circuits
-from collator.delivery.configured import configure, longest_timeout, names, secured
+from collator.delivery.configured import configure, longest_timeout, names, policy_of, secured
 from collator.delivery.deliverer import Deliverer
 from collator.delivery.endpoint import Endpoint, router
 from collator.delivery.verdict import judge
 
-__all__ = ["Circuits", "Deliverer", "Endpoint", "configure", "judge", "longest_timeout", "names", "router", "secured"]
+__all__ = [
+    "Circuits",
+    "Deliverer",
+    "Endpoint",
+    "configure",
+    "judge",
+    "longest_timeout",
+    "names",
+    "policy_of",
+    "router",
+    "secured",
+]

@@ -6,9 +6,10 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from collator import target
 from collator.delivery.endpoint import Endpoint
 from collator.directory import make
-from collator.egress import context
+from collator.egress import Policy, context
 from collator.errors import ConfigError
 from collator.settings import NO_WEBHOOK, EndpointSettings, Settings
 from collator.signing import SecretFile, ensure_secret_file
@@ -21,9 +22,14 @@ def configure(settings: Settings) -> Mapping[str, Endpoint]:
     """The endpoints of *settings*, by name; none where it says that results are only pulled.
 
     The service's own secret file is made where an endpoint needs it and none is named. Raises `ConfigError` where no
-    endpoint is named and nothing says that this is meant, and where a secret file cannot be used.
+    endpoint is named and nothing says that this is meant, where a secret file cannot be used, and where nothing may
+    be sent to the address in a URL.
     """
     wanted = _wanted(settings)
+    policy = policy_of(settings)
+    for one in wanted:
+        if refusal := policy.refusal(target.parse(one.url).host):
+            raise ConfigError(f"{_named(one, settings)}: {refusal}")
     own = [one.secret_file for one in wanted if one.secret_file is not None]
     if len(own) < len(wanted) and settings.webhook_secret_file is None:
         make(settings.data_dir, option="--data-dir")
@@ -47,9 +53,18 @@ def secured(by: Settings | EndpointSettings, *, ca_file: Path | None) -> ssl.SSL
     return context(ca_file, by.tls_client_cert, by.tls_client_key)
 
 
+def policy_of(settings: Settings) -> Policy:
+    """Where *settings* let requests go."""
+    return Policy(allow=settings.egress_allow, deny=settings.egress_deny)
+
+
 def longest_timeout(endpoints: Mapping[str, Endpoint]) -> float:
     """Seconds that the slowest attempt may take, which every lease on a delivery has to outlast (R24); 0 for none."""
     return max((endpoint.timeout for endpoint in endpoints.values()), default=0.0)
+
+
+def _named(one: EndpointSettings, settings: Settings) -> str:
+    return f"endpoints.{one.name}.url" if one in settings.endpoints else "webhook"
 
 
 def _wanted(settings: Settings) -> list[EndpointSettings]:

@@ -8,6 +8,7 @@ Does not live here: what an answer means, when to try again, what is sent.
 | `egress` | the face: one request, within one timeout from connecting to the last byte of the answer |
 | `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
+| `policy` | where requests may go, by address; pure |
 | `connection`, `tls` | the bytes of one connection, both ways |
 | `dial`, `resolver`, `pool` | where connections come from, and where they stay in between |
 | `failure` | what can go wrong, in words |
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
 from collator.egress.body import Body, Pieces, length
 from collator.egress.egress import Egress
+from collator.egress.policy import Policy
 from collator.egress.reader import MAX_ANSWER
 from collator.egress.tls import context, missing_trust
 
@@ -33,6 +35,7 @@ __all__ = [
     "Egress",
     "NoAnswer",
     "Pieces",
+    "Policy",
     "context",
     "length",
     "missing_trust",

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 
 from collator.egress.connection import Connection
-from collator.egress.failure import own_shortage
+from collator.egress.failure import Denied, own_shortage
+from collator.egress.policy import Policy
 from collator.egress.resolver import Address, Resolver
 from collator.egress.tls import Tls
 from collator.forks import Kept
@@ -22,20 +23,25 @@ FALLBACK = 0.25
 class Dial:
     """Makes a connection to a target; `stage` says how far it has come."""
 
-    def __init__(self, target: Target, secured_by: ssl.SSLContext | None, resolver: Resolver) -> None:
-        """Secure the connection by *secured_by*, if the target is to be reached by TLS."""
+    def __init__(self, target: Target, secured_by: ssl.SSLContext | None, resolver: Resolver, policy: Policy) -> None:
+        """Secure the connection by *secured_by*, if the target is to be reached by TLS; go where *policy* lets."""
         self.stage = "looking up the host name"
         self._target = target
         self._secured_by = secured_by
         self._resolver = resolver
+        self._policy = policy
 
     async def connection(self, *, free: Callable[[Connection], None], lost: Callable[[Connection], None]) -> Connection:
-        """Establish it, for an owner who is told when it is *free* and when it is *lost*. Raises `OSError`."""
+        """Establish it, for an owner who is told when it is *free* and when it is *lost*.
+
+        A name is looked up once: what is connected to are the addresses that were found, of which those that the
+        policy denies are left out. Raises `OSError`, or `Denied` where it denies all of them.
+        """
         host = self._target.host
         addresses = await self._resolver.addresses(host, self._target.port)
         self.stage = "connecting"
         try:
-            sock = await _connect(addresses)
+            sock = await _connect(self._permitted(addresses))
         except BaseException:
             self._resolver.forget(host)
             raise
@@ -53,6 +59,12 @@ class Dial:
                 connection.close()
                 raise
         return connection
+
+    def _permitted(self, addresses: Sequence[Address]) -> list[Address]:
+        refusals = [(address, self._policy.refusal(str(address[1][0]))) for address in addresses]
+        if permitted := [address for address, refusal in refusals if refusal is None]:
+            return permitted
+        raise Denied(refusals[0][1])
 
 
 async def _connect(addresses: Sequence[Address]) -> socket.socket:

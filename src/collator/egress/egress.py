@@ -13,6 +13,7 @@ from collator.egress.body import Body, length
 from collator.egress.connection import Connection
 from collator.egress.dial import Dial
 from collator.egress.failure import no_answer
+from collator.egress.policy import Policy
 from collator.egress.pool import Pool
 from collator.egress.resolver import Resolver
 from collator.egress.tls import context
@@ -27,14 +28,20 @@ class Egress:
     """Sends requests over connections that it keeps. Belongs to one event loop at a time; `aclose` it."""
 
     def __init__(
-        self, *, keep_alive: float = KEEP_ALIVE, max_age: float = MAX_AGE, stood_still: Callable[[], float] = never
+        self,
+        *,
+        policy: Policy | None = None,
+        keep_alive: float = KEEP_ALIVE,
+        max_age: float = MAX_AGE,
+        stood_still: Callable[[], float] = never,
     ) -> None:
-        """Hold each connection for *keep_alive* idle seconds, and *max_age* seconds in all.
+        """Connect where *policy* lets; hold each connection for *keep_alive* idle seconds, *max_age* seconds in all.
 
         *stood_still* gives the seconds for which this process did: no timeout of an answer runs across them.
         How many are under way is up to those who send, each of whom has a limit. One for a host would let those who
         wait for a dead receiver take the places of others there.
         """
+        self._policy = policy or Policy()
         self._keep_alive = keep_alive
         self._max_age = max_age
         self._stood_still = stood_still
@@ -89,7 +96,7 @@ class Egress:
     async def _connect(
         self, pool: Pool, target: Target, tls: ssl.SSLContext | None, *, deadline: float, timeout: float
     ) -> Connection | NoAnswer:
-        dial = Dial(target, (tls or self._default_tls()) if target.tls else None, self._resolver)
+        dial = Dial(target, (tls or self._default_tls()) if target.tls else None, self._resolver, self._policy)
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:

@@ -17,6 +17,10 @@ class OwnShortage(Exception):
     """This process lacks something, as the text says; it says nothing about a receiver."""
 
 
+class Denied(Exception):
+    """The policy lets nothing go there, as the text says."""
+
+
 def own_shortage(error: BaseException) -> bool:
     """Whether *error* is a lack of descriptors, memory or threads of this process or machine."""
     return isinstance(error, MemoryError | OwnShortage) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
@@ -40,4 +44,4 @@ def _words(error: BaseException | None) -> str:
         return "host name not resolved"
     if isinstance(error, OSError) and error.errno:
         return "connection closed before the answer" if error.errno in _CLOSED else os.strerror(error.errno).lower()
-    return str(error) if isinstance(error, OwnShortage) else type(error).__name__
+    return str(error) if isinstance(error, OwnShortage | Denied) else type(error).__name__

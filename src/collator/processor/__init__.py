@@ -20,6 +20,7 @@ from __future__ import annotations
 import ssl
 import sys
 
+from collator.egress import Policy
 from collator.errors import ConfigError, Permanent
 from collator.processor.coroutine import Calls, Coroutine
 from collator.processor.endings import Apart, Endings, reason_of
@@ -66,17 +67,20 @@ def open_processor(
     pool: str = "thread",
     memory: int | None = None,
     tls: ssl.SSLContext | None = None,
+    policy: Policy | None = None,
 ) -> Processor:
     """The processor that *spec* names, ``MODULE:FUNCTION`` or the address of an HTTP service, or a function itself.
 
     *batch*: 2 or more for a function that takes a list of up to as many payloads. *pool*: ``process`` for a function
     that is called in processes of their own, each of at most *memory* bytes of address space. *tls* secures an HTTP
-    service. Raises `ConfigError`, saying what is wrong with *spec*, with the module, or between the options.
+    service, and *policy* says where it may be. Raises `ConfigError`, saying what is wrong with *spec*, with the module,
+    or between the options.
     """
     if memory is not None and pool != "process":
         raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
     if isinstance(spec, str) and is_url(spec):
-        return _open_http(spec, endings, batch=batch, pool=pool, tls=tls)
+        _check_http(batch=batch, pool=pool)
+        return Http(spec, endings, tls=tls, policy=policy)
     look_here()
     if pool == "process":
         return _open_isolated(spec, endings, batch=batch, memory=memory)
@@ -85,12 +89,11 @@ def open_processor(
     return kind(function, endings, batch=batch)
 
 
-def _open_http(url: str, endings: Endings | None, *, batch: int, pool: str, tls: ssl.SSLContext | None) -> Http:
+def _check_http(*, batch: int, pool: str) -> None:
     if batch > 1:
         raise ConfigError(f"batch: {batch} payloads at a time are for functions; an HTTP service gets them one by one")
     if pool == "process":
         raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
-    return Http(url, endings, tls=tls)
 
 
 def _open_isolated(spec: str | UserFunction, endings: Endings | None, *, batch: int, memory: int | None) -> Isolated:

@@ -17,10 +17,10 @@ from functools import partial
 
 import msgspec
 
-from collator import __version__
+from collator import __version__, target
 from collator.backoff import parse_retry_after
-from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, words
-from collator.errors import Permanent, ProcessorFailed
+from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, Policy, words
+from collator.errors import ConfigError, Permanent, ProcessorFailed
 from collator.exchange import Key, Result, Task
 from collator.processor.coroutine import Calls
 from collator.processor.endings import Endings
@@ -37,9 +37,21 @@ class Http:
 
     batch = 1
 
-    def __init__(self, url: str, endings: Endings | None = None, *, tls: ssl.SSLContext | None = None) -> None:
-        """*url* begins with ``http://`` or ``https://``; *tls* secures it, where that of the system does not do."""
-        self._tls = tls
+    def __init__(
+        self,
+        url: str,
+        endings: Endings | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        policy: Policy | None = None,
+    ) -> None:
+        """*url* begins with ``http://`` or ``https://``; *tls* secures it, where that of the system does not do.
+
+        Raises `ConfigError` where it has an address to which *policy* lets nothing go.
+        """
+        self._tls, self._policy = tls, policy or Policy()
+        if refusal := self._policy.refusal(target.parse(url).host):
+            raise ConfigError(f"processor: {refusal}")
         self.endings = endings or Endings()
         self._url = url
         self._headers = {
@@ -52,7 +64,7 @@ class Http:
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Calls]:
         """What makes calls on this event loop, over connections that are kept while the context is open."""
-        egress = Egress(stood_still=self.endings.stood_still)
+        egress = Egress(policy=self._policy, stood_still=self.endings.stood_still)
         try:
             yield partial(self._attempt, egress)
         finally:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 from collator.settings.endpoint import EndpointSettings
-from collator.settings.option import COUNT, DURATION, FILE, WEBHOOK, Option, Table, Tables
+from collator.settings.option import COUNT, DURATION, FILE, NETWORKS, WEBHOOK, Option, Table, Tables
+from collator.settings.values import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,22 @@ class Delivering(Table):
             "What a receiver that is back waits at most.",
         ),
     ] = 60.0
+    egress_allow: Annotated[
+        tuple[Network, ...],
+        Option(
+            NETWORKS,
+            "Networks that webhooks and payloads for an HTTP processor may go to, whatever else denies them.",
+            "All may be sent to but link-local, metadata and multicast addresses; loopback and private ones too.",
+        ),
+    ] = ()
+    egress_deny: Annotated[
+        tuple[Network, ...],
+        Option(
+            NETWORKS,
+            "Networks that they may not go to; 0.0.0.0/0,::/0 for all but egress_allow.",
+            "Receivers are mostly inside, and you name their addresses.",
+        ),
+    ] = ()
     tls_ca_file: Annotated[
         Path | None,
         Option(

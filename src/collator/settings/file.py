@@ -12,7 +12,7 @@ from collator.errors import ConfigError
 from collator.files import read_file
 from collator.settings.derived import OPTIONS, TABLES, option_of, options_of, required_of
 from collator.settings.given import Given, nearest
-from collator.settings.option import DIR, FILE, NAMES, SWITCH, Kind, Scope
+from collator.settings.option import DIR, FILE, NAMES, NETWORKS, SWITCH, Kind, Scope
 from collator.settings.values import label
 
 _MOST = 1024 * 1024  # bytes of a file of settings
@@ -78,7 +78,7 @@ def _table(path: str, key: str, name: str, table: Mapping[str, object]) -> Itera
 
 
 def _text(kind: Kind, value: object, source: str) -> str:
-    if kind is NAMES and isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if kind in {NAMES, NETWORKS} and isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ",".join(value)
     if isinstance(value, bool) and kind is SWITCH:
         return SWITCH.write(value)

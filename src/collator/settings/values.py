@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from collator import target
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 OFF = "off"
 NO_WEBHOOK = "none"
@@ -124,6 +126,11 @@ def hosts(text: str) -> tuple[str, ...]:
     return found
 
 
+def networks(text: str) -> tuple[Network, ...]:
+    """Networks such as ``10.0.0.0/8`` and ``fd00::/8``, or single addresses, that are divided by commas; or none."""
+    return tuple(_network(written) for part in text.split(",") if (written := part.strip()))
+
+
 def switch(text: str) -> bool:
     """Yes or no."""
     value = _SWITCH.get(text.strip().lower())
@@ -200,6 +207,11 @@ def write_duration(seconds: float | None) -> str:
     return f"{seconds / factor:.15g}{unit}"
 
 
+def write_networks(networks: Iterable[Network]) -> str:
+    """*networks* as the parser of that name reads them."""
+    return ",".join(map(str, networks))
+
+
 def write_switch(value: bool) -> str:  # noqa: FBT001 - it is the value
     """*value* as `switch` reads it."""
     return "yes" if value else "no"
@@ -211,6 +223,16 @@ def write_size(amount: int | None) -> str:
         return OFF
     unit = next((unit for unit in ("TiB", "GiB", "MiB", "KiB") if amount % _BYTES[unit.lower()] == 0), "")
     return f"{amount // _BYTES[unit.lower()]}{unit}"
+
+
+def _network(written: str) -> Network:
+    try:
+        network = ipaddress.ip_network(written, strict=False)
+    except ValueError:
+        raise ValueError(f"{written!r} is not a network; write 10.0.0.0/8, fd00::/8 or a single address") from None
+    if "/" in written and ipaddress.ip_address(written.partition("/")[0]) != network.network_address:
+        raise ValueError(f"{written!r} begins in the middle of a network; write {network}")
+    return network
 
 
 def _quantity(text: str, units: Mapping[str, float]) -> float | None:
