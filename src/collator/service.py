@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import os
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -36,7 +34,8 @@ from collator.signals import end_on_stop, obey, on_stop
 from collator.target import is_url
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
-from collator.web.gate import OWN
+from collator.web.gate import is_loopback
+from collator.web.gate import names as names_of
 from collator.web.limits import Limits
 
 log = structlog.get_logger("collator.service")
@@ -139,7 +138,7 @@ def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
         readiness=pipeline.readiness,
         bounds=pipeline.bounds,
         limits=limits_of(settings),
-        hosts=_hosts(settings),
+        hosts=names_of(settings.host, settings.allow_host),
     )
 
 
@@ -157,7 +156,7 @@ def limits_of(settings: Settings) -> Limits:
 
 def check(settings: Settings) -> None:
     """Raise `ConfigError` where other machines would reach the service, and nobody would be asked who he is."""
-    if not (settings.insecure or settings.tokens_file or _is_loopback(settings.host)):
+    if not (settings.insecure or settings.tokens_file or is_loopback(settings.host)):
         raise ConfigError(
             f"--host {settings.host} can be reached from other machines, and nobody would be asked who he is: "
             "give out tokens (collator token, --tokens-file), listen on 127.0.0.1 behind a proxy that asks, "
@@ -202,18 +201,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # not there on Windows
 
     return uvloop.new_event_loop
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _hosts(settings: Settings) -> tuple[str, ...] | None:
-    """The names by which the service may be asked; `None` for any."""
-    if "*" in settings.allow_host:
-        return None
-    others = () if _is_loopback(settings.host) else (socket.gethostname(),)  # what other machines call this one
-    return (*OWN, settings.host, *others, *settings.allow_host)

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_bytes
+from typing import NamedTuple
 
 from collator.durable import sync_directory
 from collator.errors import CollatorError, ConfigError
@@ -31,6 +32,8 @@ TOLERANCE = 300.0
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 _MAKE_ONE = f"make one with: echo {PREFIX}$(openssl rand -base64 32)"
+_NO_ENTRY = f"no entry of {SIGNATURE} fits"
+_ENTRY = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _NOTICE = "# Signs the webhooks of this service; a receiver verifies with the same line. Several lines: all sign.\n"
 
@@ -86,12 +89,18 @@ def sign(secrets: Sequence[Secret], webhook_id: str, timestamp: int, body: bytes
     return " ".join([secret.entry(prefix, body) for secret in secrets])
 
 
-def verify(
-    secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, *, now: float, tolerance: float = TOLERANCE
-) -> str:
-    """The ``webhook-id`` of a webhook that one of *secrets* signed. Raises `Unverified`, saying why, for any other.
+class Signed(NamedTuple):
+    """What the headers of a webhook say of its signature; whether it is right, only the body tells."""
 
-    *headers* by their names in lower case, *body* exactly as received, *now* in seconds since 1970.
+    webhook_id: str
+    timestamp: str
+    entries: Sequence[bytes]
+
+
+def read_signature(headers: Mapping[str, str], *, now: float, tolerance: float = TOLERANCE) -> Signed:
+    """What *headers*, by their names in lower case, say. Raises `Unverified` where no body could go with them.
+
+    *now* in seconds since 1970; *tolerance* in seconds.
     """
     webhook_id, timestamp, given = (_header(headers, name) for name in (ID, TIMESTAMP, SIGNATURE))
     if not _NUMBER.fullmatch(timestamp):
@@ -99,12 +108,25 @@ def verify(
     age = now - int(timestamp)
     if abs(age) > tolerance:
         raise Unverified(f"{TIMESTAMP} is {abs(age):.0f} s in the {'past' if age > 0 else 'future'}")
+    entries = [entry.encode("utf-8", "replace") for entry in given.split(" ") if _ENTRY.fullmatch(entry)]
+    if not entries:
+        raise Unverified(_NO_ENTRY)
+    return Signed(webhook_id, timestamp, entries)
+
+
+def verify(
+    secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, *, now: float, tolerance: float = TOLERANCE
+) -> str:
+    """The ``webhook-id`` of a webhook that one of *secrets* signed. Raises `Unverified`, saying why, for any other.
+
+    *headers* by their names in lower case, *body* exactly as received, *now* in seconds since 1970.
+    """
+    webhook_id, timestamp, entries = read_signature(headers, now=now, tolerance=tolerance)
     prefix = f"{webhook_id}.{timestamp}.".encode("utf-8", "replace")
     expected = [secret.entry(prefix, body).encode() for secret in secrets]
-    entries = [entry.encode("utf-8", "replace") for entry in given.split(" ")]
     # Every pair is compared, each in constant time, so that the time tells nothing about which came near.
     if not sum([hmac.compare_digest(entry, one) for entry in entries for one in expected]):
-        raise Unverified(f"no entry of {SIGNATURE} fits")
+        raise Unverified(_NO_ENTRY)
     return webhook_id
 
 

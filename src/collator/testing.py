@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from collator.cli.inbox import Inbox, Received, Reply
+from collator.cli.inbox import Inbox
+from collator.webhook import Received, Reply
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -245,7 +245,8 @@ def test_an_interrupted_send_that_reached_nobody_promises_nothing(tmp_path: Path
 
 
 def post(url: str, body: bytes) -> int:
-    request = urllib.request.Request(url, data=body, method="POST")  # noqa: S310 - of this test's own receiver
+    fields = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data=body, headers=fields, method="POST")  # noqa: S310 - this test's receiver
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - same
             return int(response.status)
@@ -265,6 +266,7 @@ def test_a_receiver_takes_no_webhook_that_its_secret_did_not_sign(tmp_path: Path
 def test_a_receiver_without_a_secret_says_that_nothing_is_verified(tmp_path: Path) -> None:
     with running("receive", "--port", "0", cwd=tmp_path, env={"COLLATOR_RECEIVE_DIR": "elsewhere"}) as receiver:
         inbox = receiver.says(r"receiving at (\S+) into elsewhere; nothing is verified")[1]
+        receiver.says("(?m)^warning: anyone who reaches this port can write files: name a secret with --secret-file$")
         body = b'{"type":"resource.collated","data":{"resource_id":"a/b","outputs":[1, {"x": [2]}]}}'
         assert [post(inbox, body), post(inbox, body), post(inbox, b"hello")] == [204, 204, 400]
     assert [(path.name, path.read_text()) for path in (tmp_path / "elsewhere").iterdir()] == [

@@ -175,8 +175,8 @@ def test_the_files_of_receive_hold_the_same_value_with_escapes(kind: str) -> Non
     data = {"resource_id": "call-17", "outputs": [output]}
     if kind == "incomplete":
         data = {"resource_id": "call-17", "partial": [output]}
-    _, content = file_for(msgspec.json.encode({"type": f"resource.{kind}", "data": data}))
-    text = content.decode()
+    file = file_for(msgspec.json.encode({"type": f"resource.{kind}", "data": data}))
+    text = b"".join(file.pieces).decode()
     assert_harmless(text)
     assert json.loads(text) == (output if kind == "collated" else data)
     assert "\\u0085" in text

@@ -11,11 +11,11 @@ import apsw
 import pytest
 
 from collator.cli.exits import Exit
-from collator.cli.inbox import Received
 from collator.cli.torture import ordeal
 from collator.cli.torture.ordeal import Ordeal
 from collator.cli.torture.victim import Victim
 from collator.client import sending
+from collator.webhook import Received
 from tests.acceptance.programs import children, run, running
 from tests.waiting import until_sync
 

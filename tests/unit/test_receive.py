@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 import pytest
 
-from collator.cli.inbox import Received
 from collator.cli.receive import QUIET, SHOWN, _Filer, _Refusals
 from collator.testing import ManualClock
+from collator.webhook import Received
 
 
 def test_a_refusal_is_told_in_one_line_with_nothing_but_the_id(capsys: pytest.CaptureFixture[str]) -> None:
     headers = {"webhook-id": "msg\x1b[2J\n" + "x" * 1000, "webhook-signature": "v1,secret"}
-    _Refusals().tell(Received(headers, b"payload"), "no entry of webhook-signature fits")
+    _Refusals().tell(headers["webhook-id"], "no entry of webhook-signature fits")
     told = capsys.readouterr().err
     assert told == f"refused: webhook 'msg\\x1b[2J\\n{'x' * (SHOWN - 8)}': no entry of webhook-signature fits\n"
 
@@ -23,9 +23,9 @@ def test_a_flood_of_refusals_is_counted(capsys: pytest.CaptureFixture[str]) -> N
     clock = ManualClock()
     refusals = _Refusals(clock.monotonic)
     for number in range(1000):
-        refusals.tell(Received({"webhook-id": f"msg_{number}"}, b""), "why")
+        refusals.tell(f"msg_{number}", "why")
     clock.advance(QUIET)
-    refusals.tell(Received({"webhook-id": "last"}, b""), "why")
+    refusals.tell("last", "why")
     assert capsys.readouterr().err.splitlines() == [
         "refused: webhook 'msg_0': why",
         "refused: webhook 'last': why (and 999 more since the last such line)",

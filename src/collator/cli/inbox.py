@@ -1,47 +1,37 @@
 """A server that webhooks are sent to: it checks who signed them, and hands them over. Knows nothing of files.
 
-Nothing but 2xx means "received" to a sender (R22), so the answer is given when the handler has returned.
+It listens as a service does (`collator.web.server`): what holds for the one, deadlines, limits and whom it answers,
+holds for the other.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
 
-from collator.errors import cannot_listen
-from collator.signing import Secret, Unverified, verify
+from collator.signing import Secret
+from collator.web.limits import MIB, Limits
+from collator.webhook import Handle, Received, Reply
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from aiohttp import web
+    from collator.web.problems import Refusal
+    from collator.web.refusals import Asked, RefusalLog
+    from collator.web.server import Door
 
-MAX_BODY = 1024 * 1024 * 1024
+__all__ = ["Inbox", "Received", "Reply", "limits_for"]
+
+MAX_BODY = 1024 * MIB
 """Bytes; a service can be told to send bodies as large as it likes."""
-
 GRACE = 2.0
 """Seconds in which requests under way may end at the close; who gets no answer sends again."""
 
 
-class Received(NamedTuple):
-    """A webhook as it came in."""
-
-    headers: Mapping[str, str]
-    """By their names in lower case."""
-    body: bytes
-
-    @property
-    def webhook_id(self) -> str:
-        """The id that stays the same at every attempt; empty where it has none."""
-        return self.headers.get("webhook-id", "")
-
-
-class Reply(NamedTuple):
-    """What is answered."""
-
-    status: int
-    text: str = ""
+def limits_for(max_body: int) -> Limits:
+    """The limits of a service, but for bodies: of *max_body* bytes, and together half as large again."""
+    return Limits(max_body=max_body, max_buffered=max_body * 3 // 2)
 
 
 class Inbox:
@@ -49,61 +39,64 @@ class Inbox:
 
     def __init__(
         self,
-        handle: Callable[[Received], Awaitable[Reply]],
+        handle: Handle,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        hosts: Iterable[str] | None = None,
         secrets: Callable[[], Sequence[Secret]] | None = None,
-        refused: Callable[[Received, str], object] = lambda received, why: None,  # noqa: ARG005 - nobody wants to know
+        limits: Limits | None = None,
+        refusals: RefusalLog | None = None,
+        strict: bool = False,
     ) -> None:
         """Listen only once it is entered, which raises what `cannot_listen` gives; *port* 0 takes any free one.
 
-        Without *secrets* nothing is verified; with them *refused* is told of each that none of them signed, and why.
+        It answers who asks for it by one of *hosts* or by an address; `None`: by any name. Without *secrets* nothing is
+        verified; with them it takes what one of them signed, and *strict*, JSON under an id of Collator's alone.
+        *refusals* notes what was not taken, and why.
         """
         self._handle = handle
-        self._host = host
-        self._port = port
+        self._host, self._port = host, port
+        self._hosts = hosts
         self._secrets = secrets
-        self._refused = refused
+        self._strict = strict
+        self._limits = limits or limits_for(MAX_BODY)
+        self._refusals = refusals or _Unnoted()
+        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        from aiohttp import web
+        from collator.web.receiver import ReceiverApp
+        from collator.web.server import serve
 
-        app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_post("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise cannot_listen(self._host, self._port, error) from None
-        self._port = self._runner.addresses[0][1]
+        limits, refusals = self._limits, self._refusals
+        app = ReceiverApp(
+            self._handle,
+            hosts=self._hosts,
+            secrets=self._secrets,
+            limits=limits,
+            refusals=refusals,
+            strict=self._strict,
+        )
+        door = serve(app, host=self._host, port=self._port, limits=limits, grace=lambda: GRACE, refusals=refusals)
+        self._door: Door = await self._opened.enter_async_context(door)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._runner.cleanup()
+        await self._opened.aclose()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}/"
+        return f"{self._door.url}/"
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        from aiohttp import web
 
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        reply = await self._reply(Received(headers, await request.read()))
-        return web.Response(status=reply.status, text=reply.text or None)
+class _Unnoted:
+    """Notes nothing."""
 
-    async def _reply(self, received: Received) -> Reply:
-        if self._secrets is not None:
-            try:
-                verify(self._secrets(), received.headers, received.body, now=time.time())
-            except Unverified as error:
-                self._refused(received, error.detail)
-                return Reply(401, error.detail)
-        return await self._handle(received)
+    def note(self, refusal: Refusal, asked: Asked) -> None:
+        """Do nothing."""
+
+    def note_given_way(self, client: tuple[str, int] | None) -> None:
+        """Do nothing."""

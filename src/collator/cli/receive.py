@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from collator import logs
 from collator.cli.command import command
-from collator.cli.filing import file_for, write_durably
-from collator.cli.inbox import Inbox, Received, Reply
+from collator.cli.filing import file_for, write_newer
+from collator.cli.inbox import Inbox, limits_for
 from collator.cli.phrases import near
 from collator.cli.terminal import say
 from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
-from collator.signing import Secret, SecretFile
+from collator.signing import ID, SecretFile
+from collator.web.gate import names
+from collator.webhook import Handle, Received, Reply
 from collator.words import shown
+
+if TYPE_CHECKING:
+    from collator.web.problems import Refusal
+    from collator.web.refusals import Asked, RefusalLog
 
 QUIET = 1.0
 """Seconds after a line on what was refused in which there is no other."""
@@ -27,6 +35,7 @@ SHOWN = 60
 
 @command(
     Scope.RECEIVER,
+    some=("max_body", "allow_host"),
     short="Receive webhooks, and write a file for each resource.",
     examples=(
         ("Write what a service on this machine finishes to received/", "collator receive"),
@@ -42,25 +51,43 @@ def receive(*, settings: Settings) -> None:
 
     A resource is written to DIR/NAME.txt, one output a line, as JSON; one that ended incomplete to
     DIR/NAME.incomplete.json. A webhook is answered with success once its file is safe on the disk; one that comes again
-    writes the same file again. One that the secret did not sign is refused with 401, and a line says so.
+    writes the same file again. The time of a file is that at which its resource ended: one that ended before a file of
+    the same ID that is there is answered with success, and not written.
+
+    One that the secret did not sign is refused with 401, and a line says so. Without a secret anyone who reaches the
+    port can write files; pages in a browser cannot.
 
     NAME is the ID with all but ASCII letters, digits, -, _ and dots that do not begin it written as %xx, byte by byte.
     It has ~ and a hash of the ID before its first dot, or at its end, where it has capitals, as there are file systems
     on which A and a are one, where Windows reserves it, and where it is longer than 150 characters, at which it is cut.
     """
+    logs.configure()  # what is printed waits for nobody who reads it
     asyncio.run(_receive(settings))
 
 
 async def _receive(settings: Settings) -> None:
-    secrets = _secrets(settings.receive_secret_file)
-    refusals = _Refusals()
     directory = near(settings.receive_dir)
-    filer = _Filer(writable(make(directory, option="--dir"), option="--dir"), refusals)
-    host, port = settings.receive_host, settings.receive_port
-    async with Inbox(filer.take, host=host, port=port, secrets=secrets, refused=refusals.tell) as inbox:
-        _greet(inbox.url, directory, verified=secrets is not None)
+    filer = _Filer(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
+    async with inbox_of(settings, filer.take, refusals) as inbox:
+        _greet(inbox.url, directory, verified=settings.receive_secret_file is not None)
         await _told_to_stop()
     say(f"stopped: {filer.written} written")
+
+
+def inbox_of(settings: Settings, handle: Handle, refusals: RefusalLog) -> Inbox:
+    """The server that *settings* of a receiver ask for."""
+    secrets = SecretFile(settings.receive_secret_file).current if settings.receive_secret_file else None
+    return Inbox(
+        handle,
+        host=settings.receive_host,
+        port=settings.receive_port,
+        # A signature says more than a name: whoever has a secret may call this receiver what he likes.
+        hosts=None if secrets else names(settings.receive_host, settings.allow_host),
+        secrets=secrets,
+        limits=limits_for(settings.max_body),
+        refusals=refusals,
+        strict=True,
+    )
 
 
 class _Filer:
@@ -70,20 +97,20 @@ class _Filer:
         self._directory = directory
 
     async def take(self, received: Received) -> Reply:
+        path = self._directory
         try:
-            name, content = file_for(received.body)
-        except ValueError as error:
-            self._refusals.tell(received, shown(error))
+            file = file_for(received.body)
+            path /= file.full_name
+            size = await asyncio.to_thread(write_newer, self._directory, file)
+        except (ValueError, RecursionError) as error:
+            self._refusals.tell(received.webhook_id, shown(error))
             return Reply(400, f"not a webhook of Collator: {shown(error)}")
-        path = self._directory / name
-        try:
-            await asyncio.to_thread(write_durably, path, content)
         except OSError as error:
             say(f"cannot write {path}: {error.strerror}", err=True)
             return Reply(503, "the file cannot be written")
-        self.written += 1
+        self.written += size is not None
         with suppress(OSError):  # the file is safe, and the sender hears so, whoever may read this
-            say(f"{path}  {len(content)} bytes")
+            say(f"{path}  {f'{size} bytes' if size is not None else 'not written: what is there is newer'}")
         return Reply(204)
 
 
@@ -95,23 +122,28 @@ class _Refusals:
         self._quiet_until = 0.0
         self._untold = 0
 
-    def tell(self, received: Received, why: str) -> None:
+    def note(self, refusal: Refusal, asked: Asked) -> None:
+        webhook_id = next((value for name, value in asked.headers if name == ID.encode()), b"")
+        self.tell(webhook_id.decode("latin-1"), refusal.detail)
+
+    def note_given_way(self, client: tuple[str, int] | None) -> None:
+        self.tell("", f"the connection of {client} had none under way, and others wanted its place")
+
+    def tell(self, webhook_id: str, why: str) -> None:
         if self._now() < self._quiet_until:
             self._untold += 1
             return
-        name = f"webhook {received.webhook_id[:SHOWN]!a}" if received.webhook_id else "a request without a webhook-id"
+        name = f"webhook {webhook_id[:SHOWN]!a}" if webhook_id else "a request without a webhook-id"
         more = f" (and {self._untold} more since the last such line)" if self._untold else ""
         say(f"refused: {name}: {why}{more}", err=True)
         self._quiet_until, self._untold = self._now() + QUIET, 0
 
 
-def _secrets(path: Path | None) -> Callable[[], Sequence[Secret]] | None:
-    return SecretFile(path).current if path else None
-
-
 def _greet(url: str, directory: Path, *, verified: bool) -> None:
-    trust = "signatures are verified" if verified else "nothing is verified: anyone who reaches it can write here"
+    trust = "signatures are verified" if verified else "nothing is verified"
     say(f"receiving at {url} into {directory}; {trust}")
+    if not verified:
+        say("warning: anyone who reaches this port can write files: name a secret with --secret-file", err=True)
 
 
 async def _told_to_stop() -> None:

@@ -1,4 +1,4 @@
-"""The gate: who may ask. Pure.
+"""The gate: who may ask.
 
 A service on the loopback address is open to every program of the machine, and web browsers run programs of strangers.
 So a request has to name a host that is ours (against DNS rebinding: the page of evil.example whose name suddenly means
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from collator.web.problems import Kind, Refusal
@@ -25,6 +26,22 @@ _HOST = re.compile(rb"(?:([A-Za-z0-9._~-]+)|\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\])(?
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 """What a browser says of a page that is not ours: one of another port of this machine is of the same *site*. It says
 `same-origin` of a page that is, and `none` where a person asks. Other values say nothing (Fetch Metadata, 2)."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on *host*."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def names(host: str, allowed: Sequence[str]) -> tuple[str, ...] | None:
+    """The names by which what listens on *host* may be asked, those that are *allowed* too; `None` for any."""
+    if "*" in allowed:
+        return None
+    others = () if is_loopback(host) else (socket.gethostname(),)  # what other machines call this one
+    return (*OWN, host, *others, *allowed)
 
 
 class Gate:

@@ -30,7 +30,7 @@ from collator.web.limits import Limits
 from collator.web.lingering import Lingering
 from collator.web.problems import Refusal
 from collator.web.reading import Reading
-from collator.web.refusals import Asked, Refusals
+from collator.web.refusals import Asked, RefusalLog
 from collator.web.request_feed import RequestFeed
 
 
@@ -42,7 +42,7 @@ class Guard(RequestFeed):
         config: Config,
         state: ServerState,
         limits: Limits,
-        refusals: Refusals | None = None,
+        refusals: RefusalLog | None = None,
         places: Connections[Guard] | None = None,
     ) -> None:
         """Serve one connection within *limits*, in one of the *places*; note in *refusals* what is refused here."""

@@ -6,7 +6,7 @@ Nothing of a body is told: who asked, by which program, for what, and the detail
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 from starlette.types import Scope
@@ -39,6 +39,18 @@ class Asked(NamedTuple):
     def by(cls, scope: Scope) -> Asked:
         """Who asked, by the *scope* of the request."""
         return cls(scope.get("client"), scope["headers"], scope["method"], scope["raw_path"])
+
+
+class RefusalLog(Protocol):
+    """What notes that a listener refused a request."""
+
+    def note(self, refusal: Refusal, asked: Asked) -> None:
+        """Note that a request got *refusal*."""
+        ...
+
+    def note_given_way(self, client: tuple[str, int] | None) -> None:
+        """Note that a connection of *client* without a request was closed, as another wanted its place."""
+        ...
 
 
 class Refusals:

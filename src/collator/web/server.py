@@ -24,7 +24,7 @@ from collator.forks import Kept
 from collator.web.connections import Connections
 from collator.web.guard import Guard
 from collator.web.limits import Limits
-from collator.web.refusals import Refusals
+from collator.web.refusals import RefusalLog
 from collator.web.request_feed import check_parser
 
 _log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ async def serve(
     grace: Callable[[], float] = lambda: 10.0,
     lagged: Callable[[float], object] = bool,
     stopping: Callable[[], bool] = lambda: False,
-    refusals: Refusals | None = None,
+    refusals: RefusalLog | None = None,
 ) -> AsyncIterator[Door]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from collator.cli.inbox import Inbox, Received, Reply
+from collator.cli.inbox import Inbox
 from collator.cli.producing import Plan
 from collator.cli.torture.victim import DATA, Victim
 from collator.cli.torture.witness import Witness
@@ -18,6 +18,7 @@ from collator.client import Client, Tally
 from collator.errors import CollatorError
 from collator.signals import cancel_on_stop
 from collator.signing import Secret, SecretFile
+from collator.webhook import Received, Reply
 
 YOUNG = 4
 """One of so many processes is killed within `START` seconds of its start; the others once they have done some work."""

@@ -1,0 +1,133 @@
+"""The application of a receiver: webhooks, on any path, behind the guard and the gate of a service.
+
+What a webhook says of its signature is looked at before its body is read, so that who holds no secret makes nobody read
+megabytes. Without secrets all that tells a stranger's page from a service is what browsers may send without asking:
+no JSON, and nothing to a name or an address that is not ours.
+
+Nothing but 2xx means "received" to a sender (R22), so the answer is given when the handler has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from collator.errors import CollatorError
+from collator.signing import ID, Secret, Unverified, read_signature, verify
+from collator.web.formats import JSON
+from collator.web.gate import Gate
+from collator.web.incoming import (
+    KEPT,
+    TARGET_HOST,
+    Answer,
+    Buffered,
+    Gone,
+    Incoming,
+    answer_problem,
+    closing,
+    foreign_media_type,
+)
+from collator.web.limits import MIB, Limits
+from collator.web.problems import Kind, Refusal, refusal_of
+from collator.web.refusals import Asked, RefusalLog
+from collator.webhook import Handle, Received
+
+_LARGE = 1 * MIB
+"""Bytes of a body whose signature is checked beside the event loop."""
+_ID = re.compile(r"msg_[a-z2-7]{52}")
+
+_log = structlog.get_logger(__name__)
+
+
+class ReceiverApp:
+    """The ASGI application."""
+
+    def __init__(
+        self,
+        handle: Handle,
+        *,
+        hosts: Iterable[str] | None,
+        secrets: Callable[[], Sequence[Secret]] | None,
+        limits: Limits,
+        refusals: RefusalLog,
+        strict: bool,
+    ) -> None:
+        """Pass every webhook to *handle*; without *secrets* nothing is verified. *hosts* as in `Gate`.
+
+        *strict*: take nothing but what a service sends, which is JSON under an id of its own form.
+        """
+        self._handle = handle
+        self._strict = strict
+        self._gate = Gate(hosts)
+        self._secrets = secrets
+        self._limits = limits
+        self._buffered = Buffered(limits.max_buffered)
+        self._refusals = refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong becomes a problem."""
+        request = Incoming(scope, receive, self._buffered)
+        try:
+            answer = await self._answer(request)
+        except Gone:
+            return
+        except CollatorError as error:
+            answer = self._problem(request, error)
+        except Exception:  # noqa: BLE001 - logged, and answered
+            _log.exception("request failed")
+            answer = self._problem(request, Refusal(Kind.INTERNAL, "the log of the receiver says more"))
+        await (closing(answer) if request.unread() else answer)(scope, receive, send)
+
+    async def _answer(self, request: Incoming) -> Answer:
+        self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
+        if KEPT in request.scope:
+            raise Refusal(Kind.BUSY, "every connection has a request under way", retry_after=1.0)
+        if request.scope["method"] != "POST":
+            raise Refusal(Kind.METHOD, "POST webhooks here", headers=((b"allow", b"POST"),))
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+        self._check_signature(headers)
+        if self._strict and request.media_type() != JSON:
+            raise foreign_media_type(request.media_type(), JSON)
+        received = Received(headers, await request.body(self._limits.max_body))
+        with self._buffered.holding(len(received.body)):
+            await self._verify(received)
+            reply = await self._handle(received)
+        text = reply.text.encode()
+        return Answer(reply.status, ((b"content-type", b"text/plain; charset=utf-8"),) if text else (), text)
+
+    def _check_signature(self, headers: Mapping[str, str]) -> None:
+        """Raise `Refusal` where no body could make the webhook one that a service signed."""
+        if self._secrets is None:
+            return
+        try:
+            signed = read_signature(headers, now=time.time())
+        except Unverified as error:
+            raise _unverified(error) from None
+        if self._strict and not _ID.fullmatch(signed.webhook_id):
+            raise Refusal(Kind.UNAUTHORIZED, f"{ID} is none of Collator's")
+
+    async def _verify(self, received: Received) -> None:
+        if self._secrets is None:
+            return
+        secrets, now = self._secrets(), time.time()
+        try:
+            if len(received.body) > _LARGE:
+                await asyncio.to_thread(verify, secrets, received.headers, received.body, now=now)
+            else:
+                verify(secrets, received.headers, received.body, now=now)
+        except Unverified as error:
+            raise _unverified(error) from None
+
+    def _problem(self, request: Incoming, error: CollatorError) -> Answer:
+        refusal = refusal_of(error)
+        self._refusals.note(refusal, Asked.by(request.scope))
+        return answer_problem(refusal)
+
+
+def _unverified(error: Unverified) -> Refusal:
+    return Refusal(Kind.UNAUTHORIZED, error.detail)
