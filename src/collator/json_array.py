@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from collator.errors import Malformed
+from collator.json_text import HALF_A_PAIR, ends_behind_half_a_pair
 from collator.packet import NOT_JSON, in_words
 
 PART = 64 * 1024
@@ -84,7 +85,7 @@ def _end_of_element(view: memoryview, start: int, longest: int) -> int:
             raise Malformed(_BYTE.sub(lambda byte: f"(byte {start + int(byte[1])})", in_words(error))) from None
     if len(window) > longest:
         raise Malformed(f"a packet may have {longest} bytes, and more begin at byte {start}")
-    raise Malformed("Input data was truncated")
+    raise Malformed(HALF_A_PAIR if ends_behind_half_a_pair(window) else "Input data was truncated")
 
 
 _COMMA = ord(",")

@@ -19,6 +19,9 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_DIGITS = 4_300
 """Digits of an integer, its sign among them: more are read by few, and not by the decoder here."""
 
+HALF_A_PAIR = "half of a surrogate pair, which no text in UTF-8 can hold"
+_HALF_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]{0,5}\Z")
+
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE_EXPONENT, _MANY_DIGITS = b"e000", b"0" * 200
 """A number without either, signs aside, is less than 10 ** 300."""
@@ -42,6 +45,11 @@ def fault(data: bytes) -> str | None:
     if is_too_deep(data):
         return TOO_DEEP
     return _fault_of_numbers(data) if _has_large_numbers(data) else None
+
+
+def ends_behind_half_a_pair(data: bytes | memoryview) -> bool:
+    """Whether so little of *data* is behind half of a surrogate pair that the decoder misses the other half."""
+    return _HALF_AT_END.search(bytes(data[-12:])) is not None
 
 
 def is_plain(data: bytes) -> bool:

@@ -28,6 +28,10 @@ NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _NULL = msgspec.Raw(b"null")
 _EXACT = 2**53  # beyond it, not every whole number is a float
+_HALF = re.compile(
+    "JSON is malformed: (?:unexpected end of escaped utf-16 surrogate pair|invalid utf-16 surrogate pair|"
+    "unexpected end of hex escape)"
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -144,16 +148,19 @@ def check_grammar(value: bytes | msgspec.Raw, name: str) -> None:
     try:
         _raw.decode(value)
     except NOT_JSON as error:
-        raise Malformed(f"{name}: {in_words(error)}") from None
+        raise Malformed(f"{name}: {in_words(error, bytes(value))}") from None
 
 
-def in_words(error: Exception) -> str:
-    """What was wrong, out of one of `NOT_JSON`; short, though a name that it quotes may be as long as a packet."""
+def in_words(error: Exception, data: bytes | memoryview = b"") -> str:
+    """What was wrong with *data*, out of one of `NOT_JSON`; short, though a name that it quotes may be a megabyte."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return f"not valid UTF-8 (byte {error.start})"
-    return shown(str(error).replace("trailing characters", "more than one value"))
+    words = _HALF.sub(json_text.HALF_A_PAIR, str(error)).replace("trailing characters", "more than one value")
+    if "truncated" in words and json_text.ends_behind_half_a_pair(data):
+        return json_text.HALF_A_PAIR
+    return shown(words)
 
 
 def claimed_total(packet: Packet) -> int | None:

@@ -6,6 +6,7 @@ A packet is decoded once, in the same call as those that came with it, and check
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -60,6 +61,7 @@ class _Loose(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
             raise Malformed(strict) from None
 
 
+_MARKED = "a byte order mark stands before this line, as where files were joined: only the first line may have one"
 _packet = msgspec.json.Decoder(Packet)
 _packets = msgspec.json.Decoder(list[Packet])
 _loose = msgspec.json.Decoder(_Loose)
@@ -126,7 +128,7 @@ def explain_lines(data: bytes, taken: Collection[int], bounds: Bounds) -> Iterat
     """The lines of *data* that hold no packet, by place, and why: those that are neither *taken* nor blank."""
     for place, line in enumerate(data.split(b"\n")):
         if place not in taken and line.strip():
-            yield place, _fault(line, bounds)
+            yield place, Malformed(_MARKED) if line.startswith(BOM_UTF8) else _fault(line, bounds)
 
 
 def _decode_array(data: bytes, bounds: Bounds, first: int) -> list[Packet]:
@@ -138,7 +140,7 @@ def _decode_array(data: bytes, bounds: Bounds, first: int) -> list[Packet]:
         looses = _loosely(_looses, data, words)
         packets = _each(lambda loose: loose.strict(words), looses, first)
     except NOT_JSON as error:
-        raise Malformed(in_words(error)) from None
+        raise Malformed(in_words(error, data)) from None
     return _each(partial(check_decoded, bounds=bounds, plain=json_text.is_plain(data)), packets, first)
 
 
@@ -161,7 +163,7 @@ def _decode(data: bytes) -> Packet:
         words = in_words(error)
         return _loosely(_loose, data, words).strict(words)  # seldom: so the usual packet costs nothing more
     except NOT_JSON as error:
-        raise Malformed(in_words(error)) from None
+        raise Malformed(in_words(error, data)) from None
 
 
 def _loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -> T:

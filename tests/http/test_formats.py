@@ -267,3 +267,31 @@ async def test_a_first_line_that_is_cut_off_is_still_called_cut_off(door: Harnes
         await wire.send(stream_head() + chunk(ONE[:-3]) + chunk(b""))
         reply = await wire.reply()
     assert (reply.status, reply.json["rejected"][0]["problem"]["code"]) == (422, "cut_off")
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udbff\udbff", r"\udc00", r"\udfff\ud800", r"a\uDBFF"])
+@pytest.mark.parametrize("behind", ["", "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"])
+@packets
+async def test_half_of_a_surrogate_pair_is_named(door: Harness, form: str, half: str, behind: str) -> None:
+    for data in (f'"{half}{behind}"', f'{{"{half}{behind}":1}}', f'[["{half}{behind}"]]'):
+        body = data if form == "a payload" else json.dumps(packet(payload="@")).replace('"@"', data)
+        reply = await ask(door, form, (f"[{body}]" if form == "an array" else body).encode())
+        assert "half of a surrogate pair, which no text in UTF-8 can hold" in said(reply)
+
+
+@pytest.mark.parametrize("indent", [1, 2, 4, "\t"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+async def test_an_object_over_several_lines_is_named(door: Harness, indent: int | str, end: bytes) -> None:
+    text = json.dumps(packet(payload={"a": [1, 2]}), indent=indent)
+    for written in (text, text.replace("{\n", "{ ", 1)):
+        reply = await ask(door, "a stream", written.encode() + end)
+        assert "this is one JSON object over several lines: send it on one line, or as application/json" in said(reply)
+
+
+async def test_a_mark_behind_the_first_line_is_named(door: Harness) -> None:
+    lines = [json.dumps(packet(index)).encode() for index in range(3)]
+    stream = b"\n".join([BOM + lines[0], BOM + lines[1], lines[2], BOM + lines[1]])
+    summary = (await door.ask("POST", "/v1/packets", stream, media_type="application/x-ndjson")).json
+    assert (summary["accepted"], summary["malformed"]) == (2, 2)
+    for one in summary["rejected"]:
+        assert "a byte order mark stands before this line" in one["problem"]["detail"]

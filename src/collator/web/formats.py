@@ -49,7 +49,17 @@ def name_for_lines(start: bytes) -> str | None:
     """What a body is that begins with *start* and was to have one packet a line, and what to do."""
     if start.lstrip()[:1] == b"[":
         return f"this is a JSON array: send it as {JSON}, or one packet a line without brackets and commas"
+    if _is_spread(start):
+        return f"this is one JSON object over several lines: send it on one line, or as {JSON}"
     return _name(start)
+
+
+def _is_spread(start: bytes) -> bool:
+    """Whether a JSON object begins on the first line of *start* that goes on in the next, as people write it."""
+    first, _, rest = start.strip().partition(b"\n")
+    if first.strip() == b"{":
+        return True
+    return first[:1] == b"{" and rest.lstrip()[:1] in {b'"', b"}"} and not _is_json(first)
 
 
 def _name(data: bytes) -> str | None:

@@ -183,7 +183,7 @@ class Incoming:
         try:
             return wanted.decode(body)
         except NOT_JSON as error:
-            raise Malformed(name_for_json(body, lines_there=False) or in_words(error)) from None
+            raise Malformed(name_for_json(body, lines_there=False) or in_words(error, body)) from None
 
     async def nothing(self) -> None:
         """Read a body that says nothing, as nothing is asked. Raises `Malformed` for any other, `Refusal`, `Gone`."""
