@@ -12,11 +12,11 @@ is stored of this resource cannot be read, whatever the verb. Nobody else hears 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from collator.audit import AuditLog
 from collator.exchange import (
     Accepted,
     Attempt,
@@ -36,15 +36,14 @@ from collator.exchange import (
     Task,
 )
 from collator.packet import Packet
+from collator.paging import UNBOUNDED
 from collator.states import State
 
 Room = Mapping[str, int]
 """For each endpoint, how many deliveries the caller can take."""
-UNBOUNDED = sys.maxsize
-"""A size that nothing has."""
 
 
-class Ledger(Protocol):
+class Ledger(AuditLog, Protocol):
     """What survives a crash. Every verb is one atomic step for each resource it touches."""
 
     async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
@@ -153,8 +152,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def cancel(self, resource_id: str) -> None:
-        """End an open resource without a webhook. Repeating it changes nothing; `Ended` where it ended otherwise."""
+    async def cancel(self, resource_id: str) -> bool:
+        """End an open resource without a webhook; whether it was open. Repeating it changes nothing.
+
+        `Ended` where it ended otherwise.
+        """
         ...
 
     async def retry(self, resource_id: str) -> Sequence[Key]:
@@ -173,8 +175,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def stop(self, delivery_id: str) -> None:
-        """Give up a delivery that is due: it is dead, and may be replayed. Repeating it changes nothing.
+    async def stop(self, delivery_id: str) -> bool:
+        """Give up a delivery that is due: it is dead, and may be replayed; whether it was due. It is safe to repeat.
 
         An attempt that is under way counts only if it succeeds (R24). `Unknown`; `Ended` where it was delivered.
         """

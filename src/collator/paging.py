@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -9,6 +10,9 @@ import msgspec
 
 PAGE = 192 * 1024
 """Bytes of the items of a page; what stands around them leaves it below 256 KiB."""
+
+UNBOUNDED = sys.maxsize
+"""A size that nothing has."""
 
 T = TypeVar("T")
 

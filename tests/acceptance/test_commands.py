@@ -50,6 +50,7 @@ CASES = {
     "replay": "replay --resource whole --state delivered",
     "stop": "stop {delivery}:away",
     "endpoints": "endpoints",
+    "audit": "audit",
     "pause": "pause away",
     "resume": "resume away",
     "send": "send packets-{mode}.ndjson --no-wait",

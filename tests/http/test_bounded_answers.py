@@ -35,6 +35,7 @@ LARGEST = 256 * 1024
 """Bytes of a page."""
 LONGEST = 0.05
 """Seconds of the reader's processor time that a page takes."""
+ACTS = 2_000
 GAPS, DENSE, SMALL, FAILURES, MANY, ENDPOINTS = 200_000, 300_000, 100_000, 3_000, 1_500, 1_200
 GENERATION = bytes(16)
 HOSTILE = '"' * 245
@@ -53,6 +54,7 @@ select value->>0, value->>1, hex(zeroblob(16)), value->>2, value->>3, ?2, value-
 COUNT = "with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < ?1) "
 RECEIVED = f"{COUNT} insert into packet select ?2 << 24 | i * ?3, '0', 0 from n where i <> ?4"  # noqa: S608 - ours
 RECORDED = f"{COUNT} insert into outcome select ?2 << 24 | i, ?3, crc(?3), ?4, 3, i + 1 from n where i <> ?5"  # noqa: S608
+DONE = f"{COUNT} insert into audit select 1 + i, i, 0, 0, ?2, '::1', 'stop', ?2, 1, 0 from n"  # noqa: S608
 
 
 def checksum(*texts: object) -> int:
@@ -93,6 +95,7 @@ def fill(database: Path) -> None:
             COUNT + f"insert into delivery ({owed}) select 1 + i, 100 + i, ?2, 'due', 9, 9e9, ?3, null from n",  # noqa: S608
             (MANY, NAMES[0], SAID[:300]),
         )
+        db.execute(DONE, (ACTS, HOSTILE))
         for place, name in enumerate(NAMES):
             db.execute(
                 f"insert into delivery ({owed}) values (?1, 6, ?2, ?3, 9, 9e9, ?4, null)",  # noqa: S608
@@ -184,6 +187,7 @@ WORST: Mapping[str, Sequence[Worst]] = {
     ],
     "getDelivery": [Worst(f"/v1/deliveries/{quote(DELIVERIES[0])}"), Worst(f"/v1/deliveries/{DELIVERIES[-1]}")],
     "listEndpoints": [Worst("/v1/endpoints?limit=1000", "endpoints", _field("name"), NAMES)],
+    "listAudit": [Worst("/v1/audit?limit=1000", "records", _field("id"), range(ACTS, 0, -1))],
     "getHealth": [Worst("/healthz")],
     "getReadiness": [Worst("/readyz")],
     "getStatus": [Worst("/v1/status")],

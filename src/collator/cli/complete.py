@@ -32,4 +32,5 @@ def complete(*, settings: Settings, resource_id: str, total: int | None, force: 
     if (total is None) != force:
         raise click.UsageError("give either --total N or --force")
     report = ask(settings, lambda client: client.complete(resource_id, total=total, force=force))
-    tell(report, describe(report), as_json=as_json)
+    whole = "received" in report  # a token that may only send is told the state alone
+    tell(report, describe(report) if whole else [f"{resource_id}  {report['state']}"], as_json=as_json)

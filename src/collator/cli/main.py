@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from collator import __version__
+from collator.cli.audit import audit
 from collator.cli.backup import backup
 from collator.cli.bench import bench
 from collator.cli.cancel import cancel
@@ -59,6 +60,7 @@ COMMANDS: tuple[click.Command, ...] = (
     endpoints,
     pause,
     resume,
+    audit,
     token,
     config,
     check,

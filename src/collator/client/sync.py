@@ -97,6 +97,7 @@ class SyncClient:
     deliveries = _waiting(Client.deliveries)
     delivery = _waiting(Client.delivery)
     endpoints = _waiting(Client.endpoints)
+    audit = _waiting(Client.audit)
     complete = _waiting(Client.complete)
     cancel = _waiting(Client.cancel)
     retry = _waiting(Client.retry)

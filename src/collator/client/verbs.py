@@ -202,11 +202,16 @@ class Verbs:
                 break
         return {"endpoints": found}
 
+    async def audit(self, *, cursor: str | None = None, limit: int = 100) -> Json:
+        """``{"records", "next_cursor"}``: who did what, the latest first, up to *limit* of those behind *cursor*."""
+        return await self._ask("GET", "/v1/audit" + query(cursor=cursor, limit=limit))
+
     # Repair.
 
     async def complete(self, resource_id: str | int, *, total: int | None = None, force: bool = False) -> Json:
         """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then.
 
+        A token that may only send is told the state alone, and *force* wants the role ``admin``.
         A *total* of 0 ends what nobody sent a packet for: it is opened and closed in one step, empty (R10).
         """
         wanted = {"force": True} if force else {"total": total}

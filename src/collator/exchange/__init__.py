@@ -4,11 +4,12 @@ Frozen values, one line on each field. A **lease** is a number that the ledger g
 the caller's only right to report on it, and a lease that was lost changes nothing (P2).
 
 Lives here: `work`, packets and what a verb did with them; `webhooks`, deliveries and attempts; `views`, what a person
-may look at.
+may look at; `audit`, who did what.
 """
 
 from __future__ import annotations
 
+from collator.exchange.audit import REFUSED, Act, AuditPage, AuditRecord
 from collator.exchange.views import (
     LOG,
     AttemptReport,
@@ -50,9 +51,13 @@ from collator.exchange.work import (
 __all__ = [
     "LARGE_BODY",
     "LOG",
+    "REFUSED",
     "Accepted",
+    "Act",
     "Attempt",
     "AttemptReport",
+    "AuditPage",
+    "AuditRecord",
     "Counts",
     "Delivery",
     "DeliveryDetail",

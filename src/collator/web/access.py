@@ -44,12 +44,17 @@ class Access:
         if caller is None:
             raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
         if not caller.may(role):
-            challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
-            raise Refusal(
-                Kind.FORBIDDEN,
-                f"this wants the role {role}, which the token of {quoted(caller.name)} does not have",
-                headers=((b"www-authenticate", challenge),),
-            )
+            raise forbidden(caller, role)
+
+
+def forbidden(caller: Caller, role: Role, what: str = "this") -> Refusal:
+    """*what* is asked wants *role*, which *caller* does not have."""
+    challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
+    return Refusal(
+        Kind.FORBIDDEN,
+        f"{what} wants the role {role}, which the token of {quoted(caller.name)} does not have",
+        headers=((b"www-authenticate", challenge),),
+    )
 
 
 def _unknown(detail: str, challenge: bytes) -> Refusal:

@@ -20,6 +20,7 @@ from collator.outbox import Outbox
 from collator.packet import Bounds
 from collator.tokens import Tokens
 from collator.web.access import Access
+from collator.web.audit import Audit
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.formats import JSON
@@ -53,6 +54,7 @@ from collator.web.streams import Streams, Wanted
 from collator.words import shown
 from collator.workforce import Workforce
 
+_NOT_ALLOWED = frozenset({Kind.UNAUTHORIZED, Kind.FORBIDDEN})
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
 _log = structlog.get_logger(__name__)
@@ -94,6 +96,7 @@ class Face:
         self._packets = Packets(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
         self._streams = Streams(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits, load=self._load)
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
+        self._audit = Audit(parts.ledger)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(
@@ -103,6 +106,7 @@ class Face:
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,
             packets=self._packets,
+            audit=self._audit,
             description=Description(bounds=parts.bounds, guarded=self._access.guarded),
         )
         self._pages = make_pages(handlers, self._access)
@@ -127,6 +131,8 @@ class Face:
         except Gone:
             return None
         except CollatorError as error:
+            if isinstance(error, Refusal) and error.kind in _NOT_ALLOWED:
+                await self._audit.refused(request)
             return self._problem(request, error)
         except HTTPException as error:
             return self._problem(request, _routing_refusal(error, request.scope["raw_path"]))

@@ -13,6 +13,7 @@ from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.paging import PAGE
 from collator.states import DeliveryState
+from collator.web.audit import acting
 from collator.web.explaining import why_waiting
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.options import AwareDatetime
@@ -123,25 +124,28 @@ class Deliveries:
         """Make those that fit due again, as many as one request may. `Unknown`."""
         wanted, after = await self._wanted(request)
         replayed = 0
-        for _ in range(_STEPS):
-            step = await self._ledger.replay(wanted, after=after or "", limit=_SLICE)
-            self._outbox.take((), step.endpoints)
-            replayed, after = replayed + step.replayed, step.after
-            if after is None:
-                break
+        async with acting(self._ledger, request, "replay", "deliveries replayed", target=_which(wanted)):
+            for _ in range(_STEPS):
+                step = await self._ledger.replay(wanted, after=after or "", limit=_SLICE)
+                self._outbox.take((), step.endpoints)
+                replayed, after = replayed + step.replayed, step.after
+                if after is None:
+                    break
         return answer_json(ReplayDone(replayed, after))
 
     async def replay(self, request: Incoming, *, delivery_id: str) -> Answer:
         """Make one due again (R24); the delivery as it is then. `Unknown`."""
         await request.nothing()
-        step = await self._ledger.replay(DeliveryFilter(id=delivery_id))
+        async with acting(self._ledger, request, "replay", "delivery replayed", target=delivery_id):
+            step = await self._ledger.replay(DeliveryFilter(id=delivery_id))
         self._outbox.take((), step.endpoints)
         return await self._view(delivery_id)
 
     async def stop(self, request: Incoming, *, delivery_id: str) -> Answer:
         """Give one up; the delivery as it is then. `Unknown`, `Ended`."""
         await request.nothing()
-        await self._ledger.stop(delivery_id)
+        async with acting(self._ledger, request, "stop", "delivery stopped", target=delivery_id):
+            await self._ledger.stop(delivery_id)
         return await self._view(delivery_id)
 
     async def _view(self, delivery_id: str) -> Answer:
@@ -165,3 +169,9 @@ class Deliveries:
             since=since,
         )
         return wanted, said.cursor
+
+
+def _which(wanted: DeliveryFilter) -> str:
+    """Which deliveries are *wanted*, in words."""
+    said = msgspec.structs.asdict(wanted)
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value not in {None, ""})

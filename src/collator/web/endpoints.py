@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import structlog
 
 from collator.errors import Unknown
 from collator.exchange import Pause
 from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.paging import fitting
+from collator.web.audit import acting
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.words import quoted
-
-_log = structlog.get_logger("collator.audit")
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,24 +62,23 @@ class Endpoints:
         await request.nothing()
         await self._check(endpoint)
         caller = "a person" if request.caller is None else request.caller.name
-        changed = await self._ledger.pause(endpoint, reason=f"by {caller}")
-        return await self._changed("endpoint paused", endpoint, by=caller, changed=changed)
+        async with acting(self._ledger, request, "pause", "endpoint paused", target=endpoint, name="endpoint"):
+            await self._ledger.pause(endpoint, reason=f"by {caller}")
+        return await self._changed(endpoint)
 
     async def resume(self, request: Incoming, *, endpoint: str) -> Answer:
         """Let one go on; the endpoint as it is then. `Unknown`."""
         await request.nothing()
         await self._check(endpoint)
-        caller = "a person" if request.caller is None else request.caller.name
-        changed = await self._ledger.resume(endpoint)
-        return await self._changed("endpoint resumed", endpoint, by=caller, changed=changed)
+        async with acting(self._ledger, request, "resume", "endpoint resumed", target=endpoint, name="endpoint"):
+            await self._ledger.resume(endpoint)
+        return await self._changed(endpoint)
 
     async def _check(self, endpoint: str) -> None:
         if endpoint not in self._outbox.room() and endpoint not in await self._ledger.paused():
             raise Unknown(f"endpoint {quoted(endpoint)} is not configured")
 
-    async def _changed(self, event: str, endpoint: str, *, by: str, changed: bool) -> Answer:
-        if changed:
-            _log.warning(event, endpoint=endpoint, by=by)
+    async def _changed(self, endpoint: str) -> Answer:
         await self._outbox.look()
         return answer_json(self._view(endpoint, (await self._ledger.paused()).get(endpoint)))
 

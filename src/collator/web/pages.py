@@ -13,6 +13,7 @@ from starlette import routing
 from starlette.types import Receive, Scope, Send
 
 from collator.web.access import Access
+from collator.web.audit import Audit
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.health import Health
@@ -39,6 +40,7 @@ class Handlers(NamedTuple):
     outputs: Outputs
     packets: Packets
     description: Description
+    audit: Audit
 
     def by_route(self) -> Mapping[str, Handler]:
         """The handler of each route, by the name of the route."""
@@ -59,6 +61,7 @@ class Handlers(NamedTuple):
             "listEndpoints": self.endpoints.index,
             "pauseEndpoint": self.endpoints.pause,
             "resumeEndpoint": self.endpoints.resume,
+            "listAudit": self.audit.index,
             "getHealth": self.health.alive,
             "getReadiness": self.health.ready,
             "getStatus": self.health.status,

@@ -13,7 +13,10 @@ from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.packet import Bounds, whole
 from collator.paging import fitting
-from collator.states import State
+from collator.states import EndedBy, State
+from collator.tokens import Role
+from collator.web.access import forbidden
+from collator.web.audit import acting
 from collator.web.explaining import why_undelivered
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.workforce import Workforce
@@ -27,6 +30,17 @@ class ResourceView(ResourceReport, frozen=True, kw_only=True):
 
     why_undelivered: str | None
     """What has to happen before it is delivered, in one sentence; null once it is."""
+
+
+class ResourceState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token of the role `send` is told of a resource."""
+
+    resource_id: str
+    state: State
+    completed_by: EndedBy | None
+    """Why it ended; null while it is open."""
+    total: int | None
+    """How many packets it has; null while nobody has said."""
 
 
 class ResourcePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,31 +115,47 @@ class Resources:
         refusal = self._refusal() if total == 0 else None  # it may open a resource, as a packet does (R9)
         if refusal is not None:
             raise refusal
-        outcome = await self._ledger.complete(resource_id, total=total, force=force, room=self._outbox.room())
-        self._outbox.take(outcome.deliveries, outcome.endpoints)
-        return await self._view(resource_id)
+        caller = request.caller
+        if not force:
+            await self._complete(resource_id, total, force=False)
+        elif caller is not None and not caller.may(Role.ADMIN):
+            raise forbidden(caller, Role.ADMIN, "force, which may close what is another's,")
+        else:
+            async with acting(self._ledger, request, "complete", "resource completed by force", target=resource_id):
+                await self._complete(resource_id, total, force=True)
+        if caller is None or caller.may(Role.READ):
+            return await self._view(resource_id)
+        report = await self._ledger.resource(resource_id)
+        return answer_json(ResourceState(**{name: getattr(report, name) for name in ResourceState.__struct_fields__}))
 
     async def cancel(self, request: Incoming, *, resource_id: str) -> Answer:
         """End it without a webhook; the resource as it is then. `Unknown`, `Ended`."""
         await request.nothing()
-        await self._ledger.cancel(resource_id)
+        async with acting(self._ledger, request, "cancel", "resource cancelled", target=resource_id):
+            await self._ledger.cancel(resource_id)
         return await self._view(resource_id)
 
     async def retry(self, request: Incoming, *, resource_id: str) -> Answer:
         """Give its failed packets a new set of attempts (R16). `Unknown`, `Ended`."""
         await request.nothing()
-        keys = await self._ledger.retry(resource_id)
+        async with acting(self._ledger, request, "retry", "failed packets retried", target=resource_id):
+            keys = await self._ledger.retry(resource_id)
         self._workforce.submit((), keys)
         return answer_json(Retried(resource_id, len(keys)))
 
     async def purge(self, request: Incoming, *, resource_id: str) -> Answer:
         """Forget it (R25). `Unknown`; `Conflict` while it is open or has a delivery due."""
         await request.nothing()
-        forgotten = await self._ledger.purge(limit=_SLICE, resource_id=resource_id)
+        async with acting(self._ledger, request, "purge", "resource purged", target=resource_id):
+            forgotten = await self._ledger.purge(limit=_SLICE, resource_id=resource_id)
         with suppress(Unknown, Conflict):  # it is gone; and perhaps its id has been opened anew since
             while forgotten >= _SLICE:
                 forgotten = await self._ledger.purge(limit=_SLICE, resource_id=resource_id)
         return answer_json(Purged(resource_id))
+
+    async def _complete(self, resource_id: str, total: int | None, *, force: bool) -> None:
+        outcome = await self._ledger.complete(resource_id, total=total, force=force, room=self._outbox.room())
+        self._outbox.take(outcome.deliveries, outcome.endpoints)
 
     async def _view(self, resource_id: str) -> Answer:
         report = await self._ledger.resource(resource_id)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from collator.clock import Clock, never
 from collator.engines.embedded import steps
+from collator.engines.embedded.audited import AuditedVerbs
 from collator.engines.embedded.lock import DirectoryLock
 from collator.engines.embedded.opening import RESERVE, close_store, open_store
 from collator.engines.embedded.presence import Presence
@@ -37,8 +38,9 @@ from collator.exchange import (
     Task,
     output_size,
 )
-from collator.ledger import UNBOUNDED, Room
+from collator.ledger import Room
 from collator.packet import Packet
+from collator.paging import UNBOUNDED
 from collator.resource import Terms
 from collator.states import State
 
@@ -82,7 +84,7 @@ async def open_ledger(
     return await asyncio.to_thread(open_directory)
 
 
-class EmbeddedLedger:
+class EmbeddedLedger(AuditedVerbs):
     """A data directory, open. The contract of each verb is in `collator.ledger`."""
 
     def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock, presence: Presence) -> None:
@@ -149,9 +151,9 @@ class EmbeddedLedger:
         verb = steps.COMPLETE_EMPTY if total == 0 else steps.COMPLETE
         return await self._writer.call(verb, (resource_id, total, force, room or {}))
 
-    async def cancel(self, resource_id: str) -> None:
+    async def cancel(self, resource_id: str) -> bool:
         """End without a webhook."""
-        await self._writer.call(steps.CANCEL, (resource_id,))
+        return await self._writer.call(steps.CANCEL, (resource_id,))
 
     async def retry(self, resource_id: str) -> Sequence[Key]:
         """New attempts for failed packets."""
@@ -170,10 +172,10 @@ class EmbeddedLedger:
             dids, number, endpoints = dids[step.looked :], number + step.number, endpoints | step.endpoints
         return Replayed(replayed=number, endpoints=endpoints, after=found.after)
 
-    async def stop(self, delivery_id: str) -> None:
+    async def stop(self, delivery_id: str) -> bool:
         """Give up a delivery."""
         did = await self._reader.ask(self._reader.deliveries.did, delivery_id)
-        await self._writer.call(steps.STOP, (did,))
+        return await self._writer.call(steps.STOP, (did,))
 
     async def pause(self, endpoint: str, *, reason: str) -> bool:
         """Hand out nothing to an endpoint."""

@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from collator.clock import rfc3339
-from collator.engines.embedded import ranges, tombstones
+from collator.engines.embedded import audit, ranges, tombstones
 from collator.engines.embedded.bodies import check_output
 from collator.engines.embedded.closing import span
 from collator.engines.embedded.deliveries import DeliveryViews
@@ -27,6 +27,7 @@ from collator.engines.embedded.ranges import RangeSearch
 from collator.engines.embedded.store import connect, first_row, load_statements
 from collator.errors import Conflict, Damaged, Unavailable
 from collator.exchange import (
+    AuditPage,
     Delivery,
     OutcomePage,
     OutcomeReport,
@@ -207,6 +208,10 @@ class Reader:
             )
             for id_, now, total, received, done, failed, opened_at in rows
         ]  # fmt: skip
+
+    def audit(self, after: int | None, limit: int, size: int) -> AuditPage:
+        """A page of the audit log, the latest first."""
+        return audit.page(self._value, after, limit, size)
 
     def outputs(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
         """A page of outputs in index order. `Unknown`, `Conflict`, `Damaged`."""

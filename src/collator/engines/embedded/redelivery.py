@@ -49,8 +49,8 @@ def _replay_some(store: Store, dids: Sequence[int], state: DeliveryState | None)
     return len(ended), frozenset(endpoint for _, _, endpoint, old in found if old is DUE or state in {None, old})
 
 
-def stop(store: Store, did: int) -> None:
-    """Give up the delivery *did*. `Unknown` where it has gone, `Ended` where it was delivered."""
+def stop(store: Store, did: int) -> bool:
+    """Give up the delivery *did*; whether it was due. `Unknown` where it has gone, `Ended` where it was delivered."""
     found = _decode_found(store.value("deliveries_to_repair", as_json([did])).encode())
     if not found:
         raise Unknown("the delivery was purged")
@@ -58,10 +58,11 @@ def stop(store: Store, did: int) -> None:
     if state is DELIVERED:
         raise Ended(f"the delivery to endpoint {endpoint!r} has ended (delivered); there is nothing to stop")
     if state is DEAD:
-        return
+        return False
     if store.deliveries.drop_key(did) is not None:
         check_step(DELIVERY_STEPS, LEASED, DUE)
     check_step(DELIVERY_STEPS, DUE, DEAD)
     store.run("stop_delivery", did)
     count_move(store, DUE, DEAD)
     start_retention(store, [rk])
+    return True

@@ -87,14 +87,15 @@ def complete(
     return closed
 
 
-def cancel(store: Store, resource_id: str) -> None:
-    """End without a webhook."""
+def cancel(store: Store, resource_id: str) -> bool:
+    """End without a webhook; whether it was open."""
     standing = find(store, resource_id)
     if standing.state is State.CANCELLED:
-        return
+        return False
     if standing.state is not State.OPEN:
         raise Ended(f"resource {resource_id!r} has ended ({standing.state}); it cannot be cancelled")
     close(store, [End(standing, Ending(State.CANCELLED, None))], room={})
+    return True
 
 
 def retry(store: Store, resource_id: str, after: int) -> Retried:

@@ -537,3 +537,19 @@ update resource set total = ?2, total_by = 'total' where rk = ?1;
 
 -- name: count_suspects (that wait)
 select count(*) from attempt where alone > 0 and alone % 2 = 1;
+
+-- name: record_act (of [act, wall clock, ledger time, who, peer, verb, target, changed, refused]; its steps add up)
+insert into audit (act, at, kept_at, who, peer, verb, target, changed, refused)
+select ?1->>0, ?1->>1, ?1->>2, ?1->>3, ?1->>4, ?1->>5, ?1->>6, ?1->>7, ?1->>8 where true
+on conflict (act) do update set changed = changed + excluded.changed;
+
+-- name: trim_audit (of those that were refused, or not, as ?1 says, all but the latest ?2)
+delete from audit where refused = ?1
+  and id <= (select id from audit where refused = ?1 order by id desc limit 1 offset ?2);
+
+-- name: forget_audit (the first ?2, where they were recorded before ?1)
+delete from audit where id in (select id from audit order by id limit ?2) and kept_at < ?1;
+
+-- name: list_audit (those before the record ?1, the latest first, at most ?2)
+select json_group_array(json_array(id, at, who, peer, verb, target, changed) order by id desc) from (
+  select id, at, who, peer, verb, target, changed from audit where id < ?1 order by id desc limit ?2);

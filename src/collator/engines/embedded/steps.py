@@ -7,11 +7,13 @@ batch is the culprit of an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from collator.engines.embedded import (
     accepting,
     attempts,
+    audit,
     claiming,
     endpoints,
     outbox,
@@ -22,6 +24,7 @@ from collator.engines.embedded import (
 )
 from collator.engines.embedded.store import Store
 from collator.engines.embedded.verbs import Verb, halves
+from collator.exchange import Outcome
 
 R = TypeVar("R")
 
@@ -45,14 +48,29 @@ def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[R]:
     return _alone(step, grows=grows, gives_way=True)
 
 
+def _audited(verb: Verb[R], changed: Callable[[R], int]) -> Verb[R]:
+    return replace(verb, changed=lambda _, result: changed(result))
+
+
+def _closed(outcome: Outcome) -> int:
+    return outcome.closed
+
+
 ACCEPT = Verb(accepting.accept, grows=True, split=_roomless_halves, join=accepting.join, isolate=accepting.isolate)
 RECORD = Verb(recording.record, split=_roomless_halves, join=recording.join, isolate=recording.isolate)
 SETTLE = Verb(attempts.settle, split=halves, join=attempts.join, isolate=attempts.isolate)
 CLAIM, OVERDUE = _alone(claiming.claim), _alone(claiming.overdue)
 RENEW, RELEASE = _alone(claiming.renew), _alone(claiming.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
-REPLAY, STOP = _upkeep(redelivery.replay), _upkeep(redelivery.stop)
-PAUSE, RESUME = _alone(endpoints.pause), _alone(endpoints.resume)
-EXPIRE, COMPLETE, CANCEL = _upkeep(repair.expire), _upkeep(repair.complete), _upkeep(repair.cancel)
-COMPLETE_EMPTY = _upkeep(repair.complete, grows=True)  # which may open a resource
-RETRY, PURGE = _upkeep(repair.retry), _upkeep(purging.purge)
+EXPIRE = _upkeep(repair.expire)
+NOTE = _alone(audit.note)
+
+# What people do, which the audit log has.
+REPLAY = _audited(_upkeep(redelivery.replay), lambda step: step.number)
+STOP = _audited(_upkeep(redelivery.stop), int)
+PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoints.resume), int)
+COMPLETE = _audited(_upkeep(repair.complete), _closed)
+COMPLETE_EMPTY = _audited(_upkeep(repair.complete, grows=True), _closed)  # which may open a resource
+CANCEL = _audited(_upkeep(repair.cancel), int)
+RETRY = _audited(_upkeep(repair.retry), lambda step: len(step.keys))
+PURGE = replace(_upkeep(purging.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource

@@ -8,8 +8,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from collator.engines.embedded import audit
 from collator.engines.embedded.store import Store
 from collator.errors import CollatorError
+from collator.exchange import Act
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -32,16 +34,20 @@ class Verb(Generic[R]):
     join: Callable[[Sequence[R]], R] | None = None
     isolate: Callable[[Exception], R] | None = None
     """The result of the smallest call where it is the culprit."""
+    changed: Callable[[Any, R], int] | None = None
+    """How many the arguments and the result of a step say were changed, where the audit log has what the verb does."""
 
 
 class Call:
     """One call of a verb, and what came of it."""
 
-    __slots__ = ("arguments", "future", "loop", "result", "size", "verb", "weight")
+    __slots__ = ("act", "arguments", "future", "loop", "result", "size", "verb", "weight")
 
     def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1, weight: int = 0) -> None:  # noqa: ANN401 - the verb knows
         """A call of *verb* with *size* items, which have *weight* bytes."""
         self.verb, self.arguments, self.size, self.weight = verb, arguments, size, weight
+        self.act: Act | None = None
+        """What it is a step of."""
         self.result: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.future: asyncio.Future[Any] | None = None
@@ -70,8 +76,18 @@ def execute(store: Store, calls: Sequence[Call]) -> None:
         if not verb.alone:
             raise
         results = [error]
+    else:
+        _record(store, calls, results)
     for call, result in zip(calls, results, strict=True):
         call.result = result
+
+
+def _record(store: Store, calls: Sequence[Call], results: Sequence[Any]) -> None:
+    """Add to the audit log what *calls*, which are of one verb, have changed."""
+    changed = calls[0].verb.changed
+    for call, result in zip(calls, results, strict=True):
+        if call.act is not None and changed is not None:
+            audit.record(store, call.act, changed(call.arguments, result))
 
 
 def tell(calls: Sequence[Call], error: CollatorError) -> None:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import apsw
 import structlog
 
+from collator.engines.embedded.audit import ACTING
 from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import Store
@@ -75,6 +76,7 @@ class Writer:
     async def call(self, verb: Verb[R], arguments: Any, *, size: int = 1, weight: int = 0) -> R:  # noqa: ANN401
         """Execute *verb*, with *size* items of *weight* bytes, in the next group that has room; its result, durable."""
         call = Call(verb, arguments, size, weight)
+        call.act = ACTING.get()
         call.loop = asyncio.get_running_loop()
         call.future = call.loop.create_future()
         self._queue.put(call)

@@ -5,6 +5,7 @@ To add one: declare it in the module of its subject, list it here, and name its 
 
 from __future__ import annotations
 
+from collator.web.routes.audit import LIST_AUDIT
 from collator.web.routes.deliveries import DELIVERIES
 from collator.web.routes.endpoints import ENDPOINTS
 from collator.web.routes.health import HEALTH
@@ -12,6 +13,6 @@ from collator.web.routes.packets import POST_PACKETS, PUT_PACKET
 from collator.web.routes.resources import RESOURCES
 from collator.web.routes.route import Reply, Route, problems_of
 
-ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *DELIVERIES, *ENDPOINTS, *HEALTH)
+ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *DELIVERIES, *ENDPOINTS, LIST_AUDIT, *HEALTH)
 
 __all__ = ["POST_PACKETS", "ROUTES", "Reply", "Route", "problems_of"]

@@ -8,7 +8,7 @@ from collator.tokens import Role
 from collator.web.options import number, seconds, text, word
 from collator.web.outputs import OutputsPage
 from collator.web.problems import Kind
-from collator.web.resources import Completion, Purged, ResourcePage, ResourceView, Retried
+from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView, Retried
 from collator.web.routes.route import JSON, Reply, Route
 
 _RESOURCE = "/v1/resources/{resource_id}"
@@ -90,13 +90,20 @@ COMPLETE_RESOURCE = Route(
     role=Role.SEND,
     says="Say how many packets a resource has, or close it now.",
     more=(
-        "`total` is the normal end of a stream of which nobody knew the last packet. `force` closes at once: as "
+        "`total` is the normal end of a stream of which nobody knew the last packet. `force`, which wants the role "
+        "`admin`, closes at once: as "
         "collated where nothing is missing, else as incomplete. Asking the same again changes nothing. `total: 0` ends "
         "a resource without packets, collated and empty; one that is unknown is opened and closed in one step."
     ),
     body={JSON: Completion},
     examples={JSON: {"total": 2}},
-    replies=_AS_IT_IS,
+    replies={
+        200: Reply(
+            says="The resource, as it is then; its state alone for a token without the role `read`.",
+            content={JSON: (ResourceView, ResourceState)},
+        )
+    },
+    told={Role.SEND: ResourceState, Role.READ: ResourceView, Role.ADMIN: ResourceView},
     problems=(*_WRITING, Kind.CONFLICT, Kind.STORAGE_LOW),
 )
 

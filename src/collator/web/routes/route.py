@@ -52,6 +52,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A good body, by media type; that of a sequence as an array of its lines."""
     replies: Mapping[int, Reply]
     """By status."""
+    told: Mapping[Role, type[msgspec.Struct]] = {}
+    """What a good answer has for a token of one role alone; all roles that may ask are told alike where it is empty."""
     problems: tuple[Kind, ...] = ()
     """What else is answered, beyond what `problems_of` says of every route."""
 

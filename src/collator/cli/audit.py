@@ -1,0 +1,40 @@
+"""`collator audit`: who did what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from collator.cli.asking import ask, json_option, tell
+from collator.cli.command import command
+from collator.cli.phrases import aligned, more
+from collator.settings import Scope, Settings
+
+
+@command(
+    Scope.CLIENT,
+    short="List who did what, the latest first.",
+    examples=(
+        ("Who purged, replayed or cancelled something", "collator audit"),
+        ("For a program", "collator audit --limit 1000 --json"),
+    ),
+)
+@click.option("--cursor", metavar="TEXT", help="Begin where the page before ended.")
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
+@json_option
+def audit(*, settings: Settings, cursor: str | None, limit: int, as_json: bool) -> None:
+    """List what was done that only the role admin may do, the latest first, and how many it changed.
+
+    A token that was refused is listed as "refused", with how often it was tried: once a minute for each address.
+    """
+    page = ask(settings, lambda client: client.audit(cursor=cursor, limit=limit))
+    tell(page, _table(page), as_json=as_json)
+
+
+def _table(page: Mapping[str, Any]) -> Iterator[str]:
+    keys = ("at", "who", "peer", "verb", "changed", "target")
+    heads = ("AT", "WHO", "FROM", "WHAT", "CHANGED", "ON")
+    yield from aligned(heads, ([one[key] for key in keys] for one in page["records"]))
+    yield from more(page)

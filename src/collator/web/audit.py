@@ -1,0 +1,95 @@
+"""`/v1/audit`: who did what; and how the pages that do something have it recorded, and who is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+import structlog
+
+from collator.audit import AuditLog
+from collator.errors import Unavailable
+from collator.exchange import REFUSED, Act, AuditRecord
+from collator.paging import PAGE
+from collator.throttle import PAUSE, Throttle
+from collator.web.incoming import Answer, Incoming, answer_json
+
+_MOST = 10
+"""Records of refused tokens in a minute, from whatever addresses: each is a commit."""
+
+_log = structlog.get_logger("collator.audit")
+
+
+class AuditList(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of the audit log."""
+
+    records: Sequence[AuditRecord]
+    """The latest first."""
+    next_cursor: str | None
+    """Where the next page begins; null where there is no more."""
+
+
+class Audit:
+    """The page of the audit log, and what is recorded of tokens that are refused."""
+
+    def __init__(self, ledger: AuditLog, *, now: Callable[[], float] = time.monotonic) -> None:
+        """Look into *ledger*; *now* gives monotonic seconds."""
+        self._ledger, self._now = ledger, now
+        self._throttle = Throttle(now=now)
+        self._minute, self._recorded, self._held = now(), 0, 0
+
+    async def index(self, _request: Incoming, *, cursor: int | None, limit: int) -> Answer:
+        """A page of those before *cursor*."""
+        page = await self._ledger.audit(after=cursor, limit=limit, size=PAGE)
+        return answer_json(AuditList(records=page.records, next_cursor=None if page.after is None else str(page.after)))
+
+    async def refused(self, request: Incoming) -> None:
+        """Record that a token was refused, or that there was none: one record a minute for each address."""
+        act = act_of(request, REFUSED, f"{request.scope['method']} {request.scope['raw_path'].decode('latin-1')}")
+        act.changed = self._times(act.peer)
+        if act.changed:
+            with suppress(Unavailable):  # the log and the metrics have it
+                await self._ledger.note(act)
+
+    def _times(self, peer: str) -> int:
+        """How many refusals a record from *peer* tells of now; 0 where there is to be none."""
+        times = self._throttle.times(peer)
+        if self._now() - self._minute >= PAUSE:
+            self._minute, self._recorded = self._now(), 0
+        if not times or self._recorded >= _MOST:
+            self._held += times
+            return 0
+        self._recorded += 1
+        held, self._held = self._held, 0
+        return times + held
+
+
+@asynccontextmanager
+async def acting(
+    ledger: AuditLog, request: Incoming, verb: str, event: str, *, target: str, name: str = "target"
+) -> AsyncIterator[None]:
+    """Record what is done within the context, and tell it in the log as *event* where anything was changed.
+
+    An error leaves no record: nothing was done. *name* is what the log calls the *target*.
+    """
+    act = act_of(request, verb, target)
+    with ledger.audited(act):
+        yield
+    if not act.stored:
+        await ledger.note(act)
+    if act.changed:
+        _log.warning(event, **{name: target}, by=act.who, peer=act.peer, changed=act.changed)
+
+
+def act_of(request: Incoming, verb: str, target: str) -> Act:
+    """What *request* asks for, as an act."""
+    client = request.scope.get("client")
+    if request.caller is not None:
+        who = request.caller.name
+    elif verb == REFUSED:
+        who = "nobody known"
+    else:
+        who = "a person" if client else "the library"
+    return Act(who=who, peer=client[0] if client else "", verb=verb, target=target)

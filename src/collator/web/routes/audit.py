@@ -1,0 +1,22 @@
+"""The route of the audit log."""
+
+from __future__ import annotations
+
+from collator.tokens import Role
+from collator.web.audit import AuditList
+from collator.web.options import number
+from collator.web.routes.route import JSON, Reply, Route
+
+LIST_AUDIT = Route(
+    name="listAudit",
+    method="GET",
+    path="/v1/audit",
+    role=Role.ADMIN,
+    says="List who did what, the latest first: what only `admin` may do, and tokens that were refused.",
+    more="The latest 10,000 acts are kept, and the latest 1,000 refusals, for `remember` at most.",
+    options=(
+        number("cursor", "Where the page begins: `next_cursor` of the page before.", least=0, most=2**53),
+        number("limit", "How many, at most.", least=1, most=1000, default=100),
+    ),
+    replies={200: Reply(says="A page.", content={JSON: AuditList})},
+)

@@ -1,0 +1,225 @@
+"""The audit log: who did what, and how many it changed, for every route that only `admin` may ask (P6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from collator.client import Client
+from collator.engines.embedded import audit
+from collator.exchange import Attempt, DeliveryFilter, Failure, Output
+from collator.resource import Terms
+from collator.states import DeliveryState, OnFailure
+from collator.tokens import Role, generate_token, line_for, parse_tokens
+from collator.web.audit import Audit
+from collator.web.resources import ResourceState, ResourceView
+from collator.web.routes import ROUTES
+from tests.http.door import Harness, Reply, open_door, packet
+
+TOKENS = {role: generate_token() for role in Role}
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+    known = parse_tokens("\n".join(line_for(token, roles=[role], name=f"a {role}") for role, token in TOKENS.items()))
+    terms = Terms(on_failure=OnFailure.HOLD)
+    async with open_door(tmp_path, terms=terms, tokens=lambda: known) as door:
+        yield door
+
+
+async def ask(door: Harness, method: str, path: str, body: object = None, role: Role | None = Role.ADMIN) -> Reply:
+    data = b"" if body is None and method != "GET" else None if body is None else json.dumps(body).encode()
+    fields = {"authorization": f"Bearer {TOKENS[role]}"} if role else {}
+    return await door.ask(method, path, data, **fields)
+
+
+async def log(door: Harness) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = (await ask(door, "GET", "/v1/audit")).json["records"]
+    return records
+
+
+async def arranged(door: Harness) -> Mapping[str, str]:
+    """A resource with two failed packets, one that is open, one that is done and dead; the ids of deliveries."""
+    send = [packet(0, "failed"), packet(1, "failed"), packet(0, "open"), packet(0, "gone", last=True)]
+    send += [packet(0, name, last=True) for name in ("dead-1", "dead-2", "dead-3", "due")]
+    await ask(door, "POST", "/v1/packets", send, Role.SEND)
+    tasks = await door.ledger.claim(claim_id="c", room=100)
+    ends = [Failure(one.lease, "no") if one.key.resource_id == "failed" else Output(one.lease, b"0") for one in tasks]
+    ends = [end for end, one in zip(ends, tasks, strict=True) if one.key.resource_id != "open"]
+    sent = (await door.ledger.record(ends, room={"default": 100})).deliveries
+    state = {"gone": DeliveryState.DELIVERED, "due": DeliveryState.DUE}
+    await door.ledger.settle([Attempt(one, state.get(one.resource_id, DeliveryState.DEAD), delay=9.0) for one in sent])
+    page = await door.ledger.deliveries(DeliveryFilter())
+    return {one.resource_id: one.id for one in page.deliveries}
+
+
+# For each act what is asked, and then verb, target and number of the record. {name} is the delivery of a resource.
+ACTS: Mapping[str, tuple[str, str, object, str, str, int]] = {
+    "completeResource": ("POST", "/v1/resources/open/complete", {"force": True}, "complete", "open", 1),
+    "cancelResource": ("POST", "/v1/resources/open/cancel", None, "cancel", "open", 1),
+    "retryResource": ("POST", "/v1/resources/failed/retry", None, "retry", "failed", 2),
+    "purgeResource": ("DELETE", "/v1/resources/gone", None, "purge", "gone", 1),
+    "replayDeliveries": (
+        "POST",
+        "/v1/deliveries/replay",
+        {"state": "dead", "prefix": "d"},
+        "replay",
+        "prefix d, state dead",
+        3,
+    ),
+    "replayDelivery": ("POST", "/v1/deliveries/{gone}/replay", None, "replay", "{gone}", 1),
+    "stopDelivery": ("POST", "/v1/deliveries/{due}/stop", None, "stop", "{due}", 1),
+    "pauseEndpoint": ("POST", "/v1/endpoints/default/pause", None, "pause", "default", 1),
+    "resumeEndpoint": ("POST", "/v1/endpoints/default/resume", None, "resume", "default", 0),
+}
+by_act = pytest.mark.parametrize("name", ACTS)
+
+
+def test_every_act_is_looked_at() -> None:
+    assert {*ACTS} - {"completeResource"} == {r.name for r in ROUTES if r.role is Role.ADMIN and r.method != "GET"}
+
+
+@by_act
+async def test_p6_an_act_leaves_one_record_and_a_line(door: Harness, name: str) -> None:
+    method, path, body, verb, target, changed = ACTS[name]
+    ids = await arranged(door)
+    with capture_logs() as lines:
+        reply = await ask(door, method, path.format(**ids), body)
+    assert reply.status == 200, reply
+    (record,) = await log(door)
+    assert {key: record[key] for key in ("who", "peer", "verb", "target", "changed")} == {
+        "who": "a admin",
+        "peer": "127.0.0.1",
+        "verb": verb,
+        "target": target.format(**ids),
+        "changed": changed,
+    }
+    told = [(line["by"], line["peer"], line["changed"]) for line in lines if "by" in line]
+    assert told == ([("a admin", "127.0.0.1", changed)] if changed else [])
+    again = await ask(door, method, path.format(**ids), body)
+    if again.status == 200:  # what changes nothing is an act all the same
+        assert [record["changed"] for record in await log(door)] == [0, changed]
+
+
+@by_act
+@pytest.mark.parametrize("role", [None, Role.SEND, Role.READ])
+async def test_p6_what_was_refused_leaves_only_that(door: Harness, name: str, role: Role | None) -> None:
+    method, path, body, *_ = ACTS[name]
+    ids = await arranged(door)
+    before = await door.ledger.counts()
+    for _ in range(5):
+        reply = await ask(door, method, path.format(**ids), body, role)
+        assert reply.status == (403 if role else 401)
+    (record,) = await log(door)
+    assert (record["who"], record["verb"], record["peer"]) == (
+        f"a {role}" if role else "nobody known", "refused", "127.0.0.1",
+    )  # fmt: skip
+    assert record["target"] == f"{method} {path.format(**ids)}"
+    assert await door.ledger.counts() == before
+
+
+@by_act
+async def test_p6_what_failed_leaves_nothing(door: Harness, name: str) -> None:
+    method, path, body, *_ = ACTS[name]
+    wrong = {"state": "dead", "resource_id": "nobody"} if name == "replayDeliveries" else body
+    for part in ("open", "failed", "gone", "{gone}", "{due}", "default"):
+        path = path.replace(f"/{part}", "/nobody")
+    assert (await ask(door, method, path, wrong)).status in {404, 422}
+    assert await log(door) == []
+
+
+async def test_p6_steps_of_one_act_add_up_to_one_record(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await arranged(door)
+    monkeypatch.setattr("collator.web.deliveries._SLICE", 1)
+    assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).json["replayed"] == 3
+    (record,) = await log(door)
+    assert (record["verb"], record["changed"]) == ("replay", 3)
+    assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "none"})).json["replayed"] == 0
+    assert [record["changed"] for record in await log(door)] == [0, 3]
+
+
+async def test_p6_the_log_comes_in_pages_the_latest_first(door: Harness) -> None:
+    await arranged(door)
+    for _ in range(5):
+        await ask(door, "POST", "/v1/endpoints/default/pause")
+        await ask(door, "POST", "/v1/endpoints/default/resume")
+    everything = [record["id"] for record in await log(door)]
+    assert everything == sorted(everything, reverse=True)
+    assert len(everything) == 10
+    found, cursor = list[int](), ""
+    while True:
+        page = (await ask(door, "GET", f"/v1/audit?limit=3{cursor}")).json
+        found += [record["id"] for record in page["records"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+        await ask(door, "POST", "/v1/endpoints/default/pause")  # what is new comes before, and disturbs nothing
+    assert found == everything
+
+
+async def test_p5_the_log_is_bounded_and_refusals_push_out_nothing(
+    door: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "KEPT", 3)
+    monkeypatch.setattr(audit, "REFUSALS_KEPT", 2)
+    monkeypatch.setattr(door.face._audit, "_times", lambda peer: 1)
+    for _ in range(4):
+        await ask(door, "POST", "/v1/endpoints/default/pause")
+    for _ in range(4):
+        await ask(door, "GET", "/v1/status", role=None)
+    assert [record["verb"] for record in await log(door)] == ["refused"] * 2 + ["pause"] * 3
+    door.clock.advance(31 * 86_400)
+    await ask(door, "POST", "/v1/endpoints/default/resume")
+    assert [record["verb"] for record in await log(door)] == ["resume"]
+
+
+def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
+    now = [0.0]
+    page = Audit(None, now=lambda: now[0])  # type: ignore[arg-type]  # which is not asked
+    assert [page._times("a") for _ in range(3)] == [1, 0, 0]
+    assert page._times("b") == 1
+    now[0] = 61.0
+    assert page._times("a") == 3
+    many = [page._times(f"address {number}") for number in range(1000)]
+    assert (sum(many), len([times for times in many if times])) == (9, 9)
+    now[0] = 122.0
+    assert page._times("c") == 1 + 991  # those that had no record of their own
+
+
+async def test_p6_who_is_asked_nothing_is_a_person_and_a_program_is_the_library(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door, Client(door.server.url) as client:
+        await client.pause("default")
+        (record,) = (await client.audit())["records"]
+        assert (record["who"], record["peer"], record["target"]) == ("a person", "127.0.0.1", "default")
+
+
+# What an answer tells, by role.
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.READ])
+async def test_complete_tells_a_sender_the_state_alone(door: Harness, role: Role) -> None:
+    await arranged(door)
+    reply = await ask(door, "POST", "/v1/resources/open/complete", {"total": 4}, role)
+    (route,) = (route for route in ROUTES if route.told)
+    told = route.told[role]
+    assert {*reply.json} == {*told.__struct_fields__}
+    msgspec.json.decode(reply.body, type=told)
+    assert (told is ResourceState) == (role is Role.SEND)
+    assert (told is ResourceView) == (role is Role.ADMIN)
+    assert reply.json["total"] == 4
+
+
+async def test_force_wants_admin(door: Harness) -> None:
+    await arranged(door)
+    for body in ({"force": True}, {"force": True, "total": 1}):
+        reply = await ask(door, "POST", "/v1/resources/open/complete", body, Role.SEND)
+        assert (reply.status, reply.problem["code"]) == (403, "forbidden")
+        assert 'scope="admin"' in reply.headers["www-authenticate"]
+    assert (await door.ledger.resource("open")).state == "open"
+    assert (await ask(door, "POST", "/v1/resources/open/complete", {"force": True})).json["state"] != "open"
