@@ -15,6 +15,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from collator.backlog import Backlog
 from collator.disk import Disk
 from collator.errors import Unavailable
 from collator.ledger import Ledger
@@ -35,10 +36,12 @@ class Intake:
         *,
         metrics: Metrics,
         disk: Disk | None = None,
+        backlog: Backlog | None = None,
         stalled: Callable[[], Unavailable | None] = lambda: None,
     ) -> None:
         """Accept into *ledger*, and hand on to *workforce* and *outbox*; nothing while *disk* is low.
 
+        Nobody has more wait there than his share of the *backlog*.
         *stalled* says why *ledger* would not answer soon: then it is not asked, so that nobody waits in vain (P5).
         """
         self.draining = asyncio.Event()
@@ -46,18 +49,25 @@ class Intake:
         self._ledger = ledger
         self._workforce = workforce
         self._outbox = outbox
-        self._disk, self._stalled = disk, stalled
+        self._disk, self._stalled, self._backlog = disk, stalled, backlog
+        self._held_back = False
         self._counters = {status: metrics.packets.labels(status.value) for status in Status}
         self._promised = 0  # room that calls which are under way have told the ledger of
 
-    async def accept(self, packets: Sequence[Packet]) -> Sequence[Receipt]:
+    async def accept(self, packets: Sequence[Packet], *, who: str = "", size: int = 0) -> Sequence[Receipt]:
         """Store *packets*, which were checked, and start their processing; a receipt for each, in order.
 
+        They have *size* bytes, about, and come from *who*, whose share counts; nobody's where it is not said.
         Durable when it returns. `Unavailable` (and its kinds) means that nothing was stored.
         """
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
+        why_not = await self._over_share(who, size)
+        if why_not:
+            receipts = [Receipt(Status.REFUSED, why_not, retry_after=1.0)] * len(packets)
+            self._count(receipts)
+            return receipts
         room = max(0, min(len(packets), self._workforce.room() - self._promised))
         self._promised += room
         try:
@@ -77,9 +87,29 @@ class Intake:
             return Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
         return (self._disk.low() if self._disk else None) or self._stalled()
 
+    def held_back(self) -> bool:
+        """Whether anybody was refused since the last call because of his share: time that counts against no sender."""
+        held_back, self._held_back = self._held_back, False
+        return held_back
+
     def drain(self) -> None:
         """Refuse all packets from now on. The calls under way end as they would have."""
         self.draining.set()
+
+    async def _over_share(self, who: str, size: int) -> str:
+        """Why *who* may not have *size* bytes more wait, in words; empty where he may, which counts them."""
+        backlog = self._backlog
+        if backlog is None:
+            return ""
+        why_not = ""
+        if backlog.unsure(size):
+            backlog.waits((await self._ledger.counts()).backlog)
+            why_not = backlog.why_not(who)
+        if why_not:
+            self._held_back = True
+        else:
+            backlog.add(who, size)
+        return why_not
 
     def _count(self, receipts: Sequence[Receipt]) -> None:
         if len(receipts) == 1:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import structlog
 
+from collator.backlog import Backlog
 from collator.clock import Clock, Heartbeat, SystemClock
 from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, policy_of, router, secured
 from collator.disk import Disk
@@ -84,7 +85,13 @@ class Pipeline:
         self.metrics.disk_free.set_function(self.disk.free)
         self.metrics.clock_behind.set(ledger.behind)
         self.intake = Intake(
-            ledger, self.workforce, self.outbox, metrics=self.metrics, disk=self.disk, stalled=ledger.refusal
+            ledger,
+            self.workforce,
+            self.outbox,
+            metrics=self.metrics,
+            disk=self.disk,
+            backlog=Backlog(terms.max_backlog),
+            stalled=ledger.refusal,
         )
         self._janitor = Janitor(
             ledger,
@@ -141,7 +148,8 @@ class Pipeline:
             await asyncio.sleep(BEAT)
 
     def _accepting(self) -> bool:
-        return self.intake.refusal() is None and self.ledger.health() is None
+        held_back = self.intake.held_back()
+        return self.intake.refusal() is None and self.ledger.health() is None and not held_back
 
     def _trouble(self) -> list[str]:
         return [] if self.intake.draining.is_set() else self.readiness()  # a stop is meant

@@ -146,6 +146,7 @@ def limits_of(settings: Settings) -> Limits:
     """What the door puts up with, out of *settings*."""
     return Limits(
         max_body=settings.max_request,
+        max_buffered=max(settings.max_buffered, 2 * settings.max_request),  # a body beyond its share would never pass
         max_requests=settings.max_requests,
         max_connections=settings.max_connections,
         max_streams=settings.max_streams,

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collator.words import quoted
 
+MULTIPLE = 8
+"""How many times what is free one caller may hold: one who is alone has eight ninths."""
+
 
 class Shared:
     """A number of places, or of bytes, and who holds how many of them."""
 
-    def __init__(self, most: int, what: str, *, setting: str, multiple: int = 8) -> None:
+    def __init__(self, most: int, what: str, *, setting: str, multiple: int = MULTIPLE) -> None:
         """Share *most* of *what*, which *setting* fixes; one caller may hold *multiple* times what is free.
 
         So one who is alone may hold ``multiple / (multiple + 1)`` of it, and a few places whole.
@@ -46,15 +49,14 @@ class Shared:
         )
 
     def take(self, who: str, number: int = 1) -> None:
-        """Let *who* hold *number* more, whether or not he may."""
+        """Let *who* hold *number* more, whether or not he may; fewer, where it is negative."""
         self.used += number
-        self._held[who] = self._held.get(who, 0) + number
+        held = self._held.get(who, 0) + number
+        if held:
+            self._held[who] = held
+        else:
+            self._held.pop(who, None)
 
     def give(self, who: str, number: int = 1) -> None:
         """Let *who* hold *number* less."""
-        self.used -= number
-        left = self._held[who] - number
-        if left:
-            self._held[who] = left
-        else:
-            del self._held[who]
+        self.take(who, -number)

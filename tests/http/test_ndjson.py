@@ -12,7 +12,8 @@ import pytest
 from collator.errors import ReadOnly, StorageFull
 from collator.packet import Bounds
 from collator.resource import Terms
-from collator.web.incoming import Buffered, Incoming
+from collator.web.buffered import Buffered
+from collator.web.incoming import Incoming
 from collator.web.limits import Limits
 from collator.web.ndjson import Stream
 from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
@@ -427,10 +428,11 @@ async def test_a_stream_of_nonsense_holds_up_nobody(door: Harness) -> None:
     waiting = asyncio.create_task(others())
     stream = Stream(
         door.intake,
+        Whole(b"x\n" * 100_000),
         bounds=Bounds(),
         limits=Limits(),
         told=lambda group, _: told.append(turns) if group.faults else None,
     )
-    assert await stream.run(Whole(b"x\n" * 100_000)) is None
+    assert await stream.run() is None
     waiting.cancel()
     assert len({*told}) == len(told) >= 4

@@ -322,7 +322,7 @@ async def test_a_body_that_turns_out_too_large_is_not_read_to_its_end(door: Harn
 async def test_p5_bodies_that_are_being_read_are_bounded_together(door: Harness) -> None:
     async with door.wire() as first, door.wire() as second:
         await first.send(chunked_head() + chunk(b"[" + b" " * 79_999))
-        await until(lambda: door.face._buffered._bytes == 80_000)
+        await until(lambda: door.face._buffered.used == 80_000)
         await second.send(chunked_head() + chunk(b"[" + b" " * 79_999))
         refused = await second.reply()
         assert (refused.status, refused.problem["code"]) == (503, "busy")
@@ -330,10 +330,10 @@ async def test_p5_bodies_that_are_being_read_are_bounded_together(door: Harness)
         await first.send(chunk(b"]") + chunk(b""))
         assert (await first.reply()).status == 202
     for _ in range(3):
-        assert door.face._buffered._bytes == 0
+        assert door.face._buffered.used == 0
         async with door.wire() as wire:
             await wire.send(chunked_head() + chunk(b"[" + b" " * 79_999))
-            await until(lambda: door.face._buffered._bytes == 80_000)
+            await until(lambda: door.face._buffered.used == 80_000)
             await wire.send(chunk(b"]") + chunk(b""))
             assert (await wire.reply()).status == 202
 

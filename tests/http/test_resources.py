@@ -200,23 +200,23 @@ async def test_p5_what_clients_do_not_read_is_bounded(tmp_path: Path, monkeypatc
         assert (await door.post(packet(0, payload="x" * size))).status == 202
         await process(door)
         buffered, held = door.face._buffered, [0]
-        add = buffered.add
+        take = buffered.take
 
-        def watched(number: int) -> None:
-            add(number)
-            held.append(buffered._bytes)
+        def watched(who: str, number: int = 1) -> None:
+            take(who, number)
+            held.append(buffered.used)
 
-        monkeypatch.setattr(buffered, "add", watched)
+        monkeypatch.setattr(buffered, "take", watched)
         wires = [await stack.enter_async_context(door.wire(unread=64 * KIB)) for _ in range(6)]
         for wire in wires:
             await wire.send(request("GET", "/v1/resources/r/outputs") * 8)
-        await until(lambda: buffered._bytes > limit - size)
+        await until(lambda: buffered.used > limit - size)
         assert (await door.ask("GET", "/v1/status")).status == 200  # what is small is answered
         replies = [await wire.reply() for wire in wires for _ in range(8)]
         assert {reply.status for reply in replies} == {200, 503}
         assert {reply.problem["code"] for reply in replies if reply.status != 200} == {"busy"}
         assert max(held) <= limit
-        await until(lambda: buffered._bytes == 0)
+        await until(lambda: buffered.used == 0)
 
 
 # Lists.

@@ -13,6 +13,7 @@ import pytest
 
 from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web.connections import KEPT
+from collator.web.guard import Guard
 from collator.web.limits import Limits
 from tests.http.door import Harness, Reply, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
@@ -203,3 +204,124 @@ async def test_beyond_the_places_that_are_kept_connections_are_refused(tmp_path:
             assert reply.status == 503
         assert (await door.ask("GET", "/healthz")).status == 200
         door.ledger.open.set()
+
+
+# Memory: what counts, and until when.
+
+MIB = 1024 * 1024
+BIG = b'"%s"' % (b"x" * 900_000)
+
+
+def put(index: int, name: str = "greedy") -> bytes:
+    """One large payload."""
+    return request("PUT", f"/v1/resources/{name}/packets/{index}", BIG, **by(name))
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[Harness]:
+    """A door with little memory."""
+    tokens = parse_tokens(known())
+    limits = Limits(max_buffered=6 * MIB, max_queued=MIB, body_seconds=0.3)
+    async with open_door(tmp_path, limits=limits, tokens=lambda: tokens) as door:
+        yield door
+        door.ledger.open.set()
+    assert (door.face._buffered.used, door.face._buffered._held) == (0, {})
+
+
+async def test_p5_a_body_counts_until_it_is_answered(small: Harness) -> None:
+    small.ledger.open.clear()
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(small.wire()) for _ in range(4)]
+        for index, wire in enumerate(wires):
+            await wire.send(put(index))
+        await until(lambda: len(small.ledger.calls) == len(wires))
+        assert small.face._buffered.used == len(wires) * len(BIG)
+        reply = await small.ask("PUT", "/v1/resources/greedy/packets/9", BIG, **by("greedy"))
+        assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "1")
+        assert "'greedy' has its share" in reply.problem["detail"]
+        assert "of 6291456 (max_buffered)" in reply.problem["detail"]
+        async with small.wire() as honest:
+            await honest.send(put(0, "honest"))
+            await until(lambda: len(small.ledger.calls) == len(wires) + 1)
+            small.ledger.open.set()
+            assert (await honest.reply()).status == 202
+        assert {(await wire.reply()).status for wire in wires} == {202}
+        assert small.face._buffered.used == 0
+
+
+async def test_p5_an_array_counts_decoded_until_it_is_answered(small: Harness) -> None:
+    small.ledger.open.clear()
+    body = json.dumps([packet(index, "greedy") for index in range(1000)]).encode()
+    async with small.wire() as wire:
+        await wire.send(request("POST", "/v1/packets", body, **by("greedy")))
+        await until(lambda: small.ledger.calls)
+        assert small.face._buffered.used >= len(body) + 1000 * 200
+        small.ledger.open.set()
+        assert (await wire.reply()).status == 202
+        assert small.face._buffered.used == 0
+
+
+async def test_p5_groups_of_streams_count_until_they_are_stored(small: Harness) -> None:
+    """Each may have one on its way, and none more where there is no room: it waits, and goes on."""
+    small.ledger.open.clear()
+    streams, lines = 8, ndjson(*(packet(index, "greedy") for index in range(8_000)))
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(small.wire()) for _ in range(streams)]
+        for wire in wires:
+            wire.write(stream_head(**by("greedy")) + chunk(lines) + chunk(b""))
+        await until(lambda: len(small.ledger.calls) >= streams)
+        seen = [small.face._buffered.used]
+        take = small.face._buffered.take
+
+        def watched(who: str, number: int = 1) -> None:
+            take(who, number)
+            seen.append(small.face._buffered.used)
+
+        small.face._buffered.take = watched  # type: ignore[method-assign]
+        small.ledger.open.set()
+        assert [(await wire.reply()).json["decided_lines"] for wire in wires] == [8_000] * streams
+        group = 64 * 1024 + 1_300 * 200
+        assert max(seen) < 6 * MIB + streams * (group + 320_000)
+
+
+async def test_p5_long_lines_wait_for_room_and_end_their_stream_where_there_is_none(small: Harness) -> None:
+    line = b'{"resource_id":"greedy","index":0,"payload":"' + b"x" * 900_000
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(small.wire()) for _ in range(12)]
+        for wire in wires:
+            wire.write(stream_head(**by("greedy")) + chunk(line))
+        reply = await wires[0].reply()
+        assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "1")
+        assert "'greedy' has its share" in reply.problem["detail"]
+        assert reply.json["decided_lines"] == 0
+        assert (await small.stream(packet(0, "honest"))).status == 401
+        assert small.face._buffered.used < 7 * MIB
+
+
+async def test_p5_requests_behind_others_are_bounded_together(small: Harness) -> None:
+    small.ledger.open.clear()
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(small.wire()) for _ in range(12)]
+        behind = request("PUT", "/v1/resources/greedy/packets/1", b'"%s"' % (b"x" * 150_000), **by("greedy"))
+        for wire in wires:
+            await wire.send(request("POST", "/v1/packets", body(), **by("greedy")) + behind)
+        await until(lambda: len(small.ledger.calls) == len(wires))
+        queued = {one.places for one in small.server.state.connections if isinstance(one, Guard)}.pop().queued
+        await until(lambda: queued.used > MIB // 2)
+        assert queued.used < 2 * MIB
+        small.ledger.open.set()
+        for wire in wires:
+            assert (await wire.reply()).status in {200, 202}
+    await until(lambda: not small.server.connections)
+    assert queued.used == 0
+
+
+async def test_p5_receipts_and_answers_count_until_they_are_read(small: Harness) -> None:
+    lines = ndjson(*(packet(index, "r" * 200) for index in range(20_000)))
+    async with small.wire(unread=64 * 1024) as wire:
+        wire.write(stream_head("?receipts=all", **by("greedy")) + chunk(lines) + chunk(b""))
+        await until(lambda: small.face._buffered.used > 300_000, timeout=20.0)
+        assert (await wire.head())[0] == 200
+        said = [line async for line in wire.lines()]
+        assert said[-1]["done"]
+    await until(lambda: small.face._buffered.used == 0)

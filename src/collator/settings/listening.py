@@ -49,6 +49,15 @@ class Listening(Table):
         int,
         Option(SIZE, "Largest body of a request that is not a stream.", "It is held in memory; a stream has no limit."),
     ] = 16 * _MIB
+    max_buffered: Annotated[
+        int,
+        Option(
+            SIZE,
+            "Memory for all requests until they are answered, and all answers until they are read; "
+            "beyond it requests are refused.",
+            "Room for two of the largest bodies at a time, or for dozens of large payloads.",
+        ),
+    ] = 64 * _MIB
     max_requests: Annotated[
         int,
         Option(

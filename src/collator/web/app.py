@@ -21,6 +21,7 @@ from collator.packet import Bounds
 from collator.tokens import Tokens
 from collator.web.access import Access
 from collator.web.audit import Audit
+from collator.web.buffered import Buffered
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.formats import JSON
@@ -31,7 +32,6 @@ from collator.web.incoming import (
     REQUEST,
     TARGET_HOST,
     Answer,
-    Buffered,
     Gone,
     Incoming,
     answer_problem,
@@ -118,9 +118,12 @@ class Face:
         request = Incoming(scope, receive, self._buffered)
         try:
             answer = await self._made(request, send)
+            request.release()
             if answer is not None:
+                request.keep(len(answer.body))
                 await (closing(answer) if request.unread() else answer)(scope, receive, send)
         finally:
+            request.release()
             if request.under_way:
                 self._load.end(request.who)
 

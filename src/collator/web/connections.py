@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
+from collator.shares import Shared
+from collator.web.limits import MIB
+
 KEPT = 8
 """Connections beyond the limit that are let in. They are few, as the descriptors that they take are nobody else's."""
 NEW = 16
@@ -42,9 +45,10 @@ C = TypeVar("C", bound=Connection)
 class Connections(Generic[C]):
     """The connections that have a place."""
 
-    def __init__(self, most: int) -> None:
-        """Have *most* places, and `KEPT` beyond."""
+    def __init__(self, most: int, *, max_queued: int = 16 * MIB) -> None:
+        """Have *most* places, `KEPT` beyond, and room for *max_queued* bytes of requests that wait behind others."""
         self.most = most
+        self.queued = Shared(max_queued, "bytes of requests behind others", setting="max_queued", multiple=2)
         # The oldest first, as dictionaries keep their order.
         self._new: dict[C, None] = {}  # on which no request has begun
         self._used: dict[C, None] = {}

@@ -28,6 +28,7 @@ from collator.web.incoming import HALF_CLOSED, KEPT, PATIENT, TARGET_HOST
 from collator.web.last_answer import last_answer
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
+from collator.web.load import peer
 from collator.web.problems import Refusal
 from collator.web.reading import Reading
 from collator.web.refusals import Asked, RefusalLog
@@ -59,6 +60,7 @@ class Guard(RequestFeed):
         self.piece = 0  # size of what came last
         self.begun = 0  # size of the piece in which a head began
         self.framing = 0  # bytes of a head behind its first piece, of trailers, or of blank lines between requests
+        self.queued = 0  # bytes of the requests that wait here for the answer to an earlier one
         self.granted = 0  # size of the body for which `deadline` was granted
         self.lost: asyncio.Future[None] = self.loop.create_future()
         """Done when the connection is no more."""
@@ -109,6 +111,7 @@ class Guard(RequestFeed):
         in_body, self.reading = self.reading is Reading.BODY, Reading.NO_MORE
         if in_body and self.pipeline and self.pipeline[0][0] is self.cycle:
             self.pipeline.popleft()  # earlier requests wait for their answers; `on_response_complete` closes
+            self._count_queued()
         elif in_body:
             self._break_off(refusal)
         elif self.cycle is None or self.cycle.response_complete:
@@ -127,6 +130,8 @@ class Guard(RequestFeed):
         """The connection is no more."""
         super().connection_lost(exc)
         self.places.left(self)
+        self.pipeline.clear()
+        self._count_queued()
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -199,6 +204,10 @@ class Guard(RequestFeed):
         """Some of the body is there."""
         self.framing = 0
         super().on_body(body)
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self._count_queued()
+            if why_not := self.places.queued.why_not(peer(self.client)):
+                raise too_much.queued(why_not)
 
     def on_message_complete(self) -> None:
         """The request is there."""
@@ -217,10 +226,16 @@ class Guard(RequestFeed):
             self.reading = Reading.NO_MORE
             self.transport.close()
         super().on_response_complete()
+        if self.queued:
+            self._count_queued()
         if self.reading is Reading.HEAD:
             self._unset_keepalive_if_required()  # the next request has begun already: the connection is not idle
 
     # Decisions.
+
+    def _count_queued(self) -> None:
+        before, self.queued = self.queued, sum(len(cycle.body) for cycle, _ in self.pipeline)
+        self.places.queued.take(peer(self.client), self.queued - before)
 
     def _ask_for_place(self) -> None:
         self.admission, closed = self.places.admit(self)
@@ -241,9 +256,8 @@ class Guard(RequestFeed):
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
                 raise too_much.large_head(self.limits)
-        method, version = self.parser.get_method(), self.parser.get_http_version()
         self.check_line()
-        return check_head(method, self.url, version, self.headers)
+        return check_head(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
 
     def _unread(self) -> bool:
         """Whether the client may be sending what nobody will read."""

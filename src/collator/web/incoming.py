@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from collator.errors import CollatorError, Malformed
 from collator.packet import NOT_JSON, in_words
 from collator.tokens import Caller
+from collator.web.buffered import Buffered
 from collator.web.formats import BOM, JSON, name_for_json, wide_charset
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
 from collator.words import quoted, shown
@@ -77,41 +77,10 @@ def closing(answer: Answer) -> Answer:
     return msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
 
 
-class Buffered:
-    """Large bodies on their way in and out, counted together: memory is bounded whatever the number of clients (P5)."""
-
-    def __init__(self, limit: int) -> None:
-        """Admit *limit* bytes at a time."""
-        self._limit = limit
-        self._bytes = 0
-
-    def check(self, number: int) -> None:
-        """Raise `Refusal` where *number* bytes more would be too many."""
-        if self._bytes + number > self._limit:
-            raise Refusal(Kind.BUSY, "too many large bodies are on their way at the moment", retry_after=1.0)
-
-    @contextmanager
-    def holding(self, number: int) -> Iterator[None]:
-        """Count *number* bytes more meanwhile, whether or not they are too many."""
-        self.add(number)
-        try:
-            yield
-        finally:
-            self.remove(number)
-
-    def add(self, number: int) -> None:
-        """Count *number* bytes more, whether or not they are too many."""
-        self._bytes += number
-
-    def remove(self, number: int) -> None:
-        """Forget *number* bytes."""
-        self._bytes -= number
-
-
 class Incoming:
     """A request whose body has not been read."""
 
-    __slots__ = ("answering", "buffered", "caller", "headers", "receive", "scope", "under_way", "who", "whole")
+    __slots__ = ("answering", "buffered", "caller", "headers", "held", "receive", "scope", "under_way", "who", "whole")
 
     def __init__(self, scope: Scope, receive: Receive, buffered: Buffered) -> None:
         """Look at *scope*; read nothing yet."""
@@ -129,6 +98,23 @@ class Incoming:
         self.under_way = False
         """Whether it has a place among the requests that are under way."""
         self.buffered = buffered
+        self.held = 0
+        """Bytes that it holds in memory."""
+
+    def hold(self, number: int) -> None:
+        """Hold *number* bytes more. Raises `Refusal` where there is no room for them."""
+        self.buffered.check(self.who, number)
+        self.keep(number)
+
+    def keep(self, number: int) -> None:
+        """Hold *number* bytes more, which are there, whether or not there is room for them."""
+        self.buffered.take(self.who, number)
+        self.held += number
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        self.buffered.give(self.who, self.held)
+        self.held = 0
 
     def unread(self) -> bool:
         """Whether some of the body was not read, so that the connection cannot serve another request."""
@@ -165,6 +151,7 @@ class Incoming:
         if length is not None and int(length) > limit:
             raise Refusal(Kind.TOO_LARGE, f"{limit} bytes at most{instead}")
         body, more = await self.chunk()
+        self.hold(len(body))
         if more:
             body = await self._rest(body, limit)
         if len(body) > limit:
@@ -206,17 +193,11 @@ class Incoming:
 
     async def _rest(self, first: bytes, limit: int) -> bytes:
         body = bytearray(first)
-        counted = 0
         more = True
-        try:
-            while more and len(body) <= limit:
-                self.buffered.check(len(body) - counted)
-                self.buffered.add(len(body) - counted)
-                counted = len(body)
-                chunk, more = await self.chunk()
-                body += chunk
-        finally:
-            self.buffered.remove(counted)
+        while more and len(body) <= limit:
+            chunk, more = await self.chunk()
+            self.hold(len(chunk))
+            body += chunk
         return bytes(body)
 
 

@@ -37,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 900
     max_pipelined: int = 100
     """Requests on one connection that wait for the answer to an earlier one."""
+    max_queued: int = 16 * MIB
+    """Their bodies, on all connections together."""
 
     max_requests: int = 500
     """Requests under way, streams and waits aside; what tells how the service is goes beyond."""
@@ -47,8 +49,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_body: int = 16 * MIB
     """An array. It is decoded in one go; whoever has more sends a stream, which has no limit of size."""
-    max_buffered: int = 256 * MIB
-    """All bodies that are being read, together."""
+    max_buffered: int = 64 * MIB
+    """All bodies until they are answered, what is decoded of them, and all answers until they are read, together."""
 
     # Streams.
 

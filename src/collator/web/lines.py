@@ -16,7 +16,7 @@ from collator.errors import CollatorError, Malformed
 from collator.packet import Bounds, Packet
 from collator.web.formats import BOM, LOOKED_AT, name_for_lines
 from collator.web.problems import Kind, Refusal
-from collator.wire import decode_lines, explain_lines, longest_packet
+from collator.wire import DECODED, decode_lines, explain_lines, longest_packet
 
 
 class Block(NamedTuple):
@@ -67,6 +67,11 @@ class Group(NamedTuple):
     size: int
     """Bytes."""
 
+    @property
+    def cost(self) -> int:
+        """Bytes of memory that it takes, as it came and decoded."""
+        return self.size + DECODED * len(self.packets)
+
 
 class Splitter:
     """Cuts a stream into blocks."""
@@ -78,6 +83,11 @@ class Splitter:
         self._tail = bytearray()  # the beginning of a line whose end has not come
         self._dropping = False  # that line is too long: the rest of it is dropped as it comes
         self._start = b""  # how it begins
+
+    @property
+    def held(self) -> int:
+        """Bytes of the line that has begun."""
+        return len(self._tail)
 
     def feed(self, chunk: bytes) -> list[Block]:
         """The blocks that *chunk* completes."""

@@ -67,7 +67,7 @@ def who_asks(caller: Caller | None, client: tuple[str, int] | None) -> str:
     """Whose share counts: that of *caller*, or where nobody is asked who he is that of the address of *client*."""
     if caller is not None:
         return caller.name
-    return _peer(client[0]) if client else ""
+    return peer(client)
 
 
 def may_repair(caller: Caller | None) -> bool:
@@ -75,8 +75,13 @@ def may_repair(caller: Caller | None) -> bool:
     return caller is not None and caller.may(Role.ADMIN)
 
 
+def peer(client: tuple[str, int] | None) -> str:
+    """Whose share counts where nobody has said who he is: the address of *client*, or its network."""
+    return _network(client[0]) if client else ""
+
+
 @lru_cache(maxsize=4096)
-def _peer(address: str) -> str:
+def _network(address: str) -> str:
     """*address*, or the network of an address of IPv6."""
     if ":" not in address:
         return address

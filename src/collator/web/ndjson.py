@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import FIRST_COMPLETED
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from collator.errors import CollatorError, Unavailable
@@ -26,6 +26,8 @@ from collator.web.lines import Group, Splitter, judge
 from collator.web.problems import Kind, Refusal
 from collator.wire import longest_packet
 
+LONG = 64 * 1024
+"""Bytes of a line that every stream may hold; the rest of a longer one is read once there is room for it."""
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
 
 Told = Callable[[Group, Sequence[Receipt]], None]
@@ -35,9 +37,11 @@ Told = Callable[[Group, Sequence[Receipt]], None]
 class Stream:
     """One stream. `run` it once; `end` it from outside at any time."""
 
-    def __init__(self, intake: Intake, *, bounds: Bounds, limits: Limits, told: Told) -> None:
-        """Offer to *intake* what comes, and tell *told*."""
+    def __init__(self, intake: Intake, request: Incoming, *, bounds: Bounds, limits: Limits, told: Told) -> None:
+        """Offer to *intake* what comes as the body of *request*, and tell *told*."""
         self._intake = intake
+        self._request = request
+        self._who, self._buffered = request.who, request.buffered
         self._bounds = bounds
         self._limits = limits
         self._told = told
@@ -46,14 +50,15 @@ class Stream:
         self._bytes = 0
         self._failed = False
 
-    async def run(self, request: Incoming) -> CollatorError | None:
-        """Take the stream that is the body of *request*; why it was ended early, if it was. Raises `Gone`."""
+    async def run(self) -> CollatorError | None:
+        """Take the stream; why it was ended early, if it was. Raises `Gone`."""
         watching = asyncio.create_task(self._watch())
         try:
-            await self._take(request)
+            await self._take()
         finally:
             watching.cancel()
-            for _, deciding in self._pending:  # only where this call was cancelled
+            for group, deciding in self._pending:  # only where this call was cancelled
+                self._buffered.give(self._who, group.cost)
                 deciding.cancel()
         return self._reason()
 
@@ -62,54 +67,74 @@ class Stream:
         if not self._ended.done():
             self._ended.set_result(why)
 
-    async def _take(self, request: Incoming) -> None:
+    async def _take(self) -> None:
         try:
-            await self._read(request)
-        except Gone as gone:
-            self.end(gone)
+            await self._read()
+        except (Gone, Refusal) as why:
+            self.end(why)
         while self._pending:
             await self._oldest()
 
-    async def _read(self, request: Incoming) -> None:
-        splitter, size = Splitter(longest_packet(self._bounds)), self._limits.group_bytes
-        while not (request.whole or self._ended.done()):
-            read = await self._next(request)
-            for start in range(0, len(read), size):
-                for block in splitter.feed(read[start : start + size]):
-                    await self._offer(judge(block, self._bounds))
+    async def _read(self) -> None:
+        splitter = Splitter(longest_packet(self._bounds))
+        while not (self._request.whole or self._ended.done()):
+            with self._buffered.holding(self._who, splitter.held):
+                read = await self._next(LONG if splitter.held > LONG else 0)
+            with self._buffered.holding(self._who, len(read)):
+                await self._offer_each(splitter, read)
         rest = splitter.end()
-        if rest and request.whole:
+        if rest and self._request.whole:
             await self._offer(judge(rest, self._bounds, cut_off=True))
 
-    async def _next(self, request: Incoming) -> bytes:
-        """The next piece of the body; nothing where the stream was ended."""
-        reading = asyncio.ensure_future(request.chunk())
+    async def _offer_each(self, splitter: Splitter, read: bytes) -> None:
+        size = self._limits.group_bytes
+        for start in range(0, len(read), size):
+            for block in splitter.feed(read[start : start + size]):
+                await self._offer(judge(block, self._bounds))
+
+    async def _next(self, room: int) -> bytes:
+        """The next piece of the body, once there is *room* for it; nothing where the stream was ended."""
+        reading = asyncio.ensure_future(self._piece(room))
         try:
             either: set[asyncio.Future[Any]] = {reading, self._ended}
             await asyncio.wait(either, timeout=self._limits.stream_idle, return_when=FIRST_COMPLETED)
             if reading.done():
-                return reading.result()[0]
+                return reading.result()
         finally:
             reading.cancel()
         self.end(Refusal(Kind.IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request"))
         return b""
 
+    async def _piece(self, room: int) -> bytes:
+        if room:
+            try:
+                await asyncio.wait_for(self._buffered.room_for(self._who, room), self._limits.body_seconds)
+            except TimeoutError:
+                self._buffered.check(self._who, room)
+        return (await self._request.chunk())[0]
+
     async def _offer(self, group: Group) -> None:
-        """Send *group* on its way to the disk, once there is room."""
+        """Send *group* on its way to the disk, once there is room, or no other is on its way."""
         while self._pending and not self._has_room(group):
             await self._oldest()
         if self._ended.done():
             return
-        deciding = asyncio.ensure_future(self._intake.accept(group.packets) if group.packets else _nothing())
+        deciding = asyncio.ensure_future(self._accept(group) if group.packets else _nothing())
         self._pending.append((group, deciding))
-        self._bytes += group.size
+        self._bytes += group.cost
+        self._buffered.take(self._who, group.cost)
         deciding.add_done_callback(self._settle)
         if not group.packets or group.size >= self._limits.group_bytes:
             await asyncio.sleep(0)  # nothing has to be waited for; yet others have their turn
 
     def _has_room(self, group: Group) -> bool:
         limits = self._limits
-        return len(self._pending) < limits.max_groups and self._bytes + group.size <= limits.max_group_bytes
+        if len(self._pending) >= limits.max_groups or self._bytes + group.cost > limits.max_group_bytes:
+            return False
+        return not self._buffered.why_not(self._who, group.cost)
+
+    def _accept(self, group: Group) -> Coroutine[Any, Any, Sequence[Receipt]]:
+        return self._intake.accept(group.packets, who=self._who, size=group.size)
 
     async def _oldest(self) -> None:
         await asyncio.wait({self._pending[0][1]})
@@ -119,7 +144,8 @@ class Stream:
         """Tell of the groups that are decided, in order, up to one that could not be stored: it ends the stream."""
         while self._pending and self._pending[0][1].done():
             group, deciding = self._pending.popleft()
-            self._bytes -= group.size
+            self._bytes -= group.cost
+            self._buffered.give(self._who, group.cost)
             error = asyncio.CancelledError() if deciding.cancelled() else deciding.exception()
             if error is not None:
                 self._failed = True

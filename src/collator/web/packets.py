@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -17,16 +17,18 @@ from collator.intake import Intake, tally
 from collator.packet import Bounds, Packet, Receipt, Status, check
 from collator.web.formats import name_for_json
 from collator.web.incoming import Answer, Incoming
-from collator.web.limits import Limits
+from collator.web.limits import MIB, Limits
 from collator.web.problems import Kind, Refusal
 from collator.web.receipts import ArrayReceipts, receipt_refusal, wire_one
 from collator.web.refusals import Asked, Refusals
 from collator.web.whole import Whole
-from collator.wire import array_parts, decode_packet, longest_packet
+from collator.wire import array_parts, decode_packet, decoded_size, longest_packet
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
-_SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
+_SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others …
+_SLICE_SIZE = MIB  # … and the bytes of their payloads, about
+_KEPT = MIB  # bytes of memory that an array may take decoded; what takes more is decoded again, slice by slice
 
 
 class Packets:
@@ -53,7 +55,7 @@ class Packets:
         except Malformed:
             _refuse_foreign(body)
             raise
-        return await self._one(packet)
+        return await self._one(request, packet)
 
     async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
         """The body is the payload of packet *index*."""
@@ -70,10 +72,10 @@ class Packets:
             checked = check(packet, self._bounds)
         except Malformed as error:
             raise Malformed(name_for_json(payload, lines_there=False) or error.detail) from None
-        return await self._one(checked)
+        return await self._one(request, checked)
 
-    async def _one(self, packet: Packet) -> Answer:
-        (receipt,) = await self._intake.accept((packet,))
+    async def _one(self, request: Incoming, packet: Packet) -> Answer:
+        (receipt,) = await self._intake.accept((packet,), who=request.who, size=len(packet.payload))
         if receipt.status is Status.ACCEPTED:
             return Answer(202, _JSON_FIELDS, wire_one(packet, receipt))
         if receipt.status is Status.DUPLICATE:
@@ -81,40 +83,70 @@ class Packets:
         raise receipt_refusal(packet, receipt)
 
     async def _array(self, request: Incoming, body: bytes) -> Answer:
-        packets: list[Packet] = []
-        try:
-            for part in array_parts(body, self._bounds):
-                packets += part
-                await asyncio.sleep(0)  # others have their turn
-        except Malformed:
-            _refuse_foreign(body)
-            raise
+        parts = await self._checked(request, body)
         told, whole = ArrayReceipts(), Whole()
-        refusal = whole.refusal(await self._accept(packets, told, whole))
+        refusal = whole.refusal(await self._accept(request, parts, told, whole))
         if refusal is not None:
             raise refusal.with_members({"receipts": msgspec.Raw(told.json())})
         if whole.left_out():
             self._refusals.note_part(whole.left_out(), Asked.by(request.scope))
-        return Answer(202, _JSON_FIELDS, b'{"receipts":%b}' % told.json())
+        return Answer(202, _JSON_FIELDS, told.json(b'{"receipts":', b"}"))
 
-    async def _accept(self, packets: Sequence[Packet], told: ArrayReceipts, whole: Whole) -> Unavailable | None:
-        """Store *packets*; why some were refused. Once a part is stored, `Unavailable` is news about the others."""
+    async def _checked(self, request: Incoming, body: bytes) -> Iterable[Sequence[Packet]]:
+        """The packets of *body* in parts, once all are known to be good; decoded anew where all would take much."""
+        parts, cost = list[Sequence[Packet]](), 0
+        try:
+            for part in array_parts(body, self._bounds):
+                cost += decoded_size(part)
+                if cost <= _KEPT:
+                    parts.append(part)
+                await asyncio.sleep(0)  # others have their turn
+        except Malformed:
+            _refuse_foreign(body)
+            raise
+        if cost > _KEPT:
+            return array_parts(body, self._bounds, plain=True)
+        request.keep(cost)
+        return parts
+
+    async def _accept(
+        self, request: Incoming, parts: Iterable[Sequence[Packet]], told: ArrayReceipts, whole: Whole
+    ) -> Unavailable | None:
+        """Store the packets of *parts*; why some were refused.
+
+        Once a slice is stored, `Unavailable` is news about the others.
+        """
         why: Unavailable | None = None
-        for start in range(0, len(packets), _SLICE):
-            part = packets[start : start + _SLICE]
+        for some in _slices(parts):
+            size = decoded_size(some)
             receipts: Sequence[Receipt] = ()
             try:
-                receipts = () if why else await self._intake.accept(part)
+                with request.buffered.holding(request.who, size):
+                    receipts = () if why else await self._intake.accept(some, who=request.who, size=size)
             except Unavailable as error:
-                if not start:
+                if not told:
                     raise
                 why = error
             if why is not None:
-                receipts = [Receipt(Status.REFUSED, why.detail, why.retry_after)] * len(part)
+                receipts = [Receipt(Status.REFUSED, why.detail, why.retry_after)] * len(some)
                 await asyncio.sleep(0)
-            told.add(part, receipts)
+            request.keep(told.add(some, receipts))
             whole.add(tally(receipts), receipts)
         return why
+
+
+def _slices(parts: Iterable[Sequence[Packet]]) -> Iterator[list[Packet]]:
+    """The packets of *parts*, as many at a time as are stored in one go."""
+    some, size = list[Packet](), 0
+    for part in parts:
+        for packet in part:
+            some.append(packet)
+            size += len(packet.payload)
+            if len(some) >= _SLICE or size >= _SLICE_SIZE:
+                yield some
+                some, size = [], 0
+    if some:
+        yield some
 
 
 def _refuse_foreign(body: bytes) -> None:

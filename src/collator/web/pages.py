@@ -94,12 +94,11 @@ class Page:
         self._access.require(request.caller, route.role)
         said = read_path(scope["path_params"]) | read_query(route.options, scope["query_string"])
         answer = await handler(request, **said)
-        size = len(answer.body)
-        if size > MUCH:
-            request.buffered.check(size)
+        request.release()  # of the body that it came with; the answer counts until the client has taken it
+        if len(answer.body) > MUCH:
+            request.hold(len(answer.body))
         request.answering = True
-        with request.buffered.holding(size):
-            await answer(scope, receive, send)
+        await answer(scope, receive, send)
 
 
 def make_pages(handlers: Handlers, access: Access) -> routing.Router:

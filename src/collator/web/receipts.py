@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -39,14 +39,19 @@ class ArrayReceipts:
         self._parts: list[bytes] = []
         self._left = MAX_REASONS
 
-    def add(self, packets: Sequence[Packet], receipts: Sequence[Receipt]) -> None:
-        """Write a receipt for each packet, in order."""
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._parts)
+
+    def add(self, packets: Sequence[Packet], receipts: Sequence[Receipt]) -> int:
+        """Write a receipt for each packet, in order; how many bytes that took."""
         told, self._left = _wire(packets, receipts, self._left)
         self._parts.append(encode(told)[1:-1])
+        return len(self._parts[-1])
 
-    def json(self) -> bytes:
-        """All of them, as a JSON array."""
-        return b"[%b]" % b",".join(self._parts)
+    def json(self, before: bytes = b"", behind: bytes = b"") -> bytes:
+        """All of them, as a JSON array, with something *before* and *behind* it."""
+        return b"".join([before, b"[", *_between(b",", self._parts), b"]", behind])
 
 
 def wire_one(packet: Packet, receipt: Receipt) -> bytes:
@@ -80,3 +85,10 @@ def _wire(packets: Sequence[Packet], receipts: Sequence[Receipt], left: int) -> 
             reason = reason if left >= 0 else None
         told.append(WireReceipt(packet.resource_id, packet.index, receipt.status, reason, receipt.retry_after))
     return told, left
+
+
+def _between(comma: bytes, parts: Sequence[bytes]) -> Iterator[bytes]:
+    for number, part in enumerate(parts):
+        if number:
+            yield comma
+        yield part

@@ -19,13 +19,13 @@ from starlette.types import Receive, Scope, Send
 
 from collator.errors import CollatorError
 from collator.signing import ID, Secret, Unverified, read_signature, verify
+from collator.web.buffered import Buffered
 from collator.web.formats import JSON
 from collator.web.gate import Gate
 from collator.web.incoming import (
     KEPT,
     TARGET_HOST,
     Answer,
-    Buffered,
     Gone,
     Incoming,
     answer_problem,
@@ -33,6 +33,7 @@ from collator.web.incoming import (
     foreign_media_type,
 )
 from collator.web.limits import MIB, Limits
+from collator.web.load import peer
 from collator.web.problems import Kind, Refusal, refusal_of
 from collator.web.refusals import Asked, RefusalLog
 from collator.webhook import Handle, Received
@@ -72,16 +73,25 @@ class ReceiverApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
         request = Incoming(scope, receive, self._buffered)
+        request.who = peer(scope.get("client"))
         try:
-            answer = await self._answer(request)
+            answer = await self._made(request)
+        finally:
+            request.release()
+        if answer is not None:
+            await (closing(answer) if request.unread() else answer)(scope, receive, send)
+
+    async def _made(self, request: Incoming) -> Answer | None:
+        """The answer, where there is somebody to answer."""
+        try:
+            return await self._answer(request)
         except Gone:
-            return
+            return None
         except CollatorError as error:
-            answer = self._problem(request, error)
+            return self._problem(request, error)
         except Exception:  # noqa: BLE001 - logged, and answered
             _log.exception("request failed")
-            answer = self._problem(request, Refusal(Kind.INTERNAL, "the log of the receiver says more"))
-        await (closing(answer) if request.unread() else answer)(scope, receive, send)
+            return self._problem(request, Refusal(Kind.INTERNAL, "the log of the receiver says more"))
 
     async def _answer(self, request: Incoming) -> Answer:
         self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
@@ -94,9 +104,8 @@ class ReceiverApp:
         if self._strict and request.media_type() != JSON:
             raise foreign_media_type(request.media_type(), JSON)
         received = Received(headers, await request.body(self._limits.max_body))
-        with self._buffered.holding(len(received.body)):
-            await self._verify(received)
-            reply = await self._handle(received)
+        await self._verify(received)
+        reply = await self._handle(received)
         text = reply.text.encode()
         return Answer(reply.status, ((b"content-type", b"text/plain; charset=utf-8"),) if text else (), text)
 

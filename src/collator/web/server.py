@@ -84,7 +84,7 @@ async def serve(
     state.default_headers = _default_headers()
     guarded = limits or Limits()
     loop = asyncio.get_running_loop()
-    places: Connections[Guard] = Connections(guarded.max_connections)
+    places: Connections[Guard] = Connections(guarded.max_connections, max_queued=guarded.max_queued)
     server = await loop.create_server(
         lambda: Guard(config, state, guarded, refusals, places), sock=listener, backlog=_BACKLOG
     )

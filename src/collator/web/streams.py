@@ -16,7 +16,7 @@ from collator.web.incoming import PATIENT, Answer, Incoming, answer_json
 from collator.web.limits import Limits
 from collator.web.lines import Group
 from collator.web.load import Load
-from collator.web.ndjson import Stream
+from collator.web.ndjson import Stream, Told
 from collator.web.problems import Kind, Refusal, encode, encode_lines, problem, refusal_of
 from collator.web.receipts import wire_lines
 from collator.web.refusals import Asked, Refusals
@@ -68,7 +68,7 @@ class Streams:
             summary.add(group, receipts)
             self._refusals.count_lines(len(group.faults))
 
-        why = await Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told).run(request)
+        why = await self._stream(request, told).run()
         why = why or summary.refusal()
         if why is not None:
             raise refusal_of(why).with_members(msgspec.structs.asdict(summary.so_far()))
@@ -84,19 +84,28 @@ class Streams:
             self._refusals.count_lines(len(group.faults))
             telling.tell(wire_lines(group.packets, receipts) + encode_lines(faults.of(group)))
 
-        stream = Stream(self._intake, bounds=self._bounds, limits=self._limits, told=told)
-        telling = Telling(send, max_unread=self._limits.max_unread, overflow=lambda: stream.end(_unread()))
+        stream = self._stream(request, told)
+        telling = Telling(
+            send,
+            request,
+            max_unread=self._limits.max_unread,
+            overflow=lambda: stream.end(_unread()),
+        )
         # An answer would take the place of "100 Continue", for which such a client waits.
         request.answering = True
         writing = asyncio.create_task(telling.run(at_once=b"expect" not in request.headers))
         try:
-            why = await stream.run(request)
+            why = await stream.run()
             why = why or summary.refusal()
             self._note(request, summary, why)
             telling.close(_last(summary, why) + b"\n")
             await writing
         finally:
             writing.cancel()
+            telling.forget()
+
+    def _stream(self, request: Incoming, told: Told) -> Stream:
+        return Stream(self._intake, request, bounds=self._bounds, limits=self._limits, told=told)
 
     def _note(self, request: Incoming, summary: Summary, why: CollatorError | None) -> None:
         asked = Asked.by(request.scope)

@@ -11,31 +11,46 @@ from collections.abc import Callable
 
 from starlette.types import Send
 
+from collator.web.incoming import Incoming
+from collator.web.limits import KIB
+
+SMALL = 64 * KIB
+"""Bytes of receipts that may always wait for the client."""
+
 
 class Telling:
     """The answer to a stream, in the making."""
 
-    def __init__(self, send: Send, *, max_unread: int, overflow: Callable[[], None]) -> None:
-        """Write to *send*; call *overflow* when more than *max_unread* bytes wait for the client."""
+    def __init__(self, send: Send, request: Incoming, *, max_unread: int, overflow: Callable[[], None]) -> None:
+        """Write to *send*; call *overflow* when more than *max_unread* bytes wait for the client of *request*.
+
+        A small part of that may always wait, and the rest while there is room in memory.
+        """
         self._send = send
+        self._who, self._buffered = request.who, request.buffered
         self._max_unread = max_unread
         self._overflow = overflow
         self._unread: list[bytes] = []
         self._size = 0
+        self._writing = 0  # bytes that are being written
         self._complete = False
         self._more = asyncio.Event()
 
     def tell(self, lines: bytes) -> None:
         """Write *lines*, soon."""
+        crowded = self._size > SMALL and self._buffered.why_not(self._who, len(lines))
         self._unread.append(lines)
         self._size += len(lines)
+        self._buffered.take(self._who, len(lines))
         self._more.set()
-        if self._size > self._max_unread:
+        if crowded or self._size > self._max_unread:
             self._overflow()
 
     def close(self, lines: bytes) -> None:
         """Write *lines* as the last ones."""
         self._unread.append(lines)
+        self._size += len(lines)
+        self._buffered.take(self._who, len(lines))
         self._complete = True
         self._more.set()
 
@@ -52,6 +67,14 @@ class Telling:
         while self._unread or not self._complete:
             await self._more.wait()
             self._more.clear()
-            lines, self._unread, self._size = self._unread, [], 0
+            lines, self._unread, self._writing, self._size = self._unread, [], self._size, 0
             await self._send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})  # once they are read
+            self._buffered.give(self._who, self._writing)
+            self._writing = 0
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def forget(self) -> None:
+        """Write no more: what is left is given up."""
+        self._buffered.give(self._who, self._size + self._writing)
+        self._size = self._writing = 0

@@ -32,6 +32,11 @@ def pipelined(number: int) -> Refusal:
     return Refusal(Kind.BUSY, f"{number} requests wait here for the answer to an earlier one", retry_after=1.0)
 
 
+def queued(why_not: str) -> Refusal:
+    """The bodies of requests that wait behind others take too much memory, as *why_not* says."""
+    return Refusal(Kind.BUSY, why_not, retry_after=1.0)
+
+
 def no_place(limits: Limits) -> Refusal:
     """There is no place for the connection."""
     detail = f"connections: as many have a request as may be, {limits.max_connections} (max_connections)"

@@ -1,0 +1,67 @@
+"""Whose packets wait for the processor, about: so that one sender does not fill the store for all others. Pure.
+
+Theory. The store knows how many bytes wait, and not who sent them: to keep that for each packet would cost every packet
+for what matters seldom. So what each caller has sent is counted in memory, and all counts shrink together as what waits
+becomes less: as if of what is processed each had a part as large as his part of what waits. That is rough, as a sender
+whose packets were processed first is held to have some left; but who has sent little is never held to have much left,
+and who fills the store always is. After a start nobody is held to have sent anything.
+"""
+
+from __future__ import annotations
+
+from collator.shares import MULTIPLE
+from collator.words import quoted
+
+_SLACK = 16
+"""What is counted is adjusted to what waits when it is more than twice that, and a sixteenth of what may wait."""
+
+_CALLERS = 10_000
+"""Callers that are counted at a time; of more, the one that was counted first is held to have nothing waiting."""
+
+
+class Backlog:
+    """What waits, by caller. Sizes in bytes."""
+
+    def __init__(self, most: int) -> None:
+        """Let *most* wait."""
+        self._most = most
+        self._scarce = most * MULTIPLE // (MULTIPLE + 1)
+        self._sent: dict[str, float] = {}
+        self._sum = 0.0
+        self._upper = 0.0  # what waits at most: what waited when it was last asked for, and what came since
+
+    def unsure(self, size: int) -> bool:
+        """Whether somebody has to ask how much waits before *size* more are taken."""
+        return self._upper + size > self._scarce
+
+    def waits(self, size: int) -> None:
+        """*size* bytes wait at the moment."""
+        self._upper = size
+        if self._sum > 2 * size + self._most / _SLACK:
+            part = size / self._sum
+            self._sent = {who: sent * part for who, sent in self._sent.items() if sent * part >= 1}
+            self._sum = sum(self._sent.values())
+
+    def why_not(self, who: str) -> str:
+        """Why *who* may send no more at the moment, in words; empty where he may."""
+        free = self._most - self._upper
+        held = self._held(who)
+        if not who or self._upper <= self._scarce or held < MULTIPLE * free:
+            return ""
+        return (
+            f"of what waits for the processor {quoted(who)} has its share, about {held:.0f} of {self._most} bytes "
+            "(max_backlog); the rest is kept for others"
+        )
+
+    def add(self, who: str, size: int) -> None:
+        """*who* has sent *size* more."""
+        self._upper += size
+        self._sum += size
+        self._sent[who] = self._sent.get(who, 0.0) + size
+        if len(self._sent) > _CALLERS:
+            self._sum -= self._sent.pop(next(iter(self._sent)))
+
+    def _held(self, who: str) -> float:
+        """What of that which waits is held to be *who*'s."""
+        sent = self._sent.get(who, 0.0)
+        return sent * min(1.0, self._upper / self._sum) if sent else 0.0
