@@ -13,6 +13,7 @@ import pytest
 from msgspec import Raw
 
 from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.embedded.log import FURTHER, LONG
 from collator.engines.embedded.store import DATABASE
 from collator.engines.embedded.verbs import Verb
 from collator.engines.embedded.workforce.loops import AT_ONCE
@@ -172,13 +173,35 @@ async def test_a_call_that_is_larger_than_a_commit_should_be_is_taken_alone(tmp_
     await ledger.aclose()
 
 
-async def test_the_log_stays_short_while_much_is_recorded_and_read(tmp_path: Path) -> None:
+async def test_the_log_stays_short_while_much_is_recorded_and_somebody_always_looks(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
-    tasks = await tasks_of(ledger, 100)
+    tasks = await tasks_of(ledger, 96)
     lengths: list[int] = []
-    for some in zip(*[iter(tasks)] * 4, strict=True):
-        results = [Output(task.lease, b'"%s"' % SWOLLEN.encode()) for task in some]
-        await asyncio.gather(ledger.record(results, room={}), ledger.outputs("r0"), ledger.outputs("r1"))
-        lengths.append((tmp_path / f"{DATABASE}-wal").stat().st_size)
+
+    async def look() -> None:
+        while len(lengths) < 24:
+            await ledger.outputs("r0")
+
+    async def work() -> None:
+        for some in zip(*[iter(tasks)] * 4, strict=True):
+            await ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode()) for task in some], room={})
+            lengths.append((tmp_path / f"{DATABASE}-wal").stat().st_size)
+
+    await asyncio.gather(work(), look(), look(), look())
     await ledger.aclose()
-    assert max(lengths) <= 4 * MOST_BYTES
+    assert max(lengths) <= LONG + FURTHER + 2 * MOST_BYTES < 96 * MIB
+
+
+async def test_large_payloads_that_wait_are_claimed_until_every_call_has_one(tmp_path: Path) -> None:
+    """A claim reads a part of them; the next follows at once, without a hint."""
+    gate, calls = threading.Event(), itertools.count()
+
+    def wait(_payload: object) -> None:
+        next(calls)
+        assert gate.wait(PATIENCE)
+
+    backlog = [Packet("r", one, Raw(b'"%s"' % SWOLLEN.encode()), one == 23) for one in range(24)]
+    async with house(tmp_path, wait, backlog=backlog, concurrency=24) as it:
+        await until(lambda: repr(calls) == "count(24)", PATIENCE)
+        gate.set()
+        assert (await it.ended("r")).done == 24

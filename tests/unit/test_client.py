@@ -14,6 +14,7 @@ from aiohttp import web
 
 from collator import client as client_module
 from collator.client import Client, Rejected, Tally, Unreachable, sending
+from collator.client.feed import BYTES_AHEAD, Feed
 from collator.errors import CollatorError, ConfigError, Conflict, Malformed, Unknown
 
 Script = Callable[[list[dict[str, Any]]], tuple[int, Any]]
@@ -421,3 +422,25 @@ def test_an_address_that_says_more_than_where_is_refused_and_not_shown(url: str,
 
 def test_a_service_may_be_below_a_path() -> None:
     assert Client("https://a.example/collator/@me").url == "https://a.example/collator/@me"
+
+
+async def test_large_packets_are_read_ahead_by_their_bytes() -> None:
+    """The source is no further ahead than some MiB, though two batches may be."""
+    given, most = 0, 0
+    payload = "x" * 500_000
+
+    async def source() -> AsyncIterator[dict[str, Any]]:
+        nonlocal given
+        for packet in packets(60):
+            given += 1
+            yield {**packet, "payload": payload}
+
+    feed = Feed(source(), Tally(), batch=100, takers=1)
+    filling = asyncio.create_task(feed.fill())
+    taken = 0
+    while items := await feed.take():
+        taken += len(items)
+        most = max(most, given - taken)
+    await filling
+    assert taken == 60
+    assert most * len(payload) <= BYTES_AHEAD + 2 * len(payload)

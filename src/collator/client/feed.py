@@ -17,6 +17,8 @@ from collator.client.waiting import finished
 
 BATCH_BYTES = 256 * 1024
 """A batch takes no further packet once it is as large."""
+BYTES_AHEAD = 4 * 1024 * 1024
+"""Bytes that are read ahead, at most, or a single packet."""
 
 
 class Feed:
@@ -31,9 +33,11 @@ class Feed:
         self._batch = batch
         self._takers = takers
         self._queue = asyncio.Queue[Item | None](maxsize=2 * batch)
+        self._bytes = 0  # in the queue
+        self._taken = asyncio.Event()
 
     async def fill(self) -> None:
-        """Read the source to its end, never further ahead than two batches."""
+        """Read the source to its end, never further ahead than two batches, or `BYTES_AHEAD`."""
         reading = await finished(self._read())  # a source may be cancelled too, which is an error as any other
         self.error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
         for _ in range(self._takers):
@@ -47,9 +51,11 @@ class Feed:
         while item is not None:
             batch.append(item)
             size += len(item.line)
+            self._bytes -= len(item.line)
             if len(batch) == self._batch or size >= BATCH_BYTES or self._queue.empty():
                 break
             item = self._queue.get_nowait()
+        self._taken.set()
         if item is None and batch:
             self._queue.put_nowait(None)  # the end, once more, for this taker's next call
         return batch
@@ -60,7 +66,14 @@ class Feed:
             async for packet in packets:
                 number += 1
                 if item := self._item(number, packet):
-                    await self._queue.put(item)
+                    await self._put(item)
+
+    async def _put(self, item: Item) -> None:
+        while self._bytes and self._bytes + len(item.line) > BYTES_AHEAD:
+            self._taken.clear()
+            await self._taken.wait()
+        self._bytes += len(item.line)
+        await self._queue.put(item)
 
     def _item(self, number: int, packet: Sendable) -> Item | None:
         if isinstance(packet, bytes) and not packet.strip():

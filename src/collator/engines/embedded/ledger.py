@@ -12,6 +12,7 @@ from collator.clock import Clock, never
 from collator.engines.embedded import steps
 from collator.engines.embedded.audited import AuditedVerbs
 from collator.engines.embedded.lock import DirectoryLock
+from collator.engines.embedded.log import Log
 from collator.engines.embedded.opening import RESERVE, close_store, open_store
 from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reader import Reader
@@ -95,7 +96,8 @@ class EmbeddedLedger(AuditedVerbs):
         """Seconds by which the ledger's time stays behind a clock that has jumped (`Terms.clock_jump`)."""
         self._store, self._reader, self._lock = store, reader, lock
         self._presence = presence
-        self._writer = Writer(store, reserve, presence, forsaken=self._forsake)
+        log = Log(store.path, store.connection, reader.looking)
+        self._writer = Writer(store, reserve, presence, log, forsaken=self._forsake)
 
     async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
         """Store what the rules accept."""

@@ -8,6 +8,7 @@ takes longer (`ranges`) goes back to the end of the queue, and may see a later c
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,6 +110,8 @@ class Reader:
         self._statements = load_statements()
         self._connection = connect(path, readonly=True)
         self._bodies = BodyReader(self._connection, self._statements)
+        self.looking = threading.Lock()
+        """Held by each look at the store, so that who holds it knows that there is none."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
 
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
@@ -133,11 +136,12 @@ class Reader:
 
     def _look(self, view: Callable[..., R], *arguments: object) -> R:
         try:
-            self._connection.execute("begin")
-            try:
-                return view(*arguments)
-            finally:
-                self._connection.execute("commit")
+            with self.looking:
+                self._connection.execute("begin")
+                try:
+                    return view(*arguments)
+                finally:
+                    self._connection.execute("commit")
         except (apsw.CorruptError, apsw.SQLError, *_MISREAD) as error:
             raise Damaged(f"the database is damaged: {error}") from error
         except apsw.Error as error:

@@ -69,7 +69,7 @@ def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) ->
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", synchronous)
     connection.pragma("wal_autocheckpoint", 4000)
-    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    connection.pragma("journal_size_limit", 32 * 1024 * 1024)
     if sys.platform == "darwin":  # a plain fsync there does not reach the drive
         connection.pragma("fullfsync", 1)
         connection.pragma("checkpoint_fullfsync", 1)

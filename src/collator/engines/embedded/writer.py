@@ -23,6 +23,7 @@ import apsw
 import structlog
 
 from collator.engines.embedded.audit import ACTING
+from collator.engines.embedded.log import Log
 from collator.engines.embedded.presence import Presence
 from collator.engines.embedded.reserve import Reserve
 from collator.engines.embedded.store import Store
@@ -59,10 +60,13 @@ _FSYNC_ERRORS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
 class Writer:
     """The thread that commits."""
 
-    def __init__(self, store: Store, reserve: Reserve, presence: Presence, *, forsaken: Callable[[Any], None]) -> None:
+    def __init__(
+        self, store: Store, reserve: Reserve, presence: Presence, log: Log, *, forsaken: Callable[[Any], None]
+    ) -> None:
         """Start the thread. Results whose caller has gone are passed to *forsaken*, on the event loop."""
         self.committed: Committed = lambda _seconds, _items: None
         self._store, self._reserve, self._presence, self._forsaken = store, reserve, presence, forsaken
+        self._log = log
         self._throttle = Throttle()
         self._began: float | None = None  # when the group that is being committed was begun
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
@@ -174,6 +178,8 @@ class Writer:
         self._began = began = time.perf_counter()
         try:
             self._commit(group)
+            if self._broken is None:
+                self._log.shorten()
         finally:
             self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
