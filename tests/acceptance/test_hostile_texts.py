@@ -114,7 +114,8 @@ def test_what_a_real_service_holds_is_shown_with_escapes(tmp_path: Path, capsys:
     resource_id = "call\u202e71-\u2028\u200b\ufeff\U000e0041"  # all of which an id may hold
     metadata = {"by\x1b[2J": WIRE}
     payload = f"{WIRE} fails"
-    with serving(tmp_path, "--processor", "json:loads") as (_, url), SyncClient(url) as client:
+    failing = ("--processor", "json:loads", "--processor-retries", "0")
+    with serving(tmp_path, *failing) as (_, url), SyncClient(url) as client:
         packet = {"resource_id": resource_id, "index": 0, "payload": payload, "metadata": metadata, "last": True}
         client.send([packet])
         shown: dict[str, Any] = client.result(resource_id, timeout=30)

@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.programs import Program, serving
 
 MIB = 1024 * 1024
-LINES = 200
+LINES = 90
 GROWTH = 32 * MIB
 """The most that the process may grow by, at its highest."""
 
