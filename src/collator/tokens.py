@@ -3,7 +3,8 @@
 A token is made once, shown once, and kept by who asks; the service knows its hash alone, so that nobody who reads its
 files can ask in another's name. A token has 256 random bits: nobody can guess it, so that a quick hash is enough. The
 file has one token a line, ``ROLES sha256:HASH NAME``; it is read again when it changes, so that a token is given and
-taken back without a restart.
+taken back without a restart. Before the name may stand ``prefix=TEXT``, percent-encoded, one or more: the token is for
+resources alone whose id begins so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from collator.errors import ConfigError
 from collator.watched import WatchedFile
@@ -26,7 +28,17 @@ PREFIX = "collator_"
 MAX_NAME = 64
 """Characters of the name of who has a token."""
 
-_LINE = re.compile(rf"(?P<roles>\S+)\s+sha256:(?P<digest>[0-9a-fA-F]{{64}})\s+(?P<name>\S.{{,{MAX_NAME - 1}}})")
+MAX_PREFIXES = 16
+"""Beginnings of ids that a token may have: a list is looked up once for each."""
+MAX_PREFIX = 255
+"""Bytes of one: ids have no more."""
+
+_LINE = re.compile(
+    r"(?P<roles>\S+)\s+sha256:(?P<digest>[0-9a-fA-F]{64})\s+(?P<prefixes>(?:prefix=\S*\s+)*)"
+    rf"(?P<name>\S.{{,{MAX_NAME - 1}}})"
+)
+_PLAIN = "/:@+,;=~!*'()$&"
+"""What stands for itself in a prefix, beside letters, digits and ``_.-``."""
 
 
 class Role(StrEnum):
@@ -42,6 +54,18 @@ class Caller(NamedTuple):
 
     name: str
     roles: frozenset[Role]
+    prefixes: tuple[str, ...] = ()
+    """How the ids of the resources begin that it is for, in order, none of which begins as another; empty for all."""
+
+    def reaches(self, resource_id: str) -> bool:
+        """Whether the token is for the resource."""
+        return not self.prefixes or resource_id.startswith(self.prefixes)
+
+    def within(self, prefix: str) -> Sequence[str]:
+        """How the ids begin of all resources with *prefix* that the token is for, in order."""
+        if not self.prefixes or prefix.startswith(self.prefixes):
+            return (prefix,)
+        return [own for own in self.prefixes if own.startswith(prefix)]
 
     def may(self, role: Role) -> bool:
         """Whether what wants *role* is allowed."""
@@ -84,15 +108,21 @@ def generate_token() -> str:
     return PREFIX + token_urlsafe(32)
 
 
-def line_for(token: str, *, roles: Iterable[Role], name: str) -> str:
-    """The line of the file that makes *token* known. `ConfigError` for a name that does not fit on it."""
+def line_for(token: str, *, roles: Iterable[Role], name: str, prefixes: Iterable[str] = ()) -> str:
+    """The line of the file that makes *token* known, for resources alone whose id begins as one of *prefixes*, if any.
+
+    `ConfigError` for what does not fit on it.
+    """
     name = name.strip()
     if not name:
         raise ConfigError("the name is blank")
     if not (name.isprintable() and len(name) <= MAX_NAME):
         raise ConfigError(f"the name {name[:MAX_NAME]!r} does not do: {MAX_NAME} characters at most, all printable")
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return f"{','.join(dict.fromkeys(roles))} sha256:{digest} {name}"
+    granted = dict.fromkeys(roles)
+    kept = _checked(prefixes, frozenset(granted))
+    words = [",".join(granted), f"sha256:{digest}", *(f"prefix={quote(prefix, safe=_PLAIN)}" for prefix in kept)]
+    return " ".join([*words, name])
 
 
 def parse_tokens(text: str) -> Tokens:
@@ -119,4 +149,25 @@ def _at(number: int, line: str) -> tuple[bytes, Caller]:
     if unknown:
         raise ConfigError(f"line {number}: {unknown[0]!r} is not a role; there is: {', '.join(Role)}")
     roles = frozenset(map(Role, parts["roles"].split(",")))
-    return bytes.fromhex(parts["digest"]), Caller(parts["name"], roles)
+    try:
+        prefixes = [unquote(word.partition("=")[2], errors="strict") for word in parts["prefixes"].split()]
+        return bytes.fromhex(parts["digest"]), Caller(parts["name"], roles, _checked(prefixes, roles))
+    except UnicodeError:
+        raise ConfigError(f"line {number}: a prefix is not UTF-8, percent-encoded") from None
+    except ConfigError as error:
+        raise ConfigError(f"line {number}: {error.detail}") from None
+
+
+def _checked(prefixes: Iterable[str], roles: frozenset[Role]) -> tuple[str, ...]:
+    """*prefixes* in order, without those that begin as another. Raises `ConfigError`."""
+    kept: list[str] = []
+    for prefix in sorted(set(prefixes)):
+        if not prefix or len(prefix.encode()) > MAX_PREFIX:
+            raise ConfigError(f"a prefix has 1 to {MAX_PREFIX} bytes; a token for all resources has none")
+        if not prefix.startswith(tuple(kept)):
+            kept.append(prefix)
+    if len(kept) > MAX_PREFIXES:
+        raise ConfigError(f"a token has {MAX_PREFIXES} prefixes at most")
+    if kept and Role.ADMIN in roles:
+        raise ConfigError("a token of the role admin has no prefix, as it may do everything")
+    return tuple(kept)

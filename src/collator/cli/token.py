@@ -21,6 +21,7 @@ from collator.tokens import Role, generate_token, line_for
         ("A token for a sender, and the line to put into the file that --tokens-file names", "collator token desk"),
         ("The line goes into that file, and the token into one of mine", "collator token me --add-to tokens >my.token"),
         ("One that may give packets and look at what became of them", "collator token desk --role send --role read"),
+        ("One for the resources of one tenant alone", "collator token acme --role send --role read --prefix acme/"),
     ),
 )
 @click.argument("name")
@@ -33,10 +34,17 @@ from collator.tokens import Role, generate_token, line_for
     help="What it allows: give packets, look, or everything. May be given more than once.  [send]",
 )
 @click.option(
+    "--prefix",
+    "prefixes",
+    multiple=True,
+    metavar="TEXT",
+    help="Only for resources whose ID begins so. May be given more than once.  [all]",
+)
+@click.option(
     "--add-to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Add the line to FILE, made new."
 )
 @json_option
-def token(*, name: str, roles: tuple[str, ...], add_to: Path | None, as_json: bool) -> None:
+def token(*, name: str, roles: tuple[str, ...], prefixes: tuple[str, ...], add_to: Path | None, as_json: bool) -> None:
     """Make a token by which NAME may ask the service. It is shown this once, and stored nowhere.
 
     The service knows it by a line in its tokens file, which holds a hash and not the token. The file is read again
@@ -44,7 +52,7 @@ def token(*, name: str, roles: tuple[str, ...], add_to: Path | None, as_json: bo
     """
     made = generate_token()
     try:
-        line = line_for(made, roles=map(Role, roles), name=name)
+        line = line_for(made, roles=map(Role, roles), name=name, prefixes=prefixes)
     except ConfigError as error:
         raise click.UsageError(error.detail) from None
     if add_to is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from collator.tokens import Caller, Role, Tokens
 from collator.web.problems import Kind, Refusal
@@ -45,6 +45,30 @@ class Access:
             raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
         if not caller.may(role):
             raise forbidden(caller, role)
+
+
+def check_reach(caller: Caller | None, resource_ids: Iterable[str | int]) -> None:
+    """Raise `Refusal` unless the token of *caller* is for all of *resource_ids*."""
+    if caller is None or not caller.prefixes:
+        return
+    for name in map(str, resource_ids):
+        if not caller.reaches(name):
+            raise _beyond(f"the token of {quoted(caller.name)} is for other resources than {quoted(name)}")
+
+
+def check_whole(caller: Caller | None) -> None:
+    """Raise `Refusal` where the token of *caller* is for some resources alone."""
+    if caller is not None and caller.prefixes:
+        raise _beyond(f"this is about all resources, and the token of {quoted(caller.name)} is for some")
+
+
+def within(caller: Caller | None, prefix: str) -> Sequence[str]:
+    """How the ids begin of all resources with *prefix* that *caller* may see, in order."""
+    return (prefix,) if caller is None else caller.within(prefix)
+
+
+def _beyond(detail: str) -> Refusal:
+    return Refusal(Kind.FORBIDDEN, detail, headers=((b"www-authenticate", b'Bearer error="insufficient_scope"'),))
 
 
 def forbidden(caller: Caller, role: Role, what: str = "this") -> Refusal:

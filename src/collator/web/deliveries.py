@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from os.path import commonprefix
 
 import msgspec
 
@@ -13,6 +14,7 @@ from collator.ledger import Ledger
 from collator.outbox import Outbox
 from collator.paging import PAGE
 from collator.states import DeliveryState
+from collator.web.access import check_reach, within
 from collator.web.audit import acting
 from collator.web.explaining import why_waiting
 from collator.web.incoming import Answer, Incoming, answer_json
@@ -91,7 +93,7 @@ class Deliveries:
 
     async def index(
         self,
-        _request: Incoming,
+        request: Incoming,
         *,
         state: Listed | None,
         endpoint: str | None,
@@ -102,23 +104,31 @@ class Deliveries:
         limit: int,
     ) -> Answer:
         """A page of those that fit, from the *cursor* on."""
+        own = within(request.caller, prefix)
+        check_reach(request.caller, [resource_id] if resource_id is not None else ())
+        if not own:
+            return answer_json(WebhookPage(deliveries=(), next_cursor=None))
         wanted = DeliveryFilter(
             state=None if state is None else DeliveryState(state),
             endpoint=endpoint,
             resource_id=resource_id,
-            prefix=prefix,
+            prefix=commonprefix(own),  # noqa: RUF071 - of texts, not of paths
             since=since,
         )
         page = await self._ledger.deliveries(wanted, after=cursor, limit=limit, size=PAGE)
+        shown = _starting(page.deliveries, own)
         for _ in range(_LOOKS - 1):
-            if page.deliveries or page.after is None:
+            if shown or page.after is None:
                 break
             page = await self._ledger.deliveries(wanted, after=page.after, limit=limit, size=PAGE)
-        return answer_json(WebhookPage(deliveries=page.deliveries, next_cursor=page.after))
+            shown = _starting(page.deliveries, own)
+        return answer_json(WebhookPage(deliveries=shown, next_cursor=page.after))
 
-    async def show(self, _request: Incoming, *, delivery_id: str) -> Answer:
+    async def show(self, request: Incoming, *, delivery_id: str) -> Answer:
         """All that there is to know of one. `Unknown`."""
-        return await self._view(delivery_id)
+        detail = await self._ledger.delivery(delivery_id)
+        check_reach(request.caller, [detail.resource_id])
+        return self._viewed(detail)
 
     async def replay_many(self, request: Incoming) -> Answer:
         """Make those that fit due again, as many as one request may. `Unknown`."""
@@ -149,7 +159,9 @@ class Deliveries:
         return await self._view(delivery_id)
 
     async def _view(self, delivery_id: str) -> Answer:
-        detail = await self._ledger.delivery(delivery_id)
+        return self._viewed(await self._ledger.delivery(delivery_id))
+
+    def _viewed(self, detail: DeliveryDetail) -> Answer:
         why = None if detail.state is DeliveryState.DELIVERED else why_waiting(detail, self._outbox.why)
         return answer_json(DeliveryView(**msgspec.structs.asdict(detail), why_undelivered=why))
 
@@ -169,6 +181,11 @@ class Deliveries:
             since=since,
         )
         return wanted, said.cursor
+
+
+def _starting(deliveries: Sequence[DeliveryReport], prefixes: Sequence[str]) -> Sequence[DeliveryReport]:
+    """Those of *deliveries* whose resource has one of *prefixes*."""
+    return [one for one in deliveries if one.resource_id.startswith(tuple(prefixes))]
 
 
 def _which(wanted: DeliveryFilter) -> str:

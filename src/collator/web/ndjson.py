@@ -20,6 +20,7 @@ from typing import Any
 from collator.errors import CollatorError, Unavailable
 from collator.intake import Intake
 from collator.packet import Bounds, Receipt
+from collator.web.access import check_reach
 from collator.web.incoming import Gone, Incoming
 from collator.web.limits import Limits
 from collator.web.lines import Group, Splitter, judge
@@ -114,7 +115,14 @@ class Stream:
         return (await self._request.chunk())[0]
 
     async def _offer(self, group: Group) -> None:
-        """Send *group* on its way to the disk, once there is room, or no other is on its way."""
+        """Send *group* on its way to the disk, once there is room, or no other is on its way.
+
+        The stream ends where its caller may not send one of them.
+        """
+        try:
+            check_reach(self._request.caller, (packet.resource_id for packet in group.packets))
+        except Refusal as refusal:
+            self.end(refusal)
         while self._pending and not self._has_room(group):
             await self._oldest()
         if self._ended.done():

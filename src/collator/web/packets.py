@@ -15,6 +15,7 @@ import msgspec
 from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
 from collator.packet import Bounds, Packet, Receipt, Status, check
+from collator.web.access import check_reach
 from collator.web.formats import name_for_json
 from collator.web.incoming import Answer, Incoming
 from collator.web.limits import MIB, Limits
@@ -55,6 +56,7 @@ class Packets:
         except Malformed:
             _refuse_foreign(body)
             raise
+        check_reach(request.caller, [packet.resource_id])
         return await self._one(request, packet)
 
     async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
@@ -97,6 +99,7 @@ class Packets:
         parts, cost = list[Sequence[Packet]](), 0
         try:
             for part in array_parts(body, self._bounds):
+                check_reach(request.caller, (packet.resource_id for packet in part))
                 cost += decoded_size(part)
                 if cost <= _KEPT:
                     parts.append(part)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from starlette import routing
 from starlette.types import Receive, Scope, Send
 
-from collator.web.access import Access
+from collator.web.access import Access, check_reach, check_whole
 from collator.web.audit import Audit
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
@@ -93,6 +93,10 @@ class Page:
         route, handler = self._methods["GET" if scope["method"] == "HEAD" else scope["method"]]
         self._access.require(request.caller, route.role)
         said = read_path(scope["path_params"]) | read_query(route.options, scope["query_string"])
+        if "resource_id" in scope["path_params"]:
+            check_reach(request.caller, [said["resource_id"]])
+        elif not route.own:
+            check_whole(request.caller)
         answer = await handler(request, **said)
         request.release()  # of the body that it came with; the answer counts until the client has taken it
         if len(answer.body) > MUCH:

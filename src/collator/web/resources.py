@@ -15,7 +15,7 @@ from collator.packet import Bounds, whole
 from collator.paging import fitting
 from collator.states import EndedBy, State
 from collator.tokens import Role
-from collator.web.access import forbidden
+from collator.web.access import forbidden, within
 from collator.web.audit import acting
 from collator.web.explaining import why_undelivered
 from collator.web.incoming import Answer, Incoming, answer_json
@@ -98,12 +98,15 @@ class Resources:
         self._refusal = refusal
         self._completion = msgspec.json.Decoder(Completion)
 
-    async def index(self, _request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
+    async def index(self, request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
         """A page of those in *state* whose ids begin with *prefix*, from behind the id *cursor*."""
-        found = await self._ledger.resources(state=state, prefix=prefix, after=cursor, limit=limit + 1)
+        found: list[ResourceSummary] = []
+        for own in within(request.caller, prefix):
+            more = limit + 1 - len(found)
+            found += await self._ledger.resources(state=state, prefix=own, after=cursor, limit=more) if more else ()
         shown = fitting(found[:limit])
-        more = shown[-1].resource_id if len(found) > len(shown) else None
-        return answer_json(ResourcePage(resources=shown, next_cursor=more))
+        behind = shown[-1].resource_id if len(found) > len(shown) else None
+        return answer_json(ResourcePage(resources=shown, next_cursor=behind))
 
     async def show(self, _request: Incoming, *, resource_id: str) -> Answer:
         """All that there is to know. `Unknown`."""

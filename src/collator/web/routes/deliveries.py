@@ -17,6 +17,7 @@ LIST_DELIVERIES = Route(
     method="GET",
     path="/v1/deliveries",
     role=Role.READ,
+    own=True,
     says="List deliveries, in the order in which they were born.",
     more="A page may be short, or empty, with others behind it: go on until `next_cursor` is null.",
     options=(
@@ -51,6 +52,7 @@ GET_DELIVERY = Route(
     method="GET",
     path=_DELIVERY,
     role=Role.READ,
+    own=True,
     says="Look at a delivery: its state, its attempts with their answers, and what it waits for.",
     replies={200: Reply(says="The delivery.", content={JSON: DeliveryView})},
     problems=(Kind.UNKNOWN,),

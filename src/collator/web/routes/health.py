@@ -50,6 +50,7 @@ HEALTH = (
         method="GET",
         path="/openapi.json",
         role=Role.READ,
+        own=True,
         says="This description.",
         replies={200: Reply(says="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
     ),

@@ -50,6 +50,7 @@ POST_PACKETS = Route(
     method="POST",
     path="/v1/packets",
     role=Role.SEND,
+    own=True,
     says="Give packets: one, an array of them, or a stream with one a line.",
     more=(
         "A packet that was acknowledged survives a crash and a power cut. An array gets a receipt for each packet; a "

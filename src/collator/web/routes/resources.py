@@ -22,6 +22,7 @@ LIST_RESOURCES = Route(
     method="GET",
     path="/v1/resources",
     role=Role.READ,
+    own=True,
     says="List resources, in order of id.",
     more="A page has up to some 200 KiB, whatever `limit` says: go on until `next_cursor` is null.",
     options=(

@@ -52,6 +52,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A good body, by media type; that of a sequence as an array of its lines."""
     replies: Mapping[int, Reply]
     """By status."""
+    own: bool = False
+    """Whether its handler keeps to the resources that a token with prefixes is for. Without it, such a token may ask
+    only where the path names one of them."""
     told: Mapping[Role, type[msgspec.Struct]] = {}
     """What a good answer has for a token of one role alone; all roles that may ask are told alike where it is empty."""
     problems: tuple[Kind, ...] = ()
