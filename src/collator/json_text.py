@@ -23,9 +23,9 @@ HALF_A_PAIR = "half of a surrogate pair, which no text in UTF-8 can hold"
 _HALF_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]{0,5}\Z")
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
-_LARGE_EXPONENT, _MANY_DIGITS = b"e000", b"0" * 200
+_LARGE_EXPONENT, _SMALL_EXPONENT, _MANY_DIGITS = b"e000", b"e-000", b"0" * 200
 """A number without either, signs aside, is less than 10 ** 300."""
-_NOT_IN_NUMBERS = bytes(set(range(256)) - set(b"0123456789.eE+-,"))
+_NOT_IN_NUMBERS = bytes(set(range(256)) - set(b"0123456789.eE+-,\n"))
 _LARGE = re.compile(
     rb"(?<![0-9.eE+-])-?+"  # where a number begins
     rb"(?:[0-9]++(?:\.[0-9]++)?+[eE]\+?+[0-9]{3,}+"
@@ -53,12 +53,27 @@ def ends_behind_half_a_pair(data: bytes | memoryview) -> bool:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether *data*, JSON texts whose grammar is right, is UTF-8 and has no number that may be too large."""
+    """Whether *data*, whatever it is, is UTF-8 and has nothing that looks like a number that is too large."""
     try:
         data.decode()
     except UnicodeDecodeError:
         return False
     return not _has_large_numbers(data)
+
+
+def are_sound(data: bytes) -> bool:
+    """Whether *data*, JSON values on a line each, or one, is UTF-8 and has finite numbers."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return not _has_large_numbers(data) or _fault_of_numbers(data) is None
+
+
+def has_small_numbers(data: bytes) -> bool:
+    """Whether some number of *data* may be so small, or so long, that the decoder takes long to make a float of it."""
+    shape = data.translate(_DIGITS_AS_ZEROS)
+    return _SMALL_EXPONENT in shape or _MANY_DIGITS in shape
 
 
 def is_too_deep(data: bytes) -> bool:
@@ -76,7 +91,7 @@ def _has_large_numbers(data: bytes) -> bool:
 
 
 def _fault_of_numbers(data: bytes) -> str | None:
-    numbers = _outside_of_texts(_without_escapes(data)).translate(None, _NOT_IN_NUMBERS)  # a comma between any two
+    numbers = _outside_of_texts(_without_escapes(data)).translate(None, _NOT_IN_NUMBERS)  # still apart
     for number in {*_LARGE.findall(numbers)}:
         if number.lstrip(b"-").isdigit():
             if len(number) > MAX_DIGITS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -103,7 +104,7 @@ def array_parts(data: bytes, bounds: Bounds, *, plain: bool = False) -> Iterator
     """
     first = 0
     for part in split_array(data, longest=longest_packet(bounds)):
-        packets = _decode_array(part, bounds, first, plain=plain or json_text.is_plain(part))
+        packets = _decode_array(part, bounds, first, plain=plain or json_text.are_sound(part))
         first += len(packets)
         yield packets
 
@@ -119,19 +120,14 @@ def decode_lines(data: bytes, bounds: Bounds) -> Lines:
     Whole chunks are decoded at once; a chunk with a bad line is decoded again line by line, so that the good lines
     are taken.
     """
-    try:
-        packets = _packet.decode_lines(data)
-    except NOT_JSON:
-        return _line_by_line(data, bounds)
-    if not packets:
+    packets, loose = _decode_lines(data)
+    if packets == []:
         return Lines([], [], 0)  # all of it is white space
-    if not _one_a_line(data, len(packets)):
-        return _line_by_line(data, bounds)
-    try:
-        check = partial(check_decoded, bounds=bounds, plain=json_text.is_plain(data))
-        return Lines([*map(check, packets)], range(len(packets)), 0)
-    except Malformed:
-        return _line_by_line(data, bounds)
+    if packets and _one_a_line(data, len(packets)):
+        check = partial(check_decoded, bounds=bounds, plain=json_text.are_sound(data))
+        with suppress(Malformed):
+            return Lines([*map(check, packets)], range(len(packets)), 0)
+    return _line_by_line(data, bounds, loose=loose)
 
 
 def explain_lines(data: bytes, taken: Collection[int], bounds: Bounds) -> Iterator[tuple[int, Malformed]]:
@@ -178,12 +174,16 @@ def _decode(data: bytes) -> Packet:
 
 def _loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -> T:
     """What *decoder* makes of *data*. Raises `Malformed`, in the words of the *strict* decoder."""
-    if any(hint in strict for hint in _LOOSE):
+    if _may_be_loose(strict):
         try:
             return decoder.decode(data)
         except NOT_JSON:
             pass
     raise Malformed(strict)
+
+
+def _may_be_loose(strict: str) -> bool:
+    return any(hint in strict for hint in _LOOSE)
 
 
 def _whole_number(text: bytes, name: str) -> int:
@@ -202,6 +202,21 @@ def _checked(packet: Packet, bounds: Bounds, *, plain: bool) -> Packet | Malform
         return Malformed(error.detail)  # one that was raised holds the packet, and itself, by its traceback
 
 
+def _decode_lines(data: bytes) -> tuple[list[Packet] | None, bool]:
+    """The packets of *data*, unchecked, where it has nothing else; and whether some may be as `_Loose` has them."""
+    try:
+        return _packet.decode_lines(data), False
+    except msgspec.ValidationError as error:
+        if not _may_be_loose(str(error)):
+            return None, False
+    except NOT_JSON:
+        return None, False
+    try:
+        return [one.strict("") for one in _loose.decode_lines(data)], True
+    except (*NOT_JSON, Malformed):
+        return None, True
+
+
 def _one_a_line(data: bytes, packets: int) -> bool:
     """Whether each of so many *packets* stands on a line of its own, and no line is blank.
 
@@ -212,15 +227,17 @@ def _one_a_line(data: bytes, packets: int) -> bool:
     return feeds == packets - 1 == data.count(b"}\n{")
 
 
-def _line_by_line(data: bytes, bounds: Bounds) -> Lines:
+def _line_by_line(data: bytes, bounds: Bounds, *, loose: bool = False) -> Lines:
     """As `decode_lines`. A line that is too short for a packet is not looked at: there may be 500,000 in a MiB."""
     packets: list[Packet] = []
     places: list[int] = []
     place = start = 0
+    decode = _decode_loosely if loose or json_text.has_small_numbers(data) else _packet.decode
+    plain = json_text.is_plain(data)
     for line in _LONG_ENOUGH.finditer(data):
         place += data.count(b"\n", start, line.start())
         start = line.start()
-        packet = _packet_or_none(line[0], bounds)
+        packet = _packet_or_none(line[0], decode, bounds, plain=plain)
         if packet is not None:
             packets.append(packet)
             places.append(place)
@@ -228,11 +245,24 @@ def _line_by_line(data: bytes, bounds: Bounds) -> Lines:
     return Lines(packets, places, shape.count(b"\nx") + shape.startswith(b"x") - len(packets))
 
 
-def _packet_or_none(line: bytes, bounds: Bounds) -> Packet | None:
+def _packet_or_none(line: bytes, decode: Callable[[bytes], Packet], bounds: Bounds, *, plain: bool) -> Packet | None:
+    """The packet that *line* holds, by *decode* where it is as packets nearly always are. Words are made for none."""
+    try:
+        return check_decoded(decode(line), bounds, plain=plain)
+    except msgspec.ValidationError as error:
+        if not _may_be_loose(str(error)):
+            return None
+    except (*NOT_JSON, Malformed):
+        return None
     try:
         return decode_packet(line, bounds)
     except Malformed:
         return None
+
+
+def _decode_loosely(line: bytes) -> Packet:
+    """As the strict decoder, which would make floats that take it 6 us each, before it says that none is wanted."""
+    return _loose.decode(line).strict("")
 
 
 def _fault(line: bytes, bounds: Bounds) -> Malformed:

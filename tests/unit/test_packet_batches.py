@@ -82,6 +82,17 @@ def test_a_line_is_judged_the_same_alone_and_among_others(bad: bytes) -> None:
     assert alone.detail == among.detail
 
 
+def test_numbers_of_two_lines_are_not_read_as_one() -> None:
+    data = b'{"resource_id":"r","index":0,"payload":1e308}\n{"payload":9,"resource_id":7,"index":1}\n'
+    assert indexes(decode_lines(data, BOUNDS)) == [0, 1]
+
+
+@pytest.mark.parametrize("bad", [b'"', b'{"resource_id":"r","index":0,"payload":"a nd so on}', b"]", b"1e9\\"])
+def test_a_bad_line_hides_no_other(bad: bytes) -> None:
+    infinite, good = (GOOD % 0).replace(b"1}", b"1e999}"), GOOD % 1
+    assert indexes(decode_lines(b"\n".join([bad, infinite, bad, good, bad]), BOUNDS)) == [None, None, None, 1, None]
+
+
 def test_a_packet_on_two_lines_is_two_bad_lines() -> None:
     assert indexes(decode_lines(b'{"resource_id":"r",\n"index":0,"payload":1}', BOUNDS)) == [None, None]
 
