@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Raw
@@ -15,7 +16,7 @@ from collator.engines.embedded.migrating import migrate
 from collator.engines.embedded.shrinking import PAGES, SPARE
 from collator.engines.embedded.store import DATABASE, connect, load_statements
 from collator.exchange import Output
-from collator.packet import Packet
+from collator.packet import Packet, Status
 from collator.resource import Terms
 from collator.testing import ManualClock
 
@@ -87,3 +88,25 @@ PAYLOAD = b'"' + b"x" * 8000 + b'"'
 async def _finish(ledger: EmbeddedLedger, *resource_ids: str) -> None:
     accepted = await ledger.accept([Packet(id_, 0, Raw(PAYLOAD), last=True) for id_ in resource_ids], room=10_000)
     await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], room={})
+
+
+async def test_no_more_is_read_for_repeats_than_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet of a few bytes may be for an index that holds a megabyte."""
+    ledger = await open_ledger(tmp_path, terms=Terms(), clock=ManualClock(), route=lambda _: [])
+    large = [Packet(resource_id="r", index=index, payload=Raw(b'"%s"' % (b"x" * 200_000))) for index in range(5)]
+    small = [Packet(resource_id="r", index=number % 5, payload=Raw(b"%d" % number)) for number in range(200)]
+    await ledger.accept(large, room=0)
+    read: list[int] = []
+    value = ledger._store.value
+
+    def counted(*given: Any) -> Any:  # noqa: ANN401 - whatever a statement takes and gives
+        found = value(*given)
+        read.append(len(str(found)))
+        return found
+
+    monkeypatch.setattr(ledger._store, "value", counted)
+    accepted = await ledger.accept([*small, large[0], *small], room=0)
+    statuses = [receipt.status for receipt in accepted.receipts]
+    assert statuses == [*[Status.CONFLICT] * 200, Status.DUPLICATE, *[Status.CONFLICT] * 200]
+    assert sum(read) <= 200_000 + 50_000
+    await ledger.aclose()

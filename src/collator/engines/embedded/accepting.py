@@ -25,6 +25,9 @@ from collator.states import State
 
 _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 _decode_keys = msgspec.json.Decoder(list[int]).decode
+_decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_OTHER = b""
+"""Stands for a payload that is not read, as it cannot be equal: none is empty."""
 _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
@@ -82,16 +85,14 @@ def _insert(store: Store, packets: Sequence[Packet]) -> Plan:
     first_rk = store.next_rk
     found = _by_id(store, ids)
     _look_up_late(store, packets, found)
-    keys = [found[id_].key << INDEX_BITS | packet.index for packet in packets if (id_ := packet.resource_id) in found]
     plan = _plan(store, packets, found, {})
     store.run("mark")
     if _store_packets(store, plan) != len(plan.new):
         store.run("undo_to_mark")
         store.next_rk = first_rk
-        stored = _decode_stored(store.value("stored_payloads", as_json(keys)).encode())
         found = _by_id(store, ids)
         _look_up_late(store, packets, found)
-        plan = _plan(store, packets, found, {key: payload.encode() for key, payload in stored})
+        plan = _plan(store, packets, found, _stored(store, packets, found))
         _store_packets(store, plan)
     return plan
 
@@ -126,6 +127,24 @@ def _look_up_late(store: Store, packets: Sequence[Packet], found: Mapping[str | 
         standing.seen = ranges(indexes[standing.key]) if before is None else decode_ranges(before)
 
 
+def _stored(store: Store, packets: Sequence[Packet], found: Mapping[str | int, Standing]) -> Mapping[int, bytes]:
+    """The payloads that are stored for *packets*, by key; `_OTHER` where it has another length than those offered.
+
+    So no more is read than was sent: a packet of 40 bytes may be for an index that holds a megabyte.
+    """
+    offered: dict[int, set[int]] = {}
+    for packet in packets:
+        standing = found.get(packet.resource_id)
+        if standing is not None and standing.state is State.OPEN:
+            offered.setdefault(standing.key << INDEX_BITS | packet.index, set()).add(len(packet.payload))
+    sizes = _decode_sizes(store.value("sizes_of_packets", as_json([*offered])).encode())
+    equal = [key for key, size in sizes if size in offered[key]]
+    stored = dict.fromkeys((key for key, _ in sizes), _OTHER)
+    for key, payload in _decode_stored(store.value("stored_payloads", as_json(equal)).encode()):
+        stored[key] = payload.encode()
+    return stored
+
+
 def _plan(
     store: Store, packets: Sequence[Packet], standings: dict[str | int, Standing], stored: Mapping[int, bytes]
 ) -> Plan:
@@ -138,13 +157,18 @@ def _plan(
             continue
         key = standing.key << INDEX_BITS | packet.index
         earlier = plan.new.get(key)
-        receipt = judge(packet, standing, stored.get(key) if earlier is None else bytes(earlier[0].payload))
+        receipt = judge(packet, standing, stored.get(key) if earlier is None else _offered(earlier[0], packet))
         if receipt is ACCEPTED:
             receipt = _admit(store, plan, key, packet, standing)
         elif receipt is DUPLICATE and standing.state is State.OPEN and admit(packet, standing, new=False):
             plan.changed[standing.key] = standing
         plan.receipts.append(receipt)
     return plan
+
+
+def _offered(earlier: Packet, packet: Packet) -> bytes:
+    """The payload of *earlier*, which stands before *packet* in the batch; `_OTHER` where it has another length."""
+    return bytes(earlier.payload) if len(earlier.payload) == len(packet.payload) else _OTHER
 
 
 def _candidate(store: Store, plan: Plan, packet: Packet) -> Standing | None:
