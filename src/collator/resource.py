@@ -154,19 +154,26 @@ def waits_for_sender(standing: Standing) -> bool:
 def ranges(indexes: Iterable[int]) -> Ranges:
     """Ascending *indexes* as inclusive ranges."""
     found: list[tuple[int, int]] = []
+    first = last = -2
     for index in indexes:
-        if found and found[-1][1] == index - 1:
-            found[-1] = (found[-1][0], index)
-        else:
-            found.append((index, index))
-    return found
+        if index != last + 1:
+            found.append((first, last))
+            first = index
+        last = index
+    found.append((first, last))
+    return found[1:]
 
 
 def gaps(present: Ranges, end: int) -> Ranges:
     """What *present* leaves out of 0 ... *end*-1."""
-    starts = [0, *(last + 1 for _, last in present)]
-    ends = [*(first - 1 for first, _ in present), end - 1]
-    return [(first, last) for first, last in zip(starts, ends, strict=True) if first <= last]
+    found, begin = list[tuple[int, int]](), 0
+    for first, last in present:
+        if begin < first:
+            found.append((begin, first - 1))
+        begin = last + 1
+    if begin < end:
+        found.append((begin, end - 1))
+    return found
 
 
 def covers(present: Ranges, index: int) -> bool:

@@ -9,8 +9,9 @@ import pytest
 
 from collator.exchange import Delivery, Failure, Output
 from collator.ledger import Ledger
+from collator.packet import Status
 from tests.conformance.conftest import Engine
-from tests.conformance.steps import again, claim, due_one, packet, packets, record, send
+from tests.conformance.steps import again, claim, due, due_one, offer, packet, packets, record, send
 
 MOST = 600 * 1024
 """Bytes of a piece that are no more than some 256 KiB."""
@@ -119,3 +120,26 @@ async def test_p5_other_looks_have_their_turn_while_a_large_body_is_read(ledger:
     assert (await ledger.resource("r")).done == 16
     left = [piece async for piece in reading]
     assert len(left) >= 16
+
+
+async def test_r18_a_resource_of_many_gaps_ends_as_any_other_and_says_them_all(engine: Engine) -> None:
+    ledger = await engine.open()
+    count = 9_000
+    for name, step in (("many", 3), ("few", 1)):
+        await send(ledger, *(packet(name, step * index, total=step * count + 1) for index in range(count)))
+    tasks = [task for task in await claim(ledger) if task.key.index % 2 == 0]
+    await record(ledger, *(Output(task.lease, b"1") for task in tasks))
+    for name in ("many", "few"):
+        await ledger.complete(name, force=True)
+    ledger = await engine.crash()
+    said = {one.resource_id: await in_pieces(ledger, one) for one in await due(ledger)}
+    data = json.loads(said["many"])["data"]
+    assert data["missing"] == [[3 * index + 1, 3 * index + 2] for index in range(count - 1)] + [
+        [3 * count - 2, 3 * count]
+    ]
+    assert data["unfinished"] == [[3 * index, 3 * index] for index in range(1, count, 2)]
+    many, few = await ledger.resource("many"), await ledger.resource("few")
+    assert (many.state, many.completed_by, many.closed_at) == (few.state, few.completed_by, few.closed_at)
+    assert (many.received, many.done, few.received) == (count, count // 2, count)
+    receipts = await offer(ledger, packet("many", 3), packet("many", 4))
+    assert [receipt.status for receipt in receipts] == [Status.DUPLICATE, Status.CLOSED]

@@ -16,11 +16,13 @@ from collator.engines.embedded.bodies import Frame, extent, framed_crc
 from collator.engines.embedded.outbox import Born, bear
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Outcome, PacketReport, webhook_number
-from collator.resource import Ending, Ranges, Standing, finished, gaps
+from collator.resource import Ending, Ranges, Standing, finished, gaps, ranges
 from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
 
-_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+
+_LONG = 64 * 1024
+"""Characters of a resource beyond which it is stored by a statement of its own."""
 
 
 class End(msgspec.Struct, frozen=True):
@@ -65,10 +67,17 @@ def close(store: Store, ends: Iterable[End], *, room: Mapping[str, int]) -> Outc
         ended.append(end.standing)
     if not ended:
         return Outcome([], [], frozenset())
-    store.run_rows("close_resources", rows)
+    store.run_rows("close_resources", [row for row in rows if not _is_long(row)])
+    for row in filter(_is_long, rows):
+        store.run("close_resource", *row)
     store.touch(ended)
     leased, endpoints = bear(store, born, room)
     return Outcome([], leased, endpoints, len(ended))
+
+
+def _is_long(row: Sequence[object]) -> bool:
+    """Whether *row* has so much text that one JSON for all columns would cost several copies of it."""
+    return sum(len(value) for value in row if isinstance(value, str)) > _LONG
 
 
 def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[Born]]:
@@ -123,7 +132,7 @@ def _stop_early(store: Store, standing: Standing) -> _Details:
     """Take back what still waits, and say what is there and what is not."""
     first, last = span(standing.key)
     dense = standing.received == standing.highest + 1  # nearly all are
-    seen = [(0, standing.highest)][: standing.received] if dense else _ranges(store, "packet_ranges", first, last)
+    seen = [(0, standing.highest)][: standing.received] if dense else _ranges(store, "packet_keys", first, last)
     unfinished = standing.received - standing.done - standing.failed
     waiting = _take_back(store, first, last, unfinished) if unfinished else ()
     if not standing.failed:
@@ -133,7 +142,7 @@ def _stop_early(store: Store, standing: Standing) -> _Details:
         seen,
         waiting,
         [PacketReport(index, reason, attempts) for index, reason, attempts in failures],
-        _ranges(store, "failed_ranges", first + failures[-1][0] + 1, last) if len(failures) == MAX_FAILED else (),
+        _ranges(store, "failed_keys_from", first + failures[-1][0] + 1, last) if len(failures) == MAX_FAILED else (),
     )
 
 
@@ -143,11 +152,12 @@ def _take_back(store: Store, first: int, last: int, unfinished: int) -> Ranges:
     store.ready -= store.run("ready_range", first, last)
     store.suspects -= store.value("suspects_range", first, last)
     store.run("attempt_range", first, last)
-    return _ranges(store, "unfinished_ranges", first, last)
+    return _ranges(store, "unfinished_keys", first, last)
 
 
 def _ranges(store: Store, name: str, first: int, last: int) -> Ranges:
-    return _decode_ranges(store.value(name, first, last).encode())
+    keys = store.connection.execute(store.statements[name], (first, last))
+    return ranges(key & INDEX_MASK for (key,) in keys)
 
 
 def span(rk: int) -> tuple[int, int]:

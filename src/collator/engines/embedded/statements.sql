@@ -170,6 +170,12 @@ select json_group_array(json_array(first, last) order by first) from (
   from (select k, k - row_number() over (order by k) as island from packet p
         where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k)) group by island);
 
+-- name: packet_keys (from ?1 to ?2; row by row, as its ranges in SQL take twice the time, and memory for each)
+select k from packet where k between ?1 and ?2 order by k;
+
+-- name: unfinished_keys (the same without an outcome)
+select k from packet p where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k) order by k;
+
 -- name: count_packets (of the keys ?1 to ?2)
 select json_quote(count(*)) from packet where k between ?1 and ?2;
 
@@ -186,17 +192,19 @@ select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', re
   select k, reason, attempts from outcome indexed by outcome_failed
   where k between ?1 and ?2 and output is null order by k limit ?3);
 
--- name: failed_ranges (indexes that have failed, of the keys ?1 to ?2, as ranges)
-select json_group_array(json_array(first, last) order by first) from (
-  select min(k) & 16777215 as first, max(k) & 16777215 as last
-  from (select k, k - row_number() over (order by k) as island from outcome indexed by outcome_failed
-        where k between ?1 and ?2 and output is null) group by island);
+-- name: failed_keys_from (from ?1 to ?2)
+select k from outcome where k between ?1 and ?2 and output is null order by k;
 
 -- name: close_resources (the atomic end)
 update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
                     head = j.value->>5, tail = j.value->>6, frame_crc = j.value->>7, total = j.value->>8,
                     purge_at = j.value->>9, wid = j.value->>10, idle_at = null, deadline_at = null
 from jsonb_each(?1) j where rk = j.value->>0;
+
+-- name: close_resource (one of which much is to be stored: as JSON it would be copied for each of its columns)
+update resource set state = ?2, ended_by = ?3, closed_at = ?4, seen = ?5, head = ?6, tail = ?7, frame_crc = ?8,
+                    total = ?9, purge_at = ?10, wid = ?11, idle_at = null, deadline_at = null
+where rk = ?1;
 
 -- name: insert_deliveries (born due)
 insert into delivery (did, rk, endpoint, large, state, due_at)
