@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -68,7 +69,7 @@ def exposure(path: Path, found: os.stat_result, *, secret: bool) -> str | None:
     may = " and ".join(["read"] * bool(secret and mode & _READ) + ["write"] * bool(mode & _WRITE))
     if not may:
         return None
-    return f"other users of this machine can {may} it: chmod {'go-rwx' if secret else 'go-w'} {path}"
+    return f"other users of this machine can {may} it: chmod {'go-rwx' if secret else 'go-w'} {shlex.quote(str(path))}"
 
 
 def _require(found: os.stat_result) -> None:

@@ -16,7 +16,8 @@ from collator.files import exposure, read_file
 
 T = TypeVar("T")
 
-_MAX_FILE = 64 * 1024
+MAX_FILE = 64 * 1024
+"""Bytes that such a file may have."""
 _SAME_MOMENT = 100_000_000
 """Nanoseconds after a change in which another may have the same time: file systems count in ticks of up to 10 ms."""
 
@@ -74,7 +75,7 @@ class WatchedFile(Generic[T]):
     def _read(self) -> tuple[_Stamp, bytes]:
         try:
             # The state before the content: a change in between is then seen by the next look.
-            found, content = read_file(self._path, _MAX_FILE + 1)
+            found, content = read_file(self._path, MAX_FILE + 1)
         except OSError as error:
             raise ConfigError(error.strerror or type(error).__name__) from None
         self._settled = not 0 <= time.time_ns() - found.st_ctime_ns < _SAME_MOMENT
@@ -87,8 +88,8 @@ class WatchedFile(Generic[T]):
         self._exposure = problem
 
     def _understood(self, content: bytes) -> T:
-        if len(content) > _MAX_FILE:  # what it says behind would be passed over in silence
-            raise ConfigError(f"larger than {_MAX_FILE // 1024} KiB")
+        if len(content) > MAX_FILE:  # what it says behind would be passed over in silence
+            raise ConfigError(f"larger than {MAX_FILE // 1024} KiB")
         try:
             return self._parse(content.decode())
         except UnicodeDecodeError:

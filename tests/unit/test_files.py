@@ -13,7 +13,8 @@ import structlog.testing
 
 from collator.egress import context, missing_trust
 from collator.engines.embedded.lock import LOCK, DirectoryLock
-from collator.errors import CollatorError, ConfigError
+from collator.engines.embedded.origin import begin
+from collator.errors import CollatorError, ConfigError, Occupied
 from collator.files import make_directory, new_file, open_private, read_file
 from collator.settings import load
 from collator.signing import SecretFile, generate_secret
@@ -127,6 +128,18 @@ def test_a_lock_that_others_could_read_is_made_private(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch(mode=0o644)
     DirectoryLock(tmp_path).release()
     assert stat.S_IMODE((tmp_path / LOCK).stat().st_mode) == 0o600
+
+
+def test_a_pipe_in_the_place_of_a_file_of_ours_holds_up_no_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    note = fifo(tmp_path / "data" / "collator.db-origin")
+    begin(tmp_path / "data" / "collator.db")
+    assert note.is_file()  # another one: what stood there told nothing
+    fifo(tmp_path / "data" / LOCK)
+    lock = DirectoryLock(tmp_path / "data")
+    with pytest.raises(Occupied):
+        DirectoryLock(tmp_path / "data")
+    lock.release()
 
 
 def test_a_lock_that_is_a_link_changes_no_other_file(tmp_path: Path) -> None:

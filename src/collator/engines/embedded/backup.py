@@ -7,7 +7,6 @@ written meanwhile, as nothing in it can be reused before the copy is done. SQLit
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -22,7 +21,8 @@ from collator.engines.embedded.lock import kept_out
 from collator.engines.embedded.still import cannot_be_read, opened_still
 from collator.engines.embedded.store import DATABASE, connect, load_statements, make_private
 from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
-from collator.files import new_file
+from collator.files import new_file, read_file
+from collator.watched import MAX_FILE
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
 PARTIAL = DATABASE + ".partial"
@@ -152,7 +152,8 @@ def _settle(copy: apsw.Connection) -> None:
 
 def _finish(data_dir: Path, target: Path) -> None:
     if (data_dir / SECRET).exists():
-        with (data_dir / SECRET).open("rb") as secret, new_file(target / SECRET) as copy:
-            shutil.copyfileobj(secret, copy)
+        _, secret = read_file(data_dir / SECRET, MAX_FILE)
+        with new_file(target / SECRET) as copy:
+            copy.write(secret)
     (target / PARTIAL).replace(target / DATABASE)
     sync_directory(target)

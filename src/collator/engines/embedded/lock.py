@@ -15,7 +15,7 @@ from pathlib import Path
 
 from collator.directory import unusable
 from collator.errors import Occupied
-from collator.files import make_directory, open_private
+from collator.files import make_directory, open_private, read_file
 from collator.forks import Kept
 
 if sys.platform == "win32":
@@ -32,6 +32,7 @@ else:
 
 
 LOCK = "lock"
+_MOST_NAME = 32  # bytes of the number of a process
 _LOOK = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
 
 
@@ -101,7 +102,7 @@ def _name_holder(descriptor: int, name: str) -> None:
 def _holder(directory: Path) -> str:
     """The number of the process that holds *directory*, in brackets, if it says so and is there."""
     try:
-        pid = int((directory / LOCK).read_text("ascii"))
+        pid = int(read_file(directory / LOCK, _MOST_NAME)[1])
         with suppress(PermissionError):  # it is there, and another user's
             os.kill(pid, 0)
     except (OSError, ValueError, OverflowError):

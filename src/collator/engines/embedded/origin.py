@@ -21,7 +21,7 @@ import msgspec
 from collator.durable import sync_directory
 from collator.engines.embedded.still import opened_still
 from collator.errors import Damaged
-from collator.files import new_file
+from collator.files import new_file, read_file
 
 
 class State(NamedTuple):
@@ -42,6 +42,7 @@ class Note(NamedTuple):
     """How often the log had been begun anew."""
 
 
+_MOST_NOTED = 64 * 1024  # bytes
 _QUERY = "select clock, uptime, clean, counts from ledger"
 _decode = msgspec.json.Decoder(Note).decode
 
@@ -123,7 +124,7 @@ def _noted_at(database: Path) -> Path:
 def _noted(path: Path) -> Note | None:
     """What was noted; `None` where nothing was, as by an earlier version."""
     try:
-        return _decode(path.read_bytes())
+        return _decode(read_file(path, _MOST_NOTED)[1])
     except (OSError, msgspec.MsgspecError):
         return None
 
