@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from collator.client import Client
 from collator.engines.embedded import audit
 from collator.exchange import Attempt, DeliveryFilter, Failure, Output
+from collator.library.inside import Inside
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure
 from collator.tokens import Role, generate_token, line_for, parse_tokens
@@ -197,6 +198,25 @@ async def test_p6_who_is_asked_nothing_is_a_person_and_a_program_is_the_library(
         await client.pause("default")
         (record,) = (await client.audit())["records"]
         assert (record["who"], record["peer"], record["target"]) == ("a person", "127.0.0.1", "default")
+        answer = await Inside(door.face).request("POST", "/v1/endpoints/default/resume", b"")
+        assert answer.ok
+        (record, _) = (await client.audit())["records"]
+        assert (record["who"], record["peer"], record["verb"]) == ("the library", "", "resume")
+
+
+async def test_p6_what_is_old_goes_by_itself(door: Harness) -> None:
+    await ask(door, "POST", "/v1/endpoints/default/pause")
+    for days, records in ((29, 1), (2, 0)):
+        door.clock.advance(days * 86_400)
+        await door.ledger.purge(limit=100)
+        assert len(await log(door)) == records
+
+
+async def test_p6_a_record_outlives_the_process(tmp_path: Path) -> None:
+    for number in range(1, 3):
+        async with open_door(tmp_path) as door:
+            await door.ask("POST", "/v1/endpoints/default/pause", b"")
+            assert len((await door.ask("GET", "/v1/audit")).json["records"]) == number
 
 
 # What an answer tells, by role.

@@ -19,6 +19,7 @@ import apsw
 import msgspec
 import pytest
 
+from collator.client import Client
 from collator.engines.embedded import open_ledger
 from collator.engines.embedded.reader import Reader
 from collator.engines.embedded.store import DATABASE
@@ -238,6 +239,18 @@ def following(worst: Worst, page: Mapping[str, Any]) -> str:
     if page["next_cursor"] is None:
         return ""
     return f"{worst.path}{'&' if '?' in worst.path else '?'}cursor={quote(page['next_cursor'])}"
+
+
+async def test_a_client_goes_through_the_pages_by_itself(door: Harness) -> None:
+    async with Client(door.server.url) as client:
+        assert [one["index"] for one in (await client.outputs("small"))["outputs"]] == [*range(SMALL)]
+        some = await client.outputs("small", cursor=9, limit=2_500)
+        assert [one["index"] for one in some["outputs"]] == [*range(10, 2_510)]
+        assert some["next_cursor"] == "2509"
+        assert [one["index"] for one in (await client.outputs("large"))["outputs"]] == [*range(4)]
+        assert [one["name"] for one in (await client.endpoints())["endpoints"]] == NAMES
+        last = [outcome["seq"] async for outcome in client.follow("small", after_seq=SMALL - 5)]
+        assert last == [*range(SMALL - 4, SMALL + 1)]
 
 
 async def test_p6_a_resource_says_what_is_first_and_how_much_more(door: Harness) -> None:

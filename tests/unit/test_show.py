@@ -51,6 +51,18 @@ def test_an_open_resource() -> None:
     ]
 
 
+def test_what_is_much_is_counted() -> None:
+    delivery = {"endpoint": "default", "state": "due", "attempts": 1, "reason": "HTTP 503"}
+    much = {"missing": [[i * 2, i * 2] for i in range(1000)], "missing_more": 199_000, "unfinished_more": 1}
+    lines = list(describe(OPEN | much | {"deliveries": [delivery], "deliveries_more": 1100}))
+    assert lines[2].startswith("  missing     0, 2, 4, ")
+    assert lines[2].endswith(", 198, and 199900 others")
+    assert len(lines[2]) < 600
+    assert lines[3] == "  unfinished  2, and 1 other"
+    assert "  webhook     and 1100 others" in lines
+    assert "  unfinished  and 7 others" in list(describe(OPEN | {"unfinished": [], "unfinished_more": 7}))
+
+
 def test_a_closed_one() -> None:
     lines = list(describe(CLOSED))
     assert lines[0] == "call-17  incomplete (idle_timeout)"

@@ -46,6 +46,11 @@ def _add(store: Store, act: Act, changed: int) -> None:
     row = [act.id, store.clock.wall(), store.now(), act.who, act.peer, act.verb, shorten(act.target, 500), changed]
     store.run("record_act", as_json([*row, int(refused)]))
     store.run("trim_audit", int(refused), REFUSALS_KEPT if refused else KEPT)
+    delete_old(store)
+
+
+def delete_old(store: Store) -> None:
+    """Delete some of the records that are older than `Terms.remember`."""
     if store.terms.remember is not None:
         store.run("forget_audit", store.now() - store.terms.remember, _SLICE)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from collator.engines.embedded import tombstones
+from collator.engines.embedded import audit, tombstones
 from collator.engines.embedded.closing import span
 from collator.engines.embedded.finding import look_for
 from collator.engines.embedded.shrinking import shrink
@@ -78,6 +78,7 @@ def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> Purged
         deleted = tombstones.delete_old(store, min(ROWS, limit - removed))
         removed += deleted
         if not deleted:
+            audit.delete_old(store)
             shrink(store, time)
             return Purged(removed, more=False)
     return Purged(removed, more=True)
