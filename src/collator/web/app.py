@@ -45,7 +45,7 @@ from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packets import Packets
-from collator.web.pages import Handlers, make_pages
+from collator.web.pages import Handlers, make_pages, methods_at
 from collator.web.problems import Kind, Refusal, refusal_of
 from collator.web.refusals import Asked, Refusals
 from collator.web.resources import Resources
@@ -190,5 +190,5 @@ class Face:
 def _routing_refusal(error: HTTPException, path: bytes) -> Refusal:
     if error.status_code != Kind.METHOD.status:
         return Refusal(Kind.NOT_FOUND, f"there is no {shown(path)} here; /openapi.json says what there is")
-    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))  # Starlette keeps them in a set
+    allowed = ", ".join(methods_at(path.decode("ascii")))
     return Refusal(Kind.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))

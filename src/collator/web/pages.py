@@ -6,7 +6,8 @@ query say, read by their declarations, under their names.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from starlette import routing
@@ -28,6 +29,9 @@ from collator.web.routes.parts import read_path
 
 Handler = Callable[..., Awaitable[Answer]]
 """Takes the request and what its path and query say, by name; gives the answer."""
+
+
+_PART = re.compile(r"\\{\w+\\}")  # as `re.escape` writes what varies in a path
 
 
 class Handlers(NamedTuple):
@@ -103,6 +107,16 @@ class Page:
             request.hold(len(answer.body))
         request.answering = True
         await answer(scope, receive, send)
+
+
+def methods_at(path: str) -> Sequence[str]:
+    """The methods that *path* takes, in order: it may be that of one route by its words, and of another by its ids."""
+    found = {route.method for route in ROUTES if _matches(route, path)}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+def _matches(route: Route, path: str) -> bool:
+    return re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path) is not None
 
 
 def make_pages(handlers: Handlers, access: Access) -> routing.Router:
