@@ -81,15 +81,21 @@ class Gate:
 @lru_cache(maxsize=256)
 def _is_address(host: bytes) -> bool:
     """Whether ``host[:port]`` has an IP address for its host."""
-    try:
-        ipaddress.ip_address((_name(host) or b"").decode())
-    except ValueError:
-        return False
-    return True
+    return _is_ip(_name(host) or b"")
 
 
 @lru_cache(maxsize=256)
 def _name(host: bytes) -> bytes | None:
     """The name or address in ``host[:port]``, in small letters and without brackets."""
     named = _HOST.fullmatch(host)
-    return (named[1] or named[2]).lower() if named else None
+    if named is None or (named[2] and not _is_ip(named[2])):
+        return None
+    return (named[1] or named[2]).lower()
+
+
+def _is_ip(text: bytes) -> bool:
+    try:
+        ipaddress.ip_address(text.decode())
+    except ValueError:
+        return False
+    return True
