@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from collator.backlog import Backlog
 from collator.disk import Disk
 from collator.errors import Unavailable
+from collator.footprint import PACKET
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
@@ -63,7 +64,7 @@ class Intake:
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
-        why_not = await self._over_share(who, size)
+        why_not = await self._over_share(who, size + PACKET * len(packets))
         if why_not:
             receipts = [Receipt(Status.REFUSED, why_not, retry_after=1.0)] * len(packets)
             self._count(receipts)

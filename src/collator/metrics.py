@@ -111,7 +111,10 @@ class Metrics:
         self._stored = {state: resources.labels(state) for state in ("open", "collated", "incomplete", "cancelled")}
         self._stored |= {state: deliveries.labels(state) for state in ("due", "dead")}
         self._stored["waiting"] = self._gauge("collator_packets_waiting", "Packets that have no outcome yet")
-        self._stored["backlog"] = self._gauge("collator_backlog_bytes", "Payload bytes of the packets that wait")
+        self._stored["backlog"] = self._gauge(
+            "collator_backlog_bytes", "Bytes of packets that wait, and of open resources"
+        )
+        self._stored["open_bytes"] = self._gauge("collator_open_bytes", "Bytes of open resources, without packets")
         self.clock_behind = self._gauge(
             "collator_clock_behind_seconds", "How far the store's time stays behind a clock that has jumped"
         )

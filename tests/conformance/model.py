@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collator.exchange import Counts, Recorded
+from collator.footprint import of_packet, of_resource
 from collator.packet import Packet, Status
 from collator.states import DeliveryState, EndedBy, OnFailure, PacketState, State
 
@@ -291,10 +292,14 @@ class Model:
         """What the ledger's counters must say."""
         waiting = [piece for _, _, piece in self.pieces()]
         posts = [post.state for post in self.posts()]
+        opened = sum(
+            of_resource(name, thing.metadata) for name, thing in self.things.items() if thing.state is State.OPEN
+        )
         return Counts(
             **{state.value: self.count(state) for state in State},
             waiting=len(waiting),
-            backlog=sum(len(piece.payload) for piece in waiting),
+            backlog=sum(of_packet(len(piece.payload)) for piece in waiting) + opened,
+            open_bytes=opened,
             due=posts.count(DeliveryState.DUE),
             dead=posts.count(DeliveryState.DEAD),
             remembered=len(self.gone),

@@ -166,12 +166,12 @@ async def test_r13_it_does_not_run_while_the_service_refuses(engine: Engine) -> 
 
 
 async def test_r13_it_does_not_run_while_packets_are_refused(engine: Engine) -> None:
-    ledger = await start(engine, Terms(idle_timeout=100.0, max_backlog=100))
+    ledger = await start(engine, Terms(idle_timeout=100.0, max_backlog=1500))
     await send(ledger, packet("r", 0))
     await process(ledger)
-    await send(ledger, packet("big", 0, b'"%s"' % (b"x" * 97)))
+    await send(ledger, packet("big", 0, b'"%s"' % (b"x" * 1000)))
     engine.clock.advance(60)
-    assert await send(ledger, packet("r", 1, b'"two"')) == [Status.REFUSED]
+    assert await send(ledger, packet("r", 1, b'"%s"' % (b"x" * 500))) == [Status.REFUSED]
     engine.clock.advance(60)
     assert await expire(ledger) == 0
     engine.clock.advance(99)

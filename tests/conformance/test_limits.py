@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Unknown
-from collator.exchange import Recorded, Retry
+from collator.exchange import Counts, Recorded, Retry
+from collator.footprint import of_packet, of_resource
 from collator.packet import Status
 from collator.resource import Terms
+from collator.states import OnFailure
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,
@@ -25,6 +27,7 @@ from tests.conformance.steps import (
 )
 
 ACCEPTED, DUPLICATE, REFUSED = Status.ACCEPTED, Status.DUPLICATE, Status.REFUSED
+LIMIT = 1500
 
 
 async def test_r9_a_limit_on_open_resources_refuses_new_ids_only(engine: Engine) -> None:
@@ -52,8 +55,9 @@ async def test_r9_nothing_of_what_was_refused_is_stored(engine: Engine) -> None:
     assert [key.resource_id for key in accepted.waiting] == ["a"]
     with pytest.raises(Unknown):
         await ledger.resource("b")
-    counts = await ledger.counts()
-    assert (counts.open, counts.waiting, counts.backlog) == (1, 1, 1)
+    assert await ledger.counts() == Counts(
+        open=1, waiting=1, backlog=of_packet(1) + of_resource("a", None), open_bytes=of_resource("a", None)
+    )
 
 
 async def test_r9_room_for_a_new_id_comes_when_another_ends(engine: Engine) -> None:
@@ -77,25 +81,25 @@ async def test_r9_the_limit_on_open_resources_outlives_the_process(engine: Engin
 
 
 async def test_r9_a_backlog_beyond_its_limit_refuses_everything_new(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_backlog=100))
-    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 58)), packet("r", 1, b'"%s"' % (b"x" * 58)))
-    assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 58))) == [REFUSED]
-    assert await send(ledger, packet("s", 0, b'"%s"' % (b"x" * 58))) == [REFUSED]
+    ledger = await engine.open(Terms(max_backlog=LIMIT))
+    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 598)), packet("r", 1, b'"%s"' % (b"x" * 598)))
+    assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 598))) == [REFUSED]
+    assert await send(ledger, packet("s", 0, b'"%s"' % (b"x" * 598))) == [REFUSED]
     with pytest.raises(Unknown):
         await ledger.resource("s")
 
 
 async def test_r9_the_backlog_never_grows_far_beyond_its_limit_within_a_batch(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_backlog=100))
-    statuses = await send(ledger, *(packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(50)))
+    ledger = await engine.open(Terms(max_backlog=LIMIT))
+    statuses = await send(ledger, *(packet("r", index, b'"%s"' % (b"x" * 398)) for index in range(50)))
     assert statuses.count(ACCEPTED) in {2, 3}
-    assert (await ledger.counts()).backlog <= 140
+    assert (await ledger.counts()).backlog <= LIMIT + of_resource("r", None)
 
 
 @pytest.mark.parametrize("ending", ["output", "failure", "cancel", "force"])
 async def test_r9_a_backlog_that_shrank_takes_packets_again(engine: Engine, ending: str) -> None:
-    ledger = await engine.open(Terms(max_backlog=100))
-    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 98)), packet("r", 1, b'"%s"' % (b"x" * 98)))
+    ledger = await engine.open(Terms(max_backlog=LIMIT))
+    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 998)), packet("r", 1, b'"%s"' % (b"x" * 998)))
     match ending:
         case "output":
             await process(ledger)
@@ -105,18 +109,82 @@ async def test_r9_a_backlog_that_shrank_takes_packets_again(engine: Engine, endi
             await ledger.cancel("r")
         case _:
             await ledger.complete("r", force=True)
-    assert await send(ledger, packet("s", 0, b'"%s"' % (b"x" * 98))) == [ACCEPTED]
+    assert await send(ledger, packet("s", 0, b'"%s"' % (b"x" * 998))) == [ACCEPTED]
 
 
 async def test_r9_the_limit_on_the_backlog_outlives_the_process(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_backlog=100))
-    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 58)), packet("r", 1, b'"%s"' % (b"x" * 58)))
+    ledger = await engine.open(Terms(max_backlog=LIMIT))
+    await send(ledger, packet("r", 0, b'"%s"' % (b"x" * 598)), packet("r", 1, b'"%s"' % (b"x" * 598)))
     ledger = await engine.crash()
-    assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 58))) == [REFUSED]
+    assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 598))) == [REFUSED]
+
+
+async def test_r9_ids_and_metadata_of_open_resources_are_backlog_too(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_backlog=10_000))
+    given = [packet(f"{number}", 0, metadata=b'{"a":"%s"}' % (b"x" * 2000)) for number in range(10)]
+    statuses = await send(ledger, *given)
+    assert statuses == [ACCEPTED, ACCEPTED, *[REFUSED] * 8]
+    await process(ledger)
+    assert await send(ledger, given[2]) == [REFUSED]  # what is open takes its place until it ends
+    assert await send(ledger, packet("0", 1), packet("1", 0)) == [ACCEPTED, DUPLICATE]
+    await ledger.cancel("0")
+    assert await send(ledger, given[2]) == [ACCEPTED]
+    await ledger.cancel("1")
+    await ledger.cancel("2")
+    counts = await ledger.counts()
+    assert (counts.backlog, counts.open_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("again", [0, 1], ids=["with a repeat", "with a new packet"])
+async def test_r9_metadata_that_comes_late_is_backlog_too(engine: Engine, again: int) -> None:
+    ledger = await engine.open(Terms(max_backlog=10_000))
+    await send(ledger, *(packet(f"{number}", 0) for number in range(5)))
+    late = [packet(f"{number}", again, metadata=b'{"a":"%s"}' % (b"x" * 3000)) for number in range(5)]
+    statuses = await send(ledger, *late)
+    assert statuses == [DUPLICATE if again == 0 else ACCEPTED] * 2 + [REFUSED] * 3
+    counts = await ledger.counts()
+    assert counts.backlog <= 10_000
+    assert counts.open_bytes == sum(
+        of_resource(f"{number}", bytes(late[number].metadata) if number < 2 else None) for number in range(5)
+    )
+    for number in range(5):
+        await ledger.cancel(f"{number}")
+    assert (await ledger.counts()).backlog == 0
+
+
+@pytest.mark.parametrize("end", ["output", "cancel", "force", "retry"])
+async def test_r9_what_was_counted_is_given_back_to_the_byte(engine: Engine, end: str) -> None:
+    ledger = await engine.open(Terms(on_failure=OnFailure.HOLD))
+    sizes = [1, 2, 1023, 1024, 1025, 2047, 2048, 2049, 4096, 4097, 10_000]
+    given = [packet("r\u00e9", index, b"1".rjust(size)) for index, size in enumerate(sizes)]
+    await send(ledger, *given, packet("r\u00e9", 0, b"1", metadata=b'{"a":"%s"}' % (b"x" * 1000)))
+    whole = (await ledger.counts()).backlog
+    match end:
+        case "output":
+            await process(ledger)
+        case "retry":
+            await fail(ledger)
+            await ledger.retry("r\u00e9")
+            assert (await ledger.counts()).backlog == whole
+    await (ledger.complete("r\u00e9", force=True) if end == "force" else ledger.cancel("r\u00e9"))
+    counts = await ledger.counts()
+    assert (counts.backlog, counts.open_bytes, counts.waiting) == (0, 0, 0)
+
+
+async def test_r13_what_open_resources_take_stops_no_time_as_only_their_end_frees_it(engine: Engine) -> None:
+    ledger = await engine.open(Terms(max_backlog=1000, idle_timeout=100.0))
+    for number in range(7):
+        assert await send(ledger, packet(f"{number}", 0)) == [ACCEPTED]
+        await process(ledger)
+    assert await send(ledger, packet("new", 0)) == [REFUSED]
+    await ledger.expire(accepting=True, limit=10, room={})
+    engine.clock.advance(101)
+    assert (await ledger.expire(accepting=True, limit=10, room={})).closed > 0
+    assert await send(ledger, packet("new", 0)) == [ACCEPTED]
 
 
 async def test_p5_nothing_that_was_accepted_is_ever_evicted(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_open=1, max_backlog=60))
+    ledger = await engine.open(Terms(max_open=1, max_backlog=1000))
     statuses = await send(ledger, *packets(100, last=False), packet("other", 0))
     await process(ledger)
     assert [index for index, _ in await outputs(ledger, "r")] == [

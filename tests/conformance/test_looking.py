@@ -7,6 +7,7 @@ import pytest
 from collator.clock import rfc3339
 from collator.errors import Unknown
 from collator.exchange import Counts, Failure, Retry
+from collator.footprint import of_packet, of_resource
 from collator.ledger import Ledger
 from collator.resource import Terms
 from collator.states import DeliveryState, OnFailure, State
@@ -222,13 +223,14 @@ async def test_deliveries_say_when_they_are_due(engine: Engine) -> None:
 async def test_counts_add_up(engine: Engine) -> None:
     ledger = await engine.open()
     assert await ledger.counts() == Counts()
+    waiting, opened = of_packet(6) + 2 * of_packet(1), of_resource("r", None) + of_resource("s", None)
     await send(ledger, packet("r", 0, b'"four"'), packet("r", 1), packet("r", 0, b'"four"'), packet("s", 5))
-    assert await ledger.counts() == Counts(open=2, waiting=3, backlog=8)
+    assert await ledger.counts() == Counts(open=2, waiting=3, backlog=waiting + opened, open_bytes=opened)
     await claim(ledger, 1)
-    assert await ledger.counts() == Counts(open=2, waiting=3, backlog=8)
+    assert await ledger.counts() == Counts(open=2, waiting=3, backlog=waiting + opened, open_bytes=opened)
     ledger = await engine.reopen()
     await process(ledger)
-    assert await ledger.counts() == Counts(open=2)
+    assert await ledger.counts() == Counts(open=2, backlog=opened, open_bytes=opened)
     await ledger.complete("r", total=2)
     await ledger.complete("s", force=True)
     assert await ledger.counts() == Counts(collated=1, incomplete=1, due=2)

@@ -25,16 +25,22 @@ _ORPHANS = {
 }
 _COUNTS = """
 with waiting as (select p.payload from packet p join resource r on r.rk = p.k >> 24 and r.state = 'open'
-                 where not exists (select 1 from outcome o where o.k = p.k))
+                 where not exists (select 1 from outcome o where o.k = p.k)),
+     sized as (select octet_length(id) as name, 128 + octet_length(id) + ifnull(octet_length(metadata), 0) as row
+               from resource where state = 'open'),
+     opened as (select coalesce(sum(3 * name + iif(row <= 1024, row, (row + 2047) / 2048 * 2048)), 0) as open_bytes
+                from sized)
 select json_object('open', (select count(*) from resource where state = 'open'),
                    'collated', (select count(*) from resource where state = 'collated'),
                    'incomplete', (select count(*) from resource where state = 'incomplete'),
                    'cancelled', (select count(*) from resource where state = 'cancelled'),
                    'waiting', (select count(*) from waiting),
-                   'backlog', (select coalesce(sum(octet_length(payload)), 0) from waiting),
+                   'backlog', (select coalesce(sum(56 + iif(size <= 1024, size, (size + 2047) / 2048 * 2048)), 0)
+                               from (select octet_length(payload) as size from waiting)) + open_bytes,
+                   'open_bytes', open_bytes,
                    'due', (select count(*) from delivery where state = 'due'),
                    'dead', (select count(*) from delivery where state = 'dead'),
-                   'remembered', (select count(*) from tombstone))"""
+                   'remembered', (select count(*) from tombstone)) from opened"""
 _CHECKED = {
     "payload": "select payload, crc from packet",
     "output": "select output, crc from outcome where output is not null",

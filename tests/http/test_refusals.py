@@ -18,7 +18,7 @@ from collator.web.limits import Limits
 from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 
-TERMS = Terms(bounds=Bounds(max_packets=10, max_payload=1000), max_open=2, max_backlog=3000, max_body=20)
+TERMS = Terms(bounds=Bounds(max_packets=10, max_payload=1000), max_open=2, max_backlog=3100, max_body=20)
 LIMITS = Limits(max_body=100_000, max_requests=2, max_streams=1)
 
 
@@ -143,7 +143,7 @@ async def test_r9_more_bytes_waiting_than_there_may_be(door: Harness, form: Form
     for index in range(3):
         assert (await door.post(packet(index, payload="x" * 900))).status == 202
     before = await stored(door)
-    told_each(await form(door, packet(3, payload="x" * 900)), form, "2706 bytes wait", "max_backlog")
+    told_each(await form(door, packet(3, payload="x" * 900)), form, "3006 bytes wait", "max_backlog")
     assert await stored(door) == before
     (task, *_) = await door.ledger.claim(claim_id="c", room=1)
     await door.ledger.record([Output(task.lease, b"1")], room={})

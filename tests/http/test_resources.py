@@ -502,4 +502,5 @@ async def test_metrics_hold_what_the_store_holds(door: Harness) -> None:
     lines = reply.body.decode().splitlines()
     assert 'collator_resources{state="open"} 2.0' in lines
     assert "collator_packets_waiting 3.0" in lines
-    assert "collator_backlog_bytes 3.0" in lines
+    assert "collator_backlog_bytes 435.0" in lines  # each of them 57, and each resource 132
+    assert "collator_open_bytes 264.0" in lines

@@ -182,7 +182,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Packets received that have no outcome."""
     backlog: int = 0
-    """Their payload bytes."""
+    """Bytes stored of them and of open resources, which `max_backlog` bounds (`collator.footprint`)."""
+    open_bytes: int = 0
+    """Those of open resources among them: ids, metadata and rows."""
     due: int = 0
     """Deliveries not ended."""
     dead: int = 0

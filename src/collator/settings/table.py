@@ -123,7 +123,7 @@ class Settings(Processing, Delivering, Listening):
         Option(Kind("N", whole(1, 2**53)), "Most open resources; beyond it new ones are refused.", "Bounds the disk."),
     ] = 10_000_000
     max_backlog: Annotated[
-        int, Option(SIZE, "Payload bytes not yet processed; beyond it packets are refused.", "Bounds the disk.")
+        int, Option(SIZE, "Bytes stored of what waits; beyond it packets are refused.", "Bounds the disk.")
     ] = 8 * _GIB
     min_free_disk: Annotated[
         int,

@@ -19,6 +19,7 @@ from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json, decode_ranges
 from collator.exchange import Accepted, Key, Task
+from collator.footprint import of_packet, of_resource
 from collator.packet import Packet, Receipt, Status
 from collator.resource import ACCEPTED, DUPLICATE, Standing, admit, judge, ranges
 from collator.states import State
@@ -43,14 +44,16 @@ class Plan(msgspec.Struct):
     changed: dict[int, Standing] = {}
     """Standings that differ from the store, by handle, the opened ones among them."""
     size: int = 0
-    """Payload bytes of `new`."""
+    """What `new` counts as backlog."""
+    grown: int = 0
+    """What else open resources take: new ids, and metadata that comes late."""
 
 
 def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[Accepted]:
     """Store *batch*, a list of (packets, room), and answer each of its parts."""
     packets = [packet for part, _ in batch for packet in part]
     plan = _insert(store, packets)
-    open_resources(store, plan.opened)
+    open_resources(store, plan.opened, plan.grown)
     opened = {standing.key for standing in plan.opened}
     grown = [standing for key, standing in plan.changed.items() if key not in opened]
     store.run_rows("grow_resources", [_growth(standing) for standing in grown], store.active())
@@ -59,10 +62,10 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[
     return _hand_out(store, batch, plan, closed.endpoints if closed else frozenset())
 
 
-def open_resources(store: Store, standings: Sequence[Standing]) -> None:
-    """Store *standings*, which are new generations."""
+def open_resources(store: Store, standings: Sequence[Standing], size: int) -> None:
+    """Store *standings*, which are new generations, and count *size* bytes that open resources take from now on."""
     store.run_rows("open_resources", [_opening(store, standing) for standing in standings])
-    store.count(open=len(standings))
+    store.count(open=len(standings), backlog=size, open_bytes=size)
 
 
 def isolate(error: Exception) -> Accepted:
@@ -160,8 +163,8 @@ def _plan(
         receipt = judge(packet, standing, stored.get(key) if earlier is None else _offered(earlier[0], packet))
         if receipt is ACCEPTED:
             receipt = _admit(store, plan, key, packet, standing)
-        elif receipt is DUPLICATE and standing.state is State.OPEN and admit(packet, standing, new=False):
-            plan.changed[standing.key] = standing
+        elif receipt is DUPLICATE and standing.state is State.OPEN:
+            receipt = _admit_again(store, plan, packet, standing)
         plan.receipts.append(receipt)
     return plan
 
@@ -179,20 +182,43 @@ def _candidate(store: Store, plan: Plan, packet: Packet) -> Standing | None:
 
 
 def _admit(store: Store, plan: Plan, key: int, packet: Packet, standing: Standing) -> Receipt:
-    size = plan.size + len(packet.payload)
-    if store.counts.backlog + size > store.terms.max_backlog:
+    counts, size = store.counts, plan.size + of_packet(len(packet.payload))
+    if counts.backlog - counts.open_bytes + size > store.terms.max_backlog:
         store.refused = True
-        return _refused(f"{store.counts.backlog} bytes wait for the processor, near the limit (max_backlog)")
-    if standing.key == store.next_rk:
+        return _full(store)
+    opens = standing.key == store.next_rk
+    growth = of_resource(standing.resource_id, packet.metadata) if opens else _late_metadata(packet, standing)
+    if growth and counts.backlog + size + plan.grown + growth > store.terms.max_backlog:
+        return _full(store)  # time goes on meanwhile: what open resources take may be freed by nothing else
+    if opens:
         standing.generation = os.urandom(16)
         store.next_rk += 1
         plan.standings[standing.resource_id] = standing
         plan.opened.append(standing)
     plan.size = size
+    plan.grown += growth
     plan.new[key] = packet, standing
     plan.changed[standing.key] = standing
     admit(packet, standing, new=True)
     return ACCEPTED
+
+
+def _admit_again(store: Store, plan: Plan, packet: Packet, standing: Standing) -> Receipt:
+    """Admit a repeat, which may say what was not known yet."""
+    growth = _late_metadata(packet, standing)
+    if growth and store.counts.backlog + plan.size + plan.grown + growth > store.terms.max_backlog:
+        return _full(store)
+    if admit(packet, standing, new=False):
+        plan.grown += growth
+        plan.changed[standing.key] = standing
+    return DUPLICATE
+
+
+def _late_metadata(packet: Packet, standing: Standing) -> int:
+    """What metadata that comes with a later packet of its resource counts."""
+    if not packet.metadata or standing.metadata is not None:
+        return 0
+    return of_resource(standing.resource_id, packet.metadata) - of_resource(standing.resource_id, None)
 
 
 def _hand_out(
@@ -255,6 +281,10 @@ def _opening(store: Store, standing: Standing) -> list[object]:
 def _growth(standing: Standing) -> list[object]:
     metadata = standing.metadata and standing.metadata.decode()
     return [standing.key, standing.total, standing.total_by, metadata, standing.received, standing.highest]
+
+
+def _full(store: Store) -> Receipt:
+    return _refused(f"{store.counts.backlog} bytes wait or belong to open resources, near the limit (max_backlog)")
 
 
 def _refused(reason: str) -> Receipt:

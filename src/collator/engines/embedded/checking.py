@@ -200,13 +200,20 @@ def _counted(connection: apsw.Connection, *, tombstones: int) -> Counts:
     states = _by_state(connection, "resource")
     ends = _by_state(connection, "delivery")
     waiting, backlog = connection.execute(
-        """select count(*), coalesce(sum(octet_length(p.payload)), 0)
+        """select count(*), coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.payload),
+                                                  (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
            from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
            where r.state = 'open' and not exists (select 1 from outcome o where o.k = p.k)"""
     ).get
+    open_bytes = connection.execute(
+        """select coalesce(sum(3 * name + iif(row <= 1024, row, (row + 2047) / 2048 * 2048)), 0) from (
+             select octet_length(id) as name, 128 + octet_length(id) + ifnull(octet_length(metadata), 0) as row
+             from resource where state = 'open')"""
+    ).get
     named = {name: states.get(name, 0) for name in ("open", "collated", "incomplete", "cancelled")}
     posts = {"due": ends.get("due", 0), "dead": ends.get("dead", 0)}
-    return Counts(waiting=waiting, backlog=backlog, remembered=tombstones, **posts, **named)
+    stored = {"backlog": backlog + open_bytes, "open_bytes": open_bytes}
+    return Counts(waiting=waiting, remembered=tombstones, **stored, **posts, **named)
 
 
 def _tombstones(connection: apsw.Connection) -> int:

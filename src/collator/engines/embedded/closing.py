@@ -16,6 +16,7 @@ from collator.engines.embedded.bodies import Frame, extent, framed_crc
 from collator.engines.embedded.outbox import Born, bear
 from collator.engines.embedded.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Outcome, PacketReport, webhook_number
+from collator.footprint import of_resource
 from collator.resource import Ending, Ranges, Standing, finished, gaps, ranges
 from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
 
@@ -90,7 +91,8 @@ def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[
     frozen = Frame(standing.key, state, head.decode(), tail.decode(), crc, standing.done)
     whole = extent(state, done=standing.done, size=standing.body_size, frame=len(head) + len(tail))
     standing.state = state
-    store.count(open=-1, **{state.value: 1})
+    taken = of_resource(standing.resource_id, standing.metadata)
+    store.count(open=-1, backlog=-taken, open_bytes=-taken, **{state.value: 1})
     endpoints = [] if state is State.CANCELLED else store.route(standing.resource_id)
     row = [
         standing.key,

@@ -15,6 +15,7 @@ from collator.engines.embedded.closing import close_finished
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.exchange import Key, Outcome, Output, Recorded, Result, Retry
+from collator.footprint import of_packet
 from collator.resource import Standing
 from collator.states import State
 
@@ -34,7 +35,7 @@ class _Step(msgspec.Struct):
     touched: dict[int, Standing] = {}
     known_at: dict[int, float] = {}
     size: int = 0
-    """Payload bytes of the packets that got an outcome."""
+    """What the packets that got an outcome counted as backlog."""
 
 
 def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[Outcome]:
@@ -133,7 +134,7 @@ def _take(store: Store, step: _Step, standings: Mapping[int, Standing], result: 
     else:
         _fail(step, standing, held, result.lease, result.reason)
     step.touched[standing.key] = standing
-    step.size += held.size
+    step.size += of_packet(held.size)
     return Recorded.RECORDED
 
 

@@ -16,6 +16,7 @@ from collator.engines.embedded.slices import ROWS, Slice
 from collator.engines.embedded.store import INDEX_MASK, Store, as_json
 from collator.errors import Conflict, Ended, Malformed
 from collator.exchange import Key, Outcome
+from collator.footprint import of_resource
 from collator.resource import Ending, Standing, forced, waits_for_sender
 from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
 
@@ -124,7 +125,7 @@ def _withdraw(store: Store, standing: Standing, keys: Sequence[int]) -> None:
     store.run("forget_outcomes", rows)
     store.run("withdraw_numbers", standing.key, len(keys))
     store.ready += store.run("add_ready", rows)
-    store.count(waiting=len(keys), backlog=store.value("payload_sizes", rows))
+    store.count(waiting=len(keys), backlog=store.value("backlog_of", rows))
     standing.failed -= len(keys)
     progress = [standing.key, standing.done, standing.failed, standing.body_size]
     store.run_rows("progress_resources", [progress], store.active())
@@ -166,5 +167,5 @@ def _find_or_open(store: Store, resource_id: str) -> Standing:
         raise tombstones.unknown(resource_id, gone)
     standing = Standing(resource_id=resource_id, generation=os.urandom(16), key=store.next_rk)
     store.next_rk += 1
-    open_resources(store, [standing])
+    open_resources(store, [standing], of_resource(resource_id, None))
     return standing

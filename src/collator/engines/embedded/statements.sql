@@ -182,8 +182,9 @@ select json_quote(count(*)) from packet where k between ?1 and ?2;
 -- name: count_outcomes (of the keys ?1 to ?2)
 select json_quote(count(*)) from outcome where k between ?1 and ?2;
 
--- name: unfinished_size (payload bytes received without an outcome)
-select coalesce(sum(octet_length(payload)), 0) from packet p
+-- name: unfinished_size (what packets without an outcome count as backlog, as `collator.footprint` has it)
+select coalesce(sum(56 + iif(octet_length(payload) <= 1024, octet_length(payload),
+                             (octet_length(payload) + 2047) / 2048 * 2048)), 0) from packet p
 where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k);
 
 -- name: failures_of (failed packets, the first ?3)
@@ -330,8 +331,10 @@ delete from outcome where k in (select value from jsonb_each(?1));
 -- name: withdraw_numbers (?2 more of resource ?1)
 update resource set withdrawn = withdrawn + ?2 where rk = ?1;
 
--- name: payload_sizes (sum, by keys)
-select coalesce(sum(octet_length(p.payload)), 0) from jsonb_each(?1) j join packet p on p.k = j.value;
+-- name: backlog_of (what these packets count as backlog, by keys)
+select coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.payload),
+                             (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
+from jsonb_each(?1) j join packet p on p.k = j.value;
 
 -- name: purge_due (the next resource to forget: its handle, its state, how many packets it had, the bytes of its outputs, and
 --   whether it is being forgotten already)
