@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from collator.engines.embedded.verbs import Verb
 from collator.engines.embedded.workforce.loops import AT_ONCE
 from collator.engines.embedded.workforce.reports import PART
 from collator.engines.embedded.workforce.turns import BATCH_SIZE, Turns
-from collator.engines.embedded.workforce.unrecorded import MOST_UNRECORDED, PORTION
+from collator.engines.embedded.workforce.unrecorded import BATCH_OUTPUTS, MOST_UNRECORDED, PORTION
 from collator.engines.embedded.writer import MOST_BYTES
 from collator.errors import Unavailable
 from collator.exchange import Key, Outcome, Output, Result, Task, output_size
@@ -127,6 +128,31 @@ def test_a_batch_is_bounded_by_the_bytes_of_its_payloads() -> None:
     assert sizes == [2, 2, 2, 1]
     turns.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, 9)])
     assert len(turns.take(100, size=BATCH_SIZE)) == 1
+
+
+async def test_a_batch_becomes_smaller_where_its_outputs_are_large() -> None:
+    crew = Crew("tests.harness.processors:swelling_together", concurrency=1, batch=50)
+    sizes: list[int] = []
+    take = crew.pool.line.turns.take
+
+    def noted(count: int, *, size: int | None = None) -> deque[Task]:
+        sizes.append(count)
+        return take(count, size=size)
+
+    crew.pool.line.turns.take = noted  # type: ignore[method-assign]
+    crew.put(*["swell"] * 400)
+    crew.pool.start()
+    unrecorded = crew.pool.tray.unrecorded
+
+    def look() -> bool:
+        crew.look()
+        unrecorded.remove(len(unrecorded))
+        return len(crew.results) == 400
+
+    await until(look, PATIENCE)
+    crew.pool.stop()
+    await until(crew.pool.ended, PATIENCE)
+    assert (sizes[0], sizes[-1]) == (50, BATCH_OUTPUTS // MIB)
 
 
 # Commits.

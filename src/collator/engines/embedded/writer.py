@@ -36,7 +36,7 @@ log = structlog.get_logger("collator.ledger")
 MAX_GROWTH = 1024
 """New packets in one commit; further calls wait for the next. Outcomes and claims are never held back, so that what
 comes in cannot outrun what goes out: packets are handed out as they are stored instead of piling up behind it."""
-MOST_BYTES = 8 * 1024 * 1024
+MOST_BYTES = 4 * 1024 * 1024
 """Bytes of payloads and outputs in one commit, or those of a single call; further calls wait for the next. A commit
 of hundreds of MiB holds up all others for seconds, and its log is never shorter again than itself."""
 R = TypeVar("R")

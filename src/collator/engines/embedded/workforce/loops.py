@@ -24,7 +24,7 @@ from collator.engines.embedded.workforce.runner import Call, Runner
 from collator.engines.embedded.workforce.tray import Tray
 from collator.engines.embedded.workforce.turns import BATCH_SIZE
 from collator.errors import ProcessorFailed
-from collator.exchange import Result, Task, output_size
+from collator.exchange import Result, Task
 from collator.processor import Apart, Coroutine, Http
 
 FROZEN = 1.0
@@ -64,7 +64,6 @@ class Loops:
         self._held = 0  # tasks under way
         self._stopped = False
         self._now = self._endings.running
-        self._output = 0.0  # bytes that a call gave of late
         self._change = self.line.change
         self.tray.unrecorded.relieved = self._go_on
 
@@ -219,7 +218,8 @@ class Loops:
         with self._change:
             runner.roused = False
             while self._may_take(runner) and len(begun) < AT_ONCE:
-                call = Call(self.line.turns.take(self._processor.batch, size=BATCH_SIZE), self._now())
+                most = self.tray.unrecorded.batch(self._processor.batch)
+                call = Call(self.line.turns.take(most, size=BATCH_SIZE), self._now())
                 runner.calls[call] = None
                 self._held += len(call.tasks)
                 begun.append(call)
@@ -244,7 +244,6 @@ class Loops:
         if isinstance(results, Apart):
             self.line.put_apart(call.tasks, results.reason)
             results = []
-        self._output += (output_size(results) - self._output) / 16
         self.tray.add(results, seconds)
 
     def _rouse(self) -> None:
@@ -258,7 +257,7 @@ class Loops:
         if not self.line or self.line.paused or self._stopped or self.blocked():
             return False
         busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
-        if self.tray.unrecorded.full(int(busy * self._output)):
+        if self.tray.unrecorded.full(self._held):
             return False
         return runner.takes_calls() and busy < self._concurrency
 

@@ -26,7 +26,7 @@ from collator.outbox import Outbox
 from collator.throttle import Throttle
 
 OUTSTANDING = 3
-PART = 4 * 1024 * 1024
+PART = 2 * 1024 * 1024
 """Bytes of outputs that go into the ledger together, or a single one; one call records less than two of these."""
 
 log = structlog.get_logger("collator.workforce")

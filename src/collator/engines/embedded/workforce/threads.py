@@ -242,7 +242,9 @@ class Threads:
 
     def _take(self) -> deque[Task]:
         turns = self.line.turns
-        return turns.take(self._batch, size=BATCH_SIZE) if self._batch > 1 else turns.take(self.chunk_size)
+        if self._batch == 1:
+            return turns.take(self.chunk_size)
+        return turns.take(self.tray.unrecorded.batch(self._batch), size=BATCH_SIZE)
 
     def _lay_down_some(self, chunk: Chunk) -> None:
         """Lay down the results of *chunk*, which goes on; not before the ledger has enough of what lies there."""

@@ -47,7 +47,8 @@ class Tray:
             empty = not (self._results or self._seconds)
             self._results += results
             self._size += size
-            self.unrecorded.add(size)
+            if results:
+                self.unrecorded.add(size, len(results))
             if seconds is not None:
                 self._seconds.append(seconds)
         if empty:

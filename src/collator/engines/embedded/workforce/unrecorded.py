@@ -14,6 +14,9 @@ MOST_UNRECORDED = 16 * 1024 * 1024
 PORTION = 1024 * 1024
 """Bytes of results after which whoever makes one call after another lays them down, and looks whether to go on."""
 
+BATCH_OUTPUTS = 4 * 1024 * 1024
+"""Bytes of outputs that a call of a batch should give, at most."""
+
 
 class Unrecorded:
     """Counts them. Whoever adds holds the guard of the tray; the event loop alone removes."""
@@ -22,6 +25,8 @@ class Unrecorded:
         """Begin with none."""
         self.relieved: Callable[[], None] = lambda: None
         """The pool's: calls may be begun again. Called on the event loop."""
+        self.mean = 0.0
+        """Bytes that a packet gave of late."""
         self._came = 0
         self._went = 0  # each is changed by one side only, so that none needs the lock of the other
 
@@ -29,13 +34,18 @@ class Unrecorded:
         """How many bytes there are."""
         return self._came - self._went
 
-    def full(self, expected: int = 0) -> bool:
-        """Whether no call may be begun, where *expected* bytes are to come from those under way."""
-        return self._came - self._went + expected >= MOST_UNRECORDED
+    def full(self, under_way: int = 0) -> bool:
+        """Whether no call may be begun, where as many packets as are *under_way* will give what others gave of late."""
+        return self._came - self._went + under_way * self.mean >= MOST_UNRECORDED
 
-    def add(self, size: int) -> None:
-        """Results of *size* bytes are there."""
+    def batch(self, most: int) -> int:
+        """How many packets a call may take, at *most*, so that it will not give much more than `BATCH_OUTPUTS`."""
+        return max(1, min(most, int(BATCH_OUTPUTS / max(self.mean, 1.0))))
+
+    def add(self, size: int, number: int) -> None:
+        """Results of *number* packets, of *size* bytes, are there."""
         self._came += size
+        self.mean += (size / number - self.mean) / 8
 
     def remove(self, size: int) -> None:
         """The ledger has results of *size* bytes."""
