@@ -13,9 +13,12 @@ import pytest
 from aiohttp import web
 
 from collator import client as client_module
+from collator.cli.run import Run, Source
 from collator.client import Client, Rejected, Tally, Unreachable, sending
+from collator.client.batch import Item, reject
 from collator.client.feed import BYTES_AHEAD, Feed
 from collator.errors import CollatorError, ConfigError, Conflict, Malformed, Unknown
+from collator.settings import load
 
 Script = Callable[[list[dict[str, Any]]], tuple[int, Any]]
 
@@ -444,3 +447,13 @@ async def test_large_packets_are_read_ahead_by_their_bytes() -> None:
     await filling
     assert taken == 60
     assert most * len(payload) <= BYTES_AHEAD + 2 * len(payload)
+
+
+def test_p5_what_was_rejected_is_kept_with_its_text_only_for_who_wants_it() -> None:
+    items = [Item(number, b"1" * 1000) for number in (1, 2)]
+    mends, looks = Tally(), Tally(keep_lines=False)
+    for tally in (mends, looks):
+        reject(items, "no", tally)
+    assert [len(one.line) for one in mends.rejected] == [1000, 1000]
+    assert [(one.number, one.line, one.sent) for one in looks.rejected] == [(1, b"", True), (2, b"", True)]
+    assert not Run(load(), Source("", []), in_flight=1, patience=None, wait=False).tally.keep_lines

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 from rich.console import Console
@@ -57,7 +58,7 @@ class Run:
     """Seconds; `None` for endless."""
     wait: bool
     """Whether to wait until every resource is delivered."""
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = field(default_factory=partial(Tally, keep_lines=False))
     follower: Follower | None = None
     seconds: float = 0.0
     _settled: int = 0
@@ -108,7 +109,7 @@ class Run:
     def summary(self) -> str:
         """How it ended, in a line."""
         tally = self.tally
-        given = tally.sent + sum(not one.line for one in tally.rejected)  # what is no JSON was never sent
+        given = tally.sent + sum(not one.sent for one in tally.rejected)  # what is no JSON was never sent
         unknown = given - tally.acknowledged - len(tally.rejected)
         words = counted(given, "packet")
         words += f" of {counted(len(tally.resources), 'resource')}" * bool(tally.resources)

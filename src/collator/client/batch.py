@@ -46,7 +46,9 @@ class Rejection:
     """Its place in what was given, from 1."""
     reason: str
     line: bytes = b""
-    """The packet as JSON; empty where it could not be written as JSON."""
+    """The packet as JSON; empty where it could not be written as JSON, or is not kept (`Tally.keep_lines`)."""
+    sent: bool = True
+    """Whether it was asked for: false where it could not be written as JSON."""
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -66,6 +68,8 @@ class Tally:
     rejected: list[Rejection] = field(default_factory=list)
     resources: dict[str, None] = field(default_factory=dict)
     """The ids of which a packet was acknowledged, in that order."""
+    keep_lines: bool = True
+    """Whether those in `rejected` are kept with their text, for a sender that mends them: each may have a megabyte."""
     trouble: str = ""
     """Why nothing gets through at the moment; empty while packets get through."""
 
@@ -138,7 +142,7 @@ def has_receipts(answer: bytes) -> bool:
 
 def reject(items: Iterable[Item], reason: str, tally: Tally) -> None:
     """Enter *items* in *tally* as rejected for *reason*."""
-    tally.rejected.extend(Rejection(item.number, reason, item.line) for item in items)
+    tally.rejected.extend(Rejection(one.number, reason, one.line if tally.keep_lines else b"") for one in items)
 
 
 def of_one(reason: str) -> str:

@@ -81,7 +81,7 @@ class Feed:
         try:
             return Item(number, encode(packet))
         except ValueError as error:
-            self._tally.rejected.append(Rejection(number, str(error)))
+            self._tally.rejected.append(Rejection(number, str(error), sent=False))
             return None
 
 
