@@ -20,7 +20,7 @@ from collator.states import DeliveryState, OnFailure
 from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web.audit import Audit
 from collator.web.resources import ResourceState, ResourceView
-from collator.web.routes import ROUTES
+from collator.web.routes import ROUTES, Route
 from tests.http.door import Harness, Reply, open_door, packet
 
 TOKENS = {role: generate_token() for role in Role}
@@ -220,6 +220,36 @@ async def test_p6_a_record_outlives_the_process(tmp_path: Path) -> None:
 
 
 # What an answer tells, by role.
+
+
+MAY = [(route, role) for route in ROUTES for role in Role if route.role in {role, None} or role is Role.ADMIN]
+BODIES: Mapping[str, object] = {
+    "postPackets": packet(1, "open"),
+    "putPacket": 0,
+    "completeResource": {"total": 4},
+    "replayDeliveries": {"prefix": "d"},
+}
+PATHS = {"{resource_id}": "open", "{index}": "2", "{delivery_id}": "{due}", "{endpoint}": "default"}
+
+
+@pytest.mark.parametrize(("route", "role"), MAY, ids=[f"{route.name}-{role}" for route, role in MAY])
+async def test_an_answer_has_the_members_that_its_route_declares_for_the_role(
+    door: Harness, route: Route, role: Role
+) -> None:
+    ids = await arranged(door)
+    path = route.path
+    for part, value in {**PATHS, **({"{resource_id}": "gone"} if route.method == "DELETE" else {})}.items():
+        path = path.replace(part, value.format(**ids))
+    reply = await ask(door, route.method, path, BODIES.get(route.name), role)
+    assert reply.status in route.replies, reply
+    declared = route.told[role] if route.told else route.replies[reply.status].content.get("application/json")
+    several = declared if isinstance(declared, tuple) else (declared,)
+    structs = [one for one in several if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+    optional = {"after_seq", "more", "reason", "retry_after"}
+    for struct in structs:
+        if {*reply.json} - optional == {*struct.__struct_fields__} - optional:
+            return
+    assert route.name in {"getMetrics", "getDescription"}, (reply.json, structs)
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.READ])

@@ -85,8 +85,10 @@ def execute(store: Store, calls: Sequence[Call]) -> None:
 def _record(store: Store, calls: Sequence[Call], results: Sequence[Any]) -> None:
     """Add to the audit log what *calls*, which are of one verb, have changed."""
     changed = calls[0].verb.changed
+    if changed is None:
+        return
     for call, result in zip(calls, results, strict=True):
-        if call.act is not None and changed is not None:
+        if call.act is not None:
             audit.record(store, call.act, changed(call.arguments, result))
 
 
