@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from uuid import uuid4
 
 import pytest
 
-from collator.exchange import Failure, Key, Output, Recorded, Retry
+from collator.exchange import Failure, Key, Output, Recorded, Retry, Task
 from collator.ledger import Ledger
 from collator.resource import Terms
 from tests.conformance.conftest import Engine
@@ -278,3 +279,31 @@ async def test_overdue_keeps_to_its_limit_and_leases_nothing(ledger: Ledger) -> 
     assert len(await claim(ledger, keys=await ledger.overdue(limit=3))) == 3
     await process(ledger)
     assert not await ledger.overdue(limit=3)
+
+
+async def test_p5_large_packets_are_handed_out_in_as_many_claims_as_it_takes(engine: Engine) -> None:
+    """Each gives some, until as many bytes are out as may be; the rest comes as they come back."""
+    ledger = await engine.open(Terms(max_leased=9_000_000))
+    large = b'"%s"' % (b"x" * 899_998)
+    await send(ledger, *(packet("r", index, large, last=index == 13) for index in range(14)))
+    tasks: list[Task] = []
+    while some := await claim(ledger):
+        tasks += some
+    assert sorted(task.key.index for task in tasks) == [*range(10)]
+    assert {task.payload for task in tasks} == {large}
+    assert set(await record(ledger, *echo(tasks))) == {Recorded.RECORDED}
+    while some := await claim(ledger):
+        assert set(await record(ledger, *echo(some))) == {Recorded.RECORDED}
+    assert (await ledger.resource("r")).done == 14
+
+
+async def test_p5_large_outputs_that_come_at_once_are_each_recorded_once(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, *packets(16))
+    tasks = await claim(ledger)
+    large = b'"%s"' % (b"\xc3\xb6" * 400_000)
+    calls = [record(ledger, Output(task.lease, large)) for task in tasks]
+    assert await asyncio.gather(*calls) == [[Recorded.RECORDED]] * 16
+    ledger = await engine.crash()
+    page = await ledger.outputs("r")
+    assert [outcome.output == large for outcome in page.outcomes] == [True] * 16
