@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -457,3 +457,16 @@ def test_p5_what_was_rejected_is_kept_with_its_text_only_for_who_wants_it() -> N
     assert [len(one.line) for one in mends.rejected] == [1000, 1000]
     assert [(one.number, one.line, one.sent) for one in looks.rejected] == [(1, b"", True), (2, b"", True)]
     assert not Run(load(), Source("", []), in_flight=1, patience=None, wait=False).tally.keep_lines
+
+
+async def test_a_client_that_is_closed_while_it_sends_says_so() -> None:
+    async with serving(statuses()) as service, AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client(service.url))
+
+        async def packets() -> AsyncIterator[dict[str, Any]]:
+            yield {"resource_id": "r", "index": 0, "payload": 0}
+            await stack.aclose()
+            yield {"resource_id": "r", "index": 1, "payload": 0}
+
+        with pytest.raises(CollatorError, match="was closed meanwhile"):
+            await client.send(packets())

@@ -23,3 +23,13 @@ def test_a_reason_is_told_at_once_another_soon_and_the_same_one_rarely() -> None
         clock.advance(seconds)
         notes.look(note)
     assert told == ["refused", "busy 2", "busy 2"]
+
+
+def test_a_countdown_in_a_reason_makes_it_no_other_one() -> None:
+    told: list[str] = []
+    clock = ManualClock()
+    notes = Notes(told.append, now=clock.monotonic)
+    for left in range(30, 30 - int(AGAIN), -1):
+        notes.look(f"refused: try again in {left} s")
+        clock.advance(1.0)
+    assert told == ["refused: try again in 30 s"]
