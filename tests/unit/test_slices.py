@@ -196,7 +196,7 @@ async def test_no_step_of_upkeep_takes_long(
 ) -> None:
     await verb(ledger, clock, steps)
     assert max(steps) < LONGEST, sorted(steps)[-5:]
-    assert sum(steps) < (len(steps) + 1) * 3 * SECONDS
+    assert sum(steps) < (len(steps) + 1) * 4 * SECONDS
 
 
 async def test_what_is_large_is_purged_by_its_bytes(ledger: EmbeddedLedger) -> None:

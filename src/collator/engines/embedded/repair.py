@@ -12,7 +12,7 @@ from collator.engines.embedded.accepting import open_resources
 from collator.engines.embedded.closing import End, close, close_finished, span
 from collator.engines.embedded.finding import find, look_for
 from collator.engines.embedded.readable import readable
-from collator.engines.embedded.slices import ROWS, Slice
+from collator.engines.embedded.slices import ROWS, SECONDS, Slice
 from collator.engines.embedded.store import INDEX_MASK, Store, as_json
 from collator.errors import Conflict, Ended, Malformed
 from collator.exchange import Key, Outcome
@@ -23,6 +23,8 @@ from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_ste
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_times = msgspec.json.Decoder(list[tuple[int, float]]).decode
 
+LOOKED = 64
+"""Resources at which one step looks: more than end in it, so that few are read in vain."""
 TICK = 5.0
 """Seconds after which the uptime is stored, even if nothing else changed: what a crash can add to an idle timeout."""
 
@@ -51,12 +53,12 @@ def expire(store: Store, accepting: bool, limit: int, room: Mapping[str, int]) -
     store.tick(accepting=accepting)
     if store.trouble or store.now() - store.persisted_at >= TICK:  # only what is written proves that it can be
         store.run("persist", store.now(), store.uptime, "{}")  # the transaction writes the counters
-    limit = min(limit, ROWS)
+    limit = min(limit, LOOKED)
     late = _decode_numbers(store.value("past_deadline", store.now(), limit).encode())
     ends = [End(standing, Ending(State.INCOMPLETE, EndedBy.DEADLINE)) for standing in _standings(store, late)]
     idle, looked = _idle(store, limit - len(ends), {*late})
     ends += idle
-    closed = close(store, Slice().take(ends), room=room)
+    closed = close(store, Slice(SECONDS / 2).take(ends), room=room)  # what is written at the end takes as long again
     return msgspec.structs.replace(closed, more=len(late) + looked >= limit or closed.closed < len(ends))
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SECONDS = 0.005
+SECONDS = 0.003
 """Work of one step: as much again as a commit takes on a common disk, so that half of the time is left to others."""
 ROWS = 256
 """Rows of one unit."""
