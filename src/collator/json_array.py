@@ -26,10 +26,11 @@ _EMPTY = re.compile(rb"[ \t\r\n]*+\[[ \t\r\n]*+\]")
 _BYTE = re.compile(r"\(byte (\d+)\)")
 
 
-def split_array(data: bytes, *, longest: int) -> Iterator[bytes]:
+def split_array(data: bytes, *, longest: int, shortest: int = 0) -> Iterator[bytes]:
     """Arrays that hold together what the array *data* holds; *data* itself, whatever it is, where it is short.
 
-    Raises `Malformed` where *data* is not JSON, or an element has more than *longest* bytes.
+    Raises `Malformed` where *data* is not JSON, or an element has more than *longest* bytes. A part ends with the first
+    element that has less than *shortest*, which is wrong in any case: so the others are not looked for.
     """
     if len(data) <= PART or _EMPTY.match(data):
         yield data
@@ -39,7 +40,7 @@ def split_array(data: bytes, *, longest: int) -> Iterator[bytes]:
         end = data.rfind(b"},", place, place + PART) + 1
         part = _array(data, place, end)
         if not end or not _is_json(part):
-            end = _end_of_elements(data, place, longest)
+            end = _end_of_elements(data, place, longest, shortest)
             part = _array(data, place, end)
         yield part
         place = end + 1
@@ -63,12 +64,12 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def _end_of_elements(data: bytes, start: int, longest: int) -> int:
+def _end_of_elements(data: bytes, start: int, longest: int, shortest: int) -> int:
     """Where so many elements from *start* on end that they fill a part, or all: what stands there is no white space."""
     view, place = memoryview(data), start
     while True:
         end = _end_of_element(view, place, longest)
-        if view[end] != _COMMA or end - start >= PART:
+        if view[end] != _COMMA or end - start >= PART or end - place < shortest:
             return end
         place = end + 1
 

@@ -135,9 +135,14 @@ def _is_simple(text: str) -> bool:
     return text.isascii() and 1 <= len(text) <= MAX_ID_BYTES and text.isprintable()
 
 
+def is_whole(number: float) -> bool:
+    """Whether *number* is the integer that was meant, and no other is the same float."""
+    return number.is_integer() and abs(number) <= _EXACT
+
+
 def whole(number: float, name: str) -> int:
     """*number*, which may be written as ``3.0`` or ``3e0``. Raises `Malformed` for any other float (R2)."""
-    if isinstance(number, float) and not (number.is_integer() and abs(number) <= _EXACT):
+    if isinstance(number, float) and not is_whole(number):
         raise Malformed(f"{name}: {number} is not a whole number")
     return int(number)
 

@@ -17,7 +17,8 @@ import msgspec
 from collator import json_text
 from collator.errors import Malformed
 from collator.json_array import split_array
-from collator.packet import NOT_JSON, Bounds, Packet, check_decoded, in_words, whole
+from collator.packet import NOT_JSON, Bounds, Packet, check_decoded, in_words, is_whole
+from collator.words import shown
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ def array_parts(data: bytes, bounds: Bounds, *, plain: bool = False) -> Iterator
     Where *data* is *plain* in any case, as it was checked before, that is not looked at again.
     """
     first = 0
-    for part in split_array(data, longest=longest_packet(bounds)):
+    for part in split_array(data, longest=longest_packet(bounds), shortest=_SHORTEST):
         packets = _decode_array(part, bounds, first, plain=plain or json_text.are_sound(part))
         first += len(packets)
         yield packets
@@ -192,7 +193,10 @@ def _whole_number(text: bytes, name: str) -> int:
         return int(text)
     if text[:1] not in b"-0123456789":
         raise ValueError(name)
-    return whole(float(text), name)
+    number = float(text)
+    if not is_whole(number):
+        raise Malformed(f"{name}: {shown(text)} is not a whole number")  # as it came: some floats take 2 us to write
+    return int(number)
 
 
 def _checked(packet: Packet, bounds: Bounds, *, plain: bool) -> Packet | Malformed:

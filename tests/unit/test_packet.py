@@ -125,7 +125,7 @@ def test_r2_a_float_without_a_fraction_is_the_integer(text: str, index: int) -> 
 @pytest.mark.parametrize("name", ["index", "total", "resource_id"])
 @pytest.mark.parametrize("text", ["0.5", "1e-1", "1e300", "9007199254740994.0"])
 def test_r2_any_other_float_is_refused(name: str, text: str) -> None:
-    assert f"{name}: {float(text)} is not a whole number" in words(
+    assert f"{name}: {text} is not a whole number" in words(
         line(**{name: "?"}).replace(b'"?"', text.encode())  # type: ignore[arg-type]
     )
 

@@ -23,6 +23,8 @@ _PACKED = {
     b"\x78\x9c": "zlib",
     b"PK\x03\x04": "zip",
 }
+_LONGEST = 1024 * 1024
+"""Bytes of a first line that is looked at: far more takes long to read, and is nobody's first packet."""
 _WIDE = re.compile(r"(utf|ucs)[-_]?(2|4|7|16|32)|iso-10646")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 _VALUE = msgspec.json.Decoder(msgspec.Raw)
@@ -39,7 +41,7 @@ def name_for_json(body: bytes, *, lines_there: bool) -> str | None:
     if name is not None:
         return name
     first, _, rest = body.strip().partition(b"\n")
-    if not rest.strip() or not _is_json(first):
+    if len(first) > _LONGEST or not rest.strip() or not _is_json(first):
         return None
     hint = f"send one packet a line as {LINES}" if lines_there else "send one"
     return f"this is more than one JSON value, from line 2 on: {hint}"

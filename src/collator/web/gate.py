@@ -26,6 +26,8 @@ _HOST = re.compile(rb"(?:([A-Za-z0-9._~-]+)|\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\])(?
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 """What a browser says of a page that is not ours: one of another port of this machine is of the same *site*. It says
 `same-origin` of a page that is, and `none` where a person asks. Other values say nothing (Fetch Metadata, 2)."""
+_LONGEST = 300
+"""Bytes of a name of 253 (RFC 1035, 2.3.4), and a port. What is longer is not looked at, and not kept either."""
 
 
 def is_loopback(host: str) -> bool:
@@ -67,7 +69,7 @@ class Gate:
             raise Refusal(Kind.FOREIGN_ORIGIN, "the Sec-Fetch-Site field says that a page of another origin asks")
 
     def _check_host(self, host: bytes) -> None:
-        name = _name(host)
+        name = _name(host) if len(host) <= _LONGEST else None
         if name is None:
             raise Refusal(Kind.FOREIGN_HOST, "the Host field names no host: NAME:PORT or ADDRESS:PORT is wanted")
         if self._hosts is not None and name not in self._hosts and not _is_address(host):

@@ -99,8 +99,10 @@ def read_query(options: Sequence[Option], query: bytes) -> dict[str, Any]:
 
 
 def _pairs(query: bytes, allowed: Mapping[str, Option]) -> list[tuple[str, str]]:
+    # Where there are more than options, one is there twice or is none: that is found among the first ones.
+    first = b"&".join([pair for pair in query.split(b"&") if pair][: len(allowed) + 1])
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+        pairs = parse_qsl(first.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise Malformed("the query is not UTF-8, percent-encoded") from None
     for name, _ in pairs:
