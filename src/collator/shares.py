@@ -59,4 +59,9 @@ class Shared:
 
     def give(self, who: str, number: int = 1) -> None:
         """Let *who* hold *number* less."""
-        self.take(who, -number)
+        self.used -= number
+        left = self._held.get(who, 0) - number
+        if left:
+            self._held[who] = left
+        else:
+            self._held.pop(who, None)

@@ -29,6 +29,7 @@ from collator.web.gate import OWN, Gate
 from collator.web.health import Health, Readiness
 from collator.web.incoming import (
     KEPT,
+    MUCH,
     REQUEST,
     TARGET_HOST,
     Answer,
@@ -120,7 +121,8 @@ class Face:
             answer = await self._made(request, send)
             request.release()
             if answer is not None:
-                request.keep(len(answer.body))
+                if len(answer.body) > MUCH:
+                    request.keep(len(answer.body))
                 await (closing(answer) if request.unread() else answer)(scope, receive, send)
         finally:
             request.release()

@@ -113,8 +113,9 @@ class Incoming:
 
     def release(self) -> None:
         """Hold nothing any more."""
-        self.buffered.give(self.who, self.held)
-        self.held = 0
+        if self.held:
+            self.buffered.give(self.who, self.held)
+            self.held = 0
 
     def unread(self) -> bool:
         """Whether some of the body was not read, so that the connection cannot serve another request."""
