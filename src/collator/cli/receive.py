@@ -61,7 +61,6 @@ def receive(*, settings: Settings) -> None:
     It has ~ and a hash of the ID before its first dot, or at its end, where it has capitals, as there are file systems
     on which A and a are one, where Windows reserves it, and where it is longer than 150 characters, at which it is cut.
     """
-    logs.configure()  # what is printed waits for nobody who reads it
     asyncio.run(_receive(settings))
 
 
@@ -70,6 +69,7 @@ async def _receive(settings: Settings) -> None:
     filer = _Filer(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
     async with inbox_of(settings, filer.take, refusals) as inbox:
         _greet(inbox.url, directory, verified=settings.receive_secret_file is not None)
+        logs.configure()  # from here on what is printed waits for nobody who reads it
         await _told_to_stop()
     say(f"stopped: {filer.written} written")
 
