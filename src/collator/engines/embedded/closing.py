@@ -68,8 +68,9 @@ def close(store: Store, ends: Iterable[End], *, room: Mapping[str, int]) -> Outc
         ended.append(end.standing)
     if not ended:
         return Outcome([], [], frozenset())
-    store.run_rows("close_resources", [row for row in rows if not _is_long(row)])
-    for row in filter(_is_long, rows):
+    long = [row for row in rows if _is_long(row)]
+    store.run_rows("close_resources", [row for row in rows if row not in long] if long else rows)
+    for row in long:
         store.run("close_resource", *row)
     store.touch(ended)
     leased, endpoints = bear(store, born, room)
@@ -78,7 +79,8 @@ def close(store: Store, ends: Iterable[End], *, room: Mapping[str, int]) -> Outc
 
 def _is_long(row: Sequence[object]) -> bool:
     """Whether *row* has so much text that one JSON for all columns would cost several copies of it."""
-    return sum(len(value) for value in row if isinstance(value, str)) > _LONG
+    seen, tail = str(row[4]), str(row[6])
+    return len(seen) + len(tail) > _LONG
 
 
 def _close_one(store: Store, end: End, wall: float) -> tuple[list[object], list[Born]]:
