@@ -436,3 +436,21 @@ async def test_a_stream_of_nonsense_holds_up_nobody(door: Harness) -> None:
     assert await stream.run() is None
     waiting.cancel()
     assert len({*told}) == len(told) >= 4
+
+
+async def test_a_stream_that_is_cancelled_gives_back_once_what_it_held(
+    door: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(door.intake, "accept", never)
+    request = Whole(b'{"resource_id":"r","index":0,"payload":1}\n' * 3)
+    stream = Stream(door.intake, request, bounds=Bounds(), limits=Limits(), told=lambda *_: None)
+    running = asyncio.create_task(stream.run())
+    await until(lambda: request.buffered.used > 0)
+    running.cancel()
+    await asyncio.wait({running})
+    await until(lambda: request.buffered.used <= 0)
+    await anyio.lowlevel.checkpoint()
+    assert request.buffered.used == request.buffered.held(request.who) == 0

@@ -58,9 +58,9 @@ class Stream:
             await self._take()
         finally:
             watching.cancel()
-            for group, deciding in self._pending:  # only where this call was cancelled
-                self._buffered.give(self._who, group.cost)
-                deciding.cancel()
+            self._failed = self._failed or bool(self._pending)  # only where this call was cancelled: nobody is told
+            for _, deciding in self._pending:
+                deciding.cancel()  # `_settle` gives back what they held
         return self._reason()
 
     def end(self, why: BaseException) -> None:
