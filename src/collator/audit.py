@@ -15,8 +15,8 @@ class AuditLog(Protocol):
     def audited(self, act: Act) -> AbstractContextManager[None]:
         """Record *act*: how many the verbs of repair change within the context, each in the step that changes them.
 
-        The record is one, whatever steps and verbs there are, and `Act.changed` is their sum. An act that failed, so
-        that nothing was changed, leaves none.
+        The record is one, whatever steps and verbs there are, and `Act.changed` is their sum. An act that failed
+        before its first step leaves none.
         """
         ...
 

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from collator.client import Client
 from collator.engines.embedded import audit
+from collator.errors import Unavailable
 from collator.exchange import Attempt, DeliveryFilter, Failure, Output
 from collator.library.inside import Inside
 from collator.resource import Terms
@@ -143,6 +145,40 @@ async def test_p6_steps_of_one_act_add_up_to_one_record(door: Harness, monkeypat
     assert (record["verb"], record["changed"]) == ("replay", 3)
     assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "none"})).json["replayed"] == 0
     assert [record["changed"] for record in await log(door)] == [0, 3]
+
+
+async def test_p6_a_step_that_is_undone_and_taken_again_counts_once(
+    door: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = iter([apsw.FullError("for once")])
+
+    def delete_old(_: object) -> None:
+        if error := next(full, None):
+            raise error
+
+    monkeypatch.setattr(audit, "delete_old", delete_old)
+    with capture_logs() as lines:
+        assert (await ask(door, "POST", "/v1/endpoints/default/pause")).status == 200
+    assert [line["changed"] for line in lines if "by" in line] == [1]
+    assert [record["changed"] for record in await log(door)] == [1]
+
+
+async def test_p6_steps_before_an_error_are_recorded_and_told(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await arranged(door)
+    monkeypatch.setattr("collator.web.deliveries._SLICE", 1)
+    replay, calls = door.ledger.replay, list[int]()
+
+    async def replay_once(*arguments: Any, **named: Any) -> object:  # noqa: ANN401 - as the ledger has it
+        calls.append(1)
+        if len(calls) == 2:
+            raise Unavailable("the disk is slow")
+        return await replay(*arguments, **named)
+
+    monkeypatch.setattr(door.ledger, "replay", replay_once)
+    with capture_logs() as lines:
+        assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).status == 503
+    assert [record["changed"] for record in await log(door)] == [1]
+    assert [line["changed"] for line in lines if "by" in line] == [1]
 
 
 async def test_p6_the_log_comes_in_pages_the_latest_first(door: Harness) -> None:

@@ -10,10 +10,10 @@ import msgspec
 import structlog
 
 from collator.audit import AuditLog
-from collator.errors import Unavailable
+from collator.errors import CollatorError
 from collator.exchange import REFUSED, Act, AuditRecord
 from collator.paging import PAGE
-from collator.throttle import PAUSE, Throttle
+from collator.throttle import Quota, Throttle
 from collator.web.incoming import Answer, Incoming, answer_json
 
 _MOST = 10
@@ -36,9 +36,9 @@ class Audit:
 
     def __init__(self, ledger: AuditLog, *, now: Callable[[], float] = time.monotonic) -> None:
         """Look into *ledger*; *now* gives monotonic seconds."""
-        self._ledger, self._now = ledger, now
-        self._throttle = Throttle(now=now)
-        self._minute, self._recorded, self._held = now(), 0, 0
+        self._ledger = ledger
+        self._throttle, self._quota = Throttle(now=now), Quota(_MOST, now=now)
+        self._held = 0  # refusals that no record tells of yet
 
     async def index(self, _request: Incoming, *, cursor: int | None, limit: int) -> Answer:
         """A page of those before *cursor*."""
@@ -50,18 +50,15 @@ class Audit:
         act = act_of(request, REFUSED, f"{request.scope['method']} {request.scope['raw_path'].decode('latin-1')}")
         act.changed = self._times(act.peer)
         if act.changed:
-            with suppress(Unavailable):  # the log and the metrics have it
+            with suppress(CollatorError):  # the log and the metrics have it
                 await self._ledger.note(act)
 
     def _times(self, peer: str) -> int:
         """How many refusals a record from *peer* tells of now; 0 where there is to be none."""
         times = self._throttle.times(peer)
-        if self._now() - self._minute >= PAUSE:
-            self._minute, self._recorded = self._now(), 0
-        if not times or self._recorded >= _MOST:
+        if not times or not self._quota.allows():
             self._held += times
             return 0
-        self._recorded += 1
         held, self._held = self._held, 0
         return times + held
 
@@ -72,15 +69,17 @@ async def acting(
 ) -> AsyncIterator[None]:
     """Record what is done within the context, and tell it in the log as *event* where anything was changed.
 
-    An error leaves no record: nothing was done. *name* is what the log calls the *target*.
+    An error leaves a record of the steps before it alone. *name* is what the log calls the *target*.
     """
     act = act_of(request, verb, target)
-    with ledger.audited(act):
-        yield
-    if not act.stored:
-        await ledger.note(act)
-    if act.changed:
-        _log.warning(event, **{name: target}, by=act.who, peer=act.peer, changed=act.changed)
+    try:
+        with ledger.audited(act):
+            yield
+        if not act.stored:
+            await ledger.note(act)
+    finally:
+        if act.changed:
+            _log.warning(event, **{name: target}, by=act.who, peer=act.peer, changed=act.changed)
 
 
 def act_of(request: Incoming, verb: str, target: str) -> Act:

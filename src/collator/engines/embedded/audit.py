@@ -31,8 +31,6 @@ _decode_records = msgspec.json.Decoder(list[tuple[int, float, str, str, str, str
 
 def record(store: Store, act: Act, changed: int) -> None:
     """Add to the log that a step of *act* has *changed* so many."""
-    act.changed += changed
-    act.stored = True
     _add(store, act, changed)
 
 

@@ -41,13 +41,15 @@ class Verb(Generic[R]):
 class Call:
     """One call of a verb, and what came of it."""
 
-    __slots__ = ("act", "arguments", "future", "loop", "result", "size", "verb", "weight")
+    __slots__ = ("act", "arguments", "changed", "future", "loop", "result", "size", "verb", "weight")
 
     def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1, weight: int = 0) -> None:  # noqa: ANN401 - the verb knows
         """A call of *verb* with *size* items, which have *weight* bytes."""
         self.verb, self.arguments, self.size, self.weight = verb, arguments, size, weight
         self.act: Act | None = None
         """What it is a step of."""
+        self.changed: int | None = None
+        """How many it changed, where the audit log has it."""
         self.result: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.future: asyncio.Future[Any] | None = None
@@ -89,7 +91,8 @@ def _record(store: Store, calls: Sequence[Call], results: Sequence[Any]) -> None
         return
     for call, result in zip(calls, results, strict=True):
         if call.act is not None:
-            audit.record(store, call.act, changed(call.arguments, result))
+            call.changed = changed(call.arguments, result)
+            audit.record(store, call.act, call.changed)
 
 
 def tell(calls: Sequence[Call], error: CollatorError) -> None:

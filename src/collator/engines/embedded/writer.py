@@ -263,6 +263,9 @@ class Writer:
 
     def _resolve(self, calls: Sequence[Call]) -> None:
         for call in calls:
+            if call.act is not None and call.changed is not None and not isinstance(call.result, BaseException):
+                call.act.changed += call.changed  # here, as a step that is undone and taken again changes nothing twice
+                call.act.stored = True
             if call.future is None or call.future.done():
                 self._forsaken(call.result)
             elif isinstance(call.result, BaseException):
