@@ -24,8 +24,7 @@ from collator.exchange import Output
 from collator.web.guard import Guard
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
-from collator.web.reading import Reading
-from collator.web.request_feed import LEAST, check_parser
+from collator.web.request_feed import LEAST, Reading, check_parser
 from tests.http.door import Harness, Wire, chunk, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
 

@@ -14,7 +14,7 @@ import pytest
 from collator.errors import ConfigError, Occupied
 from collator.web.guard import Guard
 from collator.web.limits import Limits
-from collator.web.reading import Reading
+from collator.web.request_feed import Reading
 from collator.web.server import serve
 from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until

@@ -1,6 +1,6 @@
 """The HTTP face, put together: the gate, the hot path, and behind it the pages, which Starlette routes.
 
-What lives here: which path leads where, and what becomes of errors that nobody expected.
+What lives here: which path leads where, and what is counted of a request from its beginning to its end.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from collator.errors import CollatorError
 from collator.intake import Intake
 from collator.ledger import Ledger
 from collator.metrics import Metrics
@@ -33,11 +31,9 @@ from collator.web.incoming import (
     REQUEST,
     TARGET_HOST,
     Answer,
-    Gone,
     Incoming,
-    answer_problem,
-    closing,
     foreign_media_type,
+    or_problem,
 )
 from collator.web.limits import Limits
 from collator.web.load import Load, may_repair, who_asks
@@ -47,8 +43,8 @@ from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packets import Packets
 from collator.web.pages import Handlers, make_pages, methods_at
-from collator.web.problems import Kind, Refusal, refusal_of
-from collator.web.refusals import Asked, Refusals
+from collator.web.problems import Kind, Refusal, busy
+from collator.web.refusals import Refusals
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
@@ -57,8 +53,6 @@ from collator.workforce import Workforce
 
 _NOT_ALLOWED = frozenset({Kind.UNAUTHORIZED, Kind.FORBIDDEN})
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
-
-_log = structlog.get_logger(__name__)
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,32 +112,27 @@ class Face:
         """Answer one request; whatever goes wrong becomes a problem."""
         request = Incoming(scope, receive, self._buffered)
         try:
-            answer = await self._made(request, send)
+            answer = await or_problem(self._made(request, send), request, self.refusals)
             request.release()
             if answer is not None:
                 if len(answer.body) > MUCH:
                     request.keep(len(answer.body))
-                await (closing(answer) if request.unread() else answer)(scope, receive, send)
+                await request.answer(answer, send)
         finally:
             request.release()
             if request.under_way:
                 self._load.end(request.who)
 
     async def _made(self, request: Incoming, send: Send) -> Answer | None:
-        """The answer, where it was not written yet and there is somebody to answer."""
+        """The answer, where it was not written yet."""
         try:
             return await self._answer(request, send)
-        except Gone:
-            return None
-        except CollatorError as error:
-            if isinstance(error, Refusal) and error.kind in _NOT_ALLOWED:
-                await self._audit.refused(request)
-            return self._problem(request, error)
         except HTTPException as error:
-            return self._problem(request, _routing_refusal(error, request.scope["raw_path"]))
-        except Exception:  # noqa: BLE001 - logged, and answered
-            _log.exception("request failed", method=request.scope["method"])
-            return self._problem(request, Refusal(Kind.INTERNAL, "the log of the service says more"))
+            raise _routing_refusal(error, request.scope["raw_path"]) from None
+        except Refusal as refusal:
+            if refusal.kind in _NOT_ALLOWED:
+                await self._audit.refused(request)
+            raise
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
@@ -163,7 +152,7 @@ class Face:
         request.who = who_asks(caller, request.scope.get("client"))
         kept = may_repair(caller)
         if KEPT in request.scope and not kept:
-            raise Refusal(Kind.BUSY, "every connection has a request under way (max_connections)", retry_after=1.0)
+            raise busy("every connection has a request under way (max_connections)")
         self._load.begin(request.who, kept=kept)
         request.under_way = True
 
@@ -180,13 +169,6 @@ class Face:
         if media_type == JSON:
             return await self._packets.post(request)
         raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
-
-    def _problem(self, request: Incoming, error: CollatorError) -> Answer:
-        refusal = refusal_of(error)
-        self.refusals.note(refusal, Asked.by(request.scope))
-        if request.answering:
-            raise error  # half an answer is written: closing is all that is left
-        return answer_problem(refusal)
 
 
 def _routing_refusal(error: HTTPException, path: bytes) -> Refusal:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from collator.shares import Shared
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import busy
 
 MULTIPLE = 2
 """How many times what is free one caller may hold: less than of places, as others need room for a whole body."""
@@ -29,7 +29,7 @@ class Buffered(Shared):
         """Raise `Refusal` where *who* may not hold *number* bytes more."""
         why_not = self.why_not(who, number)
         if why_not:
-            raise Refusal(Kind.BUSY, why_not, retry_after=1.0)
+            raise busy(why_not)
 
     def give(self, who: str, number: int = 1) -> None:
         """Let *who* hold *number* bytes less."""

@@ -20,19 +20,16 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from collator.web import too_much
+from collator.web import guard_answers
 from collator.web.connections import Admission, Connections
 from collator.web.head import bad, check_head
-from collator.web.http_1_0 import end_by_closing
 from collator.web.incoming import HALF_CLOSED, KEPT, PATIENT, TARGET_HOST
-from collator.web.last_answer import last_answer
 from collator.web.limits import Limits
 from collator.web.lingering import Lingering
 from collator.web.load import peer
-from collator.web.problems import Refusal
-from collator.web.reading import Reading
+from collator.web.problems import Refusal, busy
 from collator.web.refusals import Asked, RefusalLog
-from collator.web.request_feed import RequestFeed
+from collator.web.request_feed import Reading, RequestFeed
 
 
 class Guard(RequestFeed):
@@ -83,7 +80,7 @@ class Guard(RequestFeed):
         if now > self.deadline:
             self._late(now, stopping=stopping)
         elif silent and begun and not self._excused():
-            self.refuse(too_much.stopping())
+            self.refuse(guard_answers.stopping())
 
     def shutdown(self) -> None:
         """Close where no request has begun; else close after the answer to it."""
@@ -150,7 +147,7 @@ class Guard(RequestFeed):
         except Refusal as refusal:
             self.refuse(refusal)
         if self.framing > self.limits.head_bytes:
-            self.refuse(too_much.large_head(self.limits))
+            self.refuse(guard_answers.large_head(self.limits))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer; uvicorn gives none
         """The client sends no more, as ``nc -N`` says: keep the connection until what came whole is answered."""
@@ -184,15 +181,10 @@ class Guard(RequestFeed):
         self.url = path
         if host:
             self.scope[TARGET_HOST] = host  # type: ignore[literal-required]  # a key of ours
-        old = self.parser.get_http_version() == "1.0"
-        if old:
-            self.expect_100_continue = False  # it knows no interim answers (RFC 9110, 10.1.1)
         self.places.asked(self)
         if self.admission is Admission.KEPT:
             self.scope[KEPT] = self.last = True  # type: ignore[literal-required]  # a key of ours
         super().on_headers_complete()
-        if old:
-            end_by_closing(self.cycle)
         if self.last:
             self.cycle.keep_alive = False
         self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
@@ -207,14 +199,14 @@ class Guard(RequestFeed):
         if self.pipeline and self.pipeline[0][0] is self.cycle:
             self._count_queued()
             if why_not := self.places.queued.why_not(peer(self.client)):
-                raise too_much.queued(why_not)
+                raise busy(why_not)
 
     def on_message_complete(self) -> None:
         """The request is there."""
         if self.parser.should_upgrade():
             return
         if len(self.headers) > self.limits.head_fields:  # of trailers
-            raise too_much.large_head(self.limits)
+            raise guard_answers.large_head(self.limits)
         self.reading = Reading.WHOLE
         self.framing = 0
         self.deadline = math.inf
@@ -242,20 +234,20 @@ class Guard(RequestFeed):
         if closed is not None:
             closed.give_way()
         if self.admission is Admission.REFUSED:
-            self.refuse(too_much.no_place(self.limits))
+            self.refuse(guard_answers.no_place(self.limits))
         elif self.admission is Admission.DROPPED:
             self.give_way()
 
     def _check_head(self) -> tuple[bytes, bytes]:
         """As `check_head`; raises `Refusal` for a head that is large, too, and for one request too many."""
         if len(self.headers) > self.limits.head_fields:
-            raise too_much.large_head(self.limits)
+            raise guard_answers.large_head(self.limits)
         if len(self.pipeline) >= self.limits.max_pipelined:
-            raise too_much.pipelined(len(self.pipeline))
+            raise guard_answers.pipelined(len(self.pipeline))
         if self.begun + self.framing > self.limits.head_bytes:  # else it cannot be too large
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
-                raise too_much.large_head(self.limits)
+                raise guard_answers.large_head(self.limits)
         self.check_line()
         return check_head(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
 
@@ -269,9 +261,9 @@ class Guard(RequestFeed):
         elif self._excused():
             self.deadline = now + self.limits.body_seconds
         elif self.reading is Reading.HEAD:
-            self.refuse(too_much.stopping() if stopping else too_much.late_head(self.limits))
+            self.refuse(guard_answers.stopping() if stopping else guard_answers.late_head(self.limits))
         elif now > self.deadline + (self.body_size - self.granted) / self.limits.body_rate:
-            self.refuse(too_much.stopping() if stopping else too_much.late_body(self.body_size))
+            self.refuse(guard_answers.stopping() if stopping else guard_answers.late_body(self.body_size))
 
     def _note(self, refusal: Refusal) -> None:
         if self.refusals is None:
@@ -296,5 +288,5 @@ class Guard(RequestFeed):
         cycle.message_event.set()
 
     def _write(self, refusal: Refusal) -> None:
-        self.transport.write(last_answer(refusal, self.server_state.default_headers))
+        self.transport.write(guard_answers.last_answer(refusal, self.server_state.default_headers))
         self.transport.close()

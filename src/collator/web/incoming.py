@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 import msgspec
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from collator.errors import CollatorError, Malformed
@@ -14,6 +15,7 @@ from collator.tokens import Caller
 from collator.web.buffered import Buffered
 from collator.web.formats import BOM, JSON, name_for_json, wide_charset
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
+from collator.web.refusals import Asked, RefusalLog
 from collator.words import quoted, shown
 
 T = TypeVar("T")
@@ -34,6 +36,8 @@ _SMALL = 4096  # bytes of a body that says nothing
 MUCH = 64 * 1024
 """Bytes of an answer beyond which a client who does not read is waited for: fewer wait in the connection."""
 _JSON_FIELD = (b"content-type", JSON.encode())
+
+_log = structlog.get_logger(__name__)
 
 
 class Gone(Exception):
@@ -70,11 +74,6 @@ def answer_problem(error: CollatorError) -> Answer:
     """*error* as an RFC 9457 problem."""
     refusal = refusal_of(error)
     return Answer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)))
-
-
-def closing(answer: Answer) -> Answer:
-    """*answer*, saying that the connection ends with it (RFC 9112, 9.6)."""
-    return msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
 
 
 class Incoming:
@@ -117,9 +116,11 @@ class Incoming:
             self.buffered.give(self.who, self.held)
             self.held = 0
 
-    def unread(self) -> bool:
-        """Whether some of the body was not read, so that the connection cannot serve another request."""
-        return not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers)
+    async def answer(self, answer: Answer, send: Send) -> None:
+        """Write *answer*; the connection ends with it where some of the body was not read (RFC 9112, 9.6)."""
+        if not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers):
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
+        await answer(self.scope, self.receive, send)
 
     def media_type(self) -> str:
         """The media type of the body in small letters. Raises `Refusal` for a charset in which it would be no JSON."""
@@ -200,6 +201,26 @@ class Incoming:
             self.hold(len(chunk))
             body += chunk
         return bytes(body)
+
+
+async def or_problem(answer: Awaitable[Answer | None], request: Incoming, refusals: RefusalLog) -> Answer | None:
+    """What *answer* gives, or the problem that its error is, of which *refusals* is told; `None` where nobody is there.
+
+    Raises the error where half an answer is written: to close is all that is left.
+    """
+    try:
+        return await answer
+    except Gone:
+        return None
+    except CollatorError as error:
+        refusal = refusal_of(error)
+    except Exception:  # noqa: BLE001 - logged, and answered
+        _log.exception("request failed", method=request.scope["method"])
+        refusal = Refusal(Kind.INTERNAL, "the log says more")
+    refusals.note(refusal, Asked.by(request.scope))
+    if request.answering:
+        raise refusal
+    return answer_problem(refusal)
 
 
 def foreign_media_type(found: str, *wanted: str) -> Refusal:

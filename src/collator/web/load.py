@@ -14,7 +14,7 @@ from functools import lru_cache
 from collator.shares import Shared
 from collator.tokens import Caller, Role
 from collator.web.limits import Limits
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import busy
 
 KEPT = 16
 """Places beyond the limit for who may repair: he asks seldom, and by hand."""
@@ -39,7 +39,7 @@ class Load:
         for shared in (self.requests, self._connections):
             why = shared.why_not(who)
             if why and not (kept and shared.used < shared.most + KEPT):
-                raise _busy(why, 1.0)
+                raise busy(why)
         self.requests.take(who)
         self._connections.take(who)
 
@@ -53,7 +53,7 @@ class Load:
         """Hold a place of *shared* meanwhile instead of that of a request. Raises `Refusal` where there is none."""
         why = shared.why_not(who)
         if why:
-            raise _busy(why, retry_after)
+            raise busy(why, retry_after=retry_after)
         shared.take(who)
         self.requests.give(who)
         try:
@@ -91,7 +91,3 @@ def _network(address: str) -> str:
         return address
     mapped = found.ipv4_mapped
     return str(mapped or ipaddress.IPv6Network((found, _NETWORK), strict=False))
-
-
-def _busy(why: str, retry_after: float) -> Refusal:
-    return Refusal(Kind.BUSY, why, retry_after=retry_after)

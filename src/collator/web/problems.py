@@ -110,6 +110,11 @@ class Refusal(CollatorError):
         return Refusal(self.kind, self.detail, retry_after=self.retry_after, headers=headers, members=members)
 
 
+def busy(detail: str, *, retry_after: float = 1.0) -> Refusal:
+    """There is no place, or no room in memory, for the request at the moment."""
+    return Refusal(Kind.BUSY, detail, retry_after=retry_after)
+
+
 _KINDS: tuple[tuple[type[CollatorError], Kind], ...] = (
     # Special kinds before general ones.
     (Malformed, Kind.MALFORMED),

@@ -14,10 +14,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
-from collator.errors import CollatorError
 from collator.signing import ID, Secret, Unverified, read_signature, verify
 from collator.web.buffered import Buffered
 from collator.web.formats import JSON
@@ -26,23 +24,19 @@ from collator.web.incoming import (
     KEPT,
     TARGET_HOST,
     Answer,
-    Gone,
     Incoming,
-    answer_problem,
-    closing,
     foreign_media_type,
+    or_problem,
 )
 from collator.web.limits import MIB, Limits
 from collator.web.load import peer
-from collator.web.problems import Kind, Refusal, refusal_of
-from collator.web.refusals import Asked, RefusalLog
+from collator.web.problems import Kind, Refusal, busy
+from collator.web.refusals import RefusalLog
 from collator.webhook import Handle, Received
 
 _LARGE = 1 * MIB
 """Bytes of a body whose signature is checked beside the event loop."""
 _ID = re.compile(r"msg_[a-z2-7]{52}")
-
-_log = structlog.get_logger(__name__)
 
 
 class ReceiverApp:
@@ -75,28 +69,16 @@ class ReceiverApp:
         request = Incoming(scope, receive, self._buffered)
         request.who = peer(scope.get("client"))
         try:
-            answer = await self._made(request)
+            answer = await or_problem(self._answer(request), request, self._refusals)
         finally:
             request.release()
         if answer is not None:
-            await (closing(answer) if request.unread() else answer)(scope, receive, send)
-
-    async def _made(self, request: Incoming) -> Answer | None:
-        """The answer, where there is somebody to answer."""
-        try:
-            return await self._answer(request)
-        except Gone:
-            return None
-        except CollatorError as error:
-            return self._problem(request, error)
-        except Exception:  # noqa: BLE001 - logged, and answered
-            _log.exception("request failed")
-            return self._problem(request, Refusal(Kind.INTERNAL, "the log of the receiver says more"))
+            await request.answer(answer, send)
 
     async def _answer(self, request: Incoming) -> Answer:
         self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
         if KEPT in request.scope:
-            raise Refusal(Kind.BUSY, "every connection has a request under way", retry_after=1.0)
+            raise busy("every connection has a request under way")
         if request.scope["method"] != "POST":
             raise Refusal(Kind.METHOD, "POST webhooks here", headers=((b"allow", b"POST"),))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
@@ -131,11 +113,6 @@ class ReceiverApp:
                 verify(secrets, received.headers, received.body, now=now)
         except Unverified as error:
             raise _unverified(error) from None
-
-    def _problem(self, request: Incoming, error: CollatorError) -> Answer:
-        refusal = refusal_of(error)
-        self._refusals.note(refusal, Asked.by(request.scope))
-        return answer_problem(refusal)
 
 
 def _unverified(error: Unverified) -> Refusal:

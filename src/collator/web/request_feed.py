@@ -4,6 +4,8 @@ Theory. The parser (httptools) takes a first line with more blanks than the two 
 protocol than HTTP, and does not tell. So that line is looked at where the request begins. Where that is, is known
 because the parser is stopped where another request begins in the same piece, and a new one gets the rest; behind a
 chunked body, of which only the parser knows how far it is, a piece is cut wherever the body may end.
+
+A client that speaks HTTP/1.0 knows neither interim answers nor chunks, which uvicorn would send it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from collator.errors import ConfigError
@@ -42,6 +44,17 @@ class Part(Enum):
     BETWEEN = "between"  #: two requests
     HEAD = "head"
     BODY = "body"
+
+
+class Reading(Enum):
+    """How far the newest request has come in."""
+
+    NOTHING = "nothing"  #: not a byte
+    HEAD = "head"
+    BODY = "body"
+    WHOLE = "whole"
+    NO_MORE = "no more"  #: no further request is read
+    ENDED = "ended"  #: the client has said that it sends no more
 
 
 class AnotherRequest(Exception):
@@ -93,7 +106,12 @@ class RequestFeed(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there."""
+        old = self.parser.get_http_version() == "1.0"
+        if old:
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
         super().on_headers_complete()
+        if old:
+            _end_by_closing(self.cycle)
         self._part, self.body_size = Part.BODY, 0
 
     def on_body(self, body: bytes) -> None:
@@ -178,3 +196,15 @@ class RequestFeed(HttpToolsProtocol):
         """Have a parser that has read nothing: the old one is done."""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+
+
+def _end_by_closing(cycle: RequestResponseCycle) -> None:
+    """Let the end of the connection end an answer without a length (RFC 9112, 6.1)."""
+    send = cycle.send
+
+    async def send_plain(message: Any) -> None:  # noqa: ANN401 - an event of ASGI, which uvicorn gives no public name
+        cycle.expected_content_length = len(message.get("body", b""))  # uvicorn counts down, and stops at none
+        await send(message)
+
+    cycle.chunked_encoding = False
+    cycle.send = send_plain  # type: ignore[method-assign]  # uvicorn makes the cycle, and offers no other place

@@ -1,9 +1,12 @@
-"""What a client is told whose request comes too late, is too large, or finds no place. Pure."""
+"""What the guard answers itself: to who is too late, sends too much, or finds no place. Pure."""
 
 from __future__ import annotations
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from collator.web.incoming import answer_problem
 from collator.web.limits import Limits
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import Headers, Kind, Refusal, busy
 
 
 def large_head(limits: Limits) -> Refusal:
@@ -29,15 +32,17 @@ def stopping() -> Refusal:
 
 def pipelined(number: int) -> Refusal:
     """On the connection as many requests as may be wait already."""
-    return Refusal(Kind.BUSY, f"{number} requests wait here for the answer to an earlier one", retry_after=1.0)
-
-
-def queued(why_not: str) -> Refusal:
-    """The bodies of requests that wait behind others take too much memory, as *why_not* says."""
-    return Refusal(Kind.BUSY, why_not, retry_after=1.0)
+    return busy(f"{number} requests wait here for the answer to an earlier one")
 
 
 def no_place(limits: Limits) -> Refusal:
     """There is no place for the connection."""
-    detail = f"connections: as many have a request as may be, {limits.max_connections} (max_connections)"
-    return Refusal(Kind.BUSY, detail, retry_after=1.0)
+    return busy(f"connections: as many have a request as may be, {limits.max_connections} (max_connections)")
+
+
+def last_answer(refusal: Refusal, default_headers: Headers) -> bytes:
+    """*refusal* as the bytes of an answer with which the connection ends."""
+    answer = answer_problem(refusal)
+    fields = [*default_headers, *answer.headers, (b"connection", b"close")]
+    fields.append((b"content-length", b"%d" % len(answer.body)))
+    return STATUS_LINE[answer.status] + b"".join(b"%s: %s\r\n" % field for field in fields) + b"\r\n" + answer.body
