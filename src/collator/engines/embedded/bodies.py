@@ -53,7 +53,7 @@ def framed_crc(head: bytes, tail: bytes) -> int:
     return zlib.crc32(tail, zlib.crc32(head))
 
 
-def fitting(extents: Iterable[tuple[int, int]]) -> list[int]:
+def to_join(extents: Iterable[tuple[int, int]]) -> list[int]:
     """Which of the resources in *extents*, (handle, bytes of the body), have their bodies joined in one step."""
     chosen: dict[int, None] = {}
     total = 0

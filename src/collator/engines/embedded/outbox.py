@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 import structlog
 
-from collator.engines.embedded.bodies import Frame, extent, fitting, inline_bodies, is_large, load_frames
+from collator.engines.embedded.bodies import Frame, extent, inline_bodies, is_large, load_frames, to_join
 from collator.engines.embedded.leases import Held
 from collator.engines.embedded.readable import readable
 from collator.engines.embedded.store import Store, as_json
@@ -54,7 +54,7 @@ def bear(store: Store, born: Sequence[Born], room: Mapping[str, int]) -> tuple[l
         if not is_large(new.whole) and free.get(new.endpoint, 0) > 0:
             free[new.endpoint] -= 1
             leased.append((did, new))
-    fit = {*fitting((new.frame.rk, new.whole) for _, new in leased)}
+    fit = {*to_join((new.frame.rk, new.whole) for _, new in leased)}
     bodies = inline_bodies(store, [*{new.frame.rk: new.frame for _, new in leased if new.frame.rk in fit}.values()])
     until = store.running() + store.terms.delivery_lease
     handed = [_hand_newborn(store, did, new, bodies.get(new.frame.rk), until) for did, new in leased]
@@ -90,7 +90,7 @@ def claim_deliveries(
         dids = [*dict.fromkeys(dids[: room - latest] + look("latest_deliveries")[:latest] + dids)][:room]
     rows = {row[0]: row for row in readable(partial(_read, store), dids)}
     _bury(store, endpoint, [did for did in dids if did not in rows])
-    bodies = inline_bodies(store, load_frames(store, fitting(map(_extent, rows.values()))))
+    bodies = inline_bodies(store, load_frames(store, to_join(map(_extent, rows.values()))))
     until = store.running() + store.terms.delivery_lease
     return [_hand_row(store, rows[did], bodies.get(rows[did][1]), until) for did in dids if did in rows]
 

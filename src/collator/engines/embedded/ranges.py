@@ -2,22 +2,22 @@
 
 A resource may have a million indexes and hundreds of thousands of gaps. So a view lists the first `SHOWN` ranges and
 says how many indexes there are beyond them, which the counters of the resource tell without a look. The look goes
-through the keys in slices, and through several of them only within `TURN` seconds; then others have their turn. A slice
-in which nothing is lacking costs a count: 0.05 us an index, where the ranges of one cost 0.5.
+through the keys in stretches, and through several of them only within `TURN` seconds; then others have their turn. A
+stretch in which nothing is lacking costs a count: 0.05 us an index, where the ranges of one cost 0.5.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from collator.engines.embedded.slices import Slice
 from collator.resource import Ranges, gaps
 
 SHOWN = 1000
 """Ranges that a view lists."""
-SLICE = 4096
+STRETCH = 4096
 """Indexes that are looked at in one go: 2 ms at most."""
 TURN = 0.005
 """Seconds after which a look gives way to others."""
@@ -46,7 +46,7 @@ class RangeSearch:
     @property
     def over(self) -> bool:
         """Whether there is nothing more to look for."""
-        full = len(self._found) > SHOWN  # the last one shown may go on in the next slice
+        full = len(self._found) > SHOWN  # the last one shown may go on in the next stretch
         return full or self._next >= self._end or self._looked >= LOOKED or not self.more
 
     @property
@@ -60,16 +60,14 @@ class RangeSearch:
         return max(0, self._count - sum(last - first + 1 for first, last in self.ranges))
 
     def advance(self, value: Value) -> None:
-        """Look further, for one turn: a slice, and others as long as there is time."""
-        until = time.perf_counter() + TURN
-        while not self.over:
-            last = min(self._next + SLICE, self._end) - 1
+        """Look further, for one turn: a stretch, and others as long as there is time."""
+        turn = Slice(TURN)
+        while not self.over and turn.lasts():
+            last = min(self._next + STRETCH, self._end) - 1
             found, looked = self._find(value, self._first + self._next, self._first + last)
             self._add(found)
             self._looked += looked
             self._next = last + 1
-            if time.perf_counter() >= until:
-                break
 
     def _add(self, found: Sequence[tuple[int, int]]) -> None:
         if found and self._found and self._found[-1][1] + 1 == found[0][0]:

@@ -408,7 +408,7 @@ delete from tombstone where tk <= ?1;
 -- name: delete_tombstone (by id)
 delete from tombstone where id = ?1;
 
--- name: in_work (packets that were in work when the process died: k and payload size)
+-- name: in_work (packets that were in work when the process died, by key)
 select json_group_array(p.k)
 from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
 where r.state = 'open' and r.received > r.done + r.failed
