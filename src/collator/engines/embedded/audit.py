@@ -43,8 +43,9 @@ def _add(store: Store, act: Act, changed: int) -> None:
     refused = act.verb == REFUSED
     row = [act.id, store.clock.wall(), store.now(), act.who, act.peer, act.verb, shorten(act.target, 500), changed]
     store.run("record_act", as_json([*row, int(refused)]))
-    store.run("trim_audit", int(refused), REFUSALS_KEPT if refused else KEPT)
-    delete_old(store)
+    if not act.stored:  # else a record had its place before: an act may have thousands of steps
+        store.run("trim_audit", int(refused), REFUSALS_KEPT if refused else KEPT)
+        delete_old(store)
 
 
 def delete_old(store: Store) -> None:

@@ -162,7 +162,8 @@ class EmbeddedLedger(AuditedVerbs):
         keys, after = list[Key](), -1
         while after < INDEX_MASK:
             step = await self._writer.call(steps.RETRY, (resource_id, after))
-            keys, after = [*keys, *step.keys] if keys else step.keys, step.after
+            keys += step.keys
+            after = step.after
         return keys
 
     async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
