@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from collator.signing import Secret
 from collator.web.limits import MIB, Limits
-from collator.webhook import Handle, Received, Reply
+from collator.webhook import Handle
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collator.web.problems import Refusal
     from collator.web.refusals import Asked, RefusalLog
     from collator.web.server import Door
-
-__all__ = ["Inbox", "Received", "Reply", "limits_for"]
 
 MAX_BODY = 1024 * MIB
 """Bytes; a service can be told to send bodies as large as it likes."""

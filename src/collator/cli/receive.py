@@ -19,6 +19,7 @@ from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
 from collator.signing import ID, SecretFile
+from collator.throttle import Throttle
 from collator.web.gate import names
 from collator.webhook import Handle, Received, Reply
 from collator.words import shown
@@ -118,25 +119,22 @@ class _Refusals:
     """Tells of requests that were refused. Anyone can send them: so one line a `QUIET`, with nothing but the id."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._quiet_until = 0.0
-        self._untold = 0
+        self._throttle = Throttle(pause=QUIET, now=now)
 
     def note(self, refusal: Refusal, asked: Asked) -> None:
         webhook_id = next((value for name, value in asked.headers if name == ID.encode()), b"")
         self.tell(webhook_id.decode("latin-1"), refusal.detail)
 
     def note_given_way(self, client: tuple[str, int] | None) -> None:
-        self.tell("", f"the connection of {client} had none under way, and others wanted its place")
+        self.tell("", f"the connection of {client} had no request under way, and others wanted its place")
 
     def tell(self, webhook_id: str, why: str) -> None:
-        if self._now() < self._quiet_until:
-            self._untold += 1
+        times = self._throttle.times()
+        if not times:
             return
         name = f"webhook {webhook_id[:SHOWN]!a}" if webhook_id else "a request without a webhook-id"
-        more = f" (and {self._untold} more since the last such line)" if self._untold else ""
+        more = f" (and {times - 1} more since the last such line)" if times > 1 else ""
         say(f"refused: {name}: {why}{more}", err=True)
-        self._quiet_until, self._untold = self._now() + QUIET, 0
 
 
 def _greet(url: str, directory: Path, *, verified: bool) -> None:

@@ -35,7 +35,7 @@ HALF_CLOSED = "collator.half_closed"
 _SMALL = 4096  # bytes of a body that says nothing
 MUCH = 64 * 1024
 """Bytes of an answer beyond which a client who does not read is waited for: fewer wait in the connection."""
-_JSON_FIELD = (b"content-type", JSON.encode())
+JSON_FIELDS = ((b"content-type", JSON.encode()),)
 
 _log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def answer_json(value: object, *, status: int = 200) -> Answer:
     """*value* as JSON."""
-    return Answer(status, (_JSON_FIELD,), encode(value))
+    return Answer(status, JSON_FIELDS, encode(value))
 
 
 def answer_problem(error: CollatorError) -> Answer:

@@ -18,8 +18,7 @@ from collator.exchange import OutcomePage, OutcomeReport
 from collator.ledger import Ledger
 from collator.paging import PAGE
 from collator.states import EndedBy, State
-from collator.web.formats import JSON
-from collator.web.incoming import HALF_CLOSED, Answer, Gone, Incoming
+from collator.web.incoming import HALF_CLOSED, JSON_FIELDS, Answer, Gone, Incoming
 from collator.web.load import Load
 from collator.web.problems import encode
 
@@ -154,7 +153,7 @@ def _answer(page: OutcomePage, ending: Mapping[str, object]) -> Answer:
     said = {"webhook_id": page.webhook_id, "state": page.state, "completed_by": page.completed_by, "total": page.total}
     outputs = b",".join([_encoded(outcome) for outcome in page.outcomes])
     body = b'%b,"outputs":[%b],%b' % (encode(said)[:-1], outputs, encode(ending)[1:])
-    return Answer(200, ((b"content-type", JSON.encode()),), body)
+    return Answer(200, JSON_FIELDS, body)
 
 
 def _encoded(outcome: OutcomeReport) -> bytes:

@@ -17,7 +17,7 @@ from collator.intake import Intake, tally
 from collator.packet import Bounds, Packet, Receipt, Status, check
 from collator.web.access import check_reach
 from collator.web.formats import name_for_json
-from collator.web.incoming import Answer, Incoming
+from collator.web.incoming import JSON_FIELDS, Answer, Incoming
 from collator.web.limits import MIB, Limits
 from collator.web.problems import Kind, Refusal
 from collator.web.receipts import ArrayReceipts, receipt_refusal, wire_one
@@ -27,8 +27,8 @@ from collator.wire import array_parts, decode_packet, decoded_size, longest_pack
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
-_SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others …
-_SLICE_SIZE = MIB  # … and the bytes of their payloads, about
+_SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
+_SLICE_SIZE = MIB  # bytes of their payloads, about
 _KEPT = MIB  # bytes of memory that an array may take decoded; what takes more is decoded again, slice by slice
 
 
@@ -79,9 +79,9 @@ class Packets:
     async def _one(self, request: Incoming, packet: Packet) -> Answer:
         (receipt,) = await self._intake.accept((packet,), who=request.who, size=len(packet.payload))
         if receipt.status is Status.ACCEPTED:
-            return Answer(202, _JSON_FIELDS, wire_one(packet, receipt))
+            return Answer(202, JSON_FIELDS, wire_one(packet, receipt))
         if receipt.status is Status.DUPLICATE:
-            return Answer(200, _JSON_FIELDS, wire_one(packet, receipt))
+            return Answer(200, JSON_FIELDS, wire_one(packet, receipt))
         raise receipt_refusal(packet, receipt)
 
     async def _array(self, request: Incoming, body: bytes) -> Answer:
@@ -92,7 +92,7 @@ class Packets:
             raise refusal.with_members({"receipts": msgspec.Raw(told.json())})
         if whole.left_out():
             self._refusals.note_part(whole.left_out(), Asked.by(request.scope))
-        return Answer(202, _JSON_FIELDS, told.json(b'{"receipts":', b"}"))
+        return Answer(202, JSON_FIELDS, told.json(b'{"receipts":', b"}"))
 
     async def _checked(self, request: Incoming, body: bytes) -> Iterable[Sequence[Packet]]:
         """The packets of *body* in parts, once all are known to be good; decoded anew where all would take much."""
@@ -157,6 +157,3 @@ def _refuse_foreign(body: bytes) -> None:
     name = name_for_json(body, lines_there=True)
     if name:
         raise Malformed(name)
-
-
-_JSON_FIELDS = ((b"content-type", b"application/json"),)
