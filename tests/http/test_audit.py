@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 
 from collator.client import Client
 from collator.engines.embedded import audit
-from collator.errors import Unavailable
+from collator.errors import Broken, CollatorError, Unavailable
 from collator.exchange import Attempt, DeliveryFilter, Failure, Output
 from collator.library.inside import Inside
 from collator.resource import Terms
@@ -227,6 +228,20 @@ def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
     assert (sum(many), len([times for times in many if times])) == (9, 9)
     now[0] = 122.0
     assert page._times("c") == 1 + 991  # those that had no record of their own
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("the disk is slow"), Broken()])
+async def test_p5_a_refusal_waits_for_no_store_that_cannot_record_it(
+    door: Harness, monkeypatch: pytest.MonkeyPatch, error: CollatorError | None
+) -> None:
+    async def note(_: object) -> None:
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(door.ledger, "note", note)
+    monkeypatch.setattr("collator.web.audit.PATIENCE", 0.01)
+    assert (await ask(door, "GET", "/v1/status", role=None)).status == 401
 
 
 async def test_p6_who_is_asked_nothing_is_a_person_and_a_program_is_the_library(tmp_path: Path) -> None:

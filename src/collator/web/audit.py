@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,8 @@ from collator.web.incoming import Answer, Incoming, answer_json
 
 _MOST = 10
 """Records of refused tokens in a minute, from whatever addresses: each is a commit."""
+PATIENCE = 1.0
+"""Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
 
 _log = structlog.get_logger("collator.audit")
 
@@ -50,8 +53,9 @@ class Audit:
         act = act_of(request, REFUSED, f"{request.scope['method']} {request.scope['raw_path'].decode('latin-1')}")
         act.changed = self._times(act.peer)
         if act.changed:
-            with suppress(CollatorError):  # the log and the metrics have it
-                await self._ledger.note(act)
+            with suppress(CollatorError, TimeoutError):  # the log and the metrics have it
+                async with asyncio.timeout(PATIENCE):
+                    await self._ledger.note(act)
 
     def _times(self, peer: str) -> int:
         """How many refusals a record from *peer* tells of now; 0 where there is to be none."""
