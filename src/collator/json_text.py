@@ -70,10 +70,10 @@ def are_sound(data: bytes) -> bool:
     return not _has_large_numbers(data) or _fault_of_numbers(data) is None
 
 
-def has_small_numbers(data: bytes) -> bool:
-    """Whether some number of *data* may be so small, or so long, that the decoder takes long to make a float of it."""
-    shape = data.translate(_DIGITS_AS_ZEROS)
-    return _SMALL_EXPONENT in shape or _MANY_DIGITS in shape
+def has_costly_numbers(data: bytes) -> bool:
+    """Whether some number of *data* may be so small, large or long that the decoder takes long for a float of it."""
+    shape = data.translate(_DIGITS_AS_ZEROS, b"+")
+    return _LARGE_EXPONENT in shape or _SMALL_EXPONENT in shape or _MANY_DIGITS in shape
 
 
 def is_too_deep(data: bytes) -> bool:

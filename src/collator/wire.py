@@ -125,9 +125,13 @@ def decode_lines(data: bytes, bounds: Bounds) -> Lines:
     if packets == []:
         return Lines([], [], 0)  # all of it is white space
     if packets and _one_a_line(data, len(packets)):
-        check = partial(check_decoded, bounds=bounds, plain=json_text.are_sound(data))
-        with suppress(Malformed):
-            return Lines([*map(check, packets)], range(len(packets)), 0)
+        alone = len(packets) == 1
+        plain = json_text.is_plain(data) if alone else json_text.are_sound(data)
+        if plain or alone:
+            with suppress(Malformed):
+                return Lines([check_decoded(one, bounds, plain=plain) for one in packets], range(len(packets)), 0)
+        if alone:  # to find out once more what is wrong with a line of a MiB would be felt
+            return Lines([], [], 1)
     return _line_by_line(data, bounds, loose=loose)
 
 
@@ -236,7 +240,7 @@ def _line_by_line(data: bytes, bounds: Bounds, *, loose: bool = False) -> Lines:
     packets: list[Packet] = []
     places: list[int] = []
     place = start = 0
-    decode = _decode_loosely if loose or json_text.has_small_numbers(data) else _packet.decode
+    decode = _decode_loosely if loose or json_text.has_costly_numbers(data) else _packet.decode
     plain = json_text.is_plain(data)
     for line in _LONG_ENOUGH.finditer(data):
         place += data.count(b"\n", start, line.start())

@@ -61,6 +61,16 @@ PAYLOADS: Mapping[str, Callable[[int], bytes]] = {
     "other letters": lambda size: b'"%b"' % ("é".encode() * (size // 2)),
 }
 
+WRONG_PAYLOADS: Mapping[str, Callable[[int], bytes]] = {
+    "numbers too large": lambda size: fill(b"1e999", size),
+    "one of them too large": lambda size: fill(b"5e-324", size)[:-1] + b",1e999]",
+    "an integer too long": lambda size: b"9" * size,
+    "too deep at the end": lambda size: fill(b"[" * 120 + b"]" * 120, size)[:-1] + b",%b]" % (b"[" * 129 + b"]" * 129),
+    "half a pair at the end": lambda size: b'"%b"' % (rb"\ud83d\ude00" * (size // 12) + rb"\ud83d"),
+    "no utf-8 at the end": lambda size: b'"%b"' % (b"a" * size + b"\xff"),
+    "unclosed": lambda size: fill(b"[]", size)[:-1],
+}
+
 
 def packet(index: int, payload: bytes = b"1", more: bytes = b"", name: bytes = b'"NAME"') -> bytes:
     return b'{"resource_id":%b,"index":%d,"payload":%b%b}' % (name, index, payload, more)
@@ -116,6 +126,13 @@ async def test_a_byte_of_a_payload_costs_the_loop_no_more_than_its_share(tmp_pat
     async with open_door(tmp_path) as door:
         for number, (shape, payload) in enumerate(PAYLOADS.items()):
             await check(door, shape, form, bodies(form, payload(SIZE - 100), number), good=True)
+
+
+@pytest.mark.parametrize("form", ["post", "put", "array", "stream"])
+async def test_a_byte_of_a_wrong_payload_costs_the_loop_no_more_than_its_share(tmp_path: Path, form: str) -> None:
+    async with open_door(tmp_path) as door:
+        for number, (shape, payload) in enumerate(WRONG_PAYLOADS.items()):
+            await check(door, shape, form, bodies(form, payload(SIZE - 200), number))
 
 
 @pytest.mark.parametrize("form", ["array", "stream", "receipts"])

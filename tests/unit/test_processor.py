@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import thread_time
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from collator.processor import (
     word_lengths,
 )
 from collator.processor.endings import MAX_REASON, reason_of
+from collator.processor.function import one
 from collator.processor.outputs import to_json
 from collator.testing import ManualClock
 
@@ -91,6 +93,23 @@ def test_the_payload_arrives_as_plain_values(payload: object) -> None:
     result = Function(lambda value: [value]).attempt(task(payload))
     assert isinstance(result, Output)
     assert msgspec.json.decode(result.output) == [payload]
+
+
+SLOW_NUMBERS = [b"1e308", b"1.7976931348623157e+308", b"-1E-310", b"4.9e-324", b"17976931348623157" + b"0" * 292]
+
+
+@pytest.mark.parametrize("number", SLOW_NUMBERS)
+def test_the_payload_costs_about_the_same_whatever_its_numbers_are(number: bytes) -> None:
+    payload = b"[%b]" % b",".join([number] * (500_000 // len(number)))
+    began = thread_time()
+    expected = json.loads(payload)
+    usual = thread_time() - began
+    given: list[tuple[float, Any]] = []
+    call = one(lambda value: given.append((thread_time(), value)))
+    began = thread_time()
+    call(msgspec.structs.replace(task(), payload=payload))
+    assert given[0][1] == expected
+    assert given[0][0] - began < 4 * usual + 0.01
 
 
 def test_an_output_is_known_when_the_call_has_ended() -> None:

@@ -17,6 +17,7 @@ import msgspec
 from collator.delivery.endpoint import Endpoint
 from collator.egress import Answer, NoAnswer
 from collator.errors import ConfigError
+from collator.json_values import decoder
 from collator.processor import reason_of
 
 ENDPOINT = "on_finished"
@@ -41,7 +42,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 OnFinished = Callable[[Webhook], Awaitable[object]]
 """A coroutine function; what it returns is dropped."""
 
-_decode = msgspec.json.Decoder(Webhook).decode
+_decode: Callable[[bytes], Webhook] = decoder(Webhook)
 
 
 def endpoint(on_finished: OnFinished, *, concurrency: int, timeout: float) -> Endpoint:

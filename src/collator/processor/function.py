@@ -10,10 +10,11 @@ import msgspec
 
 from collator.exchange import Result, Task
 from collator.forks import end_copy
+from collator.json_values import decoder
 from collator.processor.endings import Apart, Endings
 from collator.processor.finding import UserFunction, wants_context
 
-_decode = msgspec.json.Decoder().decode
+_decode: Callable[[bytes], Any] = decoder()
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
