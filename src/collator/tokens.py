@@ -37,6 +37,8 @@ _LINE = re.compile(
     r"(?P<roles>\S+)\s+sha256:(?P<digest>[0-9a-fA-F]{64})\s+(?P<prefixes>(?:prefix=\S*\s+)*)"
     rf"(?P<name>\S.{{,{MAX_NAME - 1}}})"
 )
+_MISPLACED = re.compile(r"(?i)(?:^|\s)(?:-*prefix(?:es)?\s*[=:]|--?prefix(?:es)?(?:\s|$))")
+"""In a name: a prefix that is not where one is read, or not as one is written. Its token would be for all resources."""
 _PLAIN = "/:@+,;=~!*'()$&"
 """What stands for itself in a prefix, beside letters, digits and ``_.-``."""
 
@@ -118,6 +120,7 @@ def line_for(token: str, *, roles: Iterable[Role], name: str, prefixes: Iterable
         raise ConfigError("the name is blank")
     if not (name.isprintable() and len(name) <= MAX_NAME):
         raise ConfigError(f"the name {name[:MAX_NAME]!r} does not do: {MAX_NAME} characters at most, all printable")
+    _check_name(name)
     digest = hashlib.sha256(token.encode()).hexdigest()
     granted = dict.fromkeys(roles)
     kept = _checked(prefixes, frozenset(granted))
@@ -150,12 +153,18 @@ def _at(number: int, line: str) -> tuple[bytes, Caller]:
         raise ConfigError(f"line {number}: {unknown[0]!r} is not a role; there is: {', '.join(Role)}")
     roles = frozenset(map(Role, parts["roles"].split(",")))
     try:
+        _check_name(parts["name"])
         prefixes = [unquote(word.partition("=")[2], errors="strict") for word in parts["prefixes"].split()]
         return bytes.fromhex(parts["digest"]), Caller(parts["name"], roles, _checked(prefixes, roles))
     except UnicodeError:
         raise ConfigError(f"line {number}: a prefix is not UTF-8, percent-encoded") from None
     except ConfigError as error:
         raise ConfigError(f"line {number}: {error.detail}") from None
+
+
+def _check_name(name: str) -> None:
+    if _MISPLACED.search(name):
+        raise ConfigError(f"the name {name!r} has a prefix in it; prefix=TEXT stands before the name, without spaces")
 
 
 def _checked(prefixes: Iterable[str], roles: frozenset[Role]) -> tuple[str, ...]:

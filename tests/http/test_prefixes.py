@@ -123,6 +123,14 @@ async def test_packets_of_others_are_refused(door: Harness, foreign: str | int) 
     assert (await door.ask("POST", "/v1/packets", good, **fields)).json["duplicate"] == 2
 
 
+async def test_a_delivery_of_others_does_not_tell_whose_it_is(door: Harness) -> None:
+    for report in (await door.ledger.deliveries(DeliveryFilter())).deliveries:
+        if report.resource_id in FOREIGN:
+            reply = await ask(door, "GET", f"/v1/deliveries/{report.id}")
+            assert (reply.status, repr(report.resource_id) in reply.problem["detail"]) == (403, False), reply
+            assert report.webhook_id in reply.problem["detail"]
+
+
 @pytest.mark.parametrize("prefix", ["a", "a b", "%", "a%20", "\N{GREEK SMALL LETTER OMEGA}/=", "x" * 255, "prefix="])
 def test_a_prefix_goes_into_a_line_and_out_of_it(prefix: str) -> None:
     token = generate_token()
@@ -150,6 +158,25 @@ def test_what_cannot_be_a_prefix_is_told(prefixes: list[str], roles: list[Role])
     words = " ".join(f"prefix={prefix}" for prefix in prefixes)
     with pytest.raises(ConfigError, match=r"line 1: .*prefix"):
         parse_tokens(plain.replace(" x", f" {words} x"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["prefix=a/", "x prefix=a/", "Prefix=a/ x", "prefixes=a/ x", "prefix = a/ x", "prefix: a/ x", "--prefix=a/ x",
+     "--prefix a/ x", "prefix=b/ x --PREFIX a/"],
+)  # fmt: skip
+def test_a_prefix_that_is_misspelt_or_misplaced_makes_no_token_for_all(words: str) -> None:
+    with pytest.raises(ConfigError, match=r"line 1: .*prefix=TEXT stands before the name"):
+        parse_tokens(line_for("t", roles=[Role.SEND], name="x").replace(" x", f" {words}"))
+    with pytest.raises(ConfigError, match="prefix=TEXT stands before the name"):
+        line_for("t", roles=[Role.SEND], name=words)
+
+
+@pytest.mark.parametrize("name", ["prefixed", "the prefix team", "no-prefix", "a=b", "prefix-bot"])
+def test_a_name_may_have_the_word_in_it(name: str) -> None:
+    found = parse_tokens(line_for("t", roles=[Role.SEND], name=name)).find(b"t")
+    assert found is not None
+    assert (found.name, found.prefixes) == (name, ())
 
 
 def test_no_more_prefixes_than_a_list_is_looked_up_for() -> None:

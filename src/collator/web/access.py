@@ -47,13 +47,16 @@ class Access:
             raise forbidden(caller, role)
 
 
-def check_reach(caller: Caller | None, resource_ids: Iterable[str | int]) -> None:
-    """Raise `Refusal` unless the token of *caller* is for all of *resource_ids*."""
+def check_reach(caller: Caller | None, resource_ids: Iterable[str | int], *, what: str = "") -> None:
+    """Raise `Refusal` unless the token of *caller* is for all of *resource_ids*.
+
+    *what* stands for an id that the caller did not say himself, so that he is not told it.
+    """
     if caller is None or not caller.prefixes:
         return
     for name in map(str, resource_ids):
         if not caller.reaches(name):
-            raise _beyond(f"the token of {quoted(caller.name)} is for other resources than {quoted(name)}")
+            raise _beyond(f"the token of {quoted(caller.name)} is for other resources than {what or quoted(name)}")
 
 
 def check_whole(caller: Caller | None) -> None:

@@ -19,6 +19,7 @@ from collator.web.audit import acting
 from collator.web.explaining import why_waiting
 from collator.web.incoming import Answer, Incoming, answer_json
 from collator.web.options import AwareDatetime
+from collator.words import quoted
 
 _SMALL = 64 * 1024  # bytes of a body that says which
 _SLICE = 1000  # deliveries that are replayed in one step, so that no packet waits long behind it
@@ -127,7 +128,7 @@ class Deliveries:
     async def show(self, request: Incoming, *, delivery_id: str) -> Answer:
         """All that there is to know of one. `Unknown`."""
         detail = await self._ledger.delivery(delivery_id)
-        check_reach(request.caller, [detail.resource_id])
+        check_reach(request.caller, [detail.resource_id], what=f"that of delivery {quoted(delivery_id)}")
         return self._viewed(detail)
 
     async def replay_many(self, request: Incoming) -> Answer:
