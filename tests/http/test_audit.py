@@ -206,7 +206,7 @@ async def test_p5_the_log_is_bounded_and_refusals_push_out_nothing(
 ) -> None:
     monkeypatch.setattr(audit, "KEPT", 3)
     monkeypatch.setattr(audit, "REFUSALS_KEPT", 2)
-    monkeypatch.setattr(door.face._audit, "_times", lambda peer: 1)
+    monkeypatch.setattr(door.face._audit, "_times", lambda asked: (1, 0))
     for _ in range(4):
         await ask(door, "POST", "/v1/endpoints/default/pause")
     for _ in range(4):
@@ -220,14 +220,32 @@ async def test_p5_the_log_is_bounded_and_refusals_push_out_nothing(
 def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
     now = [0.0]
     page = Audit(None, now=lambda: now[0])  # type: ignore[arg-type]  # which is not asked
-    assert [page._times("a") for _ in range(3)] == [1, 0, 0]
-    assert page._times("b") == 1
+    assert [page._times("a") for _ in range(3)] == [(1, 0), (0, 0), (0, 0)]
+    assert page._times("b") == (1, 0)
     now[0] = 61.0
-    assert page._times("a") == 3
+    assert page._times("a") == (3, 0)
     many = [page._times(f"address {number}") for number in range(1000)]
-    assert (sum(many), len([times for times in many if times])) == (9, 9)
+    assert many == [(1, 0)] * 9 + [(0, 0)] * 991
     now[0] = 122.0
-    assert page._times("c") == 1 + 991  # those that had no record of their own
+    assert page._times("c") == (1, 991)  # those that had no record of their own
+
+
+async def test_p6_a_refusal_is_told_of_who_was_refused_and_of_nobody_else(
+    door: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address is that of a proxy, too: what many ask for through it stands under the name of none of them."""
+    for role in (Role.SEND, Role.READ, Role.SEND, None):
+        await ask(door, "GET", "/v1/audit", role=role)
+    records = [(record["who"], record["changed"]) for record in await log(door)]
+    assert records == [("nobody known", 1), ("a read", 1), ("a send", 1)]
+    monkeypatch.setattr(door.face._audit, "_times", lambda asked: (2, 7))
+    await ask(door, "GET", "/v1/audit", role=Role.READ)
+    others, mine = (await log(door))[:2]
+    assert [(one["who"], one["peer"], one["changed"]) for one in (others, mine)] == [
+        ("others", "", 7),
+        ("a read", mine["peer"], 2),
+    ]
+    assert mine["peer"]
 
 
 @pytest.mark.parametrize("error", [None, Unavailable("the disk is slow"), Broken()])

@@ -27,7 +27,7 @@ from collator.settings import Scope, Settings
 def audit(*, settings: Settings, cursor: str | None, limit: int, as_json: bool) -> None:
     """List what was done that only the role admin may do, the latest first, and how many it changed.
 
-    A token that was refused is listed as "refused", with how often it was tried: once a minute for each address.
+    A token that was refused is listed as "refused", with how often: once a minute for each token and address.
     """
     page = ask(settings, lambda client: client.audit(cursor=cursor, limit=limit))
     tell(page, _table(page), as_json=as_json)

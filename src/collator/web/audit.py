@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -21,6 +21,7 @@ _MOST = 10
 """Records of refused tokens in a minute, from whatever addresses: each is a commit."""
 PATIENCE = 1.0
 """Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
+_BEYOND = f"refused beyond the {_MOST} of a minute that are recorded one by one"
 
 _log = structlog.get_logger("collator.audit")
 
@@ -49,22 +50,28 @@ class Audit:
         return answer_json(AuditList(records=page.records, next_cursor=None if page.after is None else str(page.after)))
 
     async def refused(self, request: Incoming) -> None:
-        """Record that a token was refused, or that there was none: one record a minute for each address."""
+        """Record that a token was refused, or that there was none: once a minute for each token and address."""
         act = act_of(request, REFUSED, f"{request.scope['method']} {request.scope['raw_path'].decode('latin-1')}")
-        act.changed = self._times(act.peer)
+        act.changed, others = self._times((act.peer, act.who))
         if act.changed:
+            acts = [act]
+            if others:
+                acts.append(Act(who="others", peer="", verb=REFUSED, target=_BEYOND, changed=others))
             with suppress(CollatorError, TimeoutError):  # the log and the metrics have it
                 async with asyncio.timeout(PATIENCE):
-                    await self._ledger.note(act)
+                    await asyncio.gather(*map(self._ledger.note, acts))
 
-    def _times(self, peer: str) -> int:
-        """How many refusals a record from *peer* tells of now; 0 where there is to be none."""
-        times = self._throttle.times(peer)
+    def _times(self, asked: Hashable) -> tuple[int, int]:
+        """How many refusals a record tells of now of those who *asked*, and one of others that have none of their own.
+
+        0 where there is to be none.
+        """
+        times = self._throttle.times(asked)
         if not times or not self._quota.allows():
             self._held += times
-            return 0
+            return 0, 0
         held, self._held = self._held, 0
-        return times + held
+        return times, held
 
 
 @asynccontextmanager
