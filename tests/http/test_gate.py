@@ -115,7 +115,15 @@ async def test_an_origin_is_compared_with_the_host_of_a_whole_url(shared: Harnes
 
 
 @pytest.mark.parametrize(
-    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200), ("", 200)]
+    ("site", "status"),
+    [
+        ("cross-site", 403),
+        (" cross-site \t", 403),
+        ("same-site", 403),
+        ("same-origin", 200),
+        ("none", 200),
+        ("", 200),
+    ],
 )
 async def test_a_page_that_says_no_origin_is_known_by_its_site(shared: Harness, site: str, status: int) -> None:
     """A browser says no `Origin` where a page asks for an image or a script; where it comes from it says always."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from collator.cli.exits import Exit
+from collator.cli.main import run
 from collator.egress import context, missing_trust
 from collator.engines.embedded.lock import LOCK, DirectoryLock
 from collator.engines.embedded.origin import begin
@@ -68,6 +70,16 @@ def test_p5_what_is_no_file_is_refused_at_once_and_in_words(
     path = make(tmp_path / "given")
     with pytest.raises(CollatorError, match=r"not a file|Is a directory|No such device|is a directory"):
         read(path)
+
+
+@pytest.mark.parametrize("make", [fifo, device])
+def test_a_token_is_added_to_files_alone(
+    tmp_path: Path, make: Callable[[Path], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["token", "me", "--add-to", str(make(tmp_path / "tokens"))]) == Exit.CONFIG
+    said = capsys.readouterr()
+    assert "cannot be written: it is not a file, but a pipe, a device or a socket" in said.err
+    assert not said.out
 
 
 def tokens(name: str) -> str:

@@ -11,7 +11,7 @@ from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.terminal import say
 from collator.errors import ConfigError
-from collator.files import exposure
+from collator.files import exposure, require_file
 from collator.tokens import Role, generate_token, line_for
 
 
@@ -64,6 +64,8 @@ def token(*, name: str, roles: tuple[str, ...], prefixes: tuple[str, ...], add_t
 def _add(line: str, path: Path) -> None:
     """Add *line* to the file *path*, which only its owner may write."""
     try:
+        if path.exists():
+            require_file(path)
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))

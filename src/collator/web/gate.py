@@ -65,7 +65,7 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and origin not in {scheme + (target_host or host) for scheme in _SCHEMES}:
             raise Refusal(Kind.FOREIGN_ORIGIN, "the Origin field names another origin than the Host field")
-        if headers.get(b"sec-fetch-site") in _FOREIGN_SITES:
+        if headers.get(b"sec-fetch-site", b"").strip() in _FOREIGN_SITES:
             raise Refusal(Kind.FOREIGN_ORIGIN, "the Sec-Fetch-Site field says that a page of another origin asks")
 
     def _check_host(self, host: bytes) -> None:
