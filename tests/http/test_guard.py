@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import httptools
 import pytest
@@ -383,6 +384,18 @@ async def test_s1_an_idle_connection_is_closed(hasty: Harness) -> None:
         await wire.send(HIDDEN)
         assert (await wire.reply()).status == 200
         assert await wire.end() == b""
+
+
+async def test_no_answer_makes_a_timer(hasty: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    timers = Mock(wraps=loop.call_later)
+    monkeypatch.setattr(loop, "call_later", timers)
+    async with hasty.wire() as wire:
+        for _ in range(3):
+            await wire.send(HIDDEN)
+            assert (await wire.reply()).status == 200
+    owners = [getattr(made.args[1], "__self__", None) for made in timers.call_args_list]
+    assert not [owner for owner in owners if isinstance(owner, Guard)]
 
 
 @pytest.mark.parametrize("framing", ["content-length: 100", "transfer-encoding: chunked"])

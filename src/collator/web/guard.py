@@ -49,7 +49,6 @@ class Guard(RequestFeed):
         self.refusals = refusals
         self.places = Connections(limits.max_connections) if places is None else places
         self.admission = Admission.TAKEN
-        self.timeout_keep_alive = limits.keep_alive_seconds  # type: ignore[assignment]  # parts of a second will do
         self.reading = Reading.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
         self.moved = self.loop.time()  # when something came last
@@ -167,10 +166,8 @@ class Guard(RequestFeed):
     def on_message_begin(self) -> None:
         """A head begins; until then the connection is idle, whatever blank lines come."""
         super().on_message_begin()
-        self._unset_keepalive_if_required()
         self.reading = Reading.HEAD
-        self.begun = self.piece
-        self.framing = 0
+        self.begun, self.framing = self.piece, 0
         self.deadline = self.loop.time() + self.limits.head_seconds
 
     def on_headers_complete(self) -> None:
@@ -213,15 +210,19 @@ class Guard(RequestFeed):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Close where no next request can be read, else go on."""
+        """Close where no next request can be read, else go on. As uvicorn's, but for its timer for each answer."""
         if self.reading is not Reading.WHOLE and self.reading is not Reading.HEAD and not self.pipeline:
             self.reading = Reading.NO_MORE
             self.transport.close()
-        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.reading is Reading.WHOLE:
+            self.deadline = self.loop.time() + self.limits.keep_alive_seconds
         if self.queued:
             self._count_queued()
-        if self.reading is Reading.HEAD:
-            self._unset_keepalive_if_required()  # the next request has begun already: the connection is not idle
 
     # Decisions.
 
@@ -248,16 +249,15 @@ class Guard(RequestFeed):
             size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
             if size > self.limits.head_bytes:
                 raise guard_answers.large_head(self.limits)
-        self.check_line()
-        return check_head(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        return check_head(*self.first_line(), self.headers)
 
     def _unread(self) -> bool:
         """Whether the client may be sending what nobody will read."""
         return self.reading is Reading.BODY or self.reading is Reading.NO_MORE
 
     def _late(self, now: float, *, stopping: bool) -> None:
-        if self.reading is Reading.NOTHING:
-            self.transport.close()  # never said a word: there is no request to answer
+        if self.reading is Reading.NOTHING or self.reading is Reading.WHOLE:
+            self.transport.close()  # it never said a word, or no more: there is no request to answer
         elif self._excused():
             self.deadline = now + self.limits.body_seconds
         elif self.reading is Reading.HEAD:

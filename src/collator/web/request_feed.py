@@ -88,12 +88,13 @@ class RequestFeed(HttpToolsProtocol):
             elif len(self._came) > _KEPT:
                 self._came = self._came[-_KEPT:]
 
-    def check_line(self) -> None:
-        """Raise `Refusal` unless the first line is method, target and version of HTTP with one blank between them."""
-        version = self.parser.get_http_version().encode()
-        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)
+    def first_line(self) -> tuple[bytes, bytes, str]:
+        """Method, target and version of HTTP. Raises `Refusal` unless one blank stands between them."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        line = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
         if not (self._came.startswith(line) or self._came.lstrip(_BLANK).startswith(line)):
             raise bad("METHOD, PATH and HTTP/1.1 with one blank between them are wanted in the first line")
+        return method, self.url, version
 
     # What the parser says.
 
