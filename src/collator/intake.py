@@ -64,11 +64,14 @@ class Intake:
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
-        why_not = await self._over_share(who, size + PACKET * len(packets))
-        if why_not:
-            receipts = [Receipt(Status.REFUSED, why_not, retry_after=1.0)] * len(packets)
-            self._count(receipts)
-            return receipts
+        if self._backlog is not None:
+            size += PACKET * len(packets)
+            why_not = await self._over_share(self._backlog, who) if self._backlog.unsure(size) else ""
+            if why_not:
+                receipts = [Receipt(Status.REFUSED, why_not, retry_after=1.0)] * len(packets)
+                self._count(receipts)
+                return receipts
+            self._backlog.add(who, size)
         room = max(0, min(len(packets), self._workforce.room() - self._promised))
         self._promised += room
         try:
@@ -97,19 +100,11 @@ class Intake:
         """Refuse all packets from now on. The calls under way end as they would have."""
         self.draining.set()
 
-    async def _over_share(self, who: str, size: int) -> str:
-        """Why *who* may not have *size* bytes more wait, in words; empty where he may, which counts them."""
-        backlog = self._backlog
-        if backlog is None:
-            return ""
-        why_not = ""
-        if backlog.unsure(size):
-            backlog.waits((await self._ledger.counts()).backlog)
-            why_not = backlog.why_not(who)
-        if why_not:
-            self._held_back = True
-        else:
-            backlog.add(who, size)
+    async def _over_share(self, backlog: Backlog, who: str) -> str:
+        """Why *who* may have no more wait, in words; empty where he may."""
+        backlog.waits((await self._ledger.counts()).backlog)
+        why_not = backlog.why_not(who)
+        self._held_back = self._held_back or bool(why_not)
         return why_not
 
     def _count(self, receipts: Sequence[Receipt]) -> None:
