@@ -24,7 +24,7 @@ from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web.audit import Audit
 from collator.web.resources import ResourceState, ResourceView
 from collator.web.routes import ROUTES, Route
-from tests.http.door import Harness, Reply, open_door, packet
+from tests.http.door import Harness, Reply, ndjson, open_door, packet
 
 TOKENS = {role: generate_token() for role in Role}
 
@@ -260,6 +260,17 @@ async def test_p5_a_refusal_waits_for_no_store_that_cannot_record_it(
     monkeypatch.setattr(door.ledger, "note", note)
     monkeypatch.setattr("collator.web.audit.PATIENCE", 0.01)
     assert (await ask(door, "GET", "/v1/status", role=None)).status == 401
+
+
+@pytest.mark.parametrize("receipts", ["none", "all"])
+async def test_p6_a_stream_beyond_its_token_is_recorded(tmp_path: Path, receipts: str) -> None:
+    token = generate_token()
+    known = parse_tokens(line_for(token, roles=[Role.SEND], name="acme", prefixes=["acme/"]))
+    fields = {"authorization": f"Bearer {token}", "media_type": "application/x-ndjson"}
+    async with open_door(tmp_path, tokens=lambda: known) as door:
+        await door.ask("POST", f"/v1/packets?receipts={receipts}", ndjson(packet(0, "other")), **fields)
+        (record,) = (await door.ledger.audit()).records
+    assert (record.who, record.verb, record.target) == ("acme", "refused", "POST /v1/packets")
 
 
 async def test_p6_who_is_asked_nothing_is_a_person_and_a_program_is_the_library(tmp_path: Path) -> None:

@@ -51,7 +51,6 @@ from collator.web.streams import Streams, Wanted
 from collator.words import shown
 from collator.workforce import Workforce
 
-_NOT_ALLOWED = frozenset({Kind.UNAUTHORIZED, Kind.FORBIDDEN})
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
 
@@ -89,9 +88,11 @@ class Face:
         self._buffered = Buffered(parts.limits.max_buffered)
         self._load = Load(parts.limits)
         self._packets = Packets(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
-        self._streams = Streams(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits, load=self._load)
-        self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         self._audit = Audit(parts.ledger)
+        self._streams = Streams(
+            parts.intake, self.refusals, self._audit, bounds=parts.bounds, limits=parts.limits, load=self._load
+        )
+        self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(
@@ -130,8 +131,7 @@ class Face:
         except HTTPException as error:
             raise _routing_refusal(error, request.scope["raw_path"]) from None
         except Refusal as refusal:
-            if refusal.kind in _NOT_ALLOWED:
-                await self._audit.refused(request)
+            await self._audit.refused(request, refusal)
             raise
 
     async def _answer(self, request: Incoming, send: Send) -> Answer | None:

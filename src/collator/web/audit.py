@@ -16,12 +16,15 @@ from collator.exchange import REFUSED, Act, AuditRecord
 from collator.paging import PAGE
 from collator.throttle import Quota, Throttle
 from collator.web.incoming import Answer, Incoming, answer_json
+from collator.web.problems import Kind, Refusal
 
 _MOST = 10
 """Records of refused tokens in a minute, from whatever addresses: each is a commit."""
 PATIENCE = 1.0
 """Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
 _BEYOND = f"refused beyond the {_MOST} of a minute that are recorded one by one"
+
+_NOT_ALLOWED = frozenset({Kind.UNAUTHORIZED, Kind.FORBIDDEN})
 
 _log = structlog.get_logger("collator.audit")
 
@@ -49,8 +52,10 @@ class Audit:
         page = await self._ledger.audit(after=cursor, limit=limit, size=PAGE)
         return answer_json(AuditList(records=page.records, next_cursor=None if page.after is None else str(page.after)))
 
-    async def refused(self, request: Incoming) -> None:
-        """Record that a token was refused, or that there was none: once a minute for each token and address."""
+    async def refused(self, request: Incoming, refusal: Refusal) -> None:
+        """Record *refusal* where it is that of a token, or of none: once a minute for each token and address."""
+        if refusal.kind not in _NOT_ALLOWED:
+            return
         act = act_of(request, REFUSED, f"{request.scope['method']} {request.scope['raw_path'].decode('latin-1')}")
         act.changed, others = self._times((act.peer, act.who))
         if act.changed:

@@ -12,6 +12,7 @@ from starlette.types import Send
 from collator.errors import CollatorError
 from collator.intake import Intake
 from collator.packet import Bounds, Receipt
+from collator.web.audit import Audit
 from collator.web.incoming import PATIENT, Answer, Incoming, answer_json
 from collator.web.limits import Limits
 from collator.web.lines import Group
@@ -34,13 +35,16 @@ class Wanted(StrEnum):
 class Streams:
     """What takes streams, up to a number at a time."""
 
-    def __init__(self, intake: Intake, refusals: Refusals, *, bounds: Bounds, limits: Limits, load: Load) -> None:
+    def __init__(
+        self, intake: Intake, refusals: Refusals, audit: Audit, *, bounds: Bounds, limits: Limits, load: Load
+    ) -> None:
         """Offer to *intake* what is within *bounds* and *limits*, if there is a place in *load* for the stream.
 
-        Note in *refusals* what was not taken.
+        Note in *refusals* what was not taken, and in *audit* what the token of a stream is not for.
         """
         self._intake = intake
         self._refusals = refusals
+        self._audit = audit
         self._bounds = bounds
         self._limits = limits
         self._load = load
@@ -98,6 +102,8 @@ class Streams:
             why = await stream.run()
             why = why or summary.refusal()
             self._note(request, summary, why)
+            if isinstance(why, Refusal):  # with which the request ends, though it was answered
+                await self._audit.refused(request, why)
             telling.close(_last(summary, why) + b"\n")
             await writing
         finally:
