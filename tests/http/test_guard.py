@@ -455,6 +455,20 @@ async def test_s1_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> Non
             await until(lambda: not connections(door))
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the system keeps as much as it likes")
+async def test_p5_one_large_answer_that_nobody_reads_does_not_hide_in_the_system(tmp_path: Path) -> None:
+    async with open_door(tmp_path, limits=Limits(write_seconds=0.3)) as door:
+        await door.post(packet(0, payload="x" * 1_000_000))
+        (task,) = await door.ledger.claim(claim_id="c", room=1)
+        await door.ledger.record([Output(task.lease, task.payload)], room={})
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", door.port))
+            deaf.sendall(request("GET", "/v1/resources/r/outputs"))
+            await until(lambda: connections(door))
+            await until(lambda: not connections(door))
+
+
 async def test_a_request_on_a_kept_connection_may_take_longer_than_it_was_idle(hasty: Harness) -> None:
     async with hasty.wire() as wire:
         await wire.send(HIDDEN)

@@ -30,6 +30,9 @@ from collator.web.request_feed import check_parser
 _log = structlog.get_logger(__name__)
 _TICK = 0.1  # seconds; how precise the deadlines of the guard are
 _BACKLOG = 2048
+_UNSENT = 64 * 1024
+"""Bytes of answers that the system may keep for each client, beside what is on its way; else it keeps megabytes, and of
+what is in the system nobody sees whether the client takes it (`Limits.write_rate`)."""
 _ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 """On every answer, those of the guard too: none of them is to be taken for a page, or kept by who stands between."""
 
@@ -106,9 +109,12 @@ async def serve(
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise cannot_listen(host, port, error) from None
+    if (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
+        listener.setsockopt(socket.IPPROTO_TCP, option, _UNSENT)  # each connection has it from its listener
+    return listener
 
 
 async def _tick(state: ServerState, lagged: Callable[[float], object], stopping: Callable[[], bool]) -> None:
