@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from collator import descriptors, logs
+from collator import allocator, descriptors, logs
 from collator.clock import Clock
 from collator.delivery import names
 from collator.egress import missing_trust
@@ -68,6 +68,7 @@ def run(settings: Settings) -> None:
     """
     logs.configure()
     descriptors.raise_limit()
+    allocator.return_large_buffers()
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
