@@ -70,7 +70,8 @@ def test_what_nobody_means_is_denied(address: str) -> None:
 def test_what_is_denied_is_denied_in_every_form_of_it(address: str) -> None:
     assert "leads to 169.254.169.254, which is link-local" in (policy().refusal(address) or "")
     assert policy(allow="169.254.169.254").refusal(address) is None
-    assert policy(allow=f"{address}/128").refusal(address) is None
+    assert policy(allow=f"{address}/128").refusal(address) is None, "named by itself"
+    assert policy(allow="::/0").refusal(address) is not None, "both have to be allowed"
 
 
 @given(st.ip_addresses(v=4).filter(lambda address: int(address) >> 24 and policy().refusal(str(address)) is None))

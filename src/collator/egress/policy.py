@@ -58,13 +58,12 @@ class Policy:
             address = ip_address(host)
         except ValueError:
             return None
-        first, *held = _forms(address)
-        if self._allows(first):
-            return None
-        for form in (first, *held):
+        if any(network.num_addresses == 1 and address in network for network in self._allow):
+            return None  # named by itself, whatever it holds
+        for form in _forms(address):
             why = None if self._allows(form) else self._denial(form)
             if why is not None:
-                leads = "" if form is first and form == address else f" leads to {form}, which"
+                leads = "" if form == address else f" leads to {form}, which"
                 return f"address not allowed: {address}{leads} is {why}"
         return None
 
