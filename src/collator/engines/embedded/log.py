@@ -19,6 +19,10 @@ LONG = 40 * 1024 * 1024
 """Bytes from which the log is long: it is begun anew at 16 MiB where nobody looks, and a commit has up to 16."""
 FURTHER = 8 * 1024 * 1024
 """Bytes by which it grows between two tries."""
+UNSEEN = 2 * 1024 * 1024
+"""Bytes that may be committed between two looks at its size: a look a commit made others wait for the interpreter."""
+A_COMMIT = 32 * 1024
+"""Bytes that a commit of next to nothing writes: a page of each table and index."""
 
 
 class Log:
@@ -30,9 +34,17 @@ class Log:
         self._connection = connection
         self._looking = looking
         self._long = LONG
+        self._unseen = 0  # bytes committed since the last look
 
-    def shorten(self) -> None:
-        """Have it begun anew at the next commit, where it is long. In the thread that commits, between two commits."""
+    def shorten(self, committed: int) -> None:
+        """Have it begun anew at the next commit, where it is long; *committed* bytes of data have just come into it.
+
+        In the thread that commits, between two commits.
+        """
+        self._unseen += committed + A_COMMIT
+        if self._unseen < UNSEEN:
+            return
+        self._unseen = 0
         try:
             size = self._path.stat().st_size
         except OSError:  # it is gone: who looks after the files says so

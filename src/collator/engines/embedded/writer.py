@@ -179,7 +179,7 @@ class Writer:
         try:
             self._commit(group)
             if self._broken is None:
-                self._log.shorten()
+                self._log.shorten(sum(call.weight for call in group))
         finally:
             self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
