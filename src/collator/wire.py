@@ -182,8 +182,10 @@ def _loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -> T:
     if _may_be_loose(strict):
         try:
             return decoder.decode(data)
-        except NOT_JSON:
+        except msgspec.ValidationError:
             pass
+        except NOT_JSON as error:  # what is wrong stands behind where the strict one stopped
+            raise Malformed(in_words(error, data)) from None
     raise Malformed(strict)
 
 

@@ -52,6 +52,11 @@ def test_an_array_names_the_first_packet_that_is_wrong() -> None:
         decode_array(b"[%s,%s,%s]" % (GOOD % 0, GOOD % 1_000_000, GOOD % 1_000_001), BOUNDS)
 
 
+def test_the_grammar_is_what_is_wrong_behind_a_packet_with_a_whole_float() -> None:
+    with pytest.raises(Malformed, match="more than one value"):
+        decode_array(b'[{"resource_id":"a","index":0.0,"payload":1}] x', BOUNDS)
+
+
 def test_an_array_takes_integers_as_ids() -> None:
     (packet,) = decode_array(b'[{"resource_id":7,"index":0,"payload":null}]', BOUNDS)
     assert packet.resource_id == "7"
