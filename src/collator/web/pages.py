@@ -110,8 +110,9 @@ class Page:
 
 
 def methods_at(path: str) -> Sequence[str]:
-    """The methods that *path* takes, in order: it may be that of one route by its words, and of another by its ids."""
-    found = {route.method for route in ROUTES if _matches(route, path)}
+    """The methods that *path* takes, in order; those of the routes that have it word by word, where there are any."""
+    found = {route.method for route in ROUTES if route.path == path}
+    found = found or {route.method for route in ROUTES if _matches(route, path)}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
