@@ -48,6 +48,7 @@ def test_a_service_goes_on_where_a_function_changes_the_directory(tmp_path: Path
     (tmp_path / config).write_text("webhook_secret_file = 'secrets'")
     secrets = (tmp_path / config).with_name("secrets")
     secrets.write_text("whsec_" + "a" * 32)
+    secrets.chmod(0o600)
     options = ["--config", config, "--data-dir", "data", "--processor", "wanders:away", "--pool", pool]
     with (
         receiving(tmp_path, "--secret-file", str(secrets)) as (receiver, webhook),

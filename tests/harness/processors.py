@@ -10,7 +10,6 @@ from pathlib import Path
 import anyio
 
 from collator.processor import word_lengths
-from tests.waiting import until
 
 LOOK = 0.01
 DEADLY = "die"
@@ -82,6 +81,8 @@ def meeting(payload: list[str]) -> str:
 
 async def meeting_on_a_loop(payload: list[str]) -> str:
     """As `meeting`."""
+    from tests.waiting import until  # a copy of this file may stand elsewhere, alone
+
     path = anyio.Path(payload[0])
     await path.touch()
     await until(Path(payload[0]).with_name("over").exists, 60.0)
