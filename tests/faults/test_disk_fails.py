@@ -22,8 +22,8 @@ pytestmark = pytest.mark.faults
 
 DRAIN = 2.0
 RECOVERY = 15.0
-SYNCS = 16
-"""To make a data directory takes 14, in the thread that opens it; the thread that commits gets that far soon."""
+SYNCS = 24
+"""To make a data directory takes 19, in the thread that opens it; the thread that commits gets that far soon."""
 RESOURCES = 80
 PACKET = b'{"resource_id": "late", "index": 0, "payload": "w"}'
 
