@@ -213,10 +213,14 @@ async def or_problem(answer: Awaitable[Answer | None], request: Incoming, refusa
     except Gone:
         return None
     except CollatorError as error:
-        refusal = refusal_of(error)
+        return _problem(refusal_of(error), request, refusals)
     except Exception:  # noqa: BLE001 - logged, and answered
         _log.exception("request failed", method=request.scope["method"])
-        refusal = Refusal(Kind.INTERNAL, "the log says more")
+        return _problem(Refusal(Kind.INTERNAL, "the log says more"), request, refusals)
+
+
+def _problem(refusal: Refusal, request: Incoming, refusals: RefusalLog) -> Answer:
+    """*refusal* as an answer. No frame may keep it: by its traceback it holds all that the request held, bodies too."""
     refusals.note(refusal, Asked.by(request.scope))
     if request.answering:
         raise refusal
