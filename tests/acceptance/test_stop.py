@@ -24,13 +24,15 @@ from tests.harness.wire import Exchange
 from tests.waiting import until
 
 DRAIN = 10.0
+RESOURCES = 150
+"""Several times the packets that are in the requests under way, which a stop lets finish."""
 GATED = "tests.harness.processors:gated"
 JSON = "application/json"
 
 
 async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_rest(tmp_path: Path) -> None:
     random, history = Random(7), History()
-    packets = workload(random, "a", resources=60)
+    packets = workload(random, "a", resources=RESOURCES)
     async with (
         Service(tmp_path, processor="tests.harness.processors:slower", concurrency=2) as service,
         Sink(service.secret) as sink,
@@ -46,13 +48,13 @@ async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_re
         assert store_complaints(service.data_dir) == []
         await service.start(webhook=sink.url, processor="collator.processor:word_lengths")
         await sender.send(service.url, requests(random, history.unacknowledged()))
-        await until(lambda: len(sink.ids()) == 60, 15.0)
+        await until(lambda: len(sink.ids()) == RESOURCES, 15.0)
         await service.stop()
     # The stop came in the middle: some was not taken, and some of what was taken was left for the next start.
     assert 150 <= acknowledged < len(packets)
-    assert delivered < 60
+    assert delivered < RESOURCES
     assert complaints(history, sink.webhooks, at_least=len(packets)) == []
-    assert len(sink.webhooks) == 60  # a stop in good order repeats nothing
+    assert len(sink.webhooks) == RESOURCES  # a stop in good order repeats nothing
     assert store_complaints(service.data_dir) == []
 
 
