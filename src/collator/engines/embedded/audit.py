@@ -31,21 +31,17 @@ _decode_records = msgspec.json.Decoder(list[tuple[int, float, str, str, str, str
 
 def record(store: Store, act: Act, changed: int) -> None:
     """Add to the log that a step of *act* has *changed* so many."""
-    _add(store, act, changed)
-
-
-def note(store: Store, act: Act) -> None:
-    """Record *act*, which no step of another verb does."""
-    _add(store, act, act.changed)
-
-
-def _add(store: Store, act: Act, changed: int) -> None:
     refused = act.verb == REFUSED
     row = [act.id, store.clock.wall(), store.now(), act.who, act.peer, act.verb, shorten(act.target, 500), changed]
     store.run("record_act", as_json([*row, int(refused)]))
     if not act.stored:  # else a record had its place before: an act may have thousands of steps
         store.run("trim_audit", int(refused), REFUSALS_KEPT if refused else KEPT)
         delete_old(store)
+
+
+def note(store: Store, act: Act) -> None:
+    """Record *act*, which no step of another verb does."""
+    record(store, act, act.changed)
 
 
 def delete_old(store: Store) -> None:
