@@ -116,14 +116,14 @@ class Deliveries:
             prefix=commonprefix(own),  # noqa: RUF071 - of texts, not of paths
             since=since,
         )
-        page = await self._ledger.deliveries(wanted, after=cursor, limit=limit, size=PAGE)
-        shown = _starting(page.deliveries, own)
-        for _ in range(_LOOKS - 1):
-            if shown or page.after is None:
+        shown: Sequence[DeliveryReport] = ()
+        after: str | None = cursor
+        for _ in range(_LOOKS):
+            if shown or after is None:
                 break
-            page = await self._ledger.deliveries(wanted, after=page.after, limit=limit, size=PAGE)
-            shown = _starting(page.deliveries, own)
-        return answer_json(WebhookPage(deliveries=shown, next_cursor=page.after))
+            page = await self._ledger.deliveries(wanted, after=after, limit=limit, size=PAGE)
+            shown, after = _starting(page.deliveries, own), page.after
+        return answer_json(WebhookPage(deliveries=shown, next_cursor=after))
 
     async def show(self, request: Incoming, *, delivery_id: str) -> Answer:
         """All that there is to know of one. `Unknown`."""
