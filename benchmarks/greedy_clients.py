@@ -20,6 +20,8 @@ PEER = ("127.0.0.2", 0)
 PREPARING = 120.0
 REFUSED = 0.5
 """Seconds until it tries again: it is greedy, and no flood of requests, which is the matter of a proxy."""
+UNCONNECTED = 0.1
+"""Seconds until it tries again where there was no connection."""
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -51,19 +53,22 @@ class Greedy:
         self.number += 1
         return f"greedy-{self.number}"
 
-    async def connect(self) -> Connection:
-        """A connection of its own."""
-        return await asyncio.open_connection("127.0.0.1", self.port, local_addr=PEER, limit=MIB)
+    async def connect(self) -> Connection | None:
+        """A connection of its own; `None`, which is counted and takes its time, where there is none."""
+        try:
+            return await asyncio.open_connection("127.0.0.1", self.port, local_addr=PEER, limit=MIB)
+        except OSError:
+            self.answers["no connection"] += 1
+            await asyncio.sleep(UNCONNECTED)
+            return None
 
     async def ask(self, method: str, path: str, body: bytes = b"", media_type: str = "application/json") -> bytes:
         """Ask once, on a new connection; the answer, whose status is counted."""
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {media_type}\r\n"
-        try:
-            reader, writer = await self.connect()
-        except OSError:
-            self.answers["no connection"] += 1
-            await asyncio.sleep(0.05)
+        connection = await self.connect()
+        if connection is None:
             return b""
+        reader, writer = connection
         with contextlib.suppress(OSError):
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
@@ -91,12 +96,10 @@ class Greedy:
 
         async def one() -> None:
             while self.left:
-                try:
-                    reader, writer = await self.connect()
-                except OSError:
-                    self.answers["no connection"] += 1
-                    await asyncio.sleep(0.2)
+                connection = await self.connect()
+                if connection is None:
                     continue
+                reader, writer = connection
                 with contextlib.suppress(OSError, TimeoutError):
                     writer.write(head)
                     await self._said(reader, writer, more)
@@ -269,12 +272,10 @@ async def unread(greedy: Greedy) -> None:
     head = b"GET /v1/resources/unread/outputs?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
     async def one() -> None:
-        try:
-            reader, writer = await greedy.connect()
-        except OSError:
-            greedy.answers["no connection"] += 1
-            await asyncio.sleep(0.2)
+        connection = await greedy.connect()
+        if connection is None:
             return
+        reader, writer = connection
         with contextlib.suppress(OSError):
             writer.write(head * 50)
             while greedy.left and await reader.read(600):
