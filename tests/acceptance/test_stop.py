@@ -7,6 +7,8 @@ import json
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -26,8 +28,24 @@ from tests.waiting import until
 DRAIN = 10.0
 RESOURCES = 150
 """Several times the packets that are in the requests under way, which a stop lets finish."""
-GATED = "tests.harness.processors:gated"
 JSON = "application/json"
+
+
+@asynccontextmanager
+async def gated(
+    home: Path, history: History, *, drain_timeout: float, resources: int = 0
+) -> AsyncIterator[tuple[Service, Sink, Path]]:
+    """A service that has taken so many *resources*, and processes nothing until the file is there; and its receiver."""
+    random, gate = Random(8), home / "gate"
+    async with (
+        Service(home, processor="tests.harness.processors:gated") as service,
+        Sink(service.secret) as sink,
+        Sender(history, random) as sender,
+    ):
+        service.environment["GATE"] = str(gate)
+        await service.start(webhook=sink.url, drain_timeout=drain_timeout)
+        await sender.send(service.url, requests(random, workload(random, "a", resources=resources)))
+        yield service, sink, gate
 
 
 async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_rest(tmp_path: Path) -> None:
@@ -62,9 +80,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
     history = History()
     first, late = (Packet(name, 0, payload_of(name, 0), last=True) for name in ("first", "late"))
     history.sending([first, late])
-    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
-        service.environment["GATE"] = str(tmp_path / "gate")
-        await service.start(webhook=sink.url, drain_timeout=DRAIN)
+    async with gated(tmp_path, history, drain_timeout=DRAIN) as (service, sink, gate):
         body = late.as_json()
         stream = Exchange(f"{service.url}/v1/packets", content_type="application/x-ndjson", transfer_encoding="chunked")
         half = Exchange(f"{service.url}/v1/packets", content_type=JSON, content_length=str(len(body)))
@@ -72,7 +88,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
             await half.write(body[:10])
             await stream.write(b"%x\r\n%s\n\r\n" % (len(first.as_json()) + 1, first.as_json()))
             await _waiting(service, 1)
-            await until((tmp_path / "gate.called").exists, DRAIN)  # stored is not yet under way
+            await until(gate.with_suffix(".called").exists, DRAIN)  # stored is not yet under way
             service.signal(signal.SIGTERM)
             # A stream is summed up: the sender knows from where to go on.
             assert await stream.head() == 503
@@ -91,7 +107,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
         assert "the service is stopping" in problem["detail"]
         assert (await service.get("/healthz"))[0] == (await service.get("/v1/resources/first"))[0] == 200
         assert sink.webhooks == []
-        (tmp_path / "gate").touch()
+        gate.touch()
         assert await service.ended(DRAIN) == 0
     assert [webhook.taken for webhook in sink.webhooks] == [True]
     assert complaints(history, sink.webhooks, at_least=1) == []
@@ -132,58 +148,46 @@ async def test_p7_clients_that_have_sent_half_and_are_silent_hold_up_no_stop(tmp
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    random, history = Random(8), History()
-    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
-        service.environment["GATE"] = str(tmp_path / "gate")
-        async with Sender(history, random) as sender:
-            await service.start(webhook=sink.url, drain_timeout=60)
-            await sender.send(service.url, requests(random, workload(random, "a", resources=10)))
-            service.signal(number)
-            await until(lambda: "event=stopping" in service.log())
-            began = time.monotonic()
-            service.signal(number)
-            await service.ended(5.0)
-            assert time.monotonic() - began < 2.0
-            assert sink.webhooks == []
-            (tmp_path / "gate").touch()
-            await service.start(webhook=sink.url)
-            await until(lambda: len(sink.ids()) == 10, 15.0)
-            await service.stop()
+    history = History()
+    async with gated(tmp_path, history, drain_timeout=60, resources=10) as (service, sink, gate):
+        service.signal(number)
+        await until(lambda: "event=stopping" in service.log())
+        began = time.monotonic()
+        service.signal(number)
+        await service.ended(5.0)
+        assert time.monotonic() - began < 2.0
+        assert sink.webhooks == []
+        gate.touch()
+        await service.start(webhook=sink.url)
+        await until(lambda: len(sink.ids()) == 10, 15.0)
+        await service.stop()
     assert complaints(history, sink.webhooks, at_least=10) == []
     assert store_complaints(service.data_dir) == []
 
 
 async def test_p7_two_signals_at_once_are_one_order_to_stop(tmp_path: Path) -> None:
-    random, history = Random(8), History()
-    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
-        service.environment["GATE"] = str(tmp_path / "gate")
-        async with Sender(history, random) as sender:
-            await service.start(webhook=sink.url, drain_timeout=60)
-            await sender.send(service.url, requests(random, workload(random, "a", resources=3)))
-            service.signal(signal.SIGTERM)
-            service.signal(signal.SIGINT)  # another, as two of the same may be one already
-            await until(lambda: "event=stopping" in service.log())
-            (tmp_path / "gate").touch()
-            assert await service.ended(10.0) == 0
+    history = History()
+    async with gated(tmp_path, history, drain_timeout=60, resources=3) as (service, _, gate):
+        service.signal(signal.SIGTERM)
+        service.signal(signal.SIGINT)  # another, as two of the same may be one already
+        await until(lambda: "event=stopping" in service.log())
+        gate.touch()
+        assert await service.ended(10.0) == 0
     assert "event=stopped" in service.log()
     assert "stopped before all was drained" not in service.log()
 
 
 async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Path) -> None:
-    random, history = Random(9), History()
-    async with Service(tmp_path, processor=GATED) as service, Sink(service.secret) as sink:
-        service.environment["GATE"] = str(tmp_path / "gate")
-        async with Sender(history, random) as sender:
-            await service.start(webhook=sink.url, drain_timeout=1)
-            await sender.send(service.url, requests(random, workload(random, "a", resources=10)))
-            began = time.monotonic()
-            service.signal(signal.SIGTERM)
-            assert await service.ended(5.0) == 0
-            assert 0.5 < time.monotonic() - began < 3.0
-            (tmp_path / "gate").touch()
-            await service.start(webhook=sink.url)
-            await until(lambda: len(sink.ids()) == 10, 15.0)
-            await service.stop()
+    history = History()
+    async with gated(tmp_path, history, drain_timeout=1, resources=10) as (service, sink, gate):
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        assert await service.ended(5.0) == 0
+        assert 0.5 < time.monotonic() - began < 3.0
+        gate.touch()
+        await service.start(webhook=sink.url)
+        await until(lambda: len(sink.ids()) == 10, 15.0)
+        await service.stop()
     assert complaints(history, sink.webhooks, at_least=10) == []
     assert store_complaints(service.data_dir) == []
 
