@@ -169,22 +169,18 @@ async def claim(work: Work, count: int) -> None:
         pass
 
 
-async def record_outputs(work: Work, count: int) -> None:
+async def record_outputs(work: Work, count: int, result: Callable[[int], Result] = output, *, step: int = 1) -> None:
     tasks = await offer(work, count, room=FEW)
     work.begin()
-    await record(work, tasks, output)
+    await record(work, tasks[::step], result)
 
 
 async def record_in_reverse(work: Work, count: int) -> None:
-    tasks = await offer(work, count, room=FEW)
-    work.begin()
-    await record(work, tasks[::-1], output)
+    await record_outputs(work, count, step=-1)
 
 
 async def record_failures(work: Work, count: int) -> None:
-    tasks = await offer(work, count, room=FEW)
-    work.begin()
-    await record(work, tasks, failure)
+    await record_outputs(work, count, failure)
 
 
 async def renew_and_release(work: Work, count: int) -> None:
