@@ -87,7 +87,7 @@ torture: setup ## Kill a service 300 times, and see that nothing is lost (at lea
 	$(BIN)/collator torture --rounds 300
 
 bench: setup ## Measure packets per second and the delay to the webhook
-	$(BIN)/collator bench
+	$(BIN)/python -m bench
 
 format: setup ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .
@@ -108,4 +108,4 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* .lock-venv .audit-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

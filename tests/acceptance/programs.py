@@ -27,11 +27,16 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: str, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"", prefix: Sequence[str] = ()
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    stdin: bytes = b"",
+    prefix: Sequence[str] = (),
+    command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``collator ARGUMENTS`` in *cwd* to its end; *prefix* is a program that runs it."""
+    """Run ``collator ARGUMENTS``, or another *command*, in *cwd* to its end; *prefix* is a program that runs it."""
     done = subprocess.run(
-        [*prefix, *COMMAND, *arguments],
+        [*prefix, *command, *arguments],
         cwd=cwd,
         env=environment(**(env or {})),
         input=stdin,
@@ -81,13 +86,17 @@ class Program:
 
 @contextmanager
 def running(
-    *arguments: str, cwd: Path, env: dict[str, str] | None = None, stdin: int = subprocess.DEVNULL
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[Program]:
-    """``collator ARGUMENTS`` in *cwd*, as long as the context is open."""
+    """``collator ARGUMENTS``, or another *command*, in *cwd*, as long as the context is open."""
     log = cwd / f"{arguments[0]}-{len(list(cwd.glob('*.log')))}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             cwd=cwd,
             env=environment(**(env or {})),
             stdin=stdin,

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from collator.cli.bench.figures import PARTS, RATIOS, SECTIONS
-from collator.cli.exits import Exit
-from tests.acceptance.programs import children, files, run, running
+import bench
+import collator
+from bench.figures import PARTS, RATIOS, SECTIONS
+from tests.acceptance import programs
+from tests.acceptance.programs import children, files, running
 
-TINY = ("bench", "--resources", "12", "--packets", "5", "--connections", "4", "--runs", "1")
+COMMAND = (sys.executable, "-m", "bench")
+PATH = {"PYTHONPATH": os.pathsep.join(str(Path(str(one.__file__)).parents[1]) for one in (bench, collator))}
+TINY = ("--resources", "12", "--packets", "5", "--connections", "4", "--runs", "1")
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return programs.run(*arguments, cwd=cwd, env=PATH, command=COMMAND)
 
 
 def test_a_tiny_run_measures_every_part_and_leaves_nothing(tmp_path: Path) -> None:
     done = run(*TINY, cwd=tmp_path)
-    assert done.returncode == Exit.OK, done.stderr
+    assert done.returncode == 0, done.stderr
     for part in SECTIONS:
         assert f"\n{part}: " in done.stdout
     for part in PARTS:
@@ -30,7 +40,7 @@ def test_a_tiny_run_measures_every_part_and_leaves_nothing(tmp_path: Path) -> No
 def test_json_has_every_figure_with_its_runs(tmp_path: Path) -> None:
     parts = ("--only", "stream", "--only", "yardsticks")
     done = run(*TINY, "--runs", "2", "--json", *parts, cwd=tmp_path)
-    assert done.returncode == Exit.OK, done.stderr
+    assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["faults"], result["job"]["runs"]) == ([], 2)
     rows = {(row["part"], row["name"]): row for row in result["rows"]}
@@ -44,7 +54,7 @@ def test_json_has_every_figure_with_its_runs(tmp_path: Path) -> None:
 
 def test_wrong_bodies_fail_the_bench(tmp_path: Path) -> None:
     done = run(*TINY, "--only", "post", "--set", "processor=builtins:len", cwd=tmp_path)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == 1
     assert "post, run 1 of 1: 50 bodies are not what they must be" in done.stderr
     assert "packets/s" not in done.stderr
     assert files(tmp_path) == []
@@ -52,25 +62,55 @@ def test_wrong_bodies_fail_the_bench(tmp_path: Path) -> None:
 
 def test_packets_that_are_refused_fail_the_bench(tmp_path: Path) -> None:
     done = run(*TINY, "--only", "stream", "--set", "max_payload=1", cwd=tmp_path)
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == 1
     assert "stream, run 1 of 1: not all 500 packets of the stream were accepted" in done.stderr
     assert files(tmp_path) == []
 
 
 def test_a_setting_that_the_service_cannot_use_is_told(tmp_path: Path) -> None:
     unknown = run(*TINY, "--set", "gone=1", cwd=tmp_path)
-    assert (unknown.returncode, unknown.stdout) == (Exit.CONFIG, "")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "--set gone" in unknown.stderr
     unusable = run(*TINY, "--set", "concurrency=none", cwd=tmp_path)
-    assert (unusable.returncode, unusable.stdout) == (Exit.FAILED, "")
+    assert (unusable.returncode, unusable.stdout) == (1, "")
     assert "COLLATOR_CONCURRENCY: 'none' is not a whole number" in unusable.stderr
+    assert "Traceback" not in unusable.stderr
+
+
+def test_the_service_of_another_checkout_is_measured(tmp_path: Path) -> None:
+    package = tmp_path / "src" / "collator"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("raise SystemExit('that of the other checkout')", "utf-8")
+    done = run(*TINY, "--only", "post", "--source", "src", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "that of the other checkout" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--resources", "0"],
+        ["--only", "gone"],
+        ["--dir", "gone"],
+        ["--source", "gone"],
+        ["--packets", "9999", "--resources", "9999"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_measured_is_told(tmp_path: Path, arguments: list[str]) -> None:
+    done = run(*TINY, *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: python -m bench")
+    assert "Traceback" not in done.stderr
 
 
 def test_sigterm_ends_its_children_and_removes_its_stores(tmp_path: Path) -> None:
-    with running("bench", "--only", "light", "--only", "stream", "--resources", "200", cwd=tmp_path) as program:
+    options = ("--only", "light", "--only", "stream", "--resources", "200")
+    with running(*options, cwd=tmp_path, env=PATH, command=COMMAND) as program:
         program.says("light, run 1 of 3")
         left = children(program.process.pid)
-        assert program.stop() == Exit.INTERRUPTED
+        assert program.stop() == 130
     assert [pid for pid in left if _lives(pid)] == []
     assert [name for name in files(tmp_path) if name != program.log.name] == []
 

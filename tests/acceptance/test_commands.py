@@ -61,7 +61,7 @@ CASES = {
 }
 BY_ID = ("show", "outputs", "complete", "cancel", "retry", "purge", "deliveries", "replay", "stop", "pause", "resume")
 RUN_UNTIL_STOPPED = {"serve", "receive"}
-TOLD_ELSEWHERE = {"demo": "test_demo", "bench": "test_bench", "torture": "test_torture"}
+TOLD_ELSEWHERE = {"demo": "test_demo", "torture": "test_torture"}
 # Routes without a command of their own, and why.
 FOR_PROGRAMS = {
     "getHealth": "for a supervisor: status asks more",

@@ -51,7 +51,6 @@ def store(tmp_path: Path) -> Path:
         ["receive", "--port", "0", "--dir"],
         ["demo", "--dir"],
         ["torture", "--rounds", "1", "--dir"],
-        ["bench", "--only", "yardsticks", "--dir"],
     ],
     ids=" ".join,
 )
@@ -69,7 +68,6 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path, command: list[s
         ["receive", "--port", "0", "--dir", "shut"],
         ["demo", "--dir", "shut/inside"],
         ["torture", "--rounds", "1", "--dir", "shut/inside"],
-        ["bench", "--only", "yardsticks", "--dir", "shut"],
     ],
     ids=" ".join,
 )

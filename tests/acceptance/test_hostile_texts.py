@@ -26,8 +26,8 @@ __all__ = ["stage"]
 
 WIRE = HOSTILE.encode("utf-8", "ignore").decode()
 """As it can be in an answer: no half of a pair."""
-PRINTS_ITSELF = {"terminal.py", "main.py", "manual.py", "__init__.py", "report.py"}
-"""Files of the commands that print: the one place; and what prints nothing of others (help, the bench)."""
+PRINTS_ITSELF = {"terminal.py", "main.py", "manual.py", "__init__.py"}
+"""Files of the commands that print: the one place; and what prints nothing of others (help)."""
 ASKING = [name for name in CASES if name != "config" and any("--url" in one.opts for one in named(name).params)]
 
 

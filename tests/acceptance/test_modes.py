@@ -60,7 +60,7 @@ MAKING: dict[str, Callable[[Path], None]] = {
     "demo": _demo,
     "torture": _torture,
 }
-NOTHING_LEFT = {"bench", "check", "config"}
+NOTHING_LEFT = {"check", "config"}
 """Commands that make nothing, or only within a directory of `tempfile`, which goes."""
 
 

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from collator.cli.bench import job
-from collator.cli.bench.answers import size, status
-from collator.cli.bench.figures import LIGHT, POST, RATIOS, STREAM, YARDSTICKS, rows
-from collator.cli.bench.histogram import buckets, interpolated, quantile, since
-from collator.cli.bench.measuring import _JOBS, Scale, Stage
-from collator.cli.bench.processes import Helper, Service
+from bench import job
+from bench.figures import LIGHT, POST, RATIOS, STREAM, YARDSTICKS, rows
+from bench.messages import size, status
+from bench.processes import Helper, Service
+from bench.quantiles import buckets, interpolated, quantile, since
+from bench.runs import _JOBS, Scale, Stage
 
 # The job.
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "collator"
-APART = ("cli/bench/", "cli/torture/")
+APART = ("cli/torture/",)
 """Tools for developers, which a machine has for itself."""
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 ROWS = [

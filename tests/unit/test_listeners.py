@@ -17,10 +17,9 @@ OPENERS = {
 """What opens a port, in the standard library and in those that we use."""
 MODULES = {"aiohttp.web", "http.server", "socketserver", "wsgiref.simple_server", "xmlrpc.server"}
 GUARDED = "web/server.py"
-"""`serve`, by which all others listen: a service, a receiver (`cli/inbox.py`), and the yardstick of the bench."""
+"""`serve`, by which all others listen: a service, a receiver (`cli/inbox.py`), and the yardstick in `bench/`."""
 OF_THIS_MACHINE = {
     "cli/children.py": "a port that is free, at which nobody is answered",
-    "cli/bench/receiver.py": "a child of the bench, for as long as that measures",
 }
 """Others, which have to say the loopback address itself."""
 

@@ -14,7 +14,6 @@ import click
 from collator import __version__
 from collator.cli.audit import audit
 from collator.cli.backup import backup
-from collator.cli.bench import bench
 from collator.cli.cancel import cancel
 from collator.cli.check import check
 from collator.cli.complete import complete
@@ -65,7 +64,6 @@ COMMANDS: tuple[click.Command, ...] = (
     config,
     check,
     backup,
-    bench,
     torture,
 )
 

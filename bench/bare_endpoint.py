@@ -10,7 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from collator.cli.bench.loops import run
+import uvloop
+
 from collator.packet import Bounds
 from collator.web.server import serve
 from collator.wire import decode_packet
@@ -46,4 +47,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main())
+    uvloop.run(main())

@@ -1,6 +1,6 @@
 """Clients that take what they can get: each does one greedy thing, again and again, for some seconds.
 
-    python benchmarks/greedy_clients.py NAME PORT SECONDS
+    python bench/greedy_clients.py NAME PORT SECONDS
 
 They come from 127.0.0.2, so that the service can tell them from others. What was answered is printed, by status.
 """

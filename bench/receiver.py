@@ -12,9 +12,9 @@ import sys
 import time
 
 import msgspec
+import uvloop
 
-from collator.cli.bench.answers import size
-from collator.cli.bench.loops import run
+from bench.messages import size
 
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
@@ -111,4 +111,4 @@ def _say(line: bytes) -> None:
 
 
 if __name__ == "__main__":
-    run(main())
+    uvloop.run(main())

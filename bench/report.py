@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.figures import SECTIONS, Row
+from bench.runs import Scale
 from collator import __version__
-from collator.cli.bench.figures import SECTIONS, Row
-from collator.cli.bench.measuring import Scale
 
 _WIDE = 160
 _NOTE = """\
@@ -88,6 +88,6 @@ def _table(rows: Iterable[Row], runs: int) -> Table:
 
 def number(value: float) -> str:
     """*value* with three digits that count, or as a whole number."""
-    if abs(value) >= 100:  # noqa: PLR2004 - three digits
+    if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

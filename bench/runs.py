@@ -1,4 +1,6 @@
-"""One run of one part: a fresh service with an empty store, a check that warms it up, and the job itself.
+"""All runs of all parts, in turn, so that what disturbs a machine for a while disturbs every part alike.
+
+A run of a part: a fresh service with an empty store, a check that warms it up, and the job itself.
 
 A run that cannot be finished, or whose webhooks are not right, gives no figures but the reason.
 """
@@ -15,14 +17,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collator.cli.bench import job, sender, yardsticks
-from collator.cli.bench.figures import LIGHT, POST, STREAM, YARDSTICKS, Samples
-from collator.cli.bench.histogram import Buckets, buckets, interpolated, quantile, since
-from collator.cli.bench.processes import Helper, Service, helper, service
-from collator.cli.bench.profiling import profiled
-from collator.cli.bench.receiver import Webhook
-from collator.cli.bench.usage import Meter, peak_memory
+from bench import job, sender, yardsticks
+from bench.figures import LIGHT, POST, STREAM, YARDSTICKS, Samples
+from bench.processes import Helper, Service, helper, service
+from bench.quantiles import Buckets, buckets, interpolated, quantile, since
+from bench.receiver import Webhook
+from bench.usage import Meter, peak_memory, profiled
 from collator.errors import CollatorError
+from collator.signals import cancel_on_stop
 
 WARM_UP = 50
 """Resources with payloads of their own, before each run."""
@@ -48,6 +50,8 @@ class Scale(NamedTuple):
     """Settings of the service that differ from their defaults, by name."""
     profiles: Path | None = None
     """Where profiles of the service go."""
+    source: Path | None = None
+    """The ``src`` of the checkout whose service is measured; `None` for this one."""
 
 
 class Stage(NamedTuple):
@@ -87,7 +91,7 @@ async def measure(part: str, scale: Scale, run: int) -> Result:
 
 async def _served(part: str, scale: Scale, directory: Path, receiver: Helper, run: int) -> Result:
     webhook = f"http://127.0.0.1:{receiver.port}/"
-    async with service(directory, webhook, scale.changed) as child:
+    async with service(directory, webhook, scale.changed, scale.source) as child:
         stage = Stage(child, receiver, scale)
         samples, faults = await _within(stage, _warm_up)
         if not faults:
@@ -227,3 +231,37 @@ async def _answered(receiver: Helper) -> list[Webhook]:
 
 def _bodies(webhooks: Sequence[Webhook]) -> list[bytes]:
     return [webhook.body.encode() for webhook in webhooks]
+
+
+class Session:
+    """The runs, and what they gave."""
+
+    def __init__(self, scale: Scale, *, parts: Sequence[str], runs: int, tell: Callable[[str], None]) -> None:
+        """Measure *parts*, *runs* times each; *tell* gets a line after each."""
+        self.samples: list[Mapping[str, Samples]] = []
+        """For each run what its parts measured."""
+        self.faults: list[str] = []
+        self._scale = scale
+        self._parts = parts
+        self._runs = runs
+        self._tell = tell
+
+    async def run(self) -> None:
+        """Measure everything. SIGTERM ends it as Ctrl-C does, so that no child outlives it."""
+        cancel_on_stop()
+        for number in range(1, self._runs + 1):
+            self.samples.append({part: await self._measure(part, number) for part in self._parts})
+
+    async def _measure(self, part: str, number: int) -> Samples:
+        result = await measure(part, self._scale, number)
+        where = f"{part}, run {number} of {self._runs}"
+        self.faults += [f"{where}: {fault}" for fault in result.faults]
+        self._tell(f"{where}: {_words(result)}")
+        return result.samples
+
+
+def _words(result: Result) -> str:
+    packets = result.samples.get("packets_per_second")
+    said = f"{packets:,.0f} packets/s" if packets else "done"
+    words = [*result.faults] or [said]
+    return "; ".join(words + [f"the service warned: {trouble}" for trouble in result.troubles[:1]])

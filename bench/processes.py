@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -13,11 +14,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from collator.cli.children import START, STOP, command_line, environment
+import collator
 from collator.errors import CollatorError
 
 T = TypeVar("T")
 
+START, STOP = 20.0, 20.0
+"""Seconds that a child may take to be ready, and to end when it is told to."""
+_ROOT = Path(__file__).parents[1]
+_SOURCE = Path(collator.__file__).parents[1]
 _MAX_LINE = 1024 * 1024 * 1024
 _LAST_WORDS = 5
 _SERVING = re.compile(r"event=serving .*url=http://[^ ]*:(\d+)")
@@ -42,12 +47,12 @@ class Helper:
 
     def order(self, line: str) -> None:
         """Send *line*."""
-        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
 
     async def answer(self) -> bytes:
         """The next line."""
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             raise CollatorError(f"the {self._name} ended by itself")
@@ -91,7 +96,7 @@ class Service:
         return await asyncio.to_thread(_get, self.port, "/metrics")
 
     async def _read(self) -> None:
-        assert self._process.stderr is not None  # noqa: S101 - it is a pipe
+        assert self._process.stderr is not None
         async for line in self._process.stderr:
             self._hear(line.decode("utf-8", "replace").rstrip())
 
@@ -110,7 +115,7 @@ async def helper(name: str) -> AsyncIterator[Helper]:
     """The module *name* of this package as a child, ready."""
     arguments = (sys.executable, "-m", f"{__package__}.{name}")
     process = await asyncio.create_subprocess_exec(
-        *arguments, stdin=PIPE, stdout=PIPE, env=environment(), limit=_MAX_LINE, start_new_session=True
+        *arguments, stdin=PIPE, stdout=PIPE, env=_environment(_ROOT, _SOURCE), limit=_MAX_LINE, start_new_session=True
     )
     try:
         child = Helper(name, process)
@@ -121,17 +126,21 @@ async def helper(name: str) -> AsyncIterator[Helper]:
 
 
 @asynccontextmanager
-async def service(directory: Path, webhook: str, changed: Mapping[str, str]) -> AsyncIterator[Service]:
+async def service(
+    directory: Path, webhook: str, changed: Mapping[str, str], source: Path | None = None
+) -> AsyncIterator[Service]:
     """A service with its store in *directory*, which delivers to *webhook*; *changed* are settings by name.
+
+    It is that of *source*, the ``src`` of a checkout, or of this one.
 
     It knows no other settings: neither the environment's nor those of a file count.
     """
     arguments = ("--host", "127.0.0.1", "--port", "0", "--data-dir", "store", "--webhook", webhook)
     settings = {f"COLLATOR_{name.upper()}": value for name, value in changed.items()}
     process = await asyncio.create_subprocess_exec(
-        *command_line("serve", *arguments),
+        *(sys.executable, "-m", "collator", "serve", *arguments),
         cwd=directory,
-        env=environment() | settings,
+        env=_environment(source or _SOURCE) | settings,
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=PIPE,
@@ -143,6 +152,12 @@ async def service(directory: Path, webhook: str, changed: Mapping[str, str]) -> 
         yield child
     finally:
         await _end(process)
+
+
+def _environment(*paths: Path) -> dict[str, str]:
+    """The environment without settings of Collator, in which Python finds modules in *paths* first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COLLATOR_")}
+    return kept | {"PYTHONPATH": os.pathsep.join([*map(str, paths), *filter(None, [kept.get("PYTHONPATH")])])}
 
 
 async def _end(process: Process) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from collator.cli.bench.answers import size, status
+from bench.messages import size, status
 from collator.errors import CollatorError
 
 HOST = "127.0.0.1"

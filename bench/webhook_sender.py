@@ -1,6 +1,6 @@
 """CPU and rate of one POST: the sender and aiohttp, in turns, in one run.
 
-    .venv/bin/python benchmarks/sender.py [ROUNDS]
+    python -m bench.webhook_sender [ROUNDS]
 
 The receiver is a process of its own on loopback. Medians of the rounds; CPU is that of the sending process.
 """

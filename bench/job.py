@@ -53,11 +53,6 @@ def load(seed: int, resources: int, packets: int, *, payload: str | None = PAYLO
     return Load(encoded, outputs)
 
 
-def resource_of(body: bytes) -> str:
-    """The id of the resource that the webhook *body* is about."""
-    return str(msgspec.json.decode(body)["data"]["resource_id"])
-
-
 def faults(load: Load, bodies: Sequence[bytes]) -> Iterator[str]:
     """What is wrong with the *bodies* that came of *load*, all of them looked at; nothing where all is well."""
     data = [_data(body) for body in bodies]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from collator.cli.bench import sender
-from collator.cli.bench.histogram import quantile
-from collator.cli.bench.processes import helper
+from bench import sender
+from bench.processes import helper
+from bench.quantiles import quantile
 from collator.packet import Packet
 
 BLOCK = 4096
@@ -41,7 +41,7 @@ def decode(packets: Sequence[bytes]) -> dict[str, float]:
 async def bare(requests: Sequence[bytes], *, connections: int) -> dict[str, float]:
     """*requests* to an endpoint that decodes a packet and answers 202, behind the same door, from the same sender."""
     requests = requests[:_REQUESTS]
-    async with helper("bare") as child:
+    async with helper("bare_endpoint") as child:
         await sender.post(child.port, requests[: len(requests) // 10 + 1], connections=connections)
         sent = await sender.post(child.port, requests, connections=connections)
     return {"bare_per_second": len(requests) / (sent.ended - sent.started), "bare_p50_ms": quantile(sent.delays, 0.5)}

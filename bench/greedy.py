@@ -1,6 +1,6 @@
 """What honest senders feel of a greedy client: acknowledgements, /healthz and memory beside each kind of greed.
 
-    .venv/bin/python benchmarks/greedy.py [--seconds 60] [CLIENT ...]
+    python -m bench.greedy [--seconds 60] [CLIENT ...]
 
 A fresh service with default limits for each, whose function is called in processes: what a function does with a payload
 of a MiB, in a thread, is the interpreter's time too. On loopback; four honest senders with about 100 packets a second
@@ -28,7 +28,8 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from greedy_clients import CLIENTS
+
+from bench.greedy_clients import CLIENTS
 
 COLUMNS = (
     "client",

@@ -1,0 +1,11 @@
+"""What Collator does on this machine, measured. It is no part of the package; run it from the root of a checkout.
+
+    make bench                          all of the job below, three runs each; or python -m bench [--help]
+    python -m bench.greedy              what honest senders feel of greedy clients
+    python -m bench.webhook_sender      CPU and rate of one POST, beside aiohttp
+
+The job: a service, a sender and a receiver are started, each a process of its own. Resources of some packets, 50 under
+way at a time, are sent as single POSTs over many connections, then as one stream, then at light load one by one; the
+processor is the built-in one. Beside that stands what disk, decoder and web server give by themselves. Every webhook is
+checked. ``--source`` measures the service of another checkout, with the sender and the receiver of this one.
+"""
