@@ -98,6 +98,8 @@ def used(connections: Connections[One], *idle: float | None) -> list[One]:
     for one in ones:
         assert connections.admit(one) == (Admission.TAKEN, None)
         connections.asked(one)
+    for one in sorted((one for one in ones if one.idle is not None), key=lambda one: one.idle or 0.0):
+        connections.answered(one)
     return ones
 
 
@@ -122,6 +124,17 @@ def test_the_longest_idle_gives_way_where_hardly_any_is_new() -> None:
         (Admission.TAKEN, ones[0]),
         (Admission.TAKEN, new[0]),
     ]
+
+
+def test_who_asks_again_is_no_longer_idle_and_none_is_looked_at_to_find_the_longest_idle() -> None:
+    connections: Connections[One] = Connections(3)
+    ones = used(connections, 1.0, 2.0, 3.0)
+    for one in ones:
+        one.idle_since = lambda: pytest.fail("a thousand such looks are felt by everybody")  # type: ignore[method-assign]
+    connections.asked(ones[0])
+    assert connections.admit(One()) == (Admission.TAKEN, ones[1])
+    connections.answered(ones[0])
+    assert [connections.admit(One())[1] for _ in range(2)] == [ones[2], ones[0]]
 
 
 def test_a_few_are_let_in_where_all_have_a_request() -> None:

@@ -9,7 +9,6 @@ service is, or may repair it, is answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -51,18 +50,19 @@ class Connections(Generic[C]):
         self.queued = Shared(max_queued, "bytes of requests behind others", setting="max_queued", multiple=2)
         # The oldest first, as dictionaries keep their order.
         self._new: dict[C, None] = {}  # on which no request has begun
-        self._used: dict[C, None] = {}
+        self._used: dict[C, None] = {}  # with a request under way
+        self._idle: dict[C, None] = {}  # the longest idle first
         self._kept: dict[C, None] = {}
         self._refused: dict[C, None] = {}
 
     def __len__(self) -> int:
         """How many have a place."""
-        return len(self._new) + len(self._used) + len(self._kept)
+        return self._places() + len(self._kept)
 
     def admit(self, connection: C) -> tuple[Admission, C | None]:
         """What becomes of *connection*, and which other has to be closed for it."""
         closed = None
-        if len(self._new) + len(self._used) >= self.most:
+        if self._places() >= self.most:
             closed = self._to_close()
             if closed is None:
                 return self._keep(connection)
@@ -71,14 +71,24 @@ class Connections(Generic[C]):
         return Admission.TAKEN, closed
 
     def asked(self, connection: C) -> None:
-        """The first request on *connection* has begun."""
-        if connection in self._new:
+        """A request on *connection* has begun."""
+        if connection in self._idle:
+            del self._idle[connection]
+        elif connection in self._new:
             del self._new[connection]
-            self._used[connection] = None
+        else:
+            return
+        self._used[connection] = None
+
+    def answered(self, connection: C) -> None:
+        """No request is under way on *connection* any more."""
+        if connection in self._used:
+            del self._used[connection]
+            self._idle[connection] = None
 
     def left(self, connection: C) -> None:
         """*connection* is no more."""
-        for some in (self._new, self._used, self._kept, self._refused):
+        for some in (self._new, self._used, self._idle, self._kept, self._refused):
             some.pop(connection, None)
 
     def _keep(self, connection: C) -> tuple[Admission, C | None]:
@@ -96,9 +106,7 @@ class Connections(Generic[C]):
 
     def _to_close(self) -> C | None:
         new = next(iter(self._new), None)
-        return new if len(self._new) >= NEW else _longest_idle(self._used) or new
+        return new if len(self._new) >= NEW else next(iter(self._idle), new)
 
-
-def _longest_idle(connections: Iterable[C]) -> C | None:
-    idle = [(since, one) for one in connections if (since := one.idle_since()) is not None]
-    return min(idle, key=lambda found: found[0])[1] if idle else None
+    def _places(self) -> int:
+        return len(self._new) + len(self._used) + len(self._idle)

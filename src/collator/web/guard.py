@@ -214,6 +214,8 @@ class Guard(RequestFeed):
         if self.reading is not Reading.WHOLE and self.reading is not Reading.HEAD and not self.pipeline:
             self.reading = Reading.NO_MORE
             self.transport.close()
+        if not self.pipeline:
+            self.places.answered(self)  # also where it lingers until the client has taken the answer
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -286,6 +288,7 @@ class Guard(RequestFeed):
             self._write(refusal)
         cycle.disconnected = True
         cycle.message_event.set()
+        self.places.answered(self)
 
     def _write(self, refusal: Refusal) -> None:
         self.transport.write(guard_answers.last_answer(refusal, self.server_state.default_headers))
