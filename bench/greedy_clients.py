@@ -91,8 +91,11 @@ class Greedy:
         async with asyncio.timeout(self.left + 5.0):
             await asyncio.gather(*(one() for _ in range(at_a_time)))
 
-    async def hold(self, head: bytes, number: int, more: bytes = b"") -> None:
-        """Hold *number* connections that have said *head*, and say *more* now and then; open anew what is closed."""
+    async def hold(self, head: bytes, number: int, more: bytes = b"", *, kept: bool = False) -> None:
+        """Hold *number* connections that have said *head*, and say *more* now and then; open anew what is closed.
+
+        With the answer a connection has ended, unless it is *kept*.
+        """
 
         async def one() -> None:
             while self.left:
@@ -102,13 +105,15 @@ class Greedy:
                 reader, writer = connection
                 with contextlib.suppress(OSError, TimeoutError):
                     writer.write(head)
-                    await self._said(reader, writer, more)
+                    await self._said(reader, writer, more, kept=kept)
                 writer.close()
                 await asyncio.sleep(REFUSED)
 
         await asyncio.gather(*(one() for _ in range(number)))
 
-    async def _said(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: bytes) -> None:
+    async def _said(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: bytes, *, kept: bool
+    ) -> None:
         while self.left:
             try:
                 async with asyncio.timeout(min(2.0, self.left + 0.1)):
@@ -117,7 +122,8 @@ class Greedy:
                 writer.write(more)
                 continue
             self.answers[answer[9:12].decode() or "closed"] += 1
-            return
+            if not (answer and kept):
+                return
 
 
 def packet(resource_id: str, index: int, payload: str, **more: object) -> bytes:
@@ -237,7 +243,7 @@ async def silent(greedy: Greedy) -> None:
 
 async def idle(greedy: Greedy) -> None:
     """A thousand connections, kept after one request."""
-    await greedy.hold(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n", 1000)
+    await greedy.hold(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n", 1000, kept=True)
 
 
 async def slow_bodies(greedy: Greedy) -> None:
