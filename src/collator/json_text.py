@@ -9,10 +9,15 @@ text that has nothing of the kind, nearly all there is, costs 2 ms a MiB, and th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from itertools import accumulate
 from math import isinf
 from operator import add
+from typing import TypeVar
+
+T = TypeVar("T")
+Steps = Generator[tuple[()], None, T]
+"""A piece of work in steps of a few milliseconds, each of which gives nothing; what it returns."""
 
 MAX_DEPTH = 128
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
@@ -34,15 +39,17 @@ _LARGE = re.compile(
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NO_BRACKETS_OR_QUOTES = bytes(set(_NO_BRACKETS) - set(b'"'))
 _AS_BITS = bytes.maketrans(b"[]{}", b"1010")
+AT_ONCE = 16 * 1024
+"""Bytes of eight brackets each that are looked at in one step: a millisecond."""
 
 
-def fault(data: bytes) -> str | None:
-    """What is wrong with *data*, JSON whose grammar is right: in words, or `None`."""
+def fault(data: bytes, *, deep: bool | None = None) -> str | None:
+    """What is wrong with *data*, JSON whose grammar is right: in words, or `None`. *deep*: as `is_too_deep`."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
         return f"not valid UTF-8 (byte {error.start})"
-    if is_too_deep(data):
+    if is_too_deep(data) if deep is None else deep:
         return TOO_DEEP
     return _fault_of_numbers(data) if _has_large_numbers(data) else None
 
@@ -80,8 +87,37 @@ def is_too_deep(data: bytes) -> bool:
     """Whether *data*, which is JSON, is nested deeper than 128 levels: more than some decoder on its way can take."""
     if len(data) <= 2 * MAX_DEPTH or data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
+    return finish(is_too_deep_steps(data))
+
+
+def is_too_deep_steps(data: bytes) -> Steps[bool]:
+    """As `is_too_deep`, in steps of 2 ms at most for a MiB."""
     bare = _without_escapes(data).translate(None, _NO_BRACKETS_OR_QUOTES).replace(b'""', b"")
-    return _depth(_outside_of_texts(bare)) > MAX_DEPTH
+    yield ()
+    brackets = _outside_of_texts(bare).translate(_AS_BITS, _NO_BRACKETS)
+    yield ()
+    # Eight brackets are looked at together, as the bits of a byte.
+    size = -(-len(brackets) // 8)
+    packed = int(brackets.ljust(8 * size, b"0") or b"0", 2).to_bytes(size)
+    level = 0
+    for start in range(0, size, AT_ONCE):
+        yield ()
+        some = packed[start : start + AT_ONCE]
+        opened = memoryview(some.translate(_RISES)).cast("b")
+        if max(map(add, accumulate(opened, initial=level), some.translate(_PEAKS))) > MAX_DEPTH:
+            return True
+        level += sum(opened)
+    return False
+
+
+def finish(steps: Steps[T]) -> T:
+    """What *steps* return, all of them taken at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _has_large_numbers(data: bytes) -> bool:
@@ -109,15 +145,6 @@ def _without_escapes(data: bytes) -> bytes:
 def _outside_of_texts(data: bytes) -> bytes:
     """What of *data*, JSON `_without_escapes`, stands in no text."""
     return b"".join(data.split(b'"')[::2])
-
-
-def _depth(data: bytes) -> int:
-    """The most brackets of *data* that are open at once. Eight are looked at together, as the bits of a byte."""
-    brackets = data.translate(_AS_BITS, _NO_BRACKETS)
-    size = -(-len(brackets) // 8)
-    packed = int(brackets.ljust(8 * size, b"0") or b"0", 2).to_bytes(size)
-    opened = memoryview(packed.translate(_RISES)).cast("b")
-    return max(map(add, accumulate(opened, initial=0), packed.translate(_PEAKS)), default=0)
 
 
 def _table(measure: Iterable[int]) -> bytes:

@@ -14,7 +14,7 @@ import msgspec
 
 from collator import json_text
 from collator.errors import Malformed
-from collator.json_text import TOO_DEEP
+from collator.json_text import TOO_DEEP, Steps
 from collator.words import shown
 
 MAX_ID_BYTES = 255
@@ -95,16 +95,35 @@ def check(packet: Packet, bounds: Bounds) -> Packet:
     return check_decoded(packet, bounds, plain=False)
 
 
-def check_decoded(packet: Packet, bounds: Bounds, *, plain: bool) -> Packet:
-    """As `check`, of a packet whose JSON keeps the grammar; *plain*: it is known to be UTF-8 with finite numbers."""
+def check_steps(packet: Packet, bounds: Bounds) -> Steps[Packet]:
+    """As `check`, in steps of a few milliseconds, however large the payload is."""
+    check_grammar(packet.payload, "payload")
+    if packet.metadata:
+        check_grammar(packet.metadata, "metadata")
+    yield ()
+    return (yield from check_decoded_steps(packet, bounds, plain=False))
+
+
+def check_decoded_steps(packet: Packet, bounds: Bounds, *, plain: bool) -> Steps[Packet]:
+    """As `check_decoded`, in steps of a few milliseconds, however large the payload is."""
+    deep = yield from json_text.is_too_deep_steps(bytes(packet.payload))
+    yield ()
+    return check_decoded(packet, bounds, plain=plain, deep=deep)
+
+
+def check_decoded(packet: Packet, bounds: Bounds, *, plain: bool, deep: bool | None = None) -> Packet:
+    """As `check`, of a packet whose JSON keeps the grammar; *plain*: it is known to be UTF-8 with finite numbers.
+
+    *deep*: whether its payload is nested too deep, where that is known.
+    """
     payload = packet.payload
     if not 0 <= packet.index < bounds.max_packets:
         raise Malformed(f"index: {_number(packet.index)} is not between 0 and {bounds.max_packets - 1}")
     if len(payload) > bounds.max_payload:
         raise Malformed(f"payload: {len(payload)} bytes, {bounds.max_payload} at most")
     if not plain:
-        _check_text(payload, "payload")
-    elif len(payload) > 2 * json_text.MAX_DEPTH and json_text.is_too_deep(bytes(payload)):
+        _check_text(payload, "payload", deep=deep)
+    elif len(payload) > 2 * json_text.MAX_DEPTH and (json_text.is_too_deep(bytes(payload)) if deep is None else deep):
         raise Malformed(f"payload: {TOO_DEEP}")
     check_id(packet.resource_id)
     if packet.total is not None:
@@ -178,8 +197,8 @@ def claimed_total(packet: Packet) -> int | None:
     return packet.index + 1 if packet.last else packet.total
 
 
-def _check_text(value: bytes | msgspec.Raw, name: str) -> None:
-    fault = json_text.fault(bytes(value))
+def _check_text(value: bytes | msgspec.Raw, name: str, *, deep: bool | None = None) -> None:
+    fault = json_text.fault(bytes(value), deep=deep)
     if fault:
         raise Malformed(f"{name}: {fault}")
 

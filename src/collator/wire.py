@@ -16,9 +16,10 @@ import msgspec
 
 from collator import json_text
 from collator.errors import Malformed
-from collator.json_array import split_array
-from collator.packet import NOT_JSON, Bounds, Packet, check_decoded, in_words, is_whole
-from collator.words import shown
+from collator.json_array import PART, split_array
+from collator.json_text import Steps
+from collator.loose_packet import LOOSE, LOOSES, decode_loosely, may_be_loose
+from collator.packet import NOT_JSON, Bounds, Packet, check_decoded, check_decoded_steps, in_words
 
 T = TypeVar("T")
 
@@ -32,45 +33,11 @@ _LONG_ENOUGH = re.compile(rb"(?m)^[^\n]{%d,}" % _SHORTEST)
 _SPACE = b" \t\r\v\f"
 _LINES = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 _PLACE = re.compile(r"(at `\$\[)(\d+)(\][^`]*`)$")
-_LOOSE = ("got `float`", "got `null`")
-_NULL = msgspec.Raw(b"null")
-
-
-class _Loose(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A packet of which numbers are written as floats, or optional members are null: JSON has one kind of number.
-
-    Its numbers stay text here: the decoder takes 6 µs to make some floats, and Python a tenth of that.
-    """
-
-    resource_id: msgspec.Raw
-    index: msgspec.Raw
-    payload: msgspec.Raw
-    last: bool | None = False
-    total: msgspec.Raw = _NULL
-    metadata: msgspec.Raw = msgspec.Raw()
-
-    def strict(self, strict: str) -> Packet:
-        """As a packet. Raises `Malformed` where a number is not whole, and in the words *strict* where it is none."""
-        id_, total = bytes(self.resource_id), self.total
-        try:
-            return Packet(
-                resource_id=_text.decode(id_) if id_[:1] == b'"' else _whole_number(id_, "resource_id"),
-                index=_whole_number(bytes(self.index), "index"),
-                payload=self.payload,
-                last=bool(self.last),
-                total=None if total == _NULL else _whole_number(bytes(total), "total"),
-                metadata=self.metadata,
-            )
-        except (ValueError, msgspec.MsgspecError):
-            raise Malformed(strict) from None
 
 
 _MARKED = "a byte order mark stands before this line, as where files were joined: only the first line may have one"
 _packet = msgspec.json.Decoder(Packet)
 _packets = msgspec.json.Decoder(list[Packet])
-_loose = msgspec.json.Decoder(_Loose)
-_looses = msgspec.json.Decoder(list[_Loose])
-_text = msgspec.json.Decoder(str)
 
 
 class Lines(NamedTuple):
@@ -93,19 +60,32 @@ def decode_packet(data: bytes, bounds: Bounds) -> Packet:
     return check_decoded(_decode(data), bounds, plain=json_text.is_plain(data))
 
 
+def decode_packet_steps(data: bytes, bounds: Bounds) -> Steps[Packet]:
+    """As `decode_packet`, in steps of a few milliseconds."""
+    packet = _decode(data)
+    yield ()
+    plain = json_text.is_plain(data)
+    yield ()
+    return (yield from check_decoded_steps(packet, bounds, plain=plain))
+
+
 def decode_array(data: bytes, bounds: Bounds) -> list[Packet]:
     """The packets of one JSON array. Raises `Malformed` for the whole of it, naming the first that is wrong."""
     return [packet for part in array_parts(data, bounds) for packet in part]
 
 
-def array_parts(data: bytes, bounds: Bounds, *, plain: bool = False) -> Iterator[list[Packet]]:
-    """As `decode_array`, part by part, so that a caller can do something else in between.
+def array_parts(data: bytes, bounds: Bounds, *, plain: bool = False) -> Iterator[Sequence[Packet]]:
+    """As `decode_array`, part by part, so that a caller can do something else in between; also parts without packets.
 
     Where *data* is *plain* in any case, as it was checked before, that is not looked at again.
     """
     first = 0
     for part in split_array(data, longest=longest_packet(bounds), shortest=_SHORTEST):
-        packets = _decode_array(part, bounds, first, plain=plain or json_text.are_sound(part))
+        if len(part) > 2 * PART:  # for one long packet
+            yield ()
+            packets = yield from _decode_array_steps(part, bounds, first, plain=plain)
+        else:
+            packets = _decode_array(part, bounds, first, plain=plain or json_text.are_sound(part))
         first += len(packets)
         yield packets
 
@@ -135,6 +115,20 @@ def decode_lines(data: bytes, bounds: Bounds) -> Lines:
     return _line_by_line(data, bounds, loose=loose)
 
 
+def decode_line_steps(data: bytes, bounds: Bounds) -> Steps[Lines]:
+    """As `decode_lines` of one line, which is not blank, in steps of a few milliseconds."""
+    packets, _ = _decode_lines(data)
+    yield ()
+    if packets is None or len(packets) != 1:
+        return Lines([], [], 1)
+    plain = json_text.is_plain(data)
+    yield ()
+    try:
+        return Lines([(yield from check_decoded_steps(packets[0], bounds, plain=plain))], [0], 0)
+    except Malformed:
+        return Lines([], [], 1)
+
+
 def explain_lines(data: bytes, taken: Collection[int], bounds: Bounds) -> Iterator[tuple[int, Malformed]]:
     """The lines of *data* that hold no packet, by place, and why: those that are neither *taken* nor blank."""
     for place, line in enumerate(data.split(b"\n")):
@@ -144,15 +138,32 @@ def explain_lines(data: bytes, taken: Collection[int], bounds: Bounds) -> Iterat
 
 def _decode_array(data: bytes, bounds: Bounds, first: int, *, plain: bool) -> list[Packet]:
     """The packets of an array, or of a part of one of which *first* packets have gone before. Raises `Malformed`."""
+    return _each(partial(check_decoded, bounds=bounds, plain=plain), _decode_unchecked(data, first), first)
+
+
+def _decode_array_steps(data: bytes, bounds: Bounds, first: int, *, plain: bool) -> Steps[list[Packet]]:
+    """As `_decode_array`, in steps of a few milliseconds, which give nothing."""
+    packets = _decode_unchecked(data, first)
+    yield ()
+    plain = plain or json_text.are_sound(data)
+    yield ()
+    deep: list[bool] = []
+    for packet in packets:
+        deep += [(yield from json_text.is_too_deep_steps(bytes(packet.payload)))]
+    known = iter(deep)
+    return _each(lambda packet: check_decoded(packet, bounds, plain=plain, deep=next(known)), packets, first)
+
+
+def _decode_unchecked(data: bytes, first: int) -> list[Packet]:
+    """The packets of an array as `_decode_array` has it, unchecked. Raises `Malformed`."""
     try:
-        packets = _packets.decode(data)
+        return _packets.decode(data)
     except msgspec.ValidationError as error:
         words = _PLACE.sub(lambda place: f"{place[1]}{int(place[2]) + first}{place[3]}", in_words(error))
-        looses = _loosely(_looses, data, words)
-        packets = _each(lambda loose: loose.strict(words), looses, first)
+        looses = decode_loosely(LOOSES, data, words)
+        return _each(lambda loose: loose.strict(words), looses, first)
     except NOT_JSON as error:
         raise Malformed(in_words(error, data)) from None
-    return _each(partial(check_decoded, bounds=bounds, plain=plain), packets, first)
 
 
 def _each(make: Callable[[T], Packet], items: Sequence[T], first: int) -> list[Packet]:
@@ -172,44 +183,9 @@ def _decode(data: bytes) -> Packet:
         return _packet.decode(data)
     except msgspec.ValidationError as error:
         words = in_words(error)
-        return _loosely(_loose, data, words).strict(words)  # seldom: so the usual packet costs nothing more
+        return decode_loosely(LOOSE, data, words).strict(words)  # seldom: so the usual packet costs nothing more
     except NOT_JSON as error:
         raise Malformed(in_words(error, data)) from None
-
-
-def _loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -> T:
-    """What *decoder* makes of *data*. Raises `Malformed`, in the words of the *strict* decoder."""
-    if _may_be_loose(strict):
-        try:
-            return decoder.decode(data)
-        except msgspec.ValidationError:
-            pass
-        except NOT_JSON as error:  # what is wrong stands behind where the strict one stopped
-            raise Malformed(in_words(error, data)) from None
-    raise Malformed(strict)
-
-
-def _may_be_loose(strict: str) -> bool:
-    return any(hint in strict for hint in _LOOSE)
-
-
-def _whole_number(text: bytes, name: str) -> int:
-    """The number *text*, which is whole. Raises `Malformed` where it is not whole, `ValueError` where it is none."""
-    if text.lstrip(b"-").isdigit():
-        return int(text)
-    if text[:1] not in b"-0123456789":
-        raise ValueError(name)
-    number = float(text)
-    if not is_whole(number):
-        raise Malformed(f"{name}: {shown(text)} is not a whole number")  # as it came: some floats take 2 us to write
-    return int(number)
-
-
-def _checked(packet: Packet, bounds: Bounds, *, plain: bool) -> Packet | Malformed:
-    try:
-        return check_decoded(packet, bounds, plain=plain)
-    except Malformed as error:
-        return Malformed(error.detail)  # one that was raised holds the packet, and itself, by its traceback
 
 
 def _decode_lines(data: bytes) -> tuple[list[Packet] | None, bool]:
@@ -217,12 +193,12 @@ def _decode_lines(data: bytes) -> tuple[list[Packet] | None, bool]:
     try:
         return _packet.decode_lines(data), False
     except msgspec.ValidationError as error:
-        if not _may_be_loose(str(error)):
+        if not may_be_loose(str(error)):
             return None, False
     except NOT_JSON:
         return None, False
     try:
-        return [one.strict("") for one in _loose.decode_lines(data)], True
+        return [one.strict("") for one in LOOSE.decode_lines(data)], True
     except (*NOT_JSON, Malformed):
         return None, True
 
@@ -242,7 +218,7 @@ def _line_by_line(data: bytes, bounds: Bounds, *, loose: bool = False) -> Lines:
     packets: list[Packet] = []
     places: list[int] = []
     place = start = 0
-    decode = _decode_loosely if loose or json_text.has_costly_numbers(data) else _packet.decode
+    decode = _decode_line_loosely if loose or json_text.has_costly_numbers(data) else _packet.decode
     plain = json_text.is_plain(data)
     for line in _LONG_ENOUGH.finditer(data):
         place += data.count(b"\n", start, line.start())
@@ -260,7 +236,7 @@ def _packet_or_none(line: bytes, decode: Callable[[bytes], Packet], bounds: Boun
     try:
         return check_decoded(decode(line), bounds, plain=plain)
     except msgspec.ValidationError as error:
-        if not _may_be_loose(str(error)):
+        if not may_be_loose(str(error)):
             return None
     except (*NOT_JSON, Malformed):
         return None
@@ -270,9 +246,9 @@ def _packet_or_none(line: bytes, decode: Callable[[bytes], Packet], bounds: Boun
         return None
 
 
-def _decode_loosely(line: bytes) -> Packet:
+def _decode_line_loosely(line: bytes) -> Packet:
     """As the strict decoder, which would make floats that take it 6 us each, before it says that none is wanted."""
-    return _loose.decode(line).strict("")
+    return LOOSE.decode(line).strict("")
 
 
 def _fault(line: bytes, bounds: Bounds) -> Malformed:

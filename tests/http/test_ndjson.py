@@ -15,6 +15,7 @@ from collator.resource import Terms
 from collator.web.buffered import Buffered
 from collator.web.incoming import Incoming
 from collator.web.limits import Limits
+from collator.web.loop_turns import LoopTurns
 from collator.web.ndjson import Stream
 from tests.http.door import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
 from tests.waiting import until
@@ -413,7 +414,7 @@ class Whole(Incoming):
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": body}
 
-        super().__init__({"headers": []}, receive, Buffered(0))
+        super().__init__({"headers": []}, receive, Buffered(0), LoopTurns())
 
 
 async def test_a_stream_of_nonsense_holds_up_nobody(door: Harness) -> None:

@@ -10,6 +10,7 @@ from collator.errors import Malformed
 from collator.metrics import Metrics
 from collator.web.buffered import Buffered
 from collator.web.incoming import Incoming, or_problem
+from collator.web.loop_turns import LoopTurns
 from collator.web.problems import Kind, Refusal
 from collator.web.refusals import Refusals
 
@@ -36,7 +37,7 @@ async def test_p5_what_a_refused_request_held_goes_with_it(error: Exception) -> 
         raise type(error)(*error.args) if not isinstance(error, Refusal) else Refusal(error.kind, error.detail)
 
     scope = {"type": "http", "method": "POST", "headers": [], "raw_path": b"/", "client": ("127.0.0.1", 1)}
-    answer = await or_problem(refused(), Incoming(scope, _nothing, Buffered(1)), Refusals(Metrics()))
+    answer = await or_problem(refused(), Incoming(scope, _nothing, Buffered(1), LoopTurns()), Refusals(Metrics()))
     assert answer is not None
     assert answer.status >= 400
     assert kept[0]() is None

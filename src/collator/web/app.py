@@ -37,6 +37,7 @@ from collator.web.incoming import (
 )
 from collator.web.limits import Limits
 from collator.web.load import Load, may_repair, who_asks
+from collator.web.loop_turns import LoopTurns
 from collator.web.ndjson import MEDIA_TYPES
 from collator.web.openapi import Description
 from collator.web.options import read_query
@@ -86,6 +87,7 @@ class Face:
         self._gate = Gate(parts.hosts)
         self._access = Access(parts.tokens)
         self._buffered = Buffered(parts.limits.max_buffered)
+        self._turns = LoopTurns()
         self._load = Load(parts.limits)
         self._packets = Packets(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
         self._audit = Audit(parts.ledger)
@@ -111,7 +113,7 @@ class Face:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
-        request = Incoming(scope, receive, self._buffered)
+        request = Incoming(scope, receive, self._buffered, self._turns)
         try:
             answer = await or_problem(self._made(request, send), request, self.refusals)
             request.release()

@@ -14,6 +14,7 @@ from collator.packet import NOT_JSON, in_words
 from collator.tokens import Caller
 from collator.web.buffered import Buffered
 from collator.web.formats import BOM, JSON, name_for_json, wide_charset
+from collator.web.loop_turns import LoopTurns
 from collator.web.problems import Headers, Kind, Refusal, encode, problem, problem_headers, refusal_of
 from collator.web.refusals import Asked, RefusalLog
 from collator.words import quoted, shown
@@ -79,9 +80,11 @@ def answer_problem(error: CollatorError) -> Answer:
 class Incoming:
     """A request whose body has not been read."""
 
-    __slots__ = ("answering", "buffered", "caller", "headers", "held", "receive", "scope", "under_way", "who", "whole")
+    __slots__ = (
+        "answering", "buffered", "caller", "headers", "held", "receive", "scope", "turns", "under_way", "who", "whole",
+    )  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, buffered: Buffered) -> None:
+    def __init__(self, scope: Scope, receive: Receive, buffered: Buffered, turns: LoopTurns) -> None:
         """Look at *scope*; read nothing yet."""
         self.scope = scope
         self.receive = receive
@@ -97,6 +100,7 @@ class Incoming:
         self.under_way = False
         """Whether it has a place among the requests that are under way."""
         self.buffered = buffered
+        self.turns = turns
         self.held = 0
         """Bytes that it holds in memory."""
 

@@ -13,10 +13,14 @@ from itertools import groupby
 from typing import NamedTuple
 
 from collator.errors import CollatorError, Malformed
+from collator.json_text import Steps
 from collator.packet import Bounds, Packet
 from collator.web.formats import BOM, LOOKED_AT, name_for_lines
 from collator.web.problems import Kind, Refusal
-from collator.wire import DECODED, decode_lines, explain_lines, longest_packet
+from collator.wire import DECODED, Lines, decode_line_steps, decode_lines, explain_lines, longest_packet
+
+LONG = 64 * 1024
+"""Bytes of a line that every stream may hold, and of one that is checked in one go."""
 
 
 class Block(NamedTuple):
@@ -28,6 +32,11 @@ class Block(NamedTuple):
     """The number of the first line, from 1."""
     lines: int
     too_long: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether it is one long line that may be a packet."""
+        return self.lines == 1 and not self.too_long and len(self.data) > LONG
 
     @property
     def last(self) -> int:
@@ -106,10 +115,17 @@ class Splitter:
         if self._dropping:
             yield self._too_long(self._start)
             data = data[data.find(b"\n") + 1 :]
+        elif len(self._tail) > LONG:  # alone, so that it can be checked in steps
+            end = data.find(b"\n") + 1
+            yield from self._whole(bytes(self._tail) + data[:end])
+            data = data[end:]
         elif self._tail:
             data = bytes(self._tail) + data
         self._dropping = False
         self._tail.clear()
+        yield from self._whole(data)
+
+    def _whole(self, data: bytes) -> Iterator[Block]:
         if len(data) > self._max_line:
             yield from self._sort_out(data)
         elif data:
@@ -143,6 +159,12 @@ class Splitter:
         return Block(start, self._next - 1, 1, too_long=True)
 
 
+def judge_steps(block: Block, bounds: Bounds) -> Steps[Group]:
+    """As `judge` of a *block* with one long line, in steps of a few milliseconds."""
+    lines = yield from decode_line_steps(block.data, bounds)
+    return _judged(block, lines, bounds)
+
+
 def judge(block: Block, bounds: Bounds, *, cut_off: bool = False) -> Group:
     """The packets of *block* and the faults of its other lines. Blank lines are neither.
 
@@ -150,7 +172,11 @@ def judge(block: Block, bounds: Bounds, *, cut_off: bool = False) -> Group:
     """
     if block.too_long:
         return Group((), (), Faults(1, partial(_explain_length, block, bounds)), block.last, 0)
-    packets, places, malformed = decode_lines(block.data, bounds)
+    return _judged(block, decode_lines(block.data, bounds), bounds, cut_off=cut_off)
+
+
+def _judged(block: Block, lines: Lines, bounds: Bounds, *, cut_off: bool = False) -> Group:
+    packets, places, malformed = lines
     faults = Faults(malformed, partial(_explain, block, places, bounds, cut_off=cut_off))
     whole = len(packets) == block.lines  # as nearly always
     numbers = range(block.first, block.last + 1) if whole else [block.first + place for place in places]

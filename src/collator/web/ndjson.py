@@ -23,12 +23,10 @@ from collator.packet import Bounds, Receipt
 from collator.web.access import check_reach
 from collator.web.incoming import Gone, Incoming
 from collator.web.limits import Limits
-from collator.web.lines import Group, Splitter, judge
+from collator.web.lines import LONG, Group, Splitter, judge, judge_steps
 from collator.web.problems import Kind, Refusal
 from collator.wire import longest_packet
 
-LONG = 64 * 1024
-"""Bytes of a line that every stream may hold; the rest of a longer one is read once there is room for it."""
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
 
 Told = Callable[[Group, Sequence[Receipt]], None]
@@ -42,7 +40,7 @@ class Stream:
         """Offer to *intake* what comes as the body of *request*, and tell *told*."""
         self._intake = intake
         self._request = request
-        self._who, self._buffered = request.who, request.buffered
+        self._who, self._buffered, self._turns = request.who, request.buffered, request.turns
         self._bounds = bounds
         self._limits = limits
         self._told = told
@@ -91,7 +89,10 @@ class Stream:
         size = self._limits.group_bytes
         for start in range(0, len(read), size):
             for block in splitter.feed(read[start : start + size]):
-                await self._offer(judge(block, self._bounds))
+                if block.long:
+                    await self._offer(await self._turns.drive(self._who, judge_steps(block, self._bounds)))
+                else:
+                    await self._offer(judge(block, self._bounds))
 
     async def _next(self, room: int) -> bytes:
         """The next piece of the body, once there is *room* for it; nothing where the stream was ended."""
@@ -133,7 +134,7 @@ class Stream:
         self._buffered.take(self._who, group.cost)
         deciding.add_done_callback(self._settle)
         if not group.packets or group.size >= self._limits.group_bytes:
-            await asyncio.sleep(0)  # nothing has to be waited for; yet others have their turn
+            await self._turns.turn(self._who)  # nothing has to be waited for; yet others have their turn
 
     def _has_room(self, group: Group) -> bool:
         limits = self._limits

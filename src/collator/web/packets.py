@@ -6,7 +6,6 @@ or for a slice of an array.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,16 +13,17 @@ import msgspec
 
 from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
-from collator.packet import Bounds, Packet, Receipt, Status, check
+from collator.packet import Bounds, Packet, Receipt, Status, check, check_steps
 from collator.web.access import check_reach
 from collator.web.formats import name_for_json
 from collator.web.incoming import JSON_FIELDS, Answer, Incoming
 from collator.web.limits import MIB, Limits
+from collator.web.loop_turns import LARGE
 from collator.web.problems import Kind, Refusal
 from collator.web.receipts import ArrayReceipts, receipt_refusal, wire_one
 from collator.web.refusals import Asked, Refusals
 from collator.web.whole import Whole
-from collator.wire import array_parts, decode_packet, decoded_size, longest_packet
+from collator.wire import array_parts, decode_packet, decode_packet_steps, decoded_size, longest_packet
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
@@ -52,7 +52,10 @@ class Packets:
             detail = f"one packet may have {longest_packet(self._bounds)} bytes, its payload {self._bounds.max_payload}"
             raise Refusal(Kind.TOO_LARGE, detail)
         try:
-            packet = decode_packet(body, self._bounds)
+            if len(body) > LARGE:
+                packet = await request.turns.drive(request.who, decode_packet_steps(body, self._bounds))
+            else:
+                packet = decode_packet(body, self._bounds)
         except Malformed:
             _refuse_foreign(body)
             raise
@@ -71,7 +74,10 @@ class Packets:
             total=total,
         )
         try:
-            checked = check(packet, self._bounds)
+            if len(payload) > LARGE:
+                checked = await request.turns.drive(request.who, check_steps(packet, self._bounds))
+            else:
+                checked = check(packet, self._bounds)
         except Malformed as error:
             raise Malformed(name_for_json(payload, lines_there=False) or error.detail) from None
         return await self._one(request, checked)
@@ -103,7 +109,7 @@ class Packets:
                 cost += decoded_size(part)
                 if cost <= _KEPT:
                     parts.append(part)
-                await asyncio.sleep(0)  # others have their turn
+                await request.turns.turn(request.who)
         except Malformed:
             _refuse_foreign(body)
             raise
@@ -121,6 +127,9 @@ class Packets:
         """
         why: Unavailable | None = None
         for some in _slices(parts):
+            if not some:
+                await request.turns.turn(request.who)
+                continue
             size = decoded_size(some)
             receipts: Sequence[Receipt] = ()
             try:
@@ -132,16 +141,18 @@ class Packets:
                 why = error
             if why is not None:
                 receipts = [Receipt(Status.REFUSED, why.detail, why.retry_after)] * len(some)
-                await asyncio.sleep(0)
             request.keep(told.add(some, receipts))
             whole.add(tally(receipts), receipts)
+            await request.turns.turn(request.who)
         return why
 
 
 def _slices(parts: Iterable[Sequence[Packet]]) -> Iterator[list[Packet]]:
-    """The packets of *parts*, as many at a time as are stored in one go."""
+    """The packets of *parts*, as many at a time as are stored in one go; none where a part takes its time."""
     some, size = list[Packet](), 0
     for part in parts:
+        if not part:
+            yield []
         for packet in part:
             some.append(packet)
             size += len(packet.payload)

@@ -30,6 +30,7 @@ from collator.web.incoming import (
 )
 from collator.web.limits import MIB, Limits
 from collator.web.load import peer
+from collator.web.loop_turns import LoopTurns
 from collator.web.problems import Kind, Refusal, busy
 from collator.web.refusals import RefusalLog
 from collator.webhook import Handle, Received
@@ -62,11 +63,12 @@ class ReceiverApp:
         self._secrets = secrets
         self._limits = limits
         self._buffered = Buffered(limits.max_buffered)
+        self._turns = LoopTurns()
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
-        request = Incoming(scope, receive, self._buffered)
+        request = Incoming(scope, receive, self._buffered, self._turns)
         request.who = peer(scope.get("client"))
         try:
             answer = await or_problem(self._answer(request), request, self._refusals)
