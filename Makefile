@@ -84,7 +84,7 @@ docs: setup ## Write docs/commands.md from the commands
 	$(BIN)/python -m collator.cli.manual >docs/commands.md
 
 torture: setup ## Kill a service 300 times, and see that nothing is lost (at least 10 minutes)
-	$(BIN)/collator torture --rounds 300
+	$(BIN)/collator chaos --rounds 300
 
 bench: setup ## Measure packets per second and the delay to the webhook
 	$(BIN)/python -m bench

@@ -1,4 +1,4 @@
-"""What Collator does on this machine, measured. It is no part of the package; run it from the root of a checkout.
+"""Measurements of Collator on this machine. It is no part of the package; run it from the root of a checkout.
 
     make bench                          all of the job below, three runs each; or python -m bench [--help]
     python -m bench.greedy              what honest senders feel of greedy clients

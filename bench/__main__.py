@@ -69,7 +69,7 @@ class _Numbers:
 
 
 def _scale(given: argparse.Namespace) -> Scale:
-    """What is measured. Raises `ValueError` and `CollatorError` where that cannot be."""
+    """Return what is measured. Raises `ValueError` and `CollatorError` where that cannot be."""
     if given.resources * given.packets > MOST:
         raise ValueError(
             f"{given.resources * given.packets:,} packets; {MOST:,} at most, as they are prepared in memory"

@@ -1,4 +1,4 @@
-"""A child of the bench: an endpoint behind the same door, which decodes one packet, keeps nothing and answers 202.
+"""A child of the bench: an endpoint behind the same listener, which decodes one packet, keeps nothing and answers 202.
 
 What single packets cost beyond this is what Collator does with them. It ends when its standard input does.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from collator.packet import Bounds
+from collator.packet import PacketLimits
 from collator.web.server import serve
 from collator.wire import decode_packet
 
@@ -21,7 +21,7 @@ Message = MutableMapping[str, Any]
 
 _BODY = b'{"resource_id":"run-1-0001","index":0,"status":"accepted"}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
-_BOUNDS = Bounds()
+_BOUNDS = PacketLimits()
 
 
 async def bare(

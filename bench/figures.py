@@ -132,7 +132,7 @@ def ratios(run: Mapping[str, Samples]) -> Samples:
 
 
 def rows(runs: Iterable[Mapping[str, Samples]]) -> list[Row]:
-    """What the *runs*, each with the samples of its parts, come to."""
+    """Return what the *runs*, each with the samples of its parts, come to."""
     complete = [{**run, RATIOS: ratios(run)} for run in runs]
     every = ((part, figure) for part, (_, figures) in SECTIONS.items() for figure in figures)
     found = (Row(part, figure, _values(complete, part, figure)) for part, figure in every)

@@ -1,4 +1,4 @@
-"""What honest senders feel of a greedy client: acknowledgements, /healthz and memory beside each kind of greed.
+"""The effect of a greedy client on honest senders: acknowledgements, /healthz and memory beside each kind of greed.
 
     python -m bench.greedy [--seconds 60] [CLIENT ...]
 
@@ -51,7 +51,7 @@ def answer(payload):
 
 
 class Figures:
-    """What was seen in one phase."""
+    """The measurements of one phase."""
 
     def __init__(self) -> None:
         self.acks: list[float] = []
@@ -211,7 +211,7 @@ async def begun(client: str, port: int, seconds: float) -> asyncio.subprocess.Pr
 
 
 async def missing(receiver: Receiver, whole: set[str]) -> int:
-    """How many of the resources *whole* have no webhook, or another than they should, after a minute at most."""
+    """Return how many of the resources *whole* have no webhook, or another than they should, after a minute at most."""
     for _ in range(600):
         if whole <= receiver.bodies.keys():
             break

@@ -26,7 +26,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Greedy:
-    """What a client has to go on, and what it was answered."""
+    """The input of a client, and the answers that it got."""
 
     def __init__(self, port: int, seconds: float) -> None:
         """Ask the service at *port* for *seconds*."""

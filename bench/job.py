@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collator.cli.producing import Plan
+from collator.cli.packet_plan import Plan
 
 PAYLOAD = "the quick brown fox jumps over the lazy dog"
 _POST = b"POST /v1/packets HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
@@ -54,7 +54,7 @@ def load(seed: int, resources: int, packets: int, *, payload: str | None = PAYLO
 
 
 def faults(load: Load, bodies: Sequence[bytes]) -> Iterator[str]:
-    """What is wrong with the *bodies* that came of *load*, all of them looked at; nothing where all is well."""
+    """Yield what is wrong with the *bodies* that came of *load*, all of them looked at; nothing where all is well."""
     data = [_data(body) for body in bodies]
     counts = Counter(str(one.get("resource_id")) for one in data)
     missing = load.outputs.keys() - counts.keys()

@@ -81,7 +81,7 @@ class Service:
             raise CollatorError(f"the service was not ready within {START:g} s") from None
 
     async def unless_ended(self, work: Coroutine[Any, Any, T]) -> T:
-        """What *work* gives; `CollatorError` as soon as the service has ended."""
+        """Return what *work* gives; `CollatorError` as soon as the service has ended."""
         task = asyncio.create_task(work)
         try:
             await asyncio.wait({task, self._log}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +92,7 @@ class Service:
             task.cancel()
 
     async def metrics(self) -> str:
-        """What it counts, in the text format of Prometheus."""
+        """Return what it counts, in the text format of Prometheus."""
         return await asyncio.to_thread(_get, self.port, "/metrics")
 
     async def _read(self) -> None:

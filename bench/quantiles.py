@@ -24,7 +24,7 @@ def buckets(metrics: str, name: str) -> Buckets:
 
 
 def since(before: Buckets, after: Buckets) -> Buckets:
-    """What was observed between the two."""
+    """Return what was observed between the two."""
     return {bound: count - before.get(bound, 0.0) for bound, count in after.items()}
 
 

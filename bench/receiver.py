@@ -28,7 +28,7 @@ class Webhook(msgspec.Struct, frozen=True):
 
 
 class Mailbox:
-    """What came and was not asked for yet."""
+    """Webhooks that came and were not asked for yet."""
 
     def __init__(self) -> None:
         """Begin with nothing."""

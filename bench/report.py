@@ -1,4 +1,4 @@
-"""How the figures are shown: a table where a person looks at a terminal, plain columns in a pipe, JSON for programs."""
+"""The output of the figures: a table where a person looks at a terminal, plain columns in a pipe, JSON for programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ up by a check of 50 resources whose payloads all differ. Every webhook of every 
 
 
 def about(scale: Scale, runs: int) -> dict[str, Any]:
-    """Where and with what is measured, and how much."""
+    """Return where and with what is measured, and how much."""
     machine = {
         "collator": __version__,
         "cores": os.cpu_count(),

@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder(list[Webhook]).decode
 
 
 class Scale(NamedTuple):
-    """How much is measured, and where."""
+    """The size of a measurement, and its place."""
 
     resources: int
     packets: int
@@ -55,7 +55,7 @@ class Scale(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What a job is played on."""
+    """The processes of one job."""
 
     service: Service
     receiver: Helper
@@ -67,7 +67,7 @@ Outcome = tuple[Samples, list[str]]
 
 
 class Result(NamedTuple):
-    """What one run of one part gave."""
+    """The results of one run of one part."""
 
     samples: Samples
     faults: list[str]
@@ -101,7 +101,7 @@ async def _served(part: str, scale: Scale, directory: Path, receiver: Helper, ru
 
 
 async def _within(stage: Stage, work: Callable[[Stage], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    """What *work* gives, or why it gives nothing."""
+    """Return what *work* gives, or why it gives nothing."""
     try:
         async with asyncio.timeout(stage.scale.timeout):
             return await stage.service.unless_ended(work(stage))

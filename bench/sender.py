@@ -23,7 +23,7 @@ _SHOWN = 200
 
 
 class Sent(msgspec.Struct):
-    """What became of requests; times in monotonic seconds, which all processes of a machine share."""
+    """The results of requests; times in monotonic seconds, which all processes of a machine share."""
 
     started: float = 0.0
     """Just before the first byte."""
@@ -78,7 +78,7 @@ async def stream(port: int, request: bytes, packets: int) -> Sent:
 
 
 class _Feed:
-    """What the lines share: the requests that are not sent yet, and what became of the others."""
+    """State that the connections share: the requests that are not sent yet, and what became of the others."""
 
     def __init__(self, requests: Sequence[bytes], ended: asyncio.Future[None]) -> None:
         self.requests = iter(requests)

@@ -1,4 +1,4 @@
-"""What processes have used, as Linux tells it (proc(5)); elsewhere nothing is said.
+"""Resource usage of processes, as Linux reports it (proc(5)); elsewhere none.
 
 And a profile of the service while a job runs, where py-spy is installed; the bench itself does not need it.
 """
@@ -36,7 +36,10 @@ class Meter:
         self._began = time.monotonic()
 
     def cores(self) -> dict[str, float]:
-        """How many cores each has used on average: by the names given, and ``others``. Empty where nobody can tell."""
+        """Return how many cores each has used on average: by the names given, and ``others``.
+
+        Empty where nobody can tell.
+        """
         self.seconds = time.monotonic() - self._began
         after = self._seconds()
         used = {name: (after[name] - self._before[name]) / self.seconds for name in after}

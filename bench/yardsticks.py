@@ -1,4 +1,4 @@
-"""What the machine and the libraries give, at the same time and place: what the figures of the service stand beside."""
+"""Yardsticks: the speed of the machine and of the libraries, measured at the same time and place."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def decode(packets: Sequence[bytes]) -> dict[str, float]:
 
 
 async def bare(requests: Sequence[bytes], *, connections: int) -> dict[str, float]:
-    """*requests* to an endpoint that decodes a packet and answers 202, behind the same door, from the same sender."""
+    """*requests* to an endpoint that decodes a packet and answers 202, behind the same listener."""
     requests = requests[:_REQUESTS]
     async with helper("bare_endpoint") as child:
         await sender.post(child.port, requests[: len(requests) // 10 + 1], connections=connections)

@@ -335,3 +335,46 @@ def test_no_file_names_a_registry() -> None:
         f"{where}: {host} is the host of a package registry: name the package; each machine has an index of its own"
         for where, host in found_in_files(REGISTRY_HOST)
     )
+
+
+# What ends as a participle or a gerund does, and is a noun of the trade.
+NOUNS = frozenset({"feed", "paging", "signing", "testing", "string", "routing"})
+PARTICIPLE = re.compile(r"(?:ing|ed)$")
+# Private metaphors and dialect that were replaced by the words of the trade (docs/glossary.md).
+DIALECT = frozenset(
+    {
+        *("apart", "bear", "born", "bury", "deadly", "desk", "disown", "door", "embedded", "endings", "era", "forsake"),
+        *("forsaken", "gate", "ground", "hands", "hire", "house", "lane", "lanes", "lend", "lingering", "newborn"),
+        *("ordeal", "room", "rooms", "rouse", "standings", "torment", "tray", "victim", "witness", "workforce"),
+    }
+)
+
+
+def test_file_names_are_nouns() -> None:
+    files = [*SOURCE.rglob("*.py"), *(path for path in TESTS.rglob("*.py") if not path.name.startswith("test_"))]
+    tell(
+        f"{path.relative_to(ROOT)}: {word!r} is no noun: name the file after what lives there"
+        for path in sorted(files)
+        for word in path.stem.split("_")[-1:]
+        if PARTICIPLE.search(word) and word not in NOUNS
+    )
+
+
+def names_of(module: Module) -> Iterator[tuple[int, str]]:
+    """Yield line and name of everything that a module defines."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, Public):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id if isinstance(node, ast.Name) else node.attr
+
+
+def test_names_are_words_of_the_trade() -> None:
+    tell(
+        f"{module.path}:{line}: {name} holds {sorted(words)}: take the word of the trade, see docs/glossary.md"
+        for module in modules(SOURCE)
+        for line, name in names_of(module)
+        if (words := DIALECT & set(re.findall(r"[a-z]+", re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", name).lower())))
+    )

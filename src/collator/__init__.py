@@ -1,6 +1,6 @@
 """Collator turns a live stream of packets into one webhook per finished resource.
 
-The flow: `intake` checks limits, and the `ledger` stores a packet before it is acknowledged; the `workforce` calls the
+The flow: `intake` checks limits, and the `ledger` stores a packet before it is acknowledged; the `workers` calls the
 `processor` for it; with the last output the ledger closes the resource and writes its deliveries in the same step;
 `delivery` signs and sends them until they arrive. `service` puts these together.
 

@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed: large buffers go back to the system at once.
+"""Return of freed memory by the C library: large buffers go back to the system at once.
 
 glibc takes a buffer from the system by itself where it is larger than a threshold, and raises the threshold, up to
 32 MiB, to the largest one that was freed (mallopt(3)). From then on a process that once had large bodies keeps what

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from collator.exchange import Act, AuditPage
+from collator.messages import Act, AuditPage
 from collator.paging import UNBOUNDED
 
 
 class AuditLog(Protocol):
-    """What people did. Bounded: the latest acts are kept, and apart from them the latest refusals of tokens."""
+    """The acts of people. Bounded: the latest acts are kept, and apart from them the latest refusals of tokens."""
 
     def audited(self, act: Act) -> AbstractContextManager[None]:
         """Record *act*: how many the verbs of repair change within the context, each in the step that changes them.

@@ -1,4 +1,4 @@
-"""Whose packets wait for the processor, about: so that one sender does not fill the store for all others. Pure.
+"""The estimated backlog of each caller, so that one sender does not fill the store for all others. Pure.
 
 Theory. The store knows how many bytes wait, and not who sent them: to keep that for each packet would cost every packet
 for what matters seldom. So what each caller has sent is counted in memory, and all counts shrink together as what waits
@@ -10,7 +10,7 @@ and who fills the store always is. After a start nobody is held to have sent any
 from __future__ import annotations
 
 from collator.shares import MULTIPLE
-from collator.words import quoted
+from collator.text import quoted
 
 _SLACK = 16
 """What is counted is adjusted to what waits when it is more than twice that, and a sixteenth of what may wait."""
@@ -20,7 +20,7 @@ _CALLERS = 10_000
 
 
 class Backlog:
-    """What waits, by caller. Sizes in bytes."""
+    """The backlog by caller. Sizes in bytes."""
 
     def __init__(self, most: int) -> None:
         """Let *most* wait."""
@@ -31,7 +31,7 @@ class Backlog:
         self._upper = 0.0  # what waits at most: what waited when it was last asked for, and what came since
 
     def unsure(self, size: int) -> bool:
-        """Whether somebody has to ask how much waits before *size* more are taken."""
+        """Return whether somebody has to ask how much waits before *size* more are taken."""
         return self._upper + size > self._scarce
 
     def waits(self, size: int) -> None:
@@ -43,7 +43,7 @@ class Backlog:
             self._sum = sum(self._sent.values())
 
     def why_not(self, who: str) -> str:
-        """Why *who* may send no more at the moment, in words; empty where he may."""
+        """Return why *who* may send no more at the moment, in words; empty where he may."""
         free = self._most - self._upper
         held = self._held(who)
         if not who or self._upper <= self._scarce or held < MULTIPLE * free:
@@ -62,6 +62,6 @@ class Backlog:
             self._sum -= self._sent.pop(next(iter(self._sent)))
 
     def _held(self, who: str) -> float:
-        """What of that which waits is held to be *who*'s."""
+        """Return what of that which waits is held to be *who*'s."""
         sent = self._sent.get(who, 0.0)
         return sent * min(1.0, self._upper / self._sum) if sent else 0.0

@@ -1,4 +1,4 @@
-"""When to try again: the schedules, and what a receiver or a processor says about it. Pure; rule R23.
+"""Retry schedules, and what a receiver or a processor says about them. Pure; rule R23.
 
 Times are seconds; the random source is an argument, a function that gives numbers from 0 up to 1.
 

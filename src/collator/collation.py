@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from collator.exchange import PacketReport
+from collator.messages import PacketReport
 from collator.resource import Ranges
 from collator.states import EndedBy, State
 
@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a resource at the moment it ends."""
+    """A resource at the moment it ends."""
 
     resource_id: str
     state: State
@@ -76,7 +76,7 @@ def body(state: State, head: bytes, outputs: Iterable[tuple[int, bytes]], tail: 
 
 
 def around(state: State, index: int) -> tuple[bytes, bytes]:
-    """What stands before and behind the output of *index*, beside the comma between two of them."""
+    """Return what stands before and behind the output of *index*, beside the comma between two of them."""
     return (b"", b"") if state is State.COLLATED else (b'{"index":%d,"output":' % index, b"}")
 
 

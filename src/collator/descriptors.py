@@ -45,7 +45,7 @@ def raise_limit() -> None:
 
 
 def limit() -> int:
-    """How many files and sockets this process may have open."""
+    """Return how many files and sockets this process may have open."""
     if sys.platform == "win32":
         return MOST
     import resource
@@ -84,14 +84,14 @@ def fitted(settings: Settings, most: int) -> Settings:
 
 
 def _own(settings: Settings) -> int:
-    """What neither those who ask nor the receivers take."""
+    """Return what neither those who ask nor the receivers take."""
     if is_url(settings.processor):
         return OWN + settings.concurrency
     return OWN + (A_PROCESS * settings.concurrency if settings.pool == "process" else 0)
 
 
 def _concurrencies(settings: Settings) -> list[int]:
-    """How many webhooks may be under way at a time, for each endpoint."""
+    """Return how many webhooks may be under way at a time, for each endpoint."""
     named = [one.concurrency or settings.delivery_concurrency for one in settings.endpoints]
     return named if settings.webhook in {None, NO_WEBHOOK} else [settings.delivery_concurrency, *named]
 

@@ -66,8 +66,8 @@ def writable(directory: Path, *, option: str) -> Path:
     return directory
 
 
-def has_no_room(directory: Path) -> bool:
-    """Whether the disk of *directory* has nearly no space, or no room for another file."""
+def is_full(directory: Path) -> bool:
+    """Return whether the disk of *directory* has nearly no space, or no room for another file."""
     if os.name != "posix":
         return shutil.disk_usage(directory).free < LITTLE
     found = os.statvfs(directory)
@@ -75,7 +75,7 @@ def has_no_room(directory: Path) -> bool:
 
 
 def unusable(path: Path, error: OSError, *, option: str) -> CollatorError:
-    """What *error*, met with *path*, means to the person who named it, or the directory of it, with *option*."""
+    """Return what *error*, met with *path*, means to the person who named it, or the directory of it, with *option*."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return ConfigError(f"{path} is not a directory, or lies in none; name another with {option}")
     what, code = f"{path} cannot be used", error.errno or 0

@@ -1,4 +1,4 @@
-"""How much of the disk is free: packets are refused before there is none (P5), and taken again once there is."""
+"""Free space of the disk: packets are refused before there is none (P5), and taken again once there is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Disk:
         return self._free
 
     def low(self) -> Unavailable | None:
-        """Why no packets are taken; `None` while there is enough free space."""
+        """Return why no packets are taken; `None` while there is enough free space."""
         free = self.free()
         if self._trouble:
             return Unavailable(f"the disk of the data directory is not there: {self._trouble}", retry_after=2.0)

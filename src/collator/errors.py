@@ -89,7 +89,7 @@ class Broken(CollatorError):
 
 
 class Damaged(CollatorError):
-    """What was read from the store is not what was written: its checksum differs."""
+    """The store is damaged: what was read is not what was written, as its checksum differs."""
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> CollatorError:

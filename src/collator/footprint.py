@@ -1,4 +1,4 @@
-"""What counts as backlog: the bytes that a ledger stores of what waits (R9). Pure.
+"""The size of the backlog: the bytes that a ledger stores of what waits (R9). Pure.
 
 A packet counts until it has an outcome, and what its resource takes until that ends. So the payload is not all: a
 packet of one byte takes a row, an id is stored with its resource and in indexes, and what is larger than a part of a
@@ -20,12 +20,12 @@ HALF_PAGE = 2048
 
 
 def of_packet(size: int) -> int:
-    """What a packet with a payload of *size* bytes counts."""
+    """Return what a packet with a payload of *size* bytes counts."""
     return PACKET + (size if size <= SMALL else _on_pages(size))
 
 
 def of_resource(resource_id: str, metadata: bytes | None) -> int:
-    """What an open resource counts, without its packets."""
+    """Return what an open resource counts, without its packets."""
     name = len(resource_id.encode())
     return INDEXED * name + _on_pages(RESOURCE + name + len(metadata or b""))
 

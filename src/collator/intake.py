@@ -23,7 +23,7 @@ from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
 from collator.packet import Packet, Receipt, Status
-from collator.workforce import Workforce
+from collator.workers import Workers
 
 
 class Intake:
@@ -32,7 +32,7 @@ class Intake:
     def __init__(
         self,
         ledger: Ledger,
-        workforce: Workforce,
+        workers: Workers,
         outbox: Outbox,
         *,
         metrics: Metrics,
@@ -40,7 +40,7 @@ class Intake:
         backlog: Backlog | None = None,
         stalled: Callable[[], Unavailable | None] = lambda: None,
     ) -> None:
-        """Accept into *ledger*, and hand on to *workforce* and *outbox*; nothing while *disk* is low.
+        """Accept into *ledger*, and hand on to *workers* and *outbox*; nothing while *disk* is low.
 
         Nobody has more wait there than his share of the *backlog*.
         *stalled* says why *ledger* would not answer soon: then it is not asked, so that nobody waits in vain (P5).
@@ -48,7 +48,7 @@ class Intake:
         self.draining = asyncio.Event()
         """Set once nothing more is taken; streams wait for it, to end by themselves."""
         self._ledger = ledger
-        self._workforce = workforce
+        self._workers = workers
         self._outbox = outbox
         self._disk, self._stalled, self._backlog = disk, stalled, backlog
         self._held_back = False
@@ -72,21 +72,21 @@ class Intake:
                 self._count(receipts)
                 return receipts
             self._backlog.add(who, size)
-        room = max(0, min(len(packets), self._workforce.room() - self._promised))
-        self._promised += room
+        capacity = max(0, min(len(packets), self._workers.capacity() - self._promised))
+        self._promised += capacity
         try:
-            accepted = await self._ledger.accept(packets, room=room)
+            accepted = await self._ledger.accept(packets, capacity=capacity)
         finally:
-            self._promised -= room
+            self._promised -= capacity
         if accepted.tasks or accepted.waiting:
-            self._workforce.submit(accepted.tasks, accepted.waiting)
+            self._workers.submit(accepted.tasks, accepted.waiting)
         if accepted.endpoints:
             self._outbox.take((), accepted.endpoints)
         self._count(accepted.receipts)
         return accepted.receipts
 
     def refusal(self) -> Unavailable | None:
-        """Why nothing is taken at the moment; `None` while packets are."""
+        """Return why nothing is taken at the moment; `None` while packets are."""
         if self.draining.is_set():
             return Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
         return (self._disk.low() if self._disk else None) or self._stalled()
@@ -101,7 +101,7 @@ class Intake:
         self.draining.set()
 
     async def _over_share(self, backlog: Backlog, who: str) -> str:
-        """Why *who* may have no more wait, in words; empty where he may."""
+        """Return why *who* may have no more wait, in words; empty where he may."""
         backlog.waits((await self._ledger.counts()).backlog)
         why_not = backlog.why_not(who)
         self._held_back = self._held_back or bool(why_not)
@@ -116,7 +116,7 @@ class Intake:
 
 
 def tally(receipts: Sequence[Receipt]) -> Counter[Status]:
-    """How many *receipts* have each status."""
+    """Return how many *receipts* have each status."""
     first = receipts[0] if receipts else None
     if first is None or receipts.count(first) == len(receipts):  # one comparison in C a receipt: nearly always
         return Counter({first.status: len(receipts)} if first else {})

@@ -1,4 +1,4 @@
-"""What time brings: idle timeouts and deadlines, lost hints, and forgetting.
+"""Upkeep: idle timeouts and deadlines, lost hints, and deletion.
 
 Nothing here is needed for a packet that goes its way; everything here is needed for one that does not. Each round asks
 the ledger, which decides; what fails of a round is told in the log and tried again at the next.
@@ -16,7 +16,7 @@ from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
 from collator.throttle import Throttle
-from collator.workforce import Workforce
+from collator.workers import Workers
 
 log = structlog.get_logger("collator.janitor")
 
@@ -33,7 +33,7 @@ class Janitor:
     def __init__(
         self,
         ledger: Ledger,
-        workforce: Workforce,
+        workers: Workers,
         outbox: Outbox,
         *,
         accepting: Callable[[], bool],
@@ -49,7 +49,7 @@ class Janitor:
         called after each step that the ledger has taken: while it takes none, no lease and no idle timeout runs.
         *lost* gives the error to end with, where the store is gone for good.
         """
-        self._ledger, self._workforce, self._outbox = ledger, workforce, outbox
+        self._ledger, self._workers, self._outbox = ledger, workers, outbox
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
         self._trouble, self._troubled = trouble, False
         self._beat, self._lost = beat, lost
@@ -88,7 +88,9 @@ class Janitor:
 
     async def _expire(self) -> None:
         for _ in range(SLICES):
-            ended = await self._ledger.expire(accepting=self._accepting(), limit=SLICE, room=self._outbox.room())
+            ended = await self._ledger.expire(
+                accepting=self._accepting(), limit=SLICE, capacity=self._outbox.capacity()
+            )
             self._beat()
             self._outbox.take(ended.deliveries, ended.endpoints)
             self._metrics.resources.inc(ended.closed)
@@ -98,7 +100,7 @@ class Janitor:
     async def _sweep(self) -> None:
         keys = await self._ledger.overdue(limit=SLICE)
         if keys:
-            self._workforce.submit((), keys)
+            self._workers.submit((), keys)
 
     async def _purge(self) -> None:
         while await self._ledger.purge(limit=SLICE) >= SLICE:

@@ -44,7 +44,7 @@ AT_ONCE = 16 * 1024
 
 
 def fault(data: bytes, *, deep: bool | None = None) -> str | None:
-    """What is wrong with *data*, JSON whose grammar is right: in words, or `None`. *deep*: as `is_too_deep`."""
+    """Return what is wrong with *data*, JSON whose grammar is right: in words, or `None`. *deep*: as `is_too_deep`."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -55,12 +55,12 @@ def fault(data: bytes, *, deep: bool | None = None) -> str | None:
 
 
 def ends_behind_half_a_pair(data: bytes | memoryview) -> bool:
-    """Whether so little of *data* is behind half of a surrogate pair that the decoder misses the other half."""
+    """Return whether so little of *data* is behind half of a surrogate pair that the decoder misses the other half."""
     return _HALF_AT_END.search(bytes(data[-12:])) is not None
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether *data*, whatever it is, is UTF-8 and has nothing that looks like a number that is too large."""
+    """Return whether *data*, whatever it is, is UTF-8 and has nothing that looks like a number that is too large."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -69,7 +69,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def are_sound(data: bytes) -> bool:
-    """Whether *data*, JSON values on a line each, or one, is UTF-8 and has finite numbers."""
+    """Return whether *data*, JSON values on a line each, or one, is UTF-8 and has finite numbers."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -111,7 +111,7 @@ def is_too_deep_steps(data: bytes) -> Steps[bool]:
 
 
 def finish(steps: Steps[T]) -> T:
-    """What *steps* return, all of them taken at once."""
+    """Return what *steps* return, all of them taken at once."""
     while True:
         try:
             next(steps)
@@ -121,7 +121,7 @@ def finish(steps: Steps[T]) -> T:
 
 
 def _has_large_numbers(data: bytes) -> bool:
-    """Whether a number of *data* may be too large, or a text looks like one."""
+    """Return whether a number of *data* may be too large, or a text looks like one."""
     shape = data.translate(_DIGITS_AS_ZEROS, b"+")
     return _LARGE_EXPONENT in shape or _MANY_DIGITS in shape
 
@@ -143,7 +143,7 @@ def _without_escapes(data: bytes) -> bytes:
 
 
 def _outside_of_texts(data: bytes) -> bytes:
-    """What of *data*, JSON `_without_escapes`, stands in no text."""
+    """Return what of *data*, JSON `_without_escapes`, stands in no text."""
     return b"".join(data.split(b'"')[::2])
 
 
@@ -152,7 +152,7 @@ def _table(measure: Iterable[int]) -> bytes:
 
 
 def _levels(byte: int) -> list[int]:
-    """How many brackets are open behind each bit of *byte*, the first one first; 1 opens and 0 closes one."""
+    """Return how many brackets are open behind each bit of *byte*, the first one first; 1 opens and 0 closes one."""
     return [*accumulate(1 if byte >> place & 1 else -1 for place in range(7, -1, -1))]
 
 

@@ -2,11 +2,11 @@
 
 Contract of every verb. *Atomic per resource*: each resource of a batch changes wholly or not at all, and a batch may
 succeed in part, with a result for every item in the place of the item. *Durable when it returns*: what a verb says
-happened survives ``kill -9`` and a power cut. *Room*: what a verb hands to its caller is leased to it in the same
-step, never more than the room the caller said it has; the rest stays due and is found by `claim`, `claim_deliveries`
-and `overdue`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable` (and its kinds) means
-that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed; `Damaged`, that what
-is stored of this resource cannot be read, whatever the verb. Nobody else hears of it.
+happened survives ``kill -9`` and a power cut. *Capacity*: what a verb hands to its caller is leased to it in the same
+step, never more than the capacity that the caller said it has; the rest stays due and is found by `claim`,
+`claim_deliveries` and `overdue`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable`
+(and its kinds) means that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed;
+`Damaged`, that what is stored of this resource cannot be read, whatever the verb. Nobody else hears of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from collator.audit import AuditLog
-from collator.exchange import (
+from collator.messages import (
     Accepted,
     Attempt,
     Counts,
@@ -26,68 +26,68 @@ from collator.exchange import (
     DeliveryFilter,
     DeliveryPage,
     Key,
-    Outcome,
     OutcomePage,
     Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
     Result,
+    StepResult,
     Task,
 )
 from collator.packet import Packet
 from collator.paging import UNBOUNDED
 from collator.states import State
 
-Room = Mapping[str, int]
+Capacity = Mapping[str, int]
 """For each endpoint, how many deliveries the caller can take."""
 
 
 class Ledger(AuditLog, Protocol):
-    """What survives a crash. Every verb is one atomic step for each resource it touches."""
+    """The store of all that survives a crash. Every verb is one atomic step for each resource it touches."""
 
-    async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
+    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
         """Store the *packets* that `resource.judge` accepts, each once; answer each with its receipt, in order (R4-R9).
 
         The first packet of an id that is unknown, and not remembered, opens a new generation of it. Packets of one
-        batch count one by one in order; between concurrent calls any order is right. At most *room* of them are handed
-        out, and none while other packets wait for a worker: those come first.
+        batch count one by one in order; between concurrent calls any order is right. At most *capacity* of them are
+        handed out, and none while other packets wait for a worker: those come first.
         """
         ...
 
-    async def claim(self, *, claim_id: str, room: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
-        """Lease up to *room* due packets of open resources, or those of *keys* that are due.
+    async def claim(self, *, claim_id: str, capacity: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+        """Lease up to *capacity* due packets of open resources, or those of *keys* that are due.
 
         Due is: waiting and its time has come, or leased and the lease has ended, which uses up an attempt. Fair:
         resources take turns, so that a resource of one packet never waits for the whole of another. Repeating a call
         with its *claim_id* gives the tasks of the first call that are still leased, and no others. After an unclean
         stop the packets that were in work come before all others. One that was in work at more than
-        `Terms.side_by_side` unclean stops comes alone: nothing is handed out beside it until it has ended, or was in
-        work for `Terms.alone`, four times as long after each further stop. One that was in work alone when the process
-        ended, `Terms.max_deaths` times, has failed. A call may give fewer than there is room for, though more are due:
-        what is handed out is bounded by its bytes too.
+        `LedgerLimits.side_by_side` unclean stops comes alone: nothing is handed out beside it until it has ended, or
+        was in work for `LedgerLimits.alone`, four times as long after each further stop. One that was in work alone
+        when the process ended, `LedgerLimits.max_deaths` times, has failed. A call may give fewer than there is room
+        for, though more are due: what is handed out is bounded by its bytes too.
         """
         ...
 
-    async def record(self, results: Sequence[Result], *, room: Room) -> Outcome:
+    async def record(self, results: Sequence[Result], *, capacity: Capacity) -> StepResult:
         """Store one outcome for each task, and close what is now finished, all in the same step.
 
         An outcome counts once: who has lost the lease changes nothing and is told `LOST`; one for a resource that
         has ended is dropped and told `CLOSED` (R12). `Retry` makes the packet due again after its delay. An output
-        that would make the body larger than `Terms.max_body` fails its packet with that reason (R19). A resource
+        that would make the body larger than `LedgerLimits.max_body` fails its packet with that reason (R19). A resource
         that finishes (R10, R16) gets its closing time, its frozen body and one delivery for each endpoint.
         """
         ...
 
     async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
-        """Prolong *leases* on packets by `Terms.task_lease` from now. False for each that is no longer held."""
+        """Prolong *leases* on packets by `LedgerLimits.task_lease` from now. False for each that is no longer held."""
         ...
 
     async def release(self, leases: Sequence[int]) -> None:
         """Give back what was not worked on, packets and deliveries alike: due at once, no attempt used up."""
         ...
 
-    async def expire(self, *, accepting: bool, limit: int, room: Room) -> Outcome:
+    async def expire(self, *, accepting: bool, limit: int, capacity: Capacity) -> StepResult:
         """Close up to *limit* open resources whose idle timeout or deadline has passed, as incomplete (R13, R14).
 
         The time since the call before counts as idle time only where the service was *accepting*; downtime never
@@ -101,15 +101,15 @@ class Ledger(AuditLog, Protocol):
         ...
 
     async def claim_deliveries(
-        self, endpoint: str, *, room: int, large: bool = False, probe: bool = False
+        self, endpoint: str, *, capacity: int, large: bool = False, probe: bool = False
     ) -> Sequence[Delivery]:
-        """Lease up to *room* deliveries of *endpoint* that are due; none while it is paused.
+        """Lease up to *capacity* deliveries of *endpoint* that are due; none while it is paused.
 
         Where more are due, half of them are those that are longest due, and half those that have become due last, turn
         by turn over all calls: so a backlog gets smaller, and keeps nothing fresh waiting.
 
-        Those that are not large, or those that are: what is *large* is handed out here alone, and takes the room of no
-        other.
+        Those that are not large, or those that are: what is *large* is handed out here alone, and takes the capacity of
+        no other.
 
         For a *probe* of a receiver that fails: those that were tried least, and then those that will be due next,
         though their time has not come. So what fails again and again is not tried before others that may succeed, and
@@ -130,7 +130,7 @@ class Ledger(AuditLog, Protocol):
         """The same as a whole, for who can do nothing with a part of it."""
         ...
 
-    async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
+    async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         """Store how *attempts* to deliver ended. False for each that changed nothing, as its lease was lost.
 
         False too for one that the store could not take: it is due again when its lease ends. A delivery that
@@ -142,8 +142,8 @@ class Ledger(AuditLog, Protocol):
     # Repair: each by a person, each safe to repeat.
 
     async def complete(
-        self, resource_id: str, *, total: int | None = None, force: bool = False, room: Room | None = None
-    ) -> Outcome:
+        self, resource_id: str, *, total: int | None = None, force: bool = False, capacity: Capacity | None = None
+    ) -> StepResult:
         """Fix the *total* of an open resource, or close it now by *force* (R15).
 
         `Conflict` where another total is fixed or an index at or above it is there; `Unknown`. Asking the same of a
@@ -170,12 +170,12 @@ class Ledger(AuditLog, Protocol):
         """Make up to *limit* of the *wanted* deliveries that have ended due again, with the same id and bytes (R24).
 
         Their schedule starts anew, and their attempts go on counting. A step at a time, so that a million of them hold
-        up nobody: `Replayed.after` begins the next, which leaves out what was born after the first. `Unknown` where an
-        `id` or `resource_id` has no delivery.
+        up nobody: `Replayed.after` begins the next, which leaves out what was created after the first. `Unknown` where
+        an `id` or `resource_id` has no delivery.
         """
         ...
 
-    async def stop(self, delivery_id: str) -> bool:
+    async def give_up(self, delivery_id: str) -> bool:
         """Give up a delivery that is due: it is dead, and may be replayed; whether it was due. It is safe to repeat.
 
         An attempt that is under way counts only if it succeeds (R24). `Unknown`; `Ended` where it was delivered.
@@ -196,8 +196,9 @@ class Ledger(AuditLog, Protocol):
     async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
         """Forget resources whose retention has passed, at most about *limit* rows at a time; how many rows went.
 
-        Which indexes each of them had received, and how it ended, is remembered for `Terms.remember` more: meanwhile
-        its packets are duplicate or closed, and all else that is asked of it is `Unknown`, in words (R25). With
+        Which indexes each of them had received, and how it ended, is remembered for `LedgerLimits.remember` more:
+        meanwhile its packets are duplicate or closed, and all else that is asked of it is `Unknown`, in words (R25).
+        With
         *resource_id* that resource may be forgotten at once, dead deliveries and what is remembered included;
         `Conflict` while it is open or has a delivery due. A forgotten id opens anew.
         """
@@ -206,7 +207,7 @@ class Ledger(AuditLog, Protocol):
     # Look: never waits for a writer, never holds a transaction across an answer.
 
     async def resource(self, resource_id: str) -> ResourceReport:
-        """What a person may want to know of one resource. `Unknown`.
+        """Return what a person may want to know of one resource. `Unknown`.
 
         Of what there is much, it has the first, and says how many more there are. Of a large resource the ranges may be
         found in several looks, so that other views have their turn meanwhile.
@@ -284,7 +285,7 @@ class Ledger(AuditLog, Protocol):
         ...
 
     async def counts(self) -> Counts:
-        """What the store holds."""
+        """Return what the store holds."""
         ...
 
     async def aclose(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, TextIO, cast
 import structlog
 
 from collator.queued_output import QueuedOutput
-from collator.words import escaped, shorten
+from collator.text import escaped, shorten
 
 MOST, MOST_TRACE = 1000, 16_000
 """Characters of one value of an event, and of a traceback: of what is longer the middle is left out."""
@@ -61,11 +61,11 @@ def flush(timeout: float = FLUSH) -> None:
 
 
 def lost_lines() -> int:
-    """How many lines could not be written, and were not waited for."""
+    """Return how many lines could not be written, and were not waited for."""
     return sum(output.lost for output in _outputs())
 
 
-def lend() -> None:
+def configure_for_library() -> None:
     """Leave the events of this process to the `logging` of the program, unless that has a use for structlog itself."""
     if structlog.is_configured():
         return
@@ -109,7 +109,7 @@ def _notice(lines: int) -> str:
 
 
 class _ToEvents(logging.Handler):
-    """What others log, as events of Collator's."""
+    """A handler that turns log records of libraries into events of Collator."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)

@@ -7,8 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from collator.errors import Malformed
-from collator.packet import NOT_JSON, Packet, in_words, is_whole
-from collator.words import shown
+from collator.packet import NOT_JSON, Packet, in_words, is_integer
+from collator.text import shown
 
 T = TypeVar("T")
 
@@ -35,11 +35,11 @@ class Loose(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         id_, total = bytes(self.resource_id), self.total
         try:
             return Packet(
-                resource_id=_text.decode(id_) if id_[:1] == b'"' else _whole_number(id_, "resource_id"),
-                index=_whole_number(bytes(self.index), "index"),
+                resource_id=_text.decode(id_) if id_[:1] == b'"' else _integer(id_, "resource_id"),
+                index=_integer(bytes(self.index), "index"),
                 payload=self.payload,
                 last=bool(self.last),
-                total=None if total == _NULL else _whole_number(bytes(total), "total"),
+                total=None if total == _NULL else _integer(bytes(total), "total"),
                 metadata=self.metadata,
             )
         except (ValueError, msgspec.MsgspecError):
@@ -51,7 +51,7 @@ LOOSES = msgspec.json.Decoder(list[Loose])
 
 
 def decode_loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -> T:
-    """What *decoder* makes of *data*. Raises `Malformed`, in the words of the *strict* decoder."""
+    """Return what *decoder* makes of *data*. Raises `Malformed`, in the words of the *strict* decoder."""
     if may_be_loose(strict):
         try:
             return decoder.decode(data)
@@ -63,17 +63,17 @@ def decode_loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -
 
 
 def may_be_loose(strict: str) -> bool:
-    """Whether the words *strict* of the strict decoder are about what a `Loose` packet may have."""
+    """Return whether the words *strict* of the strict decoder are about what a `Loose` packet may have."""
     return any(hint in strict for hint in _HINTS)
 
 
-def _whole_number(text: bytes, name: str) -> int:
+def _integer(text: bytes, name: str) -> int:
     """The number *text*, which is whole. Raises `Malformed` where it is not whole, `ValueError` where it is none."""
     if text.lstrip(b"-").isdigit():
         return int(text)
     if text[:1] not in b"-0123456789":
         raise ValueError(name)
     number = float(text)
-    if not is_whole(number):
+    if not is_integer(number):
         raise Malformed(f"{name}: {shown(text)} is not a whole number")  # as it came: some floats take 2 us to write
     return int(number)

@@ -1,4 +1,4 @@
-"""What the service counts and times, in Prometheus names with units. No resource id is ever a label."""
+"""Metrics of the service, in Prometheus names with units. No resource id is ever a label."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Metrics:
         self.resources = self._counter("collator_resources_closed", "Resources that ended without a person's doing")
         self._declare_deliveries()
         self._declare_store()
-        self._declare_door()
+        self._declare_http()
         self.lost_lines = LostLines()
         self.registry.register(self.lost_lines)
 
@@ -92,7 +92,7 @@ class Metrics:
         )
 
     def stored(self, counts: Mapping[str, int]) -> None:
-        """Show what the store holds: *counts* by name, as in `collator.exchange.Counts`."""
+        """Show what the store holds: *counts* by name, as in `collator.messages.Counts`."""
         for name, gauge in self._stored.items():
             gauge.set(counts[name])
 
@@ -120,7 +120,7 @@ class Metrics:
         )
         self.disk_free = self._gauge("collator_disk_free_bytes", "Free space on the disk of the store")
 
-    def _declare_door(self) -> None:
+    def _declare_http(self) -> None:
         self.connections = self._gauge("collator_connections", "Open connections to the service")
         self.given_way = self._counter(
             "collator_connections_closed", "Connections without a request that were closed as others wanted a place"
@@ -143,7 +143,7 @@ class Metrics:
 
 
 class LostLines(Collector):
-    """How many lines of the log were lost, as whoever writes it counts them."""
+    """The number of lines of the log that were lost, as its writer counts them."""
 
     def __init__(self) -> None:
         """Count nothing, for as long as nobody says who counts."""

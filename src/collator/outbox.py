@@ -1,18 +1,18 @@
-"""The seam to those who send: what intake, workforce and janitor need of the delivery stage."""
+"""The seam to those who send: what intake, workers and janitor need of the delivery stage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from collator.exchange import Delivery
-from collator.ledger import Room
+from collator.ledger import Capacity
+from collator.messages import Delivery
 
 
 class Outbox(Protocol):
     """Whoever sends deliveries."""
 
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         """For each endpoint, how many more deliveries it would take, leased, at this moment."""
         ...
 
@@ -20,7 +20,7 @@ class Outbox(Protocol):
         """Send *deliveries*, which are leased to it, and look for due ones of *endpoints*. Never blocks."""
         ...
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Look at once which endpoints are paused, and for what is due to the others."""
         ...
 

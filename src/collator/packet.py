@@ -1,4 +1,4 @@
-"""What a sender gives: the packet, and the receipt it gets. Rules R1 to R4 live here, and nothing that needs a store.
+"""The packet that a sender gives, and its receipt. Rules R1 to R4 live here, and nothing that needs a store.
 
 The payload stays the bytes that were received (R3): what a processor reads, and what a repeat is compared with, is
 what the sender wrote. Everything is checked here, before the packet can share a commit with the packets of others.
@@ -15,12 +15,12 @@ import msgspec
 from collator import json_text
 from collator.errors import Malformed
 from collator.json_text import TOO_DEEP, Steps
-from collator.words import shown
+from collator.text import shown
 
 MAX_ID_BYTES = 255
 MAX_METADATA = 4 * 1024
 MAX_INDEX = 2**24 - 1
-"""Whatever `Bounds.max_packets` says; a store may rely on it."""
+"""Whatever `PacketLimits.max_packets` says; a store may rely on it."""
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: it looks at the UTF-8 of a text when it makes one, and not before."""
@@ -52,7 +52,7 @@ class Packet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class Status(StrEnum):
-    """What became of a packet that was offered."""
+    """The status of a packet that was offered."""
 
     ACCEPTED = "accepted"  #: stored, durable
     DUPLICATE = "duplicate"  #: was there already; nothing was stored again (R5, R8)
@@ -73,7 +73,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Seconds, where trying again may help."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class PacketLimits(msgspec.Struct, frozen=True):
     """The limits that a packet is checked against."""
 
     max_packets: int = 1_000_000
@@ -87,47 +87,47 @@ _object = msgspec.json.Decoder(dict[str, Any], float_hook=float)  # its own floa
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
-def check(packet: Packet, bounds: Bounds) -> Packet:
+def check(packet: Packet, packet_limits: PacketLimits) -> Packet:
     """*packet* with its id as text and its metadata in canonical form. Raises `Malformed` (R1 to R4)."""
     check_grammar(packet.payload, "payload")
     if packet.metadata:
         check_grammar(packet.metadata, "metadata")
-    return check_decoded(packet, bounds, plain=False)
+    return check_decoded(packet, packet_limits, plain=False)
 
 
-def check_steps(packet: Packet, bounds: Bounds) -> Steps[Packet]:
+def check_steps(packet: Packet, packet_limits: PacketLimits) -> Steps[Packet]:
     """As `check`, in steps of a few milliseconds, however large the payload is."""
     check_grammar(packet.payload, "payload")
     if packet.metadata:
         check_grammar(packet.metadata, "metadata")
     yield ()
-    return (yield from check_decoded_steps(packet, bounds, plain=False))
+    return (yield from check_decoded_steps(packet, packet_limits, plain=False))
 
 
-def check_decoded_steps(packet: Packet, bounds: Bounds, *, plain: bool) -> Steps[Packet]:
+def check_decoded_steps(packet: Packet, packet_limits: PacketLimits, *, plain: bool) -> Steps[Packet]:
     """As `check_decoded`, in steps of a few milliseconds, however large the payload is."""
     deep = yield from json_text.is_too_deep_steps(bytes(packet.payload))
     yield ()
-    return check_decoded(packet, bounds, plain=plain, deep=deep)
+    return check_decoded(packet, packet_limits, plain=plain, deep=deep)
 
 
-def check_decoded(packet: Packet, bounds: Bounds, *, plain: bool, deep: bool | None = None) -> Packet:
+def check_decoded(packet: Packet, packet_limits: PacketLimits, *, plain: bool, deep: bool | None = None) -> Packet:
     """As `check`, of a packet whose JSON keeps the grammar; *plain*: it is known to be UTF-8 with finite numbers.
 
     *deep*: whether its payload is nested too deep, where that is known.
     """
     payload = packet.payload
-    if not 0 <= packet.index < bounds.max_packets:
-        raise Malformed(f"index: {_number(packet.index)} is not between 0 and {bounds.max_packets - 1}")
-    if len(payload) > bounds.max_payload:
-        raise Malformed(f"payload: {len(payload)} bytes, {bounds.max_payload} at most")
+    if not 0 <= packet.index < packet_limits.max_packets:
+        raise Malformed(f"index: {_number(packet.index)} is not between 0 and {packet_limits.max_packets - 1}")
+    if len(payload) > packet_limits.max_payload:
+        raise Malformed(f"payload: {len(payload)} bytes, {packet_limits.max_payload} at most")
     if not plain:
         _check_text(payload, "payload", deep=deep)
     elif len(payload) > 2 * json_text.MAX_DEPTH and (json_text.is_too_deep(bytes(payload)) if deep is None else deep):
         raise Malformed(f"payload: {TOO_DEEP}")
     check_id(packet.resource_id)
     if packet.total is not None:
-        _check_total(packet, bounds)
+        _check_total(packet, packet_limits)
     if not packet.metadata and isinstance(packet.resource_id, str):
         return packet
     metadata = _check_metadata(packet.metadata) if packet.metadata else packet.metadata
@@ -154,14 +154,14 @@ def _is_simple(text: str) -> bool:
     return text.isascii() and 1 <= len(text) <= MAX_ID_BYTES and text.isprintable()
 
 
-def is_whole(number: float) -> bool:
-    """Whether *number* is the integer that was meant, and no other is the same float."""
+def is_integer(number: float) -> bool:
+    """Return whether *number* is the integer that was meant, and no other is the same float."""
     return number.is_integer() and abs(number) <= _EXACT
 
 
-def whole(number: float, name: str) -> int:
+def as_integer(number: float, name: str) -> int:
     """*number*, which may be written as ``3.0`` or ``3e0``. Raises `Malformed` for any other float (R2)."""
-    if isinstance(number, float) and not is_whole(number):
+    if isinstance(number, float) and not is_integer(number):
         raise Malformed(f"{name}: {number} is not a whole number")
     return int(number)
 
@@ -208,10 +208,10 @@ def _number(number: int) -> int | str:
     return number if -_EXACT < number < _EXACT else shown(number)
 
 
-def _check_total(packet: Packet, bounds: Bounds) -> None:
+def _check_total(packet: Packet, packet_limits: PacketLimits) -> None:
     total = packet.total or 0
-    if not 1 <= total <= bounds.max_packets:
-        raise Malformed(f"total: {_number(packet.total or 0)} is not between 1 and {bounds.max_packets}")
+    if not 1 <= total <= packet_limits.max_packets:
+        raise Malformed(f"total: {_number(packet.total or 0)} is not between 1 and {packet_limits.max_packets}")
     if packet.last and total != packet.index + 1:
         raise Malformed(f"total: {total} disagrees with last, which says {packet.index + 1}")
     if packet.index >= total:

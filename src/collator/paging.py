@@ -1,4 +1,4 @@
-"""How much an answer holds: a list is cut at a number of bytes, whatever number of items was asked for. Pure."""
+"""The size of an answer: a list is cut at a number of bytes, whatever number of items was asked for. Pure."""
 
 from __future__ import annotations
 

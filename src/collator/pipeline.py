@@ -3,7 +3,7 @@
 Order of the start: the ledger first, which finds what the last process left; then those who deliver and those who
 work, so that an old backlog moves at once. Order of the stop: refuse packets, let the workers finish, let the
 deliveries finish, close the ledger. Whoever is stopped hands back what it holds, so that the next start goes on where
-this one ended (P7). Doors are no part of it: a service opens one around the stages that are at work.
+this one ended (P7). Listeners are no part of it: a service opens one around the stages that are at work.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import structlog
 
 from collator.backlog import Backlog
 from collator.clock import Clock, Heartbeat, SystemClock
-from collator.delivery import Circuits, Deliverer, Endpoint, configure, longest_timeout, policy_of, router, secured
+from collator.delivery import Circuits, Dispatcher, Endpoint, configure, longest_timeout, policy_of, router, secured
 from collator.disk import Disk
 from collator.egress import Egress
-from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.workforce import EmbeddedWorkforce
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.engines.sqlite.workers import LocalWorkers
 from collator.intake import Intake
 from collator.janitor import Janitor
 from collator.metrics import Metrics
-from collator.packet import Bounds
-from collator.processor import Endings, Http, Isolated, Processor, open_processor
-from collator.resource import Terms
+from collator.packet import PacketLimits
+from collator.processor import HttpService, Outcomes, Processor, SubprocessFunction, open_processor
+from collator.resource import LedgerLimits
 from collator.settings import Settings
 from collator.states import OnFailure
 
@@ -43,7 +43,7 @@ LEASE_MARGIN = 15.0
 
 
 class Beats(NamedTuple):
-    """What may stand still, each for itself."""
+    """The heartbeats of what may stand still, each for itself."""
 
     process: Heartbeat
     """Beats while the event loop turns."""
@@ -57,45 +57,45 @@ class Pipeline:
     def __init__(
         self,
         settings: Settings,
-        ledger: EmbeddedLedger,
+        ledger: SqliteLedger,
         processor: Processor,
         endpoints: Mapping[str, Endpoint],
         *,
-        terms: Terms,
+        ledger_limits: LedgerLimits,
         clock: Clock,
         beats: Beats,
     ) -> None:
         """Put the parts together; nothing moves yet."""
         self.ledger = ledger
-        self.bounds = terms.bounds
+        self.packet_limits = ledger_limits.packet_limits
         self.metrics = Metrics()
         ledger.watch(self.metrics.committed)
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
         egress = Egress(policy=policy_of(settings), stood_still=beats.process.stood_still)
-        self.outbox = Deliverer(ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits)
-        self.workforce = EmbeddedWorkforce(
+        self.outbox = Dispatcher(ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits)
+        self.workers = LocalWorkers(
             ledger,
             processor,
             self.outbox,
             metrics=self.metrics,
             concurrency=settings.concurrency,
-            lease=terms.task_lease,
+            lease=ledger_limits.task_lease,
         )
         self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
         self.metrics.disk_free.set_function(self.disk.free)
         self.metrics.clock_behind.set(ledger.behind)
         self.intake = Intake(
             ledger,
-            self.workforce,
+            self.workers,
             self.outbox,
             metrics=self.metrics,
             disk=self.disk,
-            backlog=Backlog(terms.max_backlog),
+            backlog=Backlog(ledger_limits.max_backlog),
             stalled=ledger.refusal,
         )
         self._janitor = Janitor(
             ledger,
-            self.workforce,
+            self.workers,
             self.outbox,
             accepting=self._accepting,
             trouble=self._trouble,
@@ -107,9 +107,9 @@ class Pipeline:
         self._left = _Countdown(settings.drain_timeout)
 
     def readiness(self) -> list[str]:
-        """Why packets are not taken or not processed at the moment, a sentence for each reason."""
+        """Return why packets are not taken or not processed at the moment, a sentence for each reason."""
         refusal = self.intake.refusal()
-        reasons = (refusal and refusal.detail, self.ledger.health(), self.workforce.health())
+        reasons = (refusal and refusal.detail, self.ledger.health(), self.workers.health())
         return [*dict.fromkeys(reason for reason in reasons if reason)]
 
     def left(self) -> float:
@@ -123,7 +123,7 @@ class Pipeline:
         Packets are refused meanwhile, and everything else is answered. An error cuts the draining short.
         """
         async with asyncio.TaskGroup() as group:  # a stage that breaks ends all, and a supervisor starts them anew
-            parts = (self.outbox.run(), self.workforce.run(), self._janitor.run(), self._beat_forever())
+            parts = (self.outbox.run(), self.workers.run(), self._janitor.run(), self._beat_forever())
             stages = [group.create_task(part) for part in parts]
             try:
                 yield
@@ -139,7 +139,7 @@ class Pipeline:
                     stage.cancel()
 
     async def _drain(self) -> None:
-        await self.workforce.drain(self.left() * 0.7)
+        await self.workers.drain(self.left() * 0.7)
         await self.outbox.drain(self.left() * 0.7)
 
     async def _beat_forever(self) -> None:
@@ -173,26 +173,29 @@ async def open_pipeline(
     beats = Beats(Heartbeat(), Heartbeat())
     opened = _open_processor(settings, processor, clock, beats)  # where that fails, no secret is made
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
-    apart = isinstance(opened, Http | Isolated)
-    terms, route = terms_of(settings, routes, side_by_side=STOPS_BESIDE_OTHERS if apart else 0), router(routes)
+    separate = isinstance(opened, HttpService | SubprocessFunction)
+    ledger_limits, route = (
+        ledger_limits_of(settings, routes, side_by_side=STOPS_BESIDE_OTHERS if separate else 0),
+        router(routes),
+    )
     synchronous = settings.unsafe_synchronous
     ledger = await open_ledger(
         settings.data_dir,
-        terms=terms,
+        ledger_limits=ledger_limits,
         clock=clock,
         route=route,
         stood_still=beats.store.stood_still,
         synchronous=synchronous,
     )
     try:
-        _tell_of_the_clock(ledger)
-        await _tell_of_beginnings(settings, ledger, signed=signed)
-        yield Pipeline(settings, ledger, opened, routes, terms=terms, clock=clock, beats=beats)
+        _log_clock_jump(ledger)
+        await _log_beginnings(settings, ledger, signed=signed)
+        yield Pipeline(settings, ledger, opened, routes, ledger_limits=ledger_limits, clock=clock, beats=beats)
     finally:
         await ledger.aclose()
 
 
-def _tell_of_the_clock(ledger: EmbeddedLedger) -> None:
+def _log_clock_jump(ledger: SqliteLedger) -> None:
     if ledger.behind:
         log.error(
             "the clock is far ahead of the store's last time; nothing ends or is forgotten on its account",
@@ -201,7 +204,7 @@ def _tell_of_the_clock(ledger: EmbeddedLedger) -> None:
         )
 
 
-async def _tell_of_beginnings(settings: Settings, ledger: EmbeddedLedger, *, signed: bool) -> None:
+async def _log_beginnings(settings: Settings, ledger: SqliteLedger, *, signed: bool) -> None:
     """Tell whether this start made what was there before: the database, though it is *signed* for, or the secret."""
     if ledger.begun and signed:
         log.warning(
@@ -227,7 +230,7 @@ def _has_own_secret(settings: Settings) -> bool:
 def _open_processor(
     settings: Settings, function: Callable[..., object] | None, clock: Clock, beats: Beats
 ) -> Processor:
-    endings = Endings(
+    outcomes = Outcomes(
         timeout=settings.processor_timeout,
         retries=settings.processor_retries,
         max_output=settings.max_output,
@@ -236,7 +239,7 @@ def _open_processor(
     )
     return open_processor(
         function or settings.processor,
-        endings,
+        outcomes,
         batch=settings.batch,
         pool=settings.pool,
         memory=settings.pool_memory,
@@ -245,10 +248,10 @@ def _open_processor(
     )
 
 
-def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0) -> Terms:
-    """What the ledger decides by, out of *settings* and *endpoints*; *side_by_side* is that of `Terms`."""
-    return Terms(
-        bounds=Bounds(max_packets=settings.max_packets, max_payload=settings.max_payload),
+def ledger_limits_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0) -> LedgerLimits:
+    """What the ledger decides by, out of *settings* and *endpoints*; *side_by_side* is that of `LedgerLimits`."""
+    return LedgerLimits(
+        packet_limits=PacketLimits(max_packets=settings.max_packets, max_payload=settings.max_payload),
         on_failure=OnFailure(settings.on_failure),
         idle_timeout=settings.idle_timeout,
         deadline=settings.deadline,
@@ -266,7 +269,7 @@ def terms_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_s
 
 
 class _Countdown:
-    """What is left of the time for draining."""
+    """The time that is left for draining."""
 
     def __init__(self, total: float) -> None:
         self._total = total

@@ -72,7 +72,7 @@ class QueuedOutput(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether it is a terminal."""
         return os.isatty(self._descriptor)
 
     def _begin(self) -> None:
@@ -92,17 +92,17 @@ class QueuedOutput(io.RawIOBase):
         untold = 0
         while True:
             data, dropped = self._take()
-            if untold and self._tell(untold):
+            if untold and self._write_notice(untold):
                 untold = 0
             refused = self._put(data).count(b"\n")
             with self._changed:  # others count too
                 self.lost += refused
             untold += refused + dropped
-            if dropped and self._tell(untold):
+            if dropped and self._write_notice(untold):
                 untold = 0
 
     def _take(self) -> tuple[bytes, int]:
-        """What waits, and how many lines were lost behind it."""
+        """Return what waits, and how many lines were lost behind it."""
         with self._changed:
             self._is_writing = False
             self._changed.notify_all()
@@ -113,8 +113,8 @@ class QueuedOutput(io.RawIOBase):
             self._is_writing = True
             return data, dropped
 
-    def _tell(self, lines: int) -> bool:
-        """Whether it could be said that *lines* were lost."""
+    def _write_notice(self, lines: int) -> bool:
+        """Return whether it could be said that *lines* were lost."""
         return not self._put(("\n" * self._is_torn + self._notice(lines)).encode("utf-8", "backslashreplace"))
 
     def _put(self, data: bytes) -> bytes:

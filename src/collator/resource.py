@@ -1,4 +1,4 @@
-"""What a packet means for its resource, and when a resource is finished: the rules R4 to R16. Pure.
+"""The rules R4 to R16: what a packet means for its resource, and when a resource is finished. Pure.
 
 Everything that decides about accepting and finishing lives here; a store repeats only what must be atomic in it. This
 module knows no clock, no store and no network: times are arguments, and a verdict is a value.
@@ -16,17 +16,17 @@ from operator import itemgetter
 
 import msgspec
 
-from collator.packet import Bounds, Packet, Receipt, Status, claimed_total
+from collator.packet import Packet, PacketLimits, Receipt, Status, claimed_total
 from collator.states import EndedBy, OnFailure, State
 
 Ranges = Sequence[tuple[int, int]]
 """Inclusive ranges of indexes, ascending: ``[(3, 7), (9, 9)]``."""
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger decides by. Durations in seconds, sizes in bytes; `None` means never."""
+class LedgerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits by which the ledger decides. Durations in seconds, sizes in bytes; `None` means never."""
 
-    bounds: Bounds = Bounds()
+    packet_limits: PacketLimits = PacketLimits()
     on_failure: OnFailure = OnFailure.INCOMPLETE
     idle_timeout: float | None = 3600.0
     """Silence of a sender, in time during which the service accepted (R13)."""
@@ -61,8 +61,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How long such a packet runs alone before another is handed out; four times as long after each further stop."""
 
 
-class Standing(msgspec.Struct, kw_only=True):
-    """What the rules know of one resource: a working copy, changed by `admit` as a batch is judged."""
+class Snapshot(msgspec.Struct, kw_only=True):
+    """The snapshot of one resource that the rules judge: a working copy, changed by `admit` as a batch is judged."""
 
     resource_id: str
     generation: bytes
@@ -93,65 +93,65 @@ class Standing(msgspec.Struct, kw_only=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How a resource ends."""
+    """The end of a resource."""
 
     state: State
     ended_by: EndedBy | None
 
 
-def judge(packet: Packet, standing: Standing, stored: bytes | None) -> Receipt:
+def judge(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> Receipt:
     """What *packet* means for a resource in which its index holds the payload *stored* (`None`: not received yet).
 
     Pure: changes nothing. `admit` makes an accepted or duplicate packet count.
     """
-    if standing.state is not State.OPEN:
-        return _judge_late(packet.index, standing)
-    reason = _contradiction(packet, standing, stored)
+    if snapshot.state is not State.OPEN:
+        return _judge_late(packet.index, snapshot)
+    reason = _contradiction(packet, snapshot, stored)
     if reason is not None:
         return Receipt(Status.CONFLICT, reason)
     return ACCEPTED if stored is None else DUPLICATE
 
 
-def admit(packet: Packet, standing: Standing, *, new: bool) -> bool:
-    """Make a packet that was judged accepted (*new*) or duplicate count; whether it changed the standing."""
+def admit(packet: Packet, snapshot: Snapshot, *, new: bool) -> bool:
+    """Make a packet that was judged accepted (*new*) or duplicate count; whether it changed the snapshot."""
     changed = new
     if new:
-        standing.received += 1
-        standing.highest = max(standing.highest, packet.index)
+        snapshot.received += 1
+        snapshot.highest = max(snapshot.highest, packet.index)
     claimed = claimed_total(packet)
-    if claimed is not None and standing.total is None:
-        standing.total, standing.total_by = claimed, EndedBy.LAST if packet.last else EndedBy.TOTAL
+    if claimed is not None and snapshot.total is None:
+        snapshot.total, snapshot.total_by = claimed, EndedBy.LAST if packet.last else EndedBy.TOTAL
         changed = True
-    if packet.metadata and standing.metadata is None:
-        standing.metadata = bytes(packet.metadata)
+    if packet.metadata and snapshot.metadata is None:
+        snapshot.metadata = bytes(packet.metadata)
         changed = True
     return changed
 
 
-def finished(standing: Standing, on_failure: OnFailure) -> Ending | None:
-    """How *standing* ends by what it has (R10, R16); `None` while it goes on."""
-    if standing.failed and on_failure is OnFailure.FAIL_FAST:
+def finished(snapshot: Snapshot, on_failure: OnFailure) -> Ending | None:
+    """Return how *snapshot* ends by what it has (R10, R16); `None` while it goes on."""
+    if snapshot.failed and on_failure is OnFailure.FAIL_FAST:
         return Ending(State.INCOMPLETE, EndedBy.FAILURE)
-    if standing.total is None or standing.done + standing.failed != standing.total:
+    if snapshot.total is None or snapshot.done + snapshot.failed != snapshot.total:
         return None
-    if not standing.failed:
-        return Ending(State.COLLATED, standing.total_by)
-    return None if on_failure is OnFailure.HOLD else Ending(State.INCOMPLETE, standing.total_by)
+    if not snapshot.failed:
+        return Ending(State.COLLATED, snapshot.total_by)
+    return None if on_failure is OnFailure.HOLD else Ending(State.INCOMPLETE, snapshot.total_by)
 
 
-def forced(standing: Standing) -> Ending:
-    """How *standing* ends when a person closes it now (R15).
+def forced(snapshot: Snapshot) -> Ending:
+    """Return how *snapshot* ends when a person closes it now (R15).
 
     Whole where every index up to the highest has an output and no total says that more were to come.
     """
-    whole = standing.done == standing.highest + 1 and standing.total in (None, standing.done) and not standing.failed
+    whole = snapshot.done == snapshot.highest + 1 and snapshot.total in (None, snapshot.done) and not snapshot.failed
     return Ending(State.COLLATED if whole else State.INCOMPLETE, EndedBy.FORCED)
 
 
-def waits_for_sender(standing: Standing) -> bool:
-    """Whether only the sender can move *standing* on: the condition under which it can time out (R13)."""
-    idle = standing.received == standing.done + standing.failed
-    return idle and (standing.total is None or standing.received < standing.total)
+def waits_for_sender(snapshot: Snapshot) -> bool:
+    """Return whether only the sender can move *snapshot* on: the condition under which it can time out (R13)."""
+    idle = snapshot.received == snapshot.done + snapshot.failed
+    return idle and (snapshot.total is None or snapshot.received < snapshot.total)
 
 
 def ranges(indexes: Iterable[int]) -> Ranges:
@@ -168,7 +168,7 @@ def ranges(indexes: Iterable[int]) -> Ranges:
 
 
 def gaps(present: Ranges, end: int) -> Ranges:
-    """What *present* leaves out of 0 ... *end*-1."""
+    """Return what *present* leaves out of 0 ... *end*-1."""
     found, begin = list[tuple[int, int]](), 0
     for first, last in present:
         if begin < first:
@@ -180,7 +180,7 @@ def gaps(present: Ranges, end: int) -> Ranges:
 
 
 def covers(present: Ranges, index: int) -> bool:
-    """Whether *index* is in *present*. By halves: a late packet may meet hundreds of thousands of ranges."""
+    """Return whether *index* is in *present*. By halves: a late packet may meet hundreds of thousands of ranges."""
     place = bisect_right(present, index, key=_first)
     return place > 0 and index <= present[place - 1][1]
 
@@ -190,23 +190,23 @@ ACCEPTED = Receipt(Status.ACCEPTED)
 DUPLICATE = Receipt(Status.DUPLICATE)
 
 
-def _judge_late(index: int, standing: Standing) -> Receipt:
-    if covers(standing.seen, index):
+def _judge_late(index: int, snapshot: Snapshot) -> Receipt:
+    if covers(snapshot.seen, index):
         return DUPLICATE
-    return Receipt(Status.CLOSED, f"the resource has ended ({standing.state}) and never received index {index}")
+    return Receipt(Status.CLOSED, f"the resource has ended ({snapshot.state}) and never received index {index}")
 
 
-def _contradiction(packet: Packet, standing: Standing, stored: bytes | None) -> str | None:
+def _contradiction(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> str | None:
     if stored is not None and stored != bytes(packet.payload):
         return f"index {packet.index} is there already with another payload"
-    total, claimed = standing.total, claimed_total(packet)
+    total, claimed = snapshot.total, claimed_total(packet)
     if claimed is not None and claimed != total:
         if total is not None:
             return f"a total of {claimed} contradicts the total of {total}, which is fixed"
-        if claimed <= standing.highest:
-            return f"a total of {claimed} contradicts index {standing.highest}, which is there already"
+        if claimed <= snapshot.highest:
+            return f"a total of {claimed} contradicts index {snapshot.highest}, which is there already"
     if total is not None and packet.index >= total:
         return f"index {packet.index} is beyond the total of {total}"
-    if packet.metadata and standing.metadata not in (None, bytes(packet.metadata)):
+    if packet.metadata and snapshot.metadata not in (None, bytes(packet.metadata)):
         return "the resource has other metadata"
     return None

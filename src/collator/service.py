@@ -1,7 +1,8 @@
-"""The service: a pipeline with a door, and the process around it that is told to stop by signals.
+"""The service: a pipeline with a listener, and the process around it that is told to stop by signals.
 
-Order of the start: the ledger, the door, the stages, so that nothing is worked on where the port is in use. The stop
-goes the other way: while the stages drain the door stays open, and who asks hears that packets are refused, and why.
+Order of the start: the ledger, the listener, the stages, so that nothing is worked on where the port is in use. The
+stop goes the other way: while the stages drain the listener stays open, and who asks hears that packets are refused,
+and why.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from collator import allocator, descriptors, logs
 from collator.clock import Clock
 from collator.delivery import names
 from collator.egress import missing_trust
-from collator.engines.embedded import EmbeddedLedger
+from collator.engines.sqlite import SqliteLedger
 from collator.errors import ConfigError
 from collator.forks import Kept
 from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
-from collator.processor import guarded
+from collator.processor import run_guardian
 from collator.settings import NO_WEBHOOK, Settings, hidden
 from collator.signals import end_on_stop, obey, on_stop
 from collator.target import is_url
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
-from collator.web.gate import is_loopback
-from collator.web.gate import names as names_of
-from collator.web.limits import Limits
+from collator.web.host_check import allowed_hosts as names_of
+from collator.web.host_check import is_loopback
+from collator.web.limits import HttpLimits
 
 log = structlog.get_logger("collator.service")
 
@@ -56,7 +57,7 @@ class Service(NamedTuple):
     """A running service."""
 
     url: str
-    ledger: EmbeddedLedger
+    ledger: SqliteLedger
     intake: Intake
     metrics: Metrics
 
@@ -79,9 +80,9 @@ def run(settings: Settings) -> None:
 
 
 def _guard(settings: Settings) -> AbstractContextManager[None]:
-    """What ends what the processor starts in this process; a process of the pool has a guardian of its own."""
+    """Return what ends what the processor starts in this process; a process of the pool has a guardian of its own."""
     elsewhere = settings.pool == "process" or is_url(settings.processor)
-    return nullcontext() if elsewhere else guarded()
+    return nullcontext() if elsewhere else run_guardian()
 
 
 def _end() -> None:
@@ -98,10 +99,10 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`.
 
-    *processor* counts before that of the settings. Raises what `open_pipeline` raises, `ConfigError` where the door
+    *processor* counts before that of the settings. Raises what `open_pipeline` raises, `ConfigError` where the listener
     cannot be opened, or should not be, and `Occupied` where its port is in use.
     """
-    from collator.web.server import serve  # the library has the parts of a door, and not the door
+    from collator.web.server import serve  # the library has the parts of a listener, and not the listener
 
     check(settings)
     if problem := missing_trust():
@@ -112,7 +113,7 @@ async def open_service(
         parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
         metrics = pipeline.metrics
         app = make_app(parts)
-        door = serve(
+        listener = serve(
             app,
             host=settings.host,
             port=settings.port,
@@ -122,30 +123,30 @@ async def open_service(
             stopping=pipeline.intake.draining.is_set,
             refusals=app.refusals,
         )
-        async with door as opened, pipeline.at_work():
+        async with listener as opened, pipeline.at_work():
             metrics.connections.set_function(lambda: opened.connections)
             metrics.lost_lines.count = logs.lost_lines
             yield Service(opened.url, pipeline.ledger, pipeline.intake, metrics)
 
 
 def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
-    """What the HTTP face of *pipeline* speaks for."""
+    """Return what the HTTP app of *pipeline* speaks for."""
     return Parts(
         intake=pipeline.intake,
         ledger=pipeline.ledger,
-        workforce=pipeline.workforce,
+        workers=pipeline.workers,
         outbox=pipeline.outbox,
         metrics=pipeline.metrics,
         readiness=pipeline.readiness,
-        bounds=pipeline.bounds,
+        packet_limits=pipeline.packet_limits,
         limits=limits_of(settings),
         hosts=names_of(settings.host, settings.allow_host),
     )
 
 
-def limits_of(settings: Settings) -> Limits:
-    """What the door puts up with, out of *settings*."""
-    return Limits(
+def limits_of(settings: Settings) -> HttpLimits:
+    """The limits of the HTTP listener, out of *settings*."""
+    return HttpLimits(
         max_body=settings.max_request,
         max_buffered=max(settings.max_buffered, 2 * settings.max_request),  # a body beyond its share would never pass
         max_requests=settings.max_requests,

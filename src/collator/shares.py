@@ -1,4 +1,4 @@
-"""What many callers want and nobody may take whole: places, and bytes. Pure.
+"""Shares of what many callers want: places, and bytes. Pure.
 
 Theory. Each caller may hold a multiple of what is *free* at that moment, and no fixed part of the whole: one who is
 alone may hold nearly all of it, and yet never the last of it, so that whoever comes next finds something free; the more
@@ -10,7 +10,7 @@ taken away: who holds more than he might take now takes no more until he has les
 
 from __future__ import annotations
 
-from collator.words import quoted
+from collator.text import quoted
 
 MULTIPLE = 8
 """How many times what is free one caller may hold: one who is alone has eight ninths."""
@@ -31,11 +31,11 @@ class Shared:
         self._held: dict[str, int] = {}
 
     def held(self, who: str) -> int:
-        """How much *who* holds."""
+        """Return how much *who* holds."""
         return self._held.get(who, 0)
 
     def why_not(self, who: str, number: int = 1) -> str:
-        """Why *who* may not take *number* more at this moment, in words; empty where he may."""
+        """Return why *who* may not take *number* more at this moment, in words; empty where he may."""
         if self.used + number <= self._scarce:
             return ""
         if self.used + number > self.most:

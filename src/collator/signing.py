@@ -20,9 +20,9 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import NamedTuple
 
-from collator.durable import sync_directory
+from collator.durability import sync_directory
 from collator.errors import CollatorError, ConfigError
-from collator.watched import WatchedFile
+from collator.file_watch import WatchedFile
 
 PREFIX = "whsec_"
 KEY_SIZES = range(24, 64 + 1)
@@ -90,7 +90,7 @@ def sign(secrets: Sequence[Secret], webhook_id: str, timestamp: int, body: bytes
 
 
 class Signed(NamedTuple):
-    """What the headers of a webhook say of its signature; whether it is right, only the body tells."""
+    """The signature headers of a webhook; whether they are right, only the body tells."""
 
     webhook_id: str
     timestamp: str
@@ -98,7 +98,7 @@ class Signed(NamedTuple):
 
 
 def read_signature(headers: Mapping[str, str], *, now: float, tolerance: float = TOLERANCE) -> Signed:
-    """What *headers*, by their names in lower case, say. Raises `Unverified` where no body could go with them.
+    """Return what *headers*, by their names in lower case, say. Raises `Unverified` where no body could go with them.
 
     *now* in seconds since 1970; *tolerance* in seconds.
     """

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a resource stands."""
+    """The state of a resource."""
 
     OPEN = "open"
     COLLATED = "collated"
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class PacketState(StrEnum):
-    """Where a packet stands."""
+    """The state of a packet."""
 
     WAITING = "waiting"
     LEASED = "leased"
@@ -28,7 +28,7 @@ class PacketState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     DUE = "due"
     LEASED = "leased"
@@ -37,7 +37,7 @@ class DeliveryState(StrEnum):
 
 
 class EndedBy(StrEnum):
-    """Why a resource ended, as the webhook says it in `completed_by` (R17)."""
+    """The reason why a resource ended, as the webhook says it in `completed_by` (R17)."""
 
     LAST = "last"
     TOTAL = "total"
@@ -48,7 +48,7 @@ class EndedBy(StrEnum):
 
 
 class OnFailure(StrEnum):
-    """What a failed packet means for its resource (R16)."""
+    """The consequence of a failed packet for its resource (R16)."""
 
     INCOMPLETE = "incomplete"  #: go on with the others, and close as incomplete when all have an outcome
     FAIL_FAST = "fail_fast"  #: close at once

@@ -1,4 +1,4 @@
-"""Where a request goes, and in which bytes: a URL taken apart, or refused because it can never work. Pure (R20).
+"""The target of a request, byte for byte: a URL taken apart, or refused because it can never work. Pure (R20).
 
 Path and query go out byte for byte as they are written, without the fragment: addresses are signed, and ``%2F`` is not
 ``/``. What is not ASCII is sent percent-encoded as UTF-8 (RFC 3987), and a host by IDNA. Whoever takes a URL in parses
@@ -44,12 +44,12 @@ class Target(NamedTuple):
 
     @property
     def origin(self) -> tuple[bool, str, int]:
-        """What requests share a connection for (RFC 6454)."""
+        """Return what requests share a connection for (RFC 6454)."""
         return self.tls, self.host, self.port
 
 
 def is_url(text: str) -> bool:
-    """Whether *text* is meant as a URL, where it may be something else, as ``MODULE:FUNCTION``."""
+    """Return whether *text* is meant as a URL, where it may be something else, as ``MODULE:FUNCTION``."""
     return text.startswith(("http://", "https://"))
 
 

@@ -77,7 +77,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return where it listens."""
         return self._inbox.url
 
     async def wait(self, count: int, *, timeout: float = 5.0) -> Sequence[Received]:

@@ -12,7 +12,7 @@ MOST = 1000
 
 
 class Throttle:
-    """Which of many lines are told."""
+    """A filter of repeated log lines."""
 
     def __init__(self, *, pause: float = PAUSE, now: Callable[[], float] = time.monotonic) -> None:
         """Let a line of each kind through every *pause* seconds; *now* gives monotonic seconds."""
@@ -30,12 +30,12 @@ class Throttle:
         return held + number if told else 0
 
     def over(self, kind: Hashable = None) -> None:
-        """What *kind* is about has ended: the next line of it is told at once."""
+        """Forget *kind*, which has ended: the next line of it is told at once."""
         self._kinds.pop(kind, None)
 
 
 class Quota:
-    """How many lines are told a minute, of whatever kinds: of kinds that others make up there is no end."""
+    """A quota of log lines a minute, of whatever kinds: of kinds that others make up there is no end."""
 
     def __init__(self, most: int, *, pause: float = PAUSE, now: Callable[[], float] = time.monotonic) -> None:
         """Allow *most* lines in *pause* seconds; *now* gives monotonic seconds."""
@@ -43,7 +43,7 @@ class Quota:
         self._until, self._used = float("-inf"), 0
 
     def allows(self) -> bool:
-        """Whether one more line may be told, which is counted."""
+        """Return whether one more line may be told, which is counted."""
         if self._now() >= self._until:
             self._until, self._used = self._now() + self._pause, 0
         self._used += 1

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from collator.errors import ConfigError
-from collator.watched import WatchedFile
+from collator.file_watch import WatchedFile
 
 PREFIX = "collator_"
 """Every token begins with it, so that one that was published by mistake is found by those who look for such things."""
@@ -44,7 +44,7 @@ _PLAIN = "/:@+,;=~!*'()$&"
 
 
 class Role(StrEnum):
-    """What a token allows."""
+    """The roles of a token."""
 
     SEND = "send"  #: give packets, and say how many there are
     READ = "read"  #: look: resources, outputs, deliveries, metrics
@@ -52,7 +52,7 @@ class Role(StrEnum):
 
 
 class Caller(NamedTuple):
-    """Whose token it is."""
+    """The owner of a token."""
 
     name: str
     roles: frozenset[Role]
@@ -60,17 +60,17 @@ class Caller(NamedTuple):
     """How the ids of the resources begin that it is for, in order, none of which begins as another; empty for all."""
 
     def reaches(self, resource_id: str) -> bool:
-        """Whether the token is for the resource."""
+        """Return whether the token is for the resource."""
         return not self.prefixes or resource_id.startswith(self.prefixes)
 
     def within(self, prefix: str) -> Sequence[str]:
-        """How the ids begin of all resources with *prefix* that the token is for, in order."""
+        """Return how the ids begin of all resources with *prefix* that the token is for, in order."""
         if not self.prefixes or prefix.startswith(self.prefixes):
             return (prefix,)
         return [own for own in self.prefixes if own.startswith(prefix)]
 
     def may(self, role: Role) -> bool:
-        """Whether what wants *role* is allowed."""
+        """Return whether what wants *role* is allowed."""
         return role in self.roles or Role.ADMIN in self.roles
 
 
@@ -82,11 +82,11 @@ class Tokens:
         self._known = known
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self._known)
 
     def find(self, token: bytes) -> Caller | None:
-        """Whose *token* it is; `None` for nobody's. All are compared, so that the time tells nothing."""
+        """Return whose *token* it is; `None` for nobody's. All are compared, so that the time tells nothing."""
         digest = hashlib.sha256(token).digest()
         found = [caller for known, caller in self._known if hmac.compare_digest(known, digest)]
         return found[0] if found else None

@@ -1,4 +1,4 @@
-"""What who takes webhooks gets, and what it says to them."""
+"""Webhooks as a receiver gets them, and its replies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Received(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What is answered."""
+    """The reply to a webhook."""
 
     status: int
     text: str = ""

@@ -19,7 +19,7 @@ from collator.errors import Malformed
 from collator.json_array import PART, split_array
 from collator.json_text import Steps
 from collator.loose_packet import LOOSE, LOOSES, decode_loosely, may_be_loose
-from collator.packet import NOT_JSON, Bounds, Packet, check_decoded, check_decoded_steps, in_words
+from collator.packet import NOT_JSON, Packet, PacketLimits, check_decoded, check_decoded_steps, in_words
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ _packets = msgspec.json.Decoder(list[Packet])
 
 
 class Lines(NamedTuple):
-    """What lines hold."""
+    """The packets of some lines."""
 
     packets: list[Packet]
     places: Sequence[int]
@@ -50,42 +50,42 @@ class Lines(NamedTuple):
     """How many lines hold no packet; blank ones hold nothing."""
 
 
-def longest_packet(bounds: Bounds) -> int:
+def longest_packet(packet_limits: PacketLimits) -> int:
     """The most bytes that a packet may have, as it is written."""
-    return bounds.max_payload + SLACK
+    return packet_limits.max_payload + SLACK
 
 
-def decode_packet(data: bytes, bounds: Bounds) -> Packet:
+def decode_packet(data: bytes, packet_limits: PacketLimits) -> Packet:
     """The packet that *data*, one JSON object, holds. Raises `Malformed`, saying what is wrong and where."""
-    return check_decoded(_decode(data), bounds, plain=json_text.is_plain(data))
+    return check_decoded(_decode(data), packet_limits, plain=json_text.is_plain(data))
 
 
-def decode_packet_steps(data: bytes, bounds: Bounds) -> Steps[Packet]:
+def decode_packet_steps(data: bytes, packet_limits: PacketLimits) -> Steps[Packet]:
     """As `decode_packet`, in steps of a few milliseconds."""
     packet = _decode(data)
     yield ()
     plain = json_text.is_plain(data)
     yield ()
-    return (yield from check_decoded_steps(packet, bounds, plain=plain))
+    return (yield from check_decoded_steps(packet, packet_limits, plain=plain))
 
 
-def decode_array(data: bytes, bounds: Bounds) -> list[Packet]:
+def decode_array(data: bytes, packet_limits: PacketLimits) -> list[Packet]:
     """The packets of one JSON array. Raises `Malformed` for the whole of it, naming the first that is wrong."""
-    return [packet for part in array_parts(data, bounds) for packet in part]
+    return [packet for part in array_parts(data, packet_limits) for packet in part]
 
 
-def array_parts(data: bytes, bounds: Bounds, *, plain: bool = False) -> Iterator[Sequence[Packet]]:
+def array_parts(data: bytes, packet_limits: PacketLimits, *, plain: bool = False) -> Iterator[Sequence[Packet]]:
     """As `decode_array`, part by part, so that a caller can do something else in between; also parts without packets.
 
     Where *data* is *plain* in any case, as it was checked before, that is not looked at again.
     """
     first = 0
-    for part in split_array(data, longest=longest_packet(bounds), shortest=_SHORTEST):
+    for part in split_array(data, longest=longest_packet(packet_limits), shortest=_SHORTEST):
         if len(part) > 2 * PART:  # for one long packet
             yield ()
-            packets = yield from _decode_array_steps(part, bounds, first, plain=plain)
+            packets = yield from _decode_array_steps(part, packet_limits, first, plain=plain)
         else:
-            packets = _decode_array(part, bounds, first, plain=plain or json_text.are_sound(part))
+            packets = _decode_array(part, packet_limits, first, plain=plain or json_text.are_sound(part))
         first += len(packets)
         yield packets
 
@@ -95,8 +95,8 @@ def decoded_size(packets: Sequence[Packet]) -> int:
     return DECODED * len(packets) + sum([len(packet.payload) for packet in packets])
 
 
-def decode_lines(data: bytes, bounds: Bounds) -> Lines:
-    """What the lines of *data* hold (NDJSON).
+def decode_lines(data: bytes, packet_limits: PacketLimits) -> Lines:
+    """Return what the lines of *data* hold (NDJSON).
 
     Whole chunks are decoded at once; a chunk with a bad line is decoded again line by line, so that the good lines
     are taken.
@@ -109,13 +109,15 @@ def decode_lines(data: bytes, bounds: Bounds) -> Lines:
         plain = json_text.is_plain(data) if alone else json_text.are_sound(data)
         if plain or alone:
             with suppress(Malformed):
-                return Lines([check_decoded(one, bounds, plain=plain) for one in packets], range(len(packets)), 0)
+                return Lines(
+                    [check_decoded(one, packet_limits, plain=plain) for one in packets], range(len(packets)), 0
+                )
         if alone:  # to find out once more what is wrong with a line of a MiB would be felt
             return Lines([], [], 1)
-    return _line_by_line(data, bounds, loose=loose)
+    return _line_by_line(data, packet_limits, loose=loose)
 
 
-def decode_line_steps(data: bytes, bounds: Bounds) -> Steps[Lines]:
+def decode_line_steps(data: bytes, packet_limits: PacketLimits) -> Steps[Lines]:
     """As `decode_lines` of one line, which is not blank, in steps of a few milliseconds."""
     packets, _ = _decode_lines(data)
     yield ()
@@ -124,24 +126,26 @@ def decode_line_steps(data: bytes, bounds: Bounds) -> Steps[Lines]:
     plain = json_text.is_plain(data)
     yield ()
     try:
-        return Lines([(yield from check_decoded_steps(packets[0], bounds, plain=plain))], [0], 0)
+        return Lines([(yield from check_decoded_steps(packets[0], packet_limits, plain=plain))], [0], 0)
     except Malformed:
         return Lines([], [], 1)
 
 
-def explain_lines(data: bytes, taken: Collection[int], bounds: Bounds) -> Iterator[tuple[int, Malformed]]:
+def explain_lines(data: bytes, taken: Collection[int], packet_limits: PacketLimits) -> Iterator[tuple[int, Malformed]]:
     """The lines of *data* that hold no packet, by place, and why: those that are neither *taken* nor blank."""
     for place, line in enumerate(data.split(b"\n")):
         if place not in taken and line.strip():
-            yield place, Malformed(_MARKED) if line.startswith(BOM_UTF8) else _fault(line, bounds)
+            yield place, Malformed(_MARKED) if line.startswith(BOM_UTF8) else _fault(line, packet_limits)
 
 
-def _decode_array(data: bytes, bounds: Bounds, first: int, *, plain: bool) -> list[Packet]:
+def _decode_array(data: bytes, packet_limits: PacketLimits, first: int, *, plain: bool) -> list[Packet]:
     """The packets of an array, or of a part of one of which *first* packets have gone before. Raises `Malformed`."""
-    return _each(partial(check_decoded, bounds=bounds, plain=plain), _decode_unchecked(data, first), first)
+    return _each(
+        partial(check_decoded, packet_limits=packet_limits, plain=plain), _decode_unchecked(data, first), first
+    )
 
 
-def _decode_array_steps(data: bytes, bounds: Bounds, first: int, *, plain: bool) -> Steps[list[Packet]]:
+def _decode_array_steps(data: bytes, packet_limits: PacketLimits, first: int, *, plain: bool) -> Steps[list[Packet]]:
     """As `_decode_array`, in steps of a few milliseconds, which give nothing."""
     packets = _decode_unchecked(data, first)
     yield ()
@@ -151,7 +155,7 @@ def _decode_array_steps(data: bytes, bounds: Bounds, first: int, *, plain: bool)
     for packet in packets:
         deep += [(yield from json_text.is_too_deep_steps(bytes(packet.payload)))]
     known = iter(deep)
-    return _each(lambda packet: check_decoded(packet, bounds, plain=plain, deep=next(known)), packets, first)
+    return _each(lambda packet: check_decoded(packet, packet_limits, plain=plain, deep=next(known)), packets, first)
 
 
 def _decode_unchecked(data: bytes, first: int) -> list[Packet]:
@@ -167,7 +171,10 @@ def _decode_unchecked(data: bytes, first: int) -> list[Packet]:
 
 
 def _each(make: Callable[[T], Packet], items: Sequence[T], first: int) -> list[Packet]:
-    """What *make* makes of each of *items*. Raises its `Malformed` with the place of the item, from *first* on."""
+    """Return what *make* makes of each of *items*.
+
+    Raises its `Malformed` with the place of the item, from *first* on.
+    """
     made: list[Packet] = []
     try:
         for item in items:
@@ -204,7 +211,7 @@ def _decode_lines(data: bytes) -> tuple[list[Packet] | None, bool]:
 
 
 def _one_a_line(data: bytes, packets: int) -> bool:
-    """Whether each of so many *packets* stands on a line of its own, and no line is blank.
+    """Return whether each of so many *packets* stands on a line of its own, and no line is blank.
 
     The decoder takes any white space between values, so that two on one line, or one on two lines, would pass. In
     valid JSON ``}``, line feed, ``{`` stand together only between values.
@@ -213,7 +220,7 @@ def _one_a_line(data: bytes, packets: int) -> bool:
     return feeds == packets - 1 == data.count(b"}\n{")
 
 
-def _line_by_line(data: bytes, bounds: Bounds, *, loose: bool = False) -> Lines:
+def _line_by_line(data: bytes, packet_limits: PacketLimits, *, loose: bool = False) -> Lines:
     """As `decode_lines`. A line that is too short for a packet is not looked at: there may be 500,000 in a MiB."""
     packets: list[Packet] = []
     places: list[int] = []
@@ -223,7 +230,7 @@ def _line_by_line(data: bytes, bounds: Bounds, *, loose: bool = False) -> Lines:
     for line in _LONG_ENOUGH.finditer(data):
         place += data.count(b"\n", start, line.start())
         start = line.start()
-        packet = _packet_or_none(line[0], decode, bounds, plain=plain)
+        packet = _packet_or_none(line[0], decode, packet_limits, plain=plain)
         if packet is not None:
             packets.append(packet)
             places.append(place)
@@ -231,17 +238,19 @@ def _line_by_line(data: bytes, bounds: Bounds, *, loose: bool = False) -> Lines:
     return Lines(packets, places, shape.count(b"\nx") + shape.startswith(b"x") - len(packets))
 
 
-def _packet_or_none(line: bytes, decode: Callable[[bytes], Packet], bounds: Bounds, *, plain: bool) -> Packet | None:
+def _packet_or_none(
+    line: bytes, decode: Callable[[bytes], Packet], packet_limits: PacketLimits, *, plain: bool
+) -> Packet | None:
     """The packet that *line* holds, by *decode* where it is as packets nearly always are. Words are made for none."""
     try:
-        return check_decoded(decode(line), bounds, plain=plain)
+        return check_decoded(decode(line), packet_limits, plain=plain)
     except msgspec.ValidationError as error:
         if not may_be_loose(str(error)):
             return None
     except (*NOT_JSON, Malformed):
         return None
     try:
-        return decode_packet(line, bounds)
+        return decode_packet(line, packet_limits)
     except Malformed:
         return None
 
@@ -251,10 +260,13 @@ def _decode_line_loosely(line: bytes) -> Packet:
     return LOOSE.decode(line).strict("")
 
 
-def _fault(line: bytes, bounds: Bounds) -> Malformed:
-    """Why *line* holds no packet. The error that was raised would hold the line, and itself, by its traceback."""
+def _fault(line: bytes, packet_limits: PacketLimits) -> Malformed:
+    """Return why *line* holds no packet.
+
+    The error that was raised would hold the line, and itself, by its traceback.
+    """
     try:
-        decode_packet(line, bounds)
+        decode_packet(line, packet_limits)
     except Malformed as error:
         return Malformed(error.detail)
     raise AssertionError(line)  # it was not taken

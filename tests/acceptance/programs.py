@@ -13,7 +13,7 @@ from pathlib import Path
 
 import collator
 from collator.cli.exits import Exit
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 COMMAND = (sys.executable, "-m", "collator")
 PATIENCE = 30.0

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 
 from collator.client import Client
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from tests.harness.processors import meeting_on_a_loop
 from tests.harness.service import Service
-from tests.waiting import until
+from tests.wait import until
 
 PATIENCE = 30.0
 CALLS = {"process": 8, "http": 16, "thread": 3, "coroutine": 3}
@@ -35,7 +35,9 @@ async def test_calls_that_a_kill_has_cut_off_run_side_by_side_again(tmp_path: Pa
             path.unlink()
         await service.start(concurrency=len(paths) + 1)
         await send(service, [later])
-        await until(lambda: all(path.exists() for path in [*paths, later]), len(paths) * Terms().alone + PATIENCE)
+        await until(
+            lambda: all(path.exists() for path in [*paths, later]), len(paths) * LedgerLimits().alone + PATIENCE
+        )
         over.touch()
         async with Client(service.url) as client:
             results = [await client.result(path.name, timeout=PATIENCE) for path in [*paths, later]]

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from collator.settings import default
-from collator.web.problems import Kind
+from collator.web.problems import ProblemType
 from collator.web.routes import ROUTES
 from tests.acceptance.programs import PATIENCE, serving
 from tests.acceptance.test_documents import ROOT, SERVICE, blocks
-from tests.needs import need
-from tests.waiting import until_sync
+from tests.requirements import need
+from tests.wait import until_sync
 
 PAGE = ROOT / "docs" / "api.md"
 VARIES = (
@@ -81,7 +81,7 @@ def test_the_page_says_of_every_route_who_may_ask() -> None:
 
 def test_the_page_has_every_problem() -> None:
     assert sorted((int(status), code) for status, code, _ in rows("Problems")) == sorted(
-        (kind.status, kind.code) for kind in Kind
+        (kind.status, kind.code) for kind in ProblemType
     )
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from collator.cli.exits import Exit
 from collator.cli.main import COMMANDS, run
-from collator.client.answer import Answer
-from collator.client.connection import Http
+from collator.client.answer import Response
+from collator.client.connection import HttpConnection
 from collator.client.sync import SyncClient
 from collator.web.routes import ROUTES
 from tests.acceptance.programs import receiving, serving
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 PROCESSOR = """
 from pathlib import Path
@@ -48,7 +48,7 @@ CASES = {
     "purge": "purge gone-{mode}",
     "deliveries": "deliveries --resource whole --since 2026-11-24",
     "replay": "replay --resource whole --state delivered",
-    "stop": "stop {delivery}:away",
+    "give-up": "give-up {delivery}:away",
     "endpoints": "endpoints",
     "audit": "audit",
     "pause": "pause away",
@@ -59,9 +59,21 @@ CASES = {
     "check": "check --data-dir copy",
     "token": "token desk",
 }
-BY_ID = ("show", "outputs", "complete", "cancel", "retry", "purge", "deliveries", "replay", "stop", "pause", "resume")
+BY_ID = (
+    "show",
+    "outputs",
+    "complete",
+    "cancel",
+    "retry",
+    "purge",
+    "deliveries",
+    "replay",
+    "give-up",
+    "pause",
+    "resume",
+)
 RUN_UNTIL_STOPPED = {"serve", "receive"}
-TOLD_ELSEWHERE = {"demo": "test_demo", "torture": "test_torture"}
+TOLD_ELSEWHERE = {"demo": "test_demo", "chaos": "test_chaos"}
 # Routes without a command of their own, and why.
 FOR_PROGRAMS = {
     "getHealth": "for a supervisor: status asks more",
@@ -115,13 +127,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def record(patch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """Note what every client asks."""
     asked: set[tuple[str, str]] = set()
-    request = Http.request
+    request = HttpConnection.request
 
-    async def recorded(self: Http, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def recorded(self: HttpConnection, method: str, path: str, body: bytes | None = None) -> Response:
         asked.add((method, path.partition("?")[0]))
         return await request(self, method, path, body)
 
-    patch.setattr(Http, "request", recorded)
+    patch.setattr(HttpConnection, "request", recorded)
     return asked
 
 
@@ -179,7 +191,7 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     assert re.search(r"… and more: --cursor \S+$", page)
     one = said(capsys, stage.arguments("deliveries {delivery}:default", "text"))
     assert re.search(r"^  attempt     1 at \S+, \S+ s: delivered, HTTP 204$", one, re.MULTILINE)
-    away = said(capsys, stage.arguments("stop {delivery}:away", "text"))
+    away = said(capsys, stage.arguments("give-up {delivery}:away", "text"))
     assert away.startswith(f"{stage.delivery}:away  dead\n  resource    whole\n")
     assert said(capsys, stage.arguments("replay {delivery}:away", "text")).startswith(f"{stage.delivery}:away  due\n")
     paused = said(capsys, stage.arguments("pause away", "text"))

@@ -13,9 +13,9 @@ import pytest
 from collator.cli.children import listens, typed
 from collator.cli.demo import check
 from collator.cli.exits import Exit
-from collator.cli.producing import Plan
+from collator.cli.packet_plan import Plan
 from tests.acceptance.programs import files, run, running
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 
 def ports(text: str) -> list[int]:

@@ -16,7 +16,7 @@ from collator.cli.exits import Exit
 from tests.acceptance.programs import COMMAND, PATIENCE, Program, environment, run
 from tests.harness import processors
 from tests.receiver import Receiver, Stall
-from tests.waiting import until
+from tests.wait import until
 
 ENDPOINTS = 16
 FILES = 256

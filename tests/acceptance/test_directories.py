@@ -13,8 +13,8 @@ import pytest
 
 from collator.cli.exits import Exit
 from tests.acceptance.programs import assert_told, run
-from tests.needs import need
-from tests.unit.test_checking import fill, opened
+from tests.requirements import need
+from tests.unit.test_check import fill, opened
 
 SERVE = ("serve", "--port", "0", "--webhook")
 BARE = ("--bounding-set=-dac_override,-dac_read_search",)
@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Path:
         [*SERVE, "http://127.0.0.1:1/", "--data-dir"],
         ["receive", "--port", "0", "--dir"],
         ["demo", "--dir"],
-        ["torture", "--rounds", "1", "--dir"],
+        ["chaos", "--rounds", "1", "--dir"],
     ],
     ids=" ".join,
 )
@@ -67,7 +67,7 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path, command: list[s
         [*SERVE, "http://127.0.0.1:1/", "--data-dir", "shut"],
         ["receive", "--port", "0", "--dir", "shut"],
         ["demo", "--dir", "shut/inside"],
-        ["torture", "--rounds", "1", "--dir", "shut/inside"],
+        ["chaos", "--rounds", "1", "--dir", "shut/inside"],
     ],
     ids=" ".join,
 )
@@ -85,7 +85,7 @@ def test_a_database_that_cannot_be_written_is_told(tmp_path: Path, as_others: li
     assert_told(told, Exit.CONFIG, "data cannot be written", "--data-dir")
 
 
-@pytest.mark.parametrize("command", ["demo --dir full", "torture --dir full", "backup full --data-dir data"])
+@pytest.mark.parametrize("command", ["demo --dir full", "chaos --dir full", "backup full --data-dir data"])
 def test_a_directory_that_is_there_already_is_told_alike(store: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "full" / "inside").mkdir(parents=True)
     assert_told(run(*command.split(), cwd=tmp_path), Exit.CONFIG, "full", "name a new")
@@ -94,11 +94,11 @@ def test_a_directory_that_is_there_already_is_told_alike(store: Path, tmp_path: 
 # Checking what may be read, and no more.
 
 
-def left_by_a_killed_process(store: Path, *endings: str) -> None:
-    """Put a log of one more change beside the database in *store*, or what of it *endings* name."""
+def left_by_a_killed_process(store: Path, *outcomes: str) -> None:
+    """Put a log of one more change beside the database in *store*, or what of it *outcomes* name."""
     connection = apsw.Connection(str(store / "collator.db"))
     connection.execute("update packet set crc = crc + 1 where k = (select min(k) from packet)")
-    kept = {ending: (store / f"collator.db{ending}").read_bytes() for ending in ("", *endings)}
+    kept = {ending: (store / f"collator.db{ending}").read_bytes() for ending in ("", *outcomes)}
     connection.close()
     for ending, content in kept.items():
         (store / f"collator.db{ending}").write_bytes(content)

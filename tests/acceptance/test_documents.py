@@ -20,8 +20,8 @@ from collator.cli.children import free_port
 from collator.cli.exits import Exit
 from collator.cli.main import COMMANDS
 from tests.acceptance.programs import PATIENCE, environment, run, running, serving
-from tests.needs import need
-from tests.waiting import until_sync
+from tests.requirements import need
+from tests.wait import until_sync
 
 ROOT = Path(__file__).parents[2]
 SERVICE, RECEIVER = "127.0.0.1:8000", "127.0.0.1:9000"

@@ -12,7 +12,7 @@ import standardwebhooks
 from collator.signing import generate_secret
 from tests.acceptance.programs import Program, running
 from tests.receiver import Receiver, Request, reply
-from tests.waiting import until
+from tests.wait import until
 
 
 def serving(cwd: Path) -> Any:  # noqa: ANN401 - a context manager of a program

@@ -17,9 +17,9 @@ from collator.states import EndedBy
 from tests.acceptance.programs import PATIENCE, serving
 from tests.acceptance.test_api_page import values
 from tests.acceptance.test_documents import ROOT, SERVICE, Block, blocks
-from tests.needs import need
 from tests.receiver import Receiver, Request
-from tests.waiting import until, until_sync
+from tests.requirements import need
+from tests.wait import until, until_sync
 
 PAGE = ROOT / "docs" / "endpoints.md"
 BY_HTTP = {"host", "accept", "accept-encoding", "content-length"}

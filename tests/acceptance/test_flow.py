@@ -17,7 +17,7 @@ import pytest
 from collator.cli.children import free_port
 from collator.cli.demo import check
 from collator.cli.exits import Exit
-from collator.cli.producing import Plan
+from collator.cli.packet_plan import Plan
 from tests.acceptance.programs import (
     COMMAND,
     PATIENCE,
@@ -30,7 +30,7 @@ from tests.acceptance.programs import (
     serving,
 )
 from tests.harness.terminal import Terminal
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 SECRET = "whsec_" + "QUJD" * 10 + "\n"
 

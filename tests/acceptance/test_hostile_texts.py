@@ -11,16 +11,16 @@ import msgspec
 import pytest
 
 import collator.cli
-from collator.cli.filing import file_for
 from collator.cli.main import COMMANDS, run
-from collator.cli.terminal import say, say_data, say_json
-from collator.client.answer import Answer
-from collator.client.connection import Http
+from collator.cli.terminal import print_data, print_json, print_lines
+from collator.cli.webhook_file import file_for
+from collator.client.answer import Response
+from collator.client.connection import HttpConnection
 from collator.client.sync import SyncClient
-from collator.words import escaped_json
+from collator.text import escaped_json
 from tests.acceptance.programs import serving
 from tests.acceptance.test_commands import CASES, Stage, named, stage
-from tests.unit.test_words import HOSTILE
+from tests.unit.test_text import HOSTILE
 
 __all__ = ["stage"]
 
@@ -50,24 +50,24 @@ def poisoned(value: Any) -> Any:  # noqa: ANN401 - JSON may be anything
 
 
 def serve_poisoned(patch: pytest.MonkeyPatch, answers: list[Any]) -> None:
-    request = Http.request
+    request = HttpConnection.request
 
-    async def asked(self: Http, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def asked(self: HttpConnection, method: str, path: str, body: bytes | None = None) -> Response:
         answer = await request(self, method, path, body)
         answers.append(poisoned(msgspec.json.decode(answer.body)))
         return answer._replace(body=msgspec.json.encode(answers[-1]), media_type=WIRE)
 
-    patch.setattr(Http, "request", asked)
+    patch.setattr(HttpConnection, "request", asked)
 
 
 def refuse(patch: pytest.MonkeyPatch, status: int) -> None:
     said = {"type": WIRE, "title": WIRE, "status": status, "detail": WIRE * 10_000, "code": "malformed" + WIRE}
 
-    async def asked(self: Http, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def asked(self: HttpConnection, method: str, path: str, body: bytes | None = None) -> Response:
         del self, method, path, body
-        return Answer(status, msgspec.json.encode(said), 0.0, WIRE)
+        return Response(status, msgspec.json.encode(said), 0.0, WIRE)
 
-    patch.setattr(Http, "request", asked)
+    patch.setattr(HttpConnection, "request", asked)
 
 
 @pytest.mark.parametrize("name", ASKING)
@@ -152,15 +152,15 @@ def said(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 
 def test_json_stays_the_same_value(said: pytest.CaptureFixture[str]) -> None:
     value = {HIDDEN: [HIDDEN, 1, None, {"b": "日本語 \U0001f600 \u0627\u200c\u0628"}]}
-    for print_it in (say_json, say_data):
+    for print_it in (print_json, print_data):
         print_it(value)
         out = said.readouterr().out
         assert json.loads(out) == value
         assert_harmless(out.replace("\u200c", ""))
         assert "日本語 \U0001f600" in out
-    say_json(value, pretty=True)
+    print_json(value, pretty=True)
     assert json.loads(said.readouterr().out) == value
-    say("a\nb\x1b", "c")
+    print_lines("a\nb\x1b", "c")
     assert said.readouterr().out == "a\\nb\\x1b\nc\n"
 
 

@@ -21,7 +21,7 @@ from tests.harness.sender import Request, Sender, requests
 from tests.harness.service import Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
-from tests.waiting import until
+from tests.wait import until
 
 SEED = int(os.environ.get("TEST_SEED", "20261124"))
 ROUNDS = 20

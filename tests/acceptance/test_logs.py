@@ -15,7 +15,7 @@ from collator.tokens import Role, generate_token, line_for
 from tests.acceptance.programs import environment
 from tests.harness.service import Service
 from tests.harness.sink import Sink
-from tests.waiting import until
+from tests.wait import until
 
 VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\s"=]*)'
 LINE = re.compile(rf"timestamp=\S+ level=(\w+) event=({VALUE})((?: [a-z_]+={VALUE})*)")

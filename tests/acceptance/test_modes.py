@@ -11,7 +11,7 @@ import pytest
 
 from collator.cli.main import COMMANDS
 from tests.acceptance.programs import receiving, run, serving
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
 
@@ -47,8 +47,8 @@ def _demo(home: Path) -> None:
     assert run("demo", "--resources", "2", "--packets", "1-3", "--dir", "demo", cwd=home, prefix=OPEN).returncode == 0
 
 
-def _torture(home: Path) -> None:
-    done = run("torture", "--rounds", "1", "--seed", "1", "--dir", "torture", cwd=home, prefix=OPEN)
+def _chaos(home: Path) -> None:
+    done = run("chaos", "--rounds", "1", "--seed", "1", "--dir", "chaos", cwd=home, prefix=OPEN)
     assert done.returncode == 0, done.stderr
 
 
@@ -58,7 +58,7 @@ MAKING: dict[str, Callable[[Path], None]] = {
     "backup": _backup,
     "token": _token,
     "demo": _demo,
-    "torture": _torture,
+    "chaos": _chaos,
 }
 NOTHING_LEFT = {"check", "config"}
 """Commands that make nothing, or only within a directory of `tempfile`, which goes."""

@@ -21,8 +21,8 @@ import pytest
 from collator.client import Client
 from collator.service import Service, open_service
 from collator.settings import Settings
-from tests.harness import faulty
-from tests.needs import need
+from tests.harness import fault_filesystem
+from tests.requirements import need
 
 TIMEOUT = 0.6
 """Seconds for one call: long for a good one on a busy machine, short for a bad one."""
@@ -61,15 +61,15 @@ class Workshop(NamedTuple):
 
 @asynccontextmanager
 async def open_workshop(data_dir: Path, processor: str, **settings: Any) -> AsyncIterator[Workshop]:  # noqa: ANN401
-    faulty.released.clear()
+    fault_filesystem.released.clear()
     common = Settings(port=0, data_dir=data_dir, webhook="none", concurrency=4, processor_retries=0)
-    processor = f"tests.harness.faulty:{processor}"
+    processor = f"tests.harness.fault_filesystem:{processor}"
     settings = {"processor": processor, "processor_timeout": TIMEOUT, **settings}
     async with open_service(replace(common, **settings)) as service, Client(service.url) as client:
         await client.send([{"resource_id": "first", "index": 0, "payload": 1, "last": True}])
         await client.result("first", timeout=30.0)  # the pool is there
         yield Workshop(service, client)
-        faulty.released.set()
+        fault_filesystem.released.set()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from tests.harness.service import Service
-from tests.needs import need
-from tests.waiting import until
+from tests.requirements import need
+from tests.wait import until
 
 DRAIN = 10.0
 """Seconds."""
@@ -38,16 +38,18 @@ def children(pid: int | None) -> set[int]:
 
 async def test_p7_a_stop_lets_processes_finish_and_leaves_none(tmp_path: Path) -> None:
     need(sys.platform == "linux", "Linux, to see the children of a process")
-    gate = anyio.Path(tmp_path / "gate")
-    async with Service(tmp_path, processor="tests.harness.faulty:gated", pool="process", concurrency=2) as service:
+    host_check = anyio.Path(tmp_path / "gate")
+    async with Service(
+        tmp_path, processor="tests.harness.fault_filesystem:gated", pool="process", concurrency=2
+    ) as service:
         await service.start(drain_timeout=DRAIN)
-        await send(service, "a", str(gate))
+        await send(service, "a", str(host_check))
         await until((tmp_path / "gate.begun").exists, DRAIN)
         workers = children(service.pid())
         assert len(workers) == 2
         service.signal(signal.SIGTERM)
         await until(lambda: "event=stopping" in service.log())
-        await gate.touch()
+        await host_check.touch()
         assert await service.ended(DRAIN) == 0
         assert workers.isdisjoint(children(None))
         await service.start()
@@ -57,7 +59,7 @@ async def test_p7_a_stop_lets_processes_finish_and_leaves_none(tmp_path: Path) -
 
 @pytest.mark.parametrize("function", ["coroutine", "in_thread"])
 async def test_p7_a_call_that_never_ends_does_not_hold_up_the_end(tmp_path: Path, function: str) -> None:
-    async with Service(tmp_path, processor=f"tests.harness.faulty:{function}") as service:
+    async with Service(tmp_path, processor=f"tests.harness.fault_filesystem:{function}") as service:
         await service.start(drain_timeout=0.5)
         await send(service, "a", ["hang", str(tmp_path / "begun")])
         await until((tmp_path / "begun").exists, DRAIN)

@@ -19,8 +19,8 @@ from collator.client import Client
 from collator.service import open_service
 from collator.settings import load
 from tests.acceptance.programs import environment
-from tests.needs import need
-from tests.waiting import until_sync
+from tests.requirements import need
+from tests.wait import until_sync
 
 PAGE = (Path(__file__).parents[2] / "docs" / "processors.md").read_text("utf-8")
 PORT = 8080

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.programs import PATIENCE, serving
-from tests.http.door import chunk, connect, ndjson, packet, stream_head
-from tests.waiting import until_sync
+from tests.http.listener import chunk, connect, ndjson, packet, stream_head
+from tests.wait import until_sync
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
 NGINX = """daemon off; pid {here}/pid; error_log {here}/error.log; {user}

@@ -13,7 +13,7 @@ from tests.harness.sender import Sender, requests
 from tests.harness.service import Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
-from tests.waiting import until
+from tests.wait import until
 
 RESOURCES = 30
 

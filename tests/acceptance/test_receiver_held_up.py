@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.programs import COMMAND, PATIENCE, environment, receiving
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory and pipes are looked at as Linux has them")
@@ -61,10 +61,10 @@ def test_a_terminal_that_is_halted_holds_up_no_webhook(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        room = fcntl.fcntl(process.stdout, 1031, 4096)  # F_SETPIPE_SZ
+        capacity = fcntl.fcntl(process.stdout, 1031, 4096)  # F_SETPIPE_SZ
         url = process.stdout.readline().decode().split()[2]
         told = 0
-        while told <= room + 4096:  # lines that nobody reads from here on, and one pipe more of them
+        while told <= capacity + 4096:  # lines that nobody reads from here on, and one pipe more of them
             name = f"{told:0>140}"
             assert post(url, webhook(name)) == 204
             told += len(f"received/{name}.txt  2 bytes\n")

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.programs import PATIENCE, serving
-from tests.http.door import ndjson, packet
-from tests.waiting import until_sync
+from tests.http.listener import ndjson, packet
+from tests.wait import until_sync
 
 JSON, LINES = "content-type: application/json", "content-type: application/x-ndjson"
 

@@ -20,7 +20,7 @@ import pytest
 from collator.cli.children import free_port
 from collator.cli.exits import Exit
 from tests.acceptance.programs import COMMAND, PATIENCE, environment
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 PROMPT = 2.0
 """Seconds that an answer may take; hung, it would take for ever."""

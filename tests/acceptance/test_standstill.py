@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.service import Service
 from tests.harness.sink import Sink
-from tests.waiting import until
+from tests.wait import until
 
 LIMIT = 4.0
 """Seconds, of the idle timeout and of a call."""
@@ -28,21 +28,21 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process is s
 
 
 async def test_r13_a_stopped_process_takes_no_standstill_for_silence(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+    host_check = tmp_path / "gate"
     limits: dict[str, Any] = {"idle_timeout": f"{LIMIT:g}s", "processor_timeout": f"{LIMIT:g}s"}
     async with Service(tmp_path, **limits) as service, Sink(service.secret) as sink:
         service.settings["webhook"] = sink.url
-        service.environment["GATE"] = str(gate)
+        service.environment["GATE"] = str(host_check)
         await service.start(processor="tests.harness.processors:holding")
         await _send(service, NAMES, 0)
         await _processed(service, len(NAMES))
         await _send(service, ["held"], 0, "hold", last=True)
-        await until(gate.with_suffix(".called").exists)
+        await until(host_check.with_suffix(".called").exists)
         os.kill(service.pid(), signal.SIGSTOP)
         await _passed(STOPPED)
         os.kill(service.pid(), signal.SIGCONT)
         await _passed(LOOKED)
-        gate.touch()
+        host_check.touch()
         await _send(service, NAMES, 1, last=True)
         await until(lambda: len(sink.ids()) > len(NAMES), 20.0)
         metrics = str((await service.get("/metrics"))[2])

@@ -23,7 +23,7 @@ from tests.harness.service import Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.harness.wire import Exchange
-from tests.waiting import until
+from tests.wait import until
 
 DRAIN = 10.0
 RESOURCES = 150
@@ -36,16 +36,16 @@ async def gated(
     home: Path, history: History, *, drain_timeout: float, resources: int = 0
 ) -> AsyncIterator[tuple[Service, Sink, Path]]:
     """A service that has taken so many *resources*, and processes nothing until the file is there; and its receiver."""
-    random, gate = Random(8), home / "gate"
+    random, host_check = Random(8), home / "gate"
     async with (
         Service(home, processor="tests.harness.processors:gated") as service,
         Sink(service.secret) as sink,
         Sender(history, random) as sender,
     ):
-        service.environment["GATE"] = str(gate)
+        service.environment["GATE"] = str(host_check)
         await service.start(webhook=sink.url, drain_timeout=drain_timeout)
         await sender.send(service.url, requests(random, workload(random, "a", resources=resources)))
-        yield service, sink, gate
+        yield service, sink, host_check
 
 
 async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_rest(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
     history = History()
     first, late = (Packet(name, 0, payload_of(name, 0), last=True) for name in ("first", "late"))
     history.sending([first, late])
-    async with gated(tmp_path, history, drain_timeout=DRAIN) as (service, sink, gate):
+    async with gated(tmp_path, history, drain_timeout=DRAIN) as (service, sink, host_check):
         body = late.as_json()
         stream = Exchange(f"{service.url}/v1/packets", content_type="application/x-ndjson", transfer_encoding="chunked")
         half = Exchange(f"{service.url}/v1/packets", content_type=JSON, content_length=str(len(body)))
@@ -88,7 +88,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
             await half.write(body[:10])
             await stream.write(b"%x\r\n%s\n\r\n" % (len(first.as_json()) + 1, first.as_json()))
             await _waiting(service, 1)
-            await until(gate.with_suffix(".called").exists, DRAIN)  # stored is not yet under way
+            await until(host_check.with_suffix(".called").exists, DRAIN)  # stored is not yet under way
             service.signal(signal.SIGTERM)
             # A stream is summed up: the sender knows from where to go on.
             assert await stream.head() == 503
@@ -107,7 +107,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
         assert "the service is stopping" in problem["detail"]
         assert (await service.get("/healthz"))[0] == (await service.get("/v1/resources/first"))[0] == 200
         assert sink.webhooks == []
-        gate.touch()
+        host_check.touch()
         assert await service.ended(DRAIN) == 0
     assert [webhook.taken for webhook in sink.webhooks] == [True]
     assert complaints(history, sink.webhooks, at_least=1) == []
@@ -149,7 +149,7 @@ async def test_p7_clients_that_have_sent_half_and_are_silent_hold_up_no_stop(tmp
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number: signal.Signals) -> None:
     history = History()
-    async with gated(tmp_path, history, drain_timeout=60, resources=10) as (service, sink, gate):
+    async with gated(tmp_path, history, drain_timeout=60, resources=10) as (service, sink, host_check):
         service.signal(number)
         await until(lambda: "event=stopping" in service.log())
         began = time.monotonic()
@@ -157,7 +157,7 @@ async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number:
         await service.ended(5.0)
         assert time.monotonic() - began < 2.0
         assert sink.webhooks == []
-        gate.touch()
+        host_check.touch()
         await service.start(webhook=sink.url)
         await until(lambda: len(sink.ids()) == 10, 15.0)
         await service.stop()
@@ -167,11 +167,11 @@ async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number:
 
 async def test_p7_two_signals_at_once_are_one_order_to_stop(tmp_path: Path) -> None:
     history = History()
-    async with gated(tmp_path, history, drain_timeout=60, resources=3) as (service, _, gate):
+    async with gated(tmp_path, history, drain_timeout=60, resources=3) as (service, _, host_check):
         service.signal(signal.SIGTERM)
         service.signal(signal.SIGINT)  # another, as two of the same may be one already
         await until(lambda: "event=stopping" in service.log())
-        gate.touch()
+        host_check.touch()
         assert await service.ended(10.0) == 0
     assert "event=stopped" in service.log()
     assert "stopped before all was drained" not in service.log()
@@ -179,12 +179,12 @@ async def test_p7_two_signals_at_once_are_one_order_to_stop(tmp_path: Path) -> N
 
 async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Path) -> None:
     history = History()
-    async with gated(tmp_path, history, drain_timeout=1, resources=10) as (service, sink, gate):
+    async with gated(tmp_path, history, drain_timeout=1, resources=10) as (service, sink, host_check):
         began = time.monotonic()
         service.signal(signal.SIGTERM)
         assert await service.ended(5.0) == 0
         assert 0.5 < time.monotonic() - began < 3.0
-        gate.touch()
+        host_check.touch()
         await service.start(webhook=sink.url)
         await until(lambda: len(sink.ids()) == 10, 15.0)
         await service.stop()
@@ -199,7 +199,7 @@ async def test_p7_a_service_that_waits_for_an_import_ends_when_it_is_told(
 ) -> None:
     held = tmp_path / "held"
     held.touch()
-    async with Service(tmp_path, processor="tests.harness.held_at_import:plain", pool=pool) as service:
+    async with Service(tmp_path, processor="tests.harness.import_hang:plain", pool=pool) as service:
         service.environment["HELD"] = str(held)
         service.spawn()
         await until((tmp_path / "held.begun").exists, DRAIN)

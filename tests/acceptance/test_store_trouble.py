@@ -14,10 +14,10 @@ import aiohttp
 import pytest
 
 from collator.cli.exits import Exit
-from collator.engines.embedded.presence import GRACE
+from collator.engines.sqlite.presence import GRACE
 from tests.harness.service import Service
 from tests.harness.sink import Sink
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
 
@@ -49,14 +49,14 @@ async def test_p1_a_service_whose_directory_was_replaced_takes_nothing_and_ends(
 
 
 async def test_p6_a_database_that_an_outsider_locks_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+    host_check = tmp_path / "gate"
     async with Service(tmp_path, drain_timeout="5s") as service, Sink(service.secret) as sink:
-        service.environment["GATE"] = str(gate)
+        service.environment["GATE"] = str(host_check)
         await service.start(webhook=sink.url, processor="tests.harness.processors:gated")
         assert await _post(service, last=True) == 202
-        await until(gate.with_suffix(".called").exists)
+        await until(host_check.with_suffix(".called").exists)
         with _locked(service.data_dir / "collator.db"):
-            gate.touch()
+            host_check.touch()
             await _not_ready(service, "nothing can be stored")
             assert await _post(service) == 503
             assert not sink.webhooks

@@ -12,7 +12,7 @@ import pytest
 
 from collator import Collator
 from tests.acceptance.programs import Program, receiving, serving
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 WANDERS = """
 import os

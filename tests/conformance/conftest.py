@@ -14,9 +14,9 @@ from typing import Protocol
 import pytest
 
 from collator.clock import Clock
-from collator.engines.embedded import open_ledger
+from collator.engines.sqlite import open_ledger
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 
 Route = Callable[[str], Sequence[str]]
@@ -34,11 +34,17 @@ class Opener(Protocol):
     """Opens the ledger in a directory of its own."""
 
     async def __call__(
-        self, data_dir: Path, *, terms: Terms, clock: Clock, route: Route, stood_still: Callable[[], float]
+        self,
+        data_dir: Path,
+        *,
+        ledger_limits: LedgerLimits,
+        clock: Clock,
+        route: Route,
+        stood_still: Callable[[], float],
     ) -> Opened: ...
 
 
-OPENERS: Mapping[str, Opener] = MappingProxyType({"embedded": open_ledger})
+OPENERS: Mapping[str, Opener] = MappingProxyType({"sqlite": open_ledger})
 
 
 class Engine:
@@ -48,17 +54,17 @@ class Engine:
         self.clock = ManualClock()
         self._opener = opener
         self._data_dir = data_dir
-        self._terms = Terms()
+        self._ledger_limits = LedgerLimits()
         self._route: Route = default_route
         self._ledger: Opened | None = None
         self._stood_still = 0.0
 
-    async def open(self, terms: Terms | None = None, *, route: Route | None = None) -> Ledger:
-        """Open the ledger; terms and route stay for the processes to come."""
-        self._terms, self._route = terms or self._terms, route or self._route
+    async def open(self, ledger_limits: LedgerLimits | None = None, *, route: Route | None = None) -> Ledger:
+        """Open the ledger; limits and route stay for the processes to come."""
+        self._ledger_limits, self._route = ledger_limits or self._ledger_limits, route or self._route
         self._ledger = await self._opener(
             self._data_dir,
-            terms=self._terms,
+            ledger_limits=self._ledger_limits,
             clock=self.clock,
             route=self._route,
             stood_still=lambda: self._stood_still,
@@ -112,5 +118,5 @@ async def engine(opener: Opener, tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def ledger(engine: Engine) -> Ledger:
-    """The engine, opened with the default terms."""
+    """The engine, opened with the default limits."""
     return await engine.open()

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from collator.clock import rfc3339
-from collator.exchange import Delivery, Failure, Output, Recorded, Result, Retry, Task, webhook_id
 from collator.ledger import Ledger
+from collator.messages import Delivery, Failure, Output, Recorded, Result, Retry, Task, webhook_id
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine, Opener
 from tests.conformance.idle import Uptime
@@ -36,7 +36,7 @@ ENDPOINTS: Mapping[str, Sequence[str]] = MappingProxyType({"w": ("b",), "x": ("a
 # Fractions that no sum of the steps of time can meet, so that no example hangs on the order of two equal moments.
 IDLE_TIMEOUT, DEADLINE, RETENTION, TASK_LEASE, DELIVERY_LEASE = 100.25, 400.125, 50.5, 30.5, 20.5
 REMEMBER = 60.75
-TERMS = Terms(
+TERMS = LedgerLimits(
     idle_timeout=IDLE_TIMEOUT,
     deadline=DEADLINE,
     retention=RETENTION,
@@ -84,11 +84,11 @@ class Machine(RuleBasedStateMachine):
     @initialize(on_failure=st.sampled_from(OnFailure), given=packets)
     def open(self, on_failure: OnFailure, given: list[Packet]) -> None:
         self.model = Model(on_failure, ENDPOINTS, TERMS.max_open, TERMS.max_deaths, RETENTION, REMEMBER)
-        terms = msgspec.structs.replace(TERMS, on_failure=on_failure)
-        self.ledger = self.do(self.engine.open(terms, route=ENDPOINTS.__getitem__))
-        self.do(self.ledger.expire(accepting=True, limit=1, room={}))
+        ledger_limits = msgspec.structs.replace(TERMS, on_failure=on_failure)
+        self.ledger = self.do(self.engine.open(ledger_limits, route=ENDPOINTS.__getitem__))
+        self.do(self.ledger.expire(accepting=True, limit=1, capacity={}))
         self.uptime.tick(0.0, "counted")
-        self.accept(given, room=1, kinds=[])
+        self.accept(given, capacity=1, kinds=[])
 
     def teardown(self) -> None:
         try:
@@ -119,30 +119,30 @@ class Machine(RuleBasedStateMachine):
         """All that the ledger shows is what the model says."""
         self.loop.run(compare(self.ledger, self.model, self.ids))
 
-    @rule(given=packets, room=st.integers(0, 4), kinds=outcomes)
-    def accept(self, given: list[Packet], room: int, kinds: list[str]) -> None:
-        room_left = 0 if self.model.due() else room
-        accepted = self.do(self.ledger.accept(given, room=room))
+    @rule(given=packets, capacity=st.integers(0, 4), kinds=outcomes)
+    def accept(self, given: list[Packet], capacity: int, kinds: list[str]) -> None:
+        capacity_left = 0 if self.model.due() else capacity
+        accepted = self.do(self.ledger.accept(given, capacity=capacity))
         assert [receipt.status for receipt in accepted.receipts] == self.model.accept(given)
-        assert len(accepted.tasks) <= room_left
+        assert len(accepted.tasks) <= capacity_left
         self.check()
         self.handed(accepted.tasks)
         self.report(accepted.tasks, kinds)
 
     @precondition(lambda self: self.model.due())
-    @rule(room=st.integers(0, 6), kinds=outcomes)
-    def claim(self, room: int, kinds: list[str]) -> None:
+    @rule(capacity=st.integers(0, 6), kinds=outcomes)
+    def claim(self, capacity: int, kinds: list[str]) -> None:
         suspects = {(name, index): piece for name, index, piece in self.model.pieces() if piece.suspect}
         held, due = len(self.model.held), len(self.model.due())
-        tasks = self.do(claim(self.ledger, room))
+        tasks = self.do(claim(self.ledger, capacity))
         if suspects:
-            assert len(tasks) <= min(room, 1)
+            assert len(tasks) <= min(capacity, 1)
             assert all((task.key.resource_id, task.key.index) in suspects for task in tasks)
             assert not (tasks and any(piece.state is LEASED for piece in suspects.values()))
-            assert tasks or held or not room
+            assert tasks or held or not capacity
         else:
-            assert len(tasks) <= min(room, due)
-            assert tasks or not min(room, due)
+            assert len(tasks) <= min(capacity, due)
+            assert tasks or not min(capacity, due)
         self.handed(tasks)
         self.check()
         self.report(tasks, kinds)
@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
     def report(self, tasks: Sequence[Task], kinds: list[str]) -> None:
         """Record an outcome for as many of *tasks* as there are *kinds*."""
         results = [self.result(task, kind) for task, kind in zip(tasks, kinds, strict=False)]
-        outcome = self.do(self.ledger.record(results, room={"a": 1}))
+        outcome = self.do(self.ledger.record(results, capacity={"a": 1}))
         for task, result, status in zip(tasks, results, outcome.statuses, strict=False):
             self.told(task, result, status)
         assert outcome.closed == self.model.close_finished()

@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from collator.clock import rfc3339
 from collator.errors import Conflict, Ended, Unknown
-from collator.exchange import Attempt, Delivery, delivery_id
+from collator.messages import Attempt, Delivery, delivery_id
 from collator.states import DeliveryState, EndedBy, State
 from tests.conformance.conftest import Opener
 from tests.conformance.machine import DEADLINE, IDLE_TIMEOUT, Machine, names, picks
@@ -22,8 +22,8 @@ DELIVERED, DUE, DEAD = DeliveryState.DELIVERED, DeliveryState.DUE, DeliveryState
 seconds = st.sampled_from([1, 5, 19, 31, 60, 101])
 Telling = tuple[int, DeliveryState, float]
 """Which delivery, how an attempt at it ended, and after how many seconds to try again."""
-endings = st.sampled_from([DELIVERED, DUE, DUE, DEAD])
-tellings = st.lists(st.tuples(picks, endings, st.sampled_from([0.0, 40.0])), max_size=4)
+outcomes = st.sampled_from([DELIVERED, DUE, DUE, DEAD])
+tellings = st.lists(st.tuples(picks, outcomes, st.sampled_from([0.0, 40.0])), max_size=4)
 ended = st.sampled_from([None, DEAD, DELIVERED])
 
 
@@ -60,7 +60,7 @@ class LedgerMachine(Machine):
         self.look_for_overdue()
 
     def expire(self, *, accepting: bool) -> None:
-        outcome = self.do(self.ledger.expire(accepting=accepting, limit=PLENTY, room={"a": 1}))
+        outcome = self.do(self.ledger.expire(accepting=accepting, limit=PLENTY, capacity={"a": 1}))
         self.uptime.tick(self.model.now, "counted" if accepting else "refused")
         closed = [thing for thing in self.model.things.values() if thing.state is State.OPEN and self.timed_out(thing)]
         assert outcome.closed == len(closed)
@@ -90,7 +90,7 @@ class LedgerMachine(Machine):
     def complete(self, name: str, total: int | None, force: bool) -> None:
         thing = self.model.things.get(name)
         try:
-            outcome = self.do(self.ledger.complete(name, total=total, force=force, room={"a": 1}))
+            outcome = self.do(self.ledger.complete(name, total=total, force=force, capacity={"a": 1}))
         except Unknown:
             assert thing is None
             assert total != 0 or name in self.model.gone
@@ -166,12 +166,12 @@ class LedgerMachine(Machine):
     # Deliveries.
 
     @precondition(lambda self: self.model.posts())
-    @rule(endpoint=st.sampled_from("aab"), room=st.integers(0, 3), chosen=tellings)
-    def claim_deliveries(self, endpoint: str, room: int, chosen: list[Telling]) -> None:
+    @rule(endpoint=st.sampled_from("aab"), capacity=st.integers(0, 3), chosen=tellings)
+    def claim_deliveries(self, endpoint: str, capacity: int, chosen: list[Telling]) -> None:
         due = self.model.posts_due(endpoint)
-        deliveries = self.do(self.ledger.claim_deliveries(endpoint, room=room))
+        deliveries = self.do(self.ledger.claim_deliveries(endpoint, capacity=capacity))
         posts = [self.model.things[delivery.resource_id].posts[endpoint] for delivery in deliveries]
-        assert [post.due_at for post in posts] == due[:room]
+        assert [post.due_at for post in posts] == due[:capacity]
         self.posted(deliveries)
         self.check()
         if deliveries:
@@ -189,7 +189,7 @@ class LedgerMachine(Machine):
             Attempt(sent[pick % len(sent)], state, "HTTP", delay, counted=state is not DUE or pick % 4 > 0)
             for pick, state, delay in chosen
         ]
-        changed = self.do(self.ledger.settle(attempts))
+        changed = self.do(self.ledger.record_attempts(attempts))
         for attempt, answer in zip(attempts, changed, strict=True):
             self.settled(attempt, answer)
         self.check()
@@ -241,7 +241,7 @@ class LedgerMachine(Machine):
         thing = self.model.things.get(name)
         post = thing.posts.get(endpoint) if thing else None
         try:
-            self.do(self.ledger.stop(delivery_id(thing.webhook_id if thing else "", endpoint)))
+            self.do(self.ledger.give_up(delivery_id(thing.webhook_id if thing else "", endpoint)))
         except Unknown:
             assert post is None
             return
@@ -286,11 +286,11 @@ class LedgerMachine(Machine):
     # Stops.
 
     @precondition(lambda self: not self.jumped)
-    @rule(down=st.sampled_from([0, 1, 60]), clean=st.booleans(), hands=st.lists(st.integers(0, 3), max_size=3))
-    def stop(self, down: int, clean: bool, hands: list[int]) -> None:
-        """Stop and start; before that the same as often as there are *hands*, with so many packets in work."""
-        for room in hands:
-            self.claim(room=room, kinds=[])
+    @rule(down=st.sampled_from([0, 1, 60]), clean=st.booleans(), executor=st.lists(st.integers(0, 3), max_size=3))
+    def stop(self, down: int, clean: bool, executor: list[int]) -> None:
+        """Stop and start; before that the same as often as there are *executor*, with so many packets in work."""
+        for capacity in executor:
+            self.claim(capacity=capacity, kinds=[])
             self.restart(0, clean)
         self.restart(down, clean)
 
@@ -309,7 +309,7 @@ class LedgerMachine(Machine):
             self.jump(years=1)
         self.wait(passed=101, look=None)
         while self.model.due():
-            self.claim(room=PLENTY, kinds=["output"] * 50)
+            self.claim(capacity=PLENTY, kinds=["output"] * 50)
         for name in self.model.things:
             self.complete(name=name, total=None, force=True)
         self.wait(passed=101, look=None)
@@ -330,4 +330,4 @@ class LedgerMachine(Machine):
     def deliver_all(self, endpoint: str) -> None:
         self.sent = []
         if self.model.posts_due(endpoint):
-            self.claim_deliveries(endpoint=endpoint, room=8, chosen=[(place, DELIVERED, 0.0) for place in range(8)])
+            self.claim_deliveries(endpoint=endpoint, capacity=8, chosen=[(place, DELIVERED, 0.0) for place in range(8)])

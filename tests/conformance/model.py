@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from collator.exchange import Counts, Recorded
 from collator.footprint import of_packet, of_resource
+from collator.messages import Counts, Recorded
 from collator.packet import Packet, Status
 from collator.states import DeliveryState, EndedBy, OnFailure, PacketState, State
 
@@ -86,7 +86,7 @@ class Thing:
 
 @dataclass
 class Model:
-    """All that was acknowledged, and by which terms it is judged."""
+    """All that was acknowledged, and by which limits it is judged."""
 
     on_failure: OnFailure
     endpoints: Mapping[str, Sequence[str]]

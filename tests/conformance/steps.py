@@ -12,25 +12,25 @@ from uuid import uuid4
 
 from msgspec import Raw
 
-from collator.exchange import (
+from collator.ledger import Ledger
+from collator.messages import (
     Attempt,
     Delivery,
     DeliveryFilter,
     DeliveryReport,
     Failure,
     Key,
-    Outcome,
     Output,
     Recorded,
     Retry,
+    StepResult,
     Task,
 )
-from collator.ledger import Ledger
-from collator.packet import Bounds, Packet, Receipt, Status, check
+from collator.packet import Packet, PacketLimits, Receipt, Status, check
 from collator.states import DeliveryState
 
 PLENTY = 100_000
-"""Room that no test fills."""
+"""Capacity that no test fills."""
 
 
 def packet(
@@ -45,7 +45,7 @@ def packet(
     """A packet as it comes from the wire, checked; its payload is its index where none is given."""
     raw = Raw(b"%d" % index if payload is None else payload)
     meta = Raw(metadata or b"")
-    return check(Packet(resource_id, index, raw, last, total, meta), Bounds())
+    return check(Packet(resource_id, index, raw, last, total, meta), PacketLimits())
 
 
 def packets(count: int, resource_id: str = "r", *, last: bool = True) -> list[Packet]:
@@ -55,7 +55,7 @@ def packets(count: int, resource_id: str = "r", *, last: bool = True) -> list[Pa
 
 async def offer(ledger: Ledger, *given: Packet) -> Sequence[Receipt]:
     """Give packets and look at the receipts; nothing is handed out."""
-    return (await ledger.accept(given, room=0)).receipts
+    return (await ledger.accept(given, capacity=0)).receipts
 
 
 async def send(ledger: Ledger, *given: Packet) -> list[Status]:
@@ -63,9 +63,9 @@ async def send(ledger: Ledger, *given: Packet) -> list[Status]:
     return [receipt.status for receipt in await offer(ledger, *given)]
 
 
-async def claim(ledger: Ledger, room: int = PLENTY, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+async def claim(ledger: Ledger, capacity: int = PLENTY, keys: Sequence[Key] | None = None) -> Sequence[Task]:
     """Claim under a claim id that nobody has used."""
-    return await ledger.claim(claim_id=uuid4().hex, room=room, keys=keys)
+    return await ledger.claim(claim_id=uuid4().hex, capacity=capacity, keys=keys)
 
 
 async def claim_one(ledger: Ledger) -> Task:
@@ -76,7 +76,7 @@ async def claim_one(ledger: Ledger) -> Task:
 
 async def record(ledger: Ledger, *results: Output | Failure | Retry) -> Sequence[Recorded]:
     """Report results, with room for no delivery."""
-    return (await ledger.record(results, room={})).statuses
+    return (await ledger.record(results, capacity={})).statuses
 
 
 def echo(tasks: Iterable[Task]) -> list[Output]:
@@ -84,14 +84,14 @@ def echo(tasks: Iterable[Task]) -> list[Output]:
     return [Output(task.lease, task.payload) for task in tasks]
 
 
-async def process(ledger: Ledger, room: int = PLENTY) -> Outcome:
-    """Claim what is due, up to *room*, and record its outputs."""
-    return await ledger.record(echo(await claim(ledger, room)), room={})
+async def process(ledger: Ledger, capacity: int = PLENTY) -> StepResult:
+    """Claim what is due, up to *capacity*, and record its outputs."""
+    return await ledger.record(echo(await claim(ledger, capacity)), capacity={})
 
 
-async def fail(ledger: Ledger, reason: str = "no such word") -> Outcome:
+async def fail(ledger: Ledger, reason: str = "no such word") -> StepResult:
     """Claim what is due, and report that it has failed for good."""
-    return await ledger.record([Failure(task.lease, reason) for task in await claim(ledger)], room={})
+    return await ledger.record([Failure(task.lease, reason) for task in await claim(ledger)], capacity={})
 
 
 async def finish(ledger: Ledger, resource_id: str = "r", outputs: Sequence[bytes] = (b"0",)) -> None:
@@ -101,10 +101,10 @@ async def finish(ledger: Ledger, resource_id: str = "r", outputs: Sequence[bytes
     await process(ledger)
 
 
-async def due(ledger: Ledger, endpoint: str = "default", room: int = PLENTY) -> Sequence[Delivery]:
+async def due(ledger: Ledger, endpoint: str = "default", capacity: int = PLENTY) -> Sequence[Delivery]:
     """Claim the deliveries that are due, those that are large last."""
-    small = await ledger.claim_deliveries(endpoint, room=room)
-    return [*small, *await ledger.claim_deliveries(endpoint, room=room - len(small), large=True)]
+    small = await ledger.claim_deliveries(endpoint, capacity=capacity)
+    return [*small, *await ledger.claim_deliveries(endpoint, capacity=capacity - len(small), large=True)]
 
 
 async def due_one(ledger: Ledger, endpoint: str = "default") -> Delivery:
@@ -116,7 +116,7 @@ async def due_one(ledger: Ledger, endpoint: str = "default") -> Delivery:
 async def drain(ledger: Ledger, endpoint: str = "default") -> Sequence[Delivery]:
     """Claim the deliveries that are due, and deliver them."""
     deliveries = await due(ledger, endpoint)
-    assert await ledger.settle([delivered(delivery) for delivery in deliveries]) == [True] * len(deliveries)
+    assert await ledger.record_attempts([delivered(delivery) for delivery in deliveries]) == [True] * len(deliveries)
     return deliveries
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.collation import MAX_FAILED
-from collator.exchange import Failure, Output, Recorded
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import Failure, Output, Recorded
+from collator.resource import LedgerLimits
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -84,14 +84,14 @@ async def test_r17_completed_by_says_last_or_total_by_whichever_fixed_it(ledger:
     await send(ledger, packet("both", 0, total=2), packet("afterwards", 0))
     await ledger.complete("afterwards", total=1)
     await process(ledger)
-    deliveries = await ledger.claim_deliveries("default", room=9)
+    deliveries = await ledger.claim_deliveries("default", capacity=9)
     said = {delivery.resource_id: (await content(ledger, delivery))["data"] for delivery in deliveries}
     found = {name: data["completed_by"] for name, data in said.items()}
     assert found == {"last": "last", "total": "total", "both": "last", "afterwards": "total"}
 
 
 async def test_r17_completed_by_says_failure_for_fail_fast_only(engine: Engine) -> None:
-    ledger = await engine.open(Terms(on_failure=OnFailure.FAIL_FAST))
+    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
     await send(ledger, *packets(2))
     await record(ledger, Failure((await claim(ledger))[0].lease, "bad"))
     assert (await webhook(ledger))["data"]["completed_by"] == "failure"
@@ -119,16 +119,16 @@ async def test_r17_the_timestamp_is_the_closing_time_on_every_attempt(engine: En
 async def test_p3_the_body_is_the_same_bytes_on_every_attempt(engine: Engine) -> None:
     ledger = await engine.open(route=lambda _: ["default", "other"])
     await send(ledger, *packets(3))
-    (first, *_) = (await ledger.record(echo(await claim(ledger)), room={"default": 1})).deliveries
+    (first, *_) = (await ledger.record(echo(await claim(ledger)), capacity={"default": 1})).deliveries
     body = await ledger.body(first)
     assert first.body in {None, body}
     for restart in (None, engine.reopen, engine.crash):
-        await ledger.settle([again(first)])
+        await ledger.record_attempts([again(first)])
         ledger = ledger if restart is None else await restart()
         engine.clock.advance(60)
         first = await due_one(ledger)
         assert (await ledger.body(first), first.body in {None, body}) == (body, True)
-    await ledger.settle([delivered(first)])
+    await ledger.record_attempts([delivered(first)])
     await replay(ledger, resource_id="r")
     assert await ledger.body(await due_one(ledger)) == body
     assert await ledger.body(await due_one(ledger, "other")) == body
@@ -139,12 +139,12 @@ async def test_p3_a_large_body_is_asked_for_and_the_same_bytes_every_time(engine
     await send(ledger, *packets(3))
     texts = [b'"%s"' % (letter * 500_000) for letter in (b"a", b"b", b"c")]
     results = [Output(task.lease, texts[task.key.index]) for task in await claim(ledger)]
-    assert not (await ledger.record(results, room={"default": 1})).deliveries
+    assert not (await ledger.record(results, capacity={"default": 1})).deliveries
     delivery = await due_one(ledger)
     assert (delivery.body, delivery.large) == (None, True)
     body = await ledger.body(delivery)
     assert body.endswith(b'"outputs":[%s]}}' % b",".join(texts))
-    await ledger.settle([again(delivery, 0.0)])
+    await ledger.record_attempts([again(delivery, 0.0)])
     for restart in (engine.reopen, engine.crash):
         ledger = await restart()
         engine.clock.advance(31)
@@ -214,13 +214,13 @@ async def test_p3_late_packets_and_outcomes_change_no_body(ledger: Ledger) -> No
 
 async def test_p3_bodies_of_a_thousand_packets_are_whole_and_in_order(ledger: Ledger) -> None:
     await send(ledger, *reversed(packets(1_000)))
-    while tasks := await claim(ledger, room=37):
+    while tasks := await claim(ledger, capacity=37):
         await record(ledger, *(Output(task.lease, b'{"at":%d}' % task.key.index) for task in tasks))
     assert (await webhook(ledger))["data"]["outputs"] == [{"at": index} for index in range(1_000)]
 
 
 async def test_r19_the_output_that_would_exceed_the_body_fails_its_packet(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_body=10_000))
+    ledger = await engine.open(LedgerLimits(max_body=10_000))
     await send(ledger, *packets(3))
     tasks = await claim(ledger)
     big = b'"%s"' % (b"x" * 6_000)
@@ -239,7 +239,7 @@ async def test_r19_the_output_that_would_exceed_the_body_fails_its_packet(engine
 
 @pytest.mark.parametrize(("beyond", "state"), [(0, State.COLLATED), (1, State.INCOMPLETE)])
 async def test_r19_the_limit_is_exact(engine: Engine, beyond: int, state: State) -> None:
-    ledger = await engine.open(Terms(max_body=1_000))
+    ledger = await engine.open(LedgerLimits(max_body=1_000))
     await send(ledger, *packets(2))
     sizes = (400, 1_000 - 400 - 2 + beyond)  # and a separator behind each
     tasks = await claim(ledger)
@@ -249,7 +249,7 @@ async def test_r19_the_limit_is_exact(engine: Engine, beyond: int, state: State)
 
 
 async def test_r19_the_size_of_the_body_outlives_the_process(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_body=10_000))
+    ledger = await engine.open(LedgerLimits(max_body=10_000))
     await send(ledger, packet("r", 0), packet("r", 1, last=True))
     big = b'"%s"' % (b"x" * 6_000)
     await record(ledger, Output((await claim(ledger, 1))[0].lease, big))
@@ -259,10 +259,10 @@ async def test_r19_the_size_of_the_body_outlives_the_process(engine: Engine) -> 
 
 
 async def test_r19_a_body_within_the_limit_is_whole(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_body=10_000))
+    ledger = await engine.open(LedgerLimits(max_body=10_000))
     await send(ledger, *packets(4))
     results = [Output(task.lease, b'"%s"' % (b"x" * 2_400)) for task in await claim(ledger)]
-    (delivery,) = (await ledger.record(results, room={"default": PLENTY})).deliveries
+    (delivery,) = (await ledger.record(results, capacity={"default": PLENTY})).deliveries
     assert len(await ledger.body(delivery)) <= 10_000
     assert (await ledger.resource("r")).state is State.COLLATED
 

@@ -1,13 +1,13 @@
-"""The outbox: handed out by room, kept until it ends, and what each ending means (P4, R22 to R24)."""
+"""The outbox: handed out by capacity, kept until it ends, and what each ending means (P4, R22 to R24)."""
 
 from __future__ import annotations
 
 import pytest
 
 from collator.errors import Unknown
-from collator.exchange import DeliveryReport
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import DeliveryReport
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -27,7 +27,7 @@ from tests.conformance.steps import (
 )
 
 DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.DELIVERED, DeliveryState.DEAD
-TERMS = Terms(delivery_lease=30.0)
+TERMS = LedgerLimits(delivery_lease=30.0)
 
 
 async def report(ledger: Ledger, resource_id: str = "r") -> DeliveryReport:
@@ -39,7 +39,7 @@ async def report(ledger: Ledger, resource_id: str = "r") -> DeliveryReport:
 async def test_p4_a_delivery_is_leased_to_one_only(ledger: Ledger) -> None:
     for name in "abc":
         await finish(ledger, name)
-    first, second = await due(ledger, room=2), await due(ledger, room=2)
+    first, second = await due(ledger, capacity=2), await due(ledger, capacity=2)
     assert sorted(delivery.resource_id for delivery in [*first, *second]) == ["a", "b", "c"]
     assert len({delivery.lease for delivery in [*first, *second]}) == 3
     assert not await due(ledger)
@@ -60,18 +60,18 @@ async def test_claim_deliveries_gives_the_longest_due_first(engine: Engine) -> N
 
 
 async def test_r23_a_probe_takes_what_was_tried_least_and_else_what_is_due_next(engine: Engine) -> None:
-    ledger = await engine.open(Terms(delivery_lease=1000.0))
+    ledger = await engine.open(LedgerLimits(delivery_lease=1000.0))
     for name, delay in (("later", 500.0), ("next", 50.0), ("tried", 0.5), ("put off", 0.5)):
         await finish(ledger, name)
-        await ledger.settle([again(await due_one(ledger), delay, counted=name == "tried")])
+        await ledger.record_attempts([again(await due_one(ledger), delay, counted=name == "tried")])
     for name in ("old", "new"):
         engine.clock.advance(1)
         await finish(ledger, name)
-    found = [await ledger.claim_deliveries("default", room=1, probe=True) for _ in range(7)]
+    found = [await ledger.claim_deliveries("default", capacity=1, probe=True) for _ in range(7)]
     assert [[delivery.resource_id for delivery in one] for one in found] == [
         ["put off"], ["old"], ["new"], ["tried"], ["next"], ["later"], [],
     ]  # fmt: skip
-    assert await ledger.claim_deliveries("other", room=1, probe=True) == []
+    assert await ledger.claim_deliveries("other", capacity=1, probe=True) == []
 
 
 async def test_claim_deliveries_keeps_endpoints_apart(engine: Engine) -> None:
@@ -86,7 +86,7 @@ async def test_claim_deliveries_keeps_endpoints_apart(engine: Engine) -> None:
 async def test_p4_delivered_is_the_end(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
-    assert await ledger.settle([delivered(await due_one(ledger))]) == [True]
+    assert await ledger.record_attempts([delivered(await due_one(ledger))]) == [True]
     engine.clock.advance(100_000)
     assert not await due(ledger)
     shown = await report(ledger)
@@ -96,7 +96,7 @@ async def test_p4_delivered_is_the_end(engine: Engine) -> None:
 async def test_p4_a_retry_is_due_after_its_delay_and_not_before(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
-    assert await ledger.settle([again(await due_one(ledger), 300.0)]) == [True]
+    assert await ledger.record_attempts([again(await due_one(ledger), 300.0)]) == [True]
     shown = await report(ledger)
     assert (shown.state, shown.attempts, shown.due_in, shown.reason) == (DUE, 1, 300.0, "HTTP 503")
     engine.clock.advance(299)
@@ -113,7 +113,7 @@ async def test_r23_the_schedule_outlives_the_process(engine: Engine, stop: str) 
     for step in range(3):
         delivery = await due_one(ledger)
         assert (delivery.attempt, delivery.step) == (step + 1, step)
-        await ledger.settle([again(delivery, 300.0)])
+        await ledger.record_attempts([again(delivery, 300.0)])
         ledger = await (engine.crash if stop == "crash" else engine.reopen)()
         engine.clock.advance(299)
         assert not await due(ledger)
@@ -123,19 +123,19 @@ async def test_r23_the_schedule_outlives_the_process(engine: Engine, stop: str) 
 async def test_r23_an_attempt_that_sent_nothing_uses_nothing_up(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
-    await ledger.settle([again(await due_one(ledger), 5.0)])
+    await ledger.record_attempts([again(await due_one(ledger), 5.0)])
     for _ in range(3):
         engine.clock.advance(5)
         delivery = await due_one(ledger)
         assert (delivery.attempt, delivery.step) == (2, 1)
-        await ledger.settle([again(delivery, 5.0, counted=False)])
+        await ledger.record_attempts([again(delivery, 5.0, counted=False)])
     assert (await report(ledger)).attempts == 1
 
 
 async def test_p4_a_dead_delivery_stays_visible_with_its_reason(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
-    assert await ledger.settle([dead(await due_one(ledger))]) == [True]
+    assert await ledger.record_attempts([dead(await due_one(ledger))]) == [True]
     engine.clock.advance(100_000)
     assert not await due(ledger)
     shown = await report(ledger)
@@ -156,7 +156,7 @@ async def test_r24_a_lease_that_has_ended_is_claimed_by_another(engine: Engine) 
 async def test_r24_a_lease_from_record_ends_like_any_other(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await send(ledger, packet("r", 0))
-    (lost,) = (await ledger.complete("r", force=True, room={"default": 1})).deliveries
+    (lost,) = (await ledger.complete("r", force=True, capacity={"default": 1})).deliveries
     engine.clock.advance(29)
     assert not await due(ledger)
     engine.clock.advance(2)
@@ -169,10 +169,10 @@ async def test_r24_a_stale_failure_is_ignored(engine: Engine) -> None:
     lost = await due_one(ledger)
     engine.clock.advance(31)
     held = await due_one(ledger)
-    assert await ledger.settle([dead(lost), again(lost)]) == [False, False]
+    assert await ledger.record_attempts([dead(lost), again(lost)]) == [False, False]
     assert (await report(ledger)).state in {DUE, LEASED}
-    assert await ledger.settle([again(held)]) == [True]
-    assert await ledger.settle([dead(held), again(held, 0.0)]) == [False, False]
+    assert await ledger.record_attempts([again(held)]) == [True]
+    assert await ledger.record_attempts([dead(held), again(held, 0.0)]) == [False, False]
     assert not await due(ledger)
     assert (await report(ledger)).state is DUE
 
@@ -183,8 +183,8 @@ async def test_r24_a_late_2xx_wins_over_another_lease(engine: Engine) -> None:
     lost = await due_one(ledger)
     engine.clock.advance(31)
     held = await due_one(ledger)
-    assert await ledger.settle([delivered(lost)]) == [True]
-    assert await ledger.settle([dead(held), again(held)]) == [False, False]
+    assert await ledger.record_attempts([delivered(lost)]) == [True]
+    assert await ledger.record_attempts([dead(held), again(held)]) == [False, False]
     assert (await report(ledger)).state is DELIVERED
     assert not await due(ledger)
 
@@ -195,11 +195,11 @@ async def test_r24_a_late_2xx_ends_the_other_lease_so_that_a_replay_is_due_at_on
     lost = await due_one(ledger)
     engine.clock.advance(31)
     held = await due_one(ledger)
-    await ledger.settle([delivered(lost)])
+    await ledger.record_attempts([delivered(lost)])
     await replay(ledger, resource_id="r")
     replayed = await due_one(ledger)
-    assert await ledger.settle([dead(held), again(held)]) == [False, False]
-    assert await ledger.settle([delivered(replayed)]) == [True]
+    assert await ledger.record_attempts([dead(held), again(held)]) == [False, False]
+    assert await ledger.record_attempts([delivered(replayed)]) == [True]
 
 
 @pytest.mark.parametrize("ending", [again, dead])
@@ -208,8 +208,8 @@ async def test_r24_a_late_2xx_wins_over_a_retry_and_over_death(engine: Engine, e
     await finish(ledger)
     lost = await due_one(ledger)
     engine.clock.advance(31)
-    await ledger.settle([ending(await due_one(ledger))])
-    assert await ledger.settle([delivered(lost)]) == [True]
+    await ledger.record_attempts([ending(await due_one(ledger))])
+    assert await ledger.record_attempts([delivered(lost)]) == [True]
     engine.clock.advance(100_000)
     assert not await due(ledger)
     assert (await report(ledger)).state is DELIVERED
@@ -222,8 +222,8 @@ async def test_r24_a_late_2xx_wins_after_a_stop(engine: Engine) -> None:
     await finish(ledger)
     lost = await due_one(ledger)
     ledger = await engine.crash()
-    assert await ledger.settle([dead(lost)]) == [False]
-    assert await ledger.settle([delivered(lost)]) == [True]
+    assert await ledger.record_attempts([dead(lost)]) == [False]
+    assert await ledger.record_attempts([delivered(lost)]) == [True]
     engine.clock.advance(31)
     assert not await due(ledger)
 
@@ -233,7 +233,13 @@ async def test_settle_answers_each_attempt_in_its_place(ledger: Ledger) -> None:
         await finish(ledger, name)
     a, b, c, d = await due(ledger)
     await ledger.release([d.lease])
-    assert await ledger.settle([dead(d), delivered(a), again(b), again(b), dead(c)]) == [False, True, True, False, True]
+    assert await ledger.record_attempts([dead(d), delivered(a), again(b), again(b), dead(c)]) == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
     states = [shown.state for shown in await listed(ledger)]
     assert states == [DELIVERED, DUE, DEAD, DUE]
 
@@ -244,14 +250,14 @@ async def test_r24_replay_keeps_id_and_bytes_and_starts_the_schedule_anew(engine
     await finish(ledger)
     first = await due_one(ledger)
     body = await ledger.body(first)
-    await ledger.settle([again(first, 5.0)])
+    await ledger.record_attempts([again(first, 5.0)])
     engine.clock.advance(5)
-    await ledger.settle([ending(await due_one(ledger))])
+    await ledger.record_attempts([ending(await due_one(ledger))])
     assert await replay(ledger, resource_id="r") == {"default"}
     replayed = await due_one(ledger)
     assert (replayed.attempt, replayed.step) == (3, 0)
     assert (replayed.webhook_id, await ledger.body(replayed)) == (first.webhook_id, body)
-    await ledger.settle([again(replayed, 5.0)])
+    await ledger.record_attempts([again(replayed, 5.0)])
     engine.clock.advance(5)
     last = await due_one(ledger)
     assert (last.attempt, last.step) == (4, 1)
@@ -260,12 +266,12 @@ async def test_r24_replay_keeps_id_and_bytes_and_starts_the_schedule_anew(engine
 async def test_r24_replay_leaves_what_has_not_ended_alone(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger, "retried")
-    await ledger.settle([again(await due_one(ledger), 300.0)])
+    await ledger.record_attempts([again(await due_one(ledger), 300.0)])
     await finish(ledger, "held")
     held = await due_one(ledger)
     await replay(ledger)
     assert not await due(ledger)
-    assert await ledger.settle([again(held)]) == [True]
+    assert await ledger.record_attempts([again(held)]) == [True]
 
 
 FILTERS = {
@@ -285,7 +291,7 @@ async def test_r24_replay_by_filter(engine: Engine, chosen: dict[str, str], expe
     for name in ("a delivered", "b delivered", "a dead", "b dead"):
         await finish(ledger, name)
         delivery = await due_one(ledger, name[0])
-        await ledger.settle([dead(delivery) if "dead" in name else delivered(delivery)])
+        await ledger.record_attempts([dead(delivery) if "dead" in name else delivered(delivery)])
     endpoints = await replay(ledger, **chosen)  # type: ignore[arg-type]
     assert endpoints == {name[0] for name in expected}
     found = {delivery.resource_id for endpoint in "ab" for delivery in await due(ledger, endpoint)}

@@ -7,17 +7,17 @@ import asyncio
 import pytest
 
 from collator.errors import Conflict, Malformed, Unknown
-from collator.exchange import Counts
 from collator.ledger import Ledger
+from collator.messages import Counts
 from collator.packet import Status
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import EndedBy, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, due, finish, offer, packet, process, send, webhook
 
 
 async def test_r10_a_total_of_0_ends_what_nobody_sent_a_packet_for(ledger: Ledger) -> None:
-    outcome = await ledger.complete("r", total=0, room={"default": 1})
+    outcome = await ledger.complete("r", total=0, capacity={"default": 1})
     assert (outcome.closed, len(outcome.deliveries)) == (1, 1)
     report = await ledger.resource("r")
     assert (report.state, report.completed_by, report.total) == (State.COLLATED, EndedBy.TOTAL, 0)
@@ -87,7 +87,7 @@ async def test_r15_nothing_else_opens_a_resource(ledger: Ledger) -> None:
 
 
 async def test_r10_it_needs_no_place_among_the_open(engine: Engine) -> None:
-    ledger = await engine.open(Terms(max_open=1))
+    ledger = await engine.open(LedgerLimits(max_open=1))
     await send(ledger, packet("open", 0))
     await ledger.complete("r", total=0)
     assert (await ledger.resource("r")).state is State.COLLATED

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from collator.clock import rfc3339
-from collator.exchange import LARGE_BODY, Attempt, Output, Pause
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import LARGE_BODY, Attempt, Output, Pause
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, delivered, due, due_one, echo, finish, listed, packets, replay, send
 
-TERMS = Terms(delivery_lease=30.0)
+TERMS = LedgerLimits(delivery_lease=30.0)
 LARGE = (b'"' + b"x" * (LARGE_BODY // 2) + b'"',) * 2
 
 
@@ -32,7 +32,7 @@ async def test_r23_to_a_paused_endpoint_nothing_is_handed_out_and_what_is_due_st
     assert [delivery.resource_id for delivery in await due(ledger, "b")] == ["both", "both-later"]
     engine.clock.advance(1_000_000)
     assert {report.state for report in await listed(ledger, endpoint="a")} == {DeliveryState.DUE}
-    assert not await ledger.claim_deliveries("a", room=1, probe=True)
+    assert not await ledger.claim_deliveries("a", capacity=1, probe=True)
     assert await ledger.resume("a")
     assert [delivery.resource_id for delivery in await due(ledger, "a")] == ["both", "both-later"]
 
@@ -41,7 +41,7 @@ async def test_r23_what_is_born_for_a_paused_endpoint_is_not_leased_to_its_calle
     ledger = await engine.open(TERMS, route=route)
     await ledger.pause("a", reason="by a person")
     await send(ledger, *packets(1, "both"))
-    outcome = await ledger.record(echo(await claim(ledger)), room={"a": 9, "b": 9})
+    outcome = await ledger.record(echo(await claim(ledger)), capacity={"a": 9, "b": 9})
     assert [delivery.endpoint for delivery in outcome.deliveries] == ["b"]
 
 
@@ -73,9 +73,9 @@ async def test_r23_an_attempt_that_pauses_does_so_where_it_is_stored(engine: Eng
     ledger = await engine.open(TERMS)
     for name in "abc":
         await finish(ledger, name)
-    first, second = await due(ledger, room=2)
+    first, second = await due(ledger, capacity=2)
     gone = Attempt(first, DeliveryState.DUE, "HTTP 410: gone", counted=False, pauses=True)
-    assert await ledger.settle([gone]) == [True]
+    assert await ledger.record_attempts([gone]) == [True]
     ledger = await engine.crash()
     assert (await ledger.paused())["default"].reason == "HTTP 410: gone"
     assert not await due(ledger)
@@ -91,7 +91,9 @@ async def test_r24_a_stale_attempt_pauses_nothing(engine: Engine) -> None:
     lost = await due_one(ledger)
     engine.clock.advance(31)
     await due_one(ledger)
-    assert await ledger.settle([Attempt(lost, DeliveryState.DUE, "HTTP 410", counted=False, pauses=True)]) == [False]
+    assert await ledger.record_attempts([Attempt(lost, DeliveryState.DUE, "HTTP 410", counted=False, pauses=True)]) == [
+        False
+    ]
     assert await ledger.paused() == {}
 
 
@@ -99,7 +101,7 @@ async def test_p4_a_2xx_of_what_was_under_way_counts_while_its_endpoint_is_pause
     await finish(ledger)
     delivery = await due_one(ledger)
     await ledger.pause("default", reason="by a person")
-    assert await ledger.settle([delivered(delivery)]) == [True]
+    assert await ledger.record_attempts([delivered(delivery)]) == [True]
     await replay(ledger, resource_id="r")
     assert not await due(ledger)
 
@@ -110,11 +112,11 @@ async def test_p5_what_is_large_takes_the_room_of_no_other(engine: Engine) -> No
     await finish(ledger, "small-1")
     await finish(ledger, "large-2", LARGE)
     await finish(ledger, "small-2", LARGE[:1])
-    small = await ledger.claim_deliveries("default", room=2)
+    small = await ledger.claim_deliveries("default", capacity=2)
     assert [(one.resource_id, one.large) for one in small] == [("small-1", False), ("small-2", False)]
-    assert await ledger.claim_deliveries("default", room=9) == []
-    large = await ledger.claim_deliveries("default", room=1, large=True)
-    large = [*large, *await ledger.claim_deliveries("default", room=9, large=True, probe=True)]
+    assert await ledger.claim_deliveries("default", capacity=9) == []
+    large = await ledger.claim_deliveries("default", capacity=1, large=True)
+    large = [*large, *await ledger.claim_deliveries("default", capacity=9, large=True, probe=True)]
     assert [(one.resource_id, one.large, one.body) for one in large] == [
         ("large-1", True, None),
         ("large-2", True, None),
@@ -129,6 +131,6 @@ async def test_p5_what_is_born_large_is_not_leased_to_its_caller(
     ledger = await engine.open(TERMS)
     await send(ledger, *packets(len(outputs)))
     results = [Output(task.lease, outputs[task.key.index]) for task in await claim(ledger)]
-    outcome = await ledger.record(results, room={"default": 9})
+    outcome = await ledger.record(results, capacity={"default": 9})
     assert (len(outcome.deliveries), outcome.endpoints) == (leased, frozenset() if leased else {"default"})
-    assert len(await ledger.claim_deliveries("default", room=9, large=True)) == 1 - leased
+    assert len(await ledger.claim_deliveries("default", capacity=9, large=True)) == 1 - leased

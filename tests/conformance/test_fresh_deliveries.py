@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from collator.exchange import LARGE_BODY, Delivery
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import LARGE_BODY, Delivery
+from collator.resource import LedgerLimits
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import delivered, finish
 
-TERMS = Terms(delivery_lease=100_000.0)
+TERMS = LedgerLimits(delivery_lease=100_000.0)
 SIZES = {"small": (b"0",), "large": (b'"' + b"x" * (LARGE_BODY // 2) + b'"',) * 2}
 
 
@@ -34,19 +34,21 @@ async def test_p5_one_that_is_fresh_does_not_go_behind_a_backlog(engine: Engine,
     ledger = await engine.open(TERMS)
     await backlog(engine, ledger, 7, SIZES[size])
     await finish(ledger, "fresh", SIZES[size])
-    got = [ids(await ledger.claim_deliveries("default", room=1, large=size == "large")) for _ in range(8)]
+    got = [ids(await ledger.claim_deliveries("default", capacity=1, large=size == "large")) for _ in range(8)]
     assert ["fresh"] in got[:2]
     assert [name for (name,) in got][0::2] == [f"old-{number:04d}" for number in range(4)]
     assert sorted(name for (name,) in got) == sorted([*(f"old-{number:04d}" for number in range(7)), "fresh"])
 
 
-@pytest.mark.parametrize("room", [1, 2, 3, 4, 5, 7, 10, 64])
-async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_last(engine: Engine, room: int) -> None:
+@pytest.mark.parametrize("capacity", [1, 2, 3, 4, 5, 7, 10, 64])
+async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_last(
+    engine: Engine, capacity: int
+) -> None:
     ledger = await engine.open(TERMS)
     names = await backlog(engine, ledger, 80)
     claimed: list[str] = []
-    while len(claimed) + room <= 70:
-        claimed += ids(await ledger.claim_deliveries("default", room=room))
+    while len(claimed) + capacity <= 70:
+        claimed += ids(await ledger.claim_deliveries("default", capacity=capacity))
     oldest = len([name for name in claimed if name in names[: len(claimed)][: (len(claimed) + 1) // 2 + 1]])
     assert len(claimed) == len({*claimed})
     assert abs(2 * oldest - len(claimed)) <= 2
@@ -61,25 +63,25 @@ async def test_p5_a_backlog_ends_in_its_order_however_many_fresh_ones_come(engin
         for more in range(3):  # more than half of what can be sent
             await finish(ledger, f"fresh-{number}-{more}")
             engine.clock.advance(0.1)
-        claimed = await ledger.claim_deliveries("default", room=2)
-        await ledger.settle([delivered(delivery) for delivery in claimed])
+        claimed = await ledger.claim_deliveries("default", capacity=2)
+        await ledger.record_attempts([delivered(delivery) for delivery in claimed])
         assert ids(claimed)[1].startswith(f"fresh-{number}-")
         old += ids(claimed)[:1]
     assert old == names
 
 
-@pytest.mark.parametrize("room", [4, 5, 100])
-async def test_what_fits_is_claimed_as_a_whole_the_longest_due_first(engine: Engine, room: int) -> None:
+@pytest.mark.parametrize("capacity", [4, 5, 100])
+async def test_what_fits_is_claimed_as_a_whole_the_longest_due_first(engine: Engine, capacity: int) -> None:
     ledger = await engine.open(TERMS)
     names = await backlog(engine, ledger, 4)
-    assert ids(await ledger.claim_deliveries("default", room=room))[:1] == names[:1]
-    assert await ledger.claim_deliveries("default", room=room) == []
+    assert ids(await ledger.claim_deliveries("default", capacity=capacity))[:1] == names[:1]
+    assert await ledger.claim_deliveries("default", capacity=capacity) == []
 
 
 async def test_p5_endpoints_have_turns_of_their_own(engine: Engine) -> None:
     ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
     names = await backlog(engine, ledger, 6)
     for _ in range(2):
-        one, other = [ids(await ledger.claim_deliveries(name, room=1)) for name in ("a", "b")]
+        one, other = [ids(await ledger.claim_deliveries(name, capacity=1)) for name in ("a", "b")]
         assert one == other
-    assert [ids(await ledger.claim_deliveries(name, room=1)) for name in ("a", "b")] == [[names[1]]] * 2
+    assert [ids(await ledger.claim_deliveries(name, capacity=1)) for name in ("a", "b")] == [[names[1]]] * 2

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from collator.errors import Unknown
-from collator.exchange import Failure, Output, Recorded, Retry
 from collator.ledger import Ledger
+from collator.messages import Failure, Output, Recorded, Retry
 from collator.packet import Status
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -108,7 +108,7 @@ async def test_r8_late_packets_change_nothing(ledger: Ledger) -> None:
 
 @restarts
 async def test_r25_the_tombstone_answers_as_long_as_the_resource_is_kept(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open(Terms(retention=100.0))
+    ledger = await engine.open(LedgerLimits(retention=100.0))
     await finish(ledger)
     await drain(ledger)
     engine.clock.advance(99)
@@ -185,7 +185,7 @@ async def test_r11_an_old_lease_touches_nothing_new(ledger: Ledger, result: Outp
 
 
 async def test_r11_an_old_key_claims_nothing_new(ledger: Ledger) -> None:
-    accepted = await ledger.accept([packet("r", 0)], room=0)
+    accepted = await ledger.accept([packet("r", 0)], capacity=0)
     await ledger.cancel("r")
     await ledger.purge(limit=1_000, resource_id="r")
     await send(ledger, packet("r", 0, b'"new"'))
@@ -196,10 +196,10 @@ async def test_r11_an_old_key_claims_nothing_new(ledger: Ledger) -> None:
 async def test_r11_the_end_of_an_old_delivery_touches_nothing_new(ledger: Ledger) -> None:
     await finish(ledger)
     old = await due_one(ledger)
-    await ledger.settle([dead(old)])
+    await ledger.record_attempts([dead(old)])
     await ledger.purge(limit=1_000, resource_id="r")
     await finish(ledger, "r", [b'"new"'])
-    assert await ledger.settle([delivered(old), dead(old)]) == [False, False]
+    assert await ledger.record_attempts([delivered(old), dead(old)]) == [False, False]
     new = await due_one(ledger)
     assert new.webhook_id != old.webhook_id
     assert (await content(ledger, new))["data"]["outputs"] == ["new"]

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from collator.exchange import Delivery, Failure, Output
 from collator.ledger import Ledger
+from collator.messages import Delivery, Failure, Output
 from collator.packet import Status
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import again, claim, due, due_one, offer, packet, packets, record, send
@@ -93,7 +93,7 @@ async def test_p5_bodies_that_come_with_their_deliveries_are_bounded_together(le
     for number in range(60):
         await send(ledger, *packets(1, f"r{number}"))
     await record(ledger, *(Output(task.lease, output(0, 200_000)) for task in await claim(ledger)))
-    deliveries = await ledger.claim_deliveries("default", room=60)
+    deliveries = await ledger.claim_deliveries("default", capacity=60)
     assert len(deliveries) == 60
     assert 0 < sum(len(delivery.body or b"") for delivery in deliveries) <= 4 * MEBIBYTE
     assert {len(await in_pieces(ledger, delivery)) for delivery in deliveries} <= {200_150 + n for n in range(60)}
@@ -106,7 +106,7 @@ async def test_p3_pieces_are_the_same_at_every_reading_and_over_restarts(engine:
     delivery = await due_one(ledger)
     first = await in_pieces(ledger, delivery)
     assert await in_pieces(ledger, delivery) == first
-    await ledger.settle([again(delivery, 0.0)])
+    await ledger.record_attempts([again(delivery, 0.0)])
     for restart in (engine.reopen, engine.crash):
         ledger = await restart(down=31.0)
         assert await in_pieces(ledger, await due_one(ledger)) == first

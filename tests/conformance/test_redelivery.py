@@ -6,9 +6,9 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.errors import Ended, Malformed, Unknown
-from collator.exchange import LOG, Attempt, DeliveryFilter, DeliveryReport, delivery_id
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import LOG, Attempt, DeliveryFilter, DeliveryReport, delivery_id
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -26,7 +26,7 @@ from tests.conformance.steps import (
 )
 
 DUE, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.DEAD
-TERMS = Terms(delivery_lease=30.0)
+TERMS = LedgerLimits(delivery_lease=30.0)
 
 
 async def only(ledger: Ledger) -> DeliveryReport:
@@ -55,7 +55,7 @@ async def test_a_delivery_that_is_not_there_is_unknown(ledger: Ledger, wrong: st
         "other endpoint": f"{report.webhook_id}:other",
         "other webhook": f"{report.webhook_id[:-1]}{'a' if report.webhook_id[-1] != 'a' else 'q'}:default",
     }.get(wrong, wrong)
-    for look in (ledger.delivery(name), ledger.stop(name), replay(ledger, id=name), listed(ledger, id=name)):
+    for look in (ledger.delivery(name), ledger.give_up(name), replay(ledger, id=name), listed(ledger, id=name)):
         with pytest.raises(Unknown):
             await look
 
@@ -70,7 +70,7 @@ async def test_the_history_of_a_delivery_has_each_attempt_that_was_sent(engine: 
         attempt = ending(await due_one(ledger))
         began.append(rfc3339(engine.clock.wall()))
         engine.clock.advance(2.5)
-        await ledger.settle([Attempt(attempt.delivery, attempt.state, attempt.reason, 10.0, seconds=2.5)])
+        await ledger.record_attempts([Attempt(attempt.delivery, attempt.state, attempt.reason, 10.0, seconds=2.5)])
         engine.clock.advance(10)
     ledger = await engine.crash()
     detail = await ledger.delivery(name)
@@ -86,7 +86,7 @@ async def test_the_history_of_a_delivery_has_each_attempt_that_was_sent(engine: 
 async def test_the_history_of_a_delivery_leaves_out_what_was_not_sent(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
-    await ledger.settle([again(await due_one(ledger), 0.0, counted=False)])
+    await ledger.record_attempts([again(await due_one(ledger), 0.0, counted=False)])
     report = await only(ledger)
     assert (report.attempts, report.attempted_at, report.reason) == (0, None, "HTTP 503")
     assert [*(await ledger.delivery(report.id)).log] == []
@@ -96,7 +96,7 @@ async def test_the_history_of_a_delivery_is_bounded(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
     for _ in range(LOG + 6):
-        await ledger.settle([again(await due_one(ledger), 0.0)])
+        await ledger.record_attempts([again(await due_one(ledger), 0.0)])
     detail = await ledger.delivery((await only(ledger)).id)
     assert [one.attempt for one in detail.log] == [*range(7, LOG + 7)]
 
@@ -104,7 +104,7 @@ async def test_the_history_of_a_delivery_is_bounded(engine: Engine) -> None:
 async def test_the_history_of_a_delivery_goes_on_over_a_replay(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await finish(ledger)
-    await ledger.settle([dead(await due_one(ledger))])
+    await ledger.record_attempts([dead(await due_one(ledger))])
     await replay(ledger, resource_id="r")
     await drain(ledger)
     detail = await ledger.delivery((await only(ledger)).id)
@@ -209,7 +209,7 @@ async def test_r24_replay_of_one_by_its_id(engine: Engine) -> None:
 
 async def test_r24_replay_again_changes_nothing(ledger: Ledger) -> None:
     await finish(ledger)
-    await ledger.settle([dead(await due_one(ledger))])
+    await ledger.record_attempts([dead(await due_one(ledger))])
     steps = [await ledger.replay(DeliveryFilter()) for _ in range(2)]
     assert [step.replayed for step in steps] == [1, 0]
     counts = await ledger.counts()
@@ -222,14 +222,14 @@ async def test_stop_gives_up_a_delivery_that_is_due(engine: Engine, state: str) 
     await finish(ledger)
     taken = [] if state == "due" else await due(ledger)
     if state == "retried":
-        await ledger.settle([again(delivery, 60.0) for delivery in taken])
+        await ledger.record_attempts([again(delivery, 60.0) for delivery in taken])
     name = (await only(ledger)).id
-    await ledger.stop(name)
-    await ledger.stop(name)
+    await ledger.give_up(name)
+    await ledger.give_up(name)
     assert (await only(ledger)).state is DEAD
     counts = await ledger.counts()
     assert (counts.due, counts.dead) == (0, 1)
-    assert await ledger.settle([again(delivery) for delivery in taken]) == [False] * len(taken)
+    assert await ledger.record_attempts([again(delivery) for delivery in taken]) == [False] * len(taken)
     engine.clock.advance(1_000)
     assert not await due(ledger)
 
@@ -237,8 +237,8 @@ async def test_stop_gives_up_a_delivery_that_is_due(engine: Engine, state: str) 
 async def test_r24_an_attempt_under_way_at_a_stop_counts_if_it_succeeds(ledger: Ledger) -> None:
     await finish(ledger)
     delivery = await due_one(ledger)
-    await ledger.stop((await only(ledger)).id)
-    assert await ledger.settle([dead(delivery), delivered(delivery)]) == [False, True]
+    await ledger.give_up((await only(ledger)).id)
+    assert await ledger.record_attempts([dead(delivery), delivered(delivery)]) == [False, True]
     assert (await only(ledger)).state is DELIVERED
 
 
@@ -246,18 +246,18 @@ async def test_stop_of_what_was_delivered_is_told_so(ledger: Ledger) -> None:
     await finish(ledger)
     await drain(ledger)
     with pytest.raises(Ended):
-        await ledger.stop((await only(ledger)).id)
+        await ledger.give_up((await only(ledger)).id)
     assert (await only(ledger)).state is DELIVERED
 
 
 async def test_r24_what_was_stopped_may_be_replayed_at_once(ledger: Ledger) -> None:
     await finish(ledger)
     held = await due_one(ledger)
-    await ledger.stop((await only(ledger)).id)
+    await ledger.give_up((await only(ledger)).id)
     await replay(ledger, state=DEAD)
     replayed = await due_one(ledger)
     assert replayed.webhook_id == held.webhook_id
-    assert await ledger.settle([dead(held)]) == [False]
+    assert await ledger.record_attempts([dead(held)]) == [False]
 
 
 async def test_due_endpoints_are_those_with_something_due_leased_or_not(engine: Engine) -> None:
@@ -266,7 +266,7 @@ async def test_due_endpoints_are_those_with_something_due_leased_or_not(engine: 
     for name in ("due", "leased", "retried", "dead", "delivered"):
         await finish(ledger, name)
     await due_one(ledger, "leased")
-    await ledger.settle([dead(await due_one(ledger, "dead")), again(await due_one(ledger, "retried"), 60.0)])
+    await ledger.record_attempts([dead(await due_one(ledger, "dead")), again(await due_one(ledger, "retried"), 60.0)])
     await drain(ledger, "delivered")
     assert await ledger.due_endpoints() == {"due", "leased"}
     engine.clock.advance(60)

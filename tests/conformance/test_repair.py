@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Conflict, Ended, Unknown
-from collator.exchange import Failure, Retry
 from collator.footprint import of_packet
 from collator.ledger import Ledger
+from collator.messages import Failure, Retry
 from collator.packet import Status
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -54,7 +54,7 @@ async def test_r15_a_total_given_afterwards_waits_for_outcomes(ledger: Ledger) -
 
 @pytest.mark.parametrize(("on_failure", "closed"), [(OnFailure.INCOMPLETE, 1), (OnFailure.HOLD, 0)])
 async def test_r15_a_total_given_after_a_failure(engine: Engine, on_failure: OnFailure, closed: int) -> None:
-    ledger = await engine.open(Terms(on_failure=on_failure))
+    ledger = await engine.open(LedgerLimits(on_failure=on_failure))
     await send(ledger, *packets(2, last=False))
     await fail(ledger)
     assert (await ledger.complete("r", total=2)).closed == closed
@@ -145,7 +145,7 @@ async def test_r15_force_again_changes_nothing(ledger: Ledger) -> None:
 
 
 async def test_r15_force_ends_a_hold(engine: Engine) -> None:
-    ledger = await engine.open(Terms(on_failure=OnFailure.HOLD))
+    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(1))
     await fail(ledger)
     assert (await ledger.complete("r", force=True)).closed == 1
@@ -154,7 +154,7 @@ async def test_r15_force_ends_a_hold(engine: Engine) -> None:
 
 async def test_complete_hands_out_deliveries_within_the_room(ledger: Ledger) -> None:
     await send(ledger, packet("a", 0), packet("b", 0))
-    outcome = await ledger.complete("a", force=True, room={"default": 1})
+    outcome = await ledger.complete("a", force=True, capacity={"default": 1})
     assert ([delivery.resource_id for delivery in outcome.deliveries], outcome.endpoints) == (["a"], frozenset())
     outcome = await ledger.complete("b", force=True)
     assert [*outcome.deliveries, *outcome.endpoints] == ["default"]
@@ -198,7 +198,7 @@ async def test_cancel_of_what_ended_otherwise_is_told_so(ledger: Ledger) -> None
 
 
 async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(engine: Engine) -> None:
-    ledger = await engine.open(Terms(on_failure=OnFailure.HOLD))
+    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(3))
     done, *failing = await claim(ledger)
     await record(ledger, *(Failure(task.lease, "bad") for task in failing))
@@ -212,7 +212,7 @@ async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(engine: Engi
 
 
 async def test_r16_retry_starts_the_attempts_of_a_packet_anew_though_it_had_many(engine: Engine) -> None:
-    ledger = await engine.open(Terms(on_failure=OnFailure.HOLD))
+    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, packet("r", 0, b'"four"', last=True))
     for _ in range(3):
         await record(ledger, *(Retry(task.lease, "busy", 0.0) for task in await claim(ledger)))
@@ -252,7 +252,7 @@ async def test_r16_retry_of_what_has_ended_is_told_so(ledger: Ledger) -> None:
 
 
 async def test_r16_a_failure_after_a_retry_counts_once(engine: Engine) -> None:
-    ledger = await engine.open(Terms(on_failure=OnFailure.HOLD))
+    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(2))
     for _ in range(3):
         await fail(ledger)

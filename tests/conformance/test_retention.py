@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Conflict, Unknown
-from collator.exchange import Counts
 from collator.ledger import Ledger
+from collator.messages import Counts
 from collator.packet import Status
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
@@ -30,7 +30,7 @@ from tests.conformance.steps import (
     send,
 )
 
-TERMS = Terms(retention=100.0, delivery_lease=30.0)
+TERMS = LedgerLimits(retention=100.0, delivery_lease=30.0)
 NOTHING = Counts()
 ONE_GONE = Counts(remembered=1)
 
@@ -59,11 +59,11 @@ async def test_r25_retention_runs_from_the_end_of_the_last_delivery(engine: Engi
 
 @pytest.mark.parametrize("state", ["due", "leased", "retried"])
 async def test_r25_what_is_due_is_never_purged(engine: Engine, state: str) -> None:
-    ledger = await engine.open(Terms(retention=100.0, delivery_lease=1_000_000.0))
+    ledger = await engine.open(LedgerLimits(retention=100.0, delivery_lease=1_000_000.0))
     await finish(ledger)
     taken = [] if state == "due" else await due(ledger)
     if state == "retried":
-        await ledger.settle([again(delivery, 50.0) for delivery in taken])
+        await ledger.record_attempts([again(delivery, 50.0) for delivery in taken])
     engine.clock.advance(100_000)
     assert await purge(ledger) == 0
     with pytest.raises(Conflict):
@@ -101,7 +101,7 @@ async def test_r25_a_late_2xx_starts_retention_too(engine: Engine) -> None:
     lost = await due_one(ledger)
     engine.clock.advance(31)
     await due_one(ledger)
-    await ledger.settle([delivered(lost)])
+    await ledger.record_attempts([delivered(lost)])
     engine.clock.advance(101)
     await purge(ledger)
     assert await ids(ledger) == []
@@ -127,7 +127,7 @@ async def test_r25_dead_deliveries_are_kept_for_ever_by_default(engine: Engine) 
     ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
     await finish(ledger)
     await drain(ledger, "a")
-    await ledger.settle([dead(await due_one(ledger, "b"))])
+    await ledger.record_attempts([dead(await due_one(ledger, "b"))])
     engine.clock.advance(100_000_000)
     assert await purge(ledger) == 0
     await replay(ledger, resource_id="r", state=DeliveryState.DEAD)
@@ -135,9 +135,9 @@ async def test_r25_dead_deliveries_are_kept_for_ever_by_default(engine: Engine) 
 
 
 async def test_r25_dead_deliveries_are_kept_for_their_own_time(engine: Engine) -> None:
-    ledger = await engine.open(Terms(retention=100.0, dead_retention=500.0))
+    ledger = await engine.open(LedgerLimits(retention=100.0, dead_retention=500.0))
     await finish(ledger)
-    await ledger.settle([dead(await due_one(ledger))])
+    await ledger.record_attempts([dead(await due_one(ledger))])
     engine.clock.advance(499)
     assert await purge(ledger) == 0
     engine.clock.advance(2)
@@ -150,14 +150,14 @@ async def test_r25_dead_deliveries_are_kept_for_their_own_time(engine: Engine) -
 async def test_r25_a_retention_of_the_dead_that_was_changed_holds_for_those_that_are(
     engine: Engine, before: float | None
 ) -> None:
-    ledger = await engine.open(Terms(dead_retention=before), route=lambda _: ["a", "b"])
+    ledger = await engine.open(LedgerLimits(dead_retention=before), route=lambda _: ["a", "b"])
     await finish(ledger, "dead")
     await finish(ledger, "due")
     for delivery in [*await due(ledger, "a"), *await due(ledger, "b")]:
         ended = (delivery.resource_id, delivery.endpoint) != ("due", "b")
-        await ledger.settle([dead(delivery) if ended else again(delivery)])
+        await ledger.record_attempts([dead(delivery) if ended else again(delivery)])
     await engine.close()
-    ledger = await engine.open(Terms(dead_retention=500.0))
+    ledger = await engine.open(LedgerLimits(dead_retention=500.0))
     engine.clock.advance(499)
     assert await purge(ledger) == 0
     engine.clock.advance(2)
@@ -167,7 +167,7 @@ async def test_r25_a_retention_of_the_dead_that_was_changed_holds_for_those_that
 
 async def test_r25_a_person_may_forget_a_dead_one_at_once(ledger: Ledger) -> None:
     await finish(ledger, "dead")
-    await ledger.settle([dead(await due_one(ledger))])
+    await ledger.record_attempts([dead(await due_one(ledger))])
     await finish(ledger, "delivered")
     await drain(ledger)
     assert await ledger.purge(limit=1_000, resource_id="dead") > 0
@@ -205,7 +205,7 @@ async def test_purge_goes_in_slices_and_comes_to_an_end(engine: Engine) -> None:
 
 
 async def test_purge_in_slices_never_touches_a_new_generation(engine: Engine) -> None:
-    ledger = await engine.open(Terms(retention=100.0, delivery_lease=30.0, remember=None))
+    ledger = await engine.open(LedgerLimits(retention=100.0, delivery_lease=30.0, remember=None))
     await send(ledger, *packets(300))
     await process(ledger)
     await drain(ledger)
@@ -241,12 +241,12 @@ async def test_a_late_2xx_keeps_nothing_of_what_is_being_forgotten(engine: Engin
     ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
     await send(ledger, *packets(100))
     await process(ledger)
-    await ledger.settle([dead(await due_one(ledger, "a"))])
+    await ledger.record_attempts([dead(await due_one(ledger, "a"))])
     under_way = await due_one(ledger, "b")
     (report,) = await listed(ledger, state=DeliveryState.DUE)
-    await ledger.stop(report.id)
+    await ledger.give_up(report.id)
     assert await ledger.purge(limit=10, resource_id="r") == 10
-    await ledger.settle([delivered(under_way)])
+    await ledger.record_attempts([delivered(under_way)])
     await purge(ledger, limit=10)
     assert await ledger.counts() == NOTHING
     assert await send(ledger, packet("r", 0)) == [Status.ACCEPTED]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collator.exchange import Output, Recorded
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import Output, Recorded
+from collator.resource import LedgerLimits
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
@@ -20,13 +20,13 @@ from tests.conformance.steps import (
     send,
 )
 
-TERMS = Terms(idle_timeout=100.0, task_lease=30.0, delivery_lease=30.0)
+TERMS = LedgerLimits(idle_timeout=100.0, task_lease=30.0, delivery_lease=30.0)
 LONG = 36.0
 
 
 async def expire(ledger: Ledger) -> int:
     """Close what has timed out: how many resources."""
-    return (await ledger.expire(accepting=True, limit=PLENTY, room={})).closed
+    return (await ledger.expire(accepting=True, limit=PLENTY, capacity={})).closed
 
 
 async def test_p2_a_lease_does_not_end_while_nobody_could_act(engine: Engine) -> None:
@@ -40,8 +40,8 @@ async def test_p2_a_lease_does_not_end_while_nobody_could_act(engine: Engine) ->
 
 async def test_p2_a_lease_from_accept_and_one_that_was_renewed_do_not_either(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
-    (first,) = (await ledger.accept([packet("r", 0)], room=1)).tasks
-    (second,) = (await ledger.accept([packet("r", 1)], room=1)).tasks
+    (first,) = (await ledger.accept([packet("r", 0)], capacity=1)).tasks
+    (second,) = (await ledger.accept([packet("r", 1)], capacity=1)).tasks
     await ledger.renew([second.lease])
     engine.stand_still(LONG)
     assert not await claim(ledger)
@@ -72,16 +72,16 @@ async def test_r24_a_lease_on_a_delivery_does_not_end_while_nobody_could_act(eng
     engine.clock.advance(2)
     again = await due_one(ledger)
     assert again.lease != held.lease
-    assert await ledger.settle([delivered(again)]) == [True]
+    assert await ledger.record_attempts([delivered(again)]) == [True]
 
 
 async def test_r24_nor_one_that_came_with_the_output(engine: Engine) -> None:
     ledger = await engine.open(TERMS)
     await send(ledger, packet("r", 0, last=True))
-    (held,) = (await ledger.record([Output((await claim_one(ledger)).lease, b"1")], room={"default": 1})).deliveries
+    (held,) = (await ledger.record([Output((await claim_one(ledger)).lease, b"1")], capacity={"default": 1})).deliveries
     engine.stand_still(LONG)
     assert not await due(ledger)
-    assert await ledger.settle([delivered(held)]) == [True]
+    assert await ledger.record_attempts([delivered(held)]) == [True]
 
 
 async def test_r13_a_standstill_is_no_silence(engine: Engine) -> None:
@@ -112,7 +112,7 @@ async def test_r13_a_packet_that_comes_before_the_next_look_counts_from_its_own_
 
 
 async def test_r14_a_deadline_is_absolute(engine: Engine) -> None:
-    ledger = await engine.open(Terms(idle_timeout=None, deadline=200.0))
+    ledger = await engine.open(LedgerLimits(idle_timeout=None, deadline=200.0))
     await send(ledger, packet("r", 0))
     engine.stand_still(201.0)
     assert await expire(ledger) == 1

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from collator.clock import rfc3339
-from collator.exchange import Retry
 from collator.ledger import Ledger
-from collator.resource import Terms
+from collator.messages import Retry
+from collator.resource import LedgerLimits
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     again,
@@ -26,7 +26,7 @@ from tests.conformance.steps import (
     webhook,
 )
 
-TERMS = Terms(idle_timeout=100.0, deadline=200.0, retention=100.0, task_lease=30.0, delivery_lease=30.0)
+TERMS = LedgerLimits(idle_timeout=100.0, deadline=200.0, retention=100.0, task_lease=30.0, delivery_lease=30.0)
 YEAR = 365 * 86_400.0
 
 jumps = pytest.mark.parametrize("jump", [YEAR, -YEAR], ids=["forward", "back"])
@@ -53,7 +53,7 @@ async def test_a_jump_of_the_wall_makes_no_retry_due_and_delays_none(engine: Eng
     await finish(ledger, "done")
     await send(ledger, packet("r", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
-    await ledger.settle([again(await due_one(ledger), 60.0)])
+    await ledger.record_attempts([again(await due_one(ledger), 60.0)])
     engine.clock.jump_wall(jump)
     engine.clock.advance(59)
     assert not await claim(ledger)
@@ -64,19 +64,21 @@ async def test_a_jump_of_the_wall_makes_no_retry_due_and_delays_none(engine: Eng
 
 
 @jumps
-@pytest.mark.parametrize("terms", [Terms(idle_timeout=100.0), Terms(idle_timeout=None, deadline=100.0)])
+@pytest.mark.parametrize(
+    "ledger_limits", [LedgerLimits(idle_timeout=100.0), LedgerLimits(idle_timeout=None, deadline=100.0)]
+)
 async def test_r13_r14_a_jump_of_the_wall_closes_nothing_and_keeps_nothing_open(
-    engine: Engine, jump: float, terms: Terms
+    engine: Engine, jump: float, ledger_limits: LedgerLimits
 ) -> None:
-    ledger = await engine.open(terms)
-    await ledger.expire(accepting=True, limit=10, room={})
+    ledger = await engine.open(ledger_limits)
+    await ledger.expire(accepting=True, limit=10, capacity={})
     await send(ledger, packet("r", 0))
     await process(ledger)
     engine.clock.jump_wall(jump)
     engine.clock.advance(99)
-    assert (await ledger.expire(accepting=True, limit=10, room={})).closed == 0
+    assert (await ledger.expire(accepting=True, limit=10, capacity={})).closed == 0
     engine.clock.advance(2)
-    assert (await ledger.expire(accepting=True, limit=10, room={})).closed == 1
+    assert (await ledger.expire(accepting=True, limit=10, capacity={})).closed == 1
 
 
 @jumps
@@ -96,7 +98,7 @@ async def test_a_wall_that_goes_back_between_two_processes_hangs_nothing(engine:
     await finish(ledger, "done")
     await send(ledger, packet("r", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
-    await ledger.settle([again(await due_one(ledger), 60.0)])
+    await ledger.record_attempts([again(await due_one(ledger), 60.0)])
     engine.clock.jump_wall(-YEAR)
     ledger = await engine.reopen()
     assert not await claim(ledger)
@@ -107,18 +109,18 @@ async def test_a_wall_that_goes_back_between_two_processes_hangs_nothing(engine:
 
 
 DAY = 86_400.0
-JUMP = Terms(idle_timeout=None, deadline=200.0, retention=100.0, clock_jump=DAY)
+JUMP = LedgerLimits(idle_timeout=None, deadline=200.0, retention=100.0, clock_jump=DAY)
 
 
-async def _one_open_and_one_delivered(engine: Engine, terms: Terms) -> None:
-    ledger = await engine.open(terms)
+async def _one_open_and_one_delivered(engine: Engine, ledger_limits: LedgerLimits) -> None:
+    ledger = await engine.open(ledger_limits)
     await finish(ledger, "delivered")
     await drain(ledger)
     await send(ledger, packet("open", 0))
 
 
 async def _ended(ledger: Ledger) -> int:
-    closed = (await ledger.expire(accepting=True, limit=10, room={})).closed
+    closed = (await ledger.expire(accepting=True, limit=10, capacity={})).closed
     return closed + await purge(ledger)
 
 
@@ -148,12 +150,12 @@ async def test_p6_a_wall_that_comes_back_has_changed_nothing(engine: Engine) -> 
 
 
 @pytest.mark.parametrize(
-    ("terms", "down"), [(JUMP, DAY - 60.0), (msgspec.structs.replace(JUMP, clock_jump=None), YEAR)]
+    ("ledger_limits", "down"), [(JUMP, DAY - 60.0), (msgspec.structs.replace(JUMP, clock_jump=None), YEAR)]
 )
 async def test_a_rest_that_is_expected_and_one_that_is_accepted_count(
-    engine: Engine, terms: Terms, down: float
+    engine: Engine, ledger_limits: LedgerLimits, down: float
 ) -> None:
-    await _one_open_and_one_delivered(engine, terms)
+    await _one_open_and_one_delivered(engine, ledger_limits)
     assert await _ended(await engine.reopen(down=down)) == 2
 
 

@@ -14,9 +14,9 @@ from tests.harness.sender import Sender, requests
 from tests.harness.service import Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
-from tests.harness.tracing import from_now_on, under_fault
+from tests.harness.trace import from_now_on, under_fault
 from tests.harness.wire import Exchange
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.faults
 

@@ -19,7 +19,7 @@ from tests.harness.service import START, Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.harness.wire import Exchange
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.faults
 
@@ -37,8 +37,8 @@ class House:
 
     def __init__(self, home: Path, disk: Path, sink: Sink, sender: Sender, service: Service) -> None:
         self.disk, self.sink, self.sender, self.service = disk, sink, sender, service
-        self.gate = home / "gate"
-        service.environment["GATE"] = str(self.gate)
+        self.host_check = home / "gate"
+        service.environment["GATE"] = str(self.host_check)
 
     async def offer(self) -> tuple[int, int, bytes]:
         """Offer the late packet: status, seconds to wait, body."""
@@ -86,7 +86,7 @@ async def test_p5_a_full_disk_refuses_what_is_new_and_finishes_what_is_under_way
             assert (await it.service.get("/v1/resources/a-0"))[0] == 200
             status, _, problem = await it.service.get("/readyz")
             assert (status, "full" in str(problem)) == (503, True)
-            it.gate.touch()
+            it.host_check.touch()
             await until(lambda: len(it.sink.ids()) == RESOURCES, RECOVERY)
             assert (await it.offer())[0] in FULL
         await it.taken_at_last()
@@ -114,7 +114,7 @@ async def test_p7_a_service_on_a_full_disk_stops_and_starts_and_goes_on_when_the
                 assert await it.service.ended() == Exit.UNREACHABLE
                 assert "is full; free some space" in it.service.log()
                 assert "Traceback" not in it.service.log()
-        it.gate.touch()
+        it.host_check.touch()
         await it.service.start()
         await it.taken_at_last()
         history.sending([LATE])
@@ -126,7 +126,7 @@ async def test_p7_a_service_on_a_full_disk_stops_and_starts_and_goes_on_when_the
 async def test_p5_a_stream_that_meets_a_full_disk_is_told_what_was_taken(tmp_path: Path) -> None:
     random, history = Random(6), History()
     async with house(tmp_path, history, random) as it:
-        it.gate.touch()
+        it.host_check.touch()
         await it.service.start()
         packets = workload(random, "a", resources=RESOURCES)
         with filled(it.disk):

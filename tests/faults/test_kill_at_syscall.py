@@ -20,8 +20,8 @@ from tests.harness.sender import Sender, requests
 from tests.harness.service import START, Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
-from tests.harness.tracing import under_fault
-from tests.waiting import until
+from tests.harness.trace import under_fault
+from tests.wait import until
 
 pytestmark = pytest.mark.faults
 

@@ -13,7 +13,7 @@ import pytest
 from collator.cli.exits import Exit
 from tests.acceptance.programs import assert_told, run
 from tests.harness.disk import remounted, tmpfs
-from tests.unit.test_checking import fill, opened
+from tests.unit.test_check import fill, opened
 
 pytestmark = pytest.mark.faults
 

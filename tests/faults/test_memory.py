@@ -58,15 +58,15 @@ async def test_small_packets_with_large_outputs_behind_many_quick_ones(
 
 @pytest.mark.parametrize("kind", TAKING)
 async def test_large_payloads_behind_a_kill_and_the_commands(tmp_path: Path, under: Sequence[str], kind: str) -> None:
-    gate = tmp_path / "gate"
+    host_check = tmp_path / "gate"
     async with Service(tmp_path, **TAKING[kind]) as service:
-        service.environment["GATE"] = str(gate)
+        service.environment["GATE"] = str(host_check)
         await service.start(under=under)
         await send(service, large("payload", TAKEN))
         service.kill()
         await service.start(under=under)
         command(under, "backup", str(tmp_path / "copy"), "--data-dir", str(service.data_dir))
-        gate.touch()
+        host_check.touch()
         await collated(service, [f"payload-{one}" for one in range(0, TAKEN, 20)])
         await service.stop()
     command(under, "check", "--data-dir", str(service.data_dir))

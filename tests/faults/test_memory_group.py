@@ -16,8 +16,8 @@ import pytest
 
 from tests.harness.note import note
 from tests.harness.service import Service
-from tests.needs import need
-from tests.waiting import until
+from tests.requirements import need
+from tests.wait import until
 
 pytestmark = pytest.mark.faults
 
@@ -93,10 +93,10 @@ def resident(pid: int) -> int:
 
 
 async def test_p5_eight_webhooks_of_45_mib_at_a_time_fit_into_a_small_machine(tmp_path: Path, group: Path) -> None:
-    taker = Taker()
+    handler = Taker()
     under = ("sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh")
     config = tmp_path / "collator.toml"
-    async with taker.listening() as url:
+    async with handler.listening() as url:
         table = '[endpoints.e{0}]\nurl = "{1}"\nmatch = "r{0}"\ntimeout = "60s"\n'
         config.write_text("".join(table.format(number, url) for number in range(BODIES)))
         async with Service(
@@ -106,21 +106,21 @@ async def test_p5_eight_webhooks_of_45_mib_at_a_time_fit_into_a_small_machine(tm
             await service.start(under=under)
             for number in range(BODIES):
                 await fill(service, f"r{number}")
-            await until(lambda: taker.begun == BODIES, 30.0)
+            await until(lambda: handler.begun == BODIES, 30.0)
             await service.stop()
-            taker.begun = 0
-            taker.key = base64.b64decode(service.secret.read_text().rpartition("whsec_")[2])
+            handler.begun = 0
+            handler.key = base64.b64decode(service.secret.read_text().rpartition("whsec_")[2])
             await service.start(under=under)
             idle = resident(service.pid())
-            await until(lambda: taker.begun == BODIES, 30.0)
+            await until(lambda: handler.begun == BODIES, 30.0)
             most = [resident(service.pid())]
-            taker.let.set()
-            while len(taker.sizes) < BODIES and len(most) < 3000:
+            handler.let.set()
+            while len(handler.sizes) < BODIES and len(most) < 3000:
                 most.append(resident(service.pid()))
                 with anyio.move_on_after(0.01):
                     await anyio.sleep_forever()
-            note(f"{idle / MEBIBYTE:.0f} MiB before, {max(most) / MEBIBYTE:.0f} at most, of bodies of {taker.sizes}")
-            assert min(taker.sizes) > OUTPUTS * MEBIBYTE * 0.99
+            note(f"{idle / MEBIBYTE:.0f} MiB before, {max(most) / MEBIBYTE:.0f} at most, of bodies of {handler.sizes}")
+            assert min(handler.sizes) > OUTPUTS * MEBIBYTE * 0.99
             assert max(most) - idle < ROOM
             await service.stop()
     assert "oom_kill 0" in (group / "memory.oom_control").read_text()

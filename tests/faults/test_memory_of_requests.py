@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.programs import Program, serving
-from tests.http.door import chunk, request, stream_head
+from tests.http.listener import chunk, request, stream_head
 
 pytestmark = [
     pytest.mark.faults,

@@ -22,7 +22,7 @@ from tests.harness.sender import Sender, requests
 from tests.harness.service import Service
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.faults
 

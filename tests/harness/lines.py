@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collator import wire
 from collator.errors import Malformed
-from collator.packet import Bounds, Packet
+from collator.packet import Packet, PacketLimits
 
 
-def decode_lines(data: bytes, bounds: Bounds) -> list[Packet | Malformed]:
-    found = wire.decode_lines(data, bounds)
-    faults = [*wire.explain_lines(data, found.places, bounds)]
+def decode_lines(data: bytes, packet_limits: PacketLimits) -> list[Packet | Malformed]:
+    found = wire.decode_lines(data, packet_limits)
+    faults = [*wire.explain_lines(data, found.places, packet_limits)]
     assert len(faults) == found.malformed
     both: list[tuple[int, Packet | Malformed]] = [*zip(found.places, found.packets, strict=True), *faults]
     return [what for _, what in sorted(both, key=lambda item: item[0])]

@@ -29,9 +29,9 @@ def slower(payload: str) -> list[int]:
 
 def gated(payload: str) -> list[int]:
     """Wait until the file that the environment names in GATE is there; ``.called`` beside it says that it waits."""
-    gate = Path(os.environ["GATE"])
-    gate.with_suffix(".called").touch()
-    while not gate.exists():
+    host_check = Path(os.environ["GATE"])
+    host_check.with_suffix(".called").touch()
+    while not host_check.exists():
         threading.Event().wait(LOOK)
     return word_lengths(payload)
 
@@ -41,7 +41,7 @@ def holding(payload: str) -> list[int]:
     return gated(payload) if payload.startswith("hold") else word_lengths(payload)
 
 
-def deadly(payload: str) -> list[int]:
+def killable(payload: str) -> list[int]:
     """End the process without a word, as a crash in a C library would, if the payload begins so."""
     if payload.startswith(DEADLY):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -81,7 +81,7 @@ def meeting(payload: list[str]) -> str:
 
 async def meeting_on_a_loop(payload: list[str]) -> str:
     """As `meeting`."""
-    from tests.waiting import until  # a copy of this file may stand elsewhere, alone
+    from tests.wait import until  # a copy of this file may stand elsewhere, alone
 
     path = anyio.Path(payload[0])
     await path.touch()

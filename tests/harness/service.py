@@ -16,7 +16,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.harness.note import note
-from tests.waiting import until
+from tests.wait import until
 
 ROOT = Path(__file__).parents[2]
 START = 20.0

@@ -11,10 +11,10 @@ import apsw
 import pytest
 
 from collator.clock import SystemClock
-from collator.engines.embedded import open_ledger
-from collator.exchange import Output
-from collator.packet import Bounds
-from collator.resource import Terms
+from collator.engines.sqlite import open_ledger
+from collator.messages import Output
+from collator.packet import PacketLimits
+from collator.resource import LedgerLimits
 from collator.wire import decode_array
 from tests.harness.checker import complaints
 from tests.harness.history import History, Packet, payload_of
@@ -206,9 +206,9 @@ async def data_dir(tmp_path: Path) -> Path:
         {"resource_id": "a", "index": 0, "payload": "w", "last": True},
         {"resource_id": "b", "index": 0, "payload": "w"},
     ]
-    ledger = await open_ledger(tmp_path, terms=Terms(), clock=SystemClock(), route=route)
-    accepted = await ledger.accept(decode_array(json.dumps(rows).encode(), Bounds()), room=1)
-    await ledger.record([Output(task.lease, b"[1]") for task in accepted.tasks], room={})
+    ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=SystemClock(), route=route)
+    accepted = await ledger.accept(decode_array(json.dumps(rows).encode(), PacketLimits()), capacity=1)
+    await ledger.record([Output(task.lease, b"[1]") for task in accepted.tasks], capacity={})
     await ledger.aclose()
     return tmp_path
 

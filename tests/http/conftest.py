@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from collator.delivery import Endpoint
-from collator.engines.embedded import open_ledger
-from collator.resource import Terms
+from collator.engines.sqlite import open_ledger
+from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.http.stage import Stage
 
@@ -19,7 +19,9 @@ from tests.http.stage import Stage
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     clock = ManualClock(wall=int(time.time()) + 0.9)  # the verifier of the tests reads the machine's clock
     endpoints: dict[str, Endpoint] = {}
-    ledger = await open_ledger(tmp_path / "data", terms=Terms(), clock=clock, route=lambda _: [*endpoints])
+    ledger = await open_ledger(
+        tmp_path / "data", ledger_limits=LedgerLimits(), clock=clock, route=lambda _: [*endpoints]
+    )
     stage = Stage(ledger, clock, tmp_path, endpoints)
     yield stage
     await ledger.aclose()

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from collator.cli.inbox import Inbox
 from collator.tokens import Role, Tokens, generate_token, line_for, parse_tokens
-from collator.web.gate import OWN
-from collator.web.limits import Limits
+from collator.web.host_check import OWN
+from collator.web.limits import HttpLimits
 from collator.web.routes import ROUTES, Route
 from collator.webhook import Received, Reply
-from tests.http.door import Reply as Answer
-from tests.http.door import Wire, connect, open_door, packet, request
+from tests.http.listener import Reply as Answer
+from tests.http.listener import Wire, connect, open_door, packet, request
 
 ROLES: dict[str, Sequence[Role]] = {
     "send": [Role.SEND],
@@ -47,14 +47,14 @@ def known_tokens() -> Tokens:
 
 
 @asynccontextmanager
-async def service(folder: Path, limits: Limits | None = None) -> AsyncIterator[Listener]:
+async def service(folder: Path, limits: HttpLimits | None = None) -> AsyncIterator[Listener]:
     """A service to which everybody may send."""
-    async with open_door(folder, limits=limits) as door:
-        yield Listener(door.port, lambda: len(door.ledger.calls))
+    async with open_door(folder, limits=limits) as listener:
+        yield Listener(listener.port, lambda: len(listener.ledger.calls))
 
 
 @asynccontextmanager
-async def receiver(_folder: Path, limits: Limits | None = None) -> AsyncIterator[Listener]:
+async def receiver(_folder: Path, limits: HttpLimits | None = None) -> AsyncIterator[Listener]:
     """A receiver without a secret, as `collator receive` opens it."""
     taken: list[Received] = []
 

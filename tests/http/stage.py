@@ -10,14 +10,14 @@ from typing import Any
 import anyio
 import msgspec
 
-from collator.delivery import Circuits, Deliverer, Endpoint
+from collator.delivery import Circuits, Dispatcher, Endpoint
 from collator.egress import Egress
-from collator.exchange import Delivery, DeliveryFilter, DeliveryReport, Output
 from collator.ledger import Ledger
+from collator.messages import Delivery, DeliveryFilter, DeliveryReport, Output
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.signing import SecretFile, generate_secret
-from tests.waiting import until
+from tests.wait import until
 
 
 class Troubled:
@@ -45,7 +45,7 @@ class Troubled:
                 raise self.trouble[verb].pop(0)
             answer = await getattr(self._ledger, verb)(*arguments, **options)
             self.answered.append(verb)
-            if verb == "settle":
+            if verb == "record_attempts":
                 self.settled.append(len(arguments[0]))
             return answer
 
@@ -72,11 +72,11 @@ class Stage:
         return secret
 
     @asynccontextmanager
-    async def deliverer(
+    async def dispatcher(
         self, *, poll: float = 0.02, circuits: Circuits | None = None, egress: Egress | None = None
-    ) -> AsyncIterator[Deliverer]:
+    ) -> AsyncIterator[Dispatcher]:
         """The stage, at work."""
-        deliverer = Deliverer(
+        dispatcher = Dispatcher(
             self.ledger,
             self.endpoints,
             clock=self.clock,
@@ -87,29 +87,29 @@ class Stage:
             poll=poll,
         )
         async with anyio.create_task_group() as group:
-            group.start_soon(deliverer.run)
+            group.start_soon(dispatcher.run)
             try:
-                yield deliverer
+                yield dispatcher
             finally:
                 with anyio.CancelScope(shield=True):
-                    await deliverer.drain(0)
+                    await dispatcher.drain(0)
                 group.cancel_scope.cancel()
 
     async def finish(
-        self, *resources: str, deliverer: Deliverer | None = None, outputs: Sequence[bytes] = (b"1",)
+        self, *resources: str, dispatcher: Dispatcher | None = None, outputs: Sequence[bytes] = (b"1",)
     ) -> Sequence[Delivery]:
-        """Let resources end; what is born is leased to *deliverer* and taken by it, or stays due. What was leased."""
+        """Let resources end; what is born is leased to *dispatcher* and taken by it, or stays due. What was leased."""
         packets = [
             Packet(name, index, msgspec.Raw(b"0"), last=index == len(outputs) - 1)
             for name in resources
             for index in range(len(outputs))
         ]
-        tasks = (await self.ledger.accept(packets, room=len(packets))).tasks
+        tasks = (await self.ledger.accept(packets, capacity=len(packets))).tasks
         known_at = self.clock.monotonic()
         results = [Output(task.lease, outputs[task.key.index], known_at) for task in tasks]
-        outcome = await self.ledger.record(results, room=deliverer.room() if deliverer else {})
-        if deliverer:
-            deliverer.take(outcome.deliveries, outcome.endpoints)
+        outcome = await self.ledger.record(results, capacity=dispatcher.capacity() if dispatcher else {})
+        if dispatcher:
+            dispatcher.take(outcome.deliveries, outcome.endpoints)
         return outcome.deliveries  # type: ignore[no-any-return]
 
     async def reports(self, **filters: Any) -> Sequence[DeliveryReport]:  # noqa: ANN401 - as a filter has them

@@ -14,52 +14,54 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.client import Client
-from collator.engines.embedded import audit
+from collator.engines.sqlite import audit
 from collator.errors import Broken, CollatorError, Unavailable
-from collator.exchange import Attempt, DeliveryFilter, Failure, Output
-from collator.library.inside import Inside
-from collator.resource import Terms
+from collator.library.asgi import AsgiConnection
+from collator.messages import Attempt, DeliveryFilter, Failure, Output
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web.audit import Audit
 from collator.web.resources import ResourceState, ResourceView
 from collator.web.routes import ROUTES, Route
-from tests.http.door import Harness, Reply, ndjson, open_door, packet
+from tests.http.listener import Harness, Reply, ndjson, open_door, packet
 
 TOKENS = {role: generate_token() for role in Role}
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
     known = parse_tokens("\n".join(line_for(token, roles=[role], name=f"a {role}") for role, token in TOKENS.items()))
-    terms = Terms(on_failure=OnFailure.HOLD)
-    async with open_door(tmp_path, terms=terms, tokens=lambda: known) as door:
-        yield door
+    ledger_limits = LedgerLimits(on_failure=OnFailure.HOLD)
+    async with open_door(tmp_path, ledger_limits=ledger_limits, tokens=lambda: known) as listener:
+        yield listener
 
 
-async def ask(door: Harness, method: str, path: str, body: object = None, role: Role | None = Role.ADMIN) -> Reply:
+async def ask(listener: Harness, method: str, path: str, body: object = None, role: Role | None = Role.ADMIN) -> Reply:
     data = b"" if body is None and method != "GET" else None if body is None else json.dumps(body).encode()
     fields = {"authorization": f"Bearer {TOKENS[role]}"} if role else {}
-    return await door.ask(method, path, data, **fields)
+    return await listener.ask(method, path, data, **fields)
 
 
-async def log(door: Harness) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = (await ask(door, "GET", "/v1/audit")).json["records"]
+async def log(listener: Harness) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = (await ask(listener, "GET", "/v1/audit")).json["records"]
     return records
 
 
-async def arranged(door: Harness) -> Mapping[str, str]:
+async def arranged(listener: Harness) -> Mapping[str, str]:
     """A resource with two failed packets, one that is open, one that is done and dead; the ids of deliveries."""
     send = [packet(0, "failed"), packet(1, "failed"), packet(0, "open"), packet(0, "gone", last=True)]
     send += [packet(0, name, last=True) for name in ("dead-1", "dead-2", "dead-3", "due")]
-    await ask(door, "POST", "/v1/packets", send, Role.SEND)
-    tasks = await door.ledger.claim(claim_id="c", room=100)
+    await ask(listener, "POST", "/v1/packets", send, Role.SEND)
+    tasks = await listener.ledger.claim(claim_id="c", capacity=100)
     ends = [Failure(one.lease, "no") if one.key.resource_id == "failed" else Output(one.lease, b"0") for one in tasks]
     ends = [end for end, one in zip(ends, tasks, strict=True) if one.key.resource_id != "open"]
-    sent = (await door.ledger.record(ends, room={"default": 100})).deliveries
+    sent = (await listener.ledger.record(ends, capacity={"default": 100})).deliveries
     state = {"gone": DeliveryState.DELIVERED, "due": DeliveryState.DUE}
-    await door.ledger.settle([Attempt(one, state.get(one.resource_id, DeliveryState.DEAD), delay=9.0) for one in sent])
-    page = await door.ledger.deliveries(DeliveryFilter())
+    await listener.ledger.record_attempts(
+        [Attempt(one, state.get(one.resource_id, DeliveryState.DEAD), delay=9.0) for one in sent]
+    )
+    page = await listener.ledger.deliveries(DeliveryFilter())
     return {one.resource_id: one.id for one in page.deliveries}
 
 
@@ -90,13 +92,13 @@ def test_every_act_is_looked_at() -> None:
 
 
 @by_act
-async def test_p6_an_act_leaves_one_record_and_a_line(door: Harness, name: str) -> None:
+async def test_p6_an_act_leaves_one_record_and_a_line(listener: Harness, name: str) -> None:
     method, path, body, verb, target, changed = ACTS[name]
-    ids = await arranged(door)
+    ids = await arranged(listener)
     with capture_logs() as lines:
-        reply = await ask(door, method, path.format(**ids), body)
+        reply = await ask(listener, method, path.format(**ids), body)
     assert reply.status == 200, reply
-    (record,) = await log(door)
+    (record,) = await log(listener)
     assert {key: record[key] for key in ("who", "peer", "verb", "target", "changed")} == {
         "who": "a admin",
         "peer": "127.0.0.1",
@@ -106,50 +108,50 @@ async def test_p6_an_act_leaves_one_record_and_a_line(door: Harness, name: str) 
     }
     told = [(line["by"], line["peer"], line["changed"]) for line in lines if "by" in line]
     assert told == ([("a admin", "127.0.0.1", changed)] if changed else [])
-    again = await ask(door, method, path.format(**ids), body)
+    again = await ask(listener, method, path.format(**ids), body)
     if again.status == 200:  # what changes nothing is an act all the same
-        assert [record["changed"] for record in await log(door)] == [0, changed]
+        assert [record["changed"] for record in await log(listener)] == [0, changed]
 
 
 @by_act
 @pytest.mark.parametrize("role", [None, Role.SEND, Role.READ])
-async def test_p6_what_was_refused_leaves_only_that(door: Harness, name: str, role: Role | None) -> None:
+async def test_p6_what_was_refused_leaves_only_that(listener: Harness, name: str, role: Role | None) -> None:
     method, path, body, *_ = ACTS[name]
-    ids = await arranged(door)
-    before = await door.ledger.counts()
+    ids = await arranged(listener)
+    before = await listener.ledger.counts()
     for _ in range(5):
-        reply = await ask(door, method, path.format(**ids), body, role)
+        reply = await ask(listener, method, path.format(**ids), body, role)
         assert reply.status == (403 if role else 401)
-    (record,) = await log(door)
+    (record,) = await log(listener)
     assert (record["who"], record["verb"], record["peer"]) == (
         f"a {role}" if role else "nobody known", "refused", "127.0.0.1",
     )  # fmt: skip
     assert record["target"] == f"{method} {path.format(**ids)}"
-    assert await door.ledger.counts() == before
+    assert await listener.ledger.counts() == before
 
 
 @by_act
-async def test_p6_what_failed_leaves_nothing(door: Harness, name: str) -> None:
+async def test_p6_what_failed_leaves_nothing(listener: Harness, name: str) -> None:
     method, path, body, *_ = ACTS[name]
     wrong = {"state": "dead", "resource_id": "nobody"} if name == "replayDeliveries" else body
     for part in ("open", "failed", "gone", "{gone}", "{due}", "default"):
         path = path.replace(f"/{part}", "/nobody")
-    assert (await ask(door, method, path, wrong)).status in {404, 422}
-    assert await log(door) == []
+    assert (await ask(listener, method, path, wrong)).status in {404, 422}
+    assert await log(listener) == []
 
 
-async def test_p6_steps_of_one_act_add_up_to_one_record(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    await arranged(door)
+async def test_p6_steps_of_one_act_add_up_to_one_record(listener: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await arranged(listener)
     monkeypatch.setattr("collator.web.deliveries._SLICE", 1)
-    assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).json["replayed"] == 3
-    (record,) = await log(door)
+    assert (await ask(listener, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).json["replayed"] == 3
+    (record,) = await log(listener)
     assert (record["verb"], record["changed"]) == ("replay", 3)
-    assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "none"})).json["replayed"] == 0
-    assert [record["changed"] for record in await log(door)] == [0, 3]
+    assert (await ask(listener, "POST", "/v1/deliveries/replay", {"prefix": "none"})).json["replayed"] == 0
+    assert [record["changed"] for record in await log(listener)] == [0, 3]
 
 
 async def test_p6_a_step_that_is_undone_and_taken_again_counts_once(
-    door: Harness, monkeypatch: pytest.MonkeyPatch
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = iter([apsw.FullError("for once")])
 
@@ -159,15 +161,17 @@ async def test_p6_a_step_that_is_undone_and_taken_again_counts_once(
 
     monkeypatch.setattr(audit, "delete_old", delete_old)
     with capture_logs() as lines:
-        assert (await ask(door, "POST", "/v1/endpoints/default/pause")).status == 200
+        assert (await ask(listener, "POST", "/v1/endpoints/default/pause")).status == 200
     assert [line["changed"] for line in lines if "by" in line] == [1]
-    assert [record["changed"] for record in await log(door)] == [1]
+    assert [record["changed"] for record in await log(listener)] == [1]
 
 
-async def test_p6_steps_before_an_error_are_recorded_and_told(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    await arranged(door)
+async def test_p6_steps_before_an_error_are_recorded_and_told(
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await arranged(listener)
     monkeypatch.setattr("collator.web.deliveries._SLICE", 1)
-    replay, calls = door.ledger.replay, list[int]()
+    replay, calls = listener.ledger.replay, list[int]()
 
     async def replay_once(*arguments: Any, **named: Any) -> object:  # noqa: ANN401 - as the ledger has it
         calls.append(1)
@@ -175,46 +179,46 @@ async def test_p6_steps_before_an_error_are_recorded_and_told(door: Harness, mon
             raise Unavailable("the disk is slow")
         return await replay(*arguments, **named)
 
-    monkeypatch.setattr(door.ledger, "replay", replay_once)
+    monkeypatch.setattr(listener.ledger, "replay", replay_once)
     with capture_logs() as lines:
-        assert (await ask(door, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).status == 503
-    assert [record["changed"] for record in await log(door)] == [1]
+        assert (await ask(listener, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).status == 503
+    assert [record["changed"] for record in await log(listener)] == [1]
     assert [line["changed"] for line in lines if "by" in line] == [1]
 
 
-async def test_p6_the_log_comes_in_pages_the_latest_first(door: Harness) -> None:
-    await arranged(door)
+async def test_p6_the_log_comes_in_pages_the_latest_first(listener: Harness) -> None:
+    await arranged(listener)
     for _ in range(5):
-        await ask(door, "POST", "/v1/endpoints/default/pause")
-        await ask(door, "POST", "/v1/endpoints/default/resume")
-    everything = [record["id"] for record in await log(door)]
+        await ask(listener, "POST", "/v1/endpoints/default/pause")
+        await ask(listener, "POST", "/v1/endpoints/default/resume")
+    everything = [record["id"] for record in await log(listener)]
     assert everything == sorted(everything, reverse=True)
     assert len(everything) == 10
     found, cursor = list[int](), ""
     while True:
-        page = (await ask(door, "GET", f"/v1/audit?limit=3{cursor}")).json
+        page = (await ask(listener, "GET", f"/v1/audit?limit=3{cursor}")).json
         found += [record["id"] for record in page["records"]]
         if page["next_cursor"] is None:
             break
         cursor = f"&cursor={page['next_cursor']}"
-        await ask(door, "POST", "/v1/endpoints/default/pause")  # what is new comes before, and disturbs nothing
+        await ask(listener, "POST", "/v1/endpoints/default/pause")  # what is new comes before, and disturbs nothing
     assert found == everything
 
 
 async def test_p5_the_log_is_bounded_and_refusals_push_out_nothing(
-    door: Harness, monkeypatch: pytest.MonkeyPatch
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "KEPT", 3)
     monkeypatch.setattr(audit, "REFUSALS_KEPT", 2)
-    monkeypatch.setattr(door.face._audit, "_times", lambda asked: (1, 0))
+    monkeypatch.setattr(listener.app._audit, "_times", lambda asked: (1, 0))
     for _ in range(4):
-        await ask(door, "POST", "/v1/endpoints/default/pause")
+        await ask(listener, "POST", "/v1/endpoints/default/pause")
     for _ in range(4):
-        await ask(door, "GET", "/v1/status", role=None)
-    assert [record["verb"] for record in await log(door)] == ["refused"] * 2 + ["pause"] * 3
-    door.clock.advance(31 * 86_400)
-    await ask(door, "POST", "/v1/endpoints/default/resume")
-    assert [record["verb"] for record in await log(door)] == ["resume"]
+        await ask(listener, "GET", "/v1/status", role=None)
+    assert [record["verb"] for record in await log(listener)] == ["refused"] * 2 + ["pause"] * 3
+    listener.clock.advance(31 * 86_400)
+    await ask(listener, "POST", "/v1/endpoints/default/resume")
+    assert [record["verb"] for record in await log(listener)] == ["resume"]
 
 
 def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
@@ -231,16 +235,16 @@ def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
 
 
 async def test_p6_a_refusal_is_told_of_who_was_refused_and_of_nobody_else(
-    door: Harness, monkeypatch: pytest.MonkeyPatch
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An address is that of a proxy, too: what many ask for through it stands under the name of none of them."""
     for role in (Role.SEND, Role.READ, Role.SEND, None):
-        await ask(door, "GET", "/v1/audit", role=role)
-    records = [(record["who"], record["changed"]) for record in await log(door)]
+        await ask(listener, "GET", "/v1/audit", role=role)
+    records = [(record["who"], record["changed"]) for record in await log(listener)]
     assert records == [("nobody known", 1), ("a read", 1), ("a send", 1)]
-    monkeypatch.setattr(door.face._audit, "_times", lambda asked: (2, 7))
-    await ask(door, "GET", "/v1/audit", role=Role.READ)
-    others, mine = (await log(door))[:2]
+    monkeypatch.setattr(listener.app._audit, "_times", lambda asked: (2, 7))
+    await ask(listener, "GET", "/v1/audit", role=Role.READ)
+    others, mine = (await log(listener))[:2]
     assert [(one["who"], one["peer"], one["changed"]) for one in (others, mine)] == [
         ("others", "", 7),
         ("a read", mine["peer"], 2),
@@ -250,16 +254,16 @@ async def test_p6_a_refusal_is_told_of_who_was_refused_and_of_nobody_else(
 
 @pytest.mark.parametrize("error", [None, Unavailable("the disk is slow"), Broken()])
 async def test_p5_a_refusal_waits_for_no_store_that_cannot_record_it(
-    door: Harness, monkeypatch: pytest.MonkeyPatch, error: CollatorError | None
+    listener: Harness, monkeypatch: pytest.MonkeyPatch, error: CollatorError | None
 ) -> None:
     async def note(_: object) -> None:
         if error is not None:
             raise error
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(door.ledger, "note", note)
+    monkeypatch.setattr(listener.ledger, "note", note)
     monkeypatch.setattr("collator.web.audit.PATIENCE", 0.01)
-    assert (await ask(door, "GET", "/v1/status", role=None)).status == 401
+    assert (await ask(listener, "GET", "/v1/status", role=None)).status == 401
 
 
 @pytest.mark.parametrize("receipts", ["none", "all"])
@@ -267,36 +271,36 @@ async def test_p6_a_stream_beyond_its_token_is_recorded(tmp_path: Path, receipts
     token = generate_token()
     known = parse_tokens(line_for(token, roles=[Role.SEND], name="acme", prefixes=["acme/"]))
     fields = {"authorization": f"Bearer {token}", "media_type": "application/x-ndjson"}
-    async with open_door(tmp_path, tokens=lambda: known) as door:
-        await door.ask("POST", f"/v1/packets?receipts={receipts}", ndjson(packet(0, "other")), **fields)
-        (record,) = (await door.ledger.audit()).records
+    async with open_door(tmp_path, tokens=lambda: known) as listener:
+        await listener.ask("POST", f"/v1/packets?receipts={receipts}", ndjson(packet(0, "other")), **fields)
+        (record,) = (await listener.ledger.audit()).records
     assert (record.who, record.verb, record.target) == ("acme", "refused", "POST /v1/packets")
 
 
 async def test_p6_who_is_asked_nothing_is_a_person_and_a_program_is_the_library(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door, Client(door.server.url) as client:
+    async with open_door(tmp_path) as listener, Client(listener.server.url) as client:
         await client.pause("default")
         (record,) = (await client.audit())["records"]
         assert (record["who"], record["peer"], record["target"]) == ("a person", "127.0.0.1", "default")
-        answer = await Inside(door.face).request("POST", "/v1/endpoints/default/resume", b"")
+        answer = await AsgiConnection(listener.app).request("POST", "/v1/endpoints/default/resume", b"")
         assert answer.ok
         (record, _) = (await client.audit())["records"]
         assert (record["who"], record["peer"], record["verb"]) == ("the library", "", "resume")
 
 
-async def test_p6_what_is_old_goes_by_itself(door: Harness) -> None:
-    await ask(door, "POST", "/v1/endpoints/default/pause")
+async def test_p6_what_is_old_goes_by_itself(listener: Harness) -> None:
+    await ask(listener, "POST", "/v1/endpoints/default/pause")
     for days, records in ((29, 1), (2, 0)):
-        door.clock.advance(days * 86_400)
-        await door.ledger.purge(limit=100)
-        assert len(await log(door)) == records
+        listener.clock.advance(days * 86_400)
+        await listener.ledger.purge(limit=100)
+        assert len(await log(listener)) == records
 
 
 async def test_p6_a_record_outlives_the_process(tmp_path: Path) -> None:
     for number in range(1, 3):
-        async with open_door(tmp_path) as door:
-            await door.ask("POST", "/v1/endpoints/default/pause", b"")
-            assert len((await door.ask("GET", "/v1/audit")).json["records"]) == number
+        async with open_door(tmp_path) as listener:
+            await listener.ask("POST", "/v1/endpoints/default/pause", b"")
+            assert len((await listener.ask("GET", "/v1/audit")).json["records"]) == number
 
 
 # What an answer tells, by role.
@@ -314,13 +318,13 @@ PATHS = {"{resource_id}": "open", "{index}": "2", "{delivery_id}": "{due}", "{en
 
 @pytest.mark.parametrize(("route", "role"), MAY, ids=[f"{route.name}-{role}" for route, role in MAY])
 async def test_an_answer_has_the_members_that_its_route_declares_for_the_role(
-    door: Harness, route: Route, role: Role
+    listener: Harness, route: Route, role: Role
 ) -> None:
-    ids = await arranged(door)
+    ids = await arranged(listener)
     path = route.path
     for part, value in {**PATHS, **({"{resource_id}": "gone"} if route.method == "DELETE" else {})}.items():
         path = path.replace(part, value.format(**ids))
-    reply = await ask(door, route.method, path, BODIES.get(route.name), role)
+    reply = await ask(listener, route.method, path, BODIES.get(route.name), role)
     assert reply.status in route.replies, reply
     declared = route.told[role] if route.told else route.replies[reply.status].content.get("application/json")
     several = declared if isinstance(declared, tuple) else (declared,)
@@ -333,9 +337,9 @@ async def test_an_answer_has_the_members_that_its_route_declares_for_the_role(
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.READ])
-async def test_complete_tells_a_sender_the_state_alone(door: Harness, role: Role) -> None:
-    await arranged(door)
-    reply = await ask(door, "POST", "/v1/resources/open/complete", {"total": 4}, role)
+async def test_complete_tells_a_sender_the_state_alone(listener: Harness, role: Role) -> None:
+    await arranged(listener)
+    reply = await ask(listener, "POST", "/v1/resources/open/complete", {"total": 4}, role)
     (route,) = (route for route in ROUTES if route.told)
     told = route.told[role]
     assert {*reply.json} == {*told.__struct_fields__}
@@ -345,11 +349,11 @@ async def test_complete_tells_a_sender_the_state_alone(door: Harness, role: Role
     assert reply.json["total"] == 4
 
 
-async def test_force_wants_admin(door: Harness) -> None:
-    await arranged(door)
+async def test_force_wants_admin(listener: Harness) -> None:
+    await arranged(listener)
     for body in ({"force": True}, {"force": True, "total": 1}):
-        reply = await ask(door, "POST", "/v1/resources/open/complete", body, Role.SEND)
+        reply = await ask(listener, "POST", "/v1/resources/open/complete", body, Role.SEND)
         assert (reply.status, reply.problem["code"]) == (403, "forbidden")
         assert 'scope="admin"' in reply.headers["www-authenticate"]
-    assert (await door.ledger.resource("open")).state == "open"
-    assert (await ask(door, "POST", "/v1/resources/open/complete", {"force": True})).json["state"] != "open"
+    assert (await listener.ledger.resource("open")).state == "open"
+    assert (await ask(listener, "POST", "/v1/resources/open/complete", {"force": True})).json["state"] != "open"

@@ -20,15 +20,15 @@ import msgspec
 import pytest
 
 from collator.client import Client
-from collator.engines.embedded import open_ledger
-from collator.engines.embedded.reader import Reader
-from collator.engines.embedded.store import DATABASE
-from collator.exchange import delivery_id, webhook_id, webhook_number
+from collator.engines.sqlite import open_ledger
+from collator.engines.sqlite.reader import Reader
+from collator.engines.sqlite.store import DATABASE
+from collator.messages import delivery_id, webhook_id, webhook_number
 from collator.paging import fitting
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 from collator.web.routes import ROUTES
-from tests.http.door import Harness, open_door
+from tests.http.listener import Harness, open_door
 
 pytestmark = pytest.mark.anyio
 
@@ -106,13 +106,15 @@ def fill(database: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+async def listener(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
     data_dir = tmp_path_factory.mktemp("worst")
-    await (await open_ledger(data_dir, terms=Terms(), clock=ManualClock(), route=lambda _: NAMES)).aclose()
+    await (
+        await open_ledger(data_dir, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: NAMES)
+    ).aclose()
     fill(data_dir / DATABASE)
-    async with open_door(data_dir, endpoints=NAMES) as door:
-        door.sender.trouble = dict.fromkeys(NAMES, SAID[:200])
-        yield door
+    async with open_door(data_dir, endpoints=NAMES) as listener:
+        listener.sender.trouble = dict.fromkeys(NAMES, SAID[:200])
+        yield listener
 
 
 @pytest.fixture
@@ -204,12 +206,12 @@ def test_every_page_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("worst", CASES)
-async def test_p5_a_page_is_small_and_quick(door: Harness, spent: list[float], worst: Worst) -> None:
-    reply = await door.ask("GET", worst.path)
+async def test_p5_a_page_is_small_and_quick(listener: Harness, spent: list[float], worst: Worst) -> None:
+    reply = await listener.ask("GET", worst.path)
     took = [sum(spent)]
     for _ in range(2):  # the quickest of them, as the first reads from the disk
         spent.clear()
-        await door.ask("GET", worst.path)
+        await listener.ask("GET", worst.path)
         took.append(sum(spent))
     assert reply.status == 200
     assert min(took) <= LONGEST, spent
@@ -220,12 +222,12 @@ async def test_p5_a_page_is_small_and_quick(door: Harness, spent: list[float], w
 
 
 @pages
-async def test_p5_page_by_page_everything_comes_once(door: Harness, worst: Worst) -> None:
+async def test_p5_page_by_page_everything_comes_once(listener: Harness, worst: Worst) -> None:
     found, path, rounds = list[object](), worst.path, 0
     while path:
         rounds += 1
         assert rounds <= len(worst.everything) + 10
-        page = (await door.ask("GET", path)).json
+        page = (await listener.ask("GET", path)).json
         found += [worst.key(item) for item in page[worst.items]]
         path = following(worst, page)
     assert found == [*worst.everything]
@@ -241,8 +243,8 @@ def following(worst: Worst, page: Mapping[str, Any]) -> str:
     return f"{worst.path}{'&' if '?' in worst.path else '?'}cursor={quote(page['next_cursor'])}"
 
 
-async def test_a_client_goes_through_the_pages_by_itself(door: Harness) -> None:
-    async with Client(door.server.url) as client:
+async def test_a_client_goes_through_the_pages_by_itself(listener: Harness) -> None:
+    async with Client(listener.server.url) as client:
         assert [one["index"] for one in (await client.outputs("small"))["outputs"]] == [*range(SMALL)]
         some = await client.outputs("small", cursor=9, limit=2_500)
         assert [one["index"] for one in some["outputs"]] == [*range(10, 2_510)]
@@ -253,26 +255,26 @@ async def test_a_client_goes_through_the_pages_by_itself(door: Harness) -> None:
         assert last == [*range(SMALL - 4, SMALL + 1)]
 
 
-async def test_p6_a_resource_says_what_is_first_and_how_much_more(door: Harness) -> None:
-    gaps = (await door.ask("GET", "/v1/resources/gaps")).json
+async def test_p6_a_resource_says_what_is_first_and_how_much_more(listener: Harness) -> None:
+    gaps = (await listener.ask("GET", "/v1/resources/gaps")).json
     assert gaps["missing"] == [[i, i] for i in range(1, 2000, 2)]
     assert gaps["unfinished"] == [[i, i] for i in range(0, 2000, 2)]
     assert (gaps["missing_more"], gaps["unfinished_more"]) == (GAPS - 1 - 1000, GAPS - 1000)
-    dense = (await door.ask("GET", "/v1/resources/dense")).json
+    dense = (await listener.ask("GET", "/v1/resources/dense")).json
     assert dense["missing"] == [[DENSE - 2, DENSE - 2], [DENSE, DENSE + 4]]
     assert (dense["unfinished"], dense["missing_more"], dense["unfinished_more"]) == ([[DENSE - 1, DENSE - 1]], 0, 0)
-    failures = (await door.ask("GET", "/v1/resources/failures")).json
+    failures = (await listener.ask("GET", "/v1/resources/failures")).json
     assert [failure["index"] for failure in failures["failures"]] == [*range(len(failures["failures"]))]
     assert len(failures["failures"]) + failures["failures_more"] == failures["failed"] == FAILURES
-    fan_out = (await door.ask("GET", "/v1/resources/fan-out")).json
+    fan_out = (await listener.ask("GET", "/v1/resources/fan-out")).json
     assert fan_out["deliveries_more"] + len(fan_out["deliveries"]) == ENDPOINTS
     assert NAMES[-1] in fan_out["why_undelivered"]  # the one that is not delivered is among those that are shown
 
 
-async def test_p5_a_long_look_gives_way_to_short_ones(door: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_p5_a_long_look_gives_way_to_short_ones(listener: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has a turn for each of the others: who asks last does not wait for all that the others look for."""
-    reader = door.ledger._reader
-    monkeypatch.setattr("collator.engines.embedded.ranges.TURN", 0.0)  # one slice a turn, on every machine
+    reader = listener.ledger._reader
+    monkeypatch.setattr("collator.engines.sqlite.ranges.TURN", 0.0)  # one slice a turn, on every machine
     turns, look = [0], reader._look
 
     def counting(view: Callable[..., object], *arguments: object) -> object:
@@ -280,9 +282,9 @@ async def test_p5_a_long_look_gives_way_to_short_ones(door: Harness, monkeypatch
         return look(view, *arguments)
 
     monkeypatch.setattr(reader, "_look", counting)
-    long = [asyncio.create_task(door.ledger.resource("dense")) for _ in range(10)]
+    long = [asyncio.create_task(listener.ledger.resource("dense")) for _ in range(10)]
     await anyio.lowlevel.checkpoint()
-    await door.ledger.resource("large")
+    await listener.ledger.resource("large")
     assert turns[0] <= 2 * len(long) + 2
     assert not any(task.done() for task in long)
     await asyncio.gather(*long)

@@ -19,7 +19,7 @@ from collator.egress import Answer, Body, Egress, NoAnswer, context
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 NEVER = 3600.0
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
@@ -36,15 +36,15 @@ def state(stage: Stage, endpoint: str = "default") -> str:
 async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stage: Stage) -> None:
     async with Receiver(*[reply(500)] * 3, reply(200)) as receiver:
         stage.endpoint(receiver.url, concurrency=2)
-        async with stage.deliverer(circuits=Circuits(failures=2)) as deliverer:
+        async with stage.dispatcher(circuits=Circuits(failures=2)) as dispatcher:
             with capture_logs() as logs:
-                await stage.finish("0", "1", deliverer=deliverer)
+                await stage.finish("0", "1", dispatcher=dispatcher)
                 await until(lambda: state(stage) == "open")
-                assert deliverer.room() == {"default": 0}
-                assert await stage.finish("2", "3", "4", deliverer=deliverer) == []
+                assert dispatcher.capacity() == {"default": 0}
+                assert await stage.finish("2", "3", "4", dispatcher=dispatcher) == []
                 await stage.polled()
                 assert len(receiver.requests) == 2
-                assert deliverer.why("default") == "paused for a moment, as its receiver fails (HTTP 500)"
+                assert dispatcher.why("default") == "paused for a moment, as its receiver fails (HTTP 500)"
                 stage.clock.advance(1.0)  # one may try, and fails: twice the pause
                 await until(lambda: len(receiver.requests) == 3)
                 await stage.settled(3)
@@ -54,7 +54,7 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
                 stage.clock.advance(1.0)
                 await until(lambda: len(receiver.requests) >= 6)
                 await until(lambda: state(stage) == "closed")
-                assert deliverer.why("default") is None
+                assert dispatcher.why("default") is None
                 stage.clock.advance(10.0)
                 with anyio.fail_after(5):
                     while len(await stage.reports(state=DeliveryState.DELIVERED)) < 5:
@@ -69,15 +69,15 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
 
 
 async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(503))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(503))) as receiver:
         stage.endpoint(receiver.url, concurrency=1)
         await stage.finish("0", "1")
-        leased = await stage.ledger.claim_deliveries("default", room=2)
-        async with stage.deliverer(poll=NEVER, circuits=Circuits(failures=1)) as deliverer:
-            deliverer.take(leased, ())
+        leased = await stage.ledger.claim_deliveries("default", capacity=2)
+        async with stage.dispatcher(poll=NEVER, circuits=Circuits(failures=1)) as dispatcher:
+            dispatcher.take(leased, ())
             await until(lambda: receiver.requests)
-            gate.set()
+            host_check.set()
             await stage.settled(2)
         assert len(receiver.requests) == 1
     failed, put_off = await stage.reports()
@@ -92,12 +92,12 @@ async def test_r23_endpoints_of_an_origin_that_cannot_be_reached_share_its_break
     stage.endpoint(f"http://127.0.0.1:{port}/b", name="b")
     async with Receiver() as receiver:
         stage.endpoint(receiver.url, name="healthy")
-        async with stage.deliverer(poll=NEVER, circuits=Circuits(failures=2)) as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher(poll=NEVER, circuits=Circuits(failures=2)) as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(3)
-            assert deliverer.room() == {"a": 0, "b": 0, "healthy": 64}
-            assert "connection refused" in (deliverer.why("a") or "")
-            await stage.finish("s", deliverer=deliverer)
+            assert dispatcher.capacity() == {"a": 0, "b": 0, "healthy": 64}
+            assert "connection refused" in (dispatcher.why("a") or "")
+            await stage.finish("s", dispatcher=dispatcher)
             await stage.settled(4)
     assert {report.attempts for report in await stage.reports(resource_id="s", endpoint="a")} == {0}
 
@@ -109,10 +109,10 @@ async def test_r23_tls_settings_that_do_not_fit_hold_up_no_other_endpoint_of_the
         stage.endpoint(receiver.url + "/stranger", name="stranger")
         stage.endpoint(receiver.url + "/friend", name="friend")
         stage.endpoints["friend"] = msgspec.structs.replace(stage.endpoints["friend"], tls=context(CERTIFICATE))
-        async with stage.deliverer(circuits=Circuits(failures=2)) as deliverer:
-            await stage.finish("0", "1", "2", "3", deliverer=deliverer)
-            await until(lambda: deliverer.why("stranger"))
-            assert deliverer.why("friend") is None
+        async with stage.dispatcher(circuits=Circuits(failures=2)) as dispatcher:
+            await stage.finish("0", "1", "2", "3", dispatcher=dispatcher)
+            await until(lambda: dispatcher.why("stranger"))
+            assert dispatcher.why("friend") is None
             await until(lambda: len(receiver.requests) == 4)
 
 
@@ -124,12 +124,12 @@ async def test_r23_a_dead_path_holds_up_no_other_of_its_host(stage: Stage) -> No
 
         stage.endpoint(receiver.url.replace("/hook", "/dead"), name="dead", timeout=0.05)
         stage.endpoint(receiver.url, name="healthy", concurrency=2)
-        async with stage.deliverer(circuits=Circuits(failures=1)) as deliverer:
+        async with stage.dispatcher(circuits=Circuits(failures=1)) as dispatcher:
             for number in range(10):
-                await stage.finish(str(number), deliverer=deliverer)
+                await stage.finish(str(number), dispatcher=dispatcher)
             await until(lambda: arrived() == 10)
-            await until(lambda: deliverer.room()["dead"] == 0)
-            await stage.finish("later", deliverer=deliverer)
+            await until(lambda: dispatcher.capacity()["dead"] == 0)
+            await stage.finish("later", dispatcher=dispatcher)
             await until(lambda: arrived() == 11)
             await stage.settled(11)
     assert len(await stage.reports(endpoint="healthy", state=DeliveryState.DELIVERED)) == 11
@@ -137,15 +137,15 @@ async def test_r23_a_dead_path_holds_up_no_other_of_its_host(stage: Stage) -> No
 
 
 async def test_r23_a_probe_that_times_out_proves_nothing_and_one_that_is_answered_begins_gently(stage: Stage) -> None:
-    gate = anyio.Event()
-    dead, hangs, held = (Reset(),), (Stall(),), (Hold(gate), *reply(200))
+    host_check = anyio.Event()
+    dead, hangs, held = (Reset(),), (Stall(),), (Hold(host_check), *reply(200))
     async with Receiver(*[dead] * 2, hangs, reply(200), held) as receiver:
         stage.endpoint(receiver.url, timeout=0.1)
-        async with stage.deliverer(circuits=Circuits(failures=2)) as deliverer:
+        async with stage.dispatcher(circuits=Circuits(failures=2)) as dispatcher:
             with capture_logs() as logs:
-                await stage.finish("0", "1", deliverer=deliverer)
+                await stage.finish("0", "1", dispatcher=dispatcher)
                 await until(lambda: state(stage) == "open")
-                await stage.finish(*map(str, range(2, 40)), deliverer=deliverer)
+                await stage.finish(*map(str, range(2, 40)), dispatcher=dispatcher)
                 stage.clock.advance(1.0)
                 await stage.settled(3)  # the probe has timed out
                 await stage.polled()
@@ -154,8 +154,8 @@ async def test_r23_a_probe_that_times_out_proves_nothing_and_one_that_is_answere
                 stage.clock.advance(2.0)
                 await until(lambda: len(receiver.requests) == 5)  # the probe, and the one that follows it
                 await until(lambda: state(stage) == "closed")
-                assert deliverer.room() == {"default": 0}
-                gate.set()
+                assert dispatcher.capacity() == {"default": 0}
+                host_check.set()
                 await until(lambda: len(receiver.requests) >= 40)
 
 
@@ -165,8 +165,8 @@ async def test_r23_an_outage_of_days_costs_what_is_due_no_attempt_but_those_befo
 ) -> None:
     async with Receiver(reply(503)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=0.001) as deliverer:
-            await stage.finish(*map(str, range(due)), deliverer=deliverer)
+        async with stage.dispatcher(poll=0.001) as dispatcher:
+            await stage.finish(*map(str, range(due)), dispatcher=dispatcher)
             await stage.settled(due)
             for hour in range(5 * 24):
                 asked, settled = len(receiver.requests), sum(stage.ledger.settled)
@@ -187,11 +187,11 @@ async def test_r23_a_delivery_that_is_the_cause_itself_comes_to_its_end_while_ot
 
     async with Receiver((Judge(judge),)) as receiver:
         stage.endpoint(receiver.url, concurrency=8)
-        async with stage.deliverer(poll=0.001) as deliverer:
+        async with stage.dispatcher(poll=0.001) as dispatcher:
             await stage.finish(*(f"poison-{number}" for number in range(8)))
             poison = {report.webhook_id for report in await stage.reports()}
             for hour in range(24 * 14):
-                await stage.finish(f"well-{hour}", deliverer=deliverer)
+                await stage.finish(f"well-{hour}", dispatcher=dispatcher)
                 await stage.polled(10)
                 for _ in range(60):  # what a receiver that is back waits at most
                     if {one.state for one in await stage.reports(prefix="well-")} == {DeliveryState.DELIVERED}:
@@ -236,12 +236,12 @@ async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nob
     async with Receiver() as receiver:
         stage.endpoint(receiver.url, concurrency=20)
         with capture_logs() as logs:
-            async with stage.deliverer(circuits=Circuits(failures=1), egress=egress) as deliverer:
-                await stage.finish(*map(str, range(20)), deliverer=deliverer)
+            async with stage.dispatcher(circuits=Circuits(failures=1), egress=egress) as dispatcher:
+                await stage.finish(*map(str, range(20)), dispatcher=dispatcher)
                 await stage.settled(20)
-                assert (deliverer.room(), state(stage)) == ({"default": 0}, "closed")
+                assert (dispatcher.capacity(), state(stage)) == ({"default": 0}, "closed")
                 why = "waiting for a moment, as this service lacks what it takes to send (too many open files)"
-                assert deliverer.why("default") == why
+                assert dispatcher.why("default") == why
                 assert {(one.attempts, one.due_in) for one in await stage.reports()} == {(0, 1.0)}
                 for _ in range(11):  # one at a time from now on, until there are descriptors again
                     asked = egress.asked
@@ -256,5 +256,5 @@ async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nob
 
 
 async def test_r20_of_an_endpoint_that_is_not_configured_it_says_so(stage: Stage) -> None:
-    async with stage.deliverer() as deliverer:
-        assert "not configured" in (deliverer.why("gone") or "")
+    async with stage.dispatcher() as dispatcher:
+        assert "not configured" in (dispatcher.why("gone") or "")

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 
-from collator.web.app import Face
-from tests.http.door import Harness, open_door
+from collator.web.app import App
+from tests.http.listener import Harness, open_door
 
 MIB = 1024 * 1024
 SIZE = MIB // 4
@@ -123,41 +123,41 @@ class Cost(NamedTuple):
 
 @pytest.mark.parametrize("form", ["post", "put", "array", "stream"])
 async def test_a_byte_of_a_payload_costs_the_loop_no_more_than_its_share(tmp_path: Path, form: str) -> None:
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         for number, (shape, payload) in enumerate(PAYLOADS.items()):
-            await check(door, shape, form, bodies(form, payload(SIZE - 100), number), good=True)
+            await check(listener, shape, form, bodies(form, payload(SIZE - 100), number), good=True)
 
 
 @pytest.mark.parametrize("form", ["post", "put", "array", "stream"])
 async def test_a_byte_of_a_wrong_payload_costs_the_loop_no_more_than_its_share(tmp_path: Path, form: str) -> None:
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         for number, (shape, payload) in enumerate(WRONG_PAYLOADS.items()):
-            await check(door, shape, form, bodies(form, payload(SIZE - 200), number))
+            await check(listener, shape, form, bodies(form, payload(SIZE - 200), number))
 
 
 @pytest.mark.parametrize("form", ["array", "stream", "receipts"])
 async def test_a_byte_of_a_packet_costs_the_loop_no_more_than_its_share(tmp_path: Path, form: str) -> None:
-    async with open_door(tmp_path) as door:
-        await ask(door.face, "stream", b"\n".join([*map(packet, range(10)), packet(0, name=b'"closed"'), b""]))
-        await door.ledger.cancel("closed")
+    async with open_door(tmp_path) as listener:
+        await ask(listener.app, "stream", b"\n".join([*map(packet, range(10)), packet(0, name=b'"closed"'), b""]))
+        await listener.ledger.cancel("closed")
         for shape, make in PACKETS.items():
             old = shape in {"duplicates", "conflicts"}
             ids = [b'"NAME"' if old else b'"%b %d"' % (shape.encode(), attempt) for attempt in range(TRIES)]
-            await check(door, shape, form, (joined(form, many(make, name)) for name in ids))
+            await check(listener, shape, form, (joined(form, many(make, name)) for name in ids))
 
 
 @pytest.mark.parametrize("form", ["array", "stream", "receipts"])
 async def test_a_byte_that_is_refused_costs_the_loop_no_more_than_its_share(tmp_path: Path, form: str) -> None:
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         for shape, make in LINES.items():
-            await check(door, shape, form, iter([joined(form, many(make, b'"r"'))] * TRIES))
+            await check(listener, shape, form, iter([joined(form, many(make, b'"r"'))] * TRIES))
 
 
 @pytest.mark.parametrize("shape", PAYLOADS)
 async def test_a_large_payload_keeps_nobody_waiting(tmp_path: Path, shape: str) -> None:
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         slow = slowness()
-        cost = await ask(door.face, "post", packet(0, PAYLOADS[shape](MIB - 100)), watched=True)
+        cost = await ask(listener.app, "post", packet(0, PAYLOADS[shape](MIB - 100)), watched=True)
         assert cost.status == 202
         assert cost.longest <= LONGEST * NOISE * max(slow, slowness())
 
@@ -165,17 +165,17 @@ async def test_a_large_payload_keeps_nobody_waiting(tmp_path: Path, shape: str) 
 @pytest.mark.parametrize("form", ["array", "stream", "receipts"])
 @pytest.mark.parametrize("shape", ["tiny", "nests", "{}"])
 async def test_many_packets_keep_nobody_waiting(tmp_path: Path, form: str, shape: str) -> None:
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         slow, make = slowness(), {**PACKETS, **LINES}[shape]
-        cost = await ask(door.face, form, joined(form, many(make, b'"r"', 4 * SIZE)), watched=True)
+        cost = await ask(listener.app, form, joined(form, many(make, b'"r"', 4 * SIZE)), watched=True)
         assert cost.longest <= LONGEST * NOISE * max(slow, slowness())
 
 
 @pytest.mark.parametrize("query", [b"&" * 32_000, b"a&" * 16_000, b"receipts=all&" * 2_000, b"%41=1&" * 5_000])
 async def test_a_long_query_costs_what_a_short_one_does(tmp_path: Path, query: bytes) -> None:
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         slow = slowness()
-        cost = await ask(door.face, "stream", b"", query=query)
+        cost = await ask(listener.app, "stream", b"", query=query)
         assert cost.seconds <= 0.004 * max(slow, slowness())
 
 
@@ -199,12 +199,12 @@ def many(make: Callable[[int], bytes], name: bytes, size: int = SIZE) -> list[by
     return found
 
 
-async def check(door: Harness, shape: str, form: str, attempts: Iterator[bytes], *, good: bool = False) -> None:
+async def check(listener: Harness, shape: str, form: str, attempts: Iterator[bytes], *, good: bool = False) -> None:
     """That one of *attempts*, at least, costs no more than its share: whatever disturbs, disturbs not all of them."""
     costs: list[float] = []
     for body in attempts:
         slow = slowness()
-        cost = await ask(door.face, form, body)
+        cost = await ask(listener.app, form, body)
         assert cost.status in {200, 202} or not good, (shape, cost)
         costs.append(cost.seconds * MIB / cost.size / max(slow, slowness()))
         if costs[-1] <= LIMIT * NOISE:
@@ -212,7 +212,7 @@ async def check(door: Harness, shape: str, form: str, attempts: Iterator[bytes],
     pytest.fail(f"{shape}, {form}: {min(costs) * 1000:.0f} ms a MiB")
 
 
-async def ask(face: Face, form: str, body: bytes, *, watched: bool = False, query: bytes = b"") -> Cost:
+async def ask(app: App, form: str, body: bytes, *, watched: bool = False, query: bytes = b"") -> Cost:
     """What it costs to have *body* answered; *watched*, where it is told for how long others have to wait."""
     pieces = iter([body[start : start + 65_536] for start in range(0, len(body), 65_536)] or [b""])
     left, answer, path = (
@@ -245,7 +245,7 @@ async def ask(face: Face, form: str, body: bytes, *, watched: bool = False, quer
     watching = asyncio.create_task(watch()) if watched else None
     await checkpoint()
     began = time.thread_time()
-    await face(scope, receive, send)
+    await app(scope, receive, send)
     seconds = time.thread_time() - began
     longest = 0.0
     if watching is not None:

@@ -17,17 +17,17 @@ from structlog.testing import capture_logs
 import collator
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
-from collator.delivery.deliverer import LARGE
-from collator.delivery.lane import UNSETTLED
+from collator.delivery.dispatcher import LARGE
+from collator.delivery.endpoint_worker import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
-from collator.exchange import LARGE_BODY, Delivery, DeliveryFilter
-from collator.resource import Terms
+from collator.messages import LARGE_BODY, Delivery, DeliveryFilter
+from collator.resource import LedgerLimits
 from collator.signing import generate_secret
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Close, Flood, Hold, Judge, Receiver, Request, Reset, Say, Script, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -43,8 +43,8 @@ BIG = (json.dumps("x" * 900_000).encode(),) * 2
 async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: Stage) -> None:
     async with Receiver() as receiver:
         secret = stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            (delivery,) = await stage.finish("call-17", deliverer=deliverer, outputs=[b"[3,5]", b'{"a": 1}'])
+        async with stage.dispatcher() as dispatcher:
+            (delivery,) = await stage.finish("call-17", dispatcher=dispatcher, outputs=[b"[3,5]", b'{"a": 1}'])
             await stage.settled(1)
     (request,) = receiver.requests
     assert request.line == "POST /hook HTTP/1.1"
@@ -64,8 +64,8 @@ async def test_r21_a_webhook_is_what_standard_webhooks_has_to_the_letter(stage: 
 async def test_p4_every_attempt_has_the_same_id_and_bytes_and_a_timestamp_of_its_own(stage: Stage) -> None:
     async with Receiver((*reply(500), Close()), (Close(),), reply(200)) as receiver:
         secret = stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             for attempts in (1, 2):
                 await stage.settled(attempts)
                 stage.clock.advance((await stage.report()).due_in or 0.0)
@@ -113,8 +113,8 @@ async def test_r22_a_failed_attempt_is_stored_with_its_reason_and_tried_again(
 ) -> None:
     async with Receiver(script, reply(200)) as receiver:
         stage.endpoint(receiver.url, timeout=SHORT)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             report = await stage.report()
             assert (report.state, report.attempts, report.reason) == (DeliveryState.DUE, 1, reason)
@@ -138,18 +138,18 @@ async def test_r23_a_receiver_that_asks_to_wait_is_left_alone_so_long_and_no_att
 ) -> None:
     async with Receiver(script, reply(200)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
+        async with stage.dispatcher() as dispatcher:
             with capture_logs() as logs:
-                await stage.finish("r", deliverer=deliverer)
+                await stage.finish("r", dispatcher=dispatcher)
                 await stage.settled(1)
             report = await stage.report()
             assert (report.state, report.attempts) == (DeliveryState.DUE, 0)
             assert report.due_in == pytest.approx(wait)
             assert [line["event"] for line in logs] == ["deliveries put off"]
-            assert deliverer.room() == {"default": 0}
-            assert "as its receiver asked (HTTP " in (deliverer.why("default") or "")
+            assert dispatcher.capacity() == {"default": 0}
+            assert "as its receiver asked (HTTP " in (dispatcher.why("default") or "")
             await until(lambda: f'collator_endpoint_wait_seconds{{endpoint="default"}} {wait}' in text(stage))
-            await stage.finish("new", deliverer=deliverer)  # which waits like the other
+            await stage.finish("new", dispatcher=dispatcher)  # which waits like the other
             stage.clock.advance(wait - 0.5)
             polls = stage.ledger.calls.count("due_endpoints")
             await until(lambda: stage.ledger.calls.count("due_endpoints") > polls + 3)
@@ -168,8 +168,8 @@ def text(stage: Stage) -> str:
 async def test_r22_a_2xx_delivers_whatever_comes_behind_it(stage: Stage, script: Script) -> None:
     async with Receiver(script) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
         report = await stage.report()
         assert (report.state, report.attempts) == (DeliveryState.DELIVERED, 1)
@@ -182,8 +182,8 @@ async def test_a_receiver_that_cannot_be_reached_gets_it_later(stage: Stage, hos
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     stage.endpoint(f"http://{host}:{port}/")
-    async with stage.deliverer() as deliverer:
-        await stage.finish("r", deliverer=deliverer)
+    async with stage.dispatcher() as dispatcher:
+        await stage.finish("r", dispatcher=dispatcher)
         await stage.settled(1)
     report = await stage.report()
     assert (report.state, report.reason) == (DeliveryState.DUE, reason)
@@ -194,9 +194,9 @@ async def test_r23_410_pauses_the_endpoint_until_a_person_resumes_it_and_what_is
     async with Receiver(reply(410, "content-type: text/plain", body=b"moved away")) as receiver, Receiver() as other:
         stage.endpoint(receiver.url, concurrency=4)
         stage.endpoint(other.url, name="other")
-        async with stage.deliverer(poll=0.001) as deliverer:
+        async with stage.dispatcher(poll=0.001) as dispatcher:
             with capture_logs() as logs:
-                await stage.finish(*map(str, range(300)), deliverer=deliverer)
+                await stage.finish(*map(str, range(300)), dispatcher=dispatcher)
                 await until(lambda: 'collator_endpoint_paused{endpoint="default"} 1.0' in text(stage))
                 await until(lambda: len(other.requests) == 300)
                 stage.clock.advance(86_400.0)
@@ -205,16 +205,16 @@ async def test_r23_410_pauses_the_endpoint_until_a_person_resumes_it_and_what_is
             assert [line["event"] for line in logs if line["log_level"] == "error"] == [
                 "endpoint paused, as its receiver wants no more"
             ]
-            assert "until a person resumes it (HTTP 410" in (deliverer.why("default") or "")
-            assert deliverer.room()["default"] == 0
+            assert "until a person resumes it (HTTP 410" in (dispatcher.why("default") or "")
+            assert dispatcher.capacity()["default"] == 0
             due = await stage.reports(endpoint="default", state=DeliveryState.DUE)
             assert (len(due), {one.attempts for one in due}) == (100, {0})  # a page of 300
             asked = len(receiver.requests)
             receiver.scripts = (reply(410),)
             await stage.ledger.resume("default")
-            await deliverer.look()
+            await dispatcher.refresh()
             await until(lambda: len(receiver.requests) == asked + 1)  # gently: one is asked, and it is paused again
-            await until(lambda: "default" in deliverer._pauses)
+            await until(lambda: "default" in dispatcher._pauses)
             await stage.polled(10)
             assert len(receiver.requests) == asked + 1
             receiver.scripts = (reply(200),)
@@ -227,10 +227,10 @@ async def test_r23_410_pauses_the_endpoint_until_a_person_resumes_it_and_what_is
 async def test_r24_a_replay_sends_the_same_again(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=NEVER) as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
-            deliverer.take((), (await stage.ledger.replay(DeliveryFilter(resource_id="r"))).endpoints)
+            dispatcher.take((), (await stage.ledger.replay(DeliveryFilter(resource_id="r"))).endpoints)
             await stage.settled(2)
         first, second = receiver.requests
     assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
@@ -241,8 +241,8 @@ async def test_r24_a_replay_sends_the_same_again(stage: Stage) -> None:
 async def test_r23_the_whole_schedule_passes_and_then_the_delivery_is_dead(stage: Stage) -> None:
     async with Receiver(reply(500)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=0.005, circuits=Circuits(failures=100)) as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher(poll=0.005, circuits=Circuits(failures=100)) as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             for number, delay in enumerate(SCHEDULE[1:], 1):
                 await stage.settled(number)
                 assert (await stage.report()).due_in == pytest.approx(delay)
@@ -257,8 +257,8 @@ async def test_r23_the_whole_schedule_passes_and_then_the_delivery_is_dead(stage
 async def test_r23_a_retry_is_not_sent_before_its_time(stage: Stage) -> None:
     async with Receiver(reply(500), reply(200)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=0.001) as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher(poll=0.001) as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             stage.clock.advance(0.99)
             polls = stage.ledger.calls.count("due_endpoints")
@@ -274,7 +274,7 @@ async def test_a_ledger_that_cannot_say_what_is_due_is_told_of_once_and_asked_fo
         stage.ledger.trouble = {"due_endpoints": [Unavailable() for _ in range(5)]}
         await stage.finish("r")
         with capture_logs() as logs:
-            async with stage.deliverer(poll=0.001):
+            async with stage.dispatcher(poll=0.001):
                 await stage.settled(1)
                 await until(lambda: stage.ledger.calls.count("due_endpoints") > 7)
     assert [line["log_level"] for line in logs if "due not found" in line["event"]] == ["error"]
@@ -284,22 +284,22 @@ async def test_what_was_due_before_the_start_is_sent_at_the_start(stage: Stage) 
     async with Receiver() as receiver:
         stage.endpoint(receiver.url, concurrency=4)
         await stage.finish(*map(str, range(10)))
-        async with stage.deliverer(poll=NEVER):
+        async with stage.dispatcher(poll=NEVER):
             await stage.settled(10)
         assert len(receiver.requests) == 10
 
 
 async def test_r23_an_endpoint_has_no_more_requests_under_way_than_it_may_have(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         stage.endpoint(receiver.url, concurrency=3)
-        async with stage.deliverer(poll=NEVER) as deliverer:
-            assert deliverer.room() == {"default": 3}
-            leased = await stage.finish(*map(str, range(10)), deliverer=deliverer)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            assert dispatcher.capacity() == {"default": 3}
+            leased = await stage.finish(*map(str, range(10)), dispatcher=dispatcher)
             assert len(leased) == 3
-            assert deliverer.room() == {"default": 0}
+            assert dispatcher.capacity() == {"default": 0}
             await until(lambda: len(receiver.requests) == 3)
-            gate.set()
+            host_check.set()
             await stage.settled(10)  # those that were not leased are claimed as places become free
         assert len(receiver.requests) == 10
         assert receiver.connections == 3
@@ -309,58 +309,58 @@ async def test_r23_an_endpoint_that_hangs_holds_up_no_other(stage: Stage) -> Non
     async with Receiver((Stall(),)) as dead, Receiver() as healthy:
         stage.endpoint(dead.url, name="dead", concurrency=2)
         stage.endpoint(healthy.url, name="healthy", concurrency=2)
-        async with stage.deliverer(poll=NEVER) as deliverer:
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
             for number in range(20):
-                await stage.finish(str(number), deliverer=deliverer)
+                await stage.finish(str(number), dispatcher=dispatcher)
             await until(lambda: len(healthy.requests) == 20)
             assert len(dead.requests) == 2
-            assert deliverer.room()["dead"] == 0
+            assert dispatcher.capacity()["dead"] == 0
     assert len(await stage.reports(endpoint="dead", state=DeliveryState.DUE)) == 20
 
 
 async def test_more_than_there_was_room_for_waits_here(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         stage.endpoint(receiver.url, concurrency=2)
         await stage.finish(*map(str, range(6)))
-        leased = await stage.ledger.claim_deliveries("default", room=6)
-        async with stage.deliverer(poll=NEVER) as deliverer:
-            deliverer.take(leased, ())
+        leased = await stage.ledger.claim_deliveries("default", capacity=6)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            dispatcher.take(leased, ())
             await until(lambda: len(receiver.requests) == 2)
-            assert deliverer.room() == {"default": 0}
-            gate.set()
+            assert dispatcher.capacity() == {"default": 0}
+            host_check.set()
             await stage.settled(6)
         assert len(receiver.requests) == 6
         assert receiver.connections == 2
 
 
 async def test_r24_what_waited_too_long_is_given_back_unsent_and_is_sent_under_a_new_lease(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         stage.endpoint(receiver.url, concurrency=1)
         await stage.finish("a", "b")
-        leased = await stage.ledger.claim_deliveries("default", room=2)
-        async with stage.deliverer() as deliverer:
-            deliverer.take(leased, ())
+        leased = await stage.ledger.claim_deliveries("default", capacity=2)
+        async with stage.dispatcher() as dispatcher:
+            dispatcher.take(leased, ())
             await until(lambda: receiver.requests)
             stage.clock.advance(MAX_WAIT + 0.1)
-            gate.set()
+            host_check.set()
             await stage.settled(3)
         assert len(receiver.requests) == 2
     assert [(report.state, report.attempts) for report in await stage.reports()] == [(DeliveryState.DELIVERED, 1)] * 2
 
 
 async def test_the_body_of_what_waited_too_long_is_not_fetched(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         stage.endpoint(receiver.url)
         await stage.finish(*map(str, range(LARGE + 3)), outputs=BIG)
-        leased = await stage.ledger.claim_deliveries("default", room=LARGE + 3, large=True)
-        async with stage.deliverer(poll=NEVER) as deliverer:
-            deliverer.take(leased, ())
+        leased = await stage.ledger.claim_deliveries("default", capacity=LARGE + 3, large=True)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            dispatcher.take(leased, ())
             await until(lambda: len(receiver.requests) == LARGE)
             stage.clock.advance(MAX_WAIT + 0.1)
-            gate.set()
+            host_check.set()
             await stage.settled(LARGE + 3)
             assert stage.ledger.calls.count("pieces") == 2 * LARGE  # once to sign, once to send
 
@@ -378,7 +378,7 @@ async def test_r24_what_waited_too_long_for_its_body_is_given_back_unsent(stage:
     async with Receiver(reply(200)) as receiver:
         stage.endpoint(receiver.url)
         await stage.finish("r", outputs=outputs)
-        async with stage.deliverer():
+        async with stage.dispatcher():
             await stage.settled(2)
         assert len(receiver.requests) == 1
     report = await stage.report()
@@ -386,23 +386,23 @@ async def test_r24_what_waited_too_long_for_its_body_is_given_back_unsent(stage:
 
 
 async def test_p5_small_bodies_never_wait_behind_large_ones(stage: Stage) -> None:
-    gate, arrived = anyio.Event(), list[int]()
+    host_check, arrived = anyio.Event(), list[int]()
 
     def judge(request: Request) -> Script:
         arrived.append(len(request.body))
-        return (Hold(gate), *reply(200)) if len(request.body) > LARGE_BODY else reply(200)
+        return (Hold(host_check), *reply(200)) if len(request.body) > LARGE_BODY else reply(200)
 
     async with Receiver((Judge(judge),)) as receiver:
         stage.endpoint(receiver.url, concurrency=3)
         await stage.finish(*(f"large-{number}" for number in range(8)), outputs=BIG)
-        async with stage.deliverer(poll=0.02) as deliverer:
+        async with stage.dispatcher(poll=0.02) as dispatcher:
             await until(lambda: len(arrived) == LARGE)
             for number in range(30):
-                await stage.finish(f"small-{number}", deliverer=deliverer)
+                await stage.finish(f"small-{number}", dispatcher=dispatcher)
             await until(lambda: len(arrived) == LARGE + 30)
             await stage.settled(30)
             assert len(await stage.reports(prefix="small", state=DeliveryState.DELIVERED)) == 30
-            gate.set()
+            host_check.set()
             await stage.settled(38)
     assert len(receiver.requests) == 38
 
@@ -417,11 +417,11 @@ async def test_p5_what_is_fresh_does_not_wait_behind_a_backlog(stage: Stage) -> 
         stage.endpoint(receiver.url, concurrency=4)
         await stage.finish(*(f"old-{number}" for number in range(old)))
         stage.clock.advance(1.0)
-        async with stage.deliverer(poll=0.02) as deliverer:
+        async with stage.dispatcher(poll=0.02) as dispatcher:
             for number in range(fresh):
                 await until(lambda: len(receiver.requests) > 8 * len(behind))
                 before, name = len(receiver.requests), f"fresh-{number}"
-                await stage.finish(name, deliverer=deliverer)
+                await stage.finish(name, dispatcher=dispatcher)
                 await until(partial(arrived, name))
                 behind.append(arrived(name)[0] - before)
         assert len(receiver.requests) < old, "the backlog was over before what is fresh"
@@ -432,7 +432,7 @@ async def test_p5_receivers_that_hang_over_large_bodies_delay_those_of_nobody_el
     async with Receiver((Stall(),)) as hangs, Receiver() as takes:
         for number in range(8):
             stage.endpoint(hangs.url, name=f"e{number}")
-        async with stage.deliverer(poll=0.02):
+        async with stage.dispatcher(poll=0.02):
             await stage.finish("a", "b", "c", outputs=BIG)
             await until(lambda: len(hangs.requests) == 8 * LARGE)
             stage.endpoint(takes.url)
@@ -442,13 +442,13 @@ async def test_p5_receivers_that_hang_over_large_bodies_delay_those_of_nobody_el
 
 
 async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=NEVER) as deliverer:
-            await stage.finish(*map(str, range(50)), deliverer=deliverer)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            await stage.finish(*map(str, range(50)), dispatcher=dispatcher)
             await until(lambda: len(receiver.requests) == 50)
-            gate.set()
+            host_check.set()
             await stage.settled(50)
         assert len(receiver.requests) == 50
     assert len(stage.ledger.settled) < 25
@@ -457,10 +457,10 @@ async def test_outcomes_are_gathered_while_the_ledger_stores_others(stage: Stage
 async def test_p4_outcomes_are_kept_while_the_ledger_cannot_store_them(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            stage.ledger.trouble["settle"] = [Unavailable("full"), Unavailable("full"), Unavailable("full")]
+        async with stage.dispatcher() as dispatcher:
+            stage.ledger.trouble["record_attempts"] = [Unavailable("full"), Unavailable("full"), Unavailable("full")]
             with capture_logs() as logs:
-                await stage.finish(*map(str, range(20)), deliverer=deliverer)
+                await stage.finish(*map(str, range(20)), dispatcher=dispatcher)
                 await stage.settled(20)
             assert [line["event"] for line in logs] == ["attempts not settled yet, they are kept"]
         assert len(receiver.requests) == 20
@@ -470,14 +470,14 @@ async def test_p4_outcomes_are_kept_while_the_ledger_cannot_store_them(stage: St
 async def test_p4_what_is_known_to_be_delivered_is_not_sent_again_before_it_is_stored(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            stage.ledger.trouble["settle"] = [Unavailable("the disk is full")] * 1000
-            await stage.finish("r", deliverer=deliverer)
-            await until(lambda: "settle" in stage.ledger.calls)
-            stage.clock.advance(Terms().delivery_lease + 1.0)
+        async with stage.dispatcher() as dispatcher:
+            stage.ledger.trouble["record_attempts"] = [Unavailable("the disk is full")] * 1000
+            await stage.finish("r", dispatcher=dispatcher)
+            await until(lambda: "record_attempts" in stage.ledger.calls)
+            stage.clock.advance(LedgerLimits().delivery_lease + 1.0)
             claims = stage.ledger.calls.count("claim_deliveries")
             await until(lambda: stage.ledger.calls.count("claim_deliveries") >= claims + 2)
-            stage.ledger.trouble["settle"] = []
+            stage.ledger.trouble["record_attempts"] = []
             await stage.settled(1)
         assert len(receiver.requests) == 1
     assert (await stage.report()).state is DeliveryState.DELIVERED
@@ -487,9 +487,9 @@ async def test_p5_while_outcomes_cannot_be_stored_no_more_is_taken_than_a_bound(
     async with Receiver() as receiver:
         stage.endpoint(receiver.url, concurrency=2)
         await stage.finish(*map(str, range(40)))
-        async with stage.deliverer(poll=0.001) as deliverer:
-            stage.ledger.trouble["settle"] = [Unavailable("full")] * 3  # 0.35 s of pauses
-            await until(lambda: deliverer.room() == {"default": 0} and not stage.ledger.trouble["settle"])
+        async with stage.dispatcher(poll=0.001) as dispatcher:
+            stage.ledger.trouble["record_attempts"] = [Unavailable("full")] * 3  # 0.35 s of pauses
+            await until(lambda: dispatcher.capacity() == {"default": 0} and not stage.ledger.trouble["record_attempts"])
             assert len(receiver.requests) <= 2 * (UNSETTLED + 1)
             await stage.settled(40)
 
@@ -497,13 +497,13 @@ async def test_p5_while_outcomes_cannot_be_stored_no_more_is_taken_than_a_bound(
 async def test_p4_a_defect_in_settling_costs_an_attempt_and_not_the_delivery(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            stage.ledger.trouble["settle"] = [RuntimeError("a defect")]
+        async with stage.dispatcher() as dispatcher:
+            stage.ledger.trouble["record_attempts"] = [RuntimeError("a defect")]
             with capture_logs() as logs:
-                await stage.finish("r", deliverer=deliverer)
+                await stage.finish("r", dispatcher=dispatcher)
                 await until(lambda: logs)
             assert logs[0]["event"] == "attempts not settled, they will be repeated"
-            stage.clock.advance(Terms().delivery_lease + 1)
+            stage.clock.advance(LedgerLimits().delivery_lease + 1)
             await stage.settled(1)
         assert len(receiver.requests) == 2
     assert (await stage.report()).state is DeliveryState.DELIVERED
@@ -515,9 +515,9 @@ async def test_claims_that_fail_are_told_once_and_tried_again(stage: Stage) -> N
         await stage.finish("r")
         stage.ledger.trouble["claim_deliveries"] = [*[Unavailable("full")] * 3, RuntimeError("a defect")]
         with capture_logs() as logs:
-            async with stage.deliverer():
+            async with stage.dispatcher():
                 await stage.settled(1)
-        assert [line["log_level"] for line in logs] == ["warning", "warning", "error"]  # once for each lane
+        assert [line["log_level"] for line in logs] == ["warning", "warning", "error"]  # once for each worker
         assert len(receiver.requests) == 1
 
 
@@ -525,9 +525,9 @@ async def test_a_large_body_is_fetched_and_arrives_whole(stage: Stage) -> None:
     outputs = [json.dumps("x" * 900_000).encode()] * 5
     async with Receiver() as receiver:
         secret = stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=NEVER) as deliverer:
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
             for number in range(3):
-                assert not await stage.finish(str(number), deliverer=deliverer, outputs=outputs)
+                assert not await stage.finish(str(number), dispatcher=dispatcher, outputs=outputs)
             await stage.settled(3)
     for request in receiver.requests:
         body = standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))
@@ -548,11 +548,11 @@ async def test_a_body_that_cannot_be_had_is_never_sent(
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
         await stage.finish("r")
-        (delivery,) = await stage.ledger.claim_deliveries("default", room=1)
-        async with stage.deliverer() as deliverer:
+        (delivery,) = await stage.ledger.claim_deliveries("default", capacity=1)
+        async with stage.dispatcher() as dispatcher:
             stage.ledger.trouble["pieces"] = [trouble]
             with capture_logs():
-                deliverer.take([msgspec.structs.replace(delivery, body=None)], ())
+                dispatcher.take([msgspec.structs.replace(delivery, body=None)], ())
                 await stage.settled(1)
         assert not receiver.requests
     report = await stage.report()
@@ -564,8 +564,8 @@ async def test_a_body_that_cannot_be_had_is_never_sent(
 async def test_r20_the_url_is_looked_up_at_each_attempt(stage: Stage) -> None:
     async with Receiver(reply(404)) as wrong, Receiver() as right:
         stage.endpoint(wrong.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             stage.endpoint(right.url)
             stage.clock.advance(1.0)
@@ -576,8 +576,8 @@ async def test_r20_the_url_is_looked_up_at_each_attempt(stage: Stage) -> None:
 async def test_r21_the_secret_file_is_looked_at_at_each_attempt(stage: Stage) -> None:
     async with Receiver(reply(500), reply(200)) as receiver:
         old = stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             new = generate_secret()
             (stage.folder / "default.secret").write_text(f"{new}\n{old}\n")
@@ -591,15 +591,15 @@ async def test_r21_the_secret_file_is_looked_at_at_each_attempt(stage: Stage) ->
 async def test_r20_deliveries_of_an_endpoint_that_is_no_longer_configured_stay_due(stage: Stage) -> None:
     stage.endpoint("http://127.0.0.1:9/", name="gone")
     await stage.finish("a", "b", "c")
-    leased = await stage.ledger.claim_deliveries("gone", room=2)
+    leased = await stage.ledger.claim_deliveries("gone", capacity=2)
     del stage.endpoints["gone"]
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
         with capture_logs() as logs:
-            async with stage.deliverer() as deliverer:
-                deliverer.take(leased, ["gone", "gone"])
+            async with stage.dispatcher() as dispatcher:
+                dispatcher.take(leased, ["gone", "gone"])
                 await stage.settled(2)
-                assert deliverer.room() == {"default": 64}
+                assert dispatcher.capacity() == {"default": 64}
         assert [line["event"] for line in logs] == ["endpoint not configured, its deliveries stay due"]
     assert {(report.state, report.attempts) for report in await stage.reports()} == {(DeliveryState.DUE, 0)}
 
@@ -607,12 +607,12 @@ async def test_r20_deliveries_of_an_endpoint_that_is_no_longer_configured_stay_d
 async def test_r20_an_endpoint_that_goes_away_at_work_keeps_its_deliveries(stage: Stage) -> None:
     async with Receiver(reply(500)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             del stage.endpoints["default"]
             stage.clock.advance(1.0)
-            deliverer.take(await stage.ledger.claim_deliveries("default", room=1), ())
+            dispatcher.take(await stage.ledger.claim_deliveries("default", capacity=1), ())
             await stage.settled(2)
         assert len(receiver.requests) == 1
     report = await stage.report()
@@ -623,9 +623,9 @@ async def test_r20_an_endpoint_that_goes_away_at_work_keeps_its_deliveries(stage
 async def test_what_is_taken_is_sent_without_a_look_into_the_ledger(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=NEVER) as deliverer:
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
             await until(lambda: "due_endpoints" in stage.ledger.answered)
-            await stage.finish("r", deliverer=deliverer)
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
         assert "claim_deliveries" not in stage.ledger.calls
         assert len(receiver.requests) == 1
@@ -634,8 +634,8 @@ async def test_what_is_taken_is_sent_without_a_look_into_the_ledger(stage: Stage
 async def test_the_time_from_completion_to_send_is_that_of_first_attempts(stage: Stage) -> None:
     async with Receiver(reply(500), reply(200)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             stage.clock.advance(1.0)
             await stage.settled(2)
@@ -648,9 +648,9 @@ async def test_the_time_from_completion_to_send_is_that_of_first_attempts(stage:
 async def test_a_failing_endpoint_is_told_of_once_a_minute(stage: Stage) -> None:
     async with Receiver(reply(500)) as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(circuits=Circuits(failures=100)) as deliverer:
+        async with stage.dispatcher(circuits=Circuits(failures=100)) as dispatcher:
             with capture_logs() as logs:
-                await stage.finish(*map(str, range(10)), deliverer=deliverer)
+                await stage.finish(*map(str, range(10)), dispatcher=dispatcher)
                 await stage.settled(10)
                 stage.clock.advance(60.0)
                 await stage.settled(20)
@@ -661,16 +661,16 @@ async def test_a_failing_endpoint_is_told_of_once_a_minute(stage: Stage) -> None
 
 
 async def test_p7_a_stop_lets_what_is_under_way_end_and_stores_it(stage: Stage) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         stage.endpoint(receiver.url, concurrency=2)
-        async with stage.deliverer() as deliverer:
-            await stage.finish(*map(str, range(5)), deliverer=deliverer)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish(*map(str, range(5)), dispatcher=dispatcher)
             await until(lambda: len(receiver.requests) == 2)
             async with anyio.create_task_group() as group:
-                group.start_soon(deliverer.drain, 10.0)
-                await until(lambda: deliverer.room() == {"default": 0})
-                gate.set()
+                group.start_soon(dispatcher.drain, 10.0)
+                await until(lambda: dispatcher.capacity() == {"default": 0})
+                host_check.set()
         assert len(receiver.requests) == 2
     states = sorted(report.state for report in await stage.reports())
     assert states == [DeliveryState.DELIVERED] * 2 + [DeliveryState.DUE] * 3
@@ -680,16 +680,16 @@ async def test_p7_what_does_not_end_in_time_is_given_back_and_uses_no_attempt(st
     async with Receiver((Stall(),)) as receiver:
         stage.endpoint(receiver.url, concurrency=2)
         await stage.finish(*map(str, range(6)))
-        leased = await stage.ledger.claim_deliveries("default", room=4)
-        async with stage.deliverer(poll=NEVER) as deliverer:
-            deliverer.take(leased, ())
+        leased = await stage.ledger.claim_deliveries("default", capacity=4)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            dispatcher.take(leased, ())
             await until(lambda: len(receiver.requests) == 2)
-            await deliverer.drain(0.01)
+            await dispatcher.drain(0.01)
             await until(lambda: not receiver.open)
-            deliverer.take(await stage.ledger.claim_deliveries("default", room=1), ["default"])
+            dispatcher.take(await stage.ledger.claim_deliveries("default", capacity=1), ["default"])
             await stage.settled(1)
         assert len(receiver.requests) == 2
-    given_back = await stage.ledger.claim_deliveries("default", room=10)
+    given_back = await stage.ledger.claim_deliveries("default", capacity=10)
     assert sorted(delivery.resource_id for delivery in given_back) == list("012345")
     assert {delivery.attempt for delivery in given_back} == {1}
 
@@ -697,14 +697,14 @@ async def test_p7_what_does_not_end_in_time_is_given_back_and_uses_no_attempt(st
 async def test_p7_a_stop_ends_even_where_the_ledger_stores_nothing_any_more(stage: Stage) -> None:
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            stage.ledger.trouble["settle"] = [Unavailable("the disk has failed")] * 1000
+        async with stage.dispatcher() as dispatcher:
+            stage.ledger.trouble["record_attempts"] = [Unavailable("the disk has failed")] * 1000
             stage.ledger.trouble["release"] = [Unavailable("the disk has failed")]
             with capture_logs() as logs:
-                await stage.finish("r", deliverer=deliverer)
+                await stage.finish("r", dispatcher=dispatcher)
                 await until(lambda: receiver.requests)
                 with anyio.fail_after(5):
-                    await deliverer.drain(0.01)
+                    await dispatcher.drain(0.01)
             assert logs[-1] == {
                 "event": "attempts not settled, they will be repeated",
                 "log_level": "error",

@@ -12,45 +12,47 @@ import msgspec
 import pytest
 
 from collator.collation import Closing, body, frame
-from collator.exchange import PacketReport
-from collator.packet import Bounds
-from collator.resource import Terms
+from collator.messages import PacketReport
+from collator.packet import PacketLimits
+from collator.resource import LedgerLimits
 from collator.states import EndedBy, State
 from collator.web.openapi import describe
-from collator.web.problems import Kind
+from collator.web.problems import ProblemType
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.wire import decode_array, decode_packet
-from tests.http.door import Harness, open_door
+from tests.http.listener import Harness, open_door
 
-BOUNDS = Bounds(max_packets=77)
+BOUNDS = PacketLimits(max_packets=77)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-DOCUMENT = describe(ROUTES, bounds=BOUNDS, guarded=True)
+DOCUMENT = describe(ROUTES, packet_limits=BOUNDS, guarded=True)
 OPERATIONS = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
 
 
 @pytest.fixture(scope="module")
-async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path_factory.mktemp("described"), terms=Terms(bounds=BOUNDS)) as door:
-        yield door
+async def listener(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+    async with open_door(
+        tmp_path_factory.mktemp("described"), ledger_limits=LedgerLimits(packet_limits=BOUNDS)
+    ) as listener:
+        yield listener
 
 
 def filled(path: str) -> str:
     return path.replace("{resource_id}", "r").replace("{index}", "0").replace("{delivery_id}", "d")
 
 
-async def test_the_service_gives_the_description_of_itself(door: Harness) -> None:
-    reply = await door.ask("GET", "/openapi.json")
+async def test_the_service_gives_the_description_of_itself(listener: Harness) -> None:
+    reply = await listener.ask("GET", "/openapi.json")
     assert reply.headers["content-type"] == "application/json"
-    assert reply.json == json.loads(json.dumps(describe(ROUTES, bounds=BOUNDS, guarded=False)))
+    assert reply.json == json.loads(json.dumps(describe(ROUTES, packet_limits=BOUNDS, guarded=False)))
     assert reply.json["openapi"] == "3.1.0"
 
 
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
-async def test_a_path_takes_the_methods_that_are_described_and_no_others(door: Harness, path: str) -> None:
+async def test_a_path_takes_the_methods_that_are_described_and_no_others(listener: Harness, path: str) -> None:
     described = {method.upper() for method in DOCUMENT["paths"][path]}
     taken = described | ({"HEAD"} if "GET" in described else set())  # RFC 9110, 9.3.2
     for method in METHODS:
-        reply = await door.ask(method, filled(path)) if method != "HEAD" else None
+        reply = await listener.ask(method, filled(path)) if method != "HEAD" else None
         if reply is not None and reply.status == 405:
             assert method not in taken
             assert reply.headers["allow"] == ", ".join(sorted(taken))
@@ -67,8 +69,8 @@ def also_taken(path: str) -> set[str]:
     return {route.method for route in fitting}
 
 
-async def test_every_path_that_is_served_is_described(door: Harness) -> None:
-    served = {route.path for route in door.face._pages.routes} | {POST_PACKETS.path}  # type: ignore[attr-defined]
+async def test_every_path_that_is_served_is_described(listener: Harness) -> None:
+    served = {route.path for route in listener.app._pages.routes} | {POST_PACKETS.path}  # type: ignore[attr-defined]
     assert served == {*DOCUMENT["paths"]}
 
 
@@ -84,12 +86,12 @@ async def test_every_path_that_is_served_is_described(door: Harness) -> None:
     ids=repr,
 )
 async def test_r2_r4_numbers_and_nulls_are_taken_as_they_are_described(
-    door: Harness, members: dict[str, object]
+    listener: Harness, members: dict[str, object]
 ) -> None:
     given = {"resource_id": repr(members), "index": 0, "payload": 0, **members}
     schema = {**DOCUMENT["components"]["schemas"]["Packet"], "components": DOCUMENT["components"]}
     described = jsonschema_rs.validator_for(schema).is_valid(given)
-    assert ((await door.post(given)).status == 202) == described
+    assert ((await listener.post(given)).status == 202) == described
 
 
 COMPLETIONS: list[dict[str, object]] = [
@@ -113,20 +115,20 @@ ORDERS = [
 
 @pytest.mark.parametrize(("path", "name", "order"), ORDERS, ids=repr)
 async def test_r2_r4_orders_are_taken_as_they_are_described(
-    door: Harness, path: str, name: str, order: dict[str, object]
+    listener: Harness, path: str, name: str, order: dict[str, object]
 ) -> None:
-    await door.post({"resource_id": "whole", "index": 0, "payload": 0})
+    await listener.post({"resource_id": "whole", "index": 0, "payload": 0})
     schema = {**DOCUMENT["components"]["schemas"][name], "components": DOCUMENT["components"]}
-    reply = await door.ask("POST", path, json.dumps(order).encode())
+    reply = await listener.ask("POST", path, json.dumps(order).encode())
     assert (reply.status != 422) == jsonschema_rs.validator_for(schema).is_valid(order), reply
 
 
 @pytest.mark.parametrize("fields", [{}, {"content_encoding": "gzip"}], ids=["large", "packed"])
 @pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
 async def test_what_a_body_that_nobody_wants_gets_is_described(
-    door: Harness, route: Route, fields: dict[str, str]
+    listener: Harness, route: Route, fields: dict[str, str]
 ) -> None:
-    reply = await door.ask(route.method, filled(route.path), bytes(2_000_000), **fields)
+    reply = await listener.ask(route.method, filled(route.path), bytes(2_000_000), **fields)
     described = DOCUMENT["paths"][route.path][route.method.lower()]["responses"]
     assert str(reply.status) in described
     if reply.status >= 400:
@@ -163,7 +165,7 @@ def test_every_kind_of_problem_is_described_somewhere_but_those_that_belong_to_n
     answers = [answer for operation in OPERATIONS for answer in operation["responses"].values()]
     contents = [answer["content"].get("application/problem+json") for answer in answers]
     codes = {code for content in contents if content for code in codes_of(content["schema"])}
-    assert {kind.code for kind in Kind} - codes == {
+    assert {kind.code for kind in ProblemType} - codes == {
         "method",
         "unread",
         "cut_off",
@@ -206,7 +208,7 @@ def test_the_examples_are_good_packets() -> None:
 
 
 def test_tokens_are_not_spoken_of_where_none_are_asked_for() -> None:
-    text = json.dumps(describe(ROUTES, bounds=BOUNDS, guarded=False))
+    text = json.dumps(describe(ROUTES, packet_limits=BOUNDS, guarded=False))
     assert "securitySchemes" not in text
     assert "unauthorized" not in text
 

@@ -15,7 +15,7 @@ import pytest
 
 from collator.egress import MAX_ANSWER, Answer, Egress, NoAnswer
 from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -136,14 +136,14 @@ async def test_a_connection_whose_answer_was_read_whole_is_used_again(egress: Eg
 
 
 async def test_requests_at_the_same_time_have_a_connection_each_and_those_after_them_use_these(egress: Egress) -> None:
-    gate = anyio.Event()
-    async with Receiver((Hold(gate), *reply(200))) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((Hold(host_check), *reply(200))) as receiver:
         for _ in range(2):
             async with anyio.create_task_group() as group:
                 for _ in range(5):
                     group.start_soon(post, egress, receiver)
                 await until(lambda: len(receiver.requests) % 5 == 0 and receiver.requests)
-                gate.set()
+                host_check.set()
         assert len(receiver.requests) == 10
         assert receiver.connections == 5
 
@@ -382,10 +382,10 @@ def test_importing_it_loads_no_other_http_library() -> None:
 
 
 async def test_what_the_process_stood_still_is_no_part_of_the_timeout() -> None:
-    stood, gate = [0.0], anyio.Event()
+    stood, host_check = [0.0], anyio.Event()
     egress = Egress(stood_still=lambda: stood[0])
     answers: list[Answer | NoAnswer] = []
-    async with Receiver((Hold(gate), *reply(200)), (Stall(),)) as receiver, anyio.create_task_group() as group:
+    async with Receiver((Hold(host_check), *reply(200)), (Stall(),)) as receiver, anyio.create_task_group() as group:
 
         async def ask() -> None:
             answers.append(await post(egress, receiver, timeout=SHORT))
@@ -396,7 +396,7 @@ async def test_what_the_process_stood_still_is_no_part_of_the_timeout() -> None:
         begun = anyio.current_time()
         await until(lambda: anyio.current_time() > begun + 2 * SHORT)
         assert not answers
-        gate.set()
+        host_check.set()
         await until(lambda: answers)
         group.start_soon(ask)
         await until(lambda: len(answers) == 2)

@@ -18,7 +18,7 @@ import uvloop
 from collator.egress import Answer, Egress, NoAnswer, context
 from collator.egress.connection import Connection
 from tests.receiver import Close, Hold, Receiver, Reset, Say, Script, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -155,10 +155,10 @@ async def test_the_second_try_is_within_the_same_timeout(egress: Egress) -> None
 
 
 async def test_a_connection_that_was_closed_or_on_which_something_came_is_not_used_again(egress: Egress) -> None:
-    gate = anyio.Event()
-    async with Receiver((*reply(200), Hold(gate), Say(b"HTTP/1.1 200 OK\r\n\r\n")), reply(202)) as receiver:
+    host_check = anyio.Event()
+    async with Receiver((*reply(200), Hold(host_check), Say(b"HTTP/1.1 200 OK\r\n\r\n")), reply(202)) as receiver:
         assert await post(egress, receiver.url) == Answer(200)
-        gate.set()
+        host_check.set()
         await until(lambda: not receiver.open)
         assert await post(egress, receiver.url) == Answer(202)
 

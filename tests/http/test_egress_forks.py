@@ -14,7 +14,7 @@ import uvloop
 
 from collator.egress import Answer, Egress, context
 from tests.receiver import Receiver, Stall
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = [
     pytest.mark.anyio,

@@ -9,12 +9,12 @@ from ipaddress import ip_network
 import pytest
 
 from collator.egress import Answer, Egress, NoAnswer, Policy
-from collator.exchange import Key, Output, Retry, Task
-from collator.processor import Http, open_processor
+from collator.messages import Key, Output, Retry, Task
+from collator.processor import HttpService, open_processor
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Receiver, reply
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -117,8 +117,8 @@ async def test_a_denied_delivery_says_why_and_is_tried_again_until_its_name_lead
     names.addresses = ["127.0.0.2"]
     async with Receiver(reply(200)) as receiver:
         stage.endpoint(named(receiver.url))
-        async with stage.deliverer(egress=Egress(policy=DENYING)) as deliverer:
-            await stage.finish("r", deliverer=deliverer)
+        async with stage.dispatcher(egress=Egress(policy=DENYING)) as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(1)
             report = await stage.report()
             assert (report.state, report.reason, report.attempts) == (DeliveryState.DUE, REASON, 1)
@@ -134,7 +134,7 @@ async def test_the_policy_holds_for_an_http_processor_too(names: Names) -> None:
     task = Task(Key("r", bytes(16), 0), b"1", 1, 1)
     async with Receiver(reply(200, "content-type: application/json", body=b"2")) as receiver:
         processor = open_processor(named(receiver.url), policy=DENYING)
-        assert isinstance(processor, Http)
+        assert isinstance(processor, HttpService)
         async with processor.calls() as calls:
             refused = await calls([task])
             assert isinstance(refused, list)

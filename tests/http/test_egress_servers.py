@@ -18,8 +18,8 @@ import pytest
 import uvicorn
 
 from collator.egress import Answer, Egress, NoAnswer
-from tests.needs import need
-from tests.waiting import until
+from tests.requirements import need
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 

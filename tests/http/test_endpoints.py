@@ -9,57 +9,57 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.clock import rfc3339
-from tests.http.door import Harness, open_door
+from tests.http.listener import Harness, open_door
 
 SENT_TO = {"configured": True, "paused": False, "paused_at": None, "reason": None, "why_not_sent": None}
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path, endpoints=("crm", "archive")) as door:
-        yield door
+async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path, endpoints=("crm", "archive")) as listener:
+        yield listener
 
 
-async def test_r20_the_list_has_every_endpoint_and_why_nothing_is_sent_to_one(door: Harness) -> None:
-    door.sender.trouble["crm"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
-    await door.ledger.pause("gone", reason="HTTP 410")
-    listed = (await door.ask("GET", "/v1/endpoints")).json["endpoints"]
+async def test_r20_the_list_has_every_endpoint_and_why_nothing_is_sent_to_one(listener: Harness) -> None:
+    listener.sender.trouble["crm"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
+    await listener.ledger.pause("gone", reason="HTTP 410")
+    listed = (await listener.ask("GET", "/v1/endpoints")).json["endpoints"]
     assert [one["name"] for one in listed] == ["archive", "crm", "gone"]
     assert listed[0] == {"name": "archive", **SENT_TO}
-    assert listed[1] == {"name": "crm", **SENT_TO, "why_not_sent": door.sender.trouble["crm"]}
+    assert listed[1] == {"name": "crm", **SENT_TO, "why_not_sent": listener.sender.trouble["crm"]}
     assert (listed[2]["configured"], listed[2]["paused"], listed[2]["reason"]) == (False, True, "HTTP 410")
 
 
-async def test_r23_a_person_pauses_and_resumes_and_is_named_in_the_log(door: Harness) -> None:
-    at = rfc3339(door.clock.wall())
+async def test_r23_a_person_pauses_and_resumes_and_is_named_in_the_log(listener: Harness) -> None:
+    at = rfc3339(listener.clock.wall())
     with capture_logs() as logs:
         for _ in range(2):  # safe to repeat
-            reply = await door.ask("POST", "/v1/endpoints/crm/pause", b"")
+            reply = await listener.ask("POST", "/v1/endpoints/crm/pause", b"")
             assert (reply.status, reply.json) == (
                 200,
                 {"name": "crm", **SENT_TO, "paused": True, "paused_at": at, "reason": "by a person"},
             )
-        assert (await door.ask("GET", "/v1/status")).json["paused"] == ["crm"]
-        assert (await door.ask("GET", "/readyz")).status == 200
+        assert (await listener.ask("GET", "/v1/status")).json["paused"] == ["crm"]
+        assert (await listener.ask("GET", "/readyz")).status == 200
         for _ in range(2):
-            reply = await door.ask("POST", "/v1/endpoints/crm/resume", b"")
+            reply = await listener.ask("POST", "/v1/endpoints/crm/resume", b"")
             assert (reply.status, reply.json) == (200, {"name": "crm", **SENT_TO})
-    assert (await door.ask("GET", "/v1/status")).json["paused"] == []
+    assert (await listener.ask("GET", "/v1/status")).json["paused"] == []
     assert [(line["event"], line["endpoint"], line["by"]) for line in logs] == [
         ("endpoint paused", "crm", "a person"),
         ("endpoint resumed", "crm", "a person"),
     ]
-    assert door.sender.looked == 4
+    assert listener.sender.looked == 4
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
-async def test_an_endpoint_that_is_not_there_is_unknown(door: Harness, verb: str) -> None:
-    assert (await door.ask("POST", f"/v1/endpoints/other/{verb}", b"")).problem["code"] == "unknown"
-    assert (await door.ask("POST", f"/v1/endpoints/crm/{verb}", b'{"force": true}')).problem["code"] == "malformed"
+async def test_an_endpoint_that_is_not_there_is_unknown(listener: Harness, verb: str) -> None:
+    assert (await listener.ask("POST", f"/v1/endpoints/other/{verb}", b"")).problem["code"] == "unknown"
+    assert (await listener.ask("POST", f"/v1/endpoints/crm/{verb}", b'{"force": true}')).problem["code"] == "malformed"
 
 
-async def test_r23_one_that_is_no_longer_configured_can_be_resumed(door: Harness) -> None:
-    await door.ledger.pause("gone", reason="HTTP 410")
-    reply = await door.ask("POST", "/v1/endpoints/gone/resume", b"")
+async def test_r23_one_that_is_no_longer_configured_can_be_resumed(listener: Harness) -> None:
+    await listener.ledger.pause("gone", reason="HTTP 410")
+    reply = await listener.ask("POST", "/v1/endpoints/gone/resume", b"")
     assert (reply.status, reply.json["paused"], reply.json["configured"]) == (200, False, False)
-    assert await door.ledger.paused() == {}
+    assert await listener.ledger.paused() == {}

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from collator.clock import SystemClock
-from collator.delivery import Circuits, Deliverer, Endpoint
-from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.exchange import Attempt, Output
+from collator.delivery import Circuits, Dispatcher, Endpoint
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.messages import Attempt, Output
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.signing import SecretFile, generate_secret
 from collator.states import DeliveryState
 from tests.receiver import Receiver, Stall
@@ -38,66 +38,68 @@ BACKLOG = 200
 class Watched:
     """The ledger, and how long each webhook took: from the last output to the 2xx."""
 
-    def __init__(self, ledger: EmbeddedLedger) -> None:
+    def __init__(self, ledger: SqliteLedger) -> None:
         self._ledger = ledger
         self.known_at: dict[str, float] = {}
         self.seconds: dict[str, list[float]] = {}
-        self.room = asyncio.Semaphore(AT_ONCE)
+        self.capacity = asyncio.Semaphore(AT_ONCE)
 
     def __getattr__(self, verb: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, verb)
 
-    async def settle(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
+    async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         now = time.monotonic()
         for attempt in attempts:
             if attempt.state is DeliveryState.DELIVERED:
                 self._took(attempt.delivery.resource_id, now)
-        return await self._ledger.settle(attempts)
+        return await self._ledger.record_attempts(attempts)
 
     def _took(self, resource_id: str, now: float) -> None:
         took = self.seconds.setdefault(resource_id, [])
         took.append(now - self.known_at[resource_id])
         if len(took) == HEALTHY:
-            self.room.release()
+            self.capacity.release()
 
-    async def finish_all(self, resource_ids: Sequence[str], deliverer: Deliverer) -> None:
+    async def finish_all(self, resource_ids: Sequence[str], dispatcher: Dispatcher) -> None:
         """Let resources end in one step."""
         packets = [Packet(name, 0, msgspec.Raw(b"0"), last=True) for name in resource_ids]
-        tasks = (await self._ledger.accept(packets, room=len(packets))).tasks
+        tasks = (await self._ledger.accept(packets, capacity=len(packets))).tasks
         now = time.monotonic()
         self.known_at |= dict.fromkeys(resource_ids, now)
-        outcome = await self._ledger.record([Output(task.lease, b"1", now) for task in tasks], room=deliverer.room())
-        deliverer.take(outcome.deliveries, outcome.endpoints)
+        outcome = await self._ledger.record(
+            [Output(task.lease, b"1", now) for task in tasks], capacity=dispatcher.capacity()
+        )
+        dispatcher.take(outcome.deliveries, outcome.endpoints)
 
 
 @asynccontextmanager
-async def at_work(folder: Path, endpoints: dict[str, Endpoint]) -> AsyncIterator[tuple[Watched, Deliverer]]:
+async def at_work(folder: Path, endpoints: dict[str, Endpoint]) -> AsyncIterator[tuple[Watched, Dispatcher]]:
     """A ledger and a delivery stage of their own."""
     clock, metrics = SystemClock(), Metrics()
     route = lambda name: [BLACK_HOLE] if name.startswith(BLACK_HOLE) else [*endpoints]  # noqa: E731
-    ledger = await open_ledger(folder, terms=Terms(), clock=clock, route=route)
+    ledger = await open_ledger(folder, ledger_limits=LedgerLimits(), clock=clock, route=route)
     watched = Watched(ledger)
-    deliverer = Deliverer(watched, endpoints, clock=clock, metrics=metrics, circuits=Circuits())
-    running = asyncio.create_task(deliverer.run())
+    dispatcher = Dispatcher(watched, endpoints, clock=clock, metrics=metrics, circuits=Circuits())
+    running = asyncio.create_task(dispatcher.run())
     try:
-        yield watched, deliverer
+        yield watched, dispatcher
     finally:
-        await deliverer.drain(0)
+        await dispatcher.drain(0)
         await running
         await ledger.aclose()
 
 
 async def p99(folder: Path, endpoints: dict[str, Endpoint]) -> float:
     """The time that 99 of 100 webhooks to healthy endpoints take at most, in seconds."""
-    async with at_work(folder, endpoints) as (watched, deliverer):
+    async with at_work(folder, endpoints) as (watched, dispatcher):
         async with asyncio.timeout(60):
             if BLACK_HOLE in endpoints:
-                await watched.finish_all([f"{BLACK_HOLE}-{number}" for number in range(BACKLOG)], deliverer)
+                await watched.finish_all([f"{BLACK_HOLE}-{number}" for number in range(BACKLOG)], dispatcher)
             for number in range(RESOURCES):
-                await watched.room.acquire()
-                await watched.finish_all([f"r{number}"], deliverer)
+                await watched.capacity.acquire()
+                await watched.finish_all([f"r{number}"], dispatcher)
             for _ in range(AT_ONCE):
-                await watched.room.acquire()
+                await watched.capacity.acquire()
     took = sorted(second for seconds in watched.seconds.values() for second in seconds)
     assert len(took) == HEALTHY * RESOURCES
     return took[len(took) * 99 // 100]

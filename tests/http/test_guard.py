@@ -21,17 +21,17 @@ import httptools
 import pytest
 
 from collator.errors import ConfigError
-from collator.exchange import Output
+from collator.messages import Output
 from collator.web.guard import Guard
-from collator.web.limits import Limits
-from collator.web.lingering import Lingering
-from collator.web.request_feed import LEAST, Reading, check_parser
-from tests.http.door import Harness, Wire, chunk, ndjson, open_door, packet, request, stream_head
-from tests.waiting import until
+from collator.web.limits import HttpLimits
+from collator.web.request_feed import LEAST, RequestProgress, check_parser
+from collator.web.transport import BufferedTransport
+from tests.http.listener import Harness, Wire, chunk, ndjson, open_door, packet, request, stream_head
+from tests.wait import until
 
 HIDDEN = request("GET", "/healthz")
 """A request that a smuggler hides behind another."""
-SHORT = Limits(
+SHORT = HttpLimits(
     head_seconds=0.15,
     body_seconds=0.15,
     linger_seconds=0.3,
@@ -48,23 +48,23 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path) as door:
-        yield door
+async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path) as listener:
+        yield listener
 
 
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
-    """One door for all probes, of which none gets as far as the ledger."""
-    async with open_door(tmp_path_factory.mktemp("shared")) as door:
-        yield door
+    """One listener for all probes, of which none gets as far as the ledger."""
+    async with open_door(tmp_path_factory.mktemp("shared")) as listener:
+        yield listener
 
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Harness]:
-    """A door with short deadlines."""
-    async with open_door(tmp_path, limits=SHORT) as door:
-        yield door
+    """A listener with short deadlines."""
+    async with open_door(tmp_path, limits=SHORT) as listener:
+        yield listener
 
 
 def head(*fields: str, line: str = "POST /v1/packets HTTP/1.1", host: str | None = "host: 127.0.0.1") -> bytes:
@@ -172,16 +172,16 @@ PIPELINED = b"".join(
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
-async def test_request_lines_are_known_in_whatever_pieces_they_come(door: Harness, size: int) -> None:
-    async with door.wire() as wire:
+async def test_request_lines_are_known_in_whatever_pieces_they_come(listener: Harness, size: int) -> None:
+    async with listener.wire() as wire:
         await in_pieces(wire, PIPELINED, size)
         assert [(await wire.reply()).status for _ in range(5)] == [200, 202, 200, 200, 200]
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 @pytest.mark.parametrize("line", ["GET /healthz  HTTP/1.1", "GET  /healthz HTTP/1.1", "GET /healthz RTSP/1.0"])
-async def test_a_bad_request_line_is_seen_in_whatever_pieces_it_comes(door: Harness, line: str, size: int) -> None:
-    async with door.wire() as wire:
+async def test_a_bad_request_line_is_seen_in_whatever_pieces_it_comes(listener: Harness, line: str, size: int) -> None:
+    async with listener.wire() as wire:
         await in_pieces(wire, PIPELINED + head(line=line) + HIDDEN, size)
         answers = await wire.end()
     assert answers.count(b"HTTP/1.1 20") == 5
@@ -199,40 +199,40 @@ async def test_a_large_head_whose_end_comes_by_itself_is_refused(shared: Harness
         await refused(wire, status)
 
 
-async def test_a_head_of_almost_32_kib_is_taken(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_head_of_almost_32_kib_is_taken(listener: Harness) -> None:
+    async with listener.wire() as wire:
         await wire.send(head("x: " + "a" * 32_000, line="GET /healthz HTTP/1.1") + HIDDEN)
         assert [(await wire.reply()).status for _ in range(2)] == [200, 200]
 
 
-async def test_many_small_requests_in_one_piece_are_no_large_head(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_many_small_requests_in_one_piece_are_no_large_head(listener: Harness) -> None:
+    async with listener.wire() as wire:
         wire.write(HIDDEN * 90 + HIDDEN[:-10])
         assert {(await wire.reply()).status for _ in range(90)} == {200}
         wire.write(HIDDEN[-10:])
         assert (await wire.reply()).status == 200
 
 
-async def test_a_refusal_never_answers_an_earlier_request(door: Harness) -> None:
+async def test_a_refusal_never_answers_an_earlier_request(listener: Harness) -> None:
     """The refused one gets no answer: the earlier one would take it for its own."""
-    door.ledger.open.clear()
-    async with door.wire() as wire:
+    listener.ledger.open.clear()
+    async with listener.wire() as wire:
         await wire.send(request("POST", "/v1/packets", BODY) + PROBES["two Hosts"][1])
-        await until(lambda: door.ledger.calls)
-        door.ledger.open.set()
+        await until(lambda: listener.ledger.calls)
+        listener.ledger.open.set()
         assert (await wire.reply()).status == 202
         assert await wire.end() == b""
 
 
-async def test_a_bad_body_of_a_queued_request_never_answers_an_earlier_one(door: Harness) -> None:
-    door.ledger.open.clear()
-    async with door.wire() as wire:
+async def test_a_bad_body_of_a_queued_request_never_answers_an_earlier_one(listener: Harness) -> None:
+    listener.ledger.open.clear()
+    async with listener.wire() as wire:
         await wire.send(request("POST", "/v1/packets", BODY) + PROBES["a bad chunk size"][1])
-        await until(lambda: door.ledger.calls)
-        door.ledger.open.set()
+        await until(lambda: listener.ledger.calls)
+        listener.ledger.open.set()
         assert (await wire.reply()).status == 202
         assert await wire.end() == b""
-    assert len(door.ledger.calls) == 1
+    assert len(listener.ledger.calls) == 1
 
 
 async def test_requests_beyond_those_that_may_wait_are_not_read(hasty: Harness) -> None:
@@ -260,36 +260,36 @@ def test_the_least_parser_is_what_an_installation_asks_for() -> None:
 # Clients that say that they send no more.
 
 
-async def ended(door: Harness) -> None:
-    """Wait until the door knows."""
-    await until(lambda: [one.reading for one in door.server.state.connections] == [Reading.ENDED])  # type: ignore[union-attr]
+async def ended(listener: Harness) -> None:
+    """Wait until the listener knows."""
+    await until(lambda: [one.reading for one in listener.server.state.connections] == [RequestProgress.ENDED])  # type: ignore[union-attr]
 
 
-async def test_a_request_whose_client_sends_no_more_is_answered(door: Harness) -> None:
-    door.ledger.open.clear()
-    async with door.wire() as wire:
+async def test_a_request_whose_client_sends_no_more_is_answered(listener: Harness) -> None:
+    listener.ledger.open.clear()
+    async with listener.wire() as wire:
         await wire.send(request("POST", "/v1/packets", BODY))
-        await until(lambda: door.ledger.calls)
+        await until(lambda: listener.ledger.calls)
         wire.half_close()
-        await ended(door)
-        door.ledger.open.set()
+        await ended(listener)
+        listener.ledger.open.set()
         reply = await wire.reply()
         assert (reply.status, reply.headers["connection"]) == (202, "close")
         assert await wire.end() == b""
-        await until(lambda: not connections(door))
+        await until(lambda: not connections(listener))
 
 
-async def test_all_requests_of_a_client_that_sends_no_more_are_answered(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_all_requests_of_a_client_that_sends_no_more_are_answered(listener: Harness) -> None:
+    async with listener.wire() as wire:
         wire.write(request("POST", "/v1/packets", BODY) + HIDDEN * 2)
         wire.half_close()
         assert [(await wire.reply()).status for _ in range(3)] == [202, 200, 200]
         assert await wire.end() == b""
-        await until(lambda: not connections(door))
+        await until(lambda: not connections(listener))
 
 
-async def test_a_stream_whose_client_sends_no_more_is_summed_up(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_stream_whose_client_sends_no_more_is_summed_up(listener: Harness) -> None:
+    async with listener.wire() as wire:
         wire.write(stream_head() + chunk(ndjson(packet(7))) + chunk(b""))
         wire.half_close()
         assert (await wire.reply()).json["accepted"] == 1
@@ -297,27 +297,27 @@ async def test_a_stream_whose_client_sends_no_more_is_summed_up(door: Harness) -
 
 
 @pytest.mark.parametrize("data", [b"", HIDDEN[:-5], head("content-length: 9") + b"[", HIDDEN + HIDDEN[:-5]])
-async def test_what_is_not_whole_when_the_client_sends_no_more_gets_no_answer(door: Harness, data: bytes) -> None:
-    async with door.wire() as wire:
+async def test_what_is_not_whole_when_the_client_sends_no_more_gets_no_answer(listener: Harness, data: bytes) -> None:
+    async with listener.wire() as wire:
         wire.write(data)
         wire.half_close()
         if data.startswith(HIDDEN):
             assert (await wire.reply()).status == 200
         assert await wire.end() == b""
-        await until(lambda: not connections(door))
+        await until(lambda: not connections(listener))
 
 
-async def test_trailers_are_no_part_of_the_head(door: Harness) -> None:
+async def test_trailers_are_no_part_of_the_head(listener: Harness) -> None:
     """A trailer must not change what was asked for, or bring a foreign host in."""
-    async with door.wire() as wire:
+    async with listener.wire() as wire:
         trailers = b"0\r\nhost: evil.example\r\norigin: http://evil.example\r\ncontent-type: text/plain\r\n\r\n"
         await wire.send(head("transfer-encoding: chunked") + chunk(BODY) + trailers)
         assert (await wire.reply()).status == 202
 
 
 @pytest.mark.parametrize("trailer", [b"x: a\r\n" * 10_000, b"x: " + b"a" * 400_000])
-async def test_trailers_are_bounded(door: Harness, trailer: bytes) -> None:
-    async with door.wire() as wire:
+async def test_trailers_are_bounded(listener: Harness, trailer: bytes) -> None:
+    async with listener.wire() as wire:
         wire.write(head("transfer-encoding: chunked") + b"0\r\n" + trailer + b"\r\n\r\n" + HIDDEN)
         await refused(wire, 431)
 
@@ -331,10 +331,10 @@ async def test_trailers_are_bounded(door: Harness, trailer: bytes) -> None:
     ],
 )
 async def test_an_answer_to_http_1_0_ends_with_the_connection(
-    door: Harness, line: str, body: bytes, wanted: tuple[str, object]
+    listener: Harness, line: str, body: bytes, wanted: tuple[str, object]
 ) -> None:
-    await door.post(packet(0))
-    async with door.wire() as wire:
+    await listener.post(packet(0))
+    async with listener.wire() as wire:
         fields = "host: 127.0.0.1\r\nexpect: 100-continue\r\ncontent-type: application/jsonl"
         await wire.send(f"{line} HTTP/1.0\r\n{fields}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
         answer, _, content = (await wire.end()).partition(b"\r\n\r\n")
@@ -344,8 +344,8 @@ async def test_an_answer_to_http_1_0_ends_with_the_connection(
     assert wanted in json.loads(content.splitlines()[-1]).items()
 
 
-async def test_a_web_socket_is_no_way_in(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_web_socket_is_no_way_in(listener: Harness) -> None:
+    async with listener.wire() as wire:
         fields = ("connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: eA==")
         await wire.send(head(*fields, line="GET /v1/stream HTTP/1.1"))
         assert (await wire.reply()).status == 404
@@ -415,11 +415,11 @@ async def test_s1_a_body_that_drips_gets_408(hasty: Harness) -> None:
 
 
 async def test_a_body_that_comes_steadily_has_more_time(tmp_path: Path) -> None:
-    limits = Limits(body_seconds=0.1, body_rate=10_000)  # 5,000 bytes: half a second more
-    async with open_door(tmp_path, limits=limits) as door, door.wire() as wire:
+    limits = HttpLimits(body_seconds=0.1, body_rate=10_000)  # 5,000 bytes: half a second more
+    async with open_door(tmp_path, limits=limits) as listener, listener.wire() as wire:
         await wire.send(head(f"content-length: {5000 + len(BODY)}") + b" " * 5000)
         for _ in range(2):
-            async with door.wire() as other:  # a measure of time
+            async with listener.wire() as other:  # a measure of time
                 await other.send(head("content-length: 1"))
                 await refused(other, 408)
         await wire.send(BODY)
@@ -428,45 +428,45 @@ async def test_a_body_that_comes_steadily_has_more_time(tmp_path: Path) -> None:
 
 async def test_a_body_that_waits_for_us_is_not_late(tmp_path: Path) -> None:
     """Behind a request that takes long, the next one is not read; that is no fault of its sender."""
-    limits = Limits(head_seconds=0.15, body_seconds=0.15, body_rate=1_000_000_000)
-    async with open_door(tmp_path, limits=limits) as door, door.wire() as wire:
-        door.ledger.open.clear()
+    limits = HttpLimits(head_seconds=0.15, body_seconds=0.15, body_rate=1_000_000_000)
+    async with open_door(tmp_path, limits=limits) as listener, listener.wire() as wire:
+        listener.ledger.open.clear()
         large = json.dumps([packet(i, payload="x" * 1000) for i in range(1, 1000)]).encode()
         wire.write(request("POST", "/v1/packets", BODY) + request("POST", "/v1/packets", large))
         for _ in range(3):
-            async with door.wire() as other:  # a measure of time
+            async with listener.wire() as other:  # a measure of time
                 await other.send(HIDDEN[:-5])
                 await refused(other, 408)
-        door.ledger.open.set()
+        listener.ledger.open.set()
         assert [(await wire.reply()).status for _ in range(2)] == [202, 202]
 
 
 async def test_s1_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(write_seconds=0.3)) as door:
+    async with open_door(tmp_path, limits=HttpLimits(write_seconds=0.3)) as listener:
         for index in range(12):
-            await door.post(packet(index, payload="x" * 1_000_000))
-        tasks = await door.ledger.claim(claim_id="c", room=12)
-        await door.ledger.record([Output(task.lease, task.payload) for task in tasks], room={})
+            await listener.post(packet(index, payload="x" * 1_000_000))
+        tasks = await listener.ledger.claim(claim_id="c", capacity=12)
+        await listener.ledger.record([Output(task.lease, task.payload) for task in tasks], capacity={})
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.connect(("127.0.0.1", door.port))
+            deaf.connect(("127.0.0.1", listener.port))
             deaf.sendall(request("GET", "/v1/resources/r/outputs") * 12)  # more than the sockets hold
-            await until(lambda: connections(door))
-            await until(lambda: not connections(door))
+            await until(lambda: connections(listener))
+            await until(lambda: not connections(listener))
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the system keeps as much as it likes")
 async def test_p5_one_large_answer_that_nobody_reads_does_not_hide_in_the_system(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(write_seconds=0.3)) as door:
-        await door.post(packet(0, payload="x" * 1_000_000))
-        (task,) = await door.ledger.claim(claim_id="c", room=1)
-        await door.ledger.record([Output(task.lease, task.payload)], room={})
+    async with open_door(tmp_path, limits=HttpLimits(write_seconds=0.3)) as listener:
+        await listener.post(packet(0, payload="x" * 1_000_000))
+        (task,) = await listener.ledger.claim(claim_id="c", capacity=1)
+        await listener.ledger.record([Output(task.lease, task.payload)], capacity={})
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.connect(("127.0.0.1", door.port))
+            deaf.connect(("127.0.0.1", listener.port))
             deaf.sendall(request("GET", "/v1/resources/r/outputs"))
-            await until(lambda: connections(door))
-            await until(lambda: not connections(door))
+            await until(lambda: connections(listener))
+            await until(lambda: not connections(listener))
 
 
 async def test_a_request_on_a_kept_connection_may_take_longer_than_it_was_idle(hasty: Harness) -> None:
@@ -509,9 +509,9 @@ async def test_s1_only_so_many_requests_wait_on_one_connection(hasty: Harness) -
 # Closing.
 
 
-async def test_a_refusal_reaches_a_client_that_is_still_sending(door: Harness) -> None:
+async def test_a_refusal_reaches_a_client_that_is_still_sending(listener: Harness) -> None:
     """To close at once would reset the connection, and the reset overtakes the answer."""
-    async with door.wire() as wire:
+    async with listener.wire() as wire:
         wire.write(head("content-length: 50000000").replace(b"application/json", b"text/plain") + b"x" * 5_000_000)
         reply = await wire.reply()
         assert (reply.status, reply.headers["connection"]) == (415, "close")
@@ -545,7 +545,7 @@ class Reset(asyncio.Transport):
 
 async def test_a_connection_that_was_reset_is_aborted_instead_of_closed() -> None:
     transport = Reset()
-    lingering = Lingering(transport, asyncio.get_running_loop(), SHORT, unread=lambda: True)
+    lingering = BufferedTransport(transport, asyncio.get_running_loop(), SHORT, unread=lambda: True)
     lingering.close()
     assert transport.aborted
     assert lingering.is_closing()
@@ -557,7 +557,7 @@ async def test_a_defect_of_one_connection_is_no_reason_to_forget_the_deadlines_o
     check = Guard.check
 
     def broken(self: Guard, now: float, *, stopping: bool = False) -> None:
-        if self.reading is Reading.BODY:
+        if self.reading is RequestProgress.BODY:
             raise RuntimeError("a defect")
         check(self, now, stopping=stopping)
 
@@ -571,19 +571,19 @@ async def test_a_defect_of_one_connection_is_no_reason_to_forget_the_deadlines_o
         await refused(other, 408)
 
 
-async def test_a_client_that_is_reset_leaves_nothing_behind(door: Harness) -> None:
+async def test_a_client_that_is_reset_leaves_nothing_behind(listener: Harness) -> None:
     for data in (b"", HIDDEN[:9], head("content-length: 9"), stream_head() + chunk(ndjson(packet()))):
-        with socket.create_connection(("127.0.0.1", door.port)) as rude:
+        with socket.create_connection(("127.0.0.1", listener.port)) as rude:
             rude.sendall(data)
-            await until(lambda: connections(door))
+            await until(lambda: connections(listener))
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await until(lambda: not connections(door))
-    assert (await door.post(packet())).status in {200, 202}
+        await until(lambda: not connections(listener))
+    assert (await listener.post(packet())).status in {200, 202}
 
 
-def connections(door: Harness) -> int:
-    """How many connections the door has."""
-    return door.server.connections
+def connections(listener: Harness) -> int:
+    """How many connections the listener has."""
+    return listener.server.connections
 
 
 async def in_pieces(wire: Wire, data: bytes, size: int) -> None:
@@ -594,7 +594,7 @@ async def in_pieces(wire: Wire, data: bytes, size: int) -> None:
 
 
 async def drip(wire: Wire, start: bytes, drop: bytes) -> bytes:
-    """What comes back for *start* and drop after drop, until the door closes the connection."""
+    """What comes back for *start* and drop after drop, until the listener closes the connection."""
     ended = asyncio.create_task(wire.end())
     wire.write(start)
 

@@ -15,22 +15,22 @@ import msgspec
 import pytest
 
 from collator import __version__
-from collator.engines.embedded import open_ledger
-from collator.engines.embedded.workforce import EmbeddedWorkforce
+from collator.engines.sqlite import open_ledger
+from collator.engines.sqlite.workers import LocalWorkers
 from collator.errors import ConfigError
-from collator.exchange import Failure, Key, Output, ResourceReport, Result, Retry, Task
 from collator.intake import Intake
+from collator.messages import Failure, Key, Output, ResourceReport, Result, Retry, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.processor import Endings, Http, open_processor
+from collator.processor import HttpService, Outcomes, open_processor
 from collator.processor.http import idempotency_key
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
 from tests.conformance.steps import outputs
-from tests.http.door import Sender
+from tests.http.listener import Sender
 from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 PAYLOAD = b'{ "text":"\xc3\xa4", "n": 1.0 }'
 NOW = 1_790_000_000.0
@@ -48,7 +48,7 @@ async def attempts(*scripts: Script, tasks: int = 1, **options: Any) -> list[Res
 
 
 async def call(url: str, *tasks: Task, **options: Any) -> list[Result]:  # noqa: ANN401 - as above
-    processor = Http(url, Endings(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
+    processor = HttpService(url, Outcomes(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
     async with processor.calls() as make:
         found = [await make([one]) for one in tasks]
     return [result for results in found if isinstance(results, list) for result in results]
@@ -244,19 +244,19 @@ def test_processes_and_batches_are_for_functions() -> None:
     assert "hunter2" not in pool.value.detail + batch.value.detail
 
 
-# Under the workforce, on the ledger.
+# Under the workers, on the ledger.
 
 
 class House:
-    """A ledger, and a workforce that calls a service."""
+    """A ledger, and workers that calls a service."""
 
-    def __init__(self, ledger: Any, url: str, clock: ManualClock) -> None:  # noqa: ANN401 - the embedded one
+    def __init__(self, ledger: Any, url: str, clock: ManualClock) -> None:  # noqa: ANN401 - the one on SQLite
         self.ledger, self.clock, self.outbox, self.metrics = ledger, clock, Sender(), Metrics()
         self.outbox.places = 9
-        self.workforce = EmbeddedWorkforce(
-            ledger, Http(url, Endings(clock=clock)), self.outbox, metrics=self.metrics, sweep=0.01
+        self.workers = LocalWorkers(
+            ledger, HttpService(url, Outcomes(clock=clock)), self.outbox, metrics=self.metrics, sweep=0.01
         )
-        self.intake = Intake(ledger, self.workforce, self.outbox, metrics=self.metrics)
+        self.intake = Intake(ledger, self.workers, self.outbox, metrics=self.metrics)
 
     async def send(self, resource_id: str, *, times: int = 1) -> None:
         for _ in range(times):
@@ -273,9 +273,9 @@ class House:
 @asynccontextmanager
 async def house(data_dir: Path, url: str) -> AsyncIterator[House]:
     clock = ManualClock()
-    ledger = await open_ledger(data_dir, terms=Terms(), clock=clock, route=lambda _: ["default"])
+    ledger = await open_ledger(data_dir, ledger_limits=LedgerLimits(), clock=clock, route=lambda _: ["default"])
     built = House(ledger, url, clock)
-    run = asyncio.create_task(built.workforce.run())
+    run = asyncio.create_task(built.workers.run())
     try:
         yield built
     finally:

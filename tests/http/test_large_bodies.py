@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 
 from collator.egress import Answer, Egress, NoAnswer, Pieces
 from collator.errors import Damaged, Unavailable
-from collator.exchange import Delivery
+from collator.messages import Delivery
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Close, Receiver, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -150,8 +150,8 @@ async def test_p3_every_attempt_at_a_large_body_has_the_same_bytes_and_a_signatu
     scripts = (reply(500), reply(413), reply(200))
     async with Receiver(*scripts) as receiver:
         secret = stage.endpoint(receiver.url)
-        async with stage.deliverer() as deliverer:
-            await stage.finish("r", deliverer=deliverer, outputs=[OUTPUT] * 7)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher, outputs=[OUTPUT] * 7)
             for count in (1, 2, 3):
                 await stage.settled(count)
                 stage.clock.advance(60.0)
@@ -189,9 +189,9 @@ async def test_p3_a_body_that_cannot_be_read_to_its_end_never_arrives(
     stage.ledger.pieces = broken
     async with Receiver() as receiver:
         stage.endpoint(receiver.url)
-        async with stage.deliverer(poll=3600.0) as deliverer:
+        async with stage.dispatcher(poll=3600.0) as dispatcher:
             with capture_logs():
-                await stage.finish("r", deliverer=deliverer, outputs=[OUTPUT] * 7)
+                await stage.finish("r", dispatcher=dispatcher, outputs=[OUTPUT] * 7)
                 await stage.settled(1)
         assert (receiver.requests, receiver.connections) == ([], reading - 1)
     report = await stage.report()
@@ -201,7 +201,7 @@ async def test_p3_a_body_that_cannot_be_read_to_its_end_never_arrives(
 async def test_p5_a_receiver_that_hangs_over_a_large_body_ends_its_reading_with_the_attempt(stage: Stage) -> None:
     async with Receiver((Stall(),)) as receiver:
         stage.endpoint(receiver.url, timeout=0.3)
-        async with stage.deliverer(poll=3600.0) as deliverer:
-            await stage.finish("r", deliverer=deliverer, outputs=[OUTPUT] * 7)
+        async with stage.dispatcher(poll=3600.0) as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher, outputs=[OUTPUT] * 7)
             await stage.settled(1)
     assert (await stage.report()).reason == "timed out after 0.3 s"

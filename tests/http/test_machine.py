@@ -1,4 +1,4 @@
-"""The machine of the ledger, at the door of a running service: single packets, arrays, streams and PUT, in any order.
+"""The machine of the ledger, over HTTP: single packets, arrays, streams and PUT, in any order.
 
 The same model says what has to come of them (tests/conformance/model.py). The processor waits at a gate while packets
 are given, so that their receipts are certain; then the service is left to itself until it is quiet, and all that it
@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from collator.clock import rfc3339
 from collator.errors import Malformed, Unknown
-from collator.exchange import Counts, OutcomePage, OutcomeReport, ResourceReport, ResourceSummary
 from collator.ledger import Ledger
+from collator.messages import Counts, OutcomePage, OutcomeReport, ResourceReport, ResourceSummary
 from collator.packet import Packet, Status
 from collator.states import DeliveryState, EndedBy, OnFailure, State
 from collator.testing import ManualClock
@@ -33,8 +33,8 @@ from collator.web.resources import ResourcePage, ResourceView
 from tests.conformance.model import DONE, FAILED, Model, Piece, Thing, body
 from tests.conformance.steps import packet
 from tests.conformance.views import compare
-from tests.http.door import Reply
-from tests.http.running import Running, running
+from tests.http.listener import Reply
+from tests.http.service import Running, running
 
 R = TypeVar("R")
 Given = dict[str, Any]
@@ -196,7 +196,7 @@ class ServiceMachine(RuleBasedStateMachine):
 
     @rule(given=batches, form=st.sampled_from(["alone", "array", "stream", "put"]))
     def give(self, given: list[Given], form: str) -> None:
-        self.it.gate.close()
+        self.it.host_check.close()
         if form == "array":
             statuses = [receipt["status"] for receipt in self.do(self.it.post(encode(given))).json["receipts"]]
             assert statuses == self.model.accept([as_packet(one) for one in given])
@@ -205,7 +205,7 @@ class ServiceMachine(RuleBasedStateMachine):
         else:
             for one in given:
                 self.give_one(one, by_put=form == "put")
-        self.it.gate.open()
+        self.it.host_check.open()
         self.settle()
 
     def stream(self, given: list[Given]) -> None:

@@ -17,7 +17,7 @@ from collator.errors import Permanent
 from collator.service import open_service
 from collator.settings import Settings
 from collator.testing import Receiver
-from tests.waiting import until
+from tests.wait import until
 
 
 class Processor:
@@ -25,13 +25,13 @@ class Processor:
 
     def __init__(self) -> None:
         self.mended = False
-        self.gate = threading.Event()
+        self.host_check = threading.Event()
         self.calls: list[object] = []
 
     def __call__(self, payload: object) -> object:
         self.calls.append(payload)
         if payload == "slow":
-            assert self.gate.wait(20.0)
+            assert self.host_check.wait(20.0)
         if payload == "bad" and not self.mended:
             raise Permanent("nothing to be heard")
         return payload
@@ -68,7 +68,7 @@ class House(NamedTuple):
 def processor() -> Iterator[Processor]:
     processor = Processor()
     yield processor
-    processor.gate.set()
+    processor.host_check.set()
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def test_r16_incomplete_goes_on_and_closes_when_all_others_are_done(tmp_pa
         await it.send("a", "one", "bad", "slow")
         await until(lambda: len(processor.calls) == 3)
         assert (await it.client.resource("a"))["state"] == "open"
-        processor.gate.set()
+        processor.host_check.set()
         body = await it.webhook()
     assert (body["type"], body["data"]["completed_by"]) == ("resource.incomplete", "last")
     assert body["data"]["partial"] == [{"index": 0, "output": "one"}, {"index": 2, "output": "slow"}]
@@ -101,7 +101,7 @@ async def test_r16_fail_fast_closes_at_the_first_failed_packet(tmp_path: Path, p
         assert (body["type"], body["data"]["completed_by"]) == ("resource.incomplete", "failure")
         assert body["data"]["failed"] == [{"index": 1, "reason": "nothing to be heard", "attempts": 1}]
         assert (body["data"]["partial"], body["data"]["unfinished"]) == ([], [[5, 5]])
-        processor.gate.set()
+        processor.host_check.set()
         await until(lambda: len(processor.calls) == 2)
         report = await it.client.resource("a")
         assert (report["state"], report["done"]) == ("incomplete", 0)

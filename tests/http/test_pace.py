@@ -7,12 +7,12 @@ from pathlib import Path
 
 from collator.clock import SystemClock
 from collator.delivery import Endpoint
-from collator.engines.embedded import open_ledger
-from collator.resource import Terms
+from collator.engines.sqlite import open_ledger
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Judge, Receiver, Request, Script, reply
-from tests.waiting import until
+from tests.wait import until
 
 RATE, BURST = 20.0, 5
 COUNT = 60
@@ -40,13 +40,15 @@ class Throttled:
 
 async def test_r23_all_are_delivered_to_a_receiver_that_takes_few_a_second_and_few_are_refused(tmp_path: Path) -> None:
     clock, endpoints, throttled = SystemClock(), dict[str, Endpoint](), Throttled()
-    ledger = await open_ledger(tmp_path / "data", terms=Terms(), clock=clock, route=lambda _: [*endpoints])
+    ledger = await open_ledger(
+        tmp_path / "data", ledger_limits=LedgerLimits(), clock=clock, route=lambda _: [*endpoints]
+    )
     stage = Stage(ledger, clock, tmp_path, endpoints)
     try:
         async with Receiver((Judge(throttled),)) as receiver:
             stage.endpoint(receiver.url, concurrency=CONCURRENCY)
-            async with stage.deliverer(poll=0.5) as deliverer:
-                await stage.finish(*(f"r{number}" for number in range(COUNT)), deliverer=deliverer)
+            async with stage.dispatcher(poll=0.5) as dispatcher:
+                await stage.finish(*(f"r{number}" for number in range(COUNT)), dispatcher=dispatcher)
                 await until(lambda: throttled.taken == COUNT, 30.0)
             reports = await stage.reports()
     finally:

@@ -9,102 +9,106 @@ from pathlib import Path
 import pytest
 
 from collator.errors import ReadOnly, StorageFull
-from collator.exchange import Output
-from collator.packet import Bounds
-from collator.resource import Terms
-from collator.web.limits import Limits
-from tests.http.door import Harness, chunk, open_door, packet, request, stream_head
-from tests.waiting import until
+from collator.messages import Output
+from collator.packet import PacketLimits
+from collator.resource import LedgerLimits
+from collator.web.limits import HttpLimits
+from tests.http.listener import Harness, chunk, open_door, packet, request, stream_head
+from tests.wait import until
 
-BOUNDS = Bounds(max_packets=100, max_payload=1000)
-LIMITS = Limits(max_body=100_000, max_buffered=150_000)
+BOUNDS = PacketLimits(max_packets=100, max_payload=1000)
+LIMITS = HttpLimits(max_body=100_000, max_buffered=150_000)
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path, terms=Terms(bounds=BOUNDS, max_open=3), limits=LIMITS) as door:
-        yield door
+async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(
+        tmp_path, ledger_limits=LedgerLimits(packet_limits=BOUNDS, max_open=3), limits=LIMITS
+    ) as listener:
+        yield listener
 
 
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
-    """One door for all that never gets as far as the ledger."""
-    async with open_door(tmp_path_factory.mktemp("shared"), terms=Terms(bounds=BOUNDS), limits=LIMITS) as door:
-        yield door
+    """One listener for all that never gets as far as the ledger."""
+    async with open_door(
+        tmp_path_factory.mktemp("shared"), ledger_limits=LedgerLimits(packet_limits=BOUNDS), limits=LIMITS
+    ) as listener:
+        yield listener
 
 
-async def finish(door: Harness, resource_id: str = "r") -> None:
+async def finish(listener: Harness, resource_id: str = "r") -> None:
     """End a resource of one packet."""
-    assert (await door.post(packet(0, resource_id, last=True))).status == 202
-    (task,) = await door.ledger.claim(claim_id="c", room=9)
-    await door.ledger.record([Output(task.lease, b"1")], room={})
+    assert (await listener.post(packet(0, resource_id, last=True))).status == 202
+    (task,) = await listener.ledger.claim(claim_id="c", capacity=9)
+    await listener.ledger.record([Output(task.lease, b"1")], capacity={})
 
 
 # One packet.
 
 
-async def test_an_accepted_packet_gets_202_and_its_receipt(door: Harness) -> None:
-    reply = await door.post(packet(3, "call-17"))
+async def test_an_accepted_packet_gets_202_and_its_receipt(listener: Harness) -> None:
+    reply = await listener.post(packet(3, "call-17"))
     assert (reply.status, reply.json) == (202, {"resource_id": "call-17", "index": 3, "status": "accepted"})
     assert reply.headers["content-type"] == "application/json"
 
 
-async def test_r5_a_repeat_gets_200(door: Harness) -> None:
-    await door.post(packet())
-    reply = await door.post(packet())
+async def test_r5_a_repeat_gets_200(listener: Harness) -> None:
+    await listener.post(packet())
+    reply = await listener.post(packet())
     assert (reply.status, reply.json["status"]) == (200, "duplicate")
 
 
-async def test_r6_a_conflict_gets_409_with_the_members_of_its_receipt(door: Harness) -> None:
-    await door.post(packet())
-    problem = (await door.post(packet(payload="other"))).problem
+async def test_r6_a_conflict_gets_409_with_the_members_of_its_receipt(listener: Harness) -> None:
+    await listener.post(packet())
+    problem = (await listener.post(packet(payload="other"))).problem
     assert problem["status"] == 409
     assert (problem["code"], problem["resource_id"], problem["index"]) == ("conflict", "r", 0)
     assert "another payload" in problem["detail"]
 
 
-async def test_r8_a_packet_for_an_ended_resource_gets_409_or_its_old_receipt(door: Harness) -> None:
-    await finish(door)
-    problem = (await door.post(packet(5))).problem
+async def test_r8_a_packet_for_an_ended_resource_gets_409_or_its_old_receipt(listener: Harness) -> None:
+    await finish(listener)
+    problem = (await listener.post(packet(5))).problem
     assert (problem["status"], problem["code"], problem["index"]) == (409, "closed", 5)
-    assert (await door.post(packet(0, payload="not compared any more"))).json["status"] == "duplicate"
+    assert (await listener.post(packet(0, payload="not compared any more"))).json["status"] == "duplicate"
 
 
-async def test_r9_a_limit_gets_429_and_when_to_try_again(door: Harness) -> None:
+async def test_r9_a_limit_gets_429_and_when_to_try_again(listener: Harness) -> None:
     for resource_id in "abc":
-        await door.post(packet(0, resource_id))
-    reply = await door.post(packet(0, "d"))
+        await listener.post(packet(0, resource_id))
+    reply = await listener.post(packet(0, "d"))
     assert (reply.status, reply.problem["code"]) == (429, "refused")
     assert int(reply.headers["retry-after"]) >= 1
     assert reply.problem["retry_after"] > 0
-    assert (await door.post(packet(1, "a"))).status == 202
+    assert (await listener.post(packet(1, "a"))).status == 202
 
 
 @pytest.mark.parametrize(("error", "code"), [(StorageFull(), "storage_full"), (ReadOnly(), "read_only")])
-async def test_trouble_of_the_store_gets_503_before_any_ack(door: Harness, error: Exception, code: str) -> None:
-    door.ledger.errors[0] = error
-    reply = await door.post(packet())
+async def test_trouble_of_the_store_gets_503_before_any_ack(listener: Harness, error: Exception, code: str) -> None:
+    listener.ledger.errors[0] = error
+    reply = await listener.post(packet())
     assert (reply.status, reply.problem["code"]) == (503, code)
     assert int(reply.headers["retry-after"]) >= 1
-    assert (await door.post(packet())).json["status"] == "accepted"
+    assert (await listener.post(packet())).json["status"] == "accepted"
 
 
-async def test_a_defect_gets_500_and_tells_nothing_of_itself(door: Harness) -> None:
-    door.ledger.errors[0] = RuntimeError("the secret is 42")
-    reply = await door.post(packet())
+async def test_a_defect_gets_500_and_tells_nothing_of_itself(listener: Harness) -> None:
+    listener.ledger.errors[0] = RuntimeError("the secret is 42")
+    reply = await listener.post(packet())
     assert (reply.status, reply.problem["code"]) == (500, "internal")
     assert b"42" not in reply.body
 
 
-async def test_r1_ids_are_numbers_or_any_text(door: Harness) -> None:
-    assert (await door.post(packet(0, 17))).json["resource_id"] == "17"
-    assert (await door.post(packet(0, "../ü/\U0001f600"))).json["resource_id"] == "../ü/\U0001f600"
+async def test_r1_ids_are_numbers_or_any_text(listener: Harness) -> None:
+    assert (await listener.post(packet(0, 17))).json["resource_id"] == "17"
+    assert (await listener.post(packet(0, "../ü/\U0001f600"))).json["resource_id"] == "../ü/\U0001f600"
 
 
-async def test_r3_the_payload_stays_the_bytes_that_came(door: Harness) -> None:
+async def test_r3_the_payload_stays_the_bytes_that_came(listener: Harness) -> None:
     payload = b'{ "b" : 1.0e2, "a":"\\u0041" }'
-    await door.post(b'{"resource_id":"r","index":0,"payload": %s ,"last":true}' % payload)
-    (task,) = await door.ledger.claim(claim_id="c", room=1)
+    await listener.post(b'{"resource_id":"r","index":0,"payload": %s ,"last":true}' % payload)
+    (task,) = await listener.ledger.claim(claim_id="c", capacity=1)
     assert task.payload == payload
 
 
@@ -155,17 +159,17 @@ async def test_what_is_no_packet_gets_422_and_is_not_stored(shared: Harness, bod
     assert shared.ledger.calls == []
 
 
-async def test_r2_the_highest_index_and_the_deepest_payload_are_taken(door: Harness) -> None:
+async def test_r2_the_highest_index_and_the_deepest_payload_are_taken(listener: Harness) -> None:
     deep = b"[" * 128 + b"]" * 128
-    assert (await door.post(b'{"resource_id":"r","index":99,"payload":%s}' % deep)).status == 202
+    assert (await listener.post(b'{"resource_id":"r","index":99,"payload":%s}' % deep)).status == 202
 
 
 # An array.
 
 
-async def test_an_array_gets_a_receipt_for_each_whatever_they_say(door: Harness) -> None:
-    await finish(door, "ended")
-    reply = await door.post(
+async def test_an_array_gets_a_receipt_for_each_whatever_they_say(listener: Harness) -> None:
+    await finish(listener, "ended")
+    reply = await listener.post(
         [packet(0), packet(1), packet(0), packet(0, payload="other"), packet(1, "ended"), packet(2, last=True)]
     )
     assert reply.status == 202
@@ -175,47 +179,47 @@ async def test_an_array_gets_a_receipt_for_each_whatever_they_say(door: Harness)
     assert all(("reason" in r) == (r["status"] in {"conflict", "closed"}) for r in receipts)
 
 
-async def test_an_empty_array_gets_no_receipts(door: Harness) -> None:
-    reply = await door.post(b" \n[ ]")
+async def test_an_empty_array_gets_no_receipts(listener: Harness) -> None:
+    reply = await listener.post(b" \n[ ]")
     assert (reply.status, reply.json) == (202, {"receipts": []})
 
 
-async def test_a_malformed_array_names_the_first_that_is_wrong(door: Harness) -> None:
-    problem = (await door.post([packet(0), packet(-1), packet(-2)])).problem
+async def test_a_malformed_array_names_the_first_that_is_wrong(listener: Harness) -> None:
+    problem = (await listener.post([packet(0), packet(-1), packet(-2)])).problem
     assert "packet 1" in problem["detail"]
 
 
 async def test_a_large_array_is_stored_in_slices_in_order(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door:
-        reply = await door.post([packet(i, payload="x" * 300, last=i == 2499) for i in range(2500)])
+    async with open_door(tmp_path) as listener:
+        reply = await listener.post([packet(i, payload="x" * 300, last=i == 2499) for i in range(2500)])
         assert [r["index"] for r in reply.json["receipts"]] == [*range(2500)]
         assert {r["status"] for r in reply.json["receipts"]} == {"accepted"}
-        assert door.ledger.calls == [1000, 1000, 500]
+        assert listener.ledger.calls == [1000, 1000, 500]
 
 
 async def test_an_array_that_is_stored_in_part_says_what_is_refused(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door:
-        door.ledger.errors[1] = StorageFull(retry_after=7)
-        reply = await door.post([packet(i) for i in range(2500)])
+    async with open_door(tmp_path) as listener:
+        listener.ledger.errors[1] = StorageFull(retry_after=7)
+        reply = await listener.post([packet(i) for i in range(2500)])
         assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "storage_full", "7")
         statuses = [r["status"] for r in reply.json["receipts"]]
         assert statuses == ["accepted"] * 1000 + ["refused"] * 1500
         assert reply.json["receipts"][-1]["retry_after"] == 7
 
 
-async def test_an_array_of_which_nothing_is_stored_gets_503(door: Harness) -> None:
-    door.ledger.errors[0] = StorageFull()
-    assert (await door.post([packet()])).problem["code"] == "storage_full"
+async def test_an_array_of_which_nothing_is_stored_gets_503(listener: Harness) -> None:
+    listener.ledger.errors[0] = StorageFull()
+    assert (await listener.post([packet()])).problem["code"] == "storage_full"
 
 
 # One packet at its own path.
 
 
-async def test_put_takes_the_body_as_the_payload(door: Harness) -> None:
-    reply = await door.ask("PUT", "/v1/resources/a%2Fb%20c/packets/2?last=true", b' {"x": 1}\n')
+async def test_put_takes_the_body_as_the_payload(listener: Harness) -> None:
+    reply = await listener.ask("PUT", "/v1/resources/a%2Fb%20c/packets/2?last=true", b' {"x": 1}\n')
     assert (reply.status, reply.json) == (202, {"resource_id": "a/b c", "index": 2, "status": "accepted"})
-    assert (await door.post(b'{"resource_id":"a/b c","index":2,"payload":{"x": 1}}')).json["status"] == "duplicate"
-    report = (await door.ask("GET", "/v1/resources/a%2Fb%20c")).json
+    assert (await listener.post(b'{"resource_id":"a/b c","index":2,"payload":{"x": 1}}')).json["status"] == "duplicate"
+    report = (await listener.ask("GET", "/v1/resources/a%2Fb%20c")).json
     assert (report["total"], report["missing"]) == (3, [[0, 1]])
 
 
@@ -265,38 +269,38 @@ async def test_r1_a_path_is_what_was_sent(shared: Harness, path: str) -> None:
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "Application/JSON; charset=latin-1", "application/json;x"])
-async def test_json_is_taken_whatever_its_parameters(door: Harness, media_type: str) -> None:
-    assert (await door.post(packet(), media_type=media_type)).status == 202
+async def test_json_is_taken_whatever_its_parameters(listener: Harness, media_type: str) -> None:
+    assert (await listener.post(packet(), media_type=media_type)).status == 202
 
 
 @pytest.mark.parametrize("media_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
-async def test_other_media_types_get_415(door: Harness, media_type: str) -> None:
-    assert (await door.post(packet(), media_type=media_type)).problem["code"] == "media_type"
+async def test_other_media_types_get_415(listener: Harness, media_type: str) -> None:
+    assert (await listener.post(packet(), media_type=media_type)).problem["code"] == "media_type"
 
 
-async def test_a_packed_body_gets_415(door: Harness) -> None:
-    problem = (await door.post(packet(), content_encoding="gzip")).problem
+async def test_a_packed_body_gets_415(listener: Harness) -> None:
+    problem = (await listener.post(packet(), content_encoding="gzip")).problem
     assert problem["status"] == 415
     assert "gzip" in problem["detail"]
 
 
-async def test_another_method_gets_405_with_what_is_allowed(door: Harness) -> None:
+async def test_another_method_gets_405_with_what_is_allowed(listener: Harness) -> None:
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
-        reply = await door.ask(method, "/v1/packets")
+        reply = await listener.ask(method, "/v1/packets")
         assert (reply.status, reply.problem["code"], reply.headers["allow"]) == (405, "method", "POST")
 
 
-async def test_an_unknown_option_gets_422(door: Harness) -> None:
-    reply = await door.ask("POST", "/v1/packets?receipt=all", json.dumps(packet()).encode())
+async def test_an_unknown_option_gets_422(listener: Harness) -> None:
+    reply = await listener.ask("POST", "/v1/packets?receipt=all", json.dumps(packet()).encode())
     assert reply.problem["code"] == "malformed"
 
 
-async def test_a_packet_that_is_too_large_gets_413(door: Harness) -> None:
-    assert (await door.post(packet(0, payload="a" * 50_000))).problem["code"] == "too_large"
+async def test_a_packet_that_is_too_large_gets_413(listener: Harness) -> None:
+    assert (await listener.post(packet(0, payload="a" * 50_000))).problem["code"] == "too_large"
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_read(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_body_that_says_it_is_too_large_is_not_read(listener: Harness) -> None:
+    async with listener.wire() as wire:
         await wire.send(request("POST", "/v1/packets", content_length="100001", content_type="application/json"))
         reply = await wire.reply()
         assert (reply.problem["code"], reply.headers["connection"]) == ("too_large", "close")
@@ -304,13 +308,13 @@ async def test_a_body_that_says_it_is_too_large_is_not_read(door: Harness) -> No
 
 
 async def test_a_body_of_one_piece_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(max_body=100)) as door, door.wire() as wire:
+    async with open_door(tmp_path, limits=HttpLimits(max_body=100)) as listener, listener.wire() as wire:
         await wire.send(chunked_head() + chunk(b"[" + b" " * 100 + b"]") + chunk(b""))
         assert (await wire.reply()).problem["code"] == "too_large"
 
 
-async def test_a_body_that_turns_out_too_large_is_not_read_to_its_end(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_body_that_turns_out_too_large_is_not_read_to_its_end(listener: Harness) -> None:
+    async with listener.wire() as wire:
         await wire.send(chunked_head())
         for _ in range(4):
             await wire.send(chunk(b" " * 30_000))
@@ -319,10 +323,10 @@ async def test_a_body_that_turns_out_too_large_is_not_read_to_its_end(door: Harn
         assert await wire.end() == b""
 
 
-async def test_p5_bodies_that_are_being_read_are_bounded_together(door: Harness) -> None:
-    async with door.wire() as first, door.wire() as second:
+async def test_p5_bodies_that_are_being_read_are_bounded_together(listener: Harness) -> None:
+    async with listener.wire() as first, listener.wire() as second:
         await first.send(chunked_head() + chunk(b"[" + b" " * 79_999))
-        await until(lambda: door.face._buffered.used == 80_000)
+        await until(lambda: listener.app._buffer_memory.used == 80_000)
         await second.send(chunked_head() + chunk(b"[" + b" " * 79_999))
         refused = await second.reply()
         assert (refused.status, refused.problem["code"]) == (503, "busy")
@@ -330,10 +334,10 @@ async def test_p5_bodies_that_are_being_read_are_bounded_together(door: Harness)
         await first.send(chunk(b"]") + chunk(b""))
         assert (await first.reply()).status == 202
     for _ in range(3):
-        assert door.face._buffered.used == 0
-        async with door.wire() as wire:
+        assert listener.app._buffer_memory.used == 0
+        async with listener.wire() as wire:
             await wire.send(chunked_head() + chunk(b"[" + b" " * 79_999))
-            await until(lambda: door.face._buffered.used == 80_000)
+            await until(lambda: listener.app._buffer_memory.used == 80_000)
             await wire.send(chunk(b"]") + chunk(b""))
             assert (await wire.reply()).status == 202
 
@@ -341,8 +345,8 @@ async def test_p5_bodies_that_are_being_read_are_bounded_together(door: Harness)
 # How bodies come.
 
 
-async def test_a_body_may_come_byte_by_byte(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_body_may_come_byte_by_byte(listener: Harness) -> None:
+    async with listener.wire() as wire:
         await wire.send(chunked_head())
         for byte in json.dumps(packet(0, "ü")).encode():
             await wire.send(chunk(bytes([byte])))
@@ -350,23 +354,23 @@ async def test_a_body_may_come_byte_by_byte(door: Harness) -> None:
         assert (await wire.reply()).status == 202
 
 
-async def test_expect_100_continue_is_answered_before_the_body(door: Harness) -> None:
+async def test_expect_100_continue_is_answered_before_the_body(listener: Harness) -> None:
     body = json.dumps(packet()).encode()
-    async with door.wire() as wire:
+    async with listener.wire() as wire:
         await wire.send(request("POST", "/v1/packets", body, expect="100-continue")[: -len(body)])
         assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await wire.send(body)
         assert (await wire.reply()).status == 202
 
 
-async def test_expect_100_continue_is_not_answered_where_the_request_is_refused(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_expect_100_continue_is_not_answered_where_the_request_is_refused(listener: Harness) -> None:
+    async with listener.wire() as wire:
         await wire.send(request("POST", "/v1/packets", b"", media_type="text/plain", expect="100-continue"))
         assert (await wire.reader.readline()).startswith(b"HTTP/1.1 415")
 
 
-async def test_a_connection_serves_request_after_request(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_a_connection_serves_request_after_request(listener: Harness) -> None:
+    async with listener.wire() as wire:
         for index in range(3):
             await wire.send(request("POST", "/v1/packets", json.dumps(packet(index)).encode()))
             assert (await wire.reply()).status == 202
@@ -378,8 +382,8 @@ async def test_a_connection_serves_request_after_request(door: Harness) -> None:
         assert (await wire.reply()).status == 202
 
 
-async def test_pipelined_requests_are_answered_in_order(door: Harness) -> None:
-    async with door.wire() as wire:
+async def test_pipelined_requests_are_answered_in_order(listener: Harness) -> None:
+    async with listener.wire() as wire:
         await wire.send(b"".join(request("POST", "/v1/packets", json.dumps(packet(i)).encode()) for i in range(20)))
         assert [(await wire.reply()).json["index"] for _ in range(20)] == [*range(20)]
 
@@ -387,25 +391,25 @@ async def test_pipelined_requests_are_answered_in_order(door: Harness) -> None:
 # The intake behind it.
 
 
-async def test_what_the_ledger_hands_out_goes_to_the_workforce(door: Harness) -> None:
-    door.workers.places = 2
-    await door.post([packet(i) for i in range(5)])
-    assert [task.key.index for task in door.workers.tasks] == [0, 1]
-    assert [key.index for key in door.workers.keys] == [2, 3, 4]
+async def test_what_the_ledger_hands_out_goes_to_the_workforce(listener: Harness) -> None:
+    listener.workers.places = 2
+    await listener.post([packet(i) for i in range(5)])
+    assert [task.key.index for task in listener.workers.tasks] == [0, 1]
+    assert [key.index for key in listener.workers.keys] == [2, 3, 4]
 
 
-async def test_counts_by_status_are_in_the_metrics(door: Harness) -> None:
-    await door.post([packet(0), packet(1), packet(0)])
-    await door.post(packet(0, payload="other"))
-    metrics = (await door.ask("GET", "/metrics")).body.decode()
+async def test_counts_by_status_are_in_the_metrics(listener: Harness) -> None:
+    await listener.post([packet(0), packet(1), packet(0)])
+    await listener.post(packet(0, payload="other"))
+    metrics = (await listener.ask("GET", "/metrics")).body.decode()
     assert 'collator_packets_total{status="accepted"} 2.0' in metrics
     assert 'collator_packets_total{status="duplicate"} 1.0' in metrics
     assert 'collator_packets_total{status="conflict"} 1.0' in metrics
 
 
-async def test_p7_a_service_that_stops_refuses_and_says_when_to_try_again(door: Harness) -> None:
-    door.intake.drain()
-    reply = await door.post(packet())
+async def test_p7_a_service_that_stops_refuses_and_says_when_to_try_again(listener: Harness) -> None:
+    listener.intake.drain()
+    reply = await listener.post(packet())
     assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "unavailable", "5")
 
 

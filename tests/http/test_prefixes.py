@@ -9,10 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from collator.errors import ConfigError
-from collator.exchange import DeliveryFilter, Output
+from collator.messages import DeliveryFilter, Output
 from collator.tokens import MAX_PREFIXES, Caller, Role, generate_token, line_for, parse_tokens
 from collator.web.routes import ROUTES, Route
-from tests.http.door import Harness, Reply, ndjson, open_door, packet
+from tests.http.listener import Harness, Reply, ndjson, open_door, packet
 
 TOKENS = {name: generate_token() for name in ("some", "all", "admin")}
 OWN = ("acme/", "b-", "z\N{GREEK SMALL LETTER OMEGA}")
@@ -23,7 +23,7 @@ OPEN = {"getDescription"}
 
 
 @pytest.fixture(scope="module")
-async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+async def listener(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
     both = [Role.SEND, Role.READ]
     lines = [
         line_for(TOKENS["some"], roles=both, name="some one", prefixes=OWN),
@@ -31,24 +31,24 @@ async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harnes
         line_for(TOKENS["admin"], roles=[Role.ADMIN], name="admin"),
     ]
     known = parse_tokens("\n".join(lines))
-    async with open_door(tmp_path_factory.mktemp("prefixes"), tokens=lambda: known) as door:
+    async with open_door(tmp_path_factory.mktemp("prefixes"), tokens=lambda: known) as listener:
         packets = [packet(0, name, last=True) for name in (*MINE, *FOREIGN)]
-        assert (await ask(door, "POST", "/v1/packets", packets, by="all")).status == 202
-        tasks = await door.ledger.claim(claim_id="c", room=100)
-        await door.ledger.record([Output(task.lease, b"0") for task in tasks], room={})
-        yield door
+        assert (await ask(listener, "POST", "/v1/packets", packets, by="all")).status == 202
+        tasks = await listener.ledger.claim(claim_id="c", capacity=100)
+        await listener.ledger.record([Output(task.lease, b"0") for task in tasks], capacity={})
+        yield listener
 
 
-async def ask(door: Harness, method: str, path: str, body: object = None, *, by: str = "some") -> Reply:
+async def ask(listener: Harness, method: str, path: str, body: object = None, *, by: str = "some") -> Reply:
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await door.ask(method, path, data, authorization=f"Bearer {TOKENS[by]}")
+    return await listener.ask(method, path, data, authorization=f"Bearer {TOKENS[by]}")
 
 
-async def listed(door: Harness, path: str, member: str) -> list[str]:
+async def listed(listener: Harness, path: str, member: str) -> list[str]:
     """The resources of all pages of a list."""
     found, cursor = list[str](), ""
     while True:
-        page = (await ask(door, "GET", path + (f"&cursor={quote(cursor)}" if cursor else ""))).json
+        page = (await ask(listener, "GET", path + (f"&cursor={quote(cursor)}" if cursor else ""))).json
         found += [one["resource_id"] for one in page[member]]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -61,10 +61,10 @@ def named(route: Route, resource_id: str) -> str:
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if "{resource_id}" in r.path], ids=lambda route: route.name)
 @pytest.mark.parametrize("resource_id", [*MINE[1:], *FOREIGN, "acme%2F1", "ACME/1"])
-async def test_a_path_names_a_resource_of_ones_own(door: Harness, route: Route, resource_id: str) -> None:
+async def test_a_path_names_a_resource_of_ones_own(listener: Harness, route: Route, resource_id: str) -> None:
     bodies: dict[str, object] = {"putPacket": 0, "completeResource": {"total": 1}}
     body = bodies.get(route.name, None if route.method == "GET" else b"")
-    reply = await ask(door, route.method, named(route, resource_id), body)
+    reply = await ask(listener, route.method, named(route, resource_id), body)
     if route.role is Role.ADMIN or resource_id not in MINE:
         assert (reply.status, reply.problem["code"]) == (403, "forbidden")
     else:
@@ -76,9 +76,9 @@ async def test_a_path_names_a_resource_of_ones_own(door: Harness, route: Route, 
     [r for r in ROUTES if r.role in {Role.SEND, Role.READ} and "{" not in r.path and not r.own],
     ids=lambda r: r.name,
 )
-async def test_what_is_about_all_is_not_told(door: Harness, route: Route) -> None:
-    assert (await ask(door, route.method, route.path)).problem["code"] == "forbidden"
-    assert (await ask(door, route.method, route.path, by="all")).status == 200
+async def test_what_is_about_all_is_not_told(listener: Harness, route: Route) -> None:
+    assert (await ask(listener, route.method, route.path)).problem["code"] == "forbidden"
+    assert (await ask(listener, route.method, route.path, by="all")).status == 200
 
 
 def test_every_route_that_keeps_to_what_is_ones_own_is_looked_at() -> None:
@@ -87,46 +87,46 @@ def test_every_route_that_keeps_to_what_is_ones_own_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-async def test_lists_have_what_is_ones_own(door: Harness, limit: int) -> None:
-    assert await listed(door, f"/v1/resources?limit={limit}", "resources") == MINE
-    assert await listed(door, f"/v1/deliveries?limit={limit}", "deliveries") == MINE
+async def test_lists_have_what_is_ones_own(listener: Harness, limit: int) -> None:
+    assert await listed(listener, f"/v1/resources?limit={limit}", "resources") == MINE
+    assert await listed(listener, f"/v1/deliveries?limit={limit}", "deliveries") == MINE
     for prefix in ("a", "acme", "acme/", "acme/1", "b", "c", "", "z"):
         mine = [name for name in MINE if name.startswith(prefix)]
-        assert await listed(door, f"/v1/resources?limit={limit}&prefix={prefix}", "resources") == mine
-        assert await listed(door, f"/v1/deliveries?limit={limit}&prefix={prefix}", "deliveries") == mine
-    assert await listed(door, f"/v1/resources?limit={limit}&state=collated", "resources") == MINE
+        assert await listed(listener, f"/v1/resources?limit={limit}&prefix={prefix}", "resources") == mine
+        assert await listed(listener, f"/v1/deliveries?limit={limit}&prefix={prefix}", "deliveries") == mine
+    assert await listed(listener, f"/v1/resources?limit={limit}&state=collated", "resources") == MINE
 
 
-async def test_deliveries_are_told_of_what_is_ones_own(door: Harness) -> None:
-    for delivery in (await door.ledger.deliveries(DeliveryFilter())).deliveries:
+async def test_deliveries_are_told_of_what_is_ones_own(listener: Harness) -> None:
+    for delivery in (await listener.ledger.deliveries(DeliveryFilter())).deliveries:
         mine = delivery.resource_id in MINE
-        assert (await ask(door, "GET", f"/v1/deliveries/{delivery.id}")).status == (200 if mine else 403)
+        assert (await ask(listener, "GET", f"/v1/deliveries/{delivery.id}")).status == (200 if mine else 403)
         of = f"/v1/deliveries?resource_id={quote(delivery.resource_id)}"
-        assert (await ask(door, "GET", of)).status == (200 if mine else 403)
+        assert (await ask(listener, "GET", of)).status == (200 if mine else 403)
 
 
 @pytest.mark.parametrize("foreign", ["c-2", "acme", 17])
-async def test_packets_of_others_are_refused(door: Harness, foreign: str | int) -> None:
-    before = await door.ledger.counts()
+async def test_packets_of_others_are_refused(listener: Harness, foreign: str | int) -> None:
+    before = await listener.ledger.counts()
     for body in (packet(0, foreign), [packet(1, "c-3"), packet(0, foreign)], [packet(0, "acme/1"), packet(0, foreign)]):
-        reply = await ask(door, "POST", "/v1/packets", body)
+        reply = await ask(listener, "POST", "/v1/packets", body)
         assert (reply.status, reply.problem["code"]) == (403, "forbidden")
     for options in ("", "?receipts=all"):
         lines = ndjson(packet(0, "acme/1"), packet(0, foreign), packet(1, foreign))
         fields = {"authorization": f"Bearer {TOKENS['some']}", "media_type": "application/x-ndjson"}
-        reply = await door.ask("POST", f"/v1/packets{options}", lines, **fields)
+        reply = await listener.ask("POST", f"/v1/packets{options}", lines, **fields)
         last = reply.lines[-1] if options else reply.problem
         assert (last["code"], last["accepted"], last["decided_lines"]) == ("forbidden", 0, 0)
-    assert await door.ledger.counts() == before
+    assert await listener.ledger.counts() == before
     good = ndjson(packet(0, "acme/1"), packet(0, "b-1"))
     fields = {"authorization": f"Bearer {TOKENS['some']}", "media_type": "application/x-ndjson"}
-    assert (await door.ask("POST", "/v1/packets", good, **fields)).json["duplicate"] == 2
+    assert (await listener.ask("POST", "/v1/packets", good, **fields)).json["duplicate"] == 2
 
 
-async def test_a_delivery_of_others_does_not_tell_whose_it_is(door: Harness) -> None:
-    for report in (await door.ledger.deliveries(DeliveryFilter())).deliveries:
+async def test_a_delivery_of_others_does_not_tell_whose_it_is(listener: Harness) -> None:
+    for report in (await listener.ledger.deliveries(DeliveryFilter())).deliveries:
         if report.resource_id in FOREIGN:
-            reply = await ask(door, "GET", f"/v1/deliveries/{report.id}")
+            reply = await ask(listener, "GET", f"/v1/deliveries/{report.id}")
             assert (reply.status, repr(report.resource_id) in reply.problem["detail"]) == (403, False), reply
             assert report.webhook_id in reply.problem["detail"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from collator.tokens import Role, generate_token
 from collator.web.routes import ROUTES, Route
-from tests.http.door import Harness, open_door, request
+from tests.http.listener import Harness, open_door, request
 from tests.http.listeners import PARTS, ROLES, TOKENS, calling, known_tokens, path_of, paths
 
 DECLARED: dict[str, tuple[str, Role | None]] = {
@@ -78,10 +78,10 @@ NO_METHODS = ("CONNECT", "get", "Get", "BREW", "GETT", "GE T", "", "GET\t", "\x0
 
 
 @pytest.fixture(scope="module")
-async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+async def listener(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
     tokens = known_tokens()
-    async with open_door(tmp_path_factory.mktemp("probed"), tokens=lambda: tokens) as door:
-        yield door
+    async with open_door(tmp_path_factory.mktemp("probed"), tokens=lambda: tokens) as listener:
+        yield listener
 
 
 def test_every_route_has_the_role_that_is_written_here() -> None:
@@ -103,14 +103,14 @@ def wanted(route: Route, roles: list[Role] | None) -> range | tuple[int, ...]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=[route.name for route in ROUTES])
-async def test_a_route_answers_each_caller_as_its_role_says(door: Harness, route: Route) -> None:
+async def test_a_route_answers_each_caller_as_its_role_says(listener: Harness, route: Route) -> None:
     callers: list[tuple[str, dict[str, str], list[Role] | None]] = [
         *((name, fields, None) for name, fields in STRANGERS.items()),
         *((name, fields, [*ROLES[name]]) for name, fields in KNOWN.items()),
         *((name, fields, [Role.ADMIN]) for name, fields in SPELLED.items()),
     ]
     wrong = []
-    async with calling(door.port) as caller:
+    async with calling(listener.port) as caller:
         for name, fields, roles in callers:
             reply = await caller.ask(request(route.method, path_of(route), body_of(route), **fields))
             if reply.status not in wanted(route, roles):
@@ -130,13 +130,13 @@ def with_head(methods: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("path", paths())
-async def test_a_path_takes_its_methods_and_no_other(door: Harness, path: str) -> None:
+async def test_a_path_takes_its_methods_and_no_other(listener: Harness, path: str) -> None:
     allowed = with_head({route.method for route in routes_at(path)})
     # A path that one route has word by word is told the methods of that one, as the description has it.
     told = ", ".join(sorted(with_head({route.method for route in ROUTES if route.path == path}) or allowed))
     token = {"authorization": f"Bearer {TOKENS['all']}"}
     wrong = []
-    async with calling(door.port) as caller:
+    async with calling(listener.port) as caller:
         for method in METHODS:
             body = b"" if method in {"POST", "PUT", "PATCH"} else None
             reply = await caller.ask(request(method, path, body, **token), head=method == "HEAD")
@@ -239,10 +239,10 @@ def status_of(target: str, role: Role | None) -> int:
 
 
 @pytest.mark.parametrize("path", paths())
-async def test_no_other_way_to_write_a_path_leads_past_its_role(door: Harness, path: str) -> None:
+async def test_no_other_way_to_write_a_path_leads_past_its_role(listener: Harness, path: str) -> None:
     wrong = []
     token = {"authorization": f"Bearer {TOKENS['send']}"}
-    async with calling(door.port) as caller:
+    async with calling(listener.port) as caller:
         for target in confusions(path):
             for role, fields in ((None, {}), (Role.SEND, token)):
                 reply = await caller.ask(request("GET", target, None, host="localhost", **fields))

@@ -11,13 +11,13 @@ from itertools import product
 
 import pytest
 
-from collator.web.limits import Limits
-from tests.http.door import chunk, connect, request
+from collator.web.limits import HttpLimits
+from tests.http.listener import chunk, connect, request
 from tests.http.listeners import ACT, LISTENERS, Listener
-from tests.waiting import until
+from tests.wait import until
 
 ANSWER = re.compile(rb"HTTP/1\.1 [0-9]{3} ")
-SHORT = Limits(head_seconds=0.15, body_seconds=0.15, linger_seconds=0.3, max_body=1_000_000)
+SHORT = HttpLimits(head_seconds=0.15, body_seconds=0.15, linger_seconds=0.3, max_body=1_000_000)
 
 
 def head(*fields: str, line: str = "POST /v1/packets HTTP/1.1", host: str = "host: 127.0.0.1") -> bytes:

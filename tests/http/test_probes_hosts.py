@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from collator.web.gate import OWN, Gate
-from collator.web.problems import Refusal
-from tests.http.door import request
+from collator.web.host_check import OWN, HostCheck
+from collator.web.problems import HttpProblem
+from tests.http.listener import request
 from tests.http.listeners import ACT, LISTENERS, Listener, calling
 
 ADDRESSES = (
@@ -47,14 +47,14 @@ async def listener(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         yield listener
 
 
-def passes(gate: Gate, host: str, **fields: str) -> bool:
+def passes(host_check: HostCheck, host: str, **fields: str) -> bool:
     headers = {
         b"host": host.encode("latin-1"),
         **{name.encode(): value.encode("latin-1") for name, value in fields.items()},
     }
     try:
-        gate.check(headers)
-    except Refusal as refusal:
+        host_check.check(headers)
+    except HttpProblem as refusal:
         return refusal.kind.status not in {403, 421}
     return True
 
@@ -71,8 +71,8 @@ def passes(gate: Gate, host: str, **fields: str) -> bool:
 )
 def test_the_hosts_that_pass_are_these(hosts: tuple[str, ...] | None, known: set[str]) -> None:
     every = {*ADDRESSES, *OURS, *NAMED, *FOREIGN, *INVALID}
-    gate = Gate(hosts)
-    assert {host for host in every if passes(gate, host)} == known
+    host_check = HostCheck(hosts)
+    assert {host for host in every if passes(host_check, host)} == known
 
 
 async def test_each_listener_takes_these_hosts_and_no_others(listener: Listener) -> None:
@@ -105,10 +105,10 @@ def foreign_origins(host: str) -> list[str]:
 @pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "collator.example:8000"])
 def test_the_page_of_another_origin_never_passes(host: str) -> None:
     for hosts in ((*OWN, "collator.example"), None):
-        gate = Gate(hosts)
-        assert [origin for origin in foreign_origins(host) if passes(gate, host, origin=origin)] == []
+        host_check = HostCheck(hosts)
+        assert [origin for origin in foreign_origins(host) if passes(host_check, host, origin=origin)] == []
         assert [
-            origin for origin in (f"http://{host}", f"https://{host}") if not passes(gate, host, origin=origin)
+            origin for origin in (f"http://{host}", f"https://{host}") if not passes(host_check, host, origin=origin)
         ] == []
 
 

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from collator.cli.receive import _Filer, _Refusals, inbox_of
+from collator.cli.receive import _FileWriter, _Refusals, inbox_of
 from collator.settings import Settings
 from collator.signing import generate_secret, parse_secrets, sign
-from tests.http.door import Reply, Wire, chunk, connect, request
-from tests.waiting import until
+from tests.http.listener import Reply, Wire, chunk, connect, request
+from tests.wait import until
 
 SECRET = generate_secret()
 ID = "msg_" + "a" * 52
@@ -76,7 +76,7 @@ async def receiving(folder: Path, *, secret: bool = False, max_body: int = 1_000
     (folder / "received").mkdir(exist_ok=True)
     (folder / "secret").write_text(SECRET)
     refusals = _Refusals()
-    filer = _Filer(folder / "received", refusals)
+    filer = _FileWriter(folder / "received", refusals)
     settings = Settings(receive_port=0, receive_secret_file=folder / "secret" if secret else None, max_body=max_body)
     async with inbox_of(settings, filer.take, refusals) as inbox:
         yield Receiver(urlsplit(inbox.url).port or 0, folder / "received")

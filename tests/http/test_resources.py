@@ -13,64 +13,64 @@ import pytest
 
 from collator.client import Client
 from collator.errors import Unknown
-from collator.exchange import Attempt, Counts, DeliveryFilter, Failure, Output
-from collator.resource import Terms
+from collator.messages import Attempt, Counts, DeliveryFilter, Failure, Output
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
-from collator.web.limits import KIB, Limits
-from tests.http.door import Harness, Reply, open_door, packet, request
-from tests.waiting import until
+from collator.web.limits import KIB, HttpLimits
+from tests.http.listener import Harness, Reply, open_door, packet, request
+from tests.wait import until
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path, terms=Terms(on_failure=OnFailure.HOLD)) as door:
-        yield door
+async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path, ledger_limits=LedgerLimits(on_failure=OnFailure.HOLD)) as listener:
+        yield listener
 
 
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
-    """One door for what changes nothing."""
-    async with open_door(tmp_path_factory.mktemp("shared")) as door:
-        yield door
+    """One listener for what changes nothing."""
+    async with open_door(tmp_path_factory.mktemp("shared")) as listener:
+        yield listener
 
 
-async def process(door: Harness, *, failing: tuple[int, ...] = ()) -> None:
+async def process(listener: Harness, *, failing: tuple[int, ...] = ()) -> None:
     """Echo what is waiting, except for the *failing* indexes."""
-    tasks = await door.ledger.claim(claim_id=f"c{len(door.ledger.calls)}-{failing}", room=10_000)
-    await door.ledger.record(
+    tasks = await listener.ledger.claim(claim_id=f"c{len(listener.ledger.calls)}-{failing}", capacity=10_000)
+    await listener.ledger.record(
         [
             Failure(task.lease, "no such word") if task.key.index in failing else Output(task.lease, task.payload)
             for task in tasks
         ],
-        room={},
+        capacity={},
     )
 
 
-async def show(door: Harness, resource_id: str = "r") -> dict[str, Any]:
-    reply = await door.ask("GET", f"/v1/resources/{resource_id}")
+async def show(listener: Harness, resource_id: str = "r") -> dict[str, Any]:
+    reply = await listener.ask("GET", f"/v1/resources/{resource_id}")
     assert reply.status == 200
     report: dict[str, Any] = reply.json
     return report
 
 
-async def do(door: Harness, verb: str, body: object = None, resource_id: str = "r") -> Reply:
+async def do(listener: Harness, verb: str, body: object = None, resource_id: str = "r") -> Reply:
     data = b"" if body is None else json.dumps(body).encode()
-    return await door.ask("POST", f"/v1/resources/{resource_id}/{verb}", data)
+    return await listener.ask("POST", f"/v1/resources/{resource_id}/{verb}", data)
 
 
-async def settle(door: Harness, state: DeliveryState, reason: str, delay: float = 0.0) -> None:
+async def settle(listener: Harness, state: DeliveryState, reason: str, delay: float = 0.0) -> None:
     """End an attempt to deliver."""
-    (delivery,) = await door.ledger.claim_deliveries("default", room=1)
-    await door.ledger.settle([Attempt(delivery, state, reason, delay)])
+    (delivery,) = await listener.ledger.claim_deliveries("default", capacity=1)
+    await listener.ledger.record_attempts([Attempt(delivery, state, reason, delay)])
 
 
 # Looking.
 
 
-async def test_a_resource_shows_what_it_has_and_what_it_lacks(door: Harness) -> None:
-    await door.post([packet(i, metadata={"who": "me"}) for i in (0, 1, 5)])
-    await process(door)
-    report = await show(door)
+async def test_a_resource_shows_what_it_has_and_what_it_lacks(listener: Harness) -> None:
+    await listener.post([packet(i, metadata={"who": "me"}) for i in (0, 1, 5)])
+    await process(listener)
+    report = await show(listener)
     assert (report["state"], report["total"], report["metadata"]) == ("open", None, {"who": "me"})
     assert (report["received"], report["done"], report["missing"], report["unfinished"]) == (3, 3, [[2, 4]], [])
     assert report["webhook_id"].startswith("msg_")
@@ -106,21 +106,21 @@ async def test_r1_a_dot_as_it_is_means_another_path(shared: Harness, segment: st
 
 @pytest.mark.parametrize(("resource_id", "segment"), [(".", "%2E"), (".", "%2e"), ("..", "%2E%2E"), ("..", "%2e%2E")])
 async def test_r1_p6_a_resource_that_is_called_dot_can_be_managed(
-    door: Harness, resource_id: str, segment: str
+    listener: Harness, resource_id: str, segment: str
 ) -> None:
     path = f"/v1/resources/{segment}"
-    await door.post(packet(0, resource_id))
-    assert (await door.ask("PUT", f"{path}/packets/1", b"1")).json["resource_id"] == resource_id
-    assert (await door.ask("GET", path)).json["received"] == 2
-    assert (await door.ask("GET", f"{path}/outputs")).json["outputs"] == []
-    assert (await door.ask("POST", f"{path}/complete", b'{"total": 2}')).json["total"] == 2
-    assert (await door.ask("POST", f"{path}/cancel")).json["state"] == "cancelled"
-    assert (await door.ask("DELETE", path)).json == {"resource_id": resource_id, "purged": True}
+    await listener.post(packet(0, resource_id))
+    assert (await listener.ask("PUT", f"{path}/packets/1", b"1")).json["resource_id"] == resource_id
+    assert (await listener.ask("GET", path)).json["received"] == 2
+    assert (await listener.ask("GET", f"{path}/outputs")).json["outputs"] == []
+    assert (await listener.ask("POST", f"{path}/complete", b'{"total": 2}')).json["total"] == 2
+    assert (await listener.ask("POST", f"{path}/cancel")).json["state"] == "cancelled"
+    assert (await listener.ask("DELETE", path)).json == {"resource_id": resource_id, "purged": True}
 
 
 @pytest.mark.parametrize("resource_id", [".", ".."])
-async def test_r1_p6_the_client_reaches_a_resource_that_is_called_dot(door: Harness, resource_id: str) -> None:
-    async with Client(f"http://127.0.0.1:{door.port}") as client:
+async def test_r1_p6_the_client_reaches_a_resource_that_is_called_dot(listener: Harness, resource_id: str) -> None:
+    async with Client(f"http://127.0.0.1:{listener.port}") as client:
         await client.send([packet(0, resource_id)])
         assert (await client.resource(resource_id))["resource_id"] == resource_id
         assert (await client.cancel(resource_id))["state"] == "cancelled"
@@ -129,43 +129,43 @@ async def test_r1_p6_the_client_reaches_a_resource_that_is_called_dot(door: Harn
         assert (await client.purge(resource_id))["purged"]
 
 
-async def test_r1_the_client_reaches_a_resource_by_the_number_that_it_was_sent_as(door: Harness) -> None:
-    async with Client(f"http://127.0.0.1:{door.port}") as client:
+async def test_r1_the_client_reaches_a_resource_by_the_number_that_it_was_sent_as(listener: Harness) -> None:
+    async with Client(f"http://127.0.0.1:{listener.port}") as client:
         await client.send([packet(0, 1234)])
         assert (await client.resource(1234))["resource_id"] == "1234"
         assert (await client.complete(1234, total=1))["total"] == 1
         assert (await client.cancel(1234))["state"] == "cancelled"
 
 
-async def test_outputs_come_in_order_and_from_behind_an_index(door: Harness) -> None:
-    await door.post([packet(i, payload=[i]) for i in reversed(range(40))])
-    await process(door)
-    reply = await door.ask("GET", "/v1/resources/r/outputs")
+async def test_outputs_come_in_order_and_from_behind_an_index(listener: Harness) -> None:
+    await listener.post([packet(i, payload=[i]) for i in reversed(range(40))])
+    await process(listener)
+    reply = await listener.ask("GET", "/v1/resources/r/outputs")
     assert reply.headers["content-type"] == "application/json"
     places = {outcome["index"]: outcome["seq"] for outcome in reply.json["outputs"]}
     assert sorted(places.values()) == [*range(1, 41)]
     assert reply.json == {
-        "webhook_id": (await show(door))["webhook_id"],
+        "webhook_id": (await show(listener))["webhook_id"],
         "state": "open",
         "completed_by": None,
         "total": None,
         "outputs": [{"seq": places[i], "index": i, "output": [i]} for i in range(40)],
         "next_cursor": None,
     }
-    after = await door.ask("GET", "/v1/resources/r/outputs?cursor=37")
+    after = await listener.ask("GET", "/v1/resources/r/outputs?cursor=37")
     assert [output["index"] for output in after.json["outputs"]] == [38, 39]
-    none = await door.ask("GET", "/v1/resources/r/outputs?cursor=39")
+    none = await listener.ask("GET", "/v1/resources/r/outputs?cursor=39")
     assert (none.json["outputs"], none.json["next_cursor"]) == ([], None)
 
 
 @pytest.mark.parametrize("limit", [1, 15, 16, 17, 20, 40, 41])
-async def test_outputs_come_in_pages(door: Harness, limit: int) -> None:
-    await door.post([packet(i, payload=i) for i in range(40)])
-    await process(door)
+async def test_outputs_come_in_pages(listener: Harness, limit: int) -> None:
+    await listener.post([packet(i, payload=i) for i in range(40)])
+    await process(listener)
     found: list[int] = []
     cursor = ""
     while True:
-        page = (await door.ask("GET", f"/v1/resources/r/outputs?limit={limit}{cursor}")).json
+        page = (await listener.ask("GET", f"/v1/resources/r/outputs?limit={limit}{cursor}")).json
         assert len(page["outputs"]) == min(limit, 40 - len(found))
         found += [output["index"] for output in page["outputs"]]
         if page["next_cursor"] is None:
@@ -179,13 +179,13 @@ async def test_outputs_say_what_can_be_asked(shared: Harness, query: str) -> Non
     assert (await shared.ask("GET", f"/v1/resources/r/outputs?{query}")).problem["code"] == "malformed"
 
 
-async def test_p5_an_output_that_is_larger_than_a_page_stands_alone_in_one(door: Harness) -> None:
+async def test_p5_an_output_that_is_larger_than_a_page_stands_alone_in_one(listener: Harness) -> None:
     for index, size in enumerate((10, 1_000_000, 10, 100_000, 100_000, 10)):
-        assert (await door.post(packet(index, payload="x" * size))).status == 202
-    await process(door)
+        assert (await listener.post(packet(index, payload="x" * size))).status == 202
+    await process(listener)
     pages, cursor = list[list[int]](), ""
     while True:
-        page = (await door.ask("GET", f"/v1/resources/r/outputs?{cursor}")).json
+        page = (await listener.ask("GET", f"/v1/resources/r/outputs?{cursor}")).json
         pages.append([output["index"] for output in page["outputs"]])
         if page["next_cursor"] is None:
             break
@@ -196,38 +196,38 @@ async def test_p5_an_output_that_is_larger_than_a_page_stands_alone_in_one(door:
 async def test_p5_what_clients_do_not_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients who ask for much and read nothing hold what may be held together; what is beyond it is refused."""
     limit, size = 3_000_000, 1_000_000
-    async with open_door(tmp_path, limits=Limits(max_buffered=limit)) as door, AsyncExitStack() as stack:
-        assert (await door.post(packet(0, payload="x" * size))).status == 202
-        await process(door)
-        buffered, held = door.face._buffered, [0]
-        take = buffered.take
+    async with open_door(tmp_path, limits=HttpLimits(max_buffered=limit)) as listener, AsyncExitStack() as stack:
+        assert (await listener.post(packet(0, payload="x" * size))).status == 202
+        await process(listener)
+        buffer_memory, held = listener.app._buffer_memory, [0]
+        take = buffer_memory.take
 
         def watched(who: str, number: int = 1) -> None:
             take(who, number)
-            held.append(buffered.used)
+            held.append(buffer_memory.used)
 
-        monkeypatch.setattr(buffered, "take", watched)
-        wires = [await stack.enter_async_context(door.wire(unread=64 * KIB)) for _ in range(6)]
+        monkeypatch.setattr(buffer_memory, "take", watched)
+        wires = [await stack.enter_async_context(listener.wire(unread=64 * KIB)) for _ in range(6)]
         for wire in wires:
             await wire.send(request("GET", "/v1/resources/r/outputs") * 8)
-        await until(lambda: buffered.used > limit - size)
-        assert (await door.ask("GET", "/v1/status")).status == 200  # what is small is answered
+        await until(lambda: buffer_memory.used > limit - size)
+        assert (await listener.ask("GET", "/v1/status")).status == 200  # what is small is answered
         replies = [await wire.reply() for wire in wires for _ in range(8)]
         assert {reply.status for reply in replies} == {200, 503}
         assert {reply.problem["code"] for reply in replies if reply.status != 200} == {"busy"}
         assert max(held) <= limit
-        await until(lambda: buffered.used == 0)
+        await until(lambda: buffer_memory.used == 0)
 
 
 # Lists.
 
 
-async def walk(door: Harness, query: str, limit: int = 2) -> list[str]:
+async def walk(listener: Harness, query: str, limit: int = 2) -> list[str]:
     """The ids of a list, page by page."""
     found: list[str] = []
     cursor = ""
     while True:
-        page = (await door.ask("GET", f"/v1/resources?limit={limit}{query}{cursor}")).json
+        page = (await listener.ask("GET", f"/v1/resources?limit={limit}{query}{cursor}")).json
         found += [resource["resource_id"] for resource in page["resources"]]
         if page["next_cursor"] is None:
             return found
@@ -235,15 +235,15 @@ async def walk(door: Harness, query: str, limit: int = 2) -> list[str]:
         cursor = "&cursor=" + quote(page["next_cursor"], safe="")
 
 
-async def test_resources_are_listed_in_pages_in_order_of_id(door: Harness) -> None:
+async def test_resources_are_listed_in_pages_in_order_of_id(listener: Harness) -> None:
     ids = ["a", "a&b=c", "a/b", "b", "b ", "b+", "ü", "\U0001f600"]
-    await door.post([packet(0, resource_id) for resource_id in reversed(ids)])
+    await listener.post([packet(0, resource_id) for resource_id in reversed(ids)])
     for limit in (1, 2, 3, 8, 9):
-        assert await walk(door, "", limit) == ids
-    assert await walk(door, "&prefix=a") == ids[:3]
-    assert await walk(door, "&prefix=" + quote("\U0001f600")) == ids[7:]
-    assert await walk(door, "&prefix=zz") == []
-    page = (await door.ask("GET", "/v1/resources?limit=1")).json
+        assert await walk(listener, "", limit) == ids
+    assert await walk(listener, "&prefix=a") == ids[:3]
+    assert await walk(listener, "&prefix=" + quote("\U0001f600")) == ids[7:]
+    assert await walk(listener, "&prefix=zz") == []
+    page = (await listener.ask("GET", "/v1/resources?limit=1")).json
     opened_at = page["resources"][0].pop("opened_at")
     assert opened_at.endswith("Z")
     assert page["resources"] == [
@@ -251,12 +251,12 @@ async def test_resources_are_listed_in_pages_in_order_of_id(door: Harness) -> No
     ]
 
 
-async def test_resources_are_listed_by_state(door: Harness) -> None:
-    await door.post([packet(0, "done", last=True), packet(0, "open"), packet(0, "ended")])
-    await process(door)
-    await do(door, "cancel", resource_id="ended")
+async def test_resources_are_listed_by_state(listener: Harness) -> None:
+    await listener.post([packet(0, "done", last=True), packet(0, "open"), packet(0, "ended")])
+    await process(listener)
+    await do(listener, "cancel", resource_id="ended")
     for state, resource_id in (("collated", "done"), ("open", "open"), ("cancelled", "ended"), ("incomplete", None)):
-        assert await walk(door, f"&state={state}") == ([resource_id] if resource_id else [])
+        assert await walk(listener, f"&state={state}") == ([resource_id] if resource_id else [])
 
 
 @pytest.mark.parametrize(
@@ -281,75 +281,75 @@ async def test_a_list_says_what_can_be_asked(shared: Harness, query: str, words:
 # Why it is not delivered.
 
 
-async def test_p6_a_resource_says_what_it_waits_for(door: Harness) -> None:
+async def test_p6_a_resource_says_what_it_waits_for(listener: Harness) -> None:
     async def why() -> str | None:
-        found: str | None = (await show(door))["why_undelivered"]
+        found: str | None = (await show(listener))["why_undelivered"]
         return found
 
-    await door.post([packet(0), packet(1)])
+    await listener.post([packet(0), packet(1)])
     assert await why() == "processing: no outcome yet for index 0 to 1"
-    await process(door, failing=(1,))
+    await process(listener, failing=(1,))
     assert "nobody has said how many packets" in (await why() or "")
-    await door.post(packet(4, last=True))
-    await process(door)
+    await listener.post(packet(4, last=True))
+    await process(listener)
     assert await why() == "never received: index 2 to 3"
-    await door.post([packet(2), packet(3)])
-    await process(door)
+    await listener.post([packet(2), packet(3)])
+    await process(listener)
     assert await why() == "held open, as 1 packet failed: retry, or complete it with force"
-    await do(door, "complete", {"force": True})
+    await do(listener, "complete", {"force": True})
     assert await why() == "endpoint default: being sent"
-    await settle(door, DeliveryState.DUE, "HTTP 503", 25.0)
+    await settle(listener, DeliveryState.DUE, "HTTP 503", 25.0)
     assert await why() == "endpoint default: next attempt in 25 s after 1 attempt (HTTP 503)"
-    door.clock.advance(26.0)
-    await settle(door, DeliveryState.DEAD, "HTTP 410")
+    listener.clock.advance(26.0)
+    await settle(listener, DeliveryState.DEAD, "HTTP 410")
     assert await why() == "endpoint default: given up after 2 attempts (HTTP 410); it can be replayed"
-    await door.ledger.replay(DeliveryFilter(resource_id="r"))
+    await listener.ledger.replay(DeliveryFilter(resource_id="r"))
     assert await why() == "endpoint default: being sent after 2 attempts (replayed)"
-    await settle(door, DeliveryState.DELIVERED, "HTTP 200")
+    await settle(listener, DeliveryState.DELIVERED, "HTTP 200")
     assert await why() is None
 
 
-async def test_p6_r23_a_resource_says_that_its_receiver_is_paused(door: Harness) -> None:
-    await door.post(packet(0, last=True))
-    await process(door)
-    door.sender.trouble["default"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
+async def test_p6_r23_a_resource_says_that_its_receiver_is_paused(listener: Harness) -> None:
+    await listener.post(packet(0, last=True))
+    await process(listener)
+    listener.sender.trouble["default"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
     told = "endpoint default: paused for 12 s more, as its receiver fails (HTTP 503)"
-    assert (await show(door))["why_undelivered"] == told
-    await settle(door, DeliveryState.DUE, "HTTP 503", 25.0)
+    assert (await show(listener))["why_undelivered"] == told
+    await settle(listener, DeliveryState.DUE, "HTTP 503", 25.0)
     told += "; after 1 attempt (HTTP 503)"
-    assert (await show(door))["why_undelivered"] == told
+    assert (await show(listener))["why_undelivered"] == told
 
 
 async def test_p6_a_resource_without_an_endpoint_says_so(tmp_path: Path) -> None:
-    async with open_door(tmp_path, endpoints=()) as door:
-        await door.post(packet(0, last=True))
-        await process(door)
+    async with open_door(tmp_path, endpoints=()) as listener:
+        await listener.post(packet(0, last=True))
+        await process(listener)
         told = "there is no endpoint: nothing is sent, and its outputs can be pulled"
-        assert (await show(door))["why_undelivered"] == told
-        door.sender.names = ["crm"]
-        assert (await show(door))["why_undelivered"] == "no endpoint matched it when it ended"
+        assert (await show(listener))["why_undelivered"] == told
+        listener.sender.names = ["crm"]
+        assert (await show(listener))["why_undelivered"] == "no endpoint matched it when it ended"
 
 
 # Repair.
 
 
-async def test_r15_complete_fixes_the_total_and_hands_the_delivery_on(door: Harness) -> None:
-    door.sender.places = 1
-    await door.post([packet(0), packet(1)])
-    await process(door)
-    reply = await do(door, "complete", {"total": 2})
+async def test_r15_complete_fixes_the_total_and_hands_the_delivery_on(listener: Harness) -> None:
+    listener.sender.places = 1
+    await listener.post([packet(0), packet(1)])
+    await process(listener)
+    reply = await do(listener, "complete", {"total": 2})
     assert (reply.status, reply.json["state"], reply.json["completed_by"]) == (200, "collated", "total")
-    assert [delivery.resource_id for delivery in door.sender.deliveries] == ["r"]
-    again = await do(door, "complete", {"total": 2})
+    assert [delivery.resource_id for delivery in listener.sender.deliveries] == ["r"]
+    again = await do(listener, "complete", {"total": 2})
     assert (again.status, again.json["state"]) == (200, "collated")
-    assert (await do(door, "complete", {"total": 3})).problem["code"] == "conflict"
+    assert (await do(listener, "complete", {"total": 3})).problem["code"] == "conflict"
 
 
-async def test_complete_without_room_leaves_the_delivery_due(door: Harness) -> None:
-    await door.post(packet(0))
-    await process(door)
-    assert (await do(door, "complete", {"force": True})).json["completed_by"] == "forced"
-    assert (door.sender.deliveries, door.sender.endpoints) == ([], {"default"})
+async def test_complete_without_room_leaves_the_delivery_due(listener: Harness) -> None:
+    await listener.post(packet(0))
+    await process(listener)
+    assert (await do(listener, "complete", {"force": True})).json["completed_by"] == "forced"
+    assert (listener.sender.deliveries, listener.sender.endpoints) == ([], {"default"})
 
 
 @pytest.mark.parametrize(
@@ -373,54 +373,54 @@ async def test_an_order_that_is_not_utf_8_is_malformed(shared: Harness, path: st
     assert (problem["code"], "UTF-8" in problem["detail"]) == ("malformed", True)
 
 
-async def test_cancel_ends_a_resource_and_may_be_repeated(door: Harness) -> None:
-    await door.post(packet(0))
+async def test_cancel_ends_a_resource_and_may_be_repeated(listener: Harness) -> None:
+    await listener.post(packet(0))
     for _ in range(2):
-        reply = await do(door, "cancel")
+        reply = await do(listener, "cancel")
         assert (reply.status, reply.json["state"]) == (200, "cancelled")
-    assert "no webhook" in (await show(door))["why_undelivered"]
-    await door.post(packet(0, "s", last=True))
-    await process(door)
-    assert (await do(door, "cancel", resource_id="s")).problem["code"] == "ended"
+    assert "no webhook" in (await show(listener))["why_undelivered"]
+    await listener.post(packet(0, "s", last=True))
+    await process(listener)
+    assert (await do(listener, "cancel", resource_id="s")).problem["code"] == "ended"
 
 
-async def test_r16_retry_gives_failed_packets_back_to_the_workforce(door: Harness) -> None:
-    await door.post([packet(0), packet(1, last=True)])
-    await process(door, failing=(1,))
-    door.workers.keys.clear()
-    reply = await do(door, "retry", {})
+async def test_r16_retry_gives_failed_packets_back_to_the_workforce(listener: Harness) -> None:
+    await listener.post([packet(0), packet(1, last=True)])
+    await process(listener, failing=(1,))
+    listener.workers.keys.clear()
+    reply = await do(listener, "retry", {})
     assert (reply.status, reply.json) == (200, {"resource_id": "r", "retried": 1})
-    assert [(key.resource_id, key.index) for key in door.workers.keys] == [("r", 1)]
-    await process(door)
-    assert (await show(door))["state"] == "collated"
-    assert (await do(door, "retry")).problem["code"] == "ended"
+    assert [(key.resource_id, key.index) for key in listener.workers.keys] == [("r", 1)]
+    await process(listener)
+    assert (await show(listener))["state"] == "collated"
+    assert (await do(listener, "retry")).problem["code"] == "ended"
 
 
-async def test_r25_a_resource_that_has_ended_can_be_forgotten_and_its_id_opens_anew(door: Harness) -> None:
-    await door.post([packet(0), packet(1, last=True)])
-    assert "is open; cancel it first" in (await door.ask("DELETE", "/v1/resources/r")).problem["detail"]
-    await process(door)
-    problem = (await door.ask("DELETE", "/v1/resources/r")).problem
+async def test_r25_a_resource_that_has_ended_can_be_forgotten_and_its_id_opens_anew(listener: Harness) -> None:
+    await listener.post([packet(0), packet(1, last=True)])
+    assert "is open; cancel it first" in (await listener.ask("DELETE", "/v1/resources/r")).problem["detail"]
+    await process(listener)
+    problem = (await listener.ask("DELETE", "/v1/resources/r")).problem
     assert (problem["status"], problem["code"]) == (409, "conflict")
     assert "a delivery that is due; stop it first" in problem["detail"]
-    first = (await show(door))["webhook_id"]
-    await settle(door, DeliveryState.DEAD, "HTTP 410")
-    reply = await door.ask("DELETE", "/v1/resources/r")
+    first = (await show(listener))["webhook_id"]
+    await settle(listener, DeliveryState.DEAD, "HTTP 410")
+    reply = await listener.ask("DELETE", "/v1/resources/r")
     assert (reply.status, reply.json) == (200, {"resource_id": "r", "purged": True})
     for method, path in (("GET", ""), ("GET", "/outputs"), ("DELETE", "")):
-        assert (await door.ask(method, f"/v1/resources/r{path}")).problem["code"] == "unknown"
-    assert (await door.post(packet(0, payload="another"))).json["status"] == "accepted"
-    assert (await show(door))["webhook_id"] != first
+        assert (await listener.ask(method, f"/v1/resources/r{path}")).problem["code"] == "unknown"
+    assert (await listener.post(packet(0, payload="another"))).json["status"] == "accepted"
+    assert (await show(listener))["webhook_id"] != first
 
 
-async def test_a_large_resource_is_forgotten_whole_before_the_answer(door: Harness) -> None:
-    await door.post([packet(i, last=i == 2499) for i in range(2500)])
-    await process(door)
-    await do(door, "cancel")
-    await settle(door, DeliveryState.DELIVERED, "HTTP 200")
-    assert (await door.ask("DELETE", "/v1/resources/r")).status == 200
-    assert await door.ledger.counts() == Counts()
-    assert await door.ledger.purge(limit=10_000) == 0
+async def test_a_large_resource_is_forgotten_whole_before_the_answer(listener: Harness) -> None:
+    await listener.post([packet(i, last=i == 2499) for i in range(2500)])
+    await process(listener)
+    await do(listener, "cancel")
+    await settle(listener, DeliveryState.DELIVERED, "HTTP 200")
+    assert (await listener.ask("DELETE", "/v1/resources/r")).status == 200
+    assert await listener.ledger.counts() == Counts()
+    assert await listener.ledger.purge(limit=10_000) == 0
 
 
 async def test_forgetting_takes_no_orders(shared: Harness) -> None:
@@ -477,27 +477,27 @@ async def test_head_gets_no_body(shared: Harness) -> None:
 # Watching.
 
 
-async def test_healthz_needs_nothing(door: Harness) -> None:
-    door.intake.drain()
-    door.reasons.append("the disk is full")
-    assert (await door.ask("GET", "/healthz")).json == {"status": "alive"}
+async def test_healthz_needs_nothing(listener: Harness) -> None:
+    listener.intake.drain()
+    listener.reasons.append("the disk is full")
+    assert (await listener.ask("GET", "/healthz")).json == {"status": "alive"}
 
 
-async def test_readyz_gives_its_reasons(door: Harness) -> None:
-    assert (await door.ask("GET", "/readyz")).json == {"status": "ready"}
-    door.reasons.append("the disk is full")
-    reply = await door.ask("GET", "/readyz")
+async def test_readyz_gives_its_reasons(listener: Harness) -> None:
+    assert (await listener.ask("GET", "/readyz")).json == {"status": "ready"}
+    listener.reasons.append("the disk is full")
+    reply = await listener.ask("GET", "/readyz")
     assert (reply.status, reply.problem["reasons"]) == (503, ["the disk is full"])
-    door.intake.drain()
-    assert (await door.ask("GET", "/readyz")).problem["reasons"] == [
+    listener.intake.drain()
+    assert (await listener.ask("GET", "/readyz")).problem["reasons"] == [
         "the service is stopping; try again in a moment, or another node",
         "the disk is full",
     ]
 
 
-async def test_metrics_hold_what_the_store_holds(door: Harness) -> None:
-    await door.post([packet(0), packet(1), packet(0, "s")])
-    reply = await door.ask("GET", "/metrics")
+async def test_metrics_hold_what_the_store_holds(listener: Harness) -> None:
+    await listener.post([packet(0), packet(1), packet(0, "s")])
+    reply = await listener.ask("GET", "/metrics")
     assert reply.headers["content-type"].startswith("text/plain")
     lines = reply.body.decode().splitlines()
     assert 'collator_resources{state="open"} 2.0' in lines

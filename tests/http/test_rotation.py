@@ -7,12 +7,12 @@ from pathlib import Path
 import anyio
 import standardwebhooks
 
-from collator.delivery import Deliverer, Endpoint
+from collator.delivery import Dispatcher, Endpoint
 from collator.signing import SecretFile, generate_secret
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Judge, Receiver, Request
-from tests.waiting import until
+from tests.wait import until
 
 BATCH = 5
 ENOUGH = 60
@@ -43,8 +43,8 @@ class Verifier:
 class Load:
     """Resources that end, one batch after another, never far ahead of the receivers."""
 
-    def __init__(self, stage: Stage, deliverer: Deliverer, *receivers: Verifier) -> None:
-        self._stage, self._deliverer, self._receivers = stage, deliverer, receivers
+    def __init__(self, stage: Stage, dispatcher: Dispatcher, *receivers: Verifier) -> None:
+        self._stage, self._dispatcher, self._receivers = stage, dispatcher, receivers
         self.finished = 0
         self.over = anyio.Event()
 
@@ -54,7 +54,7 @@ class Load:
     async def run(self) -> None:
         while not self.over.is_set():
             names = [f"r{self.finished + number}" for number in range(BATCH)]
-            await self._stage.finish(*names, deliverer=self._deliverer)
+            await self._stage.finish(*names, dispatcher=self._dispatcher)
             self.finished += BATCH
             await until(lambda: self.arrived() + 4 * BATCH > self.finished, 20.0)
 
@@ -78,8 +78,8 @@ async def test_r21_nobody_notices_that_a_secret_is_rotated_under_load(stage: Sta
     async with Receiver((Judge(first.judge),)) as one, Receiver((Judge(second.judge),)) as other:
         for name, receiver in (("first", one), ("second", other)):
             stage.endpoints[name] = Endpoint(name=name, url=receiver.url, secrets=secrets)
-        async with stage.deliverer() as deliverer:
-            load = Load(stage, deliverer, first, second)
+        async with stage.dispatcher() as dispatcher:
+            load = Load(stage, dispatcher, first, second)
             async with anyio.create_task_group() as group:
                 group.start_soon(load.run)
                 await load.goes_on()

@@ -1,4 +1,4 @@
-"""The rules of design §3 that show at the door of a running service and in its webhooks; the others' tests are beside.
+"""The rules of design §3 that show over HTTP and in webhooks; the others' tests are beside.
 
 Each test carries the number of its rule, and the last one sees to it that none is forgotten.
 """
@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.http.door import PATIENCE, ndjson, packet
-from tests.http.running import Running, running
-from tests.waiting import until
+from tests.http.listener import PATIENCE, ndjson, packet
+from tests.http.service import Running, running
+from tests.wait import until
 
 CLOSED = 409
 FAILS = {"fail": "no such word"}
@@ -59,7 +59,7 @@ async def test_r5_a_repeat_may_still_fix_the_total_and_withdraws_nothing(tmp_pat
 async def test_r7_packets_of_a_batch_count_one_by_one_in_order(tmp_path: Path) -> None:
     given = [packet(0), packet(0, payload="other"), packet(0), packet(2), packet(1, last=True), packet(2, last=True)]
     async with running(tmp_path) as it:
-        it.gate.close()
+        it.host_check.close()
         array = [receipt["status"] for receipt in (await it.post(given)).json["receipts"]]
         lines = ndjson(*({**one, "resource_id": "s"} for one in given))
         reply = await it.ask("POST", "/v1/packets?receipts=all", lines, media_type="application/x-ndjson")
@@ -94,10 +94,10 @@ async def test_r11_an_id_that_opens_anew_is_another_generation(tmp_path: Path) -
 
 async def test_r12_an_outcome_for_a_closed_resource_is_dropped_and_counted(tmp_path: Path) -> None:
     async with running(tmp_path) as it:
-        it.gate.close()
+        it.host_check.close()
         await it.post([packet(0), packet(1, "s", last=True), packet(0, "s")])
         assert (await it.ask("POST", "/v1/resources/r/cancel")).json["state"] == "cancelled"
-        it.gate.open()
+        it.host_check.open()
         await it.webhooks(1)
         await until(lambda: b'collator_outcomes_dropped_total{why="closed"} 1.0' in it.service.metrics.text())
         assert (await ended(it, "cancelled", None))["done"] == 0
@@ -109,7 +109,7 @@ async def test_r13_silence_closes_only_what_waits_for_its_sender(tmp_path: Path)
     async with running(tmp_path, idle_timeout=60.0) as it:
         await it.post(packet(0))
         await it.quiet()
-        it.gate.close()
+        it.host_check.close()
         await it.post(packet(0, "busy"))
         it.clock.advance(61.0)
         await until(lambda: it.service.ledger._store.committed.open == 1, PATIENCE)
@@ -122,7 +122,7 @@ async def test_r13_silence_closes_only_what_waits_for_its_sender(tmp_path: Path)
 
 async def test_r14_a_deadline_closes_whatever_is_there(tmp_path: Path) -> None:
     async with running(tmp_path, deadline=60.0) as it:
-        it.gate.close()
+        it.host_check.close()
         await it.post(packet(0))
         it.clock.advance(61.0)
         report = await ended(it, "incomplete", "deadline")
@@ -177,7 +177,7 @@ async def test_r18_an_incomplete_body_has_no_outputs_but_what_there_is_and_what_
     async with running(tmp_path) as it:
         await it.post([packet(0, payload="a"), packet(1, payload=FAILS), packet(4, payload="e")])
         await it.quiet()
-        it.gate.close()
+        it.host_check.close()
         await it.post(packet(7))
         await it.ask("POST", "/v1/resources/r/complete", {"force": True})
         (webhook,) = await it.webhooks(1)

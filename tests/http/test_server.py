@@ -13,11 +13,11 @@ import pytest
 
 from collator.errors import ConfigError, Occupied
 from collator.web.guard import Guard
-from collator.web.limits import Limits
-from collator.web.request_feed import Reading
+from collator.web.limits import HttpLimits
+from collator.web.request_feed import RequestProgress
 from collator.web.server import serve
-from tests.http.door import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
-from tests.waiting import until
+from tests.http.listener import Harness, chunk, connect, ndjson, open_door, packet, request, stream_head
+from tests.wait import until
 
 POST = request("POST", "/v1/packets", json.dumps(packet()).encode())
 
@@ -40,9 +40,9 @@ async def test_any_free_port_is_told() -> None:
 
 async def test_no_answer_is_taken_for_a_page_or_kept(tmp_path: Path) -> None:
     """Those that the guard gives itself too."""
-    async with open_door(tmp_path) as door:
+    async with open_door(tmp_path) as listener:
         for raw in (request("GET", "/healthz"), request("PUT", "/nothing"), b"GET / HTTP/1.1\r\n\r\n"):
-            async with door.wire() as wire:
+            async with listener.wire() as wire:
                 await wire.send(raw)
                 headers = (await wire.reply()).headers
                 assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
@@ -52,16 +52,16 @@ async def test_ipv6_has_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6")
     try:
-        async with serve(nothing, host="::1", port=0) as door:
-            assert door.url == f"http://[::1]:{door.port}"
+        async with serve(nothing, host="::1", port=0) as listener:
+            assert listener.url == f"http://[::1]:{listener.port}"
     except ConfigError:
         pytest.skip("no IPv6")
 
 
 async def test_a_port_in_use_is_a_clear_error() -> None:
-    async with serve(nothing, port=0) as door:
-        with pytest.raises(Occupied, match=f"port {door.port} on 127.0.0.1 is in use; choose another with --port"):
-            async with serve(nothing, port=door.port):
+    async with serve(nothing, port=0) as listener:
+        with pytest.raises(Occupied, match=f"port {listener.port} on 127.0.0.1 is in use; choose another with --port"):
+            async with serve(nothing, port=listener.port):
                 pass
 
 
@@ -79,9 +79,9 @@ async def test_signals_stay_with_the_process() -> None:
 
 
 async def test_a_closed_port_can_be_opened_at_once() -> None:
-    async with serve(nothing, port=0) as door:
-        await (await connect(door.port)).aclose()
-    async with serve(nothing, port=door.port):
+    async with serve(nothing, port=0) as listener:
+        await (await connect(listener.port)).aclose()
+    async with serve(nothing, port=listener.port):
         pass
 
 
@@ -90,18 +90,18 @@ async def test_a_closed_port_can_be_opened_at_once() -> None:
 
 async def test_p7_requests_under_way_get_their_answer(tmp_path: Path) -> None:
     opened = open_door(tmp_path)
-    door = await opened.__aenter__()
-    door.ledger.open.clear()
-    wire, idle = await connect(door.port), await connect(door.port)
+    listener = await opened.__aenter__()
+    listener.ledger.open.clear()
+    wire, idle = await connect(listener.port), await connect(listener.port)
     await idle.send(request("GET", "/healthz"))
     assert (await idle.reply()).status == 200
     await wire.send(POST)
-    await until(lambda: door.ledger.calls)
+    await until(lambda: listener.ledger.calls)
     closing = asyncio.create_task(opened.__aexit__(None, None, None))
     assert await idle.end() == b""
-    assert await refuses_connections(door)
+    assert await refuses_connections(listener)
     assert not closing.done()
-    door.ledger.open.set()
+    listener.ledger.open.set()
     reply = await wire.reply()
     assert (reply.status, reply.headers["connection"]) == (202, "close")
     assert await wire.end() == b""
@@ -111,24 +111,24 @@ async def test_p7_requests_under_way_get_their_answer(tmp_path: Path) -> None:
 
 
 async def test_p7_streams_get_their_summary(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(linger_seconds=0.1)) as door:
-        wire = await connect(door.port)
+    async with open_door(tmp_path, limits=HttpLimits(linger_seconds=0.1)) as listener:
+        wire = await connect(listener.port)
         await wire.send(stream_head() + chunk(ndjson(packet())))
-        await until(lambda: door.ledger.calls)
-        door.intake.drain()
+        await until(lambda: listener.ledger.calls)
+        listener.intake.drain()
     reply = await wire.reply()
     assert (reply.status, reply.json["accepted"]) == (503, 1)
     await wire.aclose()
 
 
 async def test_p7_what_takes_longer_than_the_grace_is_broken_off(tmp_path: Path) -> None:
-    async with open_door(tmp_path, grace=0.05) as door:
-        wire, half = await connect(door.port), await connect(door.port)
-        door.ledger.open.clear()
+    async with open_door(tmp_path, grace=0.05) as listener:
+        wire, half = await connect(listener.port), await connect(listener.port)
+        listener.ledger.open.clear()
         await wire.send(POST)
         await half.send(POST[:-3])
-        await until(lambda: door.ledger.calls)
-    assert not door.server.state.tasks
+        await until(lambda: listener.ledger.calls)
+    assert not listener.server.state.tasks
     assert await wire.reader.read() == b""
     await wire.aclose()
     await half.aclose()
@@ -137,11 +137,11 @@ async def test_p7_what_takes_longer_than_the_grace_is_broken_off(tmp_path: Path)
 async def test_p7_clients_that_are_slow_at_the_end_are_no_errors(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_door(tmp_path, grace=0.05) as door:
-        wire = await connect(door.port)
+    async with open_door(tmp_path, grace=0.05) as listener:
+        wire = await connect(listener.port)
         await wire.send(POST[:-3])
-        await until(lambda: door.server.state.tasks)
-    assert not door.server.state.tasks
+        await until(lambda: listener.server.state.tasks)
+    assert not listener.server.state.tasks
     assert not caplog.records
     await wire.aclose()
 
@@ -153,7 +153,7 @@ HALVES = {
     "half a chunked body": request("POST", "/v1/packets", b"", transfer_encoding="chunked") + chunk(b"[")[:3],
     "a body that has not begun": POST[: POST.index(b"\r\n\r\n") + 4],
 }
-QUICK = Limits(stop_seconds=0.1)
+QUICK = HttpLimits(stop_seconds=0.1)
 
 
 @pytest.mark.parametrize("draining", [True, False], ids=["draining", "closing"])
@@ -163,15 +163,15 @@ async def test_p7_a_client_that_is_silent_within_a_request_holds_up_no_stop(
 ) -> None:
     """It is told so, while the service drains already, or else while the port is closed."""
     opened = open_door(tmp_path, limits=QUICK)
-    door = await opened.__aenter__()
-    wire = await connect(door.port)
+    listener = await opened.__aenter__()
+    wire = await connect(listener.port)
     await wire.send(HALVES[half])
     if "kept" in half:
         assert (await wire.reply()).status == 200
-    await until(lambda: reading(door) == [Reading.HEAD if "head" in half else Reading.BODY])
+    await until(lambda: reading(listener) == [RequestProgress.HEAD if "head" in half else RequestProgress.BODY])
     closing = None
     if draining:
-        door.intake.drain()
+        listener.intake.drain()
     else:
         closing = asyncio.create_task(opened.__aexit__(None, None, None))
     reply = await wire.reply()
@@ -179,22 +179,22 @@ async def test_p7_a_client_that_is_silent_within_a_request_holds_up_no_stop(
     assert reply.headers["connection"] == "close"
     assert await wire.end() == b""
     if draining:
-        assert (await door.ask("GET", "/healthz")).status == 200
+        assert (await listener.ask("GET", "/healthz")).status == 200
     await (closing or opened.__aexit__(None, None, None))  # though the client keeps its side open
     await wire.aclose()
 
 
-def reading(door: Harness) -> list[Reading]:
-    return [connection.reading for connection in door.server.state.connections if isinstance(connection, Guard)]
+def reading(listener: Harness) -> list[RequestProgress]:
+    return [connection.reading for connection in listener.server.state.connections if isinstance(connection, Guard)]
 
 
 async def test_p7_a_body_that_goes_on_coming_is_waited_for(tmp_path: Path) -> None:
     opened = open_door(tmp_path, limits=QUICK)
-    door = await opened.__aenter__()
-    silent, wire = await connect(door.port), await connect(door.port)
+    listener = await opened.__aenter__()
+    silent, wire = await connect(listener.port), await connect(listener.port)
     await silent.send(POST[:-3])
     await wire.send(request("POST", "/v1/packets", content_length="100000", content_type="application/json"))
-    await until(lambda: reading(door) == [Reading.BODY] * 2)
+    await until(lambda: reading(listener) == [RequestProgress.BODY] * 2)
     closing = asyncio.create_task(opened.__aexit__(None, None, None))
     told = asyncio.create_task(silent.end())
     body = json.dumps(packet()).encode()
@@ -226,13 +226,13 @@ DRIPS = {
 @pytest.mark.parametrize("part", DRIPS)
 async def test_p7_a_client_that_hardly_sends_holds_up_no_stop(tmp_path: Path, part: str) -> None:
     """A byte now and then is no progress: what a request may still take is short once the service stops."""
-    limits = Limits(stop_seconds=60.0, stop_patience=0.2, head_seconds=60.0, body_seconds=60.0, linger_seconds=0.1)
+    limits = HttpLimits(stop_seconds=60.0, stop_patience=0.2, head_seconds=60.0, body_seconds=60.0, linger_seconds=0.1)
     opened, (begun, drop) = open_door(tmp_path, limits=limits), DRIPS[part]
-    door = await opened.__aenter__()
-    wire = await connect(door.port)
+    listener = await opened.__aenter__()
+    wire = await connect(listener.port)
     await wire.send(begun)
-    await until(lambda: reading(door) == [Reading.HEAD if part == "head" else Reading.BODY])
-    door.intake.drain()
+    await until(lambda: reading(listener) == [RequestProgress.HEAD if part == "head" else RequestProgress.BODY])
+    listener.intake.drain()
     told = asyncio.create_task(wire.reply())
 
     def drip() -> bool:
@@ -247,13 +247,13 @@ async def test_p7_a_client_that_hardly_sends_holds_up_no_stop(tmp_path: Path, pa
 
 async def test_p7_a_head_that_comes_whole_after_the_port_is_closed_is_answered_and_the_last(tmp_path: Path) -> None:
     opened = open_door(tmp_path)
-    door = await opened.__aenter__()
-    wire, idle = await connect(door.port), await connect(door.port)
+    listener = await opened.__aenter__()
+    wire, idle = await connect(listener.port), await connect(listener.port)
     await idle.send(request("GET", "/healthz"))
     await idle.reply()
     await wire.send(request("GET", "/healthz") + POST[:20])
     await wire.reply()
-    await until(lambda: Reading.HEAD in reading(door))
+    await until(lambda: RequestProgress.HEAD in reading(listener))
     closing = asyncio.create_task(opened.__aexit__(None, None, None))
     assert await idle.end() == b""  # at once: it has asked nothing
     await wire.send(POST[20:])
@@ -265,9 +265,9 @@ async def test_p7_a_head_that_comes_whole_after_the_port_is_closed_is_answered_a
     await idle.aclose()
 
 
-async def refuses_connections(door: Harness) -> bool:
+async def refuses_connections(listener: Harness) -> bool:
     try:
-        await (await connect(door.port)).aclose()
+        await (await connect(listener.port)).aclose()
     except ConnectionError:
         return True
     return False

@@ -14,13 +14,13 @@ import pytest
 from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web.connections import KEPT
 from collator.web.guard import Guard
-from collator.web.limits import Limits
-from tests.http.door import Harness, Reply, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
-from tests.waiting import until
+from collator.web.limits import HttpLimits
+from tests.http.listener import Harness, Reply, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
+from tests.wait import until
 
 TOKENS = {name: generate_token() for name in ("greedy", "honest", "admin")}
 ROLES = {"admin": [Role.ADMIN]}
-LIMITS = Limits(max_connections=60, max_requests=40, max_streams=20, max_waits=20)
+LIMITS = HttpLimits(max_connections=60, max_requests=40, max_streams=20, max_waits=20)
 
 
 def known() -> str:
@@ -31,10 +31,10 @@ def known() -> str:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Harness]:
+async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
     tokens = parse_tokens(known())
-    async with open_door(tmp_path, limits=LIMITS, tokens=lambda: tokens) as door:
-        yield door
+    async with open_door(tmp_path, limits=LIMITS, tokens=lambda: tokens) as listener:
+        yield listener
 
 
 def by(name: str) -> dict[str, Any]:
@@ -54,14 +54,14 @@ def asked(method: str, path: str, **fields: Any) -> bytes:  # noqa: ANN401 - wha
 class Greedy:
     """A client that opens as many connections as it gets, and does the same on each."""
 
-    def __init__(self, door: Harness, stack: AsyncExitStack) -> None:
-        self.door = door
+    def __init__(self, listener: Harness, stack: AsyncExitStack) -> None:
+        self.listener = listener
         self.stack = stack
         self.wires: list[Wire] = []
 
     async def open(self, number: int, data: bytes = b"") -> None:
         for _ in range(number):
-            wire = await connect(self.door.port)
+            wire = await connect(self.listener.port)
             self.stack.push_async_callback(wire.aclose)
             self.wires.append(wire)
             if data:
@@ -99,7 +99,7 @@ async def streams(greedy: Greedy) -> None:
 
 async def waits(greedy: Greedy) -> None:
     """Requests that wait for what never comes."""
-    await greedy.door.post(packet(0, "greedy"), **GREEDY)
+    await greedy.listener.post(packet(0, "greedy"), **GREEDY)
     await greedy.open(100, asked("GET", "/v1/resources/greedy/outputs?after_seq=0&wait=60"))
 
 
@@ -114,11 +114,13 @@ every = pytest.mark.parametrize("take", [silent, half_heads, idle, slow_bodies, 
 
 
 @every
-async def test_another_is_served_beside_a_greedy_one(door: Harness, take: Callable[[Greedy], Awaitable[None]]) -> None:
+async def test_another_is_served_beside_a_greedy_one(
+    listener: Harness, take: Callable[[Greedy], Awaitable[None]]
+) -> None:
     async with AsyncExitStack() as stack:
-        await take(Greedy(door, stack))
-        assert (await door.ask("GET", "/healthz")).status == 200
-        async with door.wire() as first, door.wire() as second:  # at the same time
+        await take(Greedy(listener, stack))
+        assert (await listener.ask("GET", "/healthz")).status == 200
+        async with listener.wire() as first, listener.wire() as second:  # at the same time
             await first.send(request("POST", "/v1/packets", body(), **by("honest")))
             assert (await first.reply()).status == 202
             await second.send(stream_head(**by("honest")) + chunk(ndjson(packet(1, "honest"))))
@@ -126,19 +128,19 @@ async def test_another_is_served_beside_a_greedy_one(door: Harness, take: Callab
             assert (await first.reply()).status == 200
             await second.send(chunk(b""))
             assert (await second.reply()).json["accepted"] == 1
-        assert (await door.ask("GET", "/metrics", **by("admin"))).status == 200
+        assert (await listener.ask("GET", "/metrics", **by("admin"))).status == 200
 
 
 @pytest.mark.parametrize(
     ("take", "setting", "most"), [(slow_bodies, "requests", 40), (streams, "streams", 20), (waits, "waits", 20)]
 )
 async def test_the_greedy_one_is_told_whose_share_is_exhausted_and_when_to_come_again(
-    door: Harness, take: Callable[[Greedy], Awaitable[None]], setting: str, most: int
+    listener: Harness, take: Callable[[Greedy], Awaitable[None]], setting: str, most: int
 ) -> None:
     async with AsyncExitStack() as stack:
-        greedy = Greedy(door, stack)
+        greedy = Greedy(listener, stack)
         await take(greedy)
-        shared = getattr(door.face._load, setting)
+        shared = getattr(listener.app._load, setting)
         reply = await greedy.wires[-1].reply()
     assert (reply.status, reply.problem["code"]) == (503, "busy")
     assert int(reply.headers["retry-after"]) >= 1
@@ -147,32 +149,32 @@ async def test_the_greedy_one_is_told_whose_share_is_exhausted_and_when_to_come_
 
 
 async def test_without_tokens_an_address_has_a_share(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=LIMITS) as door, AsyncExitStack() as stack:
-        greedy = Greedy(door, stack)
+    async with open_door(tmp_path, limits=LIMITS) as listener, AsyncExitStack() as stack:
+        greedy = Greedy(listener, stack)
         await greedy.open(100, stream_head() + chunk(ndjson(packet())))
         reply = await greedy.wires[-1].reply()
         assert "'127.0.0.1' has its share, 18 of 20 (max_streams)" in reply.problem["detail"]
-        wire = Wire(*await asyncio.open_connection("127.0.0.1", door.port, local_addr=("127.0.0.2", 0)))
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", listener.port, local_addr=("127.0.0.2", 0)))
         stack.push_async_callback(wire.aclose)
         await wire.send(stream_head() + chunk(ndjson(packet(1))) + chunk(b""))
         assert (await wire.reply()).json["accepted"] == 1
 
 
-async def full(door: Harness, stack: AsyncExitStack) -> list[Wire]:
+async def full(listener: Harness, stack: AsyncExitStack) -> list[Wire]:
     """Let every connection have a request under way."""
-    door.ledger.open.clear()
-    wires = [await stack.enter_async_context(door.wire()) for _ in range(door.face._load._connections.most)]
+    listener.ledger.open.clear()
+    wires = [await stack.enter_async_context(listener.wire()) for _ in range(listener.app._load._connections.most)]
     for wire in wires:
         await wire.send(request("POST", "/v1/packets", body(), **GREEDY))
-    await until(lambda: len(door.ledger.calls) == len(wires))
+    await until(lambda: len(listener.ledger.calls) == len(wires))
     return wires
 
 
 async def test_places_are_kept_for_who_looks_after_the_service(tmp_path: Path) -> None:
     tokens = parse_tokens(known())
-    limits = Limits(max_connections=4, linger_seconds=0.1)
-    async with open_door(tmp_path, limits=limits, tokens=lambda: tokens) as door, AsyncExitStack() as stack:
-        wires = await full(door, stack)
+    limits = HttpLimits(max_connections=4, linger_seconds=0.1)
+    async with open_door(tmp_path, limits=limits, tokens=lambda: tokens) as listener, AsyncExitStack() as stack:
+        wires = await full(listener, stack)
         for path, name, status in (
             ("/healthz", None, 200),
             ("/readyz", None, 200),
@@ -181,29 +183,29 @@ async def test_places_are_kept_for_who_looks_after_the_service(tmp_path: Path) -
             ("/metrics", "honest", 503),
             ("/metrics", None, 401),
         ):
-            reply = await door.ask("GET", path, **(by(name) if name else {}))
+            reply = await listener.ask("GET", path, **(by(name) if name else {}))
             assert (reply.status, reply.headers["connection"]) == (status, "close")
-        reply = await door.post(packet(7), **by("honest"))
+        reply = await listener.post(packet(7), **by("honest"))
         assert (reply.problem["code"], reply.headers["retry-after"]) == ("busy", "1")
-        silent = [await stack.enter_async_context(door.wire()) for _ in range(3 * KEPT)]
-        await until(lambda: door.server.connections == len(wires) + KEPT)
-        assert (await door.ask("GET", "/healthz")).status == 200
+        silent = [await stack.enter_async_context(listener.wire()) for _ in range(3 * KEPT)]
+        await until(lambda: listener.server.connections == len(wires) + KEPT)
+        assert (await listener.ask("GET", "/healthz")).status == 200
         assert await silent[0].end() == b""
-        door.ledger.open.set()
+        listener.ledger.open.set()
         assert {(await wire.reply()).status for wire in wires} == {200, 202}
-        assert (await door.post(packet(7), **by("honest"))).status == 202
+        assert (await listener.post(packet(7), **by("honest"))).status == 202
 
 
 async def test_beyond_the_places_that_are_kept_connections_are_refused(tmp_path: Path) -> None:
-    async with open_door(tmp_path, limits=Limits(max_connections=2)) as door, AsyncExitStack() as stack:
-        await full(door, stack)
+    async with open_door(tmp_path, limits=HttpLimits(max_connections=2)) as listener, AsyncExitStack() as stack:
+        await full(listener, stack)
         for _ in range(KEPT):
-            wire = await stack.enter_async_context(door.wire())
+            wire = await stack.enter_async_context(listener.wire())
             await wire.send(request("POST", "/v1/packets", content_length="9", content_type="application/json"))
             reply: Reply = await wire.reply()
             assert reply.status == 503
-        assert (await door.ask("GET", "/healthz")).status == 200
-        door.ledger.open.set()
+        assert (await listener.ask("GET", "/healthz")).status == 200
+        listener.ledger.open.set()
 
 
 # Memory: what counts, and until when.
@@ -219,13 +221,13 @@ def put(index: int, name: str = "greedy") -> bytes:
 
 @pytest.fixture
 async def small(tmp_path: Path) -> AsyncIterator[Harness]:
-    """A door with little memory."""
+    """A listener with little memory."""
     tokens = parse_tokens(known())
-    limits = Limits(max_buffered=6 * MIB, max_queued=MIB, body_seconds=0.3)
-    async with open_door(tmp_path, limits=limits, tokens=lambda: tokens) as door:
-        yield door
-        door.ledger.open.set()
-    assert (door.face._buffered.used, door.face._buffered._held) == (0, {})
+    limits = HttpLimits(max_buffered=6 * MIB, max_queued=MIB, body_seconds=0.3)
+    async with open_door(tmp_path, limits=limits, tokens=lambda: tokens) as listener:
+        yield listener
+        listener.ledger.open.set()
+    assert (listener.app._buffer_memory.used, listener.app._buffer_memory._held) == (0, {})
 
 
 async def test_p5_a_body_counts_until_it_is_answered(small: Harness) -> None:
@@ -235,7 +237,7 @@ async def test_p5_a_body_counts_until_it_is_answered(small: Harness) -> None:
         for index, wire in enumerate(wires):
             await wire.send(put(index))
         await until(lambda: len(small.ledger.calls) == len(wires))
-        assert small.face._buffered.used == len(wires) * len(BIG)
+        assert small.app._buffer_memory.used == len(wires) * len(BIG)
         reply = await small.ask("PUT", "/v1/resources/greedy/packets/9", BIG, **by("greedy"))
         assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "1")
         assert "'greedy' has its share" in reply.problem["detail"]
@@ -246,7 +248,7 @@ async def test_p5_a_body_counts_until_it_is_answered(small: Harness) -> None:
             small.ledger.open.set()
             assert (await honest.reply()).status == 202
         assert {(await wire.reply()).status for wire in wires} == {202}
-        assert small.face._buffered.used == 0
+        assert small.app._buffer_memory.used == 0
 
 
 async def test_p5_an_array_counts_decoded_until_it_is_answered(small: Harness) -> None:
@@ -255,10 +257,10 @@ async def test_p5_an_array_counts_decoded_until_it_is_answered(small: Harness) -
     async with small.wire() as wire:
         await wire.send(request("POST", "/v1/packets", body, **by("greedy")))
         await until(lambda: small.ledger.calls)
-        assert small.face._buffered.used >= len(body) + 1000 * 200
+        assert small.app._buffer_memory.used >= len(body) + 1000 * 200
         small.ledger.open.set()
         assert (await wire.reply()).status == 202
-        assert small.face._buffered.used == 0
+        assert small.app._buffer_memory.used == 0
 
 
 async def test_p5_groups_of_streams_count_until_they_are_stored(small: Harness) -> None:
@@ -270,14 +272,14 @@ async def test_p5_groups_of_streams_count_until_they_are_stored(small: Harness) 
         for wire in wires:
             wire.write(stream_head(**by("greedy")) + chunk(lines) + chunk(b""))
         await until(lambda: len(small.ledger.calls) >= streams)
-        seen = [small.face._buffered.used]
-        take = small.face._buffered.take
+        seen = [small.app._buffer_memory.used]
+        take = small.app._buffer_memory.take
 
         def watched(who: str, number: int = 1) -> None:
             take(who, number)
-            seen.append(small.face._buffered.used)
+            seen.append(small.app._buffer_memory.used)
 
-        small.face._buffered.take = watched  # type: ignore[method-assign]
+        small.app._buffer_memory.take = watched  # type: ignore[method-assign]
         small.ledger.open.set()
         assert [(await wire.reply()).json["decided_lines"] for wire in wires] == [8_000] * streams
         group = 64 * 1024 + 1_300 * 200
@@ -295,7 +297,7 @@ async def test_p5_long_lines_wait_for_room_and_end_their_stream_where_there_is_n
         assert "'greedy' has its share" in reply.problem["detail"]
         assert reply.json["decided_lines"] == 0
         assert (await small.stream(packet(0, "honest"))).status == 401
-        assert small.face._buffered.used < 7 * MIB
+        assert small.app._buffer_memory.used < 7 * MIB
 
 
 async def test_p5_requests_behind_others_are_bounded_together(small: Harness) -> None:
@@ -320,8 +322,8 @@ async def test_p5_receipts_and_answers_count_until_they_are_read(small: Harness)
     lines = ndjson(*(packet(index, "r" * 200) for index in range(20_000)))
     async with small.wire(unread=64 * 1024) as wire:
         wire.write(stream_head("?receipts=all", **by("greedy")) + chunk(lines) + chunk(b""))
-        await until(lambda: small.face._buffered.used > 300_000, timeout=20.0)
+        await until(lambda: small.app._buffer_memory.used > 300_000, timeout=20.0)
         assert (await wire.head())[0] == 200
         said = [line async for line in wire.lines()]
         assert said[-1]["done"]
-    await until(lambda: small.face._buffered.used == 0)
+    await until(lambda: small.app._buffer_memory.used == 0)

@@ -14,14 +14,14 @@ import pytest
 import structlog.testing
 
 from collator.testing import ManualClock
+from collator.text import SHOWN
 from collator.throttle import Quota, Throttle
 from collator.web.limits import MIB
-from collator.web.problems import MOST_DETAIL, Kind, Refusal
+from collator.web.problems import MOST_DETAIL, HttpProblem, ProblemType
 from collator.web.refusals import LINES, Asked, Refusals
 from collator.web.routes import POST_PACKETS, ROUTES, Route
-from collator.words import SHOWN
-from tests.http.door import Harness, open_door, packet, request
-from tests.unit.test_words import HOSTILE
+from tests.http.listener import Harness, open_door, packet, request
+from tests.unit.test_text import HOSTILE
 
 MOST_ANSWER = 16_384
 """Bytes of an answer that is no good news: some of a problem is said twice in a summary."""
@@ -85,9 +85,9 @@ def _as(route: Route, media_type: str, name: str, value: bytes) -> Iterator[Case
 
 
 @pytest.fixture(scope="module")
-async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path_factory.mktemp("door")) as door:
-        yield door
+async def listener(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Harness]:
+    async with open_door(tmp_path_factory.mktemp("door")) as listener:
+        yield listener
 
 
 def members_of(description: dict[str, Any], route: Route) -> frozenset[str]:
@@ -120,10 +120,10 @@ def texts(value: object) -> Iterator[str]:
             yield from texts(inner)
 
 
-async def told(door: Harness, case: Case) -> None:
+async def told(listener: Harness, case: Case) -> None:
     """Ask *case*; see that nothing of it is said at length."""
     with structlog.testing.capture_logs() as events:
-        async with door.wire() as wire:
+        async with listener.wire() as wire:
             wire.write(case.data)
             reply = await wire.reply()
     assert len(reply.body) <= (MOST_ANSWER if reply.status >= 400 else MIB), case.name
@@ -138,16 +138,16 @@ async def told(door: Harness, case: Case) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 async def test_p5_whatever_of_a_request_is_too_much_the_answer_and_the_log_are_short(
-    door: Harness, route: Route
+    listener: Harness, route: Route
 ) -> None:
-    description = (await door.ask("GET", "/openapi.json")).json
+    description = (await listener.ask("GET", "/openapi.json")).json
     for case in [*heads(route), *bodies(route, members_of(description, route))]:
-        await told(door, case)
+        await told(listener, case)
 
 
-async def test_p5_a_summary_lists_no_more_than_its_bytes(door: Harness) -> None:
+async def test_p5_a_summary_lists_no_more_than_its_bytes(listener: Harness) -> None:
     line = b'{"%s":1}' % (b"x" * 300)
-    reply = await door.stream(*[line] * 5000, packet(0))
+    reply = await listener.stream(*[line] * 5000, packet(0))
     summary = reply.json
     assert summary["malformed"] == 5000
     assert len(reply.body) <= 300 * 1024
@@ -156,26 +156,26 @@ async def test_p5_a_summary_lists_no_more_than_its_bytes(door: Harness) -> None:
     assert len(lines) > 100
 
 
-async def test_p5_the_receipts_of_an_array_give_reasons_up_to_a_bound(door: Harness) -> None:
-    await door.post([packet(index, "conflicts") for index in range(2)])
+async def test_p5_the_receipts_of_an_array_give_reasons_up_to_a_bound(listener: Harness) -> None:
+    await listener.post([packet(index, "conflicts") for index in range(2)])
     other = [packet(1, "conflicts", payload=2)] * 20_000
-    reply = await door.post(other)
+    reply = await listener.post(other)
     receipts = reply.json["receipts"]
     assert [one["status"] for one in receipts] == ["conflict"] * 20_000
     assert receipts[0]["reason"]
     assert sum(len(one.get("reason", "")) for one in receipts) <= 256 * 1024
 
 
-def test_p6_refusals_of_ever_more_kinds_are_summed_up_in_a_line(door: Harness) -> None:
+def test_p6_refusals_of_ever_more_kinds_are_summed_up_in_a_line(listener: Harness) -> None:
     clock = ManualClock()
     limits = Throttle(now=clock.monotonic), Quota(LINES, now=clock.monotonic)
-    refusals = Refusals(door.metrics, throttle=limits[0], quota=limits[1])
+    refusals = Refusals(listener.metrics, throttle=limits[0], quota=limits[1])
 
     def ask(peers: int) -> list[Any]:
         with structlog.testing.capture_logs() as events:
             for peer in range(peers):
                 asked = Asked((f"10.{peer >> 16}.{peer >> 8 & 255}.{peer & 255}", 1), [], "GET", b"/")
-                refusals.note(Refusal(Kind.NOT_FOUND, "nothing"), asked)
+                refusals.note(HttpProblem(ProblemType.NOT_FOUND, "nothing"), asked)
         return events
 
     events = ask(5000)

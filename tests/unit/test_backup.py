@@ -11,12 +11,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collator.engines.embedded import backup
-from collator.engines.embedded.backup import PARTIAL, back_up
-from collator.engines.embedded.checking import check_directory
+from collator.engines.sqlite import backup
+from collator.engines.sqlite.backup import PARTIAL, back_up
+from collator.engines.sqlite.check import check_directory
 from collator.errors import ConfigError, Damaged, SchemaTooNew, StorageFull
 from tests.conformance.steps import claim, offer, packet, packets, process
-from tests.unit.test_checking import damage, fill, opened
+from tests.unit.test_check import damage, fill, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +169,7 @@ async def test_a_copy_that_failed_leaves_what_was_there(
     if there:
         (tmp_path / "copy").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(backup, "_settle", fail)
+        patch.setattr(backup, "_mark_stopped", fail)
         with pytest.raises((StorageFull, KeyboardInterrupt)):
             back_up(tmp_path / "data", tmp_path / "copy")
     assert (tmp_path / "copy").exists() == there
@@ -190,6 +190,6 @@ async def test_a_directory_that_is_moved_meanwhile_is_told(
         (tmp_path / moved).rename(tmp_path / "elsewhere")
         raise apsw.IOError("whatever comes of it")
 
-    monkeypatch.setattr(backup, "_settle", move)
+    monkeypatch.setattr(backup, "_mark_stopped", move)
     with pytest.raises(ConfigError, match=f"{moved} was moved or removed meanwhile"):
         back_up(tmp_path / "data", tmp_path / "copy")

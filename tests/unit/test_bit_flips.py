@@ -10,12 +10,12 @@ from random import Random
 import apsw
 import pytest
 
-from collator.engines.embedded.backup import back_up
-from collator.engines.embedded.checking import check
-from collator.engines.embedded.store import DATABASE
+from collator.engines.sqlite.backup import back_up
+from collator.engines.sqlite.check import check
+from collator.engines.sqlite.store import DATABASE
 from collator.errors import Damaged, SchemaTooNew
 from tests.conformance.steps import dead, delivered, due, finish
-from tests.unit.test_checking import damage, fill, opened
+from tests.unit.test_check import damage, fill, opened
 
 pytestmark = pytest.mark.anyio
 FLIPS = 400
@@ -25,9 +25,9 @@ async def store(data_dir: Path) -> bytes:
     """A database with packets, outcomes and deliveries in every state, in small pages, so that little of it is free."""
     ledger = await opened(data_dir)
     await finish(ledger, "delivered", [b'{"a": 1.5}'])
-    await ledger.settle([delivered(one) for one in await due(ledger)])
+    await ledger.record_attempts([delivered(one) for one in await due(ledger)])
     await finish(ledger, "dead", ['"é"'.encode()])
-    await ledger.settle([dead(one) for one in await due(ledger)])
+    await ledger.record_attempts([dead(one) for one in await due(ledger)])
     await fill(ledger)
     await ledger.aclose()
     connection = apsw.Connection(str(data_dir / DATABASE))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "collator"
-APART = ("cli/torture/",)
+APART = ("cli/chaos/",)
 """Tools for developers, which a machine has for itself."""
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 ROWS = [
@@ -35,7 +35,7 @@ def test_every_queue_has_its_row() -> None:
     queues = {
         path.relative_to(SOURCES).as_posix()
         for path in SOURCES.rglob("*.py")
-        if re.search(r"(Queue|deque)(\[[^\n]*\])?\(", path.read_text("utf-8"))
+        if re.search(r"\b((?:Simple|Lifo|Priority)?Queue|deque)(\[[^\n]*\])?\(", path.read_text("utf-8"))
     }
     assert [file for file in sorted(queues - named) if not file.startswith(APART)] == []
     assert [file for file in sorted(named) if not (SOURCES / file).exists()] == []

@@ -14,7 +14,7 @@ from collator.delivery.circuit import (
     Circuit,
     Circuits,
     Evidence,
-    Passed,
+    Pass,
     origin_of,
 )
 from collator.delivery.verdict import evidence
@@ -31,7 +31,7 @@ def request(circuit: Circuit, answer: Answer | NoAnswer, now: float = 0.0) -> No
     """One request, from its beginning to its end."""
     passed = circuit.enter(now)
     assert passed is not None
-    circuit.hear(passed, said(answer), now, "because")
+    circuit.report(passed, said(answer), now, "because")
     circuit.leave(passed)
 
 
@@ -79,7 +79,7 @@ def test_r23_one_probe_at_a_time_closes_it_or_doubles_the_pause() -> None:
             None,
             PROBING,
         )
-        circuit.hear(passed, said(TIMEOUT), now, "timed out")
+        circuit.report(passed, said(TIMEOUT), now, "timed out")
         circuit.leave(passed)
     assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
     now += circuit.wait(now)
@@ -103,16 +103,16 @@ def test_r23_what_was_sent_before_it_opened_says_nothing_after() -> None:
     early = [circuit.enter(0.0) for _ in range(10)]
     for passed in early[:4]:
         assert passed is not None
-        circuit.hear(passed, said(TIMEOUT), 0.0, "timed out")
+        circuit.report(passed, said(TIMEOUT), 0.0, "timed out")
     assert circuit.wait(0.0) == FIRST_PAUSE  # opened once, not twice
     probe = circuit.enter(1.0)
     assert probe is not None
     for passed, late in zip(early[4:6], (said(Answer(200)), said(TIMEOUT)), strict=True):
         assert passed is not None
-        circuit.hear(passed, late, 1.0, "late")
+        circuit.report(passed, late, 1.0, "late")
         circuit.leave(passed)
     assert circuit.state is HALF_OPEN
-    circuit.hear(probe, said(Answer(200)), 1.0, "")
+    circuit.report(probe, said(Answer(200)), 1.0, "")
     assert circuit.state is CLOSED
 
 
@@ -155,7 +155,7 @@ def test_r23_one_probe_an_address_so_that_one_that_hangs_keeps_no_other_waiting(
     assert (hangs.capacity(1.0), well.capacity(1.0)) == (0, 1)
     request(well, Answer(200), 1.0)
     assert (well.state, hangs.state) == (CLOSED, CLOSED)
-    hangs.hear(probe, said(TIMEOUT), 16.0, "timed out")  # of itself: it is no longer asked with all at once
+    hangs.report(probe, said(TIMEOUT), 16.0, "timed out")  # of itself: it is no longer asked with all at once
     hangs.leave(probe)
     assert (well.state, hangs.state, hangs.wait(16.0)) == (CLOSED, OPEN, FIRST_PAUSE)
 
@@ -177,7 +177,7 @@ def test_r23_what_still_hangs_from_before_holds_no_place() -> None:
     early = [circuit.enter(0.0) for _ in range(64)]
     for passed in early[:2]:
         assert passed is not None
-        circuit.hear(passed, said(TIMEOUT), 0.0, "timed out")
+        circuit.report(passed, said(TIMEOUT), 0.0, "timed out")
     request(circuit, Answer(200), 1.0)
     assert circuit.capacity(1.0) == 1
 
@@ -216,7 +216,7 @@ def test_p6_it_says_why_in_words() -> None:
         now = circuit.wait(0.0) and 100.0
         passed = circuit.enter(now)
         assert passed is not None
-        circuit.hear(passed, said(Answer(503)), 0.0, "HTTP 503")
+        circuit.report(passed, said(Answer(503)), 0.0, "HTTP 503")
         circuit.leave(passed)
     assert circuit.why(0.0) == "paused for 16 s more, as its receiver fails (HTTP 503)"
     assert circuit.why(15.5) == "paused for a moment, as its receiver fails (HTTP 503)"
@@ -243,14 +243,14 @@ def test_r23_whatever_happens_a_pause_is_bounded_and_ends(steps: list[tuple[str,
         if breaker.wait(now):
             assert breaker.wait(now) <= 60.0
             continue
-        era = breaker.era
+        generation = breaker.generation
         if what in {"sound", "failed"}:
-            breaker.hear(era, now, sound=what == "sound", reason="because")
+            breaker.report(generation, now, ok=what == "sound", reason="because")
         elif what == "late":
-            breaker.hear(old - 1, now, sound=False, reason="late")
-        old = era
+            breaker.report(old - 1, now, ok=False, reason="late")
+        old = generation
     assert breaker.wait(now + 60.0) == 0.0
-    breaker.hear(breaker.era, now, sound=True, reason="")
+    breaker.report(breaker.generation, now, ok=True, reason="")
     assert not breaker.open
 
 
@@ -263,7 +263,7 @@ def test_r23_whatever_comes_back_there_is_one_probe_an_address_and_a_success_fre
 ) -> None:
     circuits = Circuits(failures=2)
     both, now = [circuits.of("http://h/a"), circuits.of("http://h/b")], 0.0
-    under_way: list[list[tuple[Passed, Answer | NoAnswer]]] = [[], []]
+    under_way: list[list[tuple[Pass, Answer | NoAnswer]]] = [[], []]
     for which, answer, later in steps:
         circuit, now = both[which], now + later
         capacity, passed = circuit.capacity(now), circuit.enter(now)
@@ -274,7 +274,7 @@ def test_r23_whatever_comes_back_there_is_one_probe_an_address_and_a_success_fre
             pytest.fail("two probes of an address at a time")
         if passed is None or later > 10.0:
             for old, came in under_way[which]:
-                circuit.hear(old, said(came), now, "because")
+                circuit.report(old, said(came), now, "because")
                 circuit.leave(old)
             under_way[which].clear()
     for circuit, left in zip(both, under_way, strict=True):

@@ -13,25 +13,25 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.log import FURTHER, LONG
-from collator.engines.embedded.store import DATABASE
-from collator.engines.embedded.verbs import Verb
-from collator.engines.embedded.workforce.loops import AT_ONCE
-from collator.engines.embedded.workforce.reports import PART
-from collator.engines.embedded.workforce.turns import BATCH_SIZE, Turns
-from collator.engines.embedded.workforce.unrecorded import BATCH_OUTPUTS, MOST_UNRECORDED, PORTION
-from collator.engines.embedded.writer import MOST_BYTES
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.engines.sqlite.log import FURTHER, LONG
+from collator.engines.sqlite.store import DATABASE
+from collator.engines.sqlite.verbs import Verb
+from collator.engines.sqlite.workers.loops import AT_ONCE
+from collator.engines.sqlite.workers.reports import PART
+from collator.engines.sqlite.workers.result_bytes import BATCH_OUTPUTS, MOST_UNRECORDED, PORTION
+from collator.engines.sqlite.workers.round_robin import BATCH_SIZE, RoundRobin
+from collator.engines.sqlite.writer import MOST_BYTES
 from collator.errors import Unavailable
-from collator.exchange import Key, Outcome, Output, Result, Task, output_size
-from collator.ledger import Room
+from collator.ledger import Capacity
+from collator.messages import Key, Output, Result, StepResult, Task, output_size
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
 from tests.unit.test_pools import PATIENCE, Crew
-from tests.unit.test_workforce import SOON, house
-from tests.waiting import until
+from tests.unit.test_workers import SOON, setup
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ async def test_no_call_is_begun_while_many_bytes_wait_for_the_store(kind: str) -
     """The store takes a result only when no call is begun any more."""
     crew = Crew(concurrency=2, **KINDS[kind])
     crew.pool.chunk_size = 100
-    unrecorded, peak = crew.pool.tray.unrecorded, 0
+    unrecorded, peak = crew.pool.result_queue.unrecorded, 0
     crew.pool.start()
     leases = crew.put(*["swell"] * CALLS)
 
@@ -71,7 +71,7 @@ async def test_no_call_is_begun_while_many_bytes_wait_for_the_store(kind: str) -
 
 async def test_a_wide_loop_begins_fewer_calls_once_it_knows_that_they_give_much() -> None:
     crew = Crew(concurrency=1000, **KINDS["coroutine"])
-    unrecorded, peak = crew.pool.tray.unrecorded, 0
+    unrecorded, peak = crew.pool.result_queue.unrecorded, 0
     crew.put(*["swell"] * 200)
     crew.pool.start()
 
@@ -98,20 +98,20 @@ async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothi
         next(calls)
         return SWOLLEN
 
-    terms = Terms(max_body=2 * CALLS * MIB)
-    async with house(tmp_path, swell, backlog=backlog, terms=terms, sweep=SOON) as it:
+    ledger_limits = LedgerLimits(max_body=2 * CALLS * MIB)
+    async with setup(tmp_path, swell, backlog=backlog, ledger_limits=ledger_limits, sweep=SOON) as it:
         record = it.ledger.record
 
-        async def take(results: Sequence[Result], *, room: Room) -> Outcome:
+        async def take(results: Sequence[Result], *, capacity: Capacity) -> StepResult:
             assert output_size(results) <= 2 * PART
             if closed:
                 raise Unavailable("not now", retry_after=SOON)
-            return await record(results, room=room)
+            return await record(results, capacity=capacity)
 
         monkeypatch.setattr(it.ledger, "record", take)
-        unrecorded = it.workforce._pool.tray.unrecorded
+        unrecorded = it.workers._pool.result_queue.unrecorded
         await until(unrecorded.full)
-        await until(lambda: it.workforce._pool.in_hand() == 0)
+        await until(lambda: it.workers._pool.in_hand() == 0)
         begun = next(calls)
         assert begun <= MOST_UNRECORDED / MIB + 2 * 2
         closed = False
@@ -122,27 +122,27 @@ async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothi
 
 
 def test_a_batch_is_bounded_by_the_bytes_of_its_payloads() -> None:
-    turns = Turns(batch=100)
-    turns.put([Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, lease) for lease, name in enumerate("abcdefg")])
-    sizes = [len(turns.take(100, size=BATCH_SIZE)) for _ in range(4)]
+    round_robin = RoundRobin(batch=100)
+    round_robin.put([Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, lease) for lease, name in enumerate("abcdefg")])
+    sizes = [len(round_robin.take(100, size=BATCH_SIZE)) for _ in range(4)]
     assert sizes == [2, 2, 2, 1]
-    turns.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, 9)])
-    assert len(turns.take(100, size=BATCH_SIZE)) == 1
+    round_robin.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, 9)])
+    assert len(round_robin.take(100, size=BATCH_SIZE)) == 1
 
 
 async def test_a_batch_becomes_smaller_where_its_outputs_are_large() -> None:
     crew = Crew("tests.harness.processors:swelling_together", concurrency=1, batch=50)
     sizes: list[int] = []
-    take = crew.pool.line.turns.take
+    take = crew.pool.buffer.round_robin.take
 
     def noted(count: int, *, size: int | None = None) -> deque[Task]:
         sizes.append(count)
         return take(count, size=size)
 
-    crew.pool.line.turns.take = noted  # type: ignore[method-assign]
+    crew.pool.buffer.round_robin.take = noted  # type: ignore[method-assign]
     crew.put(*["swell"] * 400)
     crew.pool.start()
-    unrecorded = crew.pool.tray.unrecorded
+    unrecorded = crew.pool.result_queue.unrecorded
 
     def look() -> bool:
         crew.look()
@@ -158,12 +158,16 @@ async def test_a_batch_becomes_smaller_where_its_outputs_are_large() -> None:
 # Commits.
 
 
-async def open_at(tmp_path: Path, **terms: Any) -> EmbeddedLedger:  # noqa: ANN401
-    return await open_ledger(tmp_path, terms=Terms(**terms), clock=ManualClock(), route=lambda _resource_id: [])
+async def open_at(tmp_path: Path, **ledger_limits: Any) -> SqliteLedger:  # noqa: ANN401
+    return await open_ledger(
+        tmp_path, ledger_limits=LedgerLimits(**ledger_limits), clock=ManualClock(), route=lambda _resource_id: []
+    )
 
 
-async def tasks_of(ledger: EmbeddedLedger, count: int) -> Sequence[Task]:
-    return (await ledger.accept([Packet(f"r{one}", 0, Raw(b"1"), last=True) for one in range(count)], room=count)).tasks
+async def tasks_of(ledger: SqliteLedger, count: int) -> Sequence[Task]:
+    return (
+        await ledger.accept([Packet(f"r{one}", 0, Raw(b"1"), last=True) for one in range(count)], capacity=count)
+    ).tasks
 
 
 async def test_what_comes_at_once_is_committed_in_portions_by_bytes(tmp_path: Path) -> None:
@@ -174,8 +178,8 @@ async def test_what_comes_at_once_is_committed_in_portions_by_bytes(tmp_path: Pa
     hold = threading.Event()
     ledger._writer.post(Verb(lambda _store, _calls: [hold.wait(5)], alone=True), None)
     calls = [
-        *(ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode())], room={}) for task in tasks),
-        *(ledger.accept([packet], room=0) for packet in packets),
+        *(ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode())], capacity={}) for task in tasks),
+        *(ledger.accept([packet], capacity=0) for packet in packets),
     ]
     running = [asyncio.ensure_future(call) for call in calls]
     await asyncio.wait(running, timeout=0)
@@ -192,9 +196,9 @@ async def test_a_call_that_is_larger_than_a_commit_should_be_is_taken_alone(tmp_
     large = [Packet("large", one, Raw(b'"%s"' % SWOLLEN.encode()), last=one == 9) for one in range(10)]
     assert 10 * MIB > MOST_BYTES
     accepted, _ = await asyncio.gather(
-        ledger.accept(large, room=10), ledger.accept([Packet("s", 0, Raw(b"1"))], room=0)
+        ledger.accept(large, capacity=10), ledger.accept([Packet("s", 0, Raw(b"1"))], capacity=0)
     )
-    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], room={})
+    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], capacity={})
     assert (await ledger.resource("large")).state is State.COLLATED
     await ledger.aclose()
 
@@ -210,7 +214,7 @@ async def test_the_log_stays_short_while_much_is_recorded_and_somebody_always_lo
 
     async def work() -> None:
         for some in zip(*[iter(tasks)] * 4, strict=True):
-            await ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode()) for task in some], room={})
+            await ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode()) for task in some], capacity={})
             lengths.append((tmp_path / f"{DATABASE}-wal").stat().st_size)
 
     await asyncio.gather(work(), look(), look(), look())
@@ -220,14 +224,14 @@ async def test_the_log_stays_short_while_much_is_recorded_and_somebody_always_lo
 
 async def test_large_payloads_that_wait_are_claimed_until_every_call_has_one(tmp_path: Path) -> None:
     """A claim reads a part of them; the next follows at once, without a hint."""
-    gate, calls = threading.Event(), itertools.count()
+    host_check, calls = threading.Event(), itertools.count()
 
     def wait(_payload: object) -> None:
         next(calls)
-        assert gate.wait(PATIENCE)
+        assert host_check.wait(PATIENCE)
 
     backlog = [Packet("r", one, Raw(b'"%s"' % SWOLLEN.encode()), one == 23) for one in range(24)]
-    async with house(tmp_path, wait, backlog=backlog, concurrency=24) as it:
+    async with setup(tmp_path, wait, backlog=backlog, concurrency=24) as it:
         await until(lambda: repr(calls) == "count(24)", PATIENCE)
-        gate.set()
+        host_check.set()
         assert (await it.ended("r")).done == 24

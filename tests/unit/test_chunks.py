@@ -8,8 +8,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.engines.embedded.workforce.chunks import CHUNK_SECONDS, Chunk, next_size
-from collator.exchange import Key, Output, Result, Task
+from collator.engines.sqlite.workers.chunks import CHUNK_SECONDS, Chunk, next_size
+from collator.messages import Key, Output, Result, Task
 from collator.testing import ManualClock
 
 

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from collator import client as client_module
-from collator.cli.run import Run, Source
-from collator.client import Client, Rejected, Tally, Unreachable, sending
+from collator.cli.send_run import SendRun, Source
+from collator.client import Client, Rejected, Tally, Unreachable, transfer
 from collator.client.batch import Item, reject
 from collator.client.feed import BYTES_AHEAD, Feed
 from collator.errors import CollatorError, ConfigError, Conflict, Malformed, Unknown
@@ -92,8 +92,8 @@ def packets(count: int, resource_id: str = "r") -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "LONGEST_PAUSE", 0.002)
 
 
 async def test_every_packet_is_sent_once_in_batches() -> None:
@@ -456,7 +456,7 @@ def test_p5_what_was_rejected_is_kept_with_its_text_only_for_who_wants_it() -> N
         reject(items, "no", tally)
     assert [len(one.line) for one in mends.rejected] == [1000, 1000]
     assert [(one.number, one.line, one.sent) for one in looks.rejected] == [(1, b"", True), (2, b"", True)]
-    assert not Run(load(), Source("", []), in_flight=1, patience=None, wait=False).tally.keep_lines
+    assert not SendRun(load(), Source("", []), in_flight=1, patience=None, wait=False).tally.keep_lines
 
 
 async def test_a_client_that_is_closed_while_it_sends_says_so() -> None:

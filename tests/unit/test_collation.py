@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.collation import Closing, body, frame
-from collator.exchange import PacketReport
+from collator.messages import PacketReport
 from collator.states import EndedBy, State
 
 WHOLE = Closing(

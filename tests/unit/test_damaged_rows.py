@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from collator.engines.embedded import EmbeddedLedger, open_ledger
+from collator.engines.sqlite import SqliteLedger, open_ledger
 from collator.errors import Damaged
-from collator.exchange import Failure
-from collator.resource import Terms
+from collator.messages import Failure
+from collator.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
 from tests.conformance.steps import claim, due, fail, finish, listed, offer, packet, packets, places
@@ -27,9 +27,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[EmbeddedLedger]:
-    terms = Terms(idle_timeout=60.0)
-    ledger = await open_ledger(tmp_path, terms=terms, clock=clock, route=lambda _: ["default"])
+async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteLedger]:
+    ledger_limits = LedgerLimits(idle_timeout=60.0)
+    ledger = await open_ledger(tmp_path, ledger_limits=ledger_limits, clock=clock, route=lambda _: ["default"])
     yield ledger
     await ledger.aclose()
 
@@ -39,7 +39,7 @@ async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[EmbeddedLe
     ["generation = 'none'", "state = 'oqen'", "opened_at = 1e18", "metadata = '{'", "metadata = x'7b'", "done = 'x'"],
 )
 async def test_a_view_of_a_damaged_resource_says_so_and_others_answer(
-    ledger: EmbeddedLedger, tmp_path: Path, changed: str
+    ledger: SqliteLedger, tmp_path: Path, changed: str
 ) -> None:
     await offer(ledger, packet("bad"), packet("good"))
     sql(tmp_path, f"update resource set {changed} where id = 'bad'")  # noqa: S608 - ours
@@ -49,7 +49,7 @@ async def test_a_view_of_a_damaged_resource_says_so_and_others_answer(
 
 
 @pytest.mark.parametrize("changed", ["state = 'lost'", "attempts = 'x'", "reason = x'31'", "tried_at = 1e18"])
-async def test_a_view_of_a_damaged_delivery_says_so(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
+async def test_a_view_of_a_damaged_delivery_says_so(ledger: SqliteLedger, tmp_path: Path, changed: str) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
     sql(tmp_path, f"update delivery set {changed} where did = 1")  # noqa: S608 - ours
@@ -59,7 +59,7 @@ async def test_a_view_of_a_damaged_delivery_says_so(ledger: EmbeddedLedger, tmp_
 
 
 @pytest.mark.parametrize("reason", [NO_TEXT, "x'31'", "null"])
-async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: EmbeddedLedger, tmp_path: Path, reason: str) -> None:
+async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: SqliteLedger, tmp_path: Path, reason: str) -> None:
     await offer(ledger, packet("bad"), packet("good"))
     await fail(ledger)
     sql(tmp_path, f"update outcome set reason = {reason} where k < 2 << 24")  # noqa: S608 - ours
@@ -72,7 +72,7 @@ async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: EmbeddedLedge
 
 
 @pytest.mark.parametrize("changed", ["payload = x'7b'", "payload = 7, crc = 1", "crc = 'x'", f"payload = {NO_TEXT}"])
-async def test_a_damaged_packet_fails_alone(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
+async def test_a_damaged_packet_fails_alone(ledger: SqliteLedger, tmp_path: Path, changed: str) -> None:
     await offer(ledger, *packets(3))
     sql(tmp_path, f"update packet set {changed} where k & 1")  # noqa: S608 - ours
     assert places(await claim(ledger)) == [("r", 0), ("r", 2)]
@@ -80,13 +80,13 @@ async def test_a_damaged_packet_fails_alone(ledger: EmbeddedLedger, tmp_path: Pa
     assert (failure.index, "checksum" in failure.reason) == (1, True)
 
 
-async def test_packets_of_a_damaged_resource_are_in_nobodys_way(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+async def test_packets_of_a_damaged_resource_are_in_nobodys_way(ledger: SqliteLedger, tmp_path: Path) -> None:
     await offer(ledger, packet("bad", 0), packet("good", 0), packet("bad", 1), packet("good", 1))
     sql(tmp_path, "update resource set generation = 'none' where id = 'bad'")
     tasks = await claim(ledger)
     assert places(tasks) == [("good", 0), ("good", 1)]
     assert await claim(ledger) == []
-    await ledger.record([Failure(task.lease, "no") for task in tasks], room={})
+    await ledger.record([Failure(task.lease, "no") for task in tasks], capacity={})
     assert (await ledger.resource("good")).failed == 2
 
 
@@ -100,7 +100,7 @@ async def test_packets_of_a_damaged_resource_are_in_nobodys_way(ledger: Embedded
     ],
 )
 async def test_a_damaged_delivery_is_given_up_and_others_are_handed_out(
-    ledger: EmbeddedLedger, tmp_path: Path, statement: str
+    ledger: SqliteLedger, tmp_path: Path, statement: str
 ) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
@@ -110,7 +110,7 @@ async def test_a_damaged_delivery_is_given_up_and_others_are_handed_out(
 
 
 @pytest.mark.parametrize("changed", ["output = x'31'", "crc = 'x'", f"output = {NO_TEXT}"])
-async def test_a_damaged_output_spoils_no_other_body(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
+async def test_a_damaged_output_spoils_no_other_body(ledger: SqliteLedger, tmp_path: Path, changed: str) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
     sql(tmp_path, f"update outcome set {changed} where k < 2 << 24")  # noqa: S608 - ours
@@ -121,13 +121,13 @@ async def test_a_damaged_output_spoils_no_other_body(ledger: EmbeddedLedger, tmp
 
 
 async def test_a_damaged_resource_keeps_no_other_from_its_timeout(
-    ledger: EmbeddedLedger, tmp_path: Path, clock: ManualClock
+    ledger: SqliteLedger, tmp_path: Path, clock: ManualClock
 ) -> None:
     await offer(ledger, packet("bad"), packet("good"))
     await fail(ledger)
     sql(tmp_path, "update resource set generation = 'none' where id = 'bad'")
     clock.advance(61.0)
-    assert (await ledger.expire(accepting=True, limit=100, room={})).closed == 1
+    assert (await ledger.expire(accepting=True, limit=100, capacity={})).closed == 1
     assert (await ledger.resource("good")).state is State.INCOMPLETE
     with pytest.raises(Damaged, match="'bad' is damaged"):
         await ledger.complete("bad", force=True)
@@ -139,7 +139,7 @@ async def test_a_damaged_resource_keeps_no_other_from_its_timeout(
     ["output = cast(substr(output, 1, length(output) - 2) || '0\"' as text)", "crc = crc + 1", "output = x'31'"],
 )
 async def test_p3_the_last_byte_of_a_damaged_output_is_never_given(
-    ledger: EmbeddedLedger, tmp_path: Path, changed: str, size: int
+    ledger: SqliteLedger, tmp_path: Path, changed: str, size: int
 ) -> None:
     await finish(ledger, "bad", [b"[]", b'"%s"' % (b"x" * size), b"[]"])
     sql(tmp_path, f"update outcome set {changed} where k & 16777215 = 1")  # noqa: S608 - ours
@@ -157,7 +157,7 @@ async def test_p3_the_last_byte_of_a_damaged_output_is_never_given(
 
 
 @pytest.mark.parametrize("changed", ["head = head || ' '", "tail = ']}} '", "frame_crc = 1", "tail = null", "head = 7"])
-async def test_p3_nothing_is_given_behind_a_damaged_frame(ledger: EmbeddedLedger, tmp_path: Path, changed: str) -> None:
+async def test_p3_nothing_is_given_behind_a_damaged_frame(ledger: SqliteLedger, tmp_path: Path, changed: str) -> None:
     await finish(ledger, "bad")
     await finish(ledger, "good")
     sql(tmp_path, f"update resource set {changed} where id = 'bad'")  # noqa: S608 - ours
@@ -167,7 +167,7 @@ async def test_p3_nothing_is_given_behind_a_damaged_frame(ledger: EmbeddedLedger
         await anext(ledger.pieces(bad))
 
 
-async def test_p3_a_body_of_which_an_output_is_gone_is_damaged(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+async def test_p3_a_body_of_which_an_output_is_gone_is_damaged(ledger: SqliteLedger, tmp_path: Path) -> None:
     await finish(ledger, "bad", [b"0", b"1", b"2"])
     sql(tmp_path, "delete from outcome where k & 16777215 = 1")
     (delivery,) = await due(ledger)

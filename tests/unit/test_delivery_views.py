@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from collator.engines.embedded import EmbeddedLedger, deliveries, open_ledger
-from collator.engines.embedded.store import DATABASE, connect, load_statements
-from collator.exchange import Attempt, DeliveryFilter, Output
+from collator.engines.sqlite import SqliteLedger, deliveries, open_ledger
+from collator.engines.sqlite.store import DATABASE, connect, load_statements
+from collator.messages import Attempt, DeliveryFilter, Output
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState
 from collator.testing import ManualClock
 
 COUNT = 25
 
 
-async def filled(tmp_path: Path) -> EmbeddedLedger:
+async def filled(tmp_path: Path) -> SqliteLedger:
     """A ledger with many deliveries, of which the last two are dead and all others delivered."""
-    ledger = await open_ledger(tmp_path, terms=Terms(), clock=ManualClock(), route=lambda _: ["default"])
+    ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: ["default"])
     packets = [Packet(f"r{number:02}", 0, Raw(b"0"), last=True) for number in range(COUNT)]
-    tasks = (await ledger.accept(packets, room=COUNT)).tasks
-    outcome = await ledger.record([Output(task.lease, b"0") for task in tasks], room={"default": COUNT})
+    tasks = (await ledger.accept(packets, capacity=COUNT)).tasks
+    outcome = await ledger.record([Output(task.lease, b"0") for task in tasks], capacity={"default": COUNT})
     ends = [DeliveryState.DELIVERED] * (COUNT - 2) + [DeliveryState.DEAD] * 2
-    await ledger.settle([Attempt(one, end) for one, end in zip(outcome.deliveries, ends, strict=True)])
+    await ledger.record_attempts([Attempt(one, end) for one, end in zip(outcome.deliveries, ends, strict=True)])
     return ledger
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collator.cli.exits import Exit, exit_for
-from collator.directory import has_no_room, unusable
+from collator.directory import is_full, unusable
 
 KINDS = [
     (errno.EACCES, Exit.CONFIG, "make it writable for this user, or name another with --dir"),
@@ -37,12 +37,12 @@ def test_each_error_of_the_file_system_is_told_in_its_own_words(code: int, exit_
 @pytest.mark.skipif(os.name != "posix", reason="nothing there counts files")
 def test_a_disk_without_inodes_is_told_from_one_without_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs(tmp_path)
-    assert not has_no_room(tmp_path)
+    assert not is_full(tmp_path)
 
     def without_inodes(_path: object) -> os.statvfs_result:
         return os.statvfs_result((*real[:5], 1000, 0, 0, *real[8:]))
 
     monkeypatch.setattr(os, "statvfs", without_inodes)
-    assert has_no_room(tmp_path)
+    assert is_full(tmp_path)
     told = unusable(tmp_path / "new", OSError(errno.ENOSPC, "No space left on device"), option="--dir")
     assert "inodes are used up" in told.detail

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collator.backoff import SCHEDULE
-from collator.exchange import LOG
+from collator.messages import LOG
 from collator.settings import EndpointSettings, load, options_of
 from collator.states import DELIVERY_STEPS, PACKET_STEPS, RESOURCE_STEPS, Table, diagram
 

@@ -14,8 +14,8 @@ import structlog.testing
 from collator.cli.exits import Exit
 from collator.cli.main import run
 from collator.egress import context, missing_trust
-from collator.engines.embedded.lock import LOCK, DirectoryLock
-from collator.engines.embedded.origin import begin
+from collator.engines.sqlite.lock import LOCK, DirectoryLock
+from collator.engines.sqlite.origin import begin
 from collator.errors import CollatorError, ConfigError, Occupied
 from collator.files import make_directory, new_file, open_private, read_file
 from collator.settings import load
@@ -155,13 +155,13 @@ def test_a_pipe_in_the_place_of_a_file_of_ours_holds_up_no_start(tmp_path: Path)
 
 
 def test_a_lock_that_is_a_link_changes_no_other_file(tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("kept")
+    service_process = tmp_path / "victim"
+    service_process.write_text("kept")
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / LOCK).symlink_to(victim)
+    (tmp_path / "data" / LOCK).symlink_to(service_process)
     with pytest.raises(ConfigError):
         DirectoryLock(tmp_path / "data")
-    assert victim.read_text() == "kept"
+    assert service_process.read_text() == "kept"
 
 
 @pytest.mark.parametrize(

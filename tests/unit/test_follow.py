@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from collator import Client, Collator, Permanent, SyncClient, Unreachable
-from collator.client import waiting
-from collator.client.waiting import followed
+from collator.client import poll
+from collator.client.poll import poll_outcomes
 from collator.errors import CollatorError, Conflict, Unknown
 from collator.service import open_service
 from collator.settings import from_keywords
 from tests.unit.test_sync_client import serving
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 Page = dict[str, Any]
@@ -48,7 +48,7 @@ class Service:
 
 
 async def seqs(look: Callable[[int, str | None], Awaitable[Page]], *, patience: float | None = 60.0) -> list[int]:
-    return [outcome["seq"] async for outcome in followed(look, after_seq=0, patience=patience)]
+    return [outcome["seq"] async for outcome in poll_outcomes(look, after_seq=0, patience=patience)]
 
 
 async def test_pages_are_followed_to_the_end_of_the_resource() -> None:
@@ -58,7 +58,7 @@ async def test_pages_are_followed_to_the_end_of_the_resource() -> None:
 
 
 async def test_a_service_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "SOONEST", 0.0001)
+    monkeypatch.setattr(poll, "SOONEST", 0.0001)
     service = Service(Unreachable("away"), page(1, after=0), Unreachable("away"), page(2, after=1, more=False))
     assert await seqs(service.look) == [1, 2]
     assert service.asked == [(0, None), (0, None), (1, "msg_a"), (1, "msg_a")]

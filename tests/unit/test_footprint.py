@@ -10,11 +10,11 @@ from types import MappingProxyType
 import pytest
 from msgspec import Raw
 
-from collator.engines.embedded import open_ledger
-from collator.engines.embedded.checking import check_directory
+from collator.engines.sqlite import open_ledger
+from collator.engines.sqlite.check import check_directory
 from collator.footprint import of_packet, of_resource
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 
 PAGES = 256 * 1024
@@ -63,10 +63,12 @@ MEMBERS: Mapping[str, Sequence[Packet]] = MappingProxyType(
 
 @pytest.mark.parametrize("member", [*MEMBERS])
 async def test_the_database_grows_by_what_is_counted(tmp_path: Path, member: str) -> None:
-    ledger = await open_ledger(tmp_path, terms=Terms(), clock=ManualClock(), route=lambda _: [], synchronous="off")
+    ledger = await open_ledger(
+        tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [], synchronous="off"
+    )
     empty, given = size(tmp_path), MEMBERS[member]
     for first in range(0, len(given), 1000):
-        await ledger.accept(given[first : first + 1000], room=0)
+        await ledger.accept(given[first : first + 1000], capacity=0)
     counts = await ledger.counts()
     assert counts.waiting == len(given)
     await ledger.aclose()
@@ -77,15 +79,17 @@ async def test_the_database_grows_by_what_is_counted(tmp_path: Path, member: str
 
 
 async def test_what_is_not_accepted_is_neither_stored_nor_counted(tmp_path: Path) -> None:
-    ledger = await open_ledger(tmp_path, terms=Terms(), clock=ManualClock(), route=lambda _: [], synchronous="off")
+    ledger = await open_ledger(
+        tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [], synchronous="off"
+    )
     given = of_one(2000, 45)
-    await ledger.accept(given, room=0)
+    await ledger.accept(given, capacity=0)
     counted = (await ledger.counts()).backlog
     assert counted == 2000 * of_packet(45) + of_resource("r", None)
     before = ledger._store.connection.pragma("page_count")
     other = [Packet("r", packet.index, Raw(b"2" * 45), metadata=Raw(b"x" * 4000)) for packet in given]
     for again in (given, other):
-        await ledger.accept(again, room=0)
+        await ledger.accept(again, capacity=0)
     assert (await ledger.counts()).backlog == counted
     assert ledger._store.connection.pragma("page_count") == before
     await ledger.aclose()
@@ -93,13 +97,15 @@ async def test_what_is_not_accepted_is_neither_stored_nor_counted(tmp_path: Path
 
 async def test_a_limit_of_64_kib_bounds_what_metadata_takes(tmp_path: Path) -> None:
     """Ids and metadata are no way round it: 79 MB were stored."""
-    terms = Terms(max_backlog=64 * 1024)
-    ledger = await open_ledger(tmp_path, terms=terms, clock=ManualClock(), route=lambda _: [], synchronous="off")
+    ledger_limits = LedgerLimits(max_backlog=64 * 1024)
+    ledger = await open_ledger(
+        tmp_path, ledger_limits=ledger_limits, clock=ManualClock(), route=lambda _: [], synchronous="off"
+    )
     empty = size(tmp_path)
     for first in range(0, 5000, 500):
-        await ledger.accept([*with_metadata(5000, 4000)[first : first + 500]], room=0)
+        await ledger.accept([*with_metadata(5000, 4000)[first : first + 500]], capacity=0)
     await ledger.aclose()
-    assert size(tmp_path) - empty <= 1.1 * terms.max_backlog + PAGES
+    assert size(tmp_path) - empty <= 1.1 * ledger_limits.max_backlog + PAGES
 
 
 def size(data_dir: Path) -> int:

@@ -13,22 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from collator.exchange import Output
-from tests.harness.forking import FORKS
-from tests.needs import need
+from collator.messages import Output
+from tests.harness.forks import FORKS
+from tests.requirements import need
 from tests.unit.test_pools import PATIENCE, crew, values
-from tests.waiting import until
+from tests.wait import until
 
 KINDS = {
-    "thread": {"spec": "tests.harness.forking:plain"},
-    "process": {"spec": "tests.harness.forking:plain", "pool": "process"},
-    "coroutine": {"spec": "tests.harness.forking:coroutine"},
+    "thread": {"spec": "tests.harness.forks:plain"},
+    "process": {"spec": "tests.harness.forks:plain", "pool": "process"},
+    "coroutine": {"spec": "tests.harness.forks:coroutine"},
 }
 BATCHES = {
-    "thread": {"spec": "tests.harness.forking:batch", "batch": 5},
-    "process": {"spec": "tests.harness.forking:batch", "pool": "process", "batch": 5},
+    "thread": {"spec": "tests.harness.forks:batch", "batch": 5},
+    "process": {"spec": "tests.harness.forks:batch", "pool": "process", "batch": 5},
 }
-ABANDON = {"spec": "tests.harness.forking:abandon", "pool": "process"}
+ABANDON = {"spec": "tests.harness.forks:abandon", "pool": "process"}
 EVERY = [(kind, how) for kind in KINDS for how in FORKS if kind == "process" or how != "unseen"]
 """A copy that Python knows nothing of may hang at once, and only a process of the pool ends with all that it forked."""
 COUNT = 20

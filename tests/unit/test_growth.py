@@ -15,12 +15,12 @@ import apsw
 import pytest
 from msgspec import Raw
 
-from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.reader import Reader
-from collator.engines.embedded.store import Store
-from collator.exchange import Attempt, DeliveryFilter, Failure, Output, Result, Retry, Task
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.engines.sqlite.reader import Reader
+from collator.engines.sqlite.store import Store
+from collator.messages import Attempt, DeliveryFilter, Failure, Output, Result, Retry, Task
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.testing import ManualClock
 
@@ -29,13 +29,13 @@ MOST = 2.4
 """What twice the data may cost."""
 FEW = 25
 """What one call takes: the number of calls grows with the data."""
-TERMS = Terms(idle_timeout=100.0, retention=100.0, remember=1000.0, on_failure=OnFailure.HOLD)
+TERMS = LedgerLimits(idle_timeout=100.0, retention=100.0, remember=1000.0, on_failure=OnFailure.HOLD)
 
 
 class Work:
     """What the statements of a ledger cost, since the last `begin`."""
 
-    def __init__(self, ledger: EmbeddedLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, ledger: SqliteLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ledger, self.clock, self.cost = ledger, clock, 0
         for connection in (ledger._store.connection, ledger._reader._connection):
             connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profiled)
@@ -72,19 +72,19 @@ def indexes(count: int, order: str) -> Sequence[int]:
 
 
 async def offer(
-    work: Work, count: int, order: str = "", *, payload: bytes = b"1", name: str = "r", room: int = 0
+    work: Work, count: int, order: str = "", *, payload: bytes = b"1", name: str = "r", capacity: int = 0
 ) -> list[Task]:
     """Give a resource its packets, a few at a time."""
     given = [Packet(name, index, Raw(payload)) for index in indexes(count, order)]
     tasks: list[Task] = []
     for first in range(0, count, FEW):
-        tasks += (await work.ledger.accept(given[first : first + FEW], room=room)).tasks
+        tasks += (await work.ledger.accept(given[first : first + FEW], capacity=capacity)).tasks
     return tasks
 
 
 async def record(work: Work, tasks: Sequence[Task], result: Callable[[int], Result]) -> None:
     for first in range(0, len(tasks), FEW):
-        await work.ledger.record([result(task.lease) for task in tasks[first : first + FEW]], room={})
+        await work.ledger.record([result(task.lease) for task in tasks[first : first + FEW]], capacity={})
 
 
 def output(lease: int) -> Result:
@@ -100,20 +100,20 @@ def retry_later(lease: int) -> Result:
 
 
 async def done(work: Work, count: int, order: str = "gaps", result: Callable[[int], Result] = output) -> None:
-    await record(work, await offer(work, count, order, room=FEW), result)
+    await record(work, await offer(work, count, order, capacity=FEW), result)
 
 
 async def resources(work: Work, count: int, *, last: bool = True) -> None:
     """So many resources of one packet each."""
     for first in range(0, count, FEW):
         given = [Packet(f"r{number:06}", 0, Raw(b"1"), last=last) for number in range(first, first + FEW)]
-        await record(work, (await work.ledger.accept(given, room=FEW)).tasks, output)
+        await record(work, (await work.ledger.accept(given, capacity=FEW)).tasks, output)
 
 
 async def settle(work: Work, state: DeliveryState, *, delay: float = 0.0) -> None:
     for large in (False, True):
-        while taken := await work.ledger.claim_deliveries("default", room=FEW, large=large):
-            await work.ledger.settle([Attempt(one, state, "so it ended", delay) for one in taken])
+        while taken := await work.ledger.claim_deliveries("default", capacity=FEW, large=large):
+            await work.ledger.record_attempts([Attempt(one, state, "so it ended", delay) for one in taken])
 
 
 async def accept(work: Work, count: int) -> None:
@@ -151,7 +151,7 @@ async def late_packets(work: Work, count: int) -> None:
 
 
 async def late_results(work: Work, count: int) -> None:
-    tasks = await offer(work, count, "gaps", room=FEW)
+    tasks = await offer(work, count, "gaps", capacity=FEW)
     await work.ledger.cancel("r")
     work.begin()
     await record(work, tasks, output)
@@ -165,12 +165,12 @@ async def opening(work: Work, count: int) -> None:
 async def claim(work: Work, count: int) -> None:
     await offer(work, count)
     work.begin()
-    while await work.ledger.claim(claim_id=f"c{work.cost}", room=FEW):
+    while await work.ledger.claim(claim_id=f"c{work.cost}", capacity=FEW):
         pass
 
 
 async def record_outputs(work: Work, count: int, result: Callable[[int], Result] = output, *, step: int = 1) -> None:
-    tasks = await offer(work, count, room=FEW)
+    tasks = await offer(work, count, capacity=FEW)
     work.begin()
     await record(work, tasks[::step], result)
 
@@ -184,7 +184,7 @@ async def record_failures(work: Work, count: int) -> None:
 
 
 async def renew_and_release(work: Work, count: int) -> None:
-    tasks = await offer(work, count, room=FEW)
+    tasks = await offer(work, count, capacity=FEW)
     work.begin()
     for first in range(0, count, FEW):
         leases = [task.lease for task in tasks[first : first + FEW]]
@@ -193,7 +193,7 @@ async def renew_and_release(work: Work, count: int) -> None:
 
 
 async def lost_leases(work: Work, count: int) -> None:
-    await offer(work, count, room=FEW)
+    await offer(work, count, capacity=FEW)
     work.clock.advance(31)
     work.begin()
     await work.ledger.overdue(limit=FEW)
@@ -204,7 +204,7 @@ async def due_retries(work: Work, count: int) -> None:
     work.clock.advance(11)
     work.begin()
     for _ in range(0, count, FEW):
-        await work.ledger.claim(claim_id=f"c{work.cost}", room=FEW)
+        await work.ledger.claim(claim_id=f"c{work.cost}", capacity=FEW)
 
 
 async def complete_with_gaps(work: Work, count: int) -> None:
@@ -233,10 +233,10 @@ async def retry(work: Work, count: int) -> None:
 
 async def expire(work: Work, count: int) -> None:
     await resources(work, count, last=False)
-    await work.ledger.expire(accepting=True, limit=1, room={})
+    await work.ledger.expire(accepting=True, limit=1, capacity={})
     work.clock.advance(101)
     work.begin()
-    while (await work.ledger.expire(accepting=True, limit=FEW, room={})).more:
+    while (await work.ledger.expire(accepting=True, limit=FEW, capacity={})).more:
         pass
 
 
@@ -288,9 +288,9 @@ async def failed_attempts(work: Work, count: int) -> None:
     """More of them than a delivery keeps, all settled at once."""
     await resources(work, count)
     for _ in range(26):
-        taken = await work.ledger.claim_deliveries("default", room=count)
+        taken = await work.ledger.claim_deliveries("default", capacity=count)
         work.begin()
-        await work.ledger.settle([Attempt(one, DeliveryState.DUE, "so it ended", 10.0) for one in taken])
+        await work.ledger.record_attempts([Attempt(one, DeliveryState.DUE, "so it ended", 10.0) for one in taken])
         work.clock.advance(11)
 
 
@@ -318,7 +318,7 @@ async def outputs(work: Work, count: int) -> None:
 
 
 async def outcomes(work: Work, count: int) -> None:
-    await record(work, (await offer(work, count, room=FEW))[::-1], output)
+    await record(work, (await offer(work, count, capacity=FEW))[::-1], output)
     work.begin()
     after = 0
     while found := (await work.ledger.outcomes("r", after_seq=after, limit=FEW)).outcomes:
@@ -360,7 +360,7 @@ async def test_twice_the_data_costs_twice_the_work(tmp_path: Path, monkeypatch: 
             clock = ManualClock()
             data_dir = tmp_path / str(count)
             ledger = await open_ledger(
-                data_dir, terms=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
+                data_dir, ledger_limits=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
             )
             work = Work(ledger, clock, patch)
             await VERBS[name](work, count)

@@ -9,24 +9,24 @@ import pytest
 from msgspec import Raw
 
 from collator.errors import StorageFull, Unavailable
-from collator.exchange import Accepted, Key, Task
 from collator.intake import Intake, tally
+from collator.messages import Accepted, Key, Task
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
 from collator.resource import ACCEPTED, DUPLICATE
-from tests.http.door import Sender, Workers
+from tests.http.listener import Sender, Workers
 
 
 class Script:
     """A ledger that accepts what the test says, when it says so."""
 
     def __init__(self) -> None:
-        self.rooms: list[int] = []
+        self.capacities: list[int] = []
         self.open = asyncio.Event()
         self.answer: Accepted | Exception = Accepted([ACCEPTED], (), (), frozenset())
 
-    async def accept(self, packets: Sequence[Packet], *, room: int) -> Accepted:
-        self.rooms.append(room)
+    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
+        self.capacities.append(capacity)
         await self.open.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -57,9 +57,9 @@ async def test_calls_at_the_same_time_share_the_room_of_the_workforce(parts: Par
         for count in (2, 2, 2, 2):
             group.create_task(parts.intake.accept(packets(count)))
         group.create_task(asyncio.to_thread(lambda: None)).add_done_callback(lambda _: parts.ledger.open.set())
-    assert parts.ledger.rooms == [2, 2, 1, 0]
+    assert parts.ledger.capacities == [2, 2, 1, 0]
     await parts.intake.accept(packets(9))
-    assert parts.ledger.rooms[-1] == 5
+    assert parts.ledger.capacities[-1] == 5
 
 
 async def test_room_is_free_again_after_an_error(parts: Parts) -> None:
@@ -69,7 +69,7 @@ async def test_room_is_free_again_after_an_error(parts: Parts) -> None:
     for _ in range(2):
         with pytest.raises(StorageFull):
             await parts.intake.accept(packets(2))
-    assert parts.ledger.rooms == [2, 2]
+    assert parts.ledger.capacities == [2, 2]
     assert (parts.workers.tasks, parts.workers.keys) == ([], [])
 
 
@@ -87,7 +87,7 @@ async def test_p7_a_drained_intake_refuses_before_the_store_is_asked(parts: Part
     with pytest.raises(Unavailable) as refusal:
         await parts.intake.accept(packets(1))
     assert refusal.value.retry_after > 0
-    assert parts.ledger.rooms == []
+    assert parts.ledger.capacities == []
 
 
 async def test_p7_a_call_under_way_ends_as_it_would_have(parts: Parts) -> None:

@@ -8,13 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.errors import Broken, CollatorError, StorageFull
-from collator.exchange import Key, Outcome
 from collator.janitor import SLICE, SLICES, Janitor
+from collator.messages import Key, StepResult
 from collator.metrics import Metrics
-from tests.http.door import Sender, Workers
+from tests.http.listener import Sender, Workers
 
-NOTHING = Outcome([], [], frozenset())
-MORE = Outcome([], [], frozenset(), more=True)
+NOTHING = StepResult([], [], frozenset())
+MORE = StepResult([], [], frozenset(), more=True)
 
 
 class Script:
@@ -23,10 +23,10 @@ class Script:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.errors: dict[str, CollatorError] = {}
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[StepResult] = []
         self.purged: list[int] = []
 
-    async def expire(self, **_terms: object) -> Outcome:
+    async def expire(self, **_ledger_limits: object) -> StepResult:
         self._ask("expire")
         return self.outcomes.pop(0) if self.outcomes else NOTHING
 

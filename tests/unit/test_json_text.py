@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from collator.errors import Malformed
 from collator.json_array import PART, split_array
 from collator.json_text import fault, is_plain, is_too_deep
-from collator.packet import Bounds
+from collator.packet import PacketLimits
 from collator.wire import decode_array
 
 _value = msgspec.json.Decoder()
@@ -121,7 +121,7 @@ def packets(payload: bytes, number: int) -> list[bytes]:
 def test_an_array_is_the_same_in_parts(payload: bytes, comma: bytes) -> None:
     number = 2 + 3 * PART // len(payload) // 8
     data = b" [ %b ] " % comma.join(packets(payload, number))
-    found = decode_array(data, Bounds())
+    found = decode_array(data, PacketLimits())
     assert [packet.index for packet in found] == [*range(number)]
     assert all(bytes(packet.payload) == payload.strip() for packet in found)
     assert all(len(part) <= PART + len(payload) + 100 for part in split_array(data, longest=2**21))
@@ -133,18 +133,18 @@ def test_the_first_that_is_wrong_is_named_in_whichever_part_it_is(wrong: bytes, 
     items = packets(b"[{},{}]", 5_999)
     items.insert(place, wrong)
     with pytest.raises(Malformed, match=words.format(place)):
-        decode_array(b"[%b]" % b",".join(items), Bounds())
+        decode_array(b"[%b]" % b",".join(items), PacketLimits())
 
 
 @pytest.mark.parametrize("end", [b"", b",", b",]", b"}", b"] 1", b"]]"])
 def test_an_array_that_does_not_end_as_one_is_refused(end: bytes) -> None:
     for payload in (b"1", b"[{},{}]"):
         with pytest.raises(Malformed):
-            decode_array(b"[%b" % b",".join(packets(payload, 3_000)) + end, Bounds())
+            decode_array(b"[%b" % b",".join(packets(payload, 3_000)) + end, PacketLimits())
 
 
 def test_an_array_of_space_is_empty() -> None:
-    assert decode_array(b"\n[%b]" % (b" " * 3 * PART), Bounds()) == []
+    assert decode_array(b"\n[%b]" % (b" " * 3 * PART), PacketLimits()) == []
 
 
 @settings(max_examples=30)

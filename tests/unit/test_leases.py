@@ -7,21 +7,21 @@ from random import Random
 
 import pytest
 
-from collator.engines.embedded.leases import Held, Leases
+from collator.engines.sqlite.leases import Lease, LeaseTable
 
 
-def counted(leases: Leases) -> tuple[dict[int, int], int]:
+def counted(leases: LeaseTable) -> tuple[dict[int, int], int]:
     """What is held, key by token, and how many bytes that is."""
     held = {token: one for token in leases.tokens() if (one := leases.get(token)) is not None}
     return {token: one.key for token, one in held.items()}, sum(one.size for one in held.values())
 
 
-def change(random: Random, leases: Leases) -> None:
+def change(random: Random, leases: LeaseTable) -> None:
     """One of the ways in which leases begin and end."""
     tokens = leases.tokens()
     some = random.sample(tokens, min(len(tokens), random.randint(0, 3)))
     ways: list[Callable[[], object]] = [
-        lambda: leases.grant(Held(random.randrange(10**9), random.random() * 100, random.randint(0, 50))),
+        lambda: leases.grant(Lease(random.randrange(10**9), random.random() * 100, random.randint(0, 50))),
         lambda: [leases.drop(token) for token in some],
         lambda: leases.drop_all([*some, 17]),
         lambda: [leases.drop_key(one.key) for token in some if (one := leases.get(token)) is not None],
@@ -32,7 +32,7 @@ def change(random: Random, leases: Leases) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_transaction_that_fails_has_changed_nothing(seed: int) -> None:
-    random, leases = Random(seed), Leases(seed % 2)
+    random, leases = Random(seed), LeaseTable(seed % 2)
     for _ in range(50):
         leases.begin()
         before = counted(leases)
@@ -46,8 +46,8 @@ def test_a_transaction_that_fails_has_changed_nothing(seed: int) -> None:
 
 
 def test_what_ends_first_is_found_whenever_it_was_granted() -> None:
-    leases = Leases(0)
-    first, later = leases.grant(Held(1, 10.0)), leases.grant(Held(2, 20.0))
+    leases = LeaseTable(0)
+    first, later = leases.grant(Lease(1, 10.0)), leases.grant(Lease(2, 20.0))
     assert leases.expired(9.9) == []
     assert leases.expired(10.0) == [first]
     leases.drop(first)

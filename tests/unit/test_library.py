@@ -19,7 +19,7 @@ from collator.errors import CollatorError, ConfigError, Conflict, Ended, Occupie
 from collator.janitor import Janitor
 from collator.testing import Receiver
 from tests.acceptance.programs import environment
-from tests.waiting import until
+from tests.wait import until
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed is due again at once."""
     monkeypatch.setattr(backoff, "SCHEDULE", (0.0,) * 12)
-    monkeypatch.setattr("collator.delivery.deliverer.POLL", 0.02)
+    monkeypatch.setattr("collator.delivery.dispatcher.POLL", 0.02)
 
 
 def upper(payload: str) -> str:

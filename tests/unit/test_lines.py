@@ -9,13 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collator.errors import CollatorError, Malformed
-from collator.packet import Bounds, Packet
+from collator.packet import Packet, PacketLimits
 from collator.web.lines import Group, Splitter, judge
-from collator.web.problems import Kind, refusal_of
+from collator.web.problems import ProblemType, problem_of
 from collator.wire import decode_packet
 
 MAX_LINE = 120
-BOUNDS = Bounds(max_payload=60)
+BOUNDS = PacketLimits(max_payload=60)
 
 
 def line(index: int, payload: object = 0) -> bytes:
@@ -55,15 +55,15 @@ STREAMS = st.builds(
 def model(data: bytes) -> list[tuple[int, object]]:
     """What each line is: its packet, or the kind of its fault."""
     *whole, rest = data.split(b"\n")
-    decided = [(number, verdict(text, Kind.MALFORMED)) for number, text in enumerate(whole, 1)]
+    decided = [(number, verdict(text, ProblemType.MALFORMED)) for number, text in enumerate(whole, 1)]
     if rest:
-        decided.append((len(whole) + 1, verdict(rest, Kind.CUT_OFF)))
+        decided.append((len(whole) + 1, verdict(rest, ProblemType.CUT_OFF)))
     return [(number, what) for number, what in decided if what is not None]
 
 
-def verdict(text: bytes, wrong: Kind) -> object:
+def verdict(text: bytes, wrong: ProblemType) -> object:
     if len(text) > MAX_LINE:
-        return Kind.TOO_LARGE
+        return ProblemType.TOO_LARGE
     if not text.strip():
         return None
     try:
@@ -91,8 +91,8 @@ def decided(groups: list[Group]) -> list[tuple[int, object]]:
     return sorted(found, key=lambda item: item[0])
 
 
-def kind(error: CollatorError) -> Kind:
-    return refusal_of(error).kind
+def kind(error: CollatorError) -> ProblemType:
+    return problem_of(error).kind
 
 
 @given(data=STREAMS, cuts=st.lists(st.integers(0, 1000), max_size=6))

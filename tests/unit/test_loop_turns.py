@@ -13,13 +13,13 @@ from collator.json_text import Steps
 from collator.web.loop_turns import LoopTurns
 
 
-async def all_done(turns: LoopTurns, callers: Iterable[str]) -> list[tuple[int, str]]:
+async def all_done(round_robin: LoopTurns, callers: Iterable[str]) -> list[tuple[int, str]]:
     """Whose piece ran in which turn of the loop, where *callers* wait for a piece each, in this order."""
     ran: list[tuple[int, str]] = []
     count, over = 0, False
 
     async def one(who: str) -> None:
-        await turns.turn(who)
+        await round_robin.turn(who)
         ran.append((count, who))
 
     def turned() -> None:
@@ -49,13 +49,13 @@ def test_one_piece_runs_in_a_turn_of_the_loop_and_none_has_two_before_another_ha
 
 
 async def test_who_goes_while_he_waits_takes_no_turn() -> None:
-    turns = LoopTurns()
-    gone = [asyncio.create_task(turns.turn("a")) for _ in range(3)]
+    round_robin = LoopTurns()
+    gone = [asyncio.create_task(round_robin.turn("a")) for _ in range(3)]
     await checkpoint()
     for task in gone:
         task.cancel()
     await asyncio.wait(gone)
-    assert await all_done(turns, "bab") != []
+    assert await all_done(round_robin, "bab") != []
 
 
 async def test_steps_are_taken_in_turns_up_to_their_result() -> None:
@@ -67,7 +67,7 @@ async def test_steps_are_taken_in_turns_up_to_their_result() -> None:
             yield ()
         return who.upper()
 
-    turns = LoopTurns()
-    results = await asyncio.gather(turns.drive("a", steps("a")), turns.drive("b", steps("b")))
+    round_robin = LoopTurns()
+    results = await asyncio.gather(round_robin.drive("a", steps("a")), round_robin.drive("b", steps("b")))
     assert [*results] == ["A", "B"]
     assert taken == [*"ababab"]

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from collator.engines.embedded.workforce.loops import FROZEN, Loops
-from collator.exchange import Failure, Key, Output, Result, Retry, Task
-from collator.processor import Coroutine, Endings
+from collator.engines.sqlite.workers.loops import FROZEN, Loops
+from collator.messages import Failure, Key, Output, Result, Retry, Task
+from collator.processor import Coroutine, Outcomes
 from collator.testing import ManualClock
-from tests.waiting import until
+from tests.wait import until
 
 A_WHILE = 0.2
 """Seconds in which what must not happen would have happened."""
@@ -31,18 +31,18 @@ class Crew:
         self.begun: list[Any] = []
         self.cancelled: list[Any] = []
         self.threads: set[int] = set()
-        self.gate = threading.Event()
+        self.host_check = threading.Event()
         self.results: dict[int, Result] = {}
         self._calls: dict[Any, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
         self._leases = count(1)
-        coroutine = Coroutine(self._call, Endings(retries=0, clock=self.clock), batch=batch)
+        coroutine = Coroutine(self._call, Outcomes(retries=0, clock=self.clock), batch=batch)
         self.loops = Loops(
             coroutine, tell=lambda: None, concurrency=concurrency, max_abandoned=max_abandoned, max_chunk=100
         )
 
     def put(self, *payloads: str) -> None:
         """Let a task of its own resource wait for each of *payloads*."""
-        self.loops.line.put(
+        self.loops.buffer.put(
             [Task(Key(one, b"g" * 16, 7), msgspec.json.encode(one), 1, next(self._leases)) for one in payloads]
         )
 
@@ -65,7 +65,7 @@ class Crew:
         self.look()
 
     def look(self) -> bool:
-        for result in [*self.loops.watch(), *self.loops.tray.collect().results]:
+        for result in [*self.loops.watch(), *self.loops.result_queue.collect().results]:
             assert result.lease not in self.results
             self.results[result.lease] = result
         return True
@@ -85,7 +85,7 @@ class Crew:
         self.begun.append(payload)
         self.threads.add(threading.get_ident())
         if payload == "block":
-            assert self.gate.wait(20.0)
+            assert self.host_check.wait(20.0)
             return payload
         future = asyncio.get_running_loop().create_future()
         self._calls[str(payload)] = (asyncio.get_running_loop(), future)
@@ -104,7 +104,7 @@ async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
     crew = Crew(**getattr(request, "param", {}))
     crew.loops.start()
     yield crew
-    crew.gate.set()
+    crew.host_check.set()
     crew.loops.stop()
     await until(crew.loops.ended)
 
@@ -112,7 +112,7 @@ async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
 async def test_calls_are_under_way_side_by_side_and_never_more_than_may_be(crew: Crew) -> None:
     crew.put("a", "b", "c")
     await crew.under_way("a", "b")
-    assert (len(crew.loops.line), crew.loops.in_hand(), len(crew.loops.unfinished())) == (1, 2, 2)
+    assert (len(crew.loops.buffer), crew.loops.in_hand(), len(crew.loops.unfinished())) == (1, 2, 2)
     await crew.never(lambda: "c" in crew.begun)
     crew.end("b")
     await crew.under_way("a", "b", "c")
@@ -166,7 +166,7 @@ async def test_a_blocked_loop_is_told_and_what_waits_goes_to_another(crew: Crew)
     crew.end("a")
     assert await crew.ended(2) == ["a"]
 
-    crew.gate.set()  # it was a long block, and no more
+    crew.host_check.set()  # it was a long block, and no more
     assert await crew.ended(1) == ["block"]
     await until(lambda: len(crew.loops._runners) == 1)
     assert (crew.loops.abandoned, crew.loops.health()) == (0, None)
@@ -188,7 +188,7 @@ async def test_only_the_call_that_blocked_a_loop_has_failed_and_the_others_begin
     crew.end("a")
     crew.end("b")
     assert await crew.ended(1, 3) == ["a", "b"]
-    crew.gate.set()
+    crew.host_check.set()
     await until(lambda: crew.loops.abandoned == 0)
     crew.look()
     assert len(crew.results) == 3
@@ -203,7 +203,7 @@ async def test_loops_are_not_replaced_without_end(crew: Crew) -> None:
     assert isinstance(crew.results[1], Failure)
     crew.put("a")
     await crew.never(lambda: "a" in crew.begun)
-    crew.gate.set()
+    crew.host_check.set()
     await crew.under_way("block", "a")
     crew.end("a")
     assert await crew.ended(2) == ["a"]
@@ -232,9 +232,11 @@ async def test_a_loop_that_the_users_code_stops_is_replaced_and_no_task_is_lost(
     loops.start()
     try:
         payloads = ["stop", *["go"] * 8] * 5
-        loops.line.put([Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, n) for n, one in enumerate(payloads)])
-        await until(lambda: len(loops.tray) == len(payloads))
-        results = {result.lease: result for result in loops.tray.collect().results}
+        loops.buffer.put(
+            [Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, n) for n, one in enumerate(payloads)]
+        )
+        await until(lambda: len(loops.result_queue) == len(payloads))
+        results = {result.lease: result for result in loops.result_queue.collect().results}
     finally:
         loops.stop()
         await until(loops.ended)

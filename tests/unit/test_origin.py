@@ -10,13 +10,13 @@ import pytest
 from msgspec import Raw
 
 from collator.cli.exits import Exit, exit_for
-from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.backup import back_up
-from collator.engines.embedded.checking import check_directory
-from collator.engines.embedded.store import DATABASE
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.engines.sqlite.backup import back_up
+from collator.engines.sqlite.check import check_directory
+from collator.engines.sqlite.store import DATABASE
 from collator.errors import Damaged
-from collator.packet import Bounds, Packet, check
-from collator.resource import Terms
+from collator.packet import Packet, PacketLimits, check
+from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 
 LOG = f"{DATABASE}-wal"
@@ -28,18 +28,20 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.data, self.copies = path / "data", path / "copies"
         self.clock = ManualClock()
-        self.ledger: EmbeddedLedger
+        self.ledger: SqliteLedger
         self._sent = 0
 
     async def open(self) -> None:
-        self.ledger = await open_ledger(self.data, terms=Terms(), clock=self.clock, route=lambda _: ["default"])
+        self.ledger = await open_ledger(
+            self.data, ledger_limits=LedgerLimits(), clock=self.clock, route=lambda _: ["default"]
+        )
 
     async def send(self, count: int = 1) -> None:
         for _ in range(count):
             self._sent += 1
             self.clock.advance(1.0)
-            packet = check(Packet(f"r{self._sent}", 0, Raw(b'"x"'), last=True), Bounds())
-            await self.ledger.accept([packet], room=0)
+            packet = check(Packet(f"r{self._sent}", 0, Raw(b'"x"'), last=True), PacketLimits())
+            await self.ledger.accept([packet], capacity=0)
 
     def kill(self) -> None:
         """Leave the files as a killed process does: a connection that is closed would empty its log."""

@@ -16,9 +16,9 @@ CONCURRENCY = 64
 
 
 def refuse(pace: Pace, now: float, named: float | None = None) -> None:
-    era = pace.enter(now)
-    pace.refuse(era, now, named=named, because="as its receiver asked (HTTP 429)")
-    pace.leave(era)
+    generation = pace.enter(now)
+    pace.refuse(generation, now, named=named, because="as its receiver asked (HTTP 429)")
+    pace.leave(generation)
 
 
 def test_r23_nothing_goes_out_before_the_time_that_was_named_and_then_one() -> None:
@@ -36,11 +36,11 @@ def test_r23_each_that_is_taken_makes_place_for_one_more() -> None:
     rounds = []
     while (capacity := pace.capacity(2.0)) is not None:
         rounds.append(capacity)
-        eras = [pace.enter(2.0) for _ in range(capacity)]
+        generations = [pace.enter(2.0) for _ in range(capacity)]
         assert pace.capacity(2.0) == 0
-        for era in eras:
-            pace.succeed(era)
-            pace.leave(era)
+        for generation in generations:
+            pace.succeed(generation)
+            pace.leave(generation)
     assert rounds == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
@@ -58,10 +58,10 @@ def test_r23_where_no_time_is_named_the_wait_doubles_until_one_is_taken() -> Non
 
 def test_r23_many_that_are_refused_at_once_are_one_refusal() -> None:
     pace = Pace(longest=60.0)
-    eras = [pace.enter(0.0) for _ in range(64)]
-    for place, era in enumerate(eras):
-        pace.refuse(era, 0.01 * place, named=None, because="")
-        pace.leave(era)
+    generations = [pace.enter(0.0) for _ in range(64)]
+    for place, generation in enumerate(generations):
+        pace.refuse(generation, 0.01 * place, named=None, because="")
+        pace.leave(generation)
     assert pace.wait(0.0) == FIRST_WAIT
     assert pace.capacity(FIRST_WAIT) == 1
 
@@ -69,8 +69,8 @@ def test_r23_many_that_are_refused_at_once_are_one_refusal() -> None:
 def test_r23_a_later_time_counts_and_an_earlier_one_shortens_nothing() -> None:
     pace = Pace(longest=60.0)
     first, second, third = (pace.enter(0.0) for _ in range(3))
-    for era, named in ((first, 5.0), (second, 9.0), (third, 2.0)):
-        pace.refuse(era, 0.0, named=named, because="")
+    for generation, named in ((first, 5.0), (second, 9.0), (third, 2.0)):
+        pace.refuse(generation, 0.0, named=named, because="")
     assert pace.wait(0.0) == 9.0
 
 
@@ -87,8 +87,8 @@ def deliver(count: int, *, takes: Callable[[float], bool], named: float | None, 
     due = [0.0] * count
     while delivered < count and now < 3600.0:
         capacity = pace.capacity(now)
-        room = CONCURRENCY - len(under_way)
-        for _ in range(room if capacity is None else min(capacity, room)):
+        free = CONCURRENCY - len(under_way)
+        for _ in range(free if capacity is None else min(capacity, free)):
             if due and due[0] <= now:
                 heapq.heappop(due)
                 heapq.heappush(under_way, (now + latency, len(due), takes(now), pace.enter(now)))
@@ -97,14 +97,14 @@ def deliver(count: int, *, takes: Callable[[float], bool], named: float | None, 
             coming.append(max(due[0], now + pace.wait(now)) + 0.002)  # an event loop is a little late
         now = min(coming)
         while under_way and under_way[0][0] <= now:
-            _, _, taken, era = heapq.heappop(under_way)
-            pace.leave(era)
+            _, _, taken, generation = heapq.heappop(under_way)
+            pace.leave(generation)
             if taken:
                 delivered += 1
-                pace.succeed(era)
+                pace.succeed(generation)
             else:
                 refused += 1
-                pace.refuse(era, now, named=named, because="")
+                pace.refuse(generation, now, named=named, because="")
                 heapq.heappush(due, now + pace.wait(now))
     return Outcome(now, refused, delivered)
 
@@ -159,9 +159,9 @@ def test_r23_hours_in_which_there_was_nothing_to_send_are_no_slowness_of_the_rec
     refuse(pace, now, 2.0)
     for _ in range(3):
         now += 3600.0
-        era = pace.enter(now)
-        pace.succeed(era)
-        pace.leave(era)
+        generation = pace.enter(now)
+        pace.succeed(generation)
+        pace.leave(generation)
     now += 3600.0
     refuse(pace, now, 2.0)
     pace.leave(pace.enter(now + 2.0))
@@ -176,11 +176,11 @@ def test_r23_whatever_it_answers_a_wait_is_bounded_and_ends(steps: list[tuple[bo
         assert pace.wait(now) <= 100.0
         if pace.capacity(now) == 0:
             continue
-        era = pace.enter(now)
+        generation = pace.enter(now)
         if taken:
-            pace.succeed(era)
+            pace.succeed(generation)
         else:
-            pace.refuse(era, now, named=named, because="")
-        pace.leave(era)
+            pace.refuse(generation, now, named=named, because="")
+        pace.leave(generation)
     now += pace.wait(now)
     assert pace.capacity(now) != 0

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from collator.errors import Malformed
 from collator.json_text import is_too_deep
-from collator.packet import Bounds, Packet, check_id, check_json, claimed_total
+from collator.packet import Packet, PacketLimits, check_id, check_json, claimed_total
 from collator.wire import decode_array, decode_packet
 from tests.harness.lines import decode_lines
 
-BOUNDS = Bounds()
+BOUNDS = PacketLimits()
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -35,10 +35,10 @@ def decode(payload: bytes = b"1", **fields: object) -> Packet:
     return decode_packet(line(payload, **fields), BOUNDS)
 
 
-def words(data: bytes, bounds: Bounds = BOUNDS) -> str:
+def words(data: bytes, packet_limits: PacketLimits = BOUNDS) -> str:
     """What is wrong with *data*."""
     with pytest.raises(Malformed) as refusal:
-        decode_packet(data, bounds)
+        decode_packet(data, packet_limits)
     return refusal.value.detail
 
 
@@ -140,8 +140,8 @@ def test_what_is_wrong_beside_a_float_is_told_in_the_words_of_the_contract() -> 
 
 
 def test_r2_the_bound_is_a_setting() -> None:
-    assert decode_packet(line(index=4), Bounds(max_packets=5)).index == 4
-    assert "between 0 and 4" in words(line(index=5), Bounds(max_packets=5))
+    assert decode_packet(line(index=4), PacketLimits(max_packets=5)).index == 4
+    assert "between 0 and 4" in words(line(index=5), PacketLimits(max_packets=5))
 
 
 @given(values)
@@ -178,9 +178,9 @@ def test_r3_half_of_a_surrogate_pair_is_refused(payload: bytes) -> None:
 
 
 def test_r3_the_size_is_bounded() -> None:
-    bounds = Bounds(max_payload=10)
-    assert len(decode_packet(line(b'"12345678"'), bounds).payload) == 10
-    assert "11 bytes" in words(line(b'"123456789"'), bounds)
+    packet_limits = PacketLimits(max_payload=10)
+    assert len(decode_packet(line(b'"12345678"'), packet_limits).payload) == 10
+    assert "11 bytes" in words(line(b'"123456789"'), packet_limits)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
@@ -280,7 +280,7 @@ def test_r4_metadata_is_at_most_4_kib() -> None:
 
 def test_r4_metadata_come_over_the_wire_as_an_object() -> None:
     line = b'{"resource_id": "r", "index": 0, "payload": 1, "metadata": {"b": 1, "a": [2]}}'
-    assert bytes(decode_packet(line, Bounds()).metadata) == b'{"a":[2],"b":1}'
-    assert not decode_packet(line.replace(b'{"b": 1, "a": [2]}', b"null"), Bounds()).metadata
+    assert bytes(decode_packet(line, PacketLimits()).metadata) == b'{"a":[2],"b":1}'
+    assert not decode_packet(line.replace(b'{"b": 1, "a": [2]}', b"null"), PacketLimits()).metadata
     with pytest.raises(Malformed, match="object"):
-        decode_packet(line.replace(b'{"b": 1, "a": [2]}', b"[1]"), Bounds())
+        decode_packet(line.replace(b'{"b": 1, "a": [2]}', b"[1]"), PacketLimits())

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.errors import Malformed
-from collator.packet import Bounds, Packet
+from collator.packet import Packet, PacketLimits
 from collator.wire import decode_array
 from tests.harness.lines import decode_lines
 
-BOUNDS = Bounds()
+BOUNDS = PacketLimits()
 GOOD = b'{"resource_id":"r","index":%d,"payload":{"a": 1}}'
 BAD = {
     "no json": b"nonsense",

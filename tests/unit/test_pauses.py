@@ -8,10 +8,10 @@ from typing import cast
 
 from collator.clock import SystemClock
 from collator.delivery.pauses import Pauses
-from collator.exchange import Attempt, Delivery, Pause
 from collator.ledger import Ledger
+from collator.messages import Attempt, Delivery, Pause
 from collator.states import DeliveryState
-from tests.waiting import until
+from tests.wait import until
 
 GONE = Delivery("r", bytes(16), "hook", attempt=1, step=0, lease=1, body=None)
 PAUSING = Attempt(GONE, DeliveryState.DUE, "HTTP 410", counted=False, pauses=True)
@@ -31,10 +31,10 @@ class Slow:
 async def test_r23_an_answer_from_before_a_pause_does_not_resume_what_was_paused_meanwhile() -> None:
     ledger = Slow()
     pauses = Pauses(cast("Ledger", ledger), SystemClock())
-    looking = asyncio.create_task(pauses.look())
+    looking = asyncio.create_task(pauses.refresh())
     await until(lambda: len(ledger.asked) == 1)
     pauses.add(PAUSING)
-    pauses.settled(PAUSING)
+    pauses.recorded(PAUSING)
     ledger.asked[0].set_result({})
     await until(lambda: len(ledger.asked) == 2)
     assert "hook" in pauses
@@ -47,8 +47,8 @@ async def test_r23_what_a_person_resumed_goes_on_with_the_next_look() -> None:
     ledger = Slow()
     pauses = Pauses(cast("Ledger", ledger), SystemClock())
     pauses.add(PAUSING)
-    pauses.settled(PAUSING)
-    looking = asyncio.create_task(pauses.look())
+    pauses.recorded(PAUSING)
+    looking = asyncio.create_task(pauses.refresh())
     await until(lambda: len(ledger.asked) == 1)
     ledger.asked[0].set_result({})
     await looking

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import collator
-from collator.durable import sync_directory
+from collator.durability import sync_directory
 from collator.signals import on_stop
 
 SOURCE = Path(collator.__file__).parent

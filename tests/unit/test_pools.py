@@ -1,4 +1,4 @@
-"""What every pool promises to the workforce, whoever makes the calls: threads, processes, a loop, an HTTP service."""
+"""What every pool promises to the workers, whoever makes the calls: threads, processes, a loop, an HTTP service."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import anyio
 import msgspec
 import pytest
 
-from collator.engines.embedded.workforce.opening import open_pool
-from collator.exchange import Key, Output, Result, Task
-from collator.processor import Endings, open_processor
-from tests.harness import faulty
+from collator.engines.sqlite.workers.pools import open_pool
+from collator.messages import Key, Output, Result, Task
+from collator.processor import Outcomes, open_processor
+from tests.harness import fault_filesystem
 from tests.receiver import Hold, Receiver, Stall, reply
-from tests.waiting import until
+from tests.wait import until
 
 FUNCTIONS = {
-    "thread": {"spec": "tests.harness.faulty:plain"},
-    "process": {"spec": "tests.harness.faulty:plain", "pool": "process"},
-    "coroutine": {"spec": "tests.harness.faulty:coroutine"},
+    "thread": {"spec": "tests.harness.fault_filesystem:plain"},
+    "process": {"spec": "tests.harness.fault_filesystem:plain", "pool": "process"},
+    "coroutine": {"spec": "tests.harness.fault_filesystem:coroutine"},
 }
 KINDS = [*FUNCTIONS, "http"]
 BATCHES = {
-    "thread": {"spec": "tests.harness.faulty:batch"},
-    "process": {"spec": "tests.harness.faulty:batch", "pool": "process"},
-    "coroutine": {"spec": "tests.harness.faulty:coroutine_batch"},
+    "thread": {"spec": "tests.harness.fault_filesystem:batch"},
+    "process": {"spec": "tests.harness.fault_filesystem:batch", "pool": "process"},
+    "coroutine": {"spec": "tests.harness.fault_filesystem:coroutine_batch"},
 }
 PATIENCE = 20.0
 """Seconds; a process takes some tenths of one to start."""
@@ -37,8 +37,8 @@ class Crew:
     """A pool at work, and the results that it gave."""
 
     def __init__(self, spec: str, *, concurrency: int, timeout: float = 60.0, **options: Any) -> None:  # noqa: ANN401
-        endings = Endings(timeout=timeout, retries=0)
-        processor = open_processor(spec, endings, **options)
+        outcomes = Outcomes(timeout=timeout, retries=0)
+        processor = open_processor(spec, outcomes, **options)
         self.results: dict[int, Result] = {}
         self.told = 0
         self.pool = open_pool(processor, tell=self._tell, concurrency=concurrency, max_abandoned=4, window=100)
@@ -50,7 +50,7 @@ class Crew:
             Task(Key(resource_id, b"g" * 16, 0), msgspec.json.encode(payload), attempt, next(self._leases))
             for payload in payloads
         ]
-        self.pool.line.put(tasks)
+        self.pool.buffer.put(tasks)
         return [task.lease for task in tasks]
 
     async def ended(self, leases: Sequence[int]) -> list[Result]:
@@ -59,8 +59,8 @@ class Crew:
         return [self.results[lease] for lease in leases]
 
     def look(self) -> bool:
-        """Do as the workforce does every few hundredths of a second."""
-        found = [*self.pool.watch(), *self.pool.tray.collect().results]
+        """Do as the workers do every few hundredths of a second."""
+        found = [*self.pool.watch(), *self.pool.result_queue.collect().results]
         twice = self.results.keys() & {result.lease for result in found}
         assert not twice
         self.results |= {result.lease: result for result in found}
@@ -73,7 +73,7 @@ class Crew:
 @asynccontextmanager
 async def crew(kind: str, **options: Any) -> AsyncIterator[Crew]:  # noqa: ANN401
     """A crew of *kind*; an HTTP service answers 1 to everything."""
-    faulty.released.clear()
+    fault_filesystem.released.clear()
     async with Receiver(reply(200, body=b"1")) as receiver:
         chosen = {"spec": receiver.url} if kind == "http" else {**FUNCTIONS[kind]}
         options = {"concurrency": 1 if kind == "process" else 2, **options}
@@ -82,7 +82,7 @@ async def crew(kind: str, **options: Any) -> AsyncIterator[Crew]:  # noqa: ANN40
         try:
             yield made
         finally:
-            faulty.released.set()
+            fault_filesystem.released.set()
             made.pool.stop()
             await until(made.pool.ended, PATIENCE)
 
@@ -97,7 +97,7 @@ async def test_every_task_has_one_result(kind: str) -> None:
         leases = it.put(*[1] * 250)
         assert values(await it.ended(leases)) == [1] * 250
         await until(lambda: it.look() and it.pool.in_hand() == 0)
-        assert (it.pool.unfinished(), len(it.pool.line), len(it.results)) == ([], 0, 250)
+        assert (it.pool.unfinished(), len(it.pool.buffer), len(it.results)) == ([], 0, 250)
         assert it.told >= 1
 
 
@@ -132,10 +132,10 @@ async def test_a_call_that_does_not_end_holds_up_nobody(kind: str) -> None:
 async def test_what_waits_in_a_pause_stays_there(kind: str) -> None:
     async with crew(kind) as it:
         await it.ended(it.put(1))
-        it.pool.line.pause()
+        it.pool.buffer.pause()
         leases = it.put(1, 1)
         it.look()
-        assert [task.lease for task in it.pool.line.take_back()] == leases
+        assert [task.lease for task in it.pool.buffer.take_back()] == leases
         assert it.pool.in_hand() == 0
 
 
@@ -147,7 +147,7 @@ async def test_what_is_given_up_has_no_result_later(kind: str) -> None:
         await until(it.pool.unfinished, PATIENCE)
         assert [task.lease for task in it.pool.give_up()] == [lease]
         assert (it.pool.in_hand(), it.pool.unfinished()) == (0, [])
-        faulty.released.set()
+        fault_filesystem.released.set()
         it.pool.stop()
         await until(it.pool.ended, PATIENCE)
         it.look()

@@ -11,21 +11,21 @@ import pytest
 from msgspec import Raw
 from structlog.testing import capture_logs
 
-from collator.engines.embedded import EmbeddedLedger, open_ledger
-from collator.engines.embedded.lock import LOCK
-from collator.engines.embedded.presence import GRACE, LOOK, Presence
-from collator.engines.embedded.store import DATABASE
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.engines.sqlite.lock import LOCK
+from collator.engines.sqlite.presence import GRACE, LOOK, Presence
+from collator.engines.sqlite.store import DATABASE
 from collator.errors import Unavailable, Vanished
-from collator.exchange import Output, Recorded
-from collator.packet import Bounds, Packet, check
-from collator.resource import Terms
+from collator.messages import Output, Recorded
+from collator.packet import Packet, PacketLimits, check
+from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
 
 
 def packet(resource_id: str) -> Packet:
-    return check(Packet(resource_id, 0, Raw(b'"x"'), last=True), Bounds())
+    return check(Packet(resource_id, 0, Raw(b'"x"'), last=True), PacketLimits())
 
 
 def remove(data: Path) -> None:
@@ -70,23 +70,25 @@ WAYS = {
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EmbeddedLedger]:
-    monkeypatch.setattr("collator.engines.embedded.presence.LOOK", 0.0)
-    ledger = await open_ledger(tmp_path / "data", terms=Terms(), clock=ManualClock(), route=lambda _: ["default"])
+async def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteLedger]:
+    monkeypatch.setattr("collator.engines.sqlite.presence.LOOK", 0.0)
+    ledger = await open_ledger(
+        tmp_path / "data", ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: ["default"]
+    )
     yield ledger
     ledger.abandon()
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 async def test_p1_nothing_is_acknowledged_into_files_that_are_gone(
-    ledger: EmbeddedLedger, tmp_path: Path, way: Callable[[Path], None]
+    ledger: SqliteLedger, tmp_path: Path, way: Callable[[Path], None]
 ) -> None:
-    await ledger.accept([packet("before")], room=0)
+    await ledger.accept([packet("before")], capacity=0)
     way(tmp_path / "data")
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(Unavailable, match=r"is not there any more|was replaced by another file"):
-                await ledger.accept([packet("after")], room=0)
+                await ledger.accept([packet("after")], capacity=0)
     assert [(line["log_level"], line["event"]) for line in logs] == [
         ("error", "the data directory is not the one that was opened")
     ]
@@ -95,9 +97,9 @@ async def test_p1_nothing_is_acknowledged_into_files_that_are_gone(
 
 
 async def test_p1_what_was_committed_as_the_files_went_is_not_acknowledged(
-    ledger: EmbeddedLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: SqliteLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ledger.accept([packet("before")], room=0)
+    await ledger.accept([packet("before")], capacity=0)
     commit = ledger._writer._commit
 
     def remove_meanwhile(*group: object) -> None:
@@ -106,17 +108,17 @@ async def test_p1_what_was_committed_as_the_files_went_is_not_acknowledged(
 
     monkeypatch.setattr(ledger._writer, "_commit", remove_meanwhile)
     with pytest.raises(Unavailable):
-        await ledger.accept([packet("meanwhile")], room=0)
+        await ledger.accept([packet("meanwhile")], capacity=0)
 
 
-async def test_a_directory_that_comes_back_is_used_as_before(ledger: EmbeddedLedger, tmp_path: Path) -> None:
+async def test_a_directory_that_comes_back_is_used_as_before(ledger: SqliteLedger, tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    (task,) = (await ledger.accept([packet("r")], room=1)).tasks
+    (task,) = (await ledger.accept([packet("r")], capacity=1)).tasks
     data.rename(elsewhere)
     with pytest.raises(Unavailable):
-        await ledger.record([Output(task.lease, b"1")], room={})
+        await ledger.record([Output(task.lease, b"1")], capacity={})
     elsewhere.rename(data)
-    assert (await ledger.record([Output(task.lease, b"1")], room={})).statuses == [Recorded.RECORDED]
+    assert (await ledger.record([Output(task.lease, b"1")], capacity={})).statuses == [Recorded.RECORDED]
     assert ledger.health() is None
     assert ledger.lost() is None
 
@@ -139,8 +141,8 @@ def test_it_ends_only_after_a_grace(tmp_path: Path) -> None:
 
 async def test_p1_what_stands_in_the_place_of_the_log_is_left_alone_at_the_end(tmp_path: Path) -> None:
     """As that of another service, on a disk that was mounted there since and has the same inodes."""
-    ledger = await open_ledger(tmp_path, terms=Terms(), clock=ManualClock(), route=lambda _: ["default"])
-    await ledger.accept([packet("before")], room=0)
+    ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: ["default"])
+    await ledger.accept([packet("before")], capacity=0)
     log = tmp_path / f"{DATABASE}-wal"
     log.rename(tmp_path / "moved")
     log.write_bytes(b"what another has acknowledged")

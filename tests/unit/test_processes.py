@@ -9,15 +9,15 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from collator.engines.embedded.workforce.chunks import Chunk
-from collator.engines.embedded.workforce.line import Line
-from collator.engines.embedded.workforce.processes import AHEAD, Process
-from collator.exchange import Key, Output, Task
-from collator.processor import Endings, Isolated
-from collator.processor.isolated import weight
-from collator.processor.wire import Answer, Done, Garbled, Gave, Parted, Reply, Returned
-from tests.unit.test_isolated import child, job
-from tests.waiting import until_sync
+from collator.engines.sqlite.workers.chunks import Chunk
+from collator.engines.sqlite.workers.processes import AHEAD, ProcessExecutor
+from collator.engines.sqlite.workers.task_buffer import TaskBuffer
+from collator.messages import Key, Output, Task
+from collator.processor import Outcomes, SubprocessFunction
+from collator.processor.subprocess import weight
+from collator.processor.wire import BatchFailedReply, Garbled, JobDone, JobsReturned, OutputAnswer, Reply, TaskAnswer
+from tests.unit.test_subprocess import child, job
+from tests.wait import until_sync
 
 LARGE = "x" * 1024 * 1024
 
@@ -70,18 +70,18 @@ class Scripted:
 def done(process: Scripted) -> tuple[Sequence[Task], Reply]:
     """The job that runs has ended, with its payloads for outputs."""
     ended = process.open.pop(0)
-    return ended, Done(0, [Gave(task.payload) for task in ended])
+    return ended, JobDone(0, [OutputAnswer(task.payload) for task in ended])
 
 
 def returned(process: Scripted) -> tuple[Sequence[Task], Reply]:
     """All but the job that runs have come back."""
     back = [task for each in process.open[1:] for task in each]
     del process.open[1:]
-    return back, Returned([])
+    return back, JobsReturned([])
 
 
 def parted(process: Scripted) -> tuple[Sequence[Task], Reply]:
-    return process.open.pop(0), Parted(0, "it failed")
+    return process.open.pop(0), BatchFailedReply(0, "it failed")
 
 
 def garbled(process: Scripted) -> tuple[Sequence[Task], Reply]:
@@ -90,12 +90,12 @@ def garbled(process: Scripted) -> tuple[Sequence[Task], Reply]:
 
 def worked(process: Scripted, chunk: Chunk, *, batch: int = 1) -> tuple[dict[int, object], list[int]]:
     """The results of *chunk* by lease, and the leases that went back into the line."""
-    line = Line(batch=batch)
-    isolated = Isolated("a:b", Endings(retries=0), batch=batch)
+    line = TaskBuffer(batch=batch)
+    isolated = SubprocessFunction("a:b", Outcomes(retries=0), batch=batch)
     isolated.start = lambda: process  # type: ignore[assignment, method-assign, return-value]
-    hands = Process(isolated, line)
-    assert hands.ready()
-    hands.work(chunk)
+    executor = ProcessExecutor(isolated, line)
+    assert executor.ready()
+    executor.work(chunk)
     found = {
         result.lease: msgspec.json.decode(result.output) if isinstance(result, Output) else cast("Any", result).reason
         for result in chunk.collect()
@@ -147,13 +147,13 @@ def test_small_jobs_are_sent_ahead_up_to_a_bound() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Done(2, [Gave(b"1")]),  # behind the one that runs
-        Done(7, [Gave(b"1")]),  # never sent
-        Done(1, []),
-        Done(1, [Gave(b"1"), Gave(b"2")]),
-        Parted(3, "it failed"),
-        Returned([1]),  # which runs
-        Returned([2, 9]),
+        JobDone(2, [OutputAnswer(b"1")]),  # behind the one that runs
+        JobDone(7, [OutputAnswer(b"1")]),  # never sent
+        JobDone(1, []),
+        JobDone(1, [OutputAnswer(b"1"), OutputAnswer(b"2")]),
+        BatchFailedReply(3, "it failed"),
+        JobsReturned([1]),  # which runs
+        JobsReturned([2, 9]),
     ],
     ids=str,
 )
@@ -168,7 +168,7 @@ def test_p3_a_reply_is_to_the_job_that_runs_or_those_behind(monkeypatch: pytest.
 def test_p3_no_job_is_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with child() as it:
         it.send([job(1), job(2)])
-        replies = iter([Done(1, [Gave(b"1")]), Done(1, [Gave(b"1")])])
+        replies = iter([JobDone(1, [OutputAnswer(b"1")]), JobDone(1, [OutputAnswer(b"1")])])
         monkeypatch.setattr(it, "_receive", lambda: next(replies))
         assert it.receive() is not None
         with pytest.raises(Garbled):
@@ -179,12 +179,12 @@ def test_jobs_and_answers_of_a_megabyte_pass_each_other() -> None:
     payloads = ["y" * 1_000_000] * 8
     with child() as it:
         it.send([job(payload) for payload in payloads])  # all at once, more than both pipes take
-        outputs: list[Answer] = []
+        outputs: list[TaskAnswer] = []
         while len(outputs) < len(payloads):
             received = it.receive()
             assert received is not None
-            outputs += received[1].answers if isinstance(received[1], Done) else []
-    assert outputs == [Gave(msgspec.json.encode(payload)) for payload in payloads]
+            outputs += received[1].answers if isinstance(received[1], JobDone) else []
+    assert outputs == [OutputAnswer(msgspec.json.encode(payload)) for payload in payloads]
 
 
 def test_a_process_that_has_ended_takes_nobody_with_it_who_writes_to_it() -> None:

@@ -22,20 +22,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.errors import ConfigError, Permanent, ProcessorFailed
-from collator.exchange import Failure, Key, Output, Result, Retry, Task
+from collator.messages import Failure, Key, Output, Result, Retry, Task
 from collator.processor import (
-    Apart,
+    BatchFailed,
     Context,
     Coroutine,
-    Endings,
     Function,
-    Http,
+    HttpService,
+    Outcomes,
     open_processor,
     outputs,
     word_lengths,
 )
-from collator.processor.endings import MAX_REASON, reason_of
 from collator.processor.function import one
+from collator.processor.outcomes import MAX_REASON, reason_of
 from collator.processor.outputs import to_json
 from collator.testing import ManualClock
 
@@ -48,11 +48,11 @@ def task(payload: object = "a payload", *, attempt: int = 1) -> Task:
 
 
 def attempt(function: Callable[..., object], *, number: int = 1, **options: Any) -> Result:  # noqa: ANN401 - those of Endings
-    return Function(function, Endings(**options)).attempt(task(attempt=number))
+    return Function(function, Outcomes(**options)).attempt(task(attempt=number))
 
 
-def opened(spec: str, endings: Endings | None = None) -> Function:
-    processor = open_processor(spec, endings)
+def opened(spec: str, outcomes: Outcomes | None = None) -> Function:
+    processor = open_processor(spec, outcomes)
     assert isinstance(processor, Function)
     return processor
 
@@ -78,7 +78,7 @@ def refusal(value: object) -> str:
 
 
 def test_the_example_of_the_brief_gives_the_length_of_each_word() -> None:
-    processor = opened(WORD_LENGTHS, Endings(clock=ManualClock(monotonic=7.5)))
+    processor = opened(WORD_LENGTHS, Outcomes(clock=ManualClock(monotonic=7.5)))
     assert processor.attempt(task("the quick  brown fox")) == Output(99, b"[3,5,5,3]", 7.5)
 
 
@@ -122,7 +122,7 @@ def test_a_function_that_asks_for_the_context_gets_it() -> None:
     def function(payload: object, *, context: Context) -> object:
         return [payload, context.resource_id, context.index, context.attempt]
 
-    assert Function(function, Endings(clock=ManualClock(monotonic=1.0))).attempt(task(attempt=3)) == Output(
+    assert Function(function, Outcomes(clock=ManualClock(monotonic=1.0))).attempt(task(attempt=3)) == Output(
         99, b'["a payload","call-17",4,3]', 1.0
     )
 
@@ -299,7 +299,7 @@ def test_one_output_of_a_batch_that_cannot_be_used_fails_its_packet_alone() -> N
 def test_a_batch_that_fails_as_a_whole_is_no_attempt_of_anybody(
     function: Callable[[object], object], reason: str
 ) -> None:
-    assert Function(function).attempt_all([task(), task()]) == Apart(reason)
+    assert Function(function).attempt_all([task(), task()]) == BatchFailed(reason)
 
 
 def test_a_batch_of_one_that_fails_is_an_attempt() -> None:
@@ -341,9 +341,9 @@ async def test_a_value_that_breaks_when_it_is_looked_at_is_a_failed_attempt() ->
         return [Odd() for _ in payloads]
 
     assert isinstance(attempt(returning(Odd())), Retry)
-    async with Coroutine(function, Endings(retries=0)).calls() as one, Coroutine(batch, batch=2).calls() as many:
+    async with Coroutine(function, Outcomes(retries=0)).calls() as one, Coroutine(batch, batch=2).calls() as many:
         assert await one([task()]) == [Failure(99, "KeyError: 'odd'")]
-        assert await many([task(), task()]) == Apart("KeyError: 'odd'")
+        assert await many([task(), task()]) == BatchFailed("KeyError: 'odd'")
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), KeyboardInterrupt()])
@@ -353,7 +353,7 @@ async def test_nothing_that_is_raised_leaves_a_coroutine(error: BaseException) -
 
     async with Coroutine(function).calls() as one, Coroutine(function, batch=2).calls() as many:
         assert isinstance(await one([task()]), list)
-        assert isinstance(await many([task(), task()]), Apart)
+        assert isinstance(await many([task(), task()]), BatchFailed)
 
 
 # Attempts that fail.
@@ -430,11 +430,11 @@ def test_a_payload_that_does_not_fit_the_function_is_a_failed_attempt() -> None:
 
 
 def test_a_call_that_is_out_of_time_is_a_failed_attempt() -> None:
-    endings = Endings(timeout=2.5, retries=1)
-    result = endings.timed_out(task())
+    outcomes = Outcomes(timeout=2.5, retries=1)
+    result = outcomes.timed_out(task())
     assert isinstance(result, Retry)
     assert result.reason == "timed out after 2.5 s"
-    assert endings.timed_out(task(attempt=2)) == Failure(99, "timed out after 2.5 s")
+    assert outcomes.timed_out(task(attempt=2)) == Failure(99, "timed out after 2.5 s")
 
 
 # Reasons.
@@ -494,7 +494,7 @@ def test_a_function_is_called_according_to_its_kind(here: Path) -> None:
         "half": Coroutine,
         "model.run": Function,
     }
-    assert isinstance(open_processor("https://example.org/ocr"), Http)
+    assert isinstance(open_processor("https://example.org/ocr"), HttpService)
 
 
 def test_a_program_may_give_the_function_itself() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from collator.queued_output import QueuedOutput
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 MUCH = 1024 * 1024
 """Bytes, more than any pipe holds."""
@@ -80,20 +80,20 @@ def test_a_piece_is_not_lost_for_its_size_alone(pipe: Pipe) -> None:
 
 
 class Disk:
-    """Has *room* for so many bytes of what is written to *descriptor*."""
+    """Has *capacity* for so many bytes of what is written to *descriptor*."""
 
-    def __init__(self, descriptor: int, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.room = room
+    def __init__(self, descriptor: int, capacity: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capacity = capacity
         self._descriptor, self._write = descriptor, os.write
         monkeypatch.setattr("os.write", self.write)
 
     def write(self, descriptor: int, data: bytes) -> int:
         if descriptor != self._descriptor:
             return self._write(descriptor, data)
-        if not self.room:
+        if not self.capacity:
             raise OSError(errno.ENOSPC, "full")
-        written = self._write(descriptor, bytes(data)[: self.room])
-        self.room -= written
+        written = self._write(descriptor, bytes(data)[: self.capacity])
+        self.capacity -= written
         return written
 
 
@@ -102,7 +102,7 @@ def test_what_the_system_refuses_is_counted_and_told(pipe: Pipe, monkeypatch: py
     output = QueuedOutput(pipe.sink, notice)
     output.write(b"one\ntwo\n")
     until_sync(lambda: output.lost == 2)
-    disk.room = 100
+    disk.capacity = 100
     output.write(b"three\n")
     assert pipe.read(13) == b"2 lost\nthree\n"
 
@@ -112,7 +112,7 @@ def test_a_line_that_was_torn_is_ended(pipe: Pipe, monkeypatch: pytest.MonkeyPat
     output = QueuedOutput(pipe.sink, notice)
     output.write(b"one\ntwo\n")
     until_sync(lambda: output.lost == 1)
-    disk.room = 100
+    disk.capacity = 100
     output.write(b"three\n")
     assert pipe.read(19) == b"one\nt\n1 lost\nthree\n"
 

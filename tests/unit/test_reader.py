@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collator.egress.answer import Answer, NoAnswer, excerpt, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
 from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, Reader
-from collator.words import one_line
+from collator.text import one_line
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n\r\n"

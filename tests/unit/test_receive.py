@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from collator.cli.receive import QUIET, SHOWN, _Filer, _Refusals
+from collator.cli.receive import QUIET, SHOWN, _FileWriter, _Refusals
 from collator.testing import ManualClock
 from collator.webhook import Received
 
@@ -40,5 +40,5 @@ async def test_what_is_written_is_acknowledged_though_nobody_can_be_told(
 
     monkeypatch.setattr(click, "echo", full)
     webhook = Received({}, b'{"type": "resource.collated", "data": {"resource_id": "r", "outputs": [1]}}')
-    assert (await _Filer(tmp_path, _Refusals()).take(webhook)).status == 204
+    assert (await _FileWriter(tmp_path, _Refusals()).take(webhook)).status == 204
     assert (tmp_path / "r.txt").read_text() == "1\n"

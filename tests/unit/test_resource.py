@@ -14,7 +14,7 @@ from msgspec import Raw
 from collator.packet import Packet, Receipt, Status
 from collator.resource import (
     Ending,
-    Standing,
+    Snapshot,
     admit,
     covers,
     finished,
@@ -35,16 +35,16 @@ def packet(
     return Packet("r", index, Raw(payload), last, total, Raw(metadata or b""))
 
 
-def standing(**known: object) -> Standing:
-    return Standing(resource_id="r", generation=bytes(16), **known)  # type: ignore[arg-type]
+def snapshot(**known: object) -> Snapshot:
+    return Snapshot(resource_id="r", generation=bytes(16), **known)  # type: ignore[arg-type]
 
 
-def status(packet_: Packet, stands: Standing, stored: bytes | None = None) -> Status:
+def status(packet_: Packet, stands: Snapshot, stored: bytes | None = None) -> Status:
     return judge(packet_, stands, stored).status
 
 
 def test_r5_equal_bytes_are_a_duplicate_and_other_bytes_a_conflict() -> None:
-    stands = standing(received=1, highest=0)
+    stands = snapshot(received=1, highest=0)
     assert status(packet(0), stands) is Status.ACCEPTED
     assert status(packet(0), stands, b"1") is Status.DUPLICATE
     assert status(packet(0), stands, b"1 ") is Status.CONFLICT
@@ -62,7 +62,7 @@ def test_r5_equal_bytes_are_a_duplicate_and_other_bytes_a_conflict() -> None:
     ],
 )
 def test_r6_a_total_must_lie_above_every_index_that_is_there(claim: Packet, expected: Status) -> None:
-    assert status(claim, standing(received=1, highest=5)) is expected
+    assert status(claim, snapshot(received=1, highest=5)) is expected
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_r6_a_total_must_lie_above_every_index_that_is_there(claim: Packet, expe
     ],
 )
 def test_r6_a_fixed_total_bears_no_other_and_no_index_beyond(claim: Packet, expected: Status) -> None:
-    assert status(claim, standing(received=1, highest=0, total=3)) is expected
+    assert status(claim, snapshot(received=1, highest=0, total=3)) is expected
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_r6_a_fixed_total_bears_no_other_and_no_index_beyond(claim: Packet, expe
     [(None, Status.ACCEPTED), (b'{"a":1}', Status.ACCEPTED), (b'{"a":2}', Status.CONFLICT), (b"{}", Status.CONFLICT)],
 )
 def test_r6_metadata_is_the_same_or_absent(metadata: bytes | None, expected: Status) -> None:
-    assert status(packet(0, metadata=metadata), standing(metadata=b'{"a":1}')) is expected
+    assert status(packet(0, metadata=metadata), snapshot(metadata=b'{"a":1}')) is expected
 
 
 def test_r6_a_conflict_says_what_contradicts_what() -> None:
-    reason = judge(packet(1, last=True), standing(total=7), None).reason
+    reason = judge(packet(1, last=True), snapshot(total=7), None).reason
     assert reason is not None
     assert "2" in reason
     assert "7" in reason
@@ -98,27 +98,27 @@ def test_r6_a_conflict_says_what_contradicts_what() -> None:
 
 @pytest.mark.parametrize("state", [State.COLLATED, State.INCOMPLETE, State.CANCELLED])
 def test_r8_after_the_end_only_the_index_counts(state: State) -> None:
-    stands = standing(state=state, seen=[(0, 2), (5, 5)], total=6)
+    stands = snapshot(state=state, seen=[(0, 2), (5, 5)], total=6)
     for index in range(9):
         expected = Status.DUPLICATE if index in {0, 1, 2, 5} else Status.CLOSED
         assert status(packet(index, payload=b'"any"', last=True, metadata=b"{}"), stands) is expected
 
 
 def test_judging_changes_nothing() -> None:
-    stands = standing()
+    stands = snapshot()
     before = repr(stands)
     judge(packet(0, last=True, metadata=b"{}"), stands, None)
     assert repr(stands) == before
 
 
 def test_a_new_packet_counts_and_raises_the_highest_index() -> None:
-    stands = standing()
+    stands = snapshot()
     assert [admit(packet(index), stands, new=True) for index in (4, 1)] == [True, True]
     assert (stands.received, stands.highest, stands.total) == (2, 4, None)
 
 
 def test_r5_a_duplicate_counts_only_by_what_it_adds() -> None:
-    stands = standing(received=1, highest=0)
+    stands = snapshot(received=1, highest=0)
     assert admit(packet(0), stands, new=False) is False
     assert admit(packet(0, last=True), stands, new=False) is True
     assert admit(packet(0, last=True), stands, new=False) is False
@@ -135,14 +135,14 @@ def test_r5_a_duplicate_counts_only_by_what_it_adds() -> None:
     ],
 )
 def test_r17_who_fixed_the_total_is_kept(claim: Packet, by: EndedBy) -> None:
-    stands = standing()
+    stands = snapshot()
     admit(claim, stands, new=True)
     admit(packet(0, total=3), stands, new=True)
     assert (stands.total, stands.total_by) == (3, by)
 
 
 def ending(on_failure: OnFailure = OnFailure.INCOMPLETE, **known: object) -> Ending | None:
-    return finished(standing(total_by=EndedBy.LAST, **known), on_failure)
+    return finished(snapshot(total_by=EndedBy.LAST, **known), on_failure)
 
 
 @pytest.mark.parametrize("on_failure", OnFailure)
@@ -181,7 +181,7 @@ def test_r16_only_fail_fast_ends_before_all_have_an_outcome() -> None:
     ],
 )
 def test_r15_force_collates_what_is_whole(known: dict[str, object], whole: bool) -> None:
-    assert forced(standing(**known)) == Ending(State.COLLATED if whole else State.INCOMPLETE, EndedBy.FORCED)
+    assert forced(snapshot(**known)) == Ending(State.COLLATED if whole else State.INCOMPLETE, EndedBy.FORCED)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_r15_force_collates_what_is_whole(known: dict[str, object], whole: bool)
     ],
 )
 def test_r13_only_a_silent_sender_is_waited_for(known: dict[str, object], waits: bool) -> None:
-    assert waits_for_sender(standing(**known)) is waits
+    assert waits_for_sender(snapshot(**known)) is waits
 
 
 @given(indexes)
@@ -248,7 +248,7 @@ def test_r10_in_whatever_order_packets_come_the_resource_ends_with_the_last_outc
     history: tuple[int, list[Packet]],
 ) -> None:
     total, sent = history
-    stands, stored = standing(), dict[int, bytes]()
+    stands, stored = snapshot(), dict[int, bytes]()
     for one in sent:
         verdict: Receipt = judge(one, stands, stored.get(one.index))
         new = one.index not in stored

@@ -118,12 +118,12 @@ def test_a_relative_path_in_the_file_starts_where_the_file_is(tmp_path: Path, mo
     assert settings.tokens_file == Path("~/tokens").expanduser()
 
 
-PATHS = [name for name, option in OPTIONS.items() if option.kind in {DIR, FILE}]
+PATHS = [name for name, option in OPTIONS.items() if option.type in {DIR, FILE}]
 ROW_PATHS = [
     (table, name)
     for table in TABLES
     for name, option in options_of(TABLES[table].row).items()
-    if option.kind in {DIR, FILE}
+    if option.type in {DIR, FILE}
 ]
 
 
@@ -266,7 +266,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_every_parser_takes_any_text_or_says_why_not(text: str) -> None:
     for option in OPTIONS.values():
         try:
-            option.kind.parse(text)
+            option.type.parse(text)
         except ValueError as error:
             assert str(error)  # noqa: PT017 - it may also parse
 
@@ -277,7 +277,7 @@ def test_every_setting_says_what_it_is_and_why_its_default(name: str) -> None:
     assert option.what.endswith(".")
     assert option.why.endswith(".")
     if (text := default(name)) is not None:
-        value = option.kind.parse(text)
+        value = option.type.parse(text)
         assert getattr(Settings(), name) == (value.absolute() if isinstance(value, Path) else value)
 
 

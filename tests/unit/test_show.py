@@ -6,7 +6,7 @@ from typing import Any
 
 from collator.cli.phrases import ranges
 from collator.cli.show import MAX_FAILURES, describe
-from collator.words import counted
+from collator.text import counted
 
 OPEN: dict[str, Any] = {
     "resource_id": "call-17",

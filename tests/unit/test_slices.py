@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from collator.engines.embedded import EmbeddedLedger, open_ledger, writer
-from collator.engines.embedded.slices import SECONDS, Slice, in_units
-from collator.engines.embedded.store import Store
-from collator.engines.embedded.verbs import Call, Verb, execute
-from collator.exchange import Attempt, DeliveryFilter, Failure, Output, Retry
+from collator.engines.sqlite import SqliteLedger, open_ledger, writer
+from collator.engines.sqlite.slices import SECONDS, Slice, in_units
+from collator.engines.sqlite.store import Store
+from collator.engines.sqlite.verbs import Call, Verb, execute
 from collator.footprint import of_packet
+from collator.messages import Attempt, DeliveryFilter, Failure, Output, Retry
 from collator.packet import Packet
-from collator.resource import Terms
+from collator.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.testing import ManualClock
 
 MANY = 3000
 LONGEST = 0.03
 """Seconds of a processor that a step may take: a slice, and what is written at its end."""
-TERMS = Terms(idle_timeout=100.0, retention=100.0, remember=1000.0, on_failure=OnFailure.HOLD)
+TERMS = LedgerLimits(idle_timeout=100.0, retention=100.0, remember=1000.0, on_failure=OnFailure.HOLD)
 
 Steps = list[float]
 """Seconds of a processor that each step took."""
@@ -48,7 +48,7 @@ def test_units_are_what_there_is() -> None:
 
 
 async def test_what_gives_way_is_committed_alone_between_groups_of_the_others(tmp_path: Path) -> None:
-    ledger = await open_ledger(tmp_path, terms=TERMS, clock=ManualClock(), route=lambda _: [])
+    ledger = await open_ledger(tmp_path, ledger_limits=TERMS, clock=ManualClock(), route=lambda _: [])
     order: list[str] = []
     begun, go_on = threading.Event(), threading.Event()
 
@@ -91,47 +91,49 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[EmbeddedLedger]:
+async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteLedger]:
     opened = await open_ledger(
-        tmp_path, terms=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
+        tmp_path, ledger_limits=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
     )  # a commit is no part of what is measured
     yield opened
     await opened.aclose()
 
 
-async def resources(ledger: EmbeddedLedger, prefix: str = "r", *, last: bool = False) -> None:
+async def resources(ledger: SqliteLedger, prefix: str = "r", *, last: bool = False) -> None:
     """Many resources of one packet each, with its output."""
     for first in range(0, MANY, 500):
         given = [Packet(f"{prefix}{number}", 0, Raw(b"1"), last=last) for number in range(first, first + 500)]
-        tasks = (await ledger.accept(given, room=500)).tasks
-        await ledger.record([Output(task.lease, b"1") for task in tasks], room={})
+        tasks = (await ledger.accept(given, capacity=500)).tasks
+        await ledger.record([Output(task.lease, b"1") for task in tasks], capacity={})
 
 
-async def large(ledger: EmbeddedLedger, outcome: Callable[[int], Output | Failure | Retry], *, room: int = 500) -> None:
+async def large(
+    ledger: SqliteLedger, outcome: Callable[[int], Output | Failure | Retry], *, capacity: int = 500
+) -> None:
     """One resource of many packets, with gaps between them."""
     for first in range(0, MANY, 500):
         given = [Packet("large", 2 * index, Raw(b"1")) for index in range(first, first + 500)]
-        tasks = (await ledger.accept(given, room=room)).tasks
-        await ledger.record([outcome(task.lease) for task in tasks], room={})
+        tasks = (await ledger.accept(given, capacity=capacity)).tasks
+        await ledger.record([outcome(task.lease) for task in tasks], capacity={})
 
 
-async def settle(ledger: EmbeddedLedger, state: DeliveryState) -> None:
+async def settle(ledger: SqliteLedger, state: DeliveryState) -> None:
     for is_large in (False, True):
-        while taken := await ledger.claim_deliveries("default", room=500, large=is_large):
-            await ledger.settle([Attempt(one, state, "so it ended") for one in taken])
+        while taken := await ledger.claim_deliveries("default", capacity=500, large=is_large):
+            await ledger.record_attempts([Attempt(one, state, "so it ended") for one in taken])
 
 
-async def expire(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+async def expire(ledger: SqliteLedger, clock: ManualClock, steps: Steps) -> None:
     await resources(ledger)
-    await ledger.expire(accepting=True, limit=1, room={})
+    await ledger.expire(accepting=True, limit=1, capacity={})
     clock.advance(101)
     steps.clear()
-    while (await ledger.expire(accepting=True, limit=1000, room={"default": 100})).more:
+    while (await ledger.expire(accepting=True, limit=1000, capacity={"default": 100})).more:
         pass
     assert (await ledger.counts()).incomplete == MANY
 
 
-async def purge(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+async def purge(ledger: SqliteLedger, clock: ManualClock, steps: Steps) -> None:
     await resources(ledger, last=True)
     await settle(ledger, DeliveryState.DELIVERED)
     clock.advance(101)
@@ -141,7 +143,7 @@ async def purge(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> Non
     assert (await ledger.counts()).collated == 0
 
 
-async def forget(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+async def forget(ledger: SqliteLedger, clock: ManualClock, steps: Steps) -> None:
     await purge(ledger, clock, steps)
     clock.advance(1001)
     steps.clear()
@@ -150,7 +152,7 @@ async def forget(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> No
     assert (await ledger.counts()).remembered == 0
 
 
-async def replay(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> None:
+async def replay(ledger: SqliteLedger, _clock: ManualClock, steps: Steps) -> None:
     await resources(ledger, last=True)
     await settle(ledger, DeliveryState.DEAD)
     steps.clear()
@@ -158,7 +160,7 @@ async def replay(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> N
     assert (replayed.replayed, [*replayed.endpoints], (await ledger.counts()).due) == (MANY, ["default"], MANY)
 
 
-async def delete(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> None:
+async def delete(ledger: SqliteLedger, _clock: ManualClock, steps: Steps) -> None:
     await large(ledger, lambda lease: Output(lease, b"1"))
     await ledger.complete("large", force=True)
     await settle(ledger, DeliveryState.DELIVERED)
@@ -169,7 +171,7 @@ async def delete(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> N
     assert await ledger.resources() == []
 
 
-async def retry(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> None:
+async def retry(ledger: SqliteLedger, _clock: ManualClock, steps: Steps) -> None:
     await large(ledger, lambda lease: Failure(lease, "no"))
     steps.clear()
     keys = await ledger.retry("large")
@@ -178,33 +180,33 @@ async def retry(ledger: EmbeddedLedger, _clock: ManualClock, steps: Steps) -> No
     assert (report.failed, counts.waiting, counts.backlog - counts.open_bytes) == (0, MANY, MANY * of_packet(1))
 
 
-async def due_retries(ledger: EmbeddedLedger, clock: ManualClock, steps: Steps) -> None:
+async def due_retries(ledger: SqliteLedger, clock: ManualClock, steps: Steps) -> None:
     await large(ledger, lambda lease: Retry(lease, "not now", 10.0))
     clock.advance(11)
     steps.clear()
     found = 0
     while found < MANY:
-        found += len(await ledger.claim(claim_id=f"c{len(steps)}", room=100))
+        found += len(await ledger.claim(claim_id=f"c{len(steps)}", capacity=100))
 
 
 @pytest.mark.parametrize("verb", [expire, purge, forget, replay, delete, retry, due_retries])
 async def test_no_step_of_upkeep_takes_long(
-    ledger: EmbeddedLedger,
+    ledger: SqliteLedger,
     clock: ManualClock,
     steps: Steps,
-    verb: Callable[[EmbeddedLedger, ManualClock, Steps], Awaitable[None]],
+    verb: Callable[[SqliteLedger, ManualClock, Steps], Awaitable[None]],
 ) -> None:
     await verb(ledger, clock, steps)
     assert max(steps) < LONGEST, sorted(steps)[-5:]
     assert sum(steps) < (len(steps) + 1) * 4 * SECONDS
 
 
-async def test_what_is_large_is_purged_by_its_bytes(ledger: EmbeddedLedger) -> None:
+async def test_what_is_large_is_purged_by_its_bytes(ledger: SqliteLedger) -> None:
     """Its pages are freed one by one, so that a unit of 256 rows of 1 MiB would be 65,536 pages."""
     whole = b'"' + b"x" * 1_000_000 + b'"'
     for index in range(6):
-        (task,) = (await ledger.accept([Packet("r", index, Raw(whole))], room=1)).tasks
-        await ledger.record([Output(task.lease, whole)], room={})
+        (task,) = (await ledger.accept([Packet("r", index, Raw(whole))], capacity=1)).tasks
+        await ledger.record([Output(task.lease, whole)], capacity={})
     await ledger.cancel("r")
     statement = ledger._store.statements["purge_packets"]
     with ledger._store.connection as connection:
@@ -212,7 +214,7 @@ async def test_what_is_large_is_purged_by_its_bytes(ledger: EmbeddedLedger) -> N
         assert connection.changes() == 1
 
 
-async def test_a_retry_is_over_where_the_resource_ends_meanwhile(ledger: EmbeddedLedger) -> None:
+async def test_a_retry_is_over_where_the_resource_ends_meanwhile(ledger: SqliteLedger) -> None:
     await large(ledger, lambda lease: Failure(lease, "no"))
     await asyncio.gather(ledger.retry("large"), ledger.cancel("large"), return_exceptions=True)
     counts = await ledger.counts()

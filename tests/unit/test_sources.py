@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from collator.client import Client, SyncClient, Tally, Unreachable, handover, sending
-from collator.client.answer import Answer
+from collator.client import Client, SyncClient, Tally, Unreachable, handover, transfer
+from collator.client.answer import Response
 from tests.unit.test_client import Script, accept, packets, problem, serving
-from tests.waiting import until
+from tests.wait import until
 
 PATIENCE = 10.0
 Packet = dict[str, Any]
@@ -31,8 +31,8 @@ class SourceError(Exception):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "LONGEST_PAUSE", 0.002)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def telling(told: Callable[[], object]) -> Script:
+def writer(told: Callable[[], object]) -> Script:
     def step(given: list[Packet]) -> tuple[int, Any]:
         told()
         return accept(given)
@@ -60,7 +60,7 @@ async def test_a_plain_generator_may_wait_and_each_packet_leaves_at_once() -> No
             yield packet
             assert acknowledged.acquire(timeout=PATIENCE)  # for ever, if that packet waited for the next one
 
-    async with serving(telling(acknowledged.release)) as service, Client(service.url) as client:
+    async with serving(writer(acknowledged.release)) as service, Client(service.url) as client:
         await client.send(source())
     assert [len(request) for request in service.requests] == [1] * 5
 
@@ -130,7 +130,7 @@ def json_of(body: bytes) -> list[Packet]:
 
 
 def answer_of(status: int, said: object) -> object:
-    return Answer(status, json.dumps(said).encode(), 0.0)
+    return Response(status, json.dumps(said).encode(), 0.0)
 
 
 def plain(count: int, error: BaseException) -> Iterator[Packet]:
@@ -250,7 +250,7 @@ async def test_a_fast_generator_is_never_read_far_ahead(monkeypatch: pytest.Monk
 
     ahead: list[int] = []
     async with (
-        serving(telling(lambda: ahead.append(len(given)))) as service,
+        serving(writer(lambda: ahead.append(len(given)))) as service,
         Client(service.url, batch=5, in_flight=1) as client,
     ):
         tally = await client.send(source())

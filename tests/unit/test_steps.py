@@ -16,12 +16,12 @@ from collator import json_text
 from collator.errors import Malformed
 from collator.json_array import PART
 from collator.json_text import Steps, finish, is_too_deep, is_too_deep_steps
-from collator.packet import Bounds, Packet, check, check_steps
+from collator.packet import Packet, PacketLimits, check, check_steps
 from collator.web.lines import LONG, Splitter, judge, judge_steps
 from collator.wire import array_parts, decode_packet, decode_packet_steps
 
 MIB = 1024 * 1024
-BOUNDS = Bounds()
+BOUNDS = PacketLimits()
 T = TypeVar("T")
 NEST = b"[" * 126 + b"]" * 126
 LARGE = {

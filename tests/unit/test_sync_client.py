@@ -12,17 +12,17 @@ from typing import Any
 import anyio.from_thread
 import pytest
 
-from collator.client import Rejected, SyncClient, Tally, Unreachable, handover, sending
+from collator.client import Rejected, SyncClient, Tally, Unreachable, handover, transfer
 from collator.errors import CollatorError, Unknown
 from collator.service import open_service
 from collator.settings import from_keywords
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(sending, "LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "LONGEST_PAUSE", 0.002)
 
 
 @contextmanager

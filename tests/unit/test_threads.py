@@ -8,12 +8,12 @@ from itertools import count
 
 import pytest
 
-from collator.engines.embedded.workforce.hands import BareHands
-from collator.engines.embedded.workforce.threads import Threads
-from collator.exchange import Key, Result, Task
-from collator.processor import Endings, Function
+from collator.engines.sqlite.workers.executor import ThreadExecutor
+from collator.engines.sqlite.workers.threads import Threads
+from collator.messages import Key, Result, Task
+from collator.processor import Function, Outcomes
 from collator.testing import ManualClock
-from tests.waiting import until_sync
+from tests.wait import until_sync
 
 A_WHILE = 0.2
 """Seconds in which what must not happen would have happened."""
@@ -25,14 +25,14 @@ class Crew:
     def __init__(self, *, concurrency: int, max_abandoned: int = 1) -> None:
         self.clock = ManualClock()
         self.begun: list[object] = []
-        self.gate = threading.Event()
+        self.host_check = threading.Event()
         self.results: list[Result] = []
         self._leases = count(1)
         self.stood_still = 0.0
-        endings = Endings(clock=self.clock, stood_still=lambda: self.stood_still)
+        outcomes = Outcomes(clock=self.clock, stood_still=lambda: self.stood_still)
         self.threads = Threads(
-            lambda line: BareHands(Function(self._call, endings), line),
-            endings,
+            lambda line: ThreadExecutor(Function(self._call, outcomes), line),
+            outcomes,
             tell=self._collect,
             concurrency=concurrency,
             max_abandoned=max_abandoned,
@@ -41,7 +41,7 @@ class Crew:
         self.threads.start()
 
     def put(self, *payloads: str) -> None:
-        self.threads.line.put(
+        self.threads.buffer.put(
             [Task(Key("a", b"g" * 16, 0), f'"{payload}"'.encode(), 1, next(self._leases)) for payload in payloads]
         )
 
@@ -52,17 +52,17 @@ class Crew:
 
     def _call(self, payload: object) -> None:
         self.begun.append(payload)
-        assert self.gate.wait(10.0)
+        assert self.host_check.wait(10.0)
 
     def _collect(self) -> None:
-        self.results += self.threads.tray.collect().results
+        self.results += self.threads.result_queue.collect().results
 
 
 @pytest.fixture
 def crew(request: pytest.FixtureRequest) -> Iterable[Crew]:
     crew = Crew(**request.param)
     yield crew
-    crew.gate.set()
+    crew.host_check.set()
     crew.threads.stop()
 
 
@@ -70,25 +70,25 @@ def crew(request: pytest.FixtureRequest) -> Iterable[Crew]:
 def test_one_hint_wakes_as_many_threads_as_there_is_work_for(crew: Crew) -> None:
     crew.put("a", "b", "c")
     until_sync(lambda: sorted(map(str, crew.begun)) == ["a", "b", "c"])
-    assert (len(crew.threads.line), crew.threads.in_hand()) == (0, 3)
+    assert (len(crew.threads.buffer), crew.threads.in_hand()) == (0, 3)
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 2}], indirect=True)
 def test_what_is_in_hand_counts_until_it_is_collected(crew: Crew) -> None:
     crew.put("a", "b", "c")
     until_sync(lambda: len(crew.begun) == 2)
-    assert (len(crew.threads.line), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 2)
-    crew.gate.set()
+    assert (len(crew.threads.buffer), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 2)
+    crew.host_check.set()
     until_sync(lambda: crew.threads.in_hand() == 0)
     assert sorted(result.lease for result in crew.results) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
 def test_nothing_is_begun_in_a_pause(crew: Crew) -> None:
-    crew.threads.line.pause()
+    crew.threads.buffer.pause()
     crew.put("a")
     assert crew.never(lambda: crew.begun)
-    assert [task.lease for task in crew.threads.line.take_back()] == [1]
+    assert [task.lease for task in crew.threads.buffer.take_back()] == [1]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
@@ -100,7 +100,7 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
     assert crew.threads.blocked()
     crew.put("b")
     assert crew.never(lambda: len(crew.begun) == 2)
-    crew.gate.set()
+    crew.host_check.set()
     until_sync(lambda: crew.begun == ["a", "b"])
     until_sync(lambda: [result.lease for result in crew.results] == [2])
     assert not crew.threads.blocked()
@@ -123,5 +123,5 @@ def test_every_thread_ends_after_a_stop(crew: Crew) -> None:
     crew.put("a")
     until_sync(lambda: crew.begun)
     crew.threads.stop()
-    crew.gate.set()
+    crew.host_check.set()
     until_sync(lambda: crew.threads._workers == [])

@@ -12,7 +12,7 @@ from collator.backoff import JITTER, SCHEDULE
 from collator.delivery import Endpoint, judge, router
 from collator.delivery.verdict import evidence
 from collator.egress import Answer, NoAnswer, words
-from collator.exchange import Attempt, Delivery
+from collator.messages import Attempt, Delivery
 from collator.signing import SecretFile, ensure_secret_file
 from collator.states import DELIVERY_STEPS, DeliveryState, check_step
 
@@ -143,7 +143,7 @@ SAID = {
 
 @pytest.mark.parametrize(("answer", "reason"), SAID.values(), ids=SAID.keys())
 def test_r22_the_reason_says_what_the_receiver_said(answer: Answer | NoAnswer, reason: str) -> None:
-    assert verdict(answer).told == reason
+    assert verdict(answer).full_reason == reason
 
 
 def test_what_a_receiver_said_is_apart_from_what_is_logged() -> None:

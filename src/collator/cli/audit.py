@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.phrases import aligned, more
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 
 
@@ -30,7 +30,7 @@ def audit(*, settings: Settings, cursor: str | None, limit: int, as_json: bool) 
     A token that was refused is listed as "refused", with how often: once a minute for each token and address.
     """
     page = ask(settings, lambda client: client.audit(cursor=cursor, limit=limit))
-    tell(page, _table(page), as_json=as_json)
+    print_answer(page, _table(page), as_json=as_json)
 
 
 def _table(page: Mapping[str, Any]) -> Iterator[str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from collator.cli.asking import json_option, tell
 from collator.cli.check import as_answer, describe, exit_of
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.cli.service_call import json_option, print_answer
 from collator.settings import Settings
 
 
@@ -36,8 +36,8 @@ def backup(*, settings: Settings, target: Path, as_json: bool) -> Exit:
     is sound; it is 10 where the database has an older schema, whose copy is whole, and checked no further than
     collator check does.
     """
-    from collator.engines.embedded.backup import back_up
+    from collator.engines.sqlite.backup import back_up
 
     report = back_up(settings.data_dir, target)
-    tell(as_answer(report), [f"copied {settings.data_dir} to {target}", *describe(report)], as_json=as_json)
+    print_answer(as_answer(report), [f"copied {settings.data_dir} to {target}", *describe(report)], as_json=as_json)
     return exit_of(report)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.show import describe
 from collator.settings import Scope, Settings
 
@@ -23,4 +23,4 @@ def cancel(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     it is.
     """
     report = ask(settings, lambda client: client.cancel(resource_id))
-    tell(report, describe(report), as_json=as_json)
+    print_answer(report, describe(report), as_json=as_json)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from collator.cli.asking import json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
-from collator.cli.terminal import say
+from collator.cli.service_call import json_option, print_answer
+from collator.cli.terminal import print_lines
 from collator.files import exposure
 from collator.settings import Settings
-from collator.words import counted
+from collator.text import counted
 
 if TYPE_CHECKING:
-    from collator.engines.embedded.checking import Report
+    from collator.engines.sqlite.check import Report
 
 _ONE = MappingProxyType({"resources": "resource", "packets": "packet", "outcomes": "outcome", "deliveries": "delivery"})
 
@@ -41,13 +41,13 @@ def check(*, settings: Settings, as_json: bool) -> Exit:
     up, which checks the copy. It is 10 where the schema is older than that of this version: then the pages are looked
     at and the rows counted, and the rest can be checked after a start, which brings it up to date.
     """
-    from collator.engines.embedded.checking import check_directory
+    from collator.engines.sqlite.check import check_directory
 
     report = check_directory(settings.data_dir)
     for path, secret in {settings.data_dir: False, settings.secret_file: True}.items():
         if path.exists() and (problem := exposure(path, path.stat(), secret=secret)):
-            say(f"collator: {path}: {problem}", err=True)
-    tell(as_answer(report), describe(report), as_json=as_json)
+            print_lines(f"collator: {path}: {problem}", err=True)
+    print_answer(as_answer(report), describe(report), as_json=as_json)
     return exit_of(report)
 
 

@@ -58,7 +58,7 @@ def command_line(*arguments: str) -> list[str]:
 
 
 def typed(script: str) -> str:
-    """What a person types for ``collator`` where *script*, the ``sys.argv[0]`` of a Collator, was run."""
+    """Return what a person types for ``collator`` where *script*, the ``sys.argv[0]`` of a Collator, was run."""
     if Path(script).stem != "collator":  # python -m collator
         return f"{shlex.quote(sys.executable)} -m collator"
     found = shutil.which("collator")
@@ -79,7 +79,7 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on *port* of 127.0.0.1."""
+    """Return whether somebody listens on *port* of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
     except OSError:

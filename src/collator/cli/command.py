@@ -1,4 +1,4 @@
-"""What every command has: the settings that it reads as flags, and a help text that ends with worked examples."""
+"""Parts of every command: the settings that it reads as flags, and a help text that ends with worked examples."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def _filled(_context: click.Context, _param: click.Parameter, value: str | None)
 
 def _option(name: str) -> Callable[[Function], Function]:
     option, value = OPTIONS[name], default(name)
-    if option.kind is SWITCH:
+    if option.type is SWITCH:
         return click.option(flag(name), name, flag_value="yes", help=option.what)
     shown = f"  [{value}]" if value else ""
-    return click.option(flag(name), name, metavar=option.kind.metavar, help=option.what + shown)
+    return click.option(flag(name), name, metavar=option.type.metavar, help=option.what + shown)
 
 
 def _epilog(examples: Examples, names: Sequence[str]) -> str:

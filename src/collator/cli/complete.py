@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.show import describe
 from collator.settings import Scope, Settings
 
@@ -33,4 +33,4 @@ def complete(*, settings: Settings, resource_id: str, total: int | None, force: 
         raise click.UsageError("give either --total N or --force")
     report = ask(settings, lambda client: client.complete(resource_id, total=total, force=force))
     whole = "received" in report  # a token that may only send is told the state alone
-    tell(report, describe(report) if whole else [f"{resource_id}  {report['state']}"], as_json=as_json)
+    print_answer(report, describe(report) if whole else [f"{resource_id}  {report['state']}"], as_json=as_json)

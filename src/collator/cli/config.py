@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from collator.cli.asking import json_option, tell
 from collator.cli.command import command
-from collator.settings import Effective, Given, Scope, effective, gather, hidden
+from collator.cli.service_call import json_option, print_answer
+from collator.settings import Effective, RawValue, Scope, effective, gather, hidden
 
 
-def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping[str, Given]:
+def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping[str, RawValue]:
     return gather(flags, os.environ, config)
 
 
@@ -25,7 +25,7 @@ def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping
     ),
 )
 @json_option
-def config(*, settings: Mapping[str, Given], as_json: bool) -> None:
+def config(*, settings: Mapping[str, RawValue], as_json: bool) -> None:
     """Print every setting as it holds, and where it comes from.
 
     Flags count before the environment, the environment before the file, and the file before the defaults. A relative
@@ -34,7 +34,7 @@ def config(*, settings: Mapping[str, Given], as_json: bool) -> None:
     """
     found = [Effective(one.name, one.text and hidden(one.text), one.source) for one in effective(settings)]
     answer = {one.name: {"value": one.text, "source": one.source} for one in found}
-    tell({"settings": answer}, _lines(found), as_json=as_json)
+    print_answer({"settings": answer}, _lines(found), as_json=as_json)
 
 
 def _lines(found: Sequence[Effective]) -> Iterator[str]:

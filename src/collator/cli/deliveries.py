@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.parameters import chosen, refuse_beside
 from collator.cli.phrases import aligned, more
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 
 
@@ -39,10 +39,10 @@ def deliveries(*, settings: Settings, delivery_id: str | None, as_json: bool, **
     if delivery_id is not None:
         refuse_beside("the ID of a delivery", wanted)
         report = ask(settings, lambda client: client.delivery(delivery_id))
-        tell(report, describe(report), as_json=as_json)
+        print_answer(report, describe(report), as_json=as_json)
         return
     page = ask(settings, lambda client: client.deliveries(**wanted))
-    tell(page, _table(page), as_json=as_json)
+    print_answer(page, _table(page), as_json=as_json)
 
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:

@@ -19,10 +19,10 @@ import click
 from collator.cli.children import child, command_line, environment, free_port, listens, typed
 from collator.cli.command import command
 from collator.cli.exits import Exit
-from collator.cli.filing import file_name
+from collator.cli.packet_plan import Plan
 from collator.cli.parameters import Span
-from collator.cli.producing import Plan
-from collator.cli.terminal import say
+from collator.cli.terminal import print_lines
+from collator.cli.webhook_file import file_name
 from collator.directory import make_new
 from collator.signals import stops
 
@@ -62,13 +62,13 @@ def demo(*, resources: int, packets: tuple[int, int], seed: int | None, director
         with _terminated_as_interrupted():
             sent = _run(plan, directory)
     except KeyboardInterrupt:
-        say(f"interrupted; service and receiver have ended, and everything is in {directory}", err=True)
+        print_lines(f"interrupted; service and receiver have ended, and everything is in {directory}", err=True)
         return Exit.INTERRUPTED
     wrong = check(plan, directory / "received")
     for line in wrong[:SHOWN]:
-        say(line, err=True)
+        print_lines(line, err=True)
     if wrong or not sent:
-        say(f"the demo failed; everything is in {directory}, the logs too", err=True)
+        print_lines(f"the demo failed; everything is in {directory}, the logs too", err=True)
         return Exit.FAILED
     _show(plan, directory)
     return Exit.OK
@@ -100,20 +100,20 @@ def _compare(path: Path, outputs: list[list[int]]) -> Iterator[str]:
 
 
 def _run(plan: Plan, directory: Path) -> bool:
-    """Whether everything was sent and delivered."""
+    """Return whether everything was sent and delivered."""
     port, inbox = free_port(), free_port()
     service = ("serve", "--port", str(port), "--webhook", f"http://127.0.0.1:{inbox}/")
     receiver = ("receive", "--port", str(inbox), "--secret-file", "collator-data/webhook.secret")
     # The service first, as it makes the secret that the receiver verifies with.
     with child("serve", *service, directory=directory, ready=lambda: listens(port)):
-        say(f"service    http://127.0.0.1:{port}, its store in {directory / 'collator-data'}")
+        print_lines(f"service    http://127.0.0.1:{port}, its store in {directory / 'collator-data'}")
         with child("receive", *receiver, directory=directory, ready=lambda: listens(inbox)):
-            say(f"receiver   http://127.0.0.1:{inbox}, its files in {directory / 'received'}")
+            print_lines(f"receiver   http://127.0.0.1:{inbox}, its files in {directory / 'received'}")
             return _send(plan, port, directory)
 
 
 def _send(plan: Plan, port: int, directory: Path) -> bool:
-    say(f"sender     {plan.resources} resources, their packets in random order (seed {plan.seed})", "")
+    print_lines(f"sender     {plan.resources} resources, their packets in random order (seed {plan.seed})", "")
     options = {
         "--url": f"http://127.0.0.1:{port}",
         "--resources": str(plan.resources),
@@ -131,10 +131,10 @@ def _show(plan: Plan, directory: Path) -> None:
     name = max(plan.sizes().items(), key=lambda item: item[1])[0]
     path = directory / "received" / f"{file_name(name)}.txt"
     lines = path.read_text("utf-8").splitlines()
-    say("", f"{plan.resources} of {plan.resources} files are there, and every line of them is right.")
-    say("", f"{path}, the word lengths of {len(lines)} packets in order:")
-    say(*(f"  {line}" for line in lines[:SHOWN]), *(["  …"] if len(lines) > SHOWN else []))
-    say("", *_NEXT.format(collator=typed(sys.argv[0])).split("\n"))
+    print_lines("", f"{plan.resources} of {plan.resources} files are there, and every line of them is right.")
+    print_lines("", f"{path}, the word lengths of {len(lines)} packets in order:")
+    print_lines(*(f"  {line}" for line in lines[:SHOWN]), *(["  …"] if len(lines) > SHOWN else []))
+    print_lines("", *_NEXT.format(collator=typed(sys.argv[0])).split("\n"))
 
 
 def _span(span: tuple[float, float]) -> str:

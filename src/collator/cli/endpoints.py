@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.phrases import aligned
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 
 
@@ -23,7 +23,7 @@ from collator.settings import Scope, Settings
 def endpoints(*, settings: Settings, as_json: bool) -> None:
     """List the endpoints of a service, and why nothing is sent to one at the moment."""
     answer = ask(settings, lambda client: client.endpoints())
-    tell(answer, _table(answer), as_json=as_json)
+    print_answer(answer, _table(answer), as_json=as_json)
 
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from collator.errors import (
 
 
 class Exit(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     meaning: str
     """In words."""

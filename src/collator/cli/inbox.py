@@ -11,15 +11,15 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from collator.signing import Secret
-from collator.web.limits import MIB, Limits
+from collator.web.limits import MIB, HttpLimits
 from collator.webhook import Handle
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from collator.web.problems import Refusal
+    from collator.web.problems import HttpProblem
     from collator.web.refusals import Asked, RefusalLog
-    from collator.web.server import Door
+    from collator.web.server import Listener
 
 MAX_BODY = 1024 * MIB
 """Bytes; a service can be told to send bodies as large as it likes."""
@@ -27,9 +27,9 @@ GRACE = 2.0
 """Seconds in which requests under way may end at the close; who gets no answer sends again."""
 
 
-def limits_for(max_body: int) -> Limits:
+def limits_for(max_body: int) -> HttpLimits:
     """The limits of a service, but for bodies: of *max_body* bytes, and together half as large again."""
-    return Limits(max_body=max_body, max_buffered=max_body * 3 // 2)
+    return HttpLimits(max_body=max_body, max_buffered=max_body * 3 // 2)
 
 
 class Inbox:
@@ -43,7 +43,7 @@ class Inbox:
         port: int = 0,
         hosts: Iterable[str] | None = None,
         secrets: Callable[[], Sequence[Secret]] | None = None,
-        limits: Limits | None = None,
+        limits: HttpLimits | None = None,
         refusals: RefusalLog | None = None,
         strict: bool = False,
     ) -> None:
@@ -75,8 +75,8 @@ class Inbox:
             refusals=refusals,
             strict=self._strict,
         )
-        door = serve(app, host=self._host, port=self._port, limits=limits, grace=lambda: GRACE, refusals=refusals)
-        self._door: Door = await self._opened.enter_async_context(door)
+        listener = serve(app, host=self._host, port=self._port, limits=limits, grace=lambda: GRACE, refusals=refusals)
+        self._listener: Listener = await self._opened.enter_async_context(listener)
         return self
 
     async def __aexit__(
@@ -86,14 +86,14 @@ class Inbox:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"{self._door.url}/"
+        """Return where it listens."""
+        return f"{self._listener.url}/"
 
 
 class _Unnoted:
     """Notes nothing."""
 
-    def note(self, refusal: Refusal, asked: Asked) -> None:
+    def note(self, refusal: HttpProblem, asked: Asked) -> None:
         """Do nothing."""
 
     def note_given_way(self, client: tuple[str, int] | None) -> None:

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from typing import NoReturn
 
 import click
@@ -15,6 +16,7 @@ from collator import __version__
 from collator.cli.audit import audit
 from collator.cli.backup import backup
 from collator.cli.cancel import cancel
+from collator.cli.chaos import chaos
 from collator.cli.check import check
 from collator.cli.complete import complete
 from collator.cli.config import config
@@ -22,6 +24,7 @@ from collator.cli.deliveries import deliveries
 from collator.cli.demo import demo
 from collator.cli.endpoints import endpoints
 from collator.cli.exits import Exit, exit_for
+from collator.cli.give_up import give_up
 from collator.cli.outputs import outputs
 from collator.cli.pause import pause
 from collator.cli.purge import purge
@@ -34,10 +37,8 @@ from collator.cli.send import send
 from collator.cli.serve import serve
 from collator.cli.show import show
 from collator.cli.status import status
-from collator.cli.stop import stop
-from collator.cli.terminal import say
+from collator.cli.terminal import print_lines
 from collator.cli.token import token
-from collator.cli.torture import torture
 from collator.errors import CollatorError, Denied
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -55,7 +56,7 @@ COMMANDS: tuple[click.Command, ...] = (
     purge,
     deliveries,
     replay,
-    stop,
+    give_up,
     endpoints,
     pause,
     resume,
@@ -64,11 +65,21 @@ COMMANDS: tuple[click.Command, ...] = (
     config,
     check,
     backup,
-    torture,
+    chaos,
 )
 
 
-@click.group(commands={str(command.name): command for command in COMMANDS}, invoke_without_command=True)
+def _alias(command: click.Command, name: str) -> click.Command:
+    """Make *command* known under the *name* that it had before, without listing it there."""
+    alias = copy(command)
+    alias.name, alias.hidden = name, True
+    return alias
+
+
+ALIASES = (_alias(give_up, "stop"), _alias(chaos, "torture"))
+
+
+@click.group(commands={str(command.name): command for command in (*COMMANDS, *ALIASES)}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="collator")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -97,7 +108,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         if message:
             with suppress(OSError):  # the code says it too
-                say(*f"collator: {message}".split("\n"), err=True)
+                print_lines(*f"collator: {message}".split("\n"), err=True)
         return code
     finally:
         _end_output()

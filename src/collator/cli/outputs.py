@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from collator.cli.asking import ask, json_option
 from collator.cli.command import command
-from collator.cli.terminal import say, say_data, say_json
+from collator.cli.service_call import ask, json_option
+from collator.cli.terminal import print_data, print_json, print_lines
 from collator.client import Client
 from collator.settings import Scope, Settings
-from collator.words import counted
+from collator.text import counted
 
 
 @command(
@@ -56,20 +56,20 @@ def outputs(
         return
     page = ask(settings, lambda client: client.outputs(resource_id, cursor=cursor, limit=limit))
     if as_json:
-        say_json(page, pretty=True)
+        print_json(page, pretty=True)
         return
     for one in page["outputs"]:
-        say_data(one["output"])
+        print_data(one["output"])
 
 
 async def _follow(client: Client, resource_id: str, after_seq: int, *, as_json: bool) -> None:
     async for outcome in client.follow(resource_id, after_seq=after_seq):
         if as_json:
-            say_data(outcome)
+            print_data(outcome)
         elif "failed" in outcome:
-            say(_failed(outcome), err=True)
+            print_lines(_failed(outcome), err=True)
         else:
-            say_data(outcome["output"])
+            print_data(outcome["output"])
 
 
 def _failed(outcome: dict[str, Any]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.endpoints import describe
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 
 
@@ -26,4 +26,4 @@ def pause(*, settings: Settings, endpoint: str, as_json: bool) -> None:
     What is under way ends as it does. To repeat it changes nothing.
     """
     report = ask(settings, lambda client: client.pause(endpoint))
-    tell(report, describe(report), as_json=as_json)
+    print_answer(report, describe(report), as_json=as_json)

@@ -1,4 +1,4 @@
-"""How figures and paths are put into words."""
+"""Wording of figures and paths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collator.words import escaped
+from collator.text import escaped
 
 
 def ranges(pairs: Sequence[Sequence[int]]) -> str:
@@ -39,6 +39,6 @@ def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
 
 
 def more(page: Mapping[str, Any]) -> Iterator[str]:
-    """Where the next *page* of a list begins, if there is one."""
+    """Yield where the next *page* of a list begins, if there is one."""
     if page["next_cursor"] is not None:
         yield f"… and more: --cursor {shlex.quote(page['next_cursor'])}"

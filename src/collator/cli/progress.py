@@ -1,4 +1,4 @@
-"""How far a run has come: bars where a person looks at a terminal, plain lines, one a second at most, where not.
+"""Progress of a run: bars where a person looks at a terminal, plain lines, one a second at most, where not.
 
 Why it does not go on is a line of its own: below the bars, or on standard error.
 """
@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 from rich.text import Text
 
-from collator.cli.terminal import say
-from collator.words import escaped
+from collator.cli.terminal import print_lines
+from collator.text import escaped
 
 FRAME, LINE = 0.1, 1.0
 """Seconds between two looks in a terminal, and between two lines in a pipe."""
@@ -41,7 +41,7 @@ class Bar(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """How far it is now."""
+    """The progress at this moment."""
 
     bars: tuple[Bar, ...]
     """The same ones in every picture."""
@@ -94,7 +94,7 @@ class Notes:
 @contextmanager
 def _lines(look: Look, console: Console) -> Iterator[tuple[Callable[[], None], float]]:
     shown = ""
-    notes = Notes(lambda note: say(f"collator: {note}", err=True))
+    notes = Notes(lambda note: print_lines(f"collator: {note}", err=True))
 
     def update() -> None:
         nonlocal shown

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 
 
@@ -26,4 +26,4 @@ def purge(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     delivered.
     """
     answer = ask(settings, lambda client: client.purge(resource_id))
-    tell(answer, [f"{resource_id} is forgotten"], as_json=as_json)
+    print_answer(answer, [f"{resource_id} is forgotten"], as_json=as_json)

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 from collator import logs
 from collator.cli.command import command
-from collator.cli.filing import file_for, write_newer
 from collator.cli.inbox import Inbox, limits_for
 from collator.cli.phrases import near
-from collator.cli.terminal import say
+from collator.cli.terminal import print_lines
+from collator.cli.webhook_file import file_for, write_newer
 from collator.directory import make, writable
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
 from collator.signing import ID, SecretFile
+from collator.text import shown
 from collator.throttle import Throttle
-from collator.web.gate import names
+from collator.web.host_check import allowed_hosts
 from collator.webhook import Handle, Received, Reply
-from collator.words import shown
 
 if TYPE_CHECKING:
-    from collator.web.problems import Refusal
+    from collator.web.problems import HttpProblem
     from collator.web.refusals import Asked, RefusalLog
 
 QUIET = 1.0
@@ -67,12 +67,12 @@ def receive(*, settings: Settings) -> None:
 
 async def _receive(settings: Settings) -> None:
     directory = near(settings.receive_dir)
-    filer = _Filer(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
+    filer = _FileWriter(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
     async with inbox_of(settings, filer.take, refusals) as inbox:
-        _greet(inbox.url, directory, verified=settings.receive_secret_file is not None)
+        _print_address(inbox.url, directory, verified=settings.receive_secret_file is not None)
         logs.configure()  # from here on what is printed waits for nobody who reads it
-        await _told_to_stop()
-    say(f"stopped: {filer.written} written")
+        await _stop_signal()
+    print_lines(f"stopped: {filer.written} written")
 
 
 def inbox_of(settings: Settings, handle: Handle, refusals: RefusalLog) -> Inbox:
@@ -83,7 +83,7 @@ def inbox_of(settings: Settings, handle: Handle, refusals: RefusalLog) -> Inbox:
         host=settings.receive_host,
         port=settings.receive_port,
         # A signature says more than a name: whoever has a secret may call this receiver what he likes.
-        hosts=None if secrets else names(settings.receive_host, settings.allow_host),
+        hosts=None if secrets else allowed_hosts(settings.receive_host, settings.allow_host),
         secrets=secrets,
         limits=limits_for(settings.max_body),
         refusals=refusals,
@@ -91,7 +91,7 @@ def inbox_of(settings: Settings, handle: Handle, refusals: RefusalLog) -> Inbox:
     )
 
 
-class _Filer:
+class _FileWriter:
     def __init__(self, directory: Path, refusals: _Refusals) -> None:
         self.written = 0
         self._refusals = refusals
@@ -107,11 +107,11 @@ class _Filer:
             self._refusals.tell(received.webhook_id, shown(error))
             return Reply(400, f"not a webhook of Collator: {shown(error)}")
         except OSError as error:
-            say(f"cannot write {path}: {error.strerror}", err=True)
+            print_lines(f"cannot write {path}: {error.strerror}", err=True)
             return Reply(503, "the file cannot be written")
         self.written += size is not None
         with suppress(OSError):  # the file is safe, and the sender hears so, whoever may read this
-            say(f"{path}  {f'{size} bytes' if size is not None else 'not written: what is there is newer'}")
+            print_lines(f"{path}  {f'{size} bytes' if size is not None else 'not written: what is there is newer'}")
         return Reply(204)
 
 
@@ -121,7 +121,7 @@ class _Refusals:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._throttle = Throttle(pause=QUIET, now=now)
 
-    def note(self, refusal: Refusal, asked: Asked) -> None:
+    def note(self, refusal: HttpProblem, asked: Asked) -> None:
         webhook_id = next((value for name, value in asked.headers if name == ID.encode()), b"")
         self.tell(webhook_id.decode("latin-1"), refusal.detail)
 
@@ -134,17 +134,17 @@ class _Refusals:
             return
         name = f"webhook {webhook_id[:SHOWN]!a}" if webhook_id else "a request without a webhook-id"
         more = f" (and {times - 1} more since the last such line)" if times > 1 else ""
-        say(f"refused: {name}: {why}{more}", err=True)
+        print_lines(f"refused: {name}: {why}{more}", err=True)
 
 
-def _greet(url: str, directory: Path, *, verified: bool) -> None:
+def _print_address(url: str, directory: Path, *, verified: bool) -> None:
     trust = "signatures are verified" if verified else "nothing is verified"
-    say(f"receiving at {url} into {directory}; {trust}")
+    print_lines(f"receiving at {url} into {directory}; {trust}")
     if not verified:
-        say("warning: anyone who reaches this port can write files: name a secret with --secret-file", err=True)
+        print_lines("warning: anyone who reaches this port can write files: name a secret with --secret-file", err=True)
 
 
-async def _told_to_stop() -> None:
+async def _stop_signal() -> None:
     stop = asyncio.Event()
     on_stop(stop.set)
     await stop.wait()

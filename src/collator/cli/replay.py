@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.deliveries import describe
 from collator.cli.parameters import chosen, refuse_beside
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
-from collator.words import counted
+from collator.text import counted
 
 
 @command(
@@ -41,7 +41,7 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
         raise click.UsageError("give the ID of a delivery, or say which with --state, --endpoint, --resource, …")
     if delivery_id is not None:
         report = ask(settings, lambda client: client.replay(delivery_id))
-        tell(report, describe(report), as_json=as_json)
+        print_answer(report, describe(report), as_json=as_json)
         return
     answer: dict[str, Any] = ask(settings, lambda client: client.replay_all(**said))
-    tell(answer, [f"{counted(answer['replayed'], 'webhook')} will be sent again"], as_json=as_json)
+    print_answer(answer, [f"{counted(answer['replayed'], 'webhook')} will be sent again"], as_json=as_json)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.phrases import aligned, more
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 from collator.states import State
 
@@ -31,7 +31,7 @@ from collator.states import State
 def resources(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
     """List resources in order of id, with their state and how far they are."""
     page = ask(settings, lambda client: client.resources(**wanted))
-    tell(page, describe(page), as_json=as_json)
+    print_answer(page, describe(page), as_json=as_json)
 
 
 def describe(page: Mapping[str, Any]) -> Iterator[str]:

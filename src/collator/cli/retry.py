@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
-from collator.words import counted
+from collator.text import counted
 
 
 @command(
@@ -23,4 +23,6 @@ def retry(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     Resources with failed packets stay open where the service runs with --on-failure hold.
     """
     answer = ask(settings, lambda client: client.retry(resource_id))
-    tell(answer, [f"{resource_id}: {counted(answer['retried'], 'packet')} will be tried again"], as_json=as_json)
+    print_answer(
+        answer, [f"{resource_id}: {counted(answer['retried'], 'packet')} will be tried again"], as_json=as_json
+    )

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from collator.cli.command import command
 from collator.cli.exits import Exit
+from collator.cli.packet_plan import Plan
 from collator.cli.parameters import DurationOrOff, Span
-from collator.cli.producing import Plan
-from collator.cli.run import Run, from_file, from_plan
-from collator.cli.terminal import say, say_json
+from collator.cli.send_run import SendRun, from_file, from_plan
+from collator.cli.terminal import print_json, print_lines
 from collator.settings import Scope, Settings
 
 SEEDS = 1_000_000
@@ -77,7 +77,7 @@ def send(
         raise click.UsageError("--resources and --seed make packets; leave them out where a FILE is sent")
     else:
         source = from_file(file)
-    run = Run(settings, source, in_flight=concurrency, patience=patience, wait=wait)
+    run = SendRun(settings, source, in_flight=concurrency, patience=patience, wait=wait)
     return _carry_out(run, console, as_json=as_json)
 
 
@@ -89,25 +89,25 @@ def _chosen(seed: int | None, console: Console) -> int:
     return seed
 
 
-def _carry_out(run: Run, console: Console, *, as_json: bool) -> Exit:
+def _carry_out(run: SendRun, console: Console, *, as_json: bool) -> Exit:
     try:
         asyncio.run(run.carry_out(console))
     except KeyboardInterrupt:
         kept = "the service has what was acknowledged" if run.tally.acknowledged else "nothing was acknowledged"
-        say(f"interrupted; {kept}", err=True)
+        print_lines(f"interrupted; {kept}", err=True)
         return Exit.INTERRUPTED
     finally:
         _report(run, as_json=as_json)
     return run.exit
 
 
-def _report(run: Run, *, as_json: bool) -> None:
+def _report(run: SendRun, *, as_json: bool) -> None:
     if as_json:
-        say_json(run.as_dict())
+        print_json(run.as_dict())
     else:
-        say(run.summary())
+        print_lines(run.summary())
     complaints = run.complaints()
     for line in complaints[:SHOWN]:
-        say(line, err=True)
+        print_lines(line, err=True)
     if len(complaints) > SHOWN:
-        say(f"… and {len(complaints) - SHOWN} more (--json has all)", err=True)
+        print_lines(f"… and {len(complaints) - SHOWN} more (--json has all)", err=True)

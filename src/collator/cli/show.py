@@ -8,11 +8,11 @@ from typing import Any
 import click
 import msgspec
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.phrases import ranges
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
-from collator.words import counted
+from collator.text import counted
 
 MAX_FAILURES, MAX_RANGES = 10, 100
 
@@ -31,7 +31,7 @@ MAX_FAILURES, MAX_RANGES = 10, 100
 def show(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     """Show a resource: what is there, what is missing, and why it is not delivered yet."""
     report = ask(settings, lambda client: client.resource(resource_id))
-    tell(report, describe(report), as_json=as_json)
+    print_answer(report, describe(report), as_json=as_json)
 
 
 def describe(report: Mapping[str, Any]) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collator.cli.asking import ask, json_option, tell
 from collator.cli.command import command
 from collator.cli.exits import Exit
 from collator.cli.phrases import sized
+from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 
 
@@ -28,7 +28,7 @@ def status(*, settings: Settings, as_json: bool) -> Exit:
     The exit code is 0 only if it takes packets.
     """
     answer = ask(settings, lambda client: client.status())
-    tell(answer, describe(settings.service_url, answer), as_json=as_json)
+    print_answer(answer, describe(settings.service_url, answer), as_json=as_json)
     return Exit.OK if answer["ready"] else Exit.UNREACHABLE
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from collator.cli.asking import json_option, tell
 from collator.cli.command import command
-from collator.cli.terminal import say
+from collator.cli.service_call import json_option, print_answer
+from collator.cli.terminal import print_lines
 from collator.errors import ConfigError
 from collator.files import exposure, require_file
 from collator.tokens import Role, generate_token, line_for
@@ -58,7 +58,7 @@ def token(*, name: str, roles: tuple[str, ...], prefixes: tuple[str, ...], add_t
     if add_to is not None:
         _add(line, add_to)
     said = [made] if add_to else [f"token  {made}", f"line   {line}"]
-    tell({"token": made, "line": line}, said, as_json=as_json)
+    print_answer({"token": made, "line": line}, said, as_json=as_json)
 
 
 def _add(line: str, path: Path) -> None:
@@ -75,4 +75,4 @@ def _add(line: str, path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"--add-to {path}: cannot be written: {error.strerror}") from None
     if problem:
-        say(f"collator: --add-to {path}: {problem}", err=True)
+        print_lines(f"collator: --add-to {path}: {problem}", err=True)

@@ -1,4 +1,4 @@
-"""What a service answers, and which error each answer means. Pure."""
+"""Answers of a service, and the error that each means. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from collator.errors import CollatorError, Conflict, Denied, Ended, Malformed, Unavailable, Unknown
-from collator.words import shown
+from collator.text import shown
 
 MOST_DETAIL = 1000
 """Characters of what a service says; that of Collator says no more."""
@@ -35,8 +35,8 @@ class Problem(msgspec.Struct, frozen=True):
     code: str = ""
 
 
-class Answer(NamedTuple):
-    """What the service answered to one request."""
+class Response(NamedTuple):
+    """The answer of the service to one request."""
 
     status: int
     body: bytes
@@ -46,17 +46,17 @@ class Answer(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether it did what was asked."""
+        """Return whether it did what was asked."""
         return self.status // 100 == 2  # noqa: PLR2004 - the class of success
 
     @property
     def busy(self) -> bool:
-        """Whether the same request may succeed later."""
+        """Return whether the same request may succeed later."""
         return self.status in _BUSY
 
     @property
     def problem(self) -> Problem:
-        """What the service says is wrong; nothing where something else answers, as a proxy does with a page."""
+        """Return what the service says is wrong; nothing where something else answers, as a proxy does with a page."""
         try:
             said = msgspec.json.decode(self.body, type=Problem)
         except msgspec.MsgspecError:
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
         return Problem(shown(said.title), shown(said.detail, MOST_DETAIL), shown(said.code))
 
     def error(self, where: str) -> CollatorError:
-        """What an answer that is not `ok` means, as the service at *where* gave it."""
+        """Return what an answer that is not `ok` means, as the service at *where* gave it."""
         words = f"{where}: {self}" if self.problem.code else f"{where} answers, but not as Collator does ({self})"
         if self.busy:
             return Unreachable(words, retry_after=self.retry_after)

@@ -1,4 +1,4 @@
-"""What the caller of a client says, checked where it is said: a mistake is told at once, in words."""
+"""Checks of the arguments of a client: a mistake is reported at once, in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collator.errors import ConfigError, Malformed
 from collator.packet import check_id
 
 
-def whole(name: str, value: object) -> int:
+def integer(name: str, value: object) -> int:
     """*value*, a whole number from 1 on. Raises `ConfigError`."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value

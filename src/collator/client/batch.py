@@ -1,4 +1,4 @@
-"""What is sent together, and what the answer to it means. Pure: no network, no time.
+"""Batches of packets, and what the answers to them mean. Pure: no network, no time.
 
 Packets go out as one JSON array, and the answer holds one receipt for each, in place, whatever its status (R9): only
 those that were refused go out again. An array that is refused whole (413, 422) is cut in half until the packet that
@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from collator.finite import refuse_infinite
+from collator.infinity import refuse_infinite
 from collator.packet import Status
-from collator.words import quoted, shown
+from collator.text import quoted, shown
 
 MAX_ERRORS = 5
 """So often a packet is sent again that the store could not take, while it takes others."""
@@ -57,7 +57,7 @@ class Rejection:
 
 @dataclass
 class Tally:
-    """How far a `send` has come; may be read while it runs."""
+    """The progress of a `send`; may be read while it runs."""
 
     sent: int = 0
     """Packets that left at least once."""
@@ -74,7 +74,7 @@ class Tally:
     """Why nothing gets through at the moment; empty while packets get through."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class ReceiptItem(msgspec.Struct, frozen=True):
     """A receipt as the service writes it."""
 
     resource_id: str
@@ -84,15 +84,15 @@ class Receipt(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
-class Receipts(msgspec.Struct, frozen=True):
+class ReceiptList(msgspec.Struct, frozen=True):
     """The answer to an array."""
 
-    receipts: list[Receipt]
+    receipts: list[ReceiptItem]
 
 
 _PLACE = re.compile(r"^packet 0: | - at `\$\[0\]`$")
 _raw = msgspec.json.Decoder(msgspec.Raw)
-_receipts = msgspec.json.Decoder(Receipts)
+_receipts = msgspec.json.Decoder(ReceiptList)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -133,7 +133,7 @@ def count(items: Sequence[Item], answer: bytes, tally: Tally) -> tuple[list[Item
 
 
 def has_receipts(answer: bytes) -> bool:
-    """Whether *answer* has receipts."""
+    """Return whether *answer* has receipts."""
     try:
         return bool(_receipts.decode(answer).receipts)
     except msgspec.MsgspecError:
@@ -150,8 +150,8 @@ def of_one(reason: str) -> str:
     return _PLACE.sub("", reason).replace("`$[0]", "`$")
 
 
-def _enter(item: Item, receipt: Receipt, tally: Tally) -> bool:
-    """Whether *item* must be sent again."""
+def _enter(item: Item, receipt: ReceiptItem, tally: Tally) -> bool:
+    """Return whether *item* must be sent again."""
     match receipt.status:
         case Status.ACCEPTED | Status.DUPLICATE:
             tally.acknowledged += 1

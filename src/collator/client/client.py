@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from collator.client.arguments import seconds
 from collator.client.arguments import token as checked
-from collator.client.connection import Http, Unopened
+from collator.client.connection import HttpConnection, Unopened
 from collator.client.verbs import Verbs
 from collator.errors import ConfigError
 from collator.settings.values import service
@@ -47,7 +47,7 @@ class Client(Verbs):
         self._token = checked(token)
 
     async def __aenter__(self) -> Self:
-        self._connection = Http(self.url, timeout=self._timeout, token=self._token)
+        self._connection = HttpConnection(self.url, timeout=self._timeout, token=self._token)
         return self
 
     async def __aexit__(

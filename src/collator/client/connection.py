@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from collator.backoff import parse_retry_after
-from collator.client.answer import Answer, Unreachable
+from collator.client.answer import Response, Unreachable
 from collator.errors import CollatorError
-from collator.words import shown
+from collator.text import shown
 
 if TYPE_CHECKING:
     import aiohttp
@@ -21,7 +21,7 @@ class Connection(Protocol):
     where: str
     """What messages call the service."""
 
-    async def request(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request to *path*, which goes out as it is; *body* is JSON. Raises `Unreachable`."""
         ...
 
@@ -31,13 +31,13 @@ class Connection(Protocol):
 
 
 class Unopened:
-    """What a client has outside of its context: nothing that can be asked."""
+    """The connection of a client outside of its context: it refuses every request."""
 
     def __init__(self, owner: str) -> None:
         """Speak for *owner*, a class."""
         self.where = owner
 
-    async def request(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Raise `CollatorError`."""
         del method, path, body
         raise CollatorError(f"the {self.where} is not open: use it within `async with`")
@@ -46,7 +46,7 @@ class Unopened:
         """Do nothing."""
 
 
-class Http:
+class HttpConnection:
     """A pool of connections to the service at a URL."""
 
     def __init__(self, url: str, *, timeout: float, token: str | None = None) -> None:
@@ -62,7 +62,7 @@ class Http:
         """Close every connection."""
         await self._session.close()
 
-    async def request(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request to *path*, which goes out as it is. Raises `Unreachable`."""
         import aiohttp
         from yarl import URL
@@ -71,7 +71,7 @@ class Http:
         try:
             async with self._session.request(method, url, data=body, allow_redirects=False) as response:
                 wait = parse_retry_after(response.headers.get("retry-after"), time.time())
-                return Answer(response.status, await response.read(), wait or 0.0, response.content_type)
+                return Response(response.status, await response.read(), wait or 0.0, response.content_type)
         except TimeoutError:
             raise Unreachable(f"{self.where}: no answer within {self._timeout:g} s") from None
         except aiohttp.ClientError as error:

@@ -1,4 +1,4 @@
-"""What waits to be sent: read from the source as there is room, and given out in batches of what is there.
+"""The buffer of packets to be sent, filled from the source within bounds and emptied in batches.
 
 Nothing waits for a batch to fill: whoever asks gets at once what has come since, so that a slow source is sent packet
 by packet and a fast one in large batches, with no timer. A source that may wait where the event loop cannot is read in
@@ -13,7 +13,7 @@ from contextlib import aclosing, nullcontext
 
 from collator.client.batch import Item, Packets, Rejection, Sendable, Tally, encode
 from collator.client.handover import Handover
-from collator.client.waiting import finished
+from collator.client.poll import wait_for_end
 
 BATCH_BYTES = 256 * 1024
 """A batch takes no further packet once it is as large."""
@@ -38,13 +38,13 @@ class Feed:
 
     async def fill(self) -> None:
         """Read the source to its end, never further ahead than two batches, or `BYTES_AHEAD`."""
-        reading = await finished(self._read())  # a source may be cancelled too, which is an error as any other
+        reading = await wait_for_end(self._read())  # a source may be cancelled too, which is an error as any other
         self.error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
         for _ in range(self._takers):
             await self._queue.put(None)
 
     async def take(self) -> list[Item]:
-        """What is there, at least one packet; nothing at the end."""
+        """Return what is there, at least one packet; nothing at the end."""
         batch: list[Item] = []
         size = 0
         item = await self._queue.get()
@@ -96,7 +96,7 @@ async def _each(packets: Packets) -> AsyncGenerator[Sendable, None]:
             yield packet
     else:
         handover = Handover(asyncio.get_running_loop())
-        handover.read_apart(packets)
+        handover.read_in_thread(packets)
         try:
             async for packet in handover.packets():
                 yield packet

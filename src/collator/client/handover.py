@@ -40,7 +40,7 @@ class Handover:
         self._is_waited_for = False
         self._stopped = False
 
-    def read_apart(self, packets: Iterable[Sendable]) -> None:
+    def read_in_thread(self, packets: Iterable[Sendable]) -> None:
         """Have a thread read *packets*, which may wait for each; the end of the program does not wait for it."""
         threading.Thread(target=self._read_whatever_comes, args=(packets,), name="collator-source", daemon=True).start()
 

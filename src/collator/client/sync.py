@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from collator.client.batch import Packets, Tally
 from collator.client.client import Client
 from collator.client.handover import Handover
-from collator.client.waiting import finished
+from collator.client.poll import wait_for_end
 from collator.errors import CollatorError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class SyncClient:
     retry = _waiting(Client.retry)
     replay = _waiting(Client.replay)
     replay_all = _waiting(Client.replay_all)
-    stop = _waiting(Client.stop)
+    give_up = _waiting(Client.give_up)
     pause = _waiting(Client.pause)
     resume = _waiting(Client.resume)
     purge = _waiting(Client.purge)
@@ -140,7 +140,7 @@ class SyncClient:
 
 
 async def _result(verb: Coroutine[Any, Any, R]) -> R:
-    return (await finished(verb)).result()
+    return (await wait_for_end(verb)).result()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -1,4 +1,4 @@
-"""What can be asked of a service, wherever it runs: the verbs that `Client` and `collator.Collator` have in common.
+"""The verbs that `Client` and `collator.Collator` have in common, wherever the service runs.
 
 Each view and each repair is one request, and gives what the service answers, as its documentation has it. `send` gives
 up nothing in silence. What is asked of one resource raises `Unknown`, `Conflict` or `Ended` where that is the answer;
@@ -14,16 +14,16 @@ from typing import Any
 
 import msgspec
 
-from collator.client.arguments import delivery_path, endpoint_path, query, resource_path, seconds, whole
+from collator.client.arguments import delivery_path, endpoint_path, integer, query, resource_path, seconds
 from collator.client.arguments import packets as checked
 from collator.client.batch import Packets, Tally
 from collator.client.connection import Connection, Unopened
 from collator.client.feed import Feed
-from collator.client.sending import Sending
-from collator.client.waiting import ended, followed
+from collator.client.poll import poll_outcomes, poll_until_ended
+from collator.client.transfer import Transfer
 from collator.errors import CollatorError, Ended
 from collator.states import State
-from collator.words import counted
+from collator.text import counted
 
 _PAGE = 100  # outcomes in one answer: each may have 1 MiB
 _MOST = 1000  # endpoints in one answer
@@ -52,8 +52,8 @@ class Verbs:
         *wait* is how long one request of `follow` waits for news, in seconds.
         """
         self._longest_wait = wait
-        self._batch = whole("batch", batch)
-        self._in_flight = whole("in_flight", in_flight)
+        self._batch = integer("batch", batch)
+        self._in_flight = integer("in_flight", in_flight)
         self._patience = None if patience is None else seconds("patience", patience, least=0)
         self._connection: Connection = Unopened(type(self).__name__)
 
@@ -71,7 +71,7 @@ class Verbs:
         """
         tally = tally or Tally()
         feed = Feed(checked(packets), tally, batch=self._batch, takers=self._in_flight)
-        sending = Sending(self._connection, tally, patience=self._patience)
+        sending = Transfer(self._connection, tally, patience=self._patience)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(feed.fill())
@@ -145,7 +145,7 @@ class Verbs:
             wait = self._longest_wait
             return await self.outputs(resource_id, after_seq=after_seq, webhook_id=webhook_id, wait=wait, limit=_PAGE)
 
-        async for outcome in followed(look, after_seq=after_seq, patience=self._patience):
+        async for outcome in poll_outcomes(look, after_seq=after_seq, patience=self._patience):
             yield outcome
 
     async def result(self, resource_id: str | int, *, timeout: float | None = None) -> Json:
@@ -157,7 +157,7 @@ class Verbs:
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                report = await ended(lambda: self.resource(resource_id), patience=self._patience)
+                report = await poll_until_ended(lambda: self.resource(resource_id), patience=self._patience)
                 if report["state"] == State.CANCELLED:
                     raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
                 return _data(report, (await self.outputs(resource_id))["outputs"])
@@ -188,7 +188,7 @@ class Verbs:
         )
 
     async def delivery(self, delivery_id: str) -> Json:
-        """What is known of a delivery: its attempts with their answers, and what it waits for."""
+        """Return what is known of a delivery: its attempts with their answers, and what it waits for."""
         return await self._ask("GET", delivery_path(delivery_id))
 
     async def endpoints(self) -> Json:
@@ -251,7 +251,7 @@ class Verbs:
             replayed += answer["replayed"]
         return {"replayed": replayed}
 
-    async def stop(self, delivery_id: str) -> Json:
+    async def give_up(self, delivery_id: str) -> Json:
         """Give up a delivery that is due; the delivery as it is then: dead, and replayable."""
         return await self._ask("POST", delivery_path(delivery_id) + "/stop")
 
@@ -285,7 +285,7 @@ def _moment(time: str | datetime | None) -> str | None:
 
 
 def _data(report: Json, outputs: Sequence[Json]) -> Json:
-    """What the webhook of *report*'s resource says of it (R17, R18). Pure."""
+    """Return what the webhook of *report*'s resource says of it (R17, R18). Pure."""
     data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
     if report["state"] == State.COLLATED:
         return data | {"outputs": [output["output"] for output in outputs]}

@@ -1,4 +1,4 @@
-"""Whether a receiver is asked at all: a breaker for each address, and one for the origin they share (R23). Pure.
+"""Circuit breakers: one for each address, and one for the origin they share (R23). Pure.
 
 Theory: Nygard's circuit breaker. *Closed*: all pass. After so many failures in a row it *opens*: nothing passes, and no
 attempt is used up, for a pause. Then requests pass as *probes*, one at a time for each address: if one succeeds the
@@ -27,28 +27,28 @@ class Breaker:
         self._failures = 0
         self._opened = 0  # how often, since the last success
         self._until = 0.0
-        self.era = 0
+        self.generation = 0
         """How often it has opened, ever. What passed in an era that has ended says nothing any more."""
         self.reason = ""
         """How the last request failed, in words."""
 
     @property
     def open(self) -> bool:
-        """Whether only probes pass. Once its pause is over it stays open until one has succeeded."""
+        """Return whether only probes pass. Once its pause is over it stays open until one has succeeded."""
         return self._opened > 0
 
     def wait(self, now: float) -> float:
         """Seconds until a request may pass; 0 where one may now."""
         return max(0.0, self._until - now) if self._opened else 0.0
 
-    def hear(self, era: int, now: float, *, sound: bool, reason: str, probe: bool = False) -> None:
-        """A request that passed in *era* was answered in a *sound* way, or failed for *reason*.
+    def report(self, generation: int, now: float, *, ok: bool, reason: str, probe: bool = False) -> None:
+        """A request that passed in *generation* was answered in a *ok* way, or failed for *reason*.
 
         A *probe* that fails opens it though it was closed, as a breaker beside it was open.
         """
-        if era != self.era:
+        if generation != self.generation:
             return
-        if sound:
+        if ok:
             self._failures = self._opened = 0
             return
         self.reason = reason
@@ -60,4 +60,4 @@ class Breaker:
         self._until = now + min(FIRST_PAUSE * 2.0 ** min(self._opened, _DOUBLINGS), self._longest)
         self._opened += 1
         self._failures = 0
-        self.era += 1
+        self.generation += 1

@@ -1,4 +1,4 @@
-"""What a request to an address has to pass: the breakers of its origin and of its own, and its pace (R23). Pure."""
+"""The circuit of an address: the breakers of its origin and of its own, and its pace (R23). Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBING = 1.0
 
 
 class BreakerState(StrEnum):
-    """Where the breakers of an address stand."""
+    """The state of the breakers of an address."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -28,7 +28,7 @@ class BreakerState(StrEnum):
 
 
 class Evidence(NamedTuple):
-    """What one request says about its receiver; `None` where it says nothing."""
+    """The evidence of one request about its receiver; `None` where it says nothing."""
 
     origin: bool | None
     address: bool | None
@@ -40,7 +40,7 @@ class Evidence(NamedTuple):
     """Whether this process lacked what it takes to ask."""
 
 
-class Passed(NamedTuple):
+class Pass(NamedTuple):
     """The right to one request: the eras in which it goes out, and whether it is a probe."""
 
     origin: int
@@ -50,22 +50,22 @@ class Passed(NamedTuple):
 
 
 class Circuit:
-    """What a request to one address has to pass. Times are readings of the monotonic clock."""
+    """The circuit of one address. Times are readings of the monotonic clock."""
 
     def __init__(self, origin: Breaker, address: Breaker, pace: Pace) -> None:
         """Pass requests by the breaker of the *origin*, which others share, that of the *address* and its *pace*."""
         self._origin, self._address, self._pace = origin, address, pace
         self._probing = False
-        self._openings = origin.era  # of both breakers, up to the last time that it went on
+        self._openings = origin.generation  # of both breakers, up to the last time that it went on
 
     @property
     def open(self) -> bool:
-        """Whether only a probe may pass."""
+        """Return whether only a probe may pass."""
         return self._origin.open or self._address.open
 
     @property
     def state(self) -> BreakerState:
-        """Where its breakers stand."""
+        """Return where its breakers stand."""
         if not self.open:
             return BreakerState.CLOSED
         return BreakerState.HALF_OPEN if self._probing else BreakerState.OPEN
@@ -76,26 +76,26 @@ class Circuit:
         return max(held, self._origin.wait(now), self._address.wait(now), self._pace.wait(now))
 
     def capacity(self, now: float) -> int | None:
-        """How many requests may pass at this moment; `None` for any number."""
+        """Return how many requests may pass at this moment; `None` for any number."""
         if self.open:
             return 0 if self.wait(now) else 1
         self._go_on()
         return self._pace.capacity(now)
 
-    def enter(self, now: float) -> Passed | None:
+    def enter(self, now: float) -> Pass | None:
         """Let one request pass, unless it has to wait."""
         if self.capacity(now) == 0:
             return None
         probe = self.open
         self._probing = self._probing or probe
-        return Passed(self._origin.era, self._address.era, self._pace.enter(now), probe)
+        return Pass(self._origin.generation, self._address.generation, self._pace.enter(now), probe)
 
-    def hear(self, passed: Passed, evidence: Evidence, now: float, reason: str) -> None:
+    def report(self, passed: Pass, evidence: Evidence, now: float, reason: str) -> None:
         """Take in what came of a request."""
         if evidence.origin is not None:
-            self._origin.hear(passed.origin, now, sound=evidence.origin, reason=reason)
+            self._origin.report(passed.origin, now, ok=evidence.origin, reason=reason)
         if evidence.address is not None:
-            self._address.hear(passed.address, now, sound=evidence.address, reason=reason, probe=passed.probe)
+            self._address.report(passed.address, now, ok=evidence.address, reason=reason, probe=passed.probe)
         if evidence.refused:
             self._pace.refuse(passed.pace, now, named=evidence.named, because=f"as its receiver asked ({reason})")
         elif evidence.address:
@@ -108,7 +108,7 @@ class Circuit:
         """Begin with one request, as after a pause by a person."""
         self._pace.begin_gently()
 
-    def leave(self, passed: Passed) -> None:
+    def leave(self, passed: Pass) -> None:
         """The request has ended, whether or not anything was heard of it."""
         self._pace.leave(passed.pace)
         if passed.probe:
@@ -119,7 +119,7 @@ class Circuit:
         return self._pace.held(now)
 
     def why(self, now: float) -> str | None:
-        """Why nothing is sent, in words; `None` where nothing is held back."""
+        """Return why nothing is sent, in words; `None` where nothing is held back."""
         if not self.open:
             return self._pace.why(now)
         breaker = self._origin if self._origin.open else self._address
@@ -128,7 +128,7 @@ class Circuit:
 
     def _go_on(self) -> None:
         """Begin gently where a breaker was open since the last time."""
-        openings = self._origin.era + self._address.era
+        openings = self._origin.generation + self._address.generation
         if openings != self._openings:
             self._openings = openings
             self._pace.begin_gently()
@@ -138,7 +138,7 @@ class Passage(NamedTuple):
     """A request that passed its circuit, and has not ended."""
 
     circuit: Circuit
-    passed: Passed
+    passed: Pass
 
 
 class Circuits:

@@ -15,7 +15,7 @@ from collator.signing import SecretFile
 EVERYTHING = "*"
 
 
-Taker = Callable[[str, bytes], Awaitable[Answer | NoAnswer]]
+Handler = Callable[[str, bytes], Awaitable[Answer | NoAnswer]]
 """Takes an id and a body within this process, and answers as a receiver would. Never raises."""
 
 
@@ -26,8 +26,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What deliveries know it by; it outlives a change of the URL."""
     url: str
     secrets: SecretFile | None
-    """What signs for it (R21); `None` only where a `taker` is."""
-    taker: Taker | None = None
+    """What signs for it (R21); `None` only where a `handler` is."""
+    handler: Handler | None = None
     """What takes its webhooks instead of HTTP: the receiver is a part of this process."""
     match: str = EVERYTHING
     """Shell pattern (``*``, ``?``, ``[a-z]``) on the id of a resource, case-sensitive."""

@@ -1,4 +1,4 @@
-"""How fast a receiver is sent to that asked for less, or that has just come back (R23). Pure.
+"""The pace for a receiver that asked for less, or that has just come back (R23). Pure.
 
 Theory. 429, and 502, 503 or 504 with ``Retry-After``, are about the receiver and not about the delivery: nothing is
 sent to it until the time that it names. Then it gets one request, and each one that it takes makes place for one more
@@ -15,7 +15,7 @@ CLOSER_AT_FIRST = 0.95
 """What a success makes of the interval between two requests, until one at such an interval is refused …"""
 CLOSER = 0.985
 """… and from then on, as the rate is known better."""
-APART = 1.75
+SPACING = 1.75
 """What a refusal makes of it."""
 NO_INTERVAL = 0.004
 """Seconds between two requests below which they need not be held apart."""
@@ -41,7 +41,7 @@ class Pace:
         self._taken = 0  # since it was last refused
         self._busy: float | None = None  # seconds since then in which it was sent to, or waited; `None`: it never was
         self._last = 0.0  # when a request last went out
-        self._era = 0  # ends when it slows down: what was sent before says nothing about the pace since
+        self._generation = 0  # ends when it slows down: what was sent before says nothing about the pace since
 
     def wait(self, now: float) -> float:
         """Seconds until another request may go out; 0 where one may now, if there is a place for it."""
@@ -52,7 +52,7 @@ class Pace:
         return max(0.0, self._until - now)
 
     def capacity(self, now: float) -> int | None:
-        """How many requests may go out at this moment; `None` for any number."""
+        """Return how many requests may go out at this moment; `None` for any number."""
         if self.wait(now):
             return 0
         free = None if self._limit is None else max(0, self._limit - self._under_way)
@@ -66,16 +66,16 @@ class Pace:
         self._last = now
         if self._interval:
             self._next = now + self._interval
-        return self._era
+        return self._generation
 
-    def leave(self, era: int) -> None:
-        """A request that went out in *era* has ended, however it did."""
-        if era == self._era:
+    def leave(self, generation: int) -> None:
+        """A request that went out in *generation* has ended, however it did."""
+        if generation == self._generation:
             self._under_way -= 1
 
-    def succeed(self, era: int) -> None:
-        """A request that went out in *era* was taken."""
-        if era != self._era:
+    def succeed(self, generation: int) -> None:
+        """A request that went out in *generation* was taken."""
+        if generation != self._generation:
             return
         self._refusals = 0
         self._taken += 1
@@ -85,12 +85,12 @@ class Pace:
         if self._interval < NO_INTERVAL:
             self._interval = 0.0
 
-    def refuse(self, era: int, now: float, *, named: float | None, because: str) -> None:
-        """The receiver asked, for a request of *era*, to wait for *named* seconds; then go on gently."""
-        if era == self._era:
+    def refuse(self, generation: int, now: float, *, named: float | None, because: str) -> None:
+        """The receiver asked, for a request of *generation*, to wait for *named* seconds; then go on gently."""
+        if generation == self._generation:
             self._refusals += 1
             self._closer = CLOSER if self._interval else CLOSER_AT_FIRST
-            self._interval = self._apart()
+            self._interval = self._spacing()
             self.begin_gently()
             named = named or min(FIRST_WAIT * 2.0 ** min(self._refusals - 1, _DOUBLINGS), self._longest)
             self._taken, self._busy, self._last = 0, named, now + named
@@ -105,19 +105,19 @@ class Pace:
         """Begin with one request; each that is taken makes place for one more."""
         self._limit = 1
         self._under_way = 0  # what went out before may hang for long, and holds no place
-        self._era += 1
+        self._generation += 1
 
     def why(self, now: float) -> str | None:
-        """Why nothing is sent, in words; `None` where it is sent, however slowly."""
+        """Return why nothing is sent, in words; `None` where it is sent, however slowly."""
         left = self.held(now)
         if not left:
             return None
         when = f"for {left:.0f} s more" if left > 1 else "for a moment"
         return f"waiting {when}, {self._because}"
 
-    def _apart(self) -> float:
+    def _spacing(self) -> float:
         """Seconds between two requests from now on: what the receiver bore since it was last refused."""
         if self._busy is None or not (self._interval or self._taken):
             return 0.0
         borne = min(self._busy / self._taken, self._longest) if self._taken else self._longest
-        return min(self._interval * APART, borne) if self._interval else borne
+        return min(self._interval * SPACING, borne) if self._interval else borne

@@ -1,12 +1,12 @@
-"""Which endpoints are paused, as far as this process knows: the ledger decides, and is asked at every poll (R23)."""
+"""The paused endpoints, as far as this process knows: the ledger decides, and is asked at every poll (R23)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from collator.clock import Clock, rfc3339
-from collator.exchange import Attempt, Pause
 from collator.ledger import Ledger
+from collator.messages import Attempt, Pause
 
 
 class Pauses:
@@ -20,15 +20,15 @@ class Pauses:
         self._settled = 0  # how many the ledger has stored for this process
 
     def __contains__(self, endpoint: str) -> bool:
-        """Whether *endpoint* is paused."""
+        """Return whether *endpoint* is paused."""
         return endpoint in self._unstored or endpoint in self._stored
 
     def why(self, endpoint: str) -> str | None:
-        """Why *endpoint* is paused, in words behind its name; `None` where it is not."""
+        """Return why *endpoint* is paused, in words behind its name; `None` where it is not."""
         pause = self._stored.get(endpoint) or self._unstored.get(endpoint)
         return None if pause is None else f"paused since {pause.since}, until a person resumes it ({pause.reason})"
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Ask the ledger, and again where a pause was stored meanwhile, of which the answer may not know.
 
         Raises what the ledger raises.
@@ -45,10 +45,10 @@ class Pauses:
         endpoint = attempt.delivery.endpoint
         if endpoint in self:
             return False
-        self._unstored[endpoint] = Pause(since=rfc3339(self._clock.wall()), reason=attempt.told)
+        self._unstored[endpoint] = Pause(since=rfc3339(self._clock.wall()), reason=attempt.full_reason)
         return True
 
-    def settled(self, attempt: Attempt) -> None:
+    def recorded(self, attempt: Attempt) -> None:
         """The ledger has stored *attempt*, or will not: from now on it alone decides."""
         pause = self._unstored.pop(attempt.delivery.endpoint, None)
         if pause is not None:

@@ -22,8 +22,8 @@ from collator.delivery.endpoint import Endpoint
 from collator.delivery.verdict import evidence, judge, put_off
 from collator.egress import Answer, Body, Egress, NoAnswer, Pieces, length, words
 from collator.errors import Damaged, Unavailable, Unknown
-from collator.exchange import Attempt, Delivery
 from collator.ledger import Ledger
+from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
 from collator.signing import ID, SIGNATURE, TIMESTAMP, Signature, sign
 from collator.states import DeliveryState
@@ -40,7 +40,7 @@ _log = structlog.get_logger("collator.delivery")
 
 
 class _Request(NamedTuple):
-    """What is sent."""
+    """A request to be sent."""
 
     headers: Mapping[str, str]
     body: Body
@@ -69,7 +69,7 @@ class Sender:
         self._request_seconds = metrics.request_seconds
         self._headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
 
-    async def attempt(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
+    async def deliver(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
         """Try once to deliver what was leased at *taken_at* (monotonic clock) and passed its circuit, if it has one."""
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None or passage is None:
@@ -77,13 +77,13 @@ class Sender:
         if self._clock.monotonic() - taken_at > MAX_WAIT:  # here too, before a large body is read in vain
             return put_off(delivery, _TOO_LATE)
         try:
-            return await self._try(endpoint, delivery, taken_at, passage)
+            return await self._try_once(endpoint, delivery, taken_at, passage)
         except Damaged as error:
             return Attempt(delivery, DeliveryState.DEAD, error.detail)
         except (Unavailable, Unknown) as error:
             return put_off(delivery, error.detail, _STORE_RETRY)
 
-    async def _try(self, endpoint: Endpoint, delivery: Delivery, taken_at: float, passage: Passage) -> Attempt:
+    async def _try_once(self, endpoint: Endpoint, delivery: Delivery, taken_at: float, passage: Passage) -> Attempt:
         request = await self._request(endpoint, delivery)
         began, size = self._clock.monotonic(), length(request.body)
         if began - taken_at > MAX_WAIT:
@@ -93,8 +93,8 @@ class Sender:
         answer = await self._post(endpoint, delivery, request)
         now = self._clock.monotonic()
         self._request_seconds.labels(endpoint.name).observe(now - began)
-        if endpoint.taker is None:  # a part of this process is never away
-            self._hear(endpoint.name, passage, answer, size=size)
+        if endpoint.handler is None:  # a part of this process is never away
+            self._report(endpoint.name, passage, answer, size=size)
         attempt = judge(
             answer,
             delivery,
@@ -107,10 +107,10 @@ class Sender:
         return msgspec.structs.replace(attempt, seconds=now - began)
 
     async def _request(self, endpoint: Endpoint, delivery: Delivery) -> _Request:
-        """What goes out, signed. `Damaged`, `Unavailable`, `Unknown`."""
+        """Return what goes out, signed. `Damaged`, `Unavailable`, `Unknown`."""
         webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
         secrets = None if endpoint.secrets is None else endpoint.secrets.current()
-        if secrets is None or endpoint.taker is not None:
+        if secrets is None or endpoint.handler is not None:
             return _Request(self._headers, await self._ledger.body(delivery))
         body: Body
         if delivery.body is None:
@@ -124,17 +124,17 @@ class Sender:
         return _Request({**self._headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signed}, body)
 
     async def _post(self, endpoint: Endpoint, delivery: Delivery, request: _Request) -> Answer | NoAnswer:
-        if endpoint.taker is not None and isinstance(request.body, bytes):
-            return await endpoint.taker(delivery.webhook_id, request.body)
+        if endpoint.handler is not None and isinstance(request.body, bytes):
+            return await endpoint.handler(delivery.webhook_id, request.body)
         return await self._egress.post(
             endpoint.url, request.headers, request.body, timeout=endpoint.timeout, tls=endpoint.tls
         )
 
-    def _hear(self, name: str, passage: Passage, answer: Answer | NoAnswer, *, size: int) -> None:
+    def _report(self, name: str, passage: Passage, answer: Answer | NoAnswer, *, size: int) -> None:
         """Tell the circuit; a line where a breaker opens or closes."""
         circuit, reason = passage.circuit, words(answer, size=size)
         before = circuit.state
-        circuit.hear(passage.passed, evidence(answer, now=self._clock.wall()), self._clock.monotonic(), reason)
+        circuit.report(passage.passed, evidence(answer, now=self._clock.wall()), self._clock.monotonic(), reason)
         if before is BreakerState.CLOSED and circuit.open:
             _log.warning("receiver fails, paused", endpoint=name, reason=reason)
         elif before is not BreakerState.CLOSED and not circuit.open:

@@ -1,4 +1,4 @@
-"""What an answer means for its delivery: rules R22 and R23, to the letter of Standard Webhooks 1.0. Pure."""
+"""The meaning of an answer for its delivery: rules R22 and R23, to the letter of Standard Webhooks 1.0. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import msgspec
 from collator.backoff import SCHEDULE, Random, next_delay, parse_retry_after
 from collator.delivery.circuit import Evidence
 from collator.egress import REDIRECTS, Answer, NoAnswer, words
-from collator.exchange import Attempt, Delivery
+from collator.messages import Attempt, Delivery
 from collator.states import DeliveryState
 
 SUCCESS = range(200, 300)
@@ -24,7 +24,7 @@ SHORTAGE_DELAY = 1.0
 def judge(
     answer: Answer | NoAnswer, delivery: Delivery, *, size: int, probe: bool, wait: float, now: float, random: Random
 ) -> Attempt:
-    """How the attempt ended that sent *size* bytes and got *answer* at *now* (wall clock).
+    """Return how the attempt ended that sent *size* bytes and got *answer* at *now* (wall clock).
 
     Only 2xx succeeds. What is about the receiver, or about this process, uses up no attempt: a receiver that asks to
     wait or wants no more (410, which pauses its endpoint), a *probe* of one that fails, a shortage here; the next is
@@ -56,7 +56,7 @@ def _judge_failure(
 
 
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
-    """What *answer*, which came at *now* (wall clock), says about its receiver (R23).
+    """Return what *answer*, which came at *now* (wall clock), says about its receiver (R23).
 
     Any status below 500 is that of one who is well; what asks to wait says so, and nothing about being well or not.
     """

@@ -1,11 +1,11 @@
-"""How bytes leave: one POST, and what came back, in words of this project. Webhooks go out here, and payloads.
+"""Outgoing requests: one POST and its answer, in words of this project, for webhooks and payloads.
 
 Lives here: the way of a request over HTTP/1.1, the limits on an answer (R22), and the translation of what can go wrong.
 Does not live here: what an answer means, when to try again, what is sent.
 
 | file | is |
 |---|---|
-| `egress` | the face: one request, within one timeout from connecting to the last byte of the answer |
+| `egress` | the public class: one request, within one timeout from connecting to the last byte of the answer |
 | `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
 | `policy` | where requests may go, by address; pure |

@@ -1,4 +1,4 @@
-"""What a request comes to, and what a person is told of it. Pure."""
+"""The result of a request, and its wording for a person. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from collator.words import one_line
+from collator.text import one_line
 
 MOST_SAID = 200
 """Characters of a text answer that are told to a person."""
@@ -21,7 +21,7 @@ _MARKUP = re.compile(r"<[^>]*>?")
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What a receiver said: a whole final head, and what followed it."""
+    """The answer of a receiver: a whole final head, and what followed it."""
 
     status: int
     """The HTTP status."""
@@ -52,7 +52,7 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 def excerpt(body: bytes, media: str) -> str:
-    """What *body*, of the type *media*, says to a person: at most `MOST_SAID` characters on one line."""
+    """Return what *body*, of the type *media*, says to a person: at most `MOST_SAID` characters on one line."""
     if not _TEXTUAL.match(media):
         return ""
     charset = _CHARSET.search(media)
@@ -76,7 +76,7 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
 
 
 def _address(location: str) -> str:
-    """Where a receiver points to, without what may be a secret in it: a user, a query."""
+    """Return where a receiver points to, without what may be a secret in it: a user, a query."""
     place, query, _ = location.partition("#")[0].partition("?")
     plain = "".join(character if character.isprintable() else "?" for character in place)
     plain = _USER.sub("//…@", plain, count=1)  # before it is cut, which may take away the @ that tells a user

@@ -1,4 +1,4 @@
-"""What is sent behind a head: bytes that are here, or pieces that are read as they are sent."""
+"""The body of a request: bytes in memory, or pieces that are read as they are sent."""
 
 from __future__ import annotations
 

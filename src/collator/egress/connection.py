@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
 
     def usable(self) -> bool:
-        """Whether an exchange may begin: nothing has come since the last one, not even the end."""
+        """Return whether an exchange may begin: nothing has come since the last one, not even the end."""
         try:
             if not self._transport.is_closing():
                 self._sock.recv(1, socket.MSG_PEEK)
@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         return True
 
     async def _wrote(self, piece: bytes | memoryview) -> bool:
-        """Whether *piece* is written, and more can be."""
+        """Return whether *piece* is written, and more can be."""
         self._write(piece)
         await asyncio.sleep(0)  # others have their turn
         while self._paused and not self._failed:

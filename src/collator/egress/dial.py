@@ -69,7 +69,7 @@ class Dial:
 
 async def _connect(addresses: Sequence[Address]) -> socket.socket:
     """The first connection that comes about; addresses are tried in their order, families in turns."""
-    waiting = _in_turns(addresses)
+    waiting = _alternate_families(addresses)
     trying: set[asyncio.Task[socket.socket]] = set()
     problems: list[BaseException] = []
     try:
@@ -109,7 +109,7 @@ def _close(task: asyncio.Task[socket.socket]) -> None:
         task.result().close()
 
 
-def _in_turns(addresses: Sequence[Address]) -> list[Address]:
+def _alternate_families(addresses: Sequence[Address]) -> list[Address]:
     first = [address for address in addresses if address[0] == addresses[0][0]]
     others = [address for address in addresses if address[0] != addresses[0][0]]
     return [address for address in chain(*zip_longest(first, others)) if address is not None]

@@ -1,4 +1,4 @@
-"""The face of the sender: one request, within one timeout."""
+"""The public class of the sender: one request, within one timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a connection, in words that hold nothing of the URL and nothing that the receiver wrote."""
+"""Failures of a connection, in words that hold nothing of the URL and nothing that the receiver wrote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Denied(Exception):
 
 
 def own_shortage(error: BaseException) -> bool:
-    """Whether *error* is a lack of descriptors, memory or threads of this process or machine."""
+    """Return whether *error* is a lack of descriptors, memory or threads of this process or machine."""
     return isinstance(error, MemoryError | OwnShortage) or (isinstance(error, OSError) and error.errno in _SHORTAGES)
 
 

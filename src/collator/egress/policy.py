@@ -1,4 +1,4 @@
-"""Where requests may go, by address; pure.
+"""The policy of destinations, by address. Pure.
 
 Theory. A name proves nothing: who owns it may have it lead anywhere, and somewhere else a moment later. So what is
 looked at is the very address that is connected to, of each connection. An IPv6 address that holds an IPv4 address, as
@@ -45,7 +45,7 @@ _WORD = 0xFFFF_FFFF
 
 
 class Policy:
-    """Which addresses requests may go to: all, but for `DENIED` and what a person denies; loopback and private too."""
+    """Destinations of requests: all, but for `DENIED` and what a person denies; loopback and private too."""
 
     def __init__(self, *, allow: Sequence[Network] = (), deny: Sequence[Network] = ()) -> None:
         """*allow* is asked first: what it holds may be sent to, whatever else denies it."""
@@ -53,7 +53,7 @@ class Policy:
         self._deny = [_plain(network) for network in deny]
 
     def refusal(self, host: str) -> str | None:
-        """Why nothing may be sent to *host*, in words; `None` where it may, or is a name and no address."""
+        """Return why nothing may be sent to *host*, in words; `None` where it may, or is a name and no address."""
         try:
             address = ip_address(host)
         except ValueError:

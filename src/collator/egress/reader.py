@@ -1,4 +1,4 @@
-"""What the bytes of an answer come to, whatever the pieces that they come in. Pure: bytes in, a verdict out (R22).
+"""The reader of an answer, whatever the pieces that it comes in. Pure: bytes in, a verdict out (R22).
 
 Theory. A receiver is not trusted: it may be slow, endless, compressed, broken. Of the body at most 64 KiB are read,
 undecoded, or as much as the caller wants to keep; interim answers are passed over, but not for ever. A final head that
@@ -14,7 +14,7 @@ import httptools
 
 from collator.egress.answer import Answer, NoAnswer, excerpt
 from collator.egress.head import MAX_HEAD, Framing, Head, NotHttp, parse
-from collator.words import one_line
+from collator.text import one_line
 
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer's body that are read before the connection is closed (R22)."""
@@ -71,7 +71,7 @@ class Reader:
 
     @property
     def succeeds(self) -> bool:
-        """Whether the head is whole, and says that the request succeeded."""
+        """Return whether the head is whole, and says that the request succeeded."""
         return self.head is not None and self.head.status in _SUCCESS
 
     def answer(self, *, sent: bool) -> Answer | NoAnswer:
@@ -95,7 +95,7 @@ class Reader:
         )
 
     def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:
-        """What it comes to where *timeout* seconds are over, and not `answer`, though more is wanted."""
+        """Return what it comes to where *timeout* seconds are over, and not `answer`, though more is wanted."""
         if self.head is None:
             return NoAnswer(f"timed out after {timeout:g} s" + ("" if sent else ", sending the body"))
         if self.succeeds and sent:
@@ -153,7 +153,7 @@ class Reader:
             self.over = self._too_long = True
 
     def _read_chunks(self, data: bytes) -> bool:
-        """Whether there are bytes behind the last chunk."""
+        """Return whether there are bytes behind the last chunk."""
         if self._chunks is None:
             self._chunks = _Chunks(self._take)
         self._ended, broken, surplus = self._chunks.feed(data)
@@ -182,7 +182,7 @@ class _Chunks:
         self._ended = True
 
     def feed(self, data: bytes) -> tuple[bool, bool, bool]:
-        """Whether the last chunk has come, whether what came is broken, and whether something is behind it."""
+        """Return whether the last chunk has come, whether what came is broken, and whether something is behind it."""
         broken = False
         try:
             self._parser.feed_data(data)

@@ -18,7 +18,7 @@ _READ = 64 * 1024
 
 
 def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """What connections are secured by.
+    """Return what connections are secured by.
 
     Whom the system trusts is trusted (or ``SSL_CERT_FILE`` in its place), and those in *ca_file* beside it. *cert* is
     shown to receivers that ask; its key is in *key*, or in the same file. Raises `ConfigError`.
@@ -116,5 +116,5 @@ class Tls:
             self._talk.unwrap()
 
     def pending(self) -> bytes:
-        """What is to be sent on account of what came: handshake and alerts."""
+        """Return what is to be sent on account of what came: handshake and alerts."""
         return self._outgoing.read()

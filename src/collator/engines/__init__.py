@@ -1,1 +1,1 @@
-"""The engines: each keeps the contracts of `collator.ledger` and `collator.workforce` in its own way."""
+"""The engines: each keeps the contracts of `collator.ledger` and `collator.workers` in its own way."""

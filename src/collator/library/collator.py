@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from collator import logs
 from collator.client import Verbs
 from collator.client.connection import Unopened
-from collator.library.finished import OnFinished, endpoint
-from collator.library.inside import Inside
+from collator.library.asgi import AsgiConnection
+from collator.library.callback import OnFinished, endpoint
 from collator.pipeline import open_pipeline
 from collator.processor import look_here
 from collator.service import parts_of
@@ -78,12 +78,12 @@ class Collator(Verbs):
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        logs.lend()
+        logs.configure_for_library()
         pipeline = await self._stack.enter_async_context(
             open_pipeline(self.settings, processor=self._processor, endpoints=self._endpoints)
         )
         await self._stack.enter_async_context(pipeline.at_work())
-        self._connection = Inside(make_app(parts_of(pipeline, self.settings)))
+        self._connection = AsgiConnection(make_app(parts_of(pipeline, self.settings)))
         return self
 
     async def __aexit__(

@@ -1,18 +1,18 @@
-"""How the user's code is called: some packets in, a result for each out, and never an exception.
+"""Calls of the user's code: some packets in, a result for each out, and never an exception.
 
 Lives here: finding the code, one call of it, and what each way of ending means. Does not live here: threads, queues and
-the store; who calls, when and in which order belongs to a workforce. A family of files, one for each kind of processor:
+the store; who calls, when and in which order belongs to the workers. A family of files, one for each kind of processor:
 
 | file | the user's code is | a call is made |
 |---|---|---|
 | `function` | a plain function | in the thread that asks |
 | `coroutine` | a coroutine function | on the event loop that asks |
 | `http` | an HTTP service | on the event loop that asks |
-| `isolated` | a function of either kind | in a process of its own, whose life is in `child` |
+| `subprocess` | a function of either kind | in a process of its own, whose life is in `child` |
 
-`endings` says what the ways of ending mean, the same for all. `outputs` makes JSON of what was returned, `finding`
-finds the function, and `pipes`, `wire`, `desk` and `printing` belong to the processes. `guardian` is a program that
-ends what the user's code has started when the service has ended; `guarding` speaks to it.
+`outcomes` says what the ways of ending mean, the same for all. `outputs` makes JSON of what was returned, `loader`
+finds the function, and `pipes`, `wire`, `job_queue` and `print_streams` belong to the processes. `guardian` is a
+program that ends what the user's code has started when the service has ended; `guardian_client` speaks to it.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ import sys
 from collator.egress import Policy
 from collator.errors import ConfigError, Permanent
 from collator.processor.coroutine import Calls, Coroutine
-from collator.processor.endings import Apart, Endings, reason_of
-from collator.processor.finding import UserFunction, checked, find, is_coroutine, look_here
 from collator.processor.function import Context, Function
-from collator.processor.guarding import guarded
-from collator.processor.http import Http
-from collator.processor.isolated import Child, Isolated
+from collator.processor.guardian_client import run_guardian
+from collator.processor.http import HttpService
+from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
+from collator.processor.outcomes import BatchFailed, Outcomes, reason_of
+from collator.processor.subprocess import Child, SubprocessFunction
 from collator.target import is_url
 
-Processor = Function | Coroutine | Http | Isolated
+Processor = Function | Coroutine | HttpService | SubprocessFunction
 
 __all__ = [
-    "Apart",
+    "BatchFailed",
     "Calls",
     "Child",
     "Context",
     "Coroutine",
-    "Endings",
     "Function",
-    "Http",
-    "Isolated",
+    "HttpService",
+    "Outcomes",
     "Processor",
-    "guarded",
+    "SubprocessFunction",
     "look_here",
     "open_processor",
     "reason_of",
+    "run_guardian",
     "word_lengths",
 ]
 
@@ -61,7 +61,7 @@ def word_lengths(payload: str) -> list[int]:
 
 def open_processor(
     spec: str | UserFunction,
-    endings: Endings | None = None,
+    outcomes: Outcomes | None = None,
     *,
     batch: int = 1,
     pool: str = "thread",
@@ -80,13 +80,13 @@ def open_processor(
         raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
     if isinstance(spec, str) and is_url(spec):
         _check_http(batch=batch, pool=pool)
-        return Http(spec, endings, tls=tls, policy=policy)
+        return HttpService(spec, outcomes, tls=tls, policy=policy)
     look_here()
     if pool == "process":
-        return _open_isolated(spec, endings, batch=batch, memory=memory)
+        return _open_isolated(spec, outcomes, batch=batch, memory=memory)
     function = find(spec) if isinstance(spec, str) else checked(spec, repr(spec))
     kind = Coroutine if is_coroutine(function) else Function
-    return kind(function, endings, batch=batch)
+    return kind(function, outcomes, batch=batch)
 
 
 def _check_http(*, batch: int, pool: str) -> None:
@@ -96,11 +96,13 @@ def _check_http(*, batch: int, pool: str) -> None:
         raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
 
 
-def _open_isolated(spec: str | UserFunction, endings: Endings | None, *, batch: int, memory: int | None) -> Isolated:
+def _open_isolated(
+    spec: str | UserFunction, outcomes: Outcomes | None, *, batch: int, memory: int | None
+) -> SubprocessFunction:
     if not isinstance(spec, str):
         raise ConfigError("pool: a process finds the processor by its name; give that, as MODULE:FUNCTION")
     if memory is not None and sys.platform != "linux":
         raise ConfigError("pool_memory: only Linux holds a process to it")
-    isolated = Isolated(spec, endings, batch=batch, memory=memory)
+    isolated = SubprocessFunction(spec, outcomes, batch=batch, memory=memory)
     isolated.try_out()
     return isolated

@@ -24,12 +24,22 @@ from typing import Any
 
 from collator.errors import ConfigError
 from collator.forks import Kept
-from collator.processor.desk import Desk
-from collator.processor.endings import Apart, Endings, reason_of
-from collator.processor.finding import UserFunction, find, is_coroutine
 from collator.processor.function import Function
-from collator.processor.printing import forgive
-from collator.processor.wire import Done, Frames, Job, Parted, Ready, Reply, Setup, answer_of, frame
+from collator.processor.job_queue import JobQueue
+from collator.processor.loader import UserFunction, find, is_coroutine
+from collator.processor.outcomes import BatchFailed, Outcomes, reason_of
+from collator.processor.print_streams import forgive
+from collator.processor.wire import (
+    BatchFailedReply,
+    Frames,
+    FunctionReady,
+    Job,
+    JobDone,
+    Reply,
+    Setup,
+    answer_of,
+    frame,
+)
 from collator.signals import obey
 from collator.standard_streams import open_missing
 
@@ -58,22 +68,22 @@ def _serve(source: int, sink: int) -> None:
     send = partial(_send, sink)
     with ExitStack() as stack, suppress(BrokenPipeError):  # the service is gone, and nobody waits
         try:
-            function, desk = _function(setup, stack), Desk(send)
-            threading.Thread(target=_read_jobs, args=(desk, frames.reader(Job)), daemon=True).start()
-            threading.Thread(target=_give_back, args=(desk,), daemon=True).start()
+            function, jobs = _function(setup, stack), JobQueue(send)
+            threading.Thread(target=_read_jobs, args=(jobs, frames.reader(Job)), daemon=True).start()
+            threading.Thread(target=_give_back, args=(jobs,), daemon=True).start()
         except (ConfigError, MemoryError, RuntimeError) as error:  # the last where there is no memory for a thread
-            send(Ready(reason_of(error)))
+            send(FunctionReady(reason_of(error)))
             return
-        send(Ready())
-        while (job := desk.next()) is not None:
-            desk.answer(_reply(function, job))
+        send(FunctionReady())
+        while (job := jobs.next()) is not None:
+            jobs.answer(_reply(function, job))
 
 
-def _read_jobs(desk: Desk, read: Callable[[], Job | None]) -> None:
+def _read_jobs(jobs: JobQueue, read: Callable[[], Job | None]) -> None:
     try:
         while (job := read()) is not None:
-            desk.put(job)
-        desk.close()
+            jobs.put(job)
+        jobs.close()
         threading.Event().wait(GRACE)
     except OSError as error:
         _end_if_closed(error)
@@ -81,19 +91,19 @@ def _read_jobs(desk: Desk, read: Callable[[], Job | None]) -> None:
         os._exit(1)  # a call goes on, or a thread that it left behind; or there is no memory for a job
 
 
-def _give_back(desk: Desk) -> None:
+def _give_back(jobs: JobQueue) -> None:
     with suppress(BrokenPipeError):
         while True:
-            desk.give_back()
+            jobs.give_back()
 
 
 def _reply(function: Function, job: Job) -> Reply:
     if function.batch == 1:
-        return Done(job.number, [answer_of(function.attempt(job.tasks[0]))])
+        return JobDone(job.number, [answer_of(function.attempt(job.tasks[0]))])
     results = function.attempt_all(job.tasks)
-    if isinstance(results, Apart):
-        return Parted(job.number, results.reason)
-    return Done(job.number, [*map(answer_of, results)])
+    if isinstance(results, BatchFailed):
+        return BatchFailedReply(job.number, results.reason)
+    return JobDone(job.number, [*map(answer_of, results)])
 
 
 def _function(setup: Setup, stack: ExitStack) -> Function:
@@ -102,7 +112,7 @@ def _function(setup: Setup, stack: ExitStack) -> Function:
         function = _run(function, stack)
     if setup.memory is not None:
         function = _within(function, setup.memory)
-    return Function(function, Endings(retries=setup.retries, max_output=setup.max_output), batch=setup.batch)
+    return Function(function, Outcomes(retries=setup.retries, max_output=setup.max_output), batch=setup.batch)
 
 
 def _run(function: UserFunction, stack: ExitStack) -> UserFunction:

@@ -8,17 +8,17 @@ from typing import Any
 
 import msgspec
 
-from collator.exchange import Result, Task
 from collator.forks import end_copy
 from collator.json_values import decoder
-from collator.processor.endings import Apart, Endings
-from collator.processor.finding import UserFunction, wants_context
+from collator.messages import Result, Task
+from collator.processor.loader import UserFunction, wants_context
+from collator.processor.outcomes import BatchFailed, Outcomes
 
 _decode: Callable[[bytes], Any] = decoder()
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """Which packet a call is for: given to a function that has a parameter named ``context``."""
+    """The packet that a call is for: given to a function that has a parameter named ``context``."""
 
     resource_id: str
     index: int
@@ -29,9 +29,9 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 class Function:
     """Calls *function* with one payload; with *batch* above 1, with a list of up to as many."""
 
-    def __init__(self, function: UserFunction, endings: Endings | None = None, *, batch: int = 1) -> None:
+    def __init__(self, function: UserFunction, outcomes: Outcomes | None = None, *, batch: int = 1) -> None:
         """A function that has a parameter ``context`` gets a `Context`, one of a batch a list of them."""
-        self.endings = endings or Endings()
+        self.outcomes = outcomes or Outcomes()
         self.batch = batch
         self._call = one(function)
         self._call_all = many(function)
@@ -44,21 +44,21 @@ class Function:
         here = getpid()
         try:
             # Encoding what it gave runs code of the user too: that of the values in it.
-            result = self.endings.gave(task, self._call(task))
+            result = self.outcomes.returned(task, self._call(task))
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything; none of it ends the thread
             end_copy(here, error)
-            return self.endings.failed(task, error)
+            return self.outcomes.failed(task, error)
         end_copy(here)
         return result
 
-    def attempt_all(self, tasks: Sequence[Task]) -> list[Result] | Apart:
+    def attempt_all(self, tasks: Sequence[Task]) -> list[Result] | BatchFailed:
         """Call it once for all *tasks*; a result for each, in order. Never raises, and returns as `attempt`."""
         here = getpid()
         try:
-            results = self.endings.gave_all(tasks, self._call_all(tasks))
+            results = self.outcomes.returned_all(tasks, self._call_all(tasks))
         except BaseException as error:  # noqa: BLE001 - as above
             end_copy(here, error)
-            return self.endings.failed_all(tasks, error)
+            return self.outcomes.failed_all(tasks, error)
         end_copy(here)
         return results
 

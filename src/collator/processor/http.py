@@ -21,18 +21,18 @@ from collator import __version__, target
 from collator.backoff import parse_retry_after
 from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, Policy, words
 from collator.errors import ConfigError, Permanent, ProcessorFailed
-from collator.exchange import Key, Result, Task
+from collator.messages import Key, Result, Task
 from collator.processor.coroutine import Calls
-from collator.processor.endings import Endings
+from collator.processor.outcomes import Outcomes
 from collator.processor.outputs import Unusable
-from collator.words import one_line
+from collator.text import one_line
 
 _PASSING = frozenset({408, 425, 429})
 _SHORTAGE_DELAY = 1.0
 """Seconds until a call is made again for which this process lacked something."""
 
 
-class Http:
+class HttpService:
     """Calls the service at *url*. Many calls may be under way at a time."""
 
     batch = 1
@@ -40,7 +40,7 @@ class Http:
     def __init__(
         self,
         url: str,
-        endings: Endings | None = None,
+        outcomes: Outcomes | None = None,
         *,
         tls: ssl.SSLContext | None = None,
         policy: Policy | None = None,
@@ -52,7 +52,7 @@ class Http:
         self._tls, self._policy = tls, policy or Policy()
         if refusal := self._policy.refusal(target.parse(url).host):
             raise ConfigError(f"processor: {refusal}")
-        self.endings = endings or Endings()
+        self.outcomes = outcomes or Outcomes()
         self._url = url
         self._headers = {
             "content-type": "application/json",
@@ -63,8 +63,8 @@ class Http:
 
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Calls]:
-        """What makes calls on this event loop, over connections that are kept while the context is open."""
-        egress = Egress(policy=self._policy, stood_still=self.endings.stood_still)
+        """Give a caller on this event loop, over connections that are kept while the context is open."""
+        egress = Egress(policy=self._policy, stood_still=self.outcomes.stood_still)
         try:
             yield partial(self._attempt, egress)
         finally:
@@ -75,13 +75,16 @@ class Http:
         headers = {**self._headers, "idempotency-key": idempotency_key(task.key)}
         try:
             answer = await self._answer(egress, headers, task.payload)
-            return [self.endings.gave(task, msgspec.Raw(self._output(answer, len(task.payload))))]
+            return [self.outcomes.returned(task, msgspec.Raw(self._output(answer, len(task.payload))))]
         except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
-            return [self.endings.failed(task, error)]
+            return [self.outcomes.failed(task, error)]
 
     async def _answer(self, egress: Egress, headers: dict[str, str], payload: bytes) -> Answer | NoAnswer:
-        """What the service says. What this process lacks is no fault of the packet, and waited for within its time."""
-        timeout, keep, clock = self.endings.timeout, self.endings.max_output, asyncio.get_running_loop().time
+        """Return what the service says.
+
+        What this process lacks is no fault of the packet, and waited for within its time.
+        """
+        timeout, keep, clock = self.outcomes.timeout, self.outcomes.max_output, asyncio.get_running_loop().time
         end = clock() + timeout
         while True:
             answer = await egress.post(self._url, headers, payload, timeout=timeout, keep=keep, tls=self._tls)
@@ -98,7 +101,7 @@ class Http:
         if not answer.complete:
             raise ProcessorFailed(f"HTTP {answer.status}, but its body did not end")
         if answer.body is None:
-            raise Unusable(f"more than {self.endings.max_output} bytes")
+            raise Unusable(f"more than {self.outcomes.max_output} bytes")
         output = answer.body.strip(b" \t\r\n")
         if not output:
             raise Unusable("the answer is empty")
@@ -109,7 +112,7 @@ class Http:
         reason = words(answer, size=size) + said
         if 400 <= answer.status < 500 and answer.status not in _PASSING:  # noqa: PLR2004 - RFC 9110 section 15.5
             return Permanent(reason)
-        after = parse_retry_after(answer.retry_after, self.endings.clock.wall())
+        after = parse_retry_after(answer.retry_after, self.outcomes.clock.wall())
         return ProcessorFailed(reason, retry_after=after)
 
 
@@ -120,6 +123,6 @@ def idempotency_key(key: Key) -> str:
 
 
 def _said(body: bytes) -> str:
-    """What the service says of the failure, where it says that in plain words or JSON and not in a page."""
+    """Return what the service says of the failure, where it says that in plain words or JSON and not in a page."""
     line = one_line(body[: 4 * MOST_SAID].decode("utf-8", "replace"), MOST_SAID)
     return "" if not line or line.startswith("<") else f": {line}"

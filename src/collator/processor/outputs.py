@@ -14,7 +14,7 @@ import msgspec
 
 from collator import json_text
 from collator.errors import ProcessorFailed
-from collator.finite import refuse_infinite
+from collator.infinity import refuse_infinite
 from collator.json_text import TOO_DEEP
 
 _check_grammar = msgspec.json.Decoder(msgspec.Raw).decode
@@ -66,7 +66,7 @@ def _check(output: bytes, *, ready_made: bool) -> None:
 
 
 def _looks_odd(value: object, limit: int) -> bool:
-    """Whether there may be more in *value* than JSON's own types. Raises where it is too large by far.
+    """Return whether there may be more in *value* than JSON's own types. Raises where it is too large by far.
 
     An array that begins with a number is taken for one of numbers: looking at its JSON costs less than at each.
     """

@@ -16,7 +16,7 @@ _PIECE = 256 * 1024
 
 
 class Pipes:
-    """What the process says is read from *source*, what it is told is written to *sink*. All belongs to one thread."""
+    """Its output is read from *source*, what it is told is written to *sink*. All belongs to one thread."""
 
     def __init__(self, source: int, sink: int, *, ended: Callable[[], bool]) -> None:
         """*ended* tells whether the process has."""
@@ -63,7 +63,7 @@ class Pipes:
         return os.read(self._source, _PIECE) if self._ready(self._source, reading=True) else b""
 
     def _ready(self, descriptor: int, *, reading: bool) -> bool:
-        """Whether something can be read or written, as soon as it can; false: the process has ended."""
+        """Return whether something can be read or written, as soon as it can; false: the process has ended."""
         if sys.platform == "win32":
             return True
         poll = select.poll()

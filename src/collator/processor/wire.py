@@ -1,10 +1,10 @@
-"""What passes between the service and a process that calls the processor: frames over a pair of pipes.
+"""The protocol between the service and a process that calls the processor: frames over a pair of pipes.
 
 A frame is its length in 8 bytes, the number of the process that wrote it in 4, and a message in MessagePack. The
-service says the `Setup` once, then a `Job` for each call. The process says `Ready` once, then answers each job in order
-with `Done` or, for a batch that failed, `Parted`; and whenever a call takes long, `Returned`: jobs behind it that it
-has not begun and now will not. Every reply names its jobs, and what another process wrote, which has the pipe by a
-fork, is none.
+service says the `Setup` once, then a `Job` for each call. The process says `FunctionReady` once, then answers each job
+in order with `JobDone` or, for a batch that failed, `BatchFailedReply`; and whenever a call takes long, `JobsReturned`:
+jobs behind it that it has not begun and now will not. Every reply names its jobs, and what another process wrote, which
+has the pipe by a fork, is none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from collator.errors import ProcessorFailed
-from collator.exchange import Failure, Output, Result, Retry, Task
+from collator.messages import Failure, Output, Result, Retry, Task
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Garbled(ProcessorFailed):
 
 
 class Setup(msgspec.Struct, frozen=True, array_like=True):
-    """What to call, and on which terms."""
+    """The function to call, and its limits."""
 
     spec: str
     """``MODULE:FUNCTION``."""
@@ -50,59 +50,59 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     tasks: list[Task]
 
 
-class Ready(msgspec.Struct, frozen=True, array_like=True):
+class FunctionReady(msgspec.Struct, frozen=True, array_like=True):
     """The function is there, or it cannot be used."""
 
     problem: str = ""
 
 
-class Gave(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class OutputAnswer(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """An output."""
 
     output: bytes
 
 
-class Again(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class RetryAnswer(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A failed attempt, and the seconds until the next."""
 
     reason: str
     delay: float
 
 
-class Ended(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class FailureAnswer(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A failure for good."""
 
     reason: str
 
 
-Answer = Gave | Again | Ended
+TaskAnswer = OutputAnswer | RetryAnswer | FailureAnswer
 
 
-class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class JobDone(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The job *number* has ended, with an answer for each of its tasks."""
 
     number: int
-    answers: list[Answer]
+    answers: list[TaskAnswer]
 
 
-class Parted(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class BatchFailedReply(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The batch of the job *number* failed as a whole, for *reason*."""
 
     number: int
     reason: str
 
 
-class Returned(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class JobsReturned(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The jobs *numbers* were not begun."""
 
     numbers: list[int]
 
 
-Reply = Done | Parted | Returned
+Reply = JobDone | BatchFailedReply | JobsReturned
 
 
-class Stream(Protocol):
-    """Where frames come from."""
+class ByteSource(Protocol):
+    """The source of frames."""
 
     def read(self, size: int, /) -> bytes | None:
         """*size* bytes, less only at the end."""
@@ -118,13 +118,13 @@ def frame(message: object) -> bytes:
 class Frames:
     """The messages that come from one process through *stream*, in frames of at most *limit* bytes."""
 
-    def __init__(self, stream: Stream, *, limit: int = _UNBOUNDED) -> None:
+    def __init__(self, stream: ByteSource, *, limit: int = _UNBOUNDED) -> None:
         self._stream = stream
         self._limit = limit
         self._writer: int | None = None  # a process by another number than it was started under: a launcher is between
 
     def reader(self, kind: type[T] | object) -> Callable[[], T | None]:
-        """What gives the next message, which is of *kind*; `None` at the end, and where a frame breaks off.
+        """Return what gives the next message, which is of *kind*; `None` at the end, and where a frame breaks off.
 
         It raises `Garbled` for whatever is none, or comes from another process than the first.
         """
@@ -151,19 +151,19 @@ class Frames:
         return data if len(data) == size else None
 
 
-def answer_of(result: Result) -> Answer:
+def answer_of(result: Result) -> TaskAnswer:
     """*result* without its lease."""
     if isinstance(result, Output):
-        return Gave(result.output)
+        return OutputAnswer(result.output)
     if isinstance(result, Retry):
-        return Again(result.reason, result.delay)
-    return Ended(result.reason)
+        return RetryAnswer(result.reason, result.delay)
+    return FailureAnswer(result.reason)
 
 
-def result_of(answer: Answer, lease: int, now: float) -> Result:
+def result_of(answer: TaskAnswer, lease: int, now: float) -> Result:
     """*answer*, which came *now*, as the result of the task of *lease*."""
-    if isinstance(answer, Gave):
+    if isinstance(answer, OutputAnswer):
         return Output(lease, answer.output, now)
-    if isinstance(answer, Again):
+    if isinstance(answer, RetryAnswer):
         return Retry(lease, answer.reason, answer.delay)
     return Failure(lease, answer.reason)

@@ -6,10 +6,10 @@ What comes as tables in the file, as endpoints do, is declared in the same way i
 
 from __future__ import annotations
 
-from collator.settings.derived import OPTIONS, TABLES, default, flag, options_of, variable
 from collator.settings.endpoint import EndpointSettings
-from collator.settings.given import Given
+from collator.settings.names import OPTIONS, TABLES, default, flag, options_of, variable
 from collator.settings.option import SWITCH, Option, Scope, Tables
+from collator.settings.raw_value import RawValue
 from collator.settings.sources import CONFIG_FILE, CONFIG_VARIABLE, Effective, effective, from_keywords, gather, load
 from collator.settings.table import Settings
 from collator.settings.values import NO_WEBHOOK, hidden
@@ -23,8 +23,8 @@ __all__ = [
     "TABLES",
     "Effective",
     "EndpointSettings",
-    "Given",
     "Option",
+    "RawValue",
     "Scope",
     "Settings",
     "Tables",

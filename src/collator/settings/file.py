@@ -10,16 +10,16 @@ from typing import Any
 
 from collator.errors import ConfigError
 from collator.files import read_file
-from collator.settings.derived import OPTIONS, TABLES, option_of, options_of, required_of
-from collator.settings.given import Given, nearest
-from collator.settings.option import DIR, FILE, NAMES, NETWORKS, SWITCH, Kind, Scope
+from collator.settings.names import OPTIONS, TABLES, option_of, options_of, required_of
+from collator.settings.option import DIR, FILE, NAMES, NETWORKS, SWITCH, Scope, ValueType
+from collator.settings.raw_value import RawValue, nearest
 from collator.settings.values import label
 
 _MOST = 1024 * 1024  # bytes of a file of settings
 
 
-def read(path: Path, source: str) -> dict[str, Given]:
-    """What the file *path* gives, by name. `ConfigError`, which names *source* where it cannot be read.
+def read(path: Path, source: str) -> dict[str, RawValue]:
+    """Return what the file *path* gives, by name. `ConfigError`, which names *source* where it cannot be read.
 
     A relative path in it starts in its own directory: it means the same wherever the program is started.
     """
@@ -35,8 +35,8 @@ def read(path: Path, source: str) -> dict[str, Given]:
     return {given.name: _beside(path, given) for given in settings(str(path), content)}
 
 
-def settings(path: str, content: Mapping[str, Any]) -> Iterator[Given]:
-    """What *content*, a file's or one that looks like it, gives; errors call it *path*. Raises `ConfigError`."""
+def settings(path: str, content: Mapping[str, Any]) -> Iterator[RawValue]:
+    """Yield what *content*, a file's or one that looks like it, gives; errors call it *path*. Raises `ConfigError`."""
     known = [*(name for name, option in OPTIONS.items() if option.scope is not Scope.TEST), *TABLES]
     for key, value in content.items():
         if key not in known:
@@ -44,15 +44,15 @@ def settings(path: str, content: Mapping[str, Any]) -> Iterator[Given]:
         if key in TABLES:
             yield from _tables(path, key, value)
         else:
-            yield Given(key, _text(OPTIONS[key].kind, value, f"{path}: {key}"), f"{path}: {key}")
+            yield RawValue(key, _text(OPTIONS[key].type, value, f"{path}: {key}"), f"{path}: {key}")
 
 
-def _beside(path: Path, given: Given) -> Given:
-    relative = option_of(given.name).kind in {DIR, FILE} and given.text.strip() and not given.text.startswith("~")
+def _beside(path: Path, given: RawValue) -> RawValue:
+    relative = option_of(given.name).type in {DIR, FILE} and given.text.strip() and not given.text.startswith("~")
     return replace(given, text=str(path.parent / given.text)) if relative else given
 
 
-def _tables(path: str, key: str, value: object) -> Iterator[Given]:
+def _tables(path: str, key: str, value: object) -> Iterator[RawValue]:
     """The tables ``[key.NAME]``."""
     for name, table in value.items() if isinstance(value, dict) else [("", value)]:
         if not isinstance(table, dict):
@@ -65,19 +65,19 @@ def _tables(path: str, key: str, value: object) -> Iterator[Given]:
         yield from _table(path, key, name, table)
 
 
-def _table(path: str, key: str, name: str, table: Mapping[str, object]) -> Iterator[Given]:
+def _table(path: str, key: str, name: str, table: Mapping[str, object]) -> Iterator[RawValue]:
     where, options = f"{path}: {key}.{name}", options_of(TABLES[key].row)
     missing = [one for one in required_of(TABLES[key].row) if one not in table]
     for inner, value in table.items():
         if inner not in options:
             raise ConfigError(f"{where}: {inner!r} is not a setting there; did you mean {nearest(inner, options)}?")
         source = f"{where}.{inner}"
-        yield Given(f"{key}.{name}.{inner}", _text(options[inner].kind, value, source), source)
+        yield RawValue(f"{key}.{name}.{inner}", _text(options[inner].type, value, source), source)
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} is missing")
 
 
-def _text(kind: Kind, value: object, source: str) -> str:
+def _text(kind: ValueType, value: object, source: str) -> str:
     if kind in {NAMES, NETWORKS} and isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ",".join(value)
     if isinstance(value, bool) and kind is SWITCH:

@@ -1,4 +1,4 @@
-"""What a declaration in the table consists of: the option, and the kinds of value."""
+"""The parts of a declaration in the table: the option, and the types of value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collator.settings import values
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """One kind of value."""
 
     metavar: str
@@ -25,7 +25,7 @@ class Kind:
 
 
 class Scope(StrEnum):
-    """Who reads a setting."""
+    """The readers of a setting."""
 
     SERVICE = "service"  #: `collator serve`
     CLIENT = "client"  #: every command that talks to a service
@@ -35,7 +35,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """What declares settings. Its paths are absolute from the start on, wherever the program goes to then."""
+    """A class that declares settings. Its paths are absolute from the start on, wherever the program goes to then."""
 
     def __post_init__(self) -> None:
         """Begin each relative path at the working directory."""
@@ -50,7 +50,7 @@ class Table:
 class Option:
     """One setting, as it is declared; its name, type and default are those of its field."""
 
-    kind: Kind
+    type: ValueType
     what: str
     """What it is: one sentence."""
     why: str
@@ -74,21 +74,21 @@ class Tables:
     """Why there is none by default: one sentence."""
 
 
-COUNT = Kind("N", values.whole(1, 10_000))
-DIR = Kind("DIR", values.path)
-DURATION = Kind("DURATION", values.duration, values.write_duration)
-DURATION_OR_OFF = Kind("DURATION|off", values.duration_or_off, values.write_duration)
-FILE = Kind("FILE", values.path)
-GLOB = Kind("GLOB", values.some_text)
-HOST = Kind("HOST", values.some_text)
-NAMES = Kind("NAME[,NAME…]", values.hosts, ",".join)
-NETWORKS = Kind("NETWORK[,NETWORK…]", values.networks, values.write_networks)
-PORT = Kind("PORT", values.whole(0, 65_535))
-PROCESSOR = Kind("MODULE:FUNCTION|URL", values.processor)
-SERVICE = Kind("URL", values.service)
-SIZE = Kind("SIZE", values.size, values.write_size)
-SIZE_OR_OFF = Kind("SIZE|off", values.size_or_off, values.write_size)
-SWITCH = Kind("", values.switch, values.write_switch)
+COUNT = ValueType("N", values.integer(1, 10_000))
+DIR = ValueType("DIR", values.path)
+DURATION = ValueType("DURATION", values.duration, values.write_duration)
+DURATION_OR_OFF = ValueType("DURATION|off", values.duration_or_off, values.write_duration)
+FILE = ValueType("FILE", values.path)
+GLOB = ValueType("GLOB", values.some_text)
+HOST = ValueType("HOST", values.some_text)
+NAMES = ValueType("NAME[,NAME…]", values.hosts, ",".join)
+NETWORKS = ValueType("NETWORK[,NETWORK…]", values.networks, values.write_networks)
+PORT = ValueType("PORT", values.integer(0, 65_535))
+PROCESSOR = ValueType("MODULE:FUNCTION|URL", values.processor)
+SERVICE = ValueType("URL", values.service)
+SIZE = ValueType("SIZE", values.size, values.write_size)
+SIZE_OR_OFF = ValueType("SIZE|off", values.size_or_off, values.write_size)
+SWITCH = ValueType("", values.switch, values.write_switch)
 """Yes or no; its flag takes no value."""
-URL = Kind("URL", values.url)
-WEBHOOK = Kind(f"URL|{values.NO_WEBHOOK}", values.webhook)
+URL = ValueType("URL", values.url)
+WEBHOOK = ValueType(f"URL|{values.NO_WEBHOOK}", values.webhook)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 from collator.errors import ConfigError
-from collator.settings.delivering import Delivering
-from collator.settings.listening import Listening
+from collator.settings.delivery import DeliverySettings
+from collator.settings.listener import ListenerSettings
 from collator.settings.option import (
     DIR,
     DURATION,
@@ -23,12 +23,12 @@ from collator.settings.option import (
     SERVICE,
     SIZE,
     SWITCH,
-    Kind,
     Option,
     Scope,
+    ValueType,
 )
-from collator.settings.processing import Processing
-from collator.settings.values import choice, whole
+from collator.settings.processor import ProcessorSettings
+from collator.settings.values import choice, integer
 
 _HOUR = 3600.0
 _MIB = 1024 * 1024
@@ -36,7 +36,7 @@ _GIB = 1024 * _MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Processing, Delivering, Listening):
+class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
     data_dir: Annotated[
@@ -116,11 +116,17 @@ class Settings(Processing, Delivering, Listening):
     ] = 64 * _MIB
     max_packets: Annotated[
         int,
-        Option(Kind("N", whole(1, 2**24)), "Most packets of a resource.", "Weeks of audio in pieces of two seconds."),
+        Option(
+            ValueType("N", integer(1, 2**24)), "Most packets of a resource.", "Weeks of audio in pieces of two seconds."
+        ),
     ] = 1_000_000
     max_open: Annotated[
         int,
-        Option(Kind("N", whole(1, 2**53)), "Most open resources; beyond it new ones are refused.", "Bounds the disk."),
+        Option(
+            ValueType("N", integer(1, 2**53)),
+            "Most open resources; beyond it new ones are refused.",
+            "Bounds the disk.",
+        ),
     ] = 10_000_000
     max_backlog: Annotated[
         int, Option(SIZE, "Bytes stored of what waits; beyond it packets are refused.", "Bounds the disk.")
@@ -183,7 +189,7 @@ class Settings(Processing, Delivering, Listening):
     unsafe_synchronous: Annotated[
         str,
         Option(
-            Kind("full|normal", choice("full", "normal")),
+            ValueType("full|normal", choice("full", "normal")),
             "UNSAFE, for tests of the tests: normal loses acknowledged packets in a power cut.",
             "What is acknowledged is durable.",
             Scope.TEST,
@@ -192,12 +198,12 @@ class Settings(Processing, Delivering, Listening):
 
     @property
     def secret_file(self) -> Path:
-        """Where the signing secrets are: `webhook_secret_file`, or the file in the data directory."""
+        """Return where the signing secrets are: `webhook_secret_file`, or the file in the data directory."""
         return self.webhook_secret_file or self.data_dir / "webhook.secret"
 
     @property
     def service_url(self) -> str:
-        """Where the service is: `url`, or where it listens. Raises `ConfigError` where that is any port."""
+        """Return where the service is: `url`, or where it listens. Raises `ConfigError` where that is any port."""
         if self.url is not None:
             return self.url
         if self.port == 0:
@@ -206,7 +212,7 @@ class Settings(Processing, Delivering, Listening):
 
 
 def _reached_at(host: str) -> str:
-    """What a program on this machine calls a service that listens on *host*."""
+    """Return what a program on this machine calls a service that listens on *host*."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

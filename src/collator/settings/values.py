@@ -1,4 +1,4 @@
-"""How values are written, the same in flags, in the environment and in the file: one parser a kind.
+"""Parsers of values, the same in flags, in the environment and in the file: one a type.
 
 A parser takes text and gives the value in the unit that the program uses (seconds, bytes), or raises `ValueError` in
 words that end the sentence "SOURCE: …".
@@ -74,7 +74,7 @@ def size_or_off(text: str) -> int | None:
         raise ValueError(f"{error}, or {OFF}") from None
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
+def integer(least: int, most: int) -> Callable[[str], int]:
     """A parser of whole numbers from *least* to *most*; ``1_000`` and ``1,000`` are numbers too."""
 
     def parse(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The HTTP face, put together: the gate, the hot path, and behind it the pages, which Starlette routes.
+"""The HTTP app, put together: the host check, the hot path, and behind it the pages, which Starlette routes.
 
 What lives here: which path leads where, and what is counted of a request from its beginning to its end.
 """
@@ -15,27 +15,18 @@ from collator.intake import Intake
 from collator.ledger import Ledger
 from collator.metrics import Metrics
 from collator.outbox import Outbox
-from collator.packet import Bounds
+from collator.packet import PacketLimits
+from collator.text import shown
 from collator.tokens import Tokens
-from collator.web.access import Access
 from collator.web.audit import Audit
-from collator.web.buffered import Buffered
+from collator.web.auth import Auth
+from collator.web.buffer_memory import BufferMemory
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.formats import JSON
-from collator.web.gate import OWN, Gate
 from collator.web.health import Health, Readiness
-from collator.web.incoming import (
-    KEPT,
-    MUCH,
-    REQUEST,
-    TARGET_HOST,
-    Answer,
-    Incoming,
-    foreign_media_type,
-    or_problem,
-)
-from collator.web.limits import Limits
+from collator.web.host_check import OWN, HostCheck
+from collator.web.limits import HttpLimits
 from collator.web.load import Load, may_repair, who_asks
 from collator.web.loop_turns import LoopTurns
 from collator.web.ndjson import MEDIA_TYPES
@@ -44,76 +35,94 @@ from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packets import Packets
 from collator.web.pages import Handlers, make_pages, methods_at
-from collator.web.problems import Kind, Refusal, busy
+from collator.web.problems import HttpProblem, ProblemType, busy
 from collator.web.refusals import Refusals
+from collator.web.request_body import (
+    KEPT,
+    MUCH,
+    REQUEST,
+    TARGET_HOST,
+    HttpAnswer,
+    RequestBody,
+    foreign_media_type,
+    or_problem,
+)
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
-from collator.words import shown
-from collator.workforce import Workforce
+from collator.workers import Workers
 
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the HTTP face speaks for."""
+    """The parts that the HTTP app serves."""
 
     intake: Intake
     ledger: Ledger
-    workforce: Workforce
+    workers: Workers
     outbox: Outbox
     metrics: Metrics
     readiness: Readiness
     """Why the service is not ready."""
-    bounds: Bounds = Bounds()
-    limits: Limits = Limits()
+    packet_limits: PacketLimits = PacketLimits()
+    limits: HttpLimits = HttpLimits()
     hosts: Sequence[str] | None = OWN
     """The names by which it may be asked, beside any address; `None`: any."""
     tokens: Callable[[], Tokens] | None = None
     """The tokens that allow to ask, at this moment; `None`: nobody is asked who he is."""
 
 
-def make_app(parts: Parts) -> Face:
+def make_app(parts: Parts) -> App:
     """The ASGI application that speaks for *parts*."""
-    return Face(parts)
+    return App(parts)
 
 
-class Face:
-    """The HTTP face."""
+class App:
+    """The HTTP app."""
 
     def __init__(self, parts: Parts) -> None:
         """Speak for *parts*."""
         self.refusals = Refusals(parts.metrics)
-        self._gate = Gate(parts.hosts)
-        self._access = Access(parts.tokens)
-        self._buffered = Buffered(parts.limits.max_buffered)
+        self._host_check = HostCheck(parts.hosts)
+        self._auth = Auth(parts.tokens)
+        self._buffer_memory = BufferMemory(parts.limits.max_buffered)
         self._turns = LoopTurns()
         self._load = Load(parts.limits)
-        self._packets = Packets(parts.intake, self.refusals, bounds=parts.bounds, limits=parts.limits)
+        self._packets = Packets(parts.intake, self.refusals, packet_limits=parts.packet_limits, limits=parts.limits)
         self._audit = Audit(parts.ledger)
         self._streams = Streams(
-            parts.intake, self.refusals, self._audit, bounds=parts.bounds, limits=parts.limits, load=self._load
+            parts.intake,
+            self.refusals,
+            self._audit,
+            packet_limits=parts.packet_limits,
+            limits=parts.limits,
+            load=self._load,
         )
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(
-                parts.ledger, parts.workforce, parts.outbox, bounds=parts.bounds, refusal=parts.intake.refusal
+                parts.ledger,
+                parts.workers,
+                parts.outbox,
+                packet_limits=parts.packet_limits,
+                refusal=parts.intake.refusal,
             ),
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,
             packets=self._packets,
             audit=self._audit,
-            description=Description(bounds=parts.bounds, guarded=self._access.guarded),
+            description=Description(packet_limits=parts.packet_limits, guarded=self._auth.guarded),
         )
-        self._pages = make_pages(handlers, self._access)
+        self._pages = make_pages(handlers, self._auth)
         parts.metrics.requests.set_function(lambda: self._load.requests.used)
         parts.metrics.streams.set_function(lambda: self._load.streams.used)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
-        request = Incoming(scope, receive, self._buffered, self._turns)
+        request = RequestBody(scope, receive, self._buffer_memory, self._turns)
         try:
             answer = await or_problem(self._made(request, send), request, self.refusals)
             request.release()
@@ -126,19 +135,19 @@ class Face:
             if request.under_way:
                 self._load.end(request.who)
 
-    async def _made(self, request: Incoming, send: Send) -> Answer | None:
+    async def _made(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         """The answer, where it was not written yet."""
         try:
             return await self._answer(request, send)
         except HTTPException as error:
-            raise _routing_refusal(error, request.scope["raw_path"]) from None
-        except Refusal as refusal:
+            raise _routing_problem(error, request.scope["raw_path"]) from None
+        except HttpProblem as refusal:
             await self._audit.refused(request, refusal)
             raise
 
-    async def _answer(self, request: Incoming, send: Send) -> Answer | None:
+    async def _answer(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
-        self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
+        self._host_check.check(request.headers, request.scope.get(TARGET_HOST, b""))
         if path not in _OPEN:
             self._begin(request)
         if path == POST_PACKETS.path:
@@ -148,9 +157,9 @@ class Face:
         await self._pages(scope, request.receive, send)
         return None
 
-    def _begin(self, request: Incoming) -> None:
+    def _begin(self, request: RequestBody) -> None:
         """See who asks, and whether there is a place for the request."""
-        caller = request.caller = self._access.identify(request.headers)
+        caller = request.caller = self._auth.identify(request.headers)
         request.who = who_asks(caller, request.scope.get("client"))
         kept = may_repair(caller)
         if KEPT in request.scope and not kept:
@@ -158,10 +167,10 @@ class Face:
         self._load.begin(request.who, kept=kept)
         request.under_way = True
 
-    async def _take(self, request: Incoming, send: Send) -> Answer | None:
+    async def _take(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         if request.scope["method"] != "POST":
-            raise Refusal(Kind.METHOD, "POST packets here", headers=((b"allow", b"POST"),))
-        self._access.require(request.caller, POST_PACKETS.role)
+            raise HttpProblem(ProblemType.METHOD, "POST packets here", headers=((b"allow", b"POST"),))
+        self._auth.require(request.caller, POST_PACKETS.role)
         query, receipts = request.scope["query_string"], None
         if query:  # seldom: nothing is made for a request without one
             receipts = read_query(POST_PACKETS.options, query)["receipts"]
@@ -173,8 +182,8 @@ class Face:
         raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
 
 
-def _routing_refusal(error: HTTPException, path: bytes) -> Refusal:
-    if error.status_code != Kind.METHOD.status:
-        return Refusal(Kind.NOT_FOUND, f"there is no {shown(path)} here; /openapi.json says what there is")
+def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:
+    if error.status_code != ProblemType.METHOD.status:
+        return HttpProblem(ProblemType.NOT_FOUND, f"there is no {shown(path)} here; /openapi.json says what there is")
     allowed = ", ".join(methods_at(path.decode("ascii")))
-    return Refusal(Kind.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))
+    return HttpProblem(ProblemType.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))

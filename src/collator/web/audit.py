@@ -12,11 +12,11 @@ import structlog
 
 from collator.audit import AuditLog
 from collator.errors import CollatorError
-from collator.exchange import REFUSED, Act, AuditRecord
+from collator.messages import REFUSED, Act, AuditRecord
 from collator.paging import PAGE
 from collator.throttle import Quota, Throttle
-from collator.web.incoming import Answer, Incoming, answer_json
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import HttpProblem, ProblemType
+from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _MOST = 10
 """Records of refused tokens in a minute, from whatever addresses: each is a commit."""
@@ -24,7 +24,7 @@ PATIENCE = 1.0
 """Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
 _BEYOND = f"refused beyond the {_MOST} of a minute that are recorded one by one"
 
-_NOT_ALLOWED = frozenset({Kind.UNAUTHORIZED, Kind.FORBIDDEN})
+_NOT_ALLOWED = frozenset({ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN})
 
 _log = structlog.get_logger("collator.audit")
 
@@ -47,12 +47,12 @@ class Audit:
         self._throttle, self._quota = Throttle(now=now), Quota(_MOST, now=now)
         self._held = 0  # refusals that no record tells of yet
 
-    async def index(self, _request: Incoming, *, cursor: int | None, limit: int) -> Answer:
+    async def index(self, _request: RequestBody, *, cursor: int | None, limit: int) -> HttpAnswer:
         """A page of those before *cursor*."""
         page = await self._ledger.audit(after=cursor, limit=limit, size=PAGE)
         return answer_json(AuditList(records=page.records, next_cursor=None if page.after is None else str(page.after)))
 
-    async def refused(self, request: Incoming, refusal: Refusal) -> None:
+    async def refused(self, request: RequestBody, refusal: HttpProblem) -> None:
         """Record *refusal* where it is that of a token, or of none: once a minute for each token and address."""
         if refusal.kind not in _NOT_ALLOWED:
             return
@@ -81,7 +81,7 @@ class Audit:
 
 @asynccontextmanager
 async def acting(
-    ledger: AuditLog, request: Incoming, verb: str, event: str, *, target: str, name: str = "target"
+    ledger: AuditLog, request: RequestBody, verb: str, event: str, *, target: str, name: str = "target"
 ) -> AsyncIterator[None]:
     """Record what is done within the context, and tell it in the log as *event* where anything was changed.
 
@@ -98,8 +98,8 @@ async def acting(
             _log.warning(event, **{name: target}, by=act.who, peer=act.peer, changed=act.changed)
 
 
-def act_of(request: Incoming, verb: str, target: str) -> Act:
-    """What *request* asks for, as an act."""
+def act_of(request: RequestBody, verb: str, target: str) -> Act:
+    """Return what *request* asks for, as an act."""
     client = request.scope.get("client")
     if request.caller is not None:
         who = request.caller.name

@@ -1,4 +1,4 @@
-"""Which connections have a place. Pure: it says which is to be closed, and closes none.
+"""The table of connections. Pure: it says which is to be closed, and closes none.
 
 Theory. A connection is opened before anybody can know what for, so that places go to those that ask for something. One
 without a request gives way as soon as another wants its place: first those that never asked for anything, the oldest
@@ -22,7 +22,7 @@ NEW = 16
 
 
 class Admission(Enum):
-    """What becomes of a new connection."""
+    """The decision on a new connection."""
 
     TAKEN = "taken"  #: it has a place
     KEPT = "kept"  #: it has one of those that are kept for who looks after the service
@@ -31,7 +31,7 @@ class Admission(Enum):
 
 
 class Connection(Protocol):
-    """What is asked of a connection."""
+    """The interface of a connection."""
 
     def idle_since(self) -> float | None:
         """Since when it has had no request under way, on the clock of all of them; `None` where it has one."""
@@ -56,11 +56,11 @@ class Connections(Generic[C]):
         self._refused: dict[C, None] = {}
 
     def __len__(self) -> int:
-        """How many have a place."""
+        """Return how many have a place."""
         return self._places() + len(self._kept)
 
     def admit(self, connection: C) -> tuple[Admission, C | None]:
-        """What becomes of *connection*, and which other has to be closed for it."""
+        """Return what becomes of *connection*, and which other has to be closed for it."""
         closed = None
         if self._places() >= self.most:
             closed = self._to_close()

@@ -9,17 +9,17 @@ from os.path import commonprefix
 import msgspec
 
 from collator.errors import Malformed
-from collator.exchange import DeliveryDetail, DeliveryFilter, DeliveryReport
 from collator.ledger import Ledger
+from collator.messages import DeliveryDetail, DeliveryFilter, DeliveryReport
 from collator.outbox import Outbox
 from collator.paging import PAGE
 from collator.states import DeliveryState
-from collator.web.access import check_reach, within
+from collator.text import quoted
 from collator.web.audit import acting
-from collator.web.explaining import why_waiting
-from collator.web.incoming import Answer, Incoming, answer_json
+from collator.web.auth import check_reach, within
+from collator.web.diagnosis import why_waiting
 from collator.web.options import AwareDatetime
-from collator.words import quoted
+from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _SMALL = 64 * 1024  # bytes of a body that says which
 _SLICE = 1000  # deliveries that are replayed in one step, so that no packet waits long behind it
@@ -27,7 +27,7 @@ _STEPS = 100  # steps of one request
 _LOOKS = 5  # into the ledger, for one page that would be empty
 
 
-class Listed(StrEnum):
+class ListedState(StrEnum):
     """A state that a list can be of: who holds a lease is not stored."""
 
     DUE = "due"
@@ -35,7 +35,7 @@ class Listed(StrEnum):
     DEAD = "dead"
 
 
-class Ended(StrEnum):
+class EndedState(StrEnum):
     """A state out of which a delivery can be replayed."""
 
     DEAD = "dead"
@@ -58,9 +58,9 @@ class WebhookPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which deliveries a person wants to be sent again: those that fit all that is said."""
+    """The deliveries to be sent again: those that fit all that is said."""
 
-    state: Ended | None = None
+    state: EndedState | None = None
     """`dead` where nothing else is said."""
     endpoint: str | None = None
     """The name of the endpoint."""
@@ -75,7 +75,7 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayDone(msgspec.Struct, frozen=True):
-    """What a replay did."""
+    """The result of a replay."""
 
     replayed: int
     """Deliveries that are due again."""
@@ -94,16 +94,16 @@ class Deliveries:
 
     async def index(
         self,
-        request: Incoming,
+        request: RequestBody,
         *,
-        state: Listed | None,
+        state: ListedState | None,
         endpoint: str | None,
         resource_id: str | None,
         prefix: str,
         since: float | None,
         cursor: str,
         limit: int,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """A page of those that fit, from the *cursor* on."""
         own = within(request.caller, prefix)
         check_reach(request.caller, [resource_id] if resource_id is not None else ())
@@ -125,13 +125,13 @@ class Deliveries:
             shown, after = _starting(page.deliveries, own), page.after
         return answer_json(WebhookPage(deliveries=shown, next_cursor=after))
 
-    async def show(self, request: Incoming, *, delivery_id: str) -> Answer:
+    async def show(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
         """All that there is to know of one. `Unknown`."""
         detail = await self._ledger.delivery(delivery_id)
         check_reach(request.caller, [detail.resource_id], what=f"that of delivery {quoted(delivery_id)}")
         return self._viewed(detail)
 
-    async def replay_many(self, request: Incoming) -> Answer:
+    async def replay_many(self, request: RequestBody) -> HttpAnswer:
         """Make those that fit due again, as many as one request may. `Unknown`."""
         wanted, after = await self._wanted(request)
         replayed = 0
@@ -144,7 +144,7 @@ class Deliveries:
                     break
         return answer_json(ReplayDone(replayed, after))
 
-    async def replay(self, request: Incoming, *, delivery_id: str) -> Answer:
+    async def replay(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
         """Make one due again (R24); the delivery as it is then. `Unknown`."""
         await request.nothing()
         async with acting(self._ledger, request, "replay", "delivery replayed", target=delivery_id):
@@ -152,22 +152,22 @@ class Deliveries:
         self._outbox.take((), step.endpoints)
         return await self._view(delivery_id)
 
-    async def stop(self, request: Incoming, *, delivery_id: str) -> Answer:
-        """Give one up; the delivery as it is then. `Unknown`, `Ended`."""
+    async def stop(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
+        """Give one up; the delivery as it is then. `Unknown`, `EndedState`."""
         await request.nothing()
         async with acting(self._ledger, request, "stop", "delivery stopped", target=delivery_id):
-            await self._ledger.stop(delivery_id)
+            await self._ledger.give_up(delivery_id)
         return await self._view(delivery_id)
 
-    async def _view(self, delivery_id: str) -> Answer:
+    async def _view(self, delivery_id: str) -> HttpAnswer:
         return self._viewed(await self._ledger.delivery(delivery_id))
 
-    def _viewed(self, detail: DeliveryDetail) -> Answer:
+    def _viewed(self, detail: DeliveryDetail) -> HttpAnswer:
         why = None if detail.state is DeliveryState.DELIVERED else why_waiting(detail, self._outbox.why)
         return answer_json(DeliveryView(**msgspec.structs.asdict(detail), why_undelivered=why))
 
-    async def _wanted(self, request: Incoming) -> tuple[DeliveryFilter, str | None]:
-        said = await request.order(self._replay, _SMALL)
+    async def _wanted(self, request: RequestBody) -> tuple[DeliveryFilter, str | None]:
+        said = await request.decode(self._replay, _SMALL)
         if not any((said.state, said.endpoint, said.resource_id, said.prefix, said.since)):
             raise Malformed("say which deliveries: state, endpoint, resource_id, prefix or since")
         try:
@@ -175,7 +175,7 @@ class Deliveries:
         except OverflowError:
             raise Malformed("since: no clock reaches so far") from None
         wanted = DeliveryFilter(
-            state=DeliveryState(said.state or Ended.DEAD),
+            state=DeliveryState(said.state or EndedState.DEAD),
             endpoint=said.endpoint,
             resource_id=said.resource_id,
             prefix=said.prefix or "",
@@ -190,6 +190,6 @@ def _starting(deliveries: Sequence[DeliveryReport], prefixes: Sequence[str]) -> 
 
 
 def _which(wanted: DeliveryFilter) -> str:
-    """Which deliveries are *wanted*, in words."""
+    """Return which deliveries are *wanted*, in words."""
     said = msgspec.structs.asdict(wanted)
     return ", ".join(f"{name} {value}" for name, value in said.items() if value not in {None, ""})

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.errors import Unknown
-from collator.exchange import Pause
 from collator.ledger import Ledger
+from collator.messages import Pause
 from collator.outbox import Outbox
 from collator.paging import fitting
+from collator.text import quoted
 from collator.web.audit import acting
-from collator.web.incoming import Answer, Incoming, answer_json
-from collator.words import quoted
+from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,15 +49,15 @@ class Endpoints:
         self._ledger = ledger
         self._outbox = outbox
 
-    async def index(self, _request: Incoming, *, cursor: str, limit: int) -> Answer:
+    async def index(self, _request: RequestBody, *, cursor: str, limit: int) -> HttpAnswer:
         """A page of those that are configured, and those that are paused and are not, from behind the name *cursor*."""
         paused = await self._ledger.paused()
-        names = sorted(name for name in {*self._outbox.room(), *paused} if name > cursor)
+        names = sorted(name for name in {*self._outbox.capacity(), *paused} if name > cursor)
         shown = fitting([self._view(name, paused.get(name)) for name in names[:limit]])
         more = shown[-1].name if len(names) > len(shown) else None
         return answer_json(EndpointList(endpoints=shown, next_cursor=more))
 
-    async def pause(self, request: Incoming, *, endpoint: str) -> Answer:
+    async def pause(self, request: RequestBody, *, endpoint: str) -> HttpAnswer:
         """Send nothing to one any more; the endpoint as it is then. `Unknown`."""
         await request.nothing()
         await self._check(endpoint)
@@ -66,7 +66,7 @@ class Endpoints:
             await self._ledger.pause(endpoint, reason=f"by {caller}")
         return await self._changed(endpoint)
 
-    async def resume(self, request: Incoming, *, endpoint: str) -> Answer:
+    async def resume(self, request: RequestBody, *, endpoint: str) -> HttpAnswer:
         """Let one go on; the endpoint as it is then. `Unknown`."""
         await request.nothing()
         await self._check(endpoint)
@@ -75,17 +75,17 @@ class Endpoints:
         return await self._changed(endpoint)
 
     async def _check(self, endpoint: str) -> None:
-        if endpoint not in self._outbox.room() and endpoint not in await self._ledger.paused():
+        if endpoint not in self._outbox.capacity() and endpoint not in await self._ledger.paused():
             raise Unknown(f"endpoint {quoted(endpoint)} is not configured")
 
-    async def _changed(self, endpoint: str) -> Answer:
-        await self._outbox.look()
+    async def _changed(self, endpoint: str) -> HttpAnswer:
+        await self._outbox.refresh()
         return answer_json(self._view(endpoint, (await self._ledger.paused()).get(endpoint)))
 
     def _view(self, name: str, pause: Pause | None) -> EndpointView:
         return EndpointView(
             name=name,
-            configured=name in self._outbox.room(),
+            configured=name in self._outbox.capacity(),
             paused=pause is not None,
             paused_at=None if pause is None else pause.since,
             reason=None if pause is None else pause.reason,

@@ -1,4 +1,4 @@
-"""What a body is that is not what it should be: named, so that its sender knows what to change. Pure.
+"""Diagnosis of bodies in a wrong format, so that their sender knows what to change. Pure.
 
 It is asked only of what could not be taken, and looks at the first bytes: nothing here decides what is taken.
 """
@@ -48,7 +48,7 @@ def name_for_json(body: bytes, *, lines_there: bool) -> str | None:
 
 
 def name_for_lines(start: bytes) -> str | None:
-    """What a body is that begins with *start* and was to have one packet a line, and what to do."""
+    """Return what a body is that begins with *start* and was to have one packet a line, and what to do."""
     if start.lstrip()[:1] == b"[":
         return f"this is a JSON array: send it as {JSON}, or one packet a line without brackets and commas"
     if _is_spread(start):
@@ -57,7 +57,7 @@ def name_for_lines(start: bytes) -> str | None:
 
 
 def _is_spread(start: bytes) -> bool:
-    """Whether a JSON object begins on the first line of *start* that goes on in the next, as people write it."""
+    """Return whether a JSON object begins on the first line of *start* that goes on in the next, as people write it."""
     first, _, rest = start.strip().partition(b"\n")
     if first.strip() == b"{":
         return True

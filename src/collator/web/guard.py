@@ -1,7 +1,7 @@
 """The guard: one connection, before anything of ours sees a request. No server is safe by default; this one has to be.
 
 What lives here: deadlines (head, body, unread answers), size and count of the head. What does not: what a head may
-say (`head`), who may ask (`gate`), and what is asked.
+say (`head`), who may ask (`host_check`), and what is asked.
 
 Theory. The parser is uvicorn's (httptools). What the guard refuses gets one answer and the connection is closed, as
 nobody can know where a next request would begin (RFC 9112, 11.2). Where an earlier request on the connection still
@@ -23,13 +23,13 @@ from uvicorn.server import ServerState
 from collator.web import guard_answers
 from collator.web.connections import Admission, Connections
 from collator.web.head import bad, check_head
-from collator.web.incoming import HALF_CLOSED, KEPT, PATIENT, TARGET_HOST
-from collator.web.limits import Limits
-from collator.web.lingering import Lingering
+from collator.web.limits import HttpLimits
 from collator.web.load import peer
-from collator.web.problems import Refusal, busy
+from collator.web.problems import HttpProblem, busy
 from collator.web.refusals import Asked, RefusalLog
-from collator.web.request_feed import Reading, RequestFeed
+from collator.web.request_body import HALF_CLOSED, KEPT, PATIENT, TARGET_HOST
+from collator.web.request_feed import RequestFeed, RequestProgress
+from collator.web.transport import BufferedTransport
 
 
 class Guard(RequestFeed):
@@ -39,7 +39,7 @@ class Guard(RequestFeed):
         self,
         config: Config,
         state: ServerState,
-        limits: Limits,
+        limits: HttpLimits,
         refusals: RefusalLog | None = None,
         places: Connections[Guard] | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class Guard(RequestFeed):
         self.refusals = refusals
         self.places = Connections(limits.max_connections) if places is None else places
         self.admission = Admission.TAKEN
-        self.reading = Reading.NOTHING
+        self.reading = RequestProgress.NOTHING
         self.deadline = math.inf  # on the loop's clock, for what is being read
         self.moved = self.loop.time()  # when something came last
         self.last = False  # whether the connection ends with the request whose head is being read
@@ -67,7 +67,7 @@ class Guard(RequestFeed):
         While it stops, a client that is silent in the middle of a request is told so, and not waited for; nor for long
         is one whose request hardly comes.
         """
-        begun, patience = self.reading in {Reading.HEAD, Reading.BODY}, self.limits.stop_patience
+        begun, patience = self.reading in {RequestProgress.HEAD, RequestProgress.BODY}, self.limits.stop_patience
         if stopping and begun and self.deadline > now + patience:
             self.deadline, self.granted = now + patience, self.body_size
         silent = stopping and now - self.moved > self.limits.stop_seconds
@@ -83,7 +83,7 @@ class Guard(RequestFeed):
 
     def shutdown(self) -> None:
         """Close where no request has begun; else close after the answer to it."""
-        if self.reading is Reading.HEAD and (self.cycle is None or self.cycle.response_complete):
+        if self.reading is RequestProgress.HEAD and (self.cycle is None or self.cycle.response_complete):
             self.last = True
         else:
             super().shutdown()
@@ -99,12 +99,12 @@ class Guard(RequestFeed):
             self.refusals.note_given_way(self.client)
         self.transport.abort()
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: HttpProblem) -> None:
         """Answer the newest request with *refusal*, where it can be answered, and read no more."""
-        if self.reading is Reading.NO_MORE:
+        if self.reading is RequestProgress.NO_MORE:
             return
         self._note(refusal)
-        in_body, self.reading = self.reading is Reading.BODY, Reading.NO_MORE
+        in_body, self.reading = self.reading is RequestProgress.BODY, RequestProgress.NO_MORE
         if in_body and self.pipeline and self.pipeline[0][0] is self.cycle:
             self.pipeline.popleft()  # earlier requests wait for their answers; `on_response_complete` closes
             self._count_queued()
@@ -118,7 +118,7 @@ class Guard(RequestFeed):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for a head."""
         super().connection_made(transport)
-        self.transport: Lingering = Lingering(transport, self.loop, self.limits, unread=self._unread)
+        self.transport: BufferedTransport = BufferedTransport(transport, self.loop, self.limits, unread=self._unread)
         self.deadline = self.loop.time() + self.limits.head_seconds
         self._ask_for_place()
 
@@ -134,7 +134,7 @@ class Guard(RequestFeed):
     def data_received(self, data: bytes) -> None:
         """Feed the parser; refuse what it, or one of its callbacks, does not take."""
         self.moved = self.loop.time()
-        if self.reading is Reading.NO_MORE:
+        if self.reading is RequestProgress.NO_MORE:
             return
         self.piece = len(data)
         self.framing += len(data)
@@ -142,8 +142,8 @@ class Guard(RequestFeed):
             self.feed(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self.refuse(cause if isinstance(cause, Refusal) else bad(str(error)))
-        except Refusal as refusal:
+            self.refuse(cause if isinstance(cause, HttpProblem) else bad(str(error)))
+        except HttpProblem as refusal:
             self.refuse(refusal)
         if self.framing > self.limits.head_bytes:
             self.refuse(guard_answers.large_head(self.limits))
@@ -151,7 +151,7 @@ class Guard(RequestFeed):
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer; uvicorn gives none
         """The client sends no more, as ``nc -N`` says: keep the connection until what came whole is answered."""
         waits = self.cycle is not None and not (self.cycle.response_complete or self.cycle.more_body)
-        self.reading, self.deadline = Reading.ENDED, math.inf
+        self.reading, self.deadline = RequestProgress.ENDED, math.inf
         if waits:
             self.cycle.keep_alive = False  # it is the newest: the connection ends with its answer
             noticed = self.scope.get(HALF_CLOSED)
@@ -161,12 +161,12 @@ class Guard(RequestFeed):
             self.transport.close()  # by itself asyncio would close without what was written in this turn
         return waits
 
-    # What the parser says. A `Refusal` that is raised here stops it.
+    # What the parser says. A `HttpProblem` that is raised here stops it.
 
     def on_message_begin(self) -> None:
         """A head begins; until then the connection is idle, whatever blank lines come."""
         super().on_message_begin()
-        self.reading = Reading.HEAD
+        self.reading = RequestProgress.HEAD
         self.begun, self.framing = self.piece, 0
         self.deadline = self.loop.time() + self.limits.head_seconds
 
@@ -185,7 +185,7 @@ class Guard(RequestFeed):
         if self.last:
             self.cycle.keep_alive = False
         self.headers = []  # trailers come here; they are no part of the head (RFC 9110, 6.5.1)
-        self.reading = Reading.BODY
+        self.reading = RequestProgress.BODY
         self.framing = self.granted = 0
         self.deadline = self.loop.time() + self.limits.body_seconds
 
@@ -204,15 +204,15 @@ class Guard(RequestFeed):
             return
         if len(self.headers) > self.limits.head_fields:  # of trailers
             raise guard_answers.large_head(self.limits)
-        self.reading = Reading.WHOLE
+        self.reading = RequestProgress.WHOLE
         self.framing = 0
         self.deadline = math.inf
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Close where no next request can be read, else go on. As uvicorn's, but for its timer for each answer."""
-        if self.reading is not Reading.WHOLE and self.reading is not Reading.HEAD and not self.pipeline:
-            self.reading = Reading.NO_MORE
+        if self.reading is not RequestProgress.WHOLE and self.reading is not RequestProgress.HEAD and not self.pipeline:
+            self.reading = RequestProgress.NO_MORE
             self.transport.close()
         if not self.pipeline:
             self.places.answered(self)  # also where it lingers until the client has taken the answer
@@ -221,7 +221,7 @@ class Guard(RequestFeed):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif self.reading is Reading.WHOLE:
+        elif self.reading is RequestProgress.WHOLE:
             self.deadline = self.loop.time() + self.limits.keep_alive_seconds
         if self.queued:
             self._count_queued()
@@ -242,7 +242,7 @@ class Guard(RequestFeed):
             self.give_way()
 
     def _check_head(self) -> tuple[bytes, bytes]:
-        """As `check_head`; raises `Refusal` for a head that is large, too, and for one request too many."""
+        """As `check_head`; raises `HttpProblem` for a head that is large, too, and for one request too many."""
         if len(self.headers) > self.limits.head_fields:
             raise guard_answers.large_head(self.limits)
         if len(self.pipeline) >= self.limits.max_pipelined:
@@ -254,32 +254,32 @@ class Guard(RequestFeed):
         return check_head(*self.first_line(), self.headers)
 
     def _unread(self) -> bool:
-        """Whether the client may be sending what nobody will read."""
-        return self.reading is Reading.BODY or self.reading is Reading.NO_MORE
+        """Return whether the client may be sending what nobody will read."""
+        return self.reading is RequestProgress.BODY or self.reading is RequestProgress.NO_MORE
 
     def _late(self, now: float, *, stopping: bool) -> None:
-        if self.reading is Reading.NOTHING or self.reading is Reading.WHOLE:
+        if self.reading is RequestProgress.NOTHING or self.reading is RequestProgress.WHOLE:
             self.transport.close()  # it never said a word, or no more: there is no request to answer
         elif self._excused():
             self.deadline = now + self.limits.body_seconds
-        elif self.reading is Reading.HEAD:
+        elif self.reading is RequestProgress.HEAD:
             self.refuse(guard_answers.stopping() if stopping else guard_answers.late_head(self.limits))
         elif now > self.deadline + (self.body_size - self.granted) / self.limits.body_rate:
             self.refuse(guard_answers.stopping() if stopping else guard_answers.late_body(self.body_size))
 
-    def _note(self, refusal: Refusal) -> None:
+    def _note(self, refusal: HttpProblem) -> None:
         if self.refusals is None:
             return
-        begun = self.reading in {Reading.HEAD, Reading.BODY}
+        begun = self.reading in {RequestProgress.HEAD, RequestProgress.BODY}
         method = self.parser.get_method().decode("latin-1") if begun and self.url else ""
         headers = self.scope["headers"] if begun else ()  # where the head is read, `headers` is for trailers
         self.refusals.note(refusal, Asked(self.client, headers, method, self.url if begun else b""))
 
     def _excused(self) -> bool:
-        """Whether it is not the client who is slow; or it sends a stream, which has limits of its own."""
+        """Return whether it is not the client who is slow; or it sends a stream, which has limits of its own."""
         return self.flow.read_paused or bool(self.scope and self.scope.get(PATIENT))
 
-    def _break_off(self, refusal: Refusal) -> None:
+    def _break_off(self, refusal: HttpProblem) -> None:
         """Refuse a request that the application works on: as if the client had gone, but with an answer."""
         cycle = self.cycle
         if cycle.response_started:
@@ -290,6 +290,6 @@ class Guard(RequestFeed):
         cycle.message_event.set()
         self.places.answered(self)
 
-    def _write(self, refusal: Refusal) -> None:
+    def _write(self, refusal: HttpProblem) -> None:
         self.transport.write(guard_answers.last_answer(refusal, self.server_state.default_headers))
         self.transport.close()

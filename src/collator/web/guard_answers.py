@@ -1,46 +1,46 @@
-"""What the guard answers itself: to who is too late, sends too much, or finds no place. Pure."""
+"""Answers of the guard itself: to clients that are too late, send too much, or find no place. Pure."""
 
 from __future__ import annotations
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from collator.web.incoming import answer_problem
-from collator.web.limits import Limits
-from collator.web.problems import Headers, Kind, Refusal, busy
+from collator.web.limits import HttpLimits
+from collator.web.problems import Headers, HttpProblem, ProblemType, busy
+from collator.web.request_body import answer_problem
 
 
-def large_head(limits: Limits) -> Refusal:
+def large_head(limits: HttpLimits) -> HttpProblem:
     """The head, or the trailers, are too large."""
-    return Refusal(Kind.HEAD_TOO_LARGE, f"{limits.head_bytes} bytes and {limits.head_fields} fields at most")
+    return HttpProblem(ProblemType.HEAD_TOO_LARGE, f"{limits.head_bytes} bytes and {limits.head_fields} fields at most")
 
 
-def late_head(limits: Limits) -> Refusal:
+def late_head(limits: HttpLimits) -> HttpProblem:
     """The head did not come in time."""
-    return Refusal(Kind.TIMEOUT, f"the head took more than {limits.head_seconds:g} s")
+    return HttpProblem(ProblemType.TIMEOUT, f"the head took more than {limits.head_seconds:g} s")
 
 
-def late_body(size: int) -> Refusal:
+def late_body(size: int) -> HttpProblem:
     """Of the body *size* bytes came, and the rest did not in time."""
-    return Refusal(Kind.TIMEOUT, f"{size} bytes of the body came, and then too little")
+    return HttpProblem(ProblemType.TIMEOUT, f"{size} bytes of the body came, and then too little")
 
 
-def stopping() -> Refusal:
+def stopping() -> HttpProblem:
     """The service stops, and does not wait for the rest of the request."""
     detail = "the service is stopping, and the request has not come whole; send it again in a moment"
-    return Refusal(Kind.UNAVAILABLE, detail, retry_after=5.0)
+    return HttpProblem(ProblemType.UNAVAILABLE, detail, retry_after=5.0)
 
 
-def pipelined(number: int) -> Refusal:
+def pipelined(number: int) -> HttpProblem:
     """On the connection as many requests as may be wait already."""
     return busy(f"{number} requests wait here for the answer to an earlier one")
 
 
-def no_place(limits: Limits) -> Refusal:
+def no_place(limits: HttpLimits) -> HttpProblem:
     """There is no place for the connection."""
     return busy(f"connections: as many have a request as may be, {limits.max_connections} (max_connections)")
 
 
-def last_answer(refusal: Refusal, default_headers: Headers) -> bytes:
+def last_answer(refusal: HttpProblem, default_headers: Headers) -> bytes:
     """*refusal* as the bytes of an answer with which the connection ends."""
     answer = answer_problem(refusal)
     fields = [*default_headers, *answer.headers, (b"connection", b"close")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import HttpProblem, ProblemType
 
 Fields = Sequence[tuple[bytes, bytes]]
 """Names in small letters, and values, as they came."""
@@ -22,7 +22,7 @@ _WHOLE_URL = re.compile(rb"(?i:http(s)?)://([^/?#@]+)(/[^#]*|(?:\?[^#]*)?)")
 def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple[bytes, bytes]:
     """The host that *url* names, empty where it is no whole URL, and the path with the query, as they were sent.
 
-    Raises `Refusal` unless the request can be read in one way only.
+    Raises `HttpProblem` unless the request can be read in one way only.
     """
     whole = None if url[:1] == b"/" else _WHOLE_URL.fullmatch(url)
     if version not in {"1.1", "1.0"} or method == b"CONNECT" or not (whole or (url[:1] == b"/" and b"#" not in url)):
@@ -40,7 +40,9 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
         return b"", url
     secure, host, path = whole.groups()
     if secure:  # who speaks TLS for us asks for the path alone
-        raise Refusal(Kind.FOREIGN_HOST, "an https URL is asked for without TLS, which this port does not speak")
+        raise HttpProblem(
+            ProblemType.FOREIGN_HOST, "an https URL is asked for without TLS, which this port does not speak"
+        )
     return host, path if path[:1] == b"/" else b"/" + path
 
 
@@ -54,6 +56,6 @@ def _chunked(fields: Fields) -> bool:
     return [value.lower() for name, value in fields if name == b"transfer-encoding"] == [b"chunked"]
 
 
-def bad(detail: str) -> Refusal:
+def bad(detail: str) -> HttpProblem:
     """The request cannot be read, or in more than one way."""
-    return Refusal(Kind.BAD_REQUEST, detail)
+    return HttpProblem(ProblemType.BAD_REQUEST, detail)

@@ -8,11 +8,11 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator import __version__
-from collator.exchange import Counts
 from collator.ledger import Ledger
+from collator.messages import Counts
 from collator.metrics import Metrics
-from collator.web.incoming import Answer, Incoming, answer_json
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import HttpProblem, ProblemType
+from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _SHOWN = 100  # endpoints in the status; their list has them all
 
@@ -30,7 +30,7 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a service is."""
+    """The status of a service."""
 
     version: str
     ready: bool
@@ -50,7 +50,7 @@ Readiness = Callable[[], Sequence[str]]
 
 
 class Health:
-    """What tells how the service is."""
+    """The pages of health and metrics."""
 
     def __init__(self, ledger: Ledger, metrics: Metrics, *, readiness: Readiness) -> None:
         """Ask *readiness* and *ledger*."""
@@ -58,19 +58,19 @@ class Health:
         self._metrics = metrics
         self._readiness = readiness
 
-    async def alive(self, _request: Incoming) -> Answer:
+    async def alive(self, _request: RequestBody) -> HttpAnswer:
         """200 as long as the event loop turns; touches nothing."""
         return answer_json(Alive())
 
-    async def ready(self, _request: Incoming) -> Answer:
+    async def ready(self, _request: RequestBody) -> HttpAnswer:
         """200, or a problem with the reasons for which no packets should be sent here."""
         reasons = self._readiness()
         if reasons:
-            raise Refusal(Kind.NOT_READY, "; ".join(reasons), retry_after=1.0, members={"reasons": reasons})
+            raise HttpProblem(ProblemType.NOT_READY, "; ".join(reasons), retry_after=1.0, members={"reasons": reasons})
         return answer_json(Ready())
 
-    async def status(self, _request: Incoming) -> Answer:
-        """How it is, for people: 200 whatever it is."""
+    async def status(self, _request: RequestBody) -> HttpAnswer:
+        """Return how it is, for people: 200 whatever it is."""
         reasons, stored, paused = self._readiness(), await self._ledger.counts(), sorted(await self._ledger.paused())
         return answer_json(
             ServiceStatus(
@@ -83,7 +83,7 @@ class Health:
             )
         )
 
-    async def metrics(self, _request: Incoming) -> Answer:
+    async def metrics(self, _request: RequestBody) -> HttpAnswer:
         """Everything that is counted, in the text format of Prometheus."""
         self._metrics.stored(msgspec.structs.asdict(await self._ledger.counts()))
-        return Answer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
+        return HttpAnswer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())

@@ -1,4 +1,4 @@
-"""What the door puts up with. Seconds and bytes; each is a setting, so that a test can shorten it."""
+"""The limits of the HTTP listener. Seconds and bytes; each is a setting, so that a test can shorten it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of the HTTP face, all of them: what is not bounded here is bounded in `resource.Terms`."""
+class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the HTTP app, all of them: what is not bounded here is bounded in `resource.LedgerLimits`."""
 
     # The guard: one connection.
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from collator.errors import CollatorError, Malformed
 from collator.json_text import Steps
-from collator.packet import Bounds, Packet
+from collator.packet import Packet, PacketLimits
 from collator.web.formats import BOM, LOOKED_AT, name_for_lines
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import HttpProblem, ProblemType
 from collator.wire import DECODED, Lines, decode_line_steps, decode_lines, explain_lines, longest_packet
 
 LONG = 64 * 1024
@@ -35,7 +35,7 @@ class Block(NamedTuple):
 
     @property
     def long(self) -> bool:
-        """Whether it is one long line that may be a packet."""
+        """Return whether it is one long line that may be a packet."""
         return self.lines == 1 and not self.too_long and len(self.data) > LONG
 
     @property
@@ -55,7 +55,7 @@ class Faults:
         self._explain = explain
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return self._number
 
     def __iter__(self) -> Iterator[tuple[int, CollatorError]]:
@@ -159,49 +159,49 @@ class Splitter:
         return Block(start, self._next - 1, 1, too_long=True)
 
 
-def judge_steps(block: Block, bounds: Bounds) -> Steps[Group]:
+def judge_steps(block: Block, packet_limits: PacketLimits) -> Steps[Group]:
     """As `judge` of a *block* with one long line, in steps of a few milliseconds."""
-    lines = yield from decode_line_steps(block.data, bounds)
-    return _judged(block, lines, bounds)
+    lines = yield from decode_line_steps(block.data, packet_limits)
+    return _judged(block, lines, packet_limits)
 
 
-def judge(block: Block, bounds: Bounds, *, cut_off: bool = False) -> Group:
+def judge(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> Group:
     """The packets of *block* and the faults of its other lines. Blank lines are neither.
 
     *cut_off*: it is a last line without its line feed, so that what cannot be decoded was cut off.
     """
     if block.too_long:
-        return Group((), (), Faults(1, partial(_explain_length, block, bounds)), block.last, 0)
-    return _judged(block, decode_lines(block.data, bounds), bounds, cut_off=cut_off)
+        return Group((), (), Faults(1, partial(_explain_length, block, packet_limits)), block.last, 0)
+    return _judged(block, decode_lines(block.data, packet_limits), packet_limits, cut_off=cut_off)
 
 
-def _judged(block: Block, lines: Lines, bounds: Bounds, *, cut_off: bool = False) -> Group:
+def _judged(block: Block, lines: Lines, packet_limits: PacketLimits, *, cut_off: bool = False) -> Group:
     packets, places, malformed = lines
-    faults = Faults(malformed, partial(_explain, block, places, bounds, cut_off=cut_off))
+    faults = Faults(malformed, partial(_explain, block, places, packet_limits, cut_off=cut_off))
     whole = len(packets) == block.lines  # as nearly always
     numbers = range(block.first, block.last + 1) if whole else [block.first + place for place in places]
     return Group(packets, numbers, faults, block.last, len(block.data))
 
 
-def _explain_length(block: Block, bounds: Bounds) -> Iterator[tuple[int, CollatorError]]:
+def _explain_length(block: Block, packet_limits: PacketLimits) -> Iterator[tuple[int, CollatorError]]:
     name = _name(block)
-    detail = f"a line may have {longest_packet(bounds)} bytes, its payload {bounds.max_payload}"
-    yield block.first, Malformed(name) if name else Refusal(Kind.TOO_LARGE, detail)
+    detail = f"a line may have {longest_packet(packet_limits)} bytes, its payload {packet_limits.max_payload}"
+    yield block.first, Malformed(name) if name else HttpProblem(ProblemType.TOO_LARGE, detail)
 
 
 def _explain(
-    block: Block, taken: Sequence[int], bounds: Bounds, *, cut_off: bool
+    block: Block, taken: Sequence[int], packet_limits: PacketLimits, *, cut_off: bool
 ) -> Iterator[tuple[int, CollatorError]]:
     name = _name(block)
-    for place, fault in explain_lines(block.data, frozenset(taken), bounds):
+    for place, fault in explain_lines(block.data, frozenset(taken), packet_limits):
         error: CollatorError = fault
         if name is not None:
             error, name = Malformed(name), None
         elif cut_off:
-            error = Refusal(Kind.CUT_OFF, f"the stream ended within this line: {fault.detail}")
+            error = HttpProblem(ProblemType.CUT_OFF, f"the stream ended within this line: {fault.detail}")
         yield block.first + place, error
 
 
 def _name(block: Block) -> str | None:
-    """What the stream is that begins with *block*, where it is something else than packets."""
+    """Return what the stream is that begins with *block*, where it is something else than packets."""
     return name_for_lines(block.data) if block.first == 1 else None

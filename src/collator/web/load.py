@@ -1,4 +1,4 @@
-"""What is under way, and for whom: requests, streams and waits, of which each caller has a share.
+"""The load: requests, streams and waits under way, of which each caller has a share.
 
 A caller is who has a token, or else the address that asks. What tells how the service is asks for no place; whoever may
 repair it has some that are kept for him, as he is wanted most when nobody else gets in.
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from collator.shares import Shared
 from collator.tokens import Caller, Role
-from collator.web.limits import Limits
+from collator.web.limits import HttpLimits
 from collator.web.problems import busy
 
 KEPT = 16
@@ -24,7 +24,7 @@ _NETWORK = 64  # bits of an IPv6 address that tell one network from another; wit
 class Load:
     """Everything that is under way."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: HttpLimits) -> None:
         """Let as much be under way as *limits* allow."""
         self._connections = Shared(limits.max_connections, "connections with a request", setting="max_connections")
         self.requests = Shared(limits.max_requests, "requests under way", setting="max_requests")
@@ -34,7 +34,7 @@ class Load:
     def begin(self, who: str, *, kept: bool = False) -> None:
         """Let *who* have a request more under way; *kept* where he may have one of the places that are kept.
 
-        Raises `Refusal` where there is no place for it. `end` it.
+        Raises `HttpProblem` where there is no place for it. `end` it.
         """
         for shared in (self.requests, self._connections):
             why = shared.why_not(who)
@@ -50,7 +50,7 @@ class Load:
 
     @contextmanager
     def instead(self, shared: Shared, who: str, *, retry_after: float) -> Iterator[None]:
-        """Hold a place of *shared* meanwhile instead of that of a request. Raises `Refusal` where there is none."""
+        """Hold a place of *shared* meanwhile instead of that of a request. Raises `HttpProblem` where there is none."""
         why = shared.why_not(who)
         if why:
             raise busy(why, retry_after=retry_after)
@@ -71,12 +71,12 @@ def who_asks(caller: Caller | None, client: tuple[str, int] | None) -> str:
 
 
 def may_repair(caller: Caller | None) -> bool:
-    """Whether places are kept for *caller*."""
+    """Return whether places are kept for *caller*."""
     return caller is not None and caller.may(Role.ADMIN)
 
 
 def peer(client: tuple[str, int] | None) -> str:
-    """Whose share counts where nobody has said who he is: the address of *client*, or its network."""
+    """Return whose share counts where nobody has said who he is: the address of *client*, or its network."""
     return _network(client[0]) if client else ""
 
 

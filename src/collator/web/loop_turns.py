@@ -37,7 +37,7 @@ class LoopTurns:
         await granted
 
     async def drive(self, who: str, steps: Steps[T]) -> T:
-        """What *steps* return at their end; each step in a turn of *who*."""
+        """Return what *steps* return at their end; each step in a turn of *who*."""
         while True:
             await self.turn(who)
             try:

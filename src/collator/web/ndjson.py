@@ -1,6 +1,7 @@
 """A stream of packets, one a line (NDJSON, JSON Lines): judged line by line, committed as it comes, open for hours.
 
-What lives here: the flow of one stream. What does not: lines (`lines`), counts (`summary`), receipts (`telling`).
+What lives here: the flow of one stream. What does not: lines (`lines`), counts (`summary`), receipts
+(`receipt_writer`).
 
 Theory. What one read gives is one group: one call of the intake, one future, however many packets it has. A few groups
 are on their way to the disk at any moment; while there are as many as there may be, nothing is read, and the sender
@@ -19,12 +20,12 @@ from typing import Any
 
 from collator.errors import CollatorError, Unavailable
 from collator.intake import Intake
-from collator.packet import Bounds, Receipt
-from collator.web.access import check_reach
-from collator.web.incoming import Gone, Incoming
-from collator.web.limits import Limits
+from collator.packet import PacketLimits, Receipt
+from collator.web.auth import check_reach
+from collator.web.limits import HttpLimits
 from collator.web.lines import LONG, Group, Splitter, judge, judge_steps
-from collator.web.problems import Kind, Refusal
+from collator.web.problems import HttpProblem, ProblemType
+from collator.web.request_body import ClientGone, RequestBody
 from collator.wire import longest_packet
 
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
@@ -33,15 +34,17 @@ Told = Callable[[Group, Sequence[Receipt]], None]
 """What is called with each group that was decided, in order."""
 
 
-class Stream:
+class PacketStream:
     """One stream. `run` it once; `end` it from outside at any time."""
 
-    def __init__(self, intake: Intake, request: Incoming, *, bounds: Bounds, limits: Limits, told: Told) -> None:
+    def __init__(
+        self, intake: Intake, request: RequestBody, *, packet_limits: PacketLimits, limits: HttpLimits, told: Told
+    ) -> None:
         """Offer to *intake* what comes as the body of *request*, and tell *told*."""
         self._intake = intake
         self._request = request
-        self._who, self._buffered, self._turns = request.who, request.buffered, request.turns
-        self._bounds = bounds
+        self._who, self._buffer_memory, self._turns = request.who, request.buffer_memory, request.turns
+        self._packet_limits = packet_limits
         self._limits = limits
         self._told = told
         self._ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -50,7 +53,7 @@ class Stream:
         self._failed = False
 
     async def run(self) -> CollatorError | None:
-        """Take the stream; why it was ended early, if it was. Raises `Gone`."""
+        """Take the stream; why it was ended early, if it was. Raises `ClientGone`."""
         watching = asyncio.create_task(self._watch())
         try:
             await self._take()
@@ -58,7 +61,7 @@ class Stream:
             watching.cancel()
             self._failed = self._failed or bool(self._pending)  # only where this call was cancelled: nobody is told
             for _, deciding in self._pending:
-                deciding.cancel()  # `_settle` gives back what they held
+                deciding.cancel()  # `_flush_decided` gives back what they held
         return self._reason()
 
     def end(self, why: BaseException) -> None:
@@ -69,34 +72,34 @@ class Stream:
     async def _take(self) -> None:
         try:
             await self._read()
-        except (Gone, Refusal) as why:
+        except (ClientGone, HttpProblem) as why:
             self.end(why)
         while self._pending:
             await self._oldest()
 
     async def _read(self) -> None:
-        splitter = Splitter(longest_packet(self._bounds))
+        splitter = Splitter(longest_packet(self._packet_limits))
         while not (self._request.whole or self._ended.done()):
-            with self._buffered.holding(self._who, splitter.held):
+            with self._buffer_memory.holding(self._who, splitter.held):
                 read = await self._next(LONG if splitter.held > LONG else 0)
-            with self._buffered.holding(self._who, len(read)):
+            with self._buffer_memory.holding(self._who, len(read)):
                 await self._offer_each(splitter, read)
         rest = splitter.end()
         if rest and self._request.whole:
-            await self._offer(judge(rest, self._bounds, cut_off=True))
+            await self._offer(judge(rest, self._packet_limits, cut_off=True))
 
     async def _offer_each(self, splitter: Splitter, read: bytes) -> None:
         size = self._limits.group_bytes
         for start in range(0, len(read), size):
             for block in splitter.feed(read[start : start + size]):
                 if block.long:
-                    await self._offer(await self._turns.drive(self._who, judge_steps(block, self._bounds)))
+                    await self._offer(await self._turns.drive(self._who, judge_steps(block, self._packet_limits)))
                 else:
-                    await self._offer(judge(block, self._bounds))
+                    await self._offer(judge(block, self._packet_limits))
 
-    async def _next(self, room: int) -> bytes:
-        """The next piece of the body, once there is *room* for it; nothing where the stream was ended."""
-        reading = asyncio.ensure_future(self._piece(room))
+    async def _next(self, capacity: int) -> bytes:
+        """The next piece of the body, once there is *capacity* for it; nothing where the stream was ended."""
+        reading = asyncio.ensure_future(self._piece(capacity))
         try:
             either: set[asyncio.Future[Any]] = {reading, self._ended}
             await asyncio.wait(either, timeout=self._limits.stream_idle, return_when=FIRST_COMPLETED)
@@ -104,15 +107,17 @@ class Stream:
                 return reading.result()
         finally:
             reading.cancel()
-        self.end(Refusal(Kind.IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request"))
+        self.end(
+            HttpProblem(ProblemType.IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request")
+        )
         return b""
 
-    async def _piece(self, room: int) -> bytes:
-        if room:
+    async def _piece(self, capacity: int) -> bytes:
+        if capacity:
             try:
-                await asyncio.wait_for(self._buffered.room_for(self._who, room), self._limits.body_seconds)
+                await asyncio.wait_for(self._buffer_memory.wait_for(self._who, capacity), self._limits.body_seconds)
             except TimeoutError:
-                self._buffered.check(self._who, room)
+                self._buffer_memory.check(self._who, capacity)
         return (await self._request.chunk())[0]
 
     async def _offer(self, group: Group) -> None:
@@ -122,39 +127,39 @@ class Stream:
         """
         try:
             check_reach(self._request.caller, (packet.resource_id for packet in group.packets))
-        except Refusal as refusal:
+        except HttpProblem as refusal:
             self.end(refusal)
-        while self._pending and not self._has_room(group):
+        while self._pending and not self._has_capacity(group):
             await self._oldest()
         if self._ended.done():
             return
         deciding = asyncio.ensure_future(self._accept(group) if group.packets else _nothing())
         self._pending.append((group, deciding))
         self._bytes += group.cost
-        self._buffered.take(self._who, group.cost)
-        deciding.add_done_callback(self._settle)
+        self._buffer_memory.take(self._who, group.cost)
+        deciding.add_done_callback(self._flush_decided)
         if not group.packets or group.size >= self._limits.group_bytes:
             await self._turns.turn(self._who)  # nothing has to be waited for; yet others have their turn
 
-    def _has_room(self, group: Group) -> bool:
+    def _has_capacity(self, group: Group) -> bool:
         limits = self._limits
         if len(self._pending) >= limits.max_groups or self._bytes + group.cost > limits.max_group_bytes:
             return False
-        return not self._buffered.why_not(self._who, group.cost)
+        return not self._buffer_memory.why_not(self._who, group.cost)
 
     def _accept(self, group: Group) -> Coroutine[Any, Any, Sequence[Receipt]]:
         return self._intake.accept(group.packets, who=self._who, size=group.size)
 
     async def _oldest(self) -> None:
         await asyncio.wait({self._pending[0][1]})
-        self._settle()
+        self._flush_decided()
 
-    def _settle(self, _: object = None) -> None:
+    def _flush_decided(self, _: object = None) -> None:
         """Tell of the groups that are decided, in order, up to one that could not be stored: it ends the stream."""
         while self._pending and self._pending[0][1].done():
             group, deciding = self._pending.popleft()
             self._bytes -= group.cost
-            self._buffered.give(self._who, group.cost)
+            self._buffer_memory.give(self._who, group.cost)
             error = asyncio.CancelledError() if deciding.cancelled() else deciding.exception()
             if error is not None:
                 self._failed = True

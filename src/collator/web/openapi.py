@@ -10,15 +10,15 @@ from itertools import chain
 from typing import Any
 
 from collator import __version__
-from collator.packet import MAX_ID_BYTES, Bounds
-from collator.web.described import Schema, schemas_of
+from collator.packet import MAX_ID_BYTES, PacketLimits
 from collator.web.formats import JSON
-from collator.web.incoming import Answer, Incoming, answer_json
-from collator.web.options import Option
-from collator.web.problems import MEDIA_TYPE, Kind
-from collator.web.routes import ROUTES, Reply, Route, problems_of
+from collator.web.options import QueryOption
+from collator.web.problems import MEDIA_TYPE, ProblemType
+from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+from collator.web.routes import ROUTES, Route, RouteReply, problems_of
 from collator.web.routes.parts import PARTS
-from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, Field, Webhook
+from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, Field, WebhookType
+from collator.web.schemas import Schema, schemas_of
 
 _ABOUT = (
     "Collator turns a live stream of packets into one webhook per finished resource. Every answer that is not good "
@@ -49,28 +49,32 @@ _TOKEN: Schema = {
 class Description:
     """The description of one service."""
 
-    def __init__(self, *, bounds: Bounds, guarded: bool) -> None:
-        """Describe a service that takes packets within *bounds*; *guarded* where it asks for tokens."""
-        self._bounds = bounds
+    def __init__(self, *, packet_limits: PacketLimits, guarded: bool) -> None:
+        """Describe a service that takes packets within *packet_limits*; *guarded* where it asks for tokens."""
+        self._packet_limits = packet_limits
         self._guarded = guarded
-        self._answer: Answer | None = None
+        self._answer: HttpAnswer | None = None
 
-    async def show(self, _request: Incoming) -> Answer:
+    async def show(self, _request: RequestBody) -> HttpAnswer:
         """The description, made when it is first asked for."""
-        self._answer = self._answer or answer_json(describe(ROUTES, bounds=self._bounds, guarded=self._guarded))
+        self._answer = self._answer or answer_json(
+            describe(ROUTES, packet_limits=self._packet_limits, guarded=self._guarded)
+        )
         return self._answer
 
 
-def describe(routes: Sequence[Route], *, bounds: Bounds, guarded: bool) -> dict[str, Any]:
+def describe(routes: Sequence[Route], *, packet_limits: PacketLimits, guarded: bool) -> dict[str, Any]:
     """The OpenAPI document of *routes*, and of the webhooks."""
     types = {repr(one): one for route in routes for one in _types(route)}
     types |= {repr(webhook.body): webhook.body for webhook in WEBHOOKS}
     schemas, components = schemas_of(types.values())
     by_type = dict(zip(types, schemas, strict=True))
-    _narrow(components, bounds)
+    _narrow(components, packet_limits)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type, bounds, guarded=guarded)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
+            route, by_type, packet_limits, guarded=guarded
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Collator", "version": __version__, "description": _ABOUT},
@@ -84,16 +88,20 @@ def describe(routes: Sequence[Route], *, bounds: Bounds, guarded: bool) -> dict[
 
 
 def _types(route: Route) -> Iterator[Any]:
-    """What msgspec has to describe."""
+    """Yield what msgspec has to describe."""
     contents = (route.body, *(reply.content for reply in route.replies.values()))
     for schema in chain.from_iterable(content.values() for content in contents):
         if not isinstance(schema, Mapping):
             yield from _any_of(schema)
 
 
-def _operation(route: Route, by_type: Mapping[str, Schema], bounds: Bounds, *, guarded: bool) -> dict[str, Any]:
-    parameters = [_parameter(part, "path", bounds) for name, part in PARTS.items() if f"{{{name}}}" in route.path]
-    parameters += [_parameter(option, "query", bounds) for option in route.options]
+def _operation(
+    route: Route, by_type: Mapping[str, Schema], packet_limits: PacketLimits, *, guarded: bool
+) -> dict[str, Any]:
+    parameters = [
+        _parameter(part, "path", packet_limits) for name, part in PARTS.items() if f"{{{name}}}" in route.path
+    ]
+    parameters += [_parameter(option, "query", packet_limits) for option in route.options]
     replies = {str(status): _reply(reply, by_type) for status, reply in route.replies.items()}
     content = _content(route.body, by_type)
     for media_type, example in route.examples.items():
@@ -110,7 +118,7 @@ def _operation(route: Route, by_type: Mapping[str, Schema], bounds: Bounds, *, g
     }
 
 
-def _webhook(webhook: Webhook, by_type: Mapping[str, Schema]) -> dict[str, Any]:
+def _webhook(webhook: WebhookType, by_type: Mapping[str, Schema]) -> dict[str, Any]:
     return {
         "summary": webhook.says,
         "parameters": [_field(field) for field in FIELDS],
@@ -123,14 +131,14 @@ def _field(field: Field) -> dict[str, Any]:
     return {"name": field.name, "in": "header", "required": True, "description": field.says, "schema": field.schema}
 
 
-def _parameter(option: Option, place: str, bounds: Bounds) -> dict[str, Any]:
-    schema = {**option.schema, **_limits(bounds).get(option.name, {})}
+def _parameter(option: QueryOption, place: str, packet_limits: PacketLimits) -> dict[str, Any]:
+    schema = {**option.schema, **_limits(packet_limits).get(option.name, {})}
     if option.default not in {None, ""}:
         schema["default"] = option.default
     return {"name": option.name, "in": place, "required": place == "path", "description": option.says, "schema": schema}
 
 
-def _reply(reply: Reply, by_type: Mapping[str, Schema]) -> dict[str, Any]:
+def _reply(reply: RouteReply, by_type: Mapping[str, Schema]) -> dict[str, Any]:
     return {"description": reply.says, "content": _content(reply.content, by_type)}
 
 
@@ -149,12 +157,12 @@ def _any_of(schema: Any) -> tuple[Any, ...]:  # noqa: ANN401 - as routes have it
     return schema if isinstance(schema, tuple) else (schema,)
 
 
-def _problems(kinds: Sequence[Kind]) -> dict[str, Any]:
+def _problems(kinds: Sequence[ProblemType]) -> dict[str, Any]:
     statuses = sorted({kind.status for kind in kinds})
     return {str(status): _problem(status, [kind for kind in kinds if kind.status == status]) for status in statuses}
 
 
-def _problem(status: int, kinds: Sequence[Kind]) -> dict[str, Any]:
+def _problem(status: int, kinds: Sequence[ProblemType]) -> dict[str, Any]:
     codes = {"status": {"const": status}, "code": {"enum": [kind.code for kind in kinds]}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": codes}]}
     later = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
@@ -165,22 +173,25 @@ def _problem(status: int, kinds: Sequence[Kind]) -> dict[str, Any]:
     }
 
 
-def _limits(bounds: Bounds) -> Mapping[str, Schema]:
-    """What the types do not say of a number, by its name."""
-    return {"index": {"minimum": 0, "maximum": bounds.max_packets - 1}, "total": {"maximum": bounds.max_packets}}
+def _limits(packet_limits: PacketLimits) -> Mapping[str, Schema]:
+    """Return what the types do not say of a number, by its name."""
+    return {
+        "index": {"minimum": 0, "maximum": packet_limits.max_packets - 1},
+        "total": {"maximum": packet_limits.max_packets},
+    }
 
 
-def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
+def _narrow(components: Mapping[str, Schema], packet_limits: PacketLimits) -> None:
     """Write into the schemas what is checked beyond the types (R1 to R4)."""
-    total = _total(1, bounds)
+    total = _total(1, packet_limits)
     packet = components["Packet"]["properties"]
     text = {key: value for key, value in PARTS["resource_id"].schema.items() if key != "not"}
     packet["resource_id"]["anyOf"] = [text | {"maxLength": MAX_ID_BYTES}, {"type": "integer"}]
-    packet["index"] |= _limits(bounds)["index"]
+    packet["index"] |= _limits(packet_limits)["index"]
     packet["total"] |= total
     packet["last"]["type"] = ["boolean", "null"]
     packet["metadata"]["type"] = ["object", "null"]
-    components["Completion"]["properties"]["total"] |= _total(0, bounds)
+    components["Completion"]["properties"]["total"] |= _total(0, packet_limits)
     says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}
     says_force = {"required": ["force"], "properties": {"force": {"const": True}}}
     components["Completion"]["anyOf"] = [says_total, says_force]
@@ -188,5 +199,5 @@ def _narrow(components: Mapping[str, Schema], bounds: Bounds) -> None:
     components["Replay"]["anyOf"] = texts
 
 
-def _total(least: int, bounds: Bounds) -> Schema:
-    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": bounds.max_packets}, {"type": "null"}]}
+def _total(least: int, packet_limits: PacketLimits) -> Schema:
+    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": packet_limits.max_packets}, {"type": "null"}]}

@@ -1,4 +1,4 @@
-"""What a query may say: each option is declared once, read by its declaration, and described from it. Pure."""
+"""Options of queries: each is declared once, read by its declaration, and described from it. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from collator.errors import Malformed
-from collator.words import quoted, shown
+from collator.text import quoted, shown
 
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A moment with its offset, as in RFC 3339."""
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")  # as
 _FLAGS = {"true": True, "false": False}.get
 
 
-class Option(msgspec.Struct, frozen=True, kw_only=True):
+class QueryOption(msgspec.Struct, frozen=True, kw_only=True):
     """One option."""
 
     name: str
@@ -35,7 +35,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     default: Any = None
 
 
-def number(name: str, says: str, *, least: int, most: int, default: int | None = None) -> Option:
+def number(name: str, says: str, *, least: int, most: int, default: int | None = None) -> QueryOption:
     """A whole number from *least* to *most*."""
 
     def read(text: str, name: str) -> int:
@@ -46,10 +46,10 @@ def number(name: str, says: str, *, least: int, most: int, default: int | None =
         return int(text)
 
     schema = {"type": "integer", "minimum": least, "maximum": most}
-    return Option(name=name, says=says, read=read, schema=schema, default=default)
+    return QueryOption(name=name, says=says, read=read, schema=schema, default=default)
 
 
-def seconds(name: str, says: str, *, most: int) -> Option:
+def seconds(name: str, says: str, *, most: int) -> QueryOption:
     """A number of seconds from 0 to *most*, which may have a fraction."""
 
     def read(text: str, name: str) -> float:
@@ -58,15 +58,15 @@ def seconds(name: str, says: str, *, most: int) -> Option:
         return float(text)
 
     schema = {"type": "number", "minimum": 0, "maximum": most}
-    return Option(name=name, says=says, read=read, schema=schema)
+    return QueryOption(name=name, says=says, read=read, schema=schema)
 
 
-def flag(name: str, says: str) -> Option:
+def flag(name: str, says: str) -> QueryOption:
     """``true`` or ``false``, which is the default."""
-    return Option(name=name, says=says, read=_flag, schema={"type": "boolean"}, default=False)
+    return QueryOption(name=name, says=says, read=_flag, schema={"type": "boolean"}, default=False)
 
 
-def word(name: str, says: str, of: type[StrEnum]) -> Option:
+def word(name: str, says: str, of: type[StrEnum]) -> QueryOption:
     """One word of an enumeration."""
 
     def read(text: str, name: str) -> StrEnum:
@@ -74,20 +74,20 @@ def word(name: str, says: str, of: type[StrEnum]) -> Option:
             raise Malformed(f"{name}: {quoted(text)} is not one of {', '.join(of)}")
         return of(text)
 
-    return Option(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]})
+    return QueryOption(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]})
 
 
-def text(name: str, says: str, *, default: str | None = "") -> Option:
+def text(name: str, says: str, *, default: str | None = "") -> QueryOption:
     """Any text."""
-    return Option(name=name, says=says, read=lambda value, _: value, schema={"type": "string"}, default=default)
+    return QueryOption(name=name, says=says, read=lambda value, _: value, schema={"type": "string"}, default=default)
 
 
-def moment(name: str, says: str) -> Option:
+def moment(name: str, says: str) -> QueryOption:
     """A moment, as in RFC 3339; its value is in seconds since 1970."""
-    return Option(name=name, says=says, read=_moment, schema={"type": "string", "format": "date-time"})
+    return QueryOption(name=name, says=says, read=_moment, schema={"type": "string", "format": "date-time"})
 
 
-def read_query(options: Sequence[Option], query: bytes) -> dict[str, Any]:
+def read_query(options: Sequence[QueryOption], query: bytes) -> dict[str, Any]:
     """The value of each of *options* in *query*, or its default. Raises `Malformed`, for what is none of them too."""
     values = {option.name: option.default for option in options}
     if not query:
@@ -98,7 +98,7 @@ def read_query(options: Sequence[Option], query: bytes) -> dict[str, Any]:
     return values
 
 
-def _pairs(query: bytes, allowed: Mapping[str, Option]) -> list[tuple[str, str]]:
+def _pairs(query: bytes, allowed: Mapping[str, QueryOption]) -> list[tuple[str, str]]:
     # Where there are more than options, one is there twice or is none: that is found among the first ones.
     first = b"&".join([pair for pair in query.split(b"&") if pair][: len(allowed) + 1])
     try:

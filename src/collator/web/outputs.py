@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from collator.errors import Unavailable
-from collator.exchange import OutcomePage, OutcomeReport
 from collator.ledger import Ledger
+from collator.messages import OutcomePage, OutcomeReport
 from collator.paging import PAGE
 from collator.states import EndedBy, State
-from collator.web.incoming import HALF_CLOSED, JSON_FIELDS, Answer, Gone, Incoming
 from collator.web.load import Load
 from collator.web.problems import encode
+from collator.web.request_body import HALF_CLOSED, JSON_FIELDS, ClientGone, HttpAnswer, RequestBody
 
 _MOST = 1000  # outcomes of a page; and their bytes, or one that is larger, are those of a page
 
@@ -29,7 +29,7 @@ Look = Callable[[str | None], Awaitable[OutcomePage]]
 
 
 class FailureView(msgspec.Struct, frozen=True):
-    """How a packet has failed."""
+    """The failure of a packet."""
 
     reason: str
     attempts: int
@@ -77,7 +77,7 @@ class Outputs:
 
     async def show(
         self,
-        request: Incoming,
+        request: RequestBody,
         *,
         resource_id: str,
         cursor: int | None,
@@ -85,7 +85,7 @@ class Outputs:
         wait: float | None,
         webhook_id: str | None,
         limit: int | None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The outcomes behind *after_seq*, which *wait* implies, or else the outputs behind the index *cursor*.
 
         An `OutputsPage`.
@@ -109,7 +109,7 @@ class Outputs:
         coming = page.more or page.state is State.OPEN
         return _answer(page, {"next_cursor": None, "after_seq": last, "more": coming})
 
-    async def _news(self, request: Incoming, resource_id: str, look: Look, wait: float) -> OutcomePage:
+    async def _news(self, request: RequestBody, resource_id: str, look: Look, wait: float) -> OutcomePage:
         """What *look* gives once there is something, or the resource has ended, or *wait* seconds have passed."""
         if not wait:
             return await look(None)
@@ -135,25 +135,25 @@ def _is_news(page: OutcomePage) -> bool:
     return bool(page.outcomes) or page.state is not State.OPEN
 
 
-async def _first_of(request: Incoming, events: Sequence[asyncio.Event], seconds: float) -> None:
-    """Return at the first of *events*, and after *seconds*. Raises `Gone`."""
+async def _first_of(request: RequestBody, events: Sequence[asyncio.Event], seconds: float) -> None:
+    """Return at the first of *events*, and after *seconds*. Raises `ClientGone`."""
     gone = asyncio.create_task(request.gone())
     waits = [gone, *(asyncio.create_task(event.wait()) for event in events)]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
-            raise Gone
+            raise ClientGone
     finally:
         for task in waits:
             task.cancel()
 
 
-def _answer(page: OutcomePage, ending: Mapping[str, object]) -> Answer:
+def _answer(page: OutcomePage, ending: Mapping[str, object]) -> HttpAnswer:
     """*page* as an `OutputsPage` with the members of *ending*; its outputs stay the bytes that they are."""
     said = {"webhook_id": page.webhook_id, "state": page.state, "completed_by": page.completed_by, "total": page.total}
     outputs = b",".join([_encoded(outcome) for outcome in page.outcomes])
     body = b'%b,"outputs":[%b],%b' % (encode(said)[:-1], outputs, encode(ending)[1:])
-    return Answer(200, JSON_FIELDS, body)
+    return HttpAnswer(200, JSON_FIELDS, body)
 
 
 def _encoded(outcome: OutcomeReport) -> bytes:

@@ -13,16 +13,16 @@ import msgspec
 
 from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
-from collator.packet import Bounds, Packet, Receipt, Status, check, check_steps
-from collator.web.access import check_reach
+from collator.packet import Packet, PacketLimits, Receipt, Status, check, check_steps
+from collator.web.auth import check_reach
+from collator.web.batch_status import BatchStatus
 from collator.web.formats import name_for_json
-from collator.web.incoming import JSON_FIELDS, Answer, Incoming
-from collator.web.limits import MIB, Limits
+from collator.web.limits import MIB, HttpLimits
 from collator.web.loop_turns import LARGE
-from collator.web.problems import Kind, Refusal
-from collator.web.receipts import ArrayReceipts, receipt_refusal, wire_one
+from collator.web.problems import HttpProblem, ProblemType
+from collator.web.receipts import ArrayReceipts, receipt_problem, wire_one
 from collator.web.refusals import Asked, Refusals
-from collator.web.whole import Whole
+from collator.web.request_body import JSON_FIELDS, HttpAnswer, RequestBody
 from collator.wire import array_parts, decode_packet, decode_packet_steps, decoded_size, longest_packet
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
@@ -33,39 +33,42 @@ _KEPT = MIB  # bytes of memory that an array may take decoded; what takes more i
 
 
 class Packets:
-    """What takes packets that come whole."""
+    """The endpoint for packets that come whole."""
 
-    def __init__(self, intake: Intake, refusals: Refusals, *, bounds: Bounds, limits: Limits) -> None:
-        """Offer to *intake* what is within *bounds* and *limits*; note in *refusals* what was not taken."""
+    def __init__(self, intake: Intake, refusals: Refusals, *, packet_limits: PacketLimits, limits: HttpLimits) -> None:
+        """Offer to *intake* what is within *packet_limits* and *limits*; note in *refusals* what was not taken."""
         self._intake = intake
         self._refusals = refusals
-        self._bounds = bounds
+        self._packet_limits = packet_limits
         self._limits = limits
 
-    async def post(self, request: Incoming) -> Answer:
+    async def post(self, request: RequestBody) -> HttpAnswer:
         """One packet: 202 accepted, 200 duplicate, or a problem. An array: a receipt each, under 202 or by R9."""
         body = await request.body(self._limits.max_body, instead=_AS_A_STREAM)
         if _ARRAY.match(body):
             return await self._array(request, body)
-        if len(body) > longest_packet(self._bounds):
+        if len(body) > longest_packet(self._packet_limits):
             _refuse_foreign(body)
-            detail = f"one packet may have {longest_packet(self._bounds)} bytes, its payload {self._bounds.max_payload}"
-            raise Refusal(Kind.TOO_LARGE, detail)
+            limits = self._packet_limits
+            detail = f"one packet may have {longest_packet(limits)} bytes, its payload {limits.max_payload}"
+            raise HttpProblem(ProblemType.TOO_LARGE, detail)
         try:
             if len(body) > LARGE:
-                packet = await request.turns.drive(request.who, decode_packet_steps(body, self._bounds))
+                packet = await request.turns.drive(request.who, decode_packet_steps(body, self._packet_limits))
             else:
-                packet = decode_packet(body, self._bounds)
+                packet = decode_packet(body, self._packet_limits)
         except Malformed:
             _refuse_foreign(body)
             raise
         check_reach(request.caller, [packet.resource_id])
         return await self._one(request, packet)
 
-    async def put(self, request: Incoming, *, resource_id: str, index: int, last: bool, total: int | None) -> Answer:
+    async def put(
+        self, request: RequestBody, *, resource_id: str, index: int, last: bool, total: int | None
+    ) -> HttpAnswer:
         """The body is the payload of packet *index*."""
-        too_large = f"; a payload may have {self._bounds.max_payload}"
-        payload = (await request.json(longest_packet(self._bounds), instead=too_large)).strip(b" \t\r\n")
+        too_large = f"; a payload may have {self._packet_limits.max_payload}"
+        payload = (await request.json(longest_packet(self._packet_limits), instead=too_large)).strip(b" \t\r\n")
         packet = Packet(
             resource_id=resource_id,
             index=index,
@@ -75,36 +78,36 @@ class Packets:
         )
         try:
             if len(payload) > LARGE:
-                checked = await request.turns.drive(request.who, check_steps(packet, self._bounds))
+                checked = await request.turns.drive(request.who, check_steps(packet, self._packet_limits))
             else:
-                checked = check(packet, self._bounds)
+                checked = check(packet, self._packet_limits)
         except Malformed as error:
             raise Malformed(name_for_json(payload, lines_there=False) or error.detail) from None
         return await self._one(request, checked)
 
-    async def _one(self, request: Incoming, packet: Packet) -> Answer:
+    async def _one(self, request: RequestBody, packet: Packet) -> HttpAnswer:
         (receipt,) = await self._intake.accept((packet,), who=request.who, size=len(packet.payload))
         if receipt.status is Status.ACCEPTED:
-            return Answer(202, JSON_FIELDS, wire_one(packet, receipt))
+            return HttpAnswer(202, JSON_FIELDS, wire_one(packet, receipt))
         if receipt.status is Status.DUPLICATE:
-            return Answer(200, JSON_FIELDS, wire_one(packet, receipt))
-        raise receipt_refusal(packet, receipt)
+            return HttpAnswer(200, JSON_FIELDS, wire_one(packet, receipt))
+        raise receipt_problem(packet, receipt)
 
-    async def _array(self, request: Incoming, body: bytes) -> Answer:
+    async def _array(self, request: RequestBody, body: bytes) -> HttpAnswer:
         parts = await self._checked(request, body)
-        told, whole = ArrayReceipts(), Whole()
-        refusal = whole.refusal(await self._accept(request, parts, told, whole))
+        told, whole = ArrayReceipts(), BatchStatus()
+        refusal = whole.problem(await self._accept(request, parts, told, whole))
         if refusal is not None:
             raise refusal.with_members({"receipts": msgspec.Raw(told.json())})
         if whole.left_out():
             self._refusals.note_part(whole.left_out(), Asked.by(request.scope))
-        return Answer(202, JSON_FIELDS, told.json(b'{"receipts":', b"}"))
+        return HttpAnswer(202, JSON_FIELDS, told.json(b'{"receipts":', b"}"))
 
-    async def _checked(self, request: Incoming, body: bytes) -> Iterable[Sequence[Packet]]:
+    async def _checked(self, request: RequestBody, body: bytes) -> Iterable[Sequence[Packet]]:
         """The packets of *body* in parts, once all are known to be good; decoded anew where all would take much."""
         parts, cost = list[Sequence[Packet]](), 0
         try:
-            for part in array_parts(body, self._bounds):
+            for part in array_parts(body, self._packet_limits):
                 check_reach(request.caller, (packet.resource_id for packet in part))
                 cost += decoded_size(part)
                 if cost <= _KEPT:
@@ -114,12 +117,12 @@ class Packets:
             _refuse_foreign(body)
             raise
         if cost > _KEPT:
-            return array_parts(body, self._bounds, plain=True)
+            return array_parts(body, self._packet_limits, plain=True)
         request.keep(cost)
         return parts
 
     async def _accept(
-        self, request: Incoming, parts: Iterable[Sequence[Packet]], told: ArrayReceipts, whole: Whole
+        self, request: RequestBody, parts: Iterable[Sequence[Packet]], told: ArrayReceipts, whole: BatchStatus
     ) -> Unavailable | None:
         """Store the packets of *parts*; why some were refused.
 
@@ -133,7 +136,7 @@ class Packets:
             size = decoded_size(some)
             receipts: Sequence[Receipt] = ()
             try:
-                with request.buffered.holding(request.who, size):
+                with request.buffer_memory.holding(request.who, size):
                     receipts = () if why else await self._intake.accept(some, who=request.who, size=size)
             except Unavailable as error:
                 if not told:

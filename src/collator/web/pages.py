@@ -13,21 +13,21 @@ from typing import NamedTuple
 from starlette import routing
 from starlette.types import Receive, Scope, Send
 
-from collator.web.access import Access, check_reach, check_whole
 from collator.web.audit import Audit
+from collator.web.auth import Auth, check_reach, check_unrestricted
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.health import Health
-from collator.web.incoming import MUCH, REQUEST, Answer, Incoming
 from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packets import Packets
+from collator.web.request_body import MUCH, REQUEST, HttpAnswer, RequestBody
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
 
-Handler = Callable[..., Awaitable[Answer]]
+Handler = Callable[..., Awaitable[HttpAnswer]]
 """Takes the request and what its path and query say, by name; gives the answer."""
 
 
@@ -35,7 +35,7 @@ _PART = re.compile(r"\\{\w+\\}")  # as `re.escape` writes what varies in a path
 
 
 class Handlers(NamedTuple):
-    """Whose methods answer."""
+    """The objects whose methods answer."""
 
     health: Health
     resources: Resources
@@ -77,9 +77,9 @@ class Handlers(NamedTuple):
 class Page:
     """One path: a route and its handler for each method."""
 
-    def __init__(self, access: Access) -> None:
-        """Answer nothing yet; check roles by *access*."""
-        self._access = access
+    def __init__(self, auth: Auth) -> None:
+        """Answer nothing yet; check roles by *auth*."""
+        self._auth = auth
         self._methods: dict[str, tuple[Route, Handler]] = {}
 
     def add(self, route: Route, handler: Handler) -> None:
@@ -93,14 +93,14 @@ class Page:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        request: Incoming = scope[REQUEST]
+        request: RequestBody = scope[REQUEST]
         route, handler = self._methods["GET" if scope["method"] == "HEAD" else scope["method"]]
-        self._access.require(request.caller, route.role)
+        self._auth.require(request.caller, route.role)
         said = read_path(scope["path_params"]) | read_query(route.options, scope["query_string"])
         if "resource_id" in scope["path_params"]:
             check_reach(request.caller, [said["resource_id"]])
         elif not route.own:
-            check_whole(request.caller)
+            check_unrestricted(request.caller)
         answer = await handler(request, **said)
         request.release()  # of the body that it came with; the answer counts until the client has taken it
         if len(answer.body) > MUCH:
@@ -120,7 +120,7 @@ def _matches(route: Route, path: str) -> bool:
     return re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path) is not None
 
 
-def make_pages(handlers: Handlers, access: Access) -> routing.Router:
+def make_pages(handlers: Handlers, auth: Auth) -> routing.Router:
     """The router of all routes but `POST_PACKETS`.
 
     It raises Starlette's `HTTPException` where a path or a method is unknown.
@@ -129,6 +129,6 @@ def make_pages(handlers: Handlers, access: Access) -> routing.Router:
     pages: dict[str, Page] = {}
     for route in ROUTES:
         if route is not POST_PACKETS:  # the hot path, which `app` takes before it comes here
-            pages.setdefault(route.path, Page(access)).add(route, by_route[route.name])
+            pages.setdefault(route.path, Page(auth)).add(route, by_route[route.name])
     routes = [routing.Route(path, page, methods=page.methods) for path, page in pages.items()]
     return routing.Router(routes, redirect_slashes=False)

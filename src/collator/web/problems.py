@@ -1,4 +1,4 @@
-"""Every way in which the HTTP face says no: one catalogue, RFC 9457 (Problem Details for HTTP APIs).
+"""Every way in which the HTTP app says no: one catalogue, RFC 9457 (Problem Details for HTTP APIs).
 
 A problem is ``{"type", "title", "status", "detail", "code", …}``. `type` and `code` are stable and say the same, the
 one as a URI and the other as a word; `detail` is for a person. Errors of all other modules become problems here and
@@ -26,7 +26,7 @@ from collator.errors import (
     Unavailable,
     Unknown,
 )
-from collator.words import shorten
+from collator.text import shorten
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,7 +36,7 @@ MOST_DETAIL = 1000
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Kind(Enum):
+class ProblemType(Enum):
     """The catalogue: the status and the title of each kind of problem."""
 
     BAD_REQUEST = (400, "Not a request that HTTP allows")
@@ -81,16 +81,16 @@ class Kind(Enum):
 
     @property
     def title(self) -> str:
-        """What all problems of the kind have in common, in words."""
+        """Return what all problems of the kind have in common, in words."""
         return self.value[1]
 
 
-class Refusal(CollatorError):
+class HttpProblem(CollatorError):
     """The request cannot be served."""
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProblemType,
         detail: str,
         *,
         retry_after: float | None = None,
@@ -104,45 +104,45 @@ class Refusal(CollatorError):
         self.headers = headers
         self.members = members or {}
 
-    def with_members(self, members: Mapping[str, Any]) -> Refusal:
+    def with_members(self, members: Mapping[str, Any]) -> HttpProblem:
         """The same, with *members* in its problem."""
         headers, members = self.headers, {**self.members, **members}
-        return Refusal(self.kind, self.detail, retry_after=self.retry_after, headers=headers, members=members)
+        return HttpProblem(self.kind, self.detail, retry_after=self.retry_after, headers=headers, members=members)
 
 
-def busy(detail: str, *, retry_after: float = 1.0) -> Refusal:
+def busy(detail: str, *, retry_after: float = 1.0) -> HttpProblem:
     """There is no place, or no room in memory, for the request at the moment."""
-    return Refusal(Kind.BUSY, detail, retry_after=retry_after)
+    return HttpProblem(ProblemType.BUSY, detail, retry_after=retry_after)
 
 
-_KINDS: tuple[tuple[type[CollatorError], Kind], ...] = (
+_KINDS: tuple[tuple[type[CollatorError], ProblemType], ...] = (
     # Special kinds before general ones.
-    (Malformed, Kind.MALFORMED),
-    (Conflict, Kind.CONFLICT),
-    (Unknown, Kind.UNKNOWN),
-    (Ended, Kind.ENDED),
-    (StorageFull, Kind.STORAGE_FULL),
-    (StorageLow, Kind.STORAGE_LOW),
-    (ReadOnly, Kind.READ_ONLY),
-    (Unavailable, Kind.UNAVAILABLE),
-    (Damaged, Kind.DAMAGED),
+    (Malformed, ProblemType.MALFORMED),
+    (Conflict, ProblemType.CONFLICT),
+    (Unknown, ProblemType.UNKNOWN),
+    (Ended, ProblemType.ENDED),
+    (StorageFull, ProblemType.STORAGE_FULL),
+    (StorageLow, ProblemType.STORAGE_LOW),
+    (ReadOnly, ProblemType.READ_ONLY),
+    (Unavailable, ProblemType.UNAVAILABLE),
+    (Damaged, ProblemType.DAMAGED),
 )
 
 encode = msgspec.json.Encoder().encode
 encode_lines = msgspec.json.Encoder().encode_lines
 
 
-def refusal_of(error: CollatorError) -> Refusal:
+def problem_of(error: CollatorError) -> HttpProblem:
     """*error* as a refusal: the one place where errors get their HTTP status."""
-    if isinstance(error, Refusal):
+    if isinstance(error, HttpProblem):
         return error
-    kind = next((kind for of, kind in _KINDS if isinstance(error, of)), Kind.INTERNAL)
-    return Refusal(kind, error.detail, retry_after=error.retry_after if isinstance(error, Unavailable) else None)
+    kind = next((kind for of, kind in _KINDS if isinstance(error, of)), ProblemType.INTERNAL)
+    return HttpProblem(kind, error.detail, retry_after=error.retry_after if isinstance(error, Unavailable) else None)
 
 
 def problem(error: CollatorError) -> dict[str, Any]:
     """*error* as the members of a problem."""
-    refusal = refusal_of(error)
+    refusal = problem_of(error)
     kind = refusal.kind
     members: dict[str, Any] = {
         "type": f"urn:collator:problem:{kind.code}",
@@ -156,7 +156,7 @@ def problem(error: CollatorError) -> dict[str, Any]:
     return {**members, **refusal.members}
 
 
-def problem_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+def problem_headers(refusal: HttpProblem) -> list[tuple[bytes, bytes]]:
     """The fields that go with *refusal*, `Content-Length` aside. `Retry-After` in whole seconds (RFC 9110, 10.2.3)."""
     headers = [(b"content-type", MEDIA_TYPE.encode()), *refusal.headers]
     if refusal.retry_after is not None:

@@ -8,14 +8,14 @@ import msgspec
 
 from collator.packet import Packet, Receipt, Status
 from collator.web.limits import KIB
-from collator.web.problems import Kind, Refusal, encode, encode_lines
+from collator.web.problems import HttpProblem, ProblemType, encode, encode_lines
 
 MAX_REASONS = 256 * KIB
 """Characters of all reasons in one answer: the receipts beyond them have their status alone."""
 
 
 class WireReceipt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What became of one packet."""
+    """The receipt for one packet."""
 
     resource_id: str | int
     index: int
@@ -26,7 +26,7 @@ class WireReceipt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Receipts(msgspec.Struct, frozen=True):
-    """What became of each packet of an array, in its order."""
+    """The receipts for an array, in its order."""
 
     receipts: Sequence[WireReceipt]
 
@@ -40,7 +40,7 @@ class ArrayReceipts:
         self._left = MAX_REASONS
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether there is any."""
         return bool(self._parts)
 
     def add(self, packets: Sequence[Packet], receipts: Sequence[Receipt]) -> int:
@@ -65,11 +65,11 @@ def wire_lines(packets: Sequence[Packet], receipts: Sequence[Receipt]) -> bytes:
     return encode_lines(told)
 
 
-def receipt_refusal(packet: Packet, receipt: Receipt) -> Refusal:
+def receipt_problem(packet: Packet, receipt: Receipt) -> HttpProblem:
     """A receipt that is not good news, as a refusal with the receipt's members (`code` is its status word)."""
-    return Refusal(
-        Kind[receipt.status.name],
-        receipt.reason or Kind[receipt.status.name].title,
+    return HttpProblem(
+        ProblemType[receipt.status.name],
+        receipt.reason or ProblemType[receipt.status.name].title,
         retry_after=receipt.retry_after,
         members={"resource_id": packet.resource_id, "index": packet.index},
     )

@@ -1,4 +1,4 @@
-"""The application of a receiver: webhooks, on any path, behind the guard and the gate of a service.
+"""The application of a receiver: webhooks, on any path, behind the guard and the host check of a service.
 
 What a webhook says of its signature is looked at before its body is read, so that who holds no secret makes nobody read
 megabytes. Without secrets all that tells a stranger's page from a service is what browsers may send without asking:
@@ -17,22 +17,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from starlette.types import Receive, Scope, Send
 
 from collator.signing import ID, Secret, Unverified, read_signature, verify
-from collator.web.buffered import Buffered
+from collator.web.buffer_memory import BufferMemory
 from collator.web.formats import JSON
-from collator.web.gate import Gate
-from collator.web.incoming import (
+from collator.web.host_check import HostCheck
+from collator.web.limits import MIB, HttpLimits
+from collator.web.load import peer
+from collator.web.loop_turns import LoopTurns
+from collator.web.problems import HttpProblem, ProblemType, busy
+from collator.web.refusals import RefusalLog
+from collator.web.request_body import (
     KEPT,
     TARGET_HOST,
-    Answer,
-    Incoming,
+    HttpAnswer,
+    RequestBody,
     foreign_media_type,
     or_problem,
 )
-from collator.web.limits import MIB, Limits
-from collator.web.load import peer
-from collator.web.loop_turns import LoopTurns
-from collator.web.problems import Kind, Refusal, busy
-from collator.web.refusals import RefusalLog
 from collator.webhook import Handle, Received
 
 _LARGE = 1 * MIB
@@ -49,26 +49,26 @@ class ReceiverApp:
         *,
         hosts: Iterable[str] | None,
         secrets: Callable[[], Sequence[Secret]] | None,
-        limits: Limits,
+        limits: HttpLimits,
         refusals: RefusalLog,
         strict: bool,
     ) -> None:
-        """Pass every webhook to *handle*; without *secrets* nothing is verified. *hosts* as in `Gate`.
+        """Pass every webhook to *handle*; without *secrets* nothing is verified. *hosts* as in `HostCheck`.
 
         *strict*: take nothing but what a service sends, which is JSON under an id of its own form.
         """
         self._handle = handle
         self._strict = strict
-        self._gate = Gate(hosts)
+        self._host_check = HostCheck(hosts)
         self._secrets = secrets
         self._limits = limits
-        self._buffered = Buffered(limits.max_buffered)
+        self._buffer_memory = BufferMemory(limits.max_buffered)
         self._turns = LoopTurns()
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
-        request = Incoming(scope, receive, self._buffered, self._turns)
+        request = RequestBody(scope, receive, self._buffer_memory, self._turns)
         request.who = peer(scope.get("client"))
         try:
             answer = await or_problem(self._answer(request), request, self._refusals)
@@ -77,12 +77,12 @@ class ReceiverApp:
         if answer is not None:
             await request.answer(answer, send)
 
-    async def _answer(self, request: Incoming) -> Answer:
-        self._gate.check(request.headers, request.scope.get(TARGET_HOST, b""))
+    async def _answer(self, request: RequestBody) -> HttpAnswer:
+        self._host_check.check(request.headers, request.scope.get(TARGET_HOST, b""))
         if KEPT in request.scope:
             raise busy("every connection has a request under way")
         if request.scope["method"] != "POST":
-            raise Refusal(Kind.METHOD, "POST webhooks here", headers=((b"allow", b"POST"),))
+            raise HttpProblem(ProblemType.METHOD, "POST webhooks here", headers=((b"allow", b"POST"),))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         self._check_signature(headers)
         if self._strict and request.media_type() != JSON:
@@ -91,10 +91,10 @@ class ReceiverApp:
         await self._verify(received)
         reply = await self._handle(received)
         text = reply.text.encode()
-        return Answer(reply.status, ((b"content-type", b"text/plain; charset=utf-8"),) if text else (), text)
+        return HttpAnswer(reply.status, ((b"content-type", b"text/plain; charset=utf-8"),) if text else (), text)
 
     def _check_signature(self, headers: Mapping[str, str]) -> None:
-        """Raise `Refusal` where no body could make the webhook one that a service signed."""
+        """Raise `HttpProblem` where no body could make the webhook one that a service signed."""
         if self._secrets is None:
             return
         try:
@@ -102,7 +102,7 @@ class ReceiverApp:
         except Unverified as error:
             raise _unverified(error) from None
         if self._strict and not _ID.fullmatch(signed.webhook_id):
-            raise Refusal(Kind.UNAUTHORIZED, f"{ID} is none of Collator's")
+            raise HttpProblem(ProblemType.UNAUTHORIZED, f"{ID} is none of Collator's")
 
     async def _verify(self, received: Received) -> None:
         if self._secrets is None:
@@ -117,5 +117,5 @@ class ReceiverApp:
             raise _unverified(error) from None
 
 
-def _unverified(error: Unverified) -> Refusal:
-    return Refusal(Kind.UNAUTHORIZED, error.detail)
+def _unverified(error: Unverified) -> HttpProblem:
+    return HttpProblem(ProblemType.UNAUTHORIZED, error.detail)

@@ -12,20 +12,20 @@ import structlog
 from starlette.types import Scope
 
 from collator.metrics import Metrics
+from collator.text import shown
 from collator.throttle import Quota, Throttle
-from collator.web.problems import Kind, Refusal
-from collator.words import shown
+from collator.web.problems import HttpProblem, ProblemType
 
 LINES = 100
 """Lines a minute, whoever asks for whatever: an address is easily had, and each would have lines of its own."""
-_TOLD_ELSEWHERE = frozenset({Kind.NOT_READY})
+_TOLD_ELSEWHERE = frozenset({ProblemType.NOT_READY})
 """What asks for it does so all the time, and the log says when the service stops being ready."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Asked(NamedTuple):
-    """Who asked for what, as it was sent."""
+    """A request, as it was sent."""
 
     client: tuple[str, int] | None
     """Address and port."""
@@ -37,14 +37,14 @@ class Asked(NamedTuple):
 
     @classmethod
     def by(cls, scope: Scope) -> Asked:
-        """Who asked, by the *scope* of the request."""
+        """Return who asked, by the *scope* of the request."""
         return cls(scope.get("client"), scope["headers"], scope["method"], scope["raw_path"])
 
 
 class RefusalLog(Protocol):
-    """What notes that a listener refused a request."""
+    """A log of refused requests."""
 
-    def note(self, refusal: Refusal, asked: Asked) -> None:
+    def note(self, refusal: HttpProblem, asked: Asked) -> None:
         """Note that a request got *refusal*."""
         ...
 
@@ -54,7 +54,7 @@ class RefusalLog(Protocol):
 
 
 class Refusals:
-    """What was refused."""
+    """The refused requests."""
 
     def __init__(self, metrics: Metrics, *, throttle: Throttle | None = None, quota: Quota | None = None) -> None:
         """Count in *metrics*; *throttle* holds back what is told again and again, *quota* what is too much of all."""
@@ -62,30 +62,30 @@ class Refusals:
         self._throttle = throttle or Throttle()
         self._quota = quota or Quota(LINES)
         self._malformed = metrics.packets.labels("malformed")
-        for kind in Kind:
+        for kind in ProblemType:
             metrics.refused.labels(kind.code)  # from the start: an increase from nothing would be none
 
-    def note(self, refusal: Refusal, asked: Asked) -> None:
+    def note(self, refusal: HttpProblem, asked: Asked) -> None:
         """Note that a request got *refusal*."""
         self._metrics.refused.labels(refusal.kind.code).inc()
         if refusal.kind not in _TOLD_ELSEWHERE:
-            self._tell("request refused", refusal.kind.code, asked, refusal.detail, status=refusal.kind.status)
+            self._log_refusal("request refused", refusal.kind.code, asked, refusal.detail, status=refusal.kind.status)
 
     def note_part(self, detail: str, asked: Asked) -> None:
         """Note that of a request that was served some packets were not taken; *detail* says how many, and why."""
-        self._tell("packets not taken", "", asked, detail)
+        self._log_refusal("packets not taken", "", asked, detail)
 
     def note_given_way(self, client: tuple[str, int] | None) -> None:
         """Note that a connection of *client* without a request was closed, as another wanted its place."""
         self._metrics.given_way.inc()
         detail = "it had no request under way, and others wanted its place (max_connections)"
-        self._tell("connection closed", "", Asked(client, (), "", b""), detail)
+        self._log_refusal("connection closed", "", Asked(client, (), "", b""), detail)
 
     def count_lines(self, number: int) -> None:
         """Count *number* lines of streams that hold no packet."""
         self._malformed.inc(number)
 
-    def _tell(self, event: str, code: str, asked: Asked, detail: str, **more: object) -> None:
+    def _log_refusal(self, event: str, code: str, asked: Asked, detail: str, **more: object) -> None:
         times = self._throttle.times((event, code, asked.client and asked.client[0]))
         if not times:
             return

@@ -38,16 +38,16 @@ def check_parser() -> None:
         raise ConfigError(f"httptools {httptools.__version__} is too old: at least {least} is wanted")
 
 
-class Part(Enum):
-    """What the parser is in."""
+class ParserState(Enum):
+    """The state of the parser."""
 
     BETWEEN = "between"  #: two requests
     HEAD = "head"
     BODY = "body"
 
 
-class Reading(Enum):
-    """How far the newest request has come in."""
+class RequestProgress(Enum):
+    """The progress of the newest request."""
 
     NOTHING = "nothing"  #: not a byte
     HEAD = "head"
@@ -69,27 +69,27 @@ class RequestFeed(HttpToolsProtocol):
         super().__init__(config, state, app_state)
         self.body_size = 0
         """Bytes of the newest body."""
-        self._part = Part.BETWEEN
+        self._part = ParserState.BETWEEN
         self._begun = False  # whether the request that this piece is for has begun
         self._came: bytes | bytearray = b""  # since the head began; of a body, the newest piece
         self._last = b""  # the end of what came: what ends a chunked body may come in two pieces
         self._most = most
 
     def feed(self, data: bytes) -> None:
-        """Feed the parser. Raises `Refusal` and what the parser raises."""
+        """Feed the parser. Raises `HttpProblem` and what the parser raises."""
         turns = 0
         try:
             while data:
                 data = self._feed_one(data, cut=turns < self._most)
                 turns += 1
         finally:
-            if self._part is not Part.HEAD:
+            if self._part is not ParserState.HEAD:
                 self._came = b""
             elif len(self._came) > _KEPT:
                 self._came = self._came[-_KEPT:]
 
     def first_line(self) -> tuple[bytes, bytes, str]:
-        """Method, target and version of HTTP. Raises `Refusal` unless one blank stands between them."""
+        """Method, target and version of HTTP. Raises `HttpProblem` unless one blank stands between them."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         line = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
         if not (self._came.startswith(line) or self._came.lstrip(_BLANK).startswith(line)):
@@ -103,7 +103,7 @@ class RequestFeed(HttpToolsProtocol):
         if self._begun:
             raise AnotherRequest
         super().on_message_begin()
-        self._begun, self._part = True, Part.HEAD
+        self._begun, self._part = True, ParserState.HEAD
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -113,7 +113,7 @@ class RequestFeed(HttpToolsProtocol):
         super().on_headers_complete()
         if old:
             _end_by_closing(self.cycle)
-        self._part, self.body_size = Part.BODY, 0
+        self._part, self.body_size = ParserState.BODY, 0
 
     def on_body(self, body: bytes) -> None:
         """Some of the body is there."""
@@ -123,18 +123,18 @@ class RequestFeed(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is there."""
         super().on_message_complete()
-        self._part = Part.BETWEEN
+        self._part = ParserState.BETWEEN
 
     # Pieces.
 
     def _feed_one(self, data: bytes, *, cut: bool) -> bytes:
         """Feed the parser with one request, or a part of it; what is left of *data*."""
         part, size, left = self._part, self.body_size, b""
-        if part is Part.BODY and cut and self._chunked():
+        if part is ParserState.BODY and cut and self._chunked():
             end = self._may_end(data)
             data, left = data[:end], data[end:]
         self._keep(data)
-        self._begun = part is not Part.BETWEEN
+        self._begun = part is not ParserState.BETWEEN
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -143,11 +143,11 @@ class RequestFeed(HttpToolsProtocol):
             if not isinstance(error.__context__, AnotherRequest):
                 raise
             self._renew_parser()
-            return self._behind(self.body_size - size) if part is Part.BODY else self._behind_whole()
+            return self._behind(self.body_size - size) if part is ParserState.BODY else self._behind_whole()
         return left
 
     def _keep(self, data: bytes) -> None:
-        if self._part is Part.HEAD:
+        if self._part is ParserState.HEAD:
             if isinstance(self._came, bytes):
                 self._came = bytearray(self._came)
             self._came += data
@@ -156,18 +156,18 @@ class RequestFeed(HttpToolsProtocol):
         self._last = bytes(self._came[1 - len(_END) :])
 
     def _may_end(self, data: bytes) -> int:
-        """Where in *data* the chunked body may end that goes on with it; its length where it does not."""
+        """Return where in *data* the chunked body may end that goes on with it; its length where it does not."""
         end = (self._last + data).find(_END)
         return len(data) if end < 0 else end + len(_END) - len(self._last)
 
     def _behind(self, size: int) -> bytes:
-        """What came behind the last *size* bytes of a body."""
+        """Return what came behind the last *size* bytes of a body."""
         if self._chunked():
             raise bad("nobody can tell where this request begins behind the one before")
         return bytes(self._came[size:])
 
     def _behind_whole(self) -> bytes:
-        """What came behind a request whose head is in it."""
+        """Return what came behind a request whose head is in it."""
         came = bytes(self._came)
         at = came.index(_END, len(came) - len(came.lstrip(_BLANK))) + len(_END)
         if not self._chunked():
@@ -190,7 +190,7 @@ class RequestFeed(HttpToolsProtocol):
         """
         line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
         self._renew_parser()
-        self._part = Part.BETWEEN
+        self._part = ParserState.BETWEEN
         return head_without_offer(*line, self.headers)
 
     def _renew_parser(self) -> None:

@@ -8,18 +8,18 @@ from contextlib import suppress
 import msgspec
 
 from collator.errors import Conflict, Malformed, Unavailable, Unknown
-from collator.exchange import ResourceReport, ResourceSummary
 from collator.ledger import Ledger
+from collator.messages import ResourceReport, ResourceSummary
 from collator.outbox import Outbox
-from collator.packet import Bounds, whole
+from collator.packet import PacketLimits, as_integer
 from collator.paging import fitting
 from collator.states import EndedBy, State
 from collator.tokens import Role
-from collator.web.access import forbidden, within
 from collator.web.audit import acting
-from collator.web.explaining import why_undelivered
-from collator.web.incoming import Answer, Incoming, answer_json
-from collator.workforce import Workforce
+from collator.web.auth import forbidden, within
+from collator.web.diagnosis import why_undelivered
+from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+from collator.workers import Workers
 
 _SMALL = 4096  # bytes of a body that says what to do
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it
@@ -33,7 +33,7 @@ class ResourceView(ResourceReport, frozen=True, kw_only=True):
 
 
 class ResourceState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token of the role `send` is told of a resource."""
+    """The view of a resource for a token of the role `send`."""
 
     resource_id: str
     state: State
@@ -52,7 +52,7 @@ class ResourcePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retried(msgspec.Struct, frozen=True):
-    """What a retry did."""
+    """The result of a retry."""
 
     resource_id: str
     retried: int
@@ -60,14 +60,14 @@ class Retried(msgspec.Struct, frozen=True):
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """What was forgotten."""
+    """The result of a purge."""
 
     resource_id: str
     purged: bool = True
 
 
 class Completion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a person completes a resource (R15)."""
+    """The request to complete a resource (R15)."""
 
     total: int | float | None = None
     """How many packets it has; 0 where there are none, also of one that nobody sent a packet for."""
@@ -81,24 +81,26 @@ class Resources:
     def __init__(
         self,
         ledger: Ledger,
-        workforce: Workforce,
+        workers: Workers,
         outbox: Outbox,
         *,
-        bounds: Bounds,
+        packet_limits: PacketLimits,
         refusal: Callable[[], Unavailable | None],
     ) -> None:
-        """Look into *ledger*; hand what a repair sets free to *workforce* and *outbox*.
+        """Look into *ledger*; hand what a repair sets free to *workers* and *outbox*.
 
         *refusal* says why nothing new is taken at the moment.
         """
         self._ledger = ledger
-        self._workforce = workforce
+        self._workers = workers
         self._outbox = outbox
-        self._bounds = bounds
+        self._packet_limits = packet_limits
         self._refusal = refusal
         self._completion = msgspec.json.Decoder(Completion)
 
-    async def index(self, request: Incoming, *, state: State | None, prefix: str, cursor: str, limit: int) -> Answer:
+    async def index(
+        self, request: RequestBody, *, state: State | None, prefix: str, cursor: str, limit: int
+    ) -> HttpAnswer:
         """A page of those in *state* whose ids begin with *prefix*, from behind the id *cursor*."""
         found: list[ResourceSummary] = []
         for own in within(request.caller, prefix):
@@ -108,11 +110,11 @@ class Resources:
         behind = shown[-1].resource_id if len(found) > len(shown) else None
         return answer_json(ResourcePage(resources=shown, next_cursor=behind))
 
-    async def show(self, _request: Incoming, *, resource_id: str) -> Answer:
+    async def show(self, _request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """All that there is to know. `Unknown`."""
         return await self._view(resource_id)
 
-    async def complete(self, request: Incoming, *, resource_id: str) -> Answer:
+    async def complete(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """Fix the total, or close now (R15); the resource as it is then. `Unknown`, `Conflict`."""
         total, force = await self._wanted(request)
         refusal = self._refusal() if total == 0 else None  # it may open a resource, as a packet does (R9)
@@ -131,22 +133,22 @@ class Resources:
         report = await self._ledger.resource(resource_id)
         return answer_json(ResourceState(**{name: getattr(report, name) for name in ResourceState.__struct_fields__}))
 
-    async def cancel(self, request: Incoming, *, resource_id: str) -> Answer:
+    async def cancel(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """End it without a webhook; the resource as it is then. `Unknown`, `Ended`."""
         await request.nothing()
         async with acting(self._ledger, request, "cancel", "resource cancelled", target=resource_id):
             await self._ledger.cancel(resource_id)
         return await self._view(resource_id)
 
-    async def retry(self, request: Incoming, *, resource_id: str) -> Answer:
+    async def retry(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """Give its failed packets a new set of attempts (R16). `Unknown`, `Ended`."""
         await request.nothing()
         async with acting(self._ledger, request, "retry", "failed packets retried", target=resource_id):
             keys = await self._ledger.retry(resource_id)
-        self._workforce.submit((), keys)
+        self._workers.submit((), keys)
         return answer_json(Retried(resource_id, len(keys)))
 
-    async def purge(self, request: Incoming, *, resource_id: str) -> Answer:
+    async def purge(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """Forget it (R25). `Unknown`; `Conflict` while it is open or has a delivery due."""
         await request.nothing()
         async with acting(self._ledger, request, "purge", "resource purged", target=resource_id):
@@ -157,19 +159,19 @@ class Resources:
         return answer_json(Purged(resource_id))
 
     async def _complete(self, resource_id: str, total: int | None, *, force: bool) -> None:
-        outcome = await self._ledger.complete(resource_id, total=total, force=force, room=self._outbox.room())
+        outcome = await self._ledger.complete(resource_id, total=total, force=force, capacity=self._outbox.capacity())
         self._outbox.take(outcome.deliveries, outcome.endpoints)
 
-    async def _view(self, resource_id: str) -> Answer:
+    async def _view(self, resource_id: str) -> HttpAnswer:
         report = await self._ledger.resource(resource_id)
-        why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.room()))
+        why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.capacity()))
         return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
-    async def _wanted(self, request: Incoming) -> tuple[int | None, bool]:
-        wanted = await request.order(self._completion, _SMALL)
+    async def _wanted(self, request: RequestBody) -> tuple[int | None, bool]:
+        wanted = await request.decode(self._completion, _SMALL)
         if wanted.total is None and not wanted.force:
             raise Malformed("say how many packets it has (total), or that it ends now (force)")
-        total = None if wanted.total is None else whole(wanted.total, "total")
-        if total is not None and not 0 <= total <= self._bounds.max_packets:
-            raise Malformed(f"total: {total} is not between 0 and {self._bounds.max_packets}")
+        total = None if wanted.total is None else as_integer(wanted.total, "total")
+        if total is not None and not 0 <= total <= self._packet_limits.max_packets:
+            raise Malformed(f"total: {total} is not between 0 and {self._packet_limits.max_packets}")
         return total, bool(wanted.force)

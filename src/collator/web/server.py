@@ -23,7 +23,7 @@ from collator.errors import cannot_listen
 from collator.forks import Kept
 from collator.web.connections import Connections
 from collator.web.guard import Guard
-from collator.web.limits import Limits
+from collator.web.limits import HttpLimits
 from collator.web.refusals import RefusalLog
 from collator.web.request_feed import check_parser
 
@@ -32,12 +32,12 @@ _TICK = 0.1  # seconds; how precise the deadlines of the guard are
 _BACKLOG = 2048
 _UNSENT = 64 * 1024
 """Bytes of answers that the system may keep for each client, beside what is on its way; else it keeps megabytes, and of
-what is in the system nobody sees whether the client takes it (`Limits.write_rate`)."""
+what is in the system nobody sees whether the client takes it (`HttpLimits.write_rate`)."""
 _ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 """On every answer, those of the guard too: none of them is to be taken for a page, or kept by who stands between."""
 
 
-class Door(NamedTuple):
+class Listener(NamedTuple):
     """An open port."""
 
     host: str
@@ -46,12 +46,12 @@ class Door(NamedTuple):
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self.state.connections)
 
     @property
     def url(self) -> str:
-        """Where to ask."""
+        """Return where to ask."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -62,12 +62,12 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    limits: Limits | None = None,
+    limits: HttpLimits | None = None,
     grace: Callable[[], float] = lambda: 10.0,
     lagged: Callable[[float], object] = bool,
     stopping: Callable[[], bool] = lambda: False,
     refusals: RefusalLog | None = None,
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[Listener]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 
     *lagged* is told ten times a second for how many seconds others held up the event loop; *refusals* notes what is
@@ -85,7 +85,7 @@ async def serve(
     config.load()
     state = ServerState()
     state.default_headers = _default_headers()
-    guarded = limits or Limits()
+    guarded = limits or HttpLimits()
     loop = asyncio.get_running_loop()
     places: Connections[Guard] = Connections(guarded.max_connections, max_queued=guarded.max_queued)
     server = await loop.create_server(
@@ -96,7 +96,7 @@ async def serve(
     try:
         bound_host, bound_port = listener.getsockname()[:2]
         with Kept(partial(_descriptors, listener, state)):  # the port is free when this process has ended
-            yield Door(bound_host, bound_port, state)
+            yield Listener(bound_host, bound_port, state)
     finally:
         server.close()
         closing.set()

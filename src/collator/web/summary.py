@@ -1,4 +1,4 @@
-"""What became of a stream, counted as its groups are decided. Pure."""
+"""The summary of a stream, counted as its groups are decided. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import msgspec
 from collator.errors import CollatorError
 from collator.intake import tally
 from collator.packet import Receipt, Status
+from collator.web.batch_status import GOOD, BatchStatus
 from collator.web.lines import Group
-from collator.web.problems import Refusal, encode, problem
-from collator.web.receipts import receipt_refusal
-from collator.web.whole import GOOD, Whole
+from collator.web.problems import HttpProblem, encode, problem
+from collator.web.receipts import receipt_problem
 
 
 class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,7 +30,7 @@ class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a stream."""
+    """The summary of a stream."""
 
     done: bool = True
     """That this is the last word on it."""
@@ -56,7 +56,7 @@ class Summary:
         self.decided_lines = 0
         self._max_rejected = max_rejected
         self._left = max_rejected_bytes
-        self._whole = Whole()
+        self._whole = BatchStatus()
         self._rejected: list[Rejected] = []
 
     def add(self, group: Group, receipts: Sequence[Receipt]) -> None:
@@ -66,13 +66,13 @@ class Summary:
         if group.faults:
             self._whole.add_malformed(len(group.faults), partial(_first, group))
         self.decided_lines = group.last
-        room = self._max_rejected - len(self._rejected) if self._left > 0 else 0
-        if room and (group.faults or not counts.keys() <= GOOD):
-            wrong = sorted(_wrong(group, receipts, room), key=_line)
-            self._list([Rejected(line, problem(error)) for line, error in wrong[:room]])
+        capacity = self._max_rejected - len(self._rejected) if self._left > 0 else 0
+        if capacity and (group.faults or not counts.keys() <= GOOD):
+            wrong = sorted(_wrong(group, receipts, capacity), key=_line)
+            self._list([Rejected(line, problem(error)) for line, error in wrong[:capacity]])
 
     def so_far(self) -> StreamSummary:
-        """What became of the stream so far."""
+        """Return what became of the stream so far."""
         counts = self._whole.counts
         return StreamSummary(
             decided_lines=self.decided_lines,
@@ -86,12 +86,12 @@ class Summary:
             rejected=self._rejected,
         )
 
-    def refusal(self) -> Refusal | None:
-        """What the answer to the whole stream is, if no good news (R9)."""
-        return self._whole.refusal()
+    def problem(self) -> HttpProblem | None:
+        """Return what the answer to the whole stream is, if no good news (R9)."""
+        return self._whole.problem()
 
     def left_out(self) -> str:
-        """What was not taken, in words; empty where all was."""
+        """Return what was not taken, in words; empty where all was."""
         return self._whole.left_out()
 
     def _list(self, wrong: Sequence[Rejected]) -> None:
@@ -135,4 +135,4 @@ def _wrong(group: Group, receipts: Sequence[Receipt], most: int) -> Iterator[tup
     yield from islice(group.faults, most)
     for number, packet, receipt in zip(group.numbers, group.packets, receipts, strict=True):
         if receipt.status not in GOOD:
-            yield number, receipt_refusal(packet, receipt)
+            yield number, receipt_problem(packet, receipt)

@@ -1,4 +1,4 @@
-"""Every route of the HTTP face, declared: what it takes, who may ask, what it answers.
+"""Every route of the HTTP app, declared: what it takes, who may ask, what it answers.
 
 To add one: declare it in the module of its subject, list it here, and name its handler in `collator.web.pages`.
 """
@@ -11,8 +11,8 @@ from collator.web.routes.endpoints import ENDPOINTS
 from collator.web.routes.health import HEALTH
 from collator.web.routes.packets import POST_PACKETS, PUT_PACKET
 from collator.web.routes.resources import RESOURCES
-from collator.web.routes.route import Reply, Route, problems_of
+from collator.web.routes.route import Route, RouteReply, problems_of
 
 ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *DELIVERIES, *ENDPOINTS, LIST_AUDIT, *HEALTH)
 
-__all__ = ["POST_PACKETS", "ROUTES", "Reply", "Route", "problems_of"]
+__all__ = ["POST_PACKETS", "ROUTES", "Route", "RouteReply", "problems_of"]

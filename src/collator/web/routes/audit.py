@@ -5,7 +5,7 @@ from __future__ import annotations
 from collator.tokens import Role
 from collator.web.audit import AuditList
 from collator.web.options import number
-from collator.web.routes.route import JSON, Reply, Route
+from collator.web.routes.route import JSON, Route, RouteReply
 
 LIST_AUDIT = Route(
     name="listAudit",
@@ -18,5 +18,5 @@ LIST_AUDIT = Route(
         number("cursor", "Where the page begins: `next_cursor` of the page before.", least=0, most=2**53),
         number("limit", "How many, at most.", least=1, most=1000, default=100),
     ),
-    replies={200: Reply(says="A page.", content={JSON: AuditList})},
+    replies={200: RouteReply(says="A page.", content={JSON: AuditList})},
 )

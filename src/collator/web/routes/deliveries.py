@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collator.tokens import Role
-from collator.web.deliveries import DeliveryView, Listed, Replay, ReplayDone, WebhookPage
+from collator.web.deliveries import DeliveryView, ListedState, Replay, ReplayDone, WebhookPage
 from collator.web.options import moment, number, text, word
-from collator.web.problems import Kind
-from collator.web.routes.route import JSON, Reply, Route
+from collator.web.problems import ProblemType
+from collator.web.routes.route import JSON, Route, RouteReply
 
 _DELIVERY = "/v1/deliveries/{delivery_id}"
-_AS_IT_IS = {200: Reply(says="The delivery, as it is then.", content={JSON: DeliveryView})}
-_STORE = (Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
+_AS_IT_IS = {200: RouteReply(says="The delivery, as it is then.", content={JSON: DeliveryView})}
+_STORE = (ProblemType.UNAVAILABLE, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
 
 LIST_DELIVERIES = Route(
     name="listDeliveries",
@@ -21,7 +21,7 @@ LIST_DELIVERIES = Route(
     says="List deliveries, in the order in which they were born.",
     more="A page may be short, or empty, with others behind it: go on until `next_cursor` is null.",
     options=(
-        word("state", "Only those in this state.", Listed),
+        word("state", "Only those in this state.", ListedState),
         text("endpoint", "Only those to the endpoint of this name.", default=None),
         text("resource_id", "Only those of this resource.", default=None),
         text("prefix", "Only those of resources whose id begins so."),
@@ -29,7 +29,7 @@ LIST_DELIVERIES = Route(
         text("cursor", "Where the page begins: `next_cursor` of the page before."),
         number("limit", "How many, at most.", least=1, most=1000, default=100),
     ),
-    replies={200: Reply(says="A page.", content={JSON: WebhookPage})},
+    replies={200: RouteReply(says="A page.", content={JSON: WebhookPage})},
 )
 
 REPLAY_DELIVERIES = Route(
@@ -43,8 +43,8 @@ REPLAY_DELIVERIES = Route(
         "they were. One request takes on a bounded number: repeat it with `cursor` until `next_cursor` is null."
     ),
     body={JSON: Replay},
-    replies={200: Reply(says="How many are due again.", content={JSON: ReplayDone})},
-    problems=(Kind.UNKNOWN, *_STORE),
+    replies={200: RouteReply(says="How many are due again.", content={JSON: ReplayDone})},
+    problems=(ProblemType.UNKNOWN, *_STORE),
 )
 
 GET_DELIVERY = Route(
@@ -54,8 +54,8 @@ GET_DELIVERY = Route(
     role=Role.READ,
     own=True,
     says="Look at a delivery: its state, its attempts with their answers, and what it waits for.",
-    replies={200: Reply(says="The delivery.", content={JSON: DeliveryView})},
-    problems=(Kind.UNKNOWN,),
+    replies={200: RouteReply(says="The delivery.", content={JSON: DeliveryView})},
+    problems=(ProblemType.UNKNOWN,),
 )
 
 REPLAY_DELIVERY = Route(
@@ -65,7 +65,7 @@ REPLAY_DELIVERY = Route(
     role=Role.ADMIN,
     says="Send a delivery again that has ended, delivered or dead. One that is due stays as it is.",
     replies=_AS_IT_IS,
-    problems=(Kind.UNKNOWN, *_STORE),
+    problems=(ProblemType.UNKNOWN, *_STORE),
 )
 
 STOP_DELIVERY = Route(
@@ -75,7 +75,7 @@ STOP_DELIVERY = Route(
     role=Role.ADMIN,
     says="Give up a delivery that is due: it is dead then, and can be replayed. Asking again changes nothing.",
     replies=_AS_IT_IS,
-    problems=(Kind.UNKNOWN, Kind.ENDED, *_STORE),
+    problems=(ProblemType.UNKNOWN, ProblemType.ENDED, *_STORE),
 )
 
 DELIVERIES = (LIST_DELIVERIES, REPLAY_DELIVERIES, GET_DELIVERY, REPLAY_DELIVERY, STOP_DELIVERY)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collator.tokens import Role
 from collator.web.endpoints import EndpointList, EndpointView
 from collator.web.options import number, text
-from collator.web.problems import Kind
-from collator.web.routes.route import JSON, Reply, Route
+from collator.web.problems import ProblemType
+from collator.web.routes.route import JSON, Route, RouteReply
 
 _ENDPOINT = "/v1/endpoints/{endpoint}"
-_AS_IT_IS = {200: Reply(says="The endpoint, as it is then.", content={JSON: EndpointView})}
-_PROBLEMS = (Kind.UNKNOWN, Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
+_AS_IT_IS = {200: RouteReply(says="The endpoint, as it is then.", content={JSON: EndpointView})}
+_PROBLEMS = (ProblemType.UNKNOWN, ProblemType.UNAVAILABLE, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
 
 ENDPOINTS = (
     Route(
@@ -23,7 +23,7 @@ ENDPOINTS = (
             text("cursor", "Where the page begins: `next_cursor` of the page before."),
             number("limit", "How many, at most.", least=1, most=1000, default=100),
         ),
-        replies={200: Reply(says="A page.", content={JSON: EndpointList})},
+        replies={200: RouteReply(says="A page.", content={JSON: EndpointList})},
     ),
     Route(
         name="pauseEndpoint",

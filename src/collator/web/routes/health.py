@@ -6,8 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator.tokens import Role
 from collator.web.health import Alive, Ready, ServiceStatus
-from collator.web.problems import Kind
-from collator.web.routes.route import JSON, Reply, Route
+from collator.web.problems import ProblemType
+from collator.web.routes.route import JSON, Route, RouteReply
 
 _TEXT = {"type": "string"}
 
@@ -18,7 +18,7 @@ HEALTH = (
         path="/healthz",
         role=None,  # who restarts a service that hangs has no token, and learns nothing
         says="Whether the service is alive; touches nothing.",
-        replies={200: Reply(says="It is.", content={JSON: Alive})},
+        replies={200: RouteReply(says="It is.", content={JSON: Alive})},
     ),
     Route(
         name="getReadiness",
@@ -26,8 +26,8 @@ HEALTH = (
         path="/readyz",
         role=None,  # who sends requests to one of several services has no token, and has to know
         says="Whether packets should be sent here.",
-        replies={200: Reply(says="They should.", content={JSON: Ready})},
-        problems=(Kind.NOT_READY,),
+        replies={200: RouteReply(says="They should.", content={JSON: Ready})},
+        problems=(ProblemType.NOT_READY,),
     ),
     Route(
         name="getStatus",
@@ -35,7 +35,7 @@ HEALTH = (
         path="/v1/status",
         role=Role.READ,
         says="How the service is, and how much it holds.",
-        replies={200: Reply(says="The status.", content={JSON: ServiceStatus})},
+        replies={200: RouteReply(says="The status.", content={JSON: ServiceStatus})},
     ),
     Route(
         name="getMetrics",
@@ -43,7 +43,7 @@ HEALTH = (
         path="/metrics",
         role=Role.READ,
         says="Everything that is counted, in the text format of Prometheus.",
-        replies={200: Reply(says="The metrics.", content={CONTENT_TYPE_LATEST: _TEXT})},
+        replies={200: RouteReply(says="The metrics.", content={CONTENT_TYPE_LATEST: _TEXT})},
     ),
     Route(
         name="getDescription",
@@ -52,6 +52,6 @@ HEALTH = (
         role=Role.READ,
         own=True,
         says="This description.",
-        replies={200: Reply(says="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
+        replies={200: RouteReply(says="OpenAPI 3.1.", content={JSON: {"type": "object"}})},
     ),
 )

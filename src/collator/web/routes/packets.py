@@ -8,11 +8,11 @@ import msgspec
 
 from collator import packet
 from collator.tokens import Role
-from collator.web.described import REFERENCE
 from collator.web.options import flag, number, word
-from collator.web.problems import Kind
+from collator.web.problems import ProblemType
 from collator.web.receipts import Receipts, WireReceipt
-from collator.web.routes.route import JSON, NDJSON, Reply, Route
+from collator.web.routes.route import JSON, NDJSON, Route, RouteReply
+from collator.web.schemas import REFERENCE
 from collator.web.streams import Wanted
 from collator.web.summary import StreamSummary
 
@@ -35,14 +35,14 @@ _LINES = {
 _ONE = {"resource_id": "call-17", "index": 0, "payload": {"text": "hello"}}
 _LAST = {"resource_id": "call-17", "index": 1, "payload": {"text": "good bye"}, "last": True}
 _REFUSALS = (
-    Kind.CONFLICT,
-    Kind.CLOSED,
-    Kind.REFUSED,
-    Kind.ERROR,
-    Kind.UNAVAILABLE,
-    Kind.READ_ONLY,
-    Kind.STORAGE_FULL,
-    Kind.STORAGE_LOW,
+    ProblemType.CONFLICT,
+    ProblemType.CLOSED,
+    ProblemType.REFUSED,
+    ProblemType.ERROR,
+    ProblemType.UNAVAILABLE,
+    ProblemType.READ_ONLY,
+    ProblemType.STORAGE_FULL,
+    ProblemType.STORAGE_LOW,
 )
 
 POST_PACKETS = Route(
@@ -70,16 +70,16 @@ POST_PACKETS = Route(
     body={JSON: (Packet, list[Packet]), **dict.fromkeys(NDJSON, list[Packet])},
     examples={JSON: _ONE, **{lines: [_ONE, _LAST] for lines in NDJSON}},
     replies={
-        202: Reply(
+        202: RouteReply(
             says="One packet: accepted. An array: a receipt for each.",
             content={JSON: (WireReceipt, Receipts)},
         ),
-        200: Reply(
+        200: RouteReply(
             says="One packet: it was there already. A stream: its summary, or its receipts.",
             content={JSON: (WireReceipt, StreamSummary), NDJSON[0]: _LINES},
         ),
     },
-    problems=(*_REFUSALS, Kind.IDLE),
+    problems=(*_REFUSALS, ProblemType.IDLE),
 )
 
 PUT_PACKET = Route(
@@ -95,8 +95,8 @@ PUT_PACKET = Route(
     body={JSON: Any},
     examples={JSON: {"text": "hello"}},
     replies={
-        202: Reply(says="Accepted.", content={JSON: WireReceipt}),
-        200: Reply(says="It was there already.", content={JSON: WireReceipt}),
+        202: RouteReply(says="Accepted.", content={JSON: WireReceipt}),
+        200: RouteReply(says="It was there already.", content={JSON: WireReceipt}),
     },
     problems=_REFUSALS,
 )

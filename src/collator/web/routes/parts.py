@@ -1,4 +1,4 @@
-"""What varies in a path: each part is declared once, read by its declaration, and described from it. Pure."""
+"""Parameters of paths: each is declared once, read by its declaration, and described from it. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes
 
 from collator.errors import Malformed
 from collator.packet import MAX_ID_BYTES, MAX_INDEX, check_id
-from collator.web.options import Option, number
-from collator.words import quoted
+from collator.text import quoted
+from collator.web.options import QueryOption, number
 
 _DOTS = frozenset({".", ".."})
 """Segments that a client or a proxy takes away, with what stands before them, unless each dot is percent-encoded."""
@@ -32,9 +32,9 @@ def _decoded(segment: str) -> str:
     return text
 
 
-PARTS: Mapping[str, Option] = MappingProxyType(
+PARTS: Mapping[str, QueryOption] = MappingProxyType(
     {
-        "resource_id": Option(
+        "resource_id": QueryOption(
             name="resource_id",
             says="The id of a resource, percent-encoded: `%2F` for a slash; `.` and `..` only as `%2E` and `%2E%2E`.",
             read=lambda text, _: check_id(text),
@@ -46,13 +46,13 @@ PARTS: Mapping[str, Option] = MappingProxyType(
                 "not": {"enum": [".", ".."]},  # whoever writes paths from a description leaves dots as they are
             },
         ),
-        "delivery_id": Option(
+        "delivery_id": QueryOption(
             name="delivery_id",
             says="The id of a delivery: the webhook id, a colon, the name of the endpoint.",
             read=lambda text, _: text,
             schema={"type": "string", "minLength": 1},
         ),
-        "endpoint": Option(
+        "endpoint": QueryOption(
             name="endpoint",
             says="The name of an endpoint.",
             read=lambda text, _: text,

@@ -7,15 +7,15 @@ from collator.states import State
 from collator.tokens import Role
 from collator.web.options import number, seconds, text, word
 from collator.web.outputs import OutputsPage
-from collator.web.problems import Kind
+from collator.web.problems import ProblemType
 from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView, Retried
-from collator.web.routes.route import JSON, Reply, Route
+from collator.web.routes.route import JSON, Route, RouteReply
 
 _RESOURCE = "/v1/resources/{resource_id}"
-_AS_IT_IS = {200: Reply(says="The resource, as it is then.", content={JSON: ResourceView})}
+_AS_IT_IS = {200: RouteReply(says="The resource, as it is then.", content={JSON: ResourceView})}
 _MOST = 2**53
-_READING = (Kind.UNKNOWN, Kind.DAMAGED)
-_WRITING = (Kind.UNKNOWN, Kind.UNAVAILABLE, Kind.READ_ONLY, Kind.STORAGE_FULL)
+_READING = (ProblemType.UNKNOWN, ProblemType.DAMAGED)
+_WRITING = (ProblemType.UNKNOWN, ProblemType.UNAVAILABLE, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
 
 LIST_RESOURCES = Route(
     name="listResources",
@@ -31,7 +31,7 @@ LIST_RESOURCES = Route(
         text("cursor", "Where the page begins: `next_cursor` of the page before."),
         number("limit", "How many, at most.", least=1, most=1000, default=100),
     ),
-    replies={200: Reply(says="A page.", content={JSON: ResourcePage})},
+    replies={200: RouteReply(says="A page.", content={JSON: ResourcePage})},
 )
 
 GET_RESOURCE = Route(
@@ -44,7 +44,7 @@ GET_RESOURCE = Route(
         "Of what there is much of, the first are listed, and how many more there are: 1,000 ranges, 100 failures and "
         "100 deliveries. Its outputs, by `after_seq`, have all failures, and the list of deliveries has all of them."
     ),
-    replies={200: Reply(says="The resource.", content={JSON: ResourceView})},
+    replies={200: RouteReply(says="The resource.", content={JSON: ResourceView})},
     problems=_READING,
 )
 
@@ -80,8 +80,8 @@ GET_OUTPUTS = Route(
             "webhook_id", "That of the page before: a conflict where the resource was opened anew since.", default=None
         ),
     ),
-    replies={200: Reply(says="The outputs.", content={JSON: OutputsPage})},
-    problems=(*_READING, Kind.CONFLICT, Kind.UNAVAILABLE),
+    replies={200: RouteReply(says="The outputs.", content={JSON: OutputsPage})},
+    problems=(*_READING, ProblemType.CONFLICT, ProblemType.UNAVAILABLE),
 )
 
 COMPLETE_RESOURCE = Route(
@@ -99,13 +99,13 @@ COMPLETE_RESOURCE = Route(
     body={JSON: Completion},
     examples={JSON: {"total": 2}},
     replies={
-        200: Reply(
+        200: RouteReply(
             says="The resource, as it is then; its state alone for a token without the role `read`.",
             content={JSON: (ResourceView, ResourceState)},
         )
     },
     told={Role.SEND: ResourceState, Role.READ: ResourceView, Role.ADMIN: ResourceView},
-    problems=(*_WRITING, Kind.CONFLICT, Kind.STORAGE_LOW),
+    problems=(*_WRITING, ProblemType.CONFLICT, ProblemType.STORAGE_LOW),
 )
 
 CANCEL_RESOURCE = Route(
@@ -115,7 +115,7 @@ CANCEL_RESOURCE = Route(
     role=Role.ADMIN,
     says="End an open resource without a webhook. Asking again changes nothing.",
     replies=_AS_IT_IS,
-    problems=(*_WRITING, Kind.ENDED),
+    problems=(*_WRITING, ProblemType.ENDED),
 )
 
 RETRY_RESOURCE = Route(
@@ -124,8 +124,8 @@ RETRY_RESOURCE = Route(
     path=f"{_RESOURCE}/retry",
     role=Role.ADMIN,
     says="Give the failed packets of an open resource a new set of attempts.",
-    replies={200: Reply(says="How many packets that were.", content={JSON: Retried})},
-    problems=(*_WRITING, Kind.ENDED),
+    replies={200: RouteReply(says="How many packets that were.", content={JSON: Retried})},
+    problems=(*_WRITING, ProblemType.ENDED),
 )
 
 PURGE_RESOURCE = Route(
@@ -135,8 +135,8 @@ PURGE_RESOURCE = Route(
     role=Role.ADMIN,
     says="Forget a resource that has ended, with its packets, outputs and deliveries.",
     more="Refused while it is open (cancel it first) or has a delivery due (stop that first). Its id is free then.",
-    replies={200: Reply(says="It is forgotten.", content={JSON: Purged})},
-    problems=(*_WRITING, Kind.CONFLICT),
+    replies={200: RouteReply(says="It is forgotten.", content={JSON: Purged})},
+    problems=(*_WRITING, ProblemType.CONFLICT),
 )
 
 RESOURCES = (

@@ -1,4 +1,4 @@
-"""What a route is: one method of one path, with all that may be asked there and all that may be answered.
+"""The declaration of a route: one method of one path, with all that may be asked there and all that may be answered.
 
 The router, the check of roles and the description of the API (`/openapi.json`) are made from these declarations, so
 that none of them can say what the others do not.
@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from collator.tokens import Role
-from collator.web.options import Option
-from collator.web.problems import Kind
+from collator.web.options import QueryOption
+from collator.web.problems import ProblemType
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/jsonl")
@@ -22,7 +22,7 @@ Schema = Any
 """A type that msgspec describes, several of which any may come, or a JSON Schema as a mapping."""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class RouteReply(msgspec.Struct, frozen=True, kw_only=True):
     """One answer that is good news."""
 
     says: str
@@ -45,30 +45,37 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What it does: one line."""
     more: str = ""
     """What there is to know beyond that."""
-    options: tuple[Option, ...] = ()
+    options: tuple[QueryOption, ...] = ()
     body: Mapping[str, Schema] = {}
     """What the request holds, by media type; empty where it holds nothing."""
     examples: Mapping[str, Any] = {}
     """A good body, by media type; that of a sequence as an array of its lines."""
-    replies: Mapping[int, Reply]
+    replies: Mapping[int, RouteReply]
     """By status."""
     own: bool = False
     """Whether its handler keeps to the resources that a token with prefixes is for. Without it, such a token may ask
     only where the path names one of them."""
     told: Mapping[Role, type[msgspec.Struct]] = {}
     """What a good answer has for a token of one role alone; all roles that may ask are told alike where it is empty."""
-    problems: tuple[Kind, ...] = ()
+    problems: tuple[ProblemType, ...] = ()
     """What else is answered, beyond what `problems_of` says of every route."""
 
 
-def problems_of(route: Route, *, guarded: bool) -> tuple[Kind, ...]:
+def problems_of(route: Route, *, guarded: bool) -> tuple[ProblemType, ...]:
     """All problems that *route* may answer; *guarded* where the service asks for tokens."""
-    found = [Kind.BAD_REQUEST, Kind.FOREIGN_ORIGIN, Kind.FOREIGN_HOST, Kind.TIMEOUT, Kind.HEAD_TOO_LARGE, Kind.INTERNAL]
-    found += [Kind.MALFORMED, Kind.BUSY]
+    found = [
+        ProblemType.BAD_REQUEST,
+        ProblemType.FOREIGN_ORIGIN,
+        ProblemType.FOREIGN_HOST,
+        ProblemType.TIMEOUT,
+        ProblemType.HEAD_TOO_LARGE,
+        ProblemType.INTERNAL,
+    ]
+    found += [ProblemType.MALFORMED, ProblemType.BUSY]
     if guarded and route.role is not None:
-        found += [Kind.UNAUTHORIZED, Kind.FORBIDDEN]
+        found += [ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN]
     if "{" in route.path:
-        found.append(Kind.NOT_FOUND)  # where it is empty, or has a slash that is not percent-encoded
+        found.append(ProblemType.NOT_FOUND)  # where it is empty, or has a slash that is not percent-encoded
     if route.method != "GET":  # one that takes no body says so only where it has read it
-        found += [Kind.TOO_LARGE, Kind.MEDIA_TYPE]
+        found += [ProblemType.TOO_LARGE, ProblemType.MEDIA_TYPE]
     return (*dict.fromkeys((*found, *route.problems)),)

@@ -1,4 +1,4 @@
-"""What goes out: the webhooks, declared as the routes are, for those who write a receiver.
+"""The webhooks, declared as the routes are, for those who write a receiver.
 
 `collation` writes the bodies, from bytes that are never decoded; a test holds these declarations to what it writes.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from collator.exchange import PacketReport
+from collator.messages import PacketReport
 from collator.signing import ID, SIGNATURE, TIMESTAMP
 from collator.states import EndedBy
 from collator.web.routes.route import Schema
@@ -81,7 +81,7 @@ class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
     data: IncompleteData
 
 
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookType(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of webhook."""
 
     name: str
@@ -130,7 +130,7 @@ ANSWERS: Mapping[str, str] = MappingProxyType(
 """What the answer of a receiver means, by status."""
 
 WEBHOOKS = (
-    Webhook(name="resource.collated", says="A resource has ended, and every packet has its output.", body=Collated),
-    Webhook(name="resource.incomplete", says="A resource has ended, and something is missing.", body=Incomplete),
+    WebhookType(name="resource.collated", says="A resource has ended, and every packet has its output.", body=Collated),
+    WebhookType(name="resource.incomplete", says="A resource has ended, and something is missing.", body=Incomplete),
 )
 """Every webhook that is sent. A resource that is cancelled gets none."""

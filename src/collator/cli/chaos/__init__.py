@@ -1,0 +1,101 @@
+"""`collator chaos`: kill a service of its own at random moments, and see that nothing acknowledged is lost.
+
+Lives here: the command. `chaos_run` has the run, `service_process` the service that is killed, `checker` what must
+hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from collator.cli.chaos.chaos_run import ChaosRun
+from collator.cli.command import command
+from collator.cli.exits import Exit
+from collator.cli.service_call import json_option, print_answer
+from collator.cli.terminal import print_lines
+from collator.directory import make_new
+from collator.errors import ConfigError
+from collator.text import counted
+
+SHOWN = 20
+"""Complaints that are printed; --json has all."""
+
+
+@command(
+    short="Kill a service again and again; see that nothing is lost.",
+    examples=(
+        ("A minute of it, before you trust a machine with your packets", "collator chaos"),
+        ("A night of it", "collator chaos --rounds 20000"),
+        (
+            "As an earlier run, on the disk that will hold the data",
+            "collator chaos --seed 7 --dir /data/t",
+        ),
+    ),
+)
+@click.option("--rounds", type=click.IntRange(1), metavar="N", default=20, help="How often it is killed.  [20]")
+@click.option("--seed", type=int, metavar="N", help="The packets of an earlier run.  [a new run]")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="A new directory, which stays.  [one that goes]"
+)
+@json_option
+def chaos(*, rounds: int, seed: int | None, directory: Path | None, as_json: bool) -> Exit:
+    """Kill a service of its own again and again, and see that nothing acknowledged is lost.
+
+    A sender sends without pause; the service is killed (kill -9) at random moments, while it starts too, and started
+    again. In the end every packet that was acknowledged must have been delivered, in order, each resource under one id
+    with one body, and the database must be sound. Where something is wrong the directory stays, with the logs.
+    Ctrl-C and SIGTERM end the run and its service, and remove a directory that was made for it.
+    """
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    home = _made(directory)
+    chaos_run = ChaosRun(home, rounds=rounds, seed=seed)
+    print_lines(f"seed {seed}, in {home}", err=True)
+    try:
+        asyncio.run(chaos_run.run(lambda line: print_lines(line, err=True)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return _interrupted(home, stays=directory is not None)
+    answer = chaos_run.as_dict()
+    print_answer(answer, _lines(answer), as_json=as_json)
+    if chaos_run.complaints:
+        print_lines(f"everything is in {home}, the logs too", err=True)
+        return Exit.FAILED
+    if directory is None:
+        shutil.rmtree(home)
+    return Exit.OK
+
+
+def _interrupted(home: Path, *, stays: bool) -> Exit:
+    if not stays:
+        shutil.rmtree(home)
+    where = f"everything is in {home}" if stays else "its directory is removed"
+    print_lines(f"interrupted; the service has ended, and {where}", err=True)
+    return Exit.INTERRUPTED
+
+
+def _made(directory: Path | None) -> Path:
+    if directory is not None:
+        return make_new(directory, option="--dir")
+    try:
+        return Path(tempfile.mkdtemp(prefix="collator-chaos-"))
+    except OSError as error:
+        raise ConfigError(f"no temporary directory can be made: {error.strerror}; name a new one with --dir") from None
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    yield from answer["complaints"][:SHOWN]
+    if len(answer["complaints"]) > SHOWN:
+        yield f"… and {len(answer['complaints']) - SHOWN} more (--json has all)"
+    yield (
+        f"{counted(answer['kills'], 'kill')}: {answer['acknowledged']} packets of {answer['resources']} resources "
+        f"acknowledged, {answer['delivered']} resources delivered, {answer['repeats']} webhooks repeated, "
+        f"{answer['unlucky']} packets in work at too many deaths"
+    )
+    yield "nothing was lost" if not answer["complaints"] else "FAILED"

@@ -1,0 +1,78 @@
+"""Waiting: for the end of a task; and for a resource, by looking, as only the service knows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from collator.client.answer import Unreachable
+from collator.states import State
+
+SOONEST, LATEST = 0.01, 1.0
+"""Seconds between two looks: a tenth of the time that has passed, within these."""
+_SHARE = 0.1
+
+R = TypeVar("R")
+
+
+async def wait_for_end(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+    """The task that did *work*, once it has ended in whatever way; never raises what it raised.
+
+    Where this is cancelled, *work* is too, and how it ends then is dropped: asyncio would complain of its error.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        task.cancelled() or task.exception()
+        raise
+    return task
+
+
+async def poll_until_ended(look: Callable[[], Awaitable[dict[str, Any]]], *, patience: float | None) -> dict[str, Any]:
+    """Return what *look* says of a resource once that has ended.
+
+    Raises what *look* raises; `Unreachable` only where there was no answer for *patience* seconds, `None` for never.
+    """
+    started = answered = time.monotonic()
+    while True:
+        now = time.monotonic()
+        try:
+            report = await look()
+        except Unreachable:
+            if patience is not None and now - answered >= patience:
+                raise
+        else:
+            answered = now
+            if report["state"] != State.OPEN:
+                return report
+        await asyncio.sleep(min(max(SOONEST, _SHARE * (now - started)), LATEST))
+
+
+async def poll_outcomes(
+    look: Callable[[int, str | None], Awaitable[dict[str, Any]]], *, after_seq: int, patience: float | None
+) -> AsyncIterator[dict[str, Any]]:
+    """Each outcome behind *after_seq*, until the resource has ended and none is left.
+
+    *look* takes where a page begins and the webhook id that the resource must have, and waits for news by itself.
+    Raises what it raises; `Unreachable` only where there was no answer for *patience* seconds, `None` for never.
+    """
+    webhook_id, more = None, True
+    answered = time.monotonic()
+    while more:
+        asked = time.monotonic()
+        try:
+            page = await look(after_seq, webhook_id)
+        except Unreachable as error:
+            if patience is not None and asked - answered >= patience:
+                raise
+            await asyncio.sleep(min(max(SOONEST, _SHARE * (asked - answered), error.retry_after), LATEST))
+            continue
+        answered = time.monotonic()
+        for outcome in page["outputs"]:
+            yield outcome
+        after_seq, webhook_id, more = page["after_seq"], page["webhook_id"], page["more"]

@@ -1,0 +1,253 @@
+"""The worker of one endpoint: how many of its deliveries are under way, which wait, and when more are claimed.
+
+The *capacity* of a worker is what it can still take: its concurrency, less what is under way or waits here. Several
+callers may be told of the same capacity at a time, and a claim may run beside them, so that nobody is refused for what
+another might bring. If more comes than fits, it waits here, and is given back if it waits too long. A breaker that is
+open, a receiver that asked to wait and an endpoint that is paused leave it no capacity, here and nowhere else.
+
+An endpoint has two workers: what is large has one of its own, of few requests, so that nothing else waits behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from collator.clock import Clock
+from collator.delivery.circuit import PAUSED, SLOWED, Circuit, Passage
+from collator.delivery.outcome_recorder import OutcomeRecorder
+from collator.delivery.pauses import Pauses
+from collator.delivery.sender import Sender
+from collator.delivery.verdict import put_off
+from collator.errors import Unavailable
+from collator.ledger import Ledger
+from collator.messages import Attempt, Delivery
+from collator.metrics import Metrics
+from collator.states import DeliveryState
+from collator.throttle import Throttle
+
+UNSETTLED = 4
+"""For each request that may be under way, how many outcomes may wait for the ledger before no more is claimed (P5)."""
+
+LOOK_AGAIN = 1.0
+"""Seconds after which a worker that waits for its circuit looks again, at the latest: a poll may be later still."""
+
+_DEFECT_RETRY = 60.0
+_RESULTS = {DeliveryState.DELIVERED: "delivered", DeliveryState.DUE: "retry", DeliveryState.DEAD: "dead"}
+
+_log = structlog.get_logger("collator.delivery")
+
+
+class EndpointWorker:
+    """Everything this process does for one endpoint."""
+
+    def __init__(
+        self,
+        name: str,
+        concurrency: int,
+        *,
+        ledger: Ledger,
+        sender: Sender,
+        recorder: OutcomeRecorder,
+        clock: Clock,
+        metrics: Metrics,
+        circuit: Callable[[], Circuit | None],
+        pauses: Pauses,
+        large: bool = False,
+    ) -> None:
+        """Have at most *concurrency* requests to the endpoint *name* under way at a time, as far as *circuit* lets.
+
+        *circuit* gives that of the endpoint's address at the moment; `None` while the endpoint is not configured. It is
+        the worker of what is *large*, or of all else.
+        """
+        self._name = name
+        self._concurrency = concurrency
+        self._ledger = ledger
+        self._sender = sender
+        self._recorder = recorder
+        self._clock = clock
+        self._circuit = circuit
+        self._pauses, self._large = pauses, large
+        self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
+        self._running: dict[int, asyncio.Task[None]] = {}  # by lease
+        self._waiting: deque[tuple[Delivery, float]] = deque()
+        self._unsettled = 0
+        self._delivered: set[tuple[str, bytes]] = set()  # and not settled: the ledger may hand these out again
+        self._more = False
+        self._claiming: asyncio.Task[None] | None = None
+        self._claims_fail = False
+        self._stopped = False
+        self._throttle = Throttle(now=clock.monotonic)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def capacity(self) -> int:
+        """Return how many more deliveries it would take, leased, at this moment."""
+        if self._stopped or self._name in self._pauses or self._unsettled >= UNSETTLED * self._concurrency:
+            return 0
+        free = max(0, self._concurrency - len(self._running) - len(self._waiting))
+        circuit = self._circuit()
+        most = None if circuit is None else circuit.capacity(self._clock.monotonic())
+        return free if most is None else min(free, most)
+
+    def take(self, delivery: Delivery) -> None:
+        """Send *delivery*, which is leased, now or as soon as there is a place for it."""
+        if self._stopped:
+            self._hand_to_recorder(put_off(delivery, "the service was stopping"))
+        else:
+            self._waiting.append((delivery, self._clock.monotonic()))
+            self._start_waiting()
+
+    def wake(self) -> None:
+        """Claim what is due, as far as there is room; what there is none for is claimed when there is."""
+        self._more = True
+        if self._claiming is not None:
+            return
+        if self.capacity():
+            self._claiming = asyncio.get_running_loop().create_task(self._claim())
+        else:
+            self._wake_later()
+
+    def probe(self) -> None:
+        """Claim a delivery that tries whether the receiver is back, though none be due, where that is its turn."""
+        circuit = self._circuit()
+        if circuit is not None and circuit.open and self.capacity():
+            self.wake()
+
+    def forget_recorded(self, attempt: Attempt) -> None:
+        """*attempt* no longer waits for the ledger."""
+        self._unsettled -= 1
+        self._delivered.discard(_key(attempt.delivery))
+        if self._more:
+            self.wake()
+
+    def stop(self) -> set[asyncio.Task[None]]:
+        """Claim and start nothing more; what is still under way."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        return {*self._running.values(), *([self._claiming] if self._claiming else [])}
+
+    def abandon(self) -> tuple[list[int], set[asyncio.Task[None]]]:
+        """Cancel what is still under way: the leases to give back, and the tasks that are about to end."""
+        leases = [*self._running, *(delivery.lease for delivery, _ in self._waiting)]
+        self._waiting.clear()
+        for task in self._running.values():
+            task.cancel()
+        return leases, {*self._running.values()}
+
+    def _start_waiting(self) -> None:
+        while self._waiting and not self._stopped and len(self._running) < self._concurrency:
+            self._start(*self._waiting.popleft())
+
+    def _start(self, delivery: Delivery, taken_at: float) -> None:
+        circuit, now = self._circuit(), self._clock.monotonic()
+        passage = None
+        if circuit is not None:  # passed here and now, so that the next who asks for the capacity knows of it
+            passed = circuit.enter(now)
+            if passed is None:
+                self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
+                return
+            passage = Passage(circuit, passed)
+        task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at, passage))
+        self._running[delivery.lease] = task
+
+    async def _run(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> None:
+        try:
+            attempt = await self._deliver(delivery, taken_at, passage)
+        finally:
+            del self._running[delivery.lease]
+            if passage is not None:
+                passage.circuit.leave(passage.passed)
+        self._end(attempt)
+        self._start_waiting()
+        if self._more:
+            self.wake()
+
+    async def _deliver(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
+        try:
+            return await self._sender.deliver(delivery, taken_at, passage)
+        except Exception:  # noqa: BLE001 - a defect must not cost the delivery: it is logged, and due again
+            _log.exception("attempt not made", endpoint=self._name, webhook_id=delivery.webhook_id)
+            return put_off(delivery, "an error within Collator; its log says more", _DEFECT_RETRY)
+
+    def _end(self, attempt: Attempt) -> None:
+        if attempt.pauses and self._pauses.add(attempt):
+            _log.error("endpoint paused, as its receiver wants no more", endpoint=self._name, reason=attempt.reason)
+        self._count(attempt)
+        self._hand_to_recorder(attempt)
+
+    def _hand_to_recorder(self, attempt: Attempt) -> None:
+        self._unsettled += 1
+        if attempt.state is DeliveryState.DELIVERED:
+            self._delivered.add(_key(attempt.delivery))
+        self._recorder.add(attempt)
+
+    async def _claim(self) -> None:
+        try:
+            while self._more and (capacity := self.capacity()):
+                self._more = False
+                await self._claim_once(capacity)
+        except Unavailable as error:
+            self._log_claims(error.detail)
+        except Exception:  # noqa: BLE001 - a defect must not end the worker: it is logged, and the next poll claims
+            _log.exception("deliveries not claimed", endpoint=self._name)
+        else:
+            self._claims_fail = False
+        finally:
+            self._claiming = None
+        if self._more:
+            self._wake_later()
+
+    async def _claim_once(self, capacity: int) -> None:
+        circuit = self._circuit()
+        probe = circuit is not None and circuit.open
+        found = await self._ledger.claim_deliveries(self._name, capacity=capacity, large=self._large, probe=probe)
+        self._more = self._more or len(found) >= capacity
+        for delivery in found:
+            if _key(delivery) not in self._delivered:
+                self.take(delivery)
+
+    def _wake_later(self) -> None:
+        """Look again when the circuit lets something pass, which may be long before the next poll."""
+        circuit = self._circuit()
+        wait = 0.0 if circuit is None or self._stopped else circuit.wait(self._clock.monotonic())
+        if wait and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(min(wait, LOOK_AGAIN), self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        if self._more:
+            self.wake()
+
+    def _log_claims(self, problem: str) -> None:
+        if not self._claims_fail:  # one line until they work again, not one for each poll
+            _log.warning("deliveries not claimed", endpoint=self._name, problem=problem)
+        self._claims_fail = True
+
+    def _count(self, attempt: Attempt) -> None:
+        if attempt.counted:
+            self._counters[attempt.state].inc()
+        if attempt.state is DeliveryState.DEAD:
+            self._log_attempt("delivery dead", attempt, failed=1)
+        elif attempt.state is DeliveryState.DUE:
+            event = "deliveries fail" if attempt.counted else "deliveries put off"
+            if failed := self._throttle.times(event):
+                self._log_attempt(event, attempt, failed=failed)
+
+    def _log_attempt(self, event: str, attempt: Attempt, *, failed: int) -> None:
+        """One line for each dead delivery; of all others that fail or are put off one a minute, with their number."""
+        _log.warning(
+            event,
+            endpoint=self._name,
+            webhook_id=attempt.delivery.webhook_id,
+            attempt=attempt.delivery.attempt,
+            reason=attempt.reason,
+            failed=failed,
+        )
+
+
+def _key(delivery: Delivery) -> tuple[str, bytes]:
+    return delivery.resource_id, delivery.generation

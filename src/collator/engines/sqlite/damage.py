@@ -1,0 +1,26 @@
+"""Batches with damaged rows: those that can be read go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import apsw
+import structlog
+
+R = TypeVar("R")
+
+log = structlog.get_logger("collator.ledger")
+
+
+def readable(load: Callable[[Sequence[int]], list[R]], keys: Sequence[int]) -> list[R]:
+    """Return what *load* gives for all *keys*, or for each that it can be asked for without an error."""
+    try:
+        return load(keys)
+    except (ValueError, apsw.SQLError) as error:
+        why = repr(error)
+    if len(keys) == 1:
+        log.error("a row is damaged and left out; collator check says more", key=keys[0], error=why)
+        return []
+    middle = len(keys) // 2
+    return readable(load, keys[:middle]) + readable(load, keys[middle:])

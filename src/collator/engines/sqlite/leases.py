@@ -1,0 +1,136 @@
+"""Leases, in memory. One process owns the data directory, so a lease ends with the process.
+
+Changes are made inside a transaction of the store and undone with it: `rollback` restores what `begin` found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+
+class Lease(msgspec.Struct, gc=False):
+    """A packet or a delivery that a caller holds."""
+
+    key: int
+    """The packet's key, or the delivery's row."""
+    until: float
+    """When the lease ends, by `Store.running`."""
+    size: int = 0
+    """Payload bytes of a packet."""
+    attempt: int = 1
+    claim_id: str = ""
+    tried: bool = False
+    """Whether the store has a row on earlier attempts of this packet."""
+    suspect: bool = False
+    """Whether it was in work when the process died."""
+    alone_until: float = 0.0
+    """Until when, by `Store.running`, no packet is handed out beside it."""
+    endpoint: str = ""
+    """Whom a delivery is for."""
+
+
+class LeaseTable:
+    """Leases of one kind, by token; a key has at most one."""
+
+    def __init__(self, kind: int) -> None:
+        """Start empty, with tokens that no earlier process gave, and no other *kind* (0 or 1) in this one."""
+        self._held: dict[int, Lease] = {}
+        self._next = (int.from_bytes(os.urandom(5)) << 22) + (kind << 62)
+        self._dropped: list[tuple[int, Lease]] = []
+        self._earliest = float("inf")
+        self._before = (self._next, self._earliest)
+        self._alone_until = 0.0  # no lease is alone for longer
+        self.size = 0
+        """Payload bytes of all that is held."""
+
+    def __len__(self) -> int:
+        """Return how many are held."""
+        return len(self._held)
+
+    def grant(self, held: Lease) -> int:
+        """The token of a new lease on *held*."""
+        self._next = token = self._next + 1
+        self._held[token] = held
+        self.size += held.size
+        self._earliest = min(self._earliest, held.until)
+        self._alone_until = max(self._alone_until, held.alone_until)
+        return token
+
+    def get(self, token: int) -> Lease | None:
+        """Return what *token* holds, if it still does."""
+        return self._held.get(token)
+
+    def drop(self, token: int) -> Lease | None:
+        """End the lease *token*; what it held, if it still did."""
+        held = self._held.pop(token, None)
+        if held is not None:
+            self.size -= held.size
+            self._dropped.append((token, held))
+        return held
+
+    def drop_all(self, tokens: Iterable[int]) -> list[Lease | None]:
+        """End the leases *tokens*; what each held, if it still did."""
+        ended = [(token, self._held.pop(token, None)) for token in tokens]
+        dropped = [(token, held) for token, held in ended if held is not None]
+        self.size -= sum([held.size for _, held in dropped])
+        self._dropped += dropped
+        return [held for _, held in ended]
+
+    def drop_key(self, key: int) -> Lease | None:
+        """End the lease on *key*; what it held, if somebody had one."""
+        token = next((token for token, held in self._held.items() if held.key == key), None)
+        return None if token is None else self.drop(token)
+
+    def prolong(self, token: int, until: float) -> bool:
+        """Let *token* hold until *until*; whether it still held."""
+        held = self._held.get(token)
+        if held is not None:
+            held.until = until
+        return held is not None
+
+    def keys(self, endpoint: str) -> set[int]:
+        """All deliveries to *endpoint* that somebody holds."""
+        return {held.key for held in self._held.values() if held.endpoint == endpoint}
+
+    def alone(self, now: float) -> bool:
+        """Return whether one is held beside which nothing may be handed out by *now*."""
+        return now < self._alone_until and any(held.alone_until > now for held in self._held.values())
+
+    def none_beside(self, now: float) -> bool:
+        """Whether one that is to be alone may be handed out: nothing is held but what has been alone by *now*."""
+        return all(0 < held.alone_until <= now for held in self._held.values())
+
+    def tokens(self) -> list[int]:
+        """All leases that hold."""
+        return list(self._held)
+
+    def claimed(self, claim_id: str) -> Iterator[tuple[int, Lease]]:
+        """The leases that the claim *claim_id* gave and that still hold."""
+        return ((token, held) for token, held in self._held.items() if held.claim_id == claim_id)
+
+    def expired(self, now: float) -> list[int]:
+        """The tokens of leases that have ended by *now*."""
+        if now < self._earliest:
+            return []
+        self._earliest = min((held.until for held in self._held.values() if held.until > now), default=float("inf"))
+        return [token for token, held in self._held.items() if held.until <= now]
+
+    def begin(self) -> None:
+        """From here on `rollback` can undo grants and drops, and that `expired` has told of the ended ones."""
+        self._before = (self._next, self._earliest)
+        self._dropped.clear()
+
+    def rollback(self) -> None:
+        """Undo every grant and drop since `begin`."""
+        for token, held in self._dropped:
+            self._held[token] = held
+            self.size += held.size
+        self._dropped.clear()
+        last, self._earliest = self._before
+        while self._next > last:
+            granted = self._held.pop(self._next, None)
+            self.size -= granted.size if granted is not None else 0
+            self._next -= 1

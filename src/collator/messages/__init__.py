@@ -1,0 +1,87 @@
+"""Messages between the ledger and the stages: work handed out, outcomes taken back, and what became of each.
+
+Frozen values, one line on each field. A **lease** is a number that the ledger gave with a task or a delivery; it is
+the caller's only right to report on it, and a lease that was lost changes nothing (P2).
+
+Lives here: `tasks`, packets and what a verb did with them; `deliveries`, deliveries and attempts; `views`, what a
+person may look at; `audit`, who did what.
+"""
+
+from __future__ import annotations
+
+from collator.messages.audit import REFUSED, Act, AuditPage, AuditRecord
+from collator.messages.deliveries import (
+    LARGE_BODY,
+    Attempt,
+    Delivery,
+    delivery_id,
+    parse_delivery_id,
+    webhook_id,
+    webhook_number,
+)
+from collator.messages.tasks import (
+    Accepted,
+    Failure,
+    Key,
+    Output,
+    Recorded,
+    Result,
+    Retry,
+    StepResult,
+    Task,
+    output_size,
+)
+from collator.messages.views import (
+    LOG,
+    AttemptReport,
+    Counts,
+    DeliveryDetail,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryReport,
+    OutcomePage,
+    OutcomeReport,
+    PacketReport,
+    Pause,
+    Replayed,
+    ResourceReport,
+    ResourceSummary,
+)
+
+__all__ = [
+    "LARGE_BODY",
+    "LOG",
+    "REFUSED",
+    "Accepted",
+    "Act",
+    "Attempt",
+    "AttemptReport",
+    "AuditPage",
+    "AuditRecord",
+    "Counts",
+    "Delivery",
+    "DeliveryDetail",
+    "DeliveryFilter",
+    "DeliveryPage",
+    "DeliveryReport",
+    "Failure",
+    "Key",
+    "OutcomePage",
+    "OutcomeReport",
+    "Output",
+    "PacketReport",
+    "Pause",
+    "Recorded",
+    "Replayed",
+    "ResourceReport",
+    "ResourceSummary",
+    "Result",
+    "Retry",
+    "StepResult",
+    "Task",
+    "delivery_id",
+    "output_size",
+    "parse_delivery_id",
+    "webhook_id",
+    "webhook_number",
+]

@@ -1,0 +1,102 @@
+"""Deliveries handed out, how an attempt at one ended, and the ids by which the world knows them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from collator.states import DeliveryState
+
+LARGE_BODY = 1024 * 1024
+"""Bytes of a body beyond which its deliveries are *large*: they are handed out apart."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One webhook to one endpoint, leased to the caller to be sent."""
+
+    resource_id: str
+    generation: bytes
+    endpoint: str
+    """The name; the URL is looked up at each attempt (R20)."""
+    attempt: int
+    """1 for the first; goes on counting over a replay (R24)."""
+    step: int
+    """Place in the retry schedule, from 0; a replay starts it anew."""
+    lease: int
+    body: bytes | None
+    """The frozen body, or `None` where `Ledger.body` has to be asked for it, as for all that are large."""
+    known_at: float = 0.0
+    """Monotonic reading when the last output was known; 0 unless this attempt was created with the closing."""
+
+    large: bool = False
+    """Whether its body has more than `LARGE_BODY` bytes."""
+
+    @property
+    def webhook_id(self) -> str:
+        """The id under which this generation is delivered, on every endpoint and attempt."""
+        return webhook_id(self.resource_id, self.generation)
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """The end of an attempt to deliver."""
+
+    delivery: Delivery
+    state: DeliveryState
+    """`DELIVERED`, `DUE` (try again after *delay*) or `DEAD`."""
+    reason: str = ""
+    """The answer in words: ``HTTP 503``, ``connection refused``."""
+    delay: float = 0.0
+    """Seconds until it is due again."""
+    counted: bool = True
+    """False where no attempt is used up (R23): nothing was sent, or what came back is about the receiver."""
+    seconds: float = 0.0
+    """How long it took."""
+    excerpt: str = ""
+    """What the receiver said of it. It may repeat what was sent to it, so that it is stored and never logged."""
+    pauses: bool = False
+    """Whether its endpoint is paused from now on, for this reason: the receiver wants no more (410)."""
+
+    @property
+    def full_reason(self) -> str:
+        """The reason, with what the receiver said."""
+        return f"{self.reason}: {self.excerpt}" if self.excerpt else self.reason
+
+
+def webhook_id(resource_id: str, generation: bytes) -> str:
+    """``msg_`` and the base32 of a hash of the resource and its generation (R11): no character that a header minds."""
+    number = int.from_bytes(_digest(resource_id, generation)) << 4  # 260 bits: 26 pairs of digits, each of 5 bits
+    return _PREFIX + "".join([_PAIRS[number >> shift & 1023] for shift in range(250, -1, -10)])
+
+
+def webhook_number(resource_id: str, generation: bytes) -> int:
+    """The first 60 bits of the webhook id, by which a store can look for it."""
+    return int.from_bytes(_digest(resource_id, generation)[:8]) >> 4
+
+
+def delivery_id(webhook: str, endpoint: str) -> str:
+    """The id of a delivery, for people and programs: ``WEBHOOK_ID:ENDPOINT``, which a receiver can say too."""
+    return f"{webhook}:{endpoint}"
+
+
+def parse_delivery_id(text: str) -> tuple[str, int, str] | None:
+    """The webhook id, its `webhook_number` and the endpoint of a delivery id; `None` where it cannot be one."""
+    found = _DELIVERY_ID.fullmatch(text)
+    if found is None:
+        return None
+    number = 0
+    for digit in found[2][:12]:  # 12 digits of 5 bits
+        number = number << 5 | _BASE32.index(digit)
+    return found[1], number, found[3]
+
+
+def _digest(resource_id: str, generation: bytes) -> bytes:
+    return hashlib.sha256(resource_id.encode() + b"\0" + generation).digest()
+
+
+_PREFIX = "msg_"
+_DELIVERY_ID = re.compile(r"(msg_([a-z2-7]{52})):([^:]+)")
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = tuple(first + second for first in _BASE32 for second in _BASE32)
+"""Two digits at a time: 3 us an id instead of the 7 us of the standard library."""

@@ -1,0 +1,104 @@
+"""Packets handed out, what came of them, and what a verb of the ledger did with that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from collator.messages.deliveries import Delivery
+from collator.packet import Receipt
+
+
+class Key(msgspec.Struct, frozen=True, gc=False):
+    """One packet of one generation of a resource (R11)."""
+
+    resource_id: str
+    generation: bytes
+    """16 bytes."""
+    index: int
+
+
+class Task(msgspec.Struct, frozen=True, gc=False):
+    """A packet, leased to the caller to be processed."""
+
+    key: Key
+    payload: bytes
+    """JSON, as received."""
+    attempt: int
+    """1 for the first."""
+    lease: int
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """The processor's output for a task."""
+
+    lease: int
+    output: bytes
+    """JSON; checked by the processing stage, at most `LedgerLimits.max_output`."""
+    known_at: float = 0.0
+    """Reading of the monotonic clock when the output was there."""
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """No output, and no further attempt."""
+
+    lease: int
+    reason: str
+
+
+class Retry(msgspec.Struct, frozen=True, gc=False):
+    """No output from this attempt; the packet is due again after *delay*."""
+
+    lease: int
+    reason: str
+    delay: float
+    """Seconds from when the ledger records it."""
+
+
+Result = Output | Failure | Retry
+
+
+def output_size(results: Iterable[Result]) -> int:
+    """Bytes of the outputs among *results*."""
+    return sum([len(result.output) for result in results if type(result) is Output])
+
+
+class Recorded(StrEnum):
+    """The fate of a result."""
+
+    RECORDED = "recorded"  #: stored
+    LOST = "lost"  #: the lease is no longer held; nothing changed
+    CLOSED = "closed"  #: the resource has ended; the outcome is dropped (R12)
+    ERROR = "error"  #: the store could not take this result; the packet will be handed out again
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The result of `Ledger.accept`."""
+
+    receipts: Sequence[Receipt]
+    """One for each packet, in order."""
+    tasks: Sequence[Task]
+    """Packets of this batch, leased to the caller; at most *capacity*."""
+    waiting: Sequence[Key]
+    """Accepted packets that were not handed out: hints for the workers."""
+    endpoints: frozenset[str]
+    """Endpoints that have a new delivery due, because a repeat fixed the total of a resource that was done."""
+
+
+class StepResult(msgspec.Struct, frozen=True):
+    """The result of a verb that can close resources."""
+
+    statuses: Sequence[Recorded]
+    """One for each result, in order; empty for verbs that take no results."""
+    deliveries: Sequence[Delivery]
+    """Deliveries created in this step and leased to the caller; at most its capacity for each endpoint."""
+    endpoints: frozenset[str]
+    """Endpoints with further deliveries that were created in this step and stay due."""
+    closed: int = 0
+    """Resources that ended in this step."""
+    more: bool = False
+    """Whether `expire` should be asked again at once: there may be others whose time has passed."""
+    failed: Key | None = None
+    """One of the packets whose results have failed them for good."""

@@ -1,0 +1,192 @@
+"""Views of resources, deliveries and counts, as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.states import DeliveryState, EndedBy, State
+
+
+class PacketReport(msgspec.Struct, frozen=True):
+    """A failed packet, as views and webhooks show it."""
+
+    index: int
+    reason: str
+    attempts: int
+
+
+class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery, as views show it."""
+
+    id: str
+    """`collator.messages.delivery_id`."""
+    resource_id: str
+    webhook_id: str
+    endpoint: str
+    state: DeliveryState
+    attempts: int
+    reason: str
+    """How the last attempt ended, or what has kept it from another since; empty before the first."""
+    attempted_at: str | None
+    """When the last attempt began, RFC 3339 in UTC; `None` before the first."""
+    due_in: float | None
+    """Seconds until it is due; `None` once it has ended."""
+
+
+class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt to deliver, as views show it."""
+
+    attempt: int
+    """1 for the first; goes on counting over a replay (R24)."""
+    at: str
+    """When it began, RFC 3339 in UTC."""
+    seconds: float
+    """How long it took."""
+    result: str
+    """``delivered`` or ``failed``."""
+    reason: str
+    """The answer in words."""
+
+
+class DeliveryDetail(DeliveryReport, frozen=True, kw_only=True):
+    """A delivery and its history."""
+
+    log: Sequence[AttemptReport]
+    """Its attempts, oldest first; the last `LOG` of them."""
+
+
+LOG = 24
+"""Attempts of a delivery whose history is kept: two whole schedules (R23)."""
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """A filter of deliveries: those that fit all that is said."""
+
+    id: str | None = None
+    """This one alone."""
+    resource_id: str | None = None
+    prefix: str = ""
+    """What the id of the resource begins with."""
+    endpoint: str | None = None
+    state: DeliveryState | None = None
+    since: float | None = None
+    """Resources that ended then or later; wall clock, seconds since 1970."""
+
+
+class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a list of deliveries."""
+
+    deliveries: Sequence[DeliveryReport]
+    after: str | None
+    """Where the next page begins; `None` at the end. A page may have few lines, or none, and others behind it."""
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when nothing is sent to an endpoint, and why."""
+
+    since: str
+    """RFC 3339 in UTC."""
+    reason: str
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one step of a replay."""
+
+    replayed: int
+    endpoints: frozenset[str]
+    """Those that have something due now."""
+    after: str | None
+    """Where the next step begins; `None` where all is done."""
+
+
+class ResourceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource, as views show it. Times are RFC 3339 in UTC."""
+
+    resource_id: str
+    webhook_id: str
+    state: State
+    completed_by: EndedBy | None
+    total: int | None
+    metadata: msgspec.Raw
+    received: int
+    done: int
+    failed: int
+    missing: Sequence[tuple[int, int]]
+    """Never received: up to the total where it is known, else up to the highest index. The first 1,000 ranges."""
+    missing_more: int = 0
+    """How many indexes are missing beyond those."""
+    unfinished: Sequence[tuple[int, int]]
+    """Received, no outcome: the first 1,000 ranges."""
+    unfinished_more: int = 0
+    """How many indexes are unfinished beyond those."""
+    failures: Sequence[PacketReport]
+    """The first 100, fewer where their reasons are long."""
+    failures_more: int = 0
+    """How many packets have failed beyond those."""
+    opened_at: str
+    closed_at: str | None
+    deliveries: Sequence[DeliveryReport]
+    """Up to 100, those that are not delivered before others."""
+    deliveries_more: int = 0
+    """How many there are beyond those; the list of deliveries has them all."""
+
+
+class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a list of resources."""
+
+    resource_id: str
+    state: State
+    total: int | None
+    received: int
+    done: int
+    failed: int
+    opened_at: str
+
+
+class OutcomeReport(msgspec.Struct, frozen=True, gc=False):
+    """An outcome, as views show it."""
+
+    seq: int
+    """Its number in its resource: 1, 2, 3 … in the order in which outcomes were recorded (R26)."""
+    index: int
+    output: bytes | None
+    """JSON; `None` where the packet has failed."""
+    reason: str = ""
+    """Why it has failed."""
+    attempts: int = 0
+    """Of a packet that has failed: how many were made."""
+
+
+class OutcomePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some outcomes of a resource, and how the resource stands in the same moment."""
+
+    webhook_id: str
+    """That of the generation to which they belong."""
+    state: State
+    completed_by: EndedBy | None
+    total: int | None
+    outcomes: Sequence[OutcomeReport]
+    more: bool = False
+    """Whether others are there behind them."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts of the store, from counters kept in each commit."""
+
+    open: int = 0
+    collated: int = 0
+    incomplete: int = 0
+    cancelled: int = 0
+    waiting: int = 0
+    """Packets received that have no outcome."""
+    backlog: int = 0
+    """Bytes stored of them and of open resources, which `max_backlog` bounds (`collator.footprint`)."""
+    open_bytes: int = 0
+    """Those of open resources among them: ids, metadata and rows."""
+    due: int = 0
+    """Deliveries not ended."""
+    dead: int = 0
+    remembered: int = 0
+    """Resources that are gone after their retention, and whose end is remembered."""

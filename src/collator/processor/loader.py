@@ -1,0 +1,99 @@
+"""From ``MODULE:FUNCTION`` to the function; modules of the directory in which the program was started are found too."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from collator.errors import ConfigError
+from collator.processor.outcomes import reason_of
+
+UserFunction = Callable[..., Any]
+
+
+def look_here() -> None:
+    """Have modules of the working directory found from now on, wherever the program goes to then."""
+    with suppress(OSError):  # it is gone, and has no modules
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)  # and there it stays: the function may import more when it is called
+
+
+def find(spec: str) -> UserFunction:
+    """The function that *spec* names. Raises `ConfigError`, saying what is wrong with *spec* or with the module."""
+    module, colon, name = spec.partition(":")
+    if not (module and colon and name):
+        raise ConfigError(
+            f"processor {spec!r}: write MODULE:FUNCTION, as in collator.processor:word_lengths, or https://…"
+        )
+    return checked(_attribute(_module(module), name, spec), f"{spec}: {name}")
+
+
+def checked(function: object, name: str) -> UserFunction:
+    """*function*, of *name*, if it can be called for one output. Raises `ConfigError`."""
+    if not callable(function):
+        raise ConfigError(f"processor {name} is not a function but of type {type(function).__name__}")
+    for one in (function, type(function).__call__):
+        if inspect.isasyncgenfunction(one) or inspect.isgeneratorfunction(one):
+            raise ConfigError(f"processor {name} yields; return one output for one payload instead")
+    _check_parameters(function, name)
+    return function
+
+
+def is_coroutine(function: UserFunction) -> bool:
+    """Return whether calling *function* gives something to await."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def wants_context(function: UserFunction) -> bool:
+    """Return whether *function* has a parameter of the name ``context``."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # functions written in C may not tell
+        return False
+    return "context" in parameters and parameters["context"].kind is not inspect.Parameter.POSITIONAL_ONLY
+
+
+def _check_parameters(function: UserFunction, name: str) -> None:
+    """Raise `ConfigError` where *function* takes less or wants more than it is given: every packet would fail."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)  # a decorator may give what it wraps more
+    except (TypeError, ValueError):  # as in `wants_context`
+        return
+    try:
+        signature.bind(None, **({"context": None} if wants_context(function) else {}))
+    except TypeError as error:
+        raise ConfigError(
+            f"processor {name} cannot be called with one payload ({error}); beside it a function may take context"
+        ) from None
+
+
+def _module(name: str) -> ModuleType:
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        hint = "; a module is named without .py" if name.endswith(".py") else ""
+        raise ConfigError(f"processor: cannot import {name}: {reason_of(error)}{_place(error)}{hint}") from error
+
+
+def _place(error: BaseException) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    if len(frames) < 2:  # noqa: PLR2004 - the first is this module: the module was not found
+        return ""
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
+def _attribute(module: ModuleType, name: str, spec: str) -> object:
+    try:
+        return attrgetter(name)(module)
+    except AttributeError:
+        raise ConfigError(f"processor {spec}: {module.__name__} has no {name}") from None

@@ -1,0 +1,110 @@
+"""Outcomes of calls: what each end of a call means for its packet.
+
+Theory. The user's code may do anything: raise, exit, return what no JSON can hold. Each of these ends *one attempt of
+one packet* and nothing else. An attempt gives an `Output`, or it failed: then the packet is tried again after a delay
+(`Retry`) until its attempts are used up, or at once where the code says that nothing can help (`Permanent`); then it
+has failed for good (`Failure`), with a reason for a person: one line, short, and nothing of the payload that the
+user's code did not put there itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from collator.backoff import MAX_RETRY_AFTER, exponential_delay
+from collator.clock import Clock, SystemClock, never
+from collator.errors import CollatorError, Permanent, ProcessorFailed
+from collator.messages import Failure, Output, Result, Retry, Task
+from collator.processor.outputs import Unusable, to_json
+from collator.text import one_line
+
+MAX_REASON = 500
+
+
+class BatchFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A batch failed as a whole, for *reason*: nobody knows which packet did it, so each is to be called by itself."""
+
+    reason: str
+
+
+class Outcomes:
+    """The limits within which the processor is called, and the results that follow from them."""
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 60.0,
+        retries: int = 3,
+        max_output: int = 1024 * 1024,
+        clock: Clock | None = None,
+        stood_still: Callable[[], float] = never,
+    ) -> None:
+        """*timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON.
+
+        *stood_still* gives the seconds for which this process did: they are no part of a call's time.
+        """
+        self.timeout = timeout
+        self.retries = retries
+        self.max_output = max_output
+        self.clock = clock or SystemClock()
+        self._now = self.clock.monotonic
+        self.stood_still = stood_still
+
+    def running(self) -> float:
+        """Monotonic seconds that the time limits of calls run on."""
+        return self._now() - self.stood_still()
+
+    def returned(self, task: Task, value: object) -> Result:
+        """The call returned *value*."""
+        try:
+            output = to_json(value, self.max_output)
+        except ProcessorFailed as error:
+            return self.failed(task, error)
+        return Output(task.lease, output, self._now())
+
+    def returned_all(self, tasks: Sequence[Task], values: object) -> list[Result] | BatchFailed:
+        """The call of a batch returned *values*, which should be one for each of *tasks*, in order."""
+        if isinstance(values, list | tuple) and len(values) == len(tasks):
+            return [self.returned(task, value) for task, value in zip(tasks, values, strict=True)]
+        what = f"a list of {len(values)}" if isinstance(values, list | tuple) else type(values).__name__
+        return self.failed_all(tasks, Unusable(f"{what}, and for a batch of {len(tasks)} a list of as many is wanted"))
+
+    def failed(self, task: Task, error: BaseException) -> Result:
+        """The call ended with *error*."""
+        reason = reason_of(error)
+        if isinstance(error, Permanent):
+            return Failure(task.lease, reason)
+        delay = exponential_delay(task.attempt, retries=self.retries, floor=_asked_for(error), random=random.random)
+        return Failure(task.lease, reason) if delay is None else Retry(task.lease, reason, delay)
+
+    def failed_all(self, tasks: Sequence[Task], error: BaseException) -> list[Result] | BatchFailed:
+        """The call of a batch ended with *error*."""
+        return BatchFailed(reason_of(error)) if len(tasks) > 1 else [self.failed(task, error) for task in tasks]
+
+    def timed_out(self, task: Task, *, why: str = "") -> Result:
+        """The call still runs when its time is up; *why*, where that is known."""
+        return self.failed(task, ProcessorFailed(f"timed out after {self.timeout:g} s" + (why and f": {why}")))
+
+
+def _asked_for(error: BaseException) -> float:
+    """Seconds that *error* asks to be left alone, a day at most: no packet waits for ever, whatever the code says."""
+    asked = getattr(error, "retry_after", None) if isinstance(error, ProcessorFailed) else None
+    try:
+        return max(0.0, min(float(asked or 0.0), MAX_RETRY_AFTER))
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+def reason_of(error: BaseException) -> str:
+    """*error* in words for a person: one line of at most 500 printable characters."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
+        text = "(its text cannot be read)"
+    line = one_line(text[: 4 * MAX_REASON], 4 * MAX_REASON)  # the cut comes last, behind the name
+    if not isinstance(error, CollatorError):
+        line = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"

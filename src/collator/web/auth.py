@@ -1,0 +1,93 @@
+"""Authentication and roles: the bearer token of a request (RFC 6750), and the role that a route wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from collator.text import quoted
+from collator.tokens import Caller, Role, Tokens
+from collator.web.problems import HttpProblem, ProblemType
+
+_SCHEME = b"bearer "
+
+
+class Auth:
+    """Asks for tokens, where the service has any."""
+
+    def __init__(self, tokens: Callable[[], Tokens] | None) -> None:
+        """Know callers by *tokens*, which is asked at each request; `None`: everybody may ask for everything."""
+        self._tokens = tokens
+
+    @property
+    def guarded(self) -> bool:
+        """Return whether tokens are asked for."""
+        return self._tokens is not None
+
+    def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Return who asks; `None` where nobody is asked who he is.
+
+        Raises `HttpProblem` without a token that is known.
+        """
+        if self._tokens is None:
+            return None
+        field = headers.get(b"authorization")
+        if field is None:
+            raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
+        if field[: len(_SCHEME)].lower() != _SCHEME:
+            raise _unknown("of all schemes only Bearer is taken", b"Bearer")
+        caller = self._tokens().find(field[len(_SCHEME) :].strip())
+        if caller is None:
+            raise _unknown("this token is not known, or no longer", b'Bearer error="invalid_token"')
+        return caller
+
+    def require(self, caller: Caller | None, role: Role | None) -> None:
+        """Raise `HttpProblem` unless *caller*, who was identified, may do what wants *role*."""
+        if self._tokens is None or role is None:
+            return
+        if caller is None:
+            raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
+        if not caller.may(role):
+            raise forbidden(caller, role)
+
+
+def check_reach(caller: Caller | None, resource_ids: Iterable[str | int], *, what: str = "") -> None:
+    """Raise `HttpProblem` unless the token of *caller* is for all of *resource_ids*.
+
+    *what* stands for an id that the caller did not say himself, so that he is not told it.
+    """
+    if caller is None or not caller.prefixes:
+        return
+    for name in map(str, resource_ids):
+        if not caller.reaches(name):
+            raise _beyond(f"the token of {quoted(caller.name)} is for other resources than {what or quoted(name)}")
+
+
+def check_unrestricted(caller: Caller | None) -> None:
+    """Raise `HttpProblem` where the token of *caller* is for some resources alone."""
+    if caller is not None and caller.prefixes:
+        raise _beyond(f"this is about all resources, and the token of {quoted(caller.name)} is for some")
+
+
+def within(caller: Caller | None, prefix: str) -> Sequence[str]:
+    """Return how the ids begin of all resources with *prefix* that *caller* may see, in order."""
+    return (prefix,) if caller is None else caller.within(prefix)
+
+
+def _beyond(detail: str) -> HttpProblem:
+    return HttpProblem(
+        ProblemType.FORBIDDEN, detail, headers=((b"www-authenticate", b'Bearer error="insufficient_scope"'),)
+    )
+
+
+def forbidden(caller: Caller, role: Role, what: str = "this") -> HttpProblem:
+    """*what* is asked wants *role*, which *caller* does not have."""
+    challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
+    return HttpProblem(
+        ProblemType.FORBIDDEN,
+        f"{what} wants the role {role}, which the token of {quoted(caller.name)} does not have",
+        headers=((b"www-authenticate", challenge),),
+    )
+
+
+def _unknown(detail: str, challenge: bytes) -> HttpProblem:
+    return HttpProblem(ProblemType.UNAUTHORIZED, detail, headers=((b"www-authenticate", challenge),))

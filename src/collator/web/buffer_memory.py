@@ -1,0 +1,52 @@
+"""Memory of requests and answers, counted together and for each caller, and bounded whatever their number.
+
+What counts: bodies, from their first byte to the answer to them; packets of them that are decoded and not stored yet;
+the lines of streams that have not ended; receipts and answers until their client has taken them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from collator.shares import Shared
+from collator.web.problems import busy
+
+MULTIPLE = 2
+"""How many times what is free one caller may hold: less than of places, as others need room for a whole body."""
+
+
+class BufferMemory(Shared):
+    """The bytes that are held."""
+
+    def __init__(self, most: int) -> None:
+        """Let *most* bytes be held."""
+        super().__init__(most, "bytes of requests and answers", setting="max_buffered", multiple=MULTIPLE)
+        self._freed = asyncio.Event()
+
+    def check(self, who: str, number: int) -> None:
+        """Raise `HttpProblem` where *who* may not hold *number* bytes more."""
+        why_not = self.why_not(who, number)
+        if why_not:
+            raise busy(why_not)
+
+    def give(self, who: str, number: int = 1) -> None:
+        """Let *who* hold *number* bytes less."""
+        super().give(who, number)
+        self._freed.set()
+
+    @contextmanager
+    def holding(self, who: str, number: int) -> Iterator[None]:
+        """Let *who* hold *number* bytes more meanwhile, whether or not he may."""
+        self.take(who, number)
+        try:
+            yield
+        finally:
+            self.give(who, number)
+
+    async def wait_for(self, who: str, number: int) -> None:
+        """Wait until *who* may hold *number* bytes more."""
+        while self.why_not(who, number):
+            self._freed.clear()
+            await self._freed.wait()

@@ -1,0 +1,70 @@
+"""Diagnosis of a resource that has not been delivered, in one sentence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from collator.messages import DeliveryReport, ResourceReport
+from collator.resource import Ranges
+from collator.states import DeliveryState, State
+from collator.text import counted
+
+_SHOWN = 5  # ranges in a sentence, and endpoints
+_NO_ENDPOINT = "there is no endpoint: nothing is sent, and its outputs can be pulled"
+_MATCHES_NONE = "no endpoint matched it when it ended"
+
+
+def why_undelivered(
+    report: ResourceReport, why_not_sent: Callable[[str], str | None], *, endpoints: bool
+) -> str | None:
+    """The next thing that has to happen before *report*'s resource is delivered; `None` once it is.
+
+    *why_not_sent* says of an endpoint why nothing is sent to it at the moment (`Outbox.why`); *endpoints*, whether
+    there are any. It is read by those who use HTTP, the commands and the library: so it speaks the language of none.
+    """
+    if report.state is State.OPEN:
+        return _why_open(report)
+    if report.state is State.CANCELLED:
+        return "it was cancelled, so that there is no webhook"
+    if not report.deliveries:
+        return _MATCHES_NONE if endpoints else _NO_ENDPOINT
+    undelivered = [delivery for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
+    waiting = [f"endpoint {one.endpoint}: {why_waiting(one, why_not_sent)}" for one in undelivered[:_SHOWN]]
+    others = len(undelivered) - len(waiting)
+    return "; ".join([*waiting, *([f"and {counted(others, 'other')}"] if others else [])]) or None
+
+
+def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | None]) -> str:
+    """Return what an undelivered *delivery* waits for, in words behind the name of its endpoint."""
+    tries = _so_far(delivery)
+    trouble = why_not_sent(delivery.endpoint)
+    if delivery.state is DeliveryState.DEAD:
+        return f"given up{tries}; it can be replayed"
+    if trouble is not None:
+        return trouble + (f";{tries}" if delivery.attempts else "")
+    if delivery.state is DeliveryState.LEASED or not delivery.due_in:
+        return f"being sent{tries}"
+    return f"next attempt in {delivery.due_in:.0f} s{tries}"
+
+
+def _so_far(delivery: DeliveryReport) -> str:
+    """The attempts there were, and the last that is known: how one ended, or what a person or a breaker did since."""
+    tries = f" after {counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
+    return tries + (f" ({delivery.reason})" if delivery.reason else "")
+
+
+def _why_open(report: ResourceReport) -> str:
+    if report.unfinished or report.unfinished_more:
+        return f"processing: no outcome yet for {_listed(report.unfinished, report.unfinished_more)}"
+    if report.missing or report.missing_more:
+        return f"never received: {_listed(report.missing, report.missing_more)}"
+    if report.total is None:
+        return "nobody has said how many packets it has: send the last one, or a total, or complete it"
+    return f"held open, as {counted(report.failed, 'packet')} failed: retry, or complete it with force"
+
+
+def _listed(ranges: Ranges, more: int) -> str:
+    words = [f"{first}" if first == last else f"{first} to {last}" for first, last in ranges[:_SHOWN]]
+    if not words:
+        return counted(more, "packet")
+    return "index " + ", ".join(words) + (" and others" if more or len(ranges) > _SHOWN else "")

@@ -1,0 +1,107 @@
+"""The host check: who may ask.
+
+A service on the loopback address is open to every program of the machine, and web browsers run programs of strangers.
+So a request has to name a host that is ours (against DNS rebinding: the page of evil.example whose name suddenly means
+127.0.0.1 still says ``Host: evil.example``), and a request that a page of another origin sends is refused (against
+cross-site requests). JSON media types only, which the endpoints ask for, close the last way: a form.
+
+An *address* in the Host field always passes, as nobody can make one mean another machine: a page has an address for its
+host only if it was loaded from there. Who probes a service, or reaches it without a name, says its address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from collator.web.problems import HttpProblem, ProblemType
+
+_SCHEMES = (b"http://", b"https://")  # with TLS where a proxy in front of us has it
+OWN = ("localhost",)
+"""The names that always mean this machine."""
+_HOST = re.compile(rb"(?:([A-Za-z0-9._~-]+)|\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\])(?::[0-9]{0,5})?")
+_FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
+"""What a browser says of a page that is not ours: one of another port of this machine is of the same *site*. It says
+`same-origin` of a page that is, and `none` where a person asks. Other values say nothing (Fetch Metadata, 2)."""
+_LONGEST = 300
+"""Bytes of a name of 253 (RFC 1035, 2.3.4), and a port. What is longer is not looked at, and not kept either."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches what listens on *host*."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def allowed_hosts(host: str, allowed: Sequence[str]) -> tuple[str, ...] | None:
+    """The names by which what listens on *host* may be asked, those that are *allowed* too; `None` for any."""
+    if "*" in allowed:
+        return None
+    others = () if is_loopback(host) else (socket.gethostname(),)  # what other machines call this one
+    return (*OWN, host, *others, *allowed)
+
+
+class HostCheck:
+    """Lets pass those who may ask."""
+
+    def __init__(self, hosts: Iterable[str] | None = OWN) -> None:
+        """Be known as *hosts*, names without a port, and by any address; `None`: by any name too."""
+        self._hosts = None if hosts is None else frozenset(host.lower().encode() for host in hosts)
+
+    def check(self, headers: Mapping[bytes, bytes], target_host: bytes = b"") -> None:
+        """Raise `HttpProblem` for a foreign Host or Origin.
+
+        *target_host* is the host that a whole URL names, which counts before the Host field (RFC 9112, 3.2.2).
+        """
+        host = headers.get(b"host", b"")
+        self._check_host(host)
+        if target_host:
+            self._check_host(target_host)
+        origin = headers.get(b"origin")
+        if origin is not None and origin not in {scheme + (target_host or host) for scheme in _SCHEMES}:
+            raise HttpProblem(ProblemType.FOREIGN_ORIGIN, "the Origin field names another origin than the Host field")
+        if headers.get(b"sec-fetch-site", b"").strip() in _FOREIGN_SITES:
+            raise HttpProblem(
+                ProblemType.FOREIGN_ORIGIN, "the Sec-Fetch-Site field says that a page of another origin asks"
+            )
+
+    def _check_host(self, host: bytes) -> None:
+        name = _name(host) if len(host) <= _LONGEST else None
+        if name is None:
+            raise HttpProblem(
+                ProblemType.FOREIGN_HOST, "the Host field names no host: NAME:PORT or ADDRESS:PORT is wanted"
+            )
+        if self._hosts is not None and name not in self._hosts and not _is_address(host):
+            raise HttpProblem(
+                ProblemType.FOREIGN_HOST,
+                "the Host field has a name that is not known here; add it with --allow-host if it is right, "
+                "or ask by the address",
+            )
+
+
+@lru_cache(maxsize=256)
+def _is_address(host: bytes) -> bool:
+    """Return whether ``host[:port]`` has an IP address for its host."""
+    return _is_ip(_name(host) or b"")
+
+
+@lru_cache(maxsize=256)
+def _name(host: bytes) -> bytes | None:
+    """The name or address in ``host[:port]``, in small letters and without brackets."""
+    named = _HOST.fullmatch(host)
+    if named is None or (named[2] and not _is_ip(named[2])):
+        return None
+    return (named[1] or named[2]).lower()
+
+
+def _is_ip(text: bytes) -> bool:
+    try:
+        ipaddress.ip_address(text.decode())
+    except ValueError:
+        return False
+    return True

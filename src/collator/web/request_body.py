@@ -1,0 +1,257 @@
+"""One request, as the raw endpoints see it: its fields, its media type, its body up to a limit. And one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
+
+import msgspec
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from collator.errors import CollatorError, Malformed
+from collator.packet import NOT_JSON, in_words
+from collator.text import quoted, shown
+from collator.tokens import Caller
+from collator.web.buffer_memory import BufferMemory
+from collator.web.formats import BOM, JSON, name_for_json, wide_charset
+from collator.web.loop_turns import LoopTurns
+from collator.web.problems import Headers, HttpProblem, ProblemType, encode, problem, problem_headers, problem_of
+from collator.web.refusals import Asked, RefusalLog
+
+T = TypeVar("T")
+
+_CLOSE = (b"connection", b"close")
+REQUEST = "collator.request"
+"""Where the scope of a page holds its `RequestBody`."""
+PATIENT = "collator.patient"
+"""Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
+TARGET_HOST = "collator.target_host"
+"""The host in the scope of a request whose target is a whole URL."""
+KEPT = "collator.kept"
+"""Set in the scope of a request for which there is no place but those that are kept for who looks after the service."""
+_FORM = "application/x-www-form-urlencoded"
+HALF_CLOSED = "collator.half_closed"
+"""Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
+_SMALL = 4096  # bytes of a body that says nothing
+MUCH = 64 * 1024
+"""Bytes of an answer beyond which a client who does not read is waited for: fewer wait in the connection."""
+JSON_FIELDS = ((b"content-type", JSON.encode()),)
+
+_log = structlog.get_logger(__name__)
+
+
+class ClientGone(Exception):
+    """The client has gone, or the guard has answered in our place: there is nobody to answer."""
+
+
+class HttpAnswer(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    status: int
+    headers: Headers
+    """Without `Content-Length`."""
+    body: bytes
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Write it, and wait until the client has taken what is much.
+
+        An answer is an ASGI application, as Starlette's responses are.
+        """
+        much = len(self.body) > MUCH
+        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": much})
+        if much:
+            await send({"type": "http.response.body", "body": b""})
+
+
+def answer_json(value: object, *, status: int = 200) -> HttpAnswer:
+    """*value* as JSON."""
+    return HttpAnswer(status, JSON_FIELDS, encode(value))
+
+
+def answer_problem(error: CollatorError) -> HttpAnswer:
+    """*error* as an RFC 9457 problem."""
+    refusal = problem_of(error)
+    return HttpAnswer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)))
+
+
+class RequestBody:
+    """A request whose body has not been read."""
+
+    __slots__ = (
+        "answering", "buffer_memory", "caller", "headers", "held", "receive", "scope", "turns", "under_way", "who",
+        "whole",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, buffer_memory: BufferMemory, turns: LoopTurns) -> None:
+        """Look at *scope*; read nothing yet."""
+        self.scope = scope
+        self.receive = receive
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.whole = False
+        """Whether the body was read to its end."""
+        self.answering = False
+        """Whether a part of the answer is written, so that there can be no other."""
+        self.caller: Caller | None = None
+        """Who asks, where the service wants to know."""
+        self.who = ""
+        """Whose share counts."""
+        self.under_way = False
+        """Whether it has a place among the requests that are under way."""
+        self.buffer_memory = buffer_memory
+        self.turns = turns
+        self.held = 0
+        """Bytes that it holds in memory."""
+
+    def hold(self, number: int) -> None:
+        """Hold *number* bytes more. Raises `HttpProblem` where there is no room for them."""
+        self.buffer_memory.check(self.who, number)
+        self.keep(number)
+
+    def keep(self, number: int) -> None:
+        """Hold *number* bytes more, which are there, whether or not there is room for them."""
+        self.buffer_memory.take(self.who, number)
+        self.held += number
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        if self.held:
+            self.buffer_memory.give(self.who, self.held)
+            self.held = 0
+
+    async def answer(self, answer: HttpAnswer, send: Send) -> None:
+        """Write *answer*; the connection ends with it where some of the body was not read (RFC 9112, 9.6)."""
+        if not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers):
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
+        await answer(self.scope, self.receive, send)
+
+    def media_type(self) -> str:
+        """The media type of the body in small letters.
+
+        Raises `HttpProblem` for a charset in which it would be no JSON.
+        """
+        field = self.headers.get(b"content-type", b"").decode("latin-1")
+        if ";" not in field:
+            return field if field == JSON else field.strip().lower()
+        charset = wide_charset(field)
+        if charset is not None:
+            raise HttpProblem(
+                ProblemType.MEDIA_TYPE, f"charset {quoted(charset)} is not taken; send UTF-8, as all JSON is"
+            )
+        return field.partition(";")[0].strip().lower()
+
+    def require_plain(self) -> None:
+        """Raise `HttpProblem` for a body that is packed: what it unfolds to would be without a limit."""
+        coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
+        if coding.lower() != "identity":
+            detail = f"content-encoding {quoted(coding)} is not taken; send the body as it is"
+            raise HttpProblem(ProblemType.MEDIA_TYPE, detail)
+
+    async def body(self, limit: int, *, instead: str = "") -> bytes:
+        """The whole body, which holds something, as `_body` has it. Raises `Malformed`, `HttpProblem`, `ClientGone`."""
+        body = (await self._body(limit, instead=instead)).removeprefix(BOM)
+        if not body or body.isspace():
+            raise Malformed("the body is empty")
+        return body
+
+    async def _body(self, limit: int, *, instead: str = "") -> bytes:
+        """The whole body.
+
+        Raises `HttpProblem` beyond *limit* bytes, which says what to do *instead*, and `ClientGone`.
+        """
+        self.require_plain()
+        length = self.headers.get(b"content-length")
+        if length is not None and int(length) > limit:
+            raise HttpProblem(ProblemType.TOO_LARGE, f"{limit} bytes at most{instead}")
+        body, more = await self.chunk()
+        self.hold(len(body))
+        if more:
+            body = await self._rest(body, limit)
+        if len(body) > limit:
+            raise HttpProblem(ProblemType.TOO_LARGE, f"{limit} bytes at most{instead}")
+        return body
+
+    async def json(self, limit: int, *, instead: str = "") -> bytes:
+        """As `body`, of which it says that it is JSON. Raises `Malformed`, `HttpProblem`, `ClientGone`."""
+        if self.media_type() != JSON:
+            raise foreign_media_type(self.media_type(), JSON)
+        return await self.body(limit, instead=instead)
+
+    async def decode(self, wanted: msgspec.json.Decoder[T], limit: int) -> T:
+        """Return what the body says is to be done, as *wanted* decodes it.
+
+        Raises `Malformed`, `HttpProblem`, `ClientGone`.
+        """
+        body = await self.json(limit)
+        try:
+            return wanted.decode(body)
+        except NOT_JSON as error:
+            raise Malformed(name_for_json(body, lines_there=False) or in_words(error, body)) from None
+
+    async def nothing(self) -> None:
+        """Read a body that has to be empty. Raises `Malformed` for any other, `HttpProblem`, `ClientGone`."""
+        if (await self._body(_SMALL)).strip() not in {b"", b"{}"}:
+            raise Malformed("this takes no body")
+
+    async def chunk(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more may come. Raises `ClientGone`."""
+        message = await self.receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        more = message.get("more_body", False)
+        self.whole = not more
+        return message.get("body", b""), more
+
+    async def gone(self) -> None:
+        """Return when the client has gone; what still comes of the body is dropped."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    async def _rest(self, first: bytes, limit: int) -> bytes:
+        body = bytearray(first)
+        more = True
+        while more and len(body) <= limit:
+            chunk, more = await self.chunk()
+            self.hold(len(chunk))
+            body += chunk
+        return bytes(body)
+
+
+async def or_problem(
+    answer: Awaitable[HttpAnswer | None], request: RequestBody, refusals: RefusalLog
+) -> HttpAnswer | None:
+    """What *answer* gives, or the problem that its error is, of which *refusals* is told; `None` where nobody is there.
+
+    Raises the error where half an answer is written: to close is all that is left.
+    """
+    try:
+        return await answer
+    except ClientGone:
+        return None
+    except CollatorError as error:
+        return _problem(problem_of(error), request, refusals)
+    except Exception:  # noqa: BLE001 - logged, and answered
+        _log.exception("request failed", method=request.scope["method"])
+        return _problem(HttpProblem(ProblemType.INTERNAL, "the log says more"), request, refusals)
+
+
+def _problem(refusal: HttpProblem, request: RequestBody, refusals: RefusalLog) -> HttpAnswer:
+    """*refusal* as an answer. No frame may keep it: by its traceback it holds all that the request held, bodies too."""
+    refusals.note(refusal, Asked.by(request.scope))
+    if request.answering:
+        raise refusal
+    return answer_problem(refusal)
+
+
+def foreign_media_type(found: str, *wanted: str) -> HttpProblem:
+    """The body is not of a *wanted* media type."""
+    there = f"say what it is: {' or '.join(wanted)}"
+    if not found:
+        return HttpProblem(ProblemType.MEDIA_TYPE, f"the request has no content-type; {there}")
+    if found == _FORM:
+        return HttpProblem(
+            ProblemType.MEDIA_TYPE, f"{found}, which curl and wget say by themselves, is not taken here; {there}"
+        )
+    return HttpProblem(ProblemType.MEDIA_TYPE, f"{shown(found)} is not taken here; {there}")

@@ -1,0 +1,309 @@
+"""Work handed out: what is due, in which order, to whom, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+
+from collator.ledger import Ledger
+from collator.messages import Failure, Key, Output, Recorded, Retry, Task
+from collator.resource import LedgerLimits
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import (
+    claim,
+    claim_one,
+    due,
+    echo,
+    finish,
+    outputs,
+    packet,
+    packets,
+    places,
+    process,
+    record,
+    send,
+)
+
+LEASE = LedgerLimits(task_lease=30.0)
+
+
+async def test_claim_leases_a_packet_to_one_only(ledger: Ledger) -> None:
+    await send(ledger, *packets(5))
+    first, second = await claim(ledger, capacity=3), await claim(ledger, capacity=3)
+    assert sorted(places([*first, *second])) == [("r", index) for index in range(5)]
+    assert len({task.lease for task in [*first, *second]}) == 5
+    assert not await claim(ledger)
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 4])
+async def test_claim_keeps_to_the_room(ledger: Ledger, capacity: int) -> None:
+    await send(ledger, *packets(3))
+    assert len(await claim(ledger, capacity)) == min(capacity, 3)
+
+
+@pytest.mark.parametrize("capacity", range(1, 10))
+async def test_claim_keeps_to_the_room_among_resources(ledger: Ledger, capacity: int) -> None:
+    await send(ledger, *(one for name in "abc" for one in packets(3, name)))
+    seen: list[tuple[str, int]] = []
+    while tasks := await claim(ledger, capacity):
+        assert len(tasks) <= capacity
+        seen += places(tasks)
+    assert sorted(seen) == [(name, index) for name in "abc" for index in range(3)]
+
+
+async def test_claim_gives_the_payload_byte_for_byte(ledger: Ledger) -> None:
+    payload = '{"text" :  "Zoë\\n\\u0041", "n": [1.0, 1e2, -0, 12345678901234567890123]}'.encode()
+    await send(ledger, packet("r", 0, payload))
+    assert (await claim_one(ledger)).payload == payload
+
+
+async def test_claim_gives_nothing_of_a_resource_that_has_ended(ledger: Ledger) -> None:
+    await send(ledger, packet("forced", 1), packet("cancelled", 0), packet("open", 0))
+    await ledger.complete("forced", force=True)
+    await ledger.cancel("cancelled")
+    assert places(await claim(ledger)) == [("open", 0)]
+
+
+async def test_claim_is_fair_one_packet_does_not_wait_for_thousands(ledger: Ledger) -> None:
+    await send(ledger, *packets(20_000, "big", last=False))
+    await send(ledger, packet("small", 0))
+    seen = [await claim(ledger, capacity=200) for _ in range(10)]
+    assert "small" in {task.key.resource_id for tasks in seen for task in tasks}
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 7])
+async def test_claim_is_fair_to_all_though_it_has_little_room(ledger: Ledger, capacity: int) -> None:
+    names = [f"r{number:02}" for number in range(20)]
+    for name in names:
+        await send(ledger, *packets(100, name, last=False))
+    seen: list[tuple[str, int]] = []
+    while len(seen) < 200:
+        seen += places(await claim(ledger, capacity))
+    turns = Counter(name for name, _ in seen)
+    assert sorted(turns) == names
+    assert max(turns.values()) <= 4 * min(turns.values())
+
+
+async def test_claim_is_fair_to_packets_that_come_while_others_are_in_work(ledger: Ledger) -> None:
+    accepted = await ledger.accept(packets(10_000, "big", last=False), capacity=100)
+    assert len(accepted.tasks) == 100
+    assert not (await ledger.accept([packet("small", 0)], capacity=100)).tasks
+    seen = [await claim(ledger, capacity=200) for _ in range(10)]
+    assert "small" in {task.key.resource_id for tasks in seen for task in tasks}
+
+
+async def test_claim_is_fair_resources_take_turns(ledger: Ledger) -> None:
+    names = [f"r{number}" for number in range(10)]
+    for name in names:
+        await send(ledger, *packets(500, name, last=False))
+    turns: Counter[str] = Counter()
+    for _ in range(25):
+        turns.update(task.key.resource_id for task in await claim(ledger, capacity=100))
+    assert sorted(turns) == names
+    assert min(turns.values()) >= 100
+
+
+async def test_claim_fairness_starves_nobody(ledger: Ledger) -> None:
+    await send(ledger, *packets(300, "big", last=False), *(packet(f"r{number}", 0) for number in range(300)))
+    seen: list[tuple[str, int]] = []
+    while tasks := await claim(ledger, capacity=70):
+        seen += places(tasks)
+    assert len(seen) == len(set(seen)) == 600
+
+
+async def test_claim_repeated_under_its_id_gives_the_same_tasks(ledger: Ledger) -> None:
+    await send(ledger, *packets(5))
+    first = await ledger.claim(claim_id="c1", capacity=3)
+    assert {task.lease for task in await ledger.claim(claim_id="c1", capacity=3)} == {task.lease for task in first}
+    assert len(await ledger.claim(claim_id="c2", capacity=5)) == 2
+
+
+async def test_claim_repeated_gives_only_what_is_still_leased(ledger: Ledger) -> None:
+    await send(ledger, *packets(5))
+    done, given_back, held = await ledger.claim(claim_id="c1", capacity=3)
+    await record(ledger, Output(done.lease, b"0"))
+    await ledger.release([given_back.lease])
+    assert [task.lease for task in await ledger.claim(claim_id="c1", capacity=3)] == [held.lease]
+
+
+async def test_claim_repeated_gives_nothing_once_its_tasks_are_done(ledger: Ledger) -> None:
+    await send(ledger, *packets(5))
+    await record(ledger, *echo(await ledger.claim(claim_id="c1", capacity=2)))
+    assert not await ledger.claim(claim_id="c1", capacity=2)
+
+
+async def test_claim_by_keys_leases_those_that_are_due_and_no_others(ledger: Ledger) -> None:
+    keys = (await ledger.accept(packets(6), capacity=0)).waiting
+    await claim(ledger, keys=keys[:1])
+    (task,) = await claim(ledger, keys=keys[1:2])
+    await record(ledger, Retry(task.lease, "busy", 60.0))
+    assert sorted(places(await claim(ledger, keys=keys[:4]))) == [("r", 2), ("r", 3)]
+    assert sorted(places(await claim(ledger))) == [("r", 4), ("r", 5)]
+
+
+async def test_claim_by_keys_keeps_to_the_room(ledger: Ledger) -> None:
+    keys = (await ledger.accept(packets(6), capacity=0)).waiting
+    assert len(await claim(ledger, capacity=2, keys=keys)) == 2
+
+
+async def test_claim_by_keys_that_are_not_there_gives_nothing(ledger: Ledger) -> None:
+    (key,) = (await ledger.accept([packet("r", 0)], capacity=0)).waiting
+    wrong = [Key("s", key.generation, 0), Key("r", bytes(16), 0), Key("r", key.generation, 1)]
+    assert not await claim(ledger, keys=wrong)
+    assert not await claim(ledger, keys=[])
+    assert places(await claim(ledger, keys=[*wrong, key])) == [("r", 0)]
+
+
+async def test_claim_by_keys_repeated_under_its_id_gives_the_same_tasks(ledger: Ledger) -> None:
+    keys = (await ledger.accept(packets(2), capacity=0)).waiting
+    claim_id = uuid4().hex
+    (first,) = await ledger.claim(claim_id=claim_id, capacity=5, keys=keys[:1])
+    assert await ledger.claim(claim_id=claim_id, capacity=5, keys=keys[:1]) == [first]
+
+
+async def test_p2_a_lease_that_has_ended_is_claimed_by_another(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    await send(ledger, packet("r", 0, last=True))
+    lost = await claim_one(ledger)
+    engine.clock.advance(29)
+    assert not await claim(ledger)
+    engine.clock.advance(2)
+    held = await claim_one(ledger)
+    assert held.lease != lost.lease
+    assert await record(ledger, Output(lost.lease, b'"late"')) == [Recorded.LOST]
+    assert await record(ledger, Output(held.lease, b'"right"')) == [Recorded.RECORDED]
+    assert [output for _, output in await outputs(ledger, "r")] == [b'"right"']
+
+
+async def test_p2_a_lease_from_accept_ends_like_any_other(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    (lost,) = (await ledger.accept([packet("r", 0)], capacity=1)).tasks
+    engine.clock.advance(31)
+    held = await claim_one(ledger)
+    assert held.lease != lost.lease
+    assert await record(ledger, Failure(lost.lease, "late")) == [Recorded.LOST]
+
+
+async def test_p2_a_lost_lease_has_used_up_its_attempt(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    await send(ledger, packet("r", 0))
+    attempts = []
+    for _ in range(3):
+        attempts.append((await claim_one(ledger)).attempt)
+        engine.clock.advance(31)
+    assert attempts == [1, 2, 3]
+
+
+async def test_claim_repeated_after_its_lease_has_ended_gives_nothing(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    await send(ledger, packet("r", 0))
+    await ledger.claim(claim_id="c1", capacity=1)
+    engine.clock.advance(31)
+    await claim_one(ledger)
+    assert not await ledger.claim(claim_id="c1", capacity=1)
+
+
+async def test_renew_prolongs_a_lease_from_now(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    await send(ledger, packet("r", 0))
+    task = await claim_one(ledger)
+    for _ in range(4):
+        engine.clock.advance(20)
+        assert await ledger.renew([task.lease]) == [True]
+    engine.clock.advance(29)
+    assert not await claim(ledger)
+    engine.clock.advance(2)
+    assert (await claim_one(ledger)).lease != task.lease
+
+
+async def test_renew_says_which_leases_are_no_longer_held(ledger: Ledger) -> None:
+    await send(ledger, *packets(3))
+    done, held, given_back = await claim(ledger)
+    await record(ledger, Output(done.lease, b"1"))
+    await ledger.release([given_back.lease])
+    assert await ledger.renew([done.lease, held.lease, given_back.lease, 2**40]) == [False, True, False, False]
+
+
+async def test_release_makes_due_at_once_and_uses_up_no_attempt(ledger: Ledger) -> None:
+    await send(ledger, packet("r", 0))
+    given_back = []
+    for _ in range(3):
+        task = await claim_one(ledger)
+        assert task.attempt == 1
+        await ledger.release([task.lease, 2**40])
+        given_back.append(task)
+    assert await record(ledger, *echo(given_back)) == [Recorded.LOST] * 3
+
+
+async def test_release_gives_back_deliveries_too(ledger: Ledger) -> None:
+    await finish(ledger)
+    for _ in range(3):
+        (delivery,) = await due(ledger)
+        assert (delivery.attempt, delivery.step) == (1, 0)
+        await ledger.release([delivery.lease])
+
+
+async def test_release_of_what_is_no_longer_held_changes_nothing(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    await send(ledger, packet("r", 0), packet("r", 1))
+    done, lost = await claim(ledger)
+    await record(ledger, Output(done.lease, b"1"))
+    engine.clock.advance(31)
+    held = await claim_one(ledger)
+    await ledger.release([done.lease, lost.lease])
+    assert not await claim(ledger)
+    assert await ledger.renew([held.lease]) == [True]
+
+
+async def test_overdue_finds_what_is_due_and_held_by_nobody(engine: Engine) -> None:
+    ledger = await engine.open(LEASE)
+    waiting = (await ledger.accept([packet("r", 0), packet("r", 1)], capacity=0)).waiting
+    assert sorted(places(await ledger.overdue(limit=10))) == places(waiting)
+    first, second = await claim(ledger)
+    assert not await ledger.overdue(limit=10)
+    await record(ledger, Retry(first.lease, "busy", 10.0))
+    engine.clock.advance(9)
+    assert not await ledger.overdue(limit=10)
+    engine.clock.advance(1)
+    assert await ledger.overdue(limit=10) == [first.key]
+    engine.clock.advance(21)
+    assert sorted(places(await ledger.overdue(limit=10))) == sorted(places([first, second]))
+
+
+async def test_overdue_keeps_to_its_limit_and_leases_nothing(ledger: Ledger) -> None:
+    await send(ledger, *packets(5))
+    assert len(await ledger.overdue(limit=3)) == 3
+    assert len(await claim(ledger, keys=await ledger.overdue(limit=3))) == 3
+    await process(ledger)
+    assert not await ledger.overdue(limit=3)
+
+
+async def test_p5_large_packets_are_handed_out_in_as_many_claims_as_it_takes(engine: Engine) -> None:
+    """Each gives some, until as many bytes are out as may be; the rest comes as they come back."""
+    ledger = await engine.open(LedgerLimits(max_leased=9_000_000))
+    large = b'"%s"' % (b"x" * 899_998)
+    await send(ledger, *(packet("r", index, large, last=index == 13) for index in range(14)))
+    tasks: list[Task] = []
+    while some := await claim(ledger):
+        tasks += some
+    assert sorted(task.key.index for task in tasks) == [*range(10)]
+    assert {task.payload for task in tasks} == {large}
+    assert set(await record(ledger, *echo(tasks))) == {Recorded.RECORDED}
+    while some := await claim(ledger):
+        assert set(await record(ledger, *echo(some))) == {Recorded.RECORDED}
+    assert (await ledger.resource("r")).done == 14
+
+
+async def test_p5_large_outputs_that_come_at_once_are_each_recorded_once(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, *packets(16))
+    tasks = await claim(ledger)
+    large = b'"%s"' % (b"\xc3\xb6" * 400_000)
+    calls = [record(ledger, Output(task.lease, large)) for task in tasks]
+    assert await asyncio.gather(*calls) == [[Recorded.RECORDED]] * 16
+    ledger = await engine.crash()
+    page = await ledger.outputs("r")
+    assert [outcome.output == large for outcome in page.outcomes] == [True] * 16

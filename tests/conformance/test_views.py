@@ -1,0 +1,248 @@
+"""What a person can see: a resource with its ranges and reasons, lists in pages, and counts that add up (P6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.clock import rfc3339
+from collator.errors import Unknown
+from collator.footprint import of_packet, of_resource
+from collator.ledger import Ledger
+from collator.messages import Counts, Failure, Retry
+from collator.resource import LedgerLimits
+from collator.states import DeliveryState, OnFailure, State
+from tests.conformance.conftest import Engine
+from tests.conformance.steps import (
+    again,
+    claim,
+    dead,
+    drain,
+    due,
+    due_one,
+    echo,
+    fail,
+    finish,
+    listed,
+    outputs,
+    packet,
+    packets,
+    process,
+    record,
+    replay,
+    send,
+)
+
+
+async def test_p6_the_report_of_an_open_resource(engine: Engine) -> None:
+    ledger = await engine.open()
+    opened = rfc3339(engine.clock.wall())
+    await send(ledger, *(packet("r", index) for index in (0, 1, 2, 6, 7, 9)), packet("r", 5, metadata=b'{"a":1}'))
+    tasks = {task.key.index: task for task in await claim(ledger)}
+    await record(ledger, Failure(tasks[1].lease, "bad"), Retry(tasks[7].lease, "busy", 9.0), *echo([tasks[0]]))
+    engine.clock.advance(50)
+    report = await ledger.resource("r")
+    assert (report.state, report.completed_by, report.total) == (State.OPEN, None, None)
+    assert (report.received, report.done, report.failed) == (7, 1, 1)
+    assert [*report.missing] == [(3, 4), (8, 8)]
+    assert [*report.unfinished] == [(2, 2), (5, 7), (9, 9)]
+    assert [(failure.index, failure.reason, failure.attempts) for failure in report.failures] == [(1, "bad", 1)]
+    assert (report.opened_at, report.closed_at, [*report.deliveries]) == (opened, None, [])
+    assert bytes(report.metadata) == b'{"a":1}'
+
+
+async def test_p6_missing_goes_up_to_the_total_where_it_is_known(ledger: Ledger) -> None:
+    await send(ledger, packet("r", 1, total=6), packet("r", 3))
+    assert [*(await ledger.resource("r")).missing] == [(0, 0), (2, 2), (4, 5)]
+
+
+async def test_p6_the_report_of_a_collated_resource(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, *packets(3))
+    engine.clock.advance(50)
+    await process(ledger)
+    closed = rfc3339(engine.clock.wall())
+    engine.clock.advance(50)
+    report = await ledger.resource("r")
+    assert (report.state, report.completed_by, report.total) == (State.COLLATED, "last", 3)
+    assert (report.received, report.done, report.failed) == (3, 3, 0)
+    assert [*report.missing, *report.unfinished, *report.failures] == []
+    assert (report.closed_at, bytes(report.metadata)) == (closed, b"{}")
+    assert [delivery.state for delivery in report.deliveries] == [DeliveryState.DUE]
+
+
+async def test_p6_the_report_of_an_incomplete_resource_keeps_its_ranges(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0), packet("r", 2), packet("r", 6, total=9))
+    await record(ledger, *echo(await claim(ledger, 1)))
+    await ledger.complete("r", force=True)
+    for restart in (None, engine.reopen):
+        ledger = ledger if restart is None else await restart()
+        report = await ledger.resource("r")
+        assert [*report.missing] == [(1, 1), (3, 5), (7, 8)]
+        assert [*report.unfinished] == [(2, 2), (6, 6)]
+
+
+async def test_p6_the_report_shows_the_first_hundred_failures(engine: Engine) -> None:
+    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+    await send(ledger, *packets(150))
+    await fail(ledger)
+    report = await ledger.resource("r")
+    assert report.failed == 150
+    assert [failure.index for failure in report.failures] == [*range(100)]
+
+
+async def test_resource_that_is_not_there_is_unknown(ledger: Ledger) -> None:
+    await send(ledger, packet("r", 0))
+    for look in (ledger.resource("R"), ledger.outputs("R"), ledger.resource("")):
+        with pytest.raises(Unknown):
+            await look
+
+
+async def test_resources_come_in_order_of_id_and_in_pages(ledger: Ledger) -> None:
+    names = ["a", "b", "ba", "B", "_", "ä", "10", "9"]
+    await send(ledger, *(packet(name, 0) for name in names))
+    pages, after = [], ""
+    while page := await ledger.resources(after=after, limit=3):
+        pages.append([summary.resource_id for summary in page])
+        after = pages[-1][-1]
+    assert [len(page) for page in pages] == [3, 3, 2]
+    assert [name for page in pages for name in page] == sorted(names)
+
+
+async def test_resources_by_state_and_prefix(ledger: Ledger) -> None:
+    for name in ("a1", "a2", "b1"):
+        await finish(ledger, name)
+    await send(ledger, packet("a3", 0), packet("a4", 1))
+    await ledger.cancel("a3")
+    await ledger.complete("a4", force=True)
+    await send(ledger, packet("a5", 0))
+
+    async def found(**chosen: object) -> list[str]:
+        return [summary.resource_id for summary in await ledger.resources(**chosen)]  # type: ignore[arg-type]
+
+    assert await found(state=State.COLLATED) == ["a1", "a2", "b1"]
+    assert await found(state=State.COLLATED, prefix="a") == ["a1", "a2"]
+    assert await found(state=State.COLLATED, after="a1", limit=1) == ["a2"]
+    assert await found(prefix="a") == ["a1", "a2", "a3", "a4", "a5"]
+    assert await found(prefix="a", after="a3") == ["a4", "a5"]
+    assert [await found(state=state) for state in (State.CANCELLED, State.INCOMPLETE, State.OPEN)] == [
+        ["a3"],
+        ["a4"],
+        ["a5"],
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["%", "_", "*", "[a", "a'", "\\", "é", "A"])
+async def test_resources_take_a_prefix_as_it_is(ledger: Ledger, prefix: str) -> None:
+    await send(ledger, packet(prefix, 0), packet(prefix + "x", 0), packet("ax", 0), packet("x" + prefix, 0))
+    assert [summary.resource_id for summary in await ledger.resources(prefix=prefix)] == [prefix, prefix + "x"]
+
+
+async def test_resources_show_how_far_each_is(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0), packet("r", 1), packet("r", 5, last=True))
+    one, two, _ = await claim(ledger)
+    await record(ledger, *echo([one]), Failure(two.lease, "bad"))
+    (summary,) = await ledger.resources()
+    assert (summary.state, summary.total, summary.received) == (State.OPEN, 6, 3)
+    assert (summary.done, summary.failed, summary.opened_at) == (1, 1, rfc3339(engine.clock.wall()))
+
+
+async def test_outputs_come_in_order_of_index_and_in_pages(ledger: Ledger) -> None:
+    for index in (8, 0, 3, 5, 1):
+        await send(ledger, packet("r", index, b'{"at": %d}' % index))
+    await process(ledger)
+    await send(ledger, packet("r", 2))
+    pages, after = [], -1
+    while page := await outputs(ledger, "r", after=after, limit=2):
+        pages.append([*page])
+        after = page[-1][0]
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert [output for page in pages for output in page] == [
+        (index, b'{"at": %d}' % index) for index in (0, 1, 3, 5, 8)
+    ]
+
+
+async def test_p5_outputs_come_in_pages_of_a_size(ledger: Ledger) -> None:
+    for index, length in enumerate((10, 20, 30, 100, 5)):
+        await send(ledger, packet("r", index, b'"%s"' % (b"x" * (length - 2))))
+    await process(ledger)
+    pages, after = [], -1
+    while page := await outputs(ledger, "r", after=after, limit=4, size=40):
+        pages.append([len(output or b"") for _, output in page])
+        after = page[-1][0]
+    assert pages == [[10, 20], [30], [100], [5]]
+
+
+async def test_outputs_are_there_before_and_after_the_end(engine: Engine) -> None:
+    ledger = await engine.open()
+    await send(ledger, packet("r", 0), packet("r", 1), packet("r", 4))
+    await record(ledger, *echo(await claim(ledger, 2)))
+    before = await outputs(ledger, "r")
+    await ledger.complete("r", force=True)
+    assert await outputs(ledger, "r") == before == [(0, b"0"), (1, b"1")]
+    assert await outputs((await engine.crash()), "r") == before
+
+
+async def test_outputs_are_those_of_one_resource(ledger: Ledger) -> None:
+    for name in "abc":
+        await send(ledger, packet(name, 0, b'"%s"' % name.encode()), packet(name, 4))
+    await process(ledger)
+    await send(ledger, packet("none", 0))
+    assert [(await outputs(ledger, name))[0] for name in "abc"] == [(0, b'"a"'), (0, b'"b"'), (0, b'"c"')]
+    assert [len(await outputs(ledger, name)) for name in ("a", "b", "c", "none")] == [2, 2, 2, 0]
+
+
+async def test_deliveries_by_endpoint_and_state(engine: Engine) -> None:
+    ledger = await engine.open(route=lambda _: ["x", "y"])
+    await finish(ledger, "dead")
+    await ledger.record_attempts([dead(await due_one(ledger, "x"))])
+    await finish(ledger, "fresh")
+    assert [shown.resource_id for shown in await listed(ledger, endpoint="x")] == ["dead", "fresh"]
+    assert [shown.resource_id for shown in await listed(ledger, state=DeliveryState.DEAD)] == ["dead"]
+    both = await listed(ledger, endpoint="x", state=DeliveryState.DUE)
+    assert [(shown.resource_id, shown.endpoint) for shown in both] == [("fresh", "x")]
+    assert not await listed(ledger, endpoint="y", state=DeliveryState.DEAD)
+
+
+async def test_deliveries_say_when_they_are_due(engine: Engine) -> None:
+    ledger = await engine.open()
+    await finish(ledger)
+    (shown,) = await listed(ledger)
+    assert (shown.state, shown.attempts, shown.reason) == (DeliveryState.DUE, 0, "")
+    assert shown.due_in is not None
+    assert shown.due_in <= 0
+    held = await due_one(ledger)
+    assert shown.webhook_id == held.webhook_id
+    await ledger.record_attempts([again(held, 300.0)])
+    engine.clock.advance(100)
+    (shown,) = await listed(ledger, state=DeliveryState.DUE)
+    assert (shown.attempts, shown.reason, shown.due_in) == (1, "HTTP 503", 200.0)
+
+
+async def test_counts_add_up(engine: Engine) -> None:
+    ledger = await engine.open()
+    assert await ledger.counts() == Counts()
+    waiting, opened = of_packet(6) + 2 * of_packet(1), of_resource("r", None) + of_resource("s", None)
+    await send(ledger, packet("r", 0, b'"four"'), packet("r", 1), packet("r", 0, b'"four"'), packet("s", 5))
+    assert await ledger.counts() == Counts(open=2, waiting=3, backlog=waiting + opened, open_bytes=opened)
+    await claim(ledger, 1)
+    assert await ledger.counts() == Counts(open=2, waiting=3, backlog=waiting + opened, open_bytes=opened)
+    ledger = await engine.reopen()
+    await process(ledger)
+    assert await ledger.counts() == Counts(open=2, backlog=opened, open_bytes=opened)
+    await ledger.complete("r", total=2)
+    await ledger.complete("s", force=True)
+    assert await ledger.counts() == Counts(collated=1, incomplete=1, due=2)
+    await send(ledger, packet("t", 0), packet("t", 1))
+    await ledger.cancel("t")
+    one, _ = await due(ledger)
+    assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1, due=2)
+    await ledger.record_attempts([dead(one)])
+    assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1, due=1, dead=1)
+    await replay(ledger, state=DeliveryState.DEAD)
+    assert (await ledger.counts()).due == 2
+    ledger = await engine.crash()
+    engine.clock.advance(31)
+    await drain(ledger)
+    assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1)

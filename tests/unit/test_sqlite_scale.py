@@ -1,0 +1,112 @@
+"""The SQLite ledger with much in it: what a step does must not grow with what is there."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.engines.sqlite.check import check_directory
+from collator.engines.sqlite.schema import migrate
+from collator.engines.sqlite.store import DATABASE, connect, load_statements
+from collator.engines.sqlite.vacuum import PAGES, SPARE
+from collator.messages import Output
+from collator.packet import Packet, Status
+from collator.resource import LedgerLimits
+from collator.testing import ManualClock
+
+SCANS = re.compile(
+    r"SCAN (?!ledger|\w+ USING INDEX attempt_alone)"  # one row; the suspects, which are few
+    r"(resource|packet|outcome|ready|attempt|delivery|delivery_log|[aodpry])\b"  # or by alias
+)
+WHOLE = {
+    "handles": "ready",
+    "count_idle_times": "resource USING COVERING INDEX resource_idle",
+    "shorten_dead_retention": "delivery USING INDEX delivery_undelivered",
+    "some_due": "ready",
+}
+"""What may be gone through besides: at a start, and in order, up to a limit."""
+
+
+@pytest.mark.parametrize("name", [*load_statements()])
+def test_no_statement_goes_through_a_whole_table(tmp_path: Path, name: str) -> None:
+    connection = connect(tmp_path / "collator.db")
+    migrate(connection)
+    statement = load_statements()[name]
+    if statement.startswith(("savepoint", "rollback")):
+        return
+    numbers = [int(number) for number in re.findall(r"\?(\d+)", statement)]
+    plan = connection.execute("explain query plan " + statement, [None] * max(numbers, default=0))
+    steps = [str(row[3]) for row in plan]
+    connection.close()
+    assert [step for step in steps if SCANS.match(step) and step != f"SCAN {WHOLE.get(name)}"] == []
+
+
+@pytest.mark.parametrize("name", ["list_resources", "list_resources_in"])
+def test_a_page_of_resources_looks_no_further_than_their_prefix(tmp_path: Path, name: str) -> None:
+    connection = connect(tmp_path / "collator.db")
+    migrate(connection)
+    statement = load_statements()[name]
+    parameters = ["p", "q", 100, "open"][: len(set(re.findall(r"\?\d", statement)))]
+    plan = [str(row[3]) for row in connection.execute("explain query plan " + statement, parameters)]
+    connection.close()
+    assert any("resource USING INDEX" in step and "id>? AND id<?" in step for step in plan), plan
+
+
+async def test_what_was_forgotten_goes_back_to_the_disk_little_by_little(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(retention=100.0), clock=clock, route=lambda _: [])
+    await _finish(ledger, *(f"old{number}" for number in range(600)))
+    clock.advance(60)
+    await _finish(ledger, "young")  # at the end of the file
+    clock.advance(60)
+    while await ledger.purge(limit=1000) >= 1000:
+        pass
+    pages = [ledger._store.connection.pragma("page_count")]
+    for _ in range(1000):
+        await ledger.purge(limit=1000)
+        pages.append(ledger._store.connection.pragma("page_count"))
+        if pages[-1] == pages[-2]:
+            break
+    assert max(one - next_ for one, next_ in itertools.pairwise(pages)) <= 1.01 * PAGES  # with those that map them
+    assert ledger._store.connection.pragma("freelist_count") * SPARE <= pages[-1]
+    (outcome,) = (await ledger.outputs("young")).outcomes
+    assert (outcome.index, outcome.output) == (0, PAYLOAD)
+    await ledger.aclose()
+    assert (tmp_path / DATABASE).stat().st_size < pages[0] * 4096 / 4
+    assert check_directory(tmp_path).sound
+
+
+PAYLOAD = b'"' + b"x" * 8000 + b'"'
+
+
+async def _finish(ledger: SqliteLedger, *resource_ids: str) -> None:
+    accepted = await ledger.accept([Packet(id_, 0, Raw(PAYLOAD), last=True) for id_ in resource_ids], capacity=10_000)
+    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], capacity={})
+
+
+async def test_no_more_is_read_for_repeats_than_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet of a few bytes may be for an index that holds a megabyte."""
+    ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [])
+    large = [Packet(resource_id="r", index=index, payload=Raw(b'"%s"' % (b"x" * 200_000))) for index in range(5)]
+    small = [Packet(resource_id="r", index=number % 5, payload=Raw(b"%d" % number)) for number in range(200)]
+    await ledger.accept(large, capacity=0)
+    read: list[int] = []
+    value = ledger._store.value
+
+    def counted(*given: Any) -> Any:  # noqa: ANN401 - whatever a statement takes and gives
+        found = value(*given)
+        read.append(len(str(found)))
+        return found
+
+    monkeypatch.setattr(ledger._store, "value", counted)
+    accepted = await ledger.accept([*small, large[0], *small], capacity=0)
+    statuses = [receipt.status for receipt in accepted.receipts]
+    assert statuses == [*[Status.CONFLICT] * 200, Status.DUPLICATE, *[Status.CONFLICT] * 200]
+    assert sum(read) <= 200_000 + 50_000
+    await ledger.aclose()
