@@ -25,6 +25,7 @@ MAX_DIGITS = 4_300
 """Digits of an integer, its sign among them: more are read by few, and not by the decoder here."""
 
 HALF_A_PAIR = "half of a surrogate pair, which no text in UTF-8 can hold"
+_AT_ONCE = 64 * 1024  # bytes whose numbers are looked at in one step
 _HALF_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]{0,5}\Z")
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -39,19 +40,35 @@ _LARGE = re.compile(
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NO_BRACKETS_OR_QUOTES = bytes(set(_NO_BRACKETS) - set(b'"'))
 _AS_BITS = bytes.maketrans(b"[]{}", b"1010")
-AT_ONCE = 16 * 1024
+BRACKETS_AT_ONCE = 16 * 1024
 """Bytes of eight brackets each that are looked at in one step: a millisecond."""
 
 
-def fault(data: bytes, *, deep: bool | None = None) -> str | None:
-    """Return what is wrong with *data*, JSON whose grammar is right: in words, or `None`. *deep*: as `is_too_deep`."""
+def fault(data: bytes) -> str | None:
+    """Return what is wrong with *data*, JSON whose grammar is right: in words, or `None`."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
         return f"not valid UTF-8 (byte {error.start})"
-    if is_too_deep(data) if deep is None else deep:
+    if is_too_deep(data):
         return TOO_DEEP
     return _fault_of_numbers(data) if _has_large_numbers(data) else None
+
+
+def fault_steps(data: bytes, *, plain: bool) -> Steps[str | None]:
+    """As `fault`, in steps of a few milliseconds for a MiB; *plain*: as `is_plain`, which is known."""
+    if not plain:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return f"not valid UTF-8 (byte {error.start})"
+    if (yield from is_too_deep_steps(data)):
+        return TOO_DEEP
+    yield ()
+    if plain or not _has_large_numbers(data):
+        return None
+    yield ()
+    return (yield from _fault_of_numbers_steps(data))
 
 
 def ends_behind_half_a_pair(data: bytes | memoryview) -> bool:
@@ -100,9 +117,9 @@ def is_too_deep_steps(data: bytes) -> Steps[bool]:
     size = -(-len(brackets) // 8)
     packed = int(brackets.ljust(8 * size, b"0") or b"0", 2).to_bytes(size)
     level = 0
-    for start in range(0, size, AT_ONCE):
+    for start in range(0, size, BRACKETS_AT_ONCE):
         yield ()
-        some = packed[start : start + AT_ONCE]
+        some = packed[start : start + BRACKETS_AT_ONCE]
         opened = memoryview(some.translate(_RISES)).cast("b")
         if max(map(add, accumulate(opened, initial=level), some.translate(_PEAKS))) > MAX_DEPTH:
             return True
@@ -127,8 +144,32 @@ def _has_large_numbers(data: bytes) -> bool:
 
 
 def _fault_of_numbers(data: bytes) -> str | None:
-    numbers = _outside_of_texts(_without_escapes(data)).translate(None, _NOT_IN_NUMBERS)  # still apart
-    for number in {*_LARGE.findall(numbers)}:
+    if len(data) > _AT_ONCE:
+        return finish(_fault_of_numbers_steps(data))
+    return _first_fault(_LARGE.findall(_outside_of_texts(_without_escapes(data)).translate(None, _NOT_IN_NUMBERS)))
+
+
+def _fault_of_numbers_steps(data: bytes) -> Steps[str | None]:
+    bare, inside, outside = _without_escapes(data), 0, list[bytes]()
+    for start in range(0, len(bare), _AT_ONCE):
+        yield ()
+        texts = bare[start : start + _AT_ONCE].split(b'"')
+        outside.append(b"".join(texts[inside::2]))
+        inside = (inside + len(texts) - 1) % 2
+    numbers = b"".join(outside).translate(None, _NOT_IN_NUMBERS)  # still apart
+    start = 0
+    while start < len(numbers):
+        yield ()
+        end = numbers.find(b",", start + _AT_ONCE)
+        end = len(numbers) if end < 0 else end
+        if found := _first_fault(_LARGE.findall(numbers, start, end)):
+            return found
+        start = end
+    return None
+
+
+def _first_fault(numbers: Iterable[bytes]) -> str | None:
+    for number in dict.fromkeys(numbers):
         if number.lstrip(b"-").isdigit():
             if len(number) > MAX_DIGITS:
                 return "Integer value out of range"

@@ -7,6 +7,7 @@ what the sender wrote. Everything is checked here, before the packet can share a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -106,24 +107,26 @@ def check_steps(packet: Packet, packet_limits: PacketLimits) -> Steps[Packet]:
 
 def check_decoded_steps(packet: Packet, packet_limits: PacketLimits, *, plain: bool) -> Steps[Packet]:
     """As `check_decoded`, in steps of a few milliseconds, however large the payload is."""
-    deep = yield from json_text.is_too_deep_steps(bytes(packet.payload))
+    found = yield from json_text.fault_steps(bytes(packet.payload), plain=plain)
     yield ()
-    return check_decoded(packet, packet_limits, plain=plain, deep=deep)
+    return check_decoded(packet, packet_limits, plain=plain, fault=lambda _: found)
 
 
-def check_decoded(packet: Packet, packet_limits: PacketLimits, *, plain: bool, deep: bool | None = None) -> Packet:
+def check_decoded(
+    packet: Packet, packet_limits: PacketLimits, *, plain: bool, fault: Callable[[bytes], str | None] | None = None
+) -> Packet:
     """As `check`, of a packet whose JSON keeps the grammar; *plain*: it is known to be UTF-8 with finite numbers.
 
-    *deep*: whether its payload is nested too deep, where that is known.
+    *fault* says what is wrong with the payload, where that has been looked for.
     """
     payload = packet.payload
     if not 0 <= packet.index < packet_limits.max_packets:
         raise Malformed(f"index: {_number(packet.index)} is not between 0 and {packet_limits.max_packets - 1}")
     if len(payload) > packet_limits.max_payload:
         raise Malformed(f"payload: {len(payload)} bytes, {packet_limits.max_payload} at most")
-    if not plain:
-        _check_text(payload, "payload", deep=deep)
-    elif len(payload) > 2 * json_text.MAX_DEPTH and (json_text.is_too_deep(bytes(payload)) if deep is None else deep):
+    if fault is not None or not plain:
+        _check_text(payload, "payload", fault or json_text.fault)
+    elif len(payload) > 2 * json_text.MAX_DEPTH and json_text.is_too_deep(bytes(payload)):
         raise Malformed(f"payload: {TOO_DEEP}")
     check_id(packet.resource_id)
     if packet.total is not None:
@@ -197,10 +200,10 @@ def claimed_total(packet: Packet) -> int | None:
     return packet.index + 1 if packet.last else packet.total
 
 
-def _check_text(value: bytes | msgspec.Raw, name: str, *, deep: bool | None = None) -> None:
-    fault = json_text.fault(bytes(value), deep=deep)
-    if fault:
-        raise Malformed(f"{name}: {fault}")
+def _check_text(value: bytes | msgspec.Raw, name: str, fault: Callable[[bytes], str | None] = json_text.fault) -> None:
+    found = fault(bytes(value))
+    if found:
+        raise Malformed(f"{name}: {found}")
 
 
 def _number(number: int) -> int | str:

@@ -149,13 +149,15 @@ def _decode_array_steps(data: bytes, packet_limits: PacketLimits, first: int, *,
     """As `_decode_array`, in steps of a few milliseconds, which give nothing."""
     packets = _decode_unchecked(data, first)
     yield ()
-    plain = plain or json_text.are_sound(data)
+    plain = plain or json_text.is_plain(data)
     yield ()
-    deep: list[bool] = []
-    for packet in packets:
-        deep += [(yield from json_text.is_too_deep_steps(bytes(packet.payload)))]
-    known = iter(deep)
-    return _each(lambda packet: check_decoded(packet, packet_limits, plain=plain, deep=next(known)), packets, first)
+    made: list[Packet] = []
+    try:
+        for packet in packets:
+            made += [(yield from check_decoded_steps(packet, packet_limits, plain=plain))]
+    except Malformed as error:
+        raise Malformed(f"packet {first + len(made)}: {error.detail}") from None
+    return made
 
 
 def _decode_unchecked(data: bytes, first: int) -> list[Packet]:

@@ -89,7 +89,7 @@ async def test_a_packet_that_kills_the_process_fails_after_three_deaths_and_the_
     poison[2] = replace(poison[2], last=True)
     others = workload(random, "others", resources=20)
     async with (
-        Service(tmp_path, processor="tests.harness.processors:deadly") as service,
+        Service(tmp_path, processor="tests.harness.processors:fatal") as service,
         Sink(service.secret) as sink,
         Sender(history, random) as sender,
     ):

@@ -41,7 +41,7 @@ def holding(payload: str) -> list[int]:
     return gated(payload) if payload.startswith("hold") else word_lengths(payload)
 
 
-def killable(payload: str) -> list[int]:
+def fatal(payload: str) -> list[int]:
     """End the process without a word, as a crash in a C library would, if the payload begins so."""
     if payload.startswith(DEADLY):
         os.kill(os.getpid(), signal.SIGKILL)

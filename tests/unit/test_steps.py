@@ -32,6 +32,8 @@ LARGE = {
     "escapes": b'"%b"' % (rb"\"\u00e9" * (MIB // 9)),
 }
 WRONG = {
+    "too large beyond many": b"[%b,1e999]" % b",".join([b'5e-324,"1e999"'] * 20_000),
+    "too long an integer": b"[%b]" % (b"9" * 5_000),
     "too deep": b"[%b]" % b",".join([NEST] * 2000 + [b"[" * 128 + b"]" * 128]),
     "too large": b"[%b,1e999]" % (b"x" * 9).join([b'"', b'"']),
     "no utf-8": b'"\xff"',
@@ -113,7 +115,7 @@ def test_depth_is_found_across_the_steps(text: str) -> None:
     depth = _depth(msgspec.json.decode(data))
     wrapped = [b"[" * levels + data + b"]" * levels for levels in (deep - depth, deep - depth + 1)]
     assert [finish(is_too_deep_steps(one)) for one in wrapped] == [False, True]
-    filled = b"[%b]" % b",".join([b"[[]]"] * (3 * json_text.AT_ONCE) + [wrapped[0][1:-1] or b"1"])
+    filled = b"[%b]" % b",".join([b"[[]]"] * (3 * json_text.BRACKETS_AT_ONCE) + [wrapped[0][1:-1] or b"1"])
     assert finish(is_too_deep_steps(filled)) is is_too_deep(filled) is False
 
 
@@ -121,12 +123,26 @@ def _depth(value: object) -> int:
     return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
-def test_no_step_of_what_takes_longest_takes_half_of_it() -> None:
-    data = packet(LARGE["nests"])
+def floats(number: bytes) -> bytes:
+    return b"[%b]" % b",".join([number] * (MIB // (len(number) + 1)))
+
+
+LONGEST = {
+    "nests": LARGE["nests"],
+    "short large floats": floats(b"1e308"),
+    "floats near the largest": floats(b"1.7976931348623157e308"),
+    "numbers in texts": floats(b'1,"1e999"'),
+    "one too large": floats(b"5e-324")[:-1] + b",1e999]",
+}
+
+
+@pytest.mark.parametrize("payload", LONGEST.values(), ids=LONGEST)
+def test_no_step_of_what_takes_longest_takes_half_of_it(payload: bytes) -> None:
+    data = packet(payload)
     pieces: list[Callable[[], Steps[object] | Iterator[object]]] = [
         lambda: decode_packet_steps(data, BOUNDS),
         lambda: array_parts(b"[%b]" % data, BOUNDS),
-        lambda: is_too_deep_steps(LARGE["nests"]),
+        lambda: json_text.fault_steps(payload, plain=False),
     ]
     for make in pieces:
         seconds = min((_taken(make()) for _ in range(5)), key=max)
@@ -140,7 +156,7 @@ def _taken(steps: Steps[object] | Iterator[object]) -> list[float]:
         began = time.thread_time()
         try:
             next(steps)
-        except StopIteration:
+        except (StopIteration, Malformed):
             return seconds
         finally:
             seconds.append(time.thread_time() - began)

@@ -159,10 +159,10 @@ class Splitter:
         return Block(start, self._next - 1, 1, too_long=True)
 
 
-def judge_steps(block: Block, packet_limits: PacketLimits) -> Steps[Group]:
+def judge_steps(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> Steps[Group]:
     """As `judge` of a *block* with one long line, in steps of a few milliseconds."""
     lines = yield from decode_line_steps(block.data, packet_limits)
-    return _judged(block, lines, packet_limits)
+    return _judged(block, lines, packet_limits, cut_off=cut_off)
 
 
 def judge(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> Group:

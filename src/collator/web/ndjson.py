@@ -23,7 +23,7 @@ from collator.intake import Intake
 from collator.packet import PacketLimits, Receipt
 from collator.web.auth import check_reach
 from collator.web.limits import HttpLimits
-from collator.web.lines import LONG, Group, Splitter, judge, judge_steps
+from collator.web.lines import LONG, Block, Group, Splitter, judge, judge_steps
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import ClientGone, RequestBody
 from collator.wire import longest_packet
@@ -86,16 +86,18 @@ class PacketStream:
                 await self._offer_each(splitter, read)
         rest = splitter.end()
         if rest and self._request.whole:
-            await self._offer(judge(rest, self._packet_limits, cut_off=True))
+            await self._offer(await self._judged(rest, cut_off=True))
 
     async def _offer_each(self, splitter: Splitter, read: bytes) -> None:
         size = self._limits.group_bytes
         for start in range(0, len(read), size):
             for block in splitter.feed(read[start : start + size]):
-                if block.long:
-                    await self._offer(await self._turns.drive(self._who, judge_steps(block, self._packet_limits)))
-                else:
-                    await self._offer(judge(block, self._packet_limits))
+                await self._offer(await self._judged(block))
+
+    async def _judged(self, block: Block, *, cut_off: bool = False) -> Group:
+        if not block.long:
+            return judge(block, self._packet_limits, cut_off=cut_off)
+        return await self._turns.drive(self._who, judge_steps(block, self._packet_limits, cut_off=cut_off))
 
     async def _next(self, capacity: int) -> bytes:
         """The next piece of the body, once there is *capacity* for it; nothing where the stream was ended."""
