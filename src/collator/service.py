@@ -123,7 +123,7 @@ async def open_service(
             stopping=pipeline.intake.draining.is_set,
             refusals=app.refusals,
         )
-        async with listener as opened, pipeline.at_work():
+        async with app.audit.recording(), listener as opened, pipeline.at_work():
             metrics.connections.set_function(lambda: opened.connections)
             metrics.lost_lines.count = logs.lost_lines
             yield Service(opened.url, pipeline.ledger, pipeline.intake, metrics)

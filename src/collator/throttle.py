@@ -29,6 +29,19 @@ class Throttle:
             del self._kinds[next(iter(self._kinds))]
         return held + number if told else 0
 
+    def rest(self, *, everything: bool = False) -> list[tuple[Hashable, int]]:
+        """The kinds of which lines came since the last that was told, and how many; they count as told now.
+
+        Those whose pause has ended, or all of them where *everything* is wanted.
+        """
+        now = self._now()
+        kinds = self._kinds.items()
+        rest = [(kind, held) for kind, (again, held) in kinds if held and (everything or now >= again)]
+        for kind, _ in rest:
+            del self._kinds[kind]
+            self._kinds[kind] = (now + self._pause, 0)
+        return rest
+
     def over(self, kind: Hashable = None) -> None:
         """Forget *kind*, which has ended: the next line of it is told at once."""
         self._kinds.pop(kind, None)

@@ -234,6 +234,52 @@ def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
     assert page._times("c") == (1, 991)  # those that had no record of their own
 
 
+async def test_p6_the_last_refusals_of_a_burst_are_recorded_once_their_minute_has_ended(
+    door: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    page = Audit(door.ledger, now=lambda: now[0])
+    monkeypatch.setattr(door.face, "audit", page)
+    for _ in range(5):
+        await ask(door, "GET", "/v1/status", role=None)
+    await page.record_rest()
+    assert [record["changed"] for record in await log(door)] == [1]
+    now[0] = 61.0
+    for _ in range(2):  # nothing is left for the second
+        await page.record_rest()
+    records = await log(door)
+    assert [(one["who"], one["verb"], one["changed"]) for one in records] == [
+        ("nobody known", "refused", 4), ("nobody known", "refused", 1),
+    ]  # fmt: skip
+    assert records[0]["peer"] == records[1]["peer"]
+
+
+async def test_p5_what_is_left_of_many_takes_no_more_records_than_a_minute_has(door: Harness) -> None:
+    page = Audit(door.ledger, now=lambda: 0.0)
+    for number in range(100):
+        for _ in range(3):
+            page._times(("an address", f"token {number}"))
+    await page.record_rest(everything=True)
+    (record,) = await log(door)  # ten are recorded already, as it were
+    assert (record["who"], record["changed"]) == ("others", 300 - 10)
+
+
+async def test_p6_a_stop_in_good_order_records_the_refusals_that_are_left(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(line_for(TOKENS[Role.SEND], roles=[Role.SEND], name="acme") + "\n")
+    tokens.chmod(0o600)
+    settings = Settings(data_dir=tmp_path / "data", port=0, webhook="none", tokens_file=tokens, min_free_disk=1)
+    async with open_service(settings) as service:
+        async with Client(service.url, token=TOKENS[Role.SEND]) as client:
+            for _ in range(3):
+                with pytest.raises(CollatorError):
+                    await client.status()
+        assert [record.changed for record in (await service.ledger.audit()).records] == [1]
+    async with open_service(settings) as service:
+        records = (await service.ledger.audit()).records
+    assert [(record.who, record.changed) for record in records] == [("acme", 2), ("acme", 1)]
+
+
 async def test_p6_a_refusal_is_told_of_who_was_refused_and_of_nobody_else(
     listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,11 +90,11 @@ class App:
         self._turns = LoopTurns()
         self._load = Load(parts.limits)
         self._packets = Packets(parts.intake, self.refusals, packet_limits=parts.packet_limits, limits=parts.limits)
-        self._audit = Audit(parts.ledger)
+        self.audit = Audit(parts.ledger)
         self._streams = Streams(
             parts.intake,
             self.refusals,
-            self._audit,
+            self.audit,
             packet_limits=parts.packet_limits,
             limits=parts.limits,
             load=self._load,
@@ -113,7 +113,7 @@ class App:
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,
             packets=self._packets,
-            audit=self._audit,
+            audit=self.audit,
             description=Description(packet_limits=parts.packet_limits, guarded=self._auth.guarded),
         )
         self._pages = make_pages(handlers, self._auth)
@@ -142,7 +142,7 @@ class App:
         except HTTPException as error:
             raise _routing_problem(error, request.scope["raw_path"]) from None
         except HttpProblem as refusal:
-            await self._audit.refused(request, refusal)
+            await self.audit.refused(request, refusal)
             raise
 
     async def _answer(self, request: RequestBody, send: Send) -> HttpAnswer | None:

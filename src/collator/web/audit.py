@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import msgspec
 import structlog
@@ -14,7 +15,7 @@ from collator.audit import AuditLog
 from collator.errors import CollatorError
 from collator.messages import REFUSED, Act, AuditRecord
 from collator.paging import PAGE
-from collator.throttle import Quota, Throttle
+from collator.throttle import PAUSE, Quota, Throttle
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
@@ -23,6 +24,8 @@ _MOST = 10
 PATIENCE = 1.0
 """Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
 _BEYOND = f"refused beyond the {_MOST} of a minute that are recorded one by one"
+
+_AGAIN = "asked again, after the record before"
 
 _NOT_ALLOWED = frozenset({ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN})
 
@@ -59,12 +62,42 @@ class Audit:
         act = act_of(request, REFUSED, f"{request.scope['method']} {request.scope['raw_path'].decode('latin-1')}")
         act.changed, others = self._times((act.peer, act.who))
         if act.changed:
-            acts = [act]
-            if others:
-                acts.append(Act(who="others", peer="", verb=REFUSED, target=_BEYOND, changed=others))
-            with suppress(CollatorError, TimeoutError):  # the log and the metrics have it
-                async with asyncio.timeout(PATIENCE):
-                    await asyncio.gather(*map(self._ledger.note, acts))
+            await self._note([act], others)
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
+        """While the context is open, record once a minute what is left of refusals; at its end in good order, all."""
+        regularly = asyncio.get_running_loop().create_task(self._record_regularly())
+        try:
+            yield
+        finally:
+            regularly.cancel()
+        await self.record_rest(everything=True)
+
+    async def record_rest(self, *, everything: bool = False) -> None:
+        """Record the refusals that no record tells of: those of a minute that has ended, or *everything*."""
+        acts = []
+        for kind, times in self._throttle.rest(everything=everything):
+            if self._quota.allows():
+                peer, who = cast("tuple[str, str]", kind)
+                acts.append(Act(who=who, peer=peer, verb=REFUSED, target=_AGAIN, changed=times))
+            else:
+                self._held += times
+        others, self._held = self._held, 0
+        await self._note(acts, others)
+
+    async def _record_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE)
+            await self.record_rest()
+
+    async def _note(self, acts: list[Act], others: int) -> None:
+        """Record *acts*, and how many *others* were refused; without, where the ledger does not answer soon."""
+        if others:
+            acts.append(Act(who="others", peer="", verb=REFUSED, target=_BEYOND, changed=others))
+        with suppress(CollatorError, TimeoutError):  # the log and the metrics have it
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(*map(self._ledger.note, acts))
 
     def _times(self, asked: Hashable) -> tuple[int, int]:
         """How many refusals a record tells of now of those who *asked*, and one of others that have none of their own.
