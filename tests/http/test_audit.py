@@ -19,6 +19,8 @@ from collator.errors import Broken, CollatorError, Unavailable
 from collator.library.asgi import AsgiConnection
 from collator.messages import Attempt, DeliveryFilter, Failure, Output
 from collator.resource import LedgerLimits
+from collator.service import open_service
+from collator.settings import Settings
 from collator.states import DeliveryState, OnFailure
 from collator.tokens import Role, generate_token, line_for, parse_tokens
 from collator.web.audit import Audit
@@ -210,7 +212,7 @@ async def test_p5_the_log_is_bounded_and_refusals_push_out_nothing(
 ) -> None:
     monkeypatch.setattr(audit, "KEPT", 3)
     monkeypatch.setattr(audit, "REFUSALS_KEPT", 2)
-    monkeypatch.setattr(listener.app._audit, "_times", lambda asked: (1, 0))
+    monkeypatch.setattr(listener.app.audit, "_times", lambda asked: (1, 0))
     for _ in range(4):
         await ask(listener, "POST", "/v1/endpoints/default/pause")
     for _ in range(4):
@@ -235,32 +237,32 @@ def test_p5_refusals_are_recorded_once_a_minute_for_each_address() -> None:
 
 
 async def test_p6_the_last_refusals_of_a_burst_are_recorded_once_their_minute_has_ended(
-    door: Harness, monkeypatch: pytest.MonkeyPatch
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    page = Audit(door.ledger, now=lambda: now[0])
-    monkeypatch.setattr(door.face, "audit", page)
+    page = Audit(listener.ledger, now=lambda: now[0])
+    monkeypatch.setattr(listener.app, "audit", page)
     for _ in range(5):
-        await ask(door, "GET", "/v1/status", role=None)
+        await ask(listener, "GET", "/v1/status", role=None)
     await page.record_rest()
-    assert [record["changed"] for record in await log(door)] == [1]
+    assert [record["changed"] for record in await log(listener)] == [1]
     now[0] = 61.0
     for _ in range(2):  # nothing is left for the second
         await page.record_rest()
-    records = await log(door)
+    records = await log(listener)
     assert [(one["who"], one["verb"], one["changed"]) for one in records] == [
         ("nobody known", "refused", 4), ("nobody known", "refused", 1),
     ]  # fmt: skip
     assert records[0]["peer"] == records[1]["peer"]
 
 
-async def test_p5_what_is_left_of_many_takes_no_more_records_than_a_minute_has(door: Harness) -> None:
-    page = Audit(door.ledger, now=lambda: 0.0)
+async def test_p5_what_is_left_of_many_takes_no_more_records_than_a_minute_has(listener: Harness) -> None:
+    page = Audit(listener.ledger, now=lambda: 0.0)
     for number in range(100):
         for _ in range(3):
             page._times(("an address", f"token {number}"))
     await page.record_rest(everything=True)
-    (record,) = await log(door)  # ten are recorded already, as it were
+    (record,) = await log(listener)  # ten are recorded already, as it were
     assert (record["who"], record["changed"]) == ("others", 300 - 10)
 
 
@@ -288,7 +290,7 @@ async def test_p6_a_refusal_is_told_of_who_was_refused_and_of_nobody_else(
         await ask(listener, "GET", "/v1/audit", role=role)
     records = [(record["who"], record["changed"]) for record in await log(listener)]
     assert records == [("nobody known", 1), ("a read", 1), ("a send", 1)]
-    monkeypatch.setattr(listener.app._audit, "_times", lambda asked: (2, 7))
+    monkeypatch.setattr(listener.app.audit, "_times", lambda asked: (2, 7))
     await ask(listener, "GET", "/v1/audit", role=Role.READ)
     others, mine = (await log(listener))[:2]
     assert [(one["who"], one["peer"], one["changed"]) for one in (others, mine)] == [

@@ -104,7 +104,7 @@ class Page:
         answer = await handler(request, **said)
         request.release()  # of the body that it came with; the answer counts until the client has taken it
         if len(answer.body) > MUCH:
-            request.hold(len(answer.body))
+            request.keep(len(answer.body))  # there it is, and what the verb did is done
         request.answering = True
         await answer(scope, receive, send)
 
