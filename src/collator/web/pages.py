@@ -104,7 +104,9 @@ class Page:
         answer = await handler(request, **said)
         request.release()  # of the body that it came with; the answer counts until the client has taken it
         if len(answer.body) > MUCH:
-            request.keep(len(answer.body))  # there it is, and what the verb did is done
+            # What a verb has changed is done, and no answer may deny it.
+            count = request.hold if scope["method"] in {"GET", "HEAD"} else request.keep
+            count(len(answer.body))
         request.answering = True
         await answer(scope, receive, send)
 
