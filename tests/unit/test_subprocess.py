@@ -186,16 +186,6 @@ def test_the_memory_of_a_process_has_a_limit() -> None:
         assert int(Path(f"/proc/{it.pid}/oom_score_adj").read_text()) >= 500
 
 
-def test_a_process_gives_way_to_the_service_also_where_sessions_share_the_processors() -> None:
-    with child() as it:
-        it.send([job(2)])
-        reply_of(it)
-        assert os.getpriority(os.PRIO_PROCESS, it.pid) == min(19, os.nice(0) + 10)
-        group = Path(f"/proc/{it.pid}/autogroup")
-        if group.exists() and group.read_text():  # "/autogroup-17 nice 10"
-            assert group.read_text().split()[-1] == "10"
-
-
 def test_a_call_that_changes_the_directory_breaks_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
     monkeypatch.setattr(sys, "path", ["", *(entry for entry in sys.path if entry != str(Path.cwd()))])

@@ -47,8 +47,6 @@ GRACE = 1.0
 """Seconds in which a call may finish when the service has closed the pipe, or is gone."""
 CLOSED = 199
 """The exit code where the function has closed one of our ends of the pipes, as daemons close every file."""
-_NICE = 10
-"""What is added to the niceness of this process: what the service is asked for comes first."""
 EXPENDABLE = "500"
 """Held against this process when memory is short, so that Linux ends it before the service."""
 _PR_SET_PDEATHSIG = 1
@@ -171,18 +169,15 @@ def _take_over() -> tuple[int, int]:
 
 
 def _behave(memory: int | None) -> None:
-    """Let signals be for the service, give way to it, go first when memory is short, and never outlive it."""
+    """Let signals be for the service, be the first to go when memory is short, and never outlive the service."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which programs that the function starts would inherit
-    os.nice(_NICE)
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError):  # where /proc is read-only, the kernel chooses by size alone
             Path("/proc/self/oom_score_adj").write_text(EXPENDABLE, "ascii")
-        with suppress(OSError):  # it counts between sessions where they share the processors
-            Path("/proc/self/autogroup").write_text(str(_NICE), "ascii")
         if memory is not None:
             import resource
 
