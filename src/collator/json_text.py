@@ -19,13 +19,14 @@ T = TypeVar("T")
 Steps = Generator[tuple[()], None, T]
 """A piece of work in steps of a few milliseconds, each of which gives nothing; what it returns."""
 
+AT_ONCE = 64 * 1024
+"""Bytes that are checked in one go, in 4 ms at most; what has more is checked in steps."""
 MAX_DEPTH = 128
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_DIGITS = 4_300
 """Digits of an integer, its sign among them: more are read by few, and not by the decoder here."""
 
 HALF_A_PAIR = "half of a surrogate pair, which no text in UTF-8 can hold"
-_AT_ONCE = 64 * 1024  # bytes whose numbers are looked at in one step
 _HALF_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]{0,5}\Z")
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -62,7 +63,7 @@ def fault_steps(data: bytes, *, plain: bool) -> Steps[str | None]:
             data.decode()
         except UnicodeDecodeError as error:
             return f"not valid UTF-8 (byte {error.start})"
-    if (yield from is_too_deep_steps(data)):
+    if _may_be_deep(data) and (yield from is_too_deep_steps(data)):
         return TOO_DEEP
     yield ()
     if plain or not _has_large_numbers(data):
@@ -102,13 +103,11 @@ def has_costly_numbers(data: bytes) -> bool:
 
 def is_too_deep(data: bytes) -> bool:
     """Whether *data*, which is JSON, is nested deeper than 128 levels: more than some decoder on its way can take."""
-    if len(data) <= 2 * MAX_DEPTH or data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return False
-    return finish(is_too_deep_steps(data))
+    return _may_be_deep(data) and finish(is_too_deep_steps(data))
 
 
 def is_too_deep_steps(data: bytes) -> Steps[bool]:
-    """As `is_too_deep`, in steps of 2 ms at most for a MiB."""
+    """As `is_too_deep`, of what may be, in steps of a few milliseconds for a MiB."""
     bare = _without_escapes(data).translate(None, _NO_BRACKETS_OR_QUOTES).replace(b'""', b"")
     yield ()
     brackets = _outside_of_texts(bare).translate(_AS_BITS, _NO_BRACKETS)
@@ -137,6 +136,11 @@ def finish(steps: Steps[T]) -> T:
             return result
 
 
+def _may_be_deep(data: bytes) -> bool:
+    """Whether *data* has so many brackets that some may stand too deep."""
+    return len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH
+
+
 def _has_large_numbers(data: bytes) -> bool:
     """Return whether a number of *data* may be too large, or a text looks like one."""
     shape = data.translate(_DIGITS_AS_ZEROS, b"+")
@@ -144,23 +148,24 @@ def _has_large_numbers(data: bytes) -> bool:
 
 
 def _fault_of_numbers(data: bytes) -> str | None:
-    if len(data) > _AT_ONCE:
+    """As its steps, which make it half as dear again for what is short."""
+    if len(data) > AT_ONCE:
         return finish(_fault_of_numbers_steps(data))
     return _first_fault(_LARGE.findall(_outside_of_texts(_without_escapes(data)).translate(None, _NOT_IN_NUMBERS)))
 
 
 def _fault_of_numbers_steps(data: bytes) -> Steps[str | None]:
     bare, inside, outside = _without_escapes(data), 0, list[bytes]()
-    for start in range(0, len(bare), _AT_ONCE):
+    for start in range(0, len(bare), AT_ONCE):
         yield ()
-        texts = bare[start : start + _AT_ONCE].split(b'"')
+        texts = bare[start : start + AT_ONCE].split(b'"')
         outside.append(b"".join(texts[inside::2]))
         inside = (inside + len(texts) - 1) % 2
     numbers = b"".join(outside).translate(None, _NOT_IN_NUMBERS)  # still apart
     start = 0
     while start < len(numbers):
         yield ()
-        end = numbers.find(b",", start + _AT_ONCE)
+        end = numbers.find(b",", start + AT_ONCE)
         end = len(numbers) if end < 0 else end
         if found := _first_fault(_LARGE.findall(numbers, start, end)):
             return found

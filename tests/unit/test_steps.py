@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from collator import json_text
 from collator.errors import Malformed
 from collator.json_array import PART
-from collator.json_text import Steps, finish, is_too_deep, is_too_deep_steps
+from collator.json_text import AT_ONCE, Steps, finish, is_too_deep, is_too_deep_steps
 from collator.packet import Packet, PacketLimits, check, check_steps
-from collator.web.lines import LONG, Splitter, judge, judge_steps
+from collator.web.lines import Splitter, judge, judge_steps
 from collator.wire import array_parts, decode_packet, decode_packet_steps
 
 MIB = 1024 * 1024
@@ -67,8 +67,8 @@ def test_a_packet_is_the_same_or_as_wrong_in_steps(payload: bytes, more: bytes) 
 @pytest.mark.parametrize("payload", [*LARGE.values(), *WRONG.values()], ids=[*LARGE, *WRONG])
 def test_a_long_line_is_the_same_or_as_wrong_in_steps(payload: bytes) -> None:
     data, splitter = packet(payload) + b"\n", Splitter(2 * MIB)
-    blocks = [block for start in range(0, len(data), LONG) for block in splitter.feed(data[start : start + LONG])]
-    assert [block.long for block in blocks] == [len(data) > LONG]
+    blocks = [block for start in range(0, len(data), AT_ONCE) for block in splitter.feed(data[start : start + AT_ONCE])]
+    assert [block.long for block in blocks] == [len(data) > AT_ONCE]
     (block,) = blocks
     whole = judge(block, BOUNDS)
     steps = finish(judge_steps(block, BOUNDS))
@@ -79,7 +79,7 @@ def test_a_long_line_is_the_same_or_as_wrong_in_steps(payload: bytes) -> None:
 def test_a_long_line_stands_alone_whatever_came_with_its_end() -> None:
     splitter, others = Splitter(2 * MIB), packet(b"2", index=2) + b"\n" + packet(b"3", index=3) + b"\n"
     data = packet(LARGE["text"]) + b"\n" + others
-    blocks = [*splitter.feed(data[: LONG + 1]), *splitter.feed(data[LONG + 1 :])]
+    blocks = [*splitter.feed(data[: AT_ONCE + 1]), *splitter.feed(data[AT_ONCE + 1 :])]
     assert [(block.first, block.lines, block.long) for block in blocks] == [(1, 1, True), (2, 2, False)]
     assert b"".join(block.data for block in blocks) == data
 

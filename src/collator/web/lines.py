@@ -13,14 +13,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from collator.errors import CollatorError, Malformed
-from collator.json_text import Steps
+from collator.json_text import AT_ONCE, Steps
 from collator.packet import Packet, PacketLimits
 from collator.web.formats import BOM, LOOKED_AT, name_for_lines
 from collator.web.problems import HttpProblem, ProblemType
 from collator.wire import DECODED, Lines, decode_line_steps, decode_lines, explain_lines, longest_packet
-
-LONG = 64 * 1024
-"""Bytes of a line that every stream may hold, and of one that is checked in one go."""
 
 
 class Block(NamedTuple):
@@ -36,7 +33,7 @@ class Block(NamedTuple):
     @property
     def long(self) -> bool:
         """Return whether it is one long line that may be a packet."""
-        return self.lines == 1 and not self.too_long and len(self.data) > LONG
+        return self.lines == 1 and not self.too_long and len(self.data) > AT_ONCE
 
     @property
     def last(self) -> int:
@@ -115,7 +112,7 @@ class Splitter:
         if self._dropping:
             yield self._too_long(self._start)
             data = data[data.find(b"\n") + 1 :]
-        elif len(self._tail) > LONG:  # alone, so that it can be checked in steps
+        elif len(self._tail) > AT_ONCE:  # alone, so that it can be checked in steps
             end = data.find(b"\n") + 1
             yield from self._whole(bytes(self._tail) + data[:end])
             data = data[end:]

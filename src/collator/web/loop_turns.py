@@ -16,9 +16,6 @@ from collator.json_text import Steps
 
 T = TypeVar("T")
 
-LARGE = 64 * 1024
-"""Bytes whose check takes a few milliseconds at most; what has more is checked in pieces."""
-
 
 class LoopTurns:
     """Who waits for a turn of the event loop."""

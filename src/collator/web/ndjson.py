@@ -23,11 +23,13 @@ from collator.intake import Intake
 from collator.packet import PacketLimits, Receipt
 from collator.web.auth import check_reach
 from collator.web.limits import HttpLimits
-from collator.web.lines import LONG, Block, Group, Splitter, judge, judge_steps
+from collator.web.lines import Block, Group, Splitter, judge, judge_steps
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import ClientGone, RequestBody
 from collator.wire import longest_packet
 
+LONG = 64 * 1024
+"""Bytes of a line that every stream may hold; the rest of a longer one is read once there is room for it."""
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
 
 Told = Callable[[Group, Sequence[Receipt]], None]

@@ -13,12 +13,12 @@ import msgspec
 
 from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
+from collator.json_text import AT_ONCE
 from collator.packet import Packet, PacketLimits, Receipt, Status, check, check_steps
 from collator.web.auth import check_reach
 from collator.web.batch_status import BatchStatus
 from collator.web.formats import name_for_json
 from collator.web.limits import MIB, HttpLimits
-from collator.web.loop_turns import LARGE
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.receipts import ArrayReceipts, receipt_problem, wire_one
 from collator.web.refusals import Asked, Refusals
@@ -53,7 +53,7 @@ class Packets:
             detail = f"one packet may have {longest_packet(limits)} bytes, its payload {limits.max_payload}"
             raise HttpProblem(ProblemType.TOO_LARGE, detail)
         try:
-            if len(body) > LARGE:
+            if len(body) > AT_ONCE:
                 packet = await request.turns.drive(request.who, decode_packet_steps(body, self._packet_limits))
             else:
                 packet = decode_packet(body, self._packet_limits)
@@ -77,7 +77,7 @@ class Packets:
             total=total,
         )
         try:
-            if len(payload) > LARGE:
+            if len(payload) > AT_ONCE:
                 checked = await request.turns.drive(request.who, check_steps(packet, self._packet_limits))
             else:
                 checked = check(packet, self._packet_limits)
