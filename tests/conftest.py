@@ -2,8 +2,10 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # Repeatable and short, so that a red run is red for everybody. No deadline: a busy machine is no failure.
@@ -18,6 +20,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if os.name == "posix":  # nohup ignores the end of the terminal
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """Leave no configuration of the log to the next test: the library configures that of the process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
