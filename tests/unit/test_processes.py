@@ -183,7 +183,11 @@ def test_jobs_and_answers_of_a_megabyte_pass_each_other() -> None:
         while len(outputs) < len(payloads):
             received = it.receive()
             assert received is not None
-            outputs += received[1].answers if isinstance(received[1], JobDone) else []
+            tasks, reply = received
+            if isinstance(reply, JobDone):
+                outputs += reply.answers
+            else:  # on a busy machine a call may take so long that those behind it come back
+                it.send([[task] for task in tasks])
     assert outputs == [OutputAnswer(msgspec.json.encode(payload)) for payload in payloads]
 
 
