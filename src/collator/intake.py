@@ -19,11 +19,11 @@ from collator.backlog import Backlog
 from collator.disk import Disk
 from collator.errors import Unavailable
 from collator.footprint import PACKET
-from collator.ledger import Ledger
 from collator.metrics import Metrics
-from collator.outbox import Outbox
 from collator.packet import Packet, Receipt, Status
-from collator.workers import Workers
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.seams.workers import Workers
 
 
 class Intake:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from collator.errors import CollatorError
-from collator.ledger import Ledger
 from collator.metrics import Metrics
-from collator.outbox import Outbox
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.seams.workers import Workers
 from collator.throttle import Throttle
-from collator.workers import Workers
 
 log = structlog.get_logger("collator.janitor")
 

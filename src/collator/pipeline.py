@@ -20,16 +20,16 @@ from collator.clock import Clock, Heartbeat, SystemClock
 from collator.delivery import Circuits, Dispatcher, Endpoint, configure, longest_timeout, policy_of, router, secured
 from collator.disk import Disk
 from collator.egress import Egress
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.workers import LocalWorkers
 from collator.intake import Intake
 from collator.janitor import Janitor
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.metrics import Metrics
 from collator.packet import PacketLimits
 from collator.processor import HttpService, Outcomes, Processor, SubprocessFunction, open_processor
 from collator.resource import LedgerLimits
 from collator.settings import Settings
 from collator.states import OnFailure
+from collator.workers import LocalWorkers
 
 log = structlog.get_logger("collator.pipeline")
 

@@ -23,10 +23,10 @@ from collator import allocator, descriptors, logs
 from collator.clock import Clock
 from collator.delivery import names
 from collator.egress import missing_trust
-from collator.engines.sqlite import SqliteLedger
 from collator.errors import ConfigError
 from collator.forks import Kept
 from collator.intake import Intake
+from collator.ledgers.sqlite import SqliteLedger
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
 from collator.processor import run_guardian

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from collator.cli.exits import Exit
-from collator.engines.sqlite.presence import GRACE
+from collator.ledgers.sqlite.presence import GRACE
 from tests.harness.service import Service
 from tests.harness.sink import Sink
 from tests.wait import until

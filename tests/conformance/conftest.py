@@ -14,9 +14,9 @@ from typing import Protocol
 import pytest
 
 from collator.clock import Clock
-from collator.engines.sqlite import open_ledger
-from collator.ledger import Ledger
+from collator.ledgers.sqlite import open_ledger
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.testing import ManualClock
 
 Route = Callable[[str], Sequence[str]]

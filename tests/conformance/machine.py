@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from collator.clock import rfc3339
-from collator.ledger import Ledger
 from collator.messages import Delivery, Failure, Output, Recorded, Result, Retry, Task, webhook_id
 from collator.packet import Packet
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine, Opener
 from tests.conformance.idle import Uptime

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from msgspec import Raw
 
-from collator.ledger import Ledger
 from collator.messages import (
     Attempt,
     Delivery,
@@ -27,6 +26,7 @@ from collator.messages import (
     Task,
 )
 from collator.packet import Packet, PacketLimits, Receipt, Status, check
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 
 PLENTY = 100_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collator.ledger import Ledger
 from collator.messages import Retry
 from collator.packet import Status
+from collator.seams.ledger import Ledger
 from collator.states import State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

@@ -8,9 +8,9 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.collation import MAX_FAILED
-from collator.ledger import Ledger
 from collator.messages import Failure, Output, Recorded
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from collator.ledger import Ledger
 from collator.messages import Failure, Key, Output, Recorded, Retry, Task
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,

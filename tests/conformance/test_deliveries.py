@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Unknown
-from collator.ledger import Ledger
 from collator.messages import DeliveryReport
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from collator.errors import Conflict, Malformed, Unknown
-from collator.ledger import Ledger
 from collator.messages import Counts
 from collator.packet import Status
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import EndedBy, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, due, finish, offer, packet, process, send, webhook

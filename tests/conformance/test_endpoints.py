@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from collator.clock import rfc3339
-from collator.ledger import Ledger
 from collator.messages import LARGE_BODY, Attempt, Output, Pause
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, delivered, due, due_one, echo, finish, listed, packets, replay, send

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from collator.errors import Unknown
-from collator.ledger import Ledger
 from collator.messages import Failure, Output, Recorded, Retry
 from collator.packet import Status
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

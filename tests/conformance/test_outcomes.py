@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from collator.errors import Conflict, Unknown
-from collator.ledger import Ledger
 from collator.messages import Failure, OutcomeReport, Output, Retry
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import EndedBy, OnFailure, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, drain, echo, fail, finish, packet, packets, process, record, send

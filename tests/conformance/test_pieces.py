@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from collator.ledger import Ledger
 from collator.messages import Delivery, Failure, Output
 from collator.packet import Status
+from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import again, claim, due, due_one, offer, packet, packets, record, send
 

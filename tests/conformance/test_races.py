@@ -10,10 +10,10 @@ from contextlib import suppress
 import pytest
 
 from collator.errors import Ended, Unknown
-from collator.ledger import Ledger
 from collator.messages import Recorded, StepResult
 from collator.packet import Packet, Status
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

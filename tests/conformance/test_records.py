@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from collator.ledger import Ledger
 from collator.messages import Failure, Output, Recorded, Result, Retry
 from collator.packet import Status
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import EndedBy, OnFailure, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

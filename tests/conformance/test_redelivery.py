@@ -6,9 +6,9 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.errors import Ended, Malformed, Unknown
-from collator.ledger import Ledger
 from collator.messages import LOG, Attempt, DeliveryFilter, DeliveryReport, delivery_id
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

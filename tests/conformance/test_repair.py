@@ -6,10 +6,10 @@ import pytest
 
 from collator.errors import Conflict, Ended, Unknown
 from collator.footprint import of_packet
-from collator.ledger import Ledger
 from collator.messages import Failure, Retry
 from collator.packet import Status
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Conflict, Unknown
-from collator.ledger import Ledger
 from collator.messages import Counts
 from collator.packet import Status
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

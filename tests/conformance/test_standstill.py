@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collator.ledger import Ledger
 from collator.messages import Output, Recorded
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,

@@ -6,9 +6,9 @@ A packet that was in work when the process died may be what killed it. So it run
 
 from __future__ import annotations
 
-from collator.ledger import Ledger
 from collator.messages import Failure, Output, Recorded, Retry, Task
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from collator.states import State
 from collator.testing import ManualClock
 from tests.conformance.conftest import Engine

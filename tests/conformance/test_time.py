@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from collator.clock import rfc3339
-from collator.ledger import Ledger
 from collator.messages import Retry
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     again,

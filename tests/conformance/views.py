@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from collator.errors import Unknown
-from collator.ledger import Ledger
 from collator.messages import DeliveryReport, OutcomePage, ResourceReport
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState, State
 from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model, Thing, missing, spans
 from tests.conformance.steps import outputs

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from collator.clock import SystemClock
-from collator.engines.sqlite import open_ledger
+from collator.ledgers.sqlite import open_ledger
 from collator.messages import Output
 from collator.packet import PacketLimits
 from collator.resource import LedgerLimits

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collator.delivery import Endpoint
-from collator.engines.sqlite import open_ledger
+from collator.ledgers.sqlite import open_ledger
 from collator.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.http.stage import Stage

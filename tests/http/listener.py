@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collator.disk import Disk
-from collator.engines.sqlite import open_ledger
 from collator.intake import Intake
-from collator.ledger import Capacity, Ledger
+from collator.ledgers.sqlite import open_ledger
 from collator.messages import Accepted, Delivery, Key, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Capacity, Ledger
 from collator.testing import ManualClock
 from collator.tokens import Tokens
 from collator.web.app import App, Parts

@@ -12,10 +12,10 @@ import msgspec
 
 from collator.delivery import Circuits, Dispatcher, Endpoint
 from collator.egress import Egress
-from collator.ledger import Ledger
 from collator.messages import Delivery, DeliveryFilter, DeliveryReport, Output
 from collator.metrics import Metrics
 from collator.packet import Packet
+from collator.seams.ledger import Ledger
 from collator.signing import SecretFile, generate_secret
 from tests.wait import until
 

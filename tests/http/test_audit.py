@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.client import Client
-from collator.engines.sqlite import audit
 from collator.errors import Broken, CollatorError, Unavailable
+from collator.ledgers.sqlite import audit
 from collator.library.asgi import AsgiConnection
 from collator.messages import Attempt, DeliveryFilter, Failure, Output
 from collator.resource import LedgerLimits

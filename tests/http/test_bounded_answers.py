@@ -20,9 +20,9 @@ import msgspec
 import pytest
 
 from collator.client import Client
-from collator.engines.sqlite import open_ledger
-from collator.engines.sqlite.reader import Reader
-from collator.engines.sqlite.store import DATABASE
+from collator.ledgers.sqlite import open_ledger
+from collator.ledgers.sqlite.reader import Reader
+from collator.ledgers.sqlite.store import DATABASE
 from collator.messages import delivery_id, webhook_id, webhook_number
 from collator.paging import fitting
 from collator.resource import LedgerLimits
@@ -274,7 +274,7 @@ async def test_p6_a_resource_says_what_is_first_and_how_much_more(listener: Harn
 async def test_p5_a_long_look_gives_way_to_short_ones(listener: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has a turn for each of the others: who asks last does not wait for all that the others look for."""
     reader = listener.ledger._reader
-    monkeypatch.setattr("collator.engines.sqlite.ranges.TURN", 0.0)  # one slice a turn, on every machine
+    monkeypatch.setattr("collator.ledgers.sqlite.ranges.TURN", 0.0)  # one slice a turn, on every machine
     turns, look = [0], reader._look
 
     def counting(view: Callable[..., object], *arguments: object) -> object:

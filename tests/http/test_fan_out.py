@@ -13,7 +13,7 @@ import msgspec
 
 from collator.clock import SystemClock
 from collator.delivery import Circuits, Dispatcher, Endpoint
-from collator.engines.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Attempt, Output
 from collator.metrics import Metrics
 from collator.packet import Packet

@@ -15,10 +15,9 @@ import msgspec
 import pytest
 
 from collator import __version__
-from collator.engines.sqlite import open_ledger
-from collator.engines.sqlite.workers import LocalWorkers
 from collator.errors import ConfigError
 from collator.intake import Intake
+from collator.ledgers.sqlite import open_ledger
 from collator.messages import Failure, Key, Output, ResourceReport, Result, Retry, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
@@ -27,6 +26,7 @@ from collator.processor.http import idempotency_key
 from collator.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
+from collator.workers import LocalWorkers
 from tests.conformance.steps import outputs
 from tests.http.listener import Sender
 from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply

@@ -22,9 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from collator.clock import rfc3339
 from collator.errors import Malformed, Unknown
-from collator.ledger import Ledger
 from collator.messages import Counts, OutcomePage, OutcomeReport, ResourceReport, ResourceSummary
 from collator.packet import Packet, Status
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState, EndedBy, OnFailure, State
 from collator.testing import ManualClock
 from collator.web.health import ServiceStatus

@@ -11,10 +11,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collator.engines.sqlite import backup
-from collator.engines.sqlite.backup import PARTIAL, back_up
-from collator.engines.sqlite.check import check_directory
 from collator.errors import ConfigError, Damaged, SchemaTooNew, StorageFull
+from collator.ledgers.sqlite import backup
+from collator.ledgers.sqlite.backup import PARTIAL, back_up
+from collator.ledgers.sqlite.check import check_directory
 from tests.conformance.steps import claim, offer, packet, packets, process
 from tests.unit.test_check import damage, fill, opened
 

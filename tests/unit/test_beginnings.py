@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from collator.engines.sqlite.store import DATABASE
+from collator.ledgers.sqlite.store import DATABASE
 from collator.pipeline import open_pipeline
 from collator.settings import Settings
 from tests.conformance.steps import offer, packet

@@ -10,10 +10,10 @@ from random import Random
 import apsw
 import pytest
 
-from collator.engines.sqlite.backup import back_up
-from collator.engines.sqlite.check import check
-from collator.engines.sqlite.store import DATABASE
 from collator.errors import Damaged, SchemaTooNew
+from collator.ledgers.sqlite.backup import back_up
+from collator.ledgers.sqlite.check import check
+from collator.ledgers.sqlite.store import DATABASE
 from tests.conformance.steps import dead, delivered, due, finish
 from tests.unit.test_check import damage, fill, opened
 

@@ -13,22 +13,22 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.log import FURTHER, LONG
-from collator.engines.sqlite.store import DATABASE
-from collator.engines.sqlite.verbs import Verb
-from collator.engines.sqlite.workers.loops import AT_ONCE
-from collator.engines.sqlite.workers.reports import PART
-from collator.engines.sqlite.workers.result_bytes import BATCH_OUTPUTS, MOST_UNRECORDED, PORTION
-from collator.engines.sqlite.workers.round_robin import BATCH_SIZE, RoundRobin
-from collator.engines.sqlite.writer import MOST_BYTES
 from collator.errors import Unavailable
-from collator.ledger import Capacity
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite.log import FURTHER, LONG
+from collator.ledgers.sqlite.store import DATABASE
+from collator.ledgers.sqlite.verbs import Verb
+from collator.ledgers.sqlite.writer import MOST_BYTES
 from collator.messages import Key, Output, Result, StepResult, Task, output_size
 from collator.packet import Packet
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Capacity
 from collator.states import State
 from collator.testing import ManualClock
+from collator.workers.loops import AT_ONCE
+from collator.workers.reports import PART
+from collator.workers.result_bytes import BATCH_OUTPUTS, MOST_UNRECORDED, PORTION
+from collator.workers.round_robin import BATCH_SIZE, RoundRobin
 from tests.unit.test_pools import PATIENCE, Crew
 from tests.unit.test_workers import SOON, setup
 from tests.wait import until

@@ -10,10 +10,10 @@ import pytest
 
 from collator.cli.check import describe
 from collator.clock import SystemClock
-from collator.engines.sqlite import check, open_ledger
-from collator.engines.sqlite.check import Report, check_directory
-from collator.engines.sqlite.ledger import SqliteLedger
 from collator.errors import ConfigError, Occupied, SchemaTooNew
+from collator.ledgers.sqlite import check, open_ledger
+from collator.ledgers.sqlite.check import Report, check_directory
+from collator.ledgers.sqlite.ledger import SqliteLedger
 from collator.messages import Counts, Failure, Retry
 from collator.resource import LedgerLimits
 from collator.testing import ManualClock

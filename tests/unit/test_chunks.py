@@ -8,9 +8,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.engines.sqlite.workers.chunks import CHUNK_SECONDS, Chunk, next_size
 from collator.messages import Key, Output, Result, Task
 from collator.testing import ManualClock
+from collator.workers.chunks import CHUNK_SECONDS, Chunk, next_size
 
 
 def chunk_of(count: int) -> Chunk:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import claims, open_ledger
-from collator.engines.sqlite.store import Store
+from collator.ledgers.sqlite import claims, open_ledger
+from collator.ledgers.sqlite.store import Store
 from collator.packet import Packet, PacketLimits, check
 from collator.resource import LedgerLimits
 from collator.testing import ManualClock

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collator.engines.sqlite import SqliteLedger, open_ledger
 from collator.errors import Damaged
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Failure
 from collator.resource import LedgerLimits
 from collator.states import State

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import SqliteLedger, deliveries, open_ledger
-from collator.engines.sqlite.store import DATABASE, connect, load_statements
+from collator.ledgers.sqlite import SqliteLedger, deliveries, open_ledger
+from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
 from collator.messages import Attempt, DeliveryFilter, Output
 from collator.packet import Packet
 from collator.resource import LedgerLimits

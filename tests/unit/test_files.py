@@ -14,10 +14,10 @@ import structlog.testing
 from collator.cli.exits import Exit
 from collator.cli.main import run
 from collator.egress import context, missing_trust
-from collator.engines.sqlite.lock import LOCK, DirectoryLock
-from collator.engines.sqlite.origin import begin
 from collator.errors import CollatorError, ConfigError, Occupied
 from collator.files import make_directory, new_file, open_private, read_file
+from collator.ledgers.sqlite.lock import LOCK, DirectoryLock
+from collator.ledgers.sqlite.origin import begin
 from collator.settings import load
 from collator.signing import SecretFile, generate_secret
 from collator.tokens import Role, TokenFile, generate_token, line_for

@@ -10,9 +10,9 @@ from types import MappingProxyType
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import open_ledger
-from collator.engines.sqlite.check import check_directory
 from collator.footprint import of_packet, of_resource
+from collator.ledgers.sqlite import open_ledger
+from collator.ledgers.sqlite.check import check_directory
 from collator.packet import Packet
 from collator.resource import LedgerLimits
 from collator.testing import ManualClock

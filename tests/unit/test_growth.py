@@ -15,9 +15,9 @@ import apsw
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.reader import Reader
-from collator.engines.sqlite.store import Store
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite.reader import Reader
+from collator.ledgers.sqlite.store import Store
 from collator.messages import Attempt, DeliveryFilter, Failure, Output, Result, Retry, Task
 from collator.packet import Packet
 from collator.resource import LedgerLimits

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from collator.engines.sqlite.leases import Lease, LeaseTable
+from collator.ledgers.sqlite.leases import Lease, LeaseTable
 
 
 def counted(leases: LeaseTable) -> tuple[dict[int, int], int]:

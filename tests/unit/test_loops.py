@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from collator.engines.sqlite.workers.loops import FROZEN, Loops
 from collator.messages import Failure, Key, Output, Result, Retry, Task
 from collator.processor import Coroutine, Outcomes
 from collator.testing import ManualClock
+from collator.workers.loops import FROZEN, Loops
 from tests.wait import until
 
 A_WHILE = 0.2

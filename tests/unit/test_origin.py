@@ -10,11 +10,11 @@ import pytest
 from msgspec import Raw
 
 from collator.cli.exits import Exit, exit_for
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.backup import back_up
-from collator.engines.sqlite.check import check_directory
-from collator.engines.sqlite.store import DATABASE
 from collator.errors import Damaged
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite.backup import back_up
+from collator.ledgers.sqlite.check import check_directory
+from collator.ledgers.sqlite.store import DATABASE
 from collator.packet import Packet, PacketLimits, check
 from collator.resource import LedgerLimits
 from collator.testing import ManualClock

@@ -8,8 +8,8 @@ from typing import cast
 
 from collator.clock import SystemClock
 from collator.delivery.pauses import Pauses
-from collator.ledger import Ledger
 from collator.messages import Attempt, Delivery, Pause
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.wait import until
 

@@ -11,9 +11,9 @@ import anyio
 import msgspec
 import pytest
 
-from collator.engines.sqlite.workers.pools import open_pool
 from collator.messages import Key, Output, Result, Task
 from collator.processor import Outcomes, open_processor
+from collator.workers.pools import open_pool
 from tests.harness import fault_filesystem
 from tests.receiver import Hold, Receiver, Stall, reply
 from tests.wait import until

@@ -11,11 +11,11 @@ import pytest
 from msgspec import Raw
 from structlog.testing import capture_logs
 
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.lock import LOCK
-from collator.engines.sqlite.presence import GRACE, LOOK, Presence
-from collator.engines.sqlite.store import DATABASE
 from collator.errors import Unavailable, Vanished
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite.lock import LOCK
+from collator.ledgers.sqlite.presence import GRACE, LOOK, Presence
+from collator.ledgers.sqlite.store import DATABASE
 from collator.messages import Output, Recorded
 from collator.packet import Packet, PacketLimits, check
 from collator.resource import LedgerLimits
@@ -71,7 +71,7 @@ WAYS = {
 
 @pytest.fixture
 async def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteLedger]:
-    monkeypatch.setattr("collator.engines.sqlite.presence.LOOK", 0.0)
+    monkeypatch.setattr("collator.ledgers.sqlite.presence.LOOK", 0.0)
     ledger = await open_ledger(
         tmp_path / "data", ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: ["default"]
     )

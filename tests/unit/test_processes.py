@@ -9,13 +9,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from collator.engines.sqlite.workers.chunks import Chunk
-from collator.engines.sqlite.workers.processes import AHEAD, ProcessExecutor
-from collator.engines.sqlite.workers.task_buffer import TaskBuffer
 from collator.messages import Key, Output, Task
 from collator.processor import Outcomes, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import BatchFailedReply, Garbled, JobDone, JobsReturned, OutputAnswer, Reply, TaskAnswer
+from collator.workers.chunks import Chunk
+from collator.workers.processes import AHEAD, ProcessExecutor
+from collator.workers.task_buffer import TaskBuffer
 from tests.unit.test_subprocess import child, job
 from tests.wait import until_sync
 

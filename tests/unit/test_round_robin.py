@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.engines.sqlite.workers.round_robin import RoundRobin
 from collator.messages import Key, Task
+from collator.workers.round_robin import RoundRobin
 
 resource_ids = st.sampled_from("abcde")
 steps = st.lists(st.lists(resource_ids, max_size=8) | st.integers(0, 9), max_size=30)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import SqliteLedger, open_ledger, writer
-from collator.engines.sqlite.slices import SECONDS, Slice, in_units
-from collator.engines.sqlite.store import Store
-from collator.engines.sqlite.verbs import Call, Verb, execute
 from collator.footprint import of_packet
+from collator.ledgers.sqlite import SqliteLedger, open_ledger, writer
+from collator.ledgers.sqlite.slices import SECONDS, Slice, in_units
+from collator.ledgers.sqlite.store import Store
+from collator.ledgers.sqlite.verbs import Call, Verb, execute
 from collator.messages import Attempt, DeliveryFilter, Failure, Output, Retry
 from collator.packet import Packet
 from collator.resource import LedgerLimits

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.check import check_directory
-from collator.engines.sqlite.schema import migrate
-from collator.engines.sqlite.store import DATABASE, connect, load_statements
-from collator.engines.sqlite.vacuum import PAGES, SPARE
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite.check import check_directory
+from collator.ledgers.sqlite.schema import migrate
+from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
+from collator.ledgers.sqlite.vacuum import PAGES, SPARE
 from collator.messages import Output
 from collator.packet import Packet, Status
 from collator.resource import LedgerLimits

@@ -18,11 +18,11 @@ from msgspec import Raw
 from structlog.testing import capture_logs
 
 from collator.clock import Heartbeat
-from collator.engines.sqlite import SqliteLedger, open_ledger, store
-from collator.engines.sqlite.store import DATABASE
-from collator.engines.sqlite.verbs import Verb
-from collator.engines.sqlite.writer import STALLED
 from collator.errors import Broken, ConfigError, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
+from collator.ledgers.sqlite import SqliteLedger, open_ledger, store
+from collator.ledgers.sqlite.store import DATABASE
+from collator.ledgers.sqlite.verbs import Verb
+from collator.ledgers.sqlite.writer import STALLED
 from collator.messages import Attempt, Output, Recorded
 from collator.packet import Packet, PacketLimits, Status, check
 from collator.resource import LedgerLimits
@@ -471,7 +471,7 @@ async def test_a_newer_schema_is_refused_with_advice_and_left_alone(tmp_path: Pa
     sql(tmp_path, "pragma user_version = 99")
     with pytest.raises(SchemaTooNew, match="99"):
         await open_at(tmp_path)
-    newest = len([*(files("collator.engines.sqlite") / "migrations").iterdir()])
+    newest = len([*(files("collator.ledgers.sqlite") / "migrations").iterdir()])
     sql(tmp_path, f"pragma user_version = {newest}")
     await (await open_at(tmp_path)).aclose()
 

@@ -16,8 +16,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from collator.engines.sqlite.workers.processes import ProcessExecutor
-from collator.engines.sqlite.workers.task_buffer import TaskBuffer
 from collator.errors import ConfigError, ProcessorFailed
 from collator.messages import Key, Task
 from collator.processor import Child, Outcomes, SubprocessFunction, open_processor
@@ -37,6 +35,8 @@ from collator.processor.wire import (
     frame,
 )
 from collator.testing import ManualClock
+from collator.workers.processes import ProcessExecutor
+from collator.workers.task_buffer import TaskBuffer
 from tests.requirements import need
 from tests.wait import until_sync
 

@@ -8,11 +8,11 @@ from itertools import count
 
 import pytest
 
-from collator.engines.sqlite.workers.executor import ThreadExecutor
-from collator.engines.sqlite.workers.threads import Threads
 from collator.messages import Key, Result, Task
 from collator.processor import Function, Outcomes
 from collator.testing import ManualClock
+from collator.workers.executor import ThreadExecutor
+from collator.workers.threads import Threads
 from tests.wait import until_sync
 
 A_WHILE = 0.2

@@ -13,20 +13,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from collator.engines.sqlite import SqliteLedger, open_ledger
-from collator.engines.sqlite.workers import LocalWorkers
-from collator.engines.sqlite.workers.executor import PoolThread
-from collator.engines.sqlite.workers.threads import Threads
 from collator.errors import Permanent, Unavailable
 from collator.intake import Intake
-from collator.ledger import Capacity
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Delivery, ResourceReport, Result, StepResult
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import Function, Outcomes, Processor
 from collator.resource import LedgerLimits
+from collator.seams.ledger import Capacity
 from collator.states import State
 from collator.testing import ManualClock
+from collator.workers import LocalWorkers
+from collator.workers.executor import PoolThread
+from collator.workers.threads import Threads
 from tests.wait import until
 
 pytestmark = pytest.mark.anyio

@@ -16,13 +16,13 @@ import pytest
 
 from collator.cli.check import as_answer, exit_of
 from collator.cli.exits import Exit, exit_for
-from collator.engines.sqlite import open_ledger
-from collator.engines.sqlite.backup import back_up
-from collator.engines.sqlite.check import check_directory
-from collator.engines.sqlite.ledger import SqliteLedger
-from collator.engines.sqlite.schema import migrate
-from collator.engines.sqlite.store import DATABASE, connect
 from collator.errors import Damaged, SchemaTooNew
+from collator.ledgers.sqlite import open_ledger
+from collator.ledgers.sqlite.backup import back_up
+from collator.ledgers.sqlite.check import check_directory
+from collator.ledgers.sqlite.ledger import SqliteLedger
+from collator.ledgers.sqlite.schema import migrate
+from collator.ledgers.sqlite.store import DATABASE, connect
 from collator.messages import DeliveryFilter
 from collator.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -43,7 +43,7 @@ from tests.conformance.steps import (
 )
 
 HERE = Path(__file__).parent
-SCHEMA = sum(path.name.endswith(".sql") for path in (files("collator.engines.sqlite") / "migrations").iterdir())
+SCHEMA = sum(path.name.endswith(".sql") for path in (files("collator.ledgers.sqlite") / "migrations").iterdir())
 OLD = range(1, SCHEMA)
 LATER = 3600.0
 """Seconds after which every attempt that the old databases hold is due again."""

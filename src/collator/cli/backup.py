@@ -36,7 +36,7 @@ def backup(*, settings: Settings, target: Path, as_json: bool) -> Exit:
     is sound; it is 10 where the database has an older schema, whose copy is whole, and checked no further than
     collator check does.
     """
-    from collator.engines.sqlite.backup import back_up
+    from collator.ledgers.sqlite.backup import back_up
 
     report = back_up(settings.data_dir, target)
     print_answer(as_answer(report), [f"copied {settings.data_dir} to {target}", *describe(report)], as_json=as_json)

@@ -17,7 +17,7 @@ from collator.settings import Settings
 from collator.text import counted
 
 if TYPE_CHECKING:
-    from collator.engines.sqlite.check import Report
+    from collator.ledgers.sqlite.check import Report
 
 _ONE = MappingProxyType({"resources": "resource", "packets": "packet", "outcomes": "outcome", "deliveries": "delivery"})
 
@@ -41,7 +41,7 @@ def check(*, settings: Settings, as_json: bool) -> Exit:
     up, which checks the copy. It is 10 where the schema is older than that of this version: then the pages are looked
     at and the rows counted, and the rest can be checked after a start, which brings it up to date.
     """
-    from collator.engines.sqlite.check import check_directory
+    from collator.ledgers.sqlite.check import check_directory
 
     report = check_directory(settings.data_dir)
     for path, secret in {settings.data_dir: False, settings.secret_file: True}.items():

@@ -22,9 +22,9 @@ from collator.delivery.sender import Sender
 from collator.delivery.verdict import put_off
 from collator.egress import Egress
 from collator.errors import CollatorError
-from collator.ledger import Capacity, Ledger
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
+from collator.seams.ledger import Capacity, Ledger
 
 POLL = 0.5
 """Seconds between looks for what has become due by time: the first retry comes after 1 s."""

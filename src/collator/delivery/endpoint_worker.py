@@ -23,9 +23,9 @@ from collator.delivery.pauses import Pauses
 from collator.delivery.sender import Sender
 from collator.delivery.verdict import put_off
 from collator.errors import Unavailable
-from collator.ledger import Ledger
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
+from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from collator.throttle import Throttle
 

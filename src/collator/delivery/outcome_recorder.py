@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from collator.errors import Unavailable
-from collator.ledger import Ledger
 from collator.messages import Attempt
+from collator.seams.ledger import Ledger
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0

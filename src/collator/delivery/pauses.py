@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collator.clock import Clock, rfc3339
-from collator.ledger import Ledger
 from collator.messages import Attempt, Pause
+from collator.seams.ledger import Ledger
 
 
 class Pauses:

@@ -22,9 +22,9 @@ from collator.delivery.endpoint import Endpoint
 from collator.delivery.verdict import evidence, judge, put_off
 from collator.egress import Answer, Body, Egress, NoAnswer, Pieces, length, words
 from collator.errors import Damaged, Unavailable, Unknown
-from collator.ledger import Ledger
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
+from collator.seams.ledger import Ledger
 from collator.signing import ID, SIGNATURE, TIMESTAMP, Signature, sign
 from collator.states import DeliveryState
 

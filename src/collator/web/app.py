@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from collator.intake import Intake
-from collator.ledger import Ledger
 from collator.metrics import Metrics
-from collator.outbox import Outbox
 from collator.packet import PacketLimits
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.seams.workers import Workers
 from collator.text import shown
 from collator.tokens import Tokens
 from collator.web.audit import Audit
@@ -50,7 +51,6 @@ from collator.web.request_body import (
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
-from collator.workers import Workers
 
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 

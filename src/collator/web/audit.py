@@ -11,10 +11,10 @@ from typing import cast
 import msgspec
 import structlog
 
-from collator.audit import AuditLog
 from collator.errors import CollatorError
 from collator.messages import REFUSED, Act, AuditRecord
 from collator.paging import PAGE
+from collator.seams.audit import AuditLog
 from collator.throttle import PAUSE, Quota, Throttle
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json

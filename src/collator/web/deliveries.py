@@ -9,10 +9,10 @@ from os.path import commonprefix
 import msgspec
 
 from collator.errors import Malformed
-from collator.ledger import Ledger
 from collator.messages import DeliveryDetail, DeliveryFilter, DeliveryReport
-from collator.outbox import Outbox
 from collator.paging import PAGE
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
 from collator.states import DeliveryState
 from collator.text import quoted
 from collator.web.audit import acting

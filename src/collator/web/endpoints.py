@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.errors import Unknown
-from collator.ledger import Ledger
 from collator.messages import Pause
-from collator.outbox import Outbox
 from collator.paging import fitting
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
 from collator.text import quoted
 from collator.web.audit import acting
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json

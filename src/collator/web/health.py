@@ -8,9 +8,9 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator import __version__
-from collator.ledger import Ledger
 from collator.messages import Counts
 from collator.metrics import Metrics
+from collator.seams.ledger import Ledger
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from collator.errors import Unavailable
-from collator.ledger import Ledger
 from collator.messages import OutcomePage, OutcomeReport
 from collator.paging import PAGE
+from collator.seams.ledger import Ledger
 from collator.states import EndedBy, State
 from collator.web.load import Load
 from collator.web.problems import encode

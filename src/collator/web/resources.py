@@ -8,18 +8,18 @@ from contextlib import suppress
 import msgspec
 
 from collator.errors import Conflict, Malformed, Unavailable, Unknown
-from collator.ledger import Ledger
 from collator.messages import ResourceReport, ResourceSummary
-from collator.outbox import Outbox
 from collator.packet import PacketLimits, as_integer
 from collator.paging import fitting
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.seams.workers import Workers
 from collator.states import EndedBy, State
 from collator.tokens import Role
 from collator.web.audit import acting
 from collator.web.auth import forbidden, within
 from collator.web.diagnosis import why_undelivered
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
-from collator.workers import Workers
 
 _SMALL = 4096  # bytes of a body that says what to do
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it

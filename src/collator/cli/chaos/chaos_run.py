@@ -153,7 +153,7 @@ class ChaosRun:
             self._complain(f"the service was told to stop and ended with {code}", *service_process.log_end())
 
     def _check(self, data_dir: Path) -> None:
-        from collator.engines.sqlite.check import check_directory
+        from collator.ledgers.sqlite.check import check_directory
 
         try:
             report = check_directory(data_dir)

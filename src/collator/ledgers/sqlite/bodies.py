@@ -1,0 +1,112 @@
+"""Bodies, joined from a frozen frame and immutable outputs; every part is verified against its checksum (P3)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from collator.collation import body, most_around
+from collator.errors import Damaged
+from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.messages import LARGE_BODY
+from collator.states import State
+
+INLINE_BODY = 256 * 1024
+INLINE_SUM = 4 * 1024 * 1024
+"""A body up to `INLINE_BODY` is joined in the step that hands its delivery out, up to so many bytes in one step, and is
+in memory while it is sent. Others are read piece by piece (`pieces`): neither a commit nor memory grows with them."""
+
+StoredOutput = tuple[int, str, int]
+"""Key or index, JSON, crc32."""
+_StoredFrame = tuple[int, State, str, str, int, int]
+_decode_frames = msgspec.json.Decoder(list[_StoredFrame]).decode
+_decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """The parts of a body that are frozen at the closing of its resource."""
+
+    resource_row: int
+    state: State
+    head: str
+    tail: str
+    crc: int
+    """crc32 of head and tail."""
+    done: int
+    """How many outputs it has."""
+
+
+def extent(state: State, *, done: int, size: int, frame: int) -> int:
+    """Bytes of a body at most: *done* outputs of *size* bytes with separators, and the bytes of its *frame*."""
+    return size + frame + done * most_around(state)
+
+
+def is_large(whole: int) -> bool:
+    """Return whether deliveries of a body of *whole* bytes are large."""
+    return whole > LARGE_BODY
+
+
+def framed_crc(head: bytes, tail: bytes) -> int:
+    """The checksum of a frame."""
+    return zlib.crc32(tail, zlib.crc32(head))
+
+
+def to_join(extents: Iterable[tuple[int, int]]) -> list[int]:
+    """Return which of the resources in *extents*, (handle, bytes of the body), have their bodies joined in one step."""
+    chosen: dict[int, None] = {}
+    total = 0
+    for resource_row, whole in extents:
+        if resource_row not in chosen and whole <= INLINE_BODY and total + whole <= INLINE_SUM:
+            total += whole
+            chosen[resource_row] = None
+    return [*chosen]
+
+
+def load_frames(store: Store, resource_rows: Sequence[int]) -> list[Frame]:
+    """The frames of the resources *resource_rows*."""
+    if not resource_rows:
+        return []
+    return [Frame(*row) for row in _decode_frames(store.value("frames_of", as_json(resource_rows)).encode())]
+
+
+def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
+    """The bodies of *frames*, by resource; a damaged one is left to the reader."""
+    if not frames:
+        return {}
+    outputs: dict[int, list[StoredOutput]] = {frame.resource_row: [] for frame in frames}
+    for row in _decode_outputs(store.value("outputs_of", as_json([*outputs])).encode()):
+        outputs[row[0] >> INDEX_BITS].append(row)
+    joined = ((frame.resource_row, _join_verified(frame, outputs[frame.resource_row])) for frame in frames)
+    return {resource_row: whole for resource_row, whole in joined if whole is not None}
+
+
+def join(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes:
+    """The body of *frame* with all its *outputs*. `Damaged`."""
+    head, tail = frame.head.encode(), frame.tail.encode()
+    if framed_crc(head, tail) != frame.crc:
+        raise Damaged("the frame of the body does not match its checksum")
+    if len(outputs) != frame.done:
+        raise Damaged(f"{frame.done} outputs were stored, {len(outputs)} are there")
+    return body(frame.state, head, verified(outputs), tail)
+
+
+def verified(outputs: Iterable[StoredOutput]) -> list[tuple[int, bytes]]:
+    """*outputs* as (index, JSON). `Damaged` where a checksum differs."""
+    return [(key & INDEX_MASK, check_output(key & INDEX_MASK, text, crc)) for key, text, crc in outputs]
+
+
+def check_output(index: int, text: str, crc: int) -> bytes:
+    """The output *text* of *index* as JSON. `Damaged` where its checksum is not *crc*."""
+    output = text.encode()
+    if zlib.crc32(output) != crc:
+        raise Damaged(f"the output of index {index} does not match its checksum")
+    return output
+
+
+def _join_verified(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes | None:
+    try:
+        return join(frame, outputs)
+    except Damaged:  # no commit fails for it: `Ledger.pieces` raises it again, to the one who wants to send it
+        return None

@@ -1,0 +1,253 @@
+"""Packets that wait: handed out fairly, taken back when a lease ends or is released.
+
+Fair between resources, on disk as in memory: a claim goes round the resources that have ready packets, from behind
+the one where the last claim ended, and takes an equal share of each. After an unclean stop the suspects, which were
+in work when the process died, go before all others, one at a time where one of them may have ended the process, so
+that a packet that kills can be told from its neighbours (docs/decisions/003-after-an-unclean-stop.md).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from collator.ledgers.sqlite.closure import close_finished
+from collator.ledgers.sqlite.damage import readable
+from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.records import apply_results
+from collator.ledgers.sqlite.slices import ROWS, Slice
+from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.messages import Failure, Key, Task
+
+TURN = 16
+"""Resources in a claim, at least, where so many wait: no one of them fills the window of a slow processor."""
+QUANTUM = 32
+"""Packets of one resource in a large claim. Outcomes of neighbours share the read and the write of their resource:
+with 1 instead of 32, a stream of resources of 20 packets went through at a third of the rate."""
+FEW = 8
+"""Packets that are read in one go, however large they are."""
+READ_AT_ONCE = 8 * 1024 * 1024
+"""Bytes of payloads that are read in one go. A claim of a thousand packets of 1 MiB behind many small ones read all of
+them, to keep a fraction: for half a minute nothing was processed."""
+
+EVER = 2**31
+"""More suspects, or unclean stops, than there will be."""
+
+_Loaded = tuple[int, str, bytes, str, int, int | None]
+"""Key, resource id, generation, payload, crc32, attempts."""
+_decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
+_decode_numbers = msgspec.json.Decoder(list[int]).decode
+_decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
+_decode_keys = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
+
+
+def claim(store: Store, claim_id: str, capacity: int, keys: Sequence[Key] | None) -> list[Task]:
+    """Lease up to *capacity* due packets, or those of *keys* that are due."""
+    if claim_id in store.claims:
+        return _tasks(store, {held.key: token for token, held in store.packets.claimed(claim_id)})
+    store.remember_claim(claim_id)
+    refresh(store)
+    if capacity <= 0:
+        return []
+    if store.packets.alone(store.running()):
+        return []
+    if store.suspects and (suspects := _claim_suspects(store, claim_id, capacity, keys)) is not None:
+        return suspects
+    if keys is None:
+        chosen = _fair(store, capacity)
+    else:
+        chosen = _decode_numbers(store.value("which_ready", as_json(_wanted(store, keys))).encode())[:capacity]
+    return _hand_out(store, chosen, claim_id)
+
+
+def refresh(store: Store) -> None:
+    """Make ready what has fallen due: retries whose time has come, packets whose lease has ended."""
+    now = store.now()
+    ended = store.packets.expired(store.running())
+    lost = [held for lease in ended if (held := store.packets.get(lease)) is not None]
+    still_open = _still_open(store, lost)
+    rows = [(held.key, held.attempt, "the lease was lost") for held in lost if held.key in still_open]
+    store.run_rows("count_lost", rows)
+    take_back(store, ended)
+    time = Slice()
+    while store.next_retry <= now and time.lasts():
+        store.ready += store.run("due_retries", now, ROWS)
+        store.run("clear_due_retries", now, ROWS)
+        store.next_retry = store.value("next_retry") or float("inf")
+
+
+def overdue(store: Store, limit: int) -> list[Key]:
+    """Up to *limit* packets that are due and held by nobody."""
+    refresh(store)
+    rows = _decode_keys(store.value("some_due", limit).encode())
+    return [Key(resource_id, bytes.fromhex(generation), index) for resource_id, generation, index in rows]
+
+
+def renew(store: Store, leases: Sequence[int]) -> list[bool]:
+    """Prolong *leases* from now; False for each that is no longer held."""
+    until = store.running() + store.ledger_limits.task_lease
+    return [store.packets.prolong(lease, until) for lease in leases]
+
+
+def release(store: Store, leases: Sequence[int]) -> None:
+    """Give back *leases*, on packets and on deliveries."""
+    take_back(store, leases)
+    for lease in leases:
+        store.deliveries.drop(lease)
+
+
+def take_back(store: Store, leases: Sequence[int]) -> None:
+    """End *leases* on packets: those of open resources are ready again, and a suspect stays one."""
+    ended = [held for lease in leases if (held := store.packets.drop(lease)) is not None]
+    if not ended:
+        return
+    suspects = {held.key for held in ended if held.suspect}
+    store.ready += store.run_rows("add_ready", [key for key in _still_open(store, ended) if key not in suspects])
+    store.suspects += store.run_rows("suspects_wait", [*suspects])
+
+
+def _still_open(store: Store, held: Sequence[Lease]) -> list[int]:
+    """The keys of those that belong to open resources: of one that has ended nothing is written any more."""
+    return _decode_numbers(store.value("still_open", as_json([one.key for one in held])).encode()) if held else []
+
+
+def _claim_suspects(store: Store, claim_id: str, capacity: int, keys: Sequence[Key] | None) -> list[Task] | None:
+    """Lease the suspects whose turn it is; `None` where other packets may be handed out now."""
+    together = store.ledger_limits.side_by_side
+    alone = _waiting_suspects(store, together, EVER, 1)
+    if alone and not store.packets.none_beside(store.running()):
+        return []
+    waiting = alone or _waiting_suspects(store, 0, together, capacity if keys is None else EVER)
+    wanted = waiting if keys is None else _wanted(store, keys)
+    chosen = {key: waiting[key] for key in [*waiting] if key in wanted}
+    if not chosen:
+        return [] if alone else None
+    return _hand_out(store, [*chosen][:capacity], claim_id, stops=chosen)
+
+
+def _waiting_suspects(store: Store, above: int, most: int, limit: int) -> dict[int, int]:
+    """Up to *limit* suspects that were in work at more than *above* and up to *most* unclean stops, and at how many."""
+    return dict(_decode_sizes(store.value("next_suspects", above, most, limit).encode()))
+
+
+def _alone_for(store: Store, stops: int) -> float:
+    """Seconds for which a packet that was in work at *stops* unclean stops runs alone."""
+    further = min(stops - store.ledger_limits.side_by_side - 1, 20)
+    return store.ledger_limits.alone * 4.0**further if further >= 0 else 0.0
+
+
+def _fair(store: Store, capacity: int) -> list[int]:
+    if not store.ready:
+        return []
+    turn = _turn(store, max(min(capacity, TURN), capacity // QUANTUM))
+    quantum = -(-capacity // len(turn))
+    keys = _decode_numbers(store.value("ready_of", as_json(turn), quantum).encode())[:capacity]
+    store.cursor = keys[-1] >> INDEX_BITS
+    return keys
+
+
+def _turn(store: Store, capacity: int) -> list[int]:
+    """The resources whose turn it is, at most *capacity*, from behind the cursor and once round."""
+    behind = _decode_numbers(store.value("next_ready_resources", store.cursor, capacity).encode())
+    if len(behind) < capacity and store.cursor:
+        before = _decode_numbers(store.value("next_ready_resources", 0, capacity - len(behind)).encode())
+        behind += [resource_row for resource_row in before if resource_row <= store.cursor]
+    return behind
+
+
+def _wanted(store: Store, keys: Sequence[Key]) -> list[int]:
+    """The store's keys for *keys*, those of generations that it does not have left out."""
+    found = {
+        (snapshot.resource_id, snapshot.generation): snapshot.key
+        for snapshot in store.snapshots("find_resources", as_json([*{key.resource_id for key in keys}]))
+    }
+    known = ((found.get((key.resource_id, key.generation)), key.index) for key in dict.fromkeys(keys))
+    return [resource_row << INDEX_BITS | index for resource_row, index in known if resource_row is not None]
+
+
+def _hand_out(
+    store: Store, keys: Sequence[int], claim_id: str, *, stops: Mapping[int, int] | None = None
+) -> list[Task]:
+    """Lease *keys*, as far as there is room for their bytes; *stops*: at how many each suspect was in work."""
+    keys = _at_once(store, keys)
+    if not keys:
+        return []
+    store.ready -= store.run_rows("take_ready", keys)
+    store.suspects -= store.run_rows("suspects_begin", keys) if stops else 0
+    now = store.running()
+    until = now + store.ledger_limits.task_lease
+    tasks, left, damaged = [], [], []
+    rows = _load(store, keys)
+    if len(rows) < len(keys):
+        _set_aside(store, {*keys} - {row[0] for row in rows})
+    for key, resource_id, generation, payload, crc, attempts in rows:
+        data = payload.encode()
+        held = Lease(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None)
+        if stops:
+            held.suspect, alone = True, _alone_for(store, stops[key])
+            held.alone_until = now + alone if alone else 0.0
+        if zlib.crc32(data) != crc:
+            damaged.append((Failure(0, "the stored payload does not match its checksum"), held))
+        elif store.packets.size + len(data) > store.ledger_limits.max_leased and len(store.packets):
+            left.append(key)
+        else:
+            tasks.append(_task(store.packets.grant(held), held, resource_id, generation, data))
+    if stops:
+        store.suspects += store.run_rows("suspects_wait", left)
+    else:
+        store.ready += store.run_rows("add_ready", left)
+    if damaged:
+        step = apply_results(store, damaged)
+        close_finished(store, [*step.touched.values()], capacity={}, known_at={})
+    return tasks
+
+
+def _at_once(store: Store, keys: Sequence[int]) -> Sequence[int]:
+    """The first of *keys* whose payloads are read in one go; not many of them are large."""
+    if len(keys) <= FEW:
+        return keys
+    sizes = dict(_decode_sizes(store.value("sizes_of_packets", as_json(keys)).encode()))
+    left = min(READ_AT_ONCE, store.ledger_limits.max_leased - store.packets.size)
+    for number, key in enumerate(keys):
+        left -= sizes.get(key, 0)
+        if left < 0:
+            return keys[: max(number, FEW)]
+    return keys
+
+
+def _tasks(store: Store, tokens: dict[int, int]) -> list[Task]:
+    """The tasks of leases that are held already, by key."""
+    tasks = []
+    for key, resource_id, generation, payload, _, _ in _load(store, [*tokens]):
+        held = store.packets.get(tokens[key])
+        if held is not None:
+            tasks.append(_task(tokens[key], held, resource_id, generation, payload.encode()))
+    return tasks
+
+
+def _set_aside(store: Store, keys: Collection[int]) -> None:
+    """Hand *keys*, whose rows cannot be read, out no more, so that nobody waits behind them."""
+    store.run_rows("forget_attempts", [*keys])
+    store.suspects = store.value("count_suspects")
+
+
+def _load(store: Store, keys: Sequence[int]) -> list[_Loaded]:
+    """Return what a worker needs of those of *keys* that can be read."""
+    return readable(partial(_read, store), keys)
+
+
+def _read(store: Store, keys: Sequence[int]) -> list[_Loaded]:
+    return [
+        (key, resource_id, bytes.fromhex(generation), payload, crc, attempts)
+        for key, resource_id, generation, payload, crc, attempts in _decode_tasks(
+            store.value("load_tasks", as_json(keys)).encode()
+        )
+    ]
+
+
+def _task(lease: int, held: Lease, resource_id: str, generation: bytes, payload: bytes) -> Task:
+    key = Key(resource_id, generation, held.key & INDEX_MASK)
+    return Task(key, payload, held.attempt, lease)

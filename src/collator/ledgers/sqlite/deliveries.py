@@ -1,0 +1,209 @@
+"""The views of deliveries: lists in pages, one with its history, and which endpoints have something due.
+
+Deliveries are listed in the order in which they were created; their handle is the cursor, so that a page is exact
+whatever endpoints a resource has. One look goes through `LOOKED` of them at most, so that no filter, however little
+fits it, holds up other views: the page is then short, and says where the next begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from collator.clock import rfc3339
+from collator.errors import Malformed, Unknown
+from collator.ledgers.sqlite.prefix import behind
+from collator.messages import (
+    LOG,
+    AttemptReport,
+    DeliveryDetail,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryReport,
+    Pause,
+    delivery_id,
+    parse_delivery_id,
+    webhook_id,
+)
+from collator.paging import fitting
+from collator.states import DeliveryState
+from collator.text import quoted
+
+LOOKED = 4_000
+"""Deliveries that one look goes through: some 5 ms."""
+SHOWN, SHOWN_SIZE = 100, 96 * 1024
+"""Deliveries that the view of their resource has, and their bytes."""
+
+_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+
+_Row = tuple[int, str, str, str, DeliveryState, int, str, float | None, float]
+
+
+class _Looked(msgspec.Struct):
+    looked: int
+    last: int | None
+    rows: list[_Row]
+
+
+class _Of(msgspec.Struct):
+    count: int
+    rows: list[_Row]
+
+
+class _Stretch(NamedTuple):
+    """A range of rows to look at."""
+
+    source: str
+    """``all``, ``undelivered``, or ``one`` resource."""
+    resource_row: int
+    first: int
+    """The handle behind which to begin."""
+    until: int
+    """The last handle."""
+
+
+class Found(NamedTuple):
+    """Deliveries by handle, and where to go on."""
+
+    rows: Sequence[_Row]
+    after: str | None
+    until: int
+    """The last handle of all that are looked through."""
+
+    def delivery_rows(self) -> list[int]:
+        """The handles."""
+        return [row[0] for row in self.rows]
+
+
+_decode_looked = msgspec.json.Decoder(_Looked).decode
+_decode_of = msgspec.json.Decoder(_Of).decode
+_decode_numbered = msgspec.json.Decoder(list[tuple[int, int, str, str]]).decode
+_decode_history = msgspec.json.Decoder(list[tuple[int, float, float, str, str]]).decode
+_decode_paused = msgspec.json.Decoder(list[tuple[str, float, str]]).decode
+_decode_names = msgspec.json.Decoder(frozenset[str]).decode
+
+
+class DeliveryViews:
+    """Views of deliveries, on the connection of a reader."""
+
+    def __init__(self, value: Callable[..., bytes], *, now: Callable[[], float]) -> None:
+        """*value* gives what a named statement gives, as JSON; *now* is the ledger's time."""
+        self._value, self._now = value, now
+
+    def page(self, wanted: DeliveryFilter, after: str, limit: int, size: int) -> DeliveryPage:
+        """A page of those that are *wanted*. `Malformed`, `Unknown`."""
+        found = self.find(wanted, after, limit)
+        reports = self._reports(found.rows)
+        shown = fitting(reports, size)
+        if len(shown) < len(reports):
+            return DeliveryPage(deliveries=shown, after=f"{found.rows[len(shown) - 1][0]}-{found.until}")
+        return DeliveryPage(deliveries=shown, after=found.after)
+
+    def of(self, resource_row: int) -> tuple[Sequence[DeliveryReport], int]:
+        """Some deliveries of a resource, by its handle, and how many there are beside them."""
+        found = _decode_of(self._value("deliveries_of", resource_row, SHOWN))
+        shown = len(fitting(self._reports(found.rows), SHOWN_SIZE))
+        return self._reports(sorted(found.rows[:shown])), found.count - shown
+
+    def detail(self, name: str) -> DeliveryDetail:
+        """The delivery with the id *name*, and its history. `Unknown`."""
+        delivery_row, resource_row = self._locate(name)
+        (report,) = self._reports(
+            self._look(_Stretch("one", resource_row, delivery_row - 1, delivery_row), DeliveryFilter(), 1).rows
+        )
+        log = [
+            AttemptReport(attempt=attempt, at=rfc3339(at), seconds=round(seconds, 6), result=result, reason=reason)
+            for attempt, at, seconds, result, reason in _decode_history(
+                self._value("delivery_history", delivery_row, LOG)
+            )
+        ]
+        return DeliveryDetail(**msgspec.structs.asdict(report), log=log)
+
+    def delivery_row(self, name: str) -> int:
+        """The handle of the delivery with the id *name*. `Unknown`."""
+        return self._locate(name)[0]
+
+    def find_to_replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Found:
+        """As `find`, but `Unknown` where a resource that is named has no delivery."""
+        if wanted.resource_id is not None and not self.of(self._resource_row(wanted.resource_id))[0]:
+            raise Unknown(f"resource {wanted.resource_id!r} has no delivery")
+        return self.find(wanted, after, limit)
+
+    def find(self, wanted: DeliveryFilter, after: str, limit: int) -> Found:
+        """Up to *limit* of those that are *wanted*, from the cursor *after* on. `Malformed`, `Unknown`."""
+        where = self._where(wanted)
+        if after:
+            cursor = _CURSOR.fullmatch(after)
+            if cursor is None:
+                raise Malformed(f"cursor: {quoted(after)} is not where a page ended")
+            where = where._replace(first=max(where.first, int(cursor[1])), until=min(where.until, int(cursor[2])))
+        looked = self._look(where, wanted, limit)
+        if len(looked.rows) == limit:
+            last = looked.rows[-1][0]
+        elif looked.looked == LOOKED and looked.last is not None:
+            last = looked.last
+        else:
+            return Found(looked.rows, None, where.until)
+        return Found(looked.rows, f"{last}-{where.until}" if last < where.until else None, where.until)
+
+    def paused(self) -> dict[str, Pause]:
+        """The endpoints that are paused."""
+        rows = _decode_paused(self._value("paused_endpoints"))
+        return {endpoint: Pause(since=rfc3339(since), reason=reason) for endpoint, since, reason in rows}
+
+    def due_endpoints(self) -> frozenset[str]:
+        """The endpoints that have something due."""
+        return _decode_names(self._value("due_endpoints", self._now()))
+
+    def _where(self, wanted: DeliveryFilter) -> _Stretch:
+        if wanted.id is not None:
+            delivery_row, resource_row = self._locate(wanted.id)
+            return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
+        until = int(self._value("last_delivery"))
+        if wanted.resource_id is not None:
+            return _Stretch("one", self._resource_row(wanted.resource_id), 0, until)
+        source = "undelivered" if wanted.state in {DeliveryState.DUE, DeliveryState.DEAD} else "all"
+        return _Stretch(source, 0, 0, until)
+
+    def _look(self, where: _Stretch, wanted: DeliveryFilter, limit: int) -> _Looked:
+        fits = (wanted.state, wanted.endpoint, wanted.prefix, behind(wanted.prefix), wanted.since)
+        return _decode_looked(self._value("list_deliveries", *where, LOOKED, *fits, limit))
+
+    def _resource_row(self, resource_id: str) -> int:
+        """The handle of a resource; 0, which none has, where it is not there."""
+        return int(self._value("resource_handle", resource_id))
+
+    def _locate(self, name: str) -> tuple[int, int]:
+        """The handles of the delivery with the id *name*, and of its resource."""
+        parsed = parse_delivery_id(name)
+        if parsed is not None:
+            webhook, number, endpoint = parsed
+            for delivery_row, resource_row, resource_id, generation in _decode_numbered(
+                self._value("resources_by_number", number, endpoint)
+            ):
+                if webhook_id(resource_id, bytes.fromhex(generation)) == webhook:
+                    return delivery_row, resource_row
+        raise Unknown(f"delivery {quoted(name)} is unknown: never made, or purged")
+
+    def _reports(self, rows: Sequence[_Row]) -> list[DeliveryReport]:
+        now = self._now()
+        return [self._report(row, now) for row in rows]
+
+    @staticmethod
+    def _report(row: _Row, now: float) -> DeliveryReport:
+        _, resource_id, generation, endpoint, state, attempts, reason, tried_at, due_at = row
+        webhook = webhook_id(resource_id, bytes.fromhex(generation))
+        return DeliveryReport(
+            id=delivery_id(webhook, endpoint),
+            resource_id=resource_id,
+            webhook_id=webhook,
+            endpoint=endpoint,
+            state=state,
+            attempts=attempts,
+            reason=reason,
+            attempted_at=None if tried_at is None else rfc3339(tried_at),
+            due_in=max(0.0, due_at - now) if state is DeliveryState.DUE else None,
+        )

@@ -1,0 +1,25 @@
+"""A resource by its id, for the verbs of people; and what to say where it is not there."""
+
+from __future__ import annotations
+
+from collator.errors import Damaged
+from collator.ledgers.sqlite import tombstones
+from collator.ledgers.sqlite.store import Store, as_json
+from collator.resource import Snapshot
+
+
+def find(store: Store, resource_id: str) -> Snapshot:
+    """The resource *resource_id*. `Unknown`, `Damaged`."""
+    snapshot = look_for(store, resource_id)
+    if snapshot is None:
+        raise tombstones.unknown(resource_id, store.value("tombstone", resource_id))
+    return snapshot
+
+
+def look_for(store: Store, resource_id: str) -> Snapshot | None:
+    """The resource *resource_id*, if it is there. `Damaged`."""
+    try:
+        found = store.snapshots("find_resources", as_json([resource_id]))
+    except ValueError as error:
+        raise Damaged(f"what is stored of resource {resource_id!r} is damaged: {error}") from error
+    return found[0] if found else None

@@ -1,0 +1,155 @@
+"""Deliveries: created at a closing, and claimed. How attempts end is in `attempts`, repair in `redelivery`.
+
+A lease on a delivery lives in memory, the row says only due, delivered or dead (R24): after a crash all that was in
+flight is due again, under the same id with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+import structlog
+
+from collator.ledgers.sqlite.bodies import Frame, extent, inline_bodies, is_large, load_frames, to_join
+from collator.ledgers.sqlite.damage import readable
+from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.store import Store, as_json
+from collator.messages import Delivery
+from collator.states import State
+
+log = structlog.get_logger("collator.ledger")
+
+_Loaded = tuple[int, int, str, str, State, str, int, int, int, int, int, int]
+_decode_loaded = msgspec.json.Decoder(list[_Loaded]).decode
+_decode_numbers = msgspec.json.Decoder(list[int]).decode
+
+
+class NewDelivery(msgspec.Struct, frozen=True):
+    """A delivery that a closing brings about."""
+
+    frame: Frame
+    whole: int
+    """Bytes of its body, at most."""
+    resource_id: str
+    generation: bytes
+    endpoint: str
+    known_at: float
+
+
+def create_deliveries(
+    store: Store, new_deliveries: Sequence[NewDelivery], capacity: Mapping[str, int]
+) -> tuple[list[Delivery], frozenset[str]]:
+    """Store *new_deliveries* as due; lease what fits *capacity*, none that is large. And the other endpoints."""
+    if not new_deliveries:
+        return [], frozenset()
+    first = store.next_did
+    store.next_did += len(new_deliveries)
+    now = store.now()
+    rows = [
+        (delivery_row, new.frame.resource_row, new.endpoint, int(is_large(new.whole)))
+        for delivery_row, new in enumerate(new_deliveries, first)
+    ]
+    store.run_rows("insert_deliveries", rows, now)
+    store.count(due=len(new_deliveries))
+    free = {endpoint: count for endpoint, count in capacity.items() if endpoint not in store.paused}
+    leased: list[tuple[int, NewDelivery]] = []
+    for delivery_row, new in enumerate(new_deliveries, first):
+        if not is_large(new.whole) and free.get(new.endpoint, 0) > 0:
+            free[new.endpoint] -= 1
+            leased.append((delivery_row, new))
+    fit = {*to_join((new.frame.resource_row, new.whole) for _, new in leased)}
+    bodies = inline_bodies(
+        store, [*{new.frame.resource_row: new.frame for _, new in leased if new.frame.resource_row in fit}.values()]
+    )
+    until = store.running() + store.ledger_limits.delivery_lease
+    handed = [
+        _lease_new(store, delivery_row, new, bodies.get(new.frame.resource_row), until) for delivery_row, new in leased
+    ]
+    taken = {delivery_row for delivery_row, _ in leased}
+    return handed, frozenset(
+        new.endpoint for delivery_row, new in enumerate(new_deliveries, first) if delivery_row not in taken
+    )
+
+
+def claim_deliveries(
+    store: Store,
+    endpoint: str,
+    capacity: int,
+    large: bool,  # noqa: FBT001 - a step takes its call as it came
+    probe: bool,  # noqa: FBT001 - as above
+) -> list[Delivery]:
+    """Lease up to *capacity* due deliveries of *endpoint*; for a *probe* the least tried, then the next to be due.
+
+    Where more are due, those that are longest due and those that have just become due take turns.
+    """
+    if endpoint in store.paused:
+        return []
+    now = store.now()
+    for token in store.deliveries.expired(store.running()):
+        store.deliveries.drop(token)
+    held = store.deliveries.keys(endpoint)
+
+    def look(order: str) -> list[int]:
+        found = _decode_numbers(store.value(order, endpoint, now, capacity + len(held), int(large)).encode())
+        return [delivery_row for delivery_row in found if delivery_row not in held][: max(capacity, 0)]
+
+    delivery_rows = look("deliveries_to_probe" if probe else "due_deliveries")
+    if delivery_rows and len(delivery_rows) == capacity and not probe:
+        latest = _share_of_latest(store, (endpoint, large), capacity)
+        delivery_rows = [
+            *dict.fromkeys(delivery_rows[: capacity - latest] + look("latest_deliveries")[:latest] + delivery_rows)
+        ][:capacity]
+    rows = {row[0]: row for row in readable(partial(_read, store), delivery_rows)}
+    _mark_dead(store, endpoint, [delivery_row for delivery_row in delivery_rows if delivery_row not in rows])
+    bodies = inline_bodies(store, load_frames(store, to_join(map(_extent, rows.values()))))
+    until = store.running() + store.ledger_limits.delivery_lease
+    return [
+        _lease_stored(store, rows[delivery_row], bodies.get(rows[delivery_row][1]), until)
+        for delivery_row in delivery_rows
+        if delivery_row in rows
+    ]
+
+
+def _share_of_latest(store: Store, line: tuple[str, bool], capacity: int) -> int:
+    """How many of *capacity* go to those that became due last: half, and every other time one more of an odd number."""
+    share, odd = divmod(capacity, 2)
+    if odd:
+        share += line in store.latest_next
+        store.latest_next ^= {line}
+    return share
+
+
+def _read(store: Store, delivery_rows: Sequence[int]) -> list[_Loaded]:
+    rows = _decode_loaded(store.value("load_deliveries", as_json(delivery_rows)).encode())
+    for _, _, _, generation, *_ in rows:
+        bytes.fromhex(generation)  # raises where it is none
+    return rows
+
+
+def _mark_dead(store: Store, endpoint: str, delivery_rows: Sequence[int]) -> None:
+    """Mark *delivery_rows*, of which there is nothing to send, dead, so that they block no claim."""
+    for delivery_row in delivery_rows:
+        log.error(
+            "a delivery is given up, as what is stored of it is damaged", endpoint=endpoint, delivery=delivery_row
+        )
+        store.run("bury_delivery", delivery_row)
+    store.count(due=-len(delivery_rows), dead=len(delivery_rows))
+
+
+def _extent(row: _Loaded) -> tuple[int, int]:
+    _, resource_row, _, _, state, _, _, _, size, frame, done, _ = row
+    return resource_row, extent(state, done=done, size=size, frame=frame)
+
+
+def _lease_new(store: Store, delivery_row: int, new: NewDelivery, body: bytes | None, until: float) -> Delivery:
+    lease = store.deliveries.grant(Lease(delivery_row, until, endpoint=new.endpoint))
+    return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
+
+
+def _lease_stored(store: Store, row: _Loaded, body: bytes | None, until: float) -> Delivery:
+    delivery_row, _, resource_id, generation, _, endpoint, attempts, step, *_, large = row
+    lease = store.deliveries.grant(Lease(delivery_row, until, endpoint=endpoint))
+    made = bytes.fromhex(generation)
+    return Delivery(resource_id, made, endpoint, attempts + 1, step, lease, body, large=bool(large))

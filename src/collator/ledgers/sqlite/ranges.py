@@ -1,0 +1,99 @@
+"""The first ranges of indexes that a resource lacks something of, looked for a bounded piece at a time.
+
+A resource may have a million indexes and hundreds of thousands of gaps. So a view lists the first `SHOWN` ranges and
+says how many indexes there are beyond them, which the counters of the resource tell without a look. The look goes
+through the keys in stretches, and through several of them only within `TURN` seconds; then others have their turn. A
+stretch in which nothing is lacking costs a count: 0.05 us an index, where the ranges of one cost 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from collator.ledgers.sqlite.slices import Slice
+from collator.resource import Ranges, gaps
+
+SHOWN = 1000
+"""Ranges that a view lists."""
+STRETCH = 4096
+"""Indexes that are looked at in one go: 2 ms at most."""
+TURN = 0.005
+"""Seconds after which a look gives way to others."""
+LOOKED = 1_000_000
+"""Rows that one look goes through at most: as many as a resource has by default."""
+
+_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
+
+Value = Callable[..., bytes]
+"""What a named statement gives, as JSON."""
+Find = Callable[[Value, int, int], tuple[Ranges, int]]
+"""What is lacking between two keys, as ranges of indexes; and how many rows were looked at."""
+
+
+class RangeSearch:
+    """A look for the first ranges of what *find* finds, of which there are *count* indexes."""
+
+    def __init__(self, find: Find, *, first: int, end: int, count: int) -> None:
+        """Look at the *end* indexes of the resource whose first key is *first*."""
+        self._find, self._first, self._end = find, first, end
+        self._next = 0 if count else end
+        self._count = count
+        self._found: list[tuple[int, int]] = []
+        self._looked = 0
+
+    @property
+    def over(self) -> bool:
+        """Return whether there is nothing more to look for."""
+        full = len(self._found) > SHOWN  # the last one shown may go on in the next stretch
+        return full or self._next >= self._end or self._looked >= LOOKED or not self.more
+
+    @property
+    def ranges(self) -> Ranges:
+        """The first ranges."""
+        return self._found[:SHOWN]
+
+    @property
+    def more(self) -> int:
+        """Return how many indexes there are beyond those of `ranges`."""
+        return max(0, self._count - sum(last - first + 1 for first, last in self.ranges))
+
+    def advance(self, value: Value) -> None:
+        """Look further, for one turn: a stretch, and others as long as there is time."""
+        turn = Slice(TURN)
+        while not self.over and turn.lasts():
+            last = min(self._next + STRETCH, self._end) - 1
+            found, looked = self._find(value, self._first + self._next, self._first + last)
+            self._add(found)
+            self._looked += looked
+            self._next = last + 1
+
+    def _add(self, found: Sequence[tuple[int, int]]) -> None:
+        if found and self._found and self._found[-1][1] + 1 == found[0][0]:
+            self._found[-1] = self._found[-1][0], found[0][1]
+            found = found[1:]
+        self._found += found
+
+
+def missing(value: Value, first: int, last: int) -> tuple[Ranges, int]:
+    """The indexes between the keys *first* and *last* that were never received."""
+    received = int(value("count_packets", first, last))
+    begin, size = _index(first), last - first + 1
+    if received in {0, size}:
+        return ([(begin, begin + size - 1)] if not received else []), received
+    there = [(low - begin, high - begin) for low, high in _decode_ranges(value("packet_ranges", first, last))]
+    return [(low + begin, high + begin) for low, high in gaps(there, size)], received
+
+
+def unfinished(value: Value, first: int, last: int) -> tuple[Ranges, int]:
+    """The indexes between the keys *first* and *last* that were received and have no outcome."""
+    received = int(value("count_packets", first, last))
+    finished = int(value("count_outcomes", first, last)) if received else 0
+    if received == finished:
+        return [], received + finished
+    return _decode_ranges(value("unfinished_ranges", first, last)), received + finished
+
+
+def _index(key: int) -> int:
+    return key & 0xFFFFFF

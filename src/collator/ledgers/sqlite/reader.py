@@ -1,0 +1,270 @@
+"""The views: a connection and a thread of their own, so that looking never waits for a commit.
+
+A view is one snapshot, which ends before its answer is passed on. Pages are keyset pages: as quick at the end of a long
+list as at its beginning. Views have the thread in the order in which they asked, each for some milliseconds: one that
+takes longer (`ranges`) goes back to the end of the queue, and may see a later commit then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import apsw
+import msgspec
+
+from collator.clock import rfc3339
+from collator.errors import Conflict, Damaged, Unavailable
+from collator.ledgers.sqlite import audit, ranges, tombstones
+from collator.ledgers.sqlite.bodies import check_output
+from collator.ledgers.sqlite.closure import span
+from collator.ledgers.sqlite.deliveries import DeliveryViews
+from collator.ledgers.sqlite.pieces import BodyReader
+from collator.ledgers.sqlite.prefix import behind
+from collator.ledgers.sqlite.ranges import RangeSearch
+from collator.ledgers.sqlite.store import connect, first_row, load_statements
+from collator.messages import (
+    AuditPage,
+    Delivery,
+    OutcomePage,
+    OutcomeReport,
+    PacketReport,
+    ResourceReport,
+    ResourceSummary,
+    webhook_id,
+)
+from collator.paging import fitting
+from collator.states import EndedBy, State
+
+R = TypeVar("R")
+
+FAILURES_SHOWN, FAILURES_SIZE = 100, 64 * 1024
+"""Failures of a resource that are shown, and their bytes."""
+_MISREAD = (ValueError, OverflowError, OSError)  # the last two of a time
+"""What a value that is not what was written comes to: no hexadecimal number, no time, no state."""
+
+
+class _Row(msgspec.Struct):
+    resource_row: int
+    resource_id: str
+    generation: str
+    state: State
+    completed_by: EndedBy | None
+    total: int | None
+    metadata: msgspec.Raw
+    received: int
+    highest: int
+    done: int
+    failed: int
+    withdrawn: int
+    opened_at: float
+    closed_at: float | None
+
+    @property
+    def webhook_id(self) -> str:
+        return webhook_id(self.resource_id, bytes.fromhex(self.generation))
+
+
+_Outcome = tuple[int, int, str | None, int, str, int]
+
+
+class _Outcomes(msgspec.Struct):
+    there: int
+    rows: list[_Outcome]
+
+
+_decode_row = msgspec.json.Decoder(_Row).decode
+_decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
+_decode_outcomes = msgspec.json.Decoder(_Outcomes).decode
+_decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
+
+
+class ResourceLook(NamedTuple):
+    """A report on a resource in the making: what is found, and the searches that go on."""
+
+    found: ResourceReport
+    missing: RangeSearch
+    unfinished: RangeSearch
+
+    def report(self) -> ResourceReport:
+        """All of it, as far as it is found."""
+        return msgspec.structs.replace(
+            self.found,
+            missing=self.missing.ranges,
+            missing_more=self.missing.more,
+            unfinished=self.unfinished.ranges,
+            unfinished_more=self.unfinished.more,
+        )
+
+
+class Reader:
+    """Reads what is committed."""
+
+    def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
+        """Open a reading connection to the database at *path*; *now* is the ledger's time."""
+        self.deliveries = DeliveryViews(self._value, now=now)
+        self._statements = load_statements()
+        self._connection = connect(path, readonly=True)
+        self._bodies = BodyReader(self._connection, self._statements)
+        self.looking = threading.Lock()
+        """Held by each look at the store, so that who holds it knows that there is none."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
+
+    async def ask(self, view: Callable[..., R], *arguments: object) -> R:
+        """Return what *view*, a method of this reader, answers; all its statements see the same commit.
+
+        `Damaged` or `Unavailable` where the store cannot be read.
+        """
+        try:
+            answer = asyncio.get_running_loop().run_in_executor(self._thread, self._look, view, *arguments)
+        except RuntimeError:  # the thread has ended
+            raise Unavailable("the store is closed") from None
+        return await answer
+
+    async def body(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
+        """The body of *delivery* in pieces. `Unknown`, `Damaged`, `Unavailable`."""
+        if delivery.body is not None:
+            yield delivery.body
+            return
+        pieces = self._bodies.pieces(delivery)
+        while (piece := await self.ask(next, pieces, None)) is not None:
+            yield piece
+
+    def _look(self, view: Callable[..., R], *arguments: object) -> R:
+        try:
+            with self.looking:
+                self._connection.execute("begin")
+                try:
+                    return view(*arguments)
+                finally:
+                    self._connection.execute("commit")
+        except (apsw.CorruptError, apsw.SQLError, *_MISREAD) as error:
+            raise Damaged(f"the database is damaged: {error}") from error
+        except apsw.Error as error:
+            raise Unavailable(f"the store cannot be read at the moment: {error}") from error
+
+    def close(self) -> None:
+        """Finish what runs and close the connection."""
+        self._thread.shutdown()
+        self._connection.close()
+
+    async def report(self, resource_id: str) -> ResourceReport:
+        """All about one resource: what is looked for long gives way to others meanwhile. `Unknown`."""
+        look = await self.ask(self._resource, resource_id)
+        for search in (look.missing, look.unfinished):
+            while not search.over:
+                await self.ask(search.advance, self._value)
+        return look.report()
+
+    def _resource(self, resource_id: str) -> ResourceLook:
+        row = self._find(resource_id)
+        first, last = span(row.resource_row)
+        end = row.highest + 1 if row.total is None else row.total
+        look = ResourceLook(
+            self._report(row, first, last),
+            RangeSearch(ranges.missing, first=first, end=end, count=end - row.received),
+            RangeSearch(
+                ranges.unfinished, first=first, end=row.highest + 1, count=row.received - row.done - row.failed
+            ),
+        )
+        look.missing.advance(self._value)
+        look.unfinished.advance(self._value)
+        return look
+
+    def _report(self, row: _Row, first: int, last: int) -> ResourceReport:
+        failures = _decode_failures(self._value("failures_of", first, last, FAILURES_SHOWN)) if row.failed else []
+        shown = fitting([PacketReport(*failure) for failure in failures], FAILURES_SIZE)
+        deliveries, deliveries_more = self.deliveries.of(row.resource_row)
+        return ResourceReport(
+            resource_id=row.resource_id,
+            webhook_id=row.webhook_id,
+            state=row.state,
+            completed_by=row.completed_by,
+            total=row.total,
+            metadata=msgspec.Raw(bytes(row.metadata)),
+            received=row.received,
+            done=row.done,
+            failed=row.failed,
+            missing=(),
+            unfinished=(),
+            failures=shown,
+            failures_more=row.failed - len(shown),
+            opened_at=rfc3339(row.opened_at),
+            closed_at=None if row.closed_at is None else rfc3339(row.closed_at),
+            deliveries=deliveries,
+            deliveries_more=deliveries_more,
+        )
+
+    def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
+        """A page of resources."""
+        first = prefix if prefix > after else after + "\0"  # the least text behind `after`
+        page = (first, behind(prefix), limit)
+        asked = ("list_resources", *page) if state is None else ("list_resources_in", *page, state)
+        rows = _decode_summaries(self._value(*asked))
+        return [
+            ResourceSummary(
+                resource_id=id_, state=now, total=total, received=received, done=done, failed=failed,
+                opened_at=rfc3339(opened_at),
+            )
+            for id_, now, total, received, done, failed, opened_at in rows
+        ]  # fmt: skip
+
+    def audit(self, after: int | None, limit: int, size: int) -> AuditPage:
+        """A page of the audit log, the latest first."""
+        return audit.page(self._value, after, limit, size)
+
+    def outputs(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
+        """A page of outputs in index order. `Unknown`, `Conflict`, `Damaged`."""
+        row = self._find_generation(resource_id, webhook)
+        first, last = span(row.resource_row)
+        behind = min(first + max(after, -1), last)
+        return _page(row, self._value("list_outputs", behind, last, limit, size))
+
+    def outcomes(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
+        """A page of outcomes in the order of their numbers. `Unknown`, `Conflict`, `Damaged`."""
+        row = self._find_generation(resource_id, webhook)
+        last = row.done + row.failed + row.withdrawn
+        if after > last:
+            raise Conflict(f"resource {resource_id!r} has no outcome {after} (the last is {last}): it was opened anew")
+        return _page(row, self._value("list_outcomes", row.resource_row, after, limit, size, last))
+
+    def _find(self, resource_id: str) -> _Row:
+        found = self._text("report", resource_id)
+        if found is None:
+            raise tombstones.unknown(resource_id, self._text("tombstone", resource_id))
+        return _decode_row(found.encode())
+
+    def _find_generation(self, resource_id: str, webhook: str | None) -> _Row:
+        row = self._find(resource_id)
+        if webhook not in {None, row.webhook_id}:
+            raise Conflict(f"resource {resource_id!r} was opened anew: its webhook id is {row.webhook_id}")
+        return row
+
+    def _text(self, name: str, *parameters: object) -> str | None:
+        row = first_row(self._connection, self._statements[name], parameters)
+        return None if row is None else row[0]
+
+    def _value(self, name: str, *parameters: object) -> bytes:
+        return (self._text(name, *parameters) or "[]").encode()
+
+
+def _page(row: _Row, outcomes: bytes) -> OutcomePage:
+    """Return what was read of the resource *row*, each output verified against its checksum. `Damaged`."""
+    found = _decode_outcomes(outcomes)
+    return OutcomePage(
+        webhook_id=row.webhook_id,
+        state=row.state,
+        completed_by=row.completed_by,
+        total=row.total,
+        outcomes=[
+            OutcomeReport(seq, index, None, reason, attempts)
+            if output is None
+            else OutcomeReport(seq, index, check_output(index, output, crc))
+            for seq, index, output, crc, reason, attempts in found.rows
+        ],
+        more=found.there > len(found.rows),
+    )

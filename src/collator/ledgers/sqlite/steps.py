@@ -1,0 +1,78 @@
+"""The verbs of the ledger as the writer executes them: which step each is, and how a call is taken apart.
+
+Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
+batch is the culprit of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from collator.ledgers.sqlite import (
+    acceptance,
+    attempts,
+    audit,
+    claims,
+    endpoints,
+    outbox,
+    purge,
+    records,
+    redelivery,
+    repair,
+)
+from collator.ledgers.sqlite.store import Store
+from collator.ledgers.sqlite.verbs import Verb, halves
+from collator.messages import StepResult
+
+R = TypeVar("R")
+
+
+def _halves_without_capacity(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
+    """As `halves`, which hand nothing out."""
+    items, capacity = arguments
+    nothing: int | dict[str, int] = 0 if isinstance(capacity, int) else {}
+    return [(half, nothing) for half in halves(items)]
+
+
+def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = False) -> Verb[R]:
+    def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
+        return [step(store, *calls[0])]
+
+    return Verb(execute, alone=True, grows=grows, gives_way=gives_way)
+
+
+def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[R]:
+    """What time and people ask for: its step may last a slice, or as long as the end of a large resource takes."""
+    return _alone(step, grows=grows, gives_way=True)
+
+
+def _audited(verb: Verb[R], changed: Callable[[R], int]) -> Verb[R]:
+    return replace(verb, changed=lambda _, result: changed(result))
+
+
+def _closed(outcome: StepResult) -> int:
+    return outcome.closed
+
+
+ACCEPT = Verb(
+    acceptance.accept, grows=True, split=_halves_without_capacity, join=acceptance.join, isolate=acceptance.isolate
+)
+RECORD = Verb(records.record, split=_halves_without_capacity, join=records.join, isolate=records.isolate)
+SETTLE = Verb(attempts.record_attempts, split=halves, join=attempts.join, isolate=attempts.isolate)
+CLAIM, OVERDUE = _alone(claims.claim), _alone(claims.overdue)
+RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
+CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
+EXPIRE = _upkeep(repair.expire)
+NOTE = _alone(audit.note)
+
+# What people do, which the audit log has.
+REPLAY = _audited(_upkeep(redelivery.replay), lambda step: step.number)
+STOP = _audited(_upkeep(redelivery.give_up), int)
+PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoints.resume), int)
+COMPLETE = _audited(_upkeep(repair.complete), _closed)
+COMPLETE_EMPTY = _audited(_upkeep(repair.complete, grows=True), _closed)  # which may open a resource
+CANCEL = _audited(_upkeep(repair.cancel), int)
+RETRY = _audited(_upkeep(repair.retry), lambda step: len(step.keys))
+PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource

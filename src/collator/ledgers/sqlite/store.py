@@ -1,0 +1,298 @@
+"""The writing connection and all that changes with it: statements, counters, leases, the ledger's time.
+
+Owned by the writer thread. `transaction` makes memory follow the database: what a failed transaction changed in
+counters, leases or handles is undone with it. SQLite's interpreter-lock cost is paid per row that crosses into
+Python, so every statement takes its batch as one JSON text and gives its answer as one JSON text (docs/decisions).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from collator.clock import Clock, never
+from collator.durability import sync_directory
+from collator.files import open_private
+from collator.ledgers.sqlite.hints import Hints
+from collator.ledgers.sqlite.leases import LeaseTable
+from collator.ledgers.sqlite.schema import migrate
+from collator.messages import Counts
+from collator.resource import LedgerLimits, Snapshot
+from collator.states import EndedBy, State
+
+INDEX_BITS = 24
+"""A packet's key is ``rk << INDEX_BITS | index``."""
+INDEX_MASK = (1 << INDEX_BITS) - 1
+DATABASE = "collator.db"
+CLAIMS_KEPT = 1024
+BULKY = 16 * 1024
+"""Bytes of a row, in the mean, from which a statement for each is quicker than one for all, two or three times."""
+_UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry", "claims")
+"""What goes back with a transaction that fails, beside the leases: values, never changed in place."""
+
+Route = Callable[[str], Sequence[str]]
+"""The endpoints that get a delivery of a resource, by its id."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_counts = msgspec.json.Decoder(Counts).decode
+_package = files("collator.ledgers.sqlite")
+
+
+def load_statements() -> dict[str, str]:
+    """The statements of ``statements.sql`` by name."""
+    text = (_package / "statements.sql").read_text("utf-8")
+    parts = re.split(r"^-- name: (\w+).*$(?:\n--.*$)*", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+def connect(path: Path, *, synchronous: str = "full", readonly: bool = False) -> apsw.Connection:
+    """A connection to the database at *path*, durable at each commit."""
+    if not readonly:
+        make_private(path)
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
+    connection = apsw.Connection(str(path), flags=flags)
+    prepare(connection)
+    if readonly:
+        connection.pragma("cache_size", -8 * 1024)  # a large body or list goes through it once; the system has its own
+        return connection
+    if connection.pragma("page_count") == 0:
+        connection.pragma("auto_vacuum", "incremental")
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", synchronous)
+    connection.pragma("wal_autocheckpoint", 4000)
+    connection.pragma("journal_size_limit", 32 * 1024 * 1024)
+    if sys.platform == "darwin":  # a plain fsync there does not reach the drive
+        connection.pragma("fullfsync", 1)
+        connection.pragma("checkpoint_fullfsync", 1)
+    return connection
+
+
+def make_private(path: Path) -> None:
+    """Make *path*, empty, for its owner alone, unless it is there. SQLite gives its mode to the log and its index."""
+    if not path.exists():
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Set what every connection has, also one that only reads."""
+    connection.set_busy_timeout(5000)
+    connection.pragma("cache_size", -64 * 1024)
+    connection.pragma("temp_store", "memory")  # the statement journal of a batch: 2.5 to 1.5 us a row
+
+
+class Store:
+    """The store that the steps of the verbs work on."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ledger_limits: LedgerLimits,
+        clock: Clock,
+        route: Route,
+        stood_still: Callable[[], float] = never,
+        synchronous: str = "full",
+    ) -> None:
+        """Open the database at *path*, creating or migrating it. `SchemaTooNew`.
+
+        *stood_still* gives the seconds for which nobody could act: see `running`.
+        """
+        self.ledger_limits, self.clock, self.route = ledger_limits, clock, route
+        self.path = path
+        self._stood_still = stood_still
+        self.statements = load_statements()
+        self.connection = connect(path, synchronous=synchronous)
+        self._execute = self.connection.execute
+        self.hints = Hints()
+        self._touched: list[Iterable[Snapshot]] = []
+        try:
+            self.begun = migrate(self.connection) == 0
+            """Whether this start has made the database."""
+            sync_directory(path.parent)
+            self.packets, self.deliveries = LeaseTable(0), LeaseTable(1)
+            self._load()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _load(self) -> None:
+        stored_clock, uptime, self.was_clean, counts = self.value("load")
+        self.uptime: float = uptime
+        self.counts = _decode_counts(counts)
+        self.committed = self.counts
+        self.behind = self._jumped(stored_clock)
+        """Seconds by which the ledger's time stays behind a clock that has jumped."""
+        self._base: float = max(stored_clock, self.clock.wall() - self.behind) - self.clock.monotonic()
+        self.persisted_at = self.now()
+        self.ticked_at = self.running()
+        self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
+        self.next_retry: float = self.value("next_retry") or float("inf")
+        self.paused: frozenset[str] = frozenset(_decode_names(self.value("paused_names")))
+        """The endpoints that are paused."""
+        self.cursor = 0
+        self.refused = False
+        """Whether packets of any resource were refused since the last tick."""
+        self.trouble: str | None = None
+        """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
+        self.latest_next: set[tuple[str, bool]] = set()
+        """Of which endpoints, and size, the next single delivery that is claimed is the one that became due last."""
+        self.claims: Mapping[str, None] = {}
+        """Ids of the latest claims, oldest first."""
+
+    def _jumped(self, stored_clock: float) -> float:
+        """Return how far the clock is ahead of what was stored last, where that is no rest that anybody has to expect.
+
+        Nobody can tell a clock that was set wrong from a service that rested: a person has to.
+        """
+        ahead = self.clock.wall() - stored_clock
+        jumped = not self.begun and self.ledger_limits.clock_jump is not None and ahead > self.ledger_limits.clock_jump
+        return ahead if jumped else 0.0
+
+    def remember_claim(self, claim_id: str) -> None:
+        """Keep *claim_id* until `CLAIMS_KEPT` others have come."""
+        kept = {**self.claims, claim_id: None}  # a copy: a step that fails is undone
+        if len(kept) > CLAIMS_KEPT:
+            del kept[next(iter(kept))]
+        self.claims = kept
+
+    # Time.
+
+    def now(self) -> float:
+        """The ledger's time: seconds since 1970, never back, blind to jumps of the wall while it runs."""
+        return self._base + self.clock.monotonic()
+
+    def running(self) -> float:
+        """The time that leases and idle timeouts run on: `now`, less what nobody could act in."""
+        return self.now() - self._stood_still()
+
+    def active(self) -> float:
+        """The uptime at this moment, which an accepted packet or an outcome gets as its time."""
+        return self.uptime + self.running() - self.ticked_at
+
+    def tick(self, *, accepting: bool) -> None:
+        """Count the time since the last tick as uptime, where the service was *accepting* and refused nobody (R13)."""
+        now = self.running()
+        if accepting and not self.refused:
+            self.uptime += now - self.ticked_at
+        self.ticked_at = now
+        self.refused = False
+
+    # Statements.
+
+    def run(self, name: str, *parameters: object) -> int:
+        """Execute the statement *name*; how many rows it changed."""
+        self._execute(self.statements[name], parameters)
+        return self.connection.changes()
+
+    def run_rows(self, name: str, rows: Sequence[object], *parameters: object) -> int:
+        """Execute the statement *name* once for all *rows*, given as one JSON text before *parameters*."""
+        return self.run(name, as_json(rows), *parameters) if rows else 0
+
+    def run_each(self, name: str, rows: Iterable[Sequence[object]]) -> int:
+        """Execute the statement *name* for each of *rows*, which are `BULKY`: as JSON they are copied six times."""
+        return sum([self.run(name, *row) for row in rows])
+
+    def value(self, name: str, *parameters: object) -> Any:  # noqa: ANN401 - whatever the statement gives
+        """The one row of the statement *name*: its only column, or a tuple of them."""
+        row = first_row(self.connection, self.statements[name], parameters)
+        return None if row is None else row[0] if len(row) == 1 else row
+
+    def snapshots(self, name: str, *parameters: object) -> list[Snapshot]:
+        """The resources that the statement *name* gives as one JSON text."""
+        return [as_snapshot(row) for row in _decode_snapshots(self.value(name, *parameters).encode())]
+
+    # Transactions.
+
+    def touch(self, snapshots: Iterable[Snapshot]) -> None:
+        """Have those hinted who wait for one of *snapshots*, which got outcomes or ended, once that is committed."""
+        self._touched.append(snapshots)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, in the database and in memory; durable when it ends, if it changed anything."""
+        before = self.connection.total_changes()
+        self._touched = []
+        memory = {name: getattr(self, name) for name in _UNDONE}
+        self.packets.begin()
+        self.deliveries.begin()
+        self._execute("begin immediate")
+        try:
+            yield
+            wrote = self.connection.total_changes() != before
+            if wrote:
+                self.run("persist", self.now(), self.active(), _encode(self.counts).decode())
+                self.persisted_at = self.now()
+            self._execute("commit")
+        except BaseException:
+            self._rollback()
+            vars(self).update(memory)
+            self.packets.rollback()
+            self.deliveries.rollback()
+            raise
+        self.committed = self.counts
+        self.trouble = None if wrote else self.trouble
+        self.hints.wake(self._touched)
+
+    def count(self, **changes: int) -> None:
+        """Add *changes* to the counters."""
+        now = {name: getattr(self.counts, name) + change for name, change in changes.items()}
+        self.counts = msgspec.structs.replace(self.counts, **now)
+
+    def _rollback(self) -> None:
+        if self.connection.in_transaction:  # a failed commit may have rolled back by itself
+            self._execute("rollback")
+
+
+def first_row(connection: apsw.Connection, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The first row that *statement*, which changes nothing, gives.
+
+    Stored bytes that are no UTF-8 any more come as replacement characters: what was damaged is then told by its
+    checksum, and takes nothing with it that stands beside it in the answer.
+    """
+    try:
+        return connection.execute(statement, parameters).fetchone()
+    except UnicodeDecodeError:
+        raw: bytes = connection.execute(f"select cast(({statement.rstrip(';')}) as blob)", parameters).get
+        return (raw.decode(errors="replace"),)
+
+
+def as_json(rows: object) -> str:
+    """*rows* as the one text that a statement takes."""
+    return _encode(rows).decode()
+
+
+def as_snapshot(row: _Row) -> Snapshot:
+    """A resource row as the rules see it."""
+    resource_row, resource_id, generation, state, total, total_by, metadata = row[:7]
+    received, highest, done, failed, size, withdrawn, seen = row[7:]
+    return Snapshot(
+        key=resource_row,
+        resource_id=resource_id,
+        generation=bytes.fromhex(generation),
+        state=state,
+        total=total,
+        total_by=total_by,
+        metadata=None if metadata is None else metadata.encode(),
+        received=received,
+        highest=highest,
+        done=done,
+        failed=failed,
+        body_size=size,
+        withdrawn=withdrawn,
+        seen=decode_ranges(seen) if seen else [(0, total - 1)] if state is State.COLLATED and total else (),
+    )
+
+
+_Row = tuple[int, str, str, State, int | None, EndedBy | None, str | None, int, int, int, int, int, int, str | None]
+_decode_snapshots = msgspec.json.Decoder(list[_Row]).decode
+_decode_names = msgspec.json.Decoder(list[str]).decode
+decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode

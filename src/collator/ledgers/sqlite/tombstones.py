@@ -1,0 +1,64 @@
+"""Tombstones of resources after their retention: enough to answer a late packet, and a person (R8, R25).
+
+A tombstone is written once, in the step that removes the resource, and is looked for only where an id is new. Its
+handle rises with the time of the removal, so that the oldest are found without an index of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.clock import rfc3339
+from collator.errors import Unknown
+from collator.ledgers.sqlite.slices import BYTES
+from collator.ledgers.sqlite.store import Store, as_json
+from collator.resource import Snapshot
+from collator.states import State
+
+BY_PERSON = 2
+"""What `resource.purging` says of one that is purged by a person, which leaves no tombstone."""
+_decode = msgspec.json.Decoder(tuple[State, int | None, float]).decode
+
+
+def leave(store: Store, resource_row: int) -> None:
+    """Remember how the resource *resource_row* ended, which is removed in this step."""
+    if store.ledger_limits.remember is not None:
+        store.count(remembered=store.run("leave_tombstone", resource_row, store.now()))
+
+
+def find(store: Store, resource_ids: Sequence[str | int]) -> list[Snapshot]:
+    """Those of *resource_ids*, which are not there, that are remembered, as the rules see them."""
+    if not (store.counts.remembered and resource_ids):
+        return []
+    return store.snapshots("find_tombstones", as_json(resource_ids))
+
+
+def delete(store: Store, resource_id: str) -> int:
+    """Delete the tombstone of *resource_id*, so that the id is free: how many that were."""
+    deleted = store.run("delete_tombstone", resource_id)
+    store.count(remembered=-deleted)
+    return deleted
+
+
+def delete_old(store: Store, limit: int) -> int:
+    """Delete up to *limit* tombstones that are older than `LedgerLimits.remember`: how many that were."""
+    if limit <= 0 or not store.counts.remembered:
+        return 0
+    last = store.value("old_tombstones", store.now() - (store.ledger_limits.remember or 0.0), limit, BYTES)
+    deleted = 0 if last is None else store.run("delete_tombstones", last)
+    store.count(remembered=-deleted)
+    return deleted
+
+
+def unknown(resource_id: str, tombstone: str | None) -> Unknown:
+    """Return why nothing can be said of *resource_id*, which is not there; *tombstone* is what is remembered of it."""
+    if tombstone is None:
+        return Unknown(f"resource {resource_id!r} is unknown: never seen, or purged")
+    state, total, closed_at = _decode(tombstone)
+    packets = "" if total is None else f", total {total}"
+    return Unknown(
+        f"resource {resource_id!r} has ended ({state}{packets}) at {rfc3339(closed_at)} and was removed after its "
+        "retention; packets for it are duplicate or closed. Purge it to use its id anew"
+    )

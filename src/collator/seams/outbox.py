@@ -1,0 +1,29 @@
+"""The seam to those who send: what intake, workers and janitor need of the delivery stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from collator.messages import Delivery
+from collator.seams.ledger import Capacity
+
+
+class Outbox(Protocol):
+    """Whoever sends deliveries."""
+
+    def capacity(self) -> Capacity:
+        """For each endpoint, how many more deliveries it would take, leased, at this moment."""
+        ...
+
+    def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
+        """Send *deliveries*, which are leased to it, and look for due ones of *endpoints*. Never blocks."""
+        ...
+
+    async def refresh(self) -> None:
+        """Look at once which endpoints are paused, and for what is due to the others."""
+        ...
+
+    def why(self, endpoint: str) -> str | None:
+        """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
+        ...

@@ -1,0 +1,95 @@
+"""The executor of a thread of the pool. The one here calls a function in the thread itself."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from collator.processor import BatchFailed, Function
+from collator.workers.chunks import Chunk
+from collator.workers.task_buffer import TaskBuffer
+
+
+class Executor(Protocol):
+    """The executor of one thread. All but `kill` is called by it."""
+
+    @property
+    def killable(self) -> bool:
+        """Return whether `kill` can end a call."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why it is not ready, in words."""
+        ...
+
+    def ready(self) -> bool:
+        """Return whether a chunk can be worked on; may take as long as it takes to see to that."""
+        ...
+
+    def work(self, chunk: Chunk) -> tuple[int, float]:
+        """Go through *chunk*; the number of calls, and the seconds that they took."""
+        ...
+
+    def kill(self) -> None:
+        """End the call, if that can be done. From any thread."""
+        ...
+
+    def close(self) -> None:
+        """Close it, as it is not needed any more."""
+        ...
+
+
+class PoolThread:
+    """A thread: its executor, and the chunk that it has."""
+
+    __slots__ = ("chunk", "executor")
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.chunk: Chunk | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Return whether its call was given up and has not returned."""
+        chunk = self.chunk
+        return chunk is not None and chunk.abandoned
+
+
+class ThreadExecutor:
+    """Call a function in the thread itself. A call cannot be ended from outside."""
+
+    killable: Final = False
+    trouble: Final = None
+
+    def __init__(self, function: Function, buffer: TaskBuffer) -> None:
+        """Tasks of a batch that failed go back into *buffer*."""
+        self._function = function
+        self._buffer = buffer
+        self._now = function.outcomes.running
+
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
+    def work(self, chunk: Chunk) -> tuple[int, float]:
+        """Call one by one, or all at once where the function takes a batch."""
+        if self._function.batch == 1:
+            return chunk.work(self._function.attempt, self._now)
+        tasks, begun = chunk.rest(), self._now()
+        with self._buffer.change:
+            chunk.begin(tasks, begun)
+        results = self._function.attempt_all(tasks)
+        now = self._now()
+        with self._buffer.change:
+            batch = chunk.recall()
+            if isinstance(results, BatchFailed) and not chunk.abandoned:
+                self._buffer.put_each(batch, results.reason)
+            elif not isinstance(results, BatchFailed) and not chunk.abandoned:
+                chunk.done.extend(results)
+        return 1, now - begun
+
+    def kill(self) -> None:
+        """Nothing can be done."""
+
+    def close(self) -> None:
+        """Nothing is to be done."""

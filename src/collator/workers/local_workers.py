@@ -1,0 +1,236 @@
+"""The local workers: which packets are in memory, for how long, and what becomes of them at the end.
+
+Theory. The store holds the backlog, and memory a window of it. For a processor of milliseconds the window is two
+tasks a call at a time: enough that none waits for the store, and so few that a packet of another resource is never
+behind many and that a restart repeats little. For one of microseconds it grows up to `window`, so that work is fetched
+in thousands. Whatever is fetched is leased; the leases of what is still here are renewed, and given back by `drain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+import structlog
+
+from collator.errors import CollatorError
+from collator.messages import Key, Task
+from collator.metrics import Metrics
+from collator.processor import Processor
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.throttle import Throttle
+from collator.workers.leases import LeaseKeeper
+from collator.workers.pools import open_pool
+from collator.workers.reports import OUTSTANDING, ResultRecorder
+
+WATCH = 0.025
+"""Seconds between two looks at calls that take long."""
+GRACE = 1.0
+"""Seconds beyond the time for draining in which results are still recorded and leases given back."""
+
+log = structlog.get_logger("collator.workers")
+
+
+class LocalWorkers:
+    """Has the processor called; implements `collator.seams.workers.Workers`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        processor: Processor,
+        outbox: Outbox,
+        *,
+        metrics: Metrics,
+        concurrency: int = 8,
+        max_abandoned: int | None = None,
+        window: int = 4096,
+        sweep: float = 0.5,
+        lease: float = 30.0,
+    ) -> None:
+        """Take the parts; nothing is started before `run`.
+
+        *concurrency* calls at a time, and up to *max_abandoned* (default: as many) more that outlast their timeout;
+        at most *window* tasks in memory. *sweep*: seconds after which the ledger is asked without a hint, as a retry
+        falls due without one. *lease*: `LedgerLimits.task_lease`, seconds.
+        """
+        self._ledger = ledger
+        self._metrics = metrics
+        self._window = window
+        self._sweep = sweep
+        self._pool = open_pool(
+            processor,
+            tell=self._results_ready,
+            concurrency=concurrency,
+            max_abandoned=max_abandoned or concurrency,
+            window=window,
+        )
+        self._buffer = self._pool.buffer
+        unrecorded = self._pool.result_queue.unrecorded
+        self._reports = ResultRecorder(ledger, outbox, unrecorded, metrics=metrics, recorded=self._recorded)
+        self._leases = LeaseKeeper(ledger, self._buffer, held=self._held, lease=lease)
+        self._due = True
+        self._partly = False  # the last claim gave less than there was room for
+        self._short = False  # a claim gave nothing behind such a one, and nothing has been recorded since
+        self._draining = False
+        self._arriving: list[Task] = []
+        self._wake = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._throttle = Throttle()
+        self._loop: asyncio.AbstractEventLoop
+
+    def capacity(self) -> int:
+        """Return how many more tasks it would take now."""
+        if self._draining or self._pool.blocked():
+            return 0
+        here = len(self._arriving) + len(self._buffer) + self._pool.in_hand()
+        unrecorded = max(0, len(self._reports) - OUTSTANDING * self._window)
+        return max(0, self._width() - here - unrecorded)
+
+    def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
+        """Take *tasks*, and the hint that the packets of *keys* are due. From the event loop's thread; never blocks."""
+        if tasks:
+            if not self._arriving:
+                asyncio.get_running_loop().call_soon(self._pass_on)
+            self._arriving += tasks
+        if keys:
+            self._due = True
+            self._claim_soon()
+
+    async def run(self) -> None:
+        """Work until cancelled. `drain` first, where results that are not recorded yet should not be lost."""
+        self._loop = asyncio.get_running_loop()
+        self._pool.start()
+        self._wake.set()  # what the last process left is due now
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._claim_forever())
+                group.create_task(self._watch_forever())
+                group.create_task(self._leases.run())
+                for _ in range(OUTSTANDING):
+                    group.create_task(self._reports.run())
+        finally:
+            self._pool.stop()
+            await self._until_ended()
+
+    async def drain(self, timeout: float) -> None:
+        """Claim no more, give back what waits, wait up to *timeout* seconds for what runs, and record its results.
+
+        What still runs then is given back. To be called while `run` runs; takes `GRACE` seconds more at most.
+        """
+        self._draining = True
+        self._buffer.pause()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                async with self._claiming:
+                    await self._leases.give_back(self._buffer.take_back())
+                self._quiet.clear()
+                self._update_idle()
+                await self._quiet.wait()
+        unfinished = [*self._pool.give_up(), *self._buffer.take_back()]
+        self._collect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._leases.give_back(unfinished)
+                await self._reports.flush()
+        log.info("workforce drained", given_back=len(unfinished), not_recorded=len(self._reports))
+
+    @property
+    def abandoned(self) -> int:
+        """Return how many calls have outlasted their timeout and not returned."""
+        return self._pool.abandoned
+
+    def health(self) -> str | None:
+        """Return why nothing is processed, in words; `None` while all is well."""
+        return self._pool.health()
+
+    def _width(self) -> int:
+        return min(self._window, self._pool.width())
+
+    def _pass_on(self) -> None:
+        """Put in line what has arrived in this turn of the event loop: one thread is woken, not one for each."""
+        self._buffer.put(self._arriving)
+        self._arriving = []
+        self._busy.set()
+
+    def _claim_soon(self) -> None:
+        """Have the ledger asked, if something may be due and enough room is there to make it worth while."""
+        if self._due and self.capacity() > self._width() // 4:
+            self._wake.set()
+
+    def _recorded(self) -> None:
+        self._short = False
+        self._claim_soon()
+
+    async def _claim_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep):
+                    await self._wake.wait()
+            self._wake.clear()
+            async with self._claiming:
+                await self._claim()
+            if not self._short:
+                self._claim_soon()
+
+    async def _claim(self) -> None:
+        capacity = self.capacity()
+        if capacity == 0:
+            return
+        self._due = False  # before the question: a hint that comes in while it is answered stands
+        try:
+            tasks = await self._ledger.claim(claim_id=uuid4().hex, capacity=capacity)
+        except CollatorError as error:
+            if times := self._throttle.times():
+                log.warning("the store hands nothing out", reason=error.detail, times=times)
+            return
+        self._throttle.over()
+        # Few may have come though more are due, as they are large. Where nothing more comes, but there was something,
+        # the store holds it back until an outcome is recorded: a suspect runs alone, or as much is out as may be.
+        self._short = not tasks and (self._short or self._partly)
+        self._partly = 0 < len(tasks) < capacity
+        self._due = self._due or bool(tasks) or self._short
+        self.submit(tasks)
+
+    async def _watch_forever(self) -> None:
+        while True:
+            await self._busy.wait()
+            await asyncio.sleep(WATCH)
+            self._pool.result_queue.add(self._pool.watch())
+            self._update_idle()
+
+    def _results_ready(self) -> None:
+        """Results are in the result queue. In any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the service has ended, and with it the leases
+            self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        collected = self._pool.result_queue.collect()
+        for seconds in collected.seconds:
+            self._metrics.processing.observe(seconds)
+        self._reports.add(collected.results, collected.size)
+        self._update_idle()
+
+    def _update_idle(self) -> None:
+        """See whether all calls are at rest."""
+        if self._pool.in_hand() == 0:
+            self._quiet.set()
+            if len(self._buffer) == 0:
+                self._busy.clear()
+
+    def _held(self) -> Iterable[int]:
+        return [
+            *(task.lease for task in self._buffer.tasks()),
+            *(task.lease for task in self._pool.unfinished()),
+            *self._reports.leases(),
+        ]
+
+    async def _until_ended(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while not self._pool.ended():  # noqa: ASYNC110 - threads end without a word
+                    await asyncio.sleep(WATCH / 10)

@@ -1,0 +1,268 @@
+"""The pool on an event loop: calls under way side by side, and what becomes of one that does not end.
+
+Lives here: which calls are under way, on which loop. Does not live here: how a call is made. The loop is not that of
+the service, but one of its own in a thread of its own: a coroutine that blocks it delays no packet, no webhook and no
+page, and a storm of answers from an HTTP service is read and judged beside the service's loop, not on it.
+
+Theory. A call that outlasts its time is cancelled, and given up: whether it ends is up to its coroutine. A loop that
+does not turn cannot cancel anything. So that is noticed, and said; what waits goes to another loop, and what was under
+way stays, as most blocks pass and it may have been paid for. When a call's time is up and the loop still stands, the
+loop is given up: the call that it is in has failed, and the others, which could not move, are made anew. Whatever was
+given up and has not ended is counted, and from `max_abandoned` on nothing is begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import takewhile
+
+from collator.errors import ProcessorFailed
+from collator.messages import Result, Task
+from collator.processor import BatchFailed, Coroutine, HttpService
+from collator.workers.chunks import next_size
+from collator.workers.pool import blocked_words, note_late
+from collator.workers.result_queue import ResultQueue
+from collator.workers.round_robin import BATCH_SIZE
+from collator.workers.runner import Call, Runner
+from collator.workers.task_buffer import TaskBuffer
+
+FROZEN = 1.0
+"""Seconds after which a loop that does not answer is blocked; half the timeout of a call where that is less."""
+
+
+AT_ONCE = 32
+"""Calls that are begun before the loop turns: those that end in one step have ended behind it."""
+
+
+class Loops:
+    """Up to *concurrency* calls on a loop, and up to *max_abandoned* calls and loops that were given up."""
+
+    def __init__(
+        self,
+        processor: Coroutine | HttpService,
+        *,
+        tell: Callable[[], None],
+        concurrency: int,
+        max_abandoned: int,
+        max_chunk: int,
+    ) -> None:
+        """*tell* as in `ResultQueue`."""
+        self.buffer = TaskBuffer(batch=processor.batch)
+        self.buffer.wake_one = self._wake_one
+        self.result_queue = ResultQueue(tell)
+        self.chunk_size = 1
+        self._processor = processor
+        self._outcomes = processor.outcomes
+        self._concurrency = concurrency
+        self._max_abandoned = max_abandoned
+        self._max_chunk = max_chunk
+        self._runners: list[Runner] = []
+        self._alive = 0  # threads
+        self._late = 0  # calls that were given up and have not ended
+        self._lost = 0  # loops, likewise
+        self._held = 0  # tasks under way
+        self._stopped = False
+        self._now = self._outcomes.running
+        self._change = self.buffer.change
+        self.result_queue.unrecorded.relieved = self._go_on
+
+    @property
+    def abandoned(self) -> int:
+        """Return how many calls and loops were given up and have not ended."""
+        return self._late + self._lost
+
+    def start(self) -> None:
+        """Start a loop."""
+        with self._change:
+            self._see_to_one()
+
+    def stop(self) -> None:
+        """Let every loop come to its end."""
+        with self._change:
+            self._stopped = True
+            self.give_up()
+            for runner in self._runners:
+                runner.end()
+
+    def ended(self) -> bool:
+        """Return whether no loop turns any more; those that stand still cannot be ended."""
+        return self._alive == self._lost
+
+    def give_up(self) -> list[Task]:
+        """Wait for nobody any more."""
+        unfinished = self.unfinished()
+        with self._change:
+            for runner in self._runners:
+                self._cancel(runner, [*runner.calls])
+        return unfinished
+
+    def unfinished(self) -> list[Task]:
+        """The tasks of all calls under way."""
+        with self._change:
+            return [task for runner in self._runners for task in runner.tasks()]
+
+    def in_hand(self) -> int:
+        """Return how many tasks are under way, and how many results lie in the result queue."""
+        # In this order: what moves meanwhile is counted twice, and not passed over.
+        return self._held + len(self.result_queue)
+
+    def width(self) -> int:
+        """Twice what is under way; more where calls take less than a look into the store."""
+        return 2 * self._concurrency * max(self.chunk_size, self._processor.batch)
+
+    def blocked(self) -> bool:
+        """Return whether nothing is begun, as too much was given up."""
+        return self.abandoned >= self._max_abandoned
+
+    def health(self) -> str | None:
+        """Return why nothing is begun, in words."""
+        return blocked_words(self.abandoned, self._outcomes.timeout) if self.blocked() else None
+
+    def watch(self) -> list[Result]:
+        """Give up the calls whose time is up, and see whether the loops turn."""
+        now = self._now()
+        results: list[Result] = []
+        late: list[Task] = []
+        with self._change:
+            for runner in [*self._runners]:
+                silent = runner.ask(now, self._answered)
+                calls = [*takewhile(lambda call: now - call.since >= self._outcomes.timeout, runner.calls)]
+                if silent < min(FROZEN, self._outcomes.timeout / 2):
+                    self._cancel(runner, calls)
+                else:
+                    self._note_frozen(runner, silent)
+                    calls = self._lose(runner, calls) if calls else []
+                results += [result for call in calls for result in self._time_out(call, blocked=runner.given_up)]
+                late += [call.tasks[0] for call in calls]
+            self._wake_one()
+        for task in late:
+            note_late(task, self.abandoned)
+        return results
+
+    def _time_out(self, call: Call, *, blocked: bool) -> list[Result]:
+        """Return what it means for the tasks of *call* that its time is up."""
+        if len(call.tasks) > 1:
+            self.buffer.round_robin.put_each(call.tasks)
+            return []
+        return [self._outcomes.timed_out(call.tasks[0], why="the event loop was blocked" if blocked else "")]
+
+    def _note_frozen(self, runner: Runner, silent: float) -> None:
+        """*runner* has not answered for *silent* seconds: say so, once, and let another take its place."""
+        if not runner.frozen:
+            runner.frozen = True
+            runner.note_frozen(silent)
+            self._see_to_one()
+
+    def _lose(self, runner: Runner, late: list[Call]) -> list[Call]:
+        """Give up *runner*, which does not turn, as the time of *late* is up; whose fault it is."""
+        guilty = [culprit] if (culprit := runner.culprit()) else late
+        self._runners.remove(runner)
+        self._lost += 1
+        runner.given_up = True
+        runner.end()
+        for call in [*runner.calls]:
+            self._remove(runner, call)
+            self.buffer.round_robin.put(call.tasks if call not in guilty else ())
+        self._see_to_one()
+        return guilty
+
+    def _cancel(self, runner: Runner, calls: list[Call]) -> None:
+        for call in calls:
+            self._remove(runner, call)
+            call.late = True
+            self._late += 1
+            runner.cancel(call)
+
+    def _remove(self, runner: Runner, call: Call) -> None:
+        call.abandoned = True
+        del runner.calls[call]
+        self._held -= len(call.tasks)
+
+    def _see_to_one(self) -> None:
+        """See that there is a loop that turns, as far as there may be another."""
+        turning = any(not (runner.frozen or runner.left_behind) for runner in self._runners)
+        if not turning and not self._stopped and len(self._runners) + self._lost <= self._max_abandoned:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        for runner in self._runners:
+            runner.left_behind = True
+        runner = Runner(self._processor, turning=self._fill)
+        self._runners.append(runner)
+        self._alive += 1
+        runner.start(self._change, self._gone)
+
+    def _gone(self, runner: Runner) -> None:
+        """*runner* has come to its end. On its thread, as what follows is."""
+        with self._change:
+            self._alive -= 1
+            if runner.given_up:
+                self._lost -= 1
+            else:
+                self._runners.remove(runner)
+            stopped = ProcessorFailed("the event loop was stopped")  # by the user's code
+            self.result_queue.add([self._outcomes.failed(task, stopped) for task in runner.tasks()])
+            for call in [*runner.calls]:
+                self._remove(runner, call)
+            self._see_to_one()
+            self._wake_one()
+
+    def _answered(self, runner: Runner) -> None:
+        with self._change:
+            runner.asked_at, runner.frozen = None, False
+            runner.end_if_idle()
+
+    def _fill(self, runner: Runner) -> None:
+        """Begin as many calls as there is room for, and behind them look again, as some may have ended already."""
+        begun: list[Call] = []
+        with self._change:
+            runner.roused = False
+            while self._may_take(runner) and len(begun) < AT_ONCE:
+                most = self.result_queue.unrecorded.batch(self._processor.batch)
+                call = Call(self.buffer.round_robin.take(most, size=BATCH_SIZE), self._now())
+                runner.calls[call] = None
+                self._held += len(call.tasks)
+                begun.append(call)
+        for call in begun:
+            call.running = asyncio.get_running_loop().create_task(self._attend(runner, call))
+        if len(begun) == AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._fill, runner)
+
+    async def _attend(self, runner: Runner, call: Call) -> None:
+        results = await runner.make_call(call.tasks)
+        with self._change:
+            self._late -= call.late
+            if not call.abandoned:
+                self._finish(call, results)
+                self._remove(runner, call)
+            runner.end_if_idle()
+        self._fill(runner)
+
+    def _finish(self, call: Call, results: list[Result] | BatchFailed) -> None:
+        seconds = self._now() - call.since
+        self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._max_chunk)
+        if isinstance(results, BatchFailed):
+            self.buffer.put_each(call.tasks, results.reason)
+            results = []
+        self.result_queue.add(results, seconds)
+
+    def _wake_one(self) -> None:
+        """Have a loop look for tasks."""
+        for runner in self._runners:
+            if self._may_take(runner) and not runner.roused and runner.loop is not None:
+                runner.roused = True
+                runner.loop.call_soon_threadsafe(self._fill, runner)
+
+    def _may_take(self, runner: Runner) -> bool:
+        if not self.buffer or self.buffer.paused or self._stopped or self.blocked():
+            return False
+        busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
+        if self.result_queue.unrecorded.full(self._held):
+            return False
+        return runner.takes_calls() and busy < self._concurrency
+
+    def _go_on(self) -> None:
+        """The ledger has taken results, for which no call was begun."""
+        with self._change:
+            self._wake_one()

@@ -1,0 +1,99 @@
+"""THE SEAM inside the workers: those who call the processor.
+
+| file | calls are made | for |
+|---|---|---|
+| `threads`, with `executor` | in threads of this process | plain functions |
+| `threads`, with `processes` | in processes, each spoken to by a thread | functions that crash, hang or devour memory |
+| `loops`, with `runner` | on an event loop in a thread of its own | coroutine functions and HTTP services |
+
+All are the same to the workers: tasks are put in `buffer`, results are collected from `result_queue`, and neither side
+waits for the other. A pool knows nothing of the ledger. Its methods are for the event loop, and take a few steps at
+most.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from collator.messages import Result, Task
+from collator.workers.result_queue import ResultQueue
+from collator.workers.task_buffer import TaskBuffer
+
+log = structlog.get_logger("collator.workers")
+
+
+class Pool(Protocol):
+    """Whoever calls the processor."""
+
+    buffer: TaskBuffer
+    result_queue: ResultQueue
+    chunk_size: int
+    """How many tasks make a few milliseconds of work, at the speed of late."""
+
+    @property
+    def abandoned(self) -> int:
+        """Return how many calls were given up and have not returned."""
+        ...
+
+    def start(self) -> None:
+        """Begin to take what is in line."""
+        ...
+
+    def watch(self) -> list[Result]:
+        """Look after calls that take long, and give up those whose time is up: results that come of it.
+
+        To be called every few hundredths of a second while tasks are in hand.
+        """
+        ...
+
+    def width(self) -> int:
+        """Return how many tasks it can make use of, waiting and in hand, at the speed of late."""
+        ...
+
+    def in_hand(self) -> int:
+        """Return how many tasks were taken and are not collected; 0 only once every result is."""
+        ...
+
+    def unfinished(self) -> list[Task]:
+        """The tasks that were taken and have no result."""
+        ...
+
+    def blocked(self) -> bool:
+        """Return whether nothing is begun, as too many calls were given up and have not returned."""
+        ...
+
+    def health(self) -> str | None:
+        """Return why nothing is begun, in words; `None` while all is well."""
+        ...
+
+    def give_up(self) -> list[Task]:
+        """Wait for nobody any more: the tasks that now will have no result. What there is lies in the result queue."""
+        ...
+
+    def stop(self) -> None:
+        """End as soon as can be."""
+        ...
+
+    def ended(self) -> bool:
+        """Return whether all has ended that can be ended."""
+        ...
+
+
+def note_late(task: Task, abandoned: int) -> None:
+    """Log that the time of the call for *task* is up; *abandoned* calls have not returned now."""
+    log.warning(
+        "a call of the processor is out of time",
+        resource_id=task.key.resource_id,
+        index=task.key.index,
+        abandoned=abandoned,
+    )
+
+
+def blocked_words(abandoned: int, timeout: float) -> str:
+    """Return why nothing is begun while *abandoned* calls have outlasted *timeout* seconds."""
+    return (
+        f"{abandoned} calls of the processor have not returned after {timeout:g} s; "
+        "no packet is processed until one of them does"
+    )

@@ -1,0 +1,39 @@
+"""The choice of a pool for a processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from collator.processor import Function, Processor, SubprocessFunction
+from collator.workers.executor import Executor, ThreadExecutor
+from collator.workers.loops import Loops
+from collator.workers.pool import Pool
+from collator.workers.processes import ProcessExecutor
+from collator.workers.task_buffer import TaskBuffer
+from collator.workers.threads import Threads
+
+
+def open_pool(
+    processor: Processor, *, tell: Callable[[], None], concurrency: int, max_abandoned: int, window: int
+) -> Pool:
+    """A pool for *processor*, which takes no more than *window* tasks in one go; nothing is started yet.
+
+    *tell* is called, in any thread, when there are results to collect.
+    """
+    if not isinstance(processor, Function | SubprocessFunction):
+        return Loops(processor, tell=tell, concurrency=concurrency, max_abandoned=max_abandoned, max_chunk=window)
+
+    def executor(buffer: TaskBuffer) -> Executor:
+        return (
+            ThreadExecutor(processor, buffer) if isinstance(processor, Function) else ProcessExecutor(processor, buffer)
+        )
+
+    return Threads(
+        executor,
+        processor.outcomes,
+        tell=tell,
+        concurrency=concurrency,
+        max_abandoned=max_abandoned,
+        max_chunk=window,
+        batch=processor.batch,
+    )

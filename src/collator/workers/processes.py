@@ -1,0 +1,166 @@
+"""The executor of a thread that has its calls made by a process: one that can be killed, and that may die.
+
+Theory. The process does its jobs in order, so what it has not answered is known to the last task: the first of it was
+in the call that killed the process, and what is behind that was not begun and goes to others. It is sent as much as
+keeps it busy and no more, so that large jobs do not wait in a pipe behind each other. The process is replaced before
+the next chunk is taken, so no task waits for a start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from collator.errors import ProcessorFailed
+from collator.messages import Task, output_size
+from collator.processor import Child, SubprocessFunction
+from collator.processor.subprocess import weight
+from collator.processor.wire import BatchFailedReply, Garbled, JobsReturned, Reply, result_of
+from collator.workers.chunks import Chunk
+from collator.workers.result_bytes import PORTION
+from collator.workers.task_buffer import TaskBuffer
+
+AHEAD = 64 * 1024
+"""Bytes of jobs that a process has before it; one that is larger has nothing behind it."""
+SLOW_START = 10.0
+"""Seconds after which a process that is not ready is told of: what it waits for may never come."""
+
+log = structlog.get_logger("collator.workers")
+
+
+class ProcessExecutor:
+    """Have a function called by a process."""
+
+    killable: Final = True
+
+    def __init__(self, isolated: SubprocessFunction, buffer: TaskBuffer) -> None:
+        """Tasks that the process did not begin, or that failed together, go back into *buffer*."""
+        self._trouble: str | None = None
+        self._starting: float | None = None  # since when, monotonic seconds
+        self._isolated = isolated
+        self._buffer = buffer
+        self._child: Child | None = None
+        self._now = isolated.outcomes.running
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why there is no process."""
+        since = self._starting
+        if since is None or (seconds := self._now() - since) < SLOW_START:
+            return self._trouble
+        return f"a process that calls the processor is not ready after {seconds:.0f} s; its module is being imported"
+
+    def ready(self) -> bool:
+        """Start a process where there is none."""
+        if self._child is not None and not self._child.alive():
+            log.warning("a process of the processor has ended while it had nothing to do", how=self._child.end())
+            self._child = None
+        return self._child is not None or self._start()
+
+    def work(self, chunk: Chunk) -> tuple[int, float]:
+        """Send it what there is, by and by, and take the answers."""
+        child, calls, begun = self._child, 0, self._now()
+        if child is None:
+            self._buffer.put(chunk.rest())
+            return 0, 0.0
+        size = 0
+        while self._send(child, chunk):
+            if size >= PORTION:  # what the process says meanwhile waits in it, as nobody reads
+                self._buffer.finish(chunk)
+                size = 0
+            received, garbled = self._receive(child)
+            if received is None:
+                self._fail_chunk(child, chunk, garbled)
+                break
+            with self._buffer.change:
+                size += self._take(*received, chunk)
+            calls += 1
+        if chunk.abandoned:
+            self.close()  # it was killed, or will be, and must not be taken for one that can work
+        return calls, self._now() - begun
+
+    def kill(self) -> None:
+        """End the process."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def close(self) -> None:
+        """Let the process end."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def _start(self) -> bool:
+        self._starting = self._now()
+        try:
+            self._child = self._isolated.start()
+            self._child.ready()
+        except (OSError, ProcessorFailed) as error:
+            self.close()
+            self._trouble = f"no process can be started that calls the processor: {error}"
+            return False
+        finally:
+            self._starting = None
+        self._trouble = None
+        return True
+
+    def _send(self, child: Child, chunk: Chunk) -> bool:
+        """Send more of *chunk*, if there is too little ahead of *child*; whether any of it is under way."""
+        jobs: list[list[Task]] = []
+        size = child.ahead
+        with self._buffer.change:
+            while chunk.todo and not chunk.abandoned and (size == 0 or child.ahead < AHEAD / 2) and size < AHEAD:
+                job = [chunk.todo.popleft() for _ in range(min(self._isolated.batch, len(chunk.todo)))]
+                chunk.begin(job, self._now())
+                size += weight(job)
+                jobs.append(job)
+        if jobs:
+            child.send(jobs)
+        return chunk.call is not None
+
+    def _receive(self, child: Child) -> tuple[tuple[Sequence[Task], Reply] | None, str]:
+        """Return what *child* says, or nothing; and why it was killed, where it said what it cannot have said."""
+        try:
+            return child.receive(), ""
+        except Garbled as error:
+            child.kill()
+            return None, error.detail
+
+    def _take(self, tasks: Sequence[Task], reply: Reply, chunk: Chunk) -> int:
+        """Do as *reply* says about *tasks*; the bytes of the results.
+
+        Whoever has given up *chunk* has taken what was left of it.
+        """
+        if chunk.abandoned:
+            chunk.recall()
+        elif isinstance(reply, JobsReturned):
+            self._buffer.put(chunk.recall(tasks))
+        elif isinstance(reply, BatchFailedReply):
+            self._buffer.put_each(chunk.recall(), reply.reason)
+        else:
+            now = self._now()
+            results = [result_of(answer, task.lease, now) for task, answer in zip(tasks, reply.answers, strict=True)]
+            chunk.answer(results, now)
+            return output_size(results)
+        return 0
+
+    def _fail_chunk(self, child: Child, chunk: Chunk, garbled: str) -> None:
+        """The process has ended within a call, or was killed, as what it said was *garbled*."""
+        how = child.end()
+        how = garbled or how
+        self._child = None
+        with self._buffer.change:
+            task, *others = chunk.recall()
+            if chunk.abandoned:
+                return  # it was killed, as nobody waits for it any more
+            if self._isolated.batch > 1 and others:
+                self._buffer.put_each([task, *others], how)
+            else:
+                chunk.done.append(self._isolated.outcomes.failed(task, ProcessorFailed(how)))
+                self._buffer.put(others)
+        log.warning(
+            "a process of the processor has ended", how=how, resource_id=task.key.resource_id, index=task.key.index
+        )

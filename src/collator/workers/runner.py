@@ -1,0 +1,149 @@
+"""One event loop in a thread of its own, on which calls of the processor are under way.
+
+A coroutine that blocks stops every other on its loop. So a loop is asked now and then whether it still turns; where it
+does not answer, its thread is looked at from outside: which call it is in, and where in the user's code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from collator.messages import Task
+from collator.processor import Calls, Coroutine, HttpService
+
+log = structlog.get_logger("collator.workers")
+
+_NOT_THEIRS = (str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1]))
+
+
+class Call:
+    """A call under way."""
+
+    __slots__ = ("abandoned", "late", "running", "since", "tasks")
+
+    def __init__(self, tasks: deque[Task], since: float) -> None:
+        self.tasks = tasks
+        """What it is for: several where the function takes a batch."""
+        self.since = since
+        """Monotonic seconds."""
+        self.running: asyncio.Task[None] | None = None
+        self.abandoned = False
+        """Nobody waits for it any more."""
+        self.late = False
+        """It was given up by itself, not with its loop, and is counted until it has ended."""
+
+
+class Runner:
+    """A loop, its thread and its calls. The fields are guarded by the pool."""
+
+    def __init__(self, processor: Coroutine | HttpService, *, turning: Callable[[Runner], None]) -> None:
+        """*turning* is called on the loop as soon as it turns."""
+        self.calls: dict[Call, None] = {}
+        """The longest under way first."""
+        self.make_call: Calls
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """While it turns."""
+        self.asked_at: float | None = None
+        """When it was asked whether it turns, while it has not answered (monotonic seconds)."""
+        self.roused = False
+        """It was told to look for tasks, and has not looked yet."""
+        self.frozen = False
+        """It has not answered for long."""
+        self.left_behind = False
+        """Another takes its place: it gets no more calls."""
+        self.given_up = False
+        """Nobody waits for it any more."""
+        self._processor = processor
+        self._turning = turning
+        self._end: asyncio.Event
+        self._serving: asyncio.Task[None] | None = None
+        self._thread: threading.Thread
+
+    def start(self, guard: threading.Condition, gone: Callable[[Runner], None]) -> None:
+        """Have the loop turn in a thread; *gone* is called there when it has come to its end."""
+
+        def run() -> None:
+            try:
+                asyncio.run(self._serve(guard))
+            except Exception:  # the user's code has stopped the loop, or a defect of ours
+                log.exception("the event loop of the processor has ended")
+            finally:
+                gone(self)
+
+        self._thread = threading.Thread(target=run, name="collator-processor-loop", daemon=True)
+        self._thread.start()
+
+    def takes_calls(self) -> bool:
+        """Return whether calls may be begun on it: it turns, and nobody has stopped it, the user's code included."""
+        stopped = self._serving is None or self._serving.cancelling()
+        return not (self.left_behind or self.loop is None or stopped)
+
+    def end(self) -> None:
+        """Let the loop come to its end; what is under way on it is cancelled."""
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(self._end.set)
+
+    def end_if_idle(self) -> None:
+        """Let it come to its end, if it is not needed any more."""
+        if self.left_behind and not self.calls:
+            self.end()
+
+    def ask(self, now: float, answer: Callable[[Runner], None]) -> float:
+        """Ask it whether it turns; the seconds for which it has not answered. *answer* is called on the loop."""
+        if self.asked_at is None and self.loop is not None:
+            self.asked_at = now
+            self.loop.call_soon_threadsafe(answer, self)
+        return 0.0 if self.asked_at is None else now - self.asked_at
+
+    def cancel(self, call: Call) -> None:
+        """Have *call* end, if its coroutine lets itself be ended."""
+        if self.loop is not None and call.running is not None:
+            self.loop.call_soon_threadsafe(call.running.cancel)
+
+    def tasks(self) -> list[Task]:
+        """Return what its calls are for."""
+        return [task for call in self.calls for task in call.tasks]
+
+    def culprit(self) -> Call | None:
+        """The call in which the loop is at this moment."""
+        running = None if self.loop is None else asyncio.current_task(self.loop)
+        return next((call for call in self.calls if call.running is running is not None), None)
+
+    def note_frozen(self, silent: float) -> None:
+        """Log that the loop has not answered for *silent* seconds, and what it does instead."""
+        call = self.culprit()
+        key = call.tasks[0].key if call else None
+        log.warning(
+            "a coroutine of the processor blocks the event loop of all others",
+            seconds=round(silent, 1),
+            where=self._where(),
+            resource_id=key and key.resource_id,
+            index=key and key.index,
+        )
+
+    def _where(self) -> str:
+        """The line in which the loop's thread is in the user's code: the outermost one."""
+        frame, found = sys._current_frames().get(self._thread.ident or 0), ""  # noqa: SLF001 - public in all but name
+        while frame is not None and not frame.f_code.co_filename.startswith(_NOT_THEIRS):
+            found = f"{Path(frame.f_code.co_filename).name}, line {frame.f_lineno}, in {frame.f_code.co_name}"
+            frame = frame.f_back
+        return found
+
+    async def _serve(self, guard: threading.Condition) -> None:
+        async with self._processor.calls() as make_call:
+            self._end, self._serving = asyncio.Event(), asyncio.current_task()
+            with guard:
+                self.make_call, self.loop = make_call, asyncio.get_running_loop()
+            self._turning(self)
+            try:
+                await self._end.wait()
+            finally:
+                with guard:
+                    self.loop = None

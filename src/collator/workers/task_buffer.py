@@ -1,0 +1,71 @@
+"""The buffer of tasks between the event loop, which fills it, and the threads of the pool, which empty it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+from collator.messages import Task
+from collator.workers.chunks import Chunk
+from collator.workers.round_robin import RoundRobin
+
+log = structlog.get_logger("collator.workers")
+
+
+class TaskBuffer:
+    """Tasks that wait. May be used by any thread."""
+
+    def __init__(self, *, batch: int = 1) -> None:
+        """*batch*: how many tasks a call may take."""
+        guard = threading.RLock()
+        self.change = threading.Condition(guard)
+        """Guards the line, and what its pool keeps beside it; nothing slow is done while it is held."""
+        self.relief = threading.Condition(guard)
+        """For who has to wait until the ledger has taken results."""
+        self.round_robin = RoundRobin(batch=batch)
+        """Who is next; to be used with the guard held."""
+        self.paused = False
+        """Nothing more may be taken."""
+        self.wake_one: Callable[[], None] = lambda: None
+        """The pool's: see whether somebody is free for what waits. Called with the guard held."""
+        self.finish: Callable[[Chunk], None] = lambda _chunk: None
+        """The pool's: lay down the results of a chunk on which work goes on; returns when it may."""
+
+    def __len__(self) -> int:
+        """Return how many tasks wait."""
+        return len(self.round_robin)
+
+    def put(self, tasks: Sequence[Task]) -> None:
+        """Let *tasks* wait."""
+        with self.change:
+            self.round_robin.put(tasks)
+            self.wake_one()
+
+    def put_each(self, tasks: Sequence[Task], reason: str) -> None:
+        """Let *tasks*, which failed together for *reason*, wait for a call each."""
+        log.warning("a batch failed; its packets are called one by one", packets=len(tasks), reason=reason)
+        with self.change:
+            self.round_robin.put_each(tasks)
+            self.wake_one()
+
+    def pause(self) -> None:
+        """Let nothing more be taken; what is in hand is finished."""
+        with self.change:
+            self.paused = True
+
+    def take_back(self) -> list[Task]:
+        """All that waits, which now waits no longer."""
+        with self.change:
+            return self.round_robin.take_all()
+
+    def drop(self, leases: Collection[int]) -> None:
+        """Forget the tasks of *leases*, where they wait."""
+        with self.change:
+            self.round_robin.drop(leases)
+
+    def tasks(self) -> list[Task]:
+        """All that waits."""
+        with self.change:
+            return [*self.round_robin]
