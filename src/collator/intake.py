@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from collator.backlog import Backlog
 from collator.disk import Disk
 from collator.errors import Unavailable
-from collator.footprint import PACKET
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
+from collator.rules.footprint import PACKET
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers

@@ -26,7 +26,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.metrics import Metrics
 from collator.packet import PacketLimits
 from collator.processor import HttpService, Outcomes, Processor, SubprocessFunction, open_processor
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.settings import Settings
 from collator.states import OnFailure
 from collator.workers import LocalWorkers

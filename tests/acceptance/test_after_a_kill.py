@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from collator.client import Client
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from tests.harness.processors import meeting_on_a_loop
 from tests.harness.service import Service
 from tests.wait import until

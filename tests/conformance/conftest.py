@@ -15,7 +15,7 @@ import pytest
 
 from collator.clock import Clock
 from collator.ledgers.sqlite import open_ledger
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.testing import ManualClock
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from collator.clock import rfc3339
 from collator.messages import Delivery, Failure, Output, Recorded, Result, Retry, Task, webhook_id
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine, Opener

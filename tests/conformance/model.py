@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from collator.footprint import of_packet, of_resource
 from collator.messages import Counts, Recorded
 from collator.packet import Packet, Status
+from collator.rules.footprint import of_packet, of_resource
 from collator.states import DeliveryState, EndedBy, OnFailure, PacketState, State
 
 WAITING, LEASED, DONE, FAILED = PacketState.WAITING, PacketState.LEASED, PacketState.DONE, PacketState.FAILED

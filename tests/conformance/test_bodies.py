@@ -7,9 +7,9 @@ import json
 import pytest
 
 from collator.clock import rfc3339
-from collator.collation import MAX_FAILED
 from collator.messages import Failure, Output, Recorded
-from collator.resource import LedgerLimits
+from collator.rules.body import MAX_FAILED
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine

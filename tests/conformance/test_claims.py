@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from collator.messages import Failure, Key, Output, Recorded, Retry, Task
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

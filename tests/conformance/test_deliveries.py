@@ -6,7 +6,7 @@ import pytest
 
 from collator.errors import Unknown
 from collator.messages import DeliveryReport
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine

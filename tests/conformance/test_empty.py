@@ -9,7 +9,7 @@ import pytest
 from collator.errors import Conflict, Malformed, Unknown
 from collator.messages import Counts
 from collator.packet import Status
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, State
 from tests.conformance.conftest import Engine

@@ -8,7 +8,7 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.messages import LARGE_BODY, Attempt, Output, Pause
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from collator.messages import LARGE_BODY, Delivery
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import delivered, finish

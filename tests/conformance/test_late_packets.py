@@ -11,7 +11,7 @@ import pytest
 from collator.errors import Unknown
 from collator.messages import Failure, Output, Recorded, Retry
 from collator.packet import Status
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
 from tests.conformance.conftest import Engine

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Unknown
-from collator.footprint import of_packet, of_resource
 from collator.messages import Counts, Recorded, Retry
 from collator.packet import Status
-from collator.resource import LedgerLimits
+from collator.rules.footprint import of_packet, of_resource
+from collator.rules.resource import LedgerLimits
 from collator.states import OnFailure
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

@@ -9,7 +9,7 @@ import pytest
 
 from collator.errors import Conflict, Unknown
 from collator.messages import Failure, OutcomeReport, Output, Retry
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, OnFailure, State
 from tests.conformance.conftest import Engine

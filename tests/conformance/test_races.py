@@ -12,7 +12,7 @@ import pytest
 from collator.errors import Ended, Unknown
 from collator.messages import Recorded, StepResult
 from collator.packet import Packet, Status
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
 from tests.conformance.conftest import Engine

@@ -6,7 +6,7 @@ import pytest
 
 from collator.messages import Failure, Output, Recorded, Result, Retry
 from collator.packet import Status
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, OnFailure, State
 from tests.conformance.conftest import Engine

@@ -7,7 +7,7 @@ import pytest
 from collator.clock import rfc3339
 from collator.errors import Ended, Malformed, Unknown
 from collator.messages import LOG, Attempt, DeliveryFilter, DeliveryReport, delivery_id
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.conftest import Engine

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Conflict, Ended, Unknown
-from collator.footprint import of_packet
 from collator.messages import Failure, Retry
 from collator.packet import Status
-from collator.resource import LedgerLimits
+from collator.rules.footprint import of_packet
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.conftest import Engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collator.messages import Output, Recorded
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

@@ -7,7 +7,7 @@ A packet that was in work when the process died may be what killed it. So it run
 from __future__ import annotations
 
 from collator.messages import Failure, Output, Recorded, Retry, Task
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
 from collator.testing import ManualClock

@@ -7,7 +7,7 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.messages import Retry
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.conftest import Engine
 from tests.conformance.steps import (

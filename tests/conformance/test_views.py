@@ -6,9 +6,9 @@ import pytest
 
 from collator.clock import rfc3339
 from collator.errors import Unknown
-from collator.footprint import of_packet, of_resource
 from collator.messages import Counts, Failure, Retry
-from collator.resource import LedgerLimits
+from collator.rules.footprint import of_packet, of_resource
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState, OnFailure, State
 from tests.conformance.conftest import Engine

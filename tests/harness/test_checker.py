@@ -14,7 +14,7 @@ from collator.clock import SystemClock
 from collator.ledgers.sqlite import open_ledger
 from collator.messages import Output
 from collator.packet import PacketLimits
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.wire import decode_array
 from tests.harness.checker import complaints
 from tests.harness.history import History, Packet, payload_of

@@ -10,7 +10,7 @@ import pytest
 
 from collator.delivery import Endpoint
 from collator.ledgers.sqlite import open_ledger
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.http.stage import Stage
 

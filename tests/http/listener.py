@@ -18,7 +18,7 @@ from collator.ledgers.sqlite import open_ledger
 from collator.messages import Accepted, Delivery, Key, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
 from collator.testing import ManualClock
 from collator.tokens import Tokens

@@ -18,7 +18,7 @@ from collator.errors import Broken, CollatorError, Unavailable
 from collator.ledgers.sqlite import audit
 from collator.library.asgi import AsgiConnection
 from collator.messages import Attempt, DeliveryFilter, Failure, Output
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.service import open_service
 from collator.settings import Settings
 from collator.states import DeliveryState, OnFailure

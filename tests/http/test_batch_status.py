@@ -13,7 +13,7 @@ import pytest
 from collator.errors import StorageFull, StorageLow
 from collator.messages import Accepted
 from collator.packet import Packet, Receipt, Status
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from tests.http.listener import Harness, Reply, chunk, ndjson, open_door, packet, stream_head
 from tests.wait import until
 

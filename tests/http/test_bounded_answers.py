@@ -25,7 +25,7 @@ from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.store import DATABASE
 from collator.messages import delivery_id, webhook_id, webhook_number
 from collator.paging import fitting
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from collator.web.routes import ROUTES
 from tests.http.listener import Harness, open_door

@@ -22,7 +22,7 @@ from collator.delivery.endpoint_worker import UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
 from collator.messages import LARGE_BODY, Delivery, DeliveryFilter
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.signing import generate_secret
 from collator.states import DeliveryState
 from tests.http.stage import Stage

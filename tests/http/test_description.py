@@ -11,10 +11,10 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from collator.collation import Closing, body, frame
 from collator.messages import PacketReport
 from collator.packet import PacketLimits
-from collator.resource import LedgerLimits
+from collator.rules.body import Closing, body, frame
+from collator.rules.resource import LedgerLimits
 from collator.states import EndedBy, State
 from collator.web.openapi import describe
 from collator.web.problems import ProblemType

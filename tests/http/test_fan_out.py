@@ -17,7 +17,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Attempt, Output
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.signing import SecretFile, generate_secret
 from collator.states import DeliveryState
 from tests.receiver import Receiver, Stall

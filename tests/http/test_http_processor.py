@@ -23,7 +23,7 @@ from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import HttpService, Outcomes, open_processor
 from collator.processor.http import idempotency_key
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
 from collator.workers import LocalWorkers

@@ -11,7 +11,7 @@ import pytest
 
 from collator.errors import ReadOnly, StorageFull
 from collator.packet import PacketLimits
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.web.buffer_memory import BufferMemory
 from collator.web.limits import HttpLimits
 from collator.web.loop_turns import LoopTurns

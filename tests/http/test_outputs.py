@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from collator.messages import Failure, Output
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import OnFailure
 from collator.web.limits import HttpLimits
 from tests.conformance.steps import claim, echo

@@ -8,7 +8,7 @@ from pathlib import Path
 from collator.clock import SystemClock
 from collator.delivery import Endpoint
 from collator.ledgers.sqlite import open_ledger
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Judge, Receiver, Request, Script, reply

@@ -11,7 +11,7 @@ import pytest
 from collator.errors import ReadOnly, StorageFull
 from collator.messages import Output
 from collator.packet import PacketLimits
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.web.limits import HttpLimits
 from tests.http.listener import Harness, chunk, open_door, packet, request, stream_head
 from tests.wait import until

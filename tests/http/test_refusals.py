@@ -13,7 +13,7 @@ from collator.disk import Disk
 from collator.errors import ReadOnly, StorageFull
 from collator.messages import Counts, Output
 from collator.packet import PacketLimits
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.web.limits import HttpLimits
 from tests.http.listener import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
 from tests.wait import until

@@ -12,7 +12,7 @@ import structlog.testing
 
 from collator.errors import StorageFull
 from collator.packet import PacketLimits
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.tokens import Tokens
 from collator.web.limits import HttpLimits
 from collator.web.problems import ProblemType

@@ -14,7 +14,7 @@ import pytest
 from collator.client import Client
 from collator.errors import Unknown
 from collator.messages import Attempt, Counts, DeliveryFilter, Failure, Output
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.web.limits import KIB, HttpLimits
 from tests.http.listener import Harness, Reply, open_door, packet, request

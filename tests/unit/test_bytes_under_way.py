@@ -21,7 +21,7 @@ from collator.ledgers.sqlite.verbs import Verb
 from collator.ledgers.sqlite.writer import MOST_BYTES
 from collator.messages import Key, Output, Result, StepResult, Task, output_size
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
 from collator.states import State
 from collator.testing import ManualClock

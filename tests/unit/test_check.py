@@ -15,7 +15,7 @@ from collator.ledgers.sqlite import check, open_ledger
 from collator.ledgers.sqlite.check import Report, check_directory
 from collator.ledgers.sqlite.ledger import SqliteLedger
 from collator.messages import Counts, Failure, Retry
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process
 

@@ -11,7 +11,7 @@ from msgspec import Raw
 from collator.ledgers.sqlite import claims, open_ledger
 from collator.ledgers.sqlite.store import Store
 from collator.packet import Packet, PacketLimits, check
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 
 SIZE = 100

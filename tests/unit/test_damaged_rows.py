@@ -11,7 +11,7 @@ import pytest
 from collator.errors import Damaged
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Failure
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
 from tests.conformance.steps import claim, due, fail, finish, listed, offer, packet, packets, places

@@ -12,7 +12,7 @@ from collator.ledgers.sqlite import SqliteLedger, deliveries, open_ledger
 from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
 from collator.messages import Attempt, DeliveryFilter, Output
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState
 from collator.testing import ManualClock
 

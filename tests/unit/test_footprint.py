@@ -10,11 +10,11 @@ from types import MappingProxyType
 import pytest
 from msgspec import Raw
 
-from collator.footprint import of_packet, of_resource
 from collator.ledgers.sqlite import open_ledger
 from collator.ledgers.sqlite.check import check_directory
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.footprint import of_packet, of_resource
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 
 PAGES = 256 * 1024

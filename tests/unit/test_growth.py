@@ -20,7 +20,7 @@ from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.store import Store
 from collator.messages import Attempt, DeliveryFilter, Failure, Output, Result, Retry, Task
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.testing import ManualClock
 

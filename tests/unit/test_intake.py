@@ -13,7 +13,7 @@ from collator.intake import Intake, tally
 from collator.messages import Accepted, Key, Task
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
-from collator.resource import ACCEPTED, DUPLICATE
+from collator.rules.resource import ACCEPTED, DUPLICATE
 from tests.http.listener import Sender, Workers
 
 

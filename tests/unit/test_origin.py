@@ -16,7 +16,7 @@ from collator.ledgers.sqlite.backup import back_up
 from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.store import DATABASE
 from collator.packet import Packet, PacketLimits, check
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 
 LOG = f"{DATABASE}-wal"

@@ -18,7 +18,7 @@ from collator.ledgers.sqlite.presence import GRACE, LOOK, Presence
 from collator.ledgers.sqlite.store import DATABASE
 from collator.messages import Output, Recorded
 from collator.packet import Packet, PacketLimits, check
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from collator.packet import Packet, Receipt, Status
-from collator.resource import (
+from collator.rules.resource import (
     Ending,
     Snapshot,
     admit,

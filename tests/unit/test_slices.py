@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from collator.footprint import of_packet
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, writer
 from collator.ledgers.sqlite.slices import SECONDS, Slice, in_units
 from collator.ledgers.sqlite.store import Store
 from collator.ledgers.sqlite.verbs import Call, Verb, execute
 from collator.messages import Attempt, DeliveryFilter, Failure, Output, Retry
 from collator.packet import Packet
-from collator.resource import LedgerLimits
+from collator.rules.footprint import of_packet
+from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
 from collator.testing import ManualClock
 

@@ -17,7 +17,7 @@ from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
 from collator.ledgers.sqlite.vacuum import PAGES, SPARE
 from collator.messages import Output
 from collator.packet import Packet, Status
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 
 SCANS = re.compile(

@@ -25,7 +25,7 @@ from collator.ledgers.sqlite.verbs import Verb
 from collator.ledgers.sqlite.writer import STALLED
 from collator.messages import Attempt, Output, Recorded
 from collator.packet import Packet, PacketLimits, Status, check
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, State
 from collator.testing import ManualClock
 from tests.harness.store import sql

@@ -20,7 +20,7 @@ from collator.messages import Delivery, ResourceReport, Result, StepResult
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import Function, Outcomes, Processor
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
 from collator.states import State
 from collator.testing import ManualClock

@@ -24,7 +24,7 @@ from collator.ledgers.sqlite.ledger import SqliteLedger
 from collator.ledgers.sqlite.schema import migrate
 from collator.ledgers.sqlite.store import DATABASE, connect
 from collator.messages import DeliveryFilter
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.steps import (
     claim,

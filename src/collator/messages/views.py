@@ -182,7 +182,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Packets received that have no outcome."""
     backlog: int = 0
-    """Bytes stored of them and of open resources, which `max_backlog` bounds (`collator.footprint`)."""
+    """Bytes stored of them and of open resources, which `max_backlog` bounds (`collator.rules.footprint`)."""
     open_bytes: int = 0
     """Those of open resources among them: ids, metadata and rows."""
     due: int = 0

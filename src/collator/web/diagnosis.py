@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collator.messages import DeliveryReport, ResourceReport
-from collator.resource import Ranges
+from collator.rules.resource import Ranges
 from collator.states import DeliveryState, State
 from collator.text import counted
 

@@ -13,7 +13,6 @@ from itertools import islice
 
 import msgspec
 
-from collator.footprint import of_packet, of_resource
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
@@ -21,7 +20,8 @@ from collator.ledgers.sqlite.leases import Lease
 from collator.ledgers.sqlite.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json, decode_ranges
 from collator.messages import Accepted, Key, Task
 from collator.packet import Packet, Receipt, Status
-from collator.resource import ACCEPTED, DUPLICATE, Snapshot, admit, judge, ranges
+from collator.rules.footprint import of_packet, of_resource
+from collator.rules.resource import ACCEPTED, DUPLICATE, Snapshot, admit, judge, ranges
 from collator.states import State
 
 _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})

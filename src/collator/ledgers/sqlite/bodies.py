@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from collator.collation import body, most_around
 from collator.errors import Damaged
 from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.messages import LARGE_BODY
+from collator.rules.body import body, most_around
 from collator.states import State
 
 INLINE_BODY = 256 * 1024

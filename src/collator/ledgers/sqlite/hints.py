@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from collator.resource import Snapshot
+from collator.rules.resource import Snapshot
 
 
 class Hints:

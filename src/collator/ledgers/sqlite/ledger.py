@@ -41,7 +41,7 @@ from collator.messages import (
 )
 from collator.packet import Packet
 from collator.paging import UNBOUNDED
-from collator.resource import LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
 from collator.states import State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collator.errors import Damaged
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.resource import Snapshot
+from collator.rules.resource import Snapshot
 
 
 def find(store: Store, resource_id: str) -> Snapshot:

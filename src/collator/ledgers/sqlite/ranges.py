@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from collator.ledgers.sqlite.slices import Slice
-from collator.resource import Ranges, gaps
+from collator.rules.resource import Ranges, gaps
 
 SHOWN = 1000
 """Ranges that a view lists."""

@@ -11,12 +11,12 @@ from functools import partial
 
 import msgspec
 
-from collator.footprint import of_packet
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Lease
 from collator.ledgers.sqlite.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json
 from collator.messages import Key, Output, Recorded, Result, Retry, StepResult
-from collator.resource import Snapshot
+from collator.rules.footprint import of_packet
+from collator.rules.resource import Snapshot
 from collator.states import State
 
 

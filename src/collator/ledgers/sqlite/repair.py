@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collator.errors import Conflict, Ended, Malformed
-from collator.footprint import of_resource
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.acceptance import open_resources
 from collator.ledgers.sqlite.closure import Closure, close, close_finished, span
@@ -17,7 +16,8 @@ from collator.ledgers.sqlite.lookup import find, look_for
 from collator.ledgers.sqlite.slices import ROWS, SECONDS, Slice
 from collator.ledgers.sqlite.store import INDEX_MASK, Store, as_json
 from collator.messages import Key, StepResult
-from collator.resource import Ending, Snapshot, forced, waits_for_sender
+from collator.rules.footprint import of_resource
+from collator.rules.resource import Ending, Snapshot, forced, waits_for_sender
 from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode

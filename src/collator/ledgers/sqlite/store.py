@@ -26,7 +26,7 @@ from collator.ledgers.sqlite.hints import Hints
 from collator.ledgers.sqlite.leases import LeaseTable
 from collator.ledgers.sqlite.schema import migrate
 from collator.messages import Counts
-from collator.resource import LedgerLimits, Snapshot
+from collator.rules.resource import LedgerLimits, Snapshot
 from collator.states import EndedBy, State
 
 INDEX_BITS = 24

@@ -14,7 +14,7 @@ from collator.clock import rfc3339
 from collator.errors import Unknown
 from collator.ledgers.sqlite.slices import BYTES
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.resource import Snapshot
+from collator.rules.resource import Snapshot
 from collator.states import State
 
 BY_PERSON = 2

@@ -36,7 +36,7 @@ class LedgerLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int = 64 * 1024 * 1024
     max_open: int = 10_000_000
     max_backlog: int = 8 * 1024 * 1024 * 1024
-    """Bytes of packets that wait and of open resources (`collator.footprint`); beyond it packets are refused (R9).
+    """Bytes of packets that wait and of open resources (`collator.rules.footprint`); beyond it none are taken (R9).
 
     Those of open resources count for new ids and new metadata alone: their other packets are what ends them.
     """

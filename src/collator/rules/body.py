@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from collator.messages import PacketReport
-from collator.resource import Ranges
+from collator.rules.resource import Ranges
 from collator.states import EndedBy, State
 
 MAX_FAILED = 10_000

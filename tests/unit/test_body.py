@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.collation import Closing, body, frame
 from collator.messages import PacketReport
+from collator.rules.body import Closing, body, frame
 from collator.states import EndedBy, State
 
 WHOLE = Closing(
