@@ -24,10 +24,10 @@ from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
-from tests.conformance.conftest import Engine, Opener
 from tests.conformance.idle import Uptime
 from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model, body
 from tests.conformance.steps import claim, packet
+from tests.conformance.store import Opener, Store
 from tests.conformance.views import compare
 
 R = TypeVar("R")
@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-        self.engine = Engine(opener, Path(self.directory.name))
+        self.store = Store(opener, Path(self.directory.name))
         self.uptime = Uptime()
         self.tasks: list[Task] = []
         self.ids: set[str] = set()
@@ -85,7 +85,7 @@ class Machine(RuleBasedStateMachine):
     def open(self, on_failure: OnFailure, given: list[Packet]) -> None:
         self.model = Model(on_failure, ENDPOINTS, TERMS.max_open, TERMS.max_deaths, RETENTION, REMEMBER)
         ledger_limits = msgspec.structs.replace(TERMS, on_failure=on_failure)
-        self.ledger = self.do(self.engine.open(ledger_limits, route=ENDPOINTS.__getitem__))
+        self.ledger = self.do(self.store.open(ledger_limits, route=ENDPOINTS.__getitem__))
         self.do(self.ledger.expire(accepting=True, limit=1, capacity={}))
         self.uptime.tick(0.0, "counted")
         self.accept(given, capacity=1, kinds=[])
@@ -101,14 +101,14 @@ class Machine(RuleBasedStateMachine):
         """Whatever has happened, everything can be brought to its end."""
 
     def close(self) -> None:
-        self.loop.run(self.engine.close())
+        self.loop.run(self.store.close())
         self.loop.close()
         self.directory.cleanup()
 
     def do(self, step: Coroutine[Any, Any, R]) -> R:
         """Run one verb to its end."""
         self.agreed = False
-        self.model.wall = rfc3339(self.engine.clock.wall())
+        self.model.wall = rfc3339(self.store.clock.wall())
         return self.loop.run(step)
 
     @invariant()

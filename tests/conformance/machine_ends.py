@@ -11,10 +11,10 @@ from collator.clock import rfc3339
 from collator.errors import Conflict, Ended, Unknown
 from collator.messages import Attempt, Delivery, delivery_id
 from collator.states import DeliveryState, EndedBy, State
-from tests.conformance.conftest import Opener
 from tests.conformance.machine import DEADLINE, IDLE_TIMEOUT, Machine, names, picks
 from tests.conformance.model import FAILED, Piece, Thing
 from tests.conformance.steps import PLENTY, places, purge, replay
+from tests.conformance.store import Opener
 
 YEAR = 365 * 86_400.0
 
@@ -40,7 +40,7 @@ class LedgerMachine(Machine):
     @rule(passed=seconds, look=st.sampled_from([True, True, False, None]))
     def wait(self, passed: int, look: bool | None) -> None:
         """Time passes, and the service may look for silence: while it accepts, or while it refuses."""
-        self.engine.clock.advance(passed)
+        self.store.clock.advance(passed)
         self.model.now += passed
         self.model.lapse()
         self.look_for_overdue()
@@ -55,7 +55,7 @@ class LedgerMachine(Machine):
     def jump(self, years: int) -> None:
         """The wall jumps, and later back again; nothing else may notice."""
         step = -self.jumped or years * YEAR
-        self.engine.clock.jump_wall(step)
+        self.store.clock.jump_wall(step)
         self.jumped += step
         self.look_for_overdue()
 
@@ -296,8 +296,8 @@ class LedgerMachine(Machine):
 
     def restart(self, down: int, clean: bool) -> None:
         stopped = self.model.now
-        self.ledger = self.do((self.engine.reopen if clean else self.engine.crash)(down=down))
-        self.model.now, self.model.wall = stopped + down, rfc3339(self.engine.clock.wall())
+        self.ledger = self.do((self.store.reopen if clean else self.store.crash)(down=down))
+        self.model.now, self.model.wall = stopped + down, rfc3339(self.store.clock.wall())
         self.uptime.restart(stopped, self.model.now, clean=clean)
         self.model.stop(clean=clean)
         self.check()

@@ -8,7 +8,6 @@ from collator.messages import Retry
 from collator.packet import Status
 from collator.seams.ledger import Ledger
 from collator.states import State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
     claim,
@@ -24,6 +23,7 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 ACCEPTED, DUPLICATE, CONFLICT = Status.ACCEPTED, Status.DUPLICATE, Status.CONFLICT
 
@@ -67,11 +67,11 @@ async def test_accept_hands_out_nothing_while_other_packets_wait(ledger: Ledger)
 
 
 @pytest.mark.parametrize("delay", [0.0, 60.0])
-async def test_accept_hands_out_nothing_while_a_retry_is_due(engine: Engine, delay: float) -> None:
-    ledger = await engine.open()
+async def test_accept_hands_out_nothing_while_a_retry_is_due(store: Store, delay: float) -> None:
+    ledger = await store.open()
     await send(ledger, packet("first", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", delay))
-    engine.clock.advance(delay)
+    store.clock.advance(delay)
     assert not (await ledger.accept([packet("second", 0)], capacity=PLENTY)).tasks
     assert sorted(places(await claim(ledger))) == [("first", 0), ("second", 0)]
 
@@ -222,10 +222,10 @@ async def test_r7_resources_of_a_batch_do_not_touch_each_other(ledger: Ledger) -
     assert (await ledger.resource("b")).total is None
 
 
-async def test_p1_what_was_accepted_is_there_after_an_unclean_stop(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p1_what_was_accepted_is_there_after_an_unclean_stop(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0, b'{"x": [1,  2]}'), packet("r", 1, metadata=b'{"a":1}', last=True))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert await send(ledger, packet("r", 0, b'{"x": [1,  2]}')) == [DUPLICATE]
     assert [task.payload for task in await claim(ledger)] == [b'{"x": [1,  2]}', b"1"]
 

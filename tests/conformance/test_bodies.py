@@ -12,7 +12,6 @@ from collator.rules.body import MAX_FAILED
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
     again,
@@ -32,12 +31,13 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 MEBIBYTE = 1024 * 1024
 
 
-async def test_r18_the_body_of_a_collated_resource_is_exact(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_r18_the_body_of_a_collated_resource_is_exact(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("call-17", 2, last=True, metadata=b'{ "to": "Zo\xc3\xab" }'))
     await send(ledger, packet("call-17", 0), packet("call-17", 1))
     outputs = {0: b"[3, 5]", 1: b'{"b":1,"a":"\\u00e9"}', 2: b"null"}
@@ -45,12 +45,12 @@ async def test_r18_the_body_of_a_collated_resource_is_exact(engine: Engine) -> N
     assert await ledger.body(await due_one(ledger)) == (
         b'{"type":"resource.collated","timestamp":"%s","data":{"resource_id":"call-17","completed_by":"last","total":3,'
         b'"metadata":{"to":"Zo\xc3\xab"},"outputs":[[3, 5],{"b":1,"a":"\\u00e9"},null]}}'
-        % rfc3339(engine.clock.wall()).encode()
+        % rfc3339(store.clock.wall()).encode()
     )
 
 
-async def test_r18_the_body_of_an_incomplete_resource_is_exact(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_r18_the_body_of_an_incomplete_resource_is_exact(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *(packet("r", index) for index in (0, 1, 2, 3, 8, 10)), packet("r", 11))
     tasks = {task.key.index: task for task in await claim(ledger)}
     await record(ledger, Failure(tasks[1].lease, 'bad "x"'), *echo(tasks[index] for index in (0, 8)))
@@ -59,7 +59,7 @@ async def test_r18_the_body_of_an_incomplete_resource_is_exact(engine: Engine) -
         b'{"type":"resource.incomplete","timestamp":"%s","data":{"resource_id":"r","completed_by":"forced",'
         b'"total":null,"metadata":{},"partial":[{"index":0,"output":0},{"index":8,"output":8}],'
         b'"missing":[[4,7],[9,9]],"unfinished":[[2,3],[10,11]],'
-        b'"failed":[{"index":1,"reason":"bad \\"x\\"","attempts":1}]}}' % rfc3339(engine.clock.wall()).encode()
+        b'"failed":[{"index":1,"reason":"bad \\"x\\"","attempts":1}]}}' % rfc3339(store.clock.wall()).encode()
     )
 
 
@@ -90,8 +90,8 @@ async def test_r17_completed_by_says_last_or_total_by_whichever_fixed_it(ledger:
     assert found == {"last": "last", "total": "total", "both": "last", "afterwards": "total"}
 
 
-async def test_r17_completed_by_says_failure_for_fail_fast_only(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
+async def test_r17_completed_by_says_failure_for_fail_fast_only(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
     await send(ledger, *packets(2))
     await record(ledger, Failure((await claim(ledger))[0].lease, "bad"))
     assert (await webhook(ledger))["data"]["completed_by"] == "failure"
@@ -103,29 +103,29 @@ async def test_r17_a_failure_that_all_others_were_awaited_for_says_who_fixed_the
     assert (await webhook(ledger))["data"]["completed_by"] == "total"
 
 
-async def test_r17_the_timestamp_is_the_closing_time_on_every_attempt(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_r17_the_timestamp_is_the_closing_time_on_every_attempt(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(1))
-    engine.clock.advance(12.345678)
+    store.clock.advance(12.345678)
     await process(ledger)
-    closing = rfc3339(engine.clock.wall())
-    engine.clock.advance(500)
+    closing = rfc3339(store.clock.wall())
+    store.clock.advance(500)
     delivery = await due_one(ledger)
     assert (await content(ledger, delivery))["timestamp"] == closing
     report = await ledger.resource("r")
     assert report.closed_at == closing
 
 
-async def test_p3_the_body_is_the_same_bytes_on_every_attempt(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda _: ["default", "other"])
+async def test_p3_the_body_is_the_same_bytes_on_every_attempt(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["default", "other"])
     await send(ledger, *packets(3))
     (first, *_) = (await ledger.record(echo(await claim(ledger)), capacity={"default": 1})).deliveries
     body = await ledger.body(first)
     assert first.body in {None, body}
-    for restart in (None, engine.reopen, engine.crash):
+    for restart in (None, store.reopen, store.crash):
         await ledger.record_attempts([again(first)])
         ledger = ledger if restart is None else await restart()
-        engine.clock.advance(60)
+        store.clock.advance(60)
         first = await due_one(ledger)
         assert (await ledger.body(first), first.body in {None, body}) == (body, True)
     await ledger.record_attempts([delivered(first)])
@@ -134,8 +134,8 @@ async def test_p3_the_body_is_the_same_bytes_on_every_attempt(engine: Engine) ->
     assert await ledger.body(await due_one(ledger, "other")) == body
 
 
-async def test_p3_a_large_body_is_asked_for_and_the_same_bytes_every_time(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p3_a_large_body_is_asked_for_and_the_same_bytes_every_time(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(3))
     texts = [b'"%s"' % (letter * 500_000) for letter in (b"a", b"b", b"c")]
     results = [Output(task.lease, texts[task.key.index]) for task in await claim(ledger)]
@@ -145,9 +145,9 @@ async def test_p3_a_large_body_is_asked_for_and_the_same_bytes_every_time(engine
     body = await ledger.body(delivery)
     assert body.endswith(b'"outputs":[%s]}}' % b",".join(texts))
     await ledger.record_attempts([again(delivery, 0.0)])
-    for restart in (engine.reopen, engine.crash):
+    for restart in (store.reopen, store.crash):
         ledger = await restart()
-        engine.clock.advance(31)
+        store.clock.advance(31)
         assert await ledger.body(await due_one(ledger)) == body
 
 
@@ -219,8 +219,8 @@ async def test_p3_bodies_of_a_thousand_packets_are_whole_and_in_order(ledger: Le
     assert (await webhook(ledger))["data"]["outputs"] == [{"at": index} for index in range(1_000)]
 
 
-async def test_r19_the_output_that_would_exceed_the_body_fails_its_packet(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_body=10_000))
+async def test_r19_the_output_that_would_exceed_the_body_fails_its_packet(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_body=10_000))
     await send(ledger, *packets(3))
     tasks = await claim(ledger)
     big = b'"%s"' % (b"x" * 6_000)
@@ -238,8 +238,8 @@ async def test_r19_the_output_that_would_exceed_the_body_fails_its_packet(engine
 
 
 @pytest.mark.parametrize(("beyond", "state"), [(0, State.COLLATED), (1, State.INCOMPLETE)])
-async def test_r19_the_limit_is_exact(engine: Engine, beyond: int, state: State) -> None:
-    ledger = await engine.open(LedgerLimits(max_body=1_000))
+async def test_r19_the_limit_is_exact(store: Store, beyond: int, state: State) -> None:
+    ledger = await store.open(LedgerLimits(max_body=1_000))
     await send(ledger, *packets(2))
     sizes = (400, 1_000 - 400 - 2 + beyond)  # and a separator behind each
     tasks = await claim(ledger)
@@ -248,18 +248,18 @@ async def test_r19_the_limit_is_exact(engine: Engine, beyond: int, state: State)
     assert (await ledger.resource("r")).state is state
 
 
-async def test_r19_the_size_of_the_body_outlives_the_process(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_body=10_000))
+async def test_r19_the_size_of_the_body_outlives_the_process(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_body=10_000))
     await send(ledger, packet("r", 0), packet("r", 1, last=True))
     big = b'"%s"' % (b"x" * 6_000)
     await record(ledger, Output((await claim(ledger, 1))[0].lease, big))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await record(ledger, Output((await claim_one(ledger)).lease, big))
     assert (await ledger.resource("r")).state is State.INCOMPLETE
 
 
-async def test_r19_a_body_within_the_limit_is_whole(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_body=10_000))
+async def test_r19_a_body_within_the_limit_is_whole(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_body=10_000))
     await send(ledger, *packets(4))
     results = [Output(task.lease, b'"%s"' % (b"x" * 2_400)) for task in await claim(ledger)]
     (delivery,) = (await ledger.record(results, capacity={"default": PLENTY})).deliveries
@@ -267,8 +267,8 @@ async def test_r19_a_body_within_the_limit_is_whole(engine: Engine) -> None:
     assert (await ledger.resource("r")).state is State.COLLATED
 
 
-async def test_r20_a_delivery_for_each_endpoint_under_one_id_with_one_body(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda name: ["a", "b"] if name == "both" else [])
+async def test_r20_a_delivery_for_each_endpoint_under_one_id_with_one_body(store: Store) -> None:
+    ledger = await store.open(route=lambda name: ["a", "b"] if name == "both" else [])
     await finish(ledger, "both")
     await finish(ledger, "none")
     one, two = await due_one(ledger, "a"), await due_one(ledger, "b")

@@ -11,7 +11,6 @@ import pytest
 from collator.messages import Failure, Key, Output, Recorded, Retry, Task
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,
     claim_one,
@@ -26,6 +25,7 @@ from tests.conformance.steps import (
     record,
     send,
 )
+from tests.conformance.store import Store
 
 LEASE = LedgerLimits(task_lease=30.0)
 
@@ -164,13 +164,13 @@ async def test_claim_by_keys_repeated_under_its_id_gives_the_same_tasks(ledger: 
     assert await ledger.claim(claim_id=claim_id, capacity=5, keys=keys[:1]) == [first]
 
 
-async def test_p2_a_lease_that_has_ended_is_claimed_by_another(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_p2_a_lease_that_has_ended_is_claimed_by_another(store: Store) -> None:
+    ledger = await store.open(LEASE)
     await send(ledger, packet("r", 0, last=True))
     lost = await claim_one(ledger)
-    engine.clock.advance(29)
+    store.clock.advance(29)
     assert not await claim(ledger)
-    engine.clock.advance(2)
+    store.clock.advance(2)
     held = await claim_one(ledger)
     assert held.lease != lost.lease
     assert await record(ledger, Output(lost.lease, b'"late"')) == [Recorded.LOST]
@@ -178,44 +178,44 @@ async def test_p2_a_lease_that_has_ended_is_claimed_by_another(engine: Engine) -
     assert [output for _, output in await outputs(ledger, "r")] == [b'"right"']
 
 
-async def test_p2_a_lease_from_accept_ends_like_any_other(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_p2_a_lease_from_accept_ends_like_any_other(store: Store) -> None:
+    ledger = await store.open(LEASE)
     (lost,) = (await ledger.accept([packet("r", 0)], capacity=1)).tasks
-    engine.clock.advance(31)
+    store.clock.advance(31)
     held = await claim_one(ledger)
     assert held.lease != lost.lease
     assert await record(ledger, Failure(lost.lease, "late")) == [Recorded.LOST]
 
 
-async def test_p2_a_lost_lease_has_used_up_its_attempt(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_p2_a_lost_lease_has_used_up_its_attempt(store: Store) -> None:
+    ledger = await store.open(LEASE)
     await send(ledger, packet("r", 0))
     attempts = []
     for _ in range(3):
         attempts.append((await claim_one(ledger)).attempt)
-        engine.clock.advance(31)
+        store.clock.advance(31)
     assert attempts == [1, 2, 3]
 
 
-async def test_claim_repeated_after_its_lease_has_ended_gives_nothing(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_claim_repeated_after_its_lease_has_ended_gives_nothing(store: Store) -> None:
+    ledger = await store.open(LEASE)
     await send(ledger, packet("r", 0))
     await ledger.claim(claim_id="c1", capacity=1)
-    engine.clock.advance(31)
+    store.clock.advance(31)
     await claim_one(ledger)
     assert not await ledger.claim(claim_id="c1", capacity=1)
 
 
-async def test_renew_prolongs_a_lease_from_now(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_renew_prolongs_a_lease_from_now(store: Store) -> None:
+    ledger = await store.open(LEASE)
     await send(ledger, packet("r", 0))
     task = await claim_one(ledger)
     for _ in range(4):
-        engine.clock.advance(20)
+        store.clock.advance(20)
         assert await ledger.renew([task.lease]) == [True]
-    engine.clock.advance(29)
+    store.clock.advance(29)
     assert not await claim(ledger)
-    engine.clock.advance(2)
+    store.clock.advance(2)
     assert (await claim_one(ledger)).lease != task.lease
 
 
@@ -246,30 +246,30 @@ async def test_release_gives_back_deliveries_too(ledger: Ledger) -> None:
         await ledger.release([delivery.lease])
 
 
-async def test_release_of_what_is_no_longer_held_changes_nothing(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_release_of_what_is_no_longer_held_changes_nothing(store: Store) -> None:
+    ledger = await store.open(LEASE)
     await send(ledger, packet("r", 0), packet("r", 1))
     done, lost = await claim(ledger)
     await record(ledger, Output(done.lease, b"1"))
-    engine.clock.advance(31)
+    store.clock.advance(31)
     held = await claim_one(ledger)
     await ledger.release([done.lease, lost.lease])
     assert not await claim(ledger)
     assert await ledger.renew([held.lease]) == [True]
 
 
-async def test_overdue_finds_what_is_due_and_held_by_nobody(engine: Engine) -> None:
-    ledger = await engine.open(LEASE)
+async def test_overdue_finds_what_is_due_and_held_by_nobody(store: Store) -> None:
+    ledger = await store.open(LEASE)
     waiting = (await ledger.accept([packet("r", 0), packet("r", 1)], capacity=0)).waiting
     assert sorted(places(await ledger.overdue(limit=10))) == places(waiting)
     first, second = await claim(ledger)
     assert not await ledger.overdue(limit=10)
     await record(ledger, Retry(first.lease, "busy", 10.0))
-    engine.clock.advance(9)
+    store.clock.advance(9)
     assert not await ledger.overdue(limit=10)
-    engine.clock.advance(1)
+    store.clock.advance(1)
     assert await ledger.overdue(limit=10) == [first.key]
-    engine.clock.advance(21)
+    store.clock.advance(21)
     assert sorted(places(await ledger.overdue(limit=10))) == sorted(places([first, second]))
 
 
@@ -281,9 +281,9 @@ async def test_overdue_keeps_to_its_limit_and_leases_nothing(ledger: Ledger) -> 
     assert not await ledger.overdue(limit=3)
 
 
-async def test_p5_large_packets_are_handed_out_in_as_many_claims_as_it_takes(engine: Engine) -> None:
+async def test_p5_large_packets_are_handed_out_in_as_many_claims_as_it_takes(store: Store) -> None:
     """Each gives some, until as many bytes are out as may be; the rest comes as they come back."""
-    ledger = await engine.open(LedgerLimits(max_leased=9_000_000))
+    ledger = await store.open(LedgerLimits(max_leased=9_000_000))
     large = b'"%s"' % (b"x" * 899_998)
     await send(ledger, *(packet("r", index, large, last=index == 13) for index in range(14)))
     tasks: list[Task] = []
@@ -297,13 +297,13 @@ async def test_p5_large_packets_are_handed_out_in_as_many_claims_as_it_takes(eng
     assert (await ledger.resource("r")).done == 14
 
 
-async def test_p5_large_outputs_that_come_at_once_are_each_recorded_once(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p5_large_outputs_that_come_at_once_are_each_recorded_once(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(16))
     tasks = await claim(ledger)
     large = b'"%s"' % (b"\xc3\xb6" * 400_000)
     calls = [record(ledger, Output(task.lease, large)) for task in tasks]
     assert await asyncio.gather(*calls) == [[Recorded.RECORDED]] * 16
-    ledger = await engine.crash()
+    ledger = await store.crash()
     page = await ledger.outputs("r")
     assert [outcome.output == large for outcome in page.outcomes] == [True] * 16

@@ -9,7 +9,6 @@ from collator.messages import DeliveryReport
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     again,
     dead,
@@ -25,6 +24,7 @@ from tests.conformance.steps import (
     replay,
     send,
 )
+from tests.conformance.store import Store
 
 DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.DELIVERED, DeliveryState.DEAD
 TERMS = LedgerLimits(delivery_lease=30.0)
@@ -51,21 +51,21 @@ async def test_p4_a_first_attempt_is_attempt_one_step_nought(ledger: Ledger) -> 
     assert (delivery.endpoint, delivery.attempt, delivery.step, delivery.known_at) == ("default", 1, 0, 0.0)
 
 
-async def test_claim_deliveries_gives_the_longest_due_first(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_claim_deliveries_gives_the_longest_due_first(store: Store) -> None:
+    ledger = await store.open(TERMS)
     for name in "cab":
         await finish(ledger, name)
-        engine.clock.advance(1)
+        store.clock.advance(1)
     assert [delivery.resource_id for delivery in await due(ledger)] == ["c", "a", "b"]
 
 
-async def test_r23_a_probe_takes_what_was_tried_least_and_else_what_is_due_next(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(delivery_lease=1000.0))
+async def test_r23_a_probe_takes_what_was_tried_least_and_else_what_is_due_next(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(delivery_lease=1000.0))
     for name, delay in (("later", 500.0), ("next", 50.0), ("tried", 0.5), ("put off", 0.5)):
         await finish(ledger, name)
         await ledger.record_attempts([again(await due_one(ledger), delay, counted=name == "tried")])
     for name in ("old", "new"):
-        engine.clock.advance(1)
+        store.clock.advance(1)
         await finish(ledger, name)
     found = [await ledger.claim_deliveries("default", capacity=1, probe=True) for _ in range(7)]
     assert [[delivery.resource_id for delivery in one] for one in found] == [
@@ -74,8 +74,8 @@ async def test_r23_a_probe_takes_what_was_tried_least_and_else_what_is_due_next(
     assert await ledger.claim_deliveries("other", capacity=1, probe=True) == []
 
 
-async def test_claim_deliveries_keeps_endpoints_apart(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda name: [name[0]])
+async def test_claim_deliveries_keeps_endpoints_apart(store: Store) -> None:
+    ledger = await store.open(route=lambda name: [name[0]])
     for name in ("x1", "y1", "x2"):
         await finish(ledger, name)
     assert [delivery.resource_id for delivery in await due(ledger, "x")] == ["x1", "x2"]
@@ -83,91 +83,91 @@ async def test_claim_deliveries_keeps_endpoints_apart(engine: Engine) -> None:
     assert not await due(ledger, "z")
 
 
-async def test_p4_delivered_is_the_end(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_p4_delivered_is_the_end(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     assert await ledger.record_attempts([delivered(await due_one(ledger))]) == [True]
-    engine.clock.advance(100_000)
+    store.clock.advance(100_000)
     assert not await due(ledger)
     shown = await report(ledger)
     assert (shown.state, shown.attempts, shown.due_in, shown.reason) == (DELIVERED, 1, None, "HTTP 200")
 
 
-async def test_p4_a_retry_is_due_after_its_delay_and_not_before(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_p4_a_retry_is_due_after_its_delay_and_not_before(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     assert await ledger.record_attempts([again(await due_one(ledger), 300.0)]) == [True]
     shown = await report(ledger)
     assert (shown.state, shown.attempts, shown.due_in, shown.reason) == (DUE, 1, 300.0, "HTTP 503")
-    engine.clock.advance(299)
+    store.clock.advance(299)
     assert not await due(ledger)
-    engine.clock.advance(1)
+    store.clock.advance(1)
     delivery = await due_one(ledger)
     assert (delivery.attempt, delivery.step) == (2, 1)
 
 
 @pytest.mark.parametrize("stop", ["reopen", "crash"])
-async def test_r23_the_schedule_outlives_the_process(engine: Engine, stop: str) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r23_the_schedule_outlives_the_process(store: Store, stop: str) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     for step in range(3):
         delivery = await due_one(ledger)
         assert (delivery.attempt, delivery.step) == (step + 1, step)
         await ledger.record_attempts([again(delivery, 300.0)])
-        ledger = await (engine.crash if stop == "crash" else engine.reopen)()
-        engine.clock.advance(299)
+        ledger = await (store.crash if stop == "crash" else store.reopen)()
+        store.clock.advance(299)
         assert not await due(ledger)
-        engine.clock.advance(1)
+        store.clock.advance(1)
 
 
-async def test_r23_an_attempt_that_sent_nothing_uses_nothing_up(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r23_an_attempt_that_sent_nothing_uses_nothing_up(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     await ledger.record_attempts([again(await due_one(ledger), 5.0)])
     for _ in range(3):
-        engine.clock.advance(5)
+        store.clock.advance(5)
         delivery = await due_one(ledger)
         assert (delivery.attempt, delivery.step) == (2, 1)
         await ledger.record_attempts([again(delivery, 5.0, counted=False)])
     assert (await report(ledger)).attempts == 1
 
 
-async def test_p4_a_dead_delivery_stays_visible_with_its_reason(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_p4_a_dead_delivery_stays_visible_with_its_reason(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     assert await ledger.record_attempts([dead(await due_one(ledger))]) == [True]
-    engine.clock.advance(100_000)
+    store.clock.advance(100_000)
     assert not await due(ledger)
     shown = await report(ledger)
     assert (shown.state, shown.reason, shown.due_in) == (DEAD, "HTTP 410", None)
 
 
-async def test_r24_a_lease_that_has_ended_is_claimed_by_another(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_lease_that_has_ended_is_claimed_by_another(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     lost = await due_one(ledger)
-    engine.clock.advance(29)
+    store.clock.advance(29)
     assert not await due(ledger)
-    engine.clock.advance(2)
+    store.clock.advance(2)
     held = await due_one(ledger)
     assert (held.lease != lost.lease, held.webhook_id) == (True, lost.webhook_id)
 
 
-async def test_r24_a_lease_from_record_ends_like_any_other(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_lease_from_record_ends_like_any_other(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await send(ledger, packet("r", 0))
     (lost,) = (await ledger.complete("r", force=True, capacity={"default": 1})).deliveries
-    engine.clock.advance(29)
+    store.clock.advance(29)
     assert not await due(ledger)
-    engine.clock.advance(2)
+    store.clock.advance(2)
     assert (await due_one(ledger)).lease != lost.lease
 
 
-async def test_r24_a_stale_failure_is_ignored(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_stale_failure_is_ignored(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     lost = await due_one(ledger)
-    engine.clock.advance(31)
+    store.clock.advance(31)
     held = await due_one(ledger)
     assert await ledger.record_attempts([dead(lost), again(lost)]) == [False, False]
     assert (await report(ledger)).state in {DUE, LEASED}
@@ -177,11 +177,11 @@ async def test_r24_a_stale_failure_is_ignored(engine: Engine) -> None:
     assert (await report(ledger)).state is DUE
 
 
-async def test_r24_a_late_2xx_wins_over_another_lease(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_late_2xx_wins_over_another_lease(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     lost = await due_one(ledger)
-    engine.clock.advance(31)
+    store.clock.advance(31)
     held = await due_one(ledger)
     assert await ledger.record_attempts([delivered(lost)]) == [True]
     assert await ledger.record_attempts([dead(held), again(held)]) == [False, False]
@@ -189,11 +189,11 @@ async def test_r24_a_late_2xx_wins_over_another_lease(engine: Engine) -> None:
     assert not await due(ledger)
 
 
-async def test_r24_a_late_2xx_ends_the_other_lease_so_that_a_replay_is_due_at_once(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_late_2xx_ends_the_other_lease_so_that_a_replay_is_due_at_once(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     lost = await due_one(ledger)
-    engine.clock.advance(31)
+    store.clock.advance(31)
     held = await due_one(ledger)
     await ledger.record_attempts([delivered(lost)])
     await replay(ledger, resource_id="r")
@@ -203,28 +203,28 @@ async def test_r24_a_late_2xx_ends_the_other_lease_so_that_a_replay_is_due_at_on
 
 
 @pytest.mark.parametrize("ending", [again, dead])
-async def test_r24_a_late_2xx_wins_over_a_retry_and_over_death(engine: Engine, ending: type) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_late_2xx_wins_over_a_retry_and_over_death(store: Store, ending: type) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     lost = await due_one(ledger)
-    engine.clock.advance(31)
+    store.clock.advance(31)
     await ledger.record_attempts([ending(await due_one(ledger))])
     assert await ledger.record_attempts([delivered(lost)]) == [True]
-    engine.clock.advance(100_000)
+    store.clock.advance(100_000)
     assert not await due(ledger)
     assert (await report(ledger)).state is DELIVERED
     counts = await ledger.counts()
     assert (counts.due, counts.dead) == (0, 0)
 
 
-async def test_r24_a_late_2xx_wins_after_a_stop(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_late_2xx_wins_after_a_stop(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     lost = await due_one(ledger)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert await ledger.record_attempts([dead(lost)]) == [False]
     assert await ledger.record_attempts([delivered(lost)]) == [True]
-    engine.clock.advance(31)
+    store.clock.advance(31)
     assert not await due(ledger)
 
 
@@ -245,26 +245,26 @@ async def test_settle_answers_each_attempt_in_its_place(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("ending", [delivered, dead])
-async def test_r24_replay_keeps_id_and_bytes_and_starts_the_schedule_anew(engine: Engine, ending: type) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_replay_keeps_id_and_bytes_and_starts_the_schedule_anew(store: Store, ending: type) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     first = await due_one(ledger)
     body = await ledger.body(first)
     await ledger.record_attempts([again(first, 5.0)])
-    engine.clock.advance(5)
+    store.clock.advance(5)
     await ledger.record_attempts([ending(await due_one(ledger))])
     assert await replay(ledger, resource_id="r") == {"default"}
     replayed = await due_one(ledger)
     assert (replayed.attempt, replayed.step) == (3, 0)
     assert (replayed.webhook_id, await ledger.body(replayed)) == (first.webhook_id, body)
     await ledger.record_attempts([again(replayed, 5.0)])
-    engine.clock.advance(5)
+    store.clock.advance(5)
     last = await due_one(ledger)
     assert (last.attempt, last.step) == (4, 1)
 
 
-async def test_r24_replay_leaves_what_has_not_ended_alone(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_replay_leaves_what_has_not_ended_alone(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger, "retried")
     await ledger.record_attempts([again(await due_one(ledger), 300.0)])
     await finish(ledger, "held")
@@ -286,8 +286,8 @@ FILTERS = {
 
 
 @pytest.mark.parametrize(("chosen", "expected"), FILTERS.values(), ids=FILTERS)
-async def test_r24_replay_by_filter(engine: Engine, chosen: dict[str, str], expected: set[str]) -> None:
-    ledger = await engine.open(route=lambda name: [name[0]])
+async def test_r24_replay_by_filter(store: Store, chosen: dict[str, str], expected: set[str]) -> None:
+    ledger = await store.open(route=lambda name: [name[0]])
     for name in ("a delivered", "b delivered", "a dead", "b dead"):
         await finish(ledger, name)
         delivery = await due_one(ledger, name[0])
@@ -306,8 +306,8 @@ async def test_replay_of_what_has_no_delivery_is_unknown(ledger: Ledger) -> None
             await replay(ledger, resource_id=name)
 
 
-async def test_p4_a_resource_without_an_endpoint_has_no_delivery(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda _: [])
+async def test_p4_a_resource_without_an_endpoint_has_no_delivery(store: Store) -> None:
+    ledger = await store.open(route=lambda _: [])
     await send(ledger, *packets(1))
     outcome = await process(ledger)
     assert (outcome.closed, outcome.endpoints) == (1, frozenset())

@@ -12,8 +12,8 @@ from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, due, finish, offer, packet, process, send, webhook
+from tests.conformance.store import Store
 
 
 async def test_r10_a_total_of_0_ends_what_nobody_sent_a_packet_for(ledger: Ledger) -> None:
@@ -34,12 +34,12 @@ async def test_r10_its_webhook_has_no_outputs(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("restart", [True, False])
-async def test_r10_asking_again_changes_nothing(engine: Engine, *, restart: bool) -> None:
-    ledger = await engine.open()
+async def test_r10_asking_again_changes_nothing(store: Store, *, restart: bool) -> None:
+    ledger = await store.open()
     await ledger.complete("r", total=0)
     before = await ledger.resource("r")
     if restart:
-        ledger = await engine.crash()
+        ledger = await store.crash()
     assert (await ledger.complete("r", total=0)).closed == 0
     assert (await ledger.complete("r", total=0, force=True)).closed == 0
     assert await ledger.resource("r") == before
@@ -86,8 +86,8 @@ async def test_r15_nothing_else_opens_a_resource(ledger: Ledger) -> None:
     assert await ledger.counts() == Counts()
 
 
-async def test_r10_it_needs_no_place_among_the_open(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_open=1))
+async def test_r10_it_needs_no_place_among_the_open(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_open=1))
     await send(ledger, packet("open", 0))
     await ledger.complete("r", total=0)
     assert (await ledger.resource("r")).state is State.COLLATED

@@ -9,19 +9,19 @@ import pytest
 from collator.messages import LARGE_BODY, Delivery
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import delivered, finish
+from tests.conformance.store import Store
 
 TERMS = LedgerLimits(delivery_lease=100_000.0)
 SIZES = {"small": (b"0",), "large": (b'"' + b"x" * (LARGE_BODY // 2) + b'"',) * 2}
 
 
-async def backlog(engine: Engine, ledger: Ledger, count: int, outputs: Sequence[bytes] = (b"0",)) -> list[str]:
+async def backlog(store: Store, ledger: Ledger, count: int, outputs: Sequence[bytes] = (b"0",)) -> list[str]:
     """Let *count* resources end, a second after one another: their ids."""
     names = [f"old-{number:04d}" for number in range(count)]
     for name in names:
         await finish(ledger, name, outputs)
-        engine.clock.advance(1.0)
+        store.clock.advance(1.0)
     return names
 
 
@@ -30,9 +30,9 @@ def ids(deliveries: Sequence[Delivery]) -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_p5_one_that_is_fresh_does_not_go_behind_a_backlog(engine: Engine, size: str) -> None:
-    ledger = await engine.open(TERMS)
-    await backlog(engine, ledger, 7, SIZES[size])
+async def test_p5_one_that_is_fresh_does_not_go_behind_a_backlog(store: Store, size: str) -> None:
+    ledger = await store.open(TERMS)
+    await backlog(store, ledger, 7, SIZES[size])
     await finish(ledger, "fresh", SIZES[size])
     got = [ids(await ledger.claim_deliveries("default", capacity=1, large=size == "large")) for _ in range(8)]
     assert ["fresh"] in got[:2]
@@ -41,11 +41,9 @@ async def test_p5_one_that_is_fresh_does_not_go_behind_a_backlog(engine: Engine,
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 4, 5, 7, 10, 64])
-async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_last(
-    engine: Engine, capacity: int
-) -> None:
-    ledger = await engine.open(TERMS)
-    names = await backlog(engine, ledger, 80)
+async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_last(store: Store, capacity: int) -> None:
+    ledger = await store.open(TERMS)
+    names = await backlog(store, ledger, 80)
     claimed: list[str] = []
     while len(claimed) + capacity <= 70:
         claimed += ids(await ledger.claim_deliveries("default", capacity=capacity))
@@ -55,14 +53,14 @@ async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_las
     assert {*claimed} <= {*names[: len(claimed) // 2 + 1], *names[-(len(claimed) // 2 + 1) :]}
 
 
-async def test_p5_a_backlog_ends_in_its_order_however_many_fresh_ones_come(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
-    names = await backlog(engine, ledger, 12)
+async def test_p5_a_backlog_ends_in_its_order_however_many_fresh_ones_come(store: Store) -> None:
+    ledger = await store.open(TERMS)
+    names = await backlog(store, ledger, 12)
     old: list[str] = []
     for number in range(12):
         for more in range(3):  # more than half of what can be sent
             await finish(ledger, f"fresh-{number}-{more}")
-            engine.clock.advance(0.1)
+            store.clock.advance(0.1)
         claimed = await ledger.claim_deliveries("default", capacity=2)
         await ledger.record_attempts([delivered(delivery) for delivery in claimed])
         assert ids(claimed)[1].startswith(f"fresh-{number}-")
@@ -71,16 +69,16 @@ async def test_p5_a_backlog_ends_in_its_order_however_many_fresh_ones_come(engin
 
 
 @pytest.mark.parametrize("capacity", [4, 5, 100])
-async def test_what_fits_is_claimed_as_a_whole_the_longest_due_first(engine: Engine, capacity: int) -> None:
-    ledger = await engine.open(TERMS)
-    names = await backlog(engine, ledger, 4)
+async def test_what_fits_is_claimed_as_a_whole_the_longest_due_first(store: Store, capacity: int) -> None:
+    ledger = await store.open(TERMS)
+    names = await backlog(store, ledger, 4)
     assert ids(await ledger.claim_deliveries("default", capacity=capacity))[:1] == names[:1]
     assert await ledger.claim_deliveries("default", capacity=capacity) == []
 
 
-async def test_p5_endpoints_have_turns_of_their_own(engine: Engine) -> None:
-    ledger = await engine.open(TERMS, route=lambda _: ["a", "b"])
-    names = await backlog(engine, ledger, 6)
+async def test_p5_endpoints_have_turns_of_their_own(store: Store) -> None:
+    ledger = await store.open(TERMS, route=lambda _: ["a", "b"])
+    names = await backlog(store, ledger, 6)
     for _ in range(2):
         one, other = [ids(await ledger.claim_deliveries(name, capacity=1)) for name in ("a", "b")]
         assert one == other

@@ -14,7 +14,6 @@ from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,
     claim_one,
@@ -36,63 +35,64 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 ACCEPTED, DUPLICATE, CLOSED = Status.ACCEPTED, Status.DUPLICATE, Status.CLOSED
 
-Restart = Callable[[Engine, Ledger], Awaitable[Ledger]]
+Restart = Callable[[Store, Ledger], Awaitable[Ledger]]
 
 
-async def _no_restart(_engine: Engine, ledger: Ledger) -> Ledger:
+async def _no_restart(_engine: Store, ledger: Ledger) -> Ledger:
     return ledger
 
 
-async def _reopen(engine: Engine, _ledger: Ledger) -> Ledger:
-    return await engine.reopen()
+async def _reopen(store: Store, _ledger: Ledger) -> Ledger:
+    return await store.reopen()
 
 
-async def _crash(engine: Engine, _ledger: Ledger) -> Ledger:
-    return await engine.crash()
+async def _crash(store: Store, _ledger: Ledger) -> Ledger:
+    return await store.crash()
 
 
 restarts = pytest.mark.parametrize("restart", [_no_restart, _reopen, _crash])
 
 
 @restarts
-async def test_r8_an_index_that_was_received_answers_duplicate_after_the_end(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open()
+async def test_r8_an_index_that_was_received_answers_duplicate_after_the_end(store: Store, restart: Restart) -> None:
+    ledger = await store.open()
     await finish(ledger, "r", [b"0", b"1"])
-    ledger = await restart(engine, ledger)
+    ledger = await restart(store, ledger)
     late = [packet("r", 0), packet("r", 1, b'"other bytes"'), packet("r", 1, last=True)]
     assert await send(ledger, *late) == [DUPLICATE, DUPLICATE, DUPLICATE]
 
 
 @restarts
-async def test_r8_an_index_that_was_never_received_answers_closed(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open()
+async def test_r8_an_index_that_was_never_received_answers_closed(store: Store, restart: Restart) -> None:
+    ledger = await store.open()
     await finish(ledger, "r", [b"0", b"1"])
-    ledger = await restart(engine, ledger)
+    ledger = await restart(store, ledger)
     (receipt,) = await offer(ledger, packet("r", 2))
     assert receipt.status is CLOSED
     assert receipt.reason
 
 
 @restarts
-async def test_r8_gaps_of_an_incomplete_resource_stay_closed(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open()
+async def test_r8_gaps_of_an_incomplete_resource_stay_closed(store: Store, restart: Restart) -> None:
+    ledger = await store.open()
     await send(ledger, *(packet("r", index) for index in (0, 1, 3, 6, 7)))
     await ledger.complete("r", force=True)
-    ledger = await restart(engine, ledger)
+    ledger = await restart(store, ledger)
     statuses = await send(ledger, *(packet("r", index, b'"late"') for index in range(9)))
     assert [index for index, status in enumerate(statuses) if status is DUPLICATE] == [0, 1, 3, 6, 7]
     assert [index for index, status in enumerate(statuses) if status is CLOSED] == [2, 4, 5, 8]
 
 
 @restarts
-async def test_r8_a_cancelled_resource_answers_like_any_other(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open()
+async def test_r8_a_cancelled_resource_answers_like_any_other(store: Store, restart: Restart) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 5))
     await ledger.cancel("r")
-    ledger = await restart(engine, ledger)
+    ledger = await restart(store, ledger)
     assert await send(ledger, packet("r", 5), packet("r", 0)) == [DUPLICATE, CLOSED]
 
 
@@ -107,13 +107,13 @@ async def test_r8_late_packets_change_nothing(ledger: Ledger) -> None:
 
 
 @restarts
-async def test_r25_the_tombstone_answers_as_long_as_the_resource_is_kept(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open(LedgerLimits(retention=100.0))
+async def test_r25_the_tombstone_answers_as_long_as_the_resource_is_kept(store: Store, restart: Restart) -> None:
+    ledger = await store.open(LedgerLimits(retention=100.0))
     await finish(ledger)
     await drain(ledger)
-    engine.clock.advance(99)
+    store.clock.advance(99)
     assert await purge(ledger) == 0
-    ledger = await restart(engine, ledger)
+    ledger = await restart(store, ledger)
     assert await send(ledger, packet("r", 0, b"9"), packet("r", 1)) == [DUPLICATE, CLOSED]
 
 
@@ -157,11 +157,11 @@ async def test_r11_the_webhook_id_is_a_hash_of_the_resource_and_its_generation(l
 
 
 @restarts
-async def test_r11_a_generation_is_one_from_its_opening_to_its_end(engine: Engine, restart: Restart) -> None:
-    ledger = await engine.open()
+async def test_r11_a_generation_is_one_from_its_opening_to_its_end(store: Store, restart: Restart) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0))
     first = (await ledger.resource("r")).webhook_id
-    ledger = await restart(engine, ledger)
+    ledger = await restart(store, ledger)
     await send(ledger, packet("r", 1, last=True))
     await process(ledger)
     await process(ledger)

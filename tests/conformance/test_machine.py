@@ -1,12 +1,12 @@
-"""The machine, run on every engine: whatever the order of verbs, the ledger says what the model says."""
+"""The machine, run on every ledger: whatever the order of verbs, the ledger says what the model says."""
 
 from __future__ import annotations
 
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conformance.conftest import Opener
 from tests.conformance.machine_ends import LedgerMachine
+from tests.conformance.store import Opener
 
 # Repeatable examples are shown as they were found, since to shrink one takes minutes; HYPOTHESIS_PROFILE=thorough
 # looks for new ones and shrinks them.
@@ -14,8 +14,8 @@ PHASES = (Phase.explicit, Phase.generate) if settings().derandomize else setting
 
 
 def test_the_ledger_agrees_with_the_model_after_every_step(opener: Opener) -> None:
-    class OneEngine(LedgerMachine):
+    class OneLedger(LedgerMachine):
         def __init__(self) -> None:
             super().__init__(opener)
 
-    run_state_machine_as_test(OneEngine, settings=settings(stateful_step_count=50, phases=PHASES))
+    run_state_machine_as_test(OneLedger, settings=settings(stateful_step_count=50, phases=PHASES))

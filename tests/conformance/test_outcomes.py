@@ -12,8 +12,8 @@ from collator.messages import Failure, OutcomeReport, Output, Retry
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, OnFailure, State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import claim, drain, echo, fail, finish, packet, packets, process, record, send
+from tests.conformance.store import Store
 
 HOLD = LedgerLimits(on_failure=OnFailure.HOLD)
 HOUR = 3600.0
@@ -81,8 +81,8 @@ async def test_p5_pages_by_seq_come_in_a_size(ledger: Ledger) -> None:
     assert pages == [[5], [100], [30], [20, 10]]
 
 
-async def test_r26_a_failure_has_a_number_and_its_reason(engine: Engine) -> None:
-    ledger = await engine.open(HOLD)
+async def test_r26_a_failure_has_a_number_and_its_reason(store: Store) -> None:
+    ledger = await store.open(HOLD)
     await send(ledger, *packets(3))
     (zero, one, two) = await claim(ledger)
     await record(
@@ -95,8 +95,8 @@ async def test_r26_a_failure_has_a_number_and_its_reason(engine: Engine) -> None
     assert [outcome.index for outcome in (await ledger.outputs("r")).outcomes] == [2]
 
 
-async def test_r26_a_retry_withdraws_the_number_of_a_failure_and_gives_a_new_one(engine: Engine) -> None:
-    ledger = await engine.open(HOLD)
+async def test_r26_a_retry_withdraws_the_number_of_a_failure_and_gives_a_new_one(store: Store) -> None:
+    ledger = await store.open(HOLD)
     await send(ledger, *packets(3))
     (zero, one, two) = await claim(ledger)
     await record(ledger, Failure(one.lease, "no"), Output(zero.lease, b"0"), Failure(two.lease, "no"))
@@ -104,7 +104,7 @@ async def test_r26_a_retry_withdraws_the_number_of_a_failure_and_gives_a_new_one
     await ledger.retry("r")
     assert await numbers(ledger) == [(2, 0)]
     assert await numbers(ledger, after_seq=3) == []
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await fail(ledger)
     await ledger.retry("r")
     await process(ledger)
@@ -114,12 +114,12 @@ async def test_r26_a_retry_withdraws_the_number_of_a_failure_and_gives_a_new_one
     assert after.state is State.COLLATED
 
 
-async def test_r26_numbers_go_on_over_an_unclean_stop(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_r26_numbers_go_on_over_an_unclean_stop(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(4))
     await record_in_order(ledger, [2])
-    await record_in_order(await engine.reopen(), [0])
-    ledger = await engine.crash()
+    await record_in_order(await store.reopen(), [0])
+    ledger = await store.crash()
     await record_in_order(ledger, [3])
     await process(ledger)
     assert await numbers(ledger) == [(1, 2), (2, 0), (3, 3), (4, 1)]
@@ -193,12 +193,12 @@ async def test_r26_all_who_wait_are_hinted_and_nobody_else(ledger: Ledger) -> No
         assert not other.is_set()
 
 
-async def test_r13_an_end_by_time_is_hinted(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(idle_timeout=HOUR))
+async def test_r13_an_end_by_time_is_hinted(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(idle_timeout=HOUR))
     await send(ledger, packet("r", 0))
     await process(ledger)
     await ledger.expire(accepting=True, limit=10, capacity={})
-    engine.clock.advance(HOUR + 1)
+    store.clock.advance(HOUR + 1)
     with ledger.hint("r") as hint:
         await ledger.expire(accepting=True, limit=10, capacity={})
         await asyncio.wait_for(hint.wait(), 10)

@@ -10,8 +10,8 @@ import pytest
 from collator.messages import Delivery, Failure, Output
 from collator.packet import Status
 from collator.seams.ledger import Ledger
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import again, claim, due, due_one, offer, packet, packets, record, send
+from tests.conformance.store import Store
 
 MOST = 600 * 1024
 """Bytes of a piece that are no more than some 256 KiB."""
@@ -99,15 +99,15 @@ async def test_p5_bodies_that_come_with_their_deliveries_are_bounded_together(le
     assert {len(await in_pieces(ledger, delivery)) for delivery in deliveries} <= {200_150 + n for n in range(60)}
 
 
-async def test_p3_pieces_are_the_same_at_every_reading_and_over_restarts(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p3_pieces_are_the_same_at_every_reading_and_over_restarts(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(4))
     await record(ledger, *(Output(task.lease, output(task.key.index, 700_000)) for task in await claim(ledger)))
     delivery = await due_one(ledger)
     first = await in_pieces(ledger, delivery)
     assert await in_pieces(ledger, delivery) == first
     await ledger.record_attempts([again(delivery, 0.0)])
-    for restart in (engine.reopen, engine.crash):
+    for restart in (store.reopen, store.crash):
         ledger = await restart(down=31.0)
         assert await in_pieces(ledger, await due_one(ledger)) == first
 
@@ -122,8 +122,8 @@ async def test_p5_other_looks_have_their_turn_while_a_large_body_is_read(ledger:
     assert len(left) >= 16
 
 
-async def test_r18_a_resource_of_many_gaps_ends_as_any_other_and_says_them_all(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_r18_a_resource_of_many_gaps_ends_as_any_other_and_says_them_all(store: Store) -> None:
+    ledger = await store.open()
     count = 9_000
     for name, step in (("many", 3), ("few", 1)):
         await send(ledger, *(packet(name, step * index, total=step * count + 1) for index in range(count)))
@@ -131,7 +131,7 @@ async def test_r18_a_resource_of_many_gaps_ends_as_any_other_and_says_them_all(e
     await record(ledger, *(Output(task.lease, b"1") for task in tasks))
     for name in ("many", "few"):
         await ledger.complete(name, force=True)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     said = {one.resource_id: await in_pieces(ledger, one) for one in await due(ledger)}
     data = json.loads(said["many"])["data"]
     assert data["missing"] == [[3 * index + 1, 3 * index + 2] for index in range(count - 1)] + [

@@ -15,7 +15,6 @@ from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
     claim,
@@ -30,6 +29,7 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 
 async def test_r7_of_equal_packets_at_the_same_time_one_is_accepted(ledger: Ledger) -> None:
@@ -130,14 +130,14 @@ async def test_r12_record_and_cancel_at_the_same_time_end_once(ledger: Ledger) -
             assert (report.state, recorded.closed, len(report.deliveries)) == (State.COLLATED, 1, 1)
 
 
-async def test_r12_a_packet_and_the_idle_timeout_at_the_same_time(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(idle_timeout=100.0))
+async def test_r12_a_packet_and_the_idle_timeout_at_the_same_time(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(idle_timeout=100.0))
     for number in range(10):
         name = f"r{number}"
         await ledger.expire(accepting=True, limit=PLENTY, capacity={})
         await send(ledger, packet(name, 0))
         await process(ledger)
-        engine.clock.advance(101)
+        store.clock.advance(101)
         (status,), expired = await asyncio.gather(
             send(ledger, packet(name, 1)), ledger.expire(accepting=True, limit=PLENTY, capacity={})
         )

@@ -9,7 +9,6 @@ from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, OnFailure, State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
     claim,
@@ -26,6 +25,7 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 RECORDED, LOST, CLOSED = Recorded.RECORDED, Recorded.LOST, Recorded.CLOSED
 
@@ -74,11 +74,11 @@ async def test_p2_an_outcome_counts_once_within_a_batch_and_after_it(ledger: Led
     assert await outputs(ledger, "r") == [(task.key.index, b'"first"')]
 
 
-async def test_p2_an_outcome_is_there_after_an_unclean_stop(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p2_an_outcome_is_there_after_an_unclean_stop(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0), packet("r", 1))
     await record(ledger, *echo(await claim(ledger, 1)))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert (await ledger.resource("r")).done == 1
     assert len(await claim(ledger)) == 1
 
@@ -150,8 +150,8 @@ async def test_r12_a_late_outcome_of_any_kind_changes_nothing(ledger: Ledger, ki
     assert not await claim(ledger)
 
 
-async def test_r12_a_resource_closes_once_though_a_batch_brings_more(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
+async def test_r12_a_resource_closes_once_though_a_batch_brings_more(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
     await send(ledger, *packets(3))
     one, two, three = await claim(ledger)
     results: list[Result] = [Failure(one.lease, "bad"), Output(two.lease, b"2"), Failure(three.lease, "worse")]
@@ -161,13 +161,13 @@ async def test_r12_a_resource_closes_once_though_a_batch_brings_more(engine: Eng
     assert not await due(ledger)
 
 
-async def test_retry_is_due_after_its_delay_and_not_before(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_retry_is_due_after_its_delay_and_not_before(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
-    engine.clock.advance(59)
+    store.clock.advance(59)
     assert not await claim(ledger)
-    engine.clock.advance(1)
+    store.clock.advance(1)
     assert (await claim_one(ledger)).attempt == 2
 
 
@@ -177,8 +177,8 @@ async def test_retry_without_delay_is_due_at_once(ledger: Ledger) -> None:
     assert (await claim_one(ledger)).attempt == 2
 
 
-async def test_retry_holds_up_no_other_packet(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_retry_holds_up_no_other_packet(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0), packet("r", 1))
     retried, _ = tasks = await claim(ledger)
     assert len(tasks) == 2
@@ -187,18 +187,18 @@ async def test_retry_holds_up_no_other_packet(engine: Engine) -> None:
     assert places(await claim(ledger)) == [("r", 2)]
 
 
-async def test_attempts_are_counted_across_retries_and_restarts(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_attempts_are_counted_across_retries_and_restarts(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0, last=True))
     attempts = []
-    for restart in (engine.reopen, engine.crash, engine.reopen):
+    for restart in (store.reopen, store.crash, store.reopen):
         task = await claim_one(ledger)
         attempts.append(task.attempt)
         await record(ledger, Retry(task.lease, "busy", 60.0))
         ledger = await restart()
-        engine.clock.advance(59)
+        store.clock.advance(59)
         assert not await claim(ledger)
-        engine.clock.advance(1)
+        store.clock.advance(1)
     await fail(ledger, "no such word")
     assert attempts == [1, 2, 3]
     assert (await webhook(ledger))["data"]["failed"] == [{"index": 0, "reason": "no such word", "attempts": 4}]
@@ -219,8 +219,8 @@ async def test_r16_a_resource_all_of_whose_packets_failed_is_incomplete(ledger: 
     assert (await ledger.resource("r")).state is State.INCOMPLETE
 
 
-async def test_r16_fail_fast_closes_at_the_first_failed_packet(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
+async def test_r16_fail_fast_closes_at_the_first_failed_packet(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.FAIL_FAST))
     await send(ledger, *packets(3, last=False))
     one, two, three = await claim(ledger)
     await record(ledger, *echo([one]))
@@ -230,8 +230,8 @@ async def test_r16_fail_fast_closes_at_the_first_failed_packet(engine: Engine) -
     assert (report.state, report.completed_by) == (State.INCOMPLETE, EndedBy.FAILURE)
 
 
-async def test_r16_hold_stays_open_until_a_person_retries(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_r16_hold_stays_open_until_a_person_retries(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(2))
     one, two = await claim(ledger)
     assert (await ledger.record([Failure(one.lease, "bad"), *echo([two])], capacity={})).closed == 0
@@ -241,18 +241,18 @@ async def test_r16_hold_stays_open_until_a_person_retries(engine: Engine) -> Non
     assert (await ledger.resource("r")).state is State.COLLATED
 
 
-async def test_r16_hold_still_collates_what_has_not_failed(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_r16_hold_still_collates_what_has_not_failed(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(2))
     await process(ledger)
     assert (await webhook(ledger))["data"]["outputs"] == [0, 1]
 
 
-async def test_a_failed_packet_is_not_handed_out_again(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_a_failed_packet_is_not_handed_out_again(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(2))
     await fail(ledger)
-    engine.clock.advance(100_000)
+    store.clock.advance(100_000)
     assert not await claim(ledger)
     assert not await ledger.overdue(limit=10)
     assert await send(ledger, packet("r", 0)) == [Status.DUPLICATE]
@@ -267,8 +267,8 @@ async def test_record_hands_out_deliveries_within_the_room_and_names_the_rest(le
     assert len(await due(ledger)) == 3 - len(outcome.deliveries)
 
 
-async def test_record_leases_each_endpoint_by_its_own_room(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda _: ["full", "free"])
+async def test_record_leases_each_endpoint_by_its_own_room(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["full", "free"])
     await send(ledger, *packets(1))
     outcome = await ledger.record(echo(await claim(ledger)), capacity={"free": PLENTY, "other": PLENTY})
     assert [delivery.endpoint for delivery in outcome.deliveries] == ["free"]

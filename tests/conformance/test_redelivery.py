@@ -10,7 +10,6 @@ from collator.messages import LOG, Attempt, DeliveryFilter, DeliveryReport, deli
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     again,
     dead,
@@ -24,6 +23,7 @@ from tests.conformance.steps import (
     replay,
     send,
 )
+from tests.conformance.store import Store
 
 DUE, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.DEAD
 TERMS = LedgerLimits(delivery_lease=30.0)
@@ -35,8 +35,8 @@ async def only(ledger: Ledger) -> DeliveryReport:
     return report
 
 
-async def test_a_delivery_is_known_by_its_webhook_id_and_endpoint(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda _: ["a", "b"])
+async def test_a_delivery_is_known_by_its_webhook_id_and_endpoint(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["a", "b"])
     await finish(ledger, "x")
     await finish(ledger, "y")
     reports = await listed(ledger)
@@ -60,19 +60,19 @@ async def test_a_delivery_that_is_not_there_is_unknown(ledger: Ledger, wrong: st
             await look
 
 
-async def test_the_history_of_a_delivery_has_each_attempt_that_was_sent(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_the_history_of_a_delivery_has_each_attempt_that_was_sent(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     name = (await only(ledger)).id
     assert [*(await ledger.delivery(name)).log] == []
     began = []
     for ending in (again, again, delivered):
         attempt = ending(await due_one(ledger))
-        began.append(rfc3339(engine.clock.wall()))
-        engine.clock.advance(2.5)
+        began.append(rfc3339(store.clock.wall()))
+        store.clock.advance(2.5)
         await ledger.record_attempts([Attempt(attempt.delivery, attempt.state, attempt.reason, 10.0, seconds=2.5)])
-        engine.clock.advance(10)
-    ledger = await engine.crash()
+        store.clock.advance(10)
+    ledger = await store.crash()
     detail = await ledger.delivery(name)
     assert [(one.attempt, one.at, one.seconds) for one in detail.log] == [(n, began[n - 1], 2.5) for n in (1, 2, 3)]
     assert [(one.result, one.reason) for one in detail.log] == [
@@ -83,8 +83,8 @@ async def test_the_history_of_a_delivery_has_each_attempt_that_was_sent(engine: 
     assert (detail.attempts, detail.attempted_at, detail.state) == (3, began[2], DELIVERED)
 
 
-async def test_the_history_of_a_delivery_leaves_out_what_was_not_sent(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_the_history_of_a_delivery_leaves_out_what_was_not_sent(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     await ledger.record_attempts([again(await due_one(ledger), 0.0, counted=False)])
     report = await only(ledger)
@@ -92,8 +92,8 @@ async def test_the_history_of_a_delivery_leaves_out_what_was_not_sent(engine: En
     assert [*(await ledger.delivery(report.id)).log] == []
 
 
-async def test_the_history_of_a_delivery_is_bounded(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_the_history_of_a_delivery_is_bounded(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     for _ in range(LOG + 6):
         await ledger.record_attempts([again(await due_one(ledger), 0.0)])
@@ -101,8 +101,8 @@ async def test_the_history_of_a_delivery_is_bounded(engine: Engine) -> None:
     assert [one.attempt for one in detail.log] == [*range(7, LOG + 7)]
 
 
-async def test_the_history_of_a_delivery_goes_on_over_a_replay(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_the_history_of_a_delivery_goes_on_over_a_replay(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     await ledger.record_attempts([dead(await due_one(ledger))])
     await replay(ledger, resource_id="r")
@@ -112,8 +112,8 @@ async def test_the_history_of_a_delivery_goes_on_over_a_replay(engine: Engine) -
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
-async def test_following_pages_shows_every_delivery_once(engine: Engine, limit: int) -> None:
-    ledger = await engine.open(route=lambda name: ["a", "b"] if name in "be" else ["a"])
+async def test_following_pages_shows_every_delivery_once(store: Store, limit: int) -> None:
+    ledger = await store.open(route=lambda name: ["a", "b"] if name in "be" else ["a"])
     for name in "cabed":
         await finish(ledger, name)
     found = [(report.resource_id, report.endpoint) for report in await listed(ledger, limit=limit)]
@@ -157,12 +157,12 @@ async def test_deliveries_take_a_prefix_as_it_is(ledger: Ledger, prefix: str) ->
     assert [report.resource_id for report in await listed(ledger, prefix=prefix)] == [prefix, prefix + "1"]
 
 
-async def test_deliveries_of_resources_that_ended_since(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_deliveries_of_resources_that_ended_since(store: Store) -> None:
+    ledger = await store.open()
     for name in "abc":
         await finish(ledger, name)
-        engine.clock.advance(10)
-    since = engine.clock.wall() - 20
+        store.clock.advance(10)
+    since = store.clock.wall() - 20
     assert [report.resource_id for report in await listed(ledger, since=since)] == ["b", "c"]
     assert [report.resource_id for report in await listed(ledger, since=since + 1)] == ["c"]
 
@@ -195,8 +195,8 @@ async def test_r24_replay_leaves_out_what_was_born_after_its_first_step(ledger: 
     assert [delivery.resource_id for delivery in await due(ledger)] == ["c"]
 
 
-async def test_r24_replay_of_one_by_its_id(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda _: ["a", "b"])
+async def test_r24_replay_of_one_by_its_id(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["a", "b"])
     await finish(ledger)
     await drain(ledger, "a")
     await drain(ledger, "b")
@@ -217,8 +217,8 @@ async def test_r24_replay_again_changes_nothing(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("state", ["due", "leased", "retried"])
-async def test_stop_gives_up_a_delivery_that_is_due(engine: Engine, state: str) -> None:
-    ledger = await engine.open(TERMS)
+async def test_stop_gives_up_a_delivery_that_is_due(store: Store, state: str) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     taken = [] if state == "due" else await due(ledger)
     if state == "retried":
@@ -230,7 +230,7 @@ async def test_stop_gives_up_a_delivery_that_is_due(engine: Engine, state: str) 
     counts = await ledger.counts()
     assert (counts.due, counts.dead) == (0, 1)
     assert await ledger.record_attempts([again(delivery) for delivery in taken]) == [False] * len(taken)
-    engine.clock.advance(1_000)
+    store.clock.advance(1_000)
     assert not await due(ledger)
 
 
@@ -260,8 +260,8 @@ async def test_r24_what_was_stopped_may_be_replayed_at_once(ledger: Ledger) -> N
     assert await ledger.record_attempts([dead(held)]) == [False]
 
 
-async def test_due_endpoints_are_those_with_something_due_leased_or_not(engine: Engine) -> None:
-    ledger = await engine.open(TERMS, route=lambda name: [name])
+async def test_due_endpoints_are_those_with_something_due_leased_or_not(store: Store) -> None:
+    ledger = await store.open(TERMS, route=lambda name: [name])
     assert await ledger.due_endpoints() == frozenset()
     for name in ("due", "leased", "retried", "dead", "delivered"):
         await finish(ledger, name)
@@ -269,7 +269,7 @@ async def test_due_endpoints_are_those_with_something_due_leased_or_not(engine: 
     await ledger.record_attempts([dead(await due_one(ledger, "dead")), again(await due_one(ledger, "retried"), 60.0)])
     await drain(ledger, "delivered")
     assert await ledger.due_endpoints() == {"due", "leased"}
-    engine.clock.advance(60)
+    store.clock.advance(60)
     assert await ledger.due_endpoints() == {"due", "leased", "retried"}
 
 

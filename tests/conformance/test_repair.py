@@ -11,7 +11,6 @@ from collator.rules.footprint import of_packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,
     due,
@@ -25,6 +24,7 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 
 async def test_r15_a_total_given_afterwards_collates_what_is_all_there(ledger: Ledger) -> None:
@@ -53,8 +53,8 @@ async def test_r15_a_total_given_afterwards_waits_for_outcomes(ledger: Ledger) -
 
 
 @pytest.mark.parametrize(("on_failure", "closed"), [(OnFailure.INCOMPLETE, 1), (OnFailure.HOLD, 0)])
-async def test_r15_a_total_given_after_a_failure(engine: Engine, on_failure: OnFailure, closed: int) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=on_failure))
+async def test_r15_a_total_given_after_a_failure(store: Store, on_failure: OnFailure, closed: int) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=on_failure))
     await send(ledger, *packets(2, last=False))
     await fail(ledger)
     assert (await ledger.complete("r", total=2)).closed == closed
@@ -144,8 +144,8 @@ async def test_r15_force_again_changes_nothing(ledger: Ledger) -> None:
     assert len(await due(ledger)) == 1
 
 
-async def test_r15_force_ends_a_hold(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_r15_force_ends_a_hold(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(1))
     await fail(ledger)
     assert (await ledger.complete("r", force=True)).closed == 1
@@ -197,8 +197,8 @@ async def test_cancel_of_what_ended_otherwise_is_told_so(ledger: Ledger) -> None
         assert await ledger.resource(name) == before
 
 
-async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(3))
     done, *failing = await claim(ledger)
     await record(ledger, *(Failure(task.lease, "bad") for task in failing))
@@ -211,8 +211,8 @@ async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(engine: Engi
     assert await ledger.renew([done.lease]) == [True]
 
 
-async def test_r16_retry_starts_the_attempts_of_a_packet_anew_though_it_had_many(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_r16_retry_starts_the_attempts_of_a_packet_anew_though_it_had_many(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, packet("r", 0, b'"four"', last=True))
     for _ in range(3):
         await record(ledger, *(Retry(task.lease, "busy", 0.0) for task in await claim(ledger)))
@@ -224,7 +224,7 @@ async def test_r16_retry_starts_the_attempts_of_a_packet_anew_though_it_had_many
     (task,) = await claim(ledger)
     assert task.attempt == 1
     await record(ledger, Retry(task.lease, "busy", 0.0))
-    ledger = await engine.reopen()
+    ledger = await store.reopen()
     assert [task.attempt for task in await claim(ledger)] == [2]
 
 
@@ -251,8 +251,8 @@ async def test_r16_retry_of_what_has_ended_is_told_so(ledger: Ledger) -> None:
             await ledger.retry(name)
 
 
-async def test_r16_a_failure_after_a_retry_counts_once(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_r16_a_failure_after_a_retry_counts_once(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(2))
     for _ in range(3):
         await fail(ledger)

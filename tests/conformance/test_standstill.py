@@ -5,7 +5,6 @@ from __future__ import annotations
 from collator.messages import Output, Recorded
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     PLENTY,
     claim,
@@ -19,6 +18,7 @@ from tests.conformance.steps import (
     record,
     send,
 )
+from tests.conformance.store import Store
 
 TERMS = LedgerLimits(idle_timeout=100.0, task_lease=30.0, delivery_lease=30.0)
 LONG = 36.0
@@ -29,90 +29,90 @@ async def expire(ledger: Ledger) -> int:
     return (await ledger.expire(accepting=True, limit=PLENTY, capacity={})).closed
 
 
-async def test_p2_a_lease_does_not_end_while_nobody_could_act(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_p2_a_lease_does_not_end_while_nobody_could_act(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await send(ledger, packet("r", 0, last=True))
     held = await claim_one(ledger)
-    engine.stand_still(LONG)
+    store.stand_still(LONG)
     assert not await claim(ledger)
     assert await record(ledger, Output(held.lease, b'"paid for"')) == [Recorded.RECORDED]
 
 
-async def test_p2_a_lease_from_accept_and_one_that_was_renewed_do_not_either(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_p2_a_lease_from_accept_and_one_that_was_renewed_do_not_either(store: Store) -> None:
+    ledger = await store.open(TERMS)
     (first,) = (await ledger.accept([packet("r", 0)], capacity=1)).tasks
     (second,) = (await ledger.accept([packet("r", 1)], capacity=1)).tasks
     await ledger.renew([second.lease])
-    engine.stand_still(LONG)
+    store.stand_still(LONG)
     assert not await claim(ledger)
     outputs = (Output(first.lease, b"1"), Output(second.lease, b"2"))
     assert await record(ledger, *outputs) == [Recorded.RECORDED] * 2
 
 
-async def test_p2_a_lease_ends_in_the_time_before_and_after_together(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_p2_a_lease_ends_in_the_time_before_and_after_together(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await send(ledger, packet("r", 0))
     await claim_one(ledger)
-    engine.clock.advance(20)
-    engine.stand_still(LONG)
-    engine.clock.advance(9)
+    store.clock.advance(20)
+    store.stand_still(LONG)
+    store.clock.advance(9)
     assert not await claim(ledger)
-    engine.clock.advance(2)
+    store.clock.advance(2)
     assert len(await claim(ledger)) == 1
 
 
-async def test_r24_a_lease_on_a_delivery_does_not_end_while_nobody_could_act(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_a_lease_on_a_delivery_does_not_end_while_nobody_could_act(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await finish(ledger)
     held = await due_one(ledger)
-    engine.stand_still(LONG)
+    store.stand_still(LONG)
     assert not await due(ledger)
-    engine.clock.advance(29)
+    store.clock.advance(29)
     assert not await due(ledger)
-    engine.clock.advance(2)
+    store.clock.advance(2)
     again = await due_one(ledger)
     assert again.lease != held.lease
     assert await ledger.record_attempts([delivered(again)]) == [True]
 
 
-async def test_r24_nor_one_that_came_with_the_output(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r24_nor_one_that_came_with_the_output(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await send(ledger, packet("r", 0, last=True))
     (held,) = (await ledger.record([Output((await claim_one(ledger)).lease, b"1")], capacity={"default": 1})).deliveries
-    engine.stand_still(LONG)
+    store.stand_still(LONG)
     assert not await due(ledger)
     assert await ledger.record_attempts([delivered(held)]) == [True]
 
 
-async def test_r13_a_standstill_is_no_silence(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r13_a_standstill_is_no_silence(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await expire(ledger)
     await send(ledger, packet("r", 0))
     await process(ledger)
-    engine.clock.advance(50)
+    store.clock.advance(50)
     assert await expire(ledger) == 0
-    engine.stand_still(10_000.0)
+    store.stand_still(10_000.0)
     assert await expire(ledger) == 0
-    engine.clock.advance(49)
+    store.clock.advance(49)
     assert await expire(ledger) == 0
-    engine.clock.advance(2)
+    store.clock.advance(2)
     assert await expire(ledger) == 1
 
 
-async def test_r13_a_packet_that_comes_before_the_next_look_counts_from_its_own_time(engine: Engine) -> None:
-    ledger = await engine.open(TERMS)
+async def test_r13_a_packet_that_comes_before_the_next_look_counts_from_its_own_time(store: Store) -> None:
+    ledger = await store.open(TERMS)
     await expire(ledger)
-    engine.stand_still(10_000.0)
+    store.stand_still(10_000.0)
     await send(ledger, packet("r", 0))
     await process(ledger)
-    engine.clock.advance(99)
+    store.clock.advance(99)
     assert await expire(ledger) == 0
-    engine.clock.advance(2)
+    store.clock.advance(2)
     assert await expire(ledger) == 1
 
 
-async def test_r14_a_deadline_is_absolute(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(idle_timeout=None, deadline=200.0))
+async def test_r14_a_deadline_is_absolute(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(idle_timeout=None, deadline=200.0))
     await send(ledger, packet("r", 0))
-    engine.stand_still(201.0)
+    store.stand_still(201.0)
     assert await expire(ledger) == 1

@@ -11,7 +11,6 @@ from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
 from collator.testing import ManualClock
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     claim,
     claim_one,
@@ -27,53 +26,54 @@ from tests.conformance.steps import (
     send,
     webhook,
 )
+from tests.conformance.store import Store
 
 
-async def test_after_a_clean_stop_what_was_handed_out_is_due_at_once(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_after_a_clean_stop_what_was_handed_out_is_due_at_once(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept(packets(2, "a"), capacity=2)
     await send(ledger, *packets(2, "b"))
     await claim(ledger, 1)
-    ledger = await engine.reopen()
+    ledger = await store.reopen()
     assert len(await claim(ledger)) == 4
 
 
-async def test_a_clean_stop_counts_no_death(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_deaths=2))
+async def test_a_clean_stop_counts_no_death(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_deaths=2))
     await ledger.accept(packets(3), capacity=3)
     for _ in range(5):
-        ledger = await engine.reopen()
+        ledger = await store.reopen()
         assert len(await claim(ledger)) == 3
-    ledger = await engine.reopen()
+    ledger = await store.reopen()
     await process(ledger)
     assert (await webhook(ledger))["data"]["outputs"] == [0, 1, 2]
 
 
-async def test_after_a_clean_stop_an_old_lease_is_lost(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_after_a_clean_stop_an_old_lease_is_lost(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0))
     old = await claim_one(ledger)
-    ledger = await engine.reopen()
+    ledger = await store.reopen()
     new = await claim_one(ledger)
     assert await record(ledger, Output(old.lease, b'"old"')) == [Recorded.LOST]
     assert await record(ledger, Output(new.lease, b'"new"')) == [Recorded.RECORDED]
 
 
-async def test_after_an_unclean_stop_an_old_lease_is_lost(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_after_an_unclean_stop_an_old_lease_is_lost(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0))
     old = await claim_one(ledger)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     new = await claim_one(ledger)
     assert await record(ledger, Output(old.lease, b'"old"')) == [Recorded.LOST]
     assert await record(ledger, Output(new.lease, b'"new"')) == [Recorded.RECORDED]
 
 
-async def test_after_an_unclean_stop_suspects_run_one_at_a_time_before_all_others(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_after_an_unclean_stop_suspects_run_one_at_a_time_before_all_others(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept(packets(2, "suspect", last=False), capacity=2)
     await send(ledger, *packets(2, "other", last=False))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     for _ in range(2):
         task = await claim_one(ledger)
         assert task.key.resource_id == "suspect"
@@ -83,11 +83,11 @@ async def test_after_an_unclean_stop_suspects_run_one_at_a_time_before_all_other
     assert places(await claim(ledger)) == [("other", 0), ("other", 1)]
 
 
-async def test_after_an_unclean_stop_what_was_claimed_is_suspect_too(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_after_an_unclean_stop_what_was_claimed_is_suspect_too(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(4, last=False))
     claimed = places(await claim(ledger, 2))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     suspects = []
     for _ in claimed:
         task = await claim_one(ledger)
@@ -97,10 +97,10 @@ async def test_after_an_unclean_stop_what_was_claimed_is_suspect_too(engine: Eng
     assert len(await claim(ledger)) == 2
 
 
-async def test_after_an_unclean_stop_new_packets_wait_for_the_suspects(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_after_an_unclean_stop_new_packets_wait_for_the_suspects(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept(packets(2, "suspect", last=False), capacity=2)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     accepted = await ledger.accept([packet("new", 0)], capacity=5)
     assert not accepted.tasks
     await record(ledger, *echo([await claim_one(ledger)]))
@@ -109,20 +109,20 @@ async def test_after_an_unclean_stop_new_packets_wait_for_the_suspects(engine: E
     assert places(await claim(ledger)) == [("new", 0), ("new", 1)]
 
 
-async def test_a_suspect_that_is_retried_or_fails_makes_way_for_the_next(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_a_suspect_that_is_retried_or_fails_makes_way_for_the_next(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept(packets(2, last=False), capacity=2)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
     await record(ledger, Failure((await claim_one(ledger)).lease, "bad"))
     await send(ledger, packet("other", 0))
     assert places(await claim(ledger)) == [("other", 0)]
 
 
-async def test_a_suspect_whose_resource_ends_makes_way_for_the_next(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_a_suspect_whose_resource_ends_makes_way_for_the_next(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept([packet("a", 0), packet("b", 0)], capacity=2)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await send(ledger, packet("other", 0))
     first = await claim_one(ledger)
     await ledger.cancel(first.key.resource_id)
@@ -133,10 +133,10 @@ async def test_a_suspect_whose_resource_ends_makes_way_for_the_next(engine: Engi
     assert places(await claim(ledger)) == [("other", 0)]
 
 
-async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept([packet("a", 0), packet("b", 0), packet("c", 0)], capacity=3)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await send(ledger, packet("other", 0))
     await ledger.cancel("a")
     await ledger.complete("b", force=True)
@@ -146,35 +146,35 @@ async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(engi
     assert places(await claim(ledger)) == [("other", 0)]
 
 
-async def test_a_suspect_whose_lease_ends_stays_alone(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(task_lease=30.0))
+async def test_a_suspect_whose_lease_ends_stays_alone(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(task_lease=30.0))
     await ledger.accept([packet("suspect", 0)], capacity=1)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await send(ledger, packet("other", 0))
     for attempt in (1, 2, 3):
         task = await claim_one(ledger)
         assert (task.key.resource_id, task.attempt) == ("suspect", attempt)
-        engine.clock.advance(31)
+        store.clock.advance(31)
     await process(ledger)
     assert places(await claim(ledger)) == [("other", 0)]
 
 
-async def test_a_suspect_that_is_given_back_stays_alone(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_a_suspect_that_is_given_back_stays_alone(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept([packet("suspect", 0)], capacity=1)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await send(ledger, packet("other", 0))
     task = await claim_one(ledger)
     await ledger.release([task.lease])
     assert (await claim_one(ledger)).key.resource_id == "suspect"
 
 
-async def test_three_deaths_make_a_packet_fail_and_say_so(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_three_deaths_make_a_packet_fail_and_say_so(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0, last=True))
     for _ in range(3):
         await claim_one(ledger)
-        ledger = await engine.crash()
+        ledger = await store.crash()
     assert not await claim(ledger)
     data = (await webhook(ledger))["data"]
     assert [failure["index"] for failure in data["failed"]] == [0]
@@ -183,81 +183,81 @@ async def test_three_deaths_make_a_packet_fail_and_say_so(engine: Engine) -> Non
     assert (await ledger.counts()).waiting == 0
 
 
-async def test_two_deaths_do_not(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_two_deaths_do_not(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0, last=True))
     for _ in range(2):
         await claim_one(ledger)
-        ledger = await engine.crash()
+        ledger = await store.crash()
     await process(ledger)
     assert (await ledger.resource("r")).state is State.COLLATED
 
 
-async def test_the_number_of_deaths_is_a_term(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_deaths=1))
+async def test_the_number_of_deaths_is_a_term(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_deaths=1))
     await ledger.accept(packets(1), capacity=1)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert not await claim(ledger)
     assert (await ledger.resource("r")).state is State.INCOMPLETE
 
 
-async def test_packets_that_were_in_work_together_count_no_death(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_deaths=1))
+async def test_packets_that_were_in_work_together_count_no_death(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_deaths=1))
     await ledger.accept(packets(2), capacity=2)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await process(ledger)
     await process(ledger)
     assert (await ledger.resource("r")).state is State.COLLATED
 
 
-async def test_a_death_is_blamed_only_on_a_packet_that_was_in_work_alone(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_deaths=1))
+async def test_a_death_is_blamed_only_on_a_packet_that_was_in_work_alone(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_deaths=1))
     await ledger.accept(packets(3), capacity=3)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await record(ledger, *echo([await claim_one(ledger)]))
     culprit = await claim_one(ledger)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await process(ledger)
     data = (await webhook(ledger))["data"]
     assert [failure["index"] for failure in data["failed"]] == [culprit.key.index]
     assert len(data["partial"]) == 2
 
 
-async def test_packets_that_were_not_in_work_count_no_death(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_packets_that_were_not_in_work_count_no_death(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(3))
     for _ in range(4):
-        ledger = await engine.crash()
+        ledger = await store.crash()
     assert len(await claim(ledger)) == 3
 
 
-async def test_packets_that_had_their_outcome_count_no_death(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_packets_that_had_their_outcome_count_no_death(store: Store) -> None:
+    ledger = await store.open()
     for index in range(4):
         await send(ledger, packet("r", index, last=index == 3))
         await process(ledger)
-        ledger = await engine.crash()
+        ledger = await store.crash()
     assert (await webhook(ledger))["data"]["outputs"] == [0, 1, 2, 3]
 
 
-async def test_packets_that_were_given_back_are_not_suspect(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(max_deaths=1))
+async def test_packets_that_were_given_back_are_not_suspect(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_deaths=1))
     await send(ledger, *packets(2))
     await ledger.release([task.lease for task in await claim(ledger)])
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert len(await claim(ledger)) == 2
 
 
-async def test_only_the_culprit_fails(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_only_the_culprit_fails(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept(packets(5), capacity=5)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     for _ in range(20):
         tasks = await claim(ledger)
         if not tasks:
             break
         if 3 in {task.key.index for task in tasks}:
-            ledger = await engine.crash()
+            ledger = await store.crash()
         else:
             await record(ledger, *echo(tasks))
     data = (await webhook(ledger))["data"]
@@ -265,21 +265,21 @@ async def test_only_the_culprit_fails(engine: Engine) -> None:
     assert [item["index"] for item in data["partial"]] == [0, 1, 2, 4]
 
 
-async def test_p4_a_delivery_in_flight_at_a_stop_is_sent_again_under_its_id(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p4_a_delivery_in_flight_at_a_stop_is_sent_again_under_its_id(store: Store) -> None:
+    ledger = await store.open()
     await finish(ledger)
     first = await due_one(ledger)
     body = await ledger.body(first)
-    for restart in (engine.reopen, engine.crash):
+    for restart in (store.reopen, store.crash):
         ledger = await restart()
-        engine.clock.advance(31)
+        store.clock.advance(31)
         delivery = await due_one(ledger)
         assert (delivery.webhook_id, await ledger.body(delivery)) == (first.webhook_id, body)
     assert not await due(ledger)
 
 
-async def test_everything_else_is_there_after_an_unclean_stop(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_everything_else_is_there_after_an_unclean_stop(store: Store) -> None:
+    ledger = await store.open()
     await finish(ledger, "collated")
     await send(ledger, packet("cancelled", 0), packet("forced", 0), packet("open", 2, metadata=b'{"a":1}'))
     await ledger.cancel("cancelled")
@@ -287,47 +287,47 @@ async def test_everything_else_is_there_after_an_unclean_stop(engine: Engine) ->
     await ledger.complete("open", total=9)
     names = ["collated", "cancelled", "forced", "open"]
     before = [await ledger.resource(name) for name in names], await ledger.counts()
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert ([await ledger.resource(name) for name in names], await ledger.counts()) == before
 
 
-async def test_a_suspect_that_takes_long_holds_up_nobody_for_long(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(alone=2.0, task_lease=1000.0))
+async def test_a_suspect_that_takes_long_holds_up_nobody_for_long(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(alone=2.0, task_lease=1000.0))
     await ledger.accept(packets(3, "suspect", last=False), capacity=3)
     await send(ledger, packet("other", 0))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     begun = []
     for _ in range(3):
         begun.append(await claim_one(ledger))
-        engine.clock.advance(1.9)
+        store.clock.advance(1.9)
         assert not await claim(ledger)
         assert not (await ledger.accept([packet("new", len(begun))], capacity=5)).tasks
-        engine.clock.advance(0.2)
+        store.clock.advance(0.2)
     assert places(await claim(ledger, 1)) == [("other", 0)]
     assert await record(ledger, *echo(begun)) == [Recorded.RECORDED] * 3
 
 
-async def test_after_each_further_unclean_stop_a_suspect_is_alone_for_four_times_as_long(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(alone=2.0, task_lease=1000.0, max_deaths=100))
+async def test_after_each_further_unclean_stop_a_suspect_is_alone_for_four_times_as_long(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(alone=2.0, task_lease=1000.0, max_deaths=100))
     await ledger.accept(packets(2, "suspect", last=False), capacity=2)
     for seconds in (2.0, 8.0, 32.0):
-        ledger = await engine.crash()
+        ledger = await store.crash()
         await claim_one(ledger)
-        engine.clock.advance(seconds - 0.1)
+        store.clock.advance(seconds - 0.1)
         assert not await claim(ledger)
-        engine.clock.advance(0.2)
+        store.clock.advance(0.2)
         assert await claim_one(ledger)
 
 
-async def test_a_packet_that_kills_is_found_among_long_ones_and_takes_none_with_it(engine: Engine) -> None:
+async def test_a_packet_that_kills_is_found_among_long_ones_and_takes_none_with_it(store: Store) -> None:
     """It kills as soon as it runs, the others take a minute each."""
-    ledger = await engine.open(LedgerLimits(alone=2.0, task_lease=1000.0))
+    ledger = await store.open(LedgerLimits(alone=2.0, task_lease=1000.0))
     await ledger.accept([packet(name, 0, last=True) for name in "abcdefgh"], capacity=8)
     deaths = 0
     while (await ledger.resource("d")).state is State.OPEN:
         deaths += 1
-        ledger = await engine.crash()
-        await _work_until_it_dies(ledger, engine.clock)
+        ledger = await store.crash()
+        await _work_until_it_dies(ledger, store.clock)
     assert deaths <= 1 + 3 + 3  # among all, among those that take longer than 2, 8 and 32 seconds, and alone
     assert [(await ledger.resource(name)).state for name in "abcefgh"] == [State.COLLATED] * 7
 
@@ -346,83 +346,83 @@ async def _work_until_it_dies(ledger: Ledger, clock: ManualClock) -> None:
 
 
 async def test_where_calls_are_made_elsewhere_suspects_run_side_by_side_first_and_others_beside_them(
-    engine: Engine,
+    store: Store,
 ) -> None:
-    ledger = await engine.open(LedgerLimits(side_by_side=2))
+    ledger = await store.open(LedgerLimits(side_by_side=2))
     await ledger.accept([packet(name, 0) for name in ("a", "b", "c")], capacity=3)
     await send(ledger, *packets(2, "other", last=False))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert places(await claim(ledger, 2)) == [("a", 0), ("b", 0)]
     assert places(await claim(ledger, 5)) == [("c", 0)]
     assert not (await ledger.accept([packet("new", 0)], capacity=5)).tasks  # others have waited for longer
     assert places(await claim(ledger, 1)) == [("other", 0)]
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert len(await claim(ledger)) == 4
-    ledger = await engine.crash()  # the third
+    ledger = await store.crash()  # the third
     assert places(await claim(ledger)) == [("a", 0)]
     assert not await claim(ledger)
 
 
-async def test_where_calls_are_made_elsewhere_the_first_deaths_are_on_nobodys_account(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(side_by_side=2, max_deaths=2))
+async def test_where_calls_are_made_elsewhere_the_first_deaths_are_on_nobodys_account(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(side_by_side=2, max_deaths=2))
     await ledger.accept([packet("r", 0, last=True)], capacity=1)
     for _ in range(3):
-        ledger = await engine.crash()
+        ledger = await store.crash()
         await claim_one(ledger)
-    ledger = await engine.crash()  # at the third and the fourth it was alone
+    ledger = await store.crash()  # at the third and the fourth it was alone
     assert (await ledger.resource("r")).state is State.INCOMPLETE
 
 
-async def test_a_suspect_that_is_given_back_side_by_side_stays_first(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(side_by_side=1))
+async def test_a_suspect_that_is_given_back_side_by_side_stays_first(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(side_by_side=1))
     await ledger.accept([packet(name, 0) for name in ("a", "b")], capacity=2)
     await send(ledger, packet("other", 0))
-    ledger = await engine.crash()
+    ledger = await store.crash()
     await ledger.release([task.lease for task in await claim(ledger, 2)])
     assert places(await claim(ledger, 1)) == [("a", 0)]
     assert places(await claim(ledger, 5)) == [("b", 0)]
     assert places(await claim(ledger, 5)) == [("other", 0)]
 
 
-async def test_suspects_side_by_side_are_handed_out_to_who_asked_for_others(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(side_by_side=1))
+async def test_suspects_side_by_side_are_handed_out_to_who_asked_for_others(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(side_by_side=1))
     (suspect,) = (await ledger.accept([packet("suspect", 0)], capacity=1)).tasks
     accepted = await ledger.accept([packet("other", 0), packet("other", 1)], capacity=0)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert places(await claim(ledger, keys=accepted.waiting[:1])) == [("other", 0)]
     assert places(await claim(ledger, keys=[suspect.key, *accepted.waiting])) == [("suspect", 0)]
     assert places(await claim(ledger, keys=[suspect.key, *accepted.waiting])) == [("other", 1)]
 
 
-async def test_suspects_are_found_without_any_hint(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_suspects_are_found_without_any_hint(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept(packets(2, last=False), capacity=2)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert sorted(places(await ledger.overdue(limit=10))) == [("r", 0), ("r", 1)]
 
 
-async def test_a_suspect_is_not_handed_out_to_who_has_no_room_for_it(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_a_suspect_is_not_handed_out_to_who_has_no_room_for_it(store: Store) -> None:
+    ledger = await store.open()
     await ledger.accept([packet("r", 0)], capacity=1)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     assert not await claim(ledger, capacity=0)
     assert places(await claim(ledger, capacity=1)) == [("r", 0)]
 
 
-async def test_a_suspect_is_not_handed_out_to_who_asked_for_others(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_a_suspect_is_not_handed_out_to_who_asked_for_others(store: Store) -> None:
+    ledger = await store.open()
     (suspect,) = (await ledger.accept([packet("suspect", 0)], capacity=1)).tasks
-    ledger = await engine.crash()
+    ledger = await store.crash()
     keys = (await ledger.accept([packet("other", 0)], capacity=0)).waiting
     assert not await claim(ledger, keys=keys)
     assert places(await claim(ledger, keys=[suspect.key, *keys])) == [("suspect", 0)]
 
 
-async def test_p2_a_suspect_that_is_given_back_is_handed_out_once_more_and_no_more(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p2_a_suspect_that_is_given_back_is_handed_out_once_more_and_no_more(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0), packet("s", 0))
     await claim(ledger)
-    ledger = await engine.crash()
+    ledger = await store.crash()
     suspect = await claim_one(ledger)
     await ledger.release([suspect.lease])
     recorded = []

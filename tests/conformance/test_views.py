@@ -11,7 +11,6 @@ from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState, OnFailure, State
-from tests.conformance.conftest import Engine
 from tests.conformance.steps import (
     again,
     claim,
@@ -31,15 +30,16 @@ from tests.conformance.steps import (
     replay,
     send,
 )
+from tests.conformance.store import Store
 
 
-async def test_p6_the_report_of_an_open_resource(engine: Engine) -> None:
-    ledger = await engine.open()
-    opened = rfc3339(engine.clock.wall())
+async def test_p6_the_report_of_an_open_resource(store: Store) -> None:
+    ledger = await store.open()
+    opened = rfc3339(store.clock.wall())
     await send(ledger, *(packet("r", index) for index in (0, 1, 2, 6, 7, 9)), packet("r", 5, metadata=b'{"a":1}'))
     tasks = {task.key.index: task for task in await claim(ledger)}
     await record(ledger, Failure(tasks[1].lease, "bad"), Retry(tasks[7].lease, "busy", 9.0), *echo([tasks[0]]))
-    engine.clock.advance(50)
+    store.clock.advance(50)
     report = await ledger.resource("r")
     assert (report.state, report.completed_by, report.total) == (State.OPEN, None, None)
     assert (report.received, report.done, report.failed) == (7, 1, 1)
@@ -55,13 +55,13 @@ async def test_p6_missing_goes_up_to_the_total_where_it_is_known(ledger: Ledger)
     assert [*(await ledger.resource("r")).missing] == [(0, 0), (2, 2), (4, 5)]
 
 
-async def test_p6_the_report_of_a_collated_resource(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p6_the_report_of_a_collated_resource(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, *packets(3))
-    engine.clock.advance(50)
+    store.clock.advance(50)
     await process(ledger)
-    closed = rfc3339(engine.clock.wall())
-    engine.clock.advance(50)
+    closed = rfc3339(store.clock.wall())
+    store.clock.advance(50)
     report = await ledger.resource("r")
     assert (report.state, report.completed_by, report.total) == (State.COLLATED, "last", 3)
     assert (report.received, report.done, report.failed) == (3, 3, 0)
@@ -70,20 +70,20 @@ async def test_p6_the_report_of_a_collated_resource(engine: Engine) -> None:
     assert [delivery.state for delivery in report.deliveries] == [DeliveryState.DUE]
 
 
-async def test_p6_the_report_of_an_incomplete_resource_keeps_its_ranges(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_p6_the_report_of_an_incomplete_resource_keeps_its_ranges(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0), packet("r", 2), packet("r", 6, total=9))
     await record(ledger, *echo(await claim(ledger, 1)))
     await ledger.complete("r", force=True)
-    for restart in (None, engine.reopen):
+    for restart in (None, store.reopen):
         ledger = ledger if restart is None else await restart()
         report = await ledger.resource("r")
         assert [*report.missing] == [(1, 1), (3, 5), (7, 8)]
         assert [*report.unfinished] == [(2, 2), (6, 6)]
 
 
-async def test_p6_the_report_shows_the_first_hundred_failures(engine: Engine) -> None:
-    ledger = await engine.open(LedgerLimits(on_failure=OnFailure.HOLD))
+async def test_p6_the_report_shows_the_first_hundred_failures(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(150))
     await fail(ledger)
     report = await ledger.resource("r")
@@ -138,14 +138,14 @@ async def test_resources_take_a_prefix_as_it_is(ledger: Ledger, prefix: str) -> 
     assert [summary.resource_id for summary in await ledger.resources(prefix=prefix)] == [prefix, prefix + "x"]
 
 
-async def test_resources_show_how_far_each_is(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_resources_show_how_far_each_is(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0), packet("r", 1), packet("r", 5, last=True))
     one, two, _ = await claim(ledger)
     await record(ledger, *echo([one]), Failure(two.lease, "bad"))
     (summary,) = await ledger.resources()
     assert (summary.state, summary.total, summary.received) == (State.OPEN, 6, 3)
-    assert (summary.done, summary.failed, summary.opened_at) == (1, 1, rfc3339(engine.clock.wall()))
+    assert (summary.done, summary.failed, summary.opened_at) == (1, 1, rfc3339(store.clock.wall()))
 
 
 async def test_outputs_come_in_order_of_index_and_in_pages(ledger: Ledger) -> None:
@@ -174,14 +174,14 @@ async def test_p5_outputs_come_in_pages_of_a_size(ledger: Ledger) -> None:
     assert pages == [[10, 20], [30], [100], [5]]
 
 
-async def test_outputs_are_there_before_and_after_the_end(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_outputs_are_there_before_and_after_the_end(store: Store) -> None:
+    ledger = await store.open()
     await send(ledger, packet("r", 0), packet("r", 1), packet("r", 4))
     await record(ledger, *echo(await claim(ledger, 2)))
     before = await outputs(ledger, "r")
     await ledger.complete("r", force=True)
     assert await outputs(ledger, "r") == before == [(0, b"0"), (1, b"1")]
-    assert await outputs((await engine.crash()), "r") == before
+    assert await outputs((await store.crash()), "r") == before
 
 
 async def test_outputs_are_those_of_one_resource(ledger: Ledger) -> None:
@@ -193,8 +193,8 @@ async def test_outputs_are_those_of_one_resource(ledger: Ledger) -> None:
     assert [len(await outputs(ledger, name)) for name in ("a", "b", "c", "none")] == [2, 2, 2, 0]
 
 
-async def test_deliveries_by_endpoint_and_state(engine: Engine) -> None:
-    ledger = await engine.open(route=lambda _: ["x", "y"])
+async def test_deliveries_by_endpoint_and_state(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["x", "y"])
     await finish(ledger, "dead")
     await ledger.record_attempts([dead(await due_one(ledger, "x"))])
     await finish(ledger, "fresh")
@@ -205,8 +205,8 @@ async def test_deliveries_by_endpoint_and_state(engine: Engine) -> None:
     assert not await listed(ledger, endpoint="y", state=DeliveryState.DEAD)
 
 
-async def test_deliveries_say_when_they_are_due(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_deliveries_say_when_they_are_due(store: Store) -> None:
+    ledger = await store.open()
     await finish(ledger)
     (shown,) = await listed(ledger)
     assert (shown.state, shown.attempts, shown.reason) == (DeliveryState.DUE, 0, "")
@@ -215,20 +215,20 @@ async def test_deliveries_say_when_they_are_due(engine: Engine) -> None:
     held = await due_one(ledger)
     assert shown.webhook_id == held.webhook_id
     await ledger.record_attempts([again(held, 300.0)])
-    engine.clock.advance(100)
+    store.clock.advance(100)
     (shown,) = await listed(ledger, state=DeliveryState.DUE)
     assert (shown.attempts, shown.reason, shown.due_in) == (1, "HTTP 503", 200.0)
 
 
-async def test_counts_add_up(engine: Engine) -> None:
-    ledger = await engine.open()
+async def test_counts_add_up(store: Store) -> None:
+    ledger = await store.open()
     assert await ledger.counts() == Counts()
     waiting, opened = of_packet(6) + 2 * of_packet(1), of_resource("r", None) + of_resource("s", None)
     await send(ledger, packet("r", 0, b'"four"'), packet("r", 1), packet("r", 0, b'"four"'), packet("s", 5))
     assert await ledger.counts() == Counts(open=2, waiting=3, backlog=waiting + opened, open_bytes=opened)
     await claim(ledger, 1)
     assert await ledger.counts() == Counts(open=2, waiting=3, backlog=waiting + opened, open_bytes=opened)
-    ledger = await engine.reopen()
+    ledger = await store.reopen()
     await process(ledger)
     assert await ledger.counts() == Counts(open=2, backlog=opened, open_bytes=opened)
     await ledger.complete("r", total=2)
@@ -242,7 +242,7 @@ async def test_counts_add_up(engine: Engine) -> None:
     assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1, due=1, dead=1)
     await replay(ledger, state=DeliveryState.DEAD)
     assert (await ledger.counts()).due == 2
-    ledger = await engine.crash()
-    engine.clock.advance(31)
+    ledger = await store.crash()
+    store.clock.advance(31)
     await drain(ledger)
     assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1)
