@@ -250,5 +250,5 @@ async def test_repair_of_one_takes_no_body(listener: Harness, verb: str) -> None
 
 
 async def test_deliveries_take_the_methods_that_they_take(listener: Harness) -> None:
-    assert (await listener.ask("POST", "/v1/deliveries", b"{}")).problem["code"] == "method"
-    assert (await listener.ask("PUT", "/v1/deliveries/x/stop", b"{}")).problem["code"] == "method"
+    assert (await listener.ask("POST", "/v1/deliveries", b"{}")).problem["code"] == "method_not_allowed"
+    assert (await listener.ask("PUT", "/v1/deliveries/x/stop", b"{}")).problem["code"] == "method_not_allowed"

@@ -166,9 +166,9 @@ def test_every_kind_of_problem_is_described_somewhere_but_those_that_belong_to_n
     contents = [answer["content"].get("application/problem+json") for answer in answers]
     codes = {code for content in contents if content for code in codes_of(content["schema"])}
     assert {kind.code for kind in ProblemType} - codes == {
-        "method",
-        "unread",
-        "cut_off",
+        "method_not_allowed",
+        "receipts_unread",
+        "incomplete_line",
     }  # other methods; within an answer of 200
 
 

@@ -97,7 +97,7 @@ async def test_the_last_line_needs_no_line_feed(listener: Harness) -> None:
 async def test_a_last_line_that_is_cut_off_is_rejected(listener: Harness) -> None:
     body = ndjson(packet(0), packet(1))[:-5]
     reply = await listener.ask("POST", "/v1/packets", body, media_type="application/jsonl")
-    assert (reply.status, reply.json["accepted"], codes(reply)) == (200, 1, [(2, "cut_off")])
+    assert (reply.status, reply.json["accepted"], codes(reply)) == (200, 1, [(2, "incomplete_line")])
 
 
 async def test_an_empty_stream_gets_an_empty_summary(listener: Harness) -> None:
@@ -141,7 +141,7 @@ async def test_unknown_options_get_422(listener: Harness, options: str) -> None:
 async def test_a_packed_stream_gets_415(listener: Harness) -> None:
     body = ndjson(packet())
     reply = await listener.ask("POST", "/v1/packets", body, media_type="application/jsonl", content_encoding="gzip")
-    assert reply.problem["code"] == "media_type"
+    assert reply.problem["code"] == "unsupported_media_type"
 
 
 # How it flows.
@@ -214,7 +214,7 @@ async def test_a_silent_stream_is_committed_summed_up_and_closed(tmp_path: Path)
     async with open_door(tmp_path, limits=HttpLimits(stream_idle=0.1)) as listener, listener.wire() as wire:
         await wire.send(stream_head() + chunk(ndjson(packet(0)) + b'{"resource_id":'))
         reply = await wire.reply()
-        assert (reply.status, reply.problem["code"], reply.headers["connection"]) == (408, "idle", "close")
+        assert (reply.status, reply.problem["code"], reply.headers["connection"]) == (408, "stream_idle", "close")
         assert (reply.json["done"], reply.json["decided_lines"], reply.json["accepted"]) == (True, 1, 1)
         assert await wire.end() == b""
 
@@ -231,7 +231,7 @@ async def test_blank_lines_keep_a_stream_open_through_its_pauses(tmp_path: Path,
                 await asyncio.wait({silent}, timeout=0.05)
                 await wire.send(chunk(b"\n"))
                 beats += 1
-            assert (await silent).problem["code"] == "idle"
+            assert (await silent).problem["code"] == "stream_idle"
         await wire.send(chunk(ndjson(packet(1))) + chunk(b""))
         reply = await wire.reply()
         last = reply.lines[-1]
@@ -296,7 +296,7 @@ async def test_p7_a_service_that_stops_sums_up_its_streams(listener: Harness) ->
 
 async def test_a_defect_ends_the_stream_with_500(listener: Harness) -> None:
     listener.ledger.errors[0] = RuntimeError("a defect")
-    assert (await listener.stream(packet())).problem["code"] == "internal"
+    assert (await listener.stream(packet())).problem["code"] == "internal_error"
 
 
 async def test_whole_lines_of_a_client_that_goes_away_are_kept(listener: Harness) -> None:
@@ -382,7 +382,7 @@ async def test_p5_receipts_that_nobody_reads_end_the_stream(tmp_path: Path) -> N
         status, _ = await wire.head()
         said = [line async for line in wire.lines()]
         assert status == 200
-        assert (said[-1]["code"], said[-1]["done"]) == ("unread", True)
+        assert (said[-1]["code"], said[-1]["done"]) == ("receipts_unread", True)
         assert said[-1]["decided_lines"] == len(said) - 1 < 100_000
 
 

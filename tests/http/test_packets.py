@@ -96,7 +96,7 @@ async def test_trouble_of_the_store_gets_503_before_any_ack(listener: Harness, e
 async def test_a_defect_gets_500_and_tells_nothing_of_itself(listener: Harness) -> None:
     listener.ledger.errors[0] = RuntimeError("the secret is 42")
     reply = await listener.post(packet())
-    assert (reply.status, reply.problem["code"]) == (500, "internal")
+    assert (reply.status, reply.problem["code"]) == (500, "internal_error")
     assert b"42" not in reply.body
 
 
@@ -275,7 +275,7 @@ async def test_json_is_taken_whatever_its_parameters(listener: Harness, media_ty
 
 @pytest.mark.parametrize("media_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
 async def test_other_media_types_get_415(listener: Harness, media_type: str) -> None:
-    assert (await listener.post(packet(), media_type=media_type)).problem["code"] == "media_type"
+    assert (await listener.post(packet(), media_type=media_type)).problem["code"] == "unsupported_media_type"
 
 
 async def test_a_packed_body_gets_415(listener: Harness) -> None:
@@ -287,7 +287,7 @@ async def test_a_packed_body_gets_415(listener: Harness) -> None:
 async def test_another_method_gets_405_with_what_is_allowed(listener: Harness) -> None:
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
         reply = await listener.ask(method, "/v1/packets")
-        assert (reply.status, reply.problem["code"], reply.headers["allow"]) == (405, "method", "POST")
+        assert (reply.status, reply.problem["code"], reply.headers["allow"]) == (405, "method_not_allowed", "POST")
 
 
 async def test_an_unknown_option_gets_422(listener: Harness) -> None:

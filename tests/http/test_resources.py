@@ -456,7 +456,7 @@ async def test_another_method_gets_405_with_what_is_allowed(
     shared: Harness, method: str, path: str, allowed: str
 ) -> None:
     reply = await shared.ask(method, path)
-    assert (reply.status, reply.problem["code"], reply.headers["allow"]) == (405, "method", allowed)
+    assert (reply.status, reply.problem["code"], reply.headers["allow"]) == (405, "method_not_allowed", allowed)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/packets/", "/v1/resources/", "/v1/resources/r/", "/healthz/", "/%"])

@@ -57,7 +57,7 @@ def model(data: bytes) -> list[tuple[int, object]]:
     *whole, rest = data.split(b"\n")
     decided = [(number, verdict(text, ProblemType.MALFORMED)) for number, text in enumerate(whole, 1)]
     if rest:
-        decided.append((len(whole) + 1, verdict(rest, ProblemType.CUT_OFF)))
+        decided.append((len(whole) + 1, verdict(rest, ProblemType.INCOMPLETE_LINE)))
     return [(number, what) for number, what in decided if what is not None]
 
 

@@ -169,7 +169,7 @@ class App:
 
     async def _take(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         if request.scope["method"] != "POST":
-            raise HttpProblem(ProblemType.METHOD, "POST packets here", headers=((b"allow", b"POST"),))
+            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "POST packets here", headers=((b"allow", b"POST"),))
         self._auth.require(request.caller, POST_PACKETS.role)
         query, receipts = request.scope["query_string"], None
         if query:  # seldom: nothing is made for a request without one
@@ -183,7 +183,7 @@ class App:
 
 
 def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:
-    if error.status_code != ProblemType.METHOD.status:
+    if error.status_code != ProblemType.METHOD_NOT_ALLOWED.status:
         return HttpProblem(ProblemType.NOT_FOUND, f"there is no {shown(path)} here; /openapi.json says what there is")
     allowed = ", ".join(methods_at(path.decode("ascii")))
-    return HttpProblem(ProblemType.METHOD, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))
+    return HttpProblem(ProblemType.METHOD_NOT_ALLOWED, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))

@@ -41,7 +41,7 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
     secure, host, path = whole.groups()
     if secure:  # who speaks TLS for us asks for the path alone
         raise HttpProblem(
-            ProblemType.FOREIGN_HOST, "an https URL is asked for without TLS, which this port does not speak"
+            ProblemType.UNKNOWN_HOST, "an https URL is asked for without TLS, which this port does not speak"
         )
     return host, path if path[:1] == b"/" else b"/" + path
 

@@ -195,7 +195,7 @@ def _explain(
         if name is not None:
             error, name = Malformed(name), None
         elif cut_off:
-            error = HttpProblem(ProblemType.CUT_OFF, f"the stream ended within this line: {fault.detail}")
+            error = HttpProblem(ProblemType.INCOMPLETE_LINE, f"the stream ended within this line: {fault.detail}")
         yield block.first + place, error
 
 

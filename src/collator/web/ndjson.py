@@ -112,7 +112,9 @@ class PacketStream:
         finally:
             reading.cancel()
         self.end(
-            HttpProblem(ProblemType.IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request")
+            HttpProblem(
+                ProblemType.STREAM_IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request"
+            )
         )
         return b""
 

@@ -39,35 +39,35 @@ Headers = Sequence[tuple[bytes, bytes]]
 class ProblemType(Enum):
     """The catalogue: the status and the title of each kind of problem."""
 
-    BAD_REQUEST = (400, "Not a request that HTTP allows")
-    UNAUTHORIZED = (401, "Nobody knows who asks")
-    FORBIDDEN = (403, "This token does not allow it")
-    FOREIGN_ORIGIN = (403, "Web pages of other origins may not ask")
-    NOT_FOUND = (404, "There is nothing at this path")
-    UNKNOWN = (404, "There is no such resource, delivery or endpoint")
-    METHOD = (405, "This path does not take this method")
-    TIMEOUT = (408, "The request did not arrive in time")
-    IDLE = (408, "The stream was silent for too long")
-    CONFLICT = (409, "This contradicts what the resource holds")
-    CLOSED = (409, "The resource has ended and never received this packet")
-    ENDED = (409, "It has ended")
-    TOO_LARGE = (413, "More than is taken at once")
-    MEDIA_TYPE = (415, "Not a media type that is taken here")
-    FOREIGN_HOST = (421, "This is not the host that was asked for")
-    MALFORMED = (422, "Not what is taken here")
-    CUT_OFF = (422, "The last line does not end")
-    REFUSED = (429, "A limit was met")
-    HEAD_TOO_LARGE = (431, "The head of the request is too large")
-    INTERNAL = (500, "A defect in Collator")
-    ERROR = (500, "The store could not take this packet")
-    DAMAGED = (500, "The store does not hold what was written to it")
-    UNAVAILABLE = (503, "The service takes nothing at the moment")
-    BUSY = (503, "The service does as much as it may at once")
-    NOT_READY = (503, "The service is not ready")
-    READ_ONLY = (503, "The service takes nothing until it is restarted")
-    STORAGE_FULL = (503, "The disk is full")
-    UNREAD = (503, "The receipts were not read")
-    STORAGE_LOW = (507, "The disk has too little free space")
+    BAD_REQUEST = (400, "Invalid HTTP request")
+    UNAUTHORIZED = (401, "Unauthorized")
+    FORBIDDEN = (403, "Forbidden")
+    CROSS_ORIGIN = (403, "Cross-origin request refused")
+    NOT_FOUND = (404, "Path not found")
+    UNKNOWN = (404, "Unknown resource, delivery or endpoint")
+    METHOD_NOT_ALLOWED = (405, "Method not allowed")
+    TIMEOUT = (408, "Request timeout")
+    STREAM_IDLE = (408, "No data on the stream for too long")
+    CONFLICT = (409, "Conflict with the state of the resource")
+    CLOSED = (409, "The resource has ended without this packet")
+    ENDED = (409, "The resource or delivery has ended")
+    TOO_LARGE = (413, "Request too large")
+    UNSUPPORTED_MEDIA_TYPE = (415, "Unsupported media type")
+    UNKNOWN_HOST = (421, "Unknown host")
+    MALFORMED = (422, "Invalid packet or request")
+    INCOMPLETE_LINE = (422, "The last line is incomplete")
+    REFUSED = (429, "Limit reached")
+    HEAD_TOO_LARGE = (431, "Request headers too large")
+    INTERNAL_ERROR = (500, "Internal error")
+    ERROR = (500, "The packet could not be stored")
+    DAMAGED = (500, "Stored data is damaged")
+    UNAVAILABLE = (503, "Service unavailable")
+    BUSY = (503, "Service busy")
+    NOT_READY = (503, "Service not ready")
+    READ_ONLY = (503, "Read-only until restart")
+    STORAGE_FULL = (503, "Disk full")
+    RECEIPTS_UNREAD = (503, "The receipts were not read")
+    STORAGE_LOW = (507, "Too little free disk space")
 
     @property
     def code(self) -> str:
@@ -81,7 +81,7 @@ class ProblemType(Enum):
 
     @property
     def title(self) -> str:
-        """Return what all problems of the kind have in common, in words."""
+        """The kind of problem, in words."""
         return self.value[1]
 
 
@@ -136,7 +136,7 @@ def problem_of(error: CollatorError) -> HttpProblem:
     """*error* as a refusal: the one place where errors get their HTTP status."""
     if isinstance(error, HttpProblem):
         return error
-    kind = next((kind for of, kind in _KINDS if isinstance(error, of)), ProblemType.INTERNAL)
+    kind = next((kind for of, kind in _KINDS if isinstance(error, of)), ProblemType.INTERNAL_ERROR)
     return HttpProblem(kind, error.detail, retry_after=error.retry_after if isinstance(error, Unavailable) else None)
 
 

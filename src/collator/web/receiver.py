@@ -82,7 +82,7 @@ class ReceiverApp:
         if KEPT in request.scope:
             raise busy("every connection has a request under way")
         if request.scope["method"] != "POST":
-            raise HttpProblem(ProblemType.METHOD, "POST webhooks here", headers=((b"allow", b"POST"),))
+            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "POST webhooks here", headers=((b"allow", b"POST"),))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         self._check_signature(headers)
         if self._strict and request.media_type() != JSON:

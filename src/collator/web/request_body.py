@@ -138,7 +138,8 @@ class RequestBody:
         charset = wide_charset(field)
         if charset is not None:
             raise HttpProblem(
-                ProblemType.MEDIA_TYPE, f"charset {quoted(charset)} is not taken; send UTF-8, as all JSON is"
+                ProblemType.UNSUPPORTED_MEDIA_TYPE,
+                f"charset {quoted(charset)} is not taken; send UTF-8, as all JSON is",
             )
         return field.partition(";")[0].strip().lower()
 
@@ -147,7 +148,7 @@ class RequestBody:
         coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
         if coding.lower() != "identity":
             detail = f"content-encoding {quoted(coding)} is not taken; send the body as it is"
-            raise HttpProblem(ProblemType.MEDIA_TYPE, detail)
+            raise HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, detail)
 
     async def body(self, limit: int, *, instead: str = "") -> bytes:
         """The whole body, which holds something, as `_body` has it. Raises `Malformed`, `HttpProblem`, `ClientGone`."""
@@ -234,7 +235,7 @@ async def or_problem(
         return _problem(problem_of(error), request, refusals)
     except Exception:  # noqa: BLE001 - logged, and answered
         _log.exception("request failed", method=request.scope["method"])
-        return _problem(HttpProblem(ProblemType.INTERNAL, "the log says more"), request, refusals)
+        return _problem(HttpProblem(ProblemType.INTERNAL_ERROR, "the log says more"), request, refusals)
 
 
 def _problem(refusal: HttpProblem, request: RequestBody, refusals: RefusalLog) -> HttpAnswer:
@@ -249,9 +250,10 @@ def foreign_media_type(found: str, *wanted: str) -> HttpProblem:
     """The body is not of a *wanted* media type."""
     there = f"say what it is: {' or '.join(wanted)}"
     if not found:
-        return HttpProblem(ProblemType.MEDIA_TYPE, f"the request has no content-type; {there}")
+        return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"the request has no content-type; {there}")
     if found == _FORM:
         return HttpProblem(
-            ProblemType.MEDIA_TYPE, f"{found}, which curl and wget say by themselves, is not taken here; {there}"
+            ProblemType.UNSUPPORTED_MEDIA_TYPE,
+            f"{found}, which curl and wget say by themselves, is not taken here; {there}",
         )
-    return HttpProblem(ProblemType.MEDIA_TYPE, f"{shown(found)} is not taken here; {there}")
+    return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"{shown(found)} is not taken here; {there}")

@@ -133,4 +133,6 @@ def _last(summary: Summary, why: CollatorError | None) -> bytes:
 
 
 def _unread() -> HttpProblem:
-    return HttpProblem(ProblemType.UNREAD, "read the receipts while you send, or ask for none; go on in a new request")
+    return HttpProblem(
+        ProblemType.RECEIPTS_UNREAD, "read the receipts while you send, or ask for none; go on in a new request"
+    )

@@ -79,7 +79,7 @@ POST_PACKETS = Route(
             content={JSON: (WireReceipt, StreamSummary), NDJSON[0]: _LINES},
         ),
     },
-    problems=(*_REFUSALS, ProblemType.IDLE),
+    problems=(*_REFUSALS, ProblemType.STREAM_IDLE),
 )
 
 PUT_PACKET = Route(

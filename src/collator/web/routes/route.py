@@ -65,11 +65,11 @@ def problems_of(route: Route, *, guarded: bool) -> tuple[ProblemType, ...]:
     """All problems that *route* may answer; *guarded* where the service asks for tokens."""
     found = [
         ProblemType.BAD_REQUEST,
-        ProblemType.FOREIGN_ORIGIN,
-        ProblemType.FOREIGN_HOST,
+        ProblemType.CROSS_ORIGIN,
+        ProblemType.UNKNOWN_HOST,
         ProblemType.TIMEOUT,
         ProblemType.HEAD_TOO_LARGE,
-        ProblemType.INTERNAL,
+        ProblemType.INTERNAL_ERROR,
     ]
     found += [ProblemType.MALFORMED, ProblemType.BUSY]
     if guarded and route.role is not None:
@@ -77,5 +77,5 @@ def problems_of(route: Route, *, guarded: bool) -> tuple[ProblemType, ...]:
     if "{" in route.path:
         found.append(ProblemType.NOT_FOUND)  # where it is empty, or has a slash that is not percent-encoded
     if route.method != "GET":  # one that takes no body says so only where it has read it
-        found += [ProblemType.TOO_LARGE, ProblemType.MEDIA_TYPE]
+        found += [ProblemType.TOO_LARGE, ProblemType.UNSUPPORTED_MEDIA_TYPE]
     return (*dict.fromkeys((*found, *route.problems)),)
