@@ -1,15 +1,20 @@
-"""The parts of a declaration in the table: the option, and the types of value."""
+"""The parts of a declaration: the option, the types of value, and what a class declares of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from collator.settings import values
+
+V = TypeVar("V")
+
+DECLARATION = "declaration"
+"""The key of the metadata of a field that has what it declares: an `Option`, or `Tables`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class Option:
     instead: str = ""
     """The setting whose value counts where this one is not given: of a key in a table of its own."""
 
+    def written(self, value: object) -> str | None:
+        """*value* as a user would write it; `None` where there is none."""
+        return self.type.write(value) if value is not None or self.type in {DURATION_OR_OFF, SIZE_OR_OFF} else None
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -72,6 +81,30 @@ class Tables:
     """What they are: one sentence."""
     why: str
     """Why there is none by default: one sentence."""
+
+
+def setting(
+    default: V, kind: ValueType, what: str, why: str, *, scope: Scope = Scope.SERVICE, flag: str = "", instead: str = ""
+) -> V:
+    """A field of a `Table`: an `Option` and its *default*, whose reason is *why*."""
+    option = Option(kind, what, why, scope, flag, instead)
+    return field(default=default, metadata={DECLARATION: option})
+
+
+def declared(table: type[Table]) -> dict[str, Option | Tables]:
+    """What *table* declares, by name, in its order."""
+    return {one.name: one.metadata[DECLARATION] for one in fields(table) if DECLARATION in one.metadata}
+
+
+def options_of(table: type[Table]) -> dict[str, Option]:
+    """Every option that *table* declares, by name, in its order."""
+    return {name: found for name, found in declared(table).items() if isinstance(found, Option)}
+
+
+def required_of(table: type[Table]) -> list[str]:
+    """The options of *table* that have no default."""
+    options = options_of(table)
+    return [field.name for field in fields(table) if field.name in options and field.default is MISSING]
 
 
 COUNT = ValueType("N", values.integer(1, 10_000))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, Option, Table, ValueType
+from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, Table, ValueType, setting
 from collator.settings.values import choice, integer
 
 
@@ -13,60 +12,43 @@ from collator.settings.values import choice, integer
 class ProcessorSettings(Table):
     """A part of `Settings`."""
 
-    processor: Annotated[
-        str,
-        Option(
-            PROCESSOR,
-            "Function that is called with every payload, or address of a service that payloads are sent to.",
-            "Needs no set-up, so that the flow can be tried at once.",
-        ),
-    ] = "collator.processor:word_lengths"
-    pool: Annotated[
-        str,
-        Option(
-            ValueType("thread|process", choice("thread", "process")),
-            "Where a function is called: in this process, or in processes that can be killed.",
-            "Nothing is faster; a process is for code that hangs, crashes or devours memory.",
-        ),
-    ] = "thread"
-    pool_memory: Annotated[
-        int | None,
-        Option(
-            SIZE_OR_OFF,
-            "Most address space of each process of --pool process (Linux).",
-            "Nobody but you knows what the function needs.",
-        ),
-    ] = None
-    batch: Annotated[
-        int,
-        Option(
-            ValueType("N", integer(1, 10_000)),
-            "Most payloads of one call; from 2 on the function takes a list, and gives a list of the same length.",
-            "Most functions take one payload.",
-        ),
-    ] = 1
-    concurrency: Annotated[
-        int, Option(COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
-    ] = 8
-    processor_timeout: Annotated[
-        float,
-        Option(
-            DURATION, "Longest time of one call of the processor.", "Longer than a model call, shorter than patience."
-        ),
-    ] = 60.0
-    processor_retries: Annotated[
-        int,
-        Option(
-            ValueType("N", integer(0, 100)),
-            "Further attempts after a failed call of the processor.",
-            "Outlasts a hiccup; a defect shows within seconds.",
-        ),
-    ] = 3
-    on_failure: Annotated[
-        str,
-        Option(
-            ValueType("incomplete|fail_fast|hold", choice("incomplete", "fail_fast", "hold")),
-            "What a failed packet means: close when the others are done, close at once, or wait for a person.",
-            "The good outputs are worth having.",
-        ),
-    ] = "incomplete"
+    processor: str = setting(
+        "collator.processor:word_lengths",
+        PROCESSOR,
+        "Function that is called with every payload, or address of a service that payloads are sent to.",
+        "Needs no set-up, so that the flow can be tried at once.",
+    )
+    pool: str = setting(
+        "thread",
+        ValueType("thread|process", choice("thread", "process")),
+        "Where a function is called: in this process, or in processes that can be killed.",
+        "Nothing is faster; a process is for code that hangs, crashes or devours memory.",
+    )
+    pool_memory: int | None = setting(
+        None,
+        SIZE_OR_OFF,
+        "Most address space of each process of --pool process (Linux).",
+        "Nobody but you knows what the function needs.",
+    )
+    batch: int = setting(
+        1,
+        ValueType("N", integer(1, 10_000)),
+        "Most payloads of one call; from 2 on the function takes a list, and gives a list of the same length.",
+        "Most functions take one payload.",
+    )
+    concurrency: int = setting(8, COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
+    processor_timeout: float = setting(
+        60.0, DURATION, "Longest time of one call of the processor.", "Longer than a model call, shorter than patience."
+    )
+    processor_retries: int = setting(
+        3,
+        ValueType("N", integer(0, 100)),
+        "Further attempts after a failed call of the processor.",
+        "Outlasts a hiccup; a defect shows within seconds.",
+    )
+    on_failure: str = setting(
+        "incomplete",
+        ValueType("incomplete|fail_fast|hold", choice("incomplete", "fail_fast", "hold")),
+        "What a failed packet means: close when the others are done, close at once, or wait for a person.",
+        "The good outputs are worth having.",
+    )

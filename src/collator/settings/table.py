@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from collator.errors import ConfigError
 from collator.settings.delivery import DeliverySettings
@@ -25,7 +24,11 @@ from collator.settings.option import (
     SWITCH,
     Option,
     Scope,
+    Tables,
     ValueType,
+    declared,
+    options_of,
+    setting,
 )
 from collator.settings.processor import ProcessorSettings
 from collator.settings.values import choice, integer
@@ -39,162 +42,132 @@ _GIB = 1024 * _MIB
 class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
-    data_dir: Annotated[
-        Path,
-        Option(DIR, "Directory of the store; made where it is missing.", "In sight, where the service was started."),
-    ] = Path("collator-data")
-    idle_timeout: Annotated[
-        float | None,
-        Option(
-            DURATION_OR_OFF,
-            "Silence of a sender after which a resource closes as incomplete.",
-            "Longer than a pause in a call, shorter than a working day.",
-        ),
-    ] = _HOUR
-    deadline: Annotated[
-        float | None,
-        Option(
-            DURATION_OR_OFF,
-            "Time from its first packet after which a resource closes, whatever is there.",
-            "No resource is too slow as long as packets come.",
-        ),
-    ] = None
-    retention: Annotated[
-        float,
-        Option(
-            DURATION,
-            "How long a resource is kept after its last delivery has ended.",
-            "A day to look, to replay, and to tell late packets from new resources.",
-        ),
-    ] = 24 * _HOUR
-    dead_retention: Annotated[
-        float | None,
-        Option(
-            DURATION_OR_OFF,
-            "How long a resource with a dead delivery is kept.",
-            "What was never delivered is kept until a person has seen it.",
-        ),
-    ] = None
-    remember: Annotated[
-        float | None,
-        Option(
-            DURATION_OR_OFF,
-            "How long the end of a resource is remembered once it is gone, so that late packets do not open it anew.",
-            "Longer than any sender repeats what it sent; about 100 bytes of disk a resource.",
-        ),
-    ] = 30 * 24 * _HOUR
-    clock_jump: Annotated[
-        float | None,
-        Option(
-            DURATION_OR_OFF,
-            "How far the clock may be ahead at a start; beyond it nothing ends or is forgotten on its account.",
-            "Longer than a restart or a repair; a clock that was set wrong is mostly further off.",
-        ),
-    ] = 24 * _HOUR
-    accept_clock: Annotated[
-        bool,
-        Option(
-            SWITCH,
-            "The clock is right, however far it is ahead: the time since the last stop counts.",
-            "A person has to say so, as a wrong clock would forget what is kept.",
-        ),
-    ] = False
-    drain_timeout: Annotated[
-        float,
-        Option(
-            DURATION,
-            "Time to finish what is under way when the service is told to stop.",
-            "What supervisors grant before they kill.",
-        ),
-    ] = 30.0
-    max_payload: Annotated[
-        int, Option(SIZE, "Largest payload.", "A minute of compressed speech, a page of a scan.")
-    ] = _MIB
-    max_output: Annotated[int, Option(SIZE, "Largest output for one packet.", "As large as a payload.")] = _MIB
-    max_body: Annotated[
-        int, Option(SIZE, "Largest body of a webhook.", "A receiver holds it in memory; few can hold more.")
-    ] = 64 * _MIB
-    max_packets: Annotated[
-        int,
-        Option(
-            ValueType("N", integer(1, 2**24)), "Most packets of a resource.", "Weeks of audio in pieces of two seconds."
-        ),
-    ] = 1_000_000
-    max_open: Annotated[
-        int,
-        Option(
-            ValueType("N", integer(1, 2**53)),
-            "Most open resources; beyond it new ones are refused.",
-            "Bounds the disk.",
-        ),
-    ] = 10_000_000
-    max_backlog: Annotated[
-        int, Option(SIZE, "Bytes stored of what waits; beyond it packets are refused.", "Bounds the disk.")
-    ] = 8 * _GIB
-    min_free_disk: Annotated[
-        int,
-        Option(
-            SIZE,
-            "Free space on the disk of the store below which packets are refused.",
-            "Room to finish what is under way, and for others on that disk.",
-        ),
-    ] = 256 * _MIB
+    data_dir: Path = setting(
+        Path("collator-data"),
+        DIR,
+        "Directory of the store; made where it is missing.",
+        "In sight, where the service was started.",
+    )
+    idle_timeout: float | None = setting(
+        _HOUR,
+        DURATION_OR_OFF,
+        "Silence of a sender after which a resource closes as incomplete.",
+        "Longer than a pause in a call, shorter than a working day.",
+    )
+    deadline: float | None = setting(
+        None,
+        DURATION_OR_OFF,
+        "Time from its first packet after which a resource closes, whatever is there.",
+        "No resource is too slow as long as packets come.",
+    )
+    retention: float = setting(
+        24 * _HOUR,
+        DURATION,
+        "How long a resource is kept after its last delivery has ended.",
+        "A day to look, to replay, and to tell late packets from new resources.",
+    )
+    dead_retention: float | None = setting(
+        None,
+        DURATION_OR_OFF,
+        "How long a resource with a dead delivery is kept.",
+        "What was never delivered is kept until a person has seen it.",
+    )
+    remember: float | None = setting(
+        30 * 24 * _HOUR,
+        DURATION_OR_OFF,
+        "How long the end of a resource is remembered once it is gone, so that late packets do not open it anew.",
+        "Longer than any sender repeats what it sent; about 100 bytes of disk a resource.",
+    )
+    clock_jump: float | None = setting(
+        24 * _HOUR,
+        DURATION_OR_OFF,
+        "How far the clock may be ahead at a start; beyond it nothing ends or is forgotten on its account.",
+        "Longer than a restart or a repair; a clock that was set wrong is mostly further off.",
+    )
+    accept_clock: bool = setting(
+        False,
+        SWITCH,
+        "The clock is right, however far it is ahead: the time since the last stop counts.",
+        "A person has to say so, as a wrong clock would forget what is kept.",
+    )
+    drain_timeout: float = setting(
+        30.0,
+        DURATION,
+        "Time to finish what is under way when the service is told to stop.",
+        "What supervisors grant before they kill.",
+    )
+    max_payload: int = setting(_MIB, SIZE, "Largest payload.", "A minute of compressed speech, a page of a scan.")
+    max_output: int = setting(_MIB, SIZE, "Largest output for one packet.", "As large as a payload.")
+    max_body: int = setting(
+        64 * _MIB, SIZE, "Largest body of a webhook.", "A receiver holds it in memory; few can hold more."
+    )
+    max_packets: int = setting(
+        1_000_000,
+        ValueType("N", integer(1, 2**24)),
+        "Most packets of a resource.",
+        "Weeks of audio in pieces of two seconds.",
+    )
+    max_open: int = setting(
+        10_000_000,
+        ValueType("N", integer(1, 2**53)),
+        "Most open resources; beyond it new ones are refused.",
+        "Bounds the disk.",
+    )
+    max_backlog: int = setting(
+        8 * _GIB, SIZE, "Bytes stored of what waits; beyond it packets are refused.", "Bounds the disk."
+    )
+    min_free_disk: int = setting(
+        256 * _MIB,
+        SIZE,
+        "Free space on the disk of the store below which packets are refused.",
+        "Room to finish what is under way, and for others on that disk.",
+    )
 
-    url: Annotated[
-        str | None,
-        Option(
-            SERVICE,
-            "Address of the service; else where serve listens, by host and port.",
-            "One configuration for the service and for who asks it.",
-            Scope.CLIENT,
-        ),
-    ] = None
-    token_file: Annotated[
-        Path | None,
-        Option(
-            FILE,
-            "Token that the service knows you by: the first line of the file.",
-            "A service that listens to its own machine alone asks for none.",
-            Scope.CLIENT,
-        ),
-    ] = None
+    url: str | None = setting(
+        None,
+        SERVICE,
+        "Address of the service; else where serve listens, by host and port.",
+        "One configuration for the service and for who asks it.",
+        scope=Scope.CLIENT,
+    )
+    token_file: Path | None = setting(
+        None,
+        FILE,
+        "Token that the service knows you by: the first line of the file.",
+        "A service that listens to its own machine alone asks for none.",
+        scope=Scope.CLIENT,
+    )
 
-    receive_host: Annotated[
-        str, Option(HOST, "Address to listen on.", "Only this machine can reach it.", Scope.RECEIVER, "host")
-    ] = "127.0.0.1"
-    receive_port: Annotated[
-        int, Option(PORT, "Port to listen on; 0 takes any free one.", "Beside the service.", Scope.RECEIVER, "port")
-    ] = 9000
-    receive_dir: Annotated[
-        Path,
-        Option(
-            DIR,
-            "Directory of the files; made where it is missing.",
-            "In sight, where the receiver was started.",
-            Scope.RECEIVER,
-            "dir",
-        ),
-    ] = Path("received")
-    receive_secret_file: Annotated[
-        Path | None,
-        Option(
-            FILE,
-            "Secrets that webhooks are signed with; without it nothing is verified.",
-            "Only you know where the secret of the service is.",
-            Scope.RECEIVER,
-            "secret-file",
-        ),
-    ] = None
+    receive_host: str = setting(
+        "127.0.0.1", HOST, "Address to listen on.", "Only this machine can reach it.", scope=Scope.RECEIVER, flag="host"
+    )
+    receive_port: int = setting(
+        9000, PORT, "Port to listen on; 0 takes any free one.", "Beside the service.", scope=Scope.RECEIVER, flag="port"
+    )
+    receive_dir: Path = setting(
+        Path("received"),
+        DIR,
+        "Directory of the files; made where it is missing.",
+        "In sight, where the receiver was started.",
+        scope=Scope.RECEIVER,
+        flag="dir",
+    )
+    receive_secret_file: Path | None = setting(
+        None,
+        FILE,
+        "Secrets that webhooks are signed with; without it nothing is verified.",
+        "Only you know where the secret of the service is.",
+        scope=Scope.RECEIVER,
+        flag="secret-file",
+    )
 
-    unsafe_synchronous: Annotated[
-        str,
-        Option(
-            ValueType("full|normal", choice("full", "normal")),
-            "UNSAFE, for tests of the tests: normal loses acknowledged packets in a power cut.",
-            "What is acknowledged is durable.",
-            Scope.TEST,
-        ),
-    ] = "full"
+    unsafe_synchronous: str = setting(
+        "full",
+        ValueType("full|normal", choice("full", "normal")),
+        "UNSAFE, for tests of the tests: normal loses acknowledged packets in a power cut.",
+        "What is acknowledged is durable.",
+        scope=Scope.TEST,
+    )
 
     @property
     def secret_file(self) -> Path:
@@ -220,3 +193,30 @@ def _reached_at(host: str) -> str:
     if address.is_unspecified:
         return "127.0.0.1" if address.version == 4 else "[::1]"  # noqa: PLR2004 - the version
     return f"[{host}]" if address.version == 6 else host  # noqa: PLR2004 - as above
+
+
+OPTIONS: dict[str, Option] = options_of(Settings)
+"""Every setting by name, in the order of the table."""
+TABLES: dict[str, Tables] = {name: found for name, found in declared(Settings).items() if isinstance(found, Tables)}
+"""What comes as tables within the table, by name."""
+
+
+def option_of(name: str) -> Option:
+    """The option *name*: of the table, or as in ``endpoints.NAME.url`` of one in it."""
+    outer, _, inner = name.partition(".")
+    return options_of(TABLES[outer].row)[inner.partition(".")[2]] if inner else OPTIONS[name]
+
+
+def default(name: str) -> str | None:
+    """The default of the setting *name* as a user would write it; `None` where there is none."""
+    return OPTIONS[name].written(getattr(Settings, name))
+
+
+def flag(name: str) -> str:
+    """The flag of the setting *name*, as in ``--data-dir``."""
+    return "--" + (OPTIONS[name].flag or name.replace("_", "-"))
+
+
+def variable(name: str) -> str:
+    """The environment variable of the setting *name*, as in ``COLLATOR_DATA_DIR``."""
+    return "COLLATOR_" + name.upper()

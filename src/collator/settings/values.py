@@ -10,10 +10,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from collator import target
 
+V = TypeVar("V")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 OFF = "off"
@@ -44,16 +46,6 @@ def duration(text: str) -> float:
     return seconds
 
 
-def duration_or_off(text: str) -> float | None:
-    """Seconds as `duration` has them; ``off`` gives `None`, never."""
-    if text == OFF:
-        return None
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or {OFF}") from None
-
-
 def size(text: str) -> int:
     """Bytes, at least 1, from ``4096``, ``64k``, ``64KiB``, ``1MiB``, ``8GiB`` (of 1024) or ``1MB`` (of 1000)."""
     amount = _quantity(text, _BYTES)
@@ -64,14 +56,22 @@ def size(text: str) -> int:
     return int(amount)
 
 
-def size_or_off(text: str) -> int | None:
-    """Bytes as `size` has them; ``off`` gives `None`, no limit."""
-    if text == OFF:
-        return None
-    try:
-        return size(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or {OFF}") from None
+def or_off(parse: Callable[[str], V]) -> Callable[[str], V | None]:
+    """A parser of what *parse* takes, and of ``off``, which gives `None`: never, or no limit."""
+
+    def parse_either(text: str) -> V | None:
+        if text == OFF:
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or {OFF}") from None
+
+    return parse_either
+
+
+duration_or_off = or_off(duration)
+size_or_off = or_off(size)
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
