@@ -19,6 +19,10 @@ import msgspec
 from collator.packet import Packet, PacketLimits, Receipt, Status, claimed_total
 from collator.states import EndedBy, OnFailure, State
 
+INDEX_BITS = 24
+"""A packet's key is ``snapshot.key << INDEX_BITS | index``."""
+INDEX_MASK = (1 << INDEX_BITS) - 1
+
 Ranges = Sequence[tuple[int, int]]
 """Inclusive ranges of indexes, ascending: ``[(3, 7), (9, 9)]``."""
 

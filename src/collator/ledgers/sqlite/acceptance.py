@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import count, islice
 
 import msgspec
 
@@ -17,48 +17,28 @@ from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Lease
-from collator.ledgers.sqlite.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json, decode_ranges
+from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
 from collator.messages import Accepted, Key, Task
 from collator.packet import Packet, Receipt, Status
-from collator.rules.footprint import of_packet, of_resource
-from collator.rules.resource import ACCEPTED, DUPLICATE, Snapshot, admit, judge, ranges
+from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_batch
+from collator.rules.resource import ACCEPTED, INDEX_BITS, INDEX_MASK, Snapshot, ranges
 from collator.states import State
 
 _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
-_OTHER = b""
-"""Stands for a payload that is not read, as it cannot be equal: none is empty."""
 _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
-
-
-class AcceptPlan(msgspec.Struct):
-    """The plan for a batch, before any of it is stored."""
-
-    snapshots: dict[str | int, Snapshot]
-    """By resource id: what the batch touches, as it stands when the batch is judged so far."""
-    receipts: list[Receipt] = []
-    new: dict[int, tuple[Packet, Snapshot]] = {}
-    """Packets to store, by key, in order."""
-    opened: list[Snapshot] = []
-    changed: dict[int, Snapshot] = {}
-    """Snapshots that differ from the store, by handle, the opened ones among them."""
-    size: int = 0
-    """What `new` counts as backlog."""
-    grown: int = 0
-    """What else open resources take: new ids, and metadata that comes late."""
 
 
 def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[Accepted]:
     """Store *batch*, a list of (packets, capacity), and answer each of its parts."""
     packets = [packet for part, _ in batch for packet in part]
     plan = _insert(store, packets)
-    open_resources(store, plan.opened, plan.grown)
-    opened = {snapshot.key for snapshot in plan.opened}
-    grown = [snapshot for key, snapshot in plan.changed.items() if key not in opened]
+    open_resources(store, plan.opened, plan.resource_bytes)
+    grown = plan.grown()
     store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active())
-    store.count(waiting=len(plan.new), backlog=plan.size)
-    closed = close_finished(store, grown, capacity={}, known_at={}) if len(plan.changed) > len(opened) else None
+    store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
+    closed = close_finished(store, grown, capacity={}, known_at={}) if grown else None
     return _lease_new(store, batch, plan, closed.endpoints if closed else frozenset())
 
 
@@ -85,24 +65,34 @@ def join(parts: Sequence[Accepted]) -> Accepted:
 
 def _insert(store: Store, packets: Sequence[Packet]) -> AcceptPlan:
     ids = [*{packet.resource_id: None for packet in packets}]
-    first_rk = store.next_rk
-    found = _by_id(store, ids)
-    _look_up_late(store, packets, found)
-    plan = _plan(store, packets, found, {})
+    plan = _plan(store, packets, _look_up(store, packets, ids), {})
     store.run("mark")
     if _store_packets(store, plan) != len(plan.new):
         store.run("undo_to_mark")
-        store.next_rk = first_rk
-        found = _by_id(store, ids)
-        _look_up_late(store, packets, found)
-        plan = _plan(store, packets, found, _stored(store, packets, found))
+        snapshots = _look_up(store, packets, ids)
+        plan = _plan(store, packets, snapshots, _stored(store, packets, snapshots))
         _store_packets(store, plan)
+    store.next_rk += len(plan.opened)
+    store.refused |= plan.held_up
     return plan
 
 
-def _by_id(store: Store, ids: Sequence[str | int]) -> dict[str | int, Snapshot]:
+def _plan(store: Store, packets: Sequence[Packet], snapshots: Snapshots, stored: Mapping[int, bytes]) -> AcceptPlan:
+    handles = count(store.next_rk)
+    basis = Basis(limits=store.ledger_limits, counts=store.counts, opening=lambda _: (next(handles), os.urandom(16)))
+    return plan_batch(packets, snapshots, stored, basis)
+
+
+def _look_up(store: Store, packets: Sequence[Packet], ids: Sequence[str | int]) -> Snapshots:
+    """The resources *ids* of *packets* as they stand in the store."""
+    found = _by_id(store, ids)
+    _look_up_late(store, packets, found)
+    return found
+
+
+def _by_id(store: Store, ids: Sequence[str | int]) -> Snapshots:
     """The resources *ids* that are there, and those that are gone and remembered."""
-    found: dict[str | int, Snapshot] = {one.resource_id: one for one in store.snapshots("find_resources", as_json(ids))}
+    found: Snapshots = {one.resource_id: one for one in store.snapshots("find_resources", as_json(ids))}
     if len(found) < len(ids):
         gone = tombstones.find(store, [id_ for id_ in ids if id_ not in found])
         found |= {snapshot.resource_id: snapshot for snapshot in gone}
@@ -131,94 +121,14 @@ def _look_up_late(store: Store, packets: Sequence[Packet], found: Mapping[str | 
 
 
 def _stored(store: Store, packets: Sequence[Packet], found: Mapping[str | int, Snapshot]) -> Mapping[int, bytes]:
-    """The payloads that are stored for *packets*, by key; `_OTHER` where it has another length than those offered.
-
-    So no more is read than was sent: a packet of 40 bytes may be for an index that holds a megabyte.
-    """
-    offered: dict[int, set[int]] = {}
-    for packet in packets:
-        snapshot = found.get(packet.resource_id)
-        if snapshot is not None and snapshot.state is State.OPEN:
-            offered.setdefault(snapshot.key << INDEX_BITS | packet.index, set()).add(len(packet.payload))
+    """The payloads that are stored for *packets*, by key; `OTHER` where it has another length than those offered."""
+    offered = offered_sizes(packets, found)
     sizes = _decode_sizes(store.value("sizes_of_packets", as_json([*offered])).encode())
     equal = [key for key, size in sizes if size in offered[key]]
-    stored = dict.fromkeys((key for key, _ in sizes), _OTHER)
+    stored = dict.fromkeys((key for key, _ in sizes), OTHER)
     for key, payload in _decode_stored(store.value("stored_payloads", as_json(equal)).encode()):
         stored[key] = payload.encode()
     return stored
-
-
-def _plan(
-    store: Store, packets: Sequence[Packet], snapshots: dict[str | int, Snapshot], stored: Mapping[int, bytes]
-) -> AcceptPlan:
-    """Judge *packets* one by one in order, against *snapshots*, which are changed, and the payloads *stored*."""
-    plan = AcceptPlan(snapshots)
-    for packet in packets:
-        snapshot = snapshots.get(packet.resource_id) or _candidate(store, plan, packet)
-        if snapshot is None:
-            plan.receipts.append(_refused(f"{store.ledger_limits.max_open} resources are open, the limit (max_open)"))
-            continue
-        key = snapshot.key << INDEX_BITS | packet.index
-        earlier = plan.new.get(key)
-        receipt = judge(packet, snapshot, stored.get(key) if earlier is None else _offered(earlier[0], packet))
-        if receipt is ACCEPTED:
-            receipt = _admit(store, plan, key, packet, snapshot)
-        elif receipt is DUPLICATE and snapshot.state is State.OPEN:
-            receipt = _admit_again(store, plan, packet, snapshot)
-        plan.receipts.append(receipt)
-    return plan
-
-
-def _offered(earlier: Packet, packet: Packet) -> bytes:
-    """The payload of *earlier*, which stands before *packet* in the batch; `_OTHER` where it has another length."""
-    return bytes(earlier.payload) if len(earlier.payload) == len(packet.payload) else _OTHER
-
-
-def _candidate(store: Store, plan: AcceptPlan, packet: Packet) -> Snapshot | None:
-    """A resource that *packet* may open, if another may be open."""
-    if store.counts.open + len(plan.opened) >= store.ledger_limits.max_open:
-        return None
-    return Snapshot(resource_id=str(packet.resource_id), generation=b"", key=store.next_rk)
-
-
-def _admit(store: Store, plan: AcceptPlan, key: int, packet: Packet, snapshot: Snapshot) -> Receipt:
-    counts, size = store.counts, plan.size + of_packet(len(packet.payload))
-    if counts.backlog - counts.open_bytes + size > store.ledger_limits.max_backlog:
-        store.refused = True
-        return _full(store)
-    opens = snapshot.key == store.next_rk
-    growth = of_resource(snapshot.resource_id, packet.metadata) if opens else _late_metadata(packet, snapshot)
-    if growth and counts.backlog + size + plan.grown + growth > store.ledger_limits.max_backlog:
-        return _full(store)  # time goes on meanwhile: what open resources take may be freed by nothing else
-    if opens:
-        snapshot.generation = os.urandom(16)
-        store.next_rk += 1
-        plan.snapshots[snapshot.resource_id] = snapshot
-        plan.opened.append(snapshot)
-    plan.size = size
-    plan.grown += growth
-    plan.new[key] = packet, snapshot
-    plan.changed[snapshot.key] = snapshot
-    admit(packet, snapshot, new=True)
-    return ACCEPTED
-
-
-def _admit_again(store: Store, plan: AcceptPlan, packet: Packet, snapshot: Snapshot) -> Receipt:
-    """Admit a repeat, which may say what was not known yet."""
-    growth = _late_metadata(packet, snapshot)
-    if growth and store.counts.backlog + plan.size + plan.grown + growth > store.ledger_limits.max_backlog:
-        return _full(store)
-    if admit(packet, snapshot, new=False):
-        plan.grown += growth
-        plan.changed[snapshot.key] = snapshot
-    return DUPLICATE
-
-
-def _late_metadata(packet: Packet, snapshot: Snapshot) -> int:
-    """Return what metadata that comes with a later packet of its resource counts."""
-    if not packet.metadata or snapshot.metadata is not None:
-        return 0
-    return of_resource(snapshot.resource_id, packet.metadata) - of_resource(snapshot.resource_id, None)
 
 
 def _lease_new(
@@ -255,7 +165,7 @@ def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], un
 def _store_packets(store: Store, plan: AcceptPlan) -> int:
     """Store the packets of *plan*, but for those whose index is there; how many."""
     rows = [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, (packet, _) in plan.new.items()]
-    if plan.size > BULKY * len(rows):
+    if plan.packet_bytes > BULKY * len(rows):
         return store.run_each("insert_packet", rows)
     return store.run_rows("insert_packets", rows)
 
@@ -281,11 +191,3 @@ def _opening(store: Store, snapshot: Snapshot) -> list[object]:
 def _growth(snapshot: Snapshot) -> list[object]:
     metadata = snapshot.metadata and snapshot.metadata.decode()
     return [snapshot.key, snapshot.total, snapshot.total_by, metadata, snapshot.received, snapshot.highest]
-
-
-def _full(store: Store) -> Receipt:
-    return _refused(f"{store.counts.backlog} bytes wait or belong to open resources, near the limit (max_backlog)")
-
-
-def _refused(reason: str) -> Receipt:
-    return Receipt(Status.REFUSED, reason, retry_after=1.0)

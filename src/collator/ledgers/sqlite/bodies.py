@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from collator.errors import Damaged
-from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import LARGE_BODY
 from collator.rules.body import body, most_around
+from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.states import State
 
 INLINE_BODY = 256 * 1024

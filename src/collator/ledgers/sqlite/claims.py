@@ -19,8 +19,9 @@ from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.leases import Lease
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.slices import ROWS, Slice
-from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Failure, Key, Task
+from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
 TURN = 16
 """Resources in a claim, at least, where so many wait: no one of them fills the window of a slow processor."""
@@ -200,8 +201,8 @@ def _hand_out(
     else:
         store.ready += store.run_rows("add_ready", left)
     if damaged:
-        step = apply_results(store, damaged)
-        close_finished(store, [*step.touched.values()], capacity={}, known_at={})
+        plan = apply_results(store, damaged)
+        close_finished(store, [*plan.touched.values()], capacity={}, known_at={})
     return tasks
 
 

@@ -13,11 +13,11 @@ import msgspec
 from collator.clock import rfc3339
 from collator.ledgers.sqlite.bodies import Frame, extent, framed_crc
 from collator.ledgers.sqlite.outbox import NewDelivery, create_deliveries
-from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK, Store, as_json
+from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import PacketReport, StepResult, webhook_number
 from collator.rules.body import MAX_FAILED, Closing, frame
 from collator.rules.footprint import of_resource
-from collator.rules.resource import Ending, Ranges, Snapshot, finished, gaps, ranges
+from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ending, Ranges, Snapshot, finished, gaps, ranges
 from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
 
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode

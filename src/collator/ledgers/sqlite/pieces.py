@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 import apsw
 
 from collator.errors import Damaged, Unknown
-from collator.ledgers.sqlite.store import INDEX_BITS, INDEX_MASK
 from collator.messages import Delivery
 from collator.rules.body import around
+from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.states import State
 
 PIECE = 256 * 1024

@@ -5,7 +5,6 @@ The lease decides who may speak: it is dropped as its result is taken, so no pac
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -13,29 +12,10 @@ import msgspec
 
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Lease
-from collator.ledgers.sqlite.store import BULKY, INDEX_BITS, INDEX_MASK, Store, as_json
-from collator.messages import Key, Output, Recorded, Result, Retry, StepResult
-from collator.rules.footprint import of_packet
-from collator.rules.resource import Snapshot
-from collator.states import State
-
-
-class _Step(msgspec.Struct):
-    """The result of a step, before it is stored."""
-
-    statuses: list[Recorded] = []
-    outcomes: list[tuple[int, str | None, int, str | None, int, int]] = []
-    outputs: int = 0
-    """Bytes of the outputs among them."""
-    retries: list[tuple[int, int, float, str]] = []
-    tried: list[int] = []
-    """Packets whose row on earlier attempts can go."""
-    failed: dict[int, Key] = {}
-    """Packets that have failed for good, by the lease under which they did."""
-    touched: dict[int, Snapshot] = {}
-    known_at: dict[int, float] = {}
-    size: int = 0
-    """What the packets that got an outcome counted as backlog."""
+from collator.ledgers.sqlite.store import BULKY, Store, as_json
+from collator.messages import Recorded, Result, StepResult
+from collator.rules.outcomes import OutcomePlan, plan_results
+from collator.rules.resource import INDEX_BITS
 
 
 def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
@@ -45,41 +25,36 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     """
     given = [result for results, _ in batch for result in results]
     held = store.packets.drop_all([result.lease for result in given])
-    step = apply_results(store, list(zip(given, held, strict=True)))
+    plan = apply_results(store, list(zip(given, held, strict=True)))
     capacity = batch[0][1] if len(batch) == 1 else merge_capacities([capacity for _, capacity in batch])
-    closed = close_finished(store, [*step.touched.values()], capacity=capacity, known_at=step.known_at)
+    closed = close_finished(store, [*plan.touched.values()], capacity=capacity, known_at=plan.known_at)
     answers, start = [], 0
     for place, (results, _) in enumerate(batch):
-        statuses = step.statuses[start : start + len(results)]
-        start += len(results)
+        end = start + len(results)
+        failed = next((plan.failed[one] for one in range(start, end) if one in plan.failed), None)
         answer = closed if place == 0 else StepResult([], [], frozenset())
-        answers.append(msgspec.structs.replace(answer, statuses=statuses, failed=_failed(step, results)))
+        answers.append(msgspec.structs.replace(answer, statuses=plan.statuses[start:end], failed=failed))
+        start = end
     return answers
 
 
-def _failed(step: _Step, results: Sequence[Result]) -> Key | None:
-    return next((step.failed[result.lease] for result in results if result.lease in step.failed), None)
-
-
-def apply_results(store: Store, held: Sequence[tuple[Result, Lease | None]] | Sequence[tuple[Result, Lease]]) -> _Step:
+def apply_results(store: Store, held: Sequence[tuple[Result, Lease | None]]) -> OutcomePlan:
     """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
-    step = _Step()
     resource_rows = {one.key >> INDEX_BITS for _, one in held if one is not None}
     snapshots = {snapshot.key: snapshot for snapshot in store.snapshots("find_handles", as_json([*resource_rows]))}
-    for result, one in held:
-        step.statuses.append(_take(store, step, snapshots, result, one))
-    bulky = step.outputs > BULKY * len(step.outcomes)
+    plan = plan_results(held, snapshots, max_body=store.ledger_limits.max_body, now=store.now())
+    bulky = plan.output_bytes > BULKY * len(plan.outcomes)
     insert = partial(store.run_each, "insert_outcome") if bulky else partial(store.run_rows, "insert_outcomes")
-    if insert(step.outcomes) != len(step.outcomes):
+    if insert(plan.outcomes) != len(plan.outcomes):
         raise AssertionError("an outcome was stored twice")
-    store.count(waiting=-len(step.outcomes), backlog=-step.size)
-    store.run_rows("retry_later", step.retries)
-    store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in step.retries)])
-    store.run_rows("forget_attempts", step.tried)
-    progress = [[one.key, one.done, one.failed, one.body_size] for one in step.touched.values()]
+    store.count(waiting=-len(plan.outcomes), backlog=-plan.backlog)
+    store.run_rows("retry_later", plan.retries)
+    store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])
+    store.run_rows("forget_attempts", plan.tried)
+    progress = [[one.key, one.done, one.failed, one.body_size] for one in plan.touched.values()]
     store.run_rows("progress_resources", progress, store.active())
-    store.touch(step.touched.values())
-    return step
+    store.touch(plan.touched.values())
+    return plan
 
 
 def isolate(error: Exception) -> StepResult:
@@ -106,39 +81,3 @@ def merge_capacities(capacities: Sequence[Mapping[str, int]]) -> Mapping[str, in
         for name, count in capacity.items():
             merged[name] = min(merged.get(name, count), count)
     return merged
-
-
-def _take(store: Store, step: _Step, snapshots: Mapping[int, Snapshot], result: Result, held: Lease | None) -> Recorded:
-    if held is None:
-        return Recorded.LOST
-    snapshot = snapshots.get(held.key >> INDEX_BITS)
-    if snapshot is None or snapshot.state is not State.OPEN:
-        return Recorded.CLOSED
-    if held.tried and not isinstance(result, Retry):
-        step.tried.append(held.key)
-    if isinstance(result, Retry):
-        step.retries.append((held.key, held.attempt, store.now() + result.delay, result.reason))
-        return Recorded.RECORDED
-    if isinstance(result, Output):
-        size = snapshot.body_size + len(result.output) + 1
-        if size <= store.ledger_limits.max_body:
-            snapshot.done += 1
-            snapshot.body_size = size
-            crc = zlib.crc32(result.output)
-            step.outcomes.append((held.key, result.output.decode(), crc, None, held.attempt, snapshot.seq))
-            step.outputs += len(result.output)
-            step.known_at[snapshot.key] = result.known_at
-        else:
-            reason = f"the collated body would have {size} bytes, {store.ledger_limits.max_body} at most (max_body)"
-            _fail(step, snapshot, held, result.lease, reason)
-    else:
-        _fail(step, snapshot, held, result.lease, result.reason)
-    step.touched[snapshot.key] = snapshot
-    step.size += of_packet(held.size)
-    return Recorded.RECORDED
-
-
-def _fail(step: _Step, snapshot: Snapshot, held: Lease, lease: int, reason: str) -> None:
-    snapshot.failed += 1
-    step.failed[lease] = Key(snapshot.resource_id, snapshot.generation, held.key & INDEX_MASK)
-    step.outcomes.append((held.key, None, 0, reason, held.attempt, snapshot.seq))

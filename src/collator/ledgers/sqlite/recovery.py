@@ -69,5 +69,5 @@ def _fail_lethal_packets(store: Store) -> None:
         for key, size, attempts, deaths in rows
     ]
     if held:
-        step = apply_results(store, held)
-        close_finished(store, [*step.touched.values()], capacity={}, known_at={})
+        plan = apply_results(store, held)
+        close_finished(store, [*plan.touched.values()], capacity={}, known_at={})

@@ -14,10 +14,10 @@ from collator.ledgers.sqlite.closure import Closure, close, close_finished, span
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.lookup import find, look_for
 from collator.ledgers.sqlite.slices import ROWS, SECONDS, Slice
-from collator.ledgers.sqlite.store import INDEX_MASK, Store, as_json
+from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Key, StepResult
 from collator.rules.footprint import of_resource
-from collator.rules.resource import Ending, Snapshot, forced, waits_for_sender
+from collator.rules.resource import INDEX_MASK, Ending, Snapshot, forced, waits_for_sender
 from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode

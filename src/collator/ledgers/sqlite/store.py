@@ -29,9 +29,6 @@ from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
 from collator.states import EndedBy, State
 
-INDEX_BITS = 24
-"""A packet's key is ``rk << INDEX_BITS | index``."""
-INDEX_MASK = (1 << INDEX_BITS) - 1
 DATABASE = "collator.db"
 CLAIMS_KEPT = 1024
 BULKY = 16 * 1024

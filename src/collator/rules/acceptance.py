@@ -1,0 +1,173 @@
+"""The plan of a batch of packets: what is stored of it, and what each packet is answered. Pure; rules R5 to R9.
+
+Packets are judged one by one in order (R7), against snapshots of their resources that change as the batch goes on. A
+ledger looks up the snapshots and the payloads that are there, asks for the plan, and stores it; what it could not have
+seen (an index that is there after all) shows as it stores, and then it looks again and asks again.
+
+The backlog (R9) has two parts that meet one limit. Packets that wait count for every packet. What open resources take
+counts for new ids and new metadata alone: their other packets are what ends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from collator.messages import Counts
+from collator.packet import Packet, Receipt, Status
+from collator.rules.footprint import of_packet, of_resource
+from collator.rules.resource import ACCEPTED, DUPLICATE, INDEX_BITS, LedgerLimits, Snapshot, admit, judge
+from collator.states import State
+
+OTHER = b""
+"""Stands for a payload that need not be read, as it cannot be equal: none is empty."""
+
+Snapshots = dict[str | int, Snapshot]
+"""By resource id; working copies, which a plan changes and to which it adds what it opens."""
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch is judged by, beside the packets that are there."""
+
+    limits: LedgerLimits
+    counts: Counts
+    """As they were before the batch."""
+    opening: Callable[[str], tuple[int, bytes]]
+    """The handle and the generation for a new opening of an id."""
+
+
+class AcceptPlan(msgspec.Struct):
+    """The plan for a batch, before any of it is stored."""
+
+    receipts: list[Receipt] = []
+    """One for each packet, in order."""
+    new: dict[int, tuple[Packet, Snapshot]] = {}
+    """Packets to store, by key, in order."""
+    opened: list[Snapshot] = []
+    changed: dict[int, Snapshot] = {}
+    """Snapshots that differ from the store, by handle, the opened ones among them."""
+    packet_bytes: int = 0
+    """What `new` counts as backlog."""
+    resource_bytes: int = 0
+    """What else open resources take: new ids, and metadata that comes late."""
+    held_up: bool = False
+    """Whether a sender was refused for what waits, so that no silence may be held against any (R13)."""
+
+    def grown(self) -> list[Snapshot]:
+        """Return the changed snapshots of resources that were there."""
+        opened = {snapshot.key for snapshot in self.opened}
+        return [snapshot for key, snapshot in self.changed.items() if key not in opened]
+
+
+def plan_batch(
+    packets: Iterable[Packet], snapshots: Snapshots, stored: Mapping[int, bytes], basis: Basis
+) -> AcceptPlan:
+    """Judge *packets* one by one against *snapshots* and the payloads *stored*, by key: `OTHER` for one not read."""
+    plan = AcceptPlan()
+    for packet in packets:
+        snapshot = snapshots.get(packet.resource_id)
+        if snapshot is None:
+            plan.receipts.append(_open(plan, packet, snapshots, basis))
+            continue
+        key = snapshot.key << INDEX_BITS | packet.index
+        earlier = plan.new.get(key)
+        receipt = judge(packet, snapshot, stored.get(key) if earlier is None else _offered(earlier[0], packet))
+        if receipt is ACCEPTED:
+            receipt = _admit(plan, key, packet, snapshot, basis)
+        elif receipt is DUPLICATE and snapshot.state is State.OPEN:
+            receipt = _admit_again(plan, packet, snapshot, basis)
+        plan.receipts.append(receipt)
+    return plan
+
+
+def offered_sizes(packets: Iterable[Packet], snapshots: Mapping[str | int, Snapshot]) -> dict[int, set[int]]:
+    """Return the sizes of the payloads that *packets* offer to resources that are open, by key.
+
+    A payload that is there in none of these sizes is `OTHER`, so that no more has to be read than was sent: a packet of
+    40 bytes may be for an index that holds a megabyte.
+    """
+    offered: dict[int, set[int]] = {}
+    for packet in packets:
+        snapshot = snapshots.get(packet.resource_id)
+        if snapshot is not None and snapshot.state is State.OPEN:
+            offered.setdefault(snapshot.key << INDEX_BITS | packet.index, set()).add(len(packet.payload))
+    return offered
+
+
+def _offered(earlier: Packet, packet: Packet) -> bytes:
+    """The payload of *earlier*, which stands before *packet* in the batch; `OTHER` where it has another length."""
+    return bytes(earlier.payload) if len(earlier.payload) == len(packet.payload) else OTHER
+
+
+def _open(plan: AcceptPlan, packet: Packet, snapshots: Snapshots, basis: Basis) -> Receipt:
+    """Open the resource of *packet*, if the limits allow another and its packet."""
+    if basis.counts.open + len(plan.opened) >= basis.limits.max_open:
+        return _refused(f"{basis.limits.max_open} resources are open, the limit (max_open)")
+    snapshot = Snapshot(resource_id=str(packet.resource_id), generation=b"")
+    receipt = judge(packet, snapshot, None)
+    size = plan.packet_bytes + of_packet(len(packet.payload))
+    growth = of_resource(snapshot.resource_id, packet.metadata)
+    refusal = _beyond_limit(plan, size, growth, basis) if receipt is ACCEPTED else receipt
+    if refusal is not None:
+        return refusal
+    snapshot.key, snapshot.generation = basis.opening(snapshot.resource_id)
+    snapshots[snapshot.resource_id] = snapshot
+    plan.opened.append(snapshot)
+    plan.packet_bytes, plan.resource_bytes = size, plan.resource_bytes + growth
+    return _store(plan, snapshot.key << INDEX_BITS | packet.index, packet, snapshot)
+
+
+def _admit(plan: AcceptPlan, key: int, packet: Packet, snapshot: Snapshot, basis: Basis) -> Receipt:
+    """Admit a new packet of a resource that is there, if the limit allows it."""
+    size = plan.packet_bytes + of_packet(len(packet.payload))
+    growth = _late_metadata(packet, snapshot)
+    refusal = _beyond_limit(plan, size, growth, basis)
+    if refusal is not None:
+        return refusal
+    plan.packet_bytes, plan.resource_bytes = size, plan.resource_bytes + growth
+    return _store(plan, key, packet, snapshot)
+
+
+def _store(plan: AcceptPlan, key: int, packet: Packet, snapshot: Snapshot) -> Receipt:
+    plan.new[key] = packet, snapshot
+    plan.changed[snapshot.key] = snapshot
+    admit(packet, snapshot, new=True)
+    return ACCEPTED
+
+
+def _admit_again(plan: AcceptPlan, packet: Packet, snapshot: Snapshot, basis: Basis) -> Receipt:
+    """Admit a repeat, which may say what was not known yet (R5)."""
+    growth = _late_metadata(packet, snapshot)
+    if growth and basis.counts.backlog + plan.packet_bytes + plan.resource_bytes + growth > basis.limits.max_backlog:
+        return _full(basis)
+    if admit(packet, snapshot, new=False):
+        plan.resource_bytes += growth
+        plan.changed[snapshot.key] = snapshot
+    return DUPLICATE
+
+
+def _late_metadata(packet: Packet, snapshot: Snapshot) -> int:
+    """Return what metadata that comes with a later packet of its resource counts."""
+    if not packet.metadata or snapshot.metadata is not None:
+        return 0
+    return of_resource(snapshot.resource_id, packet.metadata) - of_resource(snapshot.resource_id, None)
+
+
+def _beyond_limit(plan: AcceptPlan, size: int, growth: int, basis: Basis) -> Receipt | None:
+    """Return the refusal where *size* bytes of packets, with *growth* of their resource, are beyond the limit (R9)."""
+    counts, most = basis.counts, basis.limits.max_backlog
+    if counts.backlog - counts.open_bytes + size > most:
+        plan.held_up = True
+        return _full(basis)
+    if growth and counts.backlog + size + plan.resource_bytes + growth > most:
+        return _full(basis)  # time goes on meanwhile: what open resources take may be freed by nothing else
+    return None
+
+
+def _full(basis: Basis) -> Receipt:
+    return _refused(f"{basis.counts.backlog} bytes wait or belong to open resources, near the limit (max_backlog)")
+
+
+def _refused(reason: str) -> Receipt:
+    return Receipt(Status.REFUSED, reason, retry_after=1.0)

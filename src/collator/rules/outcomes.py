@@ -1,0 +1,108 @@
+"""The plan of results: what each does to its packet and its resource. Pure; rules R2, R12, R19, R26 and P2.
+
+The lease decides who may speak: a result whose lease is lost changes nothing, and so does one for a resource that has
+ended (R12). An output that would make the body too large fails its packet (R19). Every outcome gets the next number of
+its resource (R26).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from collator.messages import Failure, Key, Output, Recorded, Result, Retry
+from collator.rules.footprint import of_packet
+from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
+from collator.states import State
+
+OutcomeRow = tuple[int, str | None, int, str | None, int, int]
+"""Key, output and its CRC-32 or `None` and 0, reason of a failure, attempts, number in its resource: as it is stored,
+since this is made for every packet."""
+
+
+class LeasedPacket(Protocol):
+    """A packet as its lease knows it."""
+
+    key: int
+    size: int
+    """Bytes of its payload."""
+    attempt: int
+    tried: bool
+    """Whether the store has a row on earlier attempts of it."""
+
+
+class OutcomePlan(msgspec.Struct):
+    """The plan for a batch of results, before any of it is stored."""
+
+    statuses: list[Recorded] = []
+    """One for each result, in order."""
+    outcomes: list[OutcomeRow] = []
+    output_bytes: int = 0
+    """Bytes of the outputs among them."""
+    retries: list[tuple[int, int, float, str]] = []
+    """Key, attempts, when it is due again, reason."""
+    tried: list[int] = []
+    """Packets whose row on earlier attempts can go."""
+    failed: dict[int, Key] = {}
+    """Packets that have failed for good, by the place of their result."""
+    touched: dict[int, Snapshot] = {}
+    """Snapshots that got outcomes, by handle."""
+    known_at: dict[int, float] = {}
+    """When the last output of each of them was known."""
+    backlog: int = 0
+    """What the packets that got an outcome counted as backlog."""
+
+
+def plan_results(
+    results: Iterable[tuple[Result, LeasedPacket | None]],
+    snapshots: Mapping[int, Snapshot],
+    *,
+    max_body: int,
+    now: float,
+) -> OutcomePlan:
+    """Decide *results*, each with what its lease held, one by one; *snapshots*, by handle, change as they go on."""
+    plan = OutcomePlan()
+    for result, held in results:
+        snapshot = None if held is None else snapshots.get(held.key >> INDEX_BITS)
+        if held is None:
+            status = Recorded.LOST
+        elif snapshot is None or snapshot.state is not State.OPEN:
+            status = Recorded.CLOSED
+        else:
+            status = Recorded.RECORDED
+            if isinstance(result, Retry):
+                plan.retries.append((held.key, held.attempt, now + result.delay, result.reason))
+            else:
+                _conclude(plan, result, held, snapshot, max_body)
+        plan.statuses.append(status)
+    return plan
+
+
+def _conclude(
+    plan: OutcomePlan, result: Output | Failure, held: LeasedPacket, snapshot: Snapshot, max_body: int
+) -> None:
+    """Give the packet that is *held* its outcome."""
+    if held.tried:
+        plan.tried.append(held.key)
+    if not isinstance(result, Output):
+        _fail(plan, snapshot, held, result.reason)
+    elif (size := snapshot.body_size + len(result.output) + 1) > max_body:
+        _fail(plan, snapshot, held, f"the collated body would have {size} bytes, {max_body} at most (max_body)")
+    else:
+        snapshot.done += 1
+        snapshot.body_size = size
+        crc = zlib.crc32(result.output)
+        plan.outcomes.append((held.key, result.output.decode(), crc, None, held.attempt, snapshot.seq))
+        plan.output_bytes += len(result.output)
+        plan.known_at[snapshot.key] = result.known_at
+    plan.touched[snapshot.key] = snapshot
+    plan.backlog += of_packet(held.size)
+
+
+def _fail(plan: OutcomePlan, snapshot: Snapshot, held: LeasedPacket, reason: str) -> None:
+    snapshot.failed += 1
+    plan.failed[len(plan.statuses)] = Key(snapshot.resource_id, snapshot.generation, held.key & INDEX_MASK)
+    plan.outcomes.append((held.key, None, 0, reason, held.attempt, snapshot.seq))

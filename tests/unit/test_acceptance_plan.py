@@ -1,0 +1,142 @@
+"""What a batch of packets means, with no store in sight: limits, order and sizes (R5 to R9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw, Struct, field
+from msgspec.structs import asdict, replace
+
+from collator.messages import Counts
+from collator.packet import Packet, Status
+from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_batch
+from collator.rules.footprint import of_packet, of_resource
+from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot
+from collator.states import State
+
+
+class Model(Struct):
+    """What a ledger holds, as far as a batch is judged by it."""
+
+    limits: LedgerLimits = LedgerLimits()
+    counts: Counts = Counts()
+    snapshots: Snapshots = {}
+    stored: dict[int, bytes] = {}
+    handles: count[int] = field(default_factory=lambda: count(1))
+
+    def accept(self, packets: Sequence[Packet]) -> AcceptPlan:
+        """Judge *packets* and store what is taken."""
+        basis = Basis(limits=self.limits, counts=self.counts, opening=lambda id_: (next(self.handles), id_.encode()))
+        plan = plan_batch(packets, self.snapshots, self.stored, basis)
+        self.stored |= {key: bytes(packet.payload) for key, (packet, _) in plan.new.items()}
+        self.counts = replace(
+            self.counts,
+            open=self.counts.open + len(plan.opened),
+            backlog=self.counts.backlog + plan.packet_bytes + plan.resource_bytes,
+            open_bytes=self.counts.open_bytes + plan.resource_bytes,
+        )
+        return plan
+
+    def statuses(self, *packets: Packet) -> list[Status]:
+        return [receipt.status for receipt in self.accept(packets).receipts]
+
+
+def packet(index: int, id_: str = "r", payload: bytes = b"1", metadata: bytes = b"", *, last: bool = False) -> Packet:
+    return Packet(id_, index, Raw(payload), last, None, Raw(metadata))
+
+
+packets = st.lists(
+    st.builds(
+        packet,
+        st.integers(0, 6),
+        st.sampled_from("abcd"),
+        st.sampled_from([b"1", b"2", b"33", b"4" * 2000]),
+        st.sampled_from([b"", b"", b'{"a":1}', b'{"b":2}']),
+        last=st.booleans(),
+    ),
+    max_size=40,
+)
+bounds = st.builds(
+    LedgerLimits, max_open=st.sampled_from([0, 2, 3, 100]), max_backlog=st.sampled_from([0, 300, 900, 5000, 10**6])
+)
+
+
+@given(packets, bounds)
+def test_r7_a_batch_is_judged_as_its_packets_one_by_one(given_: list[Packet], limits: LedgerLimits) -> None:
+    whole, single = Model(limits), Model(limits)
+    plans = [single.accept([one]) for one in given_]
+    plan = whole.accept(given_)
+    assert [one.status for one in plan.receipts] == [one.receipts[0].status for one in plans]
+    assert [asdict(one) for one in whole.snapshots.values()] == [asdict(one) for one in single.snapshots.values()]
+    assert (whole.counts, whole.stored) == (single.counts, single.stored)
+    assert plan.held_up == any(one.held_up for one in plans)
+
+
+@given(packets, packets, bounds)
+def test_r9_the_sizes_of_a_plan_are_those_of_what_it_stores(
+    before: list[Packet], given_: list[Packet], limits: LedgerLimits
+) -> None:
+    model = Model(limits)
+    model.accept(before)
+    known = {id_: of_resource(one.resource_id, one.metadata) for id_, one in model.snapshots.items()}
+    plan = model.accept(given_)
+    assert plan.packet_bytes == sum(of_packet(len(one.payload)) for one, _ in plan.new.values())
+    taken = {id_: of_resource(one.resource_id, one.metadata) for id_, one in model.snapshots.items()}
+    assert plan.resource_bytes == sum(taken.values()) - sum(known.values())
+    assert {one.key for one in plan.changed.values()} == {*plan.changed}
+    assert {one.key for one in plan.grown()} == {*plan.changed} - {one.key for one in plan.opened}
+
+
+@given(packets, bounds)
+def test_r9_no_batch_goes_beyond_a_limit(given_: list[Packet], limits: LedgerLimits) -> None:
+    model = Model(limits)
+    model.accept(given_)
+    assert model.counts.open <= limits.max_open
+    assert model.counts.backlog - model.counts.open_bytes <= limits.max_backlog
+    assert len(model.snapshots) == model.counts.open
+
+
+def test_r9_a_full_backlog_of_packets_holds_all_senders_up_and_one_of_resources_new_ids_alone() -> None:
+    waiting = Model(
+        LedgerLimits(max_backlog=500), Counts(backlog=500), {"r": Snapshot(resource_id="r", generation=b"")}
+    )
+    plan = waiting.accept([packet(0)])
+    assert (plan.receipts[0].status, plan.held_up) == (Status.REFUSED, True)
+    assert "max_backlog" in str(plan.receipts[0].reason)
+    full = Counts(backlog=500, open_bytes=500)
+    resources = Model(LedgerLimits(max_backlog=500), full, {"r": Snapshot(resource_id="r", generation=b"")})
+    plan = resources.accept([packet(0), packet(0, "new"), packet(1, metadata=b"{}"), packet(0, metadata=b"{}")])
+    assert [one.status for one in plan.receipts] == ["accepted", "refused", "refused", "refused"]
+    assert not plan.held_up
+
+
+def test_r9_the_limit_on_open_resources_refuses_new_ids_only() -> None:
+    model = Model(LedgerLimits(max_open=1))
+    assert model.statuses(packet(0), packet(0, "s"), packet(1)) == ["accepted", "refused", "accepted"]
+
+
+def test_r5_a_repeat_within_a_batch_may_still_fix_the_total() -> None:
+    model = Model()
+    plan = model.accept([packet(0), packet(1), packet(1, last=True), packet(2)])
+    assert [one.status for one in plan.receipts] == ["accepted", "accepted", "duplicate", "conflict"]
+    assert model.snapshots["r"].total == 2
+
+
+def test_r6_a_payload_of_another_length_is_a_conflict_without_being_read() -> None:
+    snapshots: Snapshots = {"r": Snapshot(resource_id="r", generation=b"", key=3, received=1, highest=0)}
+    offered = [packet(0, payload=b"1"), packet(0, payload=b"22"), packet(5)]
+    assert offered_sizes(offered, snapshots) == {3 << INDEX_BITS: {1, 2}, 3 << INDEX_BITS | 5: {1}}
+    model = Model(snapshots=snapshots, stored={3 << INDEX_BITS: OTHER})
+    assert model.statuses(*offered) == ["conflict", "conflict", "accepted"]
+
+
+def test_r8_a_resource_that_has_ended_takes_nothing_and_changes_nothing() -> None:
+    ended = Snapshot(resource_id="r", generation=b"", key=3, state=State.CANCELLED, seen=[(0, 0)])
+    model = Model(snapshots={"r": ended})
+    plan = model.accept([packet(0, metadata=b"{}"), packet(1)])
+    assert [one.status for one in plan.receipts] == ["duplicate", "closed"]
+    assert (plan.new, plan.changed, plan.resource_bytes) == ({}, {}, 0)
+    assert offered_sizes([packet(0)], model.snapshots) == {}

@@ -1,0 +1,141 @@
+"""What results mean for their packets and resources, with no store in sight (P2, R2, R12, R19, R26)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from collator.messages import Failure, Key, Output, Recorded, Result, Retry
+from collator.rules.footprint import of_packet
+from collator.rules.outcomes import OutcomePlan, plan_results
+from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
+from collator.states import State
+
+NOW = 100.0
+
+
+class Held(Struct):
+    """A leased packet."""
+
+    key: int
+    size: int = 10
+    attempt: int = 2
+    tried: bool = False
+
+
+def resources() -> dict[int, Snapshot]:
+    """Return two that are open, and one that has ended."""
+    states = {1: State.OPEN, 2: State.OPEN, 3: State.CANCELLED}
+    return {
+        key: Snapshot(resource_id=str(key), generation=bytes(16), key=key, state=state, withdrawn=4)
+        for key, state in states.items()
+    }
+
+
+def plan(results: Sequence[tuple[Result, Held | None]], snapshots: dict[int, Snapshot]) -> OutcomePlan:
+    return plan_results(results, snapshots, max_body=40, now=NOW)
+
+
+results = st.lists(
+    st.tuples(
+        st.one_of(
+            st.builds(Output, st.just(0), st.sampled_from([b"1", b'"two"', b"3" * 30]), st.floats(0, 9)),
+            st.builds(Failure, st.just(0), st.text(max_size=3)),
+            st.builds(Retry, st.just(0), st.text(max_size=3), st.floats(0, 9)),
+        ),
+        st.tuples(st.integers(1, 4), st.integers(1, 5000), st.booleans()),
+    ),
+    max_size=30,
+)
+
+
+def held(drawn: list[tuple[Result, tuple[int, int, bool]]]) -> list[tuple[Result, Held | None]]:
+    """Return *drawn* with a packet of its own each; every seventh has lost its lease."""
+    return [
+        (result, None if place % 7 == 6 else Held(key << INDEX_BITS | place, size, tried=tried))
+        for place, (result, (key, size, tried)) in enumerate(drawn)
+    ]
+
+
+@given(results)
+def test_results_are_decided_together_as_one_by_one(drawn: list[tuple[Result, tuple[int, int, bool]]]) -> None:
+    together, single = resources(), resources()
+    whole = plan(held(drawn), together)
+    parts = [plan([one], single) for one in held(drawn)]
+    assert whole.statuses == [status for part in parts for status in part.statuses]
+    assert whole.outcomes == [outcome for part in parts for outcome in part.outcomes]
+    assert whole.failed == {place: part.failed[0] for place, part in enumerate(parts) if part.failed}
+    assert whole.backlog == sum(part.backlog for part in parts)
+    assert [asdict(one) for one in together.values()] == [asdict(one) for one in single.values()]
+
+
+@given(results)
+def test_r26_outcomes_are_numbered_without_gaps_and_sizes_add_up(
+    drawn: list[tuple[Result, tuple[int, int, bool]]],
+) -> None:
+    snapshots = resources()
+    whole = plan(held(drawn), snapshots)
+    for key, snapshot in snapshots.items():
+        mine = [one for one in whole.outcomes if one[0] >> INDEX_BITS == key]
+        assert [seq for *_, seq in mine] == [*range(5, 5 + len(mine))]
+        outputs = [output for _, output, *_ in mine if output is not None]
+        assert (snapshot.done, snapshot.failed) == (len(outputs), len(mine) - len(outputs))
+        assert snapshot.body_size == sum(len(output) + 1 for output in outputs) <= 40
+        assert (key in whole.touched) == bool(mine)
+    sizes = {one.key: one.size for _, one in held(drawn) if one is not None}
+    assert whole.backlog == sum(of_packet(sizes[key]) for key, *_ in whole.outcomes)
+    assert whole.output_bytes == sum(len(output) for _, output, *_ in whole.outcomes if output is not None)
+    assert {key & INDEX_MASK for key, output, *_ in whole.outcomes if output is None} == {*whole.failed}
+
+
+def test_p2_who_lost_the_lease_changes_nothing() -> None:
+    snapshots = resources()
+    whole = plan([(Output(0, b"1"), None), (Failure(0, "no"), None)], snapshots)
+    assert whole == OutcomePlan(statuses=[Recorded.LOST, Recorded.LOST])
+    assert snapshots == resources()
+
+
+def test_r12_an_outcome_for_a_resource_that_has_ended_is_dropped() -> None:
+    snapshots = resources()
+    gone = plan([(Output(0, b"1"), Held(3 << INDEX_BITS)), (Retry(0, "", 1), Held(9 << INDEX_BITS))], snapshots)
+    assert gone == OutcomePlan(statuses=[Recorded.CLOSED, Recorded.CLOSED])
+    assert snapshots == resources()
+
+
+def test_r19_an_output_that_makes_the_body_too_large_fails_its_packet() -> None:
+    snapshots = resources()
+    whole = plan(
+        [(Output(0, b"1" * 39), Held(1 << INDEX_BITS)), (Output(0, b""), Held(1 << INDEX_BITS | 5))], snapshots
+    )
+    assert whole.statuses == [Recorded.RECORDED, Recorded.RECORDED]
+    (_, output, crc, *_), (_, none, _, reason, attempts, seq) = whole.outcomes
+    assert (output, crc) == ("1" * 39, zlib.crc32(b"1" * 39))
+    assert (none, reason, attempts, seq) == (
+        None,
+        "the collated body would have 41 bytes, 40 at most (max_body)",
+        2,
+        6,
+    )
+    assert whole.failed == {1: Key("1", bytes(16), 5)}
+
+
+def test_a_retry_is_due_after_its_delay_and_keeps_what_was_tried() -> None:
+    whole = plan([(Retry(0, "away", 7.5), Held(1 << INDEX_BITS, tried=True))], resources())
+    assert whole.retries == [(1 << INDEX_BITS, 2, NOW + 7.5, "away")]
+    assert (whole.tried, whole.touched, whole.backlog) == ([], {}, 0)
+
+
+def test_an_outcome_lets_earlier_attempts_be_forgotten() -> None:
+    given_: list[tuple[Result, Held | None]] = [
+        (Output(0, b"1", known_at=3.0), Held(1 << INDEX_BITS, tried=True)),
+        (Failure(0, "no"), Held(1 << INDEX_BITS | 1, tried=True)),
+        (Failure(0, "no"), Held(1 << INDEX_BITS | 2)),
+    ]
+    whole = plan(given_, resources())
+    assert whole.tried == [1 << INDEX_BITS, 1 << INDEX_BITS | 1]
+    assert whole.known_at == {1: 3.0}
