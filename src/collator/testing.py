@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from collator.cli.inbox import Inbox
+from collator.web.inbox import Inbox
 from collator.webhook import Received, Reply
 
 if TYPE_CHECKING:

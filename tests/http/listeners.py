@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from collator.cli.inbox import Inbox
 from collator.tokens import Role, Tokens, generate_token, line_for, parse_tokens
 from collator.web.host_check import OWN
+from collator.web.inbox import Inbox
 from collator.web.limits import HttpLimits
 from collator.web.routes import ROUTES, Route
 from collator.webhook import Received, Reply

@@ -17,7 +17,7 @@ OPENERS = {
 """What opens a port, in the standard library and in those that we use."""
 MODULES = {"aiohttp.web", "http.server", "socketserver", "wsgiref.simple_server", "xmlrpc.server"}
 GUARDED = "web/server.py"
-"""`serve`, by which all others listen: a service, a receiver (`cli/inbox.py`), and the yardstick in `bench/`."""
+"""`serve`, by which all others listen: a service, a receiver (`web/inbox.py`), and the yardstick in `bench/`."""
 OF_THIS_MACHINE = {
     "cli/children.py": "a port that is free, at which nobody is answered",
 }

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from collator import logs
 from collator.cli.command import command
-from collator.cli.inbox import Inbox, limits_for
 from collator.cli.phrases import near
 from collator.cli.terminal import print_lines
 from collator.cli.webhook_file import file_for, write_newer
@@ -22,6 +21,7 @@ from collator.signing import ID, SecretFile
 from collator.text import shown
 from collator.throttle import Throttle
 from collator.web.host_check import allowed_hosts
+from collator.web.inbox import Inbox, limits_for
 from collator.webhook import Handle, Received, Reply
 
 if TYPE_CHECKING:

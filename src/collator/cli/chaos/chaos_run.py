@@ -12,12 +12,12 @@ from typing import Any
 
 from collator.cli.chaos.checker import Checker
 from collator.cli.chaos.service_process import DATA, ServiceProcess
-from collator.cli.inbox import Inbox
 from collator.cli.packet_plan import Plan
 from collator.client import Client, Tally
 from collator.errors import CollatorError
 from collator.signals import cancel_on_stop
 from collator.signing import Secret, SecretFile
+from collator.web.inbox import Inbox
 from collator.webhook import Received, Reply
 
 YOUNG = 4

@@ -63,6 +63,7 @@ class Inbox:
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        # Here, as commands import this file that never listen, and need no server.
         from collator.web.receiver import ReceiverApp
         from collator.web.server import serve
 
