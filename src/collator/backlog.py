@@ -45,7 +45,8 @@ class Backlog:
     def why_not(self, who: str) -> str:
         """Return why *who* may send no more at the moment, in words; empty where he may."""
         free = self._most - self._upper
-        held = self._held(who)
+        sent = self._sent.get(who, 0.0)
+        held = sent * min(1.0, self._upper / self._sum) if sent else 0.0  # of what waits
         if not who or self._upper <= self._scarce or held < MULTIPLE * free:
             return ""
         return (
@@ -60,8 +61,3 @@ class Backlog:
         self._sent[who] = self._sent.get(who, 0.0) + size
         if len(self._sent) > _CALLERS:
             self._sum -= self._sent.pop(next(iter(self._sent)))
-
-    def _held(self, who: str) -> float:
-        """Return what of that which waits is held to be *who*'s."""
-        sent = self._sent.get(who, 0.0)
-        return sent * min(1.0, self._upper / self._sum) if sent else 0.0

@@ -79,13 +79,11 @@ class WatchedFile(Generic[T]):
         except OSError as error:
             raise ConfigError(error.strerror or type(error).__name__) from None
         self._settled = not 0 <= time.time_ns() - found.st_ctime_ns < _SAME_MOMENT
-        self._log_exposure(exposure(self._path, found, secret=self._secret))
-        return _stamp_of(found), content
-
-    def _log_exposure(self, problem: str | None) -> None:
+        problem = exposure(self._path, found, secret=self._secret)
         if problem and problem != self._exposure:
             _log.warning("file open to others", what=self._what, file=str(self._path), problem=problem)
         self._exposure = problem
+        return _stamp_of(found), content
 
     def _understood(self, content: bytes) -> T:
         if len(content) > MAX_FILE:  # what it says behind would be passed over in silence

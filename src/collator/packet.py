@@ -139,7 +139,12 @@ def check_decoded(
 
 def check_id(resource_id: str | int) -> str:
     """*resource_id* as text. Raises `Malformed` (R1)."""
-    if isinstance(resource_id, str) and _is_simple(resource_id):
+    if (
+        isinstance(resource_id, str)
+        and resource_id.isascii()
+        and 1 <= len(resource_id) <= MAX_ID_BYTES
+        and resource_id.isprintable()
+    ):
         return resource_id  # as nearly always: the rest costs three times as much
     try:
         text = str(resource_id)
@@ -151,10 +156,6 @@ def check_id(resource_id: str | int) -> str:
     if _CONTROL.search(text):
         raise Malformed("resource_id: control characters are not allowed")
     return text
-
-
-def _is_simple(text: str) -> bool:
-    return text.isascii() and 1 <= len(text) <= MAX_ID_BYTES and text.isprintable()
 
 
 def is_integer(number: float) -> bool:

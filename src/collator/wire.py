@@ -85,7 +85,8 @@ def array_parts(data: bytes, packet_limits: PacketLimits, *, plain: bool = False
             yield ()
             packets = yield from _decode_array_steps(part, packet_limits, first, plain=plain)
         else:
-            packets = _decode_array(part, packet_limits, first, plain=plain or json_text.are_sound(part))
+            check = partial(check_decoded, packet_limits=packet_limits, plain=plain or json_text.are_sound(part))
+            packets = _each(check, _decode_unchecked(part, first), first)
         first += len(packets)
         yield packets
 
@@ -136,13 +137,6 @@ def explain_lines(data: bytes, taken: Collection[int], packet_limits: PacketLimi
     for place, line in enumerate(data.split(b"\n")):
         if place not in taken and line.strip():
             yield place, Malformed(_MARKED) if line.startswith(BOM_UTF8) else _fault(line, packet_limits)
-
-
-def _decode_array(data: bytes, packet_limits: PacketLimits, first: int, *, plain: bool) -> list[Packet]:
-    """The packets of an array, or of a part of one of which *first* packets have gone before. Raises `Malformed`."""
-    return _each(
-        partial(check_decoded, packet_limits=packet_limits, plain=plain), _decode_unchecked(data, first), first
-    )
 
 
 def _decode_array_steps(data: bytes, packet_limits: PacketLimits, first: int, *, plain: bool) -> Steps[list[Packet]]:

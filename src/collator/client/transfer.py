@@ -56,7 +56,10 @@ class Transfer:
                 return None
             pause = FIRST_PAUSE if len(left) < len(items) else min(2 * pause, LONGEST_PAUSE)
             items = left
-            await self._wait(max(floor, pause), max(started, self._got_through))
+            waited = time.monotonic() - max(started, self._got_through)
+            if self._patience is not None and waited >= self._patience:
+                raise Unreachable(f"{self._tally.trouble}; nothing got through for {waited:.0f} s")
+            await asyncio.sleep(max(floor, pause) * random.uniform(1.0, 1.1))  # noqa: S311 - spreads senders only
 
     async def _split(self, items: Sequence[Item], reason: str) -> None:
         if len(items) == 1:
@@ -86,12 +89,6 @@ class Transfer:
             self._got_through = time.monotonic()
             self._tally.trouble = ""
         return left, delay
-
-    async def _wait(self, seconds: float, since: float) -> None:
-        waited = time.monotonic() - since
-        if self._patience is not None and waited >= self._patience:
-            raise Unreachable(f"{self._tally.trouble}; nothing got through for {waited:.0f} s")
-        await asyncio.sleep(seconds * random.uniform(1.0, 1.1))  # noqa: S311 - spreads senders, guards nothing
 
 
 def _tells_of_each(answer: Response) -> bool:

@@ -54,10 +54,7 @@ class Breaker:
         self.reason = reason
         self._failures += 1
         if self._opened or probe or self._failures >= self._limit:
-            self._open(now)
-
-    def _open(self, now: float) -> None:
-        self._until = now + min(FIRST_PAUSE * 2.0 ** min(self._opened, _DOUBLINGS), self._longest)
-        self._opened += 1
-        self._failures = 0
-        self.generation += 1
+            self._until = now + min(FIRST_PAUSE * 2.0 ** min(self._opened, _DOUBLINGS), self._longest)
+            self._opened += 1
+            self._failures = 0
+            self.generation += 1

@@ -79,7 +79,10 @@ class Circuit:
         """Return how many requests may pass at this moment; `None` for any number."""
         if self.open:
             return 0 if self.wait(now) else 1
-        self._go_on()
+        openings = self._origin.generation + self._address.generation
+        if openings != self._openings:  # a breaker was open since the last time
+            self._openings = openings
+            self._pace.begin_gently()
         return self._pace.capacity(now)
 
     def enter(self, now: float) -> Pass | None:
@@ -125,13 +128,6 @@ class Circuit:
         breaker = self._origin if self._origin.open else self._address
         when = f"for {seconds:.0f} s more" if (seconds := self.wait(now)) > PROBING else "for a moment"
         return f"paused {when}, as its receiver fails ({breaker.reason})"
-
-    def _go_on(self) -> None:
-        """Begin gently where a breaker was open since the last time."""
-        openings = self._origin.generation + self._address.generation
-        if openings != self._openings:
-            self._openings = openings
-            self._pace.begin_gently()
 
 
 class Passage(NamedTuple):

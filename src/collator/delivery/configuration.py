@@ -29,7 +29,8 @@ def configure(settings: Settings) -> Mapping[str, Endpoint]:
     policy = policy_of(settings)
     for one in wanted:
         if refusal := policy.refusal(target.parse(one.url).host):
-            raise ConfigError(f"{_named(one, settings)}: {refusal}")
+            option = f"endpoints.{one.name}.url" if one in settings.endpoints else "webhook"
+            raise ConfigError(f"{option}: {refusal}")
     own = [one.secret_file for one in wanted if one.secret_file is not None]
     if len(own) < len(wanted) and settings.webhook_secret_file is None:
         make(settings.data_dir, option="--data-dir")
@@ -64,10 +65,6 @@ def policy_of(settings: Settings) -> Policy:
 def longest_timeout(endpoints: Mapping[str, Endpoint]) -> float:
     """Seconds that the slowest attempt may take, which every lease on a delivery has to outlast (R24); 0 for none."""
     return max((endpoint.timeout for endpoint in endpoints.values()), default=0.0)
-
-
-def _named(one: EndpointSettings, settings: Settings) -> str:
-    return f"endpoints.{one.name}.url" if one in settings.endpoints else "webhook"
 
 
 def _wanted(settings: Settings) -> list[EndpointSettings]:

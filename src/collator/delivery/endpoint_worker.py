@@ -191,7 +191,9 @@ class EndpointWorker:
                 self._more = False
                 await self._claim_once(capacity)
         except Unavailable as error:
-            self._log_claims(error.detail)
+            if not self._claims_fail:  # one line until they work again, not one for each poll
+                _log.warning("deliveries not claimed", endpoint=self._name, problem=error.detail)
+            self._claims_fail = True
         except Exception:  # noqa: BLE001 - a defect must not end the worker: it is logged, and the next poll claims
             _log.exception("deliveries not claimed", endpoint=self._name)
         else:
@@ -221,11 +223,6 @@ class EndpointWorker:
         self._timer = None
         if self._more:
             self.wake()
-
-    def _log_claims(self, problem: str) -> None:
-        if not self._claims_fail:  # one line until they work again, not one for each poll
-            _log.warning("deliveries not claimed", endpoint=self._name, problem=problem)
-        self._claims_fail = True
 
     def _count(self, attempt: Attempt) -> None:
         if attempt.counted:

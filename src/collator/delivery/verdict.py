@@ -52,7 +52,10 @@ def _judge_failure(
     if probe and not said.address:
         # As the schedule has it, so that others come first: one that is the cause itself would be the next probe too.
         return put_off(delivery, reason, max(wait, next_delay(delivery.step, random=random) or SCHEDULE[-1]))
-    return _failed(delivery, reason, random)
+    delay = next_delay(delivery.step, random=random)
+    if delay is None:
+        return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempt is left")
+    return Attempt(delivery, DeliveryState.DUE, reason, delay)
 
 
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
@@ -73,10 +76,3 @@ def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
 def put_off(delivery: Delivery, reason: str, delay: float = 0.0) -> Attempt:
     """No attempt is used up: due again after *delay* seconds."""
     return Attempt(delivery, DeliveryState.DUE, reason, delay, counted=False)
-
-
-def _failed(delivery: Delivery, reason: str, random: Random) -> Attempt:
-    delay = next_delay(delivery.step, random=random)
-    if delay is None:
-        return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempt is left")
-    return Attempt(delivery, DeliveryState.DUE, reason, delay)

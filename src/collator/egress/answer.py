@@ -69,15 +69,12 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
         return answer.reason
     told = answer.words or f"HTTP {answer.status}"
     if answer.status in REDIRECTS and answer.location:
-        return f"{told} to {_address(answer.location)}; redirects are not followed"
+        # Without what may be a secret in it: a user, a query.
+        place, query, _ = answer.location.partition("#")[0].partition("?")
+        plain = "".join(character if character.isprintable() else "?" for character in place)
+        plain = _USER.sub("//…@", plain, count=1)  # before it is cut, which may take away the @ that tells a user
+        address = plain[:MOST_SAID] + ("…" if len(plain) > MOST_SAID else "?…" if query else "")
+        return f"{told} to {address}; redirects are not followed"
     if answer.status == _TOO_LARGE:
         told += f" for a body of {size} bytes"
     return told if answer.complete else f"{told}, but its body did not end"
-
-
-def _address(location: str) -> str:
-    """Return where a receiver points to, without what may be a secret in it: a user, a query."""
-    place, query, _ = location.partition("#")[0].partition("?")
-    plain = "".join(character if character.isprintable() else "?" for character in place)
-    plain = _USER.sub("//…@", plain, count=1)  # before it is cut, which may take away the @ that tells a user
-    return plain[:MOST_SAID] + ("…" if len(plain) > MOST_SAID else "?…" if query else "")

@@ -189,7 +189,10 @@ class Connection(asyncio.Protocol):
             if not await self._wrote_all(body):
                 return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for who asked
-            self._give_up(error)
+            waiter, self._waiter = self._waiter, None
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
+            self._transport.abort()  # the receiver has a part of the body, and gets no more
             return
         self._feeding = None
         if self._sent and self._waiter is not None:
@@ -210,13 +213,6 @@ class Connection(asyncio.Protocol):
             self._flows = self._loop.create_future()
             await self._flows
         return not self._failed
-
-    def _give_up(self, error: Exception) -> None:
-        """End the exchange by *error*; the receiver has a part of the body, and gets no more."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-        self._transport.abort()
 
     def _look(self) -> None:
         """See whether the exchange is over: a success is one only once all is sent."""

@@ -69,7 +69,9 @@ class Dial:
 
 async def _connect(addresses: Sequence[Address]) -> socket.socket:
     """The first connection that comes about; addresses are tried in their order, families in turns."""
-    waiting = _alternate_families(addresses)
+    first_family = [address for address in addresses if address[0] == addresses[0][0]]
+    others = [address for address in addresses if address[0] != addresses[0][0]]
+    waiting = [address for address in chain(*zip_longest(first_family, others)) if address is not None]
     trying: set[asyncio.Task[socket.socket]] = set()
     problems: list[BaseException] = []
     try:
@@ -107,9 +109,3 @@ def _close(task: asyncio.Task[socket.socket]) -> None:
     """Close what came second."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
-
-
-def _alternate_families(addresses: Sequence[Address]) -> list[Address]:
-    first = [address for address in addresses if address[0] == addresses[0][0]]
-    others = [address for address in addresses if address[0] != addresses[0][0]]
-    return [address for address in chain(*zip_longest(first, others)) if address is not None]

@@ -67,11 +67,16 @@ class Egress:
         """
         deadline = asyncio.get_running_loop().time() + timeout
         try:
-            target = self._targets.get(url) or self._target(url)
+            target = self._targets.get(url)
+            if target is None:
+                target = self._targets[url] = targets.parse(url)
             head = _head(target, headers, length(body))
         except ValueError:
             return NoAnswer("the URL cannot be used")
-        pool = self._pool or self._open()
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = Pool(keep_alive=self._keep_alive, max_age=self._max_age)
+            self._resolver = Resolver()
         connection = pool.take((target.origin, tls))
         while True:
             if connection is None:
@@ -110,14 +115,6 @@ class Egress:
             return failure
         pool.add(connection, (target.origin, tls))
         return connection
-
-    def _target(self, url: str) -> Target:
-        self._targets[url] = targets.parse(url)
-        return self._targets[url]
-
-    def _open(self) -> Pool:
-        self._pool, self._resolver = Pool(keep_alive=self._keep_alive, max_age=self._max_age), Resolver()
-        return self._pool
 
     def _default_tls(self) -> ssl.SSLContext:
         self._tls = self._tls or context()

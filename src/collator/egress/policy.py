@@ -61,14 +61,11 @@ class Policy:
         if any(network.num_addresses == 1 and address in network for network in self._allow):
             return None  # named by itself, whatever it holds
         for form in _forms(address):
-            why = None if self._allows(form) else self._denial(form)
+            why = None if any(form in network for network in self._allow) else self._denial(form)
             if why is not None:
                 leads = "" if form == address else f" leads to {form}, which"
                 return f"address not allowed: {address}{leads} is {why}"
         return None
-
-    def _allows(self, address: Address) -> bool:
-        return any(address in network for network in self._allow)
 
     def _denial(self, address: Address) -> str | None:
         for what, networks in DENIED.items():

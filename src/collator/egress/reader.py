@@ -85,12 +85,13 @@ class Reader:
         complete = self._ended or self._too_long
         if self.succeeds:
             return Answer(head.status, body=body, complete=complete)
+        encoded = b"content-encoding" in head.fields
         return Answer(
             head.status,
             head.text(b"retry-after") or None,
             body=body,
             location=one_line(head.text(b"location"), MAX_HEAD),
-            excerpt="" if b"content-encoding" in head.fields else self._said(head),
+            excerpt="" if encoded else excerpt(b"".join(self._parts), head.text(b"content-type")),
             complete=complete,
         )
 
@@ -101,9 +102,6 @@ class Reader:
         if self.succeeds and sent:
             return NoAnswer(f"HTTP {self.head.status}, but its body did not end within {timeout:g} s")
         return self.answer(sent=sent)
-
-    def _said(self, head: Head) -> str:
-        return excerpt(b"".join(self._parts), head.text(b"content-type"))
 
     def _read_heads(self, data: bytes) -> bytes:
         """Read up to the end of the final head; what is behind it."""
@@ -118,7 +116,10 @@ class Reader:
             if head.status >= _LEAST_FINAL or head.status == _SWITCHING:
                 self.head, self._block = head, b""
                 return block[begin:]
-            self._pass_over(begin)
+            self._interim += 1
+            self._before += begin
+            if self._interim > MAX_INTERIM:
+                raise NotHttp(f"more than {MAX_INTERIM} interim answers, and no final one")
             block, begin = block[begin:], 0
         self._check(len(block))
         if not _BEGIN.startswith(block[: len(_BEGIN)]):
@@ -129,12 +130,6 @@ class Reader:
     def _check(self, length: int) -> None:
         if self._before + length > MAX_HEAD:
             raise NotHttp(f"the answer's head is larger than {MAX_HEAD // 1024} KiB")
-
-    def _pass_over(self, length: int) -> None:
-        self._interim += 1
-        self._before += length
-        if self._interim > MAX_INTERIM:
-            raise NotHttp(f"more than {MAX_INTERIM} interim answers, and no final one")
 
     def _read_body(self, head: Head, data: bytes) -> None:
         self._travelled += len(data)

@@ -79,7 +79,12 @@ def open_processor(
     if memory is not None and pool != "process":
         raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
     if isinstance(spec, str) and is_url(spec):
-        _check_http(batch=batch, pool=pool)
+        if batch > 1:
+            raise ConfigError(
+                f"batch: {batch} payloads at a time are for functions; an HTTP service gets them one by one"
+            )
+        if pool == "process":
+            raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
         return HttpService(spec, outcomes, tls=tls, policy=policy)
     look_here()
     if pool == "process":
@@ -87,13 +92,6 @@ def open_processor(
     function = find(spec) if isinstance(spec, str) else checked(spec, repr(spec))
     kind = Coroutine if is_coroutine(function) else Function
     return kind(function, outcomes, batch=batch)
-
-
-def _check_http(*, batch: int, pool: str) -> None:
-    if batch > 1:
-        raise ConfigError(f"batch: {batch} payloads at a time are for functions; an HTTP service gets them one by one")
-    if pool == "process":
-        raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
 
 
 def _open_isolated(

@@ -109,7 +109,8 @@ def _note(lines: list[bytes], sessions: set[int], forks: dict[int, int], poll: s
 def _held(session: int, *, but: set[int]) -> dict[int, int]:
     """The processes of *session* without those of *but*, each with a descriptor that holds it."""
     held: dict[int, int] = {}
-    for pid in _processes():
+    processes = Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ()
+    for pid in [int(path.name) for path in processes]:
         if pid in but or _session(pid) != session or (descriptor := _hold(pid)) is None:
             continue
         if _session(pid) == session:  # still, now that its number cannot become another's
@@ -131,10 +132,6 @@ def _end(descriptor: int) -> None:
         if sys.platform == "linux":
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     os.close(descriptor)
-
-
-def _processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*")] if sys.platform == "linux" else []
 
 
 def _session(pid: int) -> int | None:

@@ -29,7 +29,11 @@ class Pipes:
 
     def read(self, size: int, /) -> bytes:
         """*size* bytes, less only at the end."""
-        while len(self._data) < size and (more := self._more()):
+        while (
+            len(self._data) < size
+            and self._ready(self._source, reading=True)
+            and (more := os.read(self._source, _PIECE))
+        ):
             self._data += more
         taken = bytes(self._data[:size])
         del self._data[:size]
@@ -58,9 +62,6 @@ class Pipes:
 
     def _open(self) -> list[int]:
         return [descriptor for descriptor in (self._source, self._sink) if descriptor >= 0]
-
-    def _more(self) -> bytes:
-        return os.read(self._source, _PIECE) if self._ready(self._source, reading=True) else b""
 
     def _ready(self, descriptor: int, *, reading: bool) -> bool:
         """Return whether something can be read or written, as soon as it can; false: the process has ended."""

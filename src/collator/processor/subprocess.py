@@ -48,7 +48,7 @@ class SubprocessFunction:
         self.batch = batch
         self._memory = memory
         # As it is now: a process that replaces another finds what the first one found, wherever the program has gone.
-        self._path = [os.path.abspath(one) for one in sys.path if _is_text(one)]  # noqa: PTH100 - "" is the directory
+        self._path = [os.path.abspath(one) for one in sys.path if isinstance(one, str)]  # noqa: PTH100 - "" is the directory
         self._setup = frame(Setup(spec, batch, self.outcomes.retries, self.outcomes.max_output, memory))
         self._limit = 1024 + batch * (self.outcomes.max_output + 8 * MAX_REASON)
         self._guarding = threading.Lock()
@@ -210,7 +210,3 @@ def _words(code: int) -> str:
     name = signal.strsignal(-code)
     hint = "; the kernel does that when memory is short" if -code == _KILL else ""
     return f"the process ended with signal {-code}" + (f" ({name}{hint})" if name else "")
-
-
-def _is_text(entry: object) -> bool:
-    return isinstance(entry, str)

@@ -63,7 +63,8 @@ class Connections(Generic[C]):
         """Return what becomes of *connection*, and which other has to be closed for it."""
         closed = None
         if self._places() >= self.most:
-            closed = self._to_close()
+            new = next(iter(self._new), None)
+            closed = new if len(self._new) >= NEW else next(iter(self._idle), new)
             if closed is None:
                 return self._keep(connection)
             self.left(closed)
@@ -103,10 +104,6 @@ class Connections(Generic[C]):
             self.left(closed)
         self._kept[connection] = None
         return Admission.KEPT, closed
-
-    def _to_close(self) -> C | None:
-        new = next(iter(self._new), None)
-        return new if len(self._new) >= NEW else next(iter(self._idle), new)
 
     def _places(self) -> int:
         return len(self._new) + len(self._used) + len(self._idle)

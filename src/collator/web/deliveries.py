@@ -122,7 +122,8 @@ class Deliveries:
             if shown or after is None:
                 break
             page = await self._ledger.deliveries(wanted, after=after, limit=limit, size=PAGE)
-            shown, after = _starting(page.deliveries, own), page.after
+            shown = [one for one in page.deliveries if one.resource_id.startswith(tuple(own))]
+            after = page.after
         return answer_json(WebhookPage(deliveries=shown, next_cursor=after))
 
     async def show(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
@@ -134,8 +135,10 @@ class Deliveries:
     async def replay_many(self, request: RequestBody) -> HttpAnswer:
         """Make those that fit due again, as many as one request may. `Unknown`."""
         wanted, after = await self._wanted(request)
+        fields = msgspec.structs.asdict(wanted)
+        target = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, ""})
         replayed = 0
-        async with acting(self._ledger, request, "replay", "deliveries replayed", target=_which(wanted)):
+        async with acting(self._ledger, request, "replay", "deliveries replayed", target=target):
             for _ in range(_STEPS):
                 step = await self._ledger.replay(wanted, after=after or "", limit=_SLICE)
                 self._outbox.take((), step.endpoints)
@@ -182,14 +185,3 @@ class Deliveries:
             since=since,
         )
         return wanted, said.cursor
-
-
-def _starting(deliveries: Sequence[DeliveryReport], prefixes: Sequence[str]) -> Sequence[DeliveryReport]:
-    """Those of *deliveries* whose resource has one of *prefixes*."""
-    return [one for one in deliveries if one.resource_id.startswith(tuple(prefixes))]
-
-
-def _which(wanted: DeliveryFilter) -> str:
-    """Return which deliveries are *wanted*, in words."""
-    said = msgspec.structs.asdict(wanted)
-    return ", ".join(f"{name} {value}" for name, value in said.items() if value not in {None, ""})

@@ -36,7 +36,9 @@ def why_undelivered(
 
 def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | None]) -> str:
     """Return what an undelivered *delivery* waits for, in words behind the name of its endpoint."""
-    tries = _so_far(delivery)
+    tries = f" after {counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
+    if delivery.reason:  # how the last attempt ended, or what a person or a breaker did since
+        tries += f" ({delivery.reason})"
     trouble = why_not_sent(delivery.endpoint)
     if delivery.state is DeliveryState.DEAD:
         return f"given up{tries}; it can be replayed"
@@ -45,12 +47,6 @@ def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | No
     if delivery.state is DeliveryState.LEASED or not delivery.due_in:
         return f"being sent{tries}"
     return f"next attempt in {delivery.due_in:.0f} s{tries}"
-
-
-def _so_far(delivery: DeliveryReport) -> str:
-    """The attempts there were, and the last that is known: how one ended, or what a person or a breaker did since."""
-    tries = f" after {counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
-    return tries + (f" ({delivery.reason})" if delivery.reason else "")
 
 
 def _why_open(report: ResourceReport) -> str:

@@ -34,8 +34,10 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
         for name in _ONCE:
             if names.count(name) > 1:
                 raise bad(f"there must be one {name.decode().title()} field at most (RFC 9110, 5.3)")
-    if b"transfer-encoding" in names and (version == "1.0" or not _chunked(fields)):
-        raise bad("of all transfer encodings only chunked is taken")
+    if b"transfer-encoding" in names:
+        codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+        if version == "1.0" or codings != [b"chunked"]:
+            raise bad("of all transfer encodings only chunked is taken")
     if whole is None:
         return b"", url
     secure, host, path = whole.groups()
@@ -50,10 +52,6 @@ def head_without_offer(method: bytes, url: bytes, version: bytes, fields: Fields
     """The head that was read, for the parser to read once more, without what offers another protocol."""
     lines = [name + b": " + value for name, value in fields if name != b"upgrade"]
     return b"\r\n".join([b"%s %s HTTP/%s" % (method, url, version), *lines, b"", b""])
-
-
-def _chunked(fields: Fields) -> bool:
-    return [value.lower() for name, value in fields if name == b"transfer-encoding"] == [b"chunked"]
 
 
 def bad(detail: str) -> HttpProblem:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import FIRST_COMPLETED
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from collator.errors import CollatorError, Unavailable
@@ -64,7 +64,10 @@ class PacketStream:
             self._failed = self._failed or bool(self._pending)  # only where this call was cancelled: nobody is told
             for _, deciding in self._pending:
                 deciding.cancel()  # `_flush_decided` gives back what they held
-        return self._reason()
+        why = self._ended.result() if self._ended.done() else None
+        if why is None or isinstance(why, CollatorError):
+            return why
+        raise why
 
     def end(self, why: BaseException) -> None:
         """Read no further. The first reason counts."""
@@ -139,7 +142,8 @@ class PacketStream:
             await self._oldest()
         if self._ended.done():
             return
-        deciding = asyncio.ensure_future(self._accept(group) if group.packets else _nothing())
+        accepting = self._intake.accept(group.packets, who=self._who, size=group.size) if group.packets else _nothing()
+        deciding = asyncio.ensure_future(accepting)
         self._pending.append((group, deciding))
         self._bytes += group.cost
         self._buffer_memory.take(self._who, group.cost)
@@ -152,9 +156,6 @@ class PacketStream:
         if len(self._pending) >= limits.max_groups or self._bytes + group.cost > limits.max_group_bytes:
             return False
         return not self._buffer_memory.why_not(self._who, group.cost)
-
-    def _accept(self, group: Group) -> Coroutine[Any, Any, Sequence[Receipt]]:
-        return self._intake.accept(group.packets, who=self._who, size=group.size)
 
     async def _oldest(self) -> None:
         await asyncio.wait({self._pending[0][1]})
@@ -172,12 +173,6 @@ class PacketStream:
                 self.end(error)
             elif not self._failed:
                 self._told(group, deciding.result())
-
-    def _reason(self) -> CollatorError | None:
-        why = self._ended.result() if self._ended.done() else None
-        if why is None or isinstance(why, CollatorError):
-            return why
-        raise why
 
     async def _watch(self) -> None:
         await self._intake.draining.wait()

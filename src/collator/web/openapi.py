@@ -15,9 +15,9 @@ from collator.web.formats import JSON
 from collator.web.options import QueryOption
 from collator.web.problems import MEDIA_TYPE, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
-from collator.web.routes import ROUTES, Route, RouteReply, problems_of
+from collator.web.routes import ROUTES, Route, problems_of
 from collator.web.routes.parts import PARTS
-from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, Field, WebhookType
+from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, WebhookType
 from collator.web.schemas import Schema, schemas_of
 
 _ABOUT = (
@@ -102,7 +102,15 @@ def _operation(
         _parameter(part, "path", packet_limits) for name, part in PARTS.items() if f"{{{name}}}" in route.path
     ]
     parameters += [_parameter(option, "query", packet_limits) for option in route.options]
-    replies = {str(status): _reply(reply, by_type) for status, reply in route.replies.items()}
+    replies = {
+        str(status): {"description": reply.says, "content": _content(reply.content, by_type)}
+        for status, reply in route.replies.items()
+    }
+    kinds = problems_of(route, guarded=guarded)
+    problems = {
+        str(status): _problem(status, [kind for kind in kinds if kind.status == status])
+        for status in sorted({kind.status for kind in kinds})
+    }
     content = _content(route.body, by_type)
     for media_type, example in route.examples.items():
         content[media_type]["example"] = example
@@ -112,7 +120,7 @@ def _operation(
         **({"description": route.more} if route.more else {}),
         **({"parameters": parameters} if parameters else {}),
         **({"requestBody": {"required": True, "content": content}} if content else {}),
-        "responses": replies | _problems(problems_of(route, guarded=guarded)),
+        "responses": replies | problems,
         **({"x-role": route.role} if route.role else {}),
         **({"security": [{"token": [route.role]}] if route.role else []} if guarded else {}),
     }
@@ -121,14 +129,13 @@ def _operation(
 def _webhook(webhook: WebhookType, by_type: Mapping[str, Schema]) -> dict[str, Any]:
     return {
         "summary": webhook.says,
-        "parameters": [_field(field) for field in FIELDS],
+        "parameters": [
+            {"name": field.name, "in": "header", "required": True, "description": field.says, "schema": field.schema}
+            for field in FIELDS
+        ],
         "requestBody": {"required": True, "content": _content({JSON: webhook.body}, by_type)},
         "responses": {status: {"description": says} for status, says in ANSWERS.items()},
     }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    return {"name": field.name, "in": "header", "required": True, "description": field.says, "schema": field.schema}
 
 
 def _parameter(option: QueryOption, place: str, packet_limits: PacketLimits) -> dict[str, Any]:
@@ -136,10 +143,6 @@ def _parameter(option: QueryOption, place: str, packet_limits: PacketLimits) -> 
     if option.default not in {None, ""}:
         schema["default"] = option.default
     return {"name": option.name, "in": place, "required": place == "path", "description": option.says, "schema": schema}
-
-
-def _reply(reply: RouteReply, by_type: Mapping[str, Schema]) -> dict[str, Any]:
-    return {"description": reply.says, "content": _content(reply.content, by_type)}
 
 
 def _content(content: Mapping[str, Any], by_type: Mapping[str, Schema]) -> dict[str, Any]:
@@ -155,11 +158,6 @@ def _schema(schema: Any, by_type: Mapping[str, Schema]) -> Mapping[str, Any]:  #
 
 def _any_of(schema: Any) -> tuple[Any, ...]:  # noqa: ANN401 - as routes have it
     return schema if isinstance(schema, tuple) else (schema,)
-
-
-def _problems(kinds: Sequence[ProblemType]) -> dict[str, Any]:
-    statuses = sorted({kind.status for kind in kinds})
-    return {str(status): _problem(status, [kind for kind in kinds if kind.status == status]) for status in statuses}
 
 
 def _problem(status: int, kinds: Sequence[ProblemType]) -> dict[str, Any]:

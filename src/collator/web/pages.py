@@ -114,12 +114,8 @@ class Page:
 def methods_at(path: str) -> Sequence[str]:
     """The methods that *path* takes, in order; those of the routes that have it word by word, where there are any."""
     found = {route.method for route in ROUTES if route.path == path}
-    found = found or {route.method for route in ROUTES if _matches(route, path)}
+    found = found or {route.method for route in ROUTES if re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path)}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
-
-
-def _matches(route: Route, path: str) -> bool:
-    return re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path) is not None
 
 
 def make_pages(handlers: Handlers, auth: Auth) -> routing.Router:

@@ -90,8 +90,11 @@ class Refusals:
         if not times:
             return
         if not self._quota.allows():
-            self._sum_up(times)
+            if times := self._throttle.times("beyond the quota", times):
+                _log.warning("more was refused than is told one by one", most=LINES, times=times)
             return
+        path = asked.target.partition(b"?")[0]  # without what may be a secret in it: a query, the user of a whole URL
+        path = path if path[:1] == b"/" else path.rpartition(b"@")[2]
         agent = next((value for name, value in asked.headers if name == b"user-agent"), b"")
         _log.warning(
             event,
@@ -100,18 +103,7 @@ class Refusals:
             peer="{}:{}".format(*asked.client) if asked.client else "",
             agent=shown(agent.decode("latin-1")),
             method=shown(asked.method),
-            path=shown(_path(asked.target).decode("latin-1")),
+            path=shown(path.decode("latin-1")),
             detail=shown(detail),
             times=times,
         )
-
-    def _sum_up(self, number: int) -> None:
-        times = self._throttle.times("beyond the quota", number)
-        if times:
-            _log.warning("more was refused than is told one by one", most=LINES, times=times)
-
-
-def _path(target: bytes) -> bytes:
-    """*target* without what may be a secret in it: a query, and the user of a whole URL."""
-    path = target.partition(b"?")[0]
-    return path if path[:1] == b"/" else path.rpartition(b"@")[2]

@@ -131,14 +131,21 @@ class RequestFeed(HttpToolsProtocol):
         """Feed the parser with one request, or a part of it; what is left of *data*."""
         part, size, left = self._part, self.body_size, b""
         if part is ParserState.BODY and cut and self._chunked():
-            end = self._may_end(data)
+            found = (self._last + data).find(_END)
+            end = len(data) if found < 0 else found + len(_END) - len(self._last)
             data, left = data[:end], data[end:]
         self._keep(data)
         self._begun = part is not ParserState.BETWEEN
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            return self._without_offer() + data[offer.args[0] :]
+            # A server may ignore the offer of an upgrade (RFC 9110, 7.8). The parser takes it for a promise: it stops
+            # behind the head, and reports no body. So it gets what it has read of that head once more, without the
+            # offer, and what came behind it as the body that it is.
+            line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
+            self._renew_parser()
+            self._part = ParserState.BETWEEN
+            return head_without_offer(*line, self.headers) + data[offer.args[0] :]
         except httptools.HttpParserError as error:
             if not isinstance(error.__context__, AnotherRequest):
                 raise
@@ -154,11 +161,6 @@ class RequestFeed(HttpToolsProtocol):
         else:
             self._came = data
         self._last = bytes(self._came[1 - len(_END) :])
-
-    def _may_end(self, data: bytes) -> int:
-        """Return where in *data* the chunked body may end that goes on with it; its length where it does not."""
-        end = (self._last + data).find(_END)
-        return len(data) if end < 0 else end + len(_END) - len(self._last)
 
     def _behind(self, size: int) -> bytes:
         """Return what came behind the last *size* bytes of a body."""
@@ -181,17 +183,6 @@ class RequestFeed(HttpToolsProtocol):
 
     def _chunked(self) -> bool:
         return any(name == b"transfer-encoding" for name, _ in self.scope["headers"])
-
-    def _without_offer(self) -> bytes:
-        """The head that was read, without the offer of an upgrade, which a server may ignore (RFC 9110, 7.8).
-
-        The parser takes an offer for a promise: it stops behind the head, and reports no body. So it gets what it
-        has read of that head once more, without the offer, and what came behind it as the body that it is.
-        """
-        line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
-        self._renew_parser()
-        self._part = ParserState.BETWEEN
-        return head_without_offer(*line, self.headers)
 
     def _renew_parser(self) -> None:
         """Have a parser that has read nothing: the old one is done."""

@@ -100,7 +100,12 @@ class Streams:
             send,
             request,
             max_unread=self._limits.max_unread,
-            overflow=lambda: stream.end(_unread()),
+            overflow=lambda: stream.end(
+                HttpProblem(
+                    ProblemType.RECEIPTS_UNREAD,
+                    "read the receipts while you send, or ask for none; go on in a new request",
+                )
+            ),
         )
         # An answer would take the place of "100 Continue", for which such a client waits.
         request.answering = True
@@ -111,7 +116,8 @@ class Streams:
             self._note(request, summary, why)
             if isinstance(why, HttpProblem):  # with which the request ends, though it was answered
                 await self._audit.refused(request, why)
-            writer.close(_last(summary, why) + b"\n")
+            last = (problem(why) if why else {}) | msgspec.structs.asdict(summary.so_far())
+            writer.close(encode(last) + b"\n")
             await writing
         finally:
             writing.cancel()
@@ -126,13 +132,3 @@ class Streams:
             self._refusals.note(problem_of(why), asked)
         elif summary.left_out():
             self._refusals.note_part(summary.left_out(), asked)
-
-
-def _last(summary: Summary, why: CollatorError | None) -> bytes:
-    return encode((problem(why) if why else {}) | msgspec.structs.asdict(summary.so_far()))
-
-
-def _unread() -> HttpProblem:
-    return HttpProblem(
-        ProblemType.RECEIPTS_UNREAD, "read the receipts while you send, or ask for none; go on in a new request"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ class Summary:
         self.decided_lines = group.last
         capacity = self._max_rejected - len(self._rejected) if self._left > 0 else 0
         if capacity and (group.faults or not counts.keys() <= GOOD):
-            wrong = sorted(_wrong(group, receipts, capacity), key=_line)
+            wrong = sorted(_wrong(group, receipts, capacity), key=itemgetter(0))
             self._list([Rejected(line, problem(error)) for line, error in wrong[:capacity]])
 
     def so_far(self) -> StreamSummary:
@@ -120,10 +121,6 @@ class FaultLines:
         self._left -= len(told)
         told += [Rejected(line, problem(error), len(group.faults) - len(told)) for line, error in islice(faults, 1)]
         return told
-
-
-def _line(item: tuple[int, CollatorError]) -> int:
-    return item[0]
 
 
 def _first(group: Group) -> str:

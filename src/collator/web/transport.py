@@ -89,19 +89,15 @@ class BufferedTransport(asyncio.Transport):
         taken, self._taken = self._written - unsent - self._taken, self._written - unsent
         seconds, self._checked = now - self._checked, now
         if not unsent and self._closing:
-            self._linger(now)
+            # The client has all, and gets a moment to close after us.
+            since = self._all_taken = now if self._all_taken is None else self._all_taken
+            if now - since > (self.linger_seconds if self._lingers else self._limits.write_seconds):
+                self.abort()
             return
         self._credit = min(self._limits.write_seconds, self._credit + taken / self._limits.write_rate - seconds)
         if not unsent:
             self._credit = self._limits.write_seconds
         elif self._credit < 0:
-            self.abort()
-
-    def _linger(self, now: float) -> None:
-        """Give the client a moment to close after us, from when it has all."""
-        if self._all_taken is None:
-            self._all_taken = now
-        if now - self._all_taken > (self.linger_seconds if self._lingers else self._limits.write_seconds):
             self.abort()
 
     def _flush(self) -> None:
