@@ -27,7 +27,7 @@ from collator.states import OnFailure, State
 from tests.conformance.idle import Uptime
 from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model, body
 from tests.conformance.steps import claim, packet
-from tests.conformance.store import Opener, Store
+from tests.conformance.store import NewStore
 from tests.conformance.views import compare
 
 R = TypeVar("R")
@@ -71,11 +71,11 @@ class Machine(RuleBasedStateMachine):
     model: Model
     ledger: Ledger
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, new_store: NewStore) -> None:
         super().__init__()
         self.loop = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-        self.store = Store(opener, Path(self.directory.name))
+        self.store = new_store(Path(self.directory.name))
         self.uptime = Uptime()
         self.tasks: list[Task] = []
         self.ids: set[str] = set()

@@ -14,7 +14,7 @@ from collator.states import DeliveryState, EndedBy, State
 from tests.conformance.machine import DEADLINE, IDLE_TIMEOUT, Machine, names, picks
 from tests.conformance.model import FAILED, Piece, Thing
 from tests.conformance.steps import PLENTY, places, purge, replay
-from tests.conformance.store import Opener
+from tests.conformance.store import NewStore
 
 YEAR = 365 * 86_400.0
 
@@ -30,8 +30,8 @@ ended = st.sampled_from([None, DEAD, DELIVERED])
 class LedgerMachine(Machine):
     """The whole machine."""
 
-    def __init__(self, opener: Opener) -> None:
-        super().__init__(opener)
+    def __init__(self, new_store: NewStore) -> None:
+        super().__init__(new_store)
         self.sent: list[Delivery] = []
         self.jumped = 0.0
 
@@ -51,6 +51,7 @@ class LedgerMachine(Machine):
         """What is due and held by nobody is found without any hint."""
         assert {*places(self.do(self.ledger.overdue(limit=PLENTY)))} == self.model.due()
 
+    @precondition(lambda self: self.store.wall_jumps)
     @rule(years=st.sampled_from([-1, 1]))
     def jump(self, years: int) -> None:
         """The wall jumps, and later back again; nothing else may notice."""

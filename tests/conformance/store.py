@@ -1,98 +1,108 @@
-"""A store under test, and one process after another that has it open.
-
-No test names a ledger: what it drives is the `Ledger` protocol, opened by the table below. A new ledger is one more
-line of it.
-"""
+"""What the suite adds to a harness: a store whose nodes are stopped, killed and opened again in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
-from types import MappingProxyType
-from typing import Protocol
+from typing import Any, cast
 
-from collator.clock import Clock
-from collator.ledgers.sqlite import open_ledger
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from collator.testing import ManualClock
-
-Route = Callable[[str], Sequence[str]]
-
-
-class Opened(Ledger, Protocol):
-    """A ledger of a process that can be killed."""
-
-    def abandon(self) -> None:
-        """Leave the store as a killed process leaves it: nothing of memory is written, no clean stop is marked."""
-        ...
-
-
-class Opener(Protocol):
-    """Opens the ledger in a directory of its own."""
-
-    async def __call__(
-        self,
-        data_dir: Path,
-        *,
-        ledger_limits: LedgerLimits,
-        clock: Clock,
-        route: Route,
-        stood_still: Callable[[], float],
-    ) -> Opened: ...
-
-
-OPENERS: Mapping[str, Opener] = MappingProxyType({"sqlite": open_ledger})
+from tests.conformance.harness import Harness, LedgerClock, Route
 
 
 class Store:
-    """A store, and the one process at a time that has it open."""
+    """A store, and the nodes that have it open.
 
-    def __init__(self, opener: Opener, data_dir: Path) -> None:
-        self.clock = ManualClock()
-        self._opener = opener
-        self._data_dir = data_dir
+    Where tests speak of one `Ledger`, that is one node, or several of which each call asks the next: what is true of
+    the store is true whichever node is asked.
+    """
+
+    def __init__(self, harness: Harness[Any], *, asked: int = 1) -> None:
+        """Drive *harness*; `open` opens so many nodes as are to be *asked* in turn."""
+        self._harness = harness
+        self._asked = asked
         self._ledger_limits = LedgerLimits()
         self._route: Route = default_route
-        self._ledger: Opened | None = None
-        self._stood_still = 0.0
+        self._nodes: list[Ledger] = []
 
-    async def open(self, ledger_limits: LedgerLimits | None = None, *, route: Route | None = None) -> Ledger:
-        """Open the ledger; limits and route stay for the processes to come."""
-        self._ledger_limits, self._route = ledger_limits or self._ledger_limits, route or self._route
-        self._ledger = await self._opener(
-            self._data_dir,
-            ledger_limits=self._ledger_limits,
-            clock=self.clock,
-            route=self._route,
-            stood_still=lambda: self._stood_still,
-        )
-        return self._ledger
+    @property
+    def clock(self) -> LedgerClock:
+        """The time of the store."""
+        return self._harness.clock
+
+    @property
+    def wall_jumps(self) -> bool:
+        """Whether the wall clock can be set."""
+        return self._harness.wall_jumps
 
     def stand_still(self, seconds: float) -> None:
-        """Let *seconds* pass in which nobody could act: the process was stopped, or the store took nothing."""
-        self._stood_still += seconds
-        self.clock.advance(seconds)
+        """Let *seconds* pass in which nobody could act."""
+        self._harness.stand_still(seconds)
+
+    async def open(self, ledger_limits: LedgerLimits | None = None, *, route: Route | None = None) -> Ledger:
+        """Open the ledger; limits and route stay for the nodes to come."""
+        self._route = route or self._route
+        nodes = await self.open_nodes(self._asked, ledger_limits)
+        return nodes[0] if self._asked == 1 else cast("Ledger", AskedInTurn(nodes))
+
+    async def open_nodes(self, count: int, ledger_limits: LedgerLimits | None = None) -> Sequence[Ledger]:
+        """Open *count* more nodes, each to be asked by itself."""
+        self._ledger_limits = ledger_limits or self._ledger_limits
+        opened = [await self._harness.open(self._ledger_limits, self._route) for _ in range(count)]
+        self._nodes += opened
+        return opened
+
+    async def stop(self, node: Ledger) -> None:
+        """Stop one node in order."""
+        self._nodes.remove(node)
+        await self._harness.stop(node)
+
+    async def kill(self, node: Ledger) -> None:
+        """Let one node end with its memory."""
+        self._nodes.remove(node)
+        await self._harness.kill(node)
 
     async def reopen(self, *, down: float = 0.0) -> Ledger:
-        """A clean stop, *down* seconds of rest, and a start."""
-        await self.close()
+        """A clean stop of all nodes, *down* seconds of rest, and a start."""
+        await self.stop_all()
         self.clock.advance(down)
         return await self.open()
 
     async def crash(self, *, down: float = 0.0) -> Ledger:
-        """The process is gone with its memory; *down* seconds later another starts."""
-        assert self._ledger is not None, "nothing is open"
-        self._ledger.abandon()
-        self._ledger = None
+        """All nodes are gone with their memory; *down* seconds later others start."""
+        assert self._nodes, "nothing is open"
+        for node in [*self._nodes]:
+            await self.kill(node)
         self.clock.advance(down)
         return await self.open()
 
+    async def stop_all(self) -> None:
+        """A clean stop of all nodes."""
+        for node in [*self._nodes]:
+            await self.stop(node)
+
     async def close(self) -> None:
-        """A clean stop."""
-        ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            await ledger.aclose()
+        """Stop what is open, and remove the store."""
+        await self.stop_all()
+        await self._harness.close()
+
+
+NewStore = Callable[[Path], Store]
+"""Makes an empty store in a directory that is empty."""
+
+
+class AskedInTurn:
+    """The nodes of a store as one ledger: each call goes to the next of them."""
+
+    def __init__(self, nodes: Sequence[Ledger]) -> None:
+        """Begin with the first of *nodes*."""
+        self._nodes = cycle(nodes)
+
+    def __getattr__(self, verb: str) -> Any:  # noqa: ANN401 - the verb of whichever node
+        """The *verb* of the next node."""
+        return getattr(next(self._nodes), verb)
 
 
 def default_route(_resource_id: str) -> Sequence[str]:

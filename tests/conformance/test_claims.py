@@ -281,6 +281,7 @@ async def test_overdue_keeps_to_its_limit_and_leases_nothing(ledger: Ledger) -> 
     assert not await ledger.overdue(limit=3)
 
 
+@pytest.mark.one_holder
 async def test_p5_large_packets_are_handed_out_in_as_many_claims_as_it_takes(store: Store) -> None:
     """Each gives some, until as many bytes are out as may be; the rest comes as they come back."""
     ledger = await store.open(LedgerLimits(max_leased=9_000_000))

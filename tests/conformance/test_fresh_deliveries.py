@@ -12,6 +12,8 @@ from collator.seams.ledger import Ledger
 from tests.conformance.steps import delivered, finish
 from tests.conformance.store import Store
 
+pytestmark = pytest.mark.one_holder
+
 TERMS = LedgerLimits(delivery_lease=100_000.0)
 SIZES = {"small": (b"0",), "large": (b'"' + b"x" * (LARGE_BODY // 2) + b'"',) * 2}
 

@@ -42,7 +42,7 @@ ACCEPTED, DUPLICATE, CLOSED = Status.ACCEPTED, Status.DUPLICATE, Status.CLOSED
 Restart = Callable[[Store, Ledger], Awaitable[Ledger]]
 
 
-async def _no_restart(_engine: Store, ledger: Ledger) -> Ledger:
+async def _no_restart(_store: Store, ledger: Ledger) -> Ledger:
     return ledger
 
 

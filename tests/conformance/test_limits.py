@@ -192,6 +192,7 @@ async def test_p5_nothing_that_was_accepted_is_ever_evicted(store: Store) -> Non
     ]
 
 
+@pytest.mark.one_holder
 async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_leased=100))
     tasks = (await ledger.accept([packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(5)], capacity=5)).tasks
@@ -202,6 +203,7 @@ async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(store: Stor
     assert len(await outputs(ledger, "r")) == 5
 
 
+@pytest.mark.one_holder
 @pytest.mark.parametrize("end", ["released", "recorded", "retried", "lost", "closed"])
 async def test_p5_payloads_that_are_given_back_make_room_for_others(store: Store, end: str) -> None:
     ledger = await store.open(LedgerLimits(max_leased=80, task_lease=30.0))
@@ -226,6 +228,7 @@ async def test_p5_payloads_that_are_given_back_make_room_for_others(store: Store
                 await send(ledger, *given)
 
 
+@pytest.mark.one_holder
 async def test_p5_the_limit_on_payloads_handed_out_is_exact_at_an_acceptance(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_leased=80))
     given = [packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(3)]

@@ -167,6 +167,7 @@ async def test_r26_a_number_of_an_old_generation_does_not_apply_to_a_new_one(led
     assert len((await ledger.outcomes("r", after_seq=3, webhook_id=new)).outcomes) == 2
 
 
+@pytest.mark.one_holder
 async def test_r26_a_hint_comes_with_an_outcome_and_with_the_end(ledger: Ledger) -> None:
     """A hint that is missing costs its deadline, so that each is waited for."""
     await send(ledger, *packets(3), *packets(1, "other"))
@@ -181,6 +182,7 @@ async def test_r26_a_hint_comes_with_an_outcome_and_with_the_end(ledger: Ledger)
         await asyncio.wait_for(hint.wait(), 10)
 
 
+@pytest.mark.one_holder
 async def test_r26_all_who_wait_are_hinted_and_nobody_else(ledger: Ledger) -> None:
     await send(ledger, *packets(2), *packets(2, "other"))
     with ledger.hint("r") as first, ledger.hint("other") as other:
@@ -193,6 +195,7 @@ async def test_r26_all_who_wait_are_hinted_and_nobody_else(ledger: Ledger) -> No
         assert not other.is_set()
 
 
+@pytest.mark.one_holder
 async def test_r13_an_end_by_time_is_hinted(store: Store) -> None:
     ledger = await store.open(LedgerLimits(idle_timeout=HOUR))
     await send(ledger, packet("r", 0))

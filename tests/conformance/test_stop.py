@@ -10,7 +10,7 @@ from collator.messages import Failure, Output, Recorded, Retry, Task
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
-from collator.testing import ManualClock
+from tests.conformance.harness import LedgerClock
 from tests.conformance.steps import (
     claim,
     claim_one,
@@ -332,16 +332,16 @@ async def test_a_packet_that_kills_is_found_among_long_ones_and_takes_none_with_
     assert [(await ledger.resource(name)).state for name in "abcefgh"] == [State.COLLATED] * 7
 
 
-async def _work_until_it_dies(ledger: Ledger, clock: ManualClock) -> None:
+async def _work_until_it_dies(ledger: Ledger, clock: LedgerClock) -> None:
     """Work until "d" has begun, or nothing is left."""
     under_way: list[tuple[float, Task]] = []
     for _ in range(600):
         begun = await claim(ledger)
-        under_way += [(clock.monotonic() + 60.0, task) for task in begun]
+        under_way += [(clock.wall() + 60.0, task) for task in begun]
         if "d" in {task.key.resource_id for task in begun}:
             return
-        await record(ledger, *echo([task for end, task in under_way if end <= clock.monotonic()]))
-        under_way = [(end, task) for end, task in under_way if end > clock.monotonic()]
+        await record(ledger, *echo([task for end, task in under_way if end <= clock.wall()]))
+        under_way = [(end, task) for end, task in under_way if end > clock.wall()]
         clock.advance(1.0)
 
 

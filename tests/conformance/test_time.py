@@ -32,6 +32,7 @@ YEAR = 365 * 86_400.0
 jumps = pytest.mark.parametrize("jump", [YEAR, -YEAR], ids=["forward", "back"])
 
 
+@pytest.mark.wall_jumps
 @jumps
 async def test_a_jump_of_the_wall_ends_no_lease_and_does_not_prolong_it(store: Store, jump: float) -> None:
     ledger = await store.open(TERMS)
@@ -47,6 +48,7 @@ async def test_a_jump_of_the_wall_ends_no_lease_and_does_not_prolong_it(store: S
     assert len(await due(ledger)) == 1
 
 
+@pytest.mark.wall_jumps
 @jumps
 async def test_a_jump_of_the_wall_makes_no_retry_due_and_delays_none(store: Store, jump: float) -> None:
     ledger = await store.open(TERMS)
@@ -63,6 +65,7 @@ async def test_a_jump_of_the_wall_makes_no_retry_due_and_delays_none(store: Stor
     assert len(await due(ledger)) == 1
 
 
+@pytest.mark.wall_jumps
 @jumps
 @pytest.mark.parametrize(
     "ledger_limits", [LedgerLimits(idle_timeout=100.0), LedgerLimits(idle_timeout=None, deadline=100.0)]
@@ -81,6 +84,7 @@ async def test_r13_r14_a_jump_of_the_wall_closes_nothing_and_keeps_nothing_open(
     assert (await ledger.expire(accepting=True, limit=10, capacity={})).closed == 1
 
 
+@pytest.mark.wall_jumps
 @jumps
 async def test_r25_a_jump_of_the_wall_purges_nothing_and_keeps_nothing(store: Store, jump: float) -> None:
     ledger = await store.open(TERMS)
@@ -93,6 +97,7 @@ async def test_r25_a_jump_of_the_wall_purges_nothing_and_keeps_nothing(store: St
     assert await purge(ledger) > 0
 
 
+@pytest.mark.wall_jumps
 async def test_a_wall_that_goes_back_between_two_processes_hangs_nothing(store: Store) -> None:
     ledger = await store.open(TERMS)
     await finish(ledger, "done")
@@ -124,6 +129,7 @@ async def _ended(ledger: Ledger) -> int:
     return closed + await purge(ledger)
 
 
+@pytest.mark.wall_jumps
 @pytest.mark.parametrize("clean", [True, False])
 async def test_p6_a_wall_that_is_far_ahead_at_a_start_ends_and_forgets_nothing(store: Store, *, clean: bool) -> None:
     await _one_open_and_one_delivered(store, JUMP)
@@ -137,6 +143,7 @@ async def test_p6_a_wall_that_is_far_ahead_at_a_start_ends_and_forgets_nothing(s
     assert await _ended(ledger) == 2, "time goes on as ever"
 
 
+@pytest.mark.wall_jumps
 async def test_p6_a_wall_that_comes_back_has_changed_nothing(store: Store) -> None:
     await _one_open_and_one_delivered(store, JUMP)
     store.clock.jump_wall(40 * DAY)
@@ -159,6 +166,7 @@ async def test_a_rest_that_is_expected_and_one_that_is_accepted_count(
     assert await _ended(await store.reopen(down=down)) == 2
 
 
+@pytest.mark.wall_jumps
 async def test_a_wall_that_goes_back_is_what_people_read(store: Store) -> None:
     ledger = await store.open(TERMS)
     store.clock.jump_wall(-YEAR)
