@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -49,9 +49,9 @@ class Reset(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """Answer as this function says for the request: with a status, or by a script of simple steps."""
+    """Answer as this function says for the request: with a status, or by a script of simple steps; now, or later."""
 
-    judge: Callable[[Request], int | Script]
+    judge: Callable[[Request], int | Script | Awaitable[Script]]
 
 
 Step = Say | Flood | Hold | Stall | Close | Reset | Judge
@@ -75,10 +75,12 @@ def reply(status: int, *headers: str, body: bytes = b"ok") -> Script:
     return (Say("\r\n".join(lines).encode() + body),)
 
 
-def _judged(step: Step, request: Request) -> Script:
+async def _judged(step: Step, request: Request) -> Script:
     if not isinstance(step, Judge):
         return (step,)
     answer = step.judge(request)
+    if isinstance(answer, Awaitable):
+        answer = await answer
     return reply(answer) if isinstance(answer, int) else answer
 
 
@@ -136,7 +138,7 @@ class Receiver:
             request = Request(line, headers, body, connection)
             self.requests.append(request)
             for step in self._script(request):
-                for simple in _judged(step, request):
+                for simple in await _judged(step, request):
                     await self._do(simple, reader, writer)
 
     def _script(self, request: Request) -> Script:

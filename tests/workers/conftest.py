@@ -1,0 +1,36 @@
+"""Each kind of workers in turn, and a store for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.workers.kinds import KINDS, Kind
+from tests.workers.node import Store, open_store
+
+
+@pytest.fixture(params=[*KINDS])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind in turn."""
+    return KINDS[request.param]
+
+
+@pytest.fixture(params=[name for name, kind in KINDS.items() if kind.dies])
+def mortal(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of which a worker may die without the others."""
+    return KINDS[request.param]
+
+
+@pytest.fixture(params=[name for name, kind in KINDS.items() if kind.forgery])
+def forger(request: pytest.FixtureRequest) -> Kind:
+    """Each kind in which the user's code has a way to answer for others."""
+    return KINDS[request.param]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A ledger, and a directory for what calls say."""
+    async with open_store(tmp_path) as store:
+        yield store

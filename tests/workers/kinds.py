@@ -1,0 +1,144 @@
+"""The kinds of workers under test: each is one more line of the table, and no test names one.
+
+A kind starts workers on a ledger with a processor of `tests.workers.behaviours`. What it cannot do is said as data
+(`dies`, `forgery`), and a test that is about that is run for the kinds that can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import msgspec
+
+from collator.metrics import Metrics
+from collator.processor import HttpService, Outcomes, Processor, SubprocessFunction, open_processor
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.seams.workers import Workers
+from collator.workers import LocalWorkers
+from tests.receiver import Judge, Receiver, Request, Script, reply
+from tests.workers import behaviours
+
+MODULE = "tests.workers.behaviours"
+SWEEP = 0.02
+"""Seconds after which workers ask the ledger without a hint; the default is too long for a test."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What workers are asked for."""
+
+    concurrency: int = 1
+    """Calls at a time; each may cost a test a process."""
+    timeout: float = 60.0
+    """Seconds that a call may take, by the real clock: it may be taken in another process."""
+    retries: int = 3
+    lease: float = 30.0
+    """Seconds, by the real clock; a third of it lies between two renewals."""
+    behaviour: str = ""
+    """A processor other than the usual one of the kind: a function of `tests.workers.behaviours`."""
+
+
+class Kind(Protocol):
+    """A kind of workers."""
+
+    @property
+    def batch(self) -> int:
+        """How many packets a call takes, at most."""
+        ...
+
+    @property
+    def dies(self) -> bool:
+        """Whether calls are made in processes of their own: one may die, or be killed, and the workers go on."""
+        ...
+
+    @property
+    def forgery(self) -> str:
+        """The behaviour that answers for a packet of others; empty where nobody has a way to."""
+        ...
+
+    def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AbstractAsyncContextManager[Workers]:
+        """Workers at work on *ledger* while the context is open; leaving it ends them without a drain."""
+        ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """Workers of this process, with a function of the behaviours."""
+
+    behaviour: str
+    pool: str = "thread"
+    batch: int = 1
+    forgery: str = ""
+
+    @property
+    def dies(self) -> bool:
+        return self.pool == "process"
+
+    @asynccontextmanager
+    async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
+        async with _at_work(ledger, outbox, self._processor(terms), terms) as workers:
+            yield workers
+
+    def _processor(self, terms: Terms) -> Processor:
+        spec, outcomes = f"{MODULE}:{terms.behaviour or self.behaviour}", _outcomes(terms)
+        if self.pool == "process":  # not by `open_processor`, which starts one more to try it out
+            return SubprocessFunction(spec, outcomes, batch=self.batch)
+        return open_processor(spec, outcomes, batch=self.batch)
+
+
+@dataclass(frozen=True)
+class Http:
+    """Workers of this process, with an HTTP service that behaves."""
+
+    batch: int = 1
+    dies: bool = False
+    forgery: str = ""
+
+    @asynccontextmanager
+    async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
+        async with (
+            Receiver((Judge(_answer),)) as service,
+            _at_work(ledger, outbox, HttpService(service.url, _outcomes(terms)), terms) as workers,
+        ):
+            yield workers
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "threads": Local("plain"),
+        "batches": Local("batch", batch=4),
+        "processes": Local("plain", pool="process", forgery="forge"),
+        "loops": Local("coroutine"),
+        "http": Http(),
+    }
+)
+
+
+@asynccontextmanager
+async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: Terms) -> AsyncIterator[Workers]:
+    options: dict[str, Any] = {"concurrency": terms.concurrency, "lease": terms.lease, "sweep": SWEEP}
+    workers = LocalWorkers(ledger, processor, outbox, metrics=Metrics(), **options)
+    run = asyncio.create_task(workers.run())
+    try:
+        yield workers
+    finally:
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+
+
+def _outcomes(terms: Terms) -> Outcomes:
+    return Outcomes(timeout=terms.timeout, retries=terms.retries)
+
+
+async def _answer(request: Request) -> Script:
+    payload = msgspec.json.decode(request.body, type=behaviours.Payload)
+    try:
+        return reply(200, "content-type: application/json", body=b"%d" % await behaviours.coroutine(payload))
+    except ValueError as error:
+        return reply(500, body=str(error).encode())

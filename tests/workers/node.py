@@ -1,0 +1,253 @@
+"""A node under test: a ledger, workers on it, and the way in. The one place that knows what travels between them.
+
+The ledger's time is moved by hand, and that of calls is real, as they may be made in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+import msgspec
+
+from collator.errors import Unavailable
+from collator.intake import Intake
+from collator.ledgers.sqlite import open_ledger
+from collator.messages import Accepted, Delivery, Key, Output, Recorded, ResourceReport, Result, StepResult, Task
+from collator.metrics import Metrics
+from collator.packet import Packet
+from collator.rules.resource import LedgerLimits
+from collator.seams.ledger import Capacity, Ledger
+from collator.seams.workers import Workers
+from collator.testing import ManualClock
+from tests.wait import until
+from tests.workers.behaviours import Payload
+from tests.workers.kinds import Kind, Terms
+
+PATIENCE = 20.0
+"""Seconds; a process takes some tenths of one to start, and more on a busy machine."""
+LEASE = LedgerLimits().task_lease
+
+
+class Outbox:
+    """Keeps the deliveries that it is given."""
+
+    def __init__(self) -> None:
+        self.taken: list[Delivery] = []
+
+    def capacity(self) -> Capacity:
+        return {"default": 100}
+
+    def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
+        self.taken += deliveries
+
+    async def refresh(self) -> None:
+        return
+
+    def why(self, endpoint: str) -> str | None:
+        return None
+
+
+class WatchedLedger:
+    """The ledger as workers see it: what they ask for is counted, and what is between may fail."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.away = False
+        """Whether the store takes nothing."""
+        self.lost_calls = 0
+        """How many of the next outcomes are lost on their way in."""
+        self.lost_replies = 0
+        """How many of the next outcomes are recorded, and the answer does not come."""
+        self.refused = 0
+        """Calls that failed by one of these."""
+        self.claims = 0
+        self.renewed = 0
+        """Calls that renewed all that they were about."""
+        self.statuses: list[Recorded] = []
+        """What was said of each outcome."""
+        self.held: set[int] = set()
+        """Leases that were handed out and of which nothing has come back."""
+        self._ledger = ledger
+
+    def __getattr__(self, verb: str) -> Any:  # noqa: ANN401 - every other verb of the ledger, as it is
+        return getattr(self._ledger, verb)
+
+    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
+        accepted = await self._ledger.accept(packets, capacity=capacity)
+        self.held |= {task.lease for task in accepted.tasks}
+        return accepted
+
+    async def claim(self, *, claim_id: str, capacity: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+        self.claims += 1
+        self._fail_if(self.away)
+        tasks = await self._ledger.claim(claim_id=claim_id, capacity=capacity, keys=keys)
+        self.held |= {task.lease for task in tasks}
+        return tasks
+
+    async def record(self, results: Sequence[Result], *, capacity: Capacity) -> StepResult:
+        lost, self.lost_calls = self.lost_calls > 0, max(0, self.lost_calls - 1)
+        self._fail_if(self.away or lost)
+        step = await self._ledger.record(results, capacity=capacity)
+        self.held -= {result.lease for result in results}
+        self.statuses += step.statuses
+        lost, self.lost_replies = self.lost_replies > 0, max(0, self.lost_replies - 1)
+        self._fail_if(lost)
+        return step
+
+    async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
+        self._fail_if(self.away)
+        held = await self._ledger.renew(leases)
+        self.renewed += all(held)
+        return held
+
+    async def release(self, leases: Sequence[int]) -> None:
+        self._fail_if(self.away)
+        await self._ledger.release(leases)
+        self.held -= {*leases}
+
+    def _fail_if(self, fails: bool) -> None:
+        if fails:
+            self.refused += 1
+            raise Unavailable(retry_after=0.005)
+
+
+class Node:
+    """One ledger, the workers of one kind on it, and what was seen of both."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock, files: Path, workers: Workers, outbox: Outbox) -> None:
+        self.clock = clock
+        self.outbox = outbox
+        self.workers = workers
+        self.ledger: WatchedLedger = cast("WatchedLedger", ledger)
+        self._files = files
+        self._intake = Intake(ledger, workers, outbox, metrics=Metrics())
+
+    async def send(self, resource_id: str, *payloads: Payload, last: bool = True, first: int = 0) -> None:
+        """Accept *payloads* as packets from index *first*; the value of a packet is its index if it has no other."""
+        await self._intake.accept(packets(self._files, resource_id, payloads, last=last, first=first))
+
+    async def ended(self, resource_id: str) -> ResourceReport:
+        """The resource, once it has ended."""
+        await until(lambda: resource_id in {delivery.resource_id for delivery in self.outbox.taken}, PATIENCE)
+        report: ResourceReport = await self.ledger.resource(resource_id)
+        return report
+
+    async def outputs(self, resource_id: str) -> dict[int, Any]:
+        """The outputs of *resource_id* by index."""
+        page = await self.ledger.outputs(resource_id)
+        return {one.index: msgspec.json.decode(one.output) for one in page.outcomes}
+
+    async def due(self) -> list[tuple[int, int]]:
+        """What is due, and now another's: index and attempt of each."""
+        return [(task.key.index, task.attempt) for task in await self._claim()]
+
+    async def take_over(self, output: bytes) -> Sequence[Recorded]:
+        """Let the leases of the workers end, and record *output* for what is due, as another node would."""
+        self.clock.advance(LEASE + 1)
+        results = [Output(task.lease, output) for task in await self._claim()]
+        return (await self._beside().record(results, capacity={})).statuses
+
+    def open(self) -> None:
+        """Let go of every call that waits."""
+        (self._files / "open").touch()
+
+    def begun(self) -> list[int]:
+        """The values of the calls that have begun, in order."""
+        return [value for what, value, _ in self._notes() if what == "begin"]
+
+    def process_of(self, value: int) -> int:
+        """The process that has begun the last call for *value*."""
+        return [pid for what, called, pid in self._notes() if (what, called) == ("begin", value)][-1]
+
+    def most_at_a_time(self) -> int:
+        """How many calls were under way at one time, at most."""
+        now = most = 0
+        for what, _, _ in self._notes():
+            now += 1 if what == "begin" else -1
+            most = max(most, now)
+        return most
+
+    async def _claim(self) -> Sequence[Task]:
+        return await self._beside().claim(claim_id=uuid4().hex, capacity=1000)
+
+    def _beside(self) -> Ledger:
+        """The ledger, without anything between."""
+        return self.ledger._ledger
+
+    def _notes(self) -> list[tuple[str, int, int]]:
+        file = self._files / "calls"
+        lines = file.read_text("ascii").splitlines() if file.exists() else []
+        return [(what, int(value), int(pid)) for what, value, pid in map(str.split, lines)]
+
+
+class StoreClock(ManualClock):
+    """The clock of a store, which knows for how long nobody could act."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stood_still = 0.0
+
+    def stand_still(self, seconds: float) -> None:
+        """Let *seconds* pass in which nobody could act."""
+        self.stood_still += seconds
+        self.advance(seconds)
+
+
+class Store:
+    """A ledger that outlives the nodes on it."""
+
+    def __init__(self, ledger: Ledger, clock: StoreClock, files: Path) -> None:
+        self.clock, self.files, self.ledger = clock, files, ledger
+
+    @asynccontextmanager
+    async def node(self, kind: Kind, terms: Terms | None = None) -> AsyncIterator[Node]:
+        """A node with workers of *kind*; it ends without a drain, and lets go of the calls that wait."""
+        watched, outbox = cast("Ledger", WatchedLedger(self.ledger)), Outbox()
+        async with kind.start(watched, outbox, terms or Terms()) as workers:
+            node = Node(watched, self.clock, self.files, workers, outbox)
+            try:
+                yield node
+            finally:
+                node.open()
+
+    async def backlog(self, resource_id: str, *payloads: Payload) -> None:
+        """Accept *payloads* while nobody works."""
+        await self.ledger.accept(packets(self.files, resource_id, payloads), capacity=0)
+
+
+@asynccontextmanager
+async def open_store(data_dir: Path) -> AsyncIterator[Store]:
+    """A ledger in *data_dir*, beside which calls leave their files."""
+    clock = StoreClock()
+    ledger = await open_ledger(
+        data_dir / "ledger",
+        ledger_limits=LedgerLimits(),
+        clock=clock,
+        route=lambda _resource_id: ["default"],
+        stood_still=lambda: clock.stood_still,
+    )
+    try:
+        yield Store(ledger, clock, data_dir)
+    finally:
+        await ledger.aclose()
+
+
+def packets(
+    files: Path, resource_id: str, payloads: Sequence[Payload], *, last: bool = True, first: int = 0
+) -> list[Packet]:
+    """Packets of *payloads* from index *first*."""
+    end = first + len(payloads) - 1
+    written = [
+        msgspec.Raw(msgspec.json.encode({"files": str(files), "value": index, **payload}))
+        for index, payload in enumerate(payloads, first)
+    ]
+    return [Packet(resource_id, index, raw, last and index == end) for index, raw in enumerate(written, first)]
+
+
+def payload(do: Literal["", "wait", "fail", "die", "forge"] = "", times: int | None = None, **more: Any) -> Payload:  # noqa: ANN401
+    """What a call does, at the first *times* calls or at all."""
+    said = {"do": do, "times": times, **more}
+    return cast("Payload", {key: value for key, value in said.items() if value not in {None, ""}})
