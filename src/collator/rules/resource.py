@@ -95,6 +95,11 @@ class Snapshot(msgspec.Struct, kw_only=True):
         """The number of the last outcome that was recorded, 0 for none (R26)."""
         return self.done + self.failed + self.withdrawn
 
+    @property
+    def unfinished(self) -> int:
+        """How many packets have no outcome yet."""
+        return self.received - self.done - self.failed
+
 
 class Ending(msgspec.Struct, frozen=True):
     """The end of a resource."""
@@ -154,8 +159,7 @@ def forced(snapshot: Snapshot) -> Ending:
 
 def waits_for_sender(snapshot: Snapshot) -> bool:
     """Return whether only the sender can move *snapshot* on: the condition under which it can time out (R13)."""
-    idle = snapshot.received == snapshot.done + snapshot.failed
-    return idle and (snapshot.total is None or snapshot.received < snapshot.total)
+    return not snapshot.unfinished and (snapshot.total is None or snapshot.received < snapshot.total)
 
 
 def ranges(indexes: Iterable[int]) -> Ranges:

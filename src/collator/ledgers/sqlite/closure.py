@@ -10,15 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from collator.clock import rfc3339
 from collator.ledgers.sqlite.bodies import Frame, extent, framed_crc
 from collator.ledgers.sqlite.outbox import NewDelivery, create_deliveries
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import PacketReport, StepResult, webhook_number
-from collator.rules.body import MAX_FAILED, Closing, frame
-from collator.rules.footprint import of_resource
-from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ending, Ranges, Snapshot, finished, gaps, ranges
-from collator.states import RESOURCE_STEPS, EndedBy, State, check_step
+from collator.rules.body import MAX_FAILED
+from collator.rules.closure import ClosePlan, Closure, Details, ends_of, plan_close, seen_at_a_glance
+from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ranges, Snapshot, ranges
+from collator.states import State
 
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
 
@@ -26,34 +25,11 @@ _LONG = 64 * 1024
 """Characters of a resource beyond which it is stored by a statement of its own."""
 
 
-class Closure(msgspec.Struct, frozen=True):
-    """A resource that ends in this step."""
-
-    snapshot: Snapshot
-    ending: Ending
-    known_at: float = 0.0
-    """Monotonic reading when its last output was known; 0 where no output ended it."""
-
-
-class _Details(msgspec.Struct, frozen=True):
-    """The details of an incomplete end."""
-
-    seen: Ranges = ()
-    unfinished: Ranges = ()
-    failed: Sequence[PacketReport] = ()
-    failed_more: Ranges = ()
-
-
 def close_finished(
     store: Store, snapshots: Sequence[Snapshot], *, capacity: Mapping[str, int], known_at: Mapping[int, float]
 ) -> StepResult:
     """Close those of *snapshots* that are finished by the rules (R10, R16)."""
-    ends = []
-    for snapshot in snapshots:
-        ending = finished(snapshot, store.ledger_limits.on_failure)
-        if ending is not None:
-            ends.append(Closure(snapshot, ending, known_at.get(snapshot.key, 0.0)))
-    return close(store, ends, capacity=capacity)
+    return close(store, ends_of(snapshots, store.ledger_limits.on_failure, known_at), capacity=capacity)
 
 
 def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int]) -> StepResult:
@@ -61,11 +37,12 @@ def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int])
     wall = store.clock.wall()
     rows, new_deliveries, ended = [], [], []
     for end in ends:
-        check_step(RESOURCE_STEPS, end.snapshot.state, end.ending.state)
-        row, deliveries = _close_one(store, end, wall)
+        plan = _plan(store, end, wall)
+        row, deliveries = _freeze(plan, end.known_at)
         rows.append(row)
         new_deliveries += deliveries
-        ended.append(end.snapshot)
+        ended.append(plan.snapshot)
+        store.count(open=-1, backlog=-plan.freed, open_bytes=-plan.freed, **{plan.snapshot.state.value: 1})
     if not ended:
         return StepResult([], [], frozenset())
     long = [row for row in rows if _is_long(row)]
@@ -83,68 +60,56 @@ def _is_long(row: Sequence[object]) -> bool:
     return len(seen) + len(tail) > _LONG
 
 
-def _close_one(store: Store, end: Closure, wall: float) -> tuple[list[object], list[NewDelivery]]:
-    snapshot, state = end.snapshot, end.ending.state
-    details = _Details() if state is State.COLLATED else _stop_early(store, snapshot)
-    if state is State.COLLATED and snapshot.total is None:
-        snapshot.total = snapshot.done
-    head, tail = _frame(snapshot, end.ending, details, rfc3339(wall))
-    crc = framed_crc(head, tail)
-    frozen = Frame(snapshot.key, state, head.decode(), tail.decode(), crc, snapshot.done)
-    whole = extent(state, done=snapshot.done, size=snapshot.body_size, frame=len(head) + len(tail))
-    snapshot.state = state
-    taken = of_resource(snapshot.resource_id, snapshot.metadata)
-    store.count(open=-1, backlog=-taken, open_bytes=-taken, **{state.value: 1})
-    endpoints = [] if state is State.CANCELLED else store.route(snapshot.resource_id)
+def _plan(store: Store, end: Closure, wall: float) -> ClosePlan:
+    details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
+    endpoints = store.route(end.snapshot.resource_id)
+    limits, now = store.ledger_limits, store.now()
+    return plan_close(end, details, endpoints=endpoints, limits=limits, wall=wall, now=now)
+
+
+def _freeze(plan: ClosePlan, known_at: float) -> tuple[list[object], list[NewDelivery]]:
+    """The row of the resource that ends by *plan*, and its deliveries."""
+    snapshot = plan.snapshot
+    frozen = Frame(
+        snapshot.key,
+        snapshot.state,
+        plan.head.decode(),
+        plan.tail.decode(),
+        framed_crc(plan.head, plan.tail),
+        snapshot.done,
+    )
+    frame = len(plan.head) + len(plan.tail)
+    whole = extent(snapshot.state, done=snapshot.done, size=snapshot.body_size, frame=frame)
     row = [
         snapshot.key,
-        state,
-        end.ending.ended_by,
-        wall,
-        None if state is State.COLLATED else as_json(details.seen),
+        snapshot.state,
+        plan.ended_by,
+        plan.closed_at,
+        None if plan.seen is None else as_json(plan.seen),
         frozen.head,
         frozen.tail,
         frozen.crc,
         snapshot.total,
-        None if endpoints else store.now() + store.ledger_limits.retention,
-        webhook_number(snapshot.resource_id, snapshot.generation) if endpoints else None,
+        plan.purge_at,
+        webhook_number(snapshot.resource_id, snapshot.generation) if plan.endpoints else None,
     ]
     new_deliveries = [
-        NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, end.known_at) for name in endpoints
+        NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, known_at) for name in plan.endpoints
     ]
     return row, new_deliveries
 
 
-def _frame(snapshot: Snapshot, ending: Ending, details: _Details, timestamp: str) -> tuple[bytes, bytes]:
-    if ending.state is State.CANCELLED:
-        return b"", b""
-    end = snapshot.highest + 1 if snapshot.total is None else snapshot.total
-    closing = Closing(
-        resource_id=snapshot.resource_id,
-        state=ending.state,
-        ended_by=ending.ended_by or EndedBy.FORCED,
-        timestamp=timestamp,
-        total=snapshot.total,
-        metadata=snapshot.metadata,
-        missing=() if ending.state is State.COLLATED else gaps(details.seen, end),
-        unfinished=details.unfinished,
-        failed=details.failed,
-        failed_more=details.failed_more,
-    )
-    return frame(closing)
-
-
-def _stop_early(store: Store, snapshot: Snapshot) -> _Details:
+def _stop_early(store: Store, snapshot: Snapshot) -> Details:
     """Take back what still waits, and say what is there and what is not."""
     first, last = span(snapshot.key)
-    dense = snapshot.received == snapshot.highest + 1  # nearly all are
-    seen = [(0, snapshot.highest)][: snapshot.received] if dense else _ranges(store, "packet_keys", first, last)
-    unfinished = snapshot.received - snapshot.done - snapshot.failed
-    waiting = _take_back(store, first, last, unfinished) if unfinished else ()
+    seen = seen_at_a_glance(snapshot)
+    if seen is None:
+        seen = _ranges(store, "packet_keys", first, last)
+    waiting = _take_back(store, first, last, snapshot.unfinished) if snapshot.unfinished else ()
     if not snapshot.failed:
-        return _Details(seen, waiting)
+        return Details(seen, waiting)
     failures = _decode_failures(store.value("failures_of", first, last, MAX_FAILED).encode())
-    return _Details(
+    return Details(
         seen,
         waiting,
         [PacketReport(index, reason, attempts) for index, reason, attempts in failures],

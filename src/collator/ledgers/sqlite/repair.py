@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from collator.errors import Conflict, Ended, Malformed
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.acceptance import open_resources
-from collator.ledgers.sqlite.closure import Closure, close, close_finished, span
+from collator.ledgers.sqlite.closure import close, span
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.lookup import find, look_for
 from collator.ledgers.sqlite.slices import ROWS, SECONDS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Key, StepResult
+from collator.rules.closure import CANCELLED, PAST_DEADLINE, Closure
+from collator.rules.expiry import plan_idle
 from collator.rules.footprint import of_resource
-from collator.rules.resource import INDEX_MASK, Ending, Snapshot, forced, waits_for_sender
-from collator.states import PACKET_STEPS, EndedBy, PacketState, State, check_step
+from collator.rules.repair import cancels, check_total, plan_completion, retries, withdraw
+from collator.rules.resource import INDEX_MASK, Snapshot
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_times = msgspec.json.Decoder(list[tuple[int, float]]).decode
@@ -55,12 +56,11 @@ def expire(store: Store, accepting: bool, limit: int, capacity: Mapping[str, int
         store.run("persist", store.now(), store.uptime, "{}")  # the transaction writes the counters
     limit = min(limit, LOOKED)
     late = _decode_numbers(store.value("past_deadline", store.now(), limit).encode())
-    ends = [Closure(snapshot, Ending(State.INCOMPLETE, EndedBy.DEADLINE)) for snapshot in _snapshots(store, late)]
-    idle, looked = _idle(store, limit - len(ends), {*late})
+    ends = [Closure(snapshot, PAST_DEADLINE) for snapshot in _snapshots(store, late)]
+    idle, looked = _idle(store, limit - len(ends), {end.snapshot.key for end in ends})
     ends += idle
-    closed = close(
-        store, Slice(SECONDS / 2).take(ends), capacity=capacity
-    )  # what is written at the end takes as long again
+    time = Slice(SECONDS / 2)  # what is written at the end takes as long again
+    closed = close(store, time.take(ends), capacity=capacity)
     return msgspec.structs.replace(closed, more=len(late) + looked >= limit or closed.closed < len(ends))
 
 
@@ -72,45 +72,27 @@ def complete(
     capacity: Mapping[str, int],
 ) -> StepResult:
     """Fix the total, or close now (R15)."""
-    if total is not None and not 0 <= total <= store.ledger_limits.packet_limits.max_packets:
-        raise Malformed(f"total: {total} is not between 0 and {store.ledger_limits.packet_limits.max_packets}")
+    check_total(total, store.ledger_limits.packet_limits)
     snapshot = _find_or_open(store, resource_id) if total == 0 else find(store, resource_id)
-    if total is not None and snapshot.total not in (None, total):
-        raise Conflict(f"a total of {total} contradicts the total of {snapshot.total}, which is fixed")
-    if snapshot.state is not State.OPEN:
-        if total is not None and snapshot.total != total:
-            raise Conflict(f"the resource has ended ({snapshot.state}) without a total")
-        return StepResult([], [], frozenset())
-    if total is not None and snapshot.total is None:
-        if total <= snapshot.highest:
-            raise Conflict(f"a total of {total} contradicts index {snapshot.highest}, which is there already")
-        snapshot.total, snapshot.total_by = total, EndedBy.TOTAL
+    plan = plan_completion(snapshot, total, force=force, on_failure=store.ledger_limits.on_failure)
+    if plan.fixes:
         store.run("fix_total", snapshot.key, total)
-    closed = close_finished(store, [snapshot], capacity=capacity, known_at={})
-    if force and not closed.closed:
-        return close(store, [Closure(snapshot, forced(snapshot))], capacity=capacity)
-    return closed
+    return close(store, [Closure(snapshot, plan.ending)] if plan.ending else [], capacity=capacity)
 
 
 def cancel(store: Store, resource_id: str) -> bool:
     """End without a webhook; whether it was open."""
     snapshot = find(store, resource_id)
-    if snapshot.state is State.CANCELLED:
-        return False
-    if snapshot.state is not State.OPEN:
-        raise Ended(f"resource {resource_id!r} has ended ({snapshot.state}); it cannot be cancelled")
-    close(store, [Closure(snapshot, Ending(State.CANCELLED, None))], capacity={})
-    return True
+    ends = cancels(snapshot)
+    close(store, [Closure(snapshot, CANCELLED)] if ends else [], capacity={})
+    return ends
 
 
 def retry(store: Store, resource_id: str, after: int) -> Retried:
     """Give the failed packets behind the index *after* a new set of attempts, as long as a slice lasts (R16)."""
     snapshot = find(store, resource_id)
-    if snapshot.state is not State.OPEN:
-        raise Ended(f"resource {resource_id!r} has ended ({snapshot.state}); its packets cannot be retried")
-    check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
     first, last = span(snapshot.key)
-    retried = Retried([], first + after if snapshot.failed else last)
+    retried = Retried([], first + after if retries(snapshot) else last)
     time = Slice()
     while retried.after < last and time.lasts():
         looked = _decode_failed(store.value("failed_keys", retried.after, last, ROWS).encode())
@@ -130,7 +112,7 @@ def _withdraw(store: Store, snapshot: Snapshot, keys: Sequence[int]) -> None:
     store.run("withdraw_numbers", snapshot.key, len(keys))
     store.ready += store.run("add_ready", rows)
     store.count(waiting=len(keys), backlog=store.value("backlog_of", rows))
-    snapshot.failed -= len(keys)
+    withdraw(snapshot, len(keys))
     progress = [snapshot.key, snapshot.done, snapshot.failed, snapshot.body_size]
     store.run_rows("progress_resources", [progress], store.active())
 
@@ -141,26 +123,10 @@ def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[Closure], int]:
     if timeout is None or limit <= 0:
         return [], 0
     active_at = dict(_decode_times(store.value("idle_resources", store.uptime, limit).encode()))
-    found = _snapshots(store, [*active_at])
-    ends, again = (
-        [],
-        [
-            [resource_row, store.uptime + timeout]
-            for resource_row in active_at.keys() - {snapshot.key for snapshot in found}
-        ],
-    )
-    for snapshot in found:
-        due = active_at[snapshot.key] + timeout
-        if snapshot.key in but:
-            continue
-        if not waits_for_sender(snapshot):
-            again.append([snapshot.key, store.uptime + timeout])  # an outcome, which has to come first, starts it anew
-        elif due > store.uptime:
-            again.append([snapshot.key, due])
-        else:
-            ends.append(Closure(snapshot, Ending(State.INCOMPLETE, EndedBy.IDLE_TIMEOUT)))
-    store.run_rows("look_again", again)
-    return ends, len(active_at)
+    asked = {resource_row: at for resource_row, at in active_at.items() if resource_row not in but}
+    plan = plan_idle(asked, _snapshots(store, [*asked]), timeout=timeout, uptime=store.uptime)
+    store.run_rows("look_again", plan.again)
+    return plan.ends, len(active_at)
 
 
 def _snapshots(store: Store, resource_rows: Sequence[int]) -> list[Snapshot]:

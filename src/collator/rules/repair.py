@@ -1,0 +1,70 @@
+"""The wishes of people for a resource: complete, cancel, retry. Pure; rules R15 and R16.
+
+Each is tested against the snapshot as it stands in the step that carries it out (R12): a contradiction is raised in
+words for the one who asked, and nothing has changed then.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from collator.errors import Conflict, Ended, Malformed
+from collator.packet import PacketLimits
+from collator.rules.resource import Ending, Snapshot, finished, forced
+from collator.states import PACKET_STEPS, EndedBy, OnFailure, PacketState, State, check_step
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """The plan for a completion."""
+
+    fixes: bool = False
+    """Whether the total was not known before."""
+    ending: Ending | None = None
+    """How the resource ends; `None` where it goes on, or has ended before."""
+
+
+def check_total(total: int | None, packet_limits: PacketLimits) -> None:
+    """Raise `Malformed` for a *total* that no resource can have."""
+    if total is not None and not 0 <= total <= packet_limits.max_packets:
+        raise Malformed(f"total: {total} is not between 0 and {packet_limits.max_packets}")
+
+
+def plan_completion(snapshot: Snapshot, total: int | None, *, force: bool, on_failure: OnFailure) -> Completion:
+    """Fix *total* in *snapshot*, if given, and end it where it is finished then, or by *force* (R15). `Conflict`.
+
+    Repeating what was said before changes nothing, also once it has ended.
+    """
+    if total is not None and snapshot.total not in (None, total):
+        raise Conflict(f"a total of {total} contradicts the total of {snapshot.total}, which is fixed")
+    fixes = total is not None and snapshot.total is None
+    if snapshot.state is not State.OPEN:
+        if fixes:
+            raise Conflict(f"the resource has ended ({snapshot.state}) without a total")
+        return Completion()
+    if total is not None and fixes:
+        if total <= snapshot.highest:
+            raise Conflict(f"a total of {total} contradicts index {snapshot.highest}, which is there already")
+        snapshot.total, snapshot.total_by = total, EndedBy.TOTAL
+    ending = finished(snapshot, on_failure)
+    return Completion(fixes, forced(snapshot) if ending is None and force else ending)
+
+
+def cancels(snapshot: Snapshot) -> bool:
+    """Return whether a cancellation ends *snapshot*; False where it was cancelled before. `Ended`."""
+    if snapshot.state not in (State.OPEN, State.CANCELLED):
+        raise Ended(f"resource {snapshot.resource_id!r} has ended ({snapshot.state}); it cannot be cancelled")
+    return snapshot.state is State.OPEN
+
+
+def retries(snapshot: Snapshot) -> bool:
+    """Return whether *snapshot* has failed packets that a retry gives a new set of attempts (R16). `Ended`."""
+    if snapshot.state is not State.OPEN:
+        raise Ended(f"resource {snapshot.resource_id!r} has ended ({snapshot.state}); its packets cannot be retried")
+    check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
+    return snapshot.failed > 0
+
+
+def withdraw(snapshot: Snapshot, number: int) -> None:
+    """Take *number* failures of *snapshot* back; their numbers are not given again (R26)."""
+    snapshot.failed -= number
+    snapshot.withdrawn += number
