@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 PAUSE = 0.002
 
 
-async def until(predicate: Callable[[], object], timeout: float = 5.0) -> None:
+async def until(predicate: Callable[[], object | Awaitable[object]], timeout: float = 5.0) -> None:
     """Return as soon as *predicate* holds, while the event loop goes on; fail after *timeout* seconds."""
     end = time.monotonic() + timeout
-    while not predicate():
+    while not (await found if inspect.isawaitable(found := predicate()) else found):
         assert time.monotonic() < end, f"not within {timeout:g} s"
         with anyio.move_on_after(PAUSE):
             await anyio.sleep_forever()

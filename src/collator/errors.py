@@ -58,11 +58,11 @@ class Unavailable(CollatorError):
 
 
 class StorageFull(Unavailable):
-    """The disk that holds the data directory is full; free some space, the service goes on by itself."""
+    """The disk of the store is full; free some space, the service goes on by itself."""
 
 
 class StorageLow(Unavailable):
-    """The disk that holds the data directory has less free space than is kept free; the service goes on by itself."""
+    """The disk of the store has less free space than is kept free; the service goes on by itself."""
 
 
 class ReadOnly(Unavailable):
@@ -73,15 +73,15 @@ class ReadOnly(Unavailable):
 
 
 class Occupied(CollatorError):
-    """Another process holds the data directory, or the port."""
+    """Another process holds the store, or the port."""
 
 
 class Vanished(CollatorError):
-    """The data directory was removed or replaced while it was in use."""
+    """The store was removed or replaced while it was in use."""
 
 
 class SchemaTooNew(CollatorError):
-    """The data directory was written by a newer version of Collator."""
+    """The store was written by a newer version of Collator."""
 
 
 class Broken(CollatorError):

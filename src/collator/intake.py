@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from collator.backlog import Backlog
-from collator.disk import Disk
 from collator.errors import Unavailable
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
@@ -36,21 +35,20 @@ class Intake:
         outbox: Outbox,
         *,
         metrics: Metrics,
-        disk: Disk | None = None,
         backlog: Backlog | None = None,
-        stalled: Callable[[], Unavailable | None] = lambda: None,
+        unavailable: Callable[[], Unavailable | None] = lambda: None,
     ) -> None:
-        """Accept into *ledger*, and hand on to *workers* and *outbox*; nothing while *disk* is low.
+        """Accept into *ledger*, and hand on to *workers* and *outbox*.
 
-        Nobody has more wait there than his share of the *backlog*.
-        *stalled* says why *ledger* would not answer soon: then it is not asked, so that nobody waits in vain (P5).
+        Nobody has more wait there than his share of the *backlog*. *unavailable* is `LedgerBackend.refusal`: where it
+        gives a reason the ledger is not asked, so that nobody waits in vain (P5).
         """
         self.draining = asyncio.Event()
         """Set once nothing more is taken; streams wait for it, to end by themselves."""
         self._ledger = ledger
         self._workers = workers
         self._outbox = outbox
-        self._disk, self._stalled, self._backlog = disk, stalled, backlog
+        self._unavailable, self._backlog = unavailable, backlog
         self._held_back = False
         self._counters = {status: metrics.packets.labels(status.value) for status in Status}
         self._promised = 0  # room that calls which are under way have told the ledger of
@@ -89,7 +87,7 @@ class Intake:
         """Return why nothing is taken at the moment; `None` while packets are."""
         if self.draining.is_set():
             return Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
-        return (self._disk.low() if self._disk else None) or self._stalled()
+        return self._unavailable()
 
     def held_back(self) -> bool:
         """Whether anybody was refused since the last call because of his share: time that counts against no sender."""

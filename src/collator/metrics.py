@@ -118,7 +118,6 @@ class Metrics:
         self.clock_behind = self._gauge(
             "collator_clock_behind_seconds", "How far the store's time stays behind a clock that has jumped"
         )
-        self.disk_free = self._gauge("collator_disk_free_bytes", "Free space on the disk of the store")
 
     def _declare_http(self) -> None:
         self.connections = self._gauge("collator_connections", "Open connections to the service")

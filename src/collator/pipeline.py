@@ -1,4 +1,4 @@
-"""The pipeline: an engine and its stages, at work on one data directory. The service and the library open the same.
+"""The pipeline: a ledger, workers and the stages between them. The service and the library open the same.
 
 Order of the start: the ledger first, which finds what the last process left; then those who deliver and those who
 work, so that an old backlog moves at once. Order of the stop: refuse packets, let the workers finish, let the
@@ -15,21 +15,19 @@ from typing import NamedTuple
 
 import structlog
 
+from collator import ledgers, workers
 from collator.backlog import Backlog
 from collator.clock import Clock, Heartbeat, SystemClock
-from collator.delivery import Circuits, Dispatcher, Endpoint, configure, longest_timeout, policy_of, router, secured
-from collator.disk import Disk
+from collator.delivery import Circuits, Dispatcher, Endpoint, configure, longest_timeout, policy_of, router
 from collator.egress import Egress
 from collator.intake import Intake
 from collator.janitor import Janitor
-from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.metrics import Metrics
 from collator.packet import PacketLimits
-from collator.processor import HttpService, Outcomes, Processor, SubprocessFunction, open_processor
 from collator.rules.resource import LedgerLimits
+from collator.seams.backend import LedgerBackend, WorkersBackend
 from collator.settings import Settings
 from collator.states import OnFailure
-from collator.workers import LocalWorkers
 
 log = structlog.get_logger("collator.pipeline")
 
@@ -57,8 +55,8 @@ class Pipeline:
     def __init__(
         self,
         settings: Settings,
-        ledger: SqliteLedger,
-        processor: Processor,
+        ledger_backend: LedgerBackend,
+        workers_backend: WorkersBackend,
         endpoints: Mapping[str, Endpoint],
         *,
         ledger_limits: LedgerLimits,
@@ -66,42 +64,36 @@ class Pipeline:
         beats: Beats,
     ) -> None:
         """Put the parts together; nothing moves yet."""
-        self.ledger = ledger
+        self._backend, self.ledger = ledger_backend, ledger_backend.ledger
         self.packet_limits = ledger_limits.packet_limits
         self.metrics = Metrics()
-        ledger.watch(self.metrics.committed)
+        ledger_backend.watch(self.metrics)
+        self.metrics.clock_behind.set(ledger_backend.behind)
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
         egress = Egress(policy=policy_of(settings), stood_still=beats.process.stood_still)
-        self.outbox = Dispatcher(ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits)
-        self.workers = LocalWorkers(
-            ledger,
-            processor,
-            self.outbox,
-            metrics=self.metrics,
-            concurrency=settings.concurrency,
-            lease=ledger_limits.task_lease,
+        self.outbox = Dispatcher(
+            self.ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits
         )
-        self.disk = Disk(settings.data_dir, keep=settings.min_free_disk)
-        self.metrics.disk_free.set_function(self.disk.free)
-        self.metrics.clock_behind.set(ledger.behind)
+        self.workers = workers_backend.workers(
+            self.ledger, self.outbox, metrics=self.metrics, lease=ledger_limits.task_lease
+        )
         self.intake = Intake(
-            ledger,
+            self.ledger,
             self.workers,
             self.outbox,
             metrics=self.metrics,
-            disk=self.disk,
             backlog=Backlog(ledger_limits.max_backlog),
-            stalled=ledger.refusal,
+            unavailable=ledger_backend.refusal,
         )
         self._janitor = Janitor(
-            ledger,
+            self.ledger,
             self.workers,
             self.outbox,
             accepting=self._accepting,
             trouble=self._trouble,
             metrics=self.metrics,
             beat=beats.store.beat,
-            lost=ledger.lost,
+            lost=ledger_backend.lost,
         )
         self._beats = beats
         self._left = _Countdown(settings.drain_timeout)
@@ -109,7 +101,7 @@ class Pipeline:
     def readiness(self) -> list[str]:
         """Return why packets are not taken or not processed at the moment, a sentence for each reason."""
         refusal = self.intake.refusal()
-        reasons = (refusal and refusal.detail, self.ledger.health(), self.workers.health())
+        reasons = (refusal and refusal.detail, self._backend.health(), self.workers.health())
         return [*dict.fromkeys(reason for reason in reasons if reason)]
 
     def left(self) -> float:
@@ -149,7 +141,7 @@ class Pipeline:
 
     def _accepting(self) -> bool:
         held_back = self.intake.held_back()
-        return self.intake.refusal() is None and self.ledger.health() is None and not held_back
+        return self.intake.refusal() is None and self._backend.health() is None and not held_back
 
     def _trouble(self) -> list[str]:
         return [] if self.intake.draining.is_set() else self.readiness()  # a stop is meant
@@ -163,7 +155,7 @@ async def open_pipeline(
     processor: Callable[..., object] | None = None,
     endpoints: Sequence[Endpoint] = (),
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline on `Settings.data_dir`, not yet at work.
+    """A pipeline with the ledger and the workers that *settings* name, not yet at work.
 
     *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give. Raises
     `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
@@ -171,49 +163,49 @@ async def open_pipeline(
     clock = clock or SystemClock()
     signed = _has_own_secret(settings)
     beats = Beats(Heartbeat(), Heartbeat())
-    opened = _open_processor(settings, processor, clock, beats)  # where that fails, no secret is made
-    routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
-    separate = isinstance(opened, HttpService | SubprocessFunction)
-    ledger_limits, route = (
-        ledger_limits_of(settings, routes, side_by_side=STOPS_BESIDE_OTHERS if separate else 0),
-        router(routes),
+    workers_backend = workers.open_backend(  # first: where that fails, no secret is made
+        settings, processor=processor, clock=clock, stood_still=beats.process.stood_still
     )
-    synchronous = settings.unsafe_synchronous
-    ledger = await open_ledger(
-        settings.data_dir,
+    routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
+    ledger_limits = ledger_limits_of(
+        settings, routes, side_by_side=STOPS_BESIDE_OTHERS if workers_backend.separate else 0
+    )
+    ledger_backend = await ledgers.open_backend(
+        settings,
         ledger_limits=ledger_limits,
         clock=clock,
-        route=route,
+        route=router(routes),
         stood_still=beats.store.stood_still,
-        synchronous=synchronous,
     )
     try:
-        _log_clock_jump(ledger)
-        await _log_beginnings(settings, ledger, signed=signed)
-        yield Pipeline(settings, ledger, opened, routes, ledger_limits=ledger_limits, clock=clock, beats=beats)
+        _log_clock_jump(ledger_backend.behind)
+        await _log_beginnings(settings, ledger_backend, signed=signed)
+        yield Pipeline(
+            settings, ledger_backend, workers_backend, routes, ledger_limits=ledger_limits, clock=clock, beats=beats
+        )
     finally:
-        await ledger.aclose()
+        await ledger_backend.aclose()
 
 
-def _log_clock_jump(ledger: SqliteLedger) -> None:
-    if ledger.behind:
+def _log_clock_jump(behind: float) -> None:
+    if behind:
         log.error(
             "the clock is far ahead of the store's last time; nothing ends or is forgotten on its account",
-            days=round(ledger.behind / 86_400, 1),
+            days=round(behind / 86_400, 1),
             do="if the clock is right, start once with --accept-clock; if not, set it and start again",
         )
 
 
-async def _log_beginnings(settings: Settings, ledger: SqliteLedger, *, signed: bool) -> None:
+async def _log_beginnings(settings: Settings, backend: LedgerBackend, *, signed: bool) -> None:
     """Tell whether this start made what was there before: the database, though it is *signed* for, or the secret."""
-    if ledger.begun and signed:
+    if backend.begun and signed:
         log.warning(
             "the database was missing or empty and is begun anew, though a secret was beside it",
             data_dir=str(settings.data_dir),
         )
     if signed or not _has_own_secret(settings):
         return
-    counts = await ledger.counts()
+    counts = await backend.ledger.counts()
     if counts.open or counts.collated or counts.incomplete or counts.cancelled:
         log.warning("made a new secret to sign webhooks with; receivers need it", file=str(settings.secret_file))
     else:
@@ -225,27 +217,6 @@ def _has_own_secret(settings: Settings) -> bool:
         return settings.webhook_secret_file is None and settings.secret_file.exists()
     except OSError:  # whoever makes it says what is wrong
         return False
-
-
-def _open_processor(
-    settings: Settings, function: Callable[..., object] | None, clock: Clock, beats: Beats
-) -> Processor:
-    outcomes = Outcomes(
-        timeout=settings.processor_timeout,
-        retries=settings.processor_retries,
-        max_output=settings.max_output,
-        clock=clock,
-        stood_still=beats.process.stood_still,
-    )
-    return open_processor(
-        function or settings.processor,
-        outcomes,
-        batch=settings.batch,
-        pool=settings.pool,
-        memory=settings.pool_memory,
-        tls=secured(settings, ca_file=settings.tls_ca_file),
-        policy=policy_of(settings),
-    )
 
 
 def ledger_limits_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0) -> LedgerLimits:

@@ -26,10 +26,10 @@ from collator.egress import missing_trust
 from collator.errors import ConfigError
 from collator.forks import Kept
 from collator.intake import Intake
-from collator.ledgers.sqlite import SqliteLedger
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
 from collator.processor import run_guardian
+from collator.seams.ledger import Ledger
 from collator.settings import NO_WEBHOOK, Settings, hidden
 from collator.signals import end_on_stop, obey, on_stop
 from collator.target import is_url
@@ -57,7 +57,7 @@ class Service(NamedTuple):
     """A running service."""
 
     url: str
-    ledger: SqliteLedger
+    ledger: Ledger
     intake: Intake
     metrics: Metrics
 

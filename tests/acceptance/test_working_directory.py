@@ -75,7 +75,7 @@ async def test_a_program_may_go_elsewhere_once_its_collator_is_made(
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.syspath_prepend(os.fspath(elsewhere))  # which gives back the path as it was
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("collator.disk.LOOK", 0.0)  # the disk is looked at for each packet
+    monkeypatch.setattr("collator.ledgers.sqlite.disk.LOOK", 0.0)  # the disk is looked at for each packet
     collator = Collator("calls", processor=f"mine_{pool}:shout", pool=pool)
     monkeypatch.chdir(elsewhere)
     async with collator:

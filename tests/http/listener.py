@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collator.disk import Disk
+from collator.errors import Unavailable
 from collator.intake import Intake
 from collator.ledgers.sqlite import open_ledger
 from collator.messages import Accepted, Delivery, Key, Task
@@ -56,6 +56,9 @@ class Idle:
 
 
 class Workers(Idle):
+    def health(self) -> str | None:
+        return None
+
     def capacity(self) -> int:
         return self.places
 
@@ -280,13 +283,13 @@ async def open_door(
     endpoints: Sequence[str] = ("default",),
     grace: float = PATIENCE,
     tokens: Callable[[], Tokens] | None = None,
-    disk: Disk | None = None,
+    unavailable: Callable[[], Unavailable | None] = lambda: None,
 ) -> AsyncIterator[Harness]:
     """The HTTP app, open."""
     ledger_limits, clock, metrics = ledger_limits or LedgerLimits(), ManualClock(), Metrics()
     ledger = await open_ledger(data_dir, ledger_limits=ledger_limits, clock=clock, route=lambda _: endpoints)
     troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(endpoints), list[str]()
-    intake = Intake(troubled, workers, sender, metrics=metrics, disk=disk)
+    intake = Intake(troubled, workers, sender, metrics=metrics, unavailable=unavailable)
     parts = Parts(
         intake=intake,
         ledger=troubled,

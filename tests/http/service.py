@@ -74,11 +74,16 @@ class Running(NamedTuple):
 
     async def quiet(self) -> None:
         """Wait until every packet has its outcome and every delivery is delivered."""
-        await until(self._is_quiet, PATIENCE)
+        await self.stored(waiting=0, due=0)
 
-    def _is_quiet(self) -> bool:
-        counts = self.service.ledger._store.committed
-        return counts.waiting == counts.due == 0
+    async def stored(self, **numbers: int) -> None:
+        """Wait until the store holds so many of each, as `Counts` has them."""
+
+        async def holds() -> bool:
+            counts = await self.counts()
+            return all(getattr(counts, name) == number for name, number in numbers.items())
+
+        await until(holds, PATIENCE)
 
     async def webhooks(self, count: int) -> list[dict[str, Any]]:
         """What the first *count* webhooks say, in the order in which they came."""

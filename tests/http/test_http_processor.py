@@ -26,7 +26,7 @@ from collator.processor.http import idempotency_key
 from collator.rules.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
-from collator.workers import LocalWorkers
+from collator.workers.local_workers import LocalWorkers
 from tests.conformance.steps import outputs
 from tests.http.listener import Sender
 from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply

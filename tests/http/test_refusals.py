@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from collator.disk import Disk
 from collator.errors import ReadOnly, StorageFull
+from collator.ledgers.sqlite.disk import Disk
 from collator.messages import Counts, Output
 from collator.packet import PacketLimits
 from collator.rules.resource import LedgerLimits
@@ -40,7 +40,7 @@ def disk(tmp_path: Path) -> Space:
 
 @pytest.fixture
 async def listener(tmp_path: Path, disk: Space) -> AsyncIterator[Harness]:
-    async with open_door(tmp_path / "data", ledger_limits=TERMS, limits=LIMITS, disk=disk) as listener:
+    async with open_door(tmp_path / "data", ledger_limits=TERMS, limits=LIMITS, unavailable=disk.low) as listener:
         yield listener
 
 

@@ -23,7 +23,7 @@ FAILS = {"fail": "no such word"}
 async def ended(it: Running, state: str, completed_by: str | None, resource_id: str = "r") -> dict[str, Any]:
     """The report of a resource that must have ended so; waits for what only time brings."""
     if (await it.resource(resource_id))["state"] == "open":
-        await until(lambda: it.service.ledger._store.committed.open == 0, PATIENCE)
+        await it.stored(open=0)
     report = await it.resource(resource_id)
     assert (report["state"], report["completed_by"]) == (state, completed_by)
     return report
@@ -112,7 +112,7 @@ async def test_r13_silence_closes_only_what_waits_for_its_sender(tmp_path: Path)
         it.host_check.close()
         await it.post(packet(0, "busy"))
         it.clock.advance(61.0)
-        await until(lambda: it.service.ledger._store.committed.open == 1, PATIENCE)
+        await it.stored(open=1)
         report = await ended(it, "incomplete", "idle_timeout")
         assert report["total"] is None
         assert (await it.resource("busy"))["state"] == "open"
@@ -152,7 +152,7 @@ async def test_r16_what_a_failed_packet_means(
 ) -> None:
     async with running(tmp_path, on_failure=on_failure) as it:
         await it.post([packet(0, payload=FAILS), packet(2, last=True)])
-        await until(lambda: it.service.ledger._store.committed.waiting == 0, PATIENCE)
+        await it.stored(waiting=0)
         assert (await it.resource())["state"] == ("incomplete" if on_failure == "fail_fast" else "open")
         await it.post(packet(1))
         await it.quiet()
@@ -212,7 +212,7 @@ async def test_r25_what_was_delivered_is_removed_after_the_retention_and_remembe
         assert (await it.post(packet(0, payload="late"))).json["status"] == "duplicate"
         assert (await it.post(packet(5))).problem["code"] == "closed"
         it.clock.advance(61.0)
-        await until(lambda: it.service.ledger._store.committed.collated == 0, PATIENCE)
+        await it.stored(collated=0)
         assert (await it.ask("GET", "/v1/resources/r")).problem["code"] == "unknown"
         assert (await it.post(packet(0, payload="later"))).json["status"] == "duplicate"
         assert (await it.post(packet(5))).problem["code"] == "closed"

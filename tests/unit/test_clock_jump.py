@@ -32,7 +32,7 @@ async def test_p6_a_clock_that_has_jumped_is_told_in_the_log_and_in_a_metric(
     clock = ManualClock()
     settings = Settings(data_dir=tmp_path / "data", webhook="none", **options)
     async with open_pipeline(settings, clock=clock) as pipeline:
-        assert pipeline.ledger.behind == 0.0, "what is made has no time before"
+        assert pipeline._backend.behind == 0.0, "what is made has no time before"
     clock.jump_wall(ahead)
     with capture_logs() as logs:
         async with open_pipeline(settings, clock=clock) as pipeline:

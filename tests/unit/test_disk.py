@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from collator.disk import LOOK, Disk
+from collator.ledgers.sqlite.disk import LOOK, Disk
 from collator.pipeline import open_pipeline
 from collator.settings import Settings
 

@@ -122,11 +122,12 @@ async def test_r10_what_has_no_packets_is_followed_to_its_end(tmp_path: Path) ->
 async def test_p7_a_follower_does_not_hold_up_a_stop(tmp_path: Path) -> None:
     settings = from_keywords({"data_dir": tmp_path, "webhook": "none", "port": 0, "drain_timeout": 60})
     async with open_service(settings) as service, Client(service.url, patience=0) as client:
+        ledger: Any = service.ledger
         await client.send([packet(0)])
         follower = client.follow("r")
         assert (await anext(follower))["index"] == 0
         waits = asyncio.ensure_future(anext(follower))
-        await until(lambda: service.ledger._store.hints._waiting)
+        await until(lambda: ledger._store.hints._waiting)
         began = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - began < 10
     with pytest.raises((Unreachable, CollatorError)):

@@ -43,7 +43,6 @@ def test_what_an_operator_watches_is_there() -> None:
         "collator_backlog_bytes",
         "collator_resources",
         "collator_deliveries",
-        "collator_disk_free_bytes",
         "collator_loop_lag_seconds",
         "collator_commit_seconds",
         "collator_commit_items",

@@ -10,8 +10,8 @@ import pytest
 
 from collator.cli.exits import Exit
 from collator.cli.main import cli
-from collator.metrics import Metrics
-from collator.settings import OPTIONS, default, flag
+from collator.pipeline import open_pipeline
+from collator.settings import OPTIONS, Settings, default, flag
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -59,8 +59,10 @@ def test_the_table_of_settings_has_their_defaults() -> None:
     assert wrong == {}
 
 
-def test_every_metric_is_on_the_page_and_no_other() -> None:
-    declared = {metric.name + "_total" * (metric.type == "counter") for metric in Metrics().registry.collect()}
+async def test_every_metric_is_on_the_page_and_no_other(tmp_path: Path) -> None:
+    async with open_pipeline(Settings(data_dir=tmp_path / "data", webhook="none")) as pipeline:
+        found = [*pipeline.metrics.registry.collect()]
+    declared = {metric.name + "_total" * (metric.type == "counter") for metric in found}
     table = PAGES["running"].partition("## Metrics")[2].partition("## Logs")[0]
     assert {*re.findall(r"collator_[a-z_]+", table)} == declared
 

@@ -24,8 +24,8 @@ from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
 from collator.states import State
 from collator.testing import ManualClock
-from collator.workers import LocalWorkers
 from collator.workers.executor import PoolThread
+from collator.workers.local_workers import LocalWorkers
 from collator.workers.threads import Threads
 from tests.wait import until
 

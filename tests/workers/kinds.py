@@ -20,7 +20,7 @@ from collator.processor import HttpService, Outcomes, Processor, SubprocessFunct
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
-from collator.workers import LocalWorkers
+from collator.workers.local_workers import LocalWorkers
 from tests.receiver import Judge, Receiver, Request, Script, reply
 from tests.workers import behaviours
 

@@ -1,1 +1,38 @@
-"""The ledgers: each keeps the contract of `collator.seams.ledger` in its own way."""
+"""The ledgers: each keeps the contract of `collator.seams.ledger` in its own way, behind a backend of its own.
+
+A ledger is imported where it is chosen, and nowhere else: nobody needs the libraries of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from collator.clock import Clock
+from collator.errors import ConfigError
+from collator.rules.resource import LedgerLimits
+from collator.seams.backend import LedgerBackend, Route
+from collator.settings import Settings
+
+
+async def open_backend(
+    settings: Settings,
+    *,
+    ledger_limits: LedgerLimits,
+    clock: Clock,
+    route: Route,
+    stood_still: Callable[[], float],
+) -> LedgerBackend:
+    """The ledger that *settings* name, open. Raises `ConfigError`, and what opening it raises.
+
+    *route* gives the endpoints of a resource by its id, *stood_still* the seconds for which nobody could act, so that
+    neither leases nor idle timeouts ran.
+    """
+    match settings.ledger:
+        case "sqlite":
+            from collator.ledgers.sqlite.backend import SqliteBackend
+
+            return await SqliteBackend.open(
+                settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
+            )
+        case _:  # what stands there may hold a password
+            raise ConfigError("--ledger names no ledger that there is; there is sqlite")

@@ -23,6 +23,10 @@ class Workers(Protocol):
         """Take *tasks*, which are leased to it, and the hint that the packets of *keys* are due. Never blocks."""
         ...
 
+    def health(self) -> str | None:
+        """Return why nothing is processed at the moment, in words; `None` while all is well."""
+        ...
+
     async def run(self) -> None:
         """Work until cancelled."""
         ...

@@ -114,6 +114,7 @@ DURATION_OR_OFF = ValueType("DURATION|off", values.duration_or_off, values.write
 FILE = ValueType("FILE", values.path)
 GLOB = ValueType("GLOB", values.some_text)
 HOST = ValueType("HOST", values.some_text)
+LEDGER = ValueType("sqlite", values.kind("ledger", "sqlite"))
 NAMES = ValueType("NAME[,NAME…]", values.hosts, ",".join)
 NETWORKS = ValueType("NETWORK[,NETWORK…]", values.networks, values.write_networks)
 PORT = ValueType("PORT", values.integer(0, 65_535))
@@ -125,3 +126,4 @@ SWITCH = ValueType("", values.switch, values.write_switch)
 """Yes or no; its flag takes no value."""
 URL = ValueType("URL", values.url)
 WEBHOOK = ValueType(f"URL|{values.NO_WEBHOOK}", values.webhook)
+WORKERS = ValueType("local", values.kind("workers", "local"))

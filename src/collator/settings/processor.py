@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, Table, ValueType, setting
+from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, WORKERS, Table, ValueType, setting
 from collator.settings.values import choice, integer
 
 
@@ -17,6 +17,12 @@ class ProcessorSettings(Table):
         PROCESSOR,
         "Function that is called with every payload, or address of a service that payloads are sent to.",
         "Needs no set-up, so that the flow can be tried at once.",
+    )
+    workers: str = setting(
+        "local",
+        WORKERS,
+        "Who has the processor called: local, the service itself.",
+        "Nothing has to be installed or run beside the service.",
     )
     pool: str = setting(
         "thread",

@@ -18,6 +18,7 @@ from collator.settings.option import (
     DURATION_OR_OFF,
     FILE,
     HOST,
+    LEDGER,
     PORT,
     SERVICE,
     SIZE,
@@ -42,6 +43,12 @@ _GIB = 1024 * _MIB
 class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
+    ledger: str = setting(
+        "sqlite",
+        LEDGER,
+        "What keeps all that must survive: sqlite, a database in data_dir.",
+        "Nothing has to be installed or run beside the service.",
+    )
     data_dir: Path = setting(
         Path("collator-data"),
         DIR,

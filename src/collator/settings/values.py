@@ -31,6 +31,7 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 }
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
+_KIND = re.compile(r"[a-z][a-z0-9+]{0,19}(?=://|\Z)")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|\*")
 _DIGITS = 18  # far beyond any limit here, and quick to read
@@ -94,6 +95,19 @@ def choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
             raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def kind(noun: str, *kinds: str) -> Callable[[str], str]:
+    """A parser of one of *kinds* of a part that can be exchanged; what else is given may hold a password."""
+
+    def parse(text: str) -> str:
+        if text not in kinds:
+            word = _KIND.match(text)
+            shown = repr(word[0]) if word else "it"
+            raise ValueError(f"{shown} is no kind of {noun} that this version has; write {' or '.join(kinds)}")
         return text
 
     return parse

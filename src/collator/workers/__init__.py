@@ -1,7 +1,10 @@
-"""The workers of this process: they have the processor called for leased packets, in this process or its children.
+"""The workers: they have the processor called for leased packets. One kind: in this process, or its children.
+
+A kind is imported where it is chosen, and nowhere else: nobody needs the libraries of another.
 
 | file | what lives there |
 |---|---|
+| `local_backend` | the local workers as a backend: the processor, opened |
 | `local_workers` | which packets are in memory, for how long, and what becomes of them at the end |
 | `leases` | renews what is held for long, and gives back what is not worked on |
 | `reports` | the way of the results into the ledger |
@@ -14,6 +17,30 @@
 
 from __future__ import annotations
 
-from collator.workers.local_workers import LocalWorkers
+from collections.abc import Callable
 
-__all__ = ["LocalWorkers"]
+from collator.clock import Clock
+from collator.errors import ConfigError
+from collator.seams.backend import WorkersBackend
+from collator.settings import Settings
+
+
+def open_backend(
+    settings: Settings,
+    *,
+    processor: Callable[..., object] | None = None,
+    clock: Clock,
+    stood_still: Callable[[], float],
+) -> WorkersBackend:
+    """The workers that *settings* name, with their processor. Raises `ConfigError` where it cannot be used.
+
+    *processor* counts before that of the settings: what only a program can give. *stood_still* gives the seconds for
+    which this process could not act, so that no call has used up its time.
+    """
+    match settings.workers:
+        case "local":
+            from collator.workers.local_backend import LocalBackend
+
+            return LocalBackend(settings, processor=processor, clock=clock, stood_still=stood_still)
+        case _:  # what stands there may hold a password
+            raise ConfigError("--workers names no workers that there are; there are local ones (local)")

@@ -18,7 +18,7 @@ from collator.ledgers.sqlite.presence import Presence
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.reserve import Reserve
 from collator.ledgers.sqlite.startup import RESERVE, close_store, open_store
-from collator.ledgers.sqlite.store import DATABASE, Route, Store
+from collator.ledgers.sqlite.store import DATABASE, Store
 from collator.ledgers.sqlite.writer import Committed, Writer
 from collator.messages import (
     Accepted,
@@ -42,6 +42,7 @@ from collator.messages import (
 from collator.packet import Packet
 from collator.paging import UNBOUNDED
 from collator.rules.resource import INDEX_MASK, LedgerLimits
+from collator.seams.backend import Route
 from collator.seams.ledger import Capacity
 from collator.states import State
 

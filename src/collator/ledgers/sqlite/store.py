@@ -27,6 +27,7 @@ from collator.ledgers.sqlite.leases import LeaseTable
 from collator.ledgers.sqlite.schema import migrate
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
+from collator.seams.backend import Route
 from collator.states import EndedBy, State
 
 DATABASE = "collator.db"
@@ -35,9 +36,6 @@ BULKY = 16 * 1024
 """Bytes of a row, in the mean, from which a statement for each is quicker than one for all, two or three times."""
 _UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry", "claims")
 """What goes back with a transaction that fails, beside the leases: values, never changed in place."""
-
-Route = Callable[[str], Sequence[str]]
-"""The endpoints that get a delivery of a resource, by its id."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_counts = msgspec.json.Decoder(Counts).decode

@@ -1,0 +1,71 @@
+"""The SQLite ledger as a backend: a data directory, and the disk that it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+from prometheus_client import Gauge
+
+from collator.clock import Clock
+from collator.errors import CollatorError, Unavailable
+from collator.ledgers.sqlite.disk import Disk
+from collator.ledgers.sqlite.ledger import SqliteLedger, open_ledger
+from collator.metrics import Metrics
+from collator.rules.resource import LedgerLimits
+from collator.seams.backend import Route
+from collator.settings import Settings
+
+
+class SqliteBackend:
+    """A data directory that is open; implements `collator.seams.backend.LedgerBackend`."""
+
+    def __init__(self, ledger: SqliteLedger, disk: Disk) -> None:
+        """Keep *disk* from being filled by *ledger*."""
+        self.ledger = ledger
+        self.begun = ledger.begun
+        self.behind = ledger.behind
+        self._disk = disk
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        ledger_limits: LedgerLimits,
+        clock: Clock,
+        route: Route,
+        stood_still: Callable[[], float],
+    ) -> Self:
+        """Open `Settings.data_dir`. Raises what `open_ledger` raises."""
+        ledger = await open_ledger(
+            settings.data_dir,
+            ledger_limits=ledger_limits,
+            clock=clock,
+            route=route,
+            stood_still=stood_still,
+            synchronous=settings.unsafe_synchronous,
+        )
+        return cls(ledger, Disk(settings.data_dir, keep=settings.min_free_disk))
+
+    def watch(self, metrics: Metrics) -> None:
+        """Count commits, and show the free space."""
+        self.ledger.watch(metrics.committed)
+        free = Gauge("collator_disk_free_bytes", "Free space on the disk of the store", registry=metrics.registry)
+        free.set_function(self._disk.free)
+
+    def health(self) -> str | None:
+        """Return what is wrong with the store."""
+        return self.ledger.health()
+
+    def refusal(self) -> Unavailable | None:
+        """Return why no packets are to be tried: the disk is low, or who tried would wait for long."""
+        return self._disk.low() or self.ledger.refusal()
+
+    def lost(self) -> CollatorError | None:
+        """Return the error to end with, where the files are gone."""
+        return self.ledger.lost()
+
+    async def aclose(self) -> None:
+        """Close."""
+        await self.ledger.aclose()

@@ -1,0 +1,52 @@
+"""The workers of this process as a backend: the processor, opened here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from collator.clock import Clock
+from collator.delivery import policy_of, secured
+from collator.metrics import Metrics
+from collator.processor import HttpService, Outcomes, SubprocessFunction, open_processor
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.settings import Settings
+from collator.workers.local_workers import LocalWorkers
+
+
+class LocalBackend:
+    """A processor that is open; implements `collator.seams.backend.WorkersBackend`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        processor: Callable[..., object] | None,
+        clock: Clock,
+        stood_still: Callable[[], float],
+    ) -> None:
+        """Open *processor*, or that of *settings*. Raises `ConfigError` where it cannot be used."""
+        outcomes = Outcomes(
+            timeout=settings.processor_timeout,
+            retries=settings.processor_retries,
+            max_output=settings.max_output,
+            clock=clock,
+            stood_still=stood_still,
+        )
+        self._processor = open_processor(
+            processor or settings.processor,
+            outcomes,
+            batch=settings.batch,
+            pool=settings.pool,
+            memory=settings.pool_memory,
+            tls=secured(settings, ca_file=settings.tls_ca_file),
+            policy=policy_of(settings),
+        )
+        self._concurrency = settings.concurrency
+        self.separate = isinstance(self._processor, HttpService | SubprocessFunction)
+
+    def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> LocalWorkers:
+        """Pools of this process."""
+        return LocalWorkers(
+            ledger, self._processor, outbox, metrics=metrics, concurrency=self._concurrency, lease=lease
+        )

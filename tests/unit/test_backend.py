@@ -1,0 +1,240 @@
+"""The backends: which there are, and that the pipeline asks its ledger and its workers nothing but the seam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from collator import ledgers, workers
+from collator.cli.main import run
+from collator.clock import SystemClock
+from collator.errors import CollatorError, ConfigError, Unavailable, Vanished
+from collator.messages import Counts, StepResult
+from collator.metrics import Metrics
+from collator.packet import Packet
+from collator.pipeline import open_pipeline
+from collator.rules.resource import LedgerLimits
+from collator.seams.backend import LedgerBackend, WorkersBackend
+from collator.seams.workers import Workers
+from collator.service import run as serve
+from collator.settings import OPTIONS, Settings, load
+from tests.http import listener
+
+SECRET = "hunter2"
+
+
+def never() -> float:
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("ledger", f"postgresql://me:{SECRET}@db/calls", "'postgresql' is no kind of ledger that this version has"),
+        ("ledger", f"host=db password={SECRET}", "it is no kind of ledger that this version has; write sqlite"),
+        ("ledger", "", "it is no kind of ledger that this version has; write sqlite"),
+        ("workers", "celery", "'celery' is no kind of workers that this version has; write local"),
+        ("workers", f"redis://:{SECRET}@db", "'redis' is no kind of workers that this version has; write local"),
+    ],
+)
+def test_a_kind_that_is_not_there_is_refused_in_words_without_its_password(
+    tmp_path: Path, name: str, given: str, words: str
+) -> None:
+    config = tmp_path / "collator.toml"
+    config.write_text(f'{name} = "{given}"\n')
+    for source, arguments in (
+        (f"--{name}", {"flags": {name: given}}),
+        (f"COLLATOR_{name.upper()}", {"environ": {f"COLLATOR_{name.upper()}": given}}),
+        (f"--config {config}", {"config": str(config)}),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            load(**{"environ": {}, **arguments})  # type: ignore[arg-type]
+        assert refused.value.detail.startswith(source if "--config" not in source else str(config))
+        assert words in refused.value.detail
+        assert SECRET not in refused.value.detail
+
+
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_no_command_prints_the_password_of_a_ledger(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--ledger", f"postgresql://me:{SECRET}@db/calls?password={SECRET}"]) == 3
+    printed = "".join(capfd.readouterr())
+    assert "--ledger: 'postgresql' is no kind of ledger that this version has; write sqlite" in printed
+    assert SECRET not in printed
+
+
+@pytest.mark.parametrize("name", ["ledger", "workers"])
+def test_what_no_command_has_read_is_refused_by_the_service_with_the_flag(tmp_path: Path, name: str) -> None:
+    settings = Settings(data_dir=tmp_path / "data", webhook="none", **{name: f"postgresql://:{SECRET}@db"})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"--{name} names no") as refused:
+        serve(settings)
+    assert SECRET not in refused.value.detail
+
+
+async def test_each_kind_of_which_the_settings_know_can_be_opened(tmp_path: Path) -> None:
+    for kind in OPTIONS["ledger"].type.metavar.split("|"):
+        backend = await ledgers.open_backend(
+            Settings(data_dir=tmp_path / kind, ledger=kind),
+            ledger_limits=LedgerLimits(),
+            clock=SystemClock(),
+            route=lambda _: [],
+            stood_still=never,
+        )
+        assert (backend.begun, backend.behind, backend.health(), backend.lost()) == (True, 0.0, None, None)
+        await backend.aclose()
+    for kind in OPTIONS["workers"].type.metavar.split("|"):
+        opened = workers.open_backend(Settings(workers=kind), clock=SystemClock(), stood_still=never)
+        assert not opened.separate, "the processor of the defaults is a function"
+
+
+@pytest.mark.parametrize(
+    ("settings", "separate"),
+    [
+        ({}, False),
+        ({"pool": "process"}, True),
+        ({"processor": "http://127.0.0.1:9/"}, True),
+        ({"processor": "asyncio:sleep"}, False),
+    ],
+)
+def test_what_ends_a_call_ends_the_service_where_it_is_called_in_its_process(
+    settings: dict[str, Any], separate: bool
+) -> None:
+    assert workers.open_backend(Settings(**settings), clock=SystemClock(), stood_still=never).separate is separate
+
+
+async def test_the_free_space_of_the_disk_is_a_matter_of_the_sqlite_ledger(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", webhook="none", min_free_disk=2**60)
+    async with open_pipeline(settings) as pipeline:
+        refusal = pipeline.intake.refusal()
+        assert refusal is not None
+        assert "are kept free (min_free_disk)" in refusal.detail
+        assert b"\ncollator_disk_free_bytes " in pipeline.metrics.text()
+    assert b"disk" not in Metrics().text()
+
+
+class Verbs:
+    """The verbs that a pipeline without packets asks of a ledger."""
+
+    async def counts(self) -> Counts:
+        return Counts()
+
+    async def paused(self) -> Mapping[str, object]:
+        return {}
+
+    async def due_endpoints(self) -> frozenset[str]:
+        return frozenset()
+
+    async def expire(self, **_: object) -> StepResult:
+        return StepResult((), (), frozenset())
+
+    async def overdue(self, *, limit: int) -> list[object]:
+        return []
+
+    async def purge(self, *, limit: int) -> int:
+        return 0
+
+
+class Backend:
+    """A ledger of no kind that there is, and what a test says of its health."""
+
+    ledger: Any = Verbs()
+    begun, behind = False, 0.0
+
+    def __init__(self) -> None:
+        self.why_unhealthy: str | None = None
+        self.why_refused: Unavailable | None = None
+        self.gone: CollatorError | None = None
+        self.watched: list[Metrics] = []
+        self.closed = 0
+
+    def watch(self, metrics: Metrics) -> None:
+        self.watched.append(metrics)
+
+    def health(self) -> str | None:
+        return self.why_unhealthy
+
+    def refusal(self) -> Unavailable | None:
+        return self.why_refused
+
+    def lost(self) -> CollatorError | None:
+        return self.gone
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Crew:
+    """Workers of no kind that there is."""
+
+    separate = True
+
+    def __init__(self) -> None:
+        self.idle = listener.Workers()
+        self.ledger: object = None
+
+    def workers(self, ledger: object, outbox: object, *, metrics: Metrics, lease: float) -> Workers:
+        self.ledger = ledger
+        return self.idle
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    made = Backend()
+
+    async def open_backend(_settings: Settings, **_: object) -> LedgerBackend:
+        return made
+
+    monkeypatch.setattr(ledgers, "open_backend", open_backend)
+    return made
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
+    made = Crew()
+
+    def open_backend(_settings: Settings, **_: object) -> WorkersBackend:
+        return made
+
+    monkeypatch.setattr(workers, "open_backend", open_backend)
+    return made
+
+
+async def test_the_pipeline_stands_on_any_ledger_and_any_workers(tmp_path: Path, backend: Backend, crew: Crew) -> None:
+    settings = Settings(data_dir=tmp_path / "data", webhook="none", min_free_disk=2**60)
+    async with open_pipeline(settings) as pipeline:
+        async with pipeline.at_work():
+            assert (pipeline.readiness(), pipeline._accepting()) == ([], True)
+        assert crew.ledger is pipeline.ledger is backend.ledger
+        assert backend.watched == [pipeline.metrics]
+    assert backend.closed == 1
+    assert not (tmp_path / "data" / "collator.db").exists()
+
+
+async def test_p5_what_the_backend_refuses_is_refused_before_the_ledger_is_asked(backend: Backend, crew: Crew) -> None:
+    async with open_pipeline(Settings(webhook="none")) as pipeline:
+        backend.why_refused = Unavailable("no connection to the database", retry_after=3.0)
+        with pytest.raises(Unavailable, match="no connection to the database") as refused:
+            await pipeline.intake.accept([Packet("r", 0, Raw(b"0"))])
+        assert refused.value.retry_after == 3.0
+        backend.why_unhealthy = "no connection to the database"
+        assert pipeline.readiness() == ["no connection to the database"], "each reason is told once"
+
+
+@pytest.mark.parametrize("trouble", [{"why_refused": Unavailable("no connection")}, {"why_unhealthy": "no connection"}])
+async def test_r13_no_idle_timeout_runs_while_the_backend_is_in_trouble(
+    backend: Backend, crew: Crew, trouble: dict[str, Any]
+) -> None:
+    async with open_pipeline(Settings(webhook="none")) as pipeline:
+        vars(backend).update(trouble)
+        assert (pipeline.readiness(), pipeline._accepting()) == (["no connection"], False)
+
+
+async def test_a_store_that_is_lost_ends_the_pipeline(backend: Backend, crew: Crew) -> None:
+    backend.gone = Vanished("this node was given up by the others")
+    with pytest.RaisesGroup(pytest.RaisesExc(Vanished, match="given up by the others")):
+        async with open_pipeline(Settings(webhook="none")) as pipeline, pipeline.at_work():
+            await pipeline.intake.draining.wait()
+    assert backend.closed == 1
