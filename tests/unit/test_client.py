@@ -366,7 +366,7 @@ async def test_a_client_outside_of_its_context_says_so() -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:1", "localhost", "ftp://a", "", "http://"])
 def test_what_is_no_address_is_told_at_once(url: str) -> None:
-    with pytest.raises(ConfigError, match="is not an address; write http://HOST:PORT/PATH"):
+    with pytest.raises(ConfigError, match="is not a URL; write http://HOST:PORT/PATH"):
         Client(url)
 
 
@@ -411,8 +411,8 @@ async def test_text_that_utf8_cannot_hold_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("http://me:hunter2@a", "it has a user name or a password; a service knows who asks by a token"),
-        ("http://hunter2@a/b", "it has a user name"),
+        ("http://me:hunter2@a", "it contains a user name or a password; authenticate with a token instead"),
+        ("http://hunter2@a/b", "it contains a user name"),
         ("http://a/?hunter2", "it has a query or a fragment"),
         ("http://a/b#hunter2", "it has a query or a fragment"),
     ],

@@ -271,7 +271,7 @@ async def test_a_directory_has_one_engine_at_a_time_and_a_closed_one_says_so(tmp
         ({"concurrency": 0}, "settings: concurrency: 0 is not between 1"),
         ({"idle_timeout": "soon"}, "settings: idle_timeout: 'soon' is not a duration"),
         ({"on_finished": upper}, "on_finished: a coroutine function is wanted"),
-        ({"webhook": "nowhere"}, "settings: webhook: 'nowhere' is not an address"),
+        ({"webhook": "nowhere"}, "settings: webhook: 'nowhere' is not a valid URL"),
         ({"endpoints": {"a": {}}}, "endpoints.a: url is missing"),
     ],
 )

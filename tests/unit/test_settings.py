@@ -174,32 +174,32 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"toml": "prot = 1"}, ["collator.toml", "'prot' is not a setting", "did you mean port?"]),
         ({"toml": "data-dir = 'd'"}, ["'data-dir'", "did you mean data_dir?"]),
         ({"toml": "unsafe_synchronous = 'normal'"}, ["'unsafe_synchronous' is not a setting"]),
-        ({"toml": "port = [1]"}, ["collator.toml: port: a text or a number is wanted", "list"]),
-        ({"toml": "port = true"}, ["collator.toml: port: a text or a number is wanted", "bool"]),
+        ({"toml": "port = [1]"}, ["collator.toml: port: expected a string or a number", "list"]),
+        ({"toml": "port = true"}, ["collator.toml: port: expected a string or a number", "bool"]),
         ({"toml": "insecure = 2"}, ["collator.toml: insecure: '2' is neither yes nor no"]),
         ({"toml": "port = "}, ["collator.toml", "not a TOML file", "Invalid value"]),
         ({"toml": "port = 70000"}, ["collator.toml: port: 70000 is not between 0 and 65535"]),
         ({"environ": {"COLLATOR_RETENSION": "1h"}}, ["environment", "did you mean COLLATOR_RETENTION?"]),
         ({"environ": {"COLLATOR_DEADLINE": "soon"}}, ["COLLATOR_DEADLINE: 'soon' is not a duration", "or off"]),
         ({"retention": "off"}, ["--retention: 'off' is not a duration"]),
-        ({"receive_dir": " "}, ["--dir: it is blank"]),
+        ({"receive_dir": " "}, ["--dir: it is empty"]),
         ({"max_packets": "16777217"}, ["--max-packets: 16777217 is not between 1 and 16777216"]),
         ({"on_failure": "ignore"}, ["--on-failure: 'ignore' is not one of incomplete, fail_fast, hold"]),
-        ({"webhook": "example.org/hook"}, ["--webhook: 'example.org/hook' is not an address", "or none"]),
-        ({"url": "ftp://example.org"}, ["--url: 'ftp://example.org' is not an address"]),
-        ({"url": "http://me:secret@example.org"}, ["--url: it has a user name or a password"]),
-        ({"processor": ""}, ["--processor: it is blank"]),
-        ({"processor": "http://example.org:port/"}, ["--processor: 'http://example.org:port/' is not an address"]),
+        ({"webhook": "example.org/hook"}, ["--webhook: 'example.org/hook' is not a valid URL", "or none"]),
+        ({"url": "ftp://example.org"}, ["--url: 'ftp://example.org' is not a URL"]),
+        ({"url": "http://me:secret@example.org"}, ["--url: it contains a user name or a password"]),
+        ({"processor": ""}, ["--processor: it is empty"]),
+        ({"processor": "http://example.org:port/"}, ["--processor: 'http://example.org:port/' is not a valid URL"]),
         ({"max_payload": "9" * 400}, ["--max-payload: '99", "is not a size"]),
         ({"idle_timeout": "9" * 400}, ["--idle-timeout: '99", "is not a duration", "or off"]),
         ({"max_open": "9" * 5000}, ["--max-open: 99", "is not between 1 and"]),
-        ({"tokens_file": "~nobody-of-this-name/tokens"}, ["--tokens-file: '~nobody", "home directory of nobody"]),
+        ({"tokens_file": "~nobody-of-this-name/tokens"}, ["--tokens-file: '~nobody", "home directory of an unknown user"]),
         ({"toml": "data_dir = 'a\\u0000'".replace("'", '"')}, ["collator.toml: data_dir: '", "a\\x00' is not a path"]),
-        ({"toml": "tokens_file = ' '"}, ["collator.toml: tokens_file: it is blank"]),
-        ({"toml": "[endpoints.a]\nurl = 'http://h/'\nmatch = true"}, ["endpoints.a.match: a text or a number is"]),
-        ({"allow_host": "a.example, b.example:8000"}, ["--allow-host: 'b.example:8000' is not the name of a host"]),
+        ({"toml": "tokens_file = ' '"}, ["collator.toml: tokens_file: it is empty"]),
+        ({"toml": "[endpoints.a]\nurl = 'http://h/'\nmatch = true"}, ["endpoints.a.match: expected a string or a number"]),
+        ({"allow_host": "a.example, b.example:8000"}, ["--allow-host: 'b.example:8000' is not a host name"]),
         ({"allow_host": "http://a.example/"}, ["--allow-host: 'http://a.example/'", "without http://, port and path"]),
-        ({"allow_host": "[::1]:80"}, ["--allow-host: '[::1]:80' is not the name of a host"]),
+        ({"allow_host": "[::1]:80"}, ["--allow-host: '[::1]:80' is not a host name"]),
     ],
 )
 def test_a_mistake_is_told_with_its_source_and_what_is_right(
@@ -212,7 +212,7 @@ def test_a_mistake_is_told_with_its_source_and_what_is_right(
 @pytest.mark.parametrize("address", ["ftp://me:hunter2@example.org/", "http://example.org:x/?token=hunter2"])
 def test_a_mistake_does_not_show_the_secrets_of_an_address(tmp_path: Path, address: str) -> None:
     message = complaint(tmp_path, webhook=address)
-    assert ("--webhook: it is not an address" in message, "hunter2" in message) == (True, False)
+    assert ("--webhook: it is not a valid URL" in message, "hunter2" in message) == (True, False)
 
 
 def test_hosts_are_names_addresses_or_any(tmp_path: Path) -> None:
@@ -331,5 +331,5 @@ def test_who_asks_looks_where_the_service_listens(given: dict[str, object], url:
 
 
 def test_who_asks_a_service_on_any_port_has_to_say_where() -> None:
-    with pytest.raises(ConfigError, match="say where it is with --url"):
+    with pytest.raises(ConfigError, match="name the service with --url"):
         _ = from_keywords({"port": 0}).service_url

@@ -107,11 +107,11 @@ def test_r20_what_can_never_work_is_refused_in_words(url: str, words: str) -> No
 @pytest.mark.parametrize("setting", ["webhook", "processor"])
 @pytest.mark.parametrize("url", ["http://127.1/", "http://us%3Aer:x@h/", "http://[fe80::1%25eth0]/", "http://a..b/"])
 def test_r20_what_can_never_work_fails_at_the_start(setting: str, url: str) -> None:
-    with pytest.raises(ConfigError, match=f"--{setting}: .* is not an address; "):
+    with pytest.raises(ConfigError, match=f"--{setting}: .* is not a valid URL: "):
         load({setting: url}, environ={})
 
 
 def test_r20_what_can_never_work_fails_at_the_start_in_an_endpoint_too(tmp_path: Path) -> None:
     (tmp_path / "collator.toml").write_text("[endpoints.crm]\nurl = 'https://127.1/x'")
-    with pytest.raises(ConfigError, match=r"endpoints.crm.url: 'https://127.1/x' is not an address; a host of numbers"):
+    with pytest.raises(ConfigError, match=r"endpoints.crm.url: 'https://127.1/x' is not a valid URL: a host of numbers"):
         load(environ={}, config=str(tmp_path / "collator.toml"))

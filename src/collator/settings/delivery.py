@@ -32,50 +32,54 @@ class EndpointSettings(Table):
     name: str
     """What deliveries know it by."""
     url: str = field(
-        metadata={DECLARATION: Option(URL, "Address that it is sent to.", "No default: only you know where it is.")}
+        metadata={DECLARATION: Option(URL, "URL that webhooks are sent to.", "No default: every endpoint has its own.")}
     )
     match: str = setting(
         "*",
         GLOB,
-        "Which resources it gets, by their ids: a shell pattern of *, ? and [a-z], case-sensitive.",
-        "It gets them all.",
+        "Pattern for the ids of the resources that it gets: *, ? and [a-z] as in a shell, case-sensitive.",
+        "It gets all resources.",
     )
     secret_file: Path | None = setting(
         None,
         FILE,
-        "Secrets that sign for it, one whsec_… a line, the current one first.",
-        "It shares those of the service.",
+        "File with the secrets that sign its webhooks, one whsec_… per line, the current one first.",
+        "It shares the secrets of the service.",
         instead="webhook_secret_file",
     )
     concurrency: int | None = setting(
-        None, COUNT, "Requests to it under way at a time.", "As any other.", instead="delivery_concurrency"
+        None,
+        COUNT,
+        "Maximum number of webhooks that are sent to it at a time.",
+        "The same as for all endpoints.",
+        instead="delivery_concurrency",
     )
     timeout: float | None = setting(
         None,
         DURATION,
-        "Longest time of one request, from connecting to the last byte of the answer.",
-        "As any other.",
+        "Timeout for sending one webhook, from connecting to the last byte of the answer.",
+        "The same as for all endpoints.",
         instead="delivery_timeout",
     )
     tls_ca_file: Path | None = setting(
         None,
         FILE,
-        "Certificates (PEM) that are trusted beside those of the system.",
-        "As any other.",
+        "File with certificates (PEM) of authorities that are trusted in addition to those of the system.",
+        "The same as for all endpoints.",
         instead="tls_ca_file",
     )
     tls_client_cert: Path | None = setting(
         None,
         FILE,
-        "Certificate (PEM) that is shown to it where it asks for one.",
-        "As any other.",
+        "Client certificate (PEM) for a receiver that requires one.",
+        "The same as for all endpoints.",
         instead="tls_client_cert",
     )
     tls_client_key: Path | None = setting(
         None,
         FILE,
-        "Key of tls_client_cert, unencrypted, where that file does not hold it.",
-        "As any other.",
+        "Unencrypted private key of tls_client_cert, if that file does not contain it.",
+        "The same as for all endpoints.",
         instead="tls_client_key",
     )
 
@@ -87,65 +91,74 @@ class DeliverySettings(Table):
     webhook: str | None = setting(
         None,
         WEBHOOK,
-        "Address that finished resources are sent to; none: results are only pulled.",
-        "No default: a service that delivers nowhere by mistake would look healthy.",
+        "URL that finished resources are sent to; none: results are only read through the API.",
+        "No default: a service that delivers nothing by mistake would look healthy.",
     )
     webhook_secret_file: Path | None = setting(
         None,
         FILE,
-        "Secrets that sign webhooks, one whsec_… a line, the current one first; else DATA_DIR/webhook.secret.",
-        "That file is made at the first start, so that nothing is ever sent unsigned.",
+        "File with the secrets that sign webhooks, one whsec_… per line, the current one first; "
+        "DATA_DIR/webhook.secret by default.",
+        "The default file is created at the first start, so that no webhook is sent unsigned.",
     )
     endpoints: tuple[EndpointSettings, ...] = field(
         default=(),
         metadata={
             DECLARATION: Tables(
-                EndpointSettings, "Further receivers of webhooks, each with what it gets.", "One receiver is common."
+                EndpointSettings,
+                "Further receivers of webhooks, each for all or some of the resources.",
+                "Most services have one receiver.",
             )
         },
     )
     delivery_timeout: float = setting(
         15.0,
         DURATION,
-        "Longest time of one webhook, from connecting to the last byte of the answer.",
+        "Timeout for sending one webhook, from connecting to the last byte of the answer.",
         "Standard Webhooks advises 15 to 30 s.",
     )
     delivery_concurrency: int = setting(
-        64, COUNT, "Webhooks under way at a time.", "Hides the latency and spares the receiver."
+        64,
+        COUNT,
+        "Maximum number of webhooks that are sent to one endpoint at a time.",
+        "Hides the latency without overloading the receiver.",
     )
     breaker_failures: int = setting(
         5,
         COUNT,
-        "Webhooks in a row that fail without a sound answer (5xx, timeout, no connection) before a pause.",
-        "More than chance, and less than a burden to who is down.",
+        "Number of webhooks in a row that fail with 5xx, a timeout or no connection, before sending pauses.",
+        "More than a coincidence, and few enough not to burden a receiver that is down.",
     )
     breaker_pause: float = setting(
         60.0,
         DURATION,
-        "Longest pause before one webhook tries whether the receiver is back; the first is 1s, each next doubles.",
-        "What a receiver that is back waits at most.",
+        "Maximum pause before one webhook probes the receiver; the first pause is 1s, and each one doubles.",
+        "A receiver that works again waits no longer than this.",
     )
     egress_allow: tuple[Network, ...] = setting(
         (),
         NETWORKS,
-        "Networks that webhooks and payloads for an HTTP processor may go to, whatever else denies them.",
-        "All may be sent to but link-local, metadata and multicast addresses; loopback and private ones too.",
+        "Networks to which webhooks and processor requests may always be sent, even if they would be denied.",
+        "All addresses are allowed, private ones too, except link-local, metadata and multicast ones.",
     )
     egress_deny: tuple[Network, ...] = setting(
         (),
         NETWORKS,
-        "Networks that they may not go to; 0.0.0.0/0,::/0 for all but egress_allow.",
-        "Receivers are mostly inside, and you name their addresses.",
+        "Networks to which nothing may be sent; 0.0.0.0/0,::/0 denies all but egress_allow.",
+        "Receivers are usually internal, and their addresses come from the operator.",
     )
     tls_ca_file: Path | None = setting(
         None,
         FILE,
-        "Certificates (PEM) that are trusted beside those of the system, by webhooks and an HTTP processor.",
-        "A private authority is known to you alone; SSL_CERT_FILE names another list.",
+        "File with certificates (PEM) of authorities that are trusted in addition to those of the system.",
+        "Needed for a private authority; SSL_CERT_FILE replaces the list of the system.",
     )
     tls_client_cert: Path | None = setting(
-        None, FILE, "Certificate (PEM) that is shown to receivers and an HTTP processor that ask for one.", "Few ask."
+        None, FILE, "Client certificate (PEM) for receivers and HTTP processors that require one.", "Few of them do."
     )
     tls_client_key: Path | None = setting(
-        None, FILE, "Key of tls_client_cert, unencrypted, where that file does not hold it.", "One can hold both."
+        None,
+        FILE,
+        "Unencrypted private key of tls_client_cert, if that file does not contain it.",
+        "One file can contain both.",
     )

@@ -16,57 +16,63 @@ _MANY = ValueType("N", integer(1, 1_000_000))
 class ListenerSettings(Table):
     """A part of `Settings`."""
 
-    host: str = setting("127.0.0.1", HOST, "Address to listen on.", "Only this machine can reach it.")
-    port: int = setting(8000, PORT, "Port to listen on; 0 takes any free one.", "What others of its kind listen on.")
+    host: str = setting("127.0.0.1", HOST, "Address to listen on.", "Only programs on this machine can reach it.")
+    port: int = setting(8000, PORT, "Port to listen on; 0 chooses any free port.", "Common for HTTP services.")
     allow_host: tuple[str, ...] = setting(
         (),
         NAMES,
-        "Names by which the service may be asked, beside its addresses and its own name; * for any.",
-        "No web page reaches it under a name of its own (DNS rebinding).",
+        "Host names that requests may use, in addition to the service's addresses and its host; * for any.",
+        "Prevents DNS rebinding: a web page cannot reach the service under a name of its own.",
     )
     tokens_file: Path | None = setting(
         None,
         FILE,
-        "Tokens that allow to ask, one ROLES sha256:HASH NAME a line (collator token makes them).",
-        "On this machine everybody may ask; any other address wants it, or --insecure.",
+        "File with the access tokens, one per line: ROLES sha256:HASH NAME (collator token creates them).",
+        "On a loopback address no token is needed; any other address requires tokens or --insecure.",
     )
     insecure: bool = setting(
         False,
         SWITCH,
-        "Listen on an address that other machines reach, though nobody is asked who he is.",
-        "Whoever reaches the service may send packets and read results.",
+        "Allow an address that other machines can reach without tokens: no authentication.",
+        "Everyone who can reach the service could send packets and read results.",
     )
     max_request: int = setting(
         16 * _MIB,
         SIZE,
-        "Largest body of a request that is not a stream.",
+        "Maximum size of a request body that is not a stream.",
         "It is held in memory; a stream has no limit.",
     )
     max_buffered: int = setting(
         64 * _MIB,
         SIZE,
-        "Memory for all requests until they are answered, and all answers until they are read; "
-        "beyond it requests are refused.",
-        "Room for two of the largest bodies at a time, or for dozens of large payloads.",
+        "Maximum memory for request bodies until they are answered, and for answers until they are read; "
+        "beyond it, requests are refused.",
+        "Enough for two of the largest bodies at a time, or for dozens of large payloads.",
     )
     max_requests: int = setting(
         500,
         _MANY,
-        "Requests under way at a time, streams and waits aside; beyond it they are refused.",
+        "Maximum number of concurrent requests, without streams and waits; beyond it, requests are refused.",
         "Bounds the memory.",
     )
     max_connections: int = setting(
-        900, _MANY, "Connections at a time; beyond it they are refused.", "Within the 1,024 files that systems allow."
+        900,
+        _MANY,
+        "Maximum number of connections; beyond it, connections are refused.",
+        "Within the limit of 1,024 open files that many systems have.",
     )
     max_streams: int = setting(
-        100, _MANY, "Requests that stream packets at a time; beyond it they are refused.", "Each holds some buffers."
+        100,
+        _MANY,
+        "Maximum number of concurrent streams of packets; beyond it, streams are refused.",
+        "Each of them needs buffers.",
     )
     max_waits: int = setting(
         200,
         _MANY,
-        "Requests that wait for the next outcome of a resource at a time; beyond it they are refused.",
-        "Each holds a connection for up to a minute.",
+        "Maximum number of requests that wait for the next outcome of a resource; beyond it, they are refused.",
+        "Each of them holds a connection for up to a minute.",
     )
     stream_idle_timeout: float = setting(
-        60.0, DURATION, "Silence after which a request that streams packets is closed.", "What proxies allow."
+        60.0, DURATION, "Time without data after which a stream of packets is closed.", "Common for proxies."
     )

@@ -15,8 +15,8 @@ class ProcessorSettings(Table):
     processor: str = setting(
         "collator.processor:word_lengths",
         PROCESSOR,
-        "Function that is called with every payload, or address of a service that payloads are sent to.",
-        "Needs no set-up, so that the flow can be tried at once.",
+        "Function that is called with each payload, or URL of an HTTP service to which payloads are sent.",
+        "Needs no setup, so that Collator can be tried at once.",
     )
     workers: str = setting(
         "local",
@@ -27,34 +27,37 @@ class ProcessorSettings(Table):
     pool: str = setting(
         "thread",
         ValueType("thread|process", choice("thread", "process")),
-        "Where a function is called: in this process, or in processes that can be killed.",
-        "Nothing is faster; a process is for code that hangs, crashes or devours memory.",
+        "Where a function runs: in a thread of the service, or in a separate process that can be killed.",
+        "Threads are fastest; processes are for code that hangs, crashes or uses too much memory.",
     )
     pool_memory: int | None = setting(
         None,
         SIZE_OR_OFF,
-        "Most address space of each process of --pool process (Linux).",
-        "Nobody but you knows what the function needs.",
+        "Maximum address space of each process of --pool process (Linux only).",
+        "Depends on what the function needs.",
     )
     batch: int = setting(
         1,
         ValueType("N", integer(1, 10_000)),
-        "Most payloads of one call; from 2 on the function takes a list, and gives a list of the same length.",
+        "Maximum number of payloads per call; with 2 or more, the function takes and returns lists of equal length.",
         "Most functions take one payload.",
     )
-    concurrency: int = setting(8, COUNT, "Calls of the processor at a time.", "Processors mostly wait for others.")
+    concurrency: int = setting(
+        8, COUNT, "Maximum number of concurrent calls of the processor.", "Most processors wait for other services."
+    )
     processor_timeout: float = setting(
-        60.0, DURATION, "Longest time of one call of the processor.", "Longer than a model call, shorter than patience."
+        60.0, DURATION, "Timeout for one call of the processor.", "Longer than a call of a model usually takes."
     )
     processor_retries: int = setting(
         3,
         ValueType("N", integer(0, 100)),
-        "Further attempts after a failed call of the processor.",
-        "Outlasts a hiccup; a defect shows within seconds.",
+        "Number of further attempts after a failed call of the processor.",
+        "Survives short failures, and shows permanent ones within seconds.",
     )
     on_failure: str = setting(
         "incomplete",
         ValueType("incomplete|fail_fast|hold", choice("incomplete", "fail_fast", "hold")),
-        "What a failed packet means: close when the others are done, close at once, or wait for a person.",
-        "The good outputs are worth having.",
+        "What happens after a failed packet: the resource closes when the others are done (incomplete), "
+        "closes at once (fail_fast), or stays open (hold).",
+        "The other outputs are still useful.",
     )

@@ -225,7 +225,7 @@ def _from_tables(path: str, key: str, value: object) -> Iterator[RawValue]:
     for name, table in value.items() if isinstance(value, dict) else [("", value)]:
         if not isinstance(table, dict):
             where = f"{key}.{name}" if name else key
-            raise ConfigError(f"{path}: {where}: a table is wanted, [{key}.NAME]; this is {type(table).__name__}")
+            raise ConfigError(f"{path}: {where}: expected a table [{key}.NAME], found {type(table).__name__}")
         try:
             label(name)
         except ValueError as error:
@@ -238,7 +238,9 @@ def _from_table(path: str, key: str, name: str, table: Mapping[str, object]) -> 
     missing = [one for one in required_of(TABLES[key].row) if one not in table]
     for inner, value in table.items():
         if inner not in options:
-            raise ConfigError(f"{where}: {inner!r} is not a setting there; did you mean {_nearest(inner, options)}?")
+            raise ConfigError(
+                f"{where}: {inner!r} is not a setting of this table; did you mean {_nearest(inner, options)}?"
+            )
         source = f"{where}.{inner}"
         yield RawValue(f"{key}.{name}.{inner}", _text(options[inner].type, value, source), source)
     if missing:
@@ -252,4 +254,4 @@ def _text(kind: ValueType, value: object, source: str) -> str:
         return SWITCH.write(value)
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
-    raise ConfigError(f"{source}: a text or a number is wanted, this is {type(value).__name__}")
+    raise ConfigError(f"{source}: expected a string or a number, found {type(value).__name__}")

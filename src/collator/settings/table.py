@@ -52,118 +52,133 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     data_dir: Path = setting(
         Path("collator-data"),
         DIR,
-        "Directory of the store; made where it is missing.",
-        "In sight, where the service was started.",
+        "Directory of the store; created if it does not exist.",
+        "Easy to find: in the directory in which the service was started.",
     )
     idle_timeout: float | None = setting(
         _HOUR,
         DURATION_OR_OFF,
-        "Silence of a sender after which a resource closes as incomplete.",
-        "Longer than a pause in a call, shorter than a working day.",
+        "Time without new packets or outcomes after which a resource with missing packets closes as incomplete.",
+        "Longer than a pause in a phone call, shorter than a working day.",
     )
     deadline: float | None = setting(
         None,
         DURATION_OR_OFF,
-        "Time from its first packet after which a resource closes, whatever is there.",
-        "No resource is too slow as long as packets come.",
+        "Time after its first packet at which a resource closes, complete or not.",
+        "A resource may stay open as long as packets come.",
     )
     retention: float = setting(
         24 * _HOUR,
         DURATION,
         "How long a resource is kept after its last delivery has ended.",
-        "A day to look, to replay, and to tell late packets from new resources.",
+        "A day to inspect and replay it, and to tell late packets from new resources.",
     )
     dead_retention: float | None = setting(
         None,
         DURATION_OR_OFF,
         "How long a resource with a dead delivery is kept.",
-        "What was never delivered is kept until a person has seen it.",
+        "What could not be delivered is kept until a person decides.",
     )
     remember: float | None = setting(
         30 * 24 * _HOUR,
         DURATION_OR_OFF,
-        "How long the end of a resource is remembered once it is gone, so that late packets do not open it anew.",
-        "Longer than any sender repeats what it sent; about 100 bytes of disk a resource.",
+        "How long the id of a deleted resource is remembered, so that late packets do not open it again.",
+        "Longer than senders repeat packets; it takes about 100 bytes of disk per resource.",
     )
     clock_jump: float | None = setting(
         24 * _HOUR,
         DURATION_OR_OFF,
-        "How far the clock may be ahead at a start; beyond it nothing ends or is forgotten on its account.",
-        "Longer than a restart or a repair; a clock that was set wrong is mostly further off.",
+        "How far the clock may have moved ahead since the last stop; beyond it, nothing expires or is deleted.",
+        "Longer than a restart or a repair; a wrong clock is usually off by more.",
     )
     accept_clock: bool = setting(
         False,
         SWITCH,
-        "The clock is right, however far it is ahead: the time since the last stop counts.",
-        "A person has to say so, as a wrong clock would forget what is kept.",
+        "Trust the clock, however far it is ahead: all the time since the last stop counts.",
+        "A person has to confirm it, as a wrong clock would delete what should be kept.",
     )
     drain_timeout: float = setting(
         30.0,
         DURATION,
-        "Time to finish what is under way when the service is told to stop.",
-        "What supervisors grant before they kill.",
+        "Time to finish work in progress when the service stops.",
+        "Supervisors usually wait that long before they kill a process.",
     )
-    max_payload: int = setting(_MIB, SIZE, "Largest payload.", "A minute of compressed speech, a page of a scan.")
-    max_output: int = setting(_MIB, SIZE, "Largest output for one packet.", "As large as a payload.")
+    max_payload: int = setting(
+        _MIB, SIZE, "Maximum size of a payload.", "A minute of compressed speech, or a scanned page."
+    )
+    max_output: int = setting(_MIB, SIZE, "Maximum size of the output for one packet.", "As large as a payload.")
     max_body: int = setting(
-        64 * _MIB, SIZE, "Largest body of a webhook.", "A receiver holds it in memory; few can hold more."
+        64 * _MIB, SIZE, "Maximum size of the body of a webhook.", "Receivers hold it in memory, and few accept more."
     )
     max_packets: int = setting(
         1_000_000,
         ValueType("N", integer(1, 2**24)),
-        "Most packets of a resource.",
+        "Maximum number of packets of a resource.",
         "Weeks of audio in pieces of two seconds.",
     )
     max_open: int = setting(
         10_000_000,
         ValueType("N", integer(1, 2**53)),
-        "Most open resources; beyond it new ones are refused.",
+        "Maximum number of open resources; beyond it, packets of new ones are refused.",
         "Bounds the disk.",
     )
     max_backlog: int = setting(
-        8 * _GIB, SIZE, "Bytes stored of what waits; beyond it packets are refused.", "Bounds the disk."
+        8 * _GIB,
+        SIZE,
+        "Maximum size of the backlog (packets without an outcome, and open resources); beyond it, packets are refused.",
+        "Bounds the disk space.",
     )
     min_free_disk: int = setting(
         256 * _MIB,
         SIZE,
         "Free space on the disk of the store below which packets are refused.",
-        "Room to finish what is under way, and for others on that disk.",
+        "Leaves space to finish work in progress, and for other programs on that disk.",
     )
 
     url: str | None = setting(
         None,
         SERVICE,
-        "Address of the service; else where serve listens, by host and port.",
-        "One configuration for the service and for who asks it.",
+        "URL of the service; by default made from the settings host and port.",
+        "The service and its clients can share one configuration.",
         scope=Scope.CLIENT,
     )
     token_file: Path | None = setting(
         None,
         FILE,
-        "Token that the service knows you by: the first line of the file.",
-        "A service that listens to its own machine alone asks for none.",
+        "File with the token of this client in its first line.",
+        "A service that listens on a loopback address needs none.",
         scope=Scope.CLIENT,
     )
 
     receive_host: str = setting(
-        "127.0.0.1", HOST, "Address to listen on.", "Only this machine can reach it.", scope=Scope.RECEIVER, flag="host"
+        "127.0.0.1",
+        HOST,
+        "Address to listen on.",
+        "Only programs on this machine can reach it.",
+        scope=Scope.RECEIVER,
+        flag="host",
     )
     receive_port: int = setting(
-        9000, PORT, "Port to listen on; 0 takes any free one.", "Beside the service.", scope=Scope.RECEIVER, flag="port"
+        9000,
+        PORT,
+        "Port to listen on; 0 chooses any free port.",
+        "Next to the port of the service.",
+        scope=Scope.RECEIVER,
+        flag="port",
     )
     receive_dir: Path = setting(
         Path("received"),
         DIR,
-        "Directory of the files; made where it is missing.",
-        "In sight, where the receiver was started.",
+        "Directory for the files; created if it does not exist.",
+        "Easy to find: in the directory in which the receiver was started.",
         scope=Scope.RECEIVER,
         flag="dir",
     )
     receive_secret_file: Path | None = setting(
         None,
         FILE,
-        "Secrets that webhooks are signed with; without it nothing is verified.",
-        "Only you know where the secret of the service is.",
+        "File with the secrets that webhooks are signed with; without it, signatures are not verified.",
+        "The secret of the service may be anywhere.",
         scope=Scope.RECEIVER,
         flag="secret-file",
     )
@@ -171,7 +186,7 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     unsafe_synchronous: str = setting(
         "full",
         ValueType("full|normal", choice("full", "normal")),
-        "UNSAFE, for tests of the tests: normal loses acknowledged packets in a power cut.",
+        "UNSAFE, only to test the tests: with normal, a power cut loses acknowledged packets.",
         "What is acknowledged is durable.",
         scope=Scope.TEST,
     )
@@ -187,7 +202,7 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
         if self.url is not None:
             return self.url
         if self.port == 0:
-            raise ConfigError("port is 0, so that the service takes any free one: say where it is with --url")
+            raise ConfigError("port is 0, so the port of the service is unknown: name the service with --url")
         return f"http://{_reached_at(self.host)}:{self.port}"
 
 

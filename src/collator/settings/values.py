@@ -43,7 +43,7 @@ def duration(text: str) -> float:
     if seconds is None:
         raise ValueError(f"{text!r} is not a duration; write 90, 90s, 5m, 1h, 7d or 500ms")
     if seconds < _SECONDS["ms"]:
-        raise ValueError(f"{text!r} is too short; 1ms is the least")
+        raise ValueError(f"{text!r} is too short; the minimum is 1ms")
     return seconds
 
 
@@ -53,7 +53,7 @@ def size(text: str) -> int:
     if amount is None:
         raise ValueError(f"{text!r} is not a size; write 4096, 64k, 64KiB, 1MiB or 8GiB")
     if amount < 1:
-        raise ValueError(f"{text!r} is too small; 1 byte is the least")
+        raise ValueError(f"{text!r} is too small; the minimum is 1 byte")
     return int(amount)
 
 
@@ -116,7 +116,7 @@ def kind(noun: str, *kinds: str) -> Callable[[str], str]:
 def some_text(text: str) -> str:
     """*text*, which must not be blank."""
     if not text.strip():
-        raise ValueError("it is blank")
+        raise ValueError("it is empty")
     return text
 
 
@@ -124,7 +124,7 @@ def label(text: str) -> str:
     """A name that may stand in a path, in a metric and in a log: 1 to 32 small letters, digits, ``-`` and ``_``."""
     if not _LABEL.fullmatch(text):
         raise ValueError(
-            f"{text!r} is not a name; 1 to 32 small letters, digits, - and _ are, with a letter or a digit at each end"
+            f"{text!r} is not a valid name: use 1 to 32 of a-z, 0-9, - and _, with a letter or digit at each end"
         )
     return text
 
@@ -134,9 +134,7 @@ def hosts(text: str) -> tuple[str, ...]:
     found = tuple(name for part in text.split(",") if (name := part.strip()))
     for name in found:
         if not (_HOST.fullmatch(name) or _is_ipv6(name)):
-            raise ValueError(
-                f"{name!r} is not the name of a host; write it without http://, port and path, or * for any"
-            )
+            raise ValueError(f"{name!r} is not a host name; write it without http://, port and path, or * for any")
     return found
 
 
@@ -160,7 +158,7 @@ def path(text: str) -> Path:
     try:
         return Path(some_text(text)).expanduser()
     except RuntimeError:
-        raise ValueError(f"{text!r} begins with the home directory of nobody") from None
+        raise ValueError(f"{text!r} begins with the home directory of an unknown user") from None
 
 
 def url(text: str) -> str:
@@ -169,7 +167,7 @@ def url(text: str) -> str:
         target.parse(text)
     except ValueError as error:
         shown = "it" if {*text} & {"@", "?"} else repr(text)  # what stands there may be a secret
-        raise ValueError(f"{shown} is not an address; {error}") from None
+        raise ValueError(f"{shown} is not a valid URL: {error}") from None
     return text
 
 
@@ -182,9 +180,9 @@ def service(text: str) -> str:
         named = False
     if not named or not text.isascii() or any(character <= " " for character in text):
         shown = "it" if {*text} & {"@", "?"} else repr(text)
-        raise ValueError(f"{shown} is not an address; write http://HOST:PORT/PATH or https://…")
+        raise ValueError(f"{shown} is not a URL; write http://HOST:PORT/PATH or https://…")
     if "@" in urlsplit(text).netloc:
-        raise ValueError("it has a user name or a password; a service knows who asks by a token")
+        raise ValueError("it contains a user name or a password; authenticate with a token instead")
     if "?" in text or "#" in text:
         raise ValueError("it has a query or a fragment; write http://HOST:PORT/PATH or https://…")
     return text
@@ -245,7 +243,7 @@ def _network(written: str) -> Network:
     except ValueError:
         raise ValueError(f"{written!r} is not a network; write 10.0.0.0/8, fd00::/8 or a single address") from None
     if "/" in written and ipaddress.ip_address(written.partition("/")[0]) != network.network_address:
-        raise ValueError(f"{written!r} begins in the middle of a network; write {network}")
+        raise ValueError(f"{written!r} has bits set beyond the prefix; write {network}")
     return network
 
 
