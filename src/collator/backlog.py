@@ -50,8 +50,8 @@ class Backlog:
         if not who or self._upper <= self._scarce or held < MULTIPLE * free:
             return ""
         return (
-            f"of what waits for the processor {quoted(who)} has its share, about {held:.0f} of {self._most} bytes "
-            "(max_backlog); the rest is kept for others"
+            f"backlog: {quoted(who)} has used its share, about {held:.0f} of {self._most} bytes "
+            "(max_backlog); the rest is reserved for other callers"
         )
 
     def add(self, who: str, size: int) -> None:

@@ -39,13 +39,13 @@ class Shared:
         if self.used + number <= self._scarce:
             return ""
         if self.used + number > self.most:
-            return f"{self._what}: as many as may be, {self.most} ({self._setting})"
+            return f"{self._what}: the limit of {self.most} is reached ({self._setting})"
         held = self.held(who)
         if held < self._multiple * (self.most - self.used):
             return ""
         return (
-            f"{self._what}: {quoted(who)} has its share, {held} of {self.most} ({self._setting}); "
-            "the few that are free are kept for others"
+            f"{self._what}: {quoted(who)} has used its share, {held} of {self.most} ({self._setting}); "
+            "the rest is reserved for other callers"
         )
 
     def take(self, who: str, number: int = 1) -> None:

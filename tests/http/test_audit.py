@@ -126,7 +126,7 @@ async def test_p6_what_was_refused_leaves_only_that(listener: Harness, name: str
         assert reply.status == (403 if role else 401)
     (record,) = await log(listener)
     assert (record["who"], record["verb"], record["peer"]) == (
-        f"a {role}" if role else "nobody known", "refused", "127.0.0.1",
+        f"a {role}" if role else "unknown", "refused", "127.0.0.1",
     )  # fmt: skip
     assert record["target"] == f"{method} {path.format(**ids)}"
     assert await listener.ledger.counts() == before
@@ -251,7 +251,7 @@ async def test_p6_the_last_refusals_of_a_burst_are_recorded_once_their_minute_ha
         await page.record_rest()
     records = await log(listener)
     assert [(one["who"], one["verb"], one["changed"]) for one in records] == [
-        ("nobody known", "refused", 4), ("nobody known", "refused", 1),
+        ("unknown", "refused", 4), ("unknown", "refused", 1),
     ]  # fmt: skip
     assert records[0]["peer"] == records[1]["peer"]
 
@@ -289,7 +289,7 @@ async def test_p6_a_refusal_is_told_of_who_was_refused_and_of_nobody_else(
     for role in (Role.SEND, Role.READ, Role.SEND, None):
         await ask(listener, "GET", "/v1/audit", role=role)
     records = [(record["who"], record["changed"]) for record in await log(listener)]
-    assert records == [("nobody known", 1), ("a read", 1), ("a send", 1)]
+    assert records == [("unknown", 1), ("a read", 1), ("a send", 1)]
     monkeypatch.setattr(listener.app.audit, "_times", lambda asked: (2, 7))
     await ask(listener, "GET", "/v1/audit", role=Role.READ)
     others, mine = (await log(listener))[:2]

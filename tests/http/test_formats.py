@@ -127,7 +127,7 @@ def utf(text: bytes, encoding: str) -> bytes:
 async def test_what_is_not_utf_8_is_named(listener: Harness, form: str, foreign: str) -> None:
     name, make = FOREIGN[foreign]
     reply = await ask(listener, form, make(FORMS[form][3]))
-    assert f"this is {'text in ' if name.startswith('UTF') else ''}{name}: send it" in said(reply)
+    assert f"this is {name} {'text' if name.startswith('UTF') else 'data'}: send it" in said(reply)
     assert reply.status == (200 if form == "a stream with receipts" else 422)
     assert (await listener.ask("GET", "/v1/resources/r")).status == 404
 
@@ -253,7 +253,7 @@ async def test_another_media_type_gets_415_and_is_told_the_right_one(
 async def test_no_media_type_is_told_in_plain_words(listener: Harness, form: str) -> None:
     problem = (await ask(listener, form, FORMS[form][3], media_type="")).problem
     assert (problem["status"], problem["code"]) == (415, "unsupported_media_type")
-    assert problem["detail"].startswith("the request has no content-type; say what it is: application/json")
+    assert problem["detail"].startswith("the request has no content-type; set it to application/json")
 
 
 async def test_lines_as_a_payload_get_415(listener: Harness) -> None:
@@ -287,7 +287,7 @@ async def test_an_object_over_several_lines_is_named(listener: Harness, indent: 
     text = json.dumps(packet(payload={"a": [1, 2]}), indent=indent)
     for written in (text, text.replace("{\n", "{ ", 1)):
         reply = await ask(listener, "a stream", written.encode() + end)
-        assert "this is one JSON object over several lines: send it on one line, or as application/json" in said(reply)
+        assert "this is one JSON object on several lines: send it on one line, or as application/json" in said(reply)
 
 
 async def test_a_mark_behind_the_first_line_is_named(listener: Harness) -> None:

@@ -141,7 +141,7 @@ async def test_a_host_is_wanted_where_any_is_taken(tmp_path: Path) -> None:
 async def test_the_refusal_of_a_name_says_what_to_do(shared: Harness) -> None:
     reply = await shared.ask("GET", "/healthz", host="collator.example")
     assert "--allow-host" in reply.problem["detail"]
-    assert "by the address" in reply.problem["detail"]
+    assert "IP address" in reply.problem["detail"]
 
 
 async def test_where_other_machines_reach_it_the_name_of_this_one_is_known(tmp_path: Path) -> None:

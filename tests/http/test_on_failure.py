@@ -116,7 +116,10 @@ async def test_r16_hold_waits_until_a_person_has_its_failed_packets_tried_again(
         report = await it.until_failed(done=2)
         assert (report["state"], it.receiver.received) == ("open", [])
         assert report["failures"] == [{"index": 1, "reason": "nothing to be heard", "attempts": 1}]
-        assert report["why_undelivered"] == "held open, as 1 packet failed: retry, or complete it with force"
+        assert (
+            report["why_undelivered"]
+            == "held open because 1 packet failed: retry them, or complete the resource with force"
+        )
 
         assert await it.client.retry("a") == {"resource_id": "a", "retried": 1}
         await until(lambda: len(processor.calls) == 4)

@@ -249,10 +249,10 @@ async def test_put_refuses_what_is_no_packet(shared: Harness, path: str, body: b
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("9" * 20, f"index: {'9' * 20} is not in 0-16777215"),
-        ("9" * 5000, f"index: {'9' * 149}…{'9' * 50} is not in 0-16777215"),
-        ("0?total=0", "total: 0 is not in 1-16777216"),
-        ("0?total=" + "9" * 20, f"total: {'9' * 20} is not in 1-16777216"),
+        ("9" * 20, f"index: {'9' * 20} is not between 0 and 16777215"),
+        ("9" * 5000, f"index: {'9' * 149}…{'9' * 50} is not between 0 and 16777215"),
+        ("0?total=0", "total: 0 is not between 1 and 16777216"),
+        ("0?total=" + "9" * 20, f"total: {'9' * 20} is not between 1 and 16777216"),
         ("0?total=1.0", "total: '1.0' is not a whole number"),
     ],
 )

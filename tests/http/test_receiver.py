@@ -107,7 +107,7 @@ async def test_what_the_secret_signed_is_written(guarded: Receiver) -> None:
     ("other", "why"),
     [
         ({"webhook_id": ""}, "webhook-id is missing"),
-        ({"webhook_id": "msg_1"}, "webhook-id is none of Collator's"),
+        ({"webhook_id": "msg_1"}, "webhook-id is not from Collator"),
         ({"webhook_timestamp": ""}, "webhook-timestamp is missing"),
         ({"webhook_timestamp": "soon"}, "not a number"),
         ({"webhook_timestamp": "1790000000"}, "in the past"),

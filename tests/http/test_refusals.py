@@ -230,7 +230,7 @@ async def test_more_requests_than_may_be_under_way(listener: Harness, form: Form
             await form(listener, packet(2)),
             503,
             "busy",
-            "requests under way: as many as may be, 2 (max_requests)",
+            "concurrent requests: the limit of 2 is reached (max_requests)",
             later=True,
         )
         assert (await listener.ask("GET", "/v1/status")).problem["code"] == "busy"
@@ -246,7 +246,11 @@ async def test_more_streams_than_may_be_open(listener: Harness) -> None:
         await wire.send(stream_head())
         await until(lambda: listener.app._load.streams.used == 1)
         refused(
-            await listener.stream(packet()), 503, "busy", "open streams: as many as may be, 1 (max_streams)", later=True
+            await listener.stream(packet()),
+            503,
+            "busy",
+            "open streams: the limit of 1 is reached (max_streams)",
+            later=True,
         )
         assert (await stored(listener)) == Counts()
         assert (await listener.post(packet())).status == 202  # a stream is none of the requests under way
@@ -260,7 +264,7 @@ async def test_more_connections_than_may_be_open(tmp_path: Path) -> None:
         listener.ledger.open.clear()
         await wire.send(request("POST", "/v1/packets", json.dumps(packet()).encode()))
         await until(lambda: listener.ledger.calls)
-        refused(await listener.post(packet(1)), 503, "busy", "every connection has a request under way", later=True)
+        refused(await listener.post(packet(1)), 503, "busy", "too many connections with a request", later=True)
         listener.ledger.open.set()
         assert (await wire.reply()).status == 202
         assert (await stored(listener)).waiting == 1

@@ -201,7 +201,7 @@ async def test_packets_that_were_not_taken_beside_others_are_told_of(listener: H
             assert (await send).status == 200
         if lines:  # the second is held back
             (line,) = lines
-            assert (line["event"], line["path"]) == ("packets not taken", "/v1/packets")
+            assert (line["event"], line["path"]) == ("packets not accepted", "/v1/packets")
             assert line["detail"].startswith("2 of 3: line 2: ")
             assert "another payload" in line["detail"]
             assert SECRET not in repr(line)

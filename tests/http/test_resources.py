@@ -262,14 +262,14 @@ async def test_resources_are_listed_by_state(listener: Harness) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("limit=0", "limit: 0 is not in 1-1000"),
-        ("limit=1001", "limit: 1001 is not in 1-1000"),
-        ("limit=99999999999999999999", "limit: 99999999999999999999 is not in 1-1000"),
+        ("limit=0", "limit: 0 is not between 1 and 1000"),
+        ("limit=1001", "limit: 1001 is not between 1 and 1000"),
+        ("limit=99999999999999999999", "limit: 99999999999999999999 is not between 1 and 1000"),
         ("limit=", "limit: '' is not a whole number"),
         ("state=closed", "state: 'closed' is not one of open, collated, incomplete, cancelled"),
-        ("page=2", "'page' is not an option here; there is: state, prefix, cursor, limit"),
-        ("prefix=a&prefix=b", "an option is there twice"),
-        ("prefix=%FF", "the query is not UTF-8"),
+        ("page=2", "unknown option 'page'; known options: state, prefix, cursor, limit"),
+        ("prefix=a&prefix=b", "an option occurs twice"),
+        ("prefix=%FF", "the query is not percent-encoded UTF-8"),
     ],
 )
 async def test_a_list_says_what_can_be_asked(shared: Harness, query: str, words: str) -> None:
@@ -289,13 +289,13 @@ async def test_p6_a_resource_says_what_it_waits_for(listener: Harness) -> None:
     await listener.post([packet(0), packet(1)])
     assert await why() == "processing: no outcome yet for index 0 to 1"
     await process(listener, failing=(1,))
-    assert "nobody has said how many packets" in (await why() or "")
+    assert "its number of packets is unknown" in (await why() or "")
     await listener.post(packet(4, last=True))
     await process(listener)
     assert await why() == "never received: index 2 to 3"
     await listener.post([packet(2), packet(3)])
     await process(listener)
-    assert await why() == "held open, as 1 packet failed: retry, or complete it with force"
+    assert await why() == "held open because 1 packet failed: retry them, or complete the resource with force"
     await do(listener, "complete", {"force": True})
     assert await why() == "endpoint default: being sent"
     await settle(listener, DeliveryState.DUE, "HTTP 503", 25.0)
@@ -324,10 +324,10 @@ async def test_p6_a_resource_without_an_endpoint_says_so(tmp_path: Path) -> None
     async with open_door(tmp_path, endpoints=()) as listener:
         await listener.post(packet(0, last=True))
         await process(listener)
-        told = "there is no endpoint: nothing is sent, and its outputs can be pulled"
+        told = "no endpoint is configured: nothing is sent; read the outputs through the API"
         assert (await show(listener))["why_undelivered"] == told
         listener.sender.names = ["crm"]
-        assert (await show(listener))["why_undelivered"] == "no endpoint matched it when it ended"
+        assert (await show(listener))["why_undelivered"] == "no endpoint matched its id when it ended"
 
 
 # Repair.
@@ -463,7 +463,7 @@ async def test_another_method_gets_405_with_what_is_allowed(
 async def test_an_unknown_path_gets_404(shared: Harness, path: str) -> None:
     problem = (await shared.ask("GET", path)).problem
     assert problem["code"] == "not_found"
-    assert problem["detail"] == f"there is no {path} here; /openapi.json says what there is"
+    assert problem["detail"] == f"unknown path {path}; see /openapi.json for the API"
 
 
 async def test_head_gets_no_body(shared: Harness) -> None:

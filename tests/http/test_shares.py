@@ -144,7 +144,7 @@ async def test_the_greedy_one_is_told_whose_share_is_exhausted_and_when_to_come_
         reply = await greedy.wires[-1].reply()
     assert (reply.status, reply.problem["code"]) == (503, "busy")
     assert int(reply.headers["retry-after"]) >= 1
-    assert f"'greedy' has its share, {most * 8 // 9 + 1} of {most} (max_{setting})" in reply.problem["detail"]
+    assert f"'greedy' has used its share, {most * 8 // 9 + 1} of {most} (max_{setting})" in reply.problem["detail"]
     await until(lambda: shared.used == 0)
 
 
@@ -153,7 +153,7 @@ async def test_without_tokens_an_address_has_a_share(tmp_path: Path) -> None:
         greedy = Greedy(listener, stack)
         await greedy.open(100, stream_head() + chunk(ndjson(packet())))
         reply = await greedy.wires[-1].reply()
-        assert "'127.0.0.1' has its share, 18 of 20 (max_streams)" in reply.problem["detail"]
+        assert "'127.0.0.1' has used its share, 18 of 20 (max_streams)" in reply.problem["detail"]
         wire = Wire(*await asyncio.open_connection("127.0.0.1", listener.port, local_addr=("127.0.0.2", 0)))
         stack.push_async_callback(wire.aclose)
         await wire.send(stream_head() + chunk(ndjson(packet(1))) + chunk(b""))
@@ -240,7 +240,7 @@ async def test_p5_a_body_counts_until_it_is_answered(small: Harness) -> None:
         assert small.app._buffer_memory.used == len(wires) * len(BIG)
         reply = await small.ask("PUT", "/v1/resources/greedy/packets/9", BIG, **by("greedy"))
         assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "1")
-        assert "'greedy' has its share" in reply.problem["detail"]
+        assert "'greedy' has used its share" in reply.problem["detail"]
         assert "of 6291456 (max_buffered)" in reply.problem["detail"]
         async with small.wire() as honest:
             await honest.send(put(0, "honest"))
@@ -294,7 +294,7 @@ async def test_p5_long_lines_wait_for_room_and_end_their_stream_where_there_is_n
             wire.write(stream_head(**by("greedy")) + chunk(line))
         reply = await wires[0].reply()
         assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "busy", "1")
-        assert "'greedy' has its share" in reply.problem["detail"]
+        assert "'greedy' has used its share" in reply.problem["detail"]
         assert reply.json["decided_lines"] == 0
         assert (await small.stream(packet(0, "honest"))).status == 401
         assert small.app._buffer_memory.used < 7 * MIB

@@ -45,8 +45,8 @@ class Store:
 def test_one_who_is_alone_fills_eight_ninths_and_others_go_on() -> None:
     store = Store()
     assert store.fill("greedy") == (
-        "of what waits for the processor 'greedy' has its share, about 8100 of 9000 bytes (max_backlog); "
-        "the rest is kept for others"
+        "backlog: 'greedy' has used its share, about 8100 of 9000 bytes (max_backlog); "
+        "the rest is reserved for other callers"
     )
     for _ in range(5):
         assert store.send("honest") == ""

@@ -114,8 +114,8 @@ def test_a_name_is_looked_at_only_once_it_is_an_address(name: str) -> None:
     [
         ("10.0.0.0/33", "'10.0.0.0/33' is not a network; write 10.0.0.0/8, fd00::/8 or a single address"),
         ("localhost", "'localhost' is not a network"),
-        ("10.1.2.3/8", "'10.1.2.3/8' begins in the middle of a network; write 10.0.0.0/8"),
-        ("10.0.0.0/8,fd00::1/8", "'fd00::1/8' begins in the middle of a network; write fd00::/8"),
+        ("10.1.2.3/8", "'10.1.2.3/8' has bits set beyond the prefix; write 10.0.0.0/8"),
+        ("10.0.0.0/8,fd00::1/8", "'fd00::1/8' has bits set beyond the prefix; write fd00::/8"),
         ("010.0.0.1", "'010.0.0.1' is not a network"),
         ("10.0.0.0/8 fd00::/8", "is not a network"),
     ],

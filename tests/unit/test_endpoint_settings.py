@@ -53,14 +53,20 @@ def test_without_tables_there_is_no_further_endpoint(tmp_path: Path) -> None:
     ("text", "wanted"),
     [
         ("[endpoint.crm]\nurl = 'http://h/'", ["'endpoint' is not a setting", "did you mean endpoints?"]),
-        ("[endpoints.crm]\nuri = 'http://h/'", ["endpoints.crm: 'uri' is not a setting of this table; did you mean url?"]),
+        (
+            "[endpoints.crm]\nuri = 'http://h/'",
+            ["endpoints.crm: 'uri' is not a setting of this table; did you mean url?"],
+        ),
         ("[endpoints.crm]\nsecretfile = 's'\nurl = 'http://h/'", ["'secretfile'", "did you mean secret_file?"]),
         ("[endpoints.crm]\nmatch = 'a*'", ["endpoints.crm: url is missing"]),
         ("[endpoints.crm]", ["endpoints.crm: url is missing"]),
         ("[endpoints.crm]\nurl = 'crm'", ["endpoints.crm.url: 'crm' is not a valid URL"]),
         ("[endpoints.crm]\nurl = 'http://h/'\ntimeout = 'soon'", ["endpoints.crm.timeout: 'soon' is not a duration"]),
         ("[endpoints.crm]\nurl = 'http://h/'\nconcurrency = 0", ["crm.concurrency: 0 is not between 1 and 10000"]),
-        ("[endpoints.crm]\nurl = 'http://h/'\nmatch = ['a*', 'b*']", ["crm.match: expected a string or a number", "list"]),
+        (
+            "[endpoints.crm]\nurl = 'http://h/'\nmatch = ['a*', 'b*']",
+            ["crm.match: expected a string or a number", "list"],
+        ),
         ("[endpoints.crm]\nurl = 'http://h/'\nmatch = ' '", ["crm.match: it is empty"]),
         ("endpoints = 'http://h/'", ["endpoints: expected a table [endpoints.NAME], found str"]),
         ("[endpoints]\nurl = 'http://h/'", ["endpoints.url: expected a table [endpoints.NAME], found str"]),

@@ -47,7 +47,7 @@ LINE = b'{"resource_id": "r", "index": 0, "payload": 1}\n'
     [
         (LINE.decode().encode("utf-16"), "UTF-16"),
         (LINE.decode().encode("utf-16-be"), "UTF-16"),
-        (gzip.compress(LINE, mtime=0), "this is gzip: send it unpacked"),
+        (gzip.compress(LINE, mtime=0), "this is gzip data: send it uncompressed"),
         (b"[" + LINE.strip() + b"]", "this is a JSON array"),
         (b"\xef\xbb\xbf[\n" + LINE + b"]\n", "this is a JSON array"),
     ],

@@ -193,10 +193,16 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"max_payload": "9" * 400}, ["--max-payload: '99", "is not a size"]),
         ({"idle_timeout": "9" * 400}, ["--idle-timeout: '99", "is not a duration", "or off"]),
         ({"max_open": "9" * 5000}, ["--max-open: 99", "is not between 1 and"]),
-        ({"tokens_file": "~nobody-of-this-name/tokens"}, ["--tokens-file: '~nobody", "home directory of an unknown user"]),
+        (
+            {"tokens_file": "~nobody-of-this-name/tokens"},
+            ["--tokens-file: '~nobody", "home directory of an unknown user"],
+        ),
         ({"toml": "data_dir = 'a\\u0000'".replace("'", '"')}, ["collator.toml: data_dir: '", "a\\x00' is not a path"]),
         ({"toml": "tokens_file = ' '"}, ["collator.toml: tokens_file: it is empty"]),
-        ({"toml": "[endpoints.a]\nurl = 'http://h/'\nmatch = true"}, ["endpoints.a.match: expected a string or a number"]),
+        (
+            {"toml": "[endpoints.a]\nurl = 'http://h/'\nmatch = true"},
+            ["endpoints.a.match: expected a string or a number"],
+        ),
         ({"allow_host": "a.example, b.example:8000"}, ["--allow-host: 'b.example:8000' is not a host name"]),
         ({"allow_host": "http://a.example/"}, ["--allow-host: 'http://a.example/'", "without http://, port and path"]),
         ({"allow_host": "[::1]:80"}, ["--allow-host: '[::1]:80' is not a host name"]),

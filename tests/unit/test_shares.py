@@ -26,7 +26,7 @@ def filled(most: int, *callers: str, multiple: int = 8) -> tuple[Shared, dict[st
 def test_of_few_places_one_who_is_alone_may_hold_all(most: int) -> None:
     shared, held = filled(most, "a")
     assert held == {"a": most}
-    assert shared.why_not("a") == f"places: as many as may be, {most} (max_places)"
+    assert shared.why_not("a") == f"places: the limit of {most} is reached (max_places)"
 
 
 @pytest.mark.parametrize("most", [9, 50, 100, 900, 10_000])
@@ -41,7 +41,9 @@ def test_something_is_free_for_who_comes_next_however_many_are_greedy(greedy: in
     shared, held = filled(900, *callers)
     assert max(held.values()) - min(held.values()) <= 1
     assert not shared.why_not("late")
-    assert shared.why_not(callers[0]).startswith(f"places: 'greedy 0' has its share, {held[callers[0]]} of 900 (max_")
+    assert shared.why_not(callers[0]).startswith(
+        f"places: 'greedy 0' has used its share, {held[callers[0]]} of 900 (max_"
+    )
 
 
 def test_what_is_held_is_not_taken_away_and_who_holds_too_much_takes_no_more() -> None:

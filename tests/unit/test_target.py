@@ -113,5 +113,7 @@ def test_r20_what_can_never_work_fails_at_the_start(setting: str, url: str) -> N
 
 def test_r20_what_can_never_work_fails_at_the_start_in_an_endpoint_too(tmp_path: Path) -> None:
     (tmp_path / "collator.toml").write_text("[endpoints.crm]\nurl = 'https://127.1/x'")
-    with pytest.raises(ConfigError, match=r"endpoints.crm.url: 'https://127.1/x' is not a valid URL: a host of numbers"):
+    with pytest.raises(
+        ConfigError, match=r"endpoints.crm.url: 'https://127.1/x' is not a valid URL: a host of numbers"
+    ):
         load(environ={}, config=str(tmp_path / "collator.toml"))

@@ -163,13 +163,13 @@ class App:
         request.who = who_asks(caller, request.scope.get("client"))
         kept = may_repair(caller)
         if KEPT in request.scope and not kept:
-            raise busy("every connection has a request under way (max_connections)")
+            raise busy("too many connections with a request (max_connections)")
         self._load.begin(request.who, kept=kept)
         request.under_way = True
 
     async def _take(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         if request.scope["method"] != "POST":
-            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "POST packets here", headers=((b"allow", b"POST"),))
+            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "send packets with POST", headers=((b"allow", b"POST"),))
         self._auth.require(request.caller, POST_PACKETS.role)
         query, receipts = request.scope["query_string"], None
         if query:  # seldom: nothing is made for a request without one
@@ -184,6 +184,8 @@ class App:
 
 def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:
     if error.status_code != ProblemType.METHOD_NOT_ALLOWED.status:
-        return HttpProblem(ProblemType.NOT_FOUND, f"there is no {shown(path)} here; /openapi.json says what there is")
+        return HttpProblem(ProblemType.NOT_FOUND, f"unknown path {shown(path)}; see /openapi.json for the API")
     allowed = ", ".join(methods_at(path.decode("ascii")))
-    return HttpProblem(ProblemType.METHOD_NOT_ALLOWED, f"it takes {allowed}", headers=((b"allow", allowed.encode()),))
+    return HttpProblem(
+        ProblemType.METHOD_NOT_ALLOWED, f"allowed methods: {allowed}", headers=((b"allow", allowed.encode()),)
+    )

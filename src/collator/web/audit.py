@@ -23,9 +23,9 @@ _MOST = 10
 """Records of refused tokens in a minute, from whatever addresses: each is a commit."""
 PATIENCE = 1.0
 """Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
-_BEYOND = f"refused beyond the {_MOST} of a minute that are recorded one by one"
+_BEYOND = f"further refusals, beyond {_MOST} records per minute"
 
-_AGAIN = "asked again, after the record before"
+_AGAIN = "repeated requests since the previous record"
 
 _NOT_ALLOWED = frozenset({ProblemType.UNAUTHORIZED, ProblemType.FORBIDDEN})
 
@@ -137,7 +137,7 @@ def act_of(request: RequestBody, verb: str, target: str) -> Act:
     if request.caller is not None:
         who = request.caller.name
     elif verb == REFUSED:
-        who = "nobody known"
+        who = "unknown"
     else:
         who = "a person" if client else "the library"
     return Act(who=who, peer=client[0] if client else "", verb=verb, target=target)

@@ -32,12 +32,12 @@ class Auth:
             return None
         field = headers.get(b"authorization")
         if field is None:
-            raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
+            raise _unknown("a token is required: Authorization: Bearer TOKEN", b"Bearer")
         if field[: len(_SCHEME)].lower() != _SCHEME:
-            raise _unknown("of all schemes only Bearer is taken", b"Bearer")
+            raise _unknown("the only supported authorization scheme is Bearer", b"Bearer")
         caller = self._tokens().find(field[len(_SCHEME) :].strip())
         if caller is None:
-            raise _unknown("this token is not known, or no longer", b'Bearer error="invalid_token"')
+            raise _unknown("the token is unknown or has been removed", b'Bearer error="invalid_token"')
         return caller
 
     def require(self, caller: Caller | None, role: Role | None) -> None:
@@ -45,7 +45,7 @@ class Auth:
         if self._tokens is None or role is None:
             return
         if caller is None:
-            raise _unknown("a token is wanted: Authorization: Bearer TOKEN", b"Bearer")
+            raise _unknown("a token is required: Authorization: Bearer TOKEN", b"Bearer")
         if not caller.may(role):
             raise forbidden(caller, role)
 
@@ -59,13 +59,15 @@ def check_reach(caller: Caller | None, resource_ids: Iterable[str | int], *, wha
         return
     for name in map(str, resource_ids):
         if not caller.reaches(name):
-            raise _beyond(f"the token of {quoted(caller.name)} is for other resources than {what or quoted(name)}")
+            raise _beyond(
+                f"the token of {quoted(caller.name)} does not allow access to {what or 'resource ' + quoted(name)}"
+            )
 
 
 def check_unrestricted(caller: Caller | None) -> None:
     """Raise `HttpProblem` where the token of *caller* is for some resources alone."""
     if caller is not None and caller.prefixes:
-        raise _beyond(f"this is about all resources, and the token of {quoted(caller.name)} is for some")
+        raise _beyond(f"the token of {quoted(caller.name)} is limited to some resources; this request is about all")
 
 
 def within(caller: Caller | None, prefix: str) -> Sequence[str]:
@@ -79,12 +81,12 @@ def _beyond(detail: str) -> HttpProblem:
     )
 
 
-def forbidden(caller: Caller, role: Role, what: str = "this") -> HttpProblem:
+def forbidden(caller: Caller, role: Role, what: str = "this request") -> HttpProblem:
     """*what* is asked wants *role*, which *caller* does not have."""
     challenge = b'Bearer error="insufficient_scope", scope="%s"' % role.encode()
     return HttpProblem(
         ProblemType.FORBIDDEN,
-        f"{what} wants the role {role}, which the token of {quoted(caller.name)} does not have",
+        f"{what} requires the role {role}; the token of {quoted(caller.name)} does not have it",
         headers=((b"www-authenticate", challenge),),
     )
 

@@ -55,7 +55,7 @@ class BatchStatus:
         """What the whole answer is, if no good news; *because* of an error, where packets were refused for one."""
         if self.counts[Status.REFUSED]:
             kind = problem_of(because).kind if because else ProblemType.REFUSED
-            again = "were refused; send them, or all, again: "
+            again = "were refused; send these, or all packets, again: "
             return HttpProblem(kind, self._said(Status.REFUSED, again), retry_after=self._retry_after or 1.0)
         if self.counts[Status.ERROR]:
             return HttpProblem(ProblemType.ERROR, self._said(Status.ERROR, "could not be stored: "))

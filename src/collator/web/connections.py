@@ -47,7 +47,7 @@ class Connections(Generic[C]):
     def __init__(self, most: int, *, max_queued: int = 16 * MIB) -> None:
         """Have *most* places, `KEPT` beyond, and room for *max_queued* bytes of requests that wait behind others."""
         self.most = most
-        self.queued = Shared(max_queued, "bytes of requests behind others", setting="max_queued", multiple=2)
+        self.queued = Shared(max_queued, "bytes of queued requests", setting="max_queued", multiple=2)
         # The oldest first, as dictionaries keep their order.
         self._new: dict[C, None] = {}  # on which no request has begun
         self._used: dict[C, None] = {}  # with a request under way

@@ -129,7 +129,7 @@ class Deliveries:
     async def show(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
         """All that there is to know of one. `Unknown`."""
         detail = await self._ledger.delivery(delivery_id)
-        check_reach(request.caller, [detail.resource_id], what=f"that of delivery {quoted(delivery_id)}")
+        check_reach(request.caller, [detail.resource_id], what=f"delivery {quoted(delivery_id)}")
         return self._viewed(detail)
 
     async def replay_many(self, request: RequestBody) -> HttpAnswer:
@@ -172,11 +172,11 @@ class Deliveries:
     async def _wanted(self, request: RequestBody) -> tuple[DeliveryFilter, str | None]:
         said = await request.decode(self._replay, _SMALL)
         if not any((said.state, said.endpoint, said.resource_id, said.prefix, said.since)):
-            raise Malformed("say which deliveries: state, endpoint, resource_id, prefix or since")
+            raise Malformed("select the deliveries by state, endpoint, resource_id, prefix or since")
         try:
             since = None if said.since is None else said.since.timestamp()
         except OverflowError:
-            raise Malformed("since: no clock reaches so far") from None
+            raise Malformed("since: the time is out of range") from None
         wanted = DeliveryFilter(
             state=DeliveryState(said.state or EndedState.DEAD),
             endpoint=said.endpoint,

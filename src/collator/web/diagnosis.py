@@ -10,8 +10,8 @@ from collator.states import DeliveryState, State
 from collator.text import counted
 
 _SHOWN = 5  # ranges in a sentence, and endpoints
-_NO_ENDPOINT = "there is no endpoint: nothing is sent, and its outputs can be pulled"
-_MATCHES_NONE = "no endpoint matched it when it ended"
+_NO_ENDPOINT = "no endpoint is configured: nothing is sent; read the outputs through the API"
+_MATCHES_NONE = "no endpoint matched its id when it ended"
 
 
 def why_undelivered(
@@ -25,7 +25,7 @@ def why_undelivered(
     if report.state is State.OPEN:
         return _why_open(report)
     if report.state is State.CANCELLED:
-        return "it was cancelled, so that there is no webhook"
+        return "it was cancelled; cancelled resources have no webhook"
     if not report.deliveries:
         return _MATCHES_NONE if endpoints else _NO_ENDPOINT
     undelivered = [delivery for delivery in report.deliveries if delivery.state != DeliveryState.DELIVERED]
@@ -55,8 +55,10 @@ def _why_open(report: ResourceReport) -> str:
     if report.missing or report.missing_more:
         return f"never received: {_listed(report.missing, report.missing_more)}"
     if report.total is None:
-        return "nobody has said how many packets it has: send the last one, or a total, or complete it"
-    return f"held open, as {counted(report.failed, 'packet')} failed: retry, or complete it with force"
+        return "its number of packets is unknown: send the last packet or a total, or complete it"
+    return (
+        f"held open because {counted(report.failed, 'packet')} failed: retry them, or complete the resource with force"
+    )
 
 
 def _listed(ranges: Ranges, more: int) -> str:

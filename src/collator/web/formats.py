@@ -43,16 +43,16 @@ def name_for_json(body: bytes, *, lines_there: bool) -> str | None:
     first, _, rest = body.strip().partition(b"\n")
     if len(first) > _LONGEST or not rest.strip() or not _is_json(first):
         return None
-    hint = f"send one packet a line as {LINES}" if lines_there else "send one"
-    return f"this is more than one JSON value, from line 2 on: {hint}"
+    hint = f"send one packet per line as {LINES}" if lines_there else "send only one"
+    return f"the body contains more than one JSON value, from line 2 on: {hint}"
 
 
 def name_for_lines(start: bytes) -> str | None:
     """Return what a body is that begins with *start* and was to have one packet a line, and what to do."""
     if start.lstrip()[:1] == b"[":
-        return f"this is a JSON array: send it as {JSON}, or one packet a line without brackets and commas"
+        return f"this is a JSON array: send it as {JSON}, or send one packet per line without brackets and commas"
     if _is_spread(start):
-        return f"this is one JSON object over several lines: send it on one line, or as {JSON}"
+        return f"this is one JSON object on several lines: send it on one line, or as {JSON}"
     return _name(start)
 
 
@@ -67,9 +67,9 @@ def _is_spread(start: bytes) -> bool:
 def _name(data: bytes) -> str | None:
     packed = next((name for magic, name in _PACKED.items() if data.startswith(magic)), None)
     if packed:
-        return f"this is {packed}: send it unpacked"
+        return f"this is {packed} data: send it uncompressed"
     encoding = _wide_encoding(data[:4])
-    return f"this is text in {encoding}: send it as UTF-8" if encoding else None
+    return f"this is {encoding} text: send it as UTF-8" if encoding else None
 
 
 def _wide_encoding(start: bytes) -> str | None:

@@ -26,24 +26,24 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
     """
     whole = None if url[:1] == b"/" else _WHOLE_URL.fullmatch(url)
     if version not in {"1.1", "1.0"} or method == b"CONNECT" or not (whole or (url[:1] == b"/" and b"#" not in url)):
-        raise bad("an HTTP/1.1 request for a path is wanted")
+        raise bad("expected an HTTP/1.1 request for a path")
     names = [name for name, _ in fields]
     if names.count(b"host") != 1:
-        raise bad("there must be exactly one Host field (RFC 9112, 3.2)")
+        raise bad("a request must have exactly one Host header (RFC 9112, 3.2)")
     if len({*names}) < len(names):  # seldom
         for name in _ONCE:
             if names.count(name) > 1:
-                raise bad(f"there must be one {name.decode().title()} field at most (RFC 9110, 5.3)")
+                raise bad(f"a request may have at most one {name.decode().title()} header (RFC 9110, 5.3)")
     if b"transfer-encoding" in names:
         codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
         if version == "1.0" or codings != [b"chunked"]:
-            raise bad("of all transfer encodings only chunked is taken")
+            raise bad("the only supported transfer encoding is chunked")
     if whole is None:
         return b"", url
     secure, host, path = whole.groups()
     if secure:  # who speaks TLS for us asks for the path alone
         raise HttpProblem(
-            ProblemType.UNKNOWN_HOST, "an https URL is asked for without TLS, which this port does not speak"
+            ProblemType.UNKNOWN_HOST, "the request is for an https URL, but this port does not support TLS"
         )
     return host, path if path[:1] == b"/" else b"/" + path
 

@@ -64,23 +64,21 @@ class HostCheck:
             self._check_host(target_host)
         origin = headers.get(b"origin")
         if origin is not None and origin not in {scheme + (target_host or host) for scheme in _SCHEMES}:
-            raise HttpProblem(ProblemType.CROSS_ORIGIN, "the Origin field names another origin than the Host field")
+            raise HttpProblem(ProblemType.CROSS_ORIGIN, "the Origin header does not match the Host header")
         if headers.get(b"sec-fetch-site", b"").strip() in _FOREIGN_SITES:
             raise HttpProblem(
-                ProblemType.CROSS_ORIGIN, "the Sec-Fetch-Site field says that a page of another origin asks"
+                ProblemType.CROSS_ORIGIN, "the Sec-Fetch-Site header says that the request comes from another origin"
             )
 
     def _check_host(self, host: bytes) -> None:
         name = _name(host) if len(host) <= _LONGEST else None
         if name is None:
-            raise HttpProblem(
-                ProblemType.UNKNOWN_HOST, "the Host field names no host: NAME:PORT or ADDRESS:PORT is wanted"
-            )
+            raise HttpProblem(ProblemType.UNKNOWN_HOST, "the Host header must be NAME:PORT or ADDRESS:PORT")
         if self._hosts is not None and name not in self._hosts and not _is_address(host):
             raise HttpProblem(
                 ProblemType.UNKNOWN_HOST,
-                "the Host field has a name that is not known here; add it with --allow-host if it is right, "
-                "or ask by the address",
+                "the name in the Host header is not allowed; add it with --allow-host if it is right, "
+                "or use the IP address",
             )
 
 

@@ -182,7 +182,7 @@ def _judged(block: Block, lines: Lines, packet_limits: PacketLimits, *, cut_off:
 
 def _explain_length(block: Block, packet_limits: PacketLimits) -> Iterator[tuple[int, CollatorError]]:
     name = _name(block)
-    detail = f"a line may have {longest_packet(packet_limits)} bytes, its payload {packet_limits.max_payload}"
+    detail = f"a line may have at most {longest_packet(packet_limits)} bytes, a payload {packet_limits.max_payload}"
     yield block.first, Malformed(name) if name else HttpProblem(ProblemType.TOO_LARGE, detail)
 
 

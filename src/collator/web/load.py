@@ -27,9 +27,9 @@ class Load:
     def __init__(self, limits: HttpLimits) -> None:
         """Let as much be under way as *limits* allow."""
         self._connections = Shared(limits.max_connections, "connections with a request", setting="max_connections")
-        self.requests = Shared(limits.max_requests, "requests under way", setting="max_requests")
+        self.requests = Shared(limits.max_requests, "concurrent requests", setting="max_requests")
         self.streams = Shared(limits.max_streams, "open streams", setting="max_streams")
-        self.waits = Shared(limits.max_waits, "requests that wait for news", setting="max_waits")
+        self.waits = Shared(limits.max_waits, "waiting requests", setting="max_waits")
 
     def begin(self, who: str, *, kept: bool = False) -> None:
         """Let *who* have a request more under way; *kept* where he may have one of the places that are kept.

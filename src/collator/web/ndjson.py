@@ -116,7 +116,8 @@ class PacketStream:
             reading.cancel()
         self.end(
             HttpProblem(
-                ProblemType.STREAM_IDLE, f"no byte came for {self._limits.stream_idle:g} s; go on in a new request"
+                ProblemType.STREAM_IDLE,
+                f"no data for {self._limits.stream_idle:g} s (stream_idle_timeout); continue in a new request",
             )
         )
         return b""
@@ -176,7 +177,7 @@ class PacketStream:
 
     async def _watch(self) -> None:
         await self._intake.draining.wait()
-        self.end(Unavailable("the service is stopping; go on in a new request", retry_after=5.0))
+        self.end(Unavailable("the service is stopping; continue in a new request", retry_after=5.0))
 
 
 async def _nothing() -> Sequence[Receipt]:

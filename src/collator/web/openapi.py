@@ -21,8 +21,8 @@ from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, WebhookType
 from collator.web.schemas import Schema, schemas_of
 
 _ABOUT = (
-    "Collator turns a live stream of packets into one webhook per finished resource. Every answer that is not good "
-    "news is a problem document (RFC 9457) with a `code` that stays."
+    "Collator turns a live stream of packets into one webhook per finished resource. Every error "
+    "answer is a problem document (RFC 9457) with a stable `code`."
 )
 _PROBLEM: Schema = {
     "type": "object",
@@ -30,10 +30,13 @@ _PROBLEM: Schema = {
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"type": "string", "description": "`urn:collator:problem:` and the code."},
-        "title": {"type": "string", "description": "What all problems of this code have in common."},
+        "title": {
+            "type": "string",
+            "description": "The kind of problem, in words; the same for all problems with this code.",
+        },
         "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What was wrong, where, and what to do."},
-        "code": {"type": "string", "description": "What a program goes by."},
+        "code": {"type": "string", "description": "The kind of problem, for programs."},
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }
@@ -42,7 +45,7 @@ _LATER = frozenset({429, 503, 507})
 _TOKEN: Schema = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A token, which `collator token` makes. A route wants the role `x-role`; `admin` may do everything.",
+    "description": "A token that `collator token` creates. `x-role` is the required role; `admin` may do everything.",
 }
 
 

@@ -42,7 +42,7 @@ def number(name: str, says: str, *, least: int, most: int, default: int | None =
         if not (text.isascii() and text.isdigit()):
             raise Malformed(f"{name}: {quoted(text)} is not a whole number")
         if len(text) > _DIGITS or not least <= int(text) <= most:
-            raise Malformed(f"{name}: {shown(text)} is not in {least}-{most}")
+            raise Malformed(f"{name}: {shown(text)} is not between {least} and {most}")
         return int(text)
 
     schema = {"type": "integer", "minimum": least, "maximum": most}
@@ -54,7 +54,7 @@ def seconds(name: str, says: str, *, most: int) -> QueryOption:
 
     def read(text: str, name: str) -> float:
         if not _NUMBER.fullmatch(text) or float(text) > most:
-            raise Malformed(f"{name}: {quoted(text)} is not a number of seconds in 0-{most}")
+            raise Malformed(f"{name}: {quoted(text)} is not a number of seconds between 0 and {most}")
         return float(text)
 
     schema = {"type": "number", "minimum": 0, "maximum": most}
@@ -104,13 +104,13 @@ def _pairs(query: bytes, allowed: Mapping[str, QueryOption]) -> list[tuple[str, 
     try:
         pairs = parse_qsl(first.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
-        raise Malformed("the query is not UTF-8, percent-encoded") from None
+        raise Malformed("the query is not percent-encoded UTF-8") from None
     for name, _ in pairs:
         if name not in allowed:
-            there = f"; there is: {', '.join(allowed)}" if allowed else ""
-            raise Malformed(f"{quoted(name)} is not an option here{there}")
+            there = f"; known options: {', '.join(allowed)}" if allowed else ""
+            raise Malformed(f"unknown option {quoted(name)}{there}")
     if len(pairs) != len(dict(pairs)):
-        raise Malformed("an option is there twice")
+        raise Malformed("an option occurs twice")
     return pairs
 
 
@@ -118,7 +118,7 @@ def _moment(text: str, name: str) -> float:
     try:
         return msgspec.convert(text, AwareDatetime).timestamp()
     except (msgspec.ValidationError, OverflowError):
-        raise Malformed(f"{name}: {quoted(text)} is not a moment; write it as 2026-11-24T02:05:00Z") from None
+        raise Malformed(f"{name}: {quoted(text)} is not a time; write it as 2026-11-24T02:05:00Z") from None
 
 
 def _flag(text: str, name: str) -> bool:

@@ -127,7 +127,7 @@ class Outputs:
                 hint.clear()
                 page = await look(page.webhook_id)
             if stopping and not _is_news(page):
-                raise Unavailable("the service is stopping; ask again in a moment", retry_after=5.0)
+                raise Unavailable("the service is stopping; try again later", retry_after=5.0)
             return page
 
 

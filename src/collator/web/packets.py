@@ -26,7 +26,7 @@ from collator.web.request_body import JSON_FIELDS, HttpAnswer, RequestBody
 from collator.wire import array_parts, decode_packet, decode_packet_steps, decoded_size, longest_packet
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
-_AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which has no limit but that of a line"
+_AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which is limited per line only"
 _SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
 _SLICE_SIZE = MIB  # bytes of their payloads, about
 _KEPT = MIB  # bytes of memory that an array may take decoded; what takes more is decoded again, slice by slice
@@ -50,7 +50,7 @@ class Packets:
         if len(body) > longest_packet(self._packet_limits):
             _refuse_foreign(body)
             limits = self._packet_limits
-            detail = f"one packet may have {longest_packet(limits)} bytes, its payload {limits.max_payload}"
+            detail = f"one packet may have at most {longest_packet(limits)} bytes, a payload {limits.max_payload}"
             raise HttpProblem(ProblemType.TOO_LARGE, detail)
         try:
             if len(body) > AT_ONCE:
@@ -67,7 +67,7 @@ class Packets:
         self, request: RequestBody, *, resource_id: str, index: int, last: bool, total: int | None
     ) -> HttpAnswer:
         """The body is the payload of packet *index*."""
-        too_large = f"; a payload may have {self._packet_limits.max_payload}"
+        too_large = f"; a payload may have at most {self._packet_limits.max_payload} bytes (max_payload)"
         payload = (await request.json(longest_packet(self._packet_limits), instead=too_large)).strip(b" \t\r\n")
         packet = Packet(
             resource_id=resource_id,

@@ -80,9 +80,9 @@ class ReceiverApp:
     async def _answer(self, request: RequestBody) -> HttpAnswer:
         self._host_check.check(request.headers, request.scope.get(TARGET_HOST, b""))
         if KEPT in request.scope:
-            raise busy("every connection has a request under way")
+            raise busy("too many connections with a request")
         if request.scope["method"] != "POST":
-            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "POST webhooks here", headers=((b"allow", b"POST"),))
+            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "send webhooks with POST", headers=((b"allow", b"POST"),))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         self._check_signature(headers)
         if self._strict and request.media_type() != JSON:
@@ -102,7 +102,7 @@ class ReceiverApp:
         except Unverified as error:
             raise _unverified(error) from None
         if self._strict and not _ID.fullmatch(signed.webhook_id):
-            raise HttpProblem(ProblemType.UNAUTHORIZED, f"{ID} is none of Collator's")
+            raise HttpProblem(ProblemType.UNAUTHORIZED, f"the {ID} is not from Collator")
 
     async def _verify(self, received: Received) -> None:
         if self._secrets is None:

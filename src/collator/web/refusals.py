@@ -73,12 +73,12 @@ class Refusals:
 
     def note_part(self, detail: str, asked: Asked) -> None:
         """Note that of a request that was served some packets were not taken; *detail* says how many, and why."""
-        self._log_refusal("packets not taken", "", asked, detail)
+        self._log_refusal("packets not accepted", "", asked, detail)
 
     def note_given_way(self, client: tuple[str, int] | None) -> None:
         """Note that a connection of *client* without a request was closed, as another wanted its place."""
         self._metrics.given_way.inc()
-        detail = "it had no request under way, and others wanted its place (max_connections)"
+        detail = "it had no request, and all connections are in use (max_connections)"
         self._log_refusal("connection closed", "", Asked(client, (), "", b""), detail)
 
     def count_lines(self, number: int) -> None:
@@ -91,7 +91,7 @@ class Refusals:
             return
         if not self._quota.allows():
             if times := self._throttle.times("beyond the quota", times):
-                _log.warning("more was refused than is told one by one", most=LINES, times=times)
+                _log.warning("further refusals not logged one by one", most=LINES, times=times)
             return
         path = asked.target.partition(b"?")[0]  # without what may be a secret in it: a query, the user of a whole URL
         path = path if path[:1] == b"/" else path.rpartition(b"@")[2]

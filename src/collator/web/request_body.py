@@ -139,7 +139,7 @@ class RequestBody:
         if charset is not None:
             raise HttpProblem(
                 ProblemType.UNSUPPORTED_MEDIA_TYPE,
-                f"charset {quoted(charset)} is not taken; send UTF-8, as all JSON is",
+                f"charset {quoted(charset)} is not supported; send UTF-8",
             )
         return field.partition(";")[0].strip().lower()
 
@@ -147,7 +147,7 @@ class RequestBody:
         """Raise `HttpProblem` for a body that is packed: what it unfolds to would be without a limit."""
         coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
         if coding.lower() != "identity":
-            detail = f"content-encoding {quoted(coding)} is not taken; send the body as it is"
+            detail = f"content-encoding {quoted(coding)} is not supported; send the body uncompressed"
             raise HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, detail)
 
     async def body(self, limit: int, *, instead: str = "") -> bytes:
@@ -165,13 +165,13 @@ class RequestBody:
         self.require_plain()
         length = self.headers.get(b"content-length")
         if length is not None and int(length) > limit:
-            raise HttpProblem(ProblemType.TOO_LARGE, f"{limit} bytes at most{instead}")
+            raise HttpProblem(ProblemType.TOO_LARGE, f"the body may have at most {limit} bytes{instead}")
         body, more = await self.chunk()
         self.hold(len(body))
         if more:
             body = await self._rest(body, limit)
         if len(body) > limit:
-            raise HttpProblem(ProblemType.TOO_LARGE, f"{limit} bytes at most{instead}")
+            raise HttpProblem(ProblemType.TOO_LARGE, f"the body may have at most {limit} bytes{instead}")
         return body
 
     async def json(self, limit: int, *, instead: str = "") -> bytes:
@@ -194,7 +194,7 @@ class RequestBody:
     async def nothing(self) -> None:
         """Read a body that has to be empty. Raises `Malformed` for any other, `HttpProblem`, `ClientGone`."""
         if (await self._body(_SMALL)).strip() not in {b"", b"{}"}:
-            raise Malformed("this takes no body")
+            raise Malformed("this request must not have a body")
 
     async def chunk(self) -> tuple[bytes, bool]:
         """The next piece of the body, and whether more may come. Raises `ClientGone`."""
@@ -235,7 +235,7 @@ async def or_problem(
         return _problem(problem_of(error), request, refusals)
     except Exception:  # noqa: BLE001 - logged, and answered
         _log.exception("request failed", method=request.scope["method"])
-        return _problem(HttpProblem(ProblemType.INTERNAL_ERROR, "the log says more"), request, refusals)
+        return _problem(HttpProblem(ProblemType.INTERNAL_ERROR, "see the log of the service"), request, refusals)
 
 
 def _problem(refusal: HttpProblem, request: RequestBody, refusals: RefusalLog) -> HttpAnswer:
@@ -248,12 +248,12 @@ def _problem(refusal: HttpProblem, request: RequestBody, refusals: RefusalLog) -
 
 def foreign_media_type(found: str, *wanted: str) -> HttpProblem:
     """The body is not of a *wanted* media type."""
-    there = f"say what it is: {' or '.join(wanted)}"
+    there = f"set it to {' or '.join(wanted)}"
     if not found:
         return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"the request has no content-type; {there}")
     if found == _FORM:
         return HttpProblem(
             ProblemType.UNSUPPORTED_MEDIA_TYPE,
-            f"{found}, which curl and wget say by themselves, is not taken here; {there}",
+            f"content-type {found}, the default of curl and wget, is not supported; {there}",
         )
-    return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"{shown(found)} is not taken here; {there}")
+    return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"content-type {shown(found)} is not supported; {there}")

@@ -35,7 +35,7 @@ def check_parser() -> None:
     """Raise `ConfigError` for a parser that is too old to be trusted with a port."""
     if tuple(map(int, re.findall(r"[0-9]+", httptools.__version__)[:3])) < LEAST:
         least = ".".join(map(str, LEAST))
-        raise ConfigError(f"httptools {httptools.__version__} is too old: at least {least} is wanted")
+        raise ConfigError(f"httptools {httptools.__version__} is too old: version {least} or newer is required")
 
 
 class ParserState(Enum):
@@ -93,7 +93,7 @@ class RequestFeed(HttpToolsProtocol):
         method, version = self.parser.get_method(), self.parser.get_http_version()
         line = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
         if not (self._came.startswith(line) or self._came.lstrip(_BLANK).startswith(line)):
-            raise bad("METHOD, PATH and HTTP/1.1 with one blank between them are wanted in the first line")
+            raise bad("the first line must be METHOD, PATH and HTTP/1.1, separated by single spaces")
         return method, self.url, version
 
     # What the parser says.
@@ -165,7 +165,7 @@ class RequestFeed(HttpToolsProtocol):
     def _behind(self, size: int) -> bytes:
         """Return what came behind the last *size* bytes of a body."""
         if self._chunked():
-            raise bad("nobody can tell where this request begins behind the one before")
+            raise bad("the start of this request cannot be told from the end of the previous one")
         return bytes(self._came[size:])
 
     def _behind_whole(self) -> bytes:

@@ -124,7 +124,7 @@ class Resources:
         if not force:
             await self._complete(resource_id, total, force=False)
         elif caller is not None and not caller.may(Role.ADMIN):
-            raise forbidden(caller, Role.ADMIN, "force, which may close what is another's,")
+            raise forbidden(caller, Role.ADMIN, "force")
         else:
             async with acting(self._ledger, request, "complete", "resource completed by force", target=resource_id):
                 await self._complete(resource_id, total, force=True)
@@ -170,7 +170,7 @@ class Resources:
     async def _wanted(self, request: RequestBody) -> tuple[int | None, bool]:
         wanted = await request.decode(self._completion, _SMALL)
         if wanted.total is None and not wanted.force:
-            raise Malformed("say how many packets it has (total), or that it ends now (force)")
+            raise Malformed("give the number of packets (total), or force to close it now")
         total = None if wanted.total is None else as_integer(wanted.total, "total")
         if total is not None and not 0 <= total <= self._packet_limits.max_packets:
             raise Malformed(f"total: {total} is not between 0 and {self._packet_limits.max_packets}")

@@ -138,7 +138,7 @@ def _check(connection: Guard, now: float, *, stopping: bool) -> None:
     try:
         connection.check(now, stopping=stopping)
     except Exception:  # noqa: BLE001 - logged, and the connection is given up
-        _log.exception("connection broken off")
+        _log.exception("connection aborted")
         connection.transport.abort()
 
 

@@ -103,7 +103,7 @@ class Streams:
             overflow=lambda: stream.end(
                 HttpProblem(
                     ProblemType.RECEIPTS_UNREAD,
-                    "read the receipts while you send, or ask for none; go on in a new request",
+                    "read the receipts while sending, or use receipts=none; continue in a new request",
                 )
             ),
         )
