@@ -264,7 +264,7 @@ def test_a_process_that_does_not_become_ready_is_told_of(tmp_path: Path, monkeyp
 
 
 def test_a_frame_that_breaks_off_is_the_end() -> None:
-    read = Frames(io.BytesIO(frame(JobsReturned([1])) + frame(JobsReturned([2]))[:-1])).reader(Reply)
+    read = Frames(io.BytesIO(frame(JobsReturned([1])) + frame(JobsReturned([2]))[:-1]).read).reader(Reply)
     assert [read(), read()] == [JobsReturned([1]), None]
 
 
@@ -280,7 +280,9 @@ def test_a_frame_that_breaks_off_is_the_end() -> None:
     ids=["text", "zeros", "another kind", "another process", "too large"],
 )
 def test_what_another_has_written_is_no_message(strange: bytes) -> None:
-    read = Frames(io.BytesIO(frame(JobsReturned([1])) + strange + frame(JobsReturned([2]))), limit=1000).reader(Reply)
+    read = Frames(io.BytesIO(frame(JobsReturned([1])) + strange + frame(JobsReturned([2]))).read, limit=1000).reader(
+        Reply
+    )
     assert read() == JobsReturned([1])
     with pytest.raises(Garbled):
         read()

@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _serve(source: int, sink: int) -> None:
-    frames = Frames(os.fdopen(source, "rb", closefd=False))
+    frames = Frames(os.fdopen(source, "rb", closefd=False).read)
     setup = frames.reader(Setup)()
     if setup is None:
         return

@@ -98,7 +98,7 @@ class Child:
         self._gone = False
         self._reaping = threading.Lock()
         self._pipes = Pipes(source, sink, ended=lambda: not self.alive())
-        self._frames = Frames(self._pipes, limit=limit)
+        self._frames = Frames(self._pipes.read, limit=limit)
         self._receive = self._frames.reader(Reply)
         self._number = 0
         self._sent: dict[int, Sequence[Task]] = {}

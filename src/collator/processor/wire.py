@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -101,14 +101,6 @@ class JobsReturned(msgspec.Struct, frozen=True, array_like=True, tag=True):
 Reply = JobDone | BatchFailedReply | JobsReturned
 
 
-class ByteSource(Protocol):
-    """The source of frames."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """*size* bytes, less only at the end."""
-        ...
-
-
 def frame(message: object) -> bytes:
     """*message* as a frame of this process."""
     data = msgspec.msgpack.encode(message)
@@ -116,10 +108,13 @@ def frame(message: object) -> bytes:
 
 
 class Frames:
-    """The messages that come from one process through *stream*, in frames of at most *limit* bytes."""
+    """The messages that come from one process, in frames of at most *limit* bytes.
 
-    def __init__(self, stream: ByteSource, *, limit: int = _UNBOUNDED) -> None:
-        self._stream = stream
+    *read* gives so many bytes, less only at the end.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], *, limit: int = _UNBOUNDED) -> None:
+        self._read = read
         self._limit = limit
         self._writer: int | None = None  # a process by another number than it was started under: a launcher is between
 
@@ -140,14 +135,14 @@ class Frames:
         return read
 
     def _next(self) -> bytes | None:
-        head = self._stream.read(_HEAD.size) or b""
+        head = self._read(_HEAD.size)
         if len(head) < _HEAD.size:
             return None
         size, writer = _HEAD.unpack(head)
         if self._writer not in {None, writer} or not 0 < size <= self._limit:
             raise Garbled
         self._writer = writer
-        data = self._stream.read(size) or b""
+        data = self._read(size)
         return data if len(data) == size else None
 
 
