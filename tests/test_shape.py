@@ -7,7 +7,8 @@ Each message says where, what was measured, and what to do.
 import ast
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,11 @@ MEDIAN_FUNCTION_LINES = 5
 SHORT_FUNCTION_LINES = 10
 SHARE_OF_SHORT_FUNCTIONS = 0.75
 NESTING = 3
+# A private function with one caller has at least so many lines of body, or stands in its caller.
+HELPER_LINES = 5
+# Those that are left: lower the number where one has gone.
+SHORT_HELPERS = 45
+NUMBERED_RULE = re.compile(r"\b[PR][1-9]\d?\b")
 
 # Files under tests/ that may sleep, each with a reason beside it.
 MAY_SLEEP: frozenset[str] = frozenset()
@@ -38,6 +44,8 @@ TESTS = ROOT / "tests"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Public = Function | ast.ClassDef
 Block = ast.If | ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith | ast.Try | ast.TryStar | ast.Match
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+Lazy = Comprehension | ast.Lambda | ast.IfExp | ast.BoolOp
 Displays = ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp
 MUTABLE_TYPES = frozenset({"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter", "OrderedDict"})
 
@@ -338,7 +346,7 @@ def test_no_file_names_a_registry() -> None:
 
 
 # What ends as a participle or a gerund does, and is a noun of the trade.
-NOUNS = frozenset({"feed", "paging", "signing", "testing", "string", "routing"})
+NOUNS = frozenset({"feed", "paging", "signing", "testing"})
 PARTICIPLE = re.compile(r"(?:ing|ed)$")
 # Private metaphors and dialect that were replaced by the words of the trade (docs/glossary.md).
 DIALECT = frozenset(
@@ -352,12 +360,14 @@ DIALECT = frozenset(
 
 def test_file_names_are_nouns() -> None:
     files = [*SOURCE.rglob("*.py"), *(path for path in TESTS.rglob("*.py") if not path.name.startswith("test_"))]
+    last_words = {path: path.stem.rpartition("_")[2] for path in sorted(files)}
     tell(
         f"{path.relative_to(ROOT)}: {word!r} is no noun: name the file after what lives there"
-        for path in sorted(files)
-        for word in path.stem.split("_")[-1:]
+        for path, word in last_words.items()
         if PARTICIPLE.search(word) and word not in NOUNS
     )
+    unused = NOUNS - {*last_words.values()}
+    assert not unused, f"no file is called {sorted(unused)} any more: take it from the list of nouns"
 
 
 def names_of(module: Module) -> Iterator[tuple[int, str]]:
@@ -377,4 +387,71 @@ def test_names_are_words_of_the_trade() -> None:
         for module in modules(SOURCE)
         for line, name in names_of(module)
         if (words := DIALECT & set(re.findall(r"[a-z]+", re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", name).lower())))
+    )
+
+
+def mentions(tree: ast.Module) -> Mapping[str, Sequence[ast.expr]]:
+    """Every place where a name is read, by the name."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            found.setdefault(node.id if isinstance(node, ast.Name) else node.attr, []).append(node)
+    return found
+
+
+def short_helpers(module: Module) -> Iterator[Function]:
+    """Yield the private functions of a few lines that one place calls, and that could as well stand in that place."""
+    parents = {child: node for node in ast.walk(module.tree) for child in ast.iter_child_nodes(node)}
+    named = mentions(module.tree)
+    defined = Counter(node.name for node in parents if isinstance(node, Function))  # more than once: overridden
+    for node in parents:
+        if isinstance(node, Function) and re.match("_[^_]", node.name) and body_lines(node) < HELPER_LINES:
+            where = named.get(node.name, ())
+            if len(where) == defined[node.name] == 1 and could_stand_in_caller(node, where[0], parents):
+                yield node
+
+
+def could_stand_in_caller(function: Function, mention: ast.expr, parents: Mapping[ast.AST, ast.AST]) -> bool:
+    call = parents[mention]
+    if not (isinstance(call, ast.Call) and call.func is mention) or function.decorator_list:
+        return False  # a callback, a property, something cached
+    if isinstance(function, ast.AsyncFunctionDef):
+        call = parents[call]
+        if not isinstance(call, ast.Await):
+            return False  # a task
+    around = [parents[call]]
+    while not isinstance(around[-1], Function | ast.Module):
+        around.append(parents[around[-1]])
+    inner, last = [*ast.walk(function)], function.body[-1]
+    returns = [node for node in inner if isinstance(node, ast.Return)]
+    if not (isinstance(last, ast.Return | ast.Expr) and body_lines(function) == lines_of(last)):
+        if any(isinstance(node, Lazy) for node in around) or isinstance(around[0], ast.While):
+            return False  # statements where only an expression has its place
+        if returns not in ([], [last]) and not isinstance(around[0], ast.Return):
+            return False  # it ends early where its caller does not
+    caught = any(isinstance(node, ast.Try) for node in around) and any(isinstance(node, ast.Raise) for node in inner)
+    return not (
+        caught
+        or any(isinstance(node, ast.Yield | ast.YieldFrom) for node in inner)
+        or not isinstance(caller := around[-1], Function)
+        or body_lines(caller) + body_lines(function) > FUNCTION_LINES
+        or sum(isinstance(node, Block) for node in around) + depth(function) > NESTING
+        or NUMBERED_RULE.search(ast.get_docstring(function) or "")
+    )
+
+
+def lines_of(statement: ast.stmt) -> int:
+    return (statement.end_lineno or 0) - statement.lineno + 1
+
+
+def depth(node: ast.AST) -> int:
+    """Return how many blocks lie in one another."""
+    return isinstance(node, Block) + max(map(depth, ast.iter_child_nodes(node)), default=0)
+
+
+def test_short_helpers_stand_in_their_caller() -> None:
+    found = [f"{module.path}:{f.lineno}: {f.name}" for module in modules(SOURCE) for f in short_helpers(module)]
+    assert len(found) <= SHORT_HELPERS, (
+        f"{len(found)} private functions have one caller and fewer than {HELPER_LINES} lines, {SHORT_HELPERS} are "
+        "allowed: let a new one stand in its caller\n" + "\n".join(found)
     )

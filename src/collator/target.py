@@ -85,7 +85,10 @@ def _host(written: str) -> str:
     host = (written if written.isascii() else _international(written)).lower()
     labels = host.removesuffix(".").split(".")
     if _NUMBER.fullmatch(labels[-1]):
-        return _ipv4(host)
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise ValueError("a host of numbers is written in full, as 127.0.0.1") from None
     if len(host) > _LONGEST_NAME or host.startswith("-") or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError("no host can have that name")
     return host
@@ -98,13 +101,6 @@ def _ipv6(written: str) -> str:
         return str(ipaddress.IPv6Address(written))
     except ValueError:
         raise ValueError("what is in brackets is not an IPv6 address") from None
-
-
-def _ipv4(written: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(written))
-    except ValueError:
-        raise ValueError("a host of numbers is written in full, as 127.0.0.1") from None
 
 
 def _international(written: str) -> str:
