@@ -8,7 +8,7 @@ import pytest
 
 from collator.errors import Conflict, Ended, Malformed
 from collator.packet import PacketLimits
-from collator.rules.repair import Completion, cancels, check_total, plan_completion, retries, withdraw
+from collator.rules.repair import Completion, cancels, check_purge, check_total, plan_completion, retries, withdraw
 from collator.rules.resource import Ending, Snapshot
 from collator.states import EndedBy, OnFailure, State
 
@@ -94,3 +94,11 @@ def test_r26_withdrawn_numbers_are_not_given_again() -> None:
     one = snapshot(done=2, failed=3)
     withdraw(one, 2)
     assert (one.failed, one.seq) == (1, 5)
+
+
+def test_r25_a_person_purges_what_has_ended_and_is_due_to_nobody() -> None:
+    check_purge(snapshot(state=WHOLE), due=0)
+    with pytest.raises(Conflict, match="cancel it first"):
+        check_purge(snapshot(), due=0)
+    with pytest.raises(Conflict, match="stop it first"):
+        check_purge(snapshot(state=WHOLE), due=1)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from collator.messages import PacketReport
+from collator.messages import LARGE_BODY, PacketReport
 from collator.rules.resource import Ranges
 from collator.states import EndedBy, State
 
@@ -80,6 +80,11 @@ def around(state: State, index: int) -> tuple[bytes, bytes]:
     return (b"", b"") if state is State.COLLATED else (b'{"index":%d,"output":' % index, b"}")
 
 
-def most_around(state: State) -> int:
-    """Bytes that `around` has at most."""
-    return sum(map(len, around(state, 2**24)))
+def extent(state: State, *, done: int, size: int, frame: int) -> int:
+    """Return the bytes of a body at most: *done* outputs of *size* bytes with separators, and those of its *frame*."""
+    return size + frame + done * sum(map(len, around(state, 2**24)))
+
+
+def is_large(whole: int) -> bool:
+    """Return whether deliveries of a body of *whole* bytes are large."""
+    return whole > LARGE_BODY

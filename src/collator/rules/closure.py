@@ -14,6 +14,7 @@ import msgspec
 from collator.clock import rfc3339
 from collator.messages import PacketReport
 from collator.rules.body import Closing, frame
+from collator.rules.deliveries import purge_at
 from collator.rules.footprint import of_resource
 from collator.rules.resource import Ending, LedgerLimits, Ranges, Snapshot, finished, gaps
 from collator.states import RESOURCE_STEPS, EndedBy, OnFailure, State, check_step
@@ -94,7 +95,7 @@ def plan_close(
         tail=tail,
         seen=None if whole else details.seen,
         endpoints=receivers,
-        purge_at=None if receivers else now + limits.retention,
+        purge_at=purge_at(due=len(receivers), dead=0, limits=limits, now=now),
         freed=of_resource(snapshot.resource_id, snapshot.metadata),
     )
 

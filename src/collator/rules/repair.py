@@ -1,4 +1,4 @@
-"""The wishes of people for a resource: complete, cancel, retry. Pure; rules R15 and R16.
+"""The wishes of people for a resource: complete, cancel, retry, purge. Pure; rules R15, R16 and R25.
 
 Each is tested against the snapshot as it stands in the step that carries it out (R12): a contradiction is raised in
 words for the one who asked, and nothing has changed then.
@@ -62,6 +62,14 @@ def retries(snapshot: Snapshot) -> bool:
         raise Ended(f"resource {snapshot.resource_id!r} has ended ({snapshot.state}); its packets cannot be retried")
     check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
     return snapshot.failed > 0
+
+
+def check_purge(snapshot: Snapshot, *, due: int) -> None:
+    """Raise `Conflict` unless *snapshot*, which has *due* deliveries, may be forgotten at once (R25)."""
+    if snapshot.state is State.OPEN:
+        raise Conflict(f"resource {snapshot.resource_id!r} is open; cancel it first")
+    if due:
+        raise Conflict(f"resource {snapshot.resource_id!r} has a delivery that is due; stop it first")
 
 
 def withdraw(snapshot: Snapshot, number: int) -> None:

@@ -1,7 +1,6 @@
 """The end of attempts: the state of the delivery, its history, and what that means for its resource (R24, R25).
 
-The last attempt stands in the row of its delivery and moves to the log when another follows: a delivery that succeeds
-at once, which nearly all do, has no row in the log.
+What an attempt does is decided in `collator.rules.deliveries`.
 """
 
 from __future__ import annotations
@@ -13,29 +12,12 @@ import msgspec
 from collator.ledgers.sqlite.endpoints import pause
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import LOG, Attempt
-from collator.states import DELIVERY_STEPS, DeliveryState, check_step
-
-DELIVERED, FAILED = "delivered", "failed"
+from collator.rules.deliveries import LogRow, StoredDelivery, plan_attempts, purge_at
+from collator.states import DeliveryState
 
 _Stored = tuple[int, int, int, DeliveryState, int, int, float, str, str | None, float | None, float | None, str | None]
 _decode_states = msgspec.json.Decoder(list[_Stored]).decode
 _decode_triples = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
-
-
-class _Row(msgspec.Struct):
-    """A delivery as it stands while a batch is settled."""
-
-    delivery_row: int
-    resource_row: int
-    state: DeliveryState
-    attempts: int
-    step: int
-    due_at: float
-    reason: str
-    note: str | None
-    tried_at: float | None
-    seconds: float | None
-    result: str | None
 
 
 def record_attempts(store: Store, batch: Sequence[Sequence[Attempt]]) -> list[list[bool]]:
@@ -58,73 +40,38 @@ def join(parts: Sequence[Sequence[bool]]) -> list[bool]:
 def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
     asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
     stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
-    rows = {row[1]: _Row(*row[1:]) for row in stored}
-    places = {place: rows[delivery_row] for place, delivery_row, *_ in stored}
-    touched: dict[int, _Row] = {}
-    log: list[tuple[object, ...]] = []
-    changed = []
-    for place, attempt in enumerate(attempts):
-        held = store.deliveries.drop(attempt.delivery.lease) is not None
-        row = places.get(place)  # none: the resource was purged, which what is due never is
-        takes = row is not None and (_wins_late(attempt, row) or (held and row.state is DeliveryState.DUE))
-        changed.append(takes)
-        if row is not None and takes:
-            _record_attempt(store, attempt, row, log, held=held)
-            touched[row.delivery_row] = row
-            if attempt.pauses:
-                pause(store, attempt.delivery.endpoint, attempt.full_reason)
-    _write(store, [*touched.values()], log)
-    start_retention(store, {row.resource_row for row in touched.values()})
-    return changed
+    deliveries = {row[1]: StoredDelivery(*row[1:]) for row in stored}
+    places = {place: deliveries[key] for place, key, *_ in stored}
+    held = store.deliveries.drop_all([attempt.delivery.lease for attempt in attempts])
+    ended = [
+        (attempt, places.get(place), one is not None)
+        for place, (attempt, one) in enumerate(zip(attempts, held, strict=True))
+    ]
+    plan = plan_attempts(ended, now=store.now(), wall=store.clock.wall())
+    for key in plan.overtaken:
+        store.deliveries.drop_key(key)
+    for endpoint, reason in plan.paused.items():
+        pause(store, endpoint, reason)
+    store.count(due=plan.moves.due, dead=plan.moves.dead)
+    _write(store, [*plan.touched.values()], plan.log)
+    start_retention(store, {one.resource_key for one in plan.touched.values()})
+    return plan.changed
 
 
 def start_retention(store: Store, resource_rows: Iterable[int]) -> None:
-    """Retention runs while nothing is due; a dead delivery has a retention of its own (R25)."""
-    ledger_limits, now = store.ledger_limits, store.now()
-    rows = []
-    for resource_row, due, dead in _decode_triples(store.value("delivery_ends", as_json([*resource_rows])).encode()):
-        kept = ledger_limits.dead_retention if dead else ledger_limits.retention
-        rows.append([resource_row, None if due or kept is None else now + kept])
+    """Let the retention of *resource_rows* run from now, where nothing of them is due (R25)."""
+    limits, now = store.ledger_limits, store.now()
+    ends = _decode_triples(store.value("delivery_ends", as_json([*resource_rows])).encode())
+    rows = [(resource_row, purge_at(due=due, dead=dead, limits=limits, now=now)) for resource_row, due, dead in ends]
     store.run_rows("set_retention", rows)
 
 
-def count_move(store: Store, old: DeliveryState, new: DeliveryState) -> None:
-    """Count that a delivery went from *old* to *new*."""
-    due, dead = DeliveryState.DUE, DeliveryState.DEAD
-    store.count(due=(new is due) - (old is due), dead=(new is dead) - (old is dead))
-
-
-def _wins_late(attempt: Attempt, row: _Row) -> bool:
-    """A success counts whoever holds the lease now (R24)."""
-    return attempt.state is DeliveryState.DELIVERED and row.state is not DeliveryState.DELIVERED
-
-
-def _record_attempt(store: Store, attempt: Attempt, row: _Row, log: list[tuple[object, ...]], *, held: bool) -> None:
-    if held:
-        check_step(DELIVERY_STEPS, DeliveryState.LEASED, attempt.state)
-    else:
-        store.deliveries.drop_key(row.delivery_row)  # a late success ends the lease of whoever tries again
-    count_move(store, row.state, attempt.state)
-    row.state = attempt.state
-    row.due_at = store.now() + attempt.delay
-    if not attempt.counted:
-        row.note = attempt.full_reason
-        return
-    if row.tried_at is not None:
-        log.append((row.delivery_row, row.attempts, row.tried_at, row.seconds, row.result, row.reason))
-    row.attempts += 1
-    row.step += 1
-    row.reason, row.note = attempt.full_reason, None
-    row.tried_at, row.seconds = store.clock.wall() - attempt.seconds, attempt.seconds
-    row.result = DELIVERED if attempt.state is DeliveryState.DELIVERED else FAILED
-
-
-def _write(store: Store, rows: Sequence[_Row], log: Sequence[tuple[object, ...]]) -> None:
+def _write(store: Store, rows: Sequence[StoredDelivery], log: Sequence[LogRow]) -> None:
     if not rows:
         return
     updates = [
         (
-            row.delivery_row,
+            row.key,
             row.state,
             row.attempts,
             row.step,
@@ -139,4 +86,4 @@ def _write(store: Store, rows: Sequence[_Row], log: Sequence[tuple[object, ...]]
     ]
     store.run_rows("update_deliveries", updates)
     store.run_rows("log_attempts", log)
-    store.run_rows("trim_log", [(row.delivery_row, row.attempts - LOG) for row in rows if row.attempts > LOG])
+    store.run_rows("trim_log", [(row.key, row.attempts - LOG) for row in rows if row.attempts > LOG])

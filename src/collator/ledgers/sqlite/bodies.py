@@ -9,15 +9,9 @@ import msgspec
 
 from collator.errors import Damaged
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.messages import LARGE_BODY
-from collator.rules.body import body, most_around
+from collator.rules.body import body
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.states import State
-
-INLINE_BODY = 256 * 1024
-INLINE_SUM = 4 * 1024 * 1024
-"""A body up to `INLINE_BODY` is joined in the step that hands its delivery out, up to so many bytes in one step, and is
-in memory while it is sent. Others are read piece by piece (`pieces`): neither a commit nor memory grows with them."""
 
 StoredOutput = tuple[int, str, int]
 """Key or index, JSON, crc32."""
@@ -39,30 +33,9 @@ class Frame(msgspec.Struct, frozen=True):
     """How many outputs it has."""
 
 
-def extent(state: State, *, done: int, size: int, frame: int) -> int:
-    """Bytes of a body at most: *done* outputs of *size* bytes with separators, and the bytes of its *frame*."""
-    return size + frame + done * most_around(state)
-
-
-def is_large(whole: int) -> bool:
-    """Return whether deliveries of a body of *whole* bytes are large."""
-    return whole > LARGE_BODY
-
-
 def framed_crc(head: bytes, tail: bytes) -> int:
     """The checksum of a frame."""
     return zlib.crc32(tail, zlib.crc32(head))
-
-
-def to_join(extents: Iterable[tuple[int, int]]) -> list[int]:
-    """Return which of the resources in *extents*, (handle, bytes of the body), have their bodies joined in one step."""
-    chosen: dict[int, None] = {}
-    total = 0
-    for resource_row, whole in extents:
-        if resource_row not in chosen and whole <= INLINE_BODY and total + whole <= INLINE_SUM:
-            total += whole
-            chosen[resource_row] = None
-    return [*chosen]
 
 
 def load_frames(store: Store, resource_rows: Sequence[int]) -> list[Frame]:

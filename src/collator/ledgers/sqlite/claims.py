@@ -22,6 +22,7 @@ from collator.ledgers.sqlite.slices import ROWS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Failure, Key, Task
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
+from collator.rules.suspects import alone_for
 
 TURN = 16
 """Resources in a claim, at least, where so many wait: no one of them fills the window of a slow processor."""
@@ -134,12 +135,6 @@ def _waiting_suspects(store: Store, above: int, most: int, limit: int) -> dict[i
     return dict(_decode_sizes(store.value("next_suspects", above, most, limit).encode()))
 
 
-def _alone_for(store: Store, stops: int) -> float:
-    """Seconds for which a packet that was in work at *stops* unclean stops runs alone."""
-    further = min(stops - store.ledger_limits.side_by_side - 1, 20)
-    return store.ledger_limits.alone * 4.0**further if further >= 0 else 0.0
-
-
 def _fair(store: Store, capacity: int) -> list[int]:
     if not store.ready:
         return []
@@ -188,7 +183,7 @@ def _hand_out(
         data = payload.encode()
         held = Lease(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None)
         if stops:
-            held.suspect, alone = True, _alone_for(store, stops[key])
+            held.suspect, alone = True, alone_for(stops[key], store.ledger_limits)
             held.alone_until = now + alone if alone else 0.0
         if zlib.crc32(data) != crc:
             damaged.append((Failure(0, "the stored payload does not match its checksum"), held))

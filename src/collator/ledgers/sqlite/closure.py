@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from collator.ledgers.sqlite.bodies import Frame, extent, framed_crc
+from collator.ledgers.sqlite.bodies import Frame, framed_crc
 from collator.ledgers.sqlite.outbox import NewDelivery, create_deliveries
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import PacketReport, StepResult, webhook_number
-from collator.rules.body import MAX_FAILED
+from collator.rules.body import MAX_FAILED, extent
 from collator.rules.closure import ClosePlan, Closure, Details, ends_of, plan_close, seen_at_a_glance
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ranges, Snapshot, ranges
 from collator.states import State

@@ -12,11 +12,13 @@ from functools import partial
 import msgspec
 import structlog
 
-from collator.ledgers.sqlite.bodies import Frame, extent, inline_bodies, is_large, load_frames, to_join
+from collator.ledgers.sqlite.bodies import Frame, inline_bodies, load_frames
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.leases import Lease
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Delivery
+from collator.rules.body import extent, is_large
+from collator.rules.capacity import joined_at_once, leased_at_once, mixed
 from collator.states import State
 
 log = structlog.get_logger("collator.ledger")
@@ -53,24 +55,18 @@ def create_deliveries(
     ]
     store.run_rows("insert_deliveries", rows, now)
     store.count(due=len(new_deliveries))
-    free = {endpoint: count for endpoint, count in capacity.items() if endpoint not in store.paused}
-    leased: list[tuple[int, NewDelivery]] = []
-    for delivery_row, new in enumerate(new_deliveries, first):
-        if not is_large(new.whole) and free.get(new.endpoint, 0) > 0:
-            free[new.endpoint] -= 1
-            leased.append((delivery_row, new))
-    fit = {*to_join((new.frame.resource_row, new.whole) for _, new in leased)}
-    bodies = inline_bodies(
-        store, [*{new.frame.resource_row: new.frame for _, new in leased if new.frame.resource_row in fit}.values()]
-    )
+    new = [*enumerate(new_deliveries, first)]
+    takes = leased_at_once(((one.endpoint, one.whole) for one in new_deliveries), capacity, store.paused)
+    leased = [one for one, taken in zip(new, takes, strict=True) if taken]
+    fit = {*joined_at_once((one.frame.resource_row, one.whole) for _, one in leased)}
+    frames = {one.frame.resource_row: one.frame for _, one in leased if one.frame.resource_row in fit}
+    bodies = inline_bodies(store, [*frames.values()])
     until = store.running() + store.ledger_limits.delivery_lease
     handed = [
-        _lease_new(store, delivery_row, new, bodies.get(new.frame.resource_row), until) for delivery_row, new in leased
+        _lease_new(store, delivery_row, one, bodies.get(one.frame.resource_row), until) for delivery_row, one in leased
     ]
-    taken = {delivery_row for delivery_row, _ in leased}
-    return handed, frozenset(
-        new.endpoint for delivery_row, new in enumerate(new_deliveries, first) if delivery_row not in taken
-    )
+    others = (one.endpoint for one, taken in zip(new_deliveries, takes, strict=True) if not taken)
+    return handed, frozenset(others)
 
 
 def claim_deliveries(
@@ -97,13 +93,11 @@ def claim_deliveries(
 
     delivery_rows = look("deliveries_to_probe" if probe else "due_deliveries")
     if delivery_rows and len(delivery_rows) == capacity and not probe:
-        latest = _share_of_latest(store, (endpoint, large), capacity)
-        delivery_rows = [
-            *dict.fromkeys(delivery_rows[: capacity - latest] + look("latest_deliveries")[:latest] + delivery_rows)
-        ][:capacity]
+        share = _share_of_latest(store, (endpoint, large), capacity)
+        delivery_rows = mixed(delivery_rows, look("latest_deliveries"), capacity, share)
     rows = {row[0]: row for row in readable(partial(_read, store), delivery_rows)}
     _mark_dead(store, endpoint, [delivery_row for delivery_row in delivery_rows if delivery_row not in rows])
-    bodies = inline_bodies(store, load_frames(store, to_join(map(_extent, rows.values()))))
+    bodies = inline_bodies(store, load_frames(store, joined_at_once(map(_extent, rows.values()))))
     until = store.running() + store.ledger_limits.delivery_lease
     return [
         _lease_stored(store, rows[delivery_row], bodies.get(rows[delivery_row][1]), until)

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from collator.errors import Conflict
 from collator.ledgers.sqlite import audit, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.lookup import look_for
 from collator.ledgers.sqlite.slices import BYTES, ROWS, Slice
 from collator.ledgers.sqlite.store import Store
 from collator.ledgers.sqlite.vacuum import shrink
-from collator.states import State
+from collator.rules.repair import check_purge
 
 
 class Purged(msgspec.Struct, frozen=True):
@@ -93,9 +92,6 @@ def _purge_now(store: Store, resource_id: str) -> int:
         return deleted
     if snapshot is None:
         raise tombstones.unknown(resource_id, None)
-    if snapshot.state is State.OPEN:
-        raise Conflict(f"resource {resource_id!r} is open; cancel it first")
-    if store.value("due_of", snapshot.key):
-        raise Conflict(f"resource {resource_id!r} has a delivery that is due; stop it first")
+    check_purge(snapshot, due=store.value("due_of", snapshot.key))
     store.run("purge_now", snapshot.key)
     return 0

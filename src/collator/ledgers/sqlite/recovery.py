@@ -15,7 +15,7 @@ from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Lease
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.store import Store
-from collator.messages import Failure
+from collator.rules.suspects import lethal
 
 log = structlog.get_logger("collator.ledger")
 
@@ -63,7 +63,7 @@ def _fail_lethal_packets(store: Store) -> None:
     rows = _decode_lethal(store.value("deadly", store.ledger_limits.max_deaths).encode())
     held = [
         (
-            Failure(0, f"the process died {deaths} times while this packet was in work"),
+            lethal(deaths),
             Lease(key, 0.0, size, max(attempts, deaths), tried=True, suspect=True),
         )
         for key, size, attempts, deaths in rows

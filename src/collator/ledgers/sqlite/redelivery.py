@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.errors import Ended, Unknown
-from collator.ledgers.sqlite.attempts import count_move, start_retention
+from collator.errors import Unknown
+from collator.ledgers.sqlite.attempts import start_retention
 from collator.ledgers.sqlite.slices import Slice, in_units
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.states import DELIVERY_STEPS, DeliveryState, check_step
+from collator.rules.deliveries import FoundDelivery, ReplayPlan, gives_up, plan_replay
+from collator.states import DeliveryState
 
-DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, DeliveryState.DELIVERED, DeliveryState.DEAD
-
-_decode_found = msgspec.json.Decoder(list[tuple[int, int, str, DeliveryState]]).decode
+_decode_found = msgspec.json.Decoder(list[FoundDelivery]).decode
 
 
 class Replayed(msgspec.Struct):
@@ -30,23 +29,20 @@ def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | No
     """Make those of *delivery_rows* that have ended, in *state* if given, due again, as long as a slice lasts."""
     replayed = Replayed()
     for some in Slice().take(in_units(delivery_rows)):
-        number, endpoints = _replay_some(store, some, state)
-        replayed.number += number
-        replayed.endpoints |= endpoints
+        plan = _replay_some(store, some, state)
+        replayed.number += len(plan.due)
+        replayed.endpoints |= plan.endpoints
         replayed.looked += len(some)
     return replayed
 
 
-def _replay_some(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> tuple[int, frozenset[str]]:
-    """Return how many of *delivery_rows* are due again, and the endpoints of what is due."""
+def _replay_some(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> ReplayPlan:
     found = _decode_found(store.value("deliveries_to_repair", as_json(delivery_rows)).encode())
-    ended = [row for row in found if row[3] is not DUE and state in {None, row[3]}]
-    for _, _, _, old in ended:
-        check_step(DELIVERY_STEPS, old, DUE)
-        count_move(store, old, DUE)
-    store.run_rows("replay_deliveries", [delivery_row for delivery_row, *_ in ended], store.now())
-    start_retention(store, {resource_row for _, resource_row, _, _ in ended})
-    return len(ended), frozenset(endpoint for _, _, endpoint, old in found if old is DUE or state in {None, old})
+    plan = plan_replay(found, state)
+    store.run_rows("replay_deliveries", plan.due, store.now())
+    store.count(due=plan.moves.due, dead=plan.moves.dead)
+    start_retention(store, plan.resource_keys)
+    return plan
 
 
 def give_up(store: Store, delivery_row: int) -> bool:
@@ -57,15 +53,10 @@ def give_up(store: Store, delivery_row: int) -> bool:
     found = _decode_found(store.value("deliveries_to_repair", as_json([delivery_row])).encode())
     if not found:
         raise Unknown("the delivery was purged")
-    ((_, resource_row, endpoint, state),) = found
-    if state is DELIVERED:
-        raise Ended(f"the delivery to endpoint {endpoint!r} has ended (delivered); there is nothing to stop")
-    if state is DEAD:
+    if not gives_up(found[0]):
         return False
-    if store.deliveries.drop_key(delivery_row) is not None:
-        check_step(DELIVERY_STEPS, LEASED, DUE)
-    check_step(DELIVERY_STEPS, DUE, DEAD)
+    store.deliveries.drop_key(delivery_row)
     store.run("stop_delivery", delivery_row)
-    count_move(store, DUE, DEAD)
-    start_retention(store, [resource_row])
+    store.count(due=-1, dead=1)
+    start_retention(store, [found[0].resource_key])
     return True
