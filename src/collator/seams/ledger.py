@@ -287,7 +287,3 @@ class Ledger(AuditLog, Protocol):
     async def counts(self) -> Counts:
         """Return what the store holds."""
         ...
-
-    async def aclose(self) -> None:
-        """Make the stop a clean one: packets that are handed out are due at once at the next start."""
-        ...
