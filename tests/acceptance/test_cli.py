@@ -8,18 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from collator.cli.exits import Exit
-from collator.cli.main import COMMANDS
+from collator.cli.main import COMMANDS, cli
+from collator.cli.manual import verbs
 from tests.acceptance.programs import COMMAND, PATIENCE, assert_told, environment, receiving, run, running, serving
+
+NOUNS = [command for command in COMMANDS if isinstance(command, click.Group)]
 
 # Help.
 
 
-@pytest.mark.parametrize("name", [str(command.name) for command in COMMANDS])
+@pytest.mark.parametrize("name", [path for path, _ in verbs(COMMANDS)])
 def test_every_command_has_a_help_with_examples(tmp_path: Path, name: str) -> None:
-    done = run(name, "--help", cwd=tmp_path)
+    done = run(*name.split(), "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: collator {name}" in done.stdout
     assert f"\n    collator {name}" in done.stdout.partition("Examples:")[2]
@@ -28,13 +32,34 @@ def test_every_command_has_a_help_with_examples(tmp_path: Path, name: str) -> No
 def test_without_a_command_the_commands_are_listed(tmp_path: Path) -> None:
     done = run(cwd=tmp_path)
     assert done.returncode == 0
-    assert [name for name in ("demo", "serve", "send", "receive", "show") if f"\n  {name} " not in done.stdout] == []
+    assert [
+        name for name in ("demo", "serve", "send", "receive", "resources") if f"\n  {name} " not in done.stdout
+    ] == []
 
 
-def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path) -> None:
-    listed = run(cwd=tmp_path, env={"COLUMNS": "80"}).stdout.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in listed] == sorted(str(command.name) for command in COMMANDS)
+@pytest.mark.parametrize("group", [cli, *NOUNS], ids=lambda group: group.name)
+def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path, group: click.Group) -> None:
+    asked = [] if group is cli else [str(group.name), "--help"]
+    told = run(*asked, cwd=tmp_path, env={"COLUMNS": "80"}).stdout
+    listed = told.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    shown = [name for name, command in group.commands.items() if not command.hidden]
+    assert [line.split()[0] for line in listed] == sorted(shown)
     assert [line for line in listed if line.endswith(("...", "…"))] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("collator re", ["receive", "resources"]),
+        ("collator deliveries ", ["give-up", "list", "replay", "show"]),
+        ("collator deliveries list --st", ["--state"]),
+        ("collator sh", []),
+    ],
+)
+def test_a_shell_is_told_what_may_come_next(tmp_path: Path, typed: str, offered: list[str]) -> None:
+    asked = {"_COLLATOR_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = run(cwd=tmp_path, env=asked)
+    assert done.stdout.split() == [f"plain,{name}" for name in offered]
 
 
 # Mistakes.
@@ -44,6 +69,7 @@ def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path) -> None
     ("arguments", "code", "parts"),
     [
         (["sevre"], Exit.USAGE, ["'sevre'", "Did you mean 'serve'?", "Try: collator --help"]),
+        (["resources", "shwo", "r"], Exit.USAGE, ["'shwo'", "Did you mean 'show'?", "Try: collator resources --help"]),
         (["serve", "--prot", "1"], Exit.USAGE, ["'--prot'", "'--port'", "Try: collator serve --help"]),
         (["send"], Exit.USAGE, ["give a FILE", "--resources N", "Try: collator send --help"]),
         (["send", "gone.ndjson"], Exit.USAGE, ["gone.ndjson", "No such file"]),
@@ -56,7 +82,11 @@ def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path) -> None
         (["serve", "--webhook", "none", "--processor", "gone:f"], Exit.CONFIG, ["processor", "gone"]),
         (["serve", "--webhook", "none", "--processor", "json:gone"], Exit.CONFIG, ["processor", "json", "gone"]),
         (["receive", "--secret-file", "gone"], Exit.CONFIG, ["secret file /", "/gone: No such file"]),
-        (["show", "r", "--url", "http://127.0.0.1:1"], Exit.UNREACHABLE, ["http://127.0.0.1:1: connection refused"]),
+        (
+            ["resources", "show", "r", "--url", "http://127.0.0.1:1"],
+            Exit.UNREACHABLE,
+            ["http://127.0.0.1:1: connection refused"],
+        ),
     ],
 )
 def test_a_mistake_is_told_in_a_line_or_two(tmp_path: Path, arguments: list[str], code: Exit, parts: list[str]) -> None:

@@ -13,7 +13,8 @@ import click
 import pytest
 
 from collator.cli.exits import Exit
-from collator.cli.main import COMMANDS, run
+from collator.cli.main import ALIASES, COMMANDS, run
+from collator.cli.manual import verbs
 from collator.client.answer import Response
 from collator.client.connection import HttpConnection
 from collator.client.sync import SyncClient
@@ -39,41 +40,53 @@ url = "http://127.0.0.1:1/"
 # What each command is asked here, once for a person and once for a program: {mode} tells the two apart.
 CASES = {
     "status": "status",
-    "resources": "resources --state open --prefix open- --limit 2",
-    "show": "show whole",
-    "outputs": "outputs whole --cursor 0 --limit 5",
-    "complete": "complete open-complete-{mode} --total 1",
-    "cancel": "cancel open-cancel-{mode}",
-    "retry": "retry failing-{mode}",
-    "purge": "purge gone-{mode}",
-    "deliveries": "deliveries --resource whole --since 2026-11-24",
-    "replay": "replay --resource whole --state delivered",
-    "give-up": "give-up {delivery}:away",
-    "endpoints": "endpoints",
+    "resources list": "resources list --state open --prefix open- --limit 2",
+    "resources show": "resources show whole",
+    "resources outputs": "resources outputs whole --cursor 0 --limit 5",
+    "resources complete": "resources complete open-complete-{mode} --total 1",
+    "resources cancel": "resources cancel open-cancel-{mode}",
+    "resources retry": "resources retry failing-{mode}",
+    "resources purge": "resources purge gone-{mode}",
+    "deliveries list": "deliveries list --resource whole --since 2026-11-24",
+    "deliveries show": "deliveries show {delivery}:default",
+    "deliveries replay": "deliveries replay --resource whole --state delivered",
+    "deliveries give-up": "deliveries give-up {delivery}:away",
+    "endpoints list": "endpoints list",
+    "endpoints pause": "endpoints pause away",
+    "endpoints resume": "endpoints resume away",
     "audit": "audit",
-    "pause": "pause away",
-    "resume": "resume away",
     "send": "send packets-{mode}.ndjson --no-wait",
     "config": "config --port 9001",
     "backup": "backup copy-{mode}",
     "check": "check --data-dir copy",
     "token": "token desk",
 }
-BY_ID = (
-    "show",
-    "outputs",
-    "complete",
-    "cancel",
-    "retry",
-    "purge",
-    "deliveries",
-    "replay",
-    "give-up",
-    "pause",
-    "resume",
+BY_ID = [name for name in CASES if " " in name and not name.endswith(" list")]
+# The same under the names of before, and without a verb.
+FORMER = {
+    "show": "show whole",
+    "outputs": "outputs whole --cursor 0 --limit 5",
+    "complete": "complete open-complete-former-{mode} --total 1",
+    "cancel": "cancel open-cancel-former-{mode}",
+    "retry": "retry failing-former-{mode}",
+    "purge": "purge gone-former-{mode}",
+    "replay": "replay {delivery}:default",
+    "give-up": "give-up {delivery}:away",
+    "stop": "stop {delivery}:away",
+    "pause": "pause away",
+    "resume": "resume away",
+}
+FORMER_FORMS = (
+    "resources",
+    "resources --state open --prefix open- --limit 2",
+    "deliveries --resource whole --since 2026-11-24",
+    "deliveries {delivery}:default",
+    "endpoints",
 )
+ASKING_NOBODY = {"backup", "check", "token"}
 RUN_UNTIL_STOPPED = {"serve", "receive"}
 TOLD_ELSEWHERE = {"demo": "test_demo", "chaos": "test_chaos"}
+TYPED = {path: command for path, command in verbs(COMMANDS) if not isinstance(command, click.Group)}
 # Routes without a command of their own, and why.
 FOR_PROGRAMS = {
     "getHealth": "for a supervisor: status asks more",
@@ -93,12 +106,7 @@ class Stage(NamedTuple):
 
     def arguments(self, line: str, mode: str) -> list[str]:
         words = shlex.split(line.format(mode=mode, delivery=self.delivery))
-        scoped = any(param.name == "url" for param in named(words[0]).params)
-        return [*words, *(["--url", self.url] if scoped else [])]
-
-
-def named(name: str) -> click.Command:
-    return next(command for command in COMMANDS if command.name == name)
+        return [*words, *([] if words[0] in ASKING_NOBODY else ["--url", self.url])]
 
 
 def packet(resource_id: str, payload: str = "x", *, last: bool = False) -> dict[str, Any]:
@@ -138,13 +146,14 @@ def record(patch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 def prepare(client: SyncClient) -> None:
-    opened = [f"{what}-{mode}" for what in ("open-complete", "open-cancel", "gone") for mode in ("text", "json")]
+    modes = ("text", "json", "former-text", "former-json")
+    opened = [f"{what}-{mode}" for what in ("open-complete", "open-cancel", "gone") for mode in modes]
     client.send([packet(name) for name in opened])
-    client.send([packet(f"failing-{mode}", "fails", last=True) for mode in ("text", "json")])
+    client.send([packet(f"failing-{mode}", "fails", last=True) for mode in modes])
     client.send([packet("whole"), packet("whole", last=True) | {"index": 1}, packet("busy", last=True)])
-    for mode in ("text", "json"):
+    for mode in modes:
         client.cancel(f"gone-{mode}")
-    until_sync(lambda: all(client.resource(f"failing-{mode}")["failed"] for mode in ("text", "json")))
+    until_sync(lambda: all(client.resource(f"failing-{mode}")["failed"] for mode in modes))
     until_sync(lambda: client.resource("busy")["state"] == "collated")
     until_sync(lambda: client.deliveries(resource_id="whole", state="delivered")["deliveries"])
 
@@ -158,57 +167,83 @@ def said(capsys: pytest.CaptureFixture[str], arguments: list[str], code: Exit = 
 
 
 def test_no_command_is_forgotten_here() -> None:
-    assert {str(command.name) for command in COMMANDS} == {*CASES, *RUN_UNTIL_STOPPED, *TOLD_ELSEWHERE}
+    assert {*TYPED} == {*CASES, *RUN_UNTIL_STOPPED, *TOLD_ELSEWHERE}
+    assert {str(alias.name) for alias in ALIASES} == {*FORMER, "torture"}
     for name, file in TOLD_ELSEWHERE.items():
         assert f'"{name}"' in (Path(__file__).parent / f"{file}.py").read_text()
 
 
-@pytest.mark.parametrize("name", [str(command.name) for command in COMMANDS])
+@pytest.mark.parametrize("name", TYPED)
 def test_every_command_that_prints_data_prints_json(name: str) -> None:
-    flags = {flag for param in named(name).params for flag in param.opts}
+    flags = {flag for param in TYPED[name].params for flag in param.opts}
     assert "--json" in flags or name in {*RUN_UNTIL_STOPPED, "demo"}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_command_tells_people_and_programs(stage: Stage, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    text = said(capsys, stage.arguments(CASES[name], "text"))
+@pytest.mark.parametrize("line", [*CASES.values(), *FORMER.values(), *FORMER_FORMS])
+def test_a_command_tells_people_and_programs(stage: Stage, capsys: pytest.CaptureFixture[str], line: str) -> None:
+    text = said(capsys, stage.arguments(line, "text"))
     assert text.strip()
-    answer = json.loads(said(capsys, [*stage.arguments(CASES[name], "json"), "--json"]))
+    answer = json.loads(said(capsys, [*stage.arguments(line, "json"), "--json"]))
     assert isinstance(answer, dict)
+
+
+def test_a_name_of_before_says_and_takes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    for alias in ALIASES:
+        helped = said(capsys, [str(alias.name), "--help"])
+        path = next(path for path, command in TYPED.items() if command.callback is alias.callback)
+        assert helped.partition("\n")[2] == said(capsys, [*path.split(), "--help"]).partition("\n")[2]
+        assert alias.hidden
+
+
+def test_without_a_verb_the_kind_of_thing_is_listed(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    url = ["--url", stage.url]
+    with SyncClient(stage.url) as client:
+        until_sync(lambda: not client.deliveries(endpoint="default", state="due")["deliveries"])  # nothing changes now
+    for former, line in (
+        (["resources", "--prefix", "whole", *url], ["resources", "list", "--prefix", "whole", *url]),
+        (["endpoints", *url, "--json"], ["endpoints", "list", *url, "--json"]),
+        (["deliveries", *url, "--state", "delivered"], ["deliveries", "list", "--state", "delivered", *url]),
+        (["deliveries", *url, f"{stage.delivery}:default"], ["deliveries", "show", f"{stage.delivery}:default", *url]),
+    ):
+        assert said(capsys, former) == said(capsys, line)
 
 
 def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(rf"^{stage.url}  ready ", said(capsys, ["status", "--url", stage.url]))
-    listed = said(capsys, stage.arguments("resources --prefix whole", "text"))
+    listed = said(capsys, stage.arguments("resources list --prefix whole", "text"))
     assert re.fullmatch(r"ID +STATE +TOTAL .*\nwhole +collated +2 +2 +2 +0 .*\n", listed)
-    assert said(capsys, stage.arguments("outputs whole", "text")) == '"x"\n"x"\n'
-    assert said(capsys, stage.arguments("outputs whole --follow", "text")) == '"x"\n"x"\n'
-    lines = said(capsys, stage.arguments("outputs whole --follow --after-seq 1 --json", "text")).splitlines()
+    assert said(capsys, stage.arguments("resources outputs whole", "text")) == '"x"\n"x"\n'
+    assert said(capsys, stage.arguments("resources outputs whole --follow", "text")) == '"x"\n"x"\n'
+    lines = said(capsys, stage.arguments("resources outputs whole --follow --after-seq 1 --json", "text")).splitlines()
     assert [(outcome["seq"], outcome["output"]) for outcome in map(json.loads, lines)] == [(2, "x")]
-    empty = said(capsys, stage.arguments("complete empty --total 0", "text"))
+    empty = said(capsys, stage.arguments("resources complete empty --total 0", "text"))
     assert empty.startswith("empty  collated (total)\n  packets     0 of 0 received, 0 processed, 0 failed\n")
-    page = said(capsys, stage.arguments("resources --limit 1", "text"))
+    page = said(capsys, stage.arguments("resources list --limit 1", "text"))
     assert re.search(r"… and more: --cursor \S+$", page)
-    one = said(capsys, stage.arguments("deliveries {delivery}:default", "text"))
+    one = said(capsys, stage.arguments("deliveries show {delivery}:default", "text"))
     assert re.search(r"^  attempt     1 at \S+, \S+ s: delivered, HTTP 204$", one, re.MULTILINE)
-    away = said(capsys, stage.arguments("give-up {delivery}:away", "text"))
+    away = said(capsys, stage.arguments("deliveries give-up {delivery}:away", "text"))
     assert away.startswith(f"{stage.delivery}:away  dead\n  resource    whole\n")
-    assert said(capsys, stage.arguments("replay {delivery}:away", "text")).startswith(f"{stage.delivery}:away  due\n")
-    paused = said(capsys, stage.arguments("pause away", "text"))
+    assert said(capsys, stage.arguments("deliveries replay {delivery}:away", "text")).startswith(
+        f"{stage.delivery}:away  due\n"
+    )
+    paused = said(capsys, stage.arguments("endpoints pause away", "text"))
     assert re.match(
         r"away  paused\n  nothing is sent: paused since \S+, until a person resumes it \(by a person\)\n", paused
     )
     assert re.search(
-        r"^away +paused +paused since \S+, ", said(capsys, ["endpoints", "--url", stage.url]), re.MULTILINE
+        r"^away +paused +paused since \S+, ", said(capsys, ["endpoints", "list", "--url", stage.url]), re.MULTILINE
     )
     assert "  paused      away: " in said(capsys, ["status", "--url", stage.url])
-    assert re.match(r"away  (sent to|held back)\n", said(capsys, ["resume", "away", "--url", stage.url]))
-    replayed = said(capsys, stage.arguments("replay --endpoint default --resource whole --state delivered", "text"))
+    assert re.match(r"away  (sent to|held back)\n", said(capsys, ["endpoints", "resume", "away", "--url", stage.url]))
+    replayed = said(
+        capsys, stage.arguments("deliveries replay --endpoint default --resource whole --state delivered", "text")
+    )
     assert replayed == "1 webhook will be sent again\n"
 
 
 def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    for line in (*CASES.values(), "deliveries {delivery}:default", "replay {delivery}:default"):
+    for line in (*CASES.values(), "deliveries replay {delivery}:default"):
         capsys.readouterr()
         run(stage.arguments(line, "text"))
     forms = {route.name: (route.method, re.sub(r"\{\w+\}", "[^/]+", route.path)) for route in ROUTES}
@@ -223,34 +258,39 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("show nobody", Exit.UNKNOWN, "nobody"),
-        ("outputs nobody", Exit.UNKNOWN, "nobody"),
-        ("purge open-complete-text", Exit.CONFLICT, "first"),
-        ("purge busy", Exit.CONFLICT, "stop it first"),
-        ("complete whole --total 7", Exit.CONFLICT, "7"),
-        ("cancel whole", Exit.CONFLICT, "cannot be cancelled"),
+        ("resources show nobody", Exit.UNKNOWN, "nobody"),
+        ("resources outputs nobody", Exit.UNKNOWN, "nobody"),
+        ("resources purge open-complete-text", Exit.CONFLICT, "first"),
+        ("resources purge busy", Exit.CONFLICT, "stop it first"),
+        ("resources complete whole --total 7", Exit.CONFLICT, "7"),
+        ("resources cancel whole", Exit.CONFLICT, "cannot be cancelled"),
+        ("deliveries show msg_x:default", Exit.UNKNOWN, "msg_x"),
+        ("endpoints pause nobody", Exit.UNKNOWN, "endpoint 'nobody' is not configured"),
+        ("deliveries replay --resource nobody", Exit.UNKNOWN, "nobody"),
+        ("deliveries list --since monday", Exit.USAGE, "write 2026-11-24T02:05:00Z, or 2026-11-24"),
+        ("deliveries list --since 2026-11-24T02:05:00", Exit.USAGE, "not a time"),
+        ("deliveries replay --since 2026-13-01", Exit.USAGE, "not a time"),
         ("deliveries msg_x:default", Exit.UNKNOWN, "msg_x"),
-        ("pause nobody", Exit.UNKNOWN, "endpoint 'nobody' is not configured"),
-        ("replay --resource nobody", Exit.UNKNOWN, "nobody"),
-        ("deliveries --since monday", Exit.USAGE, "write 2026-11-24T02:05:00Z, or 2026-11-24"),
-        ("deliveries --since 2026-11-24T02:05:00", Exit.USAGE, "not a time"),
-        ("replay --since 2026-13-01", Exit.USAGE, "not a time"),
-        ("deliveries msg_x:default --state dead --limit 3", Exit.USAGE, "--state, --limit"),
-        ("replay msg_x:default --state dead", Exit.USAGE, "not both"),
+        ("deliveries msg_x:default --state dead", Exit.USAGE, "No such option '--state'"),
+        ("deliveries ''", Exit.USAGE, "it is empty"),
+        ("deliveries shwo", Exit.USAGE, "No such command 'shwo'. Did you mean 'show'?"),
+        ("resources call-17", Exit.USAGE, "No such command 'call-17'"),
+        ("resources --state open call-17", Exit.USAGE, "unexpected extra argument"),
+        ("deliveries replay msg_x:default --state dead", Exit.USAGE, "not both"),
         *((f"{name} ''", Exit.USAGE, "it is empty") for name in BY_ID),
-        ("replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
-        ("replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
-        ("replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
-        ("outputs whole --after-seq 1", Exit.USAGE, "goes with --follow"),
-        ("outputs whole --follow --cursor 1", Exit.USAGE, "without --cursor"),
+        ("deliveries replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
+        ("deliveries replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
+        ("deliveries replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
+        ("resources outputs whole --after-seq 1", Exit.USAGE, "goes with --follow"),
+        ("resources outputs whole --follow --cursor 1", Exit.USAGE, "without --cursor"),
         ("token ' '", Exit.USAGE, "the name is blank"),
-        ("complete whole", Exit.USAGE, "either --total N or --force"),
-        ("replay", Exit.USAGE, "say which"),
+        ("resources complete whole", Exit.USAGE, "either --total N or --force"),
+        ("deliveries replay", Exit.USAGE, "say which"),
         ("check", Exit.OCCUPIED, "another process"),
         ("check --data-dir nowhere", Exit.CONFIG, "no database"),
         ("backup . --data-dir nowhere", Exit.CONFIG, "no database"),
-        ("show whole --token-file gone", Exit.CONFIG, "/gone: cannot be read"),
-        ("show whole --token-file collator.toml", Exit.CONFIG, "one token is wanted"),
+        ("resources show whole --token-file gone", Exit.CONFIG, "/gone: cannot be read"),
+        ("resources show whole --token-file collator.toml", Exit.CONFIG, "one token is wanted"),
     ],
 )
 def test_a_refusal_is_told_in_words_with_a_code_of_its_own(
@@ -265,7 +305,7 @@ def test_a_refusal_is_told_in_words_with_a_code_of_its_own(
 def test_a_copy_of_a_running_service_can_be_served(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, ["backup", "served"])
     with serving(Path.cwd(), "--data-dir", "served", webhook="http://127.0.0.1:1/") as (copy, url):
-        report = json.loads(said(capsys, ["show", "whole", "--url", url, "--json"]))
+        report = json.loads(said(capsys, ["resources", "show", "whole", "--url", url, "--json"]))
         assert (report["webhook_id"], report["done"]) == (stage.delivery, 2)
         copy.stop()
     assert said(capsys, ["check", "--data-dir", "served"]).endswith("\nsound\n")
@@ -278,7 +318,7 @@ def test_a_token_from_a_file_opens_the_door(tmp_path: Path, capsys: pytest.Captu
     with serving(tmp_path, "--tokens-file", "tokens") as (_, url):
         (tmp_path / "packets").write_text(json.dumps(packet("a", "one two", last=True)))
         send = ["send", str(tmp_path / "packets"), "--no-wait", "--url", url, "--patience", "1s"]
-        asked = ["outputs", "a", "--url", url]
+        asked = ["resources", "outputs", "a", "--url", url]
         said(capsys, send, Exit.DENIED)
         assert run(asked) == Exit.DENIED
         assert "\nName the file of a token that allows it: --token-file FILE\n" in capsys.readouterr().err

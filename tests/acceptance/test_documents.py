@@ -14,11 +14,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
 from collator.cli.children import free_port
 from collator.cli.exits import Exit
 from collator.cli.main import COMMANDS
+from collator.cli.manual import verbs
 from tests.acceptance.programs import PATIENCE, environment, run, running, serving
 from tests.requirements import need
 from tests.wait import until_sync
@@ -112,7 +114,7 @@ def test_the_real_example_of_the_readme_gives_what_the_readme_says(tmp_path: Pat
         curl = ["bash", "-c", readme.block("curl ")]
         answer = json.loads(subprocess.run(curl, capture_output=True, timeout=PATIENCE, check=True).stdout)
         until_sync(lambda: any((tmp_path / "received").iterdir()), PATIENCE)
-        shown = run(*readme.command("collator show call-17"), cwd=tmp_path)
+        shown = run(*readme.command("collator resources show call-17"), cwd=tmp_path)
     assert (answer["done"], answer["accepted"]) == (True, 3)
     body = json.loads(readme.block('{"type": "resource.collated"'))
     lines = (tmp_path / "received" / "call-17.txt").read_text().splitlines()
@@ -120,7 +122,9 @@ def test_the_real_example_of_the_readme_gives_what_the_readme_says(tmp_path: Pat
     assert (shown.returncode, shown.stdout.partition("\n")[0]) == (Exit.OK, "call-17  collated (last)"), shown.stderr
 
 
-def test_the_readme_names_no_command_that_is_not_there() -> None:
-    text = (ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists() else ""
-    names = set(re.findall(r"(?:^|`|python -m )collator (\w+)", text, flags=re.MULTILINE))
-    assert names <= {str(command.name) for command in COMMANDS}
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
+def test_a_page_names_no_command_that_is_not_there(page: Path) -> None:
+    known = dict(verbs(COMMANDS))
+    typed = re.findall(r"(?:^|`|python -m )collator ([a-z-]+)(?: ([a-z-]+))?", page.read_text("utf-8"), re.MULTILINE)
+    said = [f"{noun} {verb}" if isinstance(known.get(noun), click.Group) else noun for noun, verb in typed]
+    assert [name for name in said if name.strip() not in known] == []

@@ -12,6 +12,7 @@ import pytest
 
 import collator.cli
 from collator.cli.main import COMMANDS, run
+from collator.cli.manual import verbs
 from collator.cli.terminal import print_data, print_json, print_lines
 from collator.cli.webhook_file import file_for
 from collator.client.answer import Response
@@ -19,7 +20,7 @@ from collator.client.connection import HttpConnection
 from collator.client.sync import SyncClient
 from collator.text import escaped_json
 from tests.acceptance.programs import serving
-from tests.acceptance.test_commands import CASES, Stage, named, stage
+from tests.acceptance.test_commands import CASES, TYPED, Stage, stage
 from tests.unit.test_text import HOSTILE
 
 __all__ = ["stage"]
@@ -28,7 +29,7 @@ WIRE = HOSTILE.encode("utf-8", "ignore").decode()
 """As it can be in an answer: no half of a pair."""
 PRINTS_ITSELF = {"terminal.py", "main.py", "manual.py", "__init__.py"}
 """Files of the commands that print: the one place; and what prints nothing of others (help)."""
-ASKING = [name for name in CASES if name != "config" and any("--url" in one.opts for one in named(name).params)]
+ASKING = [name for name in CASES if name != "config" and any("--url" in one.opts for one in TYPED[name].params)]
 
 
 def assert_harmless(*outputs: str) -> None:
@@ -75,7 +76,7 @@ def test_whatever_the_service_answers_is_shown_with_escapes(
     stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     answers: list[Any] = []
-    out = ""
+    out, verb = "", name.rpartition(" ")[2]
     serve_poisoned(monkeypatch, answers)
     for mode in ("text", "json"):
         answers.clear()
@@ -83,8 +84,8 @@ def test_whatever_the_service_answers_is_shown_with_escapes(
         out, err = capsys.readouterr()
         assert_harmless(out, err)
         assert answers
-        assert r"\x1b[2J" in out + err or r"\u001b[2J" in out + err or name in {"purge", "replay", "outputs", "retry"}
-    if out.startswith("{") and len(answers) == 1 and name not in {"send", "replay"}:  # which make one of their own
+        assert r"\x1b[2J" in out + err or r"\u001b[2J" in out + err or verb in {"purge", "replay", "outputs", "retry"}
+    if out.startswith("{") and len(answers) == 1 and verb not in {"send", "replay"}:  # which make one of their own
         assert [name for name, value in json.loads(out).items() if value != answers[0][name]] == []
 
 
@@ -100,13 +101,13 @@ def test_whatever_a_refusal_says_is_short_and_shown_with_escapes(
     assert len(err) < 5000
 
 
-@pytest.mark.parametrize("name", [str(command.name) for command in COMMANDS])
+@pytest.mark.parametrize("name", [path for path, _ in verbs(COMMANDS)])
 def test_whatever_is_typed_is_shown_with_escapes(capsys: pytest.CaptureFixture[str], name: str) -> None:
     typed = HOSTILE.replace("\x00", "").encode("utf-8", "ignore").decode()
     for arguments in ([f"--{typed}"], [typed, typed, typed], ["--config", f"x{typed}"]):
-        assert run([name, *arguments]) != 0
+        assert run([*name.split(), *arguments]) != 0
         assert_harmless(*capsys.readouterr())
-    assert run([f"{name}{typed}"]) != 0
+    assert run(f"{name}{typed}".split(" ", 1)) != 0
     assert_harmless(*capsys.readouterr())
 
 
@@ -119,13 +120,18 @@ def test_what_a_real_service_holds_is_shown_with_escapes(tmp_path: Path, capsys:
         packet = {"resource_id": resource_id, "index": 0, "payload": payload, "metadata": metadata, "last": True}
         client.send([packet])
         shown: dict[str, Any] = client.result(resource_id, timeout=30)
-        for line in (["resources"], ["show", resource_id], ["deliveries"], ["outputs", resource_id, "--follow"]):
+        for line in (
+            ["resources", "list"],
+            ["resources", "show", resource_id],
+            ["deliveries", "list"],
+            ["resources", "outputs", resource_id, "--follow"],
+        ):
             for json_too in ([], ["--json"]):
                 run([*line, *json_too, "--url", url])
         out, err = capsys.readouterr()
         assert_harmless(out, err)
         assert r"call\u202e71-\u2028\u200b\ufeff\U000e0041" in out
-        run(["show", resource_id, "--json", "--url", url])
+        run(["resources", "show", resource_id, "--json", "--url", url])
         assert json.loads(capsys.readouterr().out)["metadata"] == metadata == shown["metadata"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from collator.cli.phrases import ranges
-from collator.cli.show import MAX_FAILURES, describe
+from collator.cli.resources import MAX_FAILURES, describe
 from collator.text import counted
 
 OPEN: dict[str, Any] = {

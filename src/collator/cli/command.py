@@ -1,4 +1,7 @@
-"""Parts of every command: the settings that it reads as flags, and a help text that ends with worked examples."""
+"""Parts of every command: the settings that it reads as flags, and a help text that ends with worked examples.
+
+What is done to one kind of thing is grouped under its noun: ``collator resources show ID``.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ def command(
 
     def make(function: Function) -> click.Command:
         called = _with_settings(function, names, read)
-        made = click.command(short_help=short, epilog=_epilog(examples, names), context_settings=_WIDE)(called)
+        name = function.__name__.strip("_").replace("_", "-")  # list_ is no builtin
+        made = click.command(name, short_help=short, epilog=_epilog(examples, names), context_settings=_WIDE)(called)
         for param in made.params:
             if param.type is click.STRING and param.name not in {*names, "config"}:
                 param.callback = _filled
@@ -43,6 +47,44 @@ def command(
         return made
 
     return make
+
+
+class Noun(click.Group):
+    """The commands on one kind of thing, a verb each; without a verb it lists what there is."""
+
+    def __init__(
+        self, name: str, *verbs: click.Command, text: str, short: str, examples: Examples, id_mark: str = ""
+    ) -> None:
+        """Make *verbs*, ``list`` among them, known under *name*. *text*, *short* and *examples* are for the help.
+
+        What holds *id_mark* in the place of a verb is an id, and is shown, where one is given.
+        """
+        epilog = _epilog(examples, ())
+        super().__init__(
+            name,
+            [*verbs],
+            help=text,
+            short_help=short,
+            epilog=epilog,
+            context_settings=_WIDE,
+            subcommand_metavar="VERB …",
+        )
+        self._id_mark = id_mark
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*, in which the verb may be missing."""
+        if not ctx.resilient_parsing:  # where a shell asks what may come next, verbs do
+            args = [*self._missing_verb(ctx, args), *args]
+        return super().parse_args(ctx, args)
+
+    def _missing_verb(self, context: click.Context, arguments: list[str]) -> list[str]:
+        first = arguments[0] if arguments else ""
+        if first in self.commands or first in context.help_option_names:
+            return []
+        _, positional, _ = self.commands["list"].make_parser(context).parse_args([*arguments])
+        if positional and self._id_mark and (self._id_mark in positional[0] or not positional[0]):
+            return ["show"]
+        return ["list"] if not arguments or first.startswith("-") else []
 
 
 def _with_settings(function: Function, names: Sequence[str], read: Function) -> Function:

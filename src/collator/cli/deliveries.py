@@ -1,4 +1,4 @@
-"""`collator deliveries`: what is sent where, and how it went."""
+"""`collator deliveries`: what is sent where, how it went, and what a person does to it."""
 
 from __future__ import annotations
 
@@ -7,46 +7,121 @@ from typing import Any
 
 import click
 
-from collator.cli.command import command
+from collator.cli.command import Noun, command
 from collator.cli.parameters import chosen, refuse_beside
 from collator.cli.phrases import aligned, more
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
+from collator.text import counted
 
 
 @command(
     Scope.CLIENT,
-    short="List deliveries, or show one and its attempts.",
+    short="List deliveries, and how the last attempt went.",
     examples=(
-        ("What was given up, and why", "collator deliveries --state dead"),
-        ("What waits for a receiver", "collator deliveries --state due --endpoint archive"),
-        ("One of them, with all its attempts", "collator deliveries MSG_ID:archive"),
-        ("For a program", "collator deliveries --since 2026-11-24 --limit 1000 --json"),
+        ("What was given up, and why", "collator deliveries list --state dead"),
+        ("What waits for a receiver", "collator deliveries list --state due --endpoint archive"),
+        ("For a program", "collator deliveries list --since 2026-11-24 --limit 1000 --json"),
     ),
 )
-@click.argument("delivery_id", metavar="[ID]", required=False)
 @click.option("--state", type=click.Choice(["due", "delivered", "dead"]), help="Only those in this state.")
 @chosen
 @click.option("--cursor", metavar="TEXT", help="Begin where the page before ended.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
 @json_option
-def deliveries(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options
-    """List deliveries in the order of their birth; or with ID, one of them and how each attempt went.
+def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
+    """List deliveries in the order of their birth.
 
-    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT. TIME has its zone, as
-    in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
+    TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
-    if delivery_id is not None:
-        refuse_beside("the ID of a delivery", wanted)
-        report = ask(settings, lambda client: client.delivery(delivery_id))
-        print_answer(report, describe(report), as_json=as_json)
-        return
     page = ask(settings, lambda client: client.deliveries(**wanted))
     print_answer(page, _table(page), as_json=as_json)
 
 
-def describe(report: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that tell a person what *report*, the service's answer on one delivery, says. Pure."""
+@command(
+    Scope.CLIENT,
+    short="Show a delivery and its attempts.",
+    examples=(
+        ("Why is it not there yet?", "collator deliveries show MSG_ID:archive"),
+        ("Which are there? Their ids come first", "collator deliveries list --state due"),
+    ),
+)
+@click.argument("delivery_id", metavar="ID")
+@json_option
+def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
+    """Show a delivery, and how each of its last 24 attempts went."""
+    report = ask(settings, lambda client: client.delivery(delivery_id))
+    print_answer(report, _report(report), as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    short="Deliver again: one delivery, or all that fit.",
+    examples=(
+        ("The receiver is back: send all that was given up", "collator deliveries replay --state dead"),
+        ("All that one endpoint was given up on", "collator deliveries replay --endpoint archive"),
+        ("What was delivered since Monday", "collator deliveries replay --state delivered --since 2026-11-23"),
+        ("One delivery", "collator deliveries replay MSG_ID:archive"),
+    ),
+)
+@click.argument("delivery_id", metavar="[ID]", required=False)
+@click.option("--state", type=click.Choice(["dead", "delivered"]), help="Those in this state.  [dead]")
+@chosen
+@json_option
+def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: str | None) -> None:
+    """Deliver again: the delivery with ID, or all that fit the options.
+
+    A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is.
+    TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
+    """
+    if delivery_id is not None:
+        refuse_beside("the ID of a delivery", wanted)
+        report = ask(settings, lambda client: client.replay(delivery_id))
+        print_answer(report, _report(report), as_json=as_json)
+        return
+    said = {name: value for name, value in wanted.items() if value is not None}
+    if not said:
+        raise click.UsageError("give the ID of a delivery, or say which with --state, --endpoint, --resource, …")
+    answer: dict[str, Any] = ask(settings, lambda client: client.replay_all(**said))
+    print_answer(answer, [f"{counted(answer['replayed'], 'webhook')} will be sent again"], as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    short="Give up a delivery that is due.",
+    examples=(
+        ("Nobody will ever take it there", "collator deliveries give-up MSG_ID:archive"),
+        ("Which are there? Their ids come first", "collator deliveries list --state due"),
+    ),
+)
+@click.argument("delivery_id", metavar="ID")
+@json_option
+def give_up(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
+    """Give up a delivery that is due, so that it is not tried any more; collator deliveries replay takes that back.
+
+    To repeat it changes nothing. The retention of its resource begins where it was the last that was due.
+    """
+    report = ask(settings, lambda client: client.give_up(delivery_id))
+    print_answer(report, _report(report), as_json=as_json)
+
+
+deliveries = Noun(
+    "deliveries",
+    *(list_, show, replay, give_up),
+    text="""See how webhooks are delivered, deliver them again, or give one up. Without a verb: list.
+
+    A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT.""",
+    short="See how webhooks are delivered, or deliver again.",
+    examples=(
+        ("What was given up, and why?", "collator deliveries list --state dead"),
+        ("How each attempt of one went", "collator deliveries show MSG_ID:archive"),
+        ("The receiver is back: send all of them again", "collator deliveries replay --state dead"),
+    ),
+    id_mark=":",
+)
+
+
+def _report(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['id']}  {report['state']}"
     yield f"  resource    {report['resource_id']}"
     yield f"  endpoint    {report['endpoint']}"

@@ -1,11 +1,13 @@
-"""`collator endpoints`: where webhooks go, and why nothing is sent there at the moment."""
+"""`collator endpoints`: where webhooks go, why nothing is sent there at the moment, and when a person wants it so."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collator.cli.command import command
+import click
+
+from collator.cli.command import Noun, command
 from collator.cli.phrases import aligned
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
@@ -15,27 +17,73 @@ from collator.settings import Scope, Settings
     Scope.CLIENT,
     short="List endpoints, and why nothing is sent to one.",
     examples=(
-        ("Is one paused, or does its receiver fail?", "collator endpoints"),
-        ("For a program", "collator endpoints --json"),
+        ("Is one paused, or does its receiver fail?", "collator endpoints list"),
+        ("For a program", "collator endpoints list --json"),
     ),
 )
 @json_option
-def endpoints(*, settings: Settings, as_json: bool) -> None:
+def list_(*, settings: Settings, as_json: bool) -> None:
     """List the endpoints of a service, and why nothing is sent to one at the moment."""
     answer = ask(settings, lambda client: client.endpoints())
-    print_answer(answer, _table(answer), as_json=as_json)
+    rows = ((one["name"], _state(one), one["why_not_sent"]) for one in answer["endpoints"])
+    print_answer(answer, aligned(("NAME", "STATE", "WHY NOTHING IS SENT"), rows), as_json=as_json)
 
 
-def describe(report: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that tell a person what *report*, the service's answer on one endpoint, says. Pure."""
+@command(
+    Scope.CLIENT,
+    short="Send nothing to an endpoint until it is resumed.",
+    examples=(
+        ("Its receiver is being moved", "collator endpoints pause crm"),
+        ("Which are there?", "collator endpoints list"),
+    ),
+)
+@click.argument("endpoint", metavar="NAME")
+@json_option
+def pause(*, settings: Settings, endpoint: str, as_json: bool) -> None:
+    """Send nothing to the endpoint NAME until it is resumed, over restarts; what is due to it stays due.
+
+    What is under way ends as it does. To repeat it changes nothing.
+    """
+    report = ask(settings, lambda client: client.pause(endpoint))
+    print_answer(report, _report(report), as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    short="Send again what is due to a paused endpoint.",
+    examples=(
+        ("Its receiver is there again", "collator endpoints resume crm"),
+        ("Which are paused, and why?", "collator endpoints list"),
+    ),
+)
+@click.argument("endpoint", metavar="NAME")
+@json_option
+def resume(*, settings: Settings, endpoint: str, as_json: bool) -> None:
+    """Send again what is due to the endpoint NAME, which a person has paused, or its receiver by answering 410.
+
+    It begins with one webhook, and goes on as they are taken. To repeat it changes nothing.
+    """
+    report = ask(settings, lambda client: client.resume(endpoint))
+    print_answer(report, _report(report), as_json=as_json)
+
+
+endpoints = Noun(
+    "endpoints",
+    *(list_, pause, resume),
+    text="See where webhooks go and why nothing is sent to one, pause an endpoint, or resume it. Without a verb: list.",
+    short="See where webhooks go, pause an endpoint, or resume it.",
+    examples=(
+        ("Is one paused?", "collator endpoints list"),
+        ("Its receiver is being moved", "collator endpoints pause crm"),
+        ("It is there again", "collator endpoints resume crm"),
+    ),
+)
+
+
+def _report(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['name']}  {_state(report)}"
     if report["why_not_sent"]:
         yield f"  nothing is sent: {report['why_not_sent']}"
-
-
-def _table(answer: Mapping[str, Any]) -> Iterator[str]:
-    rows = ((one["name"], _state(one), one["why_not_sent"]) for one in answer["endpoints"])
-    yield from aligned(("NAME", "STATE", "WHY NOTHING IS SENT"), rows)
 
 
 def _state(report: Mapping[str, Any]) -> str:

@@ -15,27 +15,17 @@ import click
 from collator import __version__
 from collator.cli.audit import audit
 from collator.cli.backup import backup
-from collator.cli.cancel import cancel
 from collator.cli.chaos import chaos
 from collator.cli.check import check
-from collator.cli.complete import complete
 from collator.cli.config import config
-from collator.cli.deliveries import deliveries
+from collator.cli.deliveries import deliveries, give_up, replay
 from collator.cli.demo import demo
-from collator.cli.endpoints import endpoints
+from collator.cli.endpoints import endpoints, pause, resume
 from collator.cli.exits import Exit, exit_for
-from collator.cli.give_up import give_up
-from collator.cli.outputs import outputs
-from collator.cli.pause import pause
-from collator.cli.purge import purge
 from collator.cli.receive import receive
-from collator.cli.replay import replay
-from collator.cli.resources import resources
-from collator.cli.resume import resume
-from collator.cli.retry import retry
+from collator.cli.resources import cancel, complete, outputs, purge, resources, retry, show
 from collator.cli.send import send
 from collator.cli.serve import serve
-from collator.cli.show import show
 from collator.cli.status import status
 from collator.cli.terminal import print_lines
 from collator.cli.token import token
@@ -48,18 +38,8 @@ COMMANDS: tuple[click.Command, ...] = (
     receive,
     status,
     resources,
-    show,
-    outputs,
-    complete,
-    cancel,
-    retry,
-    purge,
     deliveries,
-    replay,
-    give_up,
     endpoints,
-    pause,
-    resume,
     audit,
     token,
     config,
@@ -67,6 +47,9 @@ COMMANDS: tuple[click.Command, ...] = (
     backup,
     chaos,
 )
+
+FORMER = (show, outputs, complete, cancel, retry, purge, replay, give_up, pause, resume)
+"""Verbs that were commands by themselves before they stood under their noun; they still are, and are not listed."""
 
 
 def _alias(command: click.Command, name: str) -> click.Command:
@@ -76,7 +59,12 @@ def _alias(command: click.Command, name: str) -> click.Command:
     return alias
 
 
-ALIASES = (_alias(give_up, "stop"), _alias(chaos, "torture"))
+ALIASES: tuple[click.Command, ...] = (
+    *(_alias(command, str(command.name)) for command in FORMER),
+    _alias(give_up, "stop"),
+    _alias(chaos, "torture"),
+)
+"""Names of before, for the scripts that have them."""
 
 
 @click.group(commands={str(command.name): command for command in (*COMMANDS, *ALIASES)}, invoke_without_command=True)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -17,7 +17,8 @@ from collator.settings import OPTIONS, Scope
 _HEAD = """\
 # Commands
 
-Written by `make docs` from the commands: `collator COMMAND --help` says the same, and lists the settings too.
+Written by `make docs` from the commands: `collator COMMAND --help` says the same, and lists the settings too. What is
+done to resources, deliveries and endpoints is grouped by them: `collator resources show ID`.
 
 What prints data prints it as JSON with `--json`. Errors go to standard error, in a line or two that say what to do.
 """
@@ -30,17 +31,26 @@ _SETTINGS = {
 
 def manual() -> str:
     """The whole manual."""
-    parts = [_HEAD, *map(_section, sorted(COMMANDS, key=lambda command: str(command.name))), _exits()]
-    return "\n".join(parts)
+    ordered = sorted(COMMANDS, key=lambda command: str(command.name))
+    return "\n".join([_HEAD, *(_section(path, command) for path, command in verbs(ordered)), _exits()])
 
 
-def _section(command: click.Command) -> str:
-    return "\n".join([f"## {command.name}", "", *_lines(command), ""])
+def verbs(commands: Iterable[click.Command], above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield each of *commands* with what is typed for it, a group before the commands in it: ``resources show``."""
+    for command in commands:
+        path = f"{above} {command.name}".strip()
+        yield path, command
+        if isinstance(command, click.Group):
+            yield from verbs(command.commands.values(), path)
 
 
-def _lines(command: click.Command) -> Iterator[str]:
-    arguments = " ".join(param.metavar or f"[{str(param.name).upper()}]" for param in _arguments(command))
-    yield f"`collator {command.name}{' ' * bool(arguments)}{arguments}`"
+def _section(path: str, command: click.Command) -> str:
+    return "\n".join([f"##{'#' * path.count(' ')} {path}", "", *_lines(path, command), ""])
+
+
+def _lines(path: str, command: click.Command) -> Iterator[str]:
+    arguments = "".join(f" {param.metavar or f'[{str(param.name).upper()}]'}" for param in _arguments(command))
+    yield f"`collator {path}{' VERB …' if isinstance(command, click.Group) else arguments}`"
     yield ""
     yield inspect.cleandoc(command.help or "")
     yield ""

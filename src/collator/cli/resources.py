@@ -1,4 +1,4 @@
-"""`collator resources`: the list of resources."""
+"""`collator resources`: what became of resources, and what a person does to one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+import msgspec
 
-from collator.cli.command import command
-from collator.cli.phrases import aligned, more
+from collator.cli.command import Noun, command
+from collator.cli.phrases import aligned, more, ranges
 from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.terminal import print_data, print_json, print_lines
+from collator.client import Client
 from collator.settings import Scope, Settings
 from collator.states import State
+from collator.text import counted
+
+MAX_FAILURES, MAX_RANGES = 10, 100
 
 
 @command(
     Scope.CLIENT,
     short="List resources, and how far they are.",
     examples=(
-        ("The first 100 resources, in order of id", "collator resources"),
-        ("Which calls of today have not ended?", "collator resources --state open --prefix call-2026-11-24"),
-        ("The next page, for a program", "collator resources --cursor call-17 --limit 1000 --json"),
+        ("The first 100 resources, in order of id", "collator resources list"),
+        ("Which calls of today have not ended?", "collator resources list --state open --prefix call-2026-11-24"),
+        ("The next page, for a program", "collator resources list --cursor call-17 --limit 1000 --json"),
     ),
 )
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
@@ -28,15 +34,219 @@ from collator.states import State
 @click.option("--cursor", metavar="ID", help="Begin behind this id.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
 @json_option
-def resources(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
+def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
     """List resources in order of id, with their state and how far they are."""
     page = ask(settings, lambda client: client.resources(**wanted))
-    print_answer(page, describe(page), as_json=as_json)
+    print_answer(page, _table(page), as_json=as_json)
 
 
-def describe(page: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that tell a person what *page*, the service's answer, says. Pure."""
+@command(
+    Scope.CLIENT,
+    short="Show a resource, and why it is not delivered yet.",
+    examples=(
+        ("What became of call-17", "collator resources show call-17"),
+        ("The same for a program", "collator resources show call-17 --json"),
+        ("At another service", "collator resources show call-17 --url http://collator.example:8000"),
+    ),
+)
+@click.argument("resource_id", metavar="ID")
+@json_option
+def show(*, settings: Settings, resource_id: str, as_json: bool) -> None:
+    """Show a resource: what is there, what is missing, and why it is not delivered yet."""
+    report = ask(settings, lambda client: client.resource(resource_id))
+    print_answer(report, describe(report), as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    short="Print the outputs of a resource, or follow them.",
+    examples=(
+        ("What has come out of call-17 so far, one output a line", "collator resources outputs call-17"),
+        ("With their indexes, for a program", "collator resources outputs call-17 --json"),
+        ("Only what is behind index 41, 10 at most", "collator resources outputs call-17 --cursor 41 --limit 10"),
+        ("Each outcome as it comes, until the resource ends", "collator resources outputs call-17 --follow --json"),
+        ("Go on behind the 120th of them", "collator resources outputs call-17 --follow --after-seq 120"),
+    ),
+)
+@click.argument("resource_id", metavar="ID")
+@click.option("--cursor", type=click.IntRange(0), metavar="INDEX", help="Begin behind INDEX.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Print N at most.  [all]")
+@click.option("--follow", is_flag=True, help="Print each outcome as it is recorded, until the resource has ended.")
+@click.option("--after-seq", type=click.IntRange(0), metavar="SEQ", help="Follow from behind SEQ.  [0]")
+@json_option
+def outputs(
+    *,
+    settings: Settings,
+    resource_id: str,
+    cursor: int | None,
+    limit: int | None,
+    follow: bool,
+    after_seq: int | None,
+    as_json: bool,
+) -> None:
+    """Print the outputs of a resource as JSON, one a line: in index order, all that there are so far.
+
+    A packet without an output has no line; --json says which index each one has. With --follow they come in the order
+    in which they are recorded, each once, whatever order the indexes come in; a failed packet is told on stderr. With
+    --json too, each line is an object with "seq", "index", and "output" or "failed".
+    """
+    if not follow and after_seq is not None:
+        raise click.UsageError("--after-seq goes with --follow")
+    if follow and (cursor is not None or limit is not None):
+        raise click.UsageError("--follow goes without --cursor and --limit")
+    if follow:
+        ask(settings, lambda client: _follow(client, resource_id, after_seq or 0, as_json=as_json))
+        return
+    page = ask(settings, lambda client: client.outputs(resource_id, cursor=cursor, limit=limit))
+    if as_json:
+        print_json(page, pretty=True)
+        return
+    for one in page["outputs"]:
+        print_data(one["output"])
+
+
+@command(
+    Scope.CLIENT,
+    examples=(
+        ("The call is over, and had 120 packets (0 to 119)", "collator resources complete call-17 --total 120"),
+        ("It was called off before anything was sent", "collator resources complete call-18 --total 0"),
+        ("Nothing more will come: end it with what is there", "collator resources complete call-17 --force"),
+    ),
+)
+@click.argument("resource_id", metavar="ID")
+@click.option("--total", type=click.IntRange(0), metavar="N", help="It has N packets, those that are yet to come too.")
+@click.option("--force", is_flag=True, help="End it now, whatever is there.")
+@json_option
+def complete(*, settings: Settings, resource_id: str, total: int | None, force: bool, as_json: bool) -> None:
+    """Say how many packets a resource has, or end it now.
+
+    With --total it ends by itself once all of them have an outcome; with --total 0 at once, collated and empty, also
+    where nobody sent a packet for it, so mind the ID. With --force it ends at once: collated where
+    nothing is missing, and incomplete, with what there is, where something is.
+    """
+    if (total is None) != force:
+        raise click.UsageError("give either --total N or --force")
+    report = ask(settings, lambda client: client.complete(resource_id, total=total, force=force))
+    whole = "received" in report  # a token that may only send is told the state alone
+    print_answer(report, describe(report) if whole else [f"{resource_id}  {report['state']}"], as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    examples=(("Nobody wants the outputs of call-17 any more", "collator resources cancel call-17"),),
+)
+@click.argument("resource_id", metavar="ID")
+@json_option
+def cancel(*, settings: Settings, resource_id: str, as_json: bool) -> None:
+    """End an open resource without a webhook.
+
+    What waits is not processed any more. To repeat it changes nothing; a resource that has ended otherwise stays as
+    it is.
+    """
+    report = ask(settings, lambda client: client.cancel(resource_id))
+    print_answer(report, describe(report), as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    short="Process the failed packets of a resource again.",
+    examples=(("The model is back: try the failed packets of call-17 again", "collator resources retry call-17"),),
+)
+@click.argument("resource_id", metavar="ID")
+@json_option
+def retry(*, settings: Settings, resource_id: str, as_json: bool) -> None:
+    """Process the failed packets of an open resource again, with a new set of attempts.
+
+    Resources with failed packets stay open where the service runs with --on-failure hold.
+    """
+    answer = ask(settings, lambda client: client.retry(resource_id))
+    said = f"{resource_id}: {counted(answer['retried'], 'packet')} will be tried again"
+    print_answer(answer, [said], as_json=as_json)
+
+
+@command(
+    Scope.CLIENT,
+    short="Forget a resource that has ended.",
+    examples=(
+        ("Forget call-17 now, and not when its retention ends", "collator resources purge call-17"),
+        ("End an open one first", "collator resources cancel call-18 && collator resources purge call-18"),
+    ),
+)
+@click.argument("resource_id", metavar="ID")
+@json_option
+def purge(*, settings: Settings, resource_id: str, as_json: bool) -> None:
+    """Forget a resource that has ended: its packets, outputs and deliveries, those that were given up too.
+
+    Its id is free then: a packet that comes late opens it anew. Refused while it is open or has a webhook to be
+    delivered.
+    """
+    answer = ask(settings, lambda client: client.purge(resource_id))
+    print_answer(answer, [f"{resource_id} is forgotten"], as_json=as_json)
+
+
+resources = Noun(
+    "resources",
+    *(list_, show, outputs, complete, cancel, retry, purge),
+    text="See what became of resources, end one, try its failed packets again, or forget it. Without a verb: list.",
+    short="See what became of resources, end one, or forget it.",
+    examples=(
+        ("Which are not finished yet?", "collator resources list --state open"),
+        ("Why was call-17 not delivered?", "collator resources show call-17"),
+        ("Nothing more will come for it", "collator resources complete call-17 --force"),
+    ),
+)
+
+
+def describe(report: Mapping[str, Any]) -> Iterator[str]:
+    """The lines that tell a person what *report*, the service's answer on one resource, says. Pure."""
+    by = f" ({report['completed_by']})" if report["completed_by"] else ""
+    total = "an unknown number" if report["total"] is None else report["total"]
+    yield f"{report['resource_id']}  {report['state']}{by}"
+    packets = f"{report['received']} of {total} received, {report['done']} processed, {report['failed']} failed"
+    yield f"  packets     {packets}"
+    yield from _ranges("missing", report)
+    yield from _ranges("unfinished", report)
+    for failure in report["failures"][:MAX_FAILURES]:
+        yield f"  failed      {failure['index']}: {failure['reason']} ({counted(failure['attempts'], 'attempt')})"
+    if report["failed"] > MAX_FAILURES:
+        yield f"  failed      and {report['failed'] - MAX_FAILURES} others"
+    if report["metadata"]:
+        yield f"  metadata    {msgspec.json.encode(report['metadata']).decode()}"
+    yield f"  opened      {report['opened_at']}"
+    if report["closed_at"]:
+        yield f"  closed      {report['closed_at']}"
+    for one in report["deliveries"]:
+        last = f", the last: {one['reason']}" if one["reason"] else ""
+        yield f"  webhook     {one['endpoint']}: {one['state']}, {counted(one['attempts'], 'attempt')}{last}"
+    if report.get("deliveries_more"):
+        yield f"  webhook     and {report['deliveries_more']} others"
+    yield f"  id          {report['webhook_id']}"
+    if report["why_undelivered"]:
+        yield f"  not delivered yet: {report['why_undelivered']}"
+
+
+def _ranges(name: str, report: Mapping[str, Any]) -> Iterator[str]:
+    shown, rest = report[name][:MAX_RANGES], report.get(f"{name}_more", 0)  # a service of before gives all
+    rest += sum(last - first + 1 for first, last in report[name][MAX_RANGES:])
+    words = [*([ranges(shown)] if shown else []), *([f"and {counted(rest, 'other')}"] if rest else [])]
+    if words:
+        yield f"  {name:10}  {', '.join(words)}"
+
+
+def _table(page: Mapping[str, Any]) -> Iterator[str]:
     heads = ("ID", "STATE", "TOTAL", "RECEIVED", "DONE", "FAILED", "OPENED")
     rows = ([one[head.lower()] for head in ("resource_id", *heads[1:-1], "opened_at")] for one in page["resources"])
     yield from aligned(heads, rows)
     yield from more(page)
+
+
+async def _follow(client: Client, resource_id: str, after_seq: int, *, as_json: bool) -> None:
+    async for outcome in client.follow(resource_id, after_seq=after_seq):
+        if as_json:
+            print_data(outcome)
+        elif "failed" not in outcome:
+            print_data(outcome["output"])
+        else:
+            failed = outcome["failed"]
+            tried = counted(failed["attempts"], "attempt")
+            print_lines(f"index {outcome['index']} has failed: {failed['reason']} ({tried})", err=True)

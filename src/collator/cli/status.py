@@ -43,4 +43,4 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"  packets     {stored['waiting']} to be processed, {sized(stored['backlog'])}"
     yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"
     if answer.get("paused"):  # a service of before does not say
-        yield f"  paused      {', '.join(answer['paused'])}: nothing is sent there until collator resume"
+        yield f"  paused      {', '.join(answer['paused'])}: nothing is sent there until collator endpoints resume"
