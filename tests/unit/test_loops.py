@@ -31,7 +31,7 @@ class Crew:
         self.begun: list[Any] = []
         self.cancelled: list[Any] = []
         self.threads: set[int] = set()
-        self.host_check = threading.Event()
+        self.gate = threading.Event()
         self.results: dict[int, Result] = {}
         self._calls: dict[Any, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
         self._leases = count(1)
@@ -85,7 +85,7 @@ class Crew:
         self.begun.append(payload)
         self.threads.add(threading.get_ident())
         if payload == "block":
-            assert self.host_check.wait(20.0)
+            assert self.gate.wait(20.0)
             return payload
         future = asyncio.get_running_loop().create_future()
         self._calls[str(payload)] = (asyncio.get_running_loop(), future)
@@ -104,7 +104,7 @@ async def crew(request: pytest.FixtureRequest) -> AsyncIterator[Crew]:
     crew = Crew(**getattr(request, "param", {}))
     crew.loops.start()
     yield crew
-    crew.host_check.set()
+    crew.gate.set()
     crew.loops.stop()
     await until(crew.loops.ended)
 
@@ -166,7 +166,7 @@ async def test_a_blocked_loop_is_told_and_what_waits_goes_to_another(crew: Crew)
     crew.end("a")
     assert await crew.ended(2) == ["a"]
 
-    crew.host_check.set()  # it was a long block, and no more
+    crew.gate.set()  # it was a long block, and no more
     assert await crew.ended(1) == ["block"]
     await until(lambda: len(crew.loops._runners) == 1)
     assert (crew.loops.abandoned, crew.loops.health()) == (0, None)
@@ -188,7 +188,7 @@ async def test_only_the_call_that_blocked_a_loop_has_failed_and_the_others_begin
     crew.end("a")
     crew.end("b")
     assert await crew.ended(1, 3) == ["a", "b"]
-    crew.host_check.set()
+    crew.gate.set()
     await until(lambda: crew.loops.abandoned == 0)
     crew.look()
     assert len(crew.results) == 3
@@ -203,7 +203,7 @@ async def test_loops_are_not_replaced_without_end(crew: Crew) -> None:
     assert isinstance(crew.results[1], Failure)
     crew.put("a")
     await crew.never(lambda: "a" in crew.begun)
-    crew.host_check.set()
+    crew.gate.set()
     await crew.under_way("block", "a")
     crew.end("a")
     assert await crew.ended(2) == ["a"]

@@ -15,7 +15,7 @@ from collator.messages import Key, Output, Result, Task
 from collator.processor import Outcomes, open_processor
 from collator.workers.pools import open_pool
 from tests.harness import fault_filesystem
-from tests.receiver import Hold, Receiver, Stall, reply
+from tests.receiver import Hold, Receiver, reply
 from tests.wait import until
 
 FUNCTIONS = {
@@ -102,19 +102,6 @@ async def test_every_task_has_one_result(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)
-async def test_a_failed_call_is_a_failure_of_its_task_alone(kind: str) -> None:
-    async with crew(kind) as it:
-        leases = it.put(1, "fail", 2, "no_json", 3)
-        assert values(await it.ended(leases)) == [
-            1,
-            "ValueError: no sound in it",
-            2,
-            "output: not JSON: Encoding objects of type object is unsupported",
-            3,
-        ]
-
-
-@pytest.mark.parametrize("kind", FUNCTIONS)
 async def test_a_call_that_does_not_end_holds_up_nobody(kind: str) -> None:
     fault = "wait" if kind == "coroutine" else "hang"
     async with crew(kind, timeout=0.3, concurrency=2) as it:
@@ -152,18 +139,6 @@ async def test_what_is_given_up_has_no_result_later(kind: str) -> None:
         await until(it.pool.ended, PATIENCE)
         it.look()
         assert it.results == {}
-
-
-async def test_an_http_service_that_does_not_answer_holds_up_nobody() -> None:
-    async with (
-        Receiver((Stall(),), reply(200, body=b"1")) as receiver,
-        crew("http", spec=receiver.url, timeout=0.3) as it,
-    ):
-        (bad,) = it.put(0)
-        await until(lambda: receiver.requests)
-        good = it.put(*[0] * 10, resource_id="b")
-        assert values(await it.ended(good)) == [1] * 10
-        assert values(await it.ended([bad])) == ["timed out after 0.3 s"]
 
 
 # Batches.

@@ -293,13 +293,13 @@ class Said:
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
-        self.host_check = threading.Event()
-        self.host_check.set()
+        self.gate = threading.Event()
+        self.gate.set()
         self.waiting = threading.Event()
 
     def __call__(self, reply: Reply) -> None:
         self.waiting.set()
-        assert self.host_check.wait(PATIENCE)
+        assert self.gate.wait(PATIENCE)
         self.replies.append(reply)
 
 
@@ -330,14 +330,14 @@ def test_an_answer_that_waits_to_be_read_is_no_call_that_takes_long() -> None:
     for number in range(3):
         jobs.put(Job(number, job()))
     jobs.next()
-    said.host_check.clear()
+    said.gate.clear()
     answering = threading.Thread(target=jobs.answer, args=(JobDone(0, [OutputAnswer(b"1")]),))
     answering.start()
     assert said.waiting.wait(PATIENCE)
     giving = threading.Thread(target=jobs.give_back)  # it finds jobs that wait, and nothing that moves
     giving.start()
     giving.join(0.2)
-    said.host_check.set()
+    said.gate.set()
     answering.join(PATIENCE)
     giving.join(PATIENCE)
     assert said.replies == [JobDone(0, [OutputAnswer(b"1")])]

@@ -25,7 +25,7 @@ class Crew:
     def __init__(self, *, concurrency: int, max_abandoned: int = 1) -> None:
         self.clock = ManualClock()
         self.begun: list[object] = []
-        self.host_check = threading.Event()
+        self.gate = threading.Event()
         self.results: list[Result] = []
         self._leases = count(1)
         self.stood_still = 0.0
@@ -52,7 +52,7 @@ class Crew:
 
     def _call(self, payload: object) -> None:
         self.begun.append(payload)
-        assert self.host_check.wait(10.0)
+        assert self.gate.wait(10.0)
 
     def _collect(self) -> None:
         self.results += self.threads.result_queue.collect().results
@@ -62,7 +62,7 @@ class Crew:
 def crew(request: pytest.FixtureRequest) -> Iterable[Crew]:
     crew = Crew(**request.param)
     yield crew
-    crew.host_check.set()
+    crew.gate.set()
     crew.threads.stop()
 
 
@@ -78,7 +78,7 @@ def test_what_is_in_hand_counts_until_it_is_collected(crew: Crew) -> None:
     crew.put("a", "b", "c")
     until_sync(lambda: len(crew.begun) == 2)
     assert (len(crew.threads.buffer), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 2)
-    crew.host_check.set()
+    crew.gate.set()
     until_sync(lambda: crew.threads.in_hand() == 0)
     assert sorted(result.lease for result in crew.results) == [1, 2, 3]
 
@@ -100,7 +100,7 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
     assert crew.threads.blocked()
     crew.put("b")
     assert crew.never(lambda: len(crew.begun) == 2)
-    crew.host_check.set()
+    crew.gate.set()
     until_sync(lambda: crew.begun == ["a", "b"])
     until_sync(lambda: [result.lease for result in crew.results] == [2])
     assert not crew.threads.blocked()
@@ -123,5 +123,5 @@ def test_every_thread_ends_after_a_stop(crew: Crew) -> None:
     crew.put("a")
     until_sync(lambda: crew.begun)
     crew.threads.stop()
-    crew.host_check.set()
+    crew.gate.set()
     until_sync(lambda: crew.threads._workers == [])

@@ -1,4 +1,4 @@
-"""Threads that call the processor, on the real ledger: failures, calls that do not end, hand-over and drain."""
+"""Threads that call the processor, on the real ledger: what `tests/workers` does not ask of every kind of workers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from collator.errors import Permanent, Unavailable
+from collator.errors import Permanent
 from collator.intake import Intake
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Delivery, ResourceReport, Result, StepResult
+from collator.messages import Delivery, ResourceReport
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import Function, Outcomes, Processor
@@ -141,10 +141,10 @@ def workers(setup: Setup) -> list[PoolThread]:
 
 
 @pytest.fixture
-def host_check() -> Iterable[Gate]:
-    host_check = Gate()
-    yield host_check
-    host_check.open.set()
+def gate() -> Iterable[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
 
 
 # Work that goes well.
@@ -162,110 +162,18 @@ async def test_outputs_are_recorded_and_the_deliveries_of_what_finishes_are_pass
         assert it.attempts("output") == 3
 
 
-async def test_a_delivery_that_finds_no_room_is_only_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with setup(tmp_path, len) as it:
-        monkeypatch.setattr(it.outbox, "capacity", dict)
-        await it.send("call-17", "a")
-        await until(lambda: it.outbox.endpoints == {"default"})
-        assert it.outbox.taken == []
-
-
-async def test_a_backlog_larger_than_memory_is_worked_off_from_the_start(tmp_path: Path) -> None:
-    packets = [Packet("call-17", index, msgspec.Raw(b'"a"'), index == 499) for index in range(500)]
-    async with setup(tmp_path, len, window=8, backlog=packets) as it:
-        assert (await it.ended("call-17")).done == 500
-
-
-async def test_a_hint_is_followed_at_once(tmp_path: Path) -> None:
-    async with setup(tmp_path, len) as it:
-        await it.send("call-17", "a", last=False)
-        await until(lambda: it.attempts("output") == 1)
-        accepted = await it.ledger.accept([Packet("call-17", 1, msgspec.Raw(b'"b"'), last=True)], capacity=0)
-        it.workers.submit((), accepted.waiting)
-        assert (await it.ended("call-17")).state is State.COLLATED
-
-
-async def test_a_lost_hint_costs_time_and_no_packet(tmp_path: Path) -> None:
-    async with setup(tmp_path, len, sweep=SOON) as it:
-        await it.send("call-17", "a", last=False)
-        await until(lambda: it.attempts("output") == 1)
-        await it.ledger.accept([Packet("call-17", 1, msgspec.Raw(b'"b"'), last=True)], capacity=0)
-        assert (await it.ended("call-17")).state is State.COLLATED
-
-
-async def test_a_resource_of_one_packet_is_not_behind_one_of_many(tmp_path: Path) -> None:
-    clock, permits = ManualClock(), threading.Semaphore(0)
-    order: list[str] = []
-
-    def slowly(payload: str) -> None:
-        order.append(payload)
-        assert permits.acquire(timeout=10.0)
-        clock.advance(0.1)
-
-    async with setup(tmp_path, slowly, concurrency=1, clock=clock) as it:
-
-        async def after(calls: int) -> None:
-            """The moment at which *calls* have ended, the next one runs, and memory is full again."""
-            await until(lambda: len(order) == calls + 1 and len(it.workers._buffer) == 1)
-
-        await until(lambda: not it.workers._due and not it.workers._claiming.locked())
-        await it.send("many", *["many"] * 50)
-        for calls in range(3):
-            await after(calls)
-            permits.release()
-        await after(3)
-        await it.send("one", "one")
-        for calls in range(4, 8):
-            permits.release()
-            await after(calls)
-        permits.release(100)
-    assert order.index("one") - order.index("many", 3) == 2
-
-
-async def test_the_room_is_two_tasks_a_thread_until_calls_have_proved_fast(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, concurrency=2, window=100) as it:
+async def test_the_room_is_two_tasks_a_thread_until_calls_have_proved_fast(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate, concurrency=2, window=100) as it:
         assert it.workers.capacity() == 4
         await it.send("call-17", "wait", "wait", "wait", last=False)
         assert it.workers.capacity() == 1
-        host_check.open.set()
+        gate.open.set()
         await until(lambda: it.attempts("output") == 3)
         await it.send("call-17", *"abcdefghijklmnopqrst", last=False, first=3)
         await until(lambda: it.workers.capacity() > 4)
 
 
 # Attempts that fail.
-
-
-async def test_a_failed_attempt_is_repeated_when_its_delay_has_passed(tmp_path: Path) -> None:
-    calls: list[str] = []
-
-    def second_time(payload: str) -> int:
-        calls.append(payload)
-        if len(calls) == 1:
-            raise ValueError("not yet")
-        return len(payload)
-
-    async with setup(tmp_path, second_time, sweep=SOON) as it:
-        await it.send("call-17", "abc")
-        await until(lambda: it.attempts("retry") == 1)
-        assert calls == ["abc"]
-        it.clock.advance(2.0)
-        assert (await it.ended("call-17")).state is State.COLLATED
-        assert calls == ["abc", "abc"]
-
-
-async def test_attempts_end_and_the_reason_is_kept(tmp_path: Path) -> None:
-    def never(_payload: object) -> None:
-        raise ValueError("never")
-
-    async with setup(tmp_path, never, retries=1, sweep=SOON) as it:
-        await it.send("call-17", "abc")
-        await until(lambda: it.attempts("retry") == 1)
-        it.clock.advance(2.0)
-        report = await it.ended("call-17")
-        assert report.state is State.INCOMPLETE
-        assert [(failure.reason, failure.attempts) for failure in report.failures] == [("ValueError: never", 2)]
-        assert it.attempts("failure") == 1
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), Permanent("no"), RecursionError()])
@@ -284,23 +192,21 @@ async def test_nothing_that_is_raised_ends_a_thread(tmp_path: Path, error: BaseE
 # Calls that take long, or do not end.
 
 
-async def test_a_slow_call_lets_go_of_what_is_behind_it_and_before_it(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, concurrency=2) as it:
+async def test_a_slow_call_lets_go_of_what_is_behind_it_and_before_it(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate, concurrency=2) as it:
         it.workers._pool.chunk_size = 100
         await it.send("call-17", "a", "wait", "b", "c")
-        await until(lambda: "wait" in host_check.calls)
+        await until(lambda: "wait" in gate.calls)
         it.clock.advance(0.1)
         await until(lambda: it.attempts("output") == 3)
-        host_check.open.set()
+        gate.open.set()
         assert (await it.ended("call-17")).done == 4
 
 
-async def test_a_call_that_is_out_of_time_has_failed_and_its_thread_is_replaced(
-    tmp_path: Path, host_check: Gate
-) -> None:
-    async with setup(tmp_path, host_check, concurrency=1, max_abandoned=2, retries=0, ledger_limits=PATIENT) as it:
+async def test_a_call_that_is_out_of_time_has_failed_and_its_thread_is_replaced(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate, concurrency=1, max_abandoned=2, retries=0, ledger_limits=PATIENT) as it:
         await it.send("stuck", "wait")
-        await until(lambda: host_check.calls)
+        await until(lambda: gate.calls)
         it.clock.advance(60.0)
         report = await it.ended("stuck")
         assert [failure.reason for failure in report.failures] == ["timed out after 60 s"]
@@ -309,30 +215,18 @@ async def test_a_call_that_is_out_of_time_has_failed_and_its_thread_is_replaced(
         await it.send("next", "a")
         assert (await it.ended("next")).state is State.COLLATED
 
-        host_check.open.set()
+        gate.open.set()
         await until(lambda: it.workers.abandoned == 0)
         assert (it.attempts("output"), it.attempts("failure")) == (1, 1)
         assert (await it.ledger.resource("stuck")).done == 0
 
 
-async def test_a_call_that_is_out_of_time_is_tried_again(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, ledger_limits=PATIENT, sweep=SOON) as it:
-        await it.send("call-17", "wait")
-        await until(lambda: host_check.calls)
-        it.clock.advance(60.0)
-        await until(lambda: it.attempts("retry") == 1)
-        host_check.open.set()
-        it.clock.advance(2.0)
-        assert (await it.ended("call-17")).state is State.COLLATED
-        assert len(host_check.calls) == 2
-
-
-async def test_nothing_is_begun_while_too_many_calls_do_not_end(tmp_path: Path, host_check: Gate) -> None:
+async def test_nothing_is_begun_while_too_many_calls_do_not_end(tmp_path: Path, gate: Gate) -> None:
     async with setup(
-        tmp_path, host_check, concurrency=1, max_abandoned=1, retries=0, ledger_limits=PATIENT, sweep=SOON
+        tmp_path, gate, concurrency=1, max_abandoned=1, retries=0, ledger_limits=PATIENT, sweep=SOON
     ) as it:
         await it.send("stuck", "wait")
-        await until(lambda: host_check.calls)
+        await until(lambda: gate.calls)
         it.clock.advance(60.0)
         await it.ended("stuck")
         assert it.workers.capacity() == 0
@@ -340,21 +234,21 @@ async def test_nothing_is_begun_while_too_many_calls_do_not_end(tmp_path: Path, 
             "1 calls of the processor have not returned after 60 s; no packet is processed until one of them does"
         )
         await it.send("next", "a")
-        assert host_check.calls == ["wait"]
-        host_check.open.set()
+        assert gate.calls == ["wait"]
+        gate.open.set()
         assert (await it.ended("next")).state is State.COLLATED
         assert it.workers.health() is None
 
 
-async def test_there_are_never_more_threads_than_workers_and_abandoned_calls(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, concurrency=3, max_abandoned=2, retries=0, ledger_limits=PATIENT) as it:
+async def test_there_are_never_more_threads_than_workers_and_abandoned_calls(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate, concurrency=3, max_abandoned=2, retries=0, ledger_limits=PATIENT) as it:
         await it.send("stuck", "wait", "wait", "wait")
-        await until(lambda: len(host_check.calls) == 3)
+        await until(lambda: len(gate.calls) == 3)
         it.clock.advance(60.0)
         await it.ended("stuck")
         assert it.workers.abandoned == 3
         assert len(workers(it)) == 5
-        host_check.open.set()
+        gate.open.set()
         await until(lambda: len(workers(it)) == 3)
         assert it.workers.abandoned == 0
 
@@ -362,141 +256,39 @@ async def test_there_are_never_more_threads_than_workers_and_abandoned_calls(tmp
 # Leases.
 
 
-async def test_p2_an_outcome_whose_lease_was_lost_is_dropped(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, sweep=SOON) as it:
-        await it.send("call-17", "wait")
-        await until(lambda: host_check.calls)
-        it.clock.advance(31.0)
-        await until(lambda: len(host_check.calls) == 2)
-        host_check.open.set()
-        assert (await it.ended("call-17")).done == 1
-        await until(lambda: it.dropped("lost") + it.dropped("closed") == 1)
-        assert len(it.outbox.taken) == 1
-
-
-async def test_the_lease_of_a_long_call_is_renewed(
-    tmp_path: Path, host_check: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with setup(tmp_path, host_check, lease=0.03) as it:
-        renewed = 0
-        renew = it.ledger.renew
-
-        async def counting(leases: Sequence[int]) -> Sequence[bool]:
-            nonlocal renewed
-            held = await renew(leases)
-            renewed += all(held)
-            return held
-
-        monkeypatch.setattr(it.ledger, "renew", counting)
-        await it.send("call-17", "wait")
-        for _ in range(4):
-            enough = renewed + 2
-            await until(lambda: renewed >= enough)  # noqa: B023 - it is over before the next round
-            it.clock.advance(14.0)
-        host_check.open.set()
-        await it.ended("call-17")
-        assert host_check.calls == ["wait"]
-
-
-async def test_a_task_whose_lease_is_lost_is_not_begun(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, concurrency=1, lease=0.03) as it:
+async def test_a_task_whose_lease_is_lost_is_not_begun(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate, concurrency=1, lease=0.03) as it:
         await it.send("first", "wait")
-        await until(lambda: host_check.calls)
+        await until(lambda: gate.calls)
         await it.send("second", "b")
         await until(lambda: len(it.workers._buffer) == 1)
         await it.ledger.release([task.lease for task in it.workers._buffer.tasks()])
         await until(lambda: len(it.workers._buffer) == 0)
-        host_check.open.set()
+        gate.open.set()
         await it.ended("first")
-        assert host_check.calls == ["wait"]
+        assert gate.calls == ["wait"]
 
 
-async def test_r12_the_outcome_of_a_cancelled_resource_is_dropped_and_counted(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check) as it:
+async def test_r12_the_outcome_of_a_cancelled_resource_is_dropped_and_counted(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate) as it:
         await it.send("call-17", "wait")
-        await until(lambda: host_check.calls)
+        await until(lambda: gate.calls)
         await it.ledger.cancel("call-17")
-        host_check.open.set()
+        gate.open.set()
         await until(lambda: it.dropped("lost") + it.dropped("closed") == 1)
         assert (await it.ledger.resource("call-17")).state is State.CANCELLED
         assert it.outbox.taken == []
 
 
-async def test_results_are_kept_while_the_store_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with setup(tmp_path, len) as it:
-        refused = 0
-        record = it.ledger.record
-
-        async def unavailable(results: Sequence[Result], *, capacity: Capacity) -> StepResult:
-            nonlocal refused
-            refused += 1
-            if refused <= 5:
-                raise Unavailable(retry_after=0.001)
-            return await record(results, capacity=capacity)
-
-        monkeypatch.setattr(it.ledger, "record", unavailable)
-        await it.send("call-17", "a", "bb")
-        assert (await it.ended("call-17")).done == 2
-        assert refused > 5
-
-
 # The end.
 
 
-async def test_p7_a_drain_hands_back_what_waits_and_records_what_is_finished_in_time(
-    tmp_path: Path, host_check: Gate
-) -> None:
-    async with setup(tmp_path, host_check, concurrency=1, window=4) as it:
-        await it.send("earlier", "a")
-        await it.ended("earlier")
-        it.workers._pool.chunk_size = 1
-        await it.send("call-17", "wait", "b", "c", "d")
-        await until(lambda: "wait" in host_check.calls)
-        drain = asyncio.create_task(it.workers.drain(10.0))
-        async with asyncio.timeout(5.0):
-            while len(await it.ledger.overdue(limit=10)) < 3:
-                pass
-        assert not drain.done()
-        host_check.open.set()
-        await drain
-        assert len(it.workers._reports) == 0
-        assert host_check.calls == ["a", "wait"]
-        report = await it.ledger.resource("call-17")
-        assert (report.done, report.unfinished) == (1, [(1, 3)])
-        tasks = await it.ledger.claim(claim_id="the next", capacity=10)
-        assert [(task.key.index, task.attempt) for task in tasks] == [(1, 1), (2, 1), (3, 1)]
-
-
-async def test_p7_a_drain_gives_back_what_still_runs_when_its_time_is_up(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, concurrency=2) as it:
-        await it.send("call-17", "wait", "b")
-        await until(lambda: it.attempts("output") == 1)
-        await it.workers.drain(0.0)
-        assert len(it.workers._reports) == 0
-        tasks = await it.ledger.claim(claim_id="the next", capacity=10)
-        assert [(task.key.index, task.attempt) for task in tasks] == [(0, 1)]
-        host_check.open.set()
-        await until(lambda: it.workers.abandoned == 0)
-        assert it.attempts("output") == 1
-
-
-async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_path: Path, host_check: Gate) -> None:
-    async with setup(tmp_path, host_check, concurrency=1) as it:
+async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_path: Path, gate: Gate) -> None:
+    async with setup(tmp_path, gate, concurrency=1) as it:
         it.workers._pool.chunk_size = 100
         await it.send("call-17", "a", "wait")
-        await until(lambda: "wait" in host_check.calls)
+        await until(lambda: "wait" in gate.calls)
         await it.workers.drain(0.0)
         assert len(it.workers._reports) == 0
         report = await it.ledger.resource("call-17")
         assert (report.done, report.unfinished) == (1, [(1, 1)])
-
-
-async def test_p7_a_drain_of_an_idle_workforce_ends_at_once_and_nothing_is_begun_after_it(tmp_path: Path) -> None:
-    calls: list[object] = []
-    async with setup(tmp_path, calls.append) as it:
-        async with asyncio.timeout(5.0):
-            await it.workers.drain(60.0)
-        assert it.workers.capacity() == 0
-        await it.send("call-17", "a")
-        assert len(await it.ledger.claim(claim_id="the next", capacity=10)) == 1
-        assert calls == []

@@ -28,12 +28,12 @@ class Payload(TypedDict, total=False):
     value: int
     """The output, and the name of the packet in the files."""
     do: str
-    """``wait`` until the test opens the gate, ``fail``, ``die``, or nothing."""
+    """``wait`` until the test opens the gate, ``fail``, give ``no_json``, ``die``, ``forge`` an answer, or nothing."""
     times: int
     """At how many of the first calls; at all where it is not said."""
 
 
-def plain(payload: Payload) -> int:
+def plain(payload: Payload) -> object:
     """Do as *payload* says."""
     number = _begin(payload)
     if _acts(payload, "wait", number):
@@ -41,12 +41,12 @@ def plain(payload: Payload) -> int:
     return _end(payload, number)
 
 
-def batch(payloads: Sequence[Payload]) -> list[int]:
+def batch(payloads: Sequence[Payload]) -> list[object]:
     """Do so one after another."""
     return [*map(plain, payloads)]
 
 
-async def coroutine(payload: Payload) -> int:
+async def coroutine(payload: Payload) -> object:
     """Do so, and let others have their turn meanwhile."""
     number = _begin(payload)
     if _acts(payload, "wait", number):
@@ -54,12 +54,12 @@ async def coroutine(payload: Payload) -> int:
     return _end(payload, number)
 
 
-def forge(payloads: Payload) -> int:
-    """Where *payloads* says ``forge``: answer for jobs that others have, in every way into the service that is open."""
-    number = _begin(payloads)
-    if _acts(payloads, "forge", number):
+def forge(payload: Payload) -> object:
+    """Where *payload* says ``forge``: answer for jobs that others have, by every way into the service that is open."""
+    number = _begin(payload)
+    if _acts(payload, "forge", number):
         _forge()
-    return _end(payloads, number)
+    return _end(payload, number)
 
 
 def _begin(payload: Payload) -> int:
@@ -68,13 +68,13 @@ def _begin(payload: Payload) -> int:
     return sum(line.split()[:2] == ["begin", str(payload["value"])] for line in _lines(payload))
 
 
-def _end(payload: Payload, number: int) -> int:
+def _end(payload: Payload, number: int) -> object:
     if _acts(payload, "die", number):
         os._exit(7)
     _note(payload, "end")
     if _acts(payload, "fail", number):
         raise ValueError("no sound in it")
-    return payload["value"]
+    return object() if _acts(payload, "no_json", number) else payload["value"]
 
 
 def _acts(payload: Payload, what: str, number: int) -> bool:

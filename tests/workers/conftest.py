@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.sqlite_harness import SqliteHarness
 from tests.workers.kinds import KINDS, Kind
 from tests.workers.node import Store, open_store
 
@@ -32,5 +33,7 @@ def forger(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A ledger, and a directory for what calls say."""
-    async with open_store(tmp_path) as store:
+    directory = tmp_path / "ledger"
+    directory.mkdir()
+    async with open_store(SqliteHarness(directory), tmp_path) as store:
         yield store

@@ -25,8 +25,6 @@ from tests.receiver import Judge, Receiver, Request, Script, reply
 from tests.workers import behaviours
 
 MODULE = "tests.workers.behaviours"
-SWEEP = 0.02
-"""Seconds after which workers ask the ledger without a hint; the default is too long for a test."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +37,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 3
     lease: float = 30.0
     """Seconds, by the real clock; a third of it lies between two renewals."""
+    sweep: float = 0.02
+    """Seconds after which workers ask the ledger without a hint."""
     behaviour: str = ""
     """A processor other than the usual one of the kind: a function of `tests.workers.behaviours`."""
 
@@ -121,7 +121,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 @asynccontextmanager
 async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: Terms) -> AsyncIterator[Workers]:
-    options: dict[str, Any] = {"concurrency": terms.concurrency, "lease": terms.lease, "sweep": SWEEP}
+    options: dict[str, Any] = {"concurrency": terms.concurrency, "lease": terms.lease, "sweep": terms.sweep}
     workers = LocalWorkers(ledger, processor, outbox, metrics=Metrics(), **options)
     run = asyncio.create_task(workers.run())
     try:
@@ -139,6 +139,7 @@ def _outcomes(terms: Terms) -> Outcomes:
 async def _answer(request: Request) -> Script:
     payload = msgspec.json.decode(request.body, type=behaviours.Payload)
     try:
-        return reply(200, "content-type: application/json", body=b"%d" % await behaviours.coroutine(payload))
+        output = repr(await behaviours.coroutine(payload))
+        return reply(200, "content-type: application/json", body=output.encode())
     except ValueError as error:
         return reply(500, body=str(error).encode())

@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import msgspec
 
 from collator.errors import Unavailable
 from collator.intake import Intake
-from collator.ledgers.sqlite import open_ledger
 from collator.messages import Accepted, Delivery, Key, Output, Recorded, ResourceReport, Result, StepResult, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
 from collator.seams.workers import Workers
-from collator.testing import ManualClock
+from tests.conformance.harness import Harness, LedgerClock
 from tests.wait import until
 from tests.workers.behaviours import Payload
 from tests.workers.kinds import Kind, Terms
@@ -37,12 +36,16 @@ class Outbox:
 
     def __init__(self) -> None:
         self.taken: list[Delivery] = []
+        self.endpoints: set[str] = set()
+        """Those of which it was told that more is due."""
+        self.room = 100
 
     def capacity(self) -> Capacity:
-        return {"default": 100}
+        return {"default": self.room}
 
     def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
         self.taken += deliveries
+        self.endpoints |= {*endpoints}
 
     async def refresh(self) -> None:
         return
@@ -117,13 +120,18 @@ class WatchedLedger:
 class Node:
     """One ledger, the workers of one kind on it, and what was seen of both."""
 
-    def __init__(self, ledger: Ledger, clock: ManualClock, files: Path, workers: Workers, outbox: Outbox) -> None:
+    def __init__(self, ledger: Ledger, clock: LedgerClock, files: Path, workers: Workers, outbox: Outbox) -> None:
         self.clock = clock
         self.outbox = outbox
         self.workers = workers
         self.ledger: WatchedLedger = cast("WatchedLedger", ledger)
         self._files = files
         self._intake = Intake(ledger, workers, outbox, metrics=Metrics())
+
+    async def hint(self, resource_id: str, *payloads: Payload) -> None:
+        """Accept *payloads* elsewhere, and tell the workers."""
+        accepted = await self._beside().accept(packets(self._files, resource_id, payloads), capacity=0)
+        self.workers.submit((), accepted.waiting)
 
     async def send(self, resource_id: str, *payloads: Payload, last: bool = True, first: int = 0) -> None:
         """Accept *payloads* as packets from index *first*; the value of a packet is its index if it has no other."""
@@ -183,24 +191,12 @@ class Node:
         return [(what, int(value), int(pid)) for what, value, pid in map(str.split, lines)]
 
 
-class StoreClock(ManualClock):
-    """The clock of a store, which knows for how long nobody could act."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stood_still = 0.0
-
-    def stand_still(self, seconds: float) -> None:
-        """Let *seconds* pass in which nobody could act."""
-        self.stood_still += seconds
-        self.advance(seconds)
-
-
 class Store:
     """A ledger that outlives the nodes on it."""
 
-    def __init__(self, ledger: Ledger, clock: StoreClock, files: Path) -> None:
-        self.clock, self.files, self.ledger = clock, files, ledger
+    def __init__(self, harness: Harness[Any], ledger: Ledger, files: Path) -> None:
+        self.clock, self.stand_still = harness.clock, harness.stand_still
+        self.ledger, self.files = ledger, files
 
     @asynccontextmanager
     async def node(self, kind: Kind, terms: Terms | None = None) -> AsyncIterator[Node]:
@@ -219,20 +215,14 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(data_dir: Path) -> AsyncIterator[Store]:
-    """A ledger in *data_dir*, beside which calls leave their files."""
-    clock = StoreClock()
-    ledger = await open_ledger(
-        data_dir / "ledger",
-        ledger_limits=LedgerLimits(),
-        clock=clock,
-        route=lambda _resource_id: ["default"],
-        stood_still=lambda: clock.stood_still,
-    )
+async def open_store(harness: Harness[Any], files: Path) -> AsyncIterator[Store]:
+    """The ledger of *harness*; calls leave their files in *files*."""
+    ledger = await harness.open(LedgerLimits(), lambda _resource_id: ["default"])
     try:
-        yield Store(ledger, clock, data_dir)
+        yield Store(harness, ledger, files)
     finally:
-        await ledger.aclose()
+        await harness.stop(ledger)
+        await harness.close()
 
 
 def packets(
@@ -247,7 +237,7 @@ def packets(
     return [Packet(resource_id, index, raw, last and index == end) for index, raw in enumerate(written, first)]
 
 
-def payload(do: Literal["", "wait", "fail", "die", "forge"] = "", times: int | None = None, **more: Any) -> Payload:  # noqa: ANN401
-    """What a call does, at the first *times* calls or at all."""
-    said = {"do": do, "times": times, **more}
-    return cast("Payload", {key: value for key, value in said.items() if value not in {None, ""}})
+def payload(do: str = "", times: int | None = None, value: int | None = None) -> Payload:
+    """What a call does, at the first *times* calls or at all, and its output; see `Payload`."""
+    said = {"do": do, "times": times, "value": value}
+    return cast("Payload", {key: one for key, one in said.items() if one not in {None, ""}})

@@ -48,6 +48,13 @@ async def test_a_resource_of_one_packet_does_not_wait_for_one_of_many(store: Sto
         assert node.begun().index(1000) <= 2 * before + 4
 
 
+async def test_a_hint_is_followed_at_once(store: Store, kind: Kind) -> None:
+    async with store.node(kind, Terms(sweep=3600.0)) as node:
+        await until(lambda: node.ledger.claims == 1, PATIENCE)  # for what was there before
+        await node.hint("a", payload())
+        assert (await node.ended("a")).done == 1
+
+
 async def test_a_lost_hint_costs_time_and_no_packet(store: Store, kind: Kind) -> None:
     async with store.node(kind) as node:
         await store.backlog("a", payload())

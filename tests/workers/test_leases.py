@@ -34,7 +34,7 @@ async def test_p1_while_the_store_is_away_nothing_is_lost_and_no_lease_runs_out(
         node.open()
         refused = node.ledger.refused
         await until(lambda: node.ledger.refused > refused + 10, PATIENCE)
-        store.clock.stand_still(10 * LEASE)
+        store.stand_still(10 * LEASE)
         await until(lambda: node.ledger.refused > refused + 20, PATIENCE)
         node.ledger.away = False
         assert (await node.ended("a")).done == count
