@@ -133,6 +133,12 @@ class Node:
         accepted = await self._beside().accept(packets(self._files, resource_id, payloads), capacity=0)
         self.workers.submit((), accepted.waiting)
 
+    async def hand_over(self, resource_id: str, *payloads: Payload) -> None:
+        """Accept *payloads* with capacity that was asked for earlier."""
+        given = packets(self._files, resource_id, payloads)
+        accepted = await self.ledger.accept(given, capacity=len(given))
+        self.workers.submit(accepted.tasks, accepted.waiting)
+
     async def send(self, resource_id: str, *payloads: Payload, last: bool = True, first: int = 0) -> None:
         """Accept *payloads* as packets from index *first*; the value of a packet is its index if it has no other."""
         await self._intake.accept(packets(self._files, resource_id, payloads, last=last, first=first))

@@ -29,6 +29,19 @@ async def test_p7_a_drain_finishes_what_runs_and_gives_back_the_rest(store: Stor
         assert node.ledger.claims == claims
 
 
+async def test_p7_what_comes_in_during_a_drain_is_given_back(store: Store, kind: Kind) -> None:
+    async with store.node(kind) as node:
+        await node.send("a", *[payload("wait")] * kind.batch)
+        await until(node.begun, PATIENCE)
+        drain = asyncio.create_task(node.workers.drain(PATIENCE))
+        await until(lambda: node.workers.capacity() == 0, PATIENCE)
+        await node.hand_over("b", payload(value=1000))
+        node.open()
+        await drain
+        assert 1000 not in node.begun()
+        assert await node.due() == [(0, 1)]
+
+
 async def test_p7_a_drain_gives_back_what_still_runs_when_its_time_is_up(store: Store, kind: Kind) -> None:
     async with store.node(kind) as node:
         await node.send("a", payload("wait"))
