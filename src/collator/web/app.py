@@ -70,7 +70,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     hosts: Sequence[str] | None = OWN
     """The names by which it may be asked, beside any address; `None`: any."""
     tokens: Callable[[], Tokens] | None = None
-    """The tokens that allow to ask, at this moment; `None`: nobody is asked who he is."""
+    """The tokens that are valid at this moment; `None`: no token is needed."""
 
 
 def make_app(parts: Parts) -> App:
@@ -158,7 +158,7 @@ class App:
         return None
 
     def _begin(self, request: RequestBody) -> None:
-        """See who asks, and whether there is a place for the request."""
+        """Identify the caller, and see whether there is a place for the request."""
         caller = request.caller = self._auth.identify(request.headers)
         request.who = who_asks(caller, request.scope.get("client"))
         kept = may_repair(caller)

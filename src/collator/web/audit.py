@@ -22,7 +22,7 @@ from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 _MOST = 10
 """Records of refused tokens in a minute, from whatever addresses: each is a commit."""
 PATIENCE = 1.0
-"""Seconds for which a refusal waits for its record; where the disk stands still, that comes when it goes on."""
+"""Seconds for which a refusal waits for its record; where the disk does not answer, it is written later."""
 _BEYOND = f"further refusals, beyond {_MOST} records per minute"
 
 _AGAIN = "repeated requests since the previous record"

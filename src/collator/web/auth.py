@@ -15,7 +15,7 @@ class Auth:
     """Asks for tokens, where the service has any."""
 
     def __init__(self, tokens: Callable[[], Tokens] | None) -> None:
-        """Know callers by *tokens*, which is asked at each request; `None`: everybody may ask for everything."""
+        """Know callers by *tokens*, which is called at each request; `None`: no token is needed for anything."""
         self._tokens = tokens
 
     @property
@@ -24,7 +24,7 @@ class Auth:
         return self._tokens is not None
 
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
-        """Return who asks; `None` where nobody is asked who he is.
+        """Return the caller; `None` where the service asks for no token.
 
         Raises `HttpProblem` without a token that is known.
         """

@@ -14,7 +14,7 @@ from collator.shares import Shared
 from collator.web.problems import busy
 
 MULTIPLE = 2
-"""How many times what is free one caller may hold: less than of places, as others need room for a whole body."""
+"""How many times what is free one caller may hold: less than of places, as a whole body of another has to fit."""
 
 
 class BufferMemory(Shared):

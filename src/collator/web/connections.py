@@ -1,10 +1,10 @@
 """The table of connections. Pure: it says which is to be closed, and closes none.
 
-Theory. A connection is opened before anybody can know what for, so that places go to those that ask for something. One
-without a request gives way as soon as another wants its place: first those that never asked for anything, the oldest
-first, so that who opens many and says nothing closes his own; then those that have been idle for longest. Where every
-place has a request under way, a few more connections are let in, for one request each, on which only who asks how the
-service is, or may repair it, is answered.
+Theory. When a connection is opened, its purpose is not known yet, so places go to connections with requests. One
+without a request is closed as soon as another needs its place: first those that never had a request, the oldest first,
+so that a client that opens many without using them loses its own; then those that have been idle for longest. Where
+every place has a request under way, a few more connections are let in, for one request each, which is answered only
+where it is about the health of the service, or from a caller who may repair it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collator.shares import Shared
 from collator.web.limits import MIB
 
 KEPT = 8
-"""Connections beyond the limit that are let in. They are few, as the descriptors that they take are nobody else's."""
+"""Connections beyond the limit that are let in. They are few, as their descriptors are reserved for them."""
 NEW = 16
 """New connections that may stay for a moment, though others have been idle for longer."""
 
@@ -25,9 +25,9 @@ class Admission(Enum):
     """The decision on a new connection."""
 
     TAKEN = "taken"  #: it has a place
-    KEPT = "kept"  #: it has one of those that are kept for who looks after the service
-    REFUSED = "refused"  #: there is none for it, and it is told so
-    DROPPED = "dropped"  #: there is none, and enough others are being told so
+    KEPT = "kept"  #: it has one of those that are reserved for health checks and repairs
+    REFUSED = "refused"  #: there is none for it, and it gets an answer that says so
+    DROPPED = "dropped"  #: there is none, and enough others are getting that answer
 
 
 class Connection(Protocol):
@@ -45,7 +45,7 @@ class Connections(Generic[C]):
     """The connections that have a place."""
 
     def __init__(self, most: int, *, max_queued: int = 16 * MIB) -> None:
-        """Have *most* places, `KEPT` beyond, and room for *max_queued* bytes of requests that wait behind others."""
+        """Have *most* places, `KEPT` beyond, and *max_queued* bytes for requests that wait behind others."""
         self.most = most
         self.queued = Shared(max_queued, "bytes of queued requests", setting="max_queued", multiple=2)
         # The oldest first, as dictionaries keep their order.

@@ -12,7 +12,7 @@ import msgspec
 BOM = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8, which says nothing, and which editors and shells of Windows write."""
 LOOKED_AT = 16
-"""Bytes that tell every format but lines, which are told by the first line."""
+"""Bytes that identify every format but lines, which are identified by the first line."""
 JSON = "application/json"
 LINES = "application/x-ndjson"
 
@@ -24,7 +24,7 @@ _PACKED = {
     b"PK\x03\x04": "zip",
 }
 _LONGEST = 1024 * 1024
-"""Bytes of a first line that is looked at: far more takes long to read, and is nobody's first packet."""
+"""Bytes of a first line that is looked at: far more takes long to read, and is not a first packet."""
 _WIDE = re.compile(r"(utf|ucs)[-_]?(2|4|7|16|32)|iso-10646")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 _VALUE = msgspec.json.Decoder(msgspec.Raw)

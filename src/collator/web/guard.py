@@ -1,10 +1,10 @@
 """The guard: one connection, before anything of ours sees a request. No server is safe by default; this one has to be.
 
 What lives here: deadlines (head, body, unread answers), size and count of the head. What does not: what a head may
-say (`head`), who may ask (`host_check`), and what is asked.
+say (`head`), which hosts it may name (`host_check`), and what is asked.
 
-Theory. The parser is uvicorn's (httptools). What the guard refuses gets one answer and the connection is closed, as
-nobody can know where a next request would begin (RFC 9112, 11.2). Where an earlier request on the connection still
+Theory. The parser is uvicorn's (httptools). A refused request gets one answer and the connection is closed, as the
+beginning of a next request could not be known (RFC 9112, 11.2). Where an earlier request on the connection still
 waits for its answer, the refused one gets none: it would be taken for the answer to the earlier one.
 
 Deadlines are plain numbers, which the server compares with the time now and then (`check`): no timer a request.
@@ -156,7 +156,7 @@ class Guard(RequestFeed):
             self.cycle.keep_alive = False  # it is the newest: the connection ends with its answer
             noticed = self.scope.get(HALF_CLOSED)
             if isinstance(noticed, asyncio.Event):
-                noticed.set()  # perhaps it has gone for good, which nobody can tell from here
+                noticed.set()  # perhaps it has gone for good, which cannot be seen from here
         else:
             self.transport.close()  # by itself asyncio would close without what was written in this turn
         return waits
@@ -254,12 +254,12 @@ class Guard(RequestFeed):
         return check_head(*self.first_line(), self.headers)
 
     def _unread(self) -> bool:
-        """Return whether the client may be sending what nobody will read."""
+        """Return whether the client may be sending what will not be read."""
         return self.reading is RequestProgress.BODY or self.reading is RequestProgress.NO_MORE
 
     def _late(self, now: float, *, stopping: bool) -> None:
         if self.reading is RequestProgress.NOTHING or self.reading is RequestProgress.WHOLE:
-            self.transport.close()  # it never said a word, or no more: there is no request to answer
+            self.transport.close()  # it has sent nothing, or nothing more: there is no request to answer
         elif self._excused():
             self.deadline = now + self.limits.body_seconds
         elif self.reading is RequestProgress.HEAD:
@@ -276,7 +276,7 @@ class Guard(RequestFeed):
         self.refusals.note(refusal, Asked(self.client, headers, method, self.url if begun else b""))
 
     def _excused(self) -> bool:
-        """Return whether it is not the client who is slow; or it sends a stream, which has limits of its own."""
+        """Return whether the delay is not the client's; or it sends a stream, which has limits of its own."""
         return self.flow.read_paused or bool(self.scope and self.scope.get(PATIENT))
 
     def _break_off(self, refusal: HttpProblem) -> None:

@@ -41,7 +41,7 @@ def check_head(method: bytes, url: bytes, version: str, fields: Fields) -> tuple
     if whole is None:
         return b"", url
     secure, host, path = whole.groups()
-    if secure:  # who speaks TLS for us asks for the path alone
+    if secure:  # a proxy that ends TLS asks for the path alone
         raise HttpProblem(
             ProblemType.UNKNOWN_HOST, "the request is for an https URL, but this port does not support TLS"
         )

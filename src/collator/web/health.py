@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`: for those who watch."""
+"""`/healthz`, `/readyz` and `/metrics`: for monitoring."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The host check: who may ask.
+"""The host check: protection against requests that a browser sends for a page of another site.
 
 A service on the loopback address is open to every program of the machine, and web browsers run programs of strangers.
-So a request has to name a host that is ours (against DNS rebinding: the page of evil.example whose name suddenly means
-127.0.0.1 still says ``Host: evil.example``), and a request that a page of another origin sends is refused (against
-cross-site requests). JSON media types only, which the endpoints ask for, close the last way: a form.
+So a request has to name a host of this service (against DNS rebinding: a page of evil.example, whose name suddenly
+resolves to 127.0.0.1, still says ``Host: evil.example``), and a request from a page of another origin is refused
+(against cross-site requests). The endpoints take JSON media types only, which rules out the last way, a form.
 
-An *address* in the Host field always passes, as nobody can make one mean another machine: a page has an address for its
-host only if it was loaded from there. Who probes a service, or reaches it without a name, says its address.
+An *address* in the Host field always passes, as it cannot be made to mean another machine: a page has an address for
+its host only if it was loaded from there. Probes, and clients without a name for the service, use its address.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def allowed_hosts(host: str, allowed: Sequence[str]) -> tuple[str, ...] | None:
 
 
 class HostCheck:
-    """Lets pass those who may ask."""
+    """The check of the Host and Origin fields of requests."""
 
     def __init__(self, hosts: Iterable[str] | None = OWN) -> None:
         """Be known as *hosts*, names without a port, and by any address; `None`: by any name too."""

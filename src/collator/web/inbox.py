@@ -1,7 +1,6 @@
-"""A server that webhooks are sent to: it checks who signed them, and hands them over. Knows nothing of files.
+"""A server that webhooks are sent to: it checks their signatures, and hands them over. Knows nothing of files.
 
-It listens as a service does (`collator.web.server`): what holds for the one, deadlines, limits and whom it answers,
-holds for the other.
+It listens as a service does (`collator.web.server`), with the same deadlines, limits and host check.
 """
 
 from __future__ import annotations

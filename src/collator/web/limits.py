@@ -48,7 +48,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     # Bodies that are read whole.
 
     max_body: int = 16 * MIB
-    """An array. It is decoded in one go; whoever has more sends a stream, which has no limit of size."""
+    """An array. It is decoded in one go; for more there are streams, which have no limit of size."""
     max_buffered: int = 64 * MIB
     """All bodies until they are answered, what is decoded of them, and all answers until they are read, together."""
 

@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 
 class Faults:
-    """The lines of a block that hold no packet: counted, and put into words only for who iterates over them."""
+    """The lines of a block that hold no packet: counted, and put into words only when iterated over."""
 
     __slots__ = ("_explain", "_number")
 

@@ -1,7 +1,7 @@
 """The load: requests, streams and waits under way, of which each caller has a share.
 
-A caller is who has a token, or else the address that asks. What tells how the service is asks for no place; whoever may
-repair it has some that are kept for him, as he is wanted most when nobody else gets in.
+A caller is the owner of a token, or else the address of the client. Health checks need no place. A few places are
+reserved for callers who may repair the service, as they are needed most when all other places are taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collator.web.limits import HttpLimits
 from collator.web.problems import busy
 
 KEPT = 16
-"""Places beyond the limit for who may repair: he asks seldom, and by hand."""
+"""Places beyond the limit for callers who may repair: their requests are few, and made by hand."""
 _NETWORK = 64  # bits of an IPv6 address that tell one network from another; within it a machine takes any
 
 
@@ -64,7 +64,7 @@ class Load:
 
 
 def who_asks(caller: Caller | None, client: tuple[str, int] | None) -> str:
-    """Whose share counts: that of *caller*, or where nobody is asked who he is that of the address of *client*."""
+    """Whose share counts: that of *caller*, or that of the address of *client* where the service asks for no token."""
     if caller is not None:
         return caller.name
     return peer(client)
@@ -76,7 +76,7 @@ def may_repair(caller: Caller | None) -> bool:
 
 
 def peer(client: tuple[str, int] | None) -> str:
-    """Return whose share counts where nobody has said who he is: the address of *client*, or its network."""
+    """Return whose share counts for a request without a token: the address of *client*, or its network."""
     return _network(client[0]) if client else ""
 
 

@@ -1,9 +1,9 @@
-"""One large piece of work in a turn of the event loop, and the callers in turn: nobody has the loop to himself.
+"""Large work in pieces, one in a turn of the event loop, callers round robin: no caller blocks the loop for others.
 
-Theory. The event loop belongs to everybody, and gives it back only who has finished. So work on what is large is cut
-into pieces of a few milliseconds, and between two of them, whosever they are, the loop goes once around: whoever asks
-for little waits for one piece, and not for one of each connection. Callers have their pieces round robin, however many
-connections each has. Nothing waits while the loop is idle: who is alone has all of it.
+Theory. All callers share one event loop, and a piece of work blocks it until it returns. So large work is cut into
+pieces of a few milliseconds, and between two pieces, of whichever callers, the loop turns once: a small request waits
+for one piece, and not for one of each connection. Callers take turns, however many connections each has. While the
+loop is idle nothing waits: a single caller has all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class LoopTurns:
     """Who waits for a turn of the event loop."""
 
     def __init__(self) -> None:
-        """Let nobody wait yet."""
+        """Begin with no caller in the queue."""
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the next caller first
 
     async def turn(self, who: str) -> None:
@@ -52,7 +52,7 @@ class LoopTurns:
             asyncio.get_running_loop().call_soon(self._grant)
 
     def _next(self) -> asyncio.Future[None] | None:
-        """The one whose turn it is, who waits no more; `None` where all have gone."""
+        """Take the next caller out of the queue; `None` where all have gone."""
         while self._waiting:
             who, waiting = next(iter(self._waiting.items()))
             del self._waiting[who]

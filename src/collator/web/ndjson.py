@@ -29,7 +29,7 @@ from collator.web.request_body import ClientGone, RequestBody
 from collator.wire import longest_packet
 
 LONG = 64 * 1024
-"""Bytes of a line that every stream may hold; the rest of a longer one is read once there is room for it."""
+"""Bytes of a line that every stream may hold; the rest of a longer one is read once it fits."""
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
 
 Told = Callable[[Group, Sequence[Receipt]], None]
@@ -61,7 +61,7 @@ class PacketStream:
             await self._take()
         finally:
             watching.cancel()
-            self._failed = self._failed or bool(self._pending)  # only where this call was cancelled: nobody is told
+            self._failed = self._failed or bool(self._pending)  # only where this call was cancelled: no receipts then
             for _, deciding in self._pending:
                 deciding.cancel()  # `_flush_decided` gives back what they held
         why = self._ended.result() if self._ended.done() else None
@@ -131,7 +131,7 @@ class PacketStream:
         return (await self._request.chunk())[0]
 
     async def _offer(self, group: Group) -> None:
-        """Send *group* on its way to the disk, once there is room, or no other is on its way.
+        """Send *group* on its way to the disk, once it fits, or no other is on its way.
 
         The stream ends where its caller may not send one of them.
         """

@@ -1,6 +1,6 @@
 """`/openapi.json`: routes and webhooks as OpenAPI 3.1, made from their declarations and from the limits that hold.
 
-Nothing is written here that the service does not do: who changes a route, a struct or a limit changes the description.
+Nothing is written here that the service does not do: to change a route, a struct or a limit changes the description.
 """
 
 from __future__ import annotations

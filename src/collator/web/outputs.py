@@ -1,9 +1,9 @@
-"""`GET /v1/resources/{id}/outputs`: what has come out of a resource, by index, or by `seq` for who follows it (R26).
+"""`GET /v1/resources/{id}/outputs`: the outputs of a resource by index, or by `seq` while it grows (R26).
 
 An answer is a page: as many outputs as it holds, or a single one that is larger. By index it is a page of what is
 there, for resources that have ended: in one that grows, an index may still come that is lower than those of the page
-before. By `seq` nothing is missed, and who finds nothing new may wait for it. What wakes him is a hint; what he is told
-is read from the store.
+before. By `seq` nothing is missed, and a request that finds nothing new may wait. A hint wakes it; the answer is read
+from the store.
 """
 
 from __future__ import annotations

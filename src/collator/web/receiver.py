@@ -1,8 +1,8 @@
 """The application of a receiver: webhooks, on any path, behind the guard and the host check of a service.
 
-What a webhook says of its signature is looked at before its body is read, so that who holds no secret makes nobody read
-megabytes. Without secrets all that tells a stranger's page from a service is what browsers may send without asking:
-no JSON, and nothing to a name or an address that is not ours.
+The signature headers of a webhook are checked before its body is read, so that a sender without a secret cannot have
+megabytes read. Without secrets, a web page of a stranger is told from a service only by what browsers may not send
+without asking: JSON, and requests to a name or an address that is not ours.
 
 Nothing but 2xx means "received" to a sender (R22), so the answer is given when the handler has returned.
 """

@@ -1,6 +1,7 @@
-"""Counts every request that was refused, and tells of it in the log: a sender may look at no answer, an operator does.
+"""The log of refused requests: each is counted and logged for the operator, as a sender may ignore its answer.
 
-Nothing of a body is told: who asked, by which program, for what, and the detail of the problem. Each is bounded.
+A line has the address of the client, its user agent, method, path and the detail of the problem, each bounded, and
+nothing of a body.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from collator.throttle import Quota, Throttle
 from collator.web.problems import HttpProblem, ProblemType
 
 LINES = 100
-"""Lines a minute, whoever asks for whatever: an address is easily had, and each would have lines of its own."""
-_TOLD_ELSEWHERE = frozenset({ProblemType.NOT_READY})
-"""What asks for it does so all the time, and the log says when the service stops being ready."""
+"""Lines a minute, of all clients together: addresses are cheap, and each has a limit of its own."""
+_LOGGED_ELSEWHERE = frozenset({ProblemType.NOT_READY})
+"""Probes ask for readiness all the time, and the log says when the service stops being ready."""
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
 
     @classmethod
     def by(cls, scope: Scope) -> Asked:
-        """Return who asked, by the *scope* of the request."""
+        """Read them from the *scope* of a request."""
         return cls(scope.get("client"), scope["headers"], scope["method"], scope["raw_path"])
 
 
@@ -57,7 +58,7 @@ class Refusals:
     """The refused requests."""
 
     def __init__(self, metrics: Metrics, *, throttle: Throttle | None = None, quota: Quota | None = None) -> None:
-        """Count in *metrics*; *throttle* holds back what is told again and again, *quota* what is too much of all."""
+        """Count in *metrics*; *throttle* limits lines that repeat, *quota* all lines together."""
         self._metrics = metrics
         self._throttle = throttle or Throttle()
         self._quota = quota or Quota(LINES)
@@ -68,7 +69,7 @@ class Refusals:
     def note(self, refusal: HttpProblem, asked: Asked) -> None:
         """Note that a request got *refusal*."""
         self._metrics.refused.labels(refusal.kind.code).inc()
-        if refusal.kind not in _TOLD_ELSEWHERE:
+        if refusal.kind not in _LOGGED_ELSEWHERE:
             self._log_refusal("request refused", refusal.kind.code, asked, refusal.detail, status=refusal.kind.status)
 
     def note_part(self, detail: str, asked: Asked) -> None:

@@ -29,20 +29,20 @@ PATIENT = "collator.patient"
 TARGET_HOST = "collator.target_host"
 """The host in the scope of a request whose target is a whole URL."""
 KEPT = "collator.kept"
-"""Set in the scope of a request for which there is no place but those that are kept for who looks after the service."""
+"""Set in the scope of a request for which only the places reserved for health checks and repairs are free."""
 _FORM = "application/x-www-form-urlencoded"
 HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
 _SMALL = 4096  # bytes of a body that says nothing
 MUCH = 64 * 1024
-"""Bytes of an answer beyond which a client who does not read is waited for: fewer wait in the connection."""
+"""Bytes of an answer beyond which it waits for the client to read; fewer are buffered in the connection."""
 JSON_FIELDS = ((b"content-type", JSON.encode()),)
 
 _log = structlog.get_logger(__name__)
 
 
 class ClientGone(Exception):
-    """The client has gone, or the guard has answered in our place: there is nobody to answer."""
+    """The client has gone, or the guard has answered already: there is nothing left to answer."""
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
@@ -106,12 +106,12 @@ class RequestBody:
         """Bytes that it holds in memory."""
 
     def hold(self, number: int) -> None:
-        """Hold *number* bytes more. Raises `HttpProblem` where there is no room for them."""
+        """Hold *number* bytes more. Raises `HttpProblem` where they do not fit."""
         self.buffer_memory.check(self.who, number)
         self.keep(number)
 
     def keep(self, number: int) -> None:
-        """Hold *number* bytes more, which are there, whether or not there is room for them."""
+        """Hold *number* bytes more, which are there, whether or not they fit."""
         self.buffer_memory.take(self.who, number)
         self.held += number
 

@@ -1,9 +1,9 @@
 """uvicorn's protocol, whose parser gets one request at a time, so that the bytes of each are known.
 
-Theory. The parser (httptools) takes a first line with more blanks than the two that there are to be, or with another
-protocol than HTTP, and does not tell. So that line is looked at where the request begins. Where that is, is known
-because the parser is stopped where another request begins in the same piece, and a new one gets the rest; behind a
-chunked body, of which only the parser knows how far it is, a piece is cut wherever the body may end.
+Theory. The parser (httptools) accepts a first line with more than two blanks, or with another protocol than HTTP. So
+that line is checked here, at the beginning of each request. That place is known because the parser is stopped where
+another request begins in the same piece, and a new parser gets the rest; in a chunked body, whose end only the parser
+knows, a piece is cut wherever the body may end.
 
 A client that speaks HTTP/1.0 knows neither interim answers nor chunks, which uvicorn would send it.
 """

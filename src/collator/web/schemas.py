@@ -1,6 +1,7 @@
-"""JSON Schemas of the structs that travel, with the line that stands under each field in its source.
+"""JSON Schemas of the structs that travel, with the docstring of each field as its description.
 
-One line on each field is a rule of the project: so what programmers read is what users read.
+One line on each field is a rule of the project: so what programmers read is what users read. Descriptions in
+annotations (`msgspec.Meta`) would need no source, but as many lines in all, and three to six each for 46 of 100 fields.
 """
 
 from __future__ import annotations
@@ -75,5 +76,5 @@ def _own_lines(struct: type) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """*text* for those who do not write Python."""
+    """*text* in terms of JSON and Markdown."""
     return " ".join(text.replace("`None`", "null").replace("``", "`").split())

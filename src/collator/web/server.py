@@ -34,7 +34,7 @@ _UNSENT = 64 * 1024
 """Bytes of answers that the system may keep for each client, beside what is on its way; else it keeps megabytes, and of
 what is in the system nobody sees whether the client takes it (`HttpLimits.write_rate`)."""
 _ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
-"""On every answer, those of the guard too: none of them is to be taken for a page, or kept by who stands between."""
+"""On every answer, those of the guard too: none of them is to be taken for a page, or cached by a proxy."""
 
 
 class Listener(NamedTuple):

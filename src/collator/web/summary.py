@@ -104,14 +104,14 @@ class Summary:
 
 
 class FaultLines:
-    """The lines of a stream that hold no packet, for who asked for all receipts.
+    """The lines of a stream that hold no packet, as receipts.
 
-    The first are told of one by one. Who sends more has no use for them, and each costs more than it took to send it:
-    from there on those of one group are told of together.
+    The first are listed one by one. A sender of more has no use for them, and each costs more than it took to send it:
+    from there on those of one group share a receipt.
     """
 
     def __init__(self, one_by_one: int) -> None:
-        """Tell of so many *one_by_one*."""
+        """List so many *one_by_one*."""
         self._left = one_by_one
 
     def of(self, group: Group) -> list[Rejected]:

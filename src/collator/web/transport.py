@@ -1,14 +1,13 @@
 """A transport that closes without destroying the answer.
 
-To close a socket on which something has come that nobody read resets the connection, and the reset may overtake the
-answer (RFC 9112, 9.6). So, after a refusal: say that nothing more comes from here, throw away what still comes for a
-moment, then close.
+To close a socket with unread bytes resets the connection, and the reset may overtake the answer (RFC 9112, 9.6). So,
+after a refusal: say that nothing more comes from here, throw away what still comes for a moment, then close.
 
 And one that writes once. uvicorn writes the head of an answer and its body one after the other, and the event loop
 passes on each at once: two calls of the system, and two segments that wake the client twice. So what is written in one
 turn of the loop leaves together, at the end of it.
 
-And one that knows a client who reads slowly from one who does not read. How full the buffer is tells nothing, as an
+And one that tells a client that reads slowly from one that does not read. How full the buffer is says nothing, as an
 answer may be larger than what a slow line carries in any time that is granted; at which rate it empties does. A client
 has `write_seconds` of credit, which time uses up while something waits for it, and what it takes restores, by the rate.
 """
@@ -36,7 +35,7 @@ class BufferedTransport(asyncio.Transport):
         *,
         unread: Callable[[], bool],
     ) -> None:
-        """Stand before *transport*; *unread* says whether the client may be sending what nobody will read."""
+        """Wrap *transport*; *unread* says whether the client may be sending what will not be read."""
         super().__init__()
         self._transport = transport
         self._loop = loop

@@ -1,4 +1,4 @@
-"""Every route of the HTTP app, declared: what it takes, who may ask, what it answers.
+"""Every route of the HTTP app, declared: what it takes, which role it needs, what it answers.
 
 To add one: declare it in the module of its subject, list it here, and name its handler in `collator.web.pages`.
 """

@@ -1,4 +1,4 @@
-"""The routes for those who watch."""
+"""The routes for monitoring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEALTH = (
         name="getHealth",
         method="GET",
         path="/healthz",
-        role=None,  # who restarts a service that hangs has no token, and learns nothing
+        role=None,  # what restarts a service that hangs has no token, and learns nothing here
         says="Whether the service is alive; touches nothing.",
         replies={200: RouteReply(says="It is.", content={JSON: Alive})},
     ),
@@ -24,7 +24,7 @@ HEALTH = (
         name="getReadiness",
         method="GET",
         path="/readyz",
-        role=None,  # who sends requests to one of several services has no token, and has to know
+        role=None,  # a load balancer has no token, and has to know
         says="Whether packets should be sent here.",
         replies={200: RouteReply(says="They should.", content={JSON: Ready})},
         problems=(ProblemType.NOT_READY,),

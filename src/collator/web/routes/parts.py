@@ -43,7 +43,7 @@ PARTS: Mapping[str, QueryOption] = MappingProxyType(
                 "minLength": 1,
                 "maxLength": MAX_ID_BYTES,
                 "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
-                "not": {"enum": [".", ".."]},  # whoever writes paths from a description leaves dots as they are
+                "not": {"enum": [".", ".."]},  # generated clients leave dots as they are
             },
         ),
         "delivery_id": QueryOption(

@@ -40,7 +40,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """With names in braces for what varies."""
     role: Role | None
-    """Which role a token must have; `None` for everybody."""
+    """Which role a token must have; `None`: no token is needed."""
     says: str
     """What it does: one line."""
     more: str = ""
