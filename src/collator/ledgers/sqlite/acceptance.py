@@ -36,7 +36,7 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[
     plan = _insert(store, packets)
     open_resources(store, plan.opened, plan.resource_bytes)
     grown = plan.grown()
-    store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active())
+    store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active)
     store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
     closed = close_finished(store, grown, capacity={}, known_at={}) if grown else None
     return _lease_new(store, batch, plan, closed.endpoints if closed else frozenset())
@@ -136,11 +136,11 @@ def _lease_new(
 ) -> list[Accepted]:
     """Lease what there is room for, unless others wait: those come first."""
     refresh(store)
-    idle = not (store.ready or store.suspects or store.packets.alone(store.running()))
+    idle = not (store.ready or store.suspects or store.packets.alone(store.running))
     answers: list[Accepted] = []
     ready: list[int] = []
     receipts, new = iter(plan.receipts), iter(plan.new.items())
-    until = store.running() + store.ledger_limits.task_lease
+    until = store.running + store.ledger_limits.task_lease
     for packets, capacity in batch:
         answered = list(islice(receipts, len(packets)))
         mine = list(islice(new, answered.count(ACCEPTED)))
@@ -171,7 +171,7 @@ def _store_packets(store: Store, plan: AcceptPlan) -> int:
 
 
 def _opening(store: Store, snapshot: Snapshot) -> list[object]:
-    ledger_limits, active = store.ledger_limits, store.active()
+    ledger_limits, active = store.ledger_limits, store.active
     return [
         snapshot.key,
         snapshot.resource_id,
@@ -181,10 +181,10 @@ def _opening(store: Store, snapshot: Snapshot) -> list[object]:
         snapshot.metadata and snapshot.metadata.decode(),
         snapshot.received,
         snapshot.highest,
-        store.clock.wall(),
+        store.wall,
         active,
         None if ledger_limits.idle_timeout is None else active + ledger_limits.idle_timeout,
-        None if ledger_limits.deadline is None else store.now() + ledger_limits.deadline,
+        None if ledger_limits.deadline is None else store.now + ledger_limits.deadline,
     ]
 
 

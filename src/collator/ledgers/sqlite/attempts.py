@@ -47,7 +47,7 @@ def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
         (attempt, places.get(place), one is not None)
         for place, (attempt, one) in enumerate(zip(attempts, held, strict=True))
     ]
-    plan = plan_attempts(ended, now=store.now(), wall=store.clock.wall())
+    plan = plan_attempts(ended, now=store.now, wall=store.wall)
     for key in plan.overtaken:
         store.deliveries.drop_key(key)
     for endpoint, reason in plan.paused.items():
@@ -60,7 +60,7 @@ def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
 
 def start_retention(store: Store, resource_rows: Iterable[int]) -> None:
     """Let the retention of *resource_rows* run from now, where nothing of them is due (R25)."""
-    limits, now = store.ledger_limits, store.now()
+    limits, now = store.ledger_limits, store.now
     ends = _decode_triples(store.value("delivery_ends", as_json([*resource_rows])).encode())
     rows = [(resource_row, purge_at(due=due, dead=dead, limits=limits, now=now)) for resource_row, due, dead in ends]
     store.run_rows("set_retention", rows)

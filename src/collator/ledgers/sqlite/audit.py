@@ -32,7 +32,7 @@ _decode_records = msgspec.json.Decoder(list[tuple[int, float, str, str, str, str
 def record(store: Store, act: Act, changed: int) -> None:
     """Add to the log that a step of *act* has *changed* so many."""
     refused = act.verb == REFUSED
-    row = [act.id, store.clock.wall(), store.now(), act.who, act.peer, act.verb, shorten(act.target, 500), changed]
+    row = [act.id, store.wall, store.now, act.who, act.peer, act.verb, shorten(act.target, 500), changed]
     store.run("record_act", as_json([*row, int(refused)]))
     if not act.stored:  # else a record had its place before: an act may have thousands of steps
         store.run("trim_audit", int(refused), REFUSALS_KEPT if refused else KEPT)
@@ -47,7 +47,7 @@ def note(store: Store, act: Act) -> None:
 def delete_old(store: Store) -> None:
     """Delete some of the records that are older than `LedgerLimits.remember`."""
     if store.ledger_limits.remember is not None:
-        store.run("forget_audit", store.now() - store.ledger_limits.remember, _SLICE)
+        store.run("forget_audit", store.now - store.ledger_limits.remember, _SLICE)
 
 
 def page(value: Callable[..., bytes], after: int | None, limit: int, size: int) -> AuditPage:

@@ -54,7 +54,7 @@ def claim(store: Store, claim_id: str, capacity: int, keys: Sequence[Key] | None
     refresh(store)
     if capacity <= 0:
         return []
-    if store.packets.alone(store.running()):
+    if store.packets.alone(store.running):
         return []
     if store.suspects and (suspects := _claim_suspects(store, claim_id, capacity, keys)) is not None:
         return suspects
@@ -67,8 +67,8 @@ def claim(store: Store, claim_id: str, capacity: int, keys: Sequence[Key] | None
 
 def refresh(store: Store) -> None:
     """Make ready what has fallen due: retries whose time has come, packets whose lease has ended."""
-    now = store.now()
-    ended = store.packets.expired(store.running())
+    now = store.now
+    ended = store.packets.expired(store.running)
     lost = [held for lease in ended if (held := store.packets.get(lease)) is not None]
     still_open = _still_open(store, lost)
     rows = [(held.key, held.attempt, "the lease was lost") for held in lost if held.key in still_open]
@@ -90,7 +90,7 @@ def overdue(store: Store, limit: int) -> list[Key]:
 
 def renew(store: Store, leases: Sequence[int]) -> list[bool]:
     """Prolong *leases* from now; False for each that is no longer held."""
-    until = store.running() + store.ledger_limits.task_lease
+    until = store.running + store.ledger_limits.task_lease
     return [store.packets.prolong(lease, until) for lease in leases]
 
 
@@ -120,7 +120,7 @@ def _claim_suspects(store: Store, claim_id: str, capacity: int, keys: Sequence[K
     """Lease the suspects whose turn it is; `None` where other packets may be handed out now."""
     together = store.ledger_limits.side_by_side
     alone = _waiting_suspects(store, together, EVER, 1)
-    if alone and not store.packets.none_beside(store.running()):
+    if alone and not store.packets.none_beside(store.running):
         return []
     waiting = alone or _waiting_suspects(store, 0, together, capacity if keys is None else EVER)
     wanted = waiting if keys is None else _wanted(store, keys)
@@ -173,7 +173,7 @@ def _hand_out(
         return []
     store.ready -= store.run_rows("take_ready", keys)
     store.suspects -= store.run_rows("suspects_begin", keys) if stops else 0
-    now = store.running()
+    now = store.running
     until = now + store.ledger_limits.task_lease
     tasks, left, damaged = [], [], []
     rows = _load(store, keys)

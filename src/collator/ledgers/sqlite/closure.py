@@ -34,10 +34,9 @@ def close_finished(
 
 def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int]) -> StepResult:
     """End the resources of *ends* now, one by one as they are given."""
-    wall = store.clock.wall()
     rows, new_deliveries, ended = [], [], []
     for end in ends:
-        plan = _plan(store, end, wall)
+        plan = _plan(store, end)
         row, deliveries = _freeze(plan, end.known_at)
         rows.append(row)
         new_deliveries += deliveries
@@ -60,11 +59,10 @@ def _is_long(row: Sequence[object]) -> bool:
     return len(seen) + len(tail) > _LONG
 
 
-def _plan(store: Store, end: Closure, wall: float) -> ClosePlan:
+def _plan(store: Store, end: Closure) -> ClosePlan:
     details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
     endpoints = store.route(end.snapshot.resource_id)
-    limits, now = store.ledger_limits, store.now()
-    return plan_close(end, details, endpoints=endpoints, limits=limits, wall=wall, now=now)
+    return plan_close(end, details, endpoints=endpoints, limits=store.ledger_limits, wall=store.wall, now=store.now)
 
 
 def _freeze(plan: ClosePlan, known_at: float) -> tuple[list[object], list[NewDelivery]]:

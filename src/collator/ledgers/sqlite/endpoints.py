@@ -9,7 +9,7 @@ def pause(store: Store, endpoint: str, reason: str) -> bool:
     """Pause *endpoint*; whether it was not paused before."""
     if endpoint in store.paused:
         return False
-    store.run("pause_endpoint", endpoint, store.clock.wall(), reason)
+    store.run("pause_endpoint", endpoint, store.wall, reason)
     store.paused |= {endpoint}
     return True
 

@@ -71,7 +71,7 @@ async def open_ledger(
             make = partial(made, stood_still=stood_still, synchronous=synchronous)
             store = open_store(data_dir, make)
             presence = Presence(data_dir)
-            return SqliteLedger(store, Reader(database, now=store.now), Reserve(data_dir / RESERVE), lock, presence)
+            return SqliteLedger(store, Reader(database, now=store.time), Reserve(data_dir / RESERVE), lock, presence)
         except BaseException:
             lock.release()
             raise

@@ -48,7 +48,7 @@ def create_deliveries(
         return [], frozenset()
     first = store.next_did
     store.next_did += len(new_deliveries)
-    now = store.now()
+    now = store.now
     rows = [
         (delivery_row, new.frame.resource_row, new.endpoint, int(is_large(new.whole)))
         for delivery_row, new in enumerate(new_deliveries, first)
@@ -61,7 +61,7 @@ def create_deliveries(
     fit = {*joined_at_once((one.frame.resource_row, one.whole) for _, one in leased)}
     frames = {one.frame.resource_row: one.frame for _, one in leased if one.frame.resource_row in fit}
     bodies = inline_bodies(store, [*frames.values()])
-    until = store.running() + store.ledger_limits.delivery_lease
+    until = store.running + store.ledger_limits.delivery_lease
     handed = [
         _lease_new(store, delivery_row, one, bodies.get(one.frame.resource_row), until) for delivery_row, one in leased
     ]
@@ -82,8 +82,8 @@ def claim_deliveries(
     """
     if endpoint in store.paused:
         return []
-    now = store.now()
-    for token in store.deliveries.expired(store.running()):
+    now = store.now
+    for token in store.deliveries.expired(store.running):
         store.deliveries.drop(token)
     held = store.deliveries.keys(endpoint)
 
@@ -98,7 +98,7 @@ def claim_deliveries(
     rows = {row[0]: row for row in readable(partial(_read, store), delivery_rows)}
     _mark_dead(store, endpoint, [delivery_row for delivery_row in delivery_rows if delivery_row not in rows])
     bodies = inline_bodies(store, load_frames(store, joined_at_once(map(_extent, rows.values()))))
-    until = store.running() + store.ledger_limits.delivery_lease
+    until = store.running + store.ledger_limits.delivery_lease
     return [
         _lease_stored(store, rows[delivery_row], bodies.get(rows[delivery_row][1]), until)
         for delivery_row in delivery_rows

@@ -39,7 +39,7 @@ def purge(store: Store, limit: int, resource_id: str | None) -> Purged:
     time = Slice()
     removed = 0 if resource_id is None else _purge_now(store, resource_id)
     while removed < limit and time.lasts():
-        due = store.value("purge_due", store.now())
+        due = store.value("purge_due", store.now)
         if due is None:
             return _purge_little(store, time, removed, limit)
         removed += _purge_resource(store, time, _Due(*due), limit - removed)

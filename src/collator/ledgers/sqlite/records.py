@@ -42,7 +42,7 @@ def apply_results(store: Store, held: Sequence[tuple[Result, Lease | None]]) -> 
     """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
     resource_rows = {one.key >> INDEX_BITS for _, one in held if one is not None}
     snapshots = {snapshot.key: snapshot for snapshot in store.snapshots("find_handles", as_json([*resource_rows]))}
-    plan = plan_results(held, snapshots, max_body=store.ledger_limits.max_body, now=store.now())
+    plan = plan_results(held, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
     bulky = plan.output_bytes > BULKY * len(plan.outcomes)
     insert = partial(store.run_each, "insert_outcome") if bulky else partial(store.run_rows, "insert_outcomes")
     if insert(plan.outcomes) != len(plan.outcomes):
@@ -52,7 +52,7 @@ def apply_results(store: Store, held: Sequence[tuple[Result, Lease | None]]) -> 
     store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])
     store.run_rows("forget_attempts", plan.tried)
     progress = [[one.key, one.done, one.failed, one.body_size] for one in plan.touched.values()]
-    store.run_rows("progress_resources", progress, store.active())
+    store.run_rows("progress_resources", progress, store.active)
     store.touch(plan.touched.values())
     return plan
 

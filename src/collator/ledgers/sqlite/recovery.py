@@ -56,7 +56,7 @@ def _apply_limits(store: Store) -> None:
             store.run("set_idle_times", ledger_limits.idle_timeout)
         store.run("shorten_idle_times", ledger_limits.idle_timeout, store.uptime)
     if ledger_limits.dead_retention is not None and store.counts.dead:
-        store.run("shorten_dead_retention", store.now() + ledger_limits.dead_retention)
+        store.run("shorten_dead_retention", store.now + ledger_limits.dead_retention)
 
 
 def _fail_lethal_packets(store: Store) -> None:

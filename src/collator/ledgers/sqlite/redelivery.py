@@ -39,7 +39,7 @@ def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | No
 def _replay_some(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> ReplayPlan:
     found = _decode_found(store.value("deliveries_to_repair", as_json(delivery_rows)).encode())
     plan = plan_replay(found, state)
-    store.run_rows("replay_deliveries", plan.due, store.now())
+    store.run_rows("replay_deliveries", plan.due, store.now)
     store.count(due=plan.moves.due, dead=plan.moves.dead)
     start_retention(store, plan.resource_keys)
     return plan

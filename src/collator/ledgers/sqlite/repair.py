@@ -52,10 +52,10 @@ _decode_failed = msgspec.json.Decoder(_Failed).decode
 def expire(store: Store, accepting: bool, limit: int, capacity: Mapping[str, int]) -> StepResult:  # noqa: FBT001 - a step takes its call as it came
     """Close what has been idle too long or is past its deadline."""
     store.tick(accepting=accepting)
-    if store.trouble or store.now() - store.persisted_at >= TICK:  # only what is written proves that it can be
-        store.run("persist", store.now(), store.uptime, "{}")  # the transaction writes the counters
+    if store.trouble or store.now - store.persisted_at >= TICK:  # only what is written proves that it can be
+        store.run("persist", store.now, store.uptime, "{}")  # the transaction writes the counters
     limit = min(limit, LOOKED)
-    late = _decode_numbers(store.value("past_deadline", store.now(), limit).encode())
+    late = _decode_numbers(store.value("past_deadline", store.now, limit).encode())
     ends = [Closure(snapshot, PAST_DEADLINE) for snapshot in _snapshots(store, late)]
     idle, looked = _idle(store, limit - len(ends), {end.snapshot.key for end in ends})
     ends += idle
@@ -114,7 +114,7 @@ def _withdraw(store: Store, snapshot: Snapshot, keys: Sequence[int]) -> None:
     store.count(waiting=len(keys), backlog=store.value("backlog_of", rows))
     withdraw(snapshot, len(keys))
     progress = [snapshot.key, snapshot.done, snapshot.failed, snapshot.body_size]
-    store.run_rows("progress_resources", [progress], store.active())
+    store.run_rows("progress_resources", [progress], store.active)
 
 
 def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[Closure], int]:

@@ -127,8 +127,9 @@ class Store:
         self.behind = self._jumped(stored_clock)
         """Seconds by which the ledger's time stays behind a clock that has jumped."""
         self._base: float = max(stored_clock, self.clock.wall() - self.behind) - self.clock.monotonic()
-        self.persisted_at = self.now()
-        self.ticked_at = self.running()
+        self._read_clock()
+        self.persisted_at = self.now
+        self.ticked_at = self.running
         self.next_rk, self.next_did, self.ready, self.suspects = self.value("handles")
         self.next_retry: float = self.value("next_retry") or float("inf")
         self.paused: frozenset[str] = frozenset(_decode_names(self.value("paused_names")))
@@ -161,24 +162,27 @@ class Store:
 
     # Time.
 
-    def now(self) -> float:
+    def time(self) -> float:
         """The ledger's time: seconds since 1970, never back, blind to jumps of the wall while it runs."""
         return self._base + self.clock.monotonic()
 
-    def running(self) -> float:
+    def _read_clock(self) -> None:
+        """Read the time for a step, once: all that it decides and stores has the same."""
+        self.now = self.time()
+        self.running = self.now - self._stood_still()
         """The time that leases and idle timeouts run on: `now`, less what nobody could act in."""
-        return self.now() - self._stood_still()
+        self.wall = self.clock.wall()
 
+    @property
     def active(self) -> float:
-        """The uptime at this moment, which an accepted packet or an outcome gets as its time."""
-        return self.uptime + self.running() - self.ticked_at
+        """The uptime in this step, which an accepted packet or an outcome gets as its time."""
+        return self.uptime + self.running - self.ticked_at
 
     def tick(self, *, accepting: bool) -> None:
         """Count the time since the last tick as uptime, where the service was *accepting* and refused nobody (R13)."""
-        now = self.running()
         if accepting and not self.refused:
-            self.uptime += now - self.ticked_at
-        self.ticked_at = now
+            self.uptime += self.running - self.ticked_at
+        self.ticked_at = self.running
         self.refused = False
 
     # Statements.
@@ -221,11 +225,12 @@ class Store:
         self.deliveries.begin()
         self._execute("begin immediate")
         try:
+            self._read_clock()  # behind the lock, for which it may have waited
             yield
             wrote = self.connection.total_changes() != before
             if wrote:
-                self.run("persist", self.now(), self.active(), _encode(self.counts).decode())
-                self.persisted_at = self.now()
+                self.run("persist", self.now, self.active, _encode(self.counts).decode())
+                self.persisted_at = self.now
             self._execute("commit")
         except BaseException:
             self._rollback()

@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder(tuple[State, int | None, float]).decode
 def leave(store: Store, resource_row: int) -> None:
     """Remember how the resource *resource_row* ended, which is removed in this step."""
     if store.ledger_limits.remember is not None:
-        store.count(remembered=store.run("leave_tombstone", resource_row, store.now()))
+        store.count(remembered=store.run("leave_tombstone", resource_row, store.now))
 
 
 def find(store: Store, resource_ids: Sequence[str | int]) -> list[Snapshot]:
@@ -46,7 +46,7 @@ def delete_old(store: Store, limit: int) -> int:
     """Delete up to *limit* tombstones that are older than `LedgerLimits.remember`: how many that were."""
     if limit <= 0 or not store.counts.remembered:
         return 0
-    last = store.value("old_tombstones", store.now() - (store.ledger_limits.remember or 0.0), limit, BYTES)
+    last = store.value("old_tombstones", store.now - (store.ledger_limits.remember or 0.0), limit, BYTES)
     deleted = 0 if last is None else store.run("delete_tombstones", last)
     store.count(remembered=-deleted)
     return deleted
