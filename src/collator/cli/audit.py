@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import click
 
 from collator.cli.command import command
-from collator.cli.phrases import aligned, more
+from collator.cli.phrases import listed
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
+
+_COLUMNS = {"AT": "at", "WHO": "who", "FROM": "peer", "WHAT": "verb", "CHANGED": "changed", "ON": "target"}
 
 
 @command(
@@ -30,11 +29,4 @@ def audit(*, settings: Settings, cursor: str | None, limit: int, as_json: bool) 
     A token that was refused is listed as "refused", with how often: once a minute for each token and address.
     """
     page = ask(settings, lambda client: client.audit(cursor=cursor, limit=limit))
-    print_answer(page, _table(page), as_json=as_json)
-
-
-def _table(page: Mapping[str, Any]) -> Iterator[str]:
-    keys = ("at", "who", "peer", "verb", "changed", "target")
-    heads = ("AT", "WHO", "FROM", "WHAT", "CHANGED", "ON")
-    yield from aligned(heads, ([one[key] for key in keys] for one in page["records"]))
-    yield from more(page)
+    print_answer(page, listed(page, "records", _COLUMNS), as_json=as_json)

@@ -9,10 +9,19 @@ import click
 
 from collator.cli.command import Noun, command
 from collator.cli.parameters import chosen, refuse_beside
-from collator.cli.phrases import aligned, more
+from collator.cli.phrases import listed
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.settings import Scope, Settings
 from collator.text import counted
+
+_COLUMNS = {
+    "ID": "id",
+    "RESOURCE": "resource_id",
+    "STATE": "state",
+    "ATTEMPTS": "attempts",
+    "LAST": "attempted_at",
+    "REASON": "reason",
+}
 
 
 @command(
@@ -35,7 +44,7 @@ def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa:
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
     page = ask(settings, lambda client: client.deliveries(**wanted))
-    print_answer(page, _table(page), as_json=as_json)
+    print_answer(page, listed(page, "deliveries", _COLUMNS), as_json=as_json)
 
 
 @command(
@@ -129,10 +138,3 @@ def _report(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"  attempt     {one['attempt']} at {one['at']}, {one['seconds']:.3f} s: {one['result']}, {one['reason']}"
     if report["why_undelivered"]:
         yield f"  not delivered yet: {report['why_undelivered']}"
-
-
-def _table(page: Mapping[str, Any]) -> Iterator[str]:
-    keys = ("id", "resource_id", "state", "attempts", "attempted_at", "reason")
-    heads = ("ID", "RESOURCE", "STATE", "ATTEMPTS", "LAST", "REASON")
-    yield from aligned(heads, ([one[key] for key in keys] for one in page["deliveries"]))
-    yield from more(page)

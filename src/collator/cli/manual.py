@@ -32,7 +32,9 @@ _SETTINGS = {
 def manual() -> str:
     """The whole manual."""
     ordered = sorted(COMMANDS, key=lambda command: str(command.name))
-    return "\n".join([_HEAD, *(_section(path, command) for path, command in verbs(ordered)), _exits()])
+    exits = [f"| {code.value} | {code.name.lower()} | {code.meaning} |" for code in Exit]
+    lines = [line for path, command in verbs(ordered) for line in _section(path, command)]
+    return "\n".join([_HEAD, *lines, "## Exit codes", "", "| code | name | |", "|---|---|---|", *exits, ""])
 
 
 def verbs(commands: Iterable[click.Command], above: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -44,17 +46,15 @@ def verbs(commands: Iterable[click.Command], above: str = "") -> Iterator[tuple[
             yield from verbs(command.commands.values(), path)
 
 
-def _section(path: str, command: click.Command) -> str:
-    return "\n".join([f"##{'#' * path.count(' ')} {path}", "", *_lines(path, command), ""])
-
-
-def _lines(path: str, command: click.Command) -> Iterator[str]:
-    arguments = "".join(f" {param.metavar or f'[{str(param.name).upper()}]'}" for param in _arguments(command))
-    yield f"`collator {path}{' VERB …' if isinstance(command, click.Group) else arguments}`"
-    yield ""
-    yield inspect.cleandoc(command.help or "")
-    yield ""
-    own = [param for param in command.params if isinstance(param, click.Option) and not _is_setting(param)]
+def _section(path: str, command: click.Command) -> Iterator[str]:
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    usage = " ".join(param.metavar or f"[{str(param.name).upper()}]" for param in arguments)
+    if isinstance(command, click.Group):
+        usage = "VERB …"
+    yield from (f"##{'#' * path.count(' ')} {path}", "", f"`{f'collator {path} {usage}'.strip()}`", "")
+    yield from (inspect.cleandoc(command.help or ""), "")
+    settings = {*OPTIONS, "config"}
+    own = [param for param in command.params if isinstance(param, click.Option) and param.name not in settings]
     if own:
         yield from ("| option | |", "|---|---|")
         yield from (f"| `{_cell(_usage(param))}` | {_cell(param.help or '')} |" for param in own)
@@ -64,15 +64,8 @@ def _lines(path: str, command: click.Command) -> Iterator[str]:
         flags = ", ".join(_flags(command, scope) for scope in Scope if scope in scopes)
         yield f"Settings as flags: {flags}, `--config`."
         yield ""
-    yield from ("```", *_examples(command), "```")
-
-
-def _arguments(command: click.Command) -> list[click.Argument]:
-    return [param for param in command.params if isinstance(param, click.Argument)]
-
-
-def _is_setting(option: click.Option) -> bool:
-    return str(option.name) in OPTIONS or option.name == "config"
+    examples = (command.epilog or "").partition("Examples:\n")[2].splitlines()
+    yield from ("```", *(line.removeprefix("  ") for line in examples), "```", "")
 
 
 def _flags(command: click.Command, scope: Scope) -> str:
@@ -91,16 +84,6 @@ def _usage(option: click.Option) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _examples(command: click.Command) -> Iterator[str]:
-    lines = (command.epilog or "").partition("Examples:\n")[2].splitlines()
-    yield from (line.removeprefix("  ") for line in lines)
-
-
-def _exits() -> str:
-    rows = [f"| {code.value} | {code.name.lower()} | {code.meaning} |" for code in Exit]
-    return "\n".join(["## Exit codes", "", "| code | name | |", "|---|---|---|", *rows, ""])
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def more(page: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where the next *page* of a list begins, if there is one."""
+def listed(page: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> Iterator[str]:
+    """A table of *what* there is in *page*, its heads and keys in *columns*, and where the next page begins."""
+    yield from aligned([*columns], ([one[key] for key in columns.values()] for one in page[what]))
     if page["next_cursor"] is not None:
         yield f"… and more: --cursor {shlex.quote(page['next_cursor'])}"

@@ -32,6 +32,7 @@ QUIET = 1.0
 """Seconds after a line on what was refused in which there is no other."""
 SHOWN = 60
 """Characters of the id of what was refused."""
+_UNVERIFIED = "warning: anyone who reaches this port can write files: name a secret with --secret-file"
 
 
 @command(
@@ -69,9 +70,14 @@ async def _receive(settings: Settings) -> None:
     directory = near(settings.receive_dir)
     filer = _FileWriter(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
     async with inbox_of(settings, filer.take, refusals) as inbox:
-        _print_address(inbox.url, directory, verified=settings.receive_secret_file is not None)
+        trust = "signatures are verified" if settings.receive_secret_file else "nothing is verified"
+        print_lines(f"receiving at {inbox.url} into {directory}; {trust}")
+        if settings.receive_secret_file is None:
+            print_lines(_UNVERIFIED, err=True)
         logs.configure()  # from here on what is printed waits for nobody who reads it
-        await _stop_signal()
+        stop = asyncio.Event()
+        on_stop(stop.set)
+        await stop.wait()
     print_lines(f"stopped: {filer.written} written")
 
 
@@ -135,16 +141,3 @@ class _Refusals:
         name = f"webhook {webhook_id[:SHOWN]!a}" if webhook_id else "a request without a webhook-id"
         more = f" (and {times - 1} more since the last such line)" if times > 1 else ""
         print_lines(f"refused: {name}: {why}{more}", err=True)
-
-
-def _print_address(url: str, directory: Path, *, verified: bool) -> None:
-    trust = "signatures are verified" if verified else "nothing is verified"
-    print_lines(f"receiving at {url} into {directory}; {trust}")
-    if not verified:
-        print_lines("warning: anyone who reaches this port can write files: name a secret with --secret-file", err=True)
-
-
-async def _stop_signal() -> None:
-    stop = asyncio.Event()
-    on_stop(stop.set)
-    await stop.wait()

@@ -83,7 +83,9 @@ class Follower:
         """Return when every resource is settled. Raises `Unreachable`."""
         while True:
             ended = self.sending_ended.is_set()
-            self._add()
+            if len(self._tally.resources) > self._known:
+                self._pending.extend(islice(self._tally.resources, self._known, None))
+                self._known = len(self._tally.resources)
             if ended and not self._pending:
                 return
             batch = [self._pending.popleft() for _ in range(min(ROUND, len(self._pending)))]
@@ -91,11 +93,6 @@ class Follower:
             self._pending.extend(resource_id for resource_id, settled in zip(batch, news, strict=True) if not settled)
             if not any(news):
                 await asyncio.sleep(PAUSE)
-
-    def _add(self) -> None:
-        if len(self._tally.resources) > self._known:
-            self._pending.extend(islice(self._tally.resources, self._known, None))
-            self._known = len(self._tally.resources)
 
     async def _look(self, resource_id: str, *, ended: bool) -> bool:
         """Return whether *resource_id* is settled."""

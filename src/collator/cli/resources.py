@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from collator.cli.command import Noun, command
-from collator.cli.phrases import aligned, more, ranges
+from collator.cli.phrases import listed, ranges
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.terminal import print_data, print_json, print_lines
 from collator.client import Client
@@ -18,6 +18,15 @@ from collator.states import State
 from collator.text import counted
 
 MAX_FAILURES, MAX_RANGES = 10, 100
+_COLUMNS = {
+    "ID": "resource_id",
+    "STATE": "state",
+    "TOTAL": "total",
+    "RECEIVED": "received",
+    "DONE": "done",
+    "FAILED": "failed",
+    "OPENED": "opened_at",
+}
 
 
 @command(
@@ -37,7 +46,7 @@ MAX_FAILURES, MAX_RANGES = 10, 100
 def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
     """List resources in order of id, with their state and how far they are."""
     page = ask(settings, lambda client: client.resources(**wanted))
-    print_answer(page, _table(page), as_json=as_json)
+    print_answer(page, listed(page, "resources", _COLUMNS), as_json=as_json)
 
 
 @command(
@@ -231,13 +240,6 @@ def _ranges(name: str, report: Mapping[str, Any]) -> Iterator[str]:
     words = [*([ranges(shown)] if shown else []), *([f"and {counted(rest, 'other')}"] if rest else [])]
     if words:
         yield f"  {name:10}  {', '.join(words)}"
-
-
-def _table(page: Mapping[str, Any]) -> Iterator[str]:
-    heads = ("ID", "STATE", "TOTAL", "RECEIVED", "DONE", "FAILED", "OPENED")
-    rows = ([one[head.lower()] for head in ("resource_id", *heads[1:-1], "opened_at")] for one in page["resources"])
-    yield from aligned(heads, rows)
-    yield from more(page)
 
 
 async def _follow(client: Client, resource_id: str, after_seq: int, *, as_json: bool) -> None:

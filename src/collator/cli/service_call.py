@@ -70,12 +70,8 @@ def _token(path: Path | None) -> str | None:
     except UnicodeDecodeError:
         words = []
     else:
-        _warn_of(exposure(path, found, secret=True), path)
+        if problem := exposure(path, found, secret=True):
+            print_lines(f"collator: --token-file {path}: {problem}", err=True)
     if len(words) != 1:
         raise ConfigError(f"--token-file {path}: one token is wanted, and nothing else")
     return words[0]
-
-
-def _warn_of(problem: str | None, path: Path) -> None:
-    if problem:
-        print_lines(f"collator: --token-file {path}: {problem}", err=True)

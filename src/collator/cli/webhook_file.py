@@ -109,7 +109,9 @@ def file_for(body: bytes) -> File:
         name = file_name(check_id(event.data.resource_id))
     except Malformed as error:
         raise ValueError(error.detail) from None
-    ended = _nanoseconds(event.timestamp) if event.timestamp else time.time_ns()
+    moment, ended = event.timestamp, time.time_ns()
+    if moment:
+        ended = int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
     if event.type == f"resource.{State.COLLATED}" and bytes(memoryview(event.data.outputs)[:1]) == b"[":
         return File(name, SUFFIXES[0], _lines(event.data.outputs), ended)
     if event.type == f"resource.{State.INCOMPLETE}":
@@ -166,10 +168,6 @@ def _ended(path: Path) -> float:
         return -math.inf
 
 
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
-
-
 def _lines(outputs: msgspec.Raw) -> Iterator[bytes]:
     """The elements of the array *outputs*, as they are written there, a line each."""
     array = memoryview(outputs)
@@ -177,7 +175,10 @@ def _lines(outputs: msgspec.Raw) -> Iterator[bytes]:
     at, end = _behind_space(text, 1), len(text) - 1
     while at < end:
         start, (_, at) = at, _scan(text, at)
-        yield _shown(_one_line(bytes(array[start:at]))) + b"\n"
+        output = bytes(array[start:at])
+        if b"\n" in output or b"\r" in output:  # it was written with line breaks between its parts
+            output = msgspec.json.format(output, indent=-1)
+        yield _shown(output) + b"\n"
         if text[at] != ",":
             at = _behind_space(text, at)
         at += 1
@@ -195,8 +196,3 @@ def _in_pieces(text: bytes) -> Iterator[bytes]:
 def _behind_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
-
-
-def _one_line(output: bytes) -> bytes:
-    """*output* in one line: an output may have been written with line breaks between its parts."""
-    return msgspec.json.format(output, indent=-1) if b"\n" in output or b"\r" in output else output

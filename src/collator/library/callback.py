@@ -74,17 +74,12 @@ class _Handler:
         except TimeoutError as error:
             return NoAnswer(f"timed out after {self._timeout:g} s" if limit.expired() else reason_of(error))
         except asyncio.CancelledError as error:
-            if _is_cancelled():
+            if (task := asyncio.current_task()) and task.cancelling():
                 raise
             return NoAnswer(reason_of(error))  # it waited for a task of its own that was cancelled
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it comes again
             return NoAnswer(reason_of(error))
         return Answer(_TAKEN, words=f"{ENDPOINT} returned")
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _is_async(function: object) -> bool:

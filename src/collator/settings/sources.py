@@ -140,15 +140,14 @@ def _service(given: Mapping[str, RawValue]) -> Effective:
 
 def _settings(given: Mapping[str, RawValue]) -> Settings:
     values: dict[str, Any] = {name: item.value() for name, item in given.items() if name in OPTIONS}
-    return Settings(**values | {name: _rows(name, given) for name in TABLES})
+    rows = {table: tuple(_row(table, name, given) for name in _names(table, given)) for table in TABLES}
+    return Settings(**values | rows)
 
 
-def _rows(table: str, given: Mapping[str, RawValue]) -> tuple[Any, ...]:
-    return tuple(TABLES[table].row(name=name, **_row(f"{table}.{name}.", given)) for name in _names(table, given))
-
-
-def _row(prefix: str, given: Mapping[str, RawValue]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): item.value() for name, item in given.items() if name.startswith(prefix)}
+def _row(table: str, name: str, given: Mapping[str, RawValue]) -> Any:  # noqa: ANN401 - what the table declares
+    prefix = f"{table}.{name}."
+    keys = {key.removeprefix(prefix): item.value() for key, item in given.items() if key.startswith(prefix)}
+    return TABLES[table].row(name=name, **keys)
 
 
 def _names(table: str, given: Mapping[str, RawValue]) -> list[str]:

@@ -67,7 +67,9 @@ class ChaosRun:
             with ServiceProcess(self._home, inbox.url) as service_process:
                 async with Client(service_process.url, in_flight=4, patience=None) as client:
                     await self._kill_repeatedly(service_process, client, say)
-                self._stop(service_process)
+                code = service_process.stop()
+                if code != 0:
+                    self._complain(f"the service was told to stop and ended with {code}", *service_process.log_end())
         await asyncio.to_thread(self._check, service_process.data_dir)
 
     async def _kill_repeatedly(
@@ -129,7 +131,9 @@ class ChaosRun:
         """Let the service live, and wait until all is delivered, as long as there is progress."""
         service_process.start()
         self._enough.set()
-        await self._until_up(service_process)
+        end = time.monotonic() + UP
+        while not service_process.listens() and service_process.ended() is None and time.monotonic() < end:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_LOOK)
         seen, since = self._progress(), time.monotonic()
         while not sending.done() or self._checker.undelivered:
             await asyncio.sleep(_LOOK)
@@ -141,16 +145,6 @@ class ChaosRun:
             self._complain(f"the sender was told: {error}")
         lost = self._checker.undelivered
         self._checker.complaints += [f"{resource_id} was sent and never delivered" for resource_id in lost]
-
-    async def _until_up(self, service_process: ServiceProcess) -> None:
-        end = time.monotonic() + UP
-        while not service_process.listens() and service_process.ended() is None and time.monotonic() < end:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(_LOOK)
-
-    def _stop(self, service_process: ServiceProcess) -> None:
-        code = service_process.stop()
-        if code != 0:
-            self._complain(f"the service was told to stop and ended with {code}", *service_process.log_end())
 
     def _check(self, data_dir: Path) -> None:
         from collator.ledgers.sqlite.check import check_directory
