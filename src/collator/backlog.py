@@ -1,10 +1,10 @@
 """The estimated backlog of each caller, so that one sender does not fill the store for all others. Pure.
 
 Theory. The store knows how many bytes wait, and not who sent them: to keep that for each packet would cost every packet
-for what matters seldom. So what each caller has sent is counted in memory, and all counts shrink together as what waits
-becomes less: as if of what is processed each had a part as large as his part of what waits. That is rough, as a sender
-whose packets were processed first is held to have some left; but who has sent little is never held to have much left,
-and who fills the store always is. After a start nobody is held to have sent anything.
+for what matters seldom. So the bytes that each caller has sent are counted in memory, and all counts shrink together as
+the backlog shrinks: as if each caller's part of what is processed were as large as its part of the backlog. That is
+rough, as a sender whose packets were processed first still counts with some left; but one that has sent little never
+counts with much, and one that fills the store always does. After a start all counts are 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Backlog:
         self._upper = 0.0  # what waits at most: what waited when it was last asked for, and what came since
 
     def unsure(self, size: int) -> bool:
-        """Return whether somebody has to ask how much waits before *size* more are taken."""
+        """Return whether the store has to be asked how much waits before *size* more are taken."""
         return self._upper + size > self._scarce
 
     def waits(self, size: int) -> None:

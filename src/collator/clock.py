@@ -44,8 +44,8 @@ class Heartbeat:
 
     Between two beats at most `MAX_GAP` seconds count; the rest is a standstill.
     A process that was stopped, a machine that was paused, an event loop or a store that does not answer: whatever has a
-    time limit could do nothing meanwhile, so no limit may run. The gap that lasts is counted when somebody reads, not
-    when the next beat comes: whoever is first after a standstill is told of it.
+    time limit could do nothing meanwhile, so no limit may run. A gap that still lasts is counted at each reading, not
+    at the next beat: the first reading after a standstill has it.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic, most: float = MAX_GAP) -> None:

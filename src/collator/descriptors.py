@@ -1,8 +1,8 @@
 """Open files and sockets: how many this process may have, and what the settings want of them.
 
-A process that has no descriptor left can take no connection either, whoever needed the last one. So the settings are
-compared with the limit at the start, and where they want more, each part gets a share that is its own: the endpoints
-theirs, in proportion, and the listener the rest.
+A process without a free descriptor takes no connection either, whatever used the last one. So the settings are
+compared with the limit at the start, and where they want more, each part gets a share of its own: the endpoints theirs,
+in proportion, and the listener the rest.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def fitted(settings: Settings, most: int) -> Settings:
 
 
 def _own(settings: Settings) -> int:
-    """Return what neither those who ask nor the receivers take."""
+    """Return what neither the listener nor the receivers take."""
     if is_url(settings.processor):
         return OWN + settings.concurrency
     return OWN + (A_PROCESS * settings.concurrency if settings.pool == "process" else 0)

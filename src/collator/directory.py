@@ -1,4 +1,4 @@
-"""Directories and files that a person names: made and seen to be writable, or told in a line why not and what to do.
+"""Directories and files of the settings: made and seen to be writable, or an error that says why not and what to do.
 
 The one place where an error of the file system becomes a sentence: `unusable`. What SQLite refuses comes without the
 reason of the operating system; that is asked for by making a file beside (`writable`).

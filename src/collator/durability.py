@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sync_directory(directory: Path) -> None:
-    """Make durable which files *directory* has. On Windows the file system's own journal does, and nobody can ask."""
+    """Make durable which files *directory* has. On Windows the file system's own journal does, with no call for it."""
     if os.name == "posix":  # a new file survives a power cut only once its directory does
         descriptor = os.open(directory, os.O_RDONLY)
         try:

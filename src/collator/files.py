@@ -1,7 +1,7 @@
-"""Files, with those who may read and write them: those that a person names, and those that are made here.
+"""Files and their permissions: those that the settings name, and those that are made here.
 
-What a person names is read without waiting for anybody: a pipe without a writer, which would hold up the event loop, is
-no file. What is made here is its owner's alone from its first byte, whatever the umask says.
+A file of the settings is read without blocking: a pipe without a writer, which would block the event loop, is no file.
+What is made here belongs to its owner alone from its first byte, whatever the umask says.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The user's code forks, by `multiprocessing` or by itself, and a copy has every descriptor of the original: a copy that
 outlives it would hold the lock, the port, the database and the pipes. So each of those is made to mean the null device
-in every copy. Its number stays taken, so that whoever closes it later closes no file of the user's, and as that is
+in every copy. Its number stays taken, so that code that closes it later closes no file of the user's, and as that is
 open for reading alone, nothing can be written to it and no lock be had on it: SQLite can do no harm in a copy.
 
 A copy that returns from the function that forked would go on as a worker of ours; it ends there.

@@ -24,4 +24,4 @@ def refuse_infinite(value: object, encoded: bytes) -> None:
 
 
 def _nothing(_ready_made: object) -> None:
-    """Stand for JSON that is ready-made: no number of it was written by the encoder."""
+    """Stand for JSON that is ready-made: the encoder wrote no number of it."""

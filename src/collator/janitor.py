@@ -1,7 +1,7 @@
 """Upkeep: idle timeouts and deadlines, lost hints, and deletion.
 
-Nothing here is needed for a packet that goes its way; everything here is needed for one that does not. Each round asks
-the ledger, which decides; what fails of a round is told in the log and tried again at the next.
+A packet that arrives, is processed and delivered needs nothing of this; everything else does. Each round asks the
+ledger, which decides; what fails of a round is logged and tried again at the next.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A long JSON array as several short ones, so that nobody has to decode it in one go. Pure.
+"""A long JSON array as several short ones, so that it need not be decoded in one go. Pure.
 
 Theory. Where an element ends only the decoder knows, and it says so: the error for what follows a value names the
 place. That is an error an element, 1 µs, so it is asked only where a guess was wrong: a ``}`` and a comma near the end

@@ -3,8 +3,8 @@
 What libraries say through `logging`, and what Python warns of, becomes an event too. Characters that a terminal would
 obey, or that would end a line, are written as escapes, since ids and reasons may hold what somebody sent.
 
-Nothing waits for who reads them: they leave by a queue (`collator.queued_output`), and so does whatever else this
-process prints.
+Nothing waits for their reader: they leave by a queue (`collator.queued_output`), and so does whatever else this process
+prints.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collator.text import escaped, shorten
 MOST, MOST_TRACE = 1000, 16_000
 """Characters of one value of an event, and of a traceback: of what is longer the middle is left out."""
 FLUSH = 0.5
-"""Seconds that the end of the process waits for who reads its log."""
+"""Seconds that the end of the process waits for the reader of its log."""
 
 _PLAIN = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
 _LINE = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
@@ -33,7 +33,7 @@ _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 def configure() -> None:
-    """Send the events of this process to standard error, and make both of its outputs hold nobody up."""
+    """Send the events of this process to standard error, and queue both of its outputs."""
     render = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if sys.stderr.isatty()

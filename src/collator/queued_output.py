@@ -1,8 +1,8 @@
-"""Output that holds nobody up: what is written waits in a bounded queue for a thread that writes it out.
+"""Output that never blocks: what is written waits in a bounded queue for a thread that writes it out.
 
-A pipe that nobody reads, a terminal that is halted, a disk that hangs: whoever prints would wait for them, and a
+A pipe without a reader, a terminal that is halted, a disk that hangs: code that prints would wait for them, and a
 service with it (P5). Here only that thread waits. What the queue has no place for is lost and counted, line by line; so
-is what the system refuses, as a full disk does. The first words that get through again say how much was lost.
+is what the system refuses, as a full disk does. The first line that gets through again says how much was lost.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class QueuedOutput(io.RawIOBase):
         while rest:
             try:
                 written = os.write(self._descriptor, rest)
-            except BlockingIOError:  # whoever else has it made it so
+            except BlockingIOError:  # another process that has it made it so
                 select.select([], [self._descriptor], [])
             except OSError:
                 break

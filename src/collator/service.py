@@ -1,8 +1,7 @@
-"""The service: a pipeline with a listener, and the process around it that is told to stop by signals.
+"""The service: a pipeline with a listener, and the process around it, which signals stop.
 
 Order of the start: the ledger, the listener, the stages, so that nothing is worked on where the port is in use. The
-stop goes the other way: while the stages drain the listener stays open, and who asks hears that packets are refused,
-and why.
+stop goes the other way: while the stages drain the listener stays open, and answers that packets are refused, and why.
 """
 
 from __future__ import annotations

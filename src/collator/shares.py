@@ -1,11 +1,11 @@
 """Shares of what many callers want: places, and bytes. Pure.
 
-Theory. Each caller may hold a multiple of what is *free* at that moment, and no fixed part of the whole: one who is
-alone may hold nearly all of it, and yet never the last of it, so that whoever comes next finds something free; the more
-there are who want it, the less may each hold, and nobody has to count them or to know them beforehand. These are the
-dynamic thresholds by which the ports of a network switch share its memory (Choudhury and Hahne, "Dynamic queue length
-thresholds for shared-memory packet switches", IEEE/ACM Transactions on Networking 6(2), 1998). Nothing that is held is
-taken away: who holds more than he might take now takes no more until he has less.
+Theory. Each caller may hold a multiple of what is *free* at that moment, and no fixed part of the whole: a single
+caller may hold nearly all of it, but never the last of it, so that the next one finds something free; the more callers
+there are, the less may each hold, without counting them or knowing them beforehand. These are the dynamic thresholds
+by which the ports of a network switch share its memory (Choudhury and Hahne, "Dynamic queue length thresholds for
+shared-memory packet switches", IEEE/ACM Transactions on Networking 6(2), 1998). Nothing that is held is taken away: a
+caller that holds more than it could take now takes no more until it has less.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from __future__ import annotations
 from collator.text import quoted
 
 MULTIPLE = 8
-"""How many times what is free one caller may hold: one who is alone has eight ninths."""
+"""How many times what is free one caller may hold: a single one has eight ninths."""
 
 
 class Shared:
-    """A number of places, or of bytes, and who holds how many of them."""
+    """A number of places, or of bytes, and how many of them each caller holds."""
 
     def __init__(self, most: int, what: str, *, setting: str, multiple: int = MULTIPLE) -> None:
         """Share *most* of *what*, which *setting* fixes; one caller may hold *multiple* times what is free.
 
-        So one who is alone may hold ``multiple / (multiple + 1)`` of it, and a few places whole.
+        So a single caller may hold ``multiple / (multiple + 1)`` of it, and a few places whole.
         """
         self.most = most
         self.used = 0

@@ -1,6 +1,6 @@
-"""Being told to stop: SIGTERM and Ctrl-C everywhere; the end of the terminal, but under nohup; Ctrl-Break on Windows.
+"""The signals to stop: SIGTERM and Ctrl-C everywhere; the end of the terminal, but under nohup; Ctrl-Break on Windows.
 
-Nobody can send a SIGTERM on Windows.
+On Windows there is no SIGTERM from outside.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Standard input, output and error, which every program takes for granted, and some programs are started without.
 
 Where one of the descriptors 0 to 2 is missing, the next file that is opened gets its number: a database or a socket,
-which whatever prints would write into, and which some libraries refuse to close.
+into which any code that prints would write, and which some libraries refuse to close.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The target of a request, byte for byte: a URL taken apart, or refused because it can never work. Pure (R20).
 
 Path and query go out byte for byte as they are written, without the fragment: addresses are signed, and ``%2F`` is not
-``/``. What is not ASCII is sent percent-encoded as UTF-8 (RFC 3987), and a host by IDNA. Whoever takes a URL in parses
-it here, so that one that can never be used is told to a person at the start, and not found at every attempt.
+``/``. What is not ASCII is sent percent-encoded as UTF-8 (RFC 3987), and a host by IDNA. Every URL of the settings is
+parsed here, so that one that can never be used is reported at the start, and not found at every attempt.
 """
 
 from __future__ import annotations

@@ -36,14 +36,14 @@ def quoted(value: object, most: int = SHOWN) -> str:
 
 
 def escaped(text: str) -> str:
-    """*text* on one line, with escapes for what a terminal would obey, and for what nobody could see."""
+    """*text* on one line, with escapes for control characters of a terminal, and for what is invisible."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def escaped_json(text: str, *, joiners: bool = False) -> str:
-    """*text*, which is JSON, as the same value, with its escapes for what a terminal would obey or nobody could see.
+    """*text*, which is JSON, as the same value, with its escapes for control characters and what is invisible.
 
     With *joiners* the two invisible characters stay that scripts and pictures are written with.
     """

@@ -1,7 +1,7 @@
-"""Bearer tokens: who may ask a service for what. Pure, but for the file that holds them.
+"""Bearer tokens: what a caller may do. Pure, but for the file that holds them.
 
-A token is made once, shown once, and kept by who asks; the service knows its hash alone, so that nobody who reads its
-files can ask in another's name. A token has 256 random bits: nobody can guess it, so that a quick hash is enough. The
+A token is made once, shown once, and kept by the caller; the service knows its hash alone, so that its files are of no
+use to call in another's name. A token has 256 random bits: it cannot be guessed, so that a quick hash is enough. The
 file has one token a line, ``ROLES sha256:HASH NAME``; it is read again when it changes, so that a token is given and
 taken back without a restart. Before the name may stand ``prefix=TEXT``, percent-encoded, one or more: the token is for
 resources alone whose id begins so.

@@ -1,4 +1,4 @@
-"""One request and its answer: the seam between the client and whatever carries it, and HTTP, which does so mostly."""
+"""One request and its answer: the seam between the client and its transport, and HTTP, the usual one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The buffer of packets to be sent, filled from the source within bounds and emptied in batches.
 
-Nothing waits for a batch to fill: whoever asks gets at once what has come since, so that a slow source is sent packet
-by packet and a fast one in large batches, with no timer. A source that may wait where the event loop cannot is read in
+Nothing waits for a batch to fill: a sender gets at once what has come since, so that a slow source is sent packet by
+packet and a fast one in large batches, with no timer. A source that may block, which the event loop may not, is read in
 a thread of its own. What a source gave before it raised is given out all the same.
 """
 
@@ -87,7 +87,7 @@ class Feed:
 
 async def _each(packets: Packets) -> AsyncGenerator[Sendable, None]:
     if isinstance(packets, AsyncIterable):
-        # Closed here where it is a generator: once it is dropped, nobody would hear what its end raises.
+        # Closed here where it is a generator: what its end raises would be lost once it is dropped.
         async with aclosing(packets) if isinstance(packets, AsyncGenerator) else nullcontext():
             async for packet in packets:
                 yield packet

@@ -45,14 +45,14 @@ class Handover:
         threading.Thread(target=self._read_whatever_comes, args=(packets,), name="collator-source", daemon=True).start()
 
     def read(self, packets: Iterable[Sendable]) -> None:
-        """Hand over *packets* and how they end, up to the moment at which nobody takes them any more."""
+        """Hand over *packets* and how they end, until the reader has gone."""
         try:
             for packet in packets:
                 self._places.acquire()
                 if self._stopped:
                     return
                 self._give(packet)
-        except Exception as error:  # noqa: BLE001 - the source may raise anything: who takes the packets raises it
+        except Exception as error:  # noqa: BLE001 - the source may raise anything: the reader of the packets raises it
             self._give(_End(error))
         else:
             self._give(_End())
@@ -87,5 +87,5 @@ class Handover:
     def _give(self, packet: Sendable | _End) -> None:
         self._packets.append(packet)
         if self._is_waited_for:
-            with suppress(RuntimeError):  # the loop has ended, and nobody takes them any more
+            with suppress(RuntimeError):  # the loop has ended, and with it the reader
                 self._loop.call_soon_threadsafe(self._came.set)

@@ -127,7 +127,7 @@ class SyncClient:
         try:
             loop = self._opened()
         except CollatorError:
-            verb.close()  # nobody will wait for it
+            verb.close()  # it will not be awaited
             raise
         return asyncio.run_coroutine_threadsafe(_result(verb), loop)
 

@@ -1,6 +1,6 @@
 """One `send`: a packet goes out until it has a receipt that settles it.
 
-Theory. Trouble on the way (no connection, 429, 5xx, a lost answer) means only that nobody knows yet, and a repeat is
+Theory. Trouble on the way (no connection, 429, 5xx, a lost answer) leaves open whether it arrived, and a repeat is
 harmless (R5), so it is sent again, after a pause. An answer that refuses an array whole (413, 422) blames one packet
 of it: the array is cut in half until the culprit stands alone. Where nothing got through for `patience` seconds, it
 ends with `Unreachable`.

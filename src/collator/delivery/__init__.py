@@ -1,7 +1,7 @@
 """The delivery stage: from a delivery that is leased to this process, to an attempt that the ledger has stored.
 
-Lives here: what each answer means (`verdict`), how one attempt is made (`sender`), who sends when and how many at a
-time (`endpoint_worker`, one for each endpoint), whether a receiver that fails is asked (`breaker`) and how fast one
+Lives here: what each answer means (`verdict`), how one attempt is made (`sender`), when and how many at a time
+(`endpoint_worker`, one for each endpoint), whether requests go to a receiver that fails (`breaker`) and how fast to one
 that asks for less (`pace`; `circuit` has both), how outcomes get back into the ledger (`outcome_recorder`), and which
 endpoints there are (`configuration`). Does not live here: HTTP (`egress`), signatures (`signing`), the schedule
 (`backoff`), the outbox itself, which the ledger owns.

@@ -4,10 +4,10 @@ Theory: Nygard's circuit breaker. *Closed*: all pass. After so many failures in 
 attempt is used up, for a pause. Then requests pass as *probes*, one at a time for each address: if one succeeds the
 breaker closes, else it opens for twice as long, up to a limit. Only an answer proves that a receiver is back.
 
-Evidence has a scope. Where no connection came about, the origin (scheme, host, port) fails, and with it every address
-there. An answer of 5xx, or none in time, says so only of the address: beside it on the same host others may do well,
-and a dead one delays nobody. What was sent before a breaker opened says nothing about what came after, so it is
-ignored.
+Evidence has a scope. Where no connection could be made, the origin (scheme, host, port) fails, and with it every
+address there. An answer of 5xx, or none in time, says so only of the address: others on the same host may be well, and
+a dead one delays none of them. A request that was sent before a breaker opened says nothing about the time after, so
+its result is ignored.
 """
 
 from __future__ import annotations

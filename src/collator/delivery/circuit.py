@@ -16,7 +16,7 @@ PAUSED = "paused, as its receiver fails"
 SLOWED = "its receiver takes fewer at a time"
 """Why nothing was sent where a receiver asked for less, or has just come back."""
 PROBING = 1.0
-"""Seconds after which who found the probe under way may ask again."""
+"""Seconds after which a request that found a probe under way may try again."""
 
 
 class BreakerState(StrEnum):

@@ -1,9 +1,9 @@
 """The worker of one endpoint: how many of its deliveries are under way, which wait, and when more are claimed.
 
 The *capacity* of a worker is what it can still take: its concurrency, less what is under way or waits here. Several
-callers may be told of the same capacity at a time, and a claim may run beside them, so that nobody is refused for what
-another might bring. If more comes than fits, it waits here, and is given back if it waits too long. A breaker that is
-open, a receiver that asked to wait and an endpoint that is paused leave it no capacity, here and nowhere else.
+callers may get the same capacity at a time, and a claim may run beside them, so that none gets less for what another
+might bring. If more comes than fits, it waits here, and is given back if it waits too long. An open breaker, a receiver
+that asked to wait and a paused endpoint leave it no capacity; this is the only place that decides so.
 
 An endpoint has two workers: what is large has one of its own, of few requests, so that nothing else waits behind it.
 """

@@ -1,10 +1,10 @@
 """The pace for a receiver that asked for less, or that has just come back (R23). Pure.
 
 Theory. 429, and 502, 503 or 504 with ``Retry-After``, are about the receiver and not about the delivery: nothing is
-sent to it until the time that it names. Then it gets one request, and each one that it takes makes place for one more
-(the slow start of TCP, RFC 5681). If it asks for less again, what it took since the last time is a rate that it bears:
-from then on requests go out evenly, as far apart as that rate says. Each success moves them a little closer
-together, each refusal moves them apart, so that the rate stays near what the receiver takes and few are refused.
+sent to it until the time that it names. Then it gets one request, and each success allows one more at a time (the slow
+start of TCP, RFC 5681). If it asks for less again, what it took since the last time is a rate that it can take: from
+then on requests go out evenly, spaced by that rate. Each success moves them a little closer together, each refusal
+moves them apart, so that the rate stays near what the receiver takes and few are refused.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Pace:
         return f"waiting {when}, {self._because}"
 
     def _spacing(self) -> float:
-        """Seconds between two requests from now on: what the receiver bore since it was last refused."""
+        """Seconds between two requests from now on, by what the receiver took since it last refused one."""
         if self._busy is None or not (self._interval or self._taken):
             return 0.0
-        borne = min(self._busy / self._taken, self._longest) if self._taken else self._longest
-        return min(self._interval * SPACING, borne) if self._interval else borne
+        measured = min(self._busy / self._taken, self._longest) if self._taken else self._longest
+        return min(self._interval * SPACING, measured) if self._interval else measured

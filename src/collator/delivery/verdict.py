@@ -61,7 +61,7 @@ def _judge_failure(
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
     """Return what *answer*, which came at *now* (wall clock), says about its receiver (R23).
 
-    Any status below 500 is that of one who is well; what asks to wait says so, and nothing about being well or not.
+    Any status below 500 shows that the receiver works; one that asks to wait says nothing about that.
     """
     if isinstance(answer, NoAnswer):
         if answer.own_shortage:

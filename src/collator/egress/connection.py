@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Outcome] | None = None
         self._reader = Reader()
         self._feeding: asyncio.Task[None] | None = None  # as long as not all of the body is written
-        self._flows: asyncio.Future[None] | None = None  # for who feeds: writing may go on
+        self._flows: asyncio.Future[None] | None = None  # done once writing may go on
         self._timer: asyncio.TimerHandle | None = None
         self._limits: tuple[float, float, Callable[[], float], float]
         self._paused = False
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         try:
             if not await self._wrote_all(body):
                 return
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is for who asked
+        except Exception as error:  # noqa: BLE001 - the caller of `exchange` gets it
             waiter, self._waiter = self._waiter, None
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error)

@@ -1,10 +1,10 @@
 """The head of an answer: its status, and where its body ends (RFC 9112). Pure.
 
 Theory. The head decides what an attempt comes to (R22), so nothing but a status line that is none can spoil it: a field
-that no grammar admits is passed over, and where the fields do not say how the body ends, it does not count. What is
-odd in this way costs the connection, as nobody knows where the next answer on it would begin. Two parsers that read a
-head differently are a danger where both act on it; here this one alone does. That of httptools refuses heads that the
-RFC admits (the same ``Content-Length`` twice, folded lines, bare line feeds), and some that it wants ignored.
+that no grammar admits is skipped, and where the fields do not say how the body ends, it does not count. After such an
+answer the connection is closed, as the beginning of the next one could not be known. Two parsers that read a head
+differently are a danger where both act on it; here this one alone does. That of httptools refuses heads that the RFC
+admits (the same ``Content-Length`` twice, folded lines, bare line feeds), and some that it wants ignored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Framing(Enum):
     LENGTH = auto()  #: so many bytes
     CHUNKED = auto()  #: the last chunk
     CLOSE = auto()  #: the end of the connection
-    UNKNOWN = auto()  #: nobody can say
+    UNKNOWN = auto()  #: the head does not say
 
 
 class Head(NamedTuple):

@@ -1,8 +1,8 @@
 """The policy of destinations, by address. Pure.
 
-Theory. A name proves nothing: who owns it may have it lead anywhere, and somewhere else a moment later. So what is
-looked at is the very address that is connected to, of each connection. An IPv6 address that holds an IPv4 address, as
-for a translator on the way, leads to both, and both have to be allowed.
+Theory. A name proves nothing: its owner may have it resolve to any address, and to another a moment later. So the very
+address of each connection is checked. An IPv6 address that holds an IPv4 address, as for a translator on the way, leads
+to both, and both have to be allowed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The reader of an answer, whatever the pieces that it comes in. Pure: bytes in, a verdict out (R22).
 
 Theory. A receiver is not trusted: it may be slow, endless, compressed, broken. Of the body at most 64 KiB are read,
-undecoded, or as much as the caller wants to keep; interim answers are passed over, but not for ever. A final head that
-is whole decides, whatever bytes follow it: a body that is too long, too short, broken or not allowed is dropped, and
-the connection with it. Only who wants to keep the body has no use for one that did not end.
+undecoded, or as much as the caller wants to keep; interim answers are skipped, up to a number. A complete final head
+decides, whatever bytes follow it: a body that is too long, too short, broken or not allowed is dropped, and the
+connection with it. A body that did not end makes a failure only for a caller that wants to keep it.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Reader:
         if self._ended:
             self.over, self.reusable = True, head.reusable and not surplus
         elif head.framing is Framing.UNKNOWN and self.succeeds:
-            self.over = True  # nobody could say when more has ended
+            self.over = True  # where more of it ends could not be known
         elif self._size > max(MAX_ANSWER, self._keep) or self._travelled > max(MAX_ANSWER, _CHUNK_COST * self._keep):
             self.over = self._too_long = True
 

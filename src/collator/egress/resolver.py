@@ -1,8 +1,8 @@
 """Addresses of host names: a thread for each name that is being looked up.
 
 The threads of the event loop's own pool are few, and shared: some names whose server is silent would hold them all, for
-half a minute each. Here a name holds one thread however many ask for it, and nobody waits for another's name. Nor does
-the end of the process, which would wait for the threads of a pool.
+half a minute each. Here a name holds one thread however many requests need it, and no request waits for another name.
+Nor does the end of the process, which would wait for the threads of a pool.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Resolver:
             found = [(family, place) for family, _, _, _, place in infos]
         except (OSError, UnicodeError) as error:
             found = _cause(error)
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+        with suppress(RuntimeError):  # the loop is closed, and no request waits
             self._loop.call_soon_threadsafe(self._end, host, found)
 
     def _end(self, host: str, found: list[Address] | OSError) -> None:
         future = self._found[host]
         if isinstance(found, OSError):
             future.set_exception(found)
-            future.exception()  # those who asked may all have gone
+            future.exception()  # all requests that waited for it may have gone
             del self._found[host]
         else:
             future.set_result(found)

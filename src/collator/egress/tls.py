@@ -112,7 +112,7 @@ class Tls:
 
     def end(self) -> None:
         """Say that no more is coming; `pending` has it as it travels."""
-        with suppress(ssl.SSLError):  # it wants the same word of the other side, for which nobody waits
+        with suppress(ssl.SSLError):  # it expects the receiver's own closing message, which is not waited for
             self._talk.unwrap()
 
     def pending(self) -> bytes:

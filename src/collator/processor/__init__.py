@@ -1,7 +1,7 @@
 """Calls of the user's code: some packets in, a result for each out, and never an exception.
 
 Lives here: finding the code, one call of it, and what each way of ending means. Does not live here: threads, queues and
-the store; who calls, when and in which order belongs to the workers. A family of files, one for each kind of processor:
+the store; when and in which order calls are made belongs to the workers. One file for each kind of processor:
 
 | file | the user's code is | a call is made |
 |---|---|---|
@@ -12,7 +12,7 @@ the store; who calls, when and in which order belongs to the workers. A family o
 
 `outcomes` says what the ways of ending mean, the same for all. `outputs` makes JSON of what was returned, `loader`
 finds the function, and `pipes`, `wire`, `job_queue` and `print_streams` belong to the processes. `guardian` is a
-program that ends what the user's code has started when the service has ended; `guardian_client` speaks to it.
+program that ends what the user's code has started when the service has ended; `guardian_client` starts it.
 """
 
 from __future__ import annotations

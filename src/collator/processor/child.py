@@ -2,7 +2,7 @@
 
 Three threads. The main one calls the function, as some libraries want to be called there. One reads jobs from the pipe,
 and sees its end, which ends the process whatever the function does. One gives back the jobs behind a call that takes
-long, so that it holds up nobody.
+long, so that other processes take them.
 
 Standard output belongs to the pipe, so what the function prints goes to standard error, and is lost where that cannot
 be written. SIGTERM and SIGINT are for the service, which lets calls finish and closes the pipe. A fork made by the
@@ -66,7 +66,7 @@ def _serve(source: int, sink: int) -> None:
         return
     _behave(setup.memory)
     send = partial(_send, sink)
-    with ExitStack() as stack, suppress(BrokenPipeError):  # the service is gone, and nobody waits
+    with ExitStack() as stack, suppress(BrokenPipeError):  # the service has ended
         try:
             function, jobs = _function(setup, stack), JobQueue(send)
             threading.Thread(target=_read_jobs, args=(jobs, frames.reader(Job)), daemon=True).start()
@@ -157,7 +157,7 @@ def _end_if_closed(error: OSError) -> None:
 
 
 def _take_over() -> tuple[int, int]:
-    """The two ends of the pipes, out of reach of whoever reads standard input, prints or forks."""
+    """The two ends of the pipes, out of reach of code that reads standard input, prints or forks."""
     open_missing()
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -1,9 +1,9 @@
 """A program that outlives the service by a moment, and ends what the user's functions have started and left behind.
 
 Run by its path, so that it loads nothing of Collator. It reads lines from its standard input, which ends when the
-service does, however that happens. It is told of *sessions*: each process of the pool is the head of one. Another pipe
-tells it of the *forks* of the service and of forks of these, which have it too, as they may outlive whoever made them.
-Programs that a thread of the service has started are known by a *mark* in their environment.
+service does, however that happens. They name *sessions*: each process of the pool is the leader of one. Another pipe
+names the *forks* of the service and forks of these, which have the pipe too, as they may outlive the process that made
+them. Programs that a thread of the service has started are known by a *mark* in their environment.
 Whatever has begun a session of its own is left alone: that is how a program says that it is meant to stay. More than
 the process group of a session is found on Linux only, where a process can be held while it is looked at, so that no
 other is ended that has got its number since.

@@ -1,4 +1,4 @@
-"""The guardian, seen from the service: how it is started, and what it is told."""
+"""The guardian, seen from the service: how it is started, and the lines that it gets."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Guardian:
 
 
 def _write(descriptor: int, line: str) -> None:
-    with suppress(OSError):  # somebody has ended it
+    with suppress(OSError):  # it was ended from outside
         os.write(descriptor, f"{line}\n".encode())
 
 

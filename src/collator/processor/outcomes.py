@@ -25,7 +25,7 @@ MAX_REASON = 500
 
 
 class BatchFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """A batch failed as a whole, for *reason*: nobody knows which packet did it, so each is to be called by itself."""
+    """A batch failed as a whole, for *reason*: which packet caused it is not known, so each is called by itself."""
 
     reason: str
 

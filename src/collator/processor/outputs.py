@@ -55,7 +55,7 @@ def to_json(value: object, limit: int) -> bytes:
 
 
 def _check(output: bytes, *, ready_made: bool) -> None:
-    """Raise unless *output* may be sent; where some of it may be *ready_made*, nobody has looked at it yet."""
+    """Raise unless *output* may be sent; where some of it may be *ready_made*, that is not checked yet."""
     if ready_made:
         _check_grammar(output)
         fault = json_text.fault(output)

@@ -1,4 +1,4 @@
-"""The service's ends of the pipes to a process: they end when the process does, whoever else holds the other ends."""
+"""The service's ends of the pipes to a process: they end when the process does, even if a fork holds the other ends."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _forgiving(descriptor: int, stream: TextIO | None) -> TextIO:
 
 
 class Forgiving(io.FileIO):
-    """A file to which writing never fails, and for which nobody waits twice."""
+    """A file to which writing never fails, and for whose reader it waits once."""
 
     _patience = PATIENCE
 
