@@ -76,8 +76,10 @@ class Intake:
             accepted = await self._ledger.accept(packets, capacity=capacity)
         finally:
             self._promised -= capacity
-        if accepted.tasks or accepted.waiting:
-            self._workers.submit(accepted.tasks, accepted.waiting)
+        if accepted.runs:
+            self._workers.submit(accepted.runs)
+        if accepted.waiting:
+            self._workers.notify()
         if accepted.endpoints:
             self._outbox.take((), accepted.endpoints)
         self._count(accepted.receipts)

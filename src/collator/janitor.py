@@ -21,7 +21,7 @@ from collator.throttle import Throttle
 log = structlog.get_logger("collator.janitor")
 
 SLICE = 1000
-"""Resources closed, keys hinted and rows purged by one call, at most. The ledger gives way to others meanwhile."""
+"""Resources closed and rows purged by one call, at most. The ledger gives way to others meanwhile."""
 SLICES = 1000
 """Calls of one round that look for timeouts, at most. Each looks at 64 resources, so that of 10,000,000 open ones each
 is looked at within minutes; and however many end at once, a round comes to all else that it has to do."""
@@ -98,9 +98,8 @@ class Janitor:
                 return
 
     async def _sweep(self) -> None:
-        keys = await self._ledger.overdue(limit=SLICE)
-        if keys:
-            self._workers.submit((), keys)
+        if await self._ledger.work_due():
+            self._workers.notify()
 
     async def _purge(self) -> None:
         while await self._ledger.purge(limit=SLICE) >= SLICE:

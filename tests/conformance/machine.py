@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from collator.clock import rfc3339
-from collator.messages import Delivery, Failure, Output, Recorded, Result, Retry, Task, webhook_id
+from collator.messages import Delivery, Failure, Output, Recorded, Result, Retry, Task, tasks_of, webhook_id
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -124,10 +124,10 @@ class Machine(RuleBasedStateMachine):
         capacity_left = 0 if self.model.due() else capacity
         accepted = self.do(self.ledger.accept(given, capacity=capacity))
         assert [receipt.status for receipt in accepted.receipts] == self.model.accept(given)
-        assert len(accepted.tasks) <= capacity_left
+        assert len(tasks_of(accepted.runs)) <= capacity_left
         self.check()
-        self.handed(accepted.tasks)
-        self.report(accepted.tasks, kinds)
+        self.handed(tasks_of(accepted.runs))
+        self.report(tasks_of(accepted.runs), kinds)
 
     @precondition(lambda self: self.model.due())
     @rule(capacity=st.integers(0, 6), kinds=outcomes)

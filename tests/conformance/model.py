@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from collator.messages import Counts, Recorded
+from collator.messages import Counts, Lease, Recorded
 from collator.packet import Packet, Status
 from collator.rules.footprint import of_packet, of_resource
 from collator.states import DeliveryState, EndedBy, OnFailure, PacketState, State
@@ -100,9 +100,9 @@ class Model:
     things: dict[str, Thing] = field(default_factory=dict)
     gone: dict[str, tuple[set[int], float]] = field(default_factory=dict)
     """What is remembered of those that were forgotten after their retention: their indexes, and when that was (R25)."""
-    held: dict[int, tuple[Thing, int, float]] = field(default_factory=dict)
+    held: dict[Lease, tuple[Thing, int, float]] = field(default_factory=dict)
     """Leases on packets: whose, which index, until when."""
-    posts_held: dict[int, tuple[Post, float]] = field(default_factory=dict)
+    posts_held: dict[Lease, tuple[Post, float]] = field(default_factory=dict)
     """Leases on deliveries, and until when. One that has ended stays here until another is given."""
 
     # Accepting: R4 to R9.
@@ -195,7 +195,7 @@ class Model:
 
     # Outcomes.
 
-    def outcome(self, lease: int, state: PacketState, *, text: str = "", delay: float = 0.0) -> Recorded:
+    def outcome(self, lease: Lease, state: PacketState, *, text: str = "", delay: float = 0.0) -> Recorded:
         """Take the outcome under *lease*: an output, a failure, or a retry where *state* is `WAITING`."""
         if lease not in self.held:
             return Recorded.LOST
@@ -212,7 +212,7 @@ class Model:
             thing.seq = piece.seq = thing.seq + 1
         return Recorded.RECORDED
 
-    def take_back(self, lease: int, *, used: bool) -> None:
+    def take_back(self, lease: Lease, *, used: bool) -> None:
         """End *lease* without an outcome."""
         thing, index, _ = self.held.pop(lease)
         piece = thing.pieces[index]

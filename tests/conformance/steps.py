@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import uuid4
 
 from msgspec import Raw
 
@@ -24,6 +23,7 @@ from collator.messages import (
     Retry,
     StepResult,
     Task,
+    tasks_of,
 )
 from collator.packet import Packet, PacketLimits, Receipt, Status, check
 from collator.seams.ledger import Ledger
@@ -63,9 +63,9 @@ async def send(ledger: Ledger, *given: Packet) -> list[Status]:
     return [receipt.status for receipt in await offer(ledger, *given)]
 
 
-async def claim(ledger: Ledger, capacity: int = PLENTY, keys: Sequence[Key] | None = None) -> Sequence[Task]:
-    """Claim under a claim id that nobody has used."""
-    return await ledger.claim(claim_id=uuid4().hex, capacity=capacity, keys=keys)
+async def claim(ledger: Ledger, capacity: int = PLENTY) -> list[Task]:
+    """Claim what is due, packet by packet."""
+    return tasks_of(await ledger.claim(capacity=capacity))
 
 
 async def claim_one(ledger: Ledger) -> Task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collator.messages import Retry
+from collator.messages import Retry, tasks_of
 from collator.packet import Status
 from collator.seams.ledger import Ledger
 from collator.states import State
@@ -36,7 +36,8 @@ async def test_accept_answers_each_packet_in_its_place(ledger: Ledger) -> None:
 
 async def test_accept_of_nothing_is_nothing(ledger: Ledger) -> None:
     accepted = await ledger.accept([], capacity=5)
-    assert [*accepted.receipts, *accepted.tasks, *accepted.waiting, *accepted.endpoints] == []
+    assert [*accepted.receipts, *accepted.runs, *accepted.endpoints] == []
+    assert accepted.waiting == 0
 
 
 async def test_accept_gives_a_reason_where_a_packet_was_not_taken(ledger: Ledger) -> None:
@@ -46,23 +47,24 @@ async def test_accept_gives_a_reason_where_a_packet_was_not_taken(ledger: Ledger
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 2, 3, 100])
-async def test_accept_hands_out_no_more_than_the_room_and_names_the_rest(ledger: Ledger, capacity: int) -> None:
+async def test_accept_hands_out_no_more_than_the_capacity_and_counts_the_rest(ledger: Ledger, capacity: int) -> None:
     accepted = await ledger.accept(packets(3), capacity=capacity)
-    assert places([*accepted.tasks, *accepted.waiting]) == [("r", 0), ("r", 1), ("r", 2)]
-    assert len(accepted.tasks) == min(capacity, 3)
+    handed = min(capacity, 3)
+    assert places(tasks_of(accepted.runs)) == [("r", index) for index in range(handed)]
+    assert accepted.waiting == 3 - handed
 
 
 async def test_accept_leases_what_it_hands_out(ledger: Ledger) -> None:
     accepted = await ledger.accept(packets(3), capacity=2)
-    assert [(task.payload, task.attempt) for task in accepted.tasks] == [(b"0", 1), (b"1", 1)]
+    assert [(task.payload, task.attempt) for task in tasks_of(accepted.runs)] == [(b"0", 1), (b"1", 1)]
     assert places(await claim(ledger)) == [("r", 2)]
 
 
 async def test_accept_hands_out_nothing_while_other_packets_wait(ledger: Ledger) -> None:
     await send(ledger, packet("first", 0))
     accepted = await ledger.accept([packet("second", 0)], capacity=PLENTY)
-    assert not accepted.tasks
-    assert places(accepted.waiting) == [("second", 0)]
+    assert not tasks_of(accepted.runs)
+    assert accepted.waiting == 1
     assert places(await claim(ledger)) == [("first", 0), ("second", 0)]
 
 
@@ -72,20 +74,20 @@ async def test_accept_hands_out_nothing_while_a_retry_is_due(store: Store, delay
     await send(ledger, packet("first", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", delay))
     store.clock.advance(delay)
-    assert not (await ledger.accept([packet("second", 0)], capacity=PLENTY)).tasks
+    assert not tasks_of((await ledger.accept([packet("second", 0)], capacity=PLENTY)).runs)
     assert sorted(places(await claim(ledger))) == [("first", 0), ("second", 0)]
 
 
 async def test_accept_hands_out_again_once_nobody_waits(ledger: Ledger) -> None:
     await send(ledger, packet("first", 0))
     await process(ledger)
-    assert places((await ledger.accept([packet("second", 0)], capacity=1)).tasks) == [("second", 0)]
+    assert places(tasks_of((await ledger.accept([packet("second", 0)], capacity=1)).runs)) == [("second", 0)]
 
 
 async def test_accept_neither_hands_out_nor_hints_at_what_it_did_not_accept(ledger: Ledger) -> None:
     await ledger.accept([packet("r", 0)], capacity=1)
     accepted = await ledger.accept([packet("r", 0), packet("r", 0, b"9"), packet("r", 1)], capacity=PLENTY)
-    assert places([*accepted.tasks, *accepted.waiting]) == [("r", 1)]
+    assert (places(tasks_of(accepted.runs)), accepted.waiting) == ([("r", 1)], 0)
 
 
 async def test_r4_last_first_is_right(ledger: Ledger) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from uuid import uuid4
 
 import pytest
 
-from collator.messages import Failure, Key, Output, Recorded, Retry, Task
+from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, Task, tasks_of
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.steps import (
+    PLENTY,
     claim,
     claim_one,
     due,
@@ -89,8 +89,8 @@ async def test_claim_is_fair_to_all_though_it_has_little_room(ledger: Ledger, ca
 
 async def test_claim_is_fair_to_packets_that_come_while_others_are_in_work(ledger: Ledger) -> None:
     accepted = await ledger.accept(packets(10_000, "big", last=False), capacity=100)
-    assert len(accepted.tasks) == 100
-    assert not (await ledger.accept([packet("small", 0)], capacity=100)).tasks
+    assert len(tasks_of(accepted.runs)) == 100
+    assert not tasks_of((await ledger.accept([packet("small", 0)], capacity=100)).runs)
     seen = [await claim(ledger, capacity=200) for _ in range(10)]
     assert "small" in {task.key.resource_id for tasks in seen for task in tasks}
 
@@ -114,56 +114,6 @@ async def test_claim_fairness_starves_nobody(ledger: Ledger) -> None:
     assert len(seen) == len(set(seen)) == 600
 
 
-async def test_claim_repeated_under_its_id_gives_the_same_tasks(ledger: Ledger) -> None:
-    await send(ledger, *packets(5))
-    first = await ledger.claim(claim_id="c1", capacity=3)
-    assert {task.lease for task in await ledger.claim(claim_id="c1", capacity=3)} == {task.lease for task in first}
-    assert len(await ledger.claim(claim_id="c2", capacity=5)) == 2
-
-
-async def test_claim_repeated_gives_only_what_is_still_leased(ledger: Ledger) -> None:
-    await send(ledger, *packets(5))
-    done, given_back, held = await ledger.claim(claim_id="c1", capacity=3)
-    await record(ledger, Output(done.lease, b"0"))
-    await ledger.release([given_back.lease])
-    assert [task.lease for task in await ledger.claim(claim_id="c1", capacity=3)] == [held.lease]
-
-
-async def test_claim_repeated_gives_nothing_once_its_tasks_are_done(ledger: Ledger) -> None:
-    await send(ledger, *packets(5))
-    await record(ledger, *echo(await ledger.claim(claim_id="c1", capacity=2)))
-    assert not await ledger.claim(claim_id="c1", capacity=2)
-
-
-async def test_claim_by_keys_leases_those_that_are_due_and_no_others(ledger: Ledger) -> None:
-    keys = (await ledger.accept(packets(6), capacity=0)).waiting
-    await claim(ledger, keys=keys[:1])
-    (task,) = await claim(ledger, keys=keys[1:2])
-    await record(ledger, Retry(task.lease, "busy", 60.0))
-    assert sorted(places(await claim(ledger, keys=keys[:4]))) == [("r", 2), ("r", 3)]
-    assert sorted(places(await claim(ledger))) == [("r", 4), ("r", 5)]
-
-
-async def test_claim_by_keys_keeps_to_the_room(ledger: Ledger) -> None:
-    keys = (await ledger.accept(packets(6), capacity=0)).waiting
-    assert len(await claim(ledger, capacity=2, keys=keys)) == 2
-
-
-async def test_claim_by_keys_that_are_not_there_gives_nothing(ledger: Ledger) -> None:
-    (key,) = (await ledger.accept([packet("r", 0)], capacity=0)).waiting
-    wrong = [Key("s", key.generation, 0), Key("r", bytes(16), 0), Key("r", key.generation, 1)]
-    assert not await claim(ledger, keys=wrong)
-    assert not await claim(ledger, keys=[])
-    assert places(await claim(ledger, keys=[*wrong, key])) == [("r", 0)]
-
-
-async def test_claim_by_keys_repeated_under_its_id_gives_the_same_tasks(ledger: Ledger) -> None:
-    keys = (await ledger.accept(packets(2), capacity=0)).waiting
-    claim_id = uuid4().hex
-    (first,) = await ledger.claim(claim_id=claim_id, capacity=5, keys=keys[:1])
-    assert await ledger.claim(claim_id=claim_id, capacity=5, keys=keys[:1]) == [first]
-
-
 async def test_p2_a_lease_that_has_ended_is_claimed_by_another(store: Store) -> None:
     ledger = await store.open(LEASE)
     await send(ledger, packet("r", 0, last=True))
@@ -180,7 +130,7 @@ async def test_p2_a_lease_that_has_ended_is_claimed_by_another(store: Store) -> 
 
 async def test_p2_a_lease_from_accept_ends_like_any_other(store: Store) -> None:
     ledger = await store.open(LEASE)
-    (lost,) = (await ledger.accept([packet("r", 0)], capacity=1)).tasks
+    (lost,) = tasks_of((await ledger.accept([packet("r", 0)], capacity=1)).runs)
     store.clock.advance(31)
     held = await claim_one(ledger)
     assert held.lease != lost.lease
@@ -195,15 +145,6 @@ async def test_p2_a_lost_lease_has_used_up_its_attempt(store: Store) -> None:
         attempts.append((await claim_one(ledger)).attempt)
         store.clock.advance(31)
     assert attempts == [1, 2, 3]
-
-
-async def test_claim_repeated_after_its_lease_has_ended_gives_nothing(store: Store) -> None:
-    ledger = await store.open(LEASE)
-    await send(ledger, packet("r", 0))
-    await ledger.claim(claim_id="c1", capacity=1)
-    store.clock.advance(31)
-    await claim_one(ledger)
-    assert not await ledger.claim(claim_id="c1", capacity=1)
 
 
 async def test_renew_prolongs_a_lease_from_now(store: Store) -> None:
@@ -224,7 +165,12 @@ async def test_renew_says_which_leases_are_no_longer_held(ledger: Ledger) -> Non
     done, held, given_back = await claim(ledger)
     await record(ledger, Output(done.lease, b"1"))
     await ledger.release([given_back.lease])
-    assert await ledger.renew([done.lease, held.lease, given_back.lease, 2**40]) == [False, True, False, False]
+    assert await ledger.renew([done.lease, held.lease, given_back.lease, Lease(0, 2**40)]) == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_release_makes_due_at_once_and_uses_up_no_attempt(ledger: Ledger) -> None:
@@ -233,7 +179,7 @@ async def test_release_makes_due_at_once_and_uses_up_no_attempt(ledger: Ledger) 
     for _ in range(3):
         task = await claim_one(ledger)
         assert task.attempt == 1
-        await ledger.release([task.lease, 2**40])
+        await ledger.release([task.lease, Lease(0, 2**40)])
         given_back.append(task)
     assert await record(ledger, *echo(given_back)) == [Recorded.LOST] * 3
 
@@ -258,27 +204,46 @@ async def test_release_of_what_is_no_longer_held_changes_nothing(store: Store) -
     assert await ledger.renew([held.lease]) == [True]
 
 
-async def test_overdue_finds_what_is_due_and_held_by_nobody(store: Store) -> None:
+async def test_work_is_due_while_a_packet_waits_that_nobody_holds(store: Store) -> None:
     ledger = await store.open(LEASE)
-    waiting = (await ledger.accept([packet("r", 0), packet("r", 1)], capacity=0)).waiting
-    assert sorted(places(await ledger.overdue(limit=10))) == places(waiting)
-    first, second = await claim(ledger)
-    assert not await ledger.overdue(limit=10)
+    assert not await ledger.work_due()
+    assert (await ledger.accept([packet("r", 0), packet("r", 1)], capacity=0)).waiting == 2
+    assert await ledger.work_due()
+    first, _ = await claim(ledger)
+    assert not await ledger.work_due()
     await record(ledger, Retry(first.lease, "busy", 10.0))
     store.clock.advance(9)
-    assert not await ledger.overdue(limit=10)
+    assert not await ledger.work_due()
     store.clock.advance(1)
-    assert await ledger.overdue(limit=10) == [first.key]
+    assert await ledger.work_due()
+    await claim_one(ledger)
     store.clock.advance(21)
-    assert sorted(places(await ledger.overdue(limit=10))) == sorted(places([first, second]))
-
-
-async def test_overdue_keeps_to_its_limit_and_leases_nothing(ledger: Ledger) -> None:
-    await send(ledger, *packets(5))
-    assert len(await ledger.overdue(limit=3)) == 3
-    assert len(await claim(ledger, keys=await ledger.overdue(limit=3))) == 3
+    assert await ledger.work_due()
     await process(ledger)
-    assert not await ledger.overdue(limit=3)
+
+
+async def test_a_claim_gives_the_packets_of_a_resource_as_one_run(ledger: Ledger) -> None:
+    await send(ledger, *packets(3, "a"), *packets(2, "b", last=False), packet("b", 7))
+    runs = await ledger.claim(capacity=PLENTY)
+    assert sorted((run.resource_id, [one.index for one in run.packets]) for run in runs) == [
+        ("a", [0, 1, 2]),
+        ("b", [0, 1, 7]),
+    ]
+    leases = [lease for run in runs for lease in run.leases()]
+    assert len({*leases}) == 6
+    assert await ledger.renew(leases) == [True] * 6
+
+
+async def test_each_packet_of_a_run_has_an_outcome_of_its_own(ledger: Ledger) -> None:
+    await send(ledger, *packets(4))
+    (run,) = await ledger.claim(capacity=PLENTY)
+    done, again, back, failed = run.leases()
+    results: list[Result] = [Output(done, b"0"), Retry(again, "busy", 60.0), Failure(failed, "no")]
+    assert await record(ledger, *results) == [Recorded.RECORDED] * 3
+    assert await ledger.renew(run.leases()) == [False, False, True, False]
+    await ledger.release([back])
+    assert await record(ledger, *results) == [Recorded.LOST] * 3
+    assert places(await claim(ledger)) == [("r", 2)]
 
 
 @pytest.mark.one_holder

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from collator.errors import Ended, Unknown
-from collator.messages import Recorded, StepResult
+from collator.messages import Recorded, StepResult, tasks_of
 from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -65,18 +65,9 @@ async def test_a_packet_is_handed_out_once_to_accept_and_claim_at_the_same_time(
         asyncio.gather(*(ledger.accept(packets(10, f"r{number}"), capacity=7) for number in range(10))),
         asyncio.gather(*(claim(ledger, capacity=10) for _ in range(10))),
     )
-    handed = [task.key for accepted in accepts for task in accepted.tasks]
+    handed = [task.key for accepted in accepts for task in tasks_of(accepted.runs)]
     handed += [task.key for tasks in [*claims, await claim(ledger)] for task in tasks]
     assert len(handed) == len(set(handed)) == 100
-
-
-async def test_a_claim_repeated_at_the_same_time_is_one_claim(ledger: Ledger) -> None:
-    await send(ledger, *packets(10))
-    answers = await asyncio.gather(*(ledger.claim(claim_id="c", capacity=3) for _ in range(5)))
-    assert {tuple(sorted(task.lease for task in tasks)) for tasks in answers} == {
-        tuple(sorted(task.lease for task in answers[0]))
-    }
-    assert len(await claim(ledger)) == 7
 
 
 async def test_p2_of_outcomes_under_one_lease_at_the_same_time_one_counts(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collator.messages import Failure, Output, Recorded, Result, Retry
+from collator.messages import Failure, Lease, Output, Recorded, Result, Retry
 from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -35,7 +35,7 @@ async def test_record_answers_each_result_in_its_place(ledger: Ledger) -> None:
     done, failed, retried, given_back = await claim(ledger)
     await ledger.release([given_back.lease])
     results: list[Result] = [
-        Output(2**40, b"0"),
+        Output(Lease(0, 2**40), b"0"),
         Output(done.lease, b'"done"'),
         Output(given_back.lease, b'"late"'),
         Failure(failed.lease, "bad"),
@@ -236,7 +236,7 @@ async def test_r16_hold_stays_open_until_a_person_retries(store: Store) -> None:
     one, two = await claim(ledger)
     assert (await ledger.record([Failure(one.lease, "bad"), *echo([two])], capacity={})).closed == 0
     assert (await ledger.resource("r")).state is State.OPEN
-    assert places(await ledger.retry("r")) == [("r", 0)]
+    assert await ledger.retry("r") == 1
     assert (await process(ledger)).closed == 1
     assert (await ledger.resource("r")).state is State.COLLATED
 
@@ -254,7 +254,7 @@ async def test_a_failed_packet_is_not_handed_out_again(store: Store) -> None:
     await fail(ledger)
     store.clock.advance(100_000)
     assert not await claim(ledger)
-    assert not await ledger.overdue(limit=10)
+    assert not await ledger.work_due()
     assert await send(ledger, packet("r", 0)) == [Status.DUPLICATE]
 
 

@@ -202,7 +202,7 @@ async def test_r16_retry_gives_failed_packets_a_new_set_of_attempts(store: Store
     await send(ledger, *packets(3))
     done, *failing = await claim(ledger)
     await record(ledger, *(Failure(task.lease, "bad") for task in failing))
-    assert sorted(places(await ledger.retry("r"))) == sorted(places(failing))
+    assert await ledger.retry("r") == 2
     tasks = await claim(ledger)
     assert sorted(places(tasks)) == sorted(places(failing))
     assert {task.attempt for task in tasks} == {1}
@@ -231,8 +231,8 @@ async def test_r16_retry_starts_the_attempts_of_a_packet_anew_though_it_had_many
 async def test_r16_retry_of_an_open_resource_with_other_packets_still_to_come(ledger: Ledger) -> None:
     await send(ledger, packet("r", 0), packet("r", 2, last=True))
     await fail(ledger)
-    keys = await ledger.retry("r")
-    assert sorted(places(await claim(ledger, keys=keys))) == [("r", 0), ("r", 2)]
+    assert await ledger.retry("r") == 2
+    assert sorted(places(await claim(ledger))) == [("r", 0), ("r", 2)]
 
 
 async def test_r16_retry_where_nothing_failed_changes_nothing(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from collator.clock import SystemClock
 from collator.ledgers.sqlite import open_ledger
-from collator.messages import Output
+from collator.messages import Output, tasks_of
 from collator.packet import PacketLimits
 from collator.rules.resource import LedgerLimits
 from collator.wire import decode_array
@@ -208,7 +208,7 @@ async def data_dir(tmp_path: Path) -> Path:
     ]
     ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=SystemClock(), route=route)
     accepted = await ledger.accept(decode_array(json.dumps(rows).encode(), PacketLimits()), capacity=1)
-    await ledger.record([Output(task.lease, b"[1]") for task in accepted.tasks], capacity={})
+    await ledger.record([Output(task.lease, b"[1]") for task in tasks_of(accepted.runs)], capacity={})
     await ledger.aclose()
     return tmp_path
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from collator.errors import Unavailable
 from collator.intake import Intake
 from collator.ledgers.sqlite import open_ledger
-from collator.messages import Accepted, Delivery, Key, Task
+from collator.messages import Accepted, Delivery, Run, Task, tasks_of
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
@@ -35,14 +35,19 @@ class Idle:
 
     def __init__(self) -> None:
         self.tasks: list[Task] = []
-        self.keys: list[Key] = []
+        self.notified = 0
         self.deliveries: list[Delivery] = []
         self.endpoints: set[str] = set()
         self.places = 0
 
-    def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
-        self.tasks += tasks
-        self.keys += keys
+    def submit(self, runs: Sequence[Run]) -> None:
+        self.tasks += tasks_of(runs)
+
+    def notify(self) -> None:
+        self.notified += 1
+
+    def health(self) -> str | None:
+        return None
 
     def take(self, deliveries: Sequence[Delivery], endpoints: Iterable[str]) -> None:
         self.deliveries += deliveries

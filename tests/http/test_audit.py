@@ -17,7 +17,7 @@ from collator.client import Client
 from collator.errors import Broken, CollatorError, Unavailable
 from collator.ledgers.sqlite import audit
 from collator.library.asgi import AsgiConnection
-from collator.messages import Attempt, DeliveryFilter, Failure, Output
+from collator.messages import Attempt, DeliveryFilter, Failure, Output, tasks_of
 from collator.rules.resource import LedgerLimits
 from collator.service import open_service
 from collator.settings import Settings
@@ -55,7 +55,7 @@ async def arranged(listener: Harness) -> Mapping[str, str]:
     send = [packet(0, "failed"), packet(1, "failed"), packet(0, "open"), packet(0, "gone", last=True)]
     send += [packet(0, name, last=True) for name in ("dead-1", "dead-2", "dead-3", "due")]
     await ask(listener, "POST", "/v1/packets", send, Role.SEND)
-    tasks = await listener.ledger.claim(claim_id="c", capacity=100)
+    tasks = tasks_of(await listener.ledger.claim(capacity=100))
     ends = [Failure(one.lease, "no") if one.key.resource_id == "failed" else Output(one.lease, b"0") for one in tasks]
     ends = [end for end, one in zip(ends, tasks, strict=True) if one.key.resource_id != "open"]
     sent = (await listener.ledger.record(ends, capacity={"default": 100})).deliveries

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collator.messages import Attempt, Output
+from collator.messages import Attempt, Output, tasks_of
 from collator.states import DeliveryState
 from collator.web import deliveries
 from tests.http.listener import Harness, Reply, open_door, packet
@@ -26,7 +26,7 @@ async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
 async def finish(listener: Harness, *resource_ids: str) -> None:
     """Let resources end; each has a delivery to both endpoints."""
     await listener.post([packet(0, name, last=True) for name in resource_ids])
-    tasks = await listener.ledger.claim(claim_id=resource_ids[0], capacity=1000)
+    tasks = tasks_of(await listener.ledger.claim(capacity=1000))
     await listener.ledger.record([Output(task.lease, task.payload) for task in tasks], capacity={})
 
 

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 import pytest
 
 from collator.egress import Answer, Egress, NoAnswer, Policy
-from collator.messages import Key, Output, Retry, Task
+from collator.messages import Key, Lease, Output, Retry, Task
 from collator.processor import HttpService, open_processor
 from collator.states import DeliveryState
 from tests.http.stage import Stage
@@ -131,7 +131,7 @@ async def test_a_denied_delivery_says_why_and_is_tried_again_until_its_name_lead
 
 async def test_the_policy_holds_for_an_http_processor_too(names: Names) -> None:
     names.addresses = ["127.0.0.2"]
-    task = Task(Key("r", bytes(16), 0), b"1", 1, 1)
+    task = Task(Key("r", bytes(16), 0), b"1", 1, Lease(1, 1))
     async with Receiver(reply(200, "content-type: application/json", body=b"2")) as receiver:
         processor = open_processor(named(receiver.url), policy=DENYING)
         assert isinstance(processor, HttpService)

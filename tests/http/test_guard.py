@@ -21,7 +21,7 @@ import httptools
 import pytest
 
 from collator.errors import ConfigError
-from collator.messages import Output
+from collator.messages import Output, tasks_of
 from collator.web.guard import Guard
 from collator.web.limits import HttpLimits
 from collator.web.request_feed import LEAST, RequestProgress, check_parser
@@ -445,7 +445,7 @@ async def test_s1_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> Non
     async with open_door(tmp_path, limits=HttpLimits(write_seconds=0.3)) as listener:
         for index in range(12):
             await listener.post(packet(index, payload="x" * 1_000_000))
-        tasks = await listener.ledger.claim(claim_id="c", capacity=12)
+        tasks = tasks_of(await listener.ledger.claim(capacity=12))
         await listener.ledger.record([Output(task.lease, task.payload) for task in tasks], capacity={})
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -459,7 +459,7 @@ async def test_s1_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> Non
 async def test_p5_one_large_answer_that_nobody_reads_does_not_hide_in_the_system(tmp_path: Path) -> None:
     async with open_door(tmp_path, limits=HttpLimits(write_seconds=0.3)) as listener:
         await listener.post(packet(0, payload="x" * 1_000_000))
-        (task,) = await listener.ledger.claim(claim_id="c", capacity=1)
+        (task,) = tasks_of(await listener.ledger.claim(capacity=1))
         await listener.ledger.record([Output(task.lease, task.payload)], capacity={})
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

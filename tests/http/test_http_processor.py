@@ -18,7 +18,7 @@ from collator import __version__
 from collator.errors import ConfigError
 from collator.intake import Intake
 from collator.ledgers.sqlite import open_ledger
-from collator.messages import Failure, Key, Output, ResourceReport, Result, Retry, Task
+from collator.messages import Failure, Key, Lease, Output, ResourceReport, Result, Retry, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import HttpService, Outcomes, open_processor
@@ -38,7 +38,7 @@ NOW = 1_790_000_000.0
 
 
 def task(*, attempt: int = 1, index: int = 4, resource_id: str = "call-17") -> Task:
-    return Task(Key(resource_id, b"g" * 16, index), PAYLOAD, attempt, 99)
+    return Task(Key(resource_id, b"g" * 16, index), PAYLOAD, attempt, Lease(9, 9))
 
 
 async def attempts(*scripts: Script, tasks: int = 1, **options: Any) -> list[Result]:  # noqa: ANN401 - those of Endings
@@ -95,7 +95,7 @@ async def test_the_json_of_a_success_is_the_output(status: int, body: bytes) -> 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 418, 422, 451, 499])
 async def test_an_answer_that_blames_the_packet_is_final(status: int) -> None:
-    assert await attempts(reply(status, body=b"")) == [Failure(99, f"HTTP {status}")]
+    assert await attempts(reply(status, body=b"")) == [Failure(Lease(9, 9), f"HTTP {status}")]
 
 
 @pytest.mark.parametrize("status", [300, 302, 303, 304, 307, 308, 408, 425, 429, 500, 501, 502, 503, 504, 599])
@@ -106,7 +106,7 @@ async def test_every_other_answer_is_tried_again(status: int) -> None:
 
 
 async def test_attempts_end_when_they_are_used_up() -> None:
-    assert await attempts(reply(503), retries=0) == [Failure(99, "HTTP 503: ok")]
+    assert await attempts(reply(503), retries=0) == [Failure(Lease(9, 9), "HTTP 503: ok")]
 
 
 @pytest.mark.parametrize("status", [302, 408, 425, 429, 500, 503])
@@ -129,7 +129,9 @@ async def test_redirects_are_not_followed() -> None:
 
 
 async def test_the_reason_for_a_payload_that_is_too_large_has_its_size() -> None:
-    assert await attempts(reply(413, body=b"no")) == [Failure(99, f"HTTP 413 for a body of {len(PAYLOAD)} bytes: no")]
+    assert await attempts(reply(413, body=b"no")) == [
+        Failure(Lease(9, 9), f"HTTP 413 for a body of {len(PAYLOAD)} bytes: no")
+    ]
 
 
 async def test_a_shortage_of_this_process_is_waited_for_and_uses_up_no_attempt(
@@ -161,7 +163,7 @@ async def test_a_shortage_of_this_process_is_waited_for_and_uses_up_no_attempt(
     ],
 )
 async def test_what_a_service_says_of_a_failure_is_in_the_reason(body: bytes, said: str) -> None:
-    assert await attempts(reply(422, body=body)) == [Failure(99, "HTTP 422" + said)]
+    assert await attempts(reply(422, body=body)) == [Failure(Lease(9, 9), "HTTP 422" + said)]
 
 
 # Answers that cannot be used.

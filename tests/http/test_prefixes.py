@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from collator.errors import ConfigError
-from collator.messages import DeliveryFilter, Output
+from collator.messages import DeliveryFilter, Output, tasks_of
 from collator.tokens import MAX_PREFIXES, Caller, Role, generate_token, line_for, parse_tokens
 from collator.web.routes import ROUTES, Route
 from tests.http.listener import Harness, Reply, ndjson, open_door, packet
@@ -34,7 +34,7 @@ async def listener(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ha
     async with open_door(tmp_path_factory.mktemp("prefixes"), tokens=lambda: known) as listener:
         packets = [packet(0, name, last=True) for name in (*MINE, *FOREIGN)]
         assert (await ask(listener, "POST", "/v1/packets", packets, by="all")).status == 202
-        tasks = await listener.ledger.claim(claim_id="c", capacity=100)
+        tasks = tasks_of(await listener.ledger.claim(capacity=100))
         await listener.ledger.record([Output(task.lease, b"0") for task in tasks], capacity={})
         yield listener
 

@@ -11,7 +11,7 @@ import pytest
 
 from collator.errors import ReadOnly, StorageFull
 from collator.ledgers.sqlite.disk import Disk
-from collator.messages import Counts, Output
+from collator.messages import Counts, Output, tasks_of
 from collator.packet import PacketLimits
 from collator.rules.resource import LedgerLimits
 from collator.web.limits import HttpLimits
@@ -147,7 +147,7 @@ async def test_r9_more_bytes_waiting_than_there_may_be(listener: Harness, form: 
     before = await stored(listener)
     told_each(await form(listener, packet(3, payload="x" * 900)), form, "3006 bytes wait", "max_backlog")
     assert await stored(listener) == before
-    (task, *_) = await listener.ledger.claim(claim_id="c", capacity=1)
+    (task, *_) = tasks_of(await listener.ledger.claim(capacity=1))
     await listener.ledger.record([Output(task.lease, b"1")], capacity={})
     assert (await listener.post(packet(3, payload="x" * 900))).status == 202
 
@@ -275,7 +275,7 @@ async def test_more_connections_than_may_be_open(tmp_path: Path) -> None:
 
 async def test_r19_an_output_that_would_make_the_body_too_large_fails_its_packet(listener: Harness) -> None:
     await listener.post([packet(0), packet(1, last=True)])
-    for task in await listener.ledger.claim(claim_id="c", capacity=2):
+    for task in tasks_of(await listener.ledger.claim(capacity=2)):
         await listener.ledger.record([Output(task.lease, b'"1234567890"')], capacity={})
     report = (await listener.ask("GET", "/v1/resources/r")).json
     assert (report["state"], report["done"], report["failed"]) == ("incomplete", 1, 1)

@@ -130,8 +130,8 @@ class Verbs:
     async def expire(self, **_: object) -> StepResult:
         return StepResult((), (), frozenset())
 
-    async def overdue(self, *, limit: int) -> list[object]:
-        return []
+    async def work_due(self) -> bool:
+        return False
 
     async def purge(self, *, limit: int) -> int:
         return 0

@@ -19,7 +19,7 @@ from collator.ledgers.sqlite.log import FURTHER, LONG
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.verbs import Verb
 from collator.ledgers.sqlite.writer import MOST_BYTES
-from collator.messages import Key, Output, Result, StepResult, Task, output_size
+from collator.messages import Key, Lease, Output, Result, StepResult, Task, output_size, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
@@ -123,10 +123,12 @@ async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothi
 
 def test_a_batch_is_bounded_by_the_bytes_of_its_payloads() -> None:
     round_robin = RoundRobin(batch=100)
-    round_robin.put([Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, lease) for lease, name in enumerate("abcdefg")])
+    round_robin.put(
+        [Task(Key(name, b"g" * 16, 0), b"x" * 3 * MIB, 1, Lease(0, number)) for number, name in enumerate("abcdefg")]
+    )
     sizes = [len(round_robin.take(100, size=BATCH_SIZE)) for _ in range(4)]
     assert sizes == [2, 2, 2, 1]
-    round_robin.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, 9)])
+    round_robin.put([Task(Key("a", b"g" * 16, 0), b"x" * 3 * BATCH_SIZE, 1, Lease(0, 9))])
     assert len(round_robin.take(100, size=BATCH_SIZE)) == 1
 
 
@@ -164,15 +166,14 @@ async def open_at(tmp_path: Path, **ledger_limits: Any) -> SqliteLedger:  # noqa
     )
 
 
-async def tasks_of(ledger: SqliteLedger, count: int) -> Sequence[Task]:
-    return (
-        await ledger.accept([Packet(f"r{one}", 0, Raw(b"1"), last=True) for one in range(count)], capacity=count)
-    ).tasks
+async def handed_out(ledger: SqliteLedger, count: int) -> Sequence[Task]:
+    given = [Packet(f"r{one}", 0, Raw(b"1"), last=True) for one in range(count)]
+    return tasks_of((await ledger.accept(given, capacity=count)).runs)
 
 
 async def test_what_comes_at_once_is_committed_in_portions_by_bytes(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
-    tasks = await tasks_of(ledger, 20)
+    tasks = await handed_out(ledger, 20)
     packets = [Packet(f"large{one}", 0, Raw(b'"%s"' % SWOLLEN.encode())) for one in range(20)]
     commits: list[int] = []
     hold = threading.Event()
@@ -198,14 +199,14 @@ async def test_a_call_that_is_larger_than_a_commit_should_be_is_taken_alone(tmp_
     accepted, _ = await asyncio.gather(
         ledger.accept(large, capacity=10), ledger.accept([Packet("s", 0, Raw(b"1"))], capacity=0)
     )
-    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], capacity={})
+    await ledger.record([Output(task.lease, task.payload) for task in tasks_of(accepted.runs)], capacity={})
     assert (await ledger.resource("large")).state is State.COLLATED
     await ledger.aclose()
 
 
 async def test_the_log_stays_short_while_much_is_recorded_and_somebody_always_looks(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
-    tasks = await tasks_of(ledger, 96)
+    tasks = await handed_out(ledger, 96)
     lengths: list[int] = []
 
     async def look() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.messages import Key, Output, Result, Task
+from collator.messages import Key, Lease, Output, Result, Task
 from collator.testing import ManualClock
 from collator.workers.chunks import CHUNK_SECONDS, Chunk, next_size
 
 
 def chunk_of(count: int) -> Chunk:
-    return Chunk(deque(Task(Key("a", b"g" * 16, index), b"1", 1, index) for index in range(count)))
+    return Chunk(deque(Task(Key("a", b"g" * 16, index), b"1", 1, Lease(0, index)) for index in range(count)))
 
 
 def work(chunk: Chunk, during: Callable[[Task], object] = lambda _task: None) -> tuple[int, float]:
@@ -29,7 +29,7 @@ def work(chunk: Chunk, during: Callable[[Task], object] = lambda _task: None) ->
 
 
 def collected(chunk: Chunk) -> list[int]:
-    return [result.lease for result in chunk.collect()]
+    return [result.lease.token for result in chunk.collect()]
 
 
 def test_a_chunk_is_worked_through_in_order_and_measured() -> None:
@@ -45,10 +45,10 @@ def test_what_is_behind_a_slow_call_can_be_taken_and_what_is_before_it_collected
     seen: list[list[int]] = []
 
     def during(task: Task) -> None:
-        if task.lease == 2:
-            seen.append([task.lease for task in chunk.unfinished()])
+        if task.lease.token == 2:
+            seen.append([task.lease.token for task in chunk.unfinished()])
             seen.append(collected(chunk))
-            seen.append([task.lease for task in chunk.rest()])
+            seen.append([task.lease.token for task in chunk.rest()])
 
     assert work(chunk, during) == (3, 1.5)
     assert seen == [[2, 3, 4], [0, 1], [3, 4]]
@@ -67,11 +67,11 @@ def test_an_abandoned_chunk_ignores_the_running_call_and_begins_nothing() -> Non
     chunk = chunk_of(3)
 
     def during(task: Task) -> None:
-        chunk.abandoned = task.lease == 1
+        chunk.abandoned = task.lease.token == 1
 
     assert work(chunk, during)[0] == 2
     assert collected(chunk) == [0]
-    assert [task.lease for task in chunk.unfinished()] == [2]
+    assert [task.lease.token for task in chunk.unfinished()] == [2]
 
 
 sizes = st.integers(1, 1024)

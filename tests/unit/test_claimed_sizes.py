@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from collator.ledgers.sqlite import claims, open_ledger
 from collator.ledgers.sqlite.store import Store
+from collator.messages import tasks_of
 from collator.packet import Packet, PacketLimits, check
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -33,7 +34,7 @@ async def read_by_a_claim(monkeypatch: pytest.MonkeyPatch, path: Path, ledger_li
         return load(store, keys)
 
     monkeypatch.setattr(claims, "_load", counted)
-    tasks = await ledger.claim(claim_id="c", capacity=1000)
+    tasks = tasks_of(await ledger.claim(capacity=1000))
     await ledger.aclose()
     return sum(read), len(tasks)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from collator.errors import Ended
-from collator.messages import Attempt, Delivery
+from collator.messages import Attempt, Delivery, Lease
 from collator.rules.deliveries import (
     AttemptPlan,
     FoundDelivery,
@@ -26,7 +26,7 @@ from collator.states import DeliveryState, IllegalStepError
 
 DUE, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.DEAD
 NOW, WALL = 100.0, 1000.0
-SENT = Delivery("r", bytes(16), "default", 1, 0, lease=7, body=None)
+SENT = Delivery("r", bytes(16), "default", 1, 0, lease=Lease(7, 7), body=None)
 
 
 def stored(**known: Any) -> StoredDelivery:  # noqa: ANN401

@@ -18,7 +18,7 @@ from msgspec import Raw
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.store import Store
-from collator.messages import Attempt, DeliveryFilter, Failure, Output, Result, Retry, Task
+from collator.messages import Attempt, DeliveryFilter, Failure, Lease, Output, Result, Retry, Task, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
@@ -78,28 +78,28 @@ async def offer(
     given = [Packet(name, index, Raw(payload)) for index in indexes(count, order)]
     tasks: list[Task] = []
     for first in range(0, count, FEW):
-        tasks += (await work.ledger.accept(given[first : first + FEW], capacity=capacity)).tasks
+        tasks += tasks_of((await work.ledger.accept(given[first : first + FEW], capacity=capacity)).runs)
     return tasks
 
 
-async def record(work: Work, tasks: Sequence[Task], result: Callable[[int], Result]) -> None:
+async def record(work: Work, tasks: Sequence[Task], result: Callable[[Lease], Result]) -> None:
     for first in range(0, len(tasks), FEW):
         await work.ledger.record([result(task.lease) for task in tasks[first : first + FEW]], capacity={})
 
 
-def output(lease: int) -> Result:
+def output(lease: Lease) -> Result:
     return Output(lease, b"1")
 
 
-def failure(lease: int) -> Result:
+def failure(lease: Lease) -> Result:
     return Failure(lease, "no")
 
 
-def retry_later(lease: int) -> Result:
+def retry_later(lease: Lease) -> Result:
     return Retry(lease, "later", 10.0)
 
 
-async def done(work: Work, count: int, order: str = "gaps", result: Callable[[int], Result] = output) -> None:
+async def done(work: Work, count: int, order: str = "gaps", result: Callable[[Lease], Result] = output) -> None:
     await record(work, await offer(work, count, order, capacity=FEW), result)
 
 
@@ -107,7 +107,7 @@ async def resources(work: Work, count: int, *, last: bool = True) -> None:
     """So many resources of one packet each."""
     for first in range(0, count, FEW):
         given = [Packet(f"r{number:06}", 0, Raw(b"1"), last=last) for number in range(first, first + FEW)]
-        await record(work, (await work.ledger.accept(given, capacity=FEW)).tasks, output)
+        await record(work, tasks_of((await work.ledger.accept(given, capacity=FEW)).runs), output)
 
 
 async def settle(work: Work, state: DeliveryState, *, delay: float = 0.0) -> None:
@@ -165,11 +165,11 @@ async def opening(work: Work, count: int) -> None:
 async def claim(work: Work, count: int) -> None:
     await offer(work, count)
     work.begin()
-    while await work.ledger.claim(claim_id=f"c{work.cost}", capacity=FEW):
+    while tasks_of(await work.ledger.claim(capacity=FEW)):
         pass
 
 
-async def record_outputs(work: Work, count: int, result: Callable[[int], Result] = output, *, step: int = 1) -> None:
+async def record_outputs(work: Work, count: int, result: Callable[[Lease], Result] = output, *, step: int = 1) -> None:
     tasks = await offer(work, count, capacity=FEW)
     work.begin()
     await record(work, tasks[::step], result)
@@ -196,7 +196,7 @@ async def lost_leases(work: Work, count: int) -> None:
     await offer(work, count, capacity=FEW)
     work.clock.advance(31)
     work.begin()
-    await work.ledger.overdue(limit=FEW)
+    await work.ledger.work_due()
 
 
 async def due_retries(work: Work, count: int) -> None:
@@ -204,7 +204,7 @@ async def due_retries(work: Work, count: int) -> None:
     work.clock.advance(11)
     work.begin()
     for _ in range(0, count, FEW):
-        await work.ledger.claim(claim_id=f"c{work.cost}", capacity=FEW)
+        tasks_of(await work.ledger.claim(capacity=FEW))
 
 
 async def complete_with_gaps(work: Work, count: int) -> None:

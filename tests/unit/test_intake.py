@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from collator.errors import StorageFull, Unavailable
 from collator.intake import Intake, tally
-from collator.messages import Accepted, Key, Task
+from collator.messages import Accepted, Lease, Run, RunPacket
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
 from collator.rules.resource import ACCEPTED, DUPLICATE
@@ -23,7 +23,7 @@ class Script:
     def __init__(self) -> None:
         self.capacities: list[int] = []
         self.open = asyncio.Event()
-        self.answer: Accepted | Exception = Accepted([ACCEPTED], (), (), frozenset())
+        self.answer: Accepted | Exception = Accepted([ACCEPTED], (), 0, frozenset())
 
     async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
         self.capacities.append(capacity)
@@ -70,15 +70,15 @@ async def test_room_is_free_again_after_an_error(parts: Parts) -> None:
         with pytest.raises(StorageFull):
             await parts.intake.accept(packets(2))
     assert parts.ledger.capacities == [2, 2]
-    assert (parts.workers.tasks, parts.workers.keys) == ([], [])
+    assert (parts.workers.tasks, parts.workers.notified) == ([], 0)
 
 
 async def test_what_is_handed_out_is_handed_on(parts: Parts) -> None:
-    task, key = Task(Key("r", b"g", 0), b"0", 1, 7), Key("r", b"g", 1)
+    run = Run("r", b"g", Lease(7, 7), [RunPacket(0, b"0", 1)])
     parts.ledger.open.set()
-    parts.ledger.answer = Accepted([ACCEPTED, ACCEPTED], [task], [key], frozenset({"default"}))
+    parts.ledger.answer = Accepted([ACCEPTED, ACCEPTED], [run], 1, frozenset({"default"}))
     assert await parts.intake.accept(packets(2)) == [ACCEPTED, ACCEPTED]
-    assert (parts.workers.tasks, parts.workers.keys) == ([task], [key])
+    assert (parts.workers.tasks, parts.workers.notified) == (run.tasks(), 1)
     assert (parts.sender.deliveries, parts.sender.endpoints) == ([], {"default"})
 
 
@@ -102,7 +102,7 @@ async def test_receipts_are_counted_by_status(parts: Parts) -> None:
     conflict = Receipt(Status.CONFLICT, "why")
     parts.ledger.open.set()
     for receipts in ([ACCEPTED], [conflict], [ACCEPTED] * 3, [ACCEPTED, DUPLICATE, conflict]):
-        parts.ledger.answer = Accepted(receipts, (), (), frozenset())
+        parts.ledger.answer = Accepted(receipts, (), 0, frozenset())
         await parts.intake.accept(packets(len(receipts)))
     assert [parts.counted(s) for s in (Status.ACCEPTED, Status.DUPLICATE, Status.CONFLICT)] == [5, 1, 2]
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from collator.errors import Broken, CollatorError, StorageFull
 from collator.janitor import SLICE, SLICES, Janitor
-from collator.messages import Key, StepResult
+from collator.messages import StepResult
 from collator.metrics import Metrics
 from tests.http.listener import Sender, Workers
 
@@ -30,9 +30,9 @@ class Script:
         self._ask("expire")
         return self.outcomes.pop(0) if self.outcomes else NOTHING
 
-    async def overdue(self, *, limit: int) -> list[Key]:
-        self._ask("overdue")
-        return [Key("r", b"", 0)][:limit]
+    async def work_due(self) -> bool:
+        self._ask("work_due")
+        return True
 
     async def purge(self, *, limit: int) -> int:
         self._ask("purge")
@@ -55,25 +55,25 @@ def janitor(ledger: Script) -> Janitor:
 
 
 @pytest.mark.parametrize("error", [Broken(), StorageFull()])
-@pytest.mark.parametrize("verb", ["expire", "overdue", "purge"])
+@pytest.mark.parametrize("verb", ["expire", "work_due", "purge"])
 async def test_a_part_that_fails_ends_neither_the_round_nor_the_janitor(
     janitor: Janitor, ledger: Script, verb: str, error: CollatorError
 ) -> None:
     ledger.errors[verb] = error
     await janitor.round()
-    assert ledger.asked == ["expire", "overdue", "purge"]
+    assert ledger.asked == ["expire", "work_due", "purge"]
 
 
 async def test_a_round_goes_on_while_there_is_more(janitor: Janitor, ledger: Script) -> None:
     ledger.outcomes, ledger.purged = [MORE, MORE], [SLICE, SLICE]
     await janitor.round()
-    assert [ledger.asked.count(verb) for verb in ("expire", "overdue", "purge")] == [3, 1, 3]
+    assert [ledger.asked.count(verb) for verb in ("expire", "work_due", "purge")] == [3, 1, 3]
 
 
 async def test_a_round_comes_to_its_end_however_much_there_is_to_look_at(janitor: Janitor, ledger: Script) -> None:
     ledger.outcomes = [MORE] * 2 * SLICES
     await janitor.round()
-    assert ledger.asked[-2:] == ["overdue", "purge"]
+    assert ledger.asked[-2:] == ["work_due", "purge"]
 
 
 async def test_trouble_is_told_when_it_begins_and_when_it_ends(ledger: Script) -> None:

@@ -7,24 +7,24 @@ from random import Random
 
 import pytest
 
-from collator.ledgers.sqlite.leases import Lease, LeaseTable
+from collator.ledgers.sqlite.leases import Held, LeaseTable
 
 
 def counted(leases: LeaseTable) -> tuple[dict[int, int], int]:
-    """What is held, key by token, and how many bytes that is."""
-    held = {token: one for token in leases.tokens() if (one := leases.get(token)) is not None}
-    return {token: one.key for token, one in held.items()}, sum(one.size for one in held.values())
+    """What is held, key by number, and how many bytes that is."""
+    held = {number: one for number in leases.numbers() if (one := leases.get(number)) is not None}
+    return {number: one.key for number, one in held.items()}, sum(one.size for one in held.values())
 
 
 def change(random: Random, leases: LeaseTable) -> None:
     """One of the ways in which leases begin and end."""
-    tokens = leases.tokens()
-    some = random.sample(tokens, min(len(tokens), random.randint(0, 3)))
+    numbers = leases.numbers()
+    some = random.sample(numbers, min(len(numbers), random.randint(0, 3)))
     ways: list[Callable[[], object]] = [
-        lambda: leases.grant(Lease(random.randrange(10**9), random.random() * 100, random.randint(0, 50))),
-        lambda: [leases.drop(token) for token in some],
+        lambda: leases.grant(Held(random.randrange(10**9), random.random() * 100, random.randint(0, 50))),
+        lambda: [leases.drop(number) for number in some],
         lambda: leases.drop_all([*some, 17]),
-        lambda: [leases.drop_key(one.key) for token in some if (one := leases.get(token)) is not None],
+        lambda: [leases.drop_key(one.key) for number in some if (one := leases.get(number)) is not None],
         lambda: leases.drop(17),
     ]
     random.choice(ways)()
@@ -47,7 +47,7 @@ def test_a_transaction_that_fails_has_changed_nothing(seed: int) -> None:
 
 def test_what_ends_first_is_found_whenever_it_was_granted() -> None:
     leases = LeaseTable(0)
-    first, later = leases.grant(Lease(1, 10.0)), leases.grant(Lease(2, 20.0))
+    first, later = leases.grant(Held(1, 10.0)), leases.grant(Held(2, 20.0))
     assert leases.expired(9.9) == []
     assert leases.expired(10.0) == [first]
     leases.drop(first)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from collator.messages import Failure, Key, Output, Result, Retry, Task
+from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
 from collator.processor import Coroutine, Outcomes
 from collator.testing import ManualClock
 from collator.workers.loops import FROZEN, Loops
@@ -43,7 +43,10 @@ class Crew:
     def put(self, *payloads: str) -> None:
         """Let a task of its own resource wait for each of *payloads*."""
         self.loops.buffer.put(
-            [Task(Key(one, b"g" * 16, 7), msgspec.json.encode(one), 1, next(self._leases)) for one in payloads]
+            [
+                Task(Key(one, b"g" * 16, 7), msgspec.json.encode(one), 1, Lease(0, next(self._leases)))
+                for one in payloads
+            ]
         )
 
     async def under_way(self, *payloads: object) -> None:
@@ -66,8 +69,8 @@ class Crew:
 
     def look(self) -> bool:
         for result in [*self.loops.watch(), *self.loops.result_queue.collect().results]:
-            assert result.lease not in self.results
-            self.results[result.lease] = result
+            assert result.lease.token not in self.results
+            self.results[result.lease.token] = result
         return True
 
     async def ended(self, *leases: int) -> list[object]:
@@ -233,10 +236,10 @@ async def test_a_loop_that_the_users_code_stops_is_replaced_and_no_task_is_lost(
     try:
         payloads = ["stop", *["go"] * 8] * 5
         loops.buffer.put(
-            [Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, n) for n, one in enumerate(payloads)]
+            [Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, Lease(0, n)) for n, one in enumerate(payloads)]
         )
         await until(lambda: len(loops.result_queue) == len(payloads))
-        results = {result.lease: result for result in loops.result_queue.collect().results}
+        results = {result.lease.token: result for result in loops.result_queue.collect().results}
     finally:
         loops.stop()
         await until(loops.ended)

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from collator.messages import Failure, Key, Output, Recorded, Result, Retry
+from collator.messages import Failure, Key, Lease, Output, Recorded, Result, Retry
 from collator.rules.footprint import of_packet
 from collator.rules.outcomes import OutcomePlan, plan_results
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
 from collator.states import State
 
+LEASE = Lease(0, 0)
 NOW = 100.0
 
 
@@ -95,14 +96,14 @@ def test_r26_outcomes_are_numbered_without_gaps_and_sizes_add_up(
 
 def test_p2_who_lost_the_lease_changes_nothing() -> None:
     snapshots = resources()
-    whole = plan([(Output(0, b"1"), None), (Failure(0, "no"), None)], snapshots)
+    whole = plan([(Output(LEASE, b"1"), None), (Failure(LEASE, "no"), None)], snapshots)
     assert whole == OutcomePlan(statuses=[Recorded.LOST, Recorded.LOST])
     assert snapshots == resources()
 
 
 def test_r12_an_outcome_for_a_resource_that_has_ended_is_dropped() -> None:
     snapshots = resources()
-    gone = plan([(Output(0, b"1"), Held(3 << INDEX_BITS)), (Retry(0, "", 1), Held(9 << INDEX_BITS))], snapshots)
+    gone = plan([(Output(LEASE, b"1"), Held(3 << INDEX_BITS)), (Retry(LEASE, "", 1), Held(9 << INDEX_BITS))], snapshots)
     assert gone == OutcomePlan(statuses=[Recorded.CLOSED, Recorded.CLOSED])
     assert snapshots == resources()
 
@@ -110,7 +111,7 @@ def test_r12_an_outcome_for_a_resource_that_has_ended_is_dropped() -> None:
 def test_r19_an_output_that_makes_the_body_too_large_fails_its_packet() -> None:
     snapshots = resources()
     whole = plan(
-        [(Output(0, b"1" * 39), Held(1 << INDEX_BITS)), (Output(0, b""), Held(1 << INDEX_BITS | 5))], snapshots
+        [(Output(LEASE, b"1" * 39), Held(1 << INDEX_BITS)), (Output(LEASE, b""), Held(1 << INDEX_BITS | 5))], snapshots
     )
     assert whole.statuses == [Recorded.RECORDED, Recorded.RECORDED]
     (_, output, crc, *_), (_, none, _, reason, attempts, seq) = whole.outcomes
@@ -125,16 +126,16 @@ def test_r19_an_output_that_makes_the_body_too_large_fails_its_packet() -> None:
 
 
 def test_a_retry_is_due_after_its_delay_and_keeps_what_was_tried() -> None:
-    whole = plan([(Retry(0, "away", 7.5), Held(1 << INDEX_BITS, tried=True))], resources())
+    whole = plan([(Retry(LEASE, "away", 7.5), Held(1 << INDEX_BITS, tried=True))], resources())
     assert whole.retries == [(1 << INDEX_BITS, 2, NOW + 7.5, "away")]
     assert (whole.tried, whole.touched, whole.backlog) == ([], {}, 0)
 
 
 def test_an_outcome_lets_earlier_attempts_be_forgotten() -> None:
     given_: list[tuple[Result, Held | None]] = [
-        (Output(0, b"1", known_at=3.0), Held(1 << INDEX_BITS, tried=True)),
-        (Failure(0, "no"), Held(1 << INDEX_BITS | 1, tried=True)),
-        (Failure(0, "no"), Held(1 << INDEX_BITS | 2)),
+        (Output(LEASE, b"1", known_at=3.0), Held(1 << INDEX_BITS, tried=True)),
+        (Failure(LEASE, "no"), Held(1 << INDEX_BITS | 1, tried=True)),
+        (Failure(LEASE, "no"), Held(1 << INDEX_BITS | 2)),
     ]
     whole = plan(given_, resources())
     assert whole.tried == [1 << INDEX_BITS, 1 << INDEX_BITS | 1]

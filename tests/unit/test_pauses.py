@@ -8,12 +8,12 @@ from typing import cast
 
 from collator.clock import SystemClock
 from collator.delivery.pauses import Pauses
-from collator.messages import Attempt, Delivery, Pause
+from collator.messages import Attempt, Delivery, Lease, Pause
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.wait import until
 
-GONE = Delivery("r", bytes(16), "hook", attempt=1, step=0, lease=1, body=None)
+GONE = Delivery("r", bytes(16), "hook", attempt=1, step=0, lease=Lease(1, 1), body=None)
 PAUSING = Attempt(GONE, DeliveryState.DUE, "HTTP 410", counted=False, pauses=True)
 
 

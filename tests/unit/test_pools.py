@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import pytest
 
-from collator.messages import Key, Output, Result, Task
+from collator.messages import Key, Lease, Output, Result, Task
 from collator.processor import Outcomes, open_processor
 from collator.workers.pools import open_pool
 from tests.harness import fault_filesystem
@@ -39,21 +39,21 @@ class Crew:
     def __init__(self, spec: str, *, concurrency: int, timeout: float = 60.0, **options: Any) -> None:  # noqa: ANN401
         outcomes = Outcomes(timeout=timeout, retries=0)
         processor = open_processor(spec, outcomes, **options)
-        self.results: dict[int, Result] = {}
+        self.results: dict[Lease, Result] = {}
         self.told = 0
         self.pool = open_pool(processor, tell=self._tell, concurrency=concurrency, max_abandoned=4, window=100)
         self._leases = count(1)
 
-    def put(self, *payloads: object, resource_id: str = "a", attempt: int = 1) -> list[int]:
+    def put(self, *payloads: object, resource_id: str = "a", attempt: int = 1) -> list[Lease]:
         """Let tasks with *payloads* wait; their leases."""
         tasks = [
-            Task(Key(resource_id, b"g" * 16, 0), msgspec.json.encode(payload), attempt, next(self._leases))
+            Task(Key(resource_id, b"g" * 16, 0), msgspec.json.encode(payload), attempt, Lease(0, next(self._leases)))
             for payload in payloads
         ]
         self.pool.buffer.put(tasks)
         return [task.lease for task in tasks]
 
-    async def ended(self, leases: Sequence[int]) -> list[Result]:
+    async def ended(self, leases: Sequence[Lease]) -> list[Result]:
         """The results of *leases*, once they are all there."""
         await until(lambda: self.look() and self.results.keys() >= {*leases}, PATIENCE)
         return [self.results[lease] for lease in leases]

@@ -16,7 +16,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.lock import LOCK
 from collator.ledgers.sqlite.presence import GRACE, LOOK, Presence
 from collator.ledgers.sqlite.store import DATABASE
-from collator.messages import Output, Recorded
+from collator.messages import Output, Recorded, tasks_of
 from collator.packet import Packet, PacketLimits, check
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -113,7 +113,7 @@ async def test_p1_what_was_committed_as_the_files_went_is_not_acknowledged(
 
 async def test_a_directory_that_comes_back_is_used_as_before(ledger: SqliteLedger, tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    (task,) = (await ledger.accept([packet("r")], capacity=1)).tasks
+    (task,) = tasks_of((await ledger.accept([packet("r")], capacity=1)).runs)
     data.rename(elsewhere)
     with pytest.raises(Unavailable):
         await ledger.record([Output(task.lease, b"1")], capacity={})

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from collator.messages import Key, Output, Task
+from collator.messages import Key, Lease, Output, Task
 from collator.processor import Outcomes, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import BatchFailedReply, Garbled, JobDone, JobsReturned, OutputAnswer, Reply, TaskAnswer
@@ -24,7 +24,7 @@ LARGE = "x" * 1024 * 1024
 
 def tasks(*payloads: object) -> list[Task]:
     return [
-        Task(Key("a", b"g" * 16, index), msgspec.json.encode(payload), 1, index)
+        Task(Key("a", b"g" * 16, index), msgspec.json.encode(payload), 1, Lease(0, index))
         for index, payload in enumerate(payloads)
     ]
 
@@ -97,10 +97,12 @@ def worked(process: Scripted, chunk: Chunk, *, batch: int = 1) -> tuple[dict[int
     assert executor.ready()
     executor.work(chunk)
     found = {
-        result.lease: msgspec.json.decode(result.output) if isinstance(result, Output) else cast("Any", result).reason
+        result.lease.token: msgspec.json.decode(result.output)
+        if isinstance(result, Output)
+        else cast("Any", result).reason
         for result in chunk.collect()
     }
-    return found, [task.lease for task in line.take_back()]
+    return found, [task.lease.token for task in line.take_back()]
 
 
 def test_what_is_behind_a_call_goes_to_others_and_the_call_goes_on() -> None:

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.errors import ConfigError, Permanent, ProcessorFailed
-from collator.messages import Failure, Key, Output, Result, Retry, Task
+from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
 from collator.processor import (
     BatchFailed,
     Context,
@@ -44,7 +44,7 @@ WORD_LENGTHS = "collator.processor:word_lengths"
 
 
 def task(payload: object = "a payload", *, attempt: int = 1) -> Task:
-    return Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, 99)
+    return Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, Lease(9, 9))
 
 
 def attempt(function: Callable[..., object], *, number: int = 1, **options: Any) -> Result:  # noqa: ANN401 - those of Endings
@@ -79,12 +79,12 @@ def refusal(value: object) -> str:
 
 def test_the_example_of_the_brief_gives_the_length_of_each_word() -> None:
     processor = opened(WORD_LENGTHS, Outcomes(clock=ManualClock(monotonic=7.5)))
-    assert processor.attempt(task("the quick  brown fox")) == Output(99, b"[3,5,5,3]", 7.5)
+    assert processor.attempt(task("the quick  brown fox")) == Output(Lease(9, 9), b"[3,5,5,3]", 7.5)
 
 
 @pytest.mark.parametrize("payload", [None, 7, ["a"], {"text": "a"}])
 def test_word_lengths_fails_for_good_on_what_is_not_text(payload: object) -> None:
-    assert opened(WORD_LENGTHS).attempt(task(payload)) == Failure(99, "the payload is not text")
+    assert opened(WORD_LENGTHS).attempt(task(payload)) == Failure(Lease(9, 9), "the payload is not text")
     assert word_lengths("") == []
 
 
@@ -115,7 +115,7 @@ def test_the_payload_costs_about_the_same_whatever_its_numbers_are(number: bytes
 def test_an_output_is_known_when_the_call_has_ended() -> None:
     clock = ManualClock(monotonic=10.0)
     result = attempt(lambda _payload: clock.advance(2.5), clock=clock)
-    assert result == Output(99, b"null", 12.5)
+    assert result == Output(Lease(9, 9), b"null", 12.5)
 
 
 def test_a_function_that_asks_for_the_context_gets_it() -> None:
@@ -123,7 +123,7 @@ def test_a_function_that_asks_for_the_context_gets_it() -> None:
         return [payload, context.resource_id, context.index, context.attempt]
 
     assert Function(function, Outcomes(clock=ManualClock(monotonic=1.0))).attempt(task(attempt=3)) == Output(
-        99, b'["a payload","call-17",4,3]', 1.0
+        Lease(9, 9), b'["a payload","call-17",4,3]', 1.0
     )
 
 
@@ -303,7 +303,7 @@ def test_a_batch_that_fails_as_a_whole_is_no_attempt_of_anybody(
 
 
 def test_a_batch_of_one_that_fails_is_an_attempt() -> None:
-    assert Function(raising(Permanent("no"))).attempt_all([task()]) == [Failure(99, "no")]
+    assert Function(raising(Permanent("no"))).attempt_all([task()]) == [Failure(Lease(9, 9), "no")]
 
 
 # Coroutine functions.
@@ -321,7 +321,7 @@ async def test_a_coroutine_function_is_awaited_with_the_same_endings() -> None:
     assert isinstance(good, list)
     assert isinstance(good[0], Output)
     assert good[0].output == b'["good",4]'
-    assert bad == [Failure(99, "no sound in it")]
+    assert bad == [Failure(Lease(9, 9), "no sound in it")]
 
 
 async def test_a_value_that_breaks_when_it_is_looked_at_is_a_failed_attempt() -> None:
@@ -342,7 +342,7 @@ async def test_a_value_that_breaks_when_it_is_looked_at_is_a_failed_attempt() ->
 
     assert isinstance(attempt(returning(Odd())), Retry)
     async with Coroutine(function, Outcomes(retries=0)).calls() as one, Coroutine(batch, batch=2).calls() as many:
-        assert await one([task()]) == [Failure(99, "KeyError: 'odd'")]
+        assert await one([task()]) == [Failure(Lease(9, 9), "KeyError: 'odd'")]
         assert await many([task(), task()]) == BatchFailed("KeyError: 'odd'")
 
 
@@ -365,11 +365,11 @@ def test_failed_attempts_are_repeated_after_growing_delays_until_they_are_used_u
     assert len(delays) == 3
     for delay, least in zip(delays, (1.0, 2.0, 4.0), strict=True):
         assert least <= delay <= 1.5 * least
-    assert results[3:] == [Failure(99, "ValueError: bad")] * 2
+    assert results[3:] == [Failure(Lease(9, 9), "ValueError: bad")] * 2
 
 
 def test_without_retries_the_first_failure_is_final() -> None:
-    assert attempt(raising(ValueError("bad")), retries=0) == Failure(99, "ValueError: bad")
+    assert attempt(raising(ValueError("bad")), retries=0) == Failure(Lease(9, 9), "ValueError: bad")
 
 
 def test_delays_stay_finite_however_many_retries_there_are() -> None:
@@ -379,7 +379,7 @@ def test_delays_stay_finite_however_many_retries_there_are() -> None:
 
 
 def test_permanent_ends_the_attempts_at_once() -> None:
-    assert attempt(raising(Permanent("no sound in it"))) == Failure(99, "no sound in it")
+    assert attempt(raising(Permanent("no sound in it"))) == Failure(Lease(9, 9), "no sound in it")
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_a_call_that_is_out_of_time_is_a_failed_attempt() -> None:
     result = outcomes.timed_out(task())
     assert isinstance(result, Retry)
     assert result.reason == "timed out after 2.5 s"
-    assert outcomes.timed_out(task(attempt=2)) == Failure(99, "timed out after 2.5 s")
+    assert outcomes.timed_out(task(attempt=2)) == Failure(Lease(9, 9), "timed out after 2.5 s")
 
 
 # Reasons.

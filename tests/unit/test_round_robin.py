@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.messages import Key, Task
+from collator.messages import Key, Lease, Task
 from collator.workers.round_robin import RoundRobin
 
 resource_ids = st.sampled_from("abcde")
@@ -17,13 +17,13 @@ steps = st.lists(st.lists(resource_ids, max_size=8) | st.integers(0, 9), max_siz
 
 def tasks_of(resource_ids: list[str] | str, first: int = 0) -> list[Task]:
     return [
-        Task(Key(resource_id, b"g" * 16, lease), b"1", 1, lease)
-        for lease, resource_id in enumerate(resource_ids, first)
+        Task(Key(resource_id, b"g" * 16, number), b"1", 1, Lease(0, number))
+        for number, resource_id in enumerate(resource_ids, first)
     ]
 
 
 def task(resource_id: str, index: int, *, attempt: int = 1) -> Task:
-    return Task(Key(resource_id, b"g" * 16, index), b"1", attempt, 100 + index)
+    return Task(Key(resource_id, b"g" * 16, index), b"1", attempt, Lease(0, 100 + index))
 
 
 def indexes(tasks: Iterable[Task]) -> list[int]:
@@ -85,8 +85,8 @@ def test_every_task_comes_out_once_and_those_of_a_resource_in_order(steps: list[
 def test_what_is_dropped_does_not_come_out(ids: list[str], dropped: set[int]) -> None:
     round_robin = RoundRobin()
     round_robin.put(tasks_of(ids))
-    round_robin.drop(dropped)
-    assert {task.lease for task in round_robin.take(1000)} == set(range(len(ids))) - dropped
+    round_robin.drop({Lease(0, number) for number in dropped})
+    assert {task.lease.token for task in round_robin.take(1000)} == set(range(len(ids))) - dropped
 
 
 # Where a call takes a batch.

@@ -15,7 +15,7 @@ from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.schema import migrate
 from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
 from collator.ledgers.sqlite.vacuum import PAGES, SPARE
-from collator.messages import Output
+from collator.messages import Output, tasks_of
 from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -87,7 +87,7 @@ PAYLOAD = b'"' + b"x" * 8000 + b'"'
 
 async def _finish(ledger: SqliteLedger, *resource_ids: str) -> None:
     accepted = await ledger.accept([Packet(id_, 0, Raw(PAYLOAD), last=True) for id_ in resource_ids], capacity=10_000)
-    await ledger.record([Output(task.lease, task.payload) for task in accepted.tasks], capacity={})
+    await ledger.record([Output(task.lease, task.payload) for task in tasks_of(accepted.runs)], capacity={})
 
 
 async def test_no_more_is_read_for_repeats_than_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ async def test_a_commit_reads_the_clock_once_whatever_it_does(tmp_path: Path) ->
     await offer(ledger, packet("cancelled"))
     assert await ledger.cancel("cancelled")
     clock.advance(100_000.0)
-    await ledger.overdue(limit=5)
+    await ledger.work_due()
     await ledger.purge(limit=100)
     await ledger.aclose()
     assert len(reads) >= 14

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from collator.errors import ConfigError, ProcessorFailed
-from collator.messages import Key, Task
+from collator.messages import Key, Lease, Task
 from collator.processor import Child, Outcomes, SubprocessFunction, open_processor
 from collator.processor.job_queue import JobQueue
 from collator.processor.wire import (
@@ -45,7 +45,9 @@ PATIENCE = 20.0
 
 
 def job(*payloads: object, attempt: int = 1) -> list[Task]:
-    return [Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, 1) for payload in payloads]
+    return [
+        Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, Lease(0, 1)) for payload in payloads
+    ]
 
 
 def reply_of(child: Child) -> Reply | None:

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from collator.messages import Key, Result, Task
+from collator.messages import Key, Lease, Result, Task
 from collator.processor import Function, Outcomes
 from collator.testing import ManualClock
 from collator.workers.executor import ThreadExecutor
@@ -42,7 +42,10 @@ class Crew:
 
     def put(self, *payloads: str) -> None:
         self.threads.buffer.put(
-            [Task(Key("a", b"g" * 16, 0), f'"{payload}"'.encode(), 1, next(self._leases)) for payload in payloads]
+            [
+                Task(Key("a", b"g" * 16, 0), f'"{payload}"'.encode(), 1, Lease(0, next(self._leases)))
+                for payload in payloads
+            ]
         )
 
     def never(self, condition: Callable[[], object]) -> bool:
@@ -80,7 +83,7 @@ def test_what_is_in_hand_counts_until_it_is_collected(crew: Crew) -> None:
     assert (len(crew.threads.buffer), crew.threads.in_hand(), len(crew.threads.unfinished())) == (1, 2, 2)
     crew.gate.set()
     until_sync(lambda: crew.threads.in_hand() == 0)
-    assert sorted(result.lease for result in crew.results) == [1, 2, 3]
+    assert sorted(result.lease.token for result in crew.results) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
@@ -88,7 +91,7 @@ def test_nothing_is_begun_in_a_pause(crew: Crew) -> None:
     crew.threads.buffer.pause()
     crew.put("a")
     assert crew.never(lambda: crew.begun)
-    assert [task.lease for task in crew.threads.buffer.take_back()] == [1]
+    assert [task.lease.token for task in crew.threads.buffer.take_back()] == [1]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
@@ -96,13 +99,13 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
     crew.put("a")
     until_sync(lambda: crew.begun)
     crew.clock.advance(60.0)
-    assert [result.lease for result in crew.threads.watch()] == [1]
+    assert [result.lease.token for result in crew.threads.watch()] == [1]
     assert crew.threads.blocked()
     crew.put("b")
     assert crew.never(lambda: len(crew.begun) == 2)
     crew.gate.set()
     until_sync(lambda: crew.begun == ["a", "b"])
-    until_sync(lambda: [result.lease for result in crew.results] == [2])
+    until_sync(lambda: [result.lease.token for result in crew.results] == [2])
     assert not crew.threads.blocked()
 
 
@@ -115,7 +118,7 @@ def test_the_time_of_a_call_does_not_run_while_the_process_stands_still(crew: Cr
     crew.clock.advance(3600.0)
     assert not crew.threads.watch()
     crew.clock.advance(1.0)
-    assert [result.lease for result in crew.threads.watch()] == [1]
+    assert [result.lease.token for result in crew.threads.watch()] == [1]
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 2, "max_abandoned": 2}], indirect=True)

@@ -12,7 +12,7 @@ from collator.backoff import JITTER, SCHEDULE
 from collator.delivery import Endpoint, judge, router
 from collator.delivery.verdict import evidence
 from collator.egress import Answer, NoAnswer, words
-from collator.messages import Attempt, Delivery
+from collator.messages import Attempt, Delivery, Lease
 from collator.signing import SecretFile, ensure_secret_file
 from collator.states import DELIVERY_STEPS, DeliveryState, check_step
 
@@ -25,7 +25,7 @@ anything = answers | st.builds(NoAnswer, st.text())
 
 
 def delivery(step: int = 0) -> Delivery:
-    return Delivery("r", bytes(16), "default", attempt=step + 1, step=step, lease=1, body=b"{}")
+    return Delivery("r", bytes(16), "default", attempt=step + 1, step=step, lease=Lease(1, 1), body=b"{}")
 
 
 def verdict(

@@ -9,13 +9,24 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
 
 import msgspec
 
 from collator.errors import Unavailable
 from collator.intake import Intake
-from collator.messages import Accepted, Delivery, Key, Output, Recorded, ResourceReport, Result, StepResult, Task
+from collator.messages import (
+    Accepted,
+    Delivery,
+    Lease,
+    Output,
+    Recorded,
+    ResourceReport,
+    Result,
+    Run,
+    StepResult,
+    Task,
+    tasks_of,
+)
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
@@ -71,7 +82,7 @@ class WatchedLedger:
         """Calls that renewed all that they were about."""
         self.statuses: list[Recorded] = []
         """What was said of each outcome."""
-        self.held: set[int] = set()
+        self.held: set[Lease] = set()
         """Leases that were handed out and of which nothing has come back."""
         self._ledger = ledger
 
@@ -80,15 +91,15 @@ class WatchedLedger:
 
     async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
         accepted = await self._ledger.accept(packets, capacity=capacity)
-        self.held |= {task.lease for task in accepted.tasks}
+        self.held |= {task.lease for task in tasks_of(accepted.runs)}
         return accepted
 
-    async def claim(self, *, claim_id: str, capacity: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+    async def claim(self, *, capacity: int) -> Sequence[Run]:
         self.claims += 1
         self._fail_if(self.away)
-        tasks = await self._ledger.claim(claim_id=claim_id, capacity=capacity, keys=keys)
-        self.held |= {task.lease for task in tasks}
-        return tasks
+        runs = await self._ledger.claim(capacity=capacity)
+        self.held |= {task.lease for task in tasks_of(runs)}
+        return runs
 
     async def record(self, results: Sequence[Result], *, capacity: Capacity) -> StepResult:
         lost, self.lost_calls = self.lost_calls > 0, max(0, self.lost_calls - 1)
@@ -100,13 +111,13 @@ class WatchedLedger:
         self._fail_if(lost)
         return step
 
-    async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
         self._fail_if(self.away)
         held = await self._ledger.renew(leases)
         self.renewed += all(held)
         return held
 
-    async def release(self, leases: Sequence[int]) -> None:
+    async def release(self, leases: Sequence[Lease]) -> None:
         self._fail_if(self.away)
         await self._ledger.release(leases)
         self.held -= {*leases}
@@ -130,14 +141,14 @@ class Node:
 
     async def hint(self, resource_id: str, *payloads: Payload) -> None:
         """Accept *payloads* elsewhere, and tell the workers."""
-        accepted = await self._beside().accept(packets(self._files, resource_id, payloads), capacity=0)
-        self.workers.submit((), accepted.waiting)
+        await self._beside().accept(packets(self._files, resource_id, payloads), capacity=0)
+        self.workers.notify()
 
     async def hand_over(self, resource_id: str, *payloads: Payload) -> None:
         """Accept *payloads* with capacity that was asked for earlier."""
         given = packets(self._files, resource_id, payloads)
         accepted = await self.ledger.accept(given, capacity=len(given))
-        self.workers.submit(accepted.tasks, accepted.waiting)
+        self.workers.submit(accepted.runs)
 
     async def send(self, resource_id: str, *payloads: Payload, last: bool = True, first: int = 0) -> None:
         """Accept *payloads* as packets from index *first*; the value of a packet is its index if it has no other."""
@@ -185,7 +196,7 @@ class Node:
         return most
 
     async def _claim(self) -> Sequence[Task]:
-        return await self._beside().claim(claim_id=uuid4().hex, capacity=1000)
+        return tasks_of(await self._beside().claim(capacity=1000))
 
     def _beside(self) -> Ledger:
         """The ledger, without anything between."""

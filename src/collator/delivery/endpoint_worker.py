@@ -23,7 +23,7 @@ from collator.delivery.pauses import Pauses
 from collator.delivery.sender import Sender
 from collator.delivery.verdict import put_off
 from collator.errors import Unavailable
-from collator.messages import Attempt, Delivery
+from collator.messages import Attempt, Delivery, Lease
 from collator.metrics import Metrics
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
@@ -72,7 +72,7 @@ class EndpointWorker:
         self._circuit = circuit
         self._pauses, self._large = pauses, large
         self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
-        self._running: dict[int, asyncio.Task[None]] = {}  # by lease
+        self._running: dict[Lease, asyncio.Task[None]] = {}  # by lease
         self._waiting: deque[tuple[Delivery, float]] = deque()
         self._unsettled = 0
         self._delivered: set[tuple[str, bytes]] = set()  # and not settled: the ledger may hand these out again
@@ -130,7 +130,7 @@ class EndpointWorker:
             self._timer.cancel()
         return {*self._running.values(), *([self._claiming] if self._claiming else [])}
 
-    def abandon(self) -> tuple[list[int], set[asyncio.Task[None]]]:
+    def abandon(self) -> tuple[list[Lease], set[asyncio.Task[None]]]:
         """Cancel what is still under way: the leases to give back, and the tasks that are about to end."""
         leases = [*self._running, *(delivery.lease for delivery, _ in self._waiting)]
         self._waiting.clear()

@@ -1,10 +1,8 @@
 """Messages between the ledger and the stages: work handed out, outcomes taken back, and what became of each.
 
-Frozen values, one line on each field. A **lease** is a number that the ledger gave with a task or a delivery; it is
-the caller's only right to report on it, and a lease that was lost changes nothing (P2).
-
-Lives here: `tasks`, packets and what a verb did with them; `deliveries`, deliveries and attempts; `views`, what a
-person may look at; `audit`, who did what.
+Frozen values, one line on each field. Lives here: `leases`, the right to report on what was handed out; `tasks`,
+packets and what a verb did with them; `deliveries`, deliveries and attempts; `views`, what a person may look at;
+`audit`, who did what.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from collator.messages.deliveries import (
     webhook_id,
     webhook_number,
 )
+from collator.messages.leases import Lease
 from collator.messages.tasks import (
     Accepted,
     Failure,
@@ -27,9 +26,12 @@ from collator.messages.tasks import (
     Recorded,
     Result,
     Retry,
+    Run,
+    RunPacket,
     StepResult,
     Task,
     output_size,
+    tasks_of,
 )
 from collator.messages.views import (
     LOG,
@@ -66,6 +68,7 @@ __all__ = [
     "DeliveryReport",
     "Failure",
     "Key",
+    "Lease",
     "OutcomePage",
     "OutcomeReport",
     "Output",
@@ -77,11 +80,14 @@ __all__ = [
     "ResourceSummary",
     "Result",
     "Retry",
+    "Run",
+    "RunPacket",
     "StepResult",
     "Task",
     "delivery_id",
     "output_size",
     "parse_delivery_id",
+    "tasks_of",
     "webhook_id",
     "webhook_number",
 ]

@@ -7,6 +7,7 @@ import re
 
 import msgspec
 
+from collator.messages.leases import Lease
 from collator.states import DeliveryState
 
 LARGE_BODY = 1024 * 1024
@@ -24,7 +25,7 @@ class Delivery(msgspec.Struct, frozen=True):
     """1 for the first; goes on counting over a replay (R24)."""
     step: int
     """Place in the retry schedule, from 0; a replay starts it anew."""
-    lease: int
+    lease: Lease
     body: bytes | None
     """The frozen body, or `None` where `Ledger.body` has to be asked for it, as for all that are large."""
     known_at: float = 0.0

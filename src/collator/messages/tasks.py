@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from collator.messages.deliveries import Delivery
+from collator.messages.leases import Lease
 from collator.packet import Receipt
 
 
@@ -20,21 +21,55 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     index: int
 
 
+class RunPacket(msgspec.Struct, frozen=True, gc=False):
+    """One packet of a run."""
+
+    index: int
+    payload: bytes
+    """JSON, as received."""
+    attempt: int
+    """1 for the first."""
+
+
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """Packets of one resource that are handed out together, under one lease: the unit that travels to workers."""
+
+    resource_id: str
+    generation: bytes
+    """16 bytes."""
+    lease: Lease
+    """Of the first packet; that of another has its position."""
+    packets: Sequence[RunPacket]
+
+    def leases(self) -> list[Lease]:
+        """Return the leases of its packets."""
+        key, token, _ = self.lease
+        return [Lease(key, token, position) for position in range(len(self.packets))]
+
+    def tasks(self) -> list[Task]:
+        """Return its packets one by one, as they are processed."""
+        return [
+            Task(Key(self.resource_id, self.generation, packet.index), packet.payload, packet.attempt, lease)
+            for packet, lease in zip(self.packets, self.leases(), strict=True)
+        ]
+
+
 class Task(msgspec.Struct, frozen=True, gc=False):
-    """A packet, leased to the caller to be processed."""
+    """A packet of a run, to be processed."""
 
     key: Key
     payload: bytes
     """JSON, as received."""
     attempt: int
     """1 for the first."""
-    lease: int
+    lease: Lease
+    """With its position in the run: the result names it."""
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
     """The processor's output for a task."""
 
-    lease: int
+    lease: Lease
     output: bytes
     """JSON; checked by the processing stage, at most `LedgerLimits.max_output`."""
     known_at: float = 0.0
@@ -44,20 +79,25 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 class Failure(msgspec.Struct, frozen=True, gc=False):
     """No output, and no further attempt."""
 
-    lease: int
+    lease: Lease
     reason: str
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
     """No output from this attempt; the packet is due again after *delay*."""
 
-    lease: int
+    lease: Lease
     reason: str
     delay: float
     """Seconds from when the ledger records it."""
 
 
 Result = Output | Failure | Retry
+
+
+def tasks_of(runs: Iterable[Run]) -> list[Task]:
+    """Return the packets of *runs* one by one."""
+    return [task for run in runs for task in run.tasks()]
 
 
 def output_size(results: Iterable[Result]) -> int:
@@ -79,10 +119,10 @@ class Accepted(msgspec.Struct, frozen=True):
 
     receipts: Sequence[Receipt]
     """One for each packet, in order."""
-    tasks: Sequence[Task]
+    runs: Sequence[Run]
     """Packets of this batch, leased to the caller; at most *capacity*."""
-    waiting: Sequence[Key]
-    """Accepted packets that were not handed out: hints for the workers."""
+    waiting: int
+    """How many accepted packets were not handed out: a hint for the workers."""
     endpoints: frozenset[str]
     """Endpoints that have a new delivery due, because a repeat fixed the total of a resource that was done."""
 

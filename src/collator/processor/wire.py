@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from collator.errors import ProcessorFailed
-from collator.messages import Failure, Output, Result, Retry, Task
+from collator.messages import Failure, Lease, Output, Result, Retry, Task
 
 T = TypeVar("T")
 
@@ -155,7 +155,7 @@ def answer_of(result: Result) -> TaskAnswer:
     return FailureAnswer(result.reason)
 
 
-def result_of(answer: TaskAnswer, lease: int, now: float) -> Result:
+def result_of(answer: TaskAnswer, lease: Lease, now: float) -> Result:
     """*answer*, which came *now*, as the result of the task of *lease*."""
     if isinstance(answer, OutputAnswer):
         return Output(lease, answer.output, now)

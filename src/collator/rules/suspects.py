@@ -6,7 +6,7 @@ work alone as the process died `LedgerLimits.max_deaths` times has failed.
 
 from __future__ import annotations
 
-from collator.messages import Failure
+from collator.messages import Failure, Lease
 from collator.rules.resource import LedgerLimits
 
 _FURTHER = 20
@@ -21,4 +21,4 @@ def alone_for(stops: int, limits: LedgerLimits) -> float:
 
 def lethal(deaths: int) -> Failure:
     """Return the failure of a packet that was in work alone at *deaths* deaths of its process, too many."""
-    return Failure(0, f"the process died {deaths} times while this packet was in work")
+    return Failure(Lease(0, 0), f"the process died {deaths} times while this packet was in work")

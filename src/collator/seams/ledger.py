@@ -4,7 +4,7 @@ Contract of every verb. *Atomic per resource*: each resource of a batch changes 
 succeed in part, with a result for every item in the place of the item. *Durable when it returns*: what a verb says
 happened survives ``kill -9`` and a power cut. *Capacity*: what a verb hands to its caller is leased to it in the same
 step, never more than the capacity that the caller said it has; the rest stays due and is found by `claim`,
-`claim_deliveries` and `overdue`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable`
+`claim_deliveries` and `work_due`. *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable`
 (and its kinds) means that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed;
 `Damaged`, that what is stored of this resource cannot be read, whatever the verb. Nobody else hears of it.
 """
@@ -24,15 +24,15 @@ from collator.messages import (
     DeliveryDetail,
     DeliveryFilter,
     DeliveryPage,
-    Key,
+    Lease,
     OutcomePage,
     Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
     Result,
+    Run,
     StepResult,
-    Task,
 )
 from collator.packet import Packet
 from collator.paging import UNBOUNDED
@@ -55,12 +55,11 @@ class Ledger(AuditLog, Protocol):
         """
         ...
 
-    async def claim(self, *, claim_id: str, capacity: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
-        """Lease up to *capacity* due packets of open resources, or those of *keys* that are due.
+    async def claim(self, *, capacity: int) -> Sequence[Run]:
+        """Lease up to *capacity* due packets of open resources, those of one resource as runs.
 
         Due is: waiting and its time has come, or leased and the lease has ended, which uses up an attempt. Fair:
-        resources take turns, so that a resource of one packet never waits for the whole of another. Repeating a call
-        with its *claim_id* gives the tasks of the first call that are still leased, and no others. After an unclean
+        resources take turns, so that a resource of one packet never waits for the whole of another. After an unclean
         stop the packets that were in work come before all others. One that was in work at more than
         `LedgerLimits.side_by_side` unclean stops comes alone: nothing is handed out beside it until it has ended, or
         was in work for `LedgerLimits.alone`, four times as long after each further stop. One that was in work alone
@@ -79,11 +78,11 @@ class Ledger(AuditLog, Protocol):
         """
         ...
 
-    async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
         """Prolong *leases* on packets by `LedgerLimits.task_lease` from now. False for each that is no longer held."""
         ...
 
-    async def release(self, leases: Sequence[int]) -> None:
+    async def release(self, leases: Sequence[Lease]) -> None:
         """Give back what was not worked on, packets and deliveries alike: due at once, no attempt used up."""
         ...
 
@@ -96,8 +95,8 @@ class Ledger(AuditLog, Protocol):
         """
         ...
 
-    async def overdue(self, *, limit: int) -> Sequence[Key]:
-        """Up to *limit* packets that are due and held by nobody: what lost hints and lost leases left behind."""
+    async def work_due(self) -> bool:
+        """Return whether packets are due that nobody holds: what lost hints and lost leases left behind."""
         ...
 
     async def claim_deliveries(
@@ -159,8 +158,8 @@ class Ledger(AuditLog, Protocol):
         """
         ...
 
-    async def retry(self, resource_id: str) -> Sequence[Key]:
-        """Give the failed packets of an open resource a new set of attempts (R16); their keys. `Unknown`, `Ended`.
+    async def retry(self, resource_id: str) -> int:
+        """Give the failed packets of an open resource a new set of attempts (R16); how many. `Unknown`, `Ended`.
 
         Many get them in several steps: `Ended` too where the resource ends between two of them.
         """

@@ -25,26 +25,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from collator.messages import Key, Task
+from collator.messages import Run
 
 
 class Workers(Protocol):
-    """Whoever processes packets."""
+    """Whoever processes packets: in this process, or on other machines."""
 
     def capacity(self) -> int:
-        """Return how many more tasks it would take, leased, at this moment; 0 while full, blocked or drained.
+        """Return how many more packets it would take, leased, at this moment; 0 while full, blocked or drained.
 
         An answer reserves nothing: those who ask at the same time may each be given as much, so up to twice as much
         as there is capacity for may be handed out, and is taken.
         """
         ...
 
-    def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
-        """Take *tasks*, which are leased to it, and the hint that the packets of *keys* are due. Never blocks.
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Take *runs*, which are leased to it. Never blocks.
 
         From here on the leases are the workers' to renew and to give back. Resources take turns: a packet does not
-        wait for all that came before it of another resource. After `drain` the tasks are still taken, and not begun.
+        wait for all that came before it of another resource. After `drain` they are still taken, and not begun.
         """
+        ...
+
+    def notify(self) -> None:
+        """Take the hint that packets are due. Never blocks."""
         ...
 
     def health(self) -> str | None:

@@ -144,9 +144,9 @@ class Resources:
         """Give its failed packets a new set of attempts (R16). `Unknown`, `Ended`."""
         await request.nothing()
         async with acting(self._ledger, request, "retry", "failed packets retried", target=resource_id):
-            keys = await self._ledger.retry(resource_id)
-        self._workers.submit((), keys)
-        return answer_json(Retried(resource_id, len(keys)))
+            retried = await self._ledger.retry(resource_id)
+        self._workers.notify()
+        return answer_json(Retried(resource_id, retried))
 
     async def purge(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """Forget it (R25). `Unknown`; `Conflict` while it is open or has a delivery due."""

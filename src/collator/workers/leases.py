@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from collator.errors import Unavailable
-from collator.messages import Task
+from collator.messages import Lease, Task
 from collator.seams.ledger import Ledger
 from collator.workers.task_buffer import TaskBuffer
 
@@ -18,7 +18,9 @@ log = structlog.get_logger("collator.workers")
 class LeaseKeeper:
     """Renews them, and gives them back."""
 
-    def __init__(self, ledger: Ledger, buffer: TaskBuffer, *, held: Callable[[], Iterable[int]], lease: float) -> None:
+    def __init__(
+        self, ledger: Ledger, buffer: TaskBuffer, *, held: Callable[[], Iterable[Lease]], lease: float
+    ) -> None:
         """*held* gives all that are held now; *lease*: `LedgerLimits.task_lease`, seconds."""
         self._ledger = ledger
         self._buffer = buffer
@@ -27,7 +29,7 @@ class LeaseKeeper:
 
     async def run(self) -> None:
         """Renew, every third of a lease, what was here a third of a lease ago. Until cancelled."""
-        before: set[int] = set()
+        before: set[Lease] = set()
         while True:
             await asyncio.sleep(self._lease / 3)
             now = set(self._held())
@@ -42,7 +44,7 @@ class LeaseKeeper:
         except Unavailable as error:  # they are due again once the leases have ended
             log.warning("leases not given back", tasks=len(tasks), reason=error.detail)
 
-    async def _renew(self, leases: Sequence[int]) -> None:
+    async def _renew(self, leases: Sequence[Lease]) -> None:
         if not leases:
             return
         try:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from uuid import uuid4
 
 import structlog
 
 from collator.errors import CollatorError
-from collator.messages import Key, Task
+from collator.messages import Lease, Run, Task, tasks_of
 from collator.metrics import Metrics
 from collator.processor import Processor
 from collator.seams.ledger import Ledger
@@ -91,15 +90,16 @@ class LocalWorkers:
         unrecorded = max(0, len(self._reports) - OUTSTANDING * self._window)
         return max(0, self._width() - here - unrecorded)
 
-    def submit(self, tasks: Sequence[Task], keys: Sequence[Key] = ()) -> None:
-        """Take *tasks*, and the hint that the packets of *keys* are due. From the event loop's thread; never blocks."""
-        if tasks:
-            if not self._arriving:
-                asyncio.get_running_loop().call_soon(self._pass_on)
-            self._arriving += tasks
-        if keys:
-            self._due = True
-            self._claim_soon()
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Take *runs*. From the event loop's thread; never blocks."""
+        if not self._arriving:
+            asyncio.get_running_loop().call_soon(self._pass_on)
+        self._arriving += tasks_of(runs)
+
+    def notify(self) -> None:
+        """Take the hint that packets are due. From the event loop's thread; never blocks."""
+        self._due = True
+        self._claim_soon()
 
     async def run(self) -> None:
         """Work until cancelled. `drain` first, where results that are not recorded yet should not be lost."""
@@ -183,7 +183,7 @@ class LocalWorkers:
             return
         self._due = False  # before the question: a hint that comes in while it is answered stands
         try:
-            tasks = await self._ledger.claim(claim_id=uuid4().hex, capacity=capacity)
+            runs = await self._ledger.claim(capacity=capacity)
         except CollatorError as error:
             if times := self._throttle.times():
                 log.warning("the store hands nothing out", reason=error.detail, times=times)
@@ -191,10 +191,11 @@ class LocalWorkers:
         self._throttle.over()
         # Few may have come though more are due, as they are large. Where nothing more comes, but there was something,
         # the store holds it back until an outcome is recorded: a suspect runs alone, or as much is out as may be.
-        self._short = not tasks and (self._short or self._partly)
-        self._partly = 0 < len(tasks) < capacity
-        self._due = self._due or bool(tasks) or self._short
-        self.submit(tasks)
+        got = sum([len(run.packets) for run in runs])
+        self._short = not got and (self._short or self._partly)
+        self._partly = 0 < got < capacity
+        self._due = self._due or got > 0 or self._short
+        self.submit(runs)
 
     async def _watch_forever(self) -> None:
         while True:
@@ -222,7 +223,7 @@ class LocalWorkers:
             if len(self._buffer) == 0:
                 self._busy.clear()
 
-    def _held(self) -> Iterable[int]:
+    def _held(self) -> Iterable[Lease]:
         return [
             *(task.lease for task in self._buffer.tasks()),
             *(task.lease for task in self._pool.unfinished()),

@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import Counter as Count
 
 from collator.errors import Unavailable
-from collator.messages import Failure, Output, Recorded, Result, Retry, StepResult, output_size
+from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, StepResult, output_size
 from collator.metrics import Metrics
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
@@ -75,7 +75,7 @@ class ResultRecorder:
         """Return how many results the ledger does not have yet."""
         return self._size
 
-    def leases(self) -> list[int]:
+    def leases(self) -> list[Lease]:
         """Their leases."""
         return [result.lease for results in self._kept.values() for result in results]
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
-from collator.messages import Task
+from collator.messages import Lease, Task
 
 BATCH_SIZE = 8 * 1024 * 1024
 """Bytes of the payloads that a call of a batch takes, at most, however few they are."""
@@ -85,7 +85,7 @@ class RoundRobin:
         self.drop({task.lease for task in every})
         return every
 
-    def drop(self, leases: Collection[int]) -> None:
+    def drop(self, leases: Collection[Lease]) -> None:
         """Forget the tasks whose lease is one of *leases*."""
         single = [task for task in self._singles if task.lease not in leases]
         kept = [task for task in chain.from_iterable(self._round) if task.lease not in leases]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from collator.messages import Task
+from collator.messages import Lease, Task
 from collator.workers.chunks import Chunk
 from collator.workers.round_robin import RoundRobin
 
@@ -60,7 +60,7 @@ class TaskBuffer:
         with self.change:
             return self.round_robin.take_all()
 
-    def drop(self, leases: Collection[int]) -> None:
+    def drop(self, leases: Collection[Lease]) -> None:
         """Forget the tasks of *leases*, where they wait."""
         with self.change:
             self.round_robin.drop(leases)

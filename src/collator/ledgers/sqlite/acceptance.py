@@ -16,9 +16,10 @@ import msgspec
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
-from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.leases import Held
+from collator.ledgers.sqlite.runs import Leased, runs_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
-from collator.messages import Accepted, Key, Task
+from collator.messages import Accepted
 from collator.packet import Packet, Receipt, Status
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_batch
 from collator.rules.resource import ACCEPTED, INDEX_BITS, INDEX_MASK, Snapshot, ranges
@@ -50,15 +51,15 @@ def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> No
 
 def isolate(error: Exception) -> Accepted:
     """The answer for the one packet that the store could not take."""
-    return Accepted([Receipt(Status.ERROR, f"the store could not take this packet: {error}")], [], [], frozenset())
+    return Accepted([Receipt(Status.ERROR, f"the store could not take this packet: {error}")], [], 0, frozenset())
 
 
 def join(parts: Sequence[Accepted]) -> Accepted:
     """The answers to the parts of one call as one answer."""
     return Accepted(
         [receipt for part in parts for receipt in part.receipts],
-        [task for part in parts for task in part.tasks],
-        [key for part in parts for key in part.waiting],
+        [run for part in parts for run in part.runs],
+        sum([part.waiting for part in parts]),
         frozenset().union(*(part.endpoints for part in parts)),
     )
 
@@ -144,22 +145,20 @@ def _lease_new(
     for packets, capacity in batch:
         answered = list(islice(receipts, len(packets)))
         mine = list(islice(new, answered.count(ACCEPTED)))
-        tasks = list(_lease(store, mine[:capacity], until)) if idle else []
-        rest = mine[len(tasks) :]
-        ready.extend(key for key, _ in rest)
-        waiting = [Key(snapshot.resource_id, snapshot.generation, packet.index) for _, (packet, snapshot) in rest]
-        answers.append(Accepted(answered, tasks, waiting, endpoints))
+        leased = [*_lease(store, mine[:capacity], until)] if idle else []
+        ready += [key for key, _ in mine[len(leased) :]]
+        answers.append(Accepted(answered, runs_of(leased), len(mine) - len(leased), endpoints))
     store.ready += store.run_rows("add_ready", ready)
     return answers
 
 
-def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], until: float) -> Iterator[Task]:
+def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], until: float) -> Iterator[Leased]:
     for key, (packet, snapshot) in rows:
         payload = bytes(packet.payload)
         if store.packets.size + len(payload) > store.ledger_limits.max_leased and len(store.packets):
             return
-        lease = store.packets.grant(Lease(key, until, len(payload)))
-        yield Task(Key(snapshot.resource_id, snapshot.generation, packet.index), payload, 1, lease)
+        number = store.packets.grant(Held(key, until, len(payload)))
+        yield Leased(number, key, snapshot.resource_id, snapshot.generation, payload, 1)
 
 
 def _store_packets(store: Store, plan: AcceptPlan) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from collator.ledgers.sqlite.endpoints import pause
+from collator.ledgers.sqlite.leases import number_of
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import LOG, Attempt
 from collator.rules.deliveries import LogRow, StoredDelivery, plan_attempts, purge_at
@@ -42,7 +43,7 @@ def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
     stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
     deliveries = {row[1]: StoredDelivery(*row[1:]) for row in stored}
     places = {place: deliveries[key] for place, key, *_ in stored}
-    held = store.deliveries.drop_all([attempt.delivery.lease for attempt in attempts])
+    held = store.deliveries.drop_all([number_of(attempt.delivery.lease) for attempt in attempts])
     ended = [
         (attempt, places.get(place), one is not None)
         for place, (attempt, one) in enumerate(zip(attempts, held, strict=True))

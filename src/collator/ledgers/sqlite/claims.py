@@ -16,12 +16,13 @@ import msgspec
 
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.damage import readable
-from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.leases import Held, number_of
 from collator.ledgers.sqlite.records import apply_results
+from collator.ledgers.sqlite.runs import Leased, runs_of
 from collator.ledgers.sqlite.slices import ROWS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.messages import Failure, Key, Task
-from collator.rules.resource import INDEX_BITS, INDEX_MASK
+from collator.messages import Failure, Lease, Run
+from collator.rules.resource import INDEX_BITS
 from collator.rules.suspects import alone_for
 
 TURN = 16
@@ -43,26 +44,18 @@ _Loaded = tuple[int, str, bytes, str, int, int | None]
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
-_decode_keys = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
 
 
-def claim(store: Store, claim_id: str, capacity: int, keys: Sequence[Key] | None) -> list[Task]:
-    """Lease up to *capacity* due packets, or those of *keys* that are due."""
-    if claim_id in store.claims:
-        return _tasks(store, {held.key: token for token, held in store.packets.claimed(claim_id)})
-    store.remember_claim(claim_id)
+def claim(store: Store, capacity: int) -> list[Run]:
+    """Lease up to *capacity* due packets."""
     refresh(store)
     if capacity <= 0:
         return []
     if store.packets.alone(store.running):
         return []
-    if store.suspects and (suspects := _claim_suspects(store, claim_id, capacity, keys)) is not None:
+    if store.suspects and (suspects := _claim_suspects(store, capacity)) is not None:
         return suspects
-    if keys is None:
-        chosen = _fair(store, capacity)
-    else:
-        chosen = _decode_numbers(store.value("which_ready", as_json(_wanted(store, keys))).encode())[:capacity]
-    return _hand_out(store, chosen, claim_id)
+    return _hand_out(store, _fair(store, capacity))
 
 
 def refresh(store: Store) -> None:
@@ -81,29 +74,29 @@ def refresh(store: Store) -> None:
         store.next_retry = store.value("next_retry") or float("inf")
 
 
-def overdue(store: Store, limit: int) -> list[Key]:
-    """Up to *limit* packets that are due and held by nobody."""
+def work_due(store: Store) -> bool:
+    """Return whether packets are due that nobody holds."""
     refresh(store)
-    rows = _decode_keys(store.value("some_due", limit).encode())
-    return [Key(resource_id, bytes.fromhex(generation), index) for resource_id, generation, index in rows]
+    return bool(store.ready or store.suspects)
 
 
-def renew(store: Store, leases: Sequence[int]) -> list[bool]:
+def renew(store: Store, leases: Sequence[Lease]) -> list[bool]:
     """Prolong *leases* from now; False for each that is no longer held."""
     until = store.running + store.ledger_limits.task_lease
-    return [store.packets.prolong(lease, until) for lease in leases]
+    return [store.packets.prolong(number_of(lease), until) for lease in leases]
 
 
-def release(store: Store, leases: Sequence[int]) -> None:
+def release(store: Store, leases: Sequence[Lease]) -> None:
     """Give back *leases*, on packets and on deliveries."""
-    take_back(store, leases)
-    for lease in leases:
-        store.deliveries.drop(lease)
+    numbers = [number_of(lease) for lease in leases]
+    take_back(store, numbers)
+    for one in numbers:
+        store.deliveries.drop(one)
 
 
-def take_back(store: Store, leases: Sequence[int]) -> None:
-    """End *leases* on packets: those of open resources are ready again, and a suspect stays one."""
-    ended = [held for lease in leases if (held := store.packets.drop(lease)) is not None]
+def take_back(store: Store, numbers: Sequence[int]) -> None:
+    """End the leases *numbers* on packets: those of open resources are ready again, and a suspect stays one."""
+    ended = [held for one in numbers if (held := store.packets.drop(one)) is not None]
     if not ended:
         return
     suspects = {held.key for held in ended if held.suspect}
@@ -111,23 +104,19 @@ def take_back(store: Store, leases: Sequence[int]) -> None:
     store.suspects += store.run_rows("suspects_wait", [*suspects])
 
 
-def _still_open(store: Store, held: Sequence[Lease]) -> list[int]:
+def _still_open(store: Store, held: Sequence[Held]) -> list[int]:
     """The keys of those that belong to open resources: of one that has ended nothing is written any more."""
     return _decode_numbers(store.value("still_open", as_json([one.key for one in held])).encode()) if held else []
 
 
-def _claim_suspects(store: Store, claim_id: str, capacity: int, keys: Sequence[Key] | None) -> list[Task] | None:
+def _claim_suspects(store: Store, capacity: int) -> list[Run] | None:
     """Lease the suspects whose turn it is; `None` where other packets may be handed out now."""
     together = store.ledger_limits.side_by_side
     alone = _waiting_suspects(store, together, EVER, 1)
     if alone and not store.packets.none_beside(store.running):
         return []
-    waiting = alone or _waiting_suspects(store, 0, together, capacity if keys is None else EVER)
-    wanted = waiting if keys is None else _wanted(store, keys)
-    chosen = {key: waiting[key] for key in [*waiting] if key in wanted}
-    if not chosen:
-        return [] if alone else None
-    return _hand_out(store, [*chosen][:capacity], claim_id, stops=chosen)
+    waiting = alone or _waiting_suspects(store, 0, together, capacity)
+    return _hand_out(store, [*waiting], stops=waiting) if waiting else None
 
 
 def _waiting_suspects(store: Store, above: int, most: int, limit: int) -> dict[int, int]:
@@ -154,19 +143,7 @@ def _turn(store: Store, capacity: int) -> list[int]:
     return behind
 
 
-def _wanted(store: Store, keys: Sequence[Key]) -> list[int]:
-    """The store's keys for *keys*, those of generations that it does not have left out."""
-    found = {
-        (snapshot.resource_id, snapshot.generation): snapshot.key
-        for snapshot in store.snapshots("find_resources", as_json([*{key.resource_id for key in keys}]))
-    }
-    known = ((found.get((key.resource_id, key.generation)), key.index) for key in dict.fromkeys(keys))
-    return [resource_row << INDEX_BITS | index for resource_row, index in known if resource_row is not None]
-
-
-def _hand_out(
-    store: Store, keys: Sequence[int], claim_id: str, *, stops: Mapping[int, int] | None = None
-) -> list[Task]:
+def _hand_out(store: Store, keys: Sequence[int], *, stops: Mapping[int, int] | None = None) -> list[Run]:
     """Lease *keys*, as far as there is room for their bytes; *stops*: at how many each suspect was in work."""
     keys = _at_once(store, keys)
     if not keys:
@@ -175,22 +152,22 @@ def _hand_out(
     store.suspects -= store.run_rows("suspects_begin", keys) if stops else 0
     now = store.running
     until = now + store.ledger_limits.task_lease
-    tasks, left, damaged = [], [], []
+    leased, left, damaged = list[Leased](), [], []
     rows = _load(store, keys)
     if len(rows) < len(keys):
         _set_aside(store, {*keys} - {row[0] for row in rows})
     for key, resource_id, generation, payload, crc, attempts in rows:
         data = payload.encode()
-        held = Lease(key, until, len(data), (attempts or 0) + 1, claim_id, attempts is not None)
+        held = Held(key, until, len(data), (attempts or 0) + 1, attempts is not None)
         if stops:
             held.suspect, alone = True, alone_for(stops[key], store.ledger_limits)
             held.alone_until = now + alone if alone else 0.0
         if zlib.crc32(data) != crc:
-            damaged.append((Failure(0, "the stored payload does not match its checksum"), held))
+            damaged.append((Failure(Lease(0, 0), "the stored payload does not match its checksum"), held))
         elif store.packets.size + len(data) > store.ledger_limits.max_leased and len(store.packets):
             left.append(key)
         else:
-            tasks.append(_task(store.packets.grant(held), held, resource_id, generation, data))
+            leased.append(Leased(store.packets.grant(held), key, resource_id, generation, data, held.attempt))
     if stops:
         store.suspects += store.run_rows("suspects_wait", left)
     else:
@@ -198,7 +175,7 @@ def _hand_out(
     if damaged:
         plan = apply_results(store, damaged)
         close_finished(store, [*plan.touched.values()], capacity={}, known_at={})
-    return tasks
+    return runs_of(leased)
 
 
 def _at_once(store: Store, keys: Sequence[int]) -> Sequence[int]:
@@ -212,16 +189,6 @@ def _at_once(store: Store, keys: Sequence[int]) -> Sequence[int]:
         if left < 0:
             return keys[: max(number, FEW)]
     return keys
-
-
-def _tasks(store: Store, tokens: dict[int, int]) -> list[Task]:
-    """The tasks of leases that are held already, by key."""
-    tasks = []
-    for key, resource_id, generation, payload, _, _ in _load(store, [*tokens]):
-        held = store.packets.get(tokens[key])
-        if held is not None:
-            tasks.append(_task(tokens[key], held, resource_id, generation, payload.encode()))
-    return tasks
 
 
 def _set_aside(store: Store, keys: Collection[int]) -> None:
@@ -242,8 +209,3 @@ def _read(store: Store, keys: Sequence[int]) -> list[_Loaded]:
             store.value("load_tasks", as_json(keys)).encode()
         )
     ]
-
-
-def _task(lease: int, held: Lease, resource_id: str, generation: bytes, payload: bytes) -> Task:
-    key = Key(resource_id, generation, held.key & INDEX_MASK)
-    return Task(key, payload, held.attempt, lease)

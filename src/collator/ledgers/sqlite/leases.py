@@ -1,4 +1,7 @@
-"""Leases, in memory. One process owns the data directory, so a lease ends with the process.
+"""Leases, in memory. One process owns the data directory: it is the one holder, and its leases end with it.
+
+Each packet of a run has a number of its own, one higher than the one before: so the lease of a packet is the token of
+its run, and its place.
 
 Changes are made inside a transaction of the store and undone with it: `rollback` restores what `begin` found.
 """
@@ -6,13 +9,15 @@ Changes are made inside a transaction of the store and undone with it: `rollback
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
+from collator.messages import Lease
 
-class Lease(msgspec.Struct, gc=False):
-    """A packet or a delivery that a caller holds."""
+
+class Held(msgspec.Struct, gc=False):
+    """A packet or a delivery that is leased."""
 
     key: int
     """The packet's key, or the delivery's row."""
@@ -21,7 +26,6 @@ class Lease(msgspec.Struct, gc=False):
     size: int = 0
     """Payload bytes of a packet."""
     attempt: int = 1
-    claim_id: str = ""
     tried: bool = False
     """Whether the store has a row on earlier attempts of this packet."""
     suspect: bool = False
@@ -32,14 +36,19 @@ class Lease(msgspec.Struct, gc=False):
     """Whom a delivery is for."""
 
 
+def number_of(lease: Lease) -> int:
+    """Return the number under which a packet or a delivery is held."""
+    return lease.token + lease.position
+
+
 class LeaseTable:
-    """Leases of one kind, by token; a key has at most one."""
+    """Leases of one kind, by number; a key has at most one."""
 
     def __init__(self, kind: int) -> None:
-        """Start empty, with tokens that no earlier process gave, and no other *kind* (0 or 1) in this one."""
-        self._held: dict[int, Lease] = {}
+        """Start empty, with numbers that no earlier process gave, and no other *kind* (0 or 1) in this one."""
+        self._held: dict[int, Held] = {}
         self._next = (int.from_bytes(os.urandom(5)) << 22) + (kind << 62)
-        self._dropped: list[tuple[int, Lease]] = []
+        self._dropped: list[tuple[int, Held]] = []
         self._earliest = float("inf")
         self._before = (self._next, self._earliest)
         self._alone_until = 0.0  # no lease is alone for longer
@@ -50,43 +59,43 @@ class LeaseTable:
         """Return how many are held."""
         return len(self._held)
 
-    def grant(self, held: Lease) -> int:
-        """The token of a new lease on *held*."""
-        self._next = token = self._next + 1
-        self._held[token] = held
+    def grant(self, held: Held) -> int:
+        """Lease *held*; its number, one higher than the last."""
+        self._next = number = self._next + 1
+        self._held[number] = held
         self.size += held.size
         self._earliest = min(self._earliest, held.until)
         self._alone_until = max(self._alone_until, held.alone_until)
-        return token
+        return number
 
-    def get(self, token: int) -> Lease | None:
-        """Return what *token* holds, if it still does."""
-        return self._held.get(token)
+    def get(self, number: int) -> Held | None:
+        """Return what *number* holds, if it still does."""
+        return self._held.get(number)
 
-    def drop(self, token: int) -> Lease | None:
-        """End the lease *token*; what it held, if it still did."""
-        held = self._held.pop(token, None)
+    def drop(self, number: int) -> Held | None:
+        """End the lease *number*; what it held, if it still did."""
+        held = self._held.pop(number, None)
         if held is not None:
             self.size -= held.size
-            self._dropped.append((token, held))
+            self._dropped.append((number, held))
         return held
 
-    def drop_all(self, tokens: Iterable[int]) -> list[Lease | None]:
-        """End the leases *tokens*; what each held, if it still did."""
-        ended = [(token, self._held.pop(token, None)) for token in tokens]
-        dropped = [(token, held) for token, held in ended if held is not None]
+    def drop_all(self, numbers: Iterable[int]) -> list[Held | None]:
+        """End the leases *numbers*; what each held, if it still did."""
+        ended = [(number, self._held.pop(number, None)) for number in numbers]
+        dropped = [(number, held) for number, held in ended if held is not None]
         self.size -= sum([held.size for _, held in dropped])
         self._dropped += dropped
         return [held for _, held in ended]
 
-    def drop_key(self, key: int) -> Lease | None:
+    def drop_key(self, key: int) -> Held | None:
         """End the lease on *key*; what it held, if somebody had one."""
-        token = next((token for token, held in self._held.items() if held.key == key), None)
-        return None if token is None else self.drop(token)
+        number = next((number for number, held in self._held.items() if held.key == key), None)
+        return None if number is None else self.drop(number)
 
-    def prolong(self, token: int, until: float) -> bool:
-        """Let *token* hold until *until*; whether it still held."""
-        held = self._held.get(token)
+    def prolong(self, number: int, until: float) -> bool:
+        """Let *number* hold until *until*; whether it still held."""
+        held = self._held.get(number)
         if held is not None:
             held.until = until
         return held is not None
@@ -103,20 +112,16 @@ class LeaseTable:
         """Whether one that is to be alone may be handed out: nothing is held but what has been alone by *now*."""
         return all(0 < held.alone_until <= now for held in self._held.values())
 
-    def tokens(self) -> list[int]:
+    def numbers(self) -> list[int]:
         """All leases that hold."""
         return list(self._held)
 
-    def claimed(self, claim_id: str) -> Iterator[tuple[int, Lease]]:
-        """The leases that the claim *claim_id* gave and that still hold."""
-        return ((token, held) for token, held in self._held.items() if held.claim_id == claim_id)
-
     def expired(self, now: float) -> list[int]:
-        """The tokens of leases that have ended by *now*."""
+        """The numbers of leases that have ended by *now*."""
         if now < self._earliest:
             return []
         self._earliest = min((held.until for held in self._held.values() if held.until > now), default=float("inf"))
-        return [token for token, held in self._held.items() if held.until <= now]
+        return [number for number, held in self._held.items() if held.until <= now]
 
     def begin(self) -> None:
         """From here on `rollback` can undo grants and drops, and that `expired` has told of the ended ones."""
@@ -125,8 +130,8 @@ class LeaseTable:
 
     def rollback(self) -> None:
         """Undo every grant and drop since `begin`."""
-        for token, held in self._dropped:
-            self._held[token] = held
+        for number, held in self._dropped:
+            self._held[number] = held
             self.size += held.size
         self._dropped.clear()
         last, self._earliest = self._before

@@ -28,15 +28,15 @@ from collator.messages import (
     DeliveryDetail,
     DeliveryFilter,
     DeliveryPage,
-    Key,
+    Lease,
     OutcomePage,
     Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
     Result,
+    Run,
     StepResult,
-    Task,
     output_size,
 )
 from collator.packet import Packet
@@ -98,9 +98,9 @@ class SqliteLedger(AuditVerbs):
         weight = sum([len(packet.payload) for packet in packets])
         return await self._writer.call(steps.ACCEPT, (packets, capacity), size=len(packets), weight=weight)
 
-    async def claim(self, *, claim_id: str, capacity: int, keys: Sequence[Key] | None = None) -> Sequence[Task]:
+    async def claim(self, *, capacity: int) -> Sequence[Run]:
         """Lease due packets."""
-        return await self._writer.call(steps.CLAIM, (claim_id, capacity, keys))
+        return await self._writer.call(steps.CLAIM, (capacity,))
 
     async def record(self, results: Sequence[Result], *, capacity: Capacity) -> StepResult:
         """Store outcomes; close what is finished."""
@@ -108,11 +108,11 @@ class SqliteLedger(AuditVerbs):
             steps.RECORD, (results, capacity), size=len(results), weight=output_size(results)
         )
 
-    async def renew(self, leases: Sequence[int]) -> Sequence[bool]:
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
         """Prolong leases."""
         return await self._writer.call(steps.RENEW, (leases,))
 
-    async def release(self, leases: Sequence[int]) -> None:
+    async def release(self, leases: Sequence[Lease]) -> None:
         """Give back."""
         await self._writer.call(steps.RELEASE, (leases,))
 
@@ -120,9 +120,9 @@ class SqliteLedger(AuditVerbs):
         """Close what time has ended."""
         return await self._writer.call(steps.EXPIRE, (accepting, limit, capacity))
 
-    async def overdue(self, *, limit: int) -> Sequence[Key]:
-        """Return what is due and held by nobody."""
-        return await self._writer.call(steps.OVERDUE, (limit,))
+    async def work_due(self) -> bool:
+        """Return whether packets are due that nobody holds."""
+        return await self._writer.call(steps.WORK_DUE, ())
 
     async def claim_deliveries(
         self, endpoint: str, *, capacity: int, large: bool = False, probe: bool = False
@@ -153,14 +153,14 @@ class SqliteLedger(AuditVerbs):
         """End without a webhook."""
         return await self._writer.call(steps.CANCEL, (resource_id,))
 
-    async def retry(self, resource_id: str) -> Sequence[Key]:
+    async def retry(self, resource_id: str) -> int:
         """New attempts for failed packets."""
-        keys, after = list[Key](), -1
+        retried, after = 0, -1
         while after < INDEX_MASK:
             step = await self._writer.call(steps.RETRY, (resource_id, after))
-            keys += step.keys
+            retried += step.number
             after = step.after
-        return keys
+        return retried
 
     async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
         """Make ended deliveries due again."""
@@ -291,8 +291,9 @@ class SqliteLedger(AuditVerbs):
 
     def _take_back_orphaned(self, result: object) -> None:
         """Take back what was handed to a caller who has gone."""
-        leases = [item.lease for name in ("tasks", "deliveries") for item in getattr(result, name, ())]
+        handed = [*getattr(result, "runs", ()), *getattr(result, "deliveries", ())]
         if isinstance(result, list):
-            leases += [item.lease for item in result if isinstance(item, Task | Delivery)]
+            handed += [item for item in result if isinstance(item, Run | Delivery)]
+        leases = [lease for item in handed for lease in (item.leases() if isinstance(item, Run) else [item.lease])]
         if leases:
             self._writer.post(steps.RELEASE, (leases,))

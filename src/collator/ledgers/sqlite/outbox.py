@@ -14,9 +14,9 @@ import structlog
 
 from collator.ledgers.sqlite.bodies import Frame, inline_bodies, load_frames
 from collator.ledgers.sqlite.damage import readable
-from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.messages import Delivery
+from collator.messages import Delivery, Lease
 from collator.rules.body import extent, is_large
 from collator.rules.capacity import joined_at_once, leased_at_once, mixed
 from collator.states import State
@@ -138,12 +138,12 @@ def _extent(row: _Loaded) -> tuple[int, int]:
 
 
 def _lease_new(store: Store, delivery_row: int, new: NewDelivery, body: bytes | None, until: float) -> Delivery:
-    lease = store.deliveries.grant(Lease(delivery_row, until, endpoint=new.endpoint))
+    lease = Lease(delivery_row, store.deliveries.grant(Held(delivery_row, until, endpoint=new.endpoint)))
     return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
 
 
 def _lease_stored(store: Store, row: _Loaded, body: bytes | None, until: float) -> Delivery:
     delivery_row, _, resource_id, generation, _, endpoint, attempts, step, *_, large = row
-    lease = store.deliveries.grant(Lease(delivery_row, until, endpoint=endpoint))
+    lease = Lease(delivery_row, store.deliveries.grant(Held(delivery_row, until, endpoint=endpoint)))
     made = bytes.fromhex(generation)
     return Delivery(resource_id, made, endpoint, attempts + 1, step, lease, body, large=bool(large))

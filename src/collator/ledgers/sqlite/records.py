@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from collator.ledgers.sqlite.closure import close_finished
-from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.leases import Held, number_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json
 from collator.messages import Recorded, Result, StepResult
 from collator.rules.outcomes import OutcomePlan, plan_results
@@ -24,7 +24,7 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     The deliveries that are created go to the first part, within the capacity that it has.
     """
     given = [result for results, _ in batch for result in results]
-    held = store.packets.drop_all([result.lease for result in given])
+    held = store.packets.drop_all([number_of(result.lease) for result in given])
     plan = apply_results(store, list(zip(given, held, strict=True)))
     capacity = batch[0][1] if len(batch) == 1 else merge_capacities([capacity for _, capacity in batch])
     closed = close_finished(store, [*plan.touched.values()], capacity=capacity, known_at=plan.known_at)
@@ -38,7 +38,7 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     return answers
 
 
-def apply_results(store: Store, held: Sequence[tuple[Result, Lease | None]]) -> OutcomePlan:
+def apply_results(store: Store, held: Sequence[tuple[Result, Held | None]]) -> OutcomePlan:
     """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
     resource_rows = {one.key >> INDEX_BITS for _, one in held if one is not None}
     snapshots = {snapshot.key: snapshot for snapshot in store.snapshots("find_handles", as_json([*resource_rows]))}

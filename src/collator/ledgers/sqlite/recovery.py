@@ -12,7 +12,7 @@ import structlog
 
 from collator.ledgers.sqlite.claims import take_back
 from collator.ledgers.sqlite.closure import close_finished
-from collator.ledgers.sqlite.leases import Lease
+from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.store import Store
 from collator.rules.suspects import lethal
@@ -44,7 +44,7 @@ def mark_clean_stop(store: Store) -> None:
     """Make everything that is handed out ready again, and mark the stop as a clean one."""
     with store.transaction():
         store.tick(accepting=True)
-        take_back(store, store.packets.tokens())
+        take_back(store, store.packets.numbers())
         store.run("set_clean", 1)
 
 
@@ -64,7 +64,7 @@ def _fail_lethal_packets(store: Store) -> None:
     held = [
         (
             lethal(deaths),
-            Lease(key, 0.0, size, max(attempts, deaths), tried=True, suspect=True),
+            Held(key, 0.0, size, max(attempts, deaths), tried=True, suspect=True),
         )
         for key, size, attempts, deaths in rows
     ]

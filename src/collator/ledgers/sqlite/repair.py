@@ -14,12 +14,12 @@ from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.lookup import find, look_for
 from collator.ledgers.sqlite.slices import ROWS, SECONDS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.messages import Key, StepResult
+from collator.messages import StepResult
 from collator.rules.closure import CANCELLED, PAST_DEADLINE, Closure
 from collator.rules.expiry import plan_idle
 from collator.rules.footprint import of_resource
 from collator.rules.repair import cancels, check_total, plan_completion, retries, withdraw
-from collator.rules.resource import INDEX_MASK, Snapshot
+from collator.rules.resource import Snapshot
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_times = msgspec.json.Decoder(list[tuple[int, float]]).decode
@@ -33,7 +33,8 @@ TICK = 5.0
 class Retried(msgspec.Struct):
     """The result of one step of a retry."""
 
-    keys: list[Key]
+    number: int
+    """Packets."""
     after: int
     """The index behind which the next step begins; `INDEX_MASK` where there is no more."""
 
@@ -92,12 +93,12 @@ def retry(store: Store, resource_id: str, after: int) -> Retried:
     """Give the failed packets behind the index *after* a new set of attempts, as long as a slice lasts (R16)."""
     snapshot = find(store, resource_id)
     first, last = span(snapshot.key)
-    retried = Retried([], first + after if retries(snapshot) else last)
+    retried = Retried(0, first + after if retries(snapshot) else last)
     time = Slice()
     while retried.after < last and time.lasts():
         looked = _decode_failed(store.value("failed_keys", retried.after, last, ROWS).encode())
         _withdraw(store, snapshot, looked.keys)
-        retried.keys += [Key(resource_id, snapshot.generation, key & INDEX_MASK) for key in looked.keys]
+        retried.number += len(looked.keys)
         retried.after = last if looked.last is None or not snapshot.failed else looked.last
     retried.after -= first
     return retried

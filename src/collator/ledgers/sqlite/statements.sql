@@ -99,17 +99,6 @@ select json_group_array(rk) from turn where rk is not null;
 select json_group_array(r.k) from jsonb_each(?1) j
 join ready r on r.k in (select k from ready where k between j.value << 24 and j.value << 24 | 16777215 order by k limit ?2);
 
--- name: which_ready (of these packets, those that are ready)
-select json_group_array(r.k) from jsonb_each(?1) j join ready r on r.k = j.value;
-
--- name: some_due (?1 packets that nobody holds: suspects first, then ready ones, of any resource; "alone > 0" is what
---   the index of suspects says, without it all that was tried would be looked at)
-select json_group_array(json_array(r.id, r.generation, s.k & 16777215))
-from (select * from (select k from attempt where alone > 0 and alone % 2 = 1 order by k limit ?1)
-      union all
-      select * from (select k from ready order by k limit ?1)
-      limit ?1) s join resource r on r.rk = s.k >> 24;
-
 -- name: next_suspects (that wait, up to ?3, of those that were in work at more than ?1 and up to ?2 unclean stops). The
 --   column `alone` counts these, n: 2n - 1 while the packet waits, 2n while it is in work; 0 for who is no suspect.
 select json_group_array(json_array(k, (alone + 1) / 2)) from (

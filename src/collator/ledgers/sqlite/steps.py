@@ -61,7 +61,7 @@ ACCEPT = Verb(
 )
 RECORD = Verb(records.record, split=_halves_without_capacity, join=records.join, isolate=records.isolate)
 SETTLE = Verb(attempts.record_attempts, split=halves, join=attempts.join, isolate=attempts.isolate)
-CLAIM, OVERDUE = _alone(claims.claim), _alone(claims.overdue)
+CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
 RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
 EXPIRE = _upkeep(repair.expire)
@@ -74,5 +74,5 @@ PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoint
 COMPLETE = _audited(_upkeep(repair.complete), _closed)
 COMPLETE_EMPTY = _audited(_upkeep(repair.complete, grows=True), _closed)  # which may open a resource
 CANCEL = _audited(_upkeep(repair.cancel), int)
-RETRY = _audited(_upkeep(repair.retry), lambda step: len(step.keys))
+RETRY = _audited(_upkeep(repair.retry), lambda step: step.number)
 PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource

@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,9 @@ from collator.seams.backend import Route
 from collator.states import EndedBy, State
 
 DATABASE = "collator.db"
-CLAIMS_KEPT = 1024
 BULKY = 16 * 1024
 """Bytes of a row, in the mean, from which a statement for each is quicker than one for all, two or three times."""
-_UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry", "claims")
+_UNDONE = ("counts", "paused", "next_rk", "next_did", "ready", "suspects", "next_retry")
 """What goes back with a transaction that fails, beside the leases: values, never changed in place."""
 
 _encode = msgspec.json.Encoder().encode
@@ -141,8 +140,6 @@ class Store:
         """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
         self.latest_next: set[tuple[str, bool]] = set()
         """Of which endpoints, and size, the next single delivery that is claimed is the one that became due last."""
-        self.claims: Mapping[str, None] = {}
-        """Ids of the latest claims, oldest first."""
 
     def _jumped(self, stored_clock: float) -> float:
         """Return how far the clock is ahead of what was stored last, where that is no rest that anybody has to expect.
@@ -152,13 +149,6 @@ class Store:
         ahead = self.clock.wall() - stored_clock
         jumped = not self.begun and self.ledger_limits.clock_jump is not None and ahead > self.ledger_limits.clock_jump
         return ahead if jumped else 0.0
-
-    def remember_claim(self, claim_id: str) -> None:
-        """Keep *claim_id* until `CLAIMS_KEPT` others have come."""
-        kept = {**self.claims, claim_id: None}  # a copy: a step that fails is undone
-        if len(kept) > CLAIMS_KEPT:
-            del kept[next(iter(kept))]
-        self.claims = kept
 
     # Time.
 

@@ -1,0 +1,33 @@
+"""Runs: packets that were leased one behind the other, those of one resource together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from collator.messages import Lease, Run, RunPacket
+from collator.rules.resource import INDEX_BITS, INDEX_MASK
+
+
+class Leased(NamedTuple):
+    """A packet that was leased."""
+
+    number: int
+    """In the table of leases; the next packet has the next one."""
+    key: int
+    resource_id: str
+    generation: bytes
+    payload: bytes
+    attempt: int
+
+
+def runs_of(packets: Iterable[Leased]) -> list[Run]:
+    """Return *packets* as runs, in their order."""
+    runs: list[Run] = []
+    resource_row, run = -1, list[RunPacket]()
+    for number, key, resource_id, generation, payload, attempt in packets:
+        if key >> INDEX_BITS != resource_row:
+            resource_row, run = key >> INDEX_BITS, []
+            runs.append(Run(resource_id, generation, Lease(resource_row, number), run))
+        run.append(RunPacket(key & INDEX_MASK, payload, attempt))
+    return runs
