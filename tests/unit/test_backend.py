@@ -16,7 +16,7 @@ from collator.errors import CollatorError, ConfigError, Unavailable, Vanished
 from collator.messages import Counts, StepResult
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.pipeline import open_pipeline
+from collator.pipeline import STOPS_BESIDE_OTHERS, open_pipeline
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import LedgerBackend, WorkersBackend
 from collator.seams.workers import Workers
@@ -115,6 +115,17 @@ async def test_the_free_space_of_the_disk_is_a_matter_of_the_sqlite_ledger(tmp_p
     assert b"disk" not in Metrics().text()
 
 
+async def test_p5_what_would_wait_for_the_sqlite_ledger_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_pipeline(Settings(data_dir=tmp_path / "data", webhook="none", min_free_disk=1)) as pipeline:
+        assert pipeline.intake.refusal() is None
+        monkeypatch.setattr("collator.ledgers.sqlite.writer.Writer.stalled", lambda _: "a commit takes long")
+        refusal = pipeline.intake.refusal()
+    assert refusal is not None
+    assert refusal.detail == "a commit takes long"
+
+
 class Verbs:
     """The verbs that a pipeline without packets asks of a ledger."""
 
@@ -149,6 +160,7 @@ class Backend:
         self.gone: CollatorError | None = None
         self.watched: list[Metrics] = []
         self.closed = 0
+        self.opened_with: dict[str, Any] = {}
 
     def watch(self, metrics: Metrics) -> None:
         self.watched.append(metrics)
@@ -173,10 +185,11 @@ class Crew:
 
     def __init__(self) -> None:
         self.idle = listener.Workers()
-        self.ledger: object = None
+        self.opened_with: dict[str, Any] = {}
+        self.given: tuple[object, ...] = ()
 
     def workers(self, ledger: object, outbox: object, *, metrics: Metrics, lease: float) -> Workers:
-        self.ledger = ledger
+        self.given = (ledger, outbox, metrics, lease)
         return self.idle
 
 
@@ -184,7 +197,8 @@ class Crew:
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
     made = Backend()
 
-    async def open_backend(_settings: Settings, **_: object) -> LedgerBackend:
+    async def open_backend(_settings: Settings, **options: object) -> LedgerBackend:
+        made.opened_with = options
         return made
 
     monkeypatch.setattr(ledgers, "open_backend", open_backend)
@@ -195,7 +209,8 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 def crew(monkeypatch: pytest.MonkeyPatch) -> Crew:
     made = Crew()
 
-    def open_backend(_settings: Settings, **_: object) -> WorkersBackend:
+    def open_backend(_settings: Settings, **options: object) -> WorkersBackend:
+        made.opened_with = options
         return made
 
     monkeypatch.setattr(workers, "open_backend", open_backend)
@@ -207,10 +222,22 @@ async def test_the_pipeline_stands_on_any_ledger_and_any_workers(tmp_path: Path,
     async with open_pipeline(settings) as pipeline:
         async with pipeline.at_work():
             assert (pipeline.readiness(), pipeline._accepting()) == ([], True)
-        assert crew.ledger is pipeline.ledger is backend.ledger
+        assert pipeline.ledger is backend.ledger
+        assert crew.given == (backend.ledger, pipeline.outbox, pipeline.metrics, LedgerLimits().task_lease)
+        assert backend.opened_with["stood_still"] == pipeline._beats.store.stood_still
+        assert crew.opened_with["stood_still"] == pipeline._beats.process.stood_still
         assert backend.watched == [pipeline.metrics]
     assert backend.closed == 1
     assert not (tmp_path / "data" / "collator.db").exists()
+
+
+@pytest.mark.parametrize("separate", [True, False])
+async def test_suspects_run_side_by_side_where_a_call_cannot_end_the_service(
+    backend: Backend, crew: Crew, separate: bool
+) -> None:
+    crew.separate = separate
+    async with open_pipeline(Settings(webhook="none")):
+        assert backend.opened_with["ledger_limits"].side_by_side == (STOPS_BESIDE_OTHERS if separate else 0)
 
 
 async def test_p5_what_the_backend_refuses_is_refused_before_the_ledger_is_asked(backend: Backend, crew: Crew) -> None:

@@ -43,3 +43,9 @@ def test_a_client_is_loaded_without_a_server_or_a_store() -> None:
 
 def test_the_command_line_loads_no_server_before_it_serves() -> None:
     assert modules_after("import collator.cli.main").isdisjoint(SERVERS)
+
+
+def test_a_ledger_and_workers_are_loaded_where_they_are_chosen() -> None:
+    loaded = modules_after("import collator.service, collator.library, collator.ledgers, collator.workers")
+    assert "apsw" not in loaded
+    assert {name for name in loaded if name.startswith(("collator.ledgers.", "collator.workers."))} == set()

@@ -1,0 +1,43 @@
+"""The workers of this process as a backend: what the settings say reaches the processor and the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from collator import workers
+from collator.clock import SystemClock
+from collator.processor import Function
+from collator.settings import Settings
+from collator.workers import local_backend
+
+
+def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stood_still() -> float:
+        return 3.0
+
+    clock, given = SystemClock(), list[Any]()
+    monkeypatch.setattr(local_backend, "LocalWorkers", lambda *parts, **options: given.append((parts, options)))
+    settings = Settings(processor_timeout=5.0, processor_retries=2, max_output=9, batch=4, concurrency=3)
+    backend = workers.open_backend(settings, processor=len, clock=clock, stood_still=stood_still)
+    asked: Any = backend
+    asked.workers("ledger", "outbox", metrics="metrics", lease=11.0)
+    [((ledger, processor, outbox), options)] = given
+    assert (ledger, outbox) == ("ledger", "outbox")
+    assert options == {"metrics": "metrics", "concurrency": 3, "lease": 11.0}
+    assert isinstance(processor, Function)
+    assert processor.batch == 4
+    assert {**vars(processor.outcomes), "_now": None} == {
+        "timeout": 5.0,
+        "retries": 2,
+        "max_output": 9,
+        "clock": clock,
+        "stood_still": stood_still,
+        "_now": None,
+    }
+
+
+def test_the_processor_of_a_program_counts_before_that_of_the_settings() -> None:
+    settings = Settings(processor="nothing:there")
+    assert not workers.open_backend(settings, processor=len, clock=SystemClock(), stood_still=lambda: 0.0).separate
