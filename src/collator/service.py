@@ -12,13 +12,13 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
-from collator import allocator, descriptors, logs
+from collator import allocator, descriptors, logs, workers
 from collator.clock import Clock
 from collator.delivery import names
 from collator.egress import missing_trust
@@ -27,11 +27,9 @@ from collator.forks import Kept
 from collator.intake import Intake
 from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
-from collator.processor import run_guardian
 from collator.seams.ledger import Ledger
 from collator.settings import NO_WEBHOOK, Settings, hidden
 from collator.signals import end_on_stop, obey, on_stop
-from collator.target import is_url
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.host_check import allowed_hosts as names_of
@@ -72,16 +70,10 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    with Kept(first=obey), _guard(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with Kept(first=obey), workers.guard(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(settings))
         # Before the loop is closed, which waits for the threads of its pool: a disk may hold one for long.
         threading.Thread(target=_end, name="collator-end", daemon=True).start()
-
-
-def _guard(settings: Settings) -> AbstractContextManager[None]:
-    """Return what ends what the processor starts in this process; a process of the pool has a guardian of its own."""
-    elsewhere = settings.pool == "process" or is_url(settings.processor)
-    return nullcontext() if elsewhere else run_guardian()
 
 
 def _end() -> None:

@@ -34,11 +34,11 @@ def never() -> float:
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
-        ("ledger", f"postgresql://me:{SECRET}@db/calls", "'postgresql' is no kind of ledger that this version has"),
-        ("ledger", f"host=db password={SECRET}", "it is no kind of ledger that this version has; write sqlite"),
-        ("ledger", "", "it is no kind of ledger that this version has; write sqlite"),
-        ("workers", "celery", "'celery' is no kind of workers that this version has; write local"),
-        ("workers", f"redis://:{SECRET}@db", "'redis' is no kind of workers that this version has; write local"),
+        ("ledger", f"postgresql://me:{SECRET}@db/calls", "'postgresql' is not a supported ledger; use sqlite"),
+        ("ledger", f"host=db password={SECRET}", "it is not a supported ledger; use sqlite"),
+        ("ledger", "", "it is not a supported ledger; use sqlite"),
+        ("workers", "celery", "'celery' is not a supported kind of workers; use local"),
+        ("workers", f"redis://:{SECRET}@db", "'redis' is not a supported kind of workers; use local"),
     ],
 )
 def test_a_kind_that_is_not_there_is_refused_in_words_without_its_password(
@@ -62,14 +62,14 @@ def test_a_kind_that_is_not_there_is_refused_in_words_without_its_password(
 def test_no_command_prints_the_password_of_a_ledger(command: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--ledger", f"postgresql://me:{SECRET}@db/calls?password={SECRET}"]) == 3
     printed = "".join(capfd.readouterr())
-    assert "--ledger: 'postgresql' is no kind of ledger that this version has; write sqlite" in printed
+    assert "--ledger: 'postgresql' is not a supported ledger; use sqlite" in printed
     assert SECRET not in printed
 
 
 @pytest.mark.parametrize("name", ["ledger", "workers"])
 def test_what_no_command_has_read_is_refused_by_the_service_with_the_flag(tmp_path: Path, name: str) -> None:
     settings = Settings(data_dir=tmp_path / "data", webhook="none", **{name: f"postgresql://:{SECRET}@db"})  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=f"--{name} names no") as refused:
+    with pytest.raises(ConfigError, match=f"--{name} does not name a supported") as refused:
         serve(settings)
     assert SECRET not in refused.value.detail
 

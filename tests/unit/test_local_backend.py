@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -41,3 +42,15 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
 def test_the_processor_of_a_program_counts_before_that_of_the_settings() -> None:
     settings = Settings(processor="nothing:there")
     assert not workers.open_backend(settings, processor=len, clock=SystemClock(), stood_still=lambda: 0.0).separate
+
+
+@pytest.mark.parametrize(
+    ("settings", "guarded"),
+    [({}, True), ({"pool": "process"}, False), ({"processor": "http://127.0.0.1:9/"}, False)],
+)
+def test_p7_what_a_function_starts_in_the_service_is_guarded(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], guarded: bool
+) -> None:
+    guard = nullcontext()
+    monkeypatch.setattr(workers, "run_guardian", lambda: guard)
+    assert (workers.guard(Settings(**settings)) is guard) == guarded

@@ -35,4 +35,4 @@ async def open_backend(
                 settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
             )
         case _:  # what stands there may hold a password
-            raise ConfigError("--ledger names no ledger that there is; there is sqlite")
+            raise ConfigError("--ledger does not name a supported ledger; use sqlite")

@@ -126,4 +126,4 @@ SWITCH = ValueType("", values.switch, values.write_switch)
 """Yes or no; its flag takes no value."""
 URL = ValueType("URL", values.url)
 WEBHOOK = ValueType(f"URL|{values.NO_WEBHOOK}", values.webhook)
-WORKERS = ValueType("local", values.kind("workers", "local"))
+WORKERS = ValueType("local", values.kind("kind of workers", "local"))

@@ -21,7 +21,7 @@ class ProcessorSettings(Table):
     workers: str = setting(
         "local",
         WORKERS,
-        "Who has the processor called: local, the service itself.",
+        "Workers, which call the processor: local, those of the service itself.",
         "Nothing has to be installed or run beside the service.",
     )
     pool: str = setting(

@@ -46,7 +46,7 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     ledger: str = setting(
         "sqlite",
         LEDGER,
-        "What keeps all that must survive: sqlite, a database in data_dir.",
+        "Ledger, which stores packets, outcomes and deliveries: sqlite, a database in data_dir.",
         "Nothing has to be installed or run beside the service.",
     )
     data_dir: Path = setting(

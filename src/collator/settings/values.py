@@ -107,7 +107,7 @@ def kind(noun: str, *kinds: str) -> Callable[[str], str]:
         if text not in kinds:
             word = _KIND.match(text)
             shown = repr(word[0]) if word else "it"
-            raise ValueError(f"{shown} is no kind of {noun} that this version has; write {' or '.join(kinds)}")
+            raise ValueError(f"{shown} is not a supported {noun}; use {' or '.join(kinds)}")
         return text
 
     return parse

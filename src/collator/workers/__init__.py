@@ -18,11 +18,14 @@ A kind is imported where it is chosen, and nowhere else: nobody needs the librar
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from collator.clock import Clock
 from collator.errors import ConfigError
+from collator.processor import run_guardian
 from collator.seams.backend import WorkersBackend
 from collator.settings import Settings
+from collator.target import is_url
 
 
 def open_backend(
@@ -43,4 +46,13 @@ def open_backend(
 
             return LocalBackend(settings, processor=processor, clock=clock, stood_still=stood_still)
         case _:  # what stands there may hold a password
-            raise ConfigError("--workers names no workers that there are; there are local ones (local)")
+            raise ConfigError("--workers does not name a supported kind of workers; use local")
+
+
+def guard(settings: Settings) -> AbstractContextManager[None]:
+    """What ends, with this process, all that the processor starts in it. To be entered before there are threads.
+
+    A process of the pool has a guardian of its own.
+    """
+    called_here = settings.workers == "local" and settings.pool == "thread" and not is_url(settings.processor)
+    return run_guardian() if called_here else nullcontext()
