@@ -39,7 +39,7 @@ _COLUMNS = {
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
 @json_option
 def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
-    """List deliveries in the order of their birth.
+    """List deliveries, the oldest first.
 
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
@@ -58,7 +58,7 @@ def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa:
 @click.argument("delivery_id", metavar="ID")
 @json_option
 def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
-    """Show a delivery, and how each of its last 24 attempts went."""
+    """Show the delivery with ID (WEBHOOK_ID:ENDPOINT), and how each of its last 24 attempts went."""
     report = ask(settings, lambda client: client.delivery(delivery_id))
     print_answer(report, _report(report), as_json=as_json)
 
@@ -78,7 +78,7 @@ def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
 @chosen
 @json_option
 def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: str | None) -> None:
-    """Deliver again: the delivery with ID, or all that fit the options.
+    """Deliver again: the delivery with ID (WEBHOOK_ID:ENDPOINT), or all that fit the options.
 
     A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is.
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
@@ -108,7 +108,8 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
 def give_up(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
     """Give up a delivery that is due, so that it is not tried any more; collator deliveries replay takes that back.
 
-    To repeat it changes nothing. The retention of its resource begins where it was the last that was due.
+    ID is WEBHOOK_ID:ENDPOINT. To repeat it changes nothing. The retention of its resource begins where it was the last
+    that was due.
     """
     report = ask(settings, lambda client: client.give_up(delivery_id))
     print_answer(report, _report(report), as_json=as_json)

@@ -1,4 +1,7 @@
-"""Puts the commands together, and turns errors into one line and an exit code. A new command: import it, list it."""
+"""Puts the commands together, and turns errors into one line and an exit code.
+
+A new command: import it, list it. A new verb for a kind of thing: in the file of its noun.
+"""
 
 from __future__ import annotations
 
