@@ -50,7 +50,8 @@ def endpoint(on_finished: OnFinished, *, concurrency: int, timeout: float) -> En
 
     Raises `ConfigError` where it is no coroutine function.
     """
-    if not _is_async(on_finished):
+    called = (on_finished, getattr(on_finished, "__call__", None))  # noqa: B004 - an object with such a method is one too
+    if not any(map(inspect.iscoroutinefunction, called)):
         raise ConfigError("on_finished: a coroutine function is wanted (async def), which takes one Webhook")
     handler = _Handler(on_finished, timeout)
     return Endpoint(
@@ -80,7 +81,3 @@ class _Handler:
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it comes again
             return NoAnswer(reason_of(error))
         return Answer(_TAKEN, words=f"{ENDPOINT} returned")
-
-
-def _is_async(function: object) -> bool:
-    return any(inspect.iscoroutinefunction(one) for one in (function, getattr(function, "__call__", None)))  # noqa: B004 - an object with such a method is one too
