@@ -37,7 +37,7 @@ class Crew:
         self._leases = count(1)
         coroutine = Coroutine(self._call, Outcomes(retries=0, clock=self.clock), batch=batch)
         self.loops = Loops(
-            coroutine, tell=lambda: None, concurrency=concurrency, max_abandoned=max_abandoned, max_chunk=100
+            coroutine, tell=lambda: None, concurrency=concurrency, max_abandoned=max_abandoned, window=100
         )
 
     def put(self, *payloads: str) -> None:
@@ -202,7 +202,7 @@ async def test_loops_are_not_replaced_without_end(crew: Crew) -> None:
     crew.put("block")
     await crew.under_way("block")
     await crew.pass_time(60.0)
-    await until(lambda: crew.look() and crew.loops.blocked())
+    await until(lambda: crew.look() and crew.loops.width() == 0)
     assert isinstance(crew.results[1], Failure)
     crew.put("a")
     await crew.never(lambda: "a" in crew.begun)
@@ -231,14 +231,14 @@ async def test_a_loop_that_the_users_code_stops_is_replaced_and_no_task_is_lost(
             await anyio.lowlevel.checkpoint()
         return payload
 
-    loops = Loops(Coroutine(stop), tell=lambda: None, concurrency=3, max_abandoned=1, max_chunk=1)
+    loops = Loops(Coroutine(stop), tell=lambda: None, concurrency=3, max_abandoned=1, window=1)
     loops.start()
     try:
         payloads = ["stop", *["go"] * 8] * 5
         loops.buffer.put(
             [Task(Key("a", b"g" * 16, n), msgspec.json.encode(one), 1, Lease(0, n)) for n, one in enumerate(payloads)]
         )
-        await until(lambda: len(loops.result_queue) == len(payloads))
+        await until(lambda: len(loops.result_queue.results) == len(payloads))
         results = {result.lease.token: result for result in loops.result_queue.collect().results}
     finally:
         loops.stop()

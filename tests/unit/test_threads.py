@@ -36,7 +36,7 @@ class Crew:
             tell=self._collect,
             concurrency=concurrency,
             max_abandoned=max_abandoned,
-            max_chunk=10,
+            window=10,
         )
         self.threads.start()
 
@@ -100,13 +100,13 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
     until_sync(lambda: crew.begun)
     crew.clock.advance(60.0)
     assert [result.lease.token for result in crew.threads.watch()] == [1]
-    assert crew.threads.blocked()
+    assert crew.threads.width() == 0
     crew.put("b")
     assert crew.never(lambda: len(crew.begun) == 2)
     crew.gate.set()
     until_sync(lambda: crew.begun == ["a", "b"])
     until_sync(lambda: [result.lease.token for result in crew.results] == [2])
-    assert not crew.threads.blocked()
+    assert crew.threads.width() > 0
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)

@@ -289,6 +289,6 @@ async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_
         await it.send("call-17", "a", "wait")
         await until(lambda: "wait" in gate.calls)
         await it.workers.drain(0.0)
-        assert len(it.workers._reports) == 0
+        assert it.workers._reports.size == 0
         report = await it.ledger.resource("call-17")
         assert (report.done, report.unfinished) == (1, [(1, 1)])

@@ -84,11 +84,11 @@ class LocalWorkers:
 
     def capacity(self) -> int:
         """Return how many more tasks it would take now."""
-        if self._draining or self._pool.blocked():
+        if self._draining:
             return 0
         here = len(self._arriving) + len(self._buffer) + self._pool.in_hand()
-        unrecorded = max(0, len(self._reports) - OUTSTANDING * self._window)
-        return max(0, self._width() - here - unrecorded)
+        unrecorded = max(0, self._reports.size - OUTSTANDING * self._window)
+        return max(0, self._pool.width() - here - unrecorded)
 
     def submit(self, runs: Sequence[Run]) -> None:
         """Take *runs*. From the event loop's thread; never blocks."""
@@ -137,7 +137,7 @@ class LocalWorkers:
             async with asyncio.timeout(GRACE):
                 await self._leases.give_back(unfinished)
                 await self._reports.flush()
-        log.info("workforce drained", given_back=len(unfinished), not_recorded=len(self._reports))
+        log.info("workforce drained", given_back=len(unfinished), not_recorded=self._reports.size)
 
     @property
     def abandoned(self) -> int:
@@ -148,9 +148,6 @@ class LocalWorkers:
         """Return why nothing is processed, in words; `None` while all is well."""
         return self._pool.health()
 
-    def _width(self) -> int:
-        return min(self._window, self._pool.width())
-
     def _pass_on(self) -> None:
         """Put in line what has arrived in this turn of the event loop: one thread is woken, not one for each."""
         self._buffer.put(self._arriving)
@@ -159,7 +156,7 @@ class LocalWorkers:
 
     def _claim_soon(self) -> None:
         """Have the ledger asked, if something may be due and enough room is there to make it worth while."""
-        if self._due and self.capacity() > self._width() // 4:
+        if self._due and self.capacity() > self._pool.width() // 4:
             self._wake.set()
 
     def _recorded(self) -> None:

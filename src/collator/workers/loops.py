@@ -45,9 +45,9 @@ class Loops:
         tell: Callable[[], None],
         concurrency: int,
         max_abandoned: int,
-        max_chunk: int,
+        window: int,
     ) -> None:
-        """*tell* as in `ResultQueue`."""
+        """*tell* as in `ResultQueue`; *window* tasks at most."""
         self.buffer = TaskBuffer(batch=processor.batch)
         self.buffer.wake_one = self._wake_one
         self.result_queue = ResultQueue(tell)
@@ -56,7 +56,7 @@ class Loops:
         self._outcomes = processor.outcomes
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
-        self._max_chunk = max_chunk
+        self._window = window
         self._runners: list[Runner] = []
         self._alive = 0  # threads
         self._late = 0  # calls that were given up and have not ended
@@ -105,19 +105,17 @@ class Loops:
     def in_hand(self) -> int:
         """Return how many tasks are under way, and how many results lie in the result queue."""
         # In this order: what moves meanwhile is counted twice, and not passed over.
-        return self._held + len(self.result_queue)
+        return self._held + len(self.result_queue.results)
 
     def width(self) -> int:
-        """Twice what is under way; more where calls take less than a look into the store."""
-        return 2 * self._concurrency * max(self.chunk_size, self._processor.batch)
-
-    def blocked(self) -> bool:
-        """Return whether nothing is begun, as too much was given up."""
-        return self.abandoned >= self._max_abandoned
+        """Twice what is under way, within the window; more where calls take less than a look into the store."""
+        if self._blocked():
+            return 0
+        return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._processor.batch))
 
     def health(self) -> str | None:
         """Return why nothing is begun, in words."""
-        return blocked_words(self.abandoned, self._outcomes.timeout) if self.blocked() else None
+        return blocked_words(self.abandoned, self._outcomes.timeout) if self._blocked() else None
 
     def watch(self) -> list[Result]:
         """Give up the calls whose time is up, and see whether the loops turn."""
@@ -241,7 +239,7 @@ class Loops:
 
     def _finish(self, call: Call, results: list[Result] | BatchFailed) -> None:
         seconds = self._now() - call.since
-        self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._max_chunk)
+        self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._window)
         if isinstance(results, BatchFailed):
             self.buffer.put_each(call.tasks, results.reason)
             results = []
@@ -255,12 +253,15 @@ class Loops:
                 runner.loop.call_soon_threadsafe(self._fill, runner)
 
     def _may_take(self, runner: Runner) -> bool:
-        if not self.buffer or self.buffer.paused or self._stopped or self.blocked():
+        if not self.buffer or self.buffer.paused or self._stopped or self._blocked():
             return False
         busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
         if self.result_queue.unrecorded.full(self._held):
             return False
         return runner.takes_calls() and busy < self._concurrency
+
+    def _blocked(self) -> bool:
+        return self.abandoned >= self._max_abandoned
 
     def _go_on(self) -> None:
         """The ledger has taken results, for which no call was begun."""

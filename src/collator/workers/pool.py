@@ -49,7 +49,10 @@ class Pool(Protocol):
         ...
 
     def width(self) -> int:
-        """Return how many tasks it can make use of, waiting and in hand, at the speed of late."""
+        """Return how many tasks it can make use of, waiting and in hand, at the speed of late; 0 while blocked.
+
+        It is blocked while too many calls were given up and have not returned: nothing is begun then.
+        """
         ...
 
     def in_hand(self) -> int:
@@ -58,10 +61,6 @@ class Pool(Protocol):
 
     def unfinished(self) -> list[Task]:
         """The tasks that were taken and have no result."""
-        ...
-
-    def blocked(self) -> bool:
-        """Return whether nothing is begun, as too many calls were given up and have not returned."""
         ...
 
     def health(self) -> str | None:

@@ -16,12 +16,12 @@ from collator.workers.threads import Threads
 def open_pool(
     processor: Processor, *, tell: Callable[[], None], concurrency: int, max_abandoned: int, window: int
 ) -> Pool:
-    """A pool for *processor*, which takes no more than *window* tasks in one go; nothing is started yet.
+    """A pool for *processor*, which makes use of no more than *window* tasks; nothing is started yet.
 
     *tell* is called, in any thread, when there are results to collect.
     """
     if not isinstance(processor, Function | SubprocessFunction):
-        return Loops(processor, tell=tell, concurrency=concurrency, max_abandoned=max_abandoned, max_chunk=window)
+        return Loops(processor, tell=tell, concurrency=concurrency, max_abandoned=max_abandoned, window=window)
 
     def executor(buffer: TaskBuffer) -> Executor:
         return (
@@ -34,6 +34,6 @@ def open_pool(
         tell=tell,
         concurrency=concurrency,
         max_abandoned=max_abandoned,
-        max_chunk=window,
+        window=window,
         batch=processor.batch,
     )

@@ -59,7 +59,8 @@ class ResultRecorder:
         self._recorded = recorded
         self._queue: asyncio.Queue[_Part] = asyncio.Queue()
         self._kept: dict[int, list[Result]] = {}
-        self._size = 0
+        self.size = 0
+        """How many results the ledger does not have yet."""
         self._throttle = Throttle()
         self._attempts: dict[type, Count] = {
             Output: metrics.attempts.labels("output"),
@@ -71,10 +72,6 @@ class ResultRecorder:
         }
         self._closed = metrics.resources
 
-    def __len__(self) -> int:
-        """Return how many results the ledger does not have yet."""
-        return self._size
-
     def leases(self) -> list[Lease]:
         """Their leases."""
         return [result.lease for results in self._kept.values() for result in results]
@@ -84,7 +81,7 @@ class ResultRecorder:
         for part in [_Part(results, size)] if size <= PART else _in_parts(results):
             if part.results:
                 self._kept[id(part)] = part.results
-                self._size += len(part.results)
+                self.size += len(part.results)
                 self._queue.put_nowait(part)
 
     async def run(self) -> None:
@@ -96,7 +93,7 @@ class ResultRecorder:
             for part in parts:
                 del self._kept[id(part)]
                 self._queue.task_done()
-            self._size -= len(results)
+            self.size -= len(results)
             self._unrecorded.remove(sum(part.size for part in parts))
             self._recorded()
 
@@ -121,7 +118,7 @@ class ResultRecorder:
             except Unavailable as error:
                 if times := self._throttle.times():
                     words = "results kept until the store takes them"
-                    log.warning(words, results=self._size, reason=error.detail, times=times)
+                    log.warning(words, results=self.size, reason=error.detail, times=times)
                 await asyncio.sleep(error.retry_after)
             else:
                 self._throttle.over()

@@ -29,14 +29,11 @@ class ResultQueue:
         self._tell = tell
         self.unrecorded = ResultBytes()
         """The bytes of what lies here, and of what was collected and is not recorded."""
-        self._results: list[Result] = []
+        self.results: list[Result] = []
+        """Not collected yet; to be read alone."""
         self._size = 0
         self._seconds: list[float] = []
         self._guard = threading.Lock()
-
-    def __len__(self) -> int:
-        """Return how many results lie here."""
-        return len(self._results)
 
     def add(self, results: Sequence[Result], seconds: float | None = None) -> None:
         """Lay down *results*, if any; *seconds* was the mean time of a call."""
@@ -44,8 +41,8 @@ class ResultQueue:
             return
         size = output_size(results)
         with self._guard:
-            empty = not (self._results or self._seconds)
-            self._results += results
+            empty = not (self.results or self._seconds)
+            self.results += results
             self._size += size
             if results:
                 self.unrecorded.add(size, len(results))
@@ -57,6 +54,6 @@ class ResultQueue:
     def collect(self) -> Collected:
         """Take all."""
         with self._guard:
-            collected = Collected(self._results, self._size, self._seconds)
-            self._results, self._size, self._seconds = [], 0, []
+            collected = Collected(self.results, self._size, self._seconds)
+            self.results, self._size, self._seconds = [], 0, []
         return collected

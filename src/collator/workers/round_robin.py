@@ -29,11 +29,12 @@ class RoundRobin:
         self._singles: deque[Task] = deque()
         self._queues: dict[str, deque[Task]] = {}
         self._round: deque[deque[Task]] = deque()
-        self._size = 0
+        self.size = 0
+        """How many tasks wait."""
 
     def __len__(self) -> int:
         """Return how many tasks wait."""
-        return self._size
+        return self.size
 
     def put(self, tasks: Iterable[Task]) -> None:
         """Let *tasks* wait, each behind those of its resource."""
@@ -46,13 +47,13 @@ class RoundRobin:
                 queue = self._queues[task.key.resource_id] = deque()
                 self._round.append(queue)
             queue.append(task)
-            self._size += 1
+            self.size += 1
 
     def put_each(self, tasks: Iterable[Task]) -> None:
         """Let *tasks* wait, each for a call of its own."""
         for task in tasks:
             self._singles.append(task)
-            self._size += 1
+            self.size += 1
 
     def take(self, count: int, *, size: int | None = None) -> deque[Task]:
         """The next *count* tasks, or all that there are, or one that is to be called apart.
@@ -60,10 +61,10 @@ class RoundRobin:
         Where there is a *size*, their payloads have so many bytes together, or it is a single one.
         """
         if self._singles:
-            self._size -= 1
+            self.size -= 1
             return deque((self._singles.popleft(),))
         taken: deque[Task] = deque()
-        for _ in range(min(count, self._size)):
+        for _ in range(min(count, self.size)):
             queue = self._round.popleft()
             if size is not None:
                 size -= len(queue[0].payload)
@@ -76,7 +77,7 @@ class RoundRobin:
                 self._round.append(queue)
             else:
                 del self._queues[task.key.resource_id]
-        self._size -= len(taken)
+        self.size -= len(taken)
         return taken
 
     def take_all(self) -> list[Task]:
@@ -92,7 +93,7 @@ class RoundRobin:
         self._singles.clear()
         self._queues.clear()
         self._round.clear()
-        self._size = 0
+        self.size = 0
         self.put_each(single)
         self.put(kept)
 

@@ -35,7 +35,7 @@ class TaskBuffer:
 
     def __len__(self) -> int:
         """Return how many tasks wait."""
-        return len(self.round_robin)
+        return self.round_robin.size
 
     def put(self, tasks: Sequence[Task]) -> None:
         """Let *tasks* wait."""

@@ -45,10 +45,10 @@ class Threads:
         tell: Callable[[], None],
         concurrency: int,
         max_abandoned: int,
-        max_chunk: int,
+        window: int,
         batch: int = 1,
     ) -> None:
-        """*executor* makes those of one thread; *tell* as in `ResultQueue`; a call takes *batch* tasks."""
+        """*executor* makes those of one thread; *tell* as in `ResultQueue`; *window* tasks at most; *batch* a call."""
         self.buffer = TaskBuffer(batch=batch)
         self.buffer.wake_one = self._wake_one
         self.buffer.finish = self._finish_some
@@ -60,7 +60,7 @@ class Threads:
         self._batch = batch
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
-        self._max_chunk = max_chunk
+        self._window = window
         self._workers: list[PoolThread] = []
         self._chunks: set[Chunk] = set()  # in hand
         self._idle = 0
@@ -107,19 +107,17 @@ class Threads:
         """Return how many tasks are in hand, and how many results lie in the result queue."""
         chunks = sum([chunk.size() for chunk in [*self._chunks]]) if self._chunks else 0
         # In this order: what moves meanwhile is counted twice, and not passed over.
-        return chunks + len(self.result_queue)
+        return chunks + len(self.result_queue.results)
 
     def width(self) -> int:
-        """Two chunks a thread."""
-        return 2 * self._concurrency * max(self.chunk_size, self._batch)
-
-    def blocked(self) -> bool:
-        """Return whether nothing is begun, as too many calls were given up."""
-        return self.abandoned >= self._max_abandoned
+        """Two chunks a thread, within the window."""
+        if self._blocked():
+            return 0
+        return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._batch))
 
     def health(self) -> str | None:
         """Return why nothing is begun, in words."""
-        if self.blocked():
+        if self._blocked():
             return blocked_words(self.abandoned, self._outcomes.timeout)
         troubles = [worker.executor.trouble for worker in [*self._workers] if not worker.abandoned]
         return troubles[0] if troubles and all(troubles) else None
@@ -220,7 +218,7 @@ class Threads:
                 return
             self.buffer.round_robin.put(chunk.rest())  # what it let go of, as its results have become large
             if calls:
-                self.chunk_size = next_size(self.chunk_size, calls=calls, seconds=seconds, limit=self._max_chunk)
+                self.chunk_size = next_size(self.chunk_size, calls=calls, seconds=seconds, limit=self._window)
             self.result_queue.add(chunk.collect(), seconds / calls if calls else None)
             self._chunks.discard(chunk)
 
@@ -266,6 +264,9 @@ class Threads:
         return not self._stopped.is_set() and len(self._workers) - self.abandoned <= self._concurrency
 
     def _may_take(self) -> bool:
-        if not self.buffer or self.buffer.paused or self.blocked():
+        if not self.buffer or self.buffer.paused or self._blocked():
             return False
         return not self.result_queue.unrecorded.full()
+
+    def _blocked(self) -> bool:
+        return self.abandoned >= self._max_abandoned
