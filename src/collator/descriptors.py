@@ -41,7 +41,7 @@ def raise_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError) as error:
-        _log.warning("the limit on open files was not raised", limit=soft, wanted=wanted, reason=str(error))
+        _log.warning("cannot raise the limit of open files", limit=soft, wanted=wanted, reason=str(error))
 
 
 def limit() -> int:
@@ -68,13 +68,13 @@ def fitted(settings: Settings, most: int) -> Settings:
     least = most - left + 2 * max(len(endpoints), LEAST)
     if most < least:
         raise ConfigError(
-            f"this process may have {most} files and sockets open, and cannot serve with fewer than {least}: "
-            "raise the limit (ulimit -n, LimitNOFILE=)"
+            f"the limit of open files is {most}, and the service needs at least {least}: "
+            "raise it (ulimit -n, LimitNOFILE=)"
         )
     beyond = outgoing - len(endpoints)  # the first place of each
     shared = _shared(settings, (share - len(endpoints)) / beyond) if beyond else settings
     _log.warning(
-        "fewer files and sockets may be open than the settings want, so that all have less; raise ulimit -n",
+        "the limit of open files is too low for the settings, which were reduced; raise ulimit -n",
         limit=most,
         wanted=most - left + outgoing + settings.max_connections,
         webhooks_at_a_time=f"{sum(_concurrencies(shared))} instead of {outgoing}",

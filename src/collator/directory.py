@@ -20,20 +20,20 @@ LITTLE = 1024 * 1024
 """Bytes free, below which that is taken for the reason of an error that does not say so."""
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _TO_DO = {
-    errno.EROFS: "have its disk mounted so that it can be written",
-    errno.ELOOP: "mend its symbolic links, which lead in a circle",
-    errno.ENAMETOOLONG: "shorten it",
-    errno.ENOENT: "see whether it was moved or removed",
+    errno.EROFS: "mount its disk writable",
+    errno.ELOOP: "repair its symbolic links, which form a loop",
+    errno.ENAMETOOLONG: "use a shorter path",
+    errno.ENOENT: "check whether it was moved or removed",
 }
 """What a person can do about an error; what is not here is a matter of permissions, or of the machine."""
 _OF_THE_MACHINE = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files of the machine (fs.file-max)",
-    errno.ENOMEM: "leave it more memory",
-    errno.EIO: "see to the disk",
-    getattr(errno, "ESTALE", errno.EIO): "see to the network file system",
-    errno.ENODEV: "see to the disk",
-    errno.ENXIO: "see to the disk",
+    errno.ENOMEM: "free some memory",
+    errno.EIO: "check the disk",
+    getattr(errno, "ESTALE", errno.EIO): "check the network file system",
+    errno.ENODEV: "check the disk",
+    errno.ENXIO: "check the disk",
 }
 
 
@@ -51,7 +51,9 @@ def make_new(directory: Path, *, option: str) -> Path:
     try:
         make_directory(directory, new=True)
     except FileExistsError as error:
-        raise ConfigError(f"{directory} cannot be made: {error.strerror}; name a new one with {option}") from None
+        raise ConfigError(
+            f"cannot create {directory}: {error.strerror}; choose a new directory with {option}"
+        ) from None
     except OSError as error:
         raise unusable(directory, error, option=option) from None
     return directory
@@ -77,7 +79,7 @@ def is_full(directory: Path) -> bool:
 def unusable(path: Path, error: OSError, *, option: str) -> CollatorError:
     """Return what *error*, met with *path*, means to the person who named it, or the directory of it, with *option*."""
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return ConfigError(f"{path} is not a directory, or lies in none; name another with {option}")
+        return ConfigError(f"{path} is not a directory, or its parent is not; choose another with {option}")
     what, code = f"{path} cannot be used", error.errno or 0
     if code in _FULL:
         return StorageFull(f"{what}: {_full_words(path)}")
@@ -85,7 +87,7 @@ def unusable(path: Path, error: OSError, *, option: str) -> CollatorError:
     if code in _OF_THE_MACHINE:
         return Unavailable(f"{what}: {words}; {_OF_THE_MACHINE[code]}, and try again")
     do = _TO_DO.get(code, "make it writable for this user")
-    return ConfigError(f"{what}: {words}; {do}, or name another with {option}")
+    return ConfigError(f"{what}: {words}; {do}, or choose another with {option}")
 
 
 def _full_words(path: Path) -> str:
@@ -96,7 +98,7 @@ def _full_words(path: Path) -> str:
     for place in (path, *path.parents):
         with suppress(OSError):  # it was to be made
             if _lacks_files(os.statvfs(place)):
-                return "the disk has no room for another file (its inodes are used up); remove some files"
+                return "the disk has no free inodes; remove some files"
             break
     return full
 

@@ -60,7 +60,7 @@ class WatchedFile(Generic[T]):
             digest = hashlib.sha256(content).digest()
             if digest != self._digest:
                 self._said, self._digest = self._understood(content), digest
-                _log.info("file read again", what=self._what, file=str(self._path))
+                _log.info("file reloaded", what=self._what, file=str(self._path))
             self._stamp = read
         except ConfigError as error:
             self._keep(stamp, error.detail)
@@ -68,7 +68,10 @@ class WatchedFile(Generic[T]):
     def _keep(self, stamp: _Stamp | None, problem: str) -> None:
         if stamp != self._stamp:  # one line for each change of the file, not one for each look
             _log.error(
-                "file unusable, what it said before holds", what=self._what, file=str(self._path), problem=problem
+                "file invalid; its previous content stays in use",
+                what=self._what,
+                file=str(self._path),
+                problem=problem,
             )
         self._stamp, self._digest = stamp, b""
 
@@ -81,7 +84,7 @@ class WatchedFile(Generic[T]):
         self._settled = not 0 <= time.time_ns() - found.st_ctime_ns < _SAME_MOMENT
         problem = exposure(self._path, found, secret=self._secret)
         if problem and problem != self._exposure:
-            _log.warning("file open to others", what=self._what, file=str(self._path), problem=problem)
+            _log.warning("file accessible to other users", what=self._what, file=str(self._path), problem=problem)
         self._exposure = problem
         return _stamp_of(found), content
 

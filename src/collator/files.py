@@ -76,4 +76,4 @@ def _require(found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a file, but a pipe, a device or a socket")
+        raise OSError(errno.EINVAL, "it is a pipe, a device or a socket, not a regular file")

@@ -19,7 +19,7 @@ def refuse_infinite(value: object, encoded: bytes) -> None:
     while todo:
         item = todo.pop()
         if isinstance(item, float) and not math.isfinite(item):
-            raise ValueError("not-a-number and infinity have no word there")
+            raise ValueError("JSON has no NaN and no infinity")
         todo += item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
 
 

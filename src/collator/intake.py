@@ -88,7 +88,7 @@ class Intake:
     def refusal(self) -> Unavailable | None:
         """Return why nothing is taken at the moment; `None` while packets are."""
         if self.draining.is_set():
-            return Unavailable("the service is stopping; try again in a moment, or another node", retry_after=5.0)
+            return Unavailable("the service is stopping; try again later, or another node", retry_after=5.0)
         return self._unavailable()
 
     def held_back(self) -> bool:

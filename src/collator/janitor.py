@@ -72,7 +72,7 @@ class Janitor:
                 await part()
             except CollatorError as error:
                 if times := self._throttle.times(name):
-                    words = "a part of a round failed; it is tried again"
+                    words = "maintenance failed; it will be tried again"
                     log.warning(words, part=name, reason=error.detail, times=times)
             else:
                 self._throttle.over(name)

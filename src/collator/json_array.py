@@ -85,7 +85,7 @@ def _end_of_element(view: memoryview, start: int, longest: int) -> int:
         if "truncated" not in words:
             raise Malformed(_BYTE.sub(lambda byte: f"(byte {start + int(byte[1])})", in_words(error))) from None
     if len(window) > longest:
-        raise Malformed(f"a packet may have {longest} bytes, and more begin at byte {start}")
+        raise Malformed(f"a packet may have at most {longest} bytes; the one at byte {start} is larger")
     raise Malformed(HALF_A_PAIR if ends_behind_half_a_pair(window) else "Input data was truncated")
 
 

@@ -26,7 +26,7 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_DIGITS = 4_300
 """Digits of an integer, its sign among them: more are read by few, and not by the decoder here."""
 
-HALF_A_PAIR = "half of a surrogate pair, which no text in UTF-8 can hold"
+HALF_A_PAIR = "half of a surrogate pair, which UTF-8 cannot encode"
 _HALF_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]{0,5}\Z")
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")

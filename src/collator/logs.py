@@ -104,7 +104,7 @@ def _outputs() -> list[QueuedOutput]:
 
 
 def _notice(lines: int) -> str:
-    event = {"level": "warning", "event": "lines of the log were lost, as nobody took them", "lines": lines}
+    event = {"level": "warning", "event": "log lines were lost because the output was blocked", "lines": lines}
     return f"{_LINE(None, '', _STAMP(None, '', event))}\n"
 
 

@@ -83,7 +83,7 @@ class Metrics:
             registry=self.registry,
         )
         self.paused = self._gauge(
-            "collator_endpoint_paused", "1 while nothing is sent to an endpoint, until a person resumes it", "endpoint"
+            "collator_endpoint_paused", "1 while nothing is sent to an endpoint, until it is resumed", "endpoint"
         )
         self.waits = self._gauge(
             "collator_endpoint_wait_seconds",

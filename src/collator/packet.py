@@ -123,7 +123,7 @@ def check_decoded(
     if not 0 <= packet.index < packet_limits.max_packets:
         raise Malformed(f"index: {_number(packet.index)} is not between 0 and {packet_limits.max_packets - 1}")
     if len(payload) > packet_limits.max_payload:
-        raise Malformed(f"payload: {len(payload)} bytes, {packet_limits.max_payload} at most")
+        raise Malformed(f"payload: {len(payload)} bytes, more than {packet_limits.max_payload} (max_payload)")
     if fault is not None or not plain:
         _check_text(payload, "payload", fault or json_text.fault)
     elif len(payload) > 2 * json_text.MAX_DEPTH and json_text.is_too_deep(bytes(payload)):
@@ -150,9 +150,9 @@ def check_id(resource_id: str | int) -> str:
         text = str(resource_id)
         size = len(text.encode())
     except ValueError:  # a number of thousands of digits, or half of a surrogate pair
-        raise Malformed("resource_id: not text that UTF-8 can hold") from None
+        raise Malformed("resource_id: not valid Unicode text (it contains a lone surrogate)") from None
     if not 1 <= size <= MAX_ID_BYTES:
-        raise Malformed(f"resource_id: {size} UTF-8 bytes, 1 to {MAX_ID_BYTES} are allowed")
+        raise Malformed(f"resource_id: {size} UTF-8 bytes; it must have 1 to {MAX_ID_BYTES}")
     if _CONTROL.search(text):
         raise Malformed("resource_id: control characters are not allowed")
     return text
@@ -217,9 +217,9 @@ def _check_total(packet: Packet, packet_limits: PacketLimits) -> None:
     if not 1 <= total <= packet_limits.max_packets:
         raise Malformed(f"total: {_number(packet.total or 0)} is not between 1 and {packet_limits.max_packets}")
     if packet.last and total != packet.index + 1:
-        raise Malformed(f"total: {total} disagrees with last, which says {packet.index + 1}")
+        raise Malformed(f"total: {total} contradicts last, by which it is {packet.index + 1}")
     if packet.index >= total:
-        raise Malformed(f"index: {packet.index} is beyond the total of {total}")
+        raise Malformed(f"index: {packet.index} is beyond the total {total}")
 
 
 def _check_metadata(metadata: msgspec.Raw) -> msgspec.Raw:
@@ -228,12 +228,12 @@ def _check_metadata(metadata: msgspec.Raw) -> msgspec.Raw:
     written = bytes(metadata)
     size = len(written.translate(None, b" \t\r\n")) - 5 * written.count(rb"\u")
     if size > 2 * MAX_METADATA:  # in canonical form it cannot be half as long, but by numbers or names that say nothing
-        raise Malformed(f"metadata: {size} bytes, {MAX_METADATA} at most")
+        raise Malformed(f"metadata: {size} bytes, more than {MAX_METADATA}")
     _check_text(metadata, "metadata")
     try:
         canonical = _canonical.encode(_object.decode(metadata))
     except msgspec.ValidationError:
         raise Malformed("metadata: must be a JSON object") from None
     if len(canonical) > MAX_METADATA:
-        raise Malformed(f"metadata: {len(canonical)} bytes, {MAX_METADATA} at most")
+        raise Malformed(f"metadata: {len(canonical)} bytes, more than {MAX_METADATA}")
     return msgspec.Raw(canonical)

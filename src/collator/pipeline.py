@@ -190,9 +190,9 @@ async def open_pipeline(
 def _log_clock_jump(behind: float) -> None:
     if behind:
         log.error(
-            "the clock is far ahead of the store's last time; nothing ends or is forgotten on its account",
+            "the clock is far ahead of the last time in the store; nothing expires or is deleted",
             days=round(behind / 86_400, 1),
-            do="if the clock is right, start once with --accept-clock; if not, set it and start again",
+            do="if the clock is right, start once with --accept-clock; if not, correct it and start again",
         )
 
 
@@ -200,16 +200,16 @@ async def _log_beginnings(settings: Settings, backend: LedgerBackend, *, signed:
     """Tell whether this start made what was there before: the database, though it is *signed* for, or the secret."""
     if backend.begun and signed:
         log.warning(
-            "the database was missing or empty and is begun anew, though a secret was beside it",
+            "created a new database: the old one is missing or empty, but its webhook secret exists",
             data_dir=str(settings.data_dir),
         )
     if signed or not _has_own_secret(settings):
         return
     counts = await backend.ledger.counts()
     if counts.open or counts.collated or counts.incomplete or counts.cancelled:
-        log.warning("made a new secret to sign webhooks with; receivers need it", file=str(settings.secret_file))
+        log.warning("created a new webhook secret; receivers need it", file=str(settings.secret_file))
     else:
-        log.info("made a secret to sign webhooks with", file=str(settings.secret_file))
+        log.info("created the webhook secret", file=str(settings.secret_file))
 
 
 def _has_own_secret(settings: Settings) -> bool:

@@ -79,7 +79,7 @@ def run(settings: Settings) -> None:
 def _end() -> None:
     """End the process (P7), where threads that go on would not: of the user's code, or waiting for a disk."""
     threading.Event().wait(LINGER)
-    log.warning("ended, though threads were still at work")
+    log.warning("stopped while threads were still running")
     logs.flush()
     os._exit(0)
 
@@ -97,7 +97,7 @@ async def open_service(
 
     check(settings)
     if problem := missing_trust():
-        log.warning("no certificates are trusted", problem=problem)
+        log.warning("no certificate authorities are trusted", problem=problem)
     settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
@@ -152,9 +152,9 @@ def check(settings: Settings) -> None:
     """Raise `ConfigError` where other machines would reach the service, and nobody would be asked who he is."""
     if not (settings.insecure or settings.tokens_file or is_loopback(settings.host)):
         raise ConfigError(
-            f"--host {settings.host} can be reached from other machines, and nobody would be asked who he is: "
-            "give out tokens (collator token, --tokens-file), listen on 127.0.0.1 behind a proxy that asks, "
-            "or say --insecure"
+            f"--host {settings.host} can be reached from other machines without authentication: "
+            "use tokens (collator token, --tokens-file), listen on 127.0.0.1 behind a proxy that authenticates, "
+            "or add --insecure"
         )
 
 
@@ -179,13 +179,13 @@ async def _serve_until_told(settings: Settings) -> None:
             stopping.set()
             log.info("stopping", drain_timeout=settings.drain_timeout)
     except asyncio.CancelledError:
-        log.warning("stopped before all was drained; the next start goes on with it")
+        log.warning("stopped before all work was finished; the next start continues it")
     else:
         log.info("stopped")
 
 
 def _say_early_end() -> None:
-    log.info("stopped before it served")
+    log.info("stopped before serving")
     logs.flush()
 
 

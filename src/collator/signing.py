@@ -31,11 +31,11 @@ TOLERANCE = 300.0
 """Seconds that a timestamp may lie in the past or future; the specification leaves it open, its libraries use this."""
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
-_MAKE_ONE = f"make one with: echo {PREFIX}$(openssl rand -base64 32)"
-_NO_ENTRY = f"no entry of {SIGNATURE} fits"
+_MAKE_ONE = f"create one with: echo {PREFIX}$(openssl rand -base64 32)"
+_NO_ENTRY = f"no signature in {SIGNATURE} matches"
 _ENTRY = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_NOTICE = "# Signs the webhooks of this service; a receiver verifies with the same line. Several lines: all sign.\n"
+_NOTICE = "# Signs the webhooks of this service; receivers verify with the same secret. Several lines: each signs.\n"
 
 
 class Unverified(CollatorError):
@@ -143,7 +143,7 @@ def parse_secrets(text: str) -> Sequence[Secret]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     found = [_at(number, line) for number, line in lines if line and not line.startswith("#")]
     if not found:
-        raise ConfigError("no secret is there")
+        raise ConfigError("it contains no secret")
     return found
 
 
@@ -158,7 +158,7 @@ def ensure_secret_file(path: Path) -> bool:
             return False
         return _link_new(path, f"{_NOTICE}{generate_secret()}\n".encode())
     except OSError as error:
-        raise ConfigError(f"secret file {path}: cannot be made: {error.strerror}") from None
+        raise ConfigError(f"secret file {path}: cannot be created: {error.strerror}") from None
 
 
 class SecretFile(WatchedFile[Sequence[Secret]]):
@@ -203,11 +203,13 @@ def _key(text: str) -> bytes:
         unpadded = text[len(PREFIX) :].rstrip("=").encode()
         key = base64.b64decode(unpadded + b"=" * (-len(unpadded) % 4), validate=True)
     except ValueError:
-        raise ConfigError(f"what follows {PREFIX} is not base64") from None
+        raise ConfigError(f"the text after {PREFIX} is not base64") from None
     if len(key) not in KEY_SIZES:
-        raise ConfigError(f"a secret has {KEY_SIZES[0]} to {KEY_SIZES[-1]} bytes, this one {len(key)}; {_MAKE_ONE}")
+        raise ConfigError(
+            f"a secret must have {KEY_SIZES[0]} to {KEY_SIZES[-1]} bytes, this one has {len(key)}; {_MAKE_ONE}"
+        )
     if len({*key}) == 1:
-        raise ConfigError(f"all bytes of this secret are the same, so that anybody can guess it; {_MAKE_ONE}")
+        raise ConfigError(f"all bytes of this secret are equal, which is easy to guess; {_MAKE_ONE}")
     return key
 
 

@@ -74,7 +74,7 @@ PACKET_STEPS: Table = {
     PacketState.DONE: {},
 }
 DELIVERY_STEPS: Table = {
-    DeliveryState.DUE: {DeliveryState.LEASED: "claimed", DeliveryState.DEAD: "stopped by a person"},
+    DeliveryState.DUE: {DeliveryState.LEASED: "claimed", DeliveryState.DEAD: "given up by a person"},
     DeliveryState.LEASED: {
         DeliveryState.DELIVERED: "2xx",
         DeliveryState.DUE: "retry, lease lost, released",

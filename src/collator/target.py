@@ -56,7 +56,7 @@ def is_url(text: str) -> bool:
 def parse(url: str) -> Target:
     """Take *url* apart. Raises `ValueError` in words that go on after a colon, and hold nothing of the URL."""
     if any(character <= " " or character == "\x7f" for character in url):
-        raise ValueError("a space or control character is in it; write %20 for a space")
+        raise ValueError("it contains a space or a control character; write %20 for a space")
     found, problem = _URL.fullmatch(url), "write http://HOST:PORT/PATH or https://…"
     if found is None:
         raise ValueError(problem)
@@ -66,7 +66,7 @@ def parse(url: str) -> Target:
         raise ValueError(problem)
     port = int(authority[3] or _PORTS[scheme]) if len(authority[3] or "") < len("000000") else _MOST_PORTS + 1
     if not 1 <= port <= _MOST_PORTS:
-        raise ValueError(f"a port is a number from 1 to {_MOST_PORTS}")
+        raise ValueError(f"the port must be a number from 1 to {_MOST_PORTS}")
     host = _host(authority[2])
     shown = f"[{host}]" if ":" in host else host
     return Target(
@@ -88,19 +88,19 @@ def _host(written: str) -> str:
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise ValueError("a host of numbers is written in full, as 127.0.0.1") from None
+            raise ValueError("write an IPv4 address in full, as 127.0.0.1") from None
     if len(host) > _LONGEST_NAME or host.startswith("-") or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("no host can have that name")
+        raise ValueError("invalid host name")
     return host
 
 
 def _ipv6(written: str) -> str:
     if "%" in written:
-        raise ValueError("an address with a zone works on one machine alone; give the host a name")
+        raise ValueError("an address with a zone is valid on one machine only; use a host name")
     try:
         return str(ipaddress.IPv6Address(written))
     except ValueError:
-        raise ValueError("what is in brackets is not an IPv6 address") from None
+        raise ValueError("the text in brackets is not an IPv6 address") from None
 
 
 def _international(written: str) -> str:
@@ -109,17 +109,17 @@ def _international(written: str) -> str:
     try:
         return idna.encode(written, uts46=True).decode()
     except UnicodeError:  # which idna's own errors are
-        raise ValueError("no host can have that name") from None
+        raise ValueError("invalid host name") from None
 
 
 def _basic(userinfo: str) -> str:
     """Credentials of RFC 7617, in UTF-8."""
     user, _, password = userinfo.partition(":")
     if b":" in unquote_to_bytes(user):
-        raise ValueError("a user name cannot have a colon in it")
+        raise ValueError("a user name cannot contain a colon")
     both = unquote_to_bytes(_encoded(user)) + b":" + unquote_to_bytes(_encoded(password))
     if any(byte < ord(" ") or byte == ord("\x7f") for byte in both):
-        raise ValueError("a user name or password cannot have a control character in it")
+        raise ValueError("a user name or password cannot contain a control character")
     return "Basic " + b64encode(both).decode()
 
 
@@ -130,4 +130,4 @@ def _encoded(text: str) -> str:
     try:
         return "".join(character if character.isascii() else quote(character) for character in text)
     except UnicodeEncodeError:
-        raise ValueError("it is not text") from None
+        raise ValueError("it is not valid text") from None

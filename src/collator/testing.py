@@ -39,7 +39,7 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Let *seconds*, at least 0, pass on both readings."""
         if seconds < 0:
-            raise ValueError(f"time does not go back: {seconds} s; jump_wall moves the wall clock either way")
+            raise ValueError(f"time cannot go back ({seconds} s); jump_wall moves the wall clock in both directions")
         self._wall += seconds
         self._monotonic += seconds
 
@@ -86,7 +86,7 @@ class Receiver:
             async with asyncio.timeout(timeout), self._came:
                 await self._came.wait_for(lambda: len(self.received) >= count)
         except TimeoutError:
-            raise TimeoutError(f"{len(self.received)} of {count} webhooks came within {timeout:g} s") from None
+            raise TimeoutError(f"{len(self.received)} of {count} webhooks arrived within {timeout:g} s") from None
         return tuple(self.received)
 
     async def _take(self, received: Received) -> Reply:

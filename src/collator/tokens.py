@@ -102,7 +102,7 @@ class TokenFile(WatchedFile[Tokens]):
         """Read *path*. Raises `ConfigError` where it cannot be used, or has no token."""
         super().__init__(path, parse_tokens, what="tokens file")
         if not self.current():
-            raise ConfigError(f"tokens file {path}: no token is there; make one with: collator token")
+            raise ConfigError(f"tokens file {path}: it contains no token; create one with: collator token")
 
 
 def generate_token() -> str:
@@ -117,9 +117,9 @@ def line_for(token: str, *, roles: Iterable[Role], name: str, prefixes: Iterable
     """
     name = name.strip()
     if not name:
-        raise ConfigError("the name is blank")
+        raise ConfigError("the name is empty")
     if not (name.isprintable() and len(name) <= MAX_NAME):
-        raise ConfigError(f"the name {name[:MAX_NAME]!r} does not do: {MAX_NAME} characters at most, all printable")
+        raise ConfigError(f"the name {name[:MAX_NAME]!r} is invalid: use at most {MAX_NAME} printable characters")
     _check_name(name)
     digest = hashlib.sha256(token.encode()).hexdigest()
     granted = dict.fromkeys(roles)
@@ -139,7 +139,7 @@ def parse_tokens(text: str) -> Tokens:
         if line and not line.startswith("#"):
             digest, caller = _at(number, line)
             if digest in known:
-                raise ConfigError(f"line {number}: this token is there already, as {known[digest].name!r}")
+                raise ConfigError(f"line {number}: this token is already listed, as {known[digest].name!r}")
             known[digest] = caller
     return Tokens([*known.items()])
 
@@ -147,24 +147,24 @@ def parse_tokens(text: str) -> Tokens:
 def _at(number: int, line: str) -> tuple[bytes, Caller]:
     parts = _LINE.fullmatch(line)
     if parts is None or not parts["name"].isprintable():
-        raise ConfigError(f"line {number}: ROLES sha256:HASH NAME is wanted; make one with: collator token")
+        raise ConfigError(f"line {number}: expected ROLES sha256:HASH NAME; create one with: collator token")
     unknown = [role for role in parts["roles"].split(",") if role not in {*Role}]
     if unknown:
-        raise ConfigError(f"line {number}: {unknown[0]!r} is not a role; there is: {', '.join(Role)}")
+        raise ConfigError(f"line {number}: {unknown[0]!r} is not a role; the roles are {', '.join(Role)}")
     roles = frozenset(map(Role, parts["roles"].split(",")))
     try:
         _check_name(parts["name"])
         prefixes = [unquote(word.partition("=")[2], errors="strict") for word in parts["prefixes"].split()]
         return bytes.fromhex(parts["digest"]), Caller(parts["name"], roles, _checked(prefixes, roles))
     except UnicodeError:
-        raise ConfigError(f"line {number}: a prefix is not UTF-8, percent-encoded") from None
+        raise ConfigError(f"line {number}: a prefix is not percent-encoded UTF-8") from None
     except ConfigError as error:
         raise ConfigError(f"line {number}: {error.detail}") from None
 
 
 def _check_name(name: str) -> None:
     if _MISPLACED.search(name):
-        raise ConfigError(f"the name {name!r} has a prefix in it; prefix=TEXT stands before the name, without spaces")
+        raise ConfigError(f"the name {name!r} contains a prefix; write prefix=TEXT before the name, without spaces")
 
 
 def _checked(prefixes: Iterable[str], roles: frozenset[Role]) -> tuple[str, ...]:
@@ -172,11 +172,11 @@ def _checked(prefixes: Iterable[str], roles: frozenset[Role]) -> tuple[str, ...]
     kept: list[str] = []
     for prefix in sorted(set(prefixes)):
         if not prefix or len(prefix.encode()) > MAX_PREFIX:
-            raise ConfigError(f"a prefix has 1 to {MAX_PREFIX} bytes; a token for all resources has none")
+            raise ConfigError(f"a prefix must have 1 to {MAX_PREFIX} bytes; omit it for a token for all resources")
         if not prefix.startswith(tuple(kept)):
             kept.append(prefix)
     if len(kept) > MAX_PREFIXES:
-        raise ConfigError(f"a token has {MAX_PREFIXES} prefixes at most")
+        raise ConfigError(f"a token may have at most {MAX_PREFIXES} prefixes")
     if kept and Role.ADMIN in roles:
-        raise ConfigError("a token of the role admin has no prefix, as it may do everything")
+        raise ConfigError("a token with the role admin cannot have a prefix")
     return tuple(kept)

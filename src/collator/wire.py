@@ -35,7 +35,7 @@ _LINES = bytes(byte if byte == ord("\n") else ord("x") for byte in range(256))
 _PLACE = re.compile(r"(at `\$\[)(\d+)(\][^`]*`)$")
 
 
-_MARKED = "a byte order mark stands before this line, as where files were joined: only the first line may have one"
+_MARKED = "a byte order mark begins this line, as in joined files; only the first line may have one"
 _packet = msgspec.json.Decoder(Packet)
 _packets = msgspec.json.Decoder(list[Packet])
 

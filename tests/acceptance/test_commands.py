@@ -228,9 +228,7 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
         f"{stage.delivery}:away  due\n"
     )
     paused = said(capsys, stage.arguments("endpoints pause away", "text"))
-    assert re.match(
-        r"away  paused\n  nothing is sent: paused since \S+, until a person resumes it \(by a person\)\n", paused
-    )
+    assert re.match(r"away  paused\n  nothing is sent: paused since \S+, until it is resumed \(by a person\)\n", paused)
     assert re.search(
         r"^away +paused +paused since \S+, ", said(capsys, ["endpoints", "list", "--url", stage.url]), re.MULTILINE
     )
@@ -261,7 +259,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("resources show nobody", Exit.UNKNOWN, "nobody"),
         ("resources outputs nobody", Exit.UNKNOWN, "nobody"),
         ("resources purge open-complete-text", Exit.CONFLICT, "first"),
-        ("resources purge busy", Exit.CONFLICT, "stop it first"),
+        ("resources purge busy", Exit.CONFLICT, "give it up first"),
         ("resources complete whole --total 7", Exit.CONFLICT, "7"),
         ("resources cancel whole", Exit.CONFLICT, "cannot be cancelled"),
         ("deliveries show msg_x:default", Exit.UNKNOWN, "msg_x"),
@@ -283,7 +281,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("deliveries replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
         ("resources outputs whole --after-seq 1", Exit.USAGE, "goes with --follow"),
         ("resources outputs whole --follow --cursor 1", Exit.USAGE, "without --cursor"),
-        ("token ' '", Exit.USAGE, "the name is blank"),
+        ("token ' '", Exit.USAGE, "the name is empty"),
         ("resources complete whole", Exit.USAGE, "either --total N or --force"),
         ("deliveries replay", Exit.USAGE, "say which"),
         ("check", Exit.OCCUPIED, "another process"),

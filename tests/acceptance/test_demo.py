@@ -62,7 +62,7 @@ def test_the_demo_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     done = run("demo", "--dir", "out", cwd=tmp_path)
     assert done.returncode == Exit.CONFIG
-    assert done.stderr == "collator: out cannot be made: File exists; name a new one with --dir\n"
+    assert done.stderr == "collator: cannot create out: File exists; choose a new directory with --dir\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -60,7 +60,7 @@ async def test_p5_hanging_endpoints_leave_the_listener_its_descriptors(tmp_path:
         program = serving(tmp_path, str(FILES))
         try:
             url = program.says(r"event=serving url=(\S+)")[1]
-            assert re.search("fewer files and sockets may be open .*instead of 1024", program.output())
+            assert re.search("the limit of open files is too low .*instead of 1024", program.output())
             for number in range(20):
                 assert ask(f"{url}/v1/packets", [packet(f"r{number}-{one}") for one in range(5)])[0] == 202
             await until(lambda: receiver.open >= ENDPOINTS * 4, PATIENCE)  # all that may be under way is
@@ -85,7 +85,7 @@ async def test_r23_descriptors_that_are_used_up_are_held_against_no_receiver(tmp
             url = program.says(r"event=serving url=(\S+)")[1]
             packets = [packet(f"r{number}") for number in range(40)]
             assert ask(f"{url}/v1/packets", [{**packet("hoard"), "payload": str(hoarding)}, *packets])[0] == 202
-            program.says("own shortage: too many open files")
+            program.says("this service lacks resources: too many open files")
             hoarding.unlink()
             await until(lambda: len(receiver.requests) == 41, PATIENCE)
             await until(lambda: len(ask(f"{url}/v1/deliveries?state=delivered")[1]["deliveries"]) == 41, PATIENCE)
@@ -108,7 +108,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path, files: str, ex
             pytest.skip("the system does not show the limits of a process")
         (soft,) = re.findall(r"Max open files\s+(\d+)", limits.read_text())
         assert int(soft) == expected
-        assert ("fewer files and sockets" in program.output()) == (expected < 1000)
+        assert ("the limit of open files is too low" in program.output()) == (expected < 1000)
     finally:
         program.process.kill()
         program.process.wait(PATIENCE)
@@ -117,4 +117,4 @@ def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path, files: str, ex
 def test_too_few_files_to_serve_with_end_the_start_in_words(tmp_path: Path) -> None:
     done = run("serve", "--webhook", "none", "--port", "0", cwd=tmp_path, prefix=limited("64"))
     assert done.returncode == Exit.CONFIG, done.stderr
-    assert "this process may have 64 files and sockets open, and cannot serve with fewer than 80" in done.stderr
+    assert "the limit of open files is 64, and the service needs at least 80" in done.stderr

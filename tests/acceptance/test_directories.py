@@ -88,7 +88,7 @@ def test_a_database_that_cannot_be_written_is_told(tmp_path: Path, as_others: li
 @pytest.mark.parametrize("command", ["demo --dir full", "chaos --dir full", "backup full --data-dir data"])
 def test_a_directory_that_is_there_already_is_told_alike(store: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "full" / "inside").mkdir(parents=True)
-    assert_told(run(*command.split(), cwd=tmp_path), Exit.CONFIG, "full", "name a new")
+    assert_told(run(*command.split(), cwd=tmp_path), Exit.CONFIG, "full", "a new")
 
 
 # Checking what may be read, and no more.
@@ -127,7 +127,7 @@ def test_what_is_wanted_for_a_log_is_told(store: Path, tmp_path: Path, as_others
     left_by_a_killed_process(store, "-wal")
     store.chmod(0o555)
     done = run("check", "--data-dir", "data", cwd=tmp_path, prefix=as_others)
-    assert_told(done, Exit.CONFIG, "collator.db has a log beside it", "has to be writable")
+    assert_told(done, Exit.CONFIG, "collator.db has a write-ahead log", "must be writable")
 
 
 @pytest.mark.parametrize("name", ["collator.db", "collator.db-wal", "lock", "."])

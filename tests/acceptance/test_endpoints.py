@@ -83,10 +83,10 @@ async def test_r20_p6_what_an_endpoint_has_due_when_it_goes_stays_due_and_visibl
         config.write_text(f'[endpoints.other]\nurl = "{receiver.url}"\n')
         with serving(tmp_path) as program:
             url = url_of(program)
-            program.says("endpoint not configured, its deliveries stay due")
+            program.says("endpoint not configured; its deliveries stay due")
             (delivery,) = ask(f"{url}/v1/deliveries?endpoint=gone&state=due")["deliveries"]
-            assert "not configured any more" in ask(f"{url}/v1/resources/r")["why_undelivered"]
-            assert "not configured any more" in ask(f"{url}/v1/deliveries/{delivery['id']}")["why_undelivered"]
+            assert "no longer configured" in ask(f"{url}/v1/resources/r")["why_undelivered"]
+            assert "no longer configured" in ask(f"{url}/v1/deliveries/{delivery['id']}")["why_undelivered"]
             assert program.stop() == 0
         config.write_text(f'[endpoints.gone]\nurl = "{receiver.url}"\n')  # its typo is mended, say
         with serving(tmp_path) as program:
@@ -125,14 +125,14 @@ async def test_r23_410_pauses_an_endpoint_over_restarts_until_a_person_resumes_i
             url = url_of(program)
             ask(f"{url}/v1/packets", {"resource_id": "r", "index": 0, "payload": "hello", "last": True})
             await until(lambda: ask(f"{url}/v1/status")["paused"] == ["crm"], 10.0)
-            program.says("level=error event=.endpoint paused, as its receiver wants no more. endpoint=crm")
+            program.says("level=error event=.endpoint paused by its receiver. endpoint=crm")
             assert program.stop() == 0
         with serving(tmp_path) as program:
             url = url_of(program)
             ask(f"{url}/v1/packets", {"resource_id": "s", "index": 0, "payload": "hello", "last": True})
             await until(lambda: len(ask(f"{url}/v1/deliveries?state=due")["deliveries"]) == 2, 10.0)
             assert {one["attempts"] for one in ask(f"{url}/v1/deliveries")["deliveries"]} == {0}
-            assert "until a person resumes it (HTTP 410" in ask(f"{url}/v1/resources/s")["why_undelivered"]
+            assert "until it is resumed (HTTP 410" in ask(f"{url}/v1/resources/s")["why_undelivered"]
             (crm,) = ask(f"{url}/v1/endpoints")["endpoints"]
             assert (crm["paused"], crm["why_not_sent"].startswith("paused since ")) == (True, True)
             assert len(receiver.requests) == 1

@@ -84,7 +84,7 @@ def test_a_conflict_is_told(tmp_path: Path, url: str) -> None:
     text = line("b", 0) + line("b", 0, "other") + line("b", 1, last=True)
     done = run("send", "-", "--url", url, "--concurrency", "1", cwd=tmp_path, stdin=text)
     assert done.returncode == Exit.FAILED
-    assert "<stdin>:2: conflict: index 0 is there already with another payload ('b', index 0)" in done.stderr
+    assert "<stdin>:2: conflict: index 0 is stored with another payload ('b', index 0)" in done.stderr
 
 
 def test_lines_from_a_pipe_are_sent_as_they_come(tmp_path: Path, url: str) -> None:
@@ -101,7 +101,7 @@ def test_a_resource_that_lacks_packets_is_told_and_not_waited_for(tmp_path: Path
     waited = run("send", "-", "--url", url, cwd=tmp_path, stdin=text)
     not_waited = run("send", "-", "--url", url, "--no-wait", cwd=tmp_path, stdin=text)
     assert waited.returncode == Exit.FAILED
-    assert "d is not delivered: nobody has said how many packets it has" in waited.stderr
+    assert "d is not delivered: its number of packets is unknown" in waited.stderr
     assert "e is not delivered: never received: index 1" in waited.stderr
     assert not_waited.returncode == Exit.OK
 

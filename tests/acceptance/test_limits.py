@@ -19,9 +19,9 @@ from tests.acceptance.programs import serving
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (("--min-free-disk", "1000TiB"), Exit.UNREACHABLE, ("HTTP 507", "kept free (min_free_disk)")),
-        (("--max-backlog", "1"), Exit.UNREACHABLE, ("near the limit (max_backlog)",)),
-        (("--max-payload", "2"), Exit.FAILED, ("payload: 3 bytes, 2 at most",)),
+        (("--min-free-disk", "1000TiB"), Exit.UNREACHABLE, ("HTTP 507", "(min_free_disk)")),
+        (("--max-backlog", "1"), Exit.UNREACHABLE, ("is near its limit (max_backlog)",)),
+        (("--max-payload", "2"), Exit.FAILED, ("payload: 3 bytes, more than 2 (max_payload)",)),
     ],
 )
 def test_a_refusal_is_told_with_its_reason_and_nothing_is_stored(
@@ -43,8 +43,8 @@ def test_a_refusal_is_told_with_its_reason_and_nothing_is_stored(
     ("content", "word"),
     [
         (None, "No such file"),
-        ("", "no token is there; make one with: collator token"),
-        ("send collator_x me", "line 1: ROLES sha256:HASH NAME is wanted"),
+        ("", "it contains no token; create one with: collator token"),
+        ("send collator_x me", "line 1: expected ROLES sha256:HASH NAME"),
     ],
 )
 async def test_a_tokens_file_that_cannot_be_used_stops_the_start(

@@ -34,7 +34,7 @@ EVERYWHERE = [
     ("fail", "ValueError: no sound in it"),
     ("refuse", "this is a picture"),
     ("no_json", "output: not JSON: Encoding objects of type object is unsupported"),
-    ("large", "output: larger by far than max_output allows"),
+    ("large", "output: much larger than max_output"),
 ]
 """What the payload asks for, and the reason that is recorded."""
 FOR_PROCESSES = [

@@ -174,7 +174,7 @@ async def test_p7_two_signals_at_once_are_one_order_to_stop(tmp_path: Path) -> N
         host_check.touch()
         assert await service.ended(10.0) == 0
     assert "event=stopped" in service.log()
-    assert "stopped before all was drained" not in service.log()
+    assert "stopped before all work was finished" not in service.log()
 
 
 async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_p7_a_service_that_waits_for_an_import_ends_when_it_is_told(
         await until((tmp_path / "held.begun").exists, DRAIN)
         service.signal(number)
         assert await service.ended(DRAIN) == 0
-        assert "stopped before it served" in service.log()
+        assert "stopped before serving" in service.log()
 
 
 async def test_p7_a_name_server_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ async def test_p1_a_service_whose_directory_was_replaced_takes_nothing_and_ends(
         assert await _post(first) == 202
         shutil.rmtree(data)
         data.mkdir()
-        await _not_ready(first, "is not there any more")
+        await _not_ready(first, "does not exist any more")
         assert await _post(first) == 503
         await second.start()  # a directory of its own, of which the first knows nothing
         assert await _post(second) == 202
@@ -43,8 +43,8 @@ async def test_p1_a_service_whose_directory_was_replaced_takes_nothing_and_ends(
         assert await first.ended(GRACE + 20.0) == Exit.STORE
         assert await _post(second) == 200, "it was there already"
         await second.stop()
-    assert "is not the one that was opened" in first.log()
-    assert first.log().splitlines()[-1].endswith("the service has ended")
+    assert "was moved, removed or replaced" in first.log()
+    assert first.log().splitlines()[-1].endswith("the service stopped after 15 s")
     assert "Traceback" not in first.log()
 
 

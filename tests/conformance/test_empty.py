@@ -71,7 +71,7 @@ async def test_r10_it_contradicts_packets_and_other_totals(ledger: Ledger) -> No
         with pytest.raises(Conflict):
             await ledger.complete(name, total=0)
     await ledger.complete("empty", total=0)
-    with pytest.raises(Conflict, match="a total of 1 contradicts the total of 0"):
+    with pytest.raises(Conflict, match="the total 1 contradicts the known total 0"):
         await ledger.complete("empty", total=1)
     await process(ledger)
     assert (await ledger.resource("open")).state is State.OPEN

@@ -82,7 +82,7 @@ async def test_r25_a_person_frees_the_id_at_once(store: Store) -> None:
     await gone(store, ledger)
     await ledger.purge(limit=1_000, resource_id="r")
     assert await ledger.counts() == Counts()
-    with pytest.raises(Unknown, match="never seen, or purged"):
+    with pytest.raises(Unknown, match="never seen, or was purged"):
         await ledger.purge(limit=1_000, resource_id="r")
     assert await send(ledger, packet("r", 0, b'"new"', last=True)) == [ACCEPTED]
     with pytest.raises(Conflict, match="open"):

@@ -45,7 +45,7 @@ def test_a_store_on_a_read_only_medium_is_checked_and_copied(store: Path, tmp_pa
     assert (checked.returncode, checked.stderr) == (0, "")
     assert (copied.returncode, copied.stderr) == (0, "")
     for told in (served, into):
-        assert_told(told, Exit.CONFIG, "Read-only file system; have its disk mounted so that it can be written")
+        assert_told(told, Exit.CONFIG, "Read-only file system; mount its disk writable")
 
 
 def test_a_disk_without_inodes_is_told(store: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_disk_without_inodes_is_told(store: Path, tmp_path: Path) -> None:
             [*SERVE, str(store / "new")],
             ["receive", "--dir", str(store)],
         ):
-            assert_told(run(*command, cwd=tmp_path), Exit.UNREACHABLE, "no room for another file (its inodes")
+            assert_told(run(*command, cwd=tmp_path), Exit.UNREACHABLE, "no free inodes")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import Any
 from tests.harness.history import History, Packet
 from tests.harness.sink import Webhook
 
-KILLER = "the process died 3 times while this packet was in work"
+KILLER = "the process died 3 times while this packet was processed"
 
 Bodies = Sequence[tuple[Webhook, Mapping[str, Any]]]
 

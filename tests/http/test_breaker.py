@@ -44,7 +44,9 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
                 assert await stage.finish("2", "3", "4", dispatcher=dispatcher) == []
                 await stage.polled()
                 assert len(receiver.requests) == 2
-                assert dispatcher.why("default") == "paused for a moment, as its receiver fails (HTTP 500)"
+                assert (
+                    dispatcher.why("default") == "paused for less than a second because its receiver fails (HTTP 500)"
+                )
                 stage.clock.advance(1.0)  # one may try, and fails: twice the pause
                 await until(lambda: len(receiver.requests) == 3)
                 await stage.settled(3)
@@ -63,8 +65,8 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
         assert attempts == [1, 1, 1, 2, 2]  # the probe that failed used none up
     told = [line["event"] for line in logs if not line["event"].startswith("deliveries ")]
     assert told == [
-        "receiver fails, paused",
-        "receiver is back",
+        "receiver fails; deliveries paused",
+        "receiver works again",
     ]
 
 
@@ -150,7 +152,7 @@ async def test_r23_a_probe_that_times_out_proves_nothing_and_one_that_is_answere
                 await stage.settled(3)  # the probe has timed out
                 await stage.polled()
                 assert (state(stage), len(receiver.requests)) == ("open", 3)
-                assert "receiver is back" not in [line["event"] for line in logs]
+                assert "receiver works again" not in [line["event"] for line in logs]
                 stage.clock.advance(2.0)
                 await until(lambda: len(receiver.requests) == 5)  # the probe, and the one that follows it
                 await until(lambda: state(stage) == "closed")
@@ -240,7 +242,7 @@ async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nob
                 await stage.finish(*map(str, range(20)), dispatcher=dispatcher)
                 await stage.settled(20)
                 assert (dispatcher.capacity(), state(stage)) == ({"default": 0}, "closed")
-                why = "waiting for a moment, as this service lacks what it takes to send (too many open files)"
+                why = "waiting for less than a second, because this service lacks resources (too many open files)"
                 assert dispatcher.why("default") == why
                 assert {(one.attempts, one.due_in) for one in await stage.reports()} == {(0, 1.0)}
                 for _ in range(11):  # one at a time from now on, until there are descriptors again
@@ -249,12 +251,12 @@ async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nob
                     await until(lambda: egress.asked > asked)  # noqa: B023 - it is called at once
                     await stage.polled()
                 await until(lambda: len(receiver.requests) == 20)
-    assert [(line["event"], line["failed"]) for line in logs if line["event"] != "receiver is back"] == [
-        ("deliveries put off", 1)
+    assert [(line["event"], line["failed"]) for line in logs if line["event"] != "receiver works again"] == [
+        ("deliveries postponed", 1)
     ]
     assert {one.attempts for one in await stage.reports()} == {1}
 
 
 async def test_r20_of_an_endpoint_that_is_not_configured_it_says_so(stage: Stage) -> None:
     async with stage.dispatcher() as dispatcher:
-        assert "not configured" in (dispatcher.why("gone") or "")
+        assert "no longer configured" in (dispatcher.why("gone") or "")

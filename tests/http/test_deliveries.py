@@ -137,7 +137,7 @@ async def test_r24_one_shows_its_attempts_with_time_answer_and_duration(listener
 
 async def test_r23_one_says_that_its_receiver_is_paused(listener: Harness) -> None:
     await finish(listener, "r")
-    listener.sender.trouble["crm"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
+    listener.sender.trouble["crm"] = "paused for 12 s more because its receiver fails (HTTP 503)"
     assert (await show(listener, await one(listener)))["why_undelivered"] == listener.sender.trouble["crm"]
     assert (await show(listener, await one(listener, endpoint="archive")))["why_undelivered"] == "being sent"
 
@@ -228,10 +228,10 @@ async def test_r24_r25_a_person_stops_a_delivery_and_may_purge_then(listener: Ha
     name = await one(listener)
     for _ in range(2):  # safe to repeat
         reply = await listener.ask("POST", f"/v1/deliveries/{name}/stop", b"")
-        assert (reply.status, reply.json["state"], reply.json["reason"]) == (200, "dead", "stopped by a person")
+        assert (reply.status, reply.json["state"], reply.json["reason"]) == (200, "dead", "given up by a person")
     shown = await show(listener, name)
     assert [entry["reason"] for entry in shown["log"]] == ["HTTP 503"]
-    assert shown["why_undelivered"] == "given up after 1 attempt (stopped by a person); it can be replayed"
+    assert shown["why_undelivered"] == "given up after 1 attempt (given up by a person); it can be replayed"
     assert (await listener.ask("DELETE", "/v1/resources/r")).status == 200
     assert (await listener.ask("GET", f"/v1/deliveries/{name}")).problem["code"] == "unknown"
 

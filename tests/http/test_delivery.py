@@ -88,13 +88,17 @@ RETRIED: dict[str, tuple[Script, str, float]] = {
     "slow headers": ((Say(b"HTTP/1.1 200 OK\r\nx"), Stall()), "timed out after 0.25 s", 1.0),
     "slow body": (
         (Say(HEAD + b"content-length: 9\r\n\r\n"), Stall()),
-        "HTTP 200, but its body did not end within 0.25 s",
+        "HTTP 200, but the body of the answer did not end within 0.25 s",
         1.0,
     ),
     "reset": ((Reset(),), "connection reset by peer", 1.0),
     "closed": ((Close(),), "connection closed before the answer", 1.0),
     "not HTTP": ((Say(b"hello\r\n\r\n"), Stall()), "the answer is not HTTP", 1.0),
-    "endless headers": ((Say(HEAD), Flood(b"x: y\r\n" * 1000)), "the answer's head is larger than 64 KiB", 1.0),
+    "endless headers": (
+        (Say(HEAD), Flood(b"x: y\r\n" * 1000)),
+        "the headers of the answer are larger than 64 KiB",
+        1.0,
+    ),
 }
 DELIVERED: dict[str, Script] = {
     "200": reply(200),
@@ -145,9 +149,9 @@ async def test_r23_a_receiver_that_asks_to_wait_is_left_alone_so_long_and_no_att
             report = await stage.report()
             assert (report.state, report.attempts) == (DeliveryState.DUE, 0)
             assert report.due_in == pytest.approx(wait)
-            assert [line["event"] for line in logs] == ["deliveries put off"]
+            assert [line["event"] for line in logs] == ["deliveries postponed"]
             assert dispatcher.capacity() == {"default": 0}
-            assert "as its receiver asked (HTTP " in (dispatcher.why("default") or "")
+            assert "as requested by its receiver (HTTP " in (dispatcher.why("default") or "")
             await until(lambda: f'collator_endpoint_wait_seconds{{endpoint="default"}} {wait}' in text(stage))
             await stage.finish("new", dispatcher=dispatcher)  # which waits like the other
             stage.clock.advance(wait - 0.5)
@@ -203,9 +207,9 @@ async def test_r23_410_pauses_the_endpoint_until_a_person_resumes_it_and_what_is
                 await stage.polled(10)
             assert len(receiver.requests) <= 8  # those that were under way, and what was claimed before it was stored
             assert [line["event"] for line in logs if line["log_level"] == "error"] == [
-                "endpoint paused, as its receiver wants no more"
+                "endpoint paused by its receiver"
             ]
-            assert "until a person resumes it (HTTP 410" in (dispatcher.why("default") or "")
+            assert "until it is resumed (HTTP 410" in (dispatcher.why("default") or "")
             assert dispatcher.capacity()["default"] == 0
             due = await stage.reports(endpoint="default", state=DeliveryState.DUE)
             assert (len(due), {one.attempts for one in due}) == (100, {0})  # a page of 300
@@ -251,7 +255,7 @@ async def test_r23_the_whole_schedule_passes_and_then_the_delivery_is_dead(stage
         assert len(receiver.requests) == len(SCHEDULE)
     report = await stage.report()
     assert (report.state, report.attempts, report.due_in) == (DeliveryState.DEAD, len(SCHEDULE), None)
-    assert report.reason == "HTTP 500; no attempt is left"
+    assert report.reason == "HTTP 500; no attempts are left"
 
 
 async def test_r23_a_retry_is_not_sent_before_its_time(stage: Stage) -> None:
@@ -277,7 +281,7 @@ async def test_a_ledger_that_cannot_say_what_is_due_is_told_of_once_and_asked_fo
             async with stage.dispatcher(poll=0.001):
                 await stage.settled(1)
                 await until(lambda: stage.ledger.calls.count("due_endpoints") > 7)
-    assert [line["log_level"] for line in logs if "due not found" in line["event"]] == ["error"]
+    assert [line["log_level"] for line in logs if "cannot look up" in line["event"]] == ["error"]
 
 
 async def test_what_was_due_before_the_start_is_sent_at_the_start(stage: Stage) -> None:
@@ -462,7 +466,7 @@ async def test_p4_outcomes_are_kept_while_the_ledger_cannot_store_them(stage: St
             with capture_logs() as logs:
                 await stage.finish(*map(str, range(20)), dispatcher=dispatcher)
                 await stage.settled(20)
-            assert [line["event"] for line in logs] == ["attempts not settled yet, they are kept"]
+            assert [line["event"] for line in logs] == ["delivery attempts not recorded yet; kept in memory"]
         assert len(receiver.requests) == 20
     assert len(await stage.reports(state=DeliveryState.DELIVERED)) == 20
 
@@ -502,7 +506,7 @@ async def test_p4_a_defect_in_settling_costs_an_attempt_and_not_the_delivery(sta
             with capture_logs() as logs:
                 await stage.finish("r", dispatcher=dispatcher)
                 await until(lambda: logs)
-            assert logs[0]["event"] == "attempts not settled, they will be repeated"
+            assert logs[0]["event"] == "delivery attempts not recorded; they will be repeated"
             stage.clock.advance(LedgerLimits().delivery_lease + 1)
             await stage.settled(1)
         assert len(receiver.requests) == 2
@@ -600,7 +604,7 @@ async def test_r20_deliveries_of_an_endpoint_that_is_no_longer_configured_stay_d
                 dispatcher.take(leased, ["gone", "gone"])
                 await stage.settled(2)
                 assert dispatcher.capacity() == {"default": 64}
-        assert [line["event"] for line in logs] == ["endpoint not configured, its deliveries stay due"]
+        assert [line["event"] for line in logs] == ["endpoint not configured; its deliveries stay due"]
     assert {(report.state, report.attempts) for report in await stage.reports()} == {(DeliveryState.DUE, 0)}
 
 
@@ -617,7 +621,7 @@ async def test_r20_an_endpoint_that_goes_away_at_work_keeps_its_deliveries(stage
         assert len(receiver.requests) == 1
     report = await stage.report()
     assert (report.state, report.attempts) == (DeliveryState.DUE, 1)
-    assert report.reason == "no endpoint 'default' is configured"
+    assert report.reason == "endpoint 'default' is not configured"
 
 
 async def test_what_is_taken_is_sent_without_a_look_into_the_ledger(stage: Stage) -> None:
@@ -706,7 +710,7 @@ async def test_p7_a_stop_ends_even_where_the_ledger_stores_nothing_any_more(stag
                 with anyio.fail_after(5):
                     await dispatcher.drain(0.01)
             assert logs[-1] == {
-                "event": "attempts not settled, they will be repeated",
+                "event": "delivery attempts not recorded; they will be repeated",
                 "log_level": "error",
                 "attempts": 1,
             }

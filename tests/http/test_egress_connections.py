@@ -216,7 +216,7 @@ async def test_a_name_whose_server_is_silent_delays_nobody_else(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    late = NoAnswer("timed out after 0.5 s, looking up the host name", reached=False)
+    late = NoAnswer("timed out after 0.5 s, while resolving the host name", reached=False)
     async with Receiver() as receiver:
         outcomes: list[object] = []
 
@@ -295,7 +295,7 @@ async def test_a_lookup_that_fails_for_want_of_descriptors_is_our_own_shortage(
 
 async def test_interim_answers_without_end_are_cut_off(egress: Egress) -> None:
     async with Receiver((Say(b"HTTP/1.1 102 Processing\r\n\r\n" * 36), Stall())) as receiver:
-        assert await post(egress, receiver.url) == NoAnswer("more than 20 interim answers, and no final one")
+        assert await post(egress, receiver.url) == NoAnswer("more than 20 interim answers without a final one")
         await until(lambda: not receiver.open)
 
 
@@ -342,7 +342,7 @@ async def test_a_private_authority_is_trusted_where_the_settings_name_it(egress:
         assert receiver.connections == 1
         refused = await egress.post(receiver.url, {}, b"", timeout=LONG)  # a connection of its own
         assert isinstance(refused, NoAnswer)
-        assert refused.reason.startswith("TLS: certificate refused: ")
+        assert refused.reason.startswith("TLS: certificate not trusted: ")
         assert refused.reached  # it is the settings of one endpoint that do not fit
 
 

@@ -21,7 +21,7 @@ async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 async def test_r20_the_list_has_every_endpoint_and_why_nothing_is_sent_to_one(listener: Harness) -> None:
-    listener.sender.trouble["crm"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
+    listener.sender.trouble["crm"] = "paused for 12 s more because its receiver fails (HTTP 503)"
     await listener.ledger.pause("gone", reason="HTTP 410")
     listed = (await listener.ask("GET", "/v1/endpoints")).json["endpoints"]
     assert [one["name"] for one in listed] == ["archive", "crm", "gone"]

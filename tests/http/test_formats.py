@@ -278,7 +278,7 @@ async def test_half_of_a_surrogate_pair_is_named(listener: Harness, form: str, h
     for data in (f'"{half}{behind}"', f'{{"{half}{behind}":1}}', f'[["{half}{behind}"]]'):
         body = data if form == "a payload" else json.dumps(packet(payload="@")).replace('"@"', data)
         reply = await ask(listener, form, (f"[{body}]" if form == "an array" else body).encode())
-        assert "half of a surrogate pair, which no text in UTF-8 can hold" in said(reply)
+        assert "half of a surrogate pair, which UTF-8 cannot encode" in said(reply)
 
 
 @pytest.mark.parametrize("indent", [1, 2, 4, "\t"])
@@ -296,4 +296,4 @@ async def test_a_mark_behind_the_first_line_is_named(listener: Harness) -> None:
     summary = (await listener.ask("POST", "/v1/packets", stream, media_type="application/x-ndjson")).json
     assert (summary["accepted"], summary["malformed"]) == (2, 2)
     for one in summary["rejected"]:
-        assert "a byte order mark stands before this line" in one["problem"]["detail"]
+        assert "a byte order mark begins this line" in one["problem"]["detail"]

@@ -207,7 +207,10 @@ async def test_an_answer_without_end_is_read_no_further_than_the_largest_output(
     [
         ((Close(),), "connection closed before the answer"),
         ((Reset(),), "connection reset by peer"),
-        ((Say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[1"), Close()), "HTTP 200, but its body did not end"),
+        (
+            (Say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[1"), Close()),
+            "HTTP 200, but the body of the answer is incomplete",
+        ),
         ((Say(b"220 mail.example.org ESMTP\r\n\r\n"), Close()), "the answer is not HTTP"),
     ],
 )
@@ -239,9 +242,9 @@ async def test_a_second_answer_to_one_request_is_not_taken_for_that_to_the_next(
 
 
 def test_processes_and_batches_are_for_functions() -> None:
-    with pytest.raises(ConfigError, match="runs elsewhere already; processes are for functions") as pool:
+    with pytest.raises(ConfigError, match="works only with functions; an HTTP service needs no pool") as pool:
         open_processor("http://127.0.0.1:1/?key=hunter2", pool="process")
-    with pytest.raises(ConfigError, match="8 payloads at a time are for functions") as batch:
+    with pytest.raises(ConfigError, match="8 works only with functions") as batch:
         open_processor("https://me:hunter2@example.org/ocr", batch=8)
     assert "hunter2" not in pool.value.detail + batch.value.detail
 

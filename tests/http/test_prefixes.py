@@ -166,9 +166,9 @@ def test_what_cannot_be_a_prefix_is_told(prefixes: list[str], roles: list[Role])
      "--prefix a/ x", "prefix=b/ x --PREFIX a/"],
 )  # fmt: skip
 def test_a_prefix_that_is_misspelt_or_misplaced_makes_no_token_for_all(words: str) -> None:
-    with pytest.raises(ConfigError, match=r"line 1: .*prefix=TEXT stands before the name"):
+    with pytest.raises(ConfigError, match=r"line 1: .*write prefix=TEXT before the name"):
         parse_tokens(line_for("t", roles=[Role.SEND], name="x").replace(" x", f" {words}"))
-    with pytest.raises(ConfigError, match="prefix=TEXT stands before the name"):
+    with pytest.raises(ConfigError, match="write prefix=TEXT before the name"):
         line_for("t", roles=[Role.SEND], name=words)
 
 

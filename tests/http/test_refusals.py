@@ -88,7 +88,7 @@ async def stored(listener: Harness) -> Counts:
 @every
 async def test_r3_a_payload_beyond_its_limit(listener: Harness, form: Form) -> None:
     reply = await form(listener, packet(0, payload="x" * 1000))
-    refused(reply, 422, "malformed", "payload: 1002 bytes, 1000 at most", later=False)
+    refused(reply, 422, "malformed", "payload: 1002 bytes, more than 1000 (max_payload)", later=False)
     assert await stored(listener) == Counts()
 
 
@@ -135,7 +135,7 @@ async def test_r9_more_open_resources_than_there_may_be(listener: Harness, form:
         assert (await listener.post(packet(0, name))).status == 202
     before = await stored(listener)
     reply = await form(listener, packet(0, "c"))
-    told_each(reply, form, "2 resources are open, the limit (max_open)")
+    told_each(reply, form, "the limit of 2 open resources is reached (max_open)")
     assert await stored(listener) == before
     assert (await listener.post(packet(1, "a"))).status == 202  # new ids only
 

@@ -312,8 +312,8 @@ async def test_p6_a_resource_says_what_it_waits_for(listener: Harness) -> None:
 async def test_p6_r23_a_resource_says_that_its_receiver_is_paused(listener: Harness) -> None:
     await listener.post(packet(0, last=True))
     await process(listener)
-    listener.sender.trouble["default"] = "paused for 12 s more, as its receiver fails (HTTP 503)"
-    told = "endpoint default: paused for 12 s more, as its receiver fails (HTTP 503)"
+    listener.sender.trouble["default"] = "paused for 12 s more because its receiver fails (HTTP 503)"
+    told = "endpoint default: paused for 12 s more because its receiver fails (HTTP 503)"
     assert (await show(listener))["why_undelivered"] == told
     await settle(listener, DeliveryState.DUE, "HTTP 503", 25.0)
     told += "; after 1 attempt (HTTP 503)"
@@ -402,7 +402,7 @@ async def test_r25_a_resource_that_has_ended_can_be_forgotten_and_its_id_opens_a
     await process(listener)
     problem = (await listener.ask("DELETE", "/v1/resources/r")).problem
     assert (problem["status"], problem["code"]) == (409, "conflict")
-    assert "a delivery that is due; stop it first" in problem["detail"]
+    assert "a due delivery; give it up first" in problem["detail"]
     first = (await show(listener))["webhook_id"]
     await settle(listener, DeliveryState.DEAD, "HTTP 410")
     reply = await listener.ask("DELETE", "/v1/resources/r")
@@ -490,7 +490,7 @@ async def test_readyz_gives_its_reasons(listener: Harness) -> None:
     assert (reply.status, reply.problem["reasons"]) == (503, ["the disk is full"])
     listener.intake.drain()
     assert (await listener.ask("GET", "/readyz")).problem["reasons"] == [
-        "the service is stopping; try again in a moment, or another node",
+        "the service is stopping; try again later, or another node",
         "the disk is full",
     ]
 

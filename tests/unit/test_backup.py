@@ -191,5 +191,5 @@ async def test_a_directory_that_is_moved_meanwhile_is_told(
         raise apsw.IOError("whatever comes of it")
 
     monkeypatch.setattr(backup, "_mark_stopped", move)
-    with pytest.raises(ConfigError, match=f"{moved} was moved or removed meanwhile"):
+    with pytest.raises(ConfigError, match=f"{moved} was moved or removed during the copy"):
         back_up(tmp_path / "data", tmp_path / "copy")

@@ -16,7 +16,7 @@ from tests.conformance.steps import offer, packet
 pytestmark = pytest.mark.anyio
 SECRET = "webhook.secret"
 WEBHOOK = "http://127.0.0.1:1/"
-NEW = ("info", "made a secret to sign webhooks with")
+NEW = ("info", "created the webhook secret")
 
 
 async def told(data_dir: Path, webhook: str = WEBHOOK, *, packets: int = 0) -> list[tuple[str, str]]:
@@ -46,7 +46,7 @@ async def test_a_database_that_is_begun_anew_beside_its_secret_is_told(
     (tmp_path / DATABASE).write_bytes(b"")
     if gone:
         (tmp_path / DATABASE).unlink()
-    anew = "the database was missing or empty and is begun anew, though a secret was beside it"
+    anew = "created a new database: the old one is missing or empty, but its webhook secret exists"
     assert await told(tmp_path, webhook) == [("warning", anew)]
     assert await told(tmp_path, webhook) == []
 
@@ -55,7 +55,7 @@ async def test_a_database_that_is_begun_anew_beside_its_secret_is_told(
     ("packets", "line"),
     [
         (0, NEW),
-        (1, ("warning", "made a new secret to sign webhooks with; receivers need it")),
+        (1, ("warning", "created a new webhook secret; receivers need it")),
     ],
 )
 async def test_a_secret_that_is_made_for_a_store_in_use_is_told(

@@ -67,6 +67,6 @@ async def test_a_table_that_is_not_as_it_was_made_is_told(tmp_path: Path) -> Non
     damage(tmp_path, "drop index resource_idle")
     complaint = check(tmp_path / DATABASE).complaints[0]
     assert (complaint.what, sorted(complaint.where)) == (
-        "a table or an index is not as it was made",
+        "a table or an index was changed",
         ["delivery", "resource_idle"],
     )

@@ -188,7 +188,7 @@ def test_r23_a_shortage_of_this_process_is_never_held_against_the_receiver() -> 
         request(circuit, SHORTAGE, number * SHORTAGE_PAUSE)
     assert circuit.state is CLOSED
     now = 49 * SHORTAGE_PAUSE
-    assert circuit.why(now) == "waiting for a moment, as this service lacks what it takes to send (because)"
+    assert circuit.why(now) == "waiting for less than a second, because this service lacks resources (because)"
     assert (circuit.capacity(now), circuit.capacity(now + SHORTAGE_PAUSE)) == (0, 1)
 
 
@@ -198,7 +198,7 @@ def test_r23_who_asks_to_wait_is_not_down(answer: Answer) -> None:
     for number in range(20):
         request(circuit, answer, number * 100.0)
         assert circuit.state is CLOSED
-    assert "as its receiver asked" in (circuit.why(1900.0) or "")
+    assert "as requested by its receiver" in (circuit.why(1900.0) or "")
 
 
 def test_r23_a_probe_that_is_asked_to_wait_waits_so_long() -> None:
@@ -218,8 +218,8 @@ def test_p6_it_says_why_in_words() -> None:
         assert passed is not None
         circuit.report(passed, said(Answer(503)), 0.0, "HTTP 503")
         circuit.leave(passed)
-    assert circuit.why(0.0) == "paused for 16 s more, as its receiver fails (HTTP 503)"
-    assert circuit.why(15.5) == "paused for a moment, as its receiver fails (HTTP 503)"
+    assert circuit.why(0.0) == "paused for 16 s more because its receiver fails (HTTP 503)"
+    assert circuit.why(15.5) == "paused for less than a second because its receiver fails (HTTP 503)"
 
 
 @pytest.mark.parametrize(

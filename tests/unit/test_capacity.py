@@ -66,4 +66,4 @@ def test_a_suspect_runs_alone_for_longer_after_each_further_stop(stops: int, sec
 
 
 def test_a_lethal_packet_fails_in_words() -> None:
-    assert lethal(3).reason == "the process died 3 times while this packet was in work"
+    assert lethal(3).reason == "the process died 3 times while this packet was processed"

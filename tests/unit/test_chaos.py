@@ -11,7 +11,7 @@ from collator.cli.chaos.checker import Checker
 
 SENT = ["a bb", "ccc", "d"]
 OUTPUTS = [[1, 2], [3], [1]]
-FAILED = {"index": 1, "reason": "the process died 3 times while this packet was in work", "attempts": 3}
+FAILED = {"index": 1, "reason": "the process died 3 times while this packet was processed", "attempts": 3}
 
 
 def seen(*bodies: tuple[str, dict[str, Any]], taken: bool = True) -> Checker:

@@ -196,13 +196,13 @@ def test_every_check_has_its_damage() -> None:
 )
 async def test_a_value_that_cannot_be_read_back_is_told(data_dir: Path, statement: str, place: str) -> None:
     damage(data_dir, statement)
-    assert f"a value is of another kind than its column: {place}" in told(check_directory(data_dir))
+    assert f"a value does not match the type of its column: {place}" in told(check_directory(data_dir))
 
 
 async def test_a_wrong_counter_is_told(data_dir: Path) -> None:
     damage(data_dir, "update ledger set counts = json_set(counts, '$.backlog', 7)")
     assert told(check_directory(data_dir)) == [
-        "the store's counters are not those of its rows: backlog: 7 kept, 315 counted"
+        "the stored counters do not match the rows: backlog: 7 stored, 315 counted"
     ]
 
 
@@ -267,7 +267,7 @@ async def test_another_schema_is_told(data_dir: Path) -> None:
     with pytest.raises(SchemaTooNew, match="schema 99"):
         check_directory(data_dir)
     damage(data_dir, "pragma user_version = -1")
-    assert told(check_directory(data_dir)) == ["the database cannot be read: it has schema -1, which there never was"]
+    assert told(check_directory(data_dir)) == ["the database cannot be read: it has schema -1, which never existed"]
 
 
 def test_an_empty_database_is_damage(tmp_path: Path) -> None:

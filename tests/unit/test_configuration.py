@@ -47,8 +47,8 @@ def test_r20_none_says_that_results_are_only_pulled(tmp_path: Path) -> None:
     ("names", "webhook", "wanted"),
     [
         ([], None, ["--webhook URL or [endpoints.NAME]", "--webhook none"]),
-        (["crm"], "none", ["only pulled", "[endpoints.crm]", "take one of them away"]),
-        (["default"], URL, ["[endpoints.default]", "keep one of them"]),
+        (["crm"], "none", ["none disables webhooks", "[endpoints.crm]", "remove one of them"]),
+        (["default"], URL, ["[endpoints.default]", "remove one of them"]),
     ],
 )
 def test_r20_what_contradicts_itself_or_says_nothing_is_refused(

@@ -171,5 +171,5 @@ async def test_p3_a_body_of_which_an_output_is_gone_is_damaged(ledger: SqliteLed
     await finish(ledger, "bad", [b"0", b"1", b"2"])
     sql(tmp_path, "delete from outcome where k & 16777215 = 1")
     (delivery,) = await due(ledger)
-    with pytest.raises(Damaged, match="3 outputs were stored, 2 are there"):
+    with pytest.raises(Damaged, match="3 outputs were stored, 2 were found"):
         await ledger.body(delivery)

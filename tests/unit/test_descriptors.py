@@ -62,7 +62,7 @@ def test_what_the_processor_needs_is_counted(more: dict[str, object], own: int) 
 
 
 def test_too_few_to_serve_with_is_said_at_the_start() -> None:
-    with pytest.raises(ConfigError, match="may have 60 files and sockets open, and cannot serve with fewer than"):
+    with pytest.raises(ConfigError, match="limit of open files is 60, and the service needs at least"):
         fitted(settings(webhook=URL), 60)
 
 
@@ -80,7 +80,7 @@ def test_p5_whatever_is_set_all_together_keeps_within_the_limit(
         try:
             made = fitted(wanted, most)
         except ConfigError as error:
-            least = int(error.detail.split("fewer than ")[1].split(":")[0])
+            least = int(error.detail.split("at least ")[1].split(":")[0])
             assert most < least
             assert fitted(wanted, least)
             return

@@ -12,17 +12,17 @@ from collator.cli.exits import Exit, exit_for
 from collator.directory import is_full, unusable
 
 KINDS = [
-    (errno.EACCES, Exit.CONFIG, "make it writable for this user, or name another with --dir"),
+    (errno.EACCES, Exit.CONFIG, "make it writable for this user, or choose another with --dir"),
     (errno.EPERM, Exit.CONFIG, "make it writable for this user"),
-    (errno.EROFS, Exit.CONFIG, "Read-only file system; have its disk mounted so that it can be written"),
-    (errno.ENOTDIR, Exit.CONFIG, "is not a directory, or lies in none"),
-    (errno.EEXIST, Exit.CONFIG, "is not a directory, or lies in none"),
-    (errno.ENOENT, Exit.CONFIG, "see whether it was moved or removed"),
-    (errno.ELOOP, Exit.CONFIG, "mend its symbolic links"),
-    (errno.ENAMETOOLONG, Exit.CONFIG, "File name too long; shorten it"),
+    (errno.EROFS, Exit.CONFIG, "Read-only file system; mount its disk writable"),
+    (errno.ENOTDIR, Exit.CONFIG, "is not a directory, or its parent is not"),
+    (errno.EEXIST, Exit.CONFIG, "is not a directory, or its parent is not"),
+    (errno.ENOENT, Exit.CONFIG, "check whether it was moved or removed"),
+    (errno.ELOOP, Exit.CONFIG, "repair its symbolic links"),
+    (errno.ENAMETOOLONG, Exit.CONFIG, "File name too long; use a shorter path"),
     (errno.ENOSPC, Exit.UNREACHABLE, "the disk is full; free some space"),
     (errno.EMFILE, Exit.UNREACHABLE, "raise the limit of open files (ulimit -n)"),
-    (errno.EIO, Exit.UNREACHABLE, "see to the disk"),
+    (errno.EIO, Exit.UNREACHABLE, "check the disk"),
 ]
 
 
@@ -45,4 +45,4 @@ def test_a_disk_without_inodes_is_told_from_one_without_space(tmp_path: Path, mo
     monkeypatch.setattr(os, "statvfs", without_inodes)
     assert is_full(tmp_path)
     told = unusable(tmp_path / "new", OSError(errno.ENOSPC, "No space left on device"), option="--dir")
-    assert "inodes are used up" in told.detail
+    assert "no free inodes" in told.detail

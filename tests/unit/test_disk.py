@@ -34,7 +34,7 @@ def test_p5_it_is_low_below_what_is_kept_free_and_says_what_to_do(tmp_path: Path
     machine.free = 300 * 1024**2 - 1
     low = Disk(tmp_path, keep=300 * 1024**2, now=lambda: machine.now).low()
     assert low is not None
-    assert low.detail.startswith("299 MiB of the disk are free, and 300 MiB are kept free (min_free_disk)")
+    assert low.detail.startswith("only 299 MiB of the disk are free, less than 300 MiB (min_free_disk)")
     assert low.retry_after > LOOK
     machine.free += 1
     assert Disk(tmp_path, keep=300 * 1024**2, now=lambda: machine.now).low() is None
@@ -55,7 +55,7 @@ def test_a_disk_that_is_not_there_refuses_until_it_is_again(tmp_path: Path) -> N
     gone = disk.low()
     assert gone is not None
     assert (gone.detail, disk.free()) == (
-        "the disk of the data directory is not there: No such file or directory",
+        "the disk of the data directory cannot be read: No such file or directory",
         0,
     )
     directory.mkdir()

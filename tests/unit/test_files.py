@@ -68,7 +68,7 @@ def test_p5_what_is_no_file_is_refused_at_once_and_in_words(
     tmp_path: Path, read: Callable[[Path], object], make: Callable[[Path], Path]
 ) -> None:
     path = make(tmp_path / "given")
-    with pytest.raises(CollatorError, match=r"not a file|Is a directory|No such device|is a directory"):
+    with pytest.raises(CollatorError, match=r"not a regular file|Is a directory|No such device|is a directory"):
         read(path)
 
 
@@ -78,7 +78,7 @@ def test_a_token_is_added_to_files_alone(
 ) -> None:
     assert run(["token", "me", "--add-to", str(make(tmp_path / "tokens"))]) == Exit.CONFIG
     said = capsys.readouterr()
-    assert "cannot be written: it is not a file, but a pipe, a device or a socket" in said.err
+    assert "cannot be written: it is a pipe, a device or a socket, not a regular file" in said.err
     assert not said.out
 
 
@@ -95,7 +95,7 @@ def test_p5_a_file_that_becomes_a_pipe_leaves_what_it_said(tmp_path: Path, make:
     make(path)
     with structlog.testing.capture_logs() as events:
         assert len(file.current()) == len(file.current()) == 1
-    assert [event["event"] for event in events] == ["file unusable, what it said before holds"]
+    assert [event["event"] for event in events] == ["file invalid; its previous content stays in use"]
 
 
 def test_a_change_is_seen_though_size_and_time_stay_the_same(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_file_that_is_open_to_others_is_told_of_once(tmp_path: Path, mode: int
         file = SecretFile(path) if secret else TokenFile(path)
         file.current()
         file.current()
-    words = [event["problem"] for event in events if event["event"] == "file open to others"]
+    words = [event["problem"] for event in events if event["event"] == "file accessible to other users"]
     assert len(words) == bool(said)
     for problem in words:
         assert problem.startswith(f"other users of this machine can {said} it: chmod g")

@@ -260,7 +260,7 @@ async def test_a_directory_has_one_engine_at_a_time_and_a_closed_one_says_so(tmp
         with pytest.raises(Occupied):
             async with collating(tmp_path):
                 pass
-    with pytest.raises(CollatorError, match="the Collator is not open: use it within `async with`"):
+    with pytest.raises(CollatorError, match="Collator is not open: use it within `async with`"):
         await collator.resource("a")
 
 
@@ -270,7 +270,7 @@ async def test_a_directory_has_one_engine_at_a_time_and_a_closed_one_says_so(tmp
         ({"prot": 1}, "'prot' is not a setting; did you mean port"),
         ({"concurrency": 0}, "settings: concurrency: 0 is not between 1"),
         ({"idle_timeout": "soon"}, "settings: idle_timeout: 'soon' is not a duration"),
-        ({"on_finished": upper}, "on_finished: a coroutine function is wanted"),
+        ({"on_finished": upper}, "on_finished: expected a coroutine function"),
         ({"webhook": "nowhere"}, "settings: webhook: 'nowhere' is not a valid URL"),
         ({"endpoints": {"a": {}}}, "endpoints.a: url is missing"),
     ],

@@ -143,7 +143,7 @@ async def test_nothing_is_begun_while_too_many_calls_do_not_let_themselves_be_ca
     await crew.pass_time(60.0)
     assert await crew.ended(1) == ["timed out after 60 s"]
     assert crew.loops.health() == (
-        "1 calls of the processor have not returned after 60 s; no packet is processed until one of them does"
+        "1 processor calls have not returned after 60 s; no packet is processed until one of them returns"
     )
     crew.put("a")
     await crew.never(lambda: "a" in crew.begun)
@@ -159,7 +159,7 @@ async def test_a_blocked_loop_is_told_and_what_waits_goes_to_another(crew: Crew)
         await crew.pass_time(FROZEN)
         crew.look()
     (told,) = [entry for entry in logs if entry["log_level"] == "warning"]
-    assert told["event"] == "a coroutine of the processor blocks the event loop of all others"
+    assert told["event"] == "a coroutine of the processor blocks the event loop"
     assert (told["resource_id"], told["index"], told["seconds"]) == ("block", 7, 1.0)
     assert told["where"].startswith("test_loops.py, line ")
     assert told["where"].endswith(", in _call")

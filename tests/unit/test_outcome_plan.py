@@ -118,7 +118,7 @@ def test_r19_an_output_that_makes_the_body_too_large_fails_its_packet() -> None:
     assert (output, crc) == ("1" * 39, zlib.crc32(b"1" * 39))
     assert (none, reason, attempts, seq) == (
         None,
-        "the collated body would have 41 bytes, 40 at most (max_body)",
+        "the collated body would have 41 bytes, more than 40 (max_body)",
         2,
         6,
     )

@@ -87,12 +87,12 @@ async def test_p1_nothing_is_acknowledged_into_files_that_are_gone(
     way(tmp_path / "data")
     with capture_logs() as logs:
         for _ in range(3):
-            with pytest.raises(Unavailable, match=r"is not there any more|was replaced by another file"):
+            with pytest.raises(Unavailable, match=r"does not exist any more|was replaced by another file"):
                 await ledger.accept([packet("after")], capacity=0)
     assert [(line["log_level"], line["event"]) for line in logs] == [
-        ("error", "the data directory is not the one that was opened")
+        ("error", "the data directory was moved, removed or replaced")
     ]
-    assert "nothing more is stored" in (ledger.health() or "")
+    assert "nothing is stored until it is back" in (ledger.health() or "")
     assert ledger.refusal() is not None
 
 

@@ -187,7 +187,7 @@ def _lists(value: object) -> object:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", [lambda x: x, lambda x: [1, x], lambda x: {"a": (None, x)}, lambda x: Word("a", x)])
 def test_what_msgspec_would_turn_into_null_is_refused(number: float, place: Callable[[float], object]) -> None:
-    assert refusal(place(number)) == "output: not JSON: not-a-number and infinity have no word there"
+    assert refusal(place(number)) == "output: not JSON: JSON has no NaN and no infinity"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_what_msgspec_would_turn_into_null_is_refused(number: float, place: Call
         ({(1, 2): 3}, "not JSON: Only dicts with"),
         (msgspec.Raw(b"[1"), "not JSON: Input data was truncated"),
         (msgspec.Raw(b'"\xff"'), "output: not valid UTF-8 (byte 1)"),
-        (["\ud800"], "half of a surrogate pair, which UTF-8 cannot hold"),
+        (["\ud800"], "half of a surrogate pair, which UTF-8 cannot encode"),
         ({"\udfff": 1}, "half of a surrogate pair"),
         ([10**5000], "not JSON: Exceeds the limit"),
     ],
@@ -222,7 +222,7 @@ def test_r19_an_output_may_have_max_output_bytes_and_no_more() -> None:
     assert isinstance(attempt(returning("x" * 8), max_output=10), Output)
     result = attempt(returning("x" * 9), max_output=10)
     assert isinstance(result, Retry)
-    assert result.reason == "output: 11 bytes, 10 at most"
+    assert result.reason == "output: 11 bytes, more than 10 (max_output)"
 
 
 @pytest.mark.parametrize("value", [math.nan, object(), "\ud800"])
@@ -246,7 +246,7 @@ def test_an_output_that_cannot_be_used_is_a_failed_attempt(value: object) -> Non
 def test_an_output_that_cannot_fit_is_not_encoded(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold the interpreter lock, for 100 MB of text a third of a second, and every other thread with it."""
     monkeypatch.setattr(outputs, "_encode", pytest.fail)
-    with pytest.raises(ProcessorFailed, match="output: larger by far than max_output allows"):
+    with pytest.raises(ProcessorFailed, match="output: much larger than max_output"):
         to_json(value, 200)
 
 
@@ -290,10 +290,10 @@ def test_one_output_of_a_batch_that_cannot_be_used_fails_its_packet_alone() -> N
     [
         (raising(ValueError("bad")), "ValueError: bad"),
         (raising(Permanent("no")), "no"),
-        (returning([1]), "output: a list of 1, and for a batch of 2 a list of as many is wanted"),
-        (returning([1, 2, 3]), "output: a list of 3, and for a batch of 2 a list of as many is wanted"),
-        (returning("ab"), "output: str, and for a batch of 2 a list of as many is wanted"),
-        (returning(None), "output: NoneType, and for a batch of 2 a list of as many is wanted"),
+        (returning([1]), "output: a list of 1; expected a list of 2, one output for each payload of the batch"),
+        (returning([1, 2, 3]), "output: a list of 3; expected a list of 2, one output for each payload of the batch"),
+        (returning("ab"), "output: str; expected a list of 2, one output for each payload of the batch"),
+        (returning(None), "output: NoneType; expected a list of 2, one output for each payload of the batch"),
     ],
 )
 def test_a_batch_that_fails_as_a_whole_is_no_attempt_of_anybody(
@@ -499,17 +499,17 @@ def test_a_function_is_called_according_to_its_kind(here: Path) -> None:
 
 def test_a_program_may_give_the_function_itself() -> None:
     assert isinstance(open_processor(len), Function)
-    with pytest.raises(ConfigError, match="processor 7 is not a function but of type int"):
+    with pytest.raises(ConfigError, match="processor 7 is not a function but a value of type int"):
         open_processor(7)  # type: ignore[arg-type]
 
 
 def test_a_process_wants_the_name_of_the_function() -> None:
-    with pytest.raises(ConfigError, match="a process finds the processor by its name; give that, as MODULE:FUNCTION"):
+    with pytest.raises(ConfigError, match="a process imports the processor; give its name as MODULE:FUNCTION"):
         open_processor(len, pool="process")
 
 
 def test_memory_is_a_matter_of_processes() -> None:
-    with pytest.raises(ConfigError, match="pool_memory: only processes can be limited; say --pool process too"):
+    with pytest.raises(ConfigError, match="pool_memory: only processes can be limited; add --pool process"):
         open_processor(WORD_LENGTHS, memory=1024**3)
 
 
@@ -581,9 +581,9 @@ def test_a_module_that_does_not_import_says_why_and_where(here: Path, source: st
     [
         ("missing", "things has no missing"),
         ("Number.missing", "things has no Number.missing"),
-        ("number", "number is not a function but of type int"),
-        ("stream", "stream yields; return one output for one payload instead"),
-        ("streamer", "streamer yields"),
+        ("number", "number is not a function but a value of type int"),
+        ("stream", "stream is a generator; return one output for each payload instead"),
+        ("streamer", "streamer is a generator"),
     ],
 )
 def test_what_cannot_be_called_for_one_output_is_refused(here: Path, name: str, words: str) -> None:

@@ -109,18 +109,18 @@ def test_heads_have_a_largest_size_and_number_of_fields() -> None:
     rest = b"\r\ncontent-length: 0\r\n\r\n"
     fits = HEAD + b"x: " + b"y" * (MAX_HEAD - len(HEAD + b"x: " + rest)) + rest
     assert verdict(fits) == Answer(200)
-    assert verdict(fits.replace(b"y", b"yy", 1)) == "the answer's head is larger than 64 KiB"
+    assert verdict(fits.replace(b"y", b"yy", 1)) == "the headers of the answer are larger than 64 KiB"
     fields = b"a: b\r\n" * (MAX_FIELDS - 1) + b"content-length: 0\r\n"
     assert verdict(HEAD + fields + b"\r\n") == Answer(200)
-    assert verdict(HEAD + b"a: b\r\n" + fields + b"\r\n") == "the answer's head is larger than 256 fields"
+    assert verdict(HEAD + b"a: b\r\n" + fields + b"\r\n") == "the answer has more than 256 header fields"
 
 
 def test_interim_answers_are_bounded_by_count_and_by_bytes() -> None:
     interim, final = b"HTTP/1.1 102 Processing\r\n\r\n", HEAD + b"content-length: 0\r\n\r\n"
     assert verdict(interim * MAX_INTERIM + final) == Answer(200)
-    assert verdict(interim * 36 + final) == "more than 20 interim answers, and no final one"
+    assert verdict(interim * 36 + final) == "more than 20 interim answers without a final one"
     large = b"HTTP/1.1 103 Early\r\nlink: " + b"x" * 8000 + b"\r\n\r\n"
-    assert verdict(large * 10 + final) == "the answer's head is larger than 64 KiB"
+    assert verdict(large * 10 + final) == "the headers of the answer are larger than 64 KiB"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from collator.webhook import Received
 
 def test_a_refusal_is_told_in_one_line_with_nothing_but_the_id(capsys: pytest.CaptureFixture[str]) -> None:
     headers = {"webhook-id": "msg\x1b[2J\n" + "x" * 1000, "webhook-signature": "v1,secret"}
-    _Refusals().tell(headers["webhook-id"], "no entry of webhook-signature fits")
+    _Refusals().tell(headers["webhook-id"], "no signature in webhook-signature matches")
     told = capsys.readouterr().err
-    assert told == f"refused: webhook 'msg\\x1b[2J\\n{'x' * (SHOWN - 8)}': no entry of webhook-signature fits\n"
+    assert told == f"refused: webhook 'msg\\x1b[2J\\n{'x' * (SHOWN - 8)}': no signature in webhook-signature matches\n"
 
 
 def test_a_flood_of_refusals_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

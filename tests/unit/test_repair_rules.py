@@ -52,10 +52,10 @@ def test_r15_a_completion_fixes_the_total_and_ends_what_is_finished_then(
 @pytest.mark.parametrize(
     ("known", "total", "words"),
     [
-        (OPEN, 2, "contradicts index 2"),
-        (OPEN | {"total": 5}, 4, "contradicts the total of 5"),
+        (OPEN, 2, "contradicts the stored index 2"),
+        (OPEN | {"total": 5}, 4, "contradicts the known total 5"),
         (ENDED, 1, "without a total"),
-        (ENDED | {"total": 5}, 4, "contradicts the total of 5"),
+        (ENDED | {"total": 5}, 4, "contradicts the known total 5"),
     ],
 )
 def test_r15_a_contradiction_changes_nothing(known: dict[str, Any], total: int, words: str) -> None:
@@ -100,5 +100,5 @@ def test_r25_a_person_purges_what_has_ended_and_is_due_to_nobody() -> None:
     check_purge(snapshot(state=WHOLE), due=0)
     with pytest.raises(Conflict, match="cancel it first"):
         check_purge(snapshot(), due=0)
-    with pytest.raises(Conflict, match="stop it first"):
+    with pytest.raises(Conflict, match="give it up first"):
         check_purge(snapshot(state=WHOLE), due=1)

@@ -37,8 +37,8 @@ SVIX_TIME = 1614265330
 SVIX_BODY = b'{"test": 2432232314}'
 SVIX_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
-MAKE_ONE = "make one with: echo whsec_$(openssl rand -base64 32)"
-SAME = "all bytes of this secret are the same, so that anybody can guess it"
+MAKE_ONE = "create one with: echo whsec_$(openssl rand -base64 32)"
+SAME = "all bytes of this secret are equal, which is easy to guess"
 
 
 def encoded(key: bytes) -> str:
@@ -158,7 +158,7 @@ def test_a_timestamp_that_is_no_number_is_refused_in_words(timestamp: str) -> No
     ],
 )
 def test_a_signature_that_is_malformed_is_refused_in_words(signature: str) -> None:
-    assert why_not(headers(signature)) == "no entry of webhook-signature fits"
+    assert why_not(headers(signature)) == "no signature in webhook-signature matches"
 
 
 @pytest.mark.parametrize("around", ["v1a,AAAA {} v2,x", "garbage {}", "{} ,"])
@@ -193,20 +193,20 @@ def test_padding_of_a_secret_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "no secret is there"),
-        ("# nothing\n\n", "no secret is there"),
+        ("", "it contains no secret"),
+        ("# nothing\n\n", "it contains no secret"),
         (OLD.removeprefix(PREFIX), "line 1: a secret starts with whsec_"),
         (f"{OLD}\n\nwhsk_abc", "line 3: a secret starts with whsec_"),
-        ("whsec_***", "line 1: what follows whsec_ is not base64"),
-        ("whsec_é", "line 1: what follows whsec_ is not base64"),
-        ("whsec_", f"line 1: a secret has 24 to 64 bytes, this one 0; {MAKE_ONE}"),
+        ("whsec_***", "line 1: the text after whsec_ is not base64"),
+        ("whsec_é", "line 1: the text after whsec_ is not base64"),
+        ("whsec_", f"line 1: a secret must have 24 to 64 bytes, this one has 0; {MAKE_ONE}"),
         (
             PREFIX + base64.b64encode(b"k" * 23).decode(),
-            f"line 1: a secret has 24 to 64 bytes, this one 23; {MAKE_ONE}",
+            f"line 1: a secret must have 24 to 64 bytes, this one has 23; {MAKE_ONE}",
         ),
         (
             PREFIX + base64.b64encode(b"k" * 65).decode(),
-            f"line 1: a secret has 24 to 64 bytes, this one 65; {MAKE_ONE}",
+            f"line 1: a secret must have 24 to 64 bytes, this one has 65; {MAKE_ONE}",
         ),
         *((PREFIX + base64.b64encode(key).decode(), f"line 1: {SAME}; {MAKE_ONE}") for key in (bytes(32), b"k" * 24)),
     ],
@@ -296,5 +296,5 @@ def test_r21_of_many_that_make_the_file_at_once_one_does(tmp_path: Path) -> None
 
 
 def test_a_directory_that_is_not_there_is_a_matter_of_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be made: No such file or directory"):
+    with pytest.raises(ConfigError, match="cannot be created: No such file or directory"):
         ensure_secret_file(tmp_path / "nowhere" / "webhook.secret")

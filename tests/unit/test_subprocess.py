@@ -139,7 +139,7 @@ def test_a_kill_from_outside_is_told_with_its_usual_cause() -> None:
     with child() as it:
         it.kill()
         assert it.receive() is None
-        assert it.end() == "the process ended with signal 9 (Killed; the kernel does that when memory is short)"
+        assert it.end() == "the process ended with signal 9 (Killed; the kernel does this when memory is short)"
 
 
 def test_what_the_function_started_ends_with_its_process(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_a_call_that_changes_the_directory_breaks_no_other(tmp_path: Path, monke
     [
         ("no_such_words:lengths", {}, "cannot import no_such_words: ModuleNotFoundError"),
         ("tests.harness.fault_filesystem:missing", {}, "tests.harness.fault_filesystem has no missing"),
-        ("tests.harness.fault_filesystem:FAULTS", {}, "FAULTS is not a function but of type dict"),
-        ("tests.harness.import_crash:function", {}, "the process ended with exit code 3, before it was ready"),
+        ("tests.harness.fault_filesystem:FAULTS", {}, "FAULTS is not a function but a value of type dict"),
+        ("tests.harness.import_crash:function", {}, "the process ended with exit code 3 before it was ready"),
         (PLAIN, {"memory": 16 * 1024**2}, "(pool_memory is 16 MiB)"),
     ],
 )
@@ -220,19 +220,19 @@ def test_a_process_that_would_not_start_is_found_out_at_once(spec: str, options:
 
 def test_a_system_that_has_no_process_to_give_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(ConfigError, match="processor: no process can be started: No such file or directory"):
+    with pytest.raises(ConfigError, match="processor: cannot start a process: No such file or directory"):
         open_processor(PLAIN, pool="process")
 
 
 def test_memory_is_limited_where_the_system_holds_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(ConfigError, match="pool_memory: only Linux holds a process to it"):
+    with pytest.raises(ConfigError, match="pool_memory: supported only on Linux"):
         open_processor(PLAIN, pool="process", memory=1024**3)
 
 
 def test_a_child_that_ended_before_it_was_ready_says_how() -> None:
     started = SubprocessFunction("tests.harness.import_crash:function").start()
-    with pytest.raises(ProcessorFailed, match="the process ended with exit code 3, before it was ready"):
+    with pytest.raises(ProcessorFailed, match="the process ended with exit code 3 before it was ready"):
         started.ready()
     started.close()
 
@@ -257,7 +257,7 @@ def test_a_process_that_does_not_become_ready_is_told_of(tmp_path: Path, monkeyp
     try:
         assert executor.trouble is None
         until_sync(told)
-        assert "is not ready after 10 s; its module is being imported" in str(executor.trouble)
+        assert "is not ready after 10 s; it still imports its module" in str(executor.trouble)
     finally:
         held.unlink()
         starting.join(PATIENCE)

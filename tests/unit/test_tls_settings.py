@@ -48,10 +48,13 @@ def test_what_an_endpoint_names_counts_for_it_and_what_the_service_names_for_all
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tls_ca_file = 'gone.pem'", r"tls_ca_file: .*gone.pem holds no certificates that can be read: No such file"),
-        ("tls_ca_file = 'collator.toml'", r"tls_ca_file: .*collator.toml holds no certificates that can be read: "),
-        ("tls_client_cert = 'gone.pem'", r"tls_client_cert: .*gone.pem are no certificate and its key: No such file"),
-        ("tls_client_key = 'gone.pem'", r"tls_client_key: it is the key of a tls_client_cert, and there is none"),
+        ("tls_ca_file = 'gone.pem'", r"tls_ca_file: cannot read certificates from .*gone.pem: No such file"),
+        ("tls_ca_file = 'collator.toml'", r"tls_ca_file: cannot read certificates from .*collator.toml: "),
+        (
+            "tls_client_cert = 'gone.pem'",
+            r"tls_client_cert: .*gone.pem is not a certificate with its key: No such file",
+        ),
+        ("tls_client_key = 'gone.pem'", r"tls_client_key: it needs tls_client_cert, which is not set"),
     ],
 )
 def test_what_cannot_be_used_is_told_at_the_start(tmp_path: Path, text: str, words: str) -> None:
@@ -80,5 +83,5 @@ def test_a_certificate_without_its_key_is_told_in_words(tmp_path: Path) -> None:
     pem = CERTIFICATE.read_text()
     begin = pem.index("-----BEGIN CERTIFICATE")
     (tmp_path / "client.pem").write_text(pem[begin : pem.index("-----END CERTIFICATE-----") + 26])
-    with pytest.raises(ConfigError, match=r"are no certificate and its key: not there, or not in PEM"):
+    with pytest.raises(ConfigError, match=r"is not a certificate with its key: not found, or not PEM"):
         endpoints(tmp_path, "webhook = 'https://a.test/'\ntls_client_cert = 'client.pem'\n")

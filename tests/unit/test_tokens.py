@@ -44,14 +44,14 @@ def test_a_role_allows_what_it_says_and_admin_everything(roles: str, allowed: se
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("\nroot " + HASH + " x", "line 2: 'root' is not a role; there is: send, read, admin"),
+        ("\nroot " + HASH + " x", "line 2: 'root' is not a role; the roles are send, read, admin"),
         ("send, " + HASH + " x", "line 1: '' is not a role"),
-        ("send " + HASH, "line 1: ROLES sha256:HASH NAME is wanted"),
-        ("send " + HASH + " " + "x" * 65, "line 1: ROLES sha256:HASH NAME is wanted"),
-        ("send " + HASH + " a\x1bb", "line 1: ROLES sha256:HASH NAME is wanted"),
-        ("send md5:" + "ab" * 16 + " x", "line 1: ROLES sha256:HASH NAME is wanted"),
-        ("send " + HASH[:-1] + " x", "line 1: ROLES sha256:HASH NAME is wanted"),
-        (f"send {HASH} a\nread {HASH} b", "line 2: this token is there already, as 'a'"),
+        ("send " + HASH, "line 1: expected ROLES sha256:HASH NAME"),
+        ("send " + HASH + " " + "x" * 65, "line 1: expected ROLES sha256:HASH NAME"),
+        ("send " + HASH + " a\x1bb", "line 1: expected ROLES sha256:HASH NAME"),
+        ("send md5:" + "ab" * 16 + " x", "line 1: expected ROLES sha256:HASH NAME"),
+        ("send " + HASH[:-1] + " x", "line 1: expected ROLES sha256:HASH NAME"),
+        (f"send {HASH} a\nread {HASH} b", "line 2: this token is already listed, as 'a'"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(text: str, problem: str) -> None:
@@ -89,7 +89,7 @@ def test_the_last_token_can_be_taken_back(tmp_path: Path, text: str) -> None:
     file = TokenFile(path)
     path.write_text(text)
     assert file.current().find(token.encode()) is None
-    with pytest.raises(ConfigError, match="no token is there; make one with: collator token"):
+    with pytest.raises(ConfigError, match="it contains no token; create one with: collator token"):
         TokenFile(path)
 
 
@@ -110,7 +110,11 @@ def test_a_file_that_is_too_large_is_refused_and_not_read_in_part(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [(" ", "the name is blank"), ("a\nb", "the name 'a\\nb' does not do"), ("x" * 65, "64 characters at most")],
+    [
+        (" ", "the name is empty"),
+        ("a\nb", "the name 'a\\nb' is invalid"),
+        ("x" * 65, "at most 64 printable characters"),
+    ],
 )
 def test_a_name_that_does_not_fit_on_a_line_is_told_as_one(name: str, why: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -133,8 +133,11 @@ SAID = {
     ),
     "a redirect of two lines": (Answer(301, location="/a\nb"), "HTTP 301 to /a?b; redirects are not followed"),
     "a success says no more": (Answer(200, excerpt="thanks"), "HTTP 200"),
-    "a success cut off": (Answer(200, complete=False), "HTTP 200, but its body did not end"),
-    "a failure cut off": (Answer(500, excerpt="oops", complete=False), "HTTP 500, but its body did not end: oops"),
+    "a success cut off": (Answer(200, complete=False), "HTTP 200, but the body of the answer is incomplete"),
+    "a failure cut off": (
+        Answer(500, excerpt="oops", complete=False),
+        "HTTP 500, but the body of the answer is incomplete: oops",
+    ),
     "wants no more": (Answer(410, excerpt="moved away"), "HTTP 410: moved away"),
     "no answer": (NoAnswer("connection refused"), "connection refused"),
     "a coroutine": (Answer(204, words="on_finished returned"), "on_finished returned"),
@@ -163,7 +166,7 @@ def test_r23_the_delays_are_those_of_the_schedule_and_the_last_failure_is_the_en
     assert {attempt.reason for attempt in attempts[:-1]} == {"connection refused"}
     assert (attempts[-1].state, attempts[-1].reason) == (
         DeliveryState.DEAD,
-        "connection refused; no attempt is left",
+        "connection refused; no attempts are left",
     )
 
 

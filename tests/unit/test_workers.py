@@ -231,7 +231,7 @@ async def test_nothing_is_begun_while_too_many_calls_do_not_end(tmp_path: Path, 
         await it.ended("stuck")
         assert it.workers.capacity() == 0
         assert it.workers.health() == (
-            "1 calls of the processor have not returned after 60 s; no packet is processed until one of them does"
+            "1 processor calls have not returned after 60 s; no packet is processed until one of them returns"
         )
         await it.send("next", "a")
         assert gate.calls == ["wait"]

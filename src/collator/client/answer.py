@@ -67,7 +67,11 @@ class Response(NamedTuple):
 
     def error(self, where: str) -> CollatorError:
         """Return what an answer that is not `ok` means, as the service at *where* gave it."""
-        words = f"{where}: {self}" if self.problem.code else f"{where} answers, but not as Collator does ({self})"
+        words = (
+            f"{where}: {self}"
+            if self.problem.code
+            else f"{where}: unexpected answer, is this a Collator service? ({self})"
+        )
         if self.busy:
             return Unreachable(words, retry_after=self.retry_after)
         if self.status in _DENIED:

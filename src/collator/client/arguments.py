@@ -15,27 +15,27 @@ def integer(name: str, value: object) -> int:
     """*value*, a whole number from 1 on. Raises `ConfigError`."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
-    raise ConfigError(f"{name}: a whole number from 1 on is wanted, this is {value!r}")
+    raise ConfigError(f"{name}: expected a whole number of at least 1, found {value!r}")
 
 
 def seconds(name: str, value: object, *, least: float) -> float:
     """*value*, a time in seconds, *least* or more. Raises `ConfigError`."""
     if isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf:
         return float(value)
-    raise ConfigError(f"{name}: seconds are wanted, {least:g} or more, this is {value!r}")
+    raise ConfigError(f"{name}: expected at least {least:g} seconds, found {value!r}")
 
 
 def token(value: str | None) -> str | None:
     """*value*, which can stand in a header. Raises `ConfigError`, which does not repeat it."""
     if value is None or (isinstance(value, str) and value.isascii() and value.isprintable()):
         return value
-    raise ConfigError("token: a text of one line without special characters is wanted")
+    raise ConfigError("token: expected one line of printable ASCII characters")
 
 
 def packets(value: Packets) -> Packets:
     """*value*, which gives packets. Raises `Malformed` for a single one."""
     if isinstance(value, Mapping | str | bytes):
-        raise Malformed("packets: what gives many is wanted; put a single one into a list")
+        raise Malformed("packets: expected an iterable of packets; put a single packet into a list")
     return value
 
 
@@ -69,5 +69,5 @@ def _text(name: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeError:
-        raise Malformed(f"{name}: not text that UTF-8 can hold") from None
+        raise Malformed(f"{name}: not valid Unicode text (it contains a lone surrogate)") from None
     return value

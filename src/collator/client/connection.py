@@ -40,7 +40,7 @@ class Unopened:
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Raise `CollatorError`."""
         del method, path, body
-        raise CollatorError(f"the {self.where} is not open: use it within `async with`")
+        raise CollatorError(f"{self.where} is not open: use it within `async with`")
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -78,10 +78,10 @@ class HttpConnection:
             raise Unreachable(f"{self.where}: {_cause(error)}") from None
         except RuntimeError:
             if self._session.closed:
-                raise CollatorError(f"the client of {self.where} was closed meanwhile") from None
+                raise CollatorError(f"the client of {self.where} was closed during the request") from None
             raise
         except UnicodeError:
-            raise Unreachable(f"{self.where}: no host can have that name") from None
+            raise Unreachable(f"{self.where}: invalid host name") from None
 
 
 def _cause(error: aiohttp.ClientError) -> str:

@@ -58,7 +58,7 @@ class Transfer:
             items = left
             waited = time.monotonic() - max(started, self._got_through)
             if self._patience is not None and waited >= self._patience:
-                raise Unreachable(f"{self._tally.trouble}; nothing got through for {waited:.0f} s")
+                raise Unreachable(f"{self._tally.trouble}; no packet was accepted for {waited:.0f} s")
             await asyncio.sleep(max(floor, pause) * random.uniform(1.0, 1.1))  # noqa: S311 - spreads senders only
 
     async def _split(self, items: Sequence[Item], reason: str) -> None:
@@ -84,7 +84,9 @@ class Transfer:
         try:
             left, delay = count(items, answer.body, self._tally)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise CollatorError(f"{self._connection.where} does not answer as Collator does: {shown(error)}") from None
+            raise CollatorError(
+                f"{self._connection.where}: unexpected answer, is this a Collator service? ({shown(error)})"
+            ) from None
         if len(left) < len(items):
             self._got_through = time.monotonic()
             self._tally.trouble = ""

@@ -159,7 +159,7 @@ class Verbs:
             async with limit:
                 report = await poll_until_ended(lambda: self.resource(resource_id), patience=self._patience)
                 if report["state"] == State.CANCELLED:
-                    raise Ended(f"resource {resource_id!r} was cancelled, so that it has no result")
+                    raise Ended(f"resource {resource_id!r} was cancelled and has no result")
                 return _data(report, (await self.outputs(resource_id))["outputs"])
         except TimeoutError:
             if not limit.expired():
@@ -276,7 +276,9 @@ class Verbs:
         try:
             return msgspec.json.decode(answer.body, type=dict[str, Any])
         except msgspec.MsgspecError:
-            raise CollatorError(f"{connection.where} does not answer as Collator does: {answer}") from None
+            raise CollatorError(
+                f"{connection.where}: unexpected answer, is this a Collator service? ({answer})"
+            ) from None
 
 
 def _moment(time: str | datetime | None) -> str | None:

@@ -11,9 +11,9 @@ from collator.delivery.pace import Pace
 
 SHORTAGE_PAUSE = 1.0
 """Seconds for which nothing is sent to an address after this process lacked descriptors or memory for it."""
-PAUSED = "paused, as its receiver fails"
+PAUSED = "paused because its receiver fails"
 """Why nothing was sent where a breaker is open."""
-SLOWED = "its receiver takes fewer at a time"
+SLOWED = "its receiver accepts fewer requests at a time"
 """Why nothing was sent where a receiver asked for less, or has just come back."""
 PROBING = 1.0
 """Seconds after which a request that found a probe under way may try again."""
@@ -100,12 +100,14 @@ class Circuit:
         if evidence.address is not None:
             self._address.report(passed.address, now, ok=evidence.address, reason=reason, probe=passed.probe)
         if evidence.refused:
-            self._pace.refuse(passed.pace, now, named=evidence.named, because=f"as its receiver asked ({reason})")
+            self._pace.refuse(
+                passed.pace, now, named=evidence.named, because=f"as requested by its receiver ({reason})"
+            )
         elif evidence.address:
             self._pace.succeed(passed.pace)
         elif evidence.shortage:
             self._pace.begin_gently()
-            self._pace.hold(now + SHORTAGE_PAUSE, f"as this service lacks what it takes to send ({reason})")
+            self._pace.hold(now + SHORTAGE_PAUSE, f"because this service lacks resources ({reason})")
 
     def begin_gently(self) -> None:
         """Begin with one request, as after a pause by a person."""
@@ -126,8 +128,8 @@ class Circuit:
         if not self.open:
             return self._pace.why(now)
         breaker = self._origin if self._origin.open else self._address
-        when = f"for {seconds:.0f} s more" if (seconds := self.wait(now)) > PROBING else "for a moment"
-        return f"paused {when}, as its receiver fails ({breaker.reason})"
+        when = f"for {seconds:.0f} s more" if (seconds := self.wait(now)) > PROBING else "for less than a second"
+        return f"paused {when} because its receiver fails ({breaker.reason})"
 
 
 class Passage(NamedTuple):

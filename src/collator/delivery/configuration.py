@@ -51,7 +51,7 @@ def secured(by: Settings | EndpointSettings, *, ca_file: Path | None) -> ssl.SSL
     Raises `ConfigError`.
     """
     if by.tls_client_key is not None and by.tls_client_cert is None:
-        raise ConfigError("tls_client_key: it is the key of a tls_client_cert, and there is none")
+        raise ConfigError("tls_client_key: it needs tls_client_cert, which is not set")
     if ca_file is None and by.tls_client_cert is None:
         return None
     return context(ca_file, by.tls_client_cert, by.tls_client_key)
@@ -72,20 +72,20 @@ def _wanted(settings: Settings) -> list[EndpointSettings]:
     if webhook is None:
         if not named:
             raise ConfigError(
-                "no webhook: say where finished resources go with --webhook URL or [endpoints.NAME] in the file, "
-                "or --webhook none to only pull them"
+                "no webhook: set the receiver with --webhook URL or [endpoints.NAME] in the file, "
+                "or use --webhook none to only read results through the API"
             )
         return named
     if webhook == NO_WEBHOOK:
         if named:
             raise ConfigError(
-                f"--webhook {NO_WEBHOOK} says that results are only pulled, and [endpoints.{named[0].name}] that they "
-                "are sent; take one of them away"
+                f"--webhook {NO_WEBHOOK} disables webhooks, but [endpoints.{named[0].name}] is configured; "
+                "remove one of them"
             )
         return []
     if DEFAULT in {one.name for one in named}:
         raise ConfigError(
-            f"--webhook is the endpoint {DEFAULT!r}, and there is [endpoints.{DEFAULT}]; keep one of them"
+            f"--webhook defines the endpoint {DEFAULT!r}, which [endpoints.{DEFAULT}] defines too; remove one of them"
         )
     return [EndpointSettings(name=DEFAULT, url=webhook), *named]
 

@@ -99,7 +99,7 @@ class Dispatcher:
         for delivery in deliveries:
             workers = self._workers_of(delivery.endpoint)
             if workers is None:
-                self._recorder.add(put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured"))
+                self._recorder.add(put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured"))
             else:
                 workers.of(delivery).take(delivery)
         for name in endpoints:
@@ -109,7 +109,7 @@ class Dispatcher:
         """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
         circuit = self._circuit(endpoint)
         if circuit is None:
-            return "not configured any more: name it in the configuration again, or stop the delivery"
+            return "no longer configured: add it to the configuration again, or give up the delivery"
         return self._pauses.why(endpoint) or circuit.why(self._clock.monotonic())
 
     async def refresh(self) -> None:
@@ -156,7 +156,7 @@ class Dispatcher:
             due = await self._ledger.due_endpoints()
         except Exception:  # noqa: BLE001 - a defect must not end the stage: who has nothing due claims in vain
             if not self._blind:  # told once, and not at every poll
-                _log.exception("endpoints with something due not found")
+                _log.exception("cannot look up endpoints with due deliveries")
             self._blind = True
             return [*self._endpoints]
         self._blind = False
@@ -193,7 +193,9 @@ class Dispatcher:
         try:
             await self._ledger.release(leases)
         except CollatorError as error:
-            _log.warning("deliveries not given back, their leases lapse", deliveries=len(leases), problem=error.detail)
+            _log.warning(
+                "deliveries not released; their leases will expire", deliveries=len(leases), problem=error.detail
+            )
 
     def _wake(self, name: str) -> None:
         for worker in self._workers_of(name) or ():
@@ -209,7 +211,7 @@ class Dispatcher:
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             if name not in self._unknown:
-                _log.error("endpoint not configured, its deliveries stay due", endpoint=name)
+                _log.error("endpoint not configured; its deliveries stay due", endpoint=name)
             self._unknown.add(name)
             return None
         make = partial(

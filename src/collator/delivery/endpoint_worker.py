@@ -95,7 +95,7 @@ class EndpointWorker:
     def take(self, delivery: Delivery) -> None:
         """Send *delivery*, which is leased, now or as soon as there is a place for it."""
         if self._stopped:
-            self._hand_to_recorder(put_off(delivery, "the service was stopping"))
+            self._hand_to_recorder(put_off(delivery, "the service stopped"))
         else:
             self._waiting.append((delivery, self._clock.monotonic()))
             self._start_waiting()
@@ -170,12 +170,14 @@ class EndpointWorker:
         try:
             return await self._sender.deliver(delivery, taken_at, passage)
         except Exception:  # noqa: BLE001 - a defect must not cost the delivery: it is logged, and due again
-            _log.exception("attempt not made", endpoint=self._name, webhook_id=delivery.webhook_id)
-            return put_off(delivery, "an error within Collator; its log says more", _DEFECT_RETRY)
+            _log.exception(
+                "delivery attempt failed by an internal error", endpoint=self._name, webhook_id=delivery.webhook_id
+            )
+            return put_off(delivery, "an internal error; see the log of the service", _DEFECT_RETRY)
 
     def _end(self, attempt: Attempt) -> None:
         if attempt.pauses and self._pauses.add(attempt):
-            _log.error("endpoint paused, as its receiver wants no more", endpoint=self._name, reason=attempt.reason)
+            _log.error("endpoint paused by its receiver", endpoint=self._name, reason=attempt.reason)
         self._count(attempt)
         self._hand_to_recorder(attempt)
 
@@ -192,10 +194,10 @@ class EndpointWorker:
                 await self._claim_once(capacity)
         except Unavailable as error:
             if not self._claims_fail:  # one line until they work again, not one for each poll
-                _log.warning("deliveries not claimed", endpoint=self._name, problem=error.detail)
+                _log.warning("cannot claim deliveries", endpoint=self._name, problem=error.detail)
             self._claims_fail = True
         except Exception:  # noqa: BLE001 - a defect must not end the worker: it is logged, and the next poll claims
-            _log.exception("deliveries not claimed", endpoint=self._name)
+            _log.exception("cannot claim deliveries", endpoint=self._name)
         else:
             self._claims_fail = False
         finally:
@@ -230,7 +232,7 @@ class EndpointWorker:
         if attempt.state is DeliveryState.DEAD:
             self._log_attempt("delivery dead", attempt, failed=1)
         elif attempt.state is DeliveryState.DUE:
-            event = "deliveries fail" if attempt.counted else "deliveries put off"
+            event = "deliveries fail" if attempt.counted else "deliveries postponed"
             if failed := self._throttle.times(event):
                 self._log_attempt(event, attempt, failed=failed)
 

@@ -41,7 +41,7 @@ class OutcomeRecorder:
             await asyncio.wait({self._task}, timeout=timeout)
         if self._task is not None:
             self._task.cancel()
-            _log.error("attempts not settled, they will be repeated", attempts=self._kept)
+            _log.error("delivery attempts not recorded; they will be repeated", attempts=self._kept)
 
     async def _run(self) -> None:
         failures = 0
@@ -62,9 +62,11 @@ class OutcomeRecorder:
             await self._ledger.record_attempts(batch)
         except Unavailable as error:
             if not failures:
-                _log.warning("attempts not settled yet, they are kept", attempts=len(batch), problem=error.detail)
+                _log.warning(
+                    "delivery attempts not recorded yet; kept in memory", attempts=len(batch), problem=error.detail
+                )
             return False
         except Exception:  # noqa: BLE001 - a defect, and trying again would meet it again, with all others behind it
             # The leases of these lapse, and the ledger hands them out once more.
-            _log.exception("attempts not settled, they will be repeated", attempts=len(batch))
+            _log.exception("delivery attempts not recorded; they will be repeated", attempts=len(batch))
         return True

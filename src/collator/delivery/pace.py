@@ -112,7 +112,7 @@ class Pace:
         left = self.held(now)
         if not left:
             return None
-        when = f"for {left:.0f} s more" if left > 1 else "for a moment"
+        when = f"for {left:.0f} s more" if left > 1 else "for less than a second"
         return f"waiting {when}, {self._because}"
 
     def _spacing(self) -> float:

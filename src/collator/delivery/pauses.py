@@ -26,7 +26,7 @@ class Pauses:
     def why(self, endpoint: str) -> str | None:
         """Return why *endpoint* is paused, in words behind its name; `None` where it is not."""
         pause = self._stored.get(endpoint) or self._unstored.get(endpoint)
-        return None if pause is None else f"paused since {pause.since}, until a person resumes it ({pause.reason})"
+        return None if pause is None else f"paused since {pause.since}, until it is resumed ({pause.reason})"
 
     async def refresh(self) -> None:
         """Ask the ledger, and again where a pause was stored meanwhile, of which the answer may not know.

@@ -32,7 +32,7 @@ MAX_WAIT = 10.0
 """Seconds that a leased delivery may wait before it is sent. A lease outlasts the timeout by 15 s (R24): what has
 waited longer could still be under way when the ledger hands it out again, so it is given back unsent."""
 
-_TOO_LATE = "waited too long for its turn"
+_TOO_LATE = "it waited too long for a free connection"
 _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
 
@@ -73,7 +73,7 @@ class Sender:
         """Try once to deliver what was leased at *taken_at* (monotonic clock) and passed its circuit, if it has one."""
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None or passage is None:
-            return put_off(delivery, f"no endpoint {delivery.endpoint!r} is configured", _UNKNOWN_RETRY)
+            return put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured", _UNKNOWN_RETRY)
         if self._clock.monotonic() - taken_at > MAX_WAIT:  # here too, before a large body is read in vain
             return put_off(delivery, _TOO_LATE)
         try:
@@ -136,6 +136,6 @@ class Sender:
         before = circuit.state
         circuit.report(passage.passed, evidence(answer, now=self._clock.wall()), self._clock.monotonic(), reason)
         if before is BreakerState.CLOSED and circuit.open:
-            _log.warning("receiver fails, paused", endpoint=name, reason=reason)
+            _log.warning("receiver fails; deliveries paused", endpoint=name, reason=reason)
         elif before is not BreakerState.CLOSED and not circuit.open:
-            _log.info("receiver is back", endpoint=name)
+            _log.info("receiver works again", endpoint=name)

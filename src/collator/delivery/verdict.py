@@ -54,7 +54,7 @@ def _judge_failure(
         return put_off(delivery, reason, max(wait, next_delay(delivery.step, random=random) or SCHEDULE[-1]))
     delay = next_delay(delivery.step, random=random)
     if delay is None:
-        return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempt is left")
+        return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempts are left")
     return Attempt(delivery, DeliveryState.DUE, reason, delay)
 
 

@@ -77,4 +77,4 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
         return f"{told} to {address}; redirects are not followed"
     if answer.status == _TOO_LARGE:
         told += f" for a body of {size} bytes"
-    return told if answer.complete else f"{told}, but its body did not end"
+    return told if answer.complete else f"{told}, but the body of the answer is incomplete"

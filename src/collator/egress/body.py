@@ -28,7 +28,7 @@ class Pieces(NamedTuple):
                     break
                 yield piece
         if left:
-            raise ValueError(f"the body is not of {self.size} bytes any more")
+            raise ValueError(f"the size of the body has changed from {self.size} bytes")
 
 
 Body = bytes | Pieces

@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
     def _lose(self, error: Exception | None) -> None:
         """Nothing more will come, because of *error* or in good order."""
         if self._secured is not None and not self._secured.done():
-            self._secured.set_exception(error or ConnectionAbortedError(errno.ECONNABORTED, "within the handshake"))
+            self._secured.set_exception(error or ConnectionAbortedError(errno.ECONNABORTED, "during the handshake"))
         if self._waiter is None:
             return
         if self._reader.head is not None:

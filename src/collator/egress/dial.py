@@ -25,7 +25,7 @@ class Dial:
 
     def __init__(self, target: Target, secured_by: ssl.SSLContext | None, resolver: Resolver, policy: Policy) -> None:
         """Secure the connection by *secured_by*, if the target is to be reached by TLS; go where *policy* lets."""
-        self.stage = "looking up the host name"
+        self.stage = "while resolving the host name"
         self._target = target
         self._secured_by = secured_by
         self._resolver = resolver
@@ -52,7 +52,7 @@ class Dial:
             sock.close()
             raise
         if self._secured_by is not None:
-            self.stage = "in the TLS handshake"
+            self.stage = "during the TLS handshake"
             try:
                 await connection.secure(Tls(self._secured_by, host))
             except BaseException:

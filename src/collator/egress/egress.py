@@ -125,5 +125,5 @@ def _head(target: Target, headers: Mapping[str, str], length: int) -> bytes:
     """The head of a request. Raises `ValueError` where a header would say more than its name and value."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not lines.count("\n") == lines.count("\r") == len(headers):
-        raise ValueError("a header has a line break in it")
+        raise ValueError("a header contains a line break")
     return f"{target.head}{lines}content-length: {length}\r\n\r\n".encode()

@@ -29,7 +29,7 @@ def own_shortage(error: BaseException) -> bool:
 def no_answer(error: BaseException | None, *, reached: bool) -> NoAnswer:
     """There is no answer because of *error*, or because the connection was closed in good order."""
     if error is not None and own_shortage(error):
-        return NoAnswer(f"own shortage: {_words(error)}", own_shortage=True)
+        return NoAnswer(f"this service lacks resources: {_words(error)}", own_shortage=True)
     return NoAnswer(_words(error), reached=reached)
 
 
@@ -37,7 +37,7 @@ def _words(error: BaseException | None) -> str:
     if error is None:
         return "connection closed before the answer"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: certificate refused: {error.verify_message}"
+        return f"TLS: certificate not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
     if isinstance(error, socket.gaierror):

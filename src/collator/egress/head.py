@@ -74,7 +74,7 @@ def parse(block: bytes) -> Head:
     if found is None:
         raise NotHttp("the answer is not HTTP")
     if len(lines) > MAX_FIELDS:
-        raise NotHttp(f"the answer's head is larger than {MAX_FIELDS} fields")
+        raise NotHttp(f"the answer has more than {MAX_FIELDS} header fields")
     fields: dict[bytes, bytes] = {}
     for line in lines:
         name, _, value = line.partition(b":")

@@ -22,7 +22,7 @@ def _networks(*written: str) -> tuple[Network, ...]:
 DENIED: Mapping[str, Sequence[Network]] = MappingProxyType(
     {
         "link-local": _networks("169.254.0.0/16", "fe80::/10"),  # among them what most clouds tell of a machine
-        "where a cloud tells of its machines": _networks(
+        "a cloud metadata address": _networks(
             "100.100.100.200",  # Alibaba
             "168.63.129.16",  # Azure
             "192.0.0.192",  # Oracle
@@ -31,7 +31,7 @@ DENIED: Mapping[str, Sequence[Network]] = MappingProxyType(
             "fd00:c1::a9fe:a9fe",  # Oracle
             "fd00:42::42",  # Scaleway
         ),
-        "no address of a host": _networks("0.0.0.0/8", "::"),
+        "not a host address": _networks("0.0.0.0/8", "::"),
         "multicast": _networks("224.0.0.0/4", "ff00::/8"),
         "broadcast": _networks("255.255.255.255"),
     }
@@ -63,14 +63,14 @@ class Policy:
         for form in _forms(address):
             why = None if any(form in network for network in self._allow) else self._denial(form)
             if why is not None:
-                leads = "" if form == address else f" leads to {form}, which"
+                leads = "" if form == address else f" contains {form}, which"
                 return f"address not allowed: {address}{leads} is {why}"
         return None
 
     def _denial(self, address: Address) -> str | None:
         for what, networks in DENIED.items():
             if any(address in network for network in networks):
-                return f"{what} (egress_allow can name it)"
+                return f"{what} (egress_allow can allow it)"
         return next((f"in {network} (egress_deny)" for network in self._deny if address in network), None)
 
 

@@ -98,9 +98,9 @@ class Reader:
     def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:
         """Return what it comes to where *timeout* seconds are over, and not `answer`, though more is wanted."""
         if self.head is None:
-            return NoAnswer(f"timed out after {timeout:g} s" + ("" if sent else ", sending the body"))
+            return NoAnswer(f"timed out after {timeout:g} s" + ("" if sent else ", while sending the body"))
         if self.succeeds and sent:
-            return NoAnswer(f"HTTP {self.head.status}, but its body did not end within {timeout:g} s")
+            return NoAnswer(f"HTTP {self.head.status}, but the body of the answer did not end within {timeout:g} s")
         return self.answer(sent=sent)
 
     def _read_heads(self, data: bytes) -> bytes:
@@ -119,7 +119,7 @@ class Reader:
             self._interim += 1
             self._before += begin
             if self._interim > MAX_INTERIM:
-                raise NotHttp(f"more than {MAX_INTERIM} interim answers, and no final one")
+                raise NotHttp(f"more than {MAX_INTERIM} interim answers without a final one")
             block, begin = block[begin:], 0
         self._check(len(block))
         if not _BEGIN.startswith(block[: len(_BEGIN)]):
@@ -129,7 +129,7 @@ class Reader:
 
     def _check(self, length: int) -> None:
         if self._before + length > MAX_HEAD:
-            raise NotHttp(f"the answer's head is larger than {MAX_HEAD // 1024} KiB")
+            raise NotHttp(f"the headers of the answer are larger than {MAX_HEAD // 1024} KiB")
 
     def _read_body(self, head: Head, data: bytes) -> None:
         self._travelled += len(data)

@@ -48,7 +48,7 @@ class Resolver:
         try:
             threading.Thread(target=self._look_up, args=(host,), name="collator-lookup", daemon=True).start()
         except RuntimeError:
-            raise OwnShortage("no thread can be started") from None
+            raise OwnShortage("cannot start a thread") from None
         self._found[host] = self._loop.create_future()
 
     def _look_up(self, host: str) -> None:

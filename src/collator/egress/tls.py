@@ -31,7 +31,7 @@ def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | N
             require_file(ca_file)
             made.load_verify_locations(ca_file)
     except OSError as error:
-        raise ConfigError(f"tls_ca_file: {ca_file} holds no certificates that can be read: {_why(error)}") from None
+        raise ConfigError(f"tls_ca_file: cannot read certificates from {ca_file}: {_why(error)}") from None
     if cert is not None:
         _show(cert, key, by=made)
     return made
@@ -47,8 +47,8 @@ def missing_trust() -> str | None:
         read_file(Path(named), 1)
     except OSError as error:
         return (
-            f"{variable} names {named}, which cannot be read ({error.strerror}): no receiver at https:// is trusted, "
-            f"beside those in tls_ca_file; name another file, or unset {variable}"
+            f"{variable} names {named}, which cannot be read ({error.strerror}): no https:// receiver is trusted, "
+            f"except by tls_ca_file; correct the path, or unset {variable}"
         )
     return None
 
@@ -69,12 +69,12 @@ def _show(cert: Path, key: Path | None, *, by: ssl.SSLContext) -> None:
         if encrypted:
             raise ConfigError(f"tls_client_key: the key in {key or cert} is encrypted; write it unencrypted") from None
         files = cert if key is None else f"{cert} and {key}"
-        raise ConfigError(f"tls_client_cert: {files} are no certificate and its key: {_why(error)}") from None
+        raise ConfigError(f"tls_client_cert: {files} is not a certificate with its key: {_why(error)}") from None
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return error.reason.lower().replace("_", " ") if error.reason else "not there, or not in PEM"
+        return error.reason.lower().replace("_", " ") if error.reason else "not found, or not PEM"
     return error.strerror or type(error).__name__
 
 

@@ -33,7 +33,7 @@ class AsgiConnection:
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Ask, and gather the answer. `Unreachable` once it is closed."""
         if self._app is None:
-            raise Unreachable(f"{self.where} is closed; ask within its context")
+            raise Unreachable(f"{self.where} is closed; use it within its context")
         exchange = _Exchange(body or b"")
         await self._app(_scope(method, path, body), exchange.receive, exchange.send)
         return Response(exchange.status, b"".join(exchange.body), float(exchange.headers.get(b"retry-after", 0)))

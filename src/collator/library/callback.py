@@ -52,7 +52,7 @@ def endpoint(on_finished: OnFinished, *, concurrency: int, timeout: float) -> En
     """
     called = (on_finished, getattr(on_finished, "__call__", None))  # noqa: B004 - an object with such a method is one too
     if not any(map(inspect.iscoroutinefunction, called)):
-        raise ConfigError("on_finished: a coroutine function is wanted (async def), which takes one Webhook")
+        raise ConfigError("on_finished: expected a coroutine function (async def) with one parameter, a Webhook")
     handler = _Handler(on_finished, timeout)
     return Endpoint(
         name=ENDPOINT, url="", secrets=None, handler=handler.handle, concurrency=concurrency, timeout=timeout

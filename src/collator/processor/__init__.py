@@ -77,14 +77,12 @@ def open_processor(
     or between the options.
     """
     if memory is not None and pool != "process":
-        raise ConfigError("pool_memory: only processes can be limited; say --pool process too")
+        raise ConfigError("pool_memory: only processes can be limited; add --pool process")
     if isinstance(spec, str) and is_url(spec):
         if batch > 1:
-            raise ConfigError(
-                f"batch: {batch} payloads at a time are for functions; an HTTP service gets them one by one"
-            )
+            raise ConfigError(f"batch: {batch} works only with functions; an HTTP service gets one payload per request")
         if pool == "process":
-            raise ConfigError("pool: an HTTP service runs elsewhere already; processes are for functions")
+            raise ConfigError("pool: process works only with functions; an HTTP service needs no pool")
         return HttpService(spec, outcomes, tls=tls, policy=policy)
     look_here()
     if pool == "process":
@@ -98,9 +96,9 @@ def _open_isolated(
     spec: str | UserFunction, outcomes: Outcomes | None, *, batch: int, memory: int | None
 ) -> SubprocessFunction:
     if not isinstance(spec, str):
-        raise ConfigError("pool: a process finds the processor by its name; give that, as MODULE:FUNCTION")
+        raise ConfigError("pool: a process imports the processor; give its name as MODULE:FUNCTION")
     if memory is not None and sys.platform != "linux":
-        raise ConfigError("pool_memory: only Linux holds a process to it")
+        raise ConfigError("pool_memory: supported only on Linux")
     isolated = SubprocessFunction(spec, outcomes, batch=batch, memory=memory)
     isolated.try_out()
     return isolated

@@ -46,7 +46,10 @@ class Guardian:
             )
             self._sink = sink
         except (OSError, subprocess.CalledProcessError) as error:
-            log.warning("what the processor starts may outlive the service: no guardian", reason=str(error))
+            log.warning(
+                "cannot start the guardian process; processes that the processor starts may outlive the service",
+                reason=str(error),
+            )
         finally:
             _close(source, forks)
 

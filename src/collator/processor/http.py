@@ -99,7 +99,7 @@ class HttpService:
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - the class of success, RFC 9110 section 15.3
             raise self._failure(answer, size)
         if not answer.complete:
-            raise ProcessorFailed(f"HTTP {answer.status}, but its body did not end")
+            raise ProcessorFailed(f"HTTP {answer.status}, but the body of the answer is incomplete")
         if answer.body is None:
             raise Unusable(f"more than {self.outcomes.max_output} bytes")
         output = answer.body.strip(b" \t\r\n")

@@ -40,10 +40,10 @@ def find(spec: str) -> UserFunction:
 def checked(function: object, name: str) -> UserFunction:
     """*function*, of *name*, if it can be called for one output. Raises `ConfigError`."""
     if not callable(function):
-        raise ConfigError(f"processor {name} is not a function but of type {type(function).__name__}")
+        raise ConfigError(f"processor {name} is not a function but a value of type {type(function).__name__}")
     for one in (function, type(function).__call__):
         if inspect.isasyncgenfunction(one) or inspect.isgeneratorfunction(one):
-            raise ConfigError(f"processor {name} yields; return one output for one payload instead")
+            raise ConfigError(f"processor {name} is a generator; return one output for each payload instead")
     _check_parameters(function, name)
     return function
 
@@ -72,7 +72,7 @@ def _check_parameters(function: UserFunction, name: str) -> None:
         signature.bind(None, **({"context": None} if wants_context(function) else {}))
     except TypeError as error:
         raise ConfigError(
-            f"processor {name} cannot be called with one payload ({error}); beside it a function may take context"
+            f"processor {name} cannot be called with one payload ({error}); it may have a second parameter, context"
         ) from None
 
 

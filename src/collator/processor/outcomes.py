@@ -70,7 +70,9 @@ class Outcomes:
         if isinstance(values, list | tuple) and len(values) == len(tasks):
             return [self.returned(task, value) for task, value in zip(tasks, values, strict=True)]
         what = f"a list of {len(values)}" if isinstance(values, list | tuple) else type(values).__name__
-        return self.failed_all(tasks, Unusable(f"{what}, and for a batch of {len(tasks)} a list of as many is wanted"))
+        return self.failed_all(
+            tasks, Unusable(f"{what}; expected a list of {len(tasks)}, one output for each payload of the batch")
+        )
 
     def failed(self, task: Task, error: BaseException) -> Result:
         """The call ended with *error*."""

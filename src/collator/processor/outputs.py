@@ -45,7 +45,7 @@ def to_json(value: object, limit: int) -> bytes:
         odd = _looks_odd(value, limit)
         output = _encode(value)
         if len(output) > limit:
-            raise Unusable(f"{len(output)} bytes, {limit} at most")
+            raise Unusable(f"{len(output)} bytes, more than {limit} (max_output)")
         _check(output, ready_made=odd)
         if b"null" in output and type(value) is not msgspec.Raw and _decode(output) != value:
             refuse_infinite(value, output)
@@ -97,7 +97,7 @@ def _weigh(items: Iterable[Any], left: int, odd: list[object]) -> int:
 
 def _less(left: int, size: int) -> int:
     if size > left + 2:  # an empty array has no comma
-        raise Unusable("larger by far than max_output allows")
+        raise Unusable("much larger than max_output")
     return left - size
 
 
@@ -105,5 +105,5 @@ def _words(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, UnicodeError):
-        return "text with half of a surrogate pair, which UTF-8 cannot hold"
+        return "text with half of a surrogate pair, which UTF-8 cannot encode"
     return f"not JSON: {error}"

@@ -65,7 +65,7 @@ class SubprocessFunction:
         try:
             child = self.start()
         except OSError as error:
-            raise ConfigError(f"processor: no process can be started: {error.strerror}") from None
+            raise ConfigError(f"processor: cannot start a process: {error.strerror}") from None
         try:
             child.ready()
         except ProcessorFailed as error:
@@ -115,7 +115,7 @@ class Child:
         """Return when the function is there. Raises `ProcessorFailed`, saying why it never will be."""
         ready = self._frames.reader(FunctionReady)()
         if ready is None:
-            raise ProcessorFailed(f"{self.end()}, before it was ready")
+            raise ProcessorFailed(f"{self.end()} before it was ready")
         if ready.problem:
             raise ProcessorFailed(ready.problem)
 
@@ -208,5 +208,5 @@ def _words(code: int) -> str:
     if code >= 0:
         return f"the process ended with exit code {code}"
     name = signal.strsignal(-code)
-    hint = "; the kernel does that when memory is short" if -code == _KILL else ""
+    hint = "; the kernel does this when memory is short" if -code == _KILL else ""
     return f"the process ended with signal {-code}" + (f" ({name}{hint})" if name else "")

@@ -103,7 +103,7 @@ def _offered(earlier: Packet, packet: Packet) -> bytes:
 def _open(plan: AcceptPlan, packet: Packet, snapshots: Snapshots, basis: Basis) -> Receipt:
     """Open the resource of *packet*, if the limits allow another and its packet."""
     if basis.counts.open + len(plan.opened) >= basis.limits.max_open:
-        return _refused(f"{basis.limits.max_open} resources are open, the limit (max_open)")
+        return _refused(f"the limit of {basis.limits.max_open} open resources is reached (max_open)")
     snapshot = Snapshot(resource_id=str(packet.resource_id), generation=b"")
     receipt = judge(packet, snapshot, None)
     size = plan.packet_bytes + of_packet(len(packet.payload))
@@ -166,7 +166,7 @@ def _beyond_limit(plan: AcceptPlan, size: int, growth: int, basis: Basis) -> Rec
 
 
 def _full(basis: Basis) -> Receipt:
-    return _refused(f"{basis.counts.backlog} bytes wait or belong to open resources, near the limit (max_backlog)")
+    return _refused(f"the backlog of {basis.counts.backlog} bytes is near its limit (max_backlog)")
 
 
 def _refused(reason: str) -> Receipt:

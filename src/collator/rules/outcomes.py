@@ -90,7 +90,7 @@ def _conclude(
     if not isinstance(result, Output):
         _fail(plan, snapshot, held, result.reason)
     elif (size := snapshot.body_size + len(result.output) + 1) > max_body:
-        _fail(plan, snapshot, held, f"the collated body would have {size} bytes, {max_body} at most (max_body)")
+        _fail(plan, snapshot, held, f"the collated body would have {size} bytes, more than {max_body} (max_body)")
     else:
         snapshot.done += 1
         snapshot.body_size = size

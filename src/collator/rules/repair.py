@@ -35,7 +35,7 @@ def plan_completion(snapshot: Snapshot, total: int | None, *, force: bool, on_fa
     Repeating what was said before changes nothing, also once it has ended.
     """
     if total is not None and snapshot.total not in (None, total):
-        raise Conflict(f"a total of {total} contradicts the total of {snapshot.total}, which is fixed")
+        raise Conflict(f"the total {total} contradicts the known total {snapshot.total}")
     fixes = total is not None and snapshot.total is None
     if snapshot.state is not State.OPEN:
         if fixes:
@@ -43,7 +43,7 @@ def plan_completion(snapshot: Snapshot, total: int | None, *, force: bool, on_fa
         return Completion()
     if total is not None and fixes:
         if total <= snapshot.highest:
-            raise Conflict(f"a total of {total} contradicts index {snapshot.highest}, which is there already")
+            raise Conflict(f"the total {total} contradicts the stored index {snapshot.highest}")
         snapshot.total, snapshot.total_by = total, EndedBy.TOTAL
     ending = finished(snapshot, on_failure)
     return Completion(fixes, forced(snapshot) if ending is None and force else ending)
@@ -69,7 +69,7 @@ def check_purge(snapshot: Snapshot, *, due: int) -> None:
     if snapshot.state is State.OPEN:
         raise Conflict(f"resource {snapshot.resource_id!r} is open; cancel it first")
     if due:
-        raise Conflict(f"resource {snapshot.resource_id!r} has a delivery that is due; stop it first")
+        raise Conflict(f"resource {snapshot.resource_id!r} has a due delivery; give it up first")
 
 
 def withdraw(snapshot: Snapshot, number: int) -> None:

@@ -206,15 +206,15 @@ def _judge_late(index: int, snapshot: Snapshot) -> Receipt:
 
 def _contradiction(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> str | None:
     if stored is not None and stored != bytes(packet.payload):
-        return f"index {packet.index} is there already with another payload"
+        return f"index {packet.index} is stored with another payload"
     total, claimed = snapshot.total, claimed_total(packet)
     if claimed is not None and claimed != total:
         if total is not None:
-            return f"a total of {claimed} contradicts the total of {total}, which is fixed"
+            return f"the total {claimed} contradicts the known total {total}"
         if claimed <= snapshot.highest:
-            return f"a total of {claimed} contradicts index {snapshot.highest}, which is there already"
+            return f"the total {claimed} contradicts the stored index {snapshot.highest}"
     if total is not None and packet.index >= total:
-        return f"index {packet.index} is beyond the total of {total}"
+        return f"index {packet.index} is beyond the total {total}"
     if packet.metadata and snapshot.metadata not in (None, bytes(packet.metadata)):
-        return "the resource has other metadata"
+        return "the resource has different metadata"
     return None

@@ -21,4 +21,4 @@ def alone_for(stops: int, limits: LedgerLimits) -> float:
 
 def lethal(deaths: int) -> Failure:
     """Return the failure of a packet that was in work alone at *deaths* deaths of its process, too many."""
-    return Failure(Lease(0, 0), f"the process died {deaths} times while this packet was in work")
+    return Failure(Lease(0, 0), f"the process died {deaths} times while this packet was processed")

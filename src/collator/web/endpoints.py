@@ -23,7 +23,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     configured: bool
     """Whether the configuration has it; if not, what is due to it stays due."""
     paused: bool
-    """Whether nothing is sent to it until a person resumes it."""
+    """Whether nothing is sent to it until it is resumed."""
     paused_at: str | None
     """When it was paused, RFC 3339 in UTC; null where it is not."""
     reason: str | None

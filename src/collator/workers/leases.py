@@ -42,7 +42,7 @@ class LeaseKeeper:
             if tasks:
                 await self._ledger.release([task.lease for task in tasks])
         except Unavailable as error:  # they are due again once the leases have ended
-            log.warning("leases not given back", tasks=len(tasks), reason=error.detail)
+            log.warning("leases not released", tasks=len(tasks), reason=error.detail)
 
     async def _renew(self, leases: Sequence[Lease]) -> None:
         if not leases:

@@ -137,7 +137,7 @@ class LocalWorkers:
             async with asyncio.timeout(GRACE):
                 await self._leases.give_back(unfinished)
                 await self._reports.flush()
-        log.info("workforce drained", given_back=len(unfinished), not_recorded=self._reports.size)
+        log.info("workers drained", given_back=len(unfinished), not_recorded=self._reports.size)
 
     @property
     def abandoned(self) -> int:
@@ -183,7 +183,7 @@ class LocalWorkers:
             runs = await self._ledger.claim(capacity=capacity)
         except CollatorError as error:
             if times := self._throttle.times():
-                log.warning("the store hands nothing out", reason=error.detail, times=times)
+                log.warning("cannot claim packets from the store", reason=error.detail, times=times)
             return
         self._throttle.over()
         # Few may have come though more are due, as they are large. Where nothing more comes, but there was something,

@@ -83,7 +83,7 @@ class Pool(Protocol):
 def note_late(task: Task, abandoned: int) -> None:
     """Log that the time of the call for *task* is up; *abandoned* calls have not returned now."""
     log.warning(
-        "a call of the processor is out of time",
+        "processor call timed out and still runs",
         resource_id=task.key.resource_id,
         index=task.key.index,
         abandoned=abandoned,
@@ -93,6 +93,6 @@ def note_late(task: Task, abandoned: int) -> None:
 def blocked_words(abandoned: int, timeout: float) -> str:
     """Return why nothing is begun while *abandoned* calls have outlasted *timeout* seconds."""
     return (
-        f"{abandoned} calls of the processor have not returned after {timeout:g} s; "
-        "no packet is processed until one of them does"
+        f"{abandoned} processor calls have not returned after {timeout:g} s; "
+        "no packet is processed until one of them returns"
     )

@@ -50,12 +50,12 @@ class ProcessExecutor:
         since = self._starting
         if since is None or (seconds := self._now() - since) < SLOW_START:
             return self._trouble
-        return f"a process that calls the processor is not ready after {seconds:.0f} s; its module is being imported"
+        return f"a processor process is not ready after {seconds:.0f} s; it still imports its module"
 
     def ready(self) -> bool:
         """Start a process where there is none."""
         if self._child is not None and not self._child.alive():
-            log.warning("a process of the processor has ended while it had nothing to do", how=self._child.end())
+            log.warning("an idle processor process has ended", how=self._child.end())
             self._child = None
         return self._child is not None or self._start()
 
@@ -100,7 +100,7 @@ class ProcessExecutor:
             self._child.ready()
         except (OSError, ProcessorFailed) as error:
             self.close()
-            self._trouble = f"no process can be started that calls the processor: {error}"
+            self._trouble = f"cannot start a processor process: {error}"
             return False
         finally:
             self._starting = None
@@ -161,6 +161,4 @@ class ProcessExecutor:
             else:
                 chunk.done.append(self._isolated.outcomes.failed(task, ProcessorFailed(how)))
                 self._buffer.put(others)
-        log.warning(
-            "a process of the processor has ended", how=how, resource_id=task.key.resource_id, index=task.key.index
-        )
+        log.warning("a processor process has ended", how=how, resource_id=task.key.resource_id, index=task.key.index)

@@ -117,7 +117,7 @@ class ResultRecorder:
                 outcome = await self._ledger.record(results, capacity=self._outbox.capacity())
             except Unavailable as error:
                 if times := self._throttle.times():
-                    words = "results kept until the store takes them"
+                    words = "results kept in memory; the store cannot be written"
                     log.warning(words, results=self.size, reason=error.detail, times=times)
                 await asyncio.sleep(error.retry_after)
             else:

@@ -73,7 +73,7 @@ class Runner:
             try:
                 asyncio.run(self._serve(guard))
             except Exception:  # the user's code has stopped the loop, or a defect of ours
-                log.exception("the event loop of the processor has ended")
+                log.exception("the event loop of the processor failed")
             finally:
                 gone(self)
 
@@ -121,7 +121,7 @@ class Runner:
         call = self.culprit()
         key = call.tasks[0].key if call else None
         log.warning(
-            "a coroutine of the processor blocks the event loop of all others",
+            "a coroutine of the processor blocks the event loop",
             seconds=round(silent, 1),
             where=self._where(),
             resource_id=key and key.resource_id,

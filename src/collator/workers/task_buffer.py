@@ -45,7 +45,7 @@ class TaskBuffer:
 
     def put_each(self, tasks: Sequence[Task], reason: str) -> None:
         """Let *tasks*, which failed together for *reason*, wait for a call each."""
-        log.warning("a batch failed; its packets are called one by one", packets=len(tasks), reason=reason)
+        log.warning("a batch failed; its packets are processed one by one", packets=len(tasks), reason=reason)
         with self.change:
             self.round_robin.put_each(tasks)
             self.wake_one()

@@ -189,7 +189,7 @@ class Threads:
         """Return whether the executor of *worker* is ready, as soon as it is; false: it has left."""
         while not (left := self._retire(worker)) and not worker.executor.ready():
             if not self._stopped.is_set():
-                log.warning("a thread of the processor cannot begin", reason=worker.executor.trouble)
+                log.warning("cannot start a processor thread", reason=worker.executor.trouble)
                 self._stopped.wait(RESTART)
         return not left
 
@@ -205,7 +205,7 @@ class Threads:
         try:
             return worker.executor.work(chunk)
         except Exception:  # a defect of ours: the lease ends, and the task is handed out again
-            log.exception("a defect in a thread of the processor")
+            log.exception("a processor thread failed")
             return 0, 0.0
 
     def _finish(self, worker: PoolThread, chunk: Chunk, calls: int, seconds: float) -> None:

@@ -51,7 +51,7 @@ def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> No
 
 def isolate(error: Exception) -> Accepted:
     """The answer for the one packet that the store could not take."""
-    return Accepted([Receipt(Status.ERROR, f"the store could not take this packet: {error}")], [], 0, frozenset())
+    return Accepted([Receipt(Status.ERROR, f"the packet could not be stored: {error}")], [], 0, frozenset())
 
 
 def join(parts: Sequence[Accepted]) -> Accepted:

@@ -91,7 +91,7 @@ def _errors_in_words(data_dir: Path, target: Path) -> Iterator[None]:
             raise cannot_be_read(error) from error
         raise unusable(path, error, option="DIR") from error
     except apsw.FullError as error:
-        raise StorageFull(f"the disk that holds {target} is full; free some space") from error
+        raise StorageFull(f"the disk of {target} is full; free some space") from error
     except (apsw.Error, Damaged) as error:
         raise _gone(data_dir) or _in_words(data_dir, error) from error
 
@@ -101,7 +101,7 @@ def _made(target: Path) -> Iterator[None]:
     """Make *target*; where no copy comes of it, leave it as it was, so that the next try can have it."""
     there = target.exists()
     if any(make(target, option="DIR").iterdir()):
-        raise ConfigError(f"{target} is not empty; name a new directory for the copy")
+        raise ConfigError(f"{target} is not empty; choose a new directory for the copy")
     try:
         writable(target, option="DIR")
         yield
@@ -119,7 +119,7 @@ def _made(target: Path) -> Iterator[None]:
 
 def _in_words(data_dir: Path, error: Exception) -> CollatorError:
     if isinstance(error, apsw.IOError):
-        return Unavailable(f"the database in {data_dir} cannot be copied, the disk fails: {error}")
+        return Unavailable(f"the database in {data_dir} cannot be copied because the disk fails: {error}")
     return Damaged(f"the database in {data_dir} cannot be copied: {error}")
 
 
@@ -127,7 +127,7 @@ def _gone(directory: Path) -> ConfigError | None:
     """The error where *directory* was moved or removed since it was found, or made."""
     if directory.exists():
         return None
-    return ConfigError(f"the directory {directory} was moved or removed meanwhile; start again")
+    return ConfigError(f"the directory {directory} was moved or removed during the copy; start again")
 
 
 def _copy(reading: apsw.Connection, partial: Path) -> None:

@@ -62,7 +62,7 @@ def join(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes:
     if framed_crc(head, tail) != frame.crc:
         raise Damaged("the frame of the body does not match its checksum")
     if len(outputs) != frame.done:
-        raise Damaged(f"{frame.done} outputs were stored, {len(outputs)} are there")
+        raise Damaged(f"{frame.done} outputs were stored, {len(outputs)} were found")
     return body(frame.state, head, verified(outputs), tail)
 
 

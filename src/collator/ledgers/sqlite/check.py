@@ -31,7 +31,7 @@ from collator.messages import Counts, webhook_number
 
 SHOWN = 10
 """Cases of one complaint that are listed; all are counted."""
-_STRAY = "a value is of another kind than its column"
+_STRAY = "a value does not match the type of its column"
 
 Case = tuple[int | None, int | None, bytes | None]
 """Where: the handle of a resource, an index, and more words."""
@@ -92,7 +92,7 @@ def find(database: Path) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):
         if S_ISREG(database.stat().st_mode):
             return
-    raise ConfigError(f"there is no database in {database.parent}; name a data directory with --data-dir")
+    raise ConfigError(f"no database in {database.parent}; choose a data directory with --data-dir")
 
 
 def check(database: Path) -> Report:
@@ -100,7 +100,7 @@ def check(database: Path) -> Report:
     found: list[Complaint] = []
     report = Report(database=str(database), schema=0, newest=newest(), counts=Counts(), rows={}, complaints=found)
     if words := foreign_log(database):
-        found.append(Complaint("the log and the database do not belong together", 1, [words]))
+        found.append(Complaint("the write-ahead log and the database do not belong together", 1, [words]))
         return report
     try:
         with open_immutable(database) as connection:
@@ -121,11 +121,11 @@ def schema_of(connection: apsw.Connection) -> int:
     version = connection.pragma("user_version")
     if version < 1:  # which no commit of any version has left
         empty = connection.execute("select count(*) from sqlite_schema").get == 0
-        raise Damaged("it is empty" if empty else f"it has schema {version}, which there never was")
+        raise Damaged("it is empty" if empty else f"it has schema {version}, which never existed")
     if version > newest():
         raise SchemaTooNew(
-            f"the database has schema {version}, this version of Collator knows up to {newest()}; "
-            "use the newer version, which wrote it"
+            f"the database has schema {version}; this version of Collator supports up to {newest()}; "
+            "use the newer version that wrote it"
         )
     return int(version)
 
@@ -142,7 +142,7 @@ def _tables(connection: apsw.Connection) -> Iterator[Complaint]:
         there = _made(connection)
         changed = [name for name, made in _made(fresh).items() if there.get(name) != made]
     if changed:
-        yield Complaint("a table or an index is not as it was made", len(changed), changed[:SHOWN])
+        yield Complaint("a table or an index was changed", len(changed), changed[:SHOWN])
 
 
 def _made(connection: apsw.Connection) -> dict[str, bytes]:
@@ -185,15 +185,15 @@ def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complain
     try:
         kept = _decode_counts(connection.execute("select cast(counts as blob) from ledger").get or b"")
     except msgspec.MsgspecError as error:
-        yield Complaint("the store's counters cannot be read", 1, [str(error)])
+        yield Complaint("the stored counters cannot be read", 1, [str(error)])
         return
     wrong = [
-        f"{name}: {getattr(kept, name)} kept, {number} counted"
+        f"{name}: {getattr(kept, name)} stored, {number} counted"
         for name, number in msgspec.structs.asdict(counted).items()
         if getattr(kept, name) != number
     ]
     if wrong:
-        yield Complaint("the store's counters are not those of its rows", len(wrong), wrong)
+        yield Complaint("the stored counters do not match the rows", len(wrong), wrong)
 
 
 def _counted(connection: apsw.Connection, *, tombstones: int) -> Counts:

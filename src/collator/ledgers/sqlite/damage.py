@@ -20,7 +20,7 @@ def readable(load: Callable[[Sequence[int]], list[R]], keys: Sequence[int]) -> l
     except (ValueError, apsw.SQLError) as error:
         why = repr(error)
     if len(keys) == 1:
-        log.error("a row is damaged and left out; collator check says more", key=keys[0], error=why)
+        log.error("damaged row skipped; run collator check", key=keys[0], error=why)
         return []
     middle = len(keys) // 2
     return readable(load, keys[:middle]) + readable(load, keys[middle:])

@@ -138,7 +138,7 @@ class DeliveryViews:
         if after:
             cursor = _CURSOR.fullmatch(after)
             if cursor is None:
-                raise Malformed(f"cursor: {quoted(after)} is not where a page ended")
+                raise Malformed(f"cursor: {quoted(after)} is not a cursor of a previous page")
             where = where._replace(first=max(where.first, int(cursor[1])), until=min(where.until, int(cursor[2])))
         looked = self._look(where, wanted, limit)
         if len(looked.rows) == limit:
@@ -186,7 +186,7 @@ class DeliveryViews:
             ):
                 if webhook_id(resource_id, bytes.fromhex(generation)) == webhook:
                     return delivery_row, resource_row
-        raise Unknown(f"delivery {quoted(name)} is unknown: never made, or purged")
+        raise Unknown(f"delivery {quoted(name)} is unknown: it never existed, or was purged")
 
     def _reports(self, rows: Sequence[_Row]) -> list[DeliveryReport]:
         now = self._now()

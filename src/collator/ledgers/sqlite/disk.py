@@ -38,11 +38,11 @@ class Disk:
         """Return why no packets are taken; `None` while there is enough free space."""
         free = self.free()
         if self._trouble:
-            return Unavailable(f"the disk of the data directory is not there: {self._trouble}", retry_after=2.0)
+            return Unavailable(f"the disk of the data directory cannot be read: {self._trouble}", retry_after=2.0)
         if free >= self._keep:
             return None
         return StorageLow(
-            f"{free // _MIB} MiB of the disk are free, and {self._keep // _MIB} MiB are kept free (min_free_disk); "
-            "make room, and the service goes on by itself",
+            f"only {free // _MIB} MiB of the disk are free, less than {self._keep // _MIB} MiB (min_free_disk); "
+            "free some space, and the service continues",
             retry_after=2.0,
         )

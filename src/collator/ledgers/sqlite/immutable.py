@@ -44,7 +44,7 @@ def cannot_be_read(error: OSError) -> CollatorError:
     if not isinstance(error, PermissionError):
         return unusable(Path(error.filename), error, option="--data-dir")
     return ConfigError(
-        f"{error.filename} cannot be read: {str(error.strerror).lower()}; run this as a user who may, or name another "
+        f"{error.filename} cannot be read: {str(error.strerror).lower()}; run this as another user, or choose another "
         "directory with --data-dir"
     )
 
@@ -71,8 +71,8 @@ def _look(connection: apsw.Connection, database: Path) -> None:
         connection.pragma("user_version")
     except (apsw.CantOpenError, apsw.ReadOnlyError):
         raise ConfigError(
-            f"{database} has a log beside it, which a process that was killed has left; to read that, the directory "
-            "has to be writable for this user: make it so, or check a copy of it"
+            f"{database} has a write-ahead log, left by a process that was killed; to read it, the directory "
+            "must be writable for this user: make it writable, or check a copy"
         ) from None
 
 

@@ -79,7 +79,7 @@ def _locked(directory: Path, flags: int) -> int:
     except OSError:
         os.close(descriptor)
         raise Occupied(
-            f"another process{_holder(directory)} holds the data directory {directory}; "
+            f"the data directory {directory} is in use by another process{_holder(directory)}; "
             "stop it, or choose another with --data-dir"
         ) from None
     return descriptor

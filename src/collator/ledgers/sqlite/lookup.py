@@ -21,5 +21,5 @@ def look_for(store: Store, resource_id: str) -> Snapshot | None:
     try:
         found = store.snapshots("find_resources", as_json([resource_id]))
     except ValueError as error:
-        raise Damaged(f"what is stored of resource {resource_id!r} is damaged: {error}") from error
+        raise Damaged(f"the stored data of resource {resource_id!r} is damaged: {error}") from error
     return found[0] if found else None

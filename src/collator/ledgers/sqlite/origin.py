@@ -78,8 +78,8 @@ def foreign_log(database: Path) -> str | None:
     ):
         return None
     return (
-        f"{log} is the log of another database than {database.name} beside it, as after a copy was put over that: "
-        f"remove {log.name} and {database.name}-shm to go on with the copy, or put back the database that the log "
+        f"{log} does not belong to {database.name}, as if the database was replaced by a copy: "
+        f"remove {log.name} and {database.name}-shm to continue with the copy, or restore the database that the log "
         "belongs to"
     )
 

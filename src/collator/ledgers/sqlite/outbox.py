@@ -125,9 +125,7 @@ def _read(store: Store, delivery_rows: Sequence[int]) -> list[_Loaded]:
 def _mark_dead(store: Store, endpoint: str, delivery_rows: Sequence[int]) -> None:
     """Mark *delivery_rows*, of which there is nothing to send, dead, so that they block no claim."""
     for delivery_row in delivery_rows:
-        log.error(
-            "a delivery is given up, as what is stored of it is damaged", endpoint=endpoint, delivery=delivery_row
-        )
+        log.error("delivery given up because its stored data is damaged", endpoint=endpoint, delivery=delivery_row)
         store.run("bury_delivery", delivery_row)
     store.count(due=-len(delivery_rows), dead=len(delivery_rows))
 

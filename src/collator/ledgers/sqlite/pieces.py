@@ -71,7 +71,7 @@ class BodyReader:
             yield b"".join(parts)
             behind, count = found[-1][0], count + len(found)
         if count != done:
-            raise Damaged(f"{done} outputs were stored, {count} are there")
+            raise Damaged(f"{done} outputs were stored, {count} were found")
 
     def _outputs_behind(self, key: int, last: int) -> list[_Stored]:
         found: list[_Stored] = []

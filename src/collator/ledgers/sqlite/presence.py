@@ -66,11 +66,11 @@ class Presence:
     def _compare(self, now: float) -> None:
         words = _difference(self._known)
         if words and not self.words:
-            log.error("the data directory is not the one that was opened", reason=words, ends_in=GRACE)
-            self._missing_since, self._ended = now, f"{words}; after {GRACE:g} s without it the service has ended"
-            self.words = f"{words}; nothing more is stored, and the service ends unless it comes back soon"
+            log.error("the data directory was moved, removed or replaced", reason=words, ends_in=GRACE)
+            self._missing_since, self._ended = now, f"{words}; the service stopped after {GRACE:g} s"
+            self.words = f"{words}; nothing is stored until it is back, and the service stops in {GRACE:g} s"
         elif not words and self.words:
-            log.warning("the data directory is there again", data_dir=str(self._data_dir))
+            log.warning("the data directory is back", data_dir=str(self._data_dir))
             self._missing_since, self.words = None, None
 
 
@@ -87,7 +87,7 @@ def _look(path: Path) -> Identity | str:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return "is not there any more"
+        return "does not exist any more"
     except OSError as error:
-        return f"cannot be looked at any more ({error.strerror})"
+        return f"cannot be accessed any more ({error.strerror})"
     return found.st_dev, found.st_ino

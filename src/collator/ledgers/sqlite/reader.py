@@ -229,7 +229,7 @@ class Reader:
         row = self._find_generation(resource_id, webhook)
         last = row.done + row.failed + row.withdrawn
         if after > last:
-            raise Conflict(f"resource {resource_id!r} has no outcome {after} (the last is {last}): it was opened anew")
+            raise Conflict(f"resource {resource_id!r} has no outcome {after} (the last is {last}): it was opened again")
         return _page(row, self._value("list_outcomes", row.resource_row, after, limit, size, last))
 
     def _find(self, resource_id: str) -> _Row:
@@ -241,7 +241,7 @@ class Reader:
     def _find_generation(self, resource_id: str, webhook: str | None) -> _Row:
         row = self._find(resource_id)
         if webhook not in {None, row.webhook_id}:
-            raise Conflict(f"resource {resource_id!r} was opened anew: its webhook id is {row.webhook_id}")
+            raise Conflict(f"resource {resource_id!r} was opened again: its webhook id is {row.webhook_id}")
         return row
 
     def _text(self, name: str, *parameters: object) -> str | None:

@@ -37,7 +37,7 @@ def find_suspects(store: Store) -> None:
         with store.transaction():
             _apply_limits(store)
     except apsw.FullError:  # a start needs no more space than it must; the next tries again
-        log.warning("changed timeouts hold for new resources only until the next start", reason="the disk is full")
+        log.warning("changed timeouts apply only to new resources until the next start", reason="the disk is full")
 
 
 def mark_clean_stop(store: Store) -> None:

@@ -29,10 +29,10 @@ def migrate(connection: apsw.Connection) -> int:
     steps = _steps()
     version = connection.pragma("user_version")
     if version == 0 and connection.execute("select count(*) from sqlite_schema").get:
-        raise Damaged("the database is none of Collator: it has tables, and no number of a schema")
+        raise Damaged("the database is not from Collator: it has tables but no schema version")
     if version > len(steps):
         raise SchemaTooNew(
-            f"the data directory has schema {version}, this version of Collator knows up to {len(steps)}; "
+            f"the data directory has schema {version}; this version of Collator supports up to {len(steps)}; "
             "install the newer version, or use another data directory"
         )
     connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)  # for step 2
@@ -43,7 +43,7 @@ def migrate(connection: apsw.Connection) -> int:
                 connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
             connection.pragma("user_version", number)
     if 0 < version < len(steps):
-        log.info("schema brought up to date, which no earlier version reads", was=version, now=len(steps))
+        log.info("schema upgraded; earlier versions cannot read it", was=version, now=len(steps))
     return int(version)
 
 

@@ -42,7 +42,7 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
     """
     try:
         if problem := exposure(data_dir, data_dir.stat(), secret=False):
-            log.warning("data directory open to others", problem=problem)
+            log.warning("data directory accessible to other users", problem=problem)
         origin.begin(data_dir / DATABASE)
         return _recovered(make)
     except OSError as error:
@@ -66,7 +66,7 @@ def close_store(store: Store, *, clean: bool, gone: bool = False) -> None:
         try:
             recovery.mark_clean_stop(store)
         except apsw.Error as error:  # the next start only looks more closely, and runs alone what was in work
-            log.warning("the stop is not marked as a clean one", error=repr(error))
+            log.warning("cannot mark the stop as clean", error=repr(error))
     if gone:
         _leave_log(store.connection)
     store.connection.close()
@@ -111,10 +111,10 @@ def _in_words(data_dir: Path, error: apsw.Error) -> CollatorError:
         if not isinstance(reason.__context__, PermissionError):  # which may be about one of the files
             return reason
     if _is_full(data_dir, error):
-        return StorageFull(f"the disk that holds {data_dir} is full; free some space and start again")
+        return StorageFull(f"the disk of {data_dir} is full; free some space and start again")
     if isinstance(error, _REFUSED):
         return ConfigError(
             f"the database in {data_dir} cannot be written: {error}; make the directory and the files of the database "
-            "writable for this user, or name another with --data-dir"
+            "writable for this user, or choose another with --data-dir"
         )
     return Unavailable(f"the database in {data_dir} cannot be opened: {error}")

@@ -286,7 +286,7 @@ update delivery set state = 'due', step = 0, due_at = ?2, note = 'replayed'
 where did in (select value from jsonb_each(?1));
 
 -- name: stop_delivery (by a person)
-update delivery set state = 'dead', note = 'stopped by a person' where did = ?1;
+update delivery set state = 'dead', note = 'given up by a person' where did = ?1;
 
 -- name: bury_delivery (whose row cannot be read)
 update delivery set state = 'dead', note = 'what is stored of it is damaged' where did = ?1;

@@ -55,10 +55,10 @@ def delete_old(store: Store, limit: int) -> int:
 def unknown(resource_id: str, tombstone: str | None) -> Unknown:
     """Return why nothing can be said of *resource_id*, which is not there; *tombstone* is what is remembered of it."""
     if tombstone is None:
-        return Unknown(f"resource {resource_id!r} is unknown: never seen, or purged")
+        return Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
     state, total, closed_at = _decode(tombstone)
     packets = "" if total is None else f", total {total}"
     return Unknown(
         f"resource {resource_id!r} has ended ({state}{packets}) at {rfc3339(closed_at)} and was removed after its "
-        "retention; packets for it are duplicate or closed. Purge it to use its id anew"
+        "retention; its packets are duplicate or closed. Purge it to use its id again"
     )

@@ -109,9 +109,7 @@ class Writer:
         began = self._began
         seconds = 0.0 if began is None else time.perf_counter() - began
         if seconds >= STALLED:
-            return (
-                f"nothing can be stored: the disk, or who has locked the database, has not let go for {seconds:.0f} s"
-            )
+            return f"nothing can be stored: the disk hangs or the database is locked, for {seconds:.0f} s"
         return self._presence.words
 
     def stop(self) -> None:
@@ -210,7 +208,7 @@ class Writer:
             self._bisect(group, error)
         else:
             if troubled and not self._store.trouble:
-                log.info("the store can be written again")
+                log.info("the store is writable again")
                 self._throttle.over()
 
     def _bisect(self, group: list[Call], error: Exception) -> None:
@@ -226,14 +224,14 @@ class Writer:
             failed = next((part.result for part in parts if isinstance(part.result, BaseException)), None)
             call.result = failed or verb.join([part.result for part in parts])
             return
-        log.error("the store could not execute a call", verb=verb.step.__name__, error=repr(error))
+        log.error("a call of the store failed", verb=verb.step.__name__, error=repr(error))
         call.result = Broken() if verb.isolate is None else verb.isolate(error)
 
     def _on_full(self, group: list[Call]) -> None:
         """Refuse what is new; what is in flight may use the reserve."""
         spent = self._reserve.spent
         if not spent:
-            log.error("the disk is full; new packets are refused until there is space")
+            log.error("disk full; new packets are refused until space is free")
             self._reserve.spend()
         self._refuse_growth(group)
         rest = [call for call in group if not call.verb.grows]
@@ -244,7 +242,7 @@ class Writer:
 
     def _on_disk_error(self, group: list[Call], error: apsw.Error) -> None:
         if getattr(error, "extendedresult", 0) in _FSYNC_ERRORS:
-            log.critical("fsync failed; read-only until a restart", error=repr(error))
+            log.critical("fsync failed; read-only until restart", error=repr(error))
             self._broken = ReadOnly(retry_after=60.0)
             fail_calls(group, self._broken)
         else:
@@ -277,7 +275,7 @@ class Writer:
 def _in_words(error: apsw.Error) -> str:
     match error:
         case apsw.BusyError():
-            return "another process keeps the database locked"
+            return "another process has locked the database"
         case apsw.ReadOnlyError():
             return f"the disk or the database is read-only ({error})"
         case _:

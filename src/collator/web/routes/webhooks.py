@@ -123,7 +123,7 @@ FIELDS = (
 ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "2XX": "It is received; it is not sent again.",
-        "410": "The receiver wants nothing more at this address: nothing is sent there until a person resumes it.",
+        "410": "The receiver wants nothing more at this address: nothing is sent there until it is resumed.",
         "default": "It is sent again later. With 429, 502, 503 and 504 `Retry-After` counts, for the address.",
     }
 )
