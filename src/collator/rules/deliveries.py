@@ -137,7 +137,7 @@ def gives_up(found: FoundDelivery) -> bool:
     Whoever tries it at the moment loses his lease, and a late 2xx of his still wins.
     """
     if found.state is DELIVERED:
-        raise Ended(f"the delivery to endpoint {found.endpoint!r} has ended (delivered); there is nothing to stop")
+        raise Ended(f"the delivery to endpoint {found.endpoint!r} has ended (delivered); it cannot be given up")
     if found.state is DEAD:
         return False
     check_step(DELIVERY_STEPS, DUE, DEAD)
