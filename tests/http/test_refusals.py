@@ -145,7 +145,7 @@ async def test_r9_more_bytes_waiting_than_there_may_be(listener: Harness, form: 
     for index in range(3):
         assert (await listener.post(packet(index, payload="x" * 900))).status == 202
     before = await stored(listener)
-    told_each(await form(listener, packet(3, payload="x" * 900)), form, "3006 bytes wait", "max_backlog")
+    told_each(await form(listener, packet(3, payload="x" * 900)), form, "the backlog of 3006 bytes", "max_backlog")
     assert await stored(listener) == before
     (task, *_) = tasks_of(await listener.ledger.claim(capacity=1))
     await listener.ledger.record([Output(task.lease, b"1")], capacity={})
@@ -170,7 +170,7 @@ def told_each(reply: Reply, form: Form, *words: str) -> None:
 async def test_less_free_disk_than_is_kept_free(listener: Harness, disk: Space, form: Form) -> None:
     disk.bytes_free = 10**9 - 1
     refused(await form(listener, packet()), 507, "storage_low", "953 MiB", "min_free_disk", later=True)
-    assert (await listener.ask("GET", "/readyz")).problem["reasons"][0].startswith("953 MiB of the disk are free")
+    assert (await listener.ask("GET", "/readyz")).problem["reasons"][0].startswith("only 953 MiB of the disk are free")
     assert await stored(listener) == Counts()
     disk.bytes_free = 10**9
     assert (await form(listener, packet())).status in {200, 202}
