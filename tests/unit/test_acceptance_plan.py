@@ -125,6 +125,23 @@ def test_r5_a_repeat_within_a_batch_may_still_fix_the_total() -> None:
     assert model.snapshots["r"].total == 2
 
 
+def test_r9_metadata_that_comes_late_counts_on_a_repeat_too() -> None:
+    def there() -> Model:
+        known = [
+            Snapshot(resource_id=id_, generation=b"", key=key, received=1, highest=0)
+            for key, id_ in ((1, "r"), (2, "s"))
+        ]
+        stored = {1 << INDEX_BITS: b"1", 2 << INDEX_BITS: b"1"}
+        return Model(LedgerLimits(max_backlog=10), snapshots={one.resource_id: one for one in known}, stored=stored)
+
+    late = [packet(0, metadata=b'{"a":1}'), packet(0, "s", metadata=b'{"a":1}')]
+    model = there()
+    plan = model.accept(late[:1])
+    assert (plan.receipts[0].status, plan.resource_bytes, [*plan.changed]) == (Status.DUPLICATE, 7, [1])
+    assert model.snapshots["r"].metadata == b'{"a":1}'
+    assert there().statuses(*late) == ["duplicate", "refused"]
+
+
 def test_r6_a_payload_of_another_length_is_a_conflict_without_being_read() -> None:
     snapshots: Snapshots = {"r": Snapshot(resource_id="r", generation=b"", key=3, received=1, highest=0)}
     offered = [packet(0, payload=b"1"), packet(0, payload=b"22"), packet(5)]

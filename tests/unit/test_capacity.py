@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.messages import LARGE_BODY
-from collator.rules.capacity import INLINE_BODY, INLINE_SUM, joined_at_once, leased_at_once, mixed
+from collator.rules.capacity import INLINE_BODY, INLINE_SUM, joined_at_once, leased_at_once, merge_capacities, mixed
 from collator.rules.resource import LedgerLimits
 from collator.rules.suspects import alone_for, lethal
 
@@ -34,6 +34,10 @@ def test_p5_an_endpoint_gets_what_fits_its_own_capacity_and_nothing_large(
     assert not any(takes for (_, size), takes in zip(new, taken, strict=True) if size > LARGE_BODY)
 
 
+def test_callers_of_one_window_have_the_least_that_any_of_them_saw() -> None:
+    assert merge_capacities([{"a": 3, "b": 1}, {"a": 2, "c": 4}, {"a": 9, "b": 0}]) == {"a": 2, "b": 0, "c": 4}
+
+
 @given(st.integers(1, 8), st.integers(0, 20), st.data())
 def test_r23_the_longest_and_the_latest_due_share_a_claim(capacity: int, more: int, data: st.DataObject) -> None:
     due = [*range(capacity + more)]
@@ -56,6 +60,7 @@ def test_p5_so_much_is_joined_in_one_step_and_no_body_twice(extents: list[tuple[
 def test_p5_bodies_beyond_the_sum_of_a_step_are_read_later() -> None:
     fit = INLINE_SUM // INLINE_BODY
     assert joined_at_once((key, INLINE_BODY) for key in range(fit + 5)) == [*range(fit)]
+    assert joined_at_once([(1, INLINE_BODY)] * fit + [(2, INLINE_BODY)]) == [1, 2]  # one body for all endpoints
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.messages import PacketReport
-from collator.rules.body import body
+from collator.rules.body import body, extent
 from collator.rules.closure import (
     CANCELLED,
     PAST_DEADLINE,
@@ -100,7 +100,10 @@ def test_r18_an_early_end_tells_of_every_index_once(received: set[int], total: i
     plan = close(one, PAST_DEADLINE, details)
     outputs = [(index, b"%d" % index) for index in by["done"]]
     told = json.loads(body(State.INCOMPLETE, plan.head, outputs, plan.tail))["data"]
-    assert told["completed_by"] == "deadline"
+    assert (told["completed_by"], told["total"], plan.snapshot.total) == ("deadline", total, total)
+    frame, size = len(plan.head) + len(plan.tail), sum(len(output) + 1 for _, output in outputs)
+    most = extent(State.INCOMPLETE, done=len(outputs), size=size, frame=frame)
+    assert most - 8 * len(outputs) <= len(body(State.INCOMPLETE, plan.head, outputs, plan.tail)) <= most
     indexes = [part["index"] for part in told["partial"] + told["failed"]]
     for first, last in told["missing"] + told["unfinished"]:
         indexes += range(first, last + 1)

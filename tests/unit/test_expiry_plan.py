@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.rules.expiry import plan_idle
-from collator.rules.resource import Snapshot
+from collator.rules.expiry import first_times, plan_idle
+from collator.rules.resource import LedgerLimits, Snapshot
 from collator.states import EndedBy
 
 UPTIME = 1000.0
@@ -49,3 +49,9 @@ def test_r13_what_goes_on_is_looked_at_again_when_it_could_end_at_the_earliest()
     plan = plan_idle(active_at, [silent, busy, whole, later], timeout=100.0, uptime=UPTIME)
     assert [end.snapshot for end in plan.ends] == [silent]
     assert plan.again == [(1, 1100.0), (2, 1100.0), (3, 1050.0), (4, 1100.0)]
+
+
+def test_r13_r14_silence_runs_on_the_uptime_and_the_deadline_on_the_time() -> None:
+    limits = LedgerLimits(idle_timeout=60.0, deadline=600.0)
+    assert first_times(limits, uptime=5.0, now=1000.0) == (65.0, 1600.0)
+    assert first_times(LedgerLimits(idle_timeout=None), uptime=5.0, now=1000.0) == (None, None)

@@ -29,6 +29,7 @@ def complete(one: Snapshot, total: int | None, *, force: bool = False) -> Comple
     ("known", "total", "force", "fixes", "ending"),
     [
         (OPEN, 3, False, True, Ending(WHOLE, EndedBy.TOTAL)),
+        (OPEN, 3, True, True, Ending(WHOLE, EndedBy.TOTAL)),
         (OPEN, 5, False, True, None),
         (OPEN, 5, True, True, Ending(EARLY, EndedBy.FORCED)),
         (OPEN, None, True, False, Ending(WHOLE, EndedBy.FORCED)),

@@ -12,6 +12,15 @@ INLINE_SUM = 4 * 1024 * 1024
 in memory while it is sent. Others are read piece by piece: neither a commit nor memory grows with them."""
 
 
+def merge_capacities(capacities: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    """Return the capacity of callers who look at the same window: the least that any of them saw."""
+    merged = dict(capacities[0])
+    for capacity in capacities[1:]:
+        for name, count in capacity.items():
+            merged[name] = min(merged.get(name, count), count)
+    return merged
+
+
 def leased_at_once(new: Iterable[tuple[str, int]], capacity: Mapping[str, int], paused: Collection[str]) -> list[bool]:
     """Return which of *new* deliveries, (endpoint, bytes of the body), go to the caller that brought them about.
 

@@ -1,4 +1,4 @@
-"""The resources that time ends: those that were silent for too long. Pure; rule R13.
+"""The resources that time ends: those that were silent for too long, or open. Pure; rules R13 and R14.
 
 A ledger keeps for each open resource when to look at it next, by the uptime, and asks about those whose time has come:
 each of them ends or is looked at again, later. An accepted packet or an outcome need not move that time, so that what
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from collator.rules.closure import SILENT, Closure
-from collator.rules.resource import Snapshot, waits_for_sender
+from collator.rules.resource import LedgerLimits, Snapshot, waits_for_sender
 
 
 class IdlePlan(msgspec.Struct, frozen=True):
@@ -21,6 +21,12 @@ class IdlePlan(msgspec.Struct, frozen=True):
     ends: list[Closure] = []
     again: list[tuple[int, float]] = []
     """Handles of those that go on, and the uptime at which to look again."""
+
+
+def first_times(limits: LedgerLimits, *, uptime: float, now: float) -> tuple[float | None, float | None]:
+    """Return by when a resource that opens may end by silence, on the uptime, and by its deadline; `None` for never."""
+    silent = None if limits.idle_timeout is None else uptime + limits.idle_timeout
+    return silent, None if limits.deadline is None else now + limits.deadline
 
 
 def plan_idle(

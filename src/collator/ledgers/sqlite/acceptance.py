@@ -22,6 +22,7 @@ from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
 from collator.messages import Accepted
 from collator.packet import Packet, Receipt, Status
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_batch
+from collator.rules.expiry import first_times
 from collator.rules.resource import ACCEPTED, INDEX_BITS, INDEX_MASK, Snapshot, ranges
 from collator.states import State
 
@@ -170,7 +171,6 @@ def _store_packets(store: Store, plan: AcceptPlan) -> int:
 
 
 def _opening(store: Store, snapshot: Snapshot) -> list[object]:
-    ledger_limits, active = store.ledger_limits, store.active
     return [
         snapshot.key,
         snapshot.resource_id,
@@ -181,9 +181,8 @@ def _opening(store: Store, snapshot: Snapshot) -> list[object]:
         snapshot.received,
         snapshot.highest,
         store.wall,
-        active,
-        None if ledger_limits.idle_timeout is None else active + ledger_limits.idle_timeout,
-        None if ledger_limits.deadline is None else store.now + ledger_limits.deadline,
+        store.active,
+        *first_times(store.ledger_limits, uptime=store.active, now=store.now),
     ]
 
 

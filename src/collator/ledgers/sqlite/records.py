@@ -14,6 +14,7 @@ from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held, number_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json
 from collator.messages import Recorded, Result, StepResult
+from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, plan_results
 from collator.rules.resource import INDEX_BITS
 
@@ -72,12 +73,3 @@ def join(parts: Sequence[StepResult]) -> StepResult:
         sum(part.closed for part in parts),
         failed=next((part.failed for part in parts if part.failed), None),
     )
-
-
-def merge_capacities(capacities: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
-    """The capacity of callers who look at the same window: the least that any of them saw."""
-    merged = dict(capacities[0])
-    for capacity in capacities[1:]:
-        for name, count in capacity.items():
-            merged[name] = min(merged.get(name, count), count)
-    return merged
