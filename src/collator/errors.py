@@ -45,7 +45,7 @@ class ConfigError(CollatorError):
     """The configuration cannot be used."""
 
 
-# Collator cannot take it now: the same request may pass later. Nothing was stored.
+# Collator cannot take it now: the same request may pass later. Nothing was stored, where it is not `Uncertain`.
 
 
 class Unavailable(CollatorError):
@@ -55,6 +55,14 @@ class Unavailable(CollatorError):
         """Keep *detail*, and *retry_after* in seconds."""
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Uncertain(Unavailable):
+    """It is not known whether this was stored, as the answer was lost; asking for the same again is harmless."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: float = 0.2) -> None:
+        """Keep *detail*, and *retry_after* in seconds."""
+        super().__init__(detail, retry_after=retry_after)
 
 
 class StorageFull(Unavailable):

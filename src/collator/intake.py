@@ -20,8 +20,9 @@ from collator.errors import Unavailable
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
 from collator.rules.footprint import PACKET
-from collator.seams.ledger import Ledger
+from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
+from collator.seams.packets import PacketIntake
 from collator.seams.workers import Workers
 
 
@@ -30,7 +31,7 @@ class Intake:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: PacketIntake,
         workers: Workers,
         outbox: Outbox,
         *,
@@ -45,7 +46,7 @@ class Intake:
         """
         self.draining = asyncio.Event()
         """Set once nothing more is taken; streams wait for it, to end by themselves."""
-        self._ledger = ledger
+        self._ledger, self._operations = ledger, Operations()
         self._workers = workers
         self._outbox = outbox
         self._unavailable, self._backlog = unavailable, backlog
@@ -73,7 +74,7 @@ class Intake:
         capacity = max(0, min(len(packets), self._workers.capacity() - self._promised))
         self._promised += capacity
         try:
-            accepted = await self._ledger.accept(packets, capacity=capacity)
+            accepted = await self._operations.certain(self._ledger.accept, packets, capacity=capacity)
         finally:
             self._promised -= capacity
         if accepted.runs:

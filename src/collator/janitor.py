@@ -13,8 +13,9 @@ import structlog
 
 from collator.errors import CollatorError
 from collator.metrics import Metrics
-from collator.seams.ledger import Ledger
+from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
+from collator.seams.upkeep import Upkeep
 from collator.seams.workers import Workers
 from collator.throttle import Throttle
 
@@ -32,7 +33,7 @@ class Janitor:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Upkeep,
         workers: Workers,
         outbox: Outbox,
         *,
@@ -50,6 +51,7 @@ class Janitor:
         *lost* gives the error to end with, where the store is gone for good.
         """
         self._ledger, self._workers, self._outbox = ledger, workers, outbox
+        self._operations = Operations()
         self._accepting, self._metrics, self._interval = accepting, metrics, interval
         self._trouble, self._troubled = trouble, False
         self._beat, self._lost = beat, lost
@@ -88,8 +90,8 @@ class Janitor:
 
     async def _expire(self) -> None:
         for _ in range(SLICES):
-            ended = await self._ledger.expire(
-                accepting=self._accepting(), limit=SLICE, capacity=self._outbox.capacity()
+            ended = await self._operations.certain(
+                self._ledger.expire, accepting=self._accepting(), limit=SLICE, capacity=self._outbox.capacity()
             )
             self._beat()
             self._outbox.take(ended.deliveries, ended.endpoints)

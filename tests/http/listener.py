@@ -96,13 +96,13 @@ class Troubled:
         self.errors: dict[int, Exception] = {}
         """By the number of the call, from 0."""
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
+    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
         call = len(self.calls)
         self.calls.append(len(packets))
         await self.open.wait()
         if call in self.errors:
             raise self.errors[call]
-        return await self._ledger.accept(packets, capacity=capacity)
+        return await self._ledger.accept(packets, capacity=capacity, operation=operation)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, name)

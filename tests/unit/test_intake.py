@@ -25,7 +25,7 @@ class Script:
         self.open = asyncio.Event()
         self.answer: Accepted | Exception = Accepted([ACCEPTED], (), 0, frozenset())
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
+    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
         self.capacities.append(capacity)
         await self.open.wait()
         if isinstance(self.answer, Exception):

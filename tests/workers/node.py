@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from collator.errors import Unavailable
+from collator.errors import Unavailable, Uncertain
 from collator.intake import Intake
 from collator.messages import (
     Accepted,
@@ -89,26 +89,28 @@ class WatchedLedger:
     def __getattr__(self, verb: str) -> Any:  # noqa: ANN401 - every other verb of the ledger, as it is
         return getattr(self._ledger, verb)
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
-        accepted = await self._ledger.accept(packets, capacity=capacity)
+    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
+        accepted = await self._ledger.accept(packets, capacity=capacity, operation=operation)
         self.held |= {task.lease for task in tasks_of(accepted.runs)}
         return accepted
 
-    async def claim(self, *, capacity: int) -> Sequence[Run]:
+    async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         self.claims += 1
         self._fail_if(self.away)
-        runs = await self._ledger.claim(capacity=capacity)
+        runs = await self._ledger.claim(capacity=capacity, operation=operation)
         self.held |= {task.lease for task in tasks_of(runs)}
         return runs
 
-    async def record(self, results: Sequence[Result], *, capacity: Capacity) -> StepResult:
+    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
         lost, self.lost_calls = self.lost_calls > 0, max(0, self.lost_calls - 1)
         self._fail_if(self.away or lost)
-        step = await self._ledger.record(results, capacity=capacity)
+        step = await self._ledger.record(results, capacity=capacity, operation=operation)
         self.held -= {result.lease for result in results}
         self.statuses += step.statuses
         lost, self.lost_replies = self.lost_replies > 0, max(0, self.lost_replies - 1)
-        self._fail_if(lost)
+        if lost:
+            self.refused += 1
+            raise Uncertain(retry_after=0.005)
         return step
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:

@@ -24,7 +24,8 @@ from collator.egress import Egress
 from collator.errors import CollatorError
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
-from collator.seams.ledger import Capacity, Ledger
+from collator.seams.capacity import Capacity
+from collator.seams.deliveries import DeliveryQueue
 
 POLL = 0.5
 """Seconds between looks for what has become due by time: the first retry comes after 1 s."""
@@ -55,7 +56,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: DeliveryQueue,
         endpoints: Mapping[str, Endpoint],
         *,
         clock: Clock,

@@ -25,7 +25,8 @@ from collator.delivery.verdict import put_off
 from collator.errors import Unavailable
 from collator.messages import Attempt, Delivery, Lease
 from collator.metrics import Metrics
-from collator.seams.ledger import Ledger
+from collator.seams.deliveries import DeliveryQueue
+from collator.seams.operations import Operations
 from collator.states import DeliveryState
 from collator.throttle import Throttle
 
@@ -49,7 +50,7 @@ class EndpointWorker:
         name: str,
         concurrency: int,
         *,
-        ledger: Ledger,
+        ledger: DeliveryQueue,
         sender: Sender,
         recorder: OutcomeRecorder,
         clock: Clock,
@@ -65,7 +66,7 @@ class EndpointWorker:
         """
         self._name = name
         self._concurrency = concurrency
-        self._ledger = ledger
+        self._ledger, self._operations = ledger, Operations()
         self._sender = sender
         self._recorder = recorder
         self._clock = clock
@@ -208,7 +209,8 @@ class EndpointWorker:
     async def _claim_once(self, capacity: int) -> None:
         circuit = self._circuit()
         probe = circuit is not None and circuit.open
-        found = await self._ledger.claim_deliveries(self._name, capacity=capacity, large=self._large, probe=probe)
+        claim, certain = self._ledger.claim_deliveries, self._operations.certain
+        found = await certain(claim, self._name, capacity=capacity, large=self._large, probe=probe)
         self._more = self._more or len(found) >= capacity
         for delivery in found:
             if _key(delivery) not in self._delivered:

@@ -9,7 +9,7 @@ import structlog
 
 from collator.errors import Unavailable
 from collator.messages import Attempt
-from collator.seams.ledger import Ledger
+from collator.seams.deliveries import DeliveryQueue
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
@@ -20,7 +20,7 @@ _log = structlog.get_logger("collator.delivery")
 class OutcomeRecorder:
     """One `Ledger.record_attempts` at a time; what ends meanwhile goes into the next: batches grow with load."""
 
-    def __init__(self, ledger: Ledger, settled: Callable[[Sequence[Attempt]], None]) -> None:
+    def __init__(self, ledger: DeliveryQueue, settled: Callable[[Sequence[Attempt]], None]) -> None:
         """Settle in *ledger*, and tell *settled* what no longer has to be kept."""
         self._ledger = ledger
         self._settled = settled

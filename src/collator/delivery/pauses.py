@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from collator.clock import Clock, rfc3339
 from collator.messages import Attempt, Pause
-from collator.seams.ledger import Ledger
+from collator.seams.deliveries import DeliveryQueue
 
 
 class Pauses:
     """The endpoints to which nothing is sent until a person resumes them."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: DeliveryQueue, clock: Clock) -> None:
         """Know of none yet."""
         self._ledger, self._clock = ledger, clock
         self._stored: Mapping[str, Pause] = {}

@@ -24,7 +24,7 @@ from collator.egress import Answer, Body, Egress, NoAnswer, Pieces, length, word
 from collator.errors import Damaged, Unavailable, Unknown
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
-from collator.seams.ledger import Ledger
+from collator.seams.deliveries import DeliveryQueue
 from collator.signing import ID, SIGNATURE, TIMESTAMP, Signature, sign
 from collator.states import DeliveryState
 
@@ -51,7 +51,7 @@ class Sender:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: DeliveryQueue,
         endpoints: Mapping[str, Endpoint],
         egress: Egress,
         *,

@@ -12,6 +12,7 @@ from collator.errors import Malformed
 from collator.messages import DeliveryDetail, DeliveryFilter, DeliveryReport
 from collator.paging import PAGE
 from collator.seams.ledger import Ledger
+from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.states import DeliveryState
 from collator.text import quoted
@@ -88,7 +89,7 @@ class Deliveries:
 
     def __init__(self, ledger: Ledger, outbox: Outbox) -> None:
         """Look into *ledger*; tell *outbox* what is due again."""
-        self._ledger = ledger
+        self._ledger, self._operations = ledger, Operations()
         self._outbox = outbox
         self._replay = msgspec.json.Decoder(Replay)
 
@@ -140,7 +141,7 @@ class Deliveries:
         replayed = 0
         async with acting(self._ledger, request, "replay", "deliveries replayed", target=target):
             for _ in range(_STEPS):
-                step = await self._ledger.replay(wanted, after=after or "", limit=_SLICE)
+                step = await self._operations.certain(self._ledger.replay, wanted, after=after or "", limit=_SLICE)
                 self._outbox.take((), step.endpoints)
                 replayed, after = replayed + step.replayed, step.after
                 if after is None:
@@ -151,7 +152,7 @@ class Deliveries:
         """Make one due again (R24); the delivery as it is then. `Unknown`."""
         await request.nothing()
         async with acting(self._ledger, request, "replay", "delivery replayed", target=delivery_id):
-            step = await self._ledger.replay(DeliveryFilter(id=delivery_id))
+            step = await self._operations.certain(self._ledger.replay, DeliveryFilter(id=delivery_id))
         self._outbox.take((), step.endpoints)
         return await self._view(delivery_id)
 

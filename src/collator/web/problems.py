@@ -24,6 +24,7 @@ from collator.errors import (
     StorageFull,
     StorageLow,
     Unavailable,
+    Uncertain,
     Unknown,
 )
 from collator.text import shorten
@@ -66,6 +67,7 @@ class ProblemType(Enum):
     NOT_READY = (503, "Service not ready")
     READ_ONLY = (503, "Read-only until restart")
     STORAGE_FULL = (503, "Disk full")
+    UNCERTAIN = (503, "It is not known whether this was stored")
     RECEIPTS_UNREAD = (503, "The receipts were not read")
     STORAGE_LOW = (507, "Too little free disk space")
 
@@ -124,6 +126,7 @@ _KINDS: tuple[tuple[type[CollatorError], ProblemType], ...] = (
     (StorageFull, ProblemType.STORAGE_FULL),
     (StorageLow, ProblemType.STORAGE_LOW),
     (ReadOnly, ProblemType.READ_ONLY),
+    (Uncertain, ProblemType.UNCERTAIN),
     (Unavailable, ProblemType.UNAVAILABLE),
     (Damaged, ProblemType.DAMAGED),
 )

@@ -12,6 +12,7 @@ from collator.messages import ResourceReport, ResourceSummary
 from collator.packet import PacketLimits, as_integer
 from collator.paging import fitting
 from collator.seams.ledger import Ledger
+from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
 from collator.states import EndedBy, State
@@ -91,7 +92,7 @@ class Resources:
 
         *refusal* says why nothing new is taken at the moment.
         """
-        self._ledger = ledger
+        self._ledger, self._operations = ledger, Operations()
         self._workers = workers
         self._outbox = outbox
         self._packet_limits = packet_limits
@@ -137,14 +138,14 @@ class Resources:
         """End it without a webhook; the resource as it is then. `Unknown`, `Ended`."""
         await request.nothing()
         async with acting(self._ledger, request, "cancel", "resource cancelled", target=resource_id):
-            await self._ledger.cancel(resource_id)
+            await self._operations.certain(self._ledger.cancel, resource_id)
         return await self._view(resource_id)
 
     async def retry(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """Give its failed packets a new set of attempts (R16). `Unknown`, `Ended`."""
         await request.nothing()
         async with acting(self._ledger, request, "retry", "failed packets retried", target=resource_id):
-            retried = await self._ledger.retry(resource_id)
+            retried = await self._operations.certain(self._ledger.retry, resource_id)
         self._workers.notify()
         return answer_json(Retried(resource_id, retried))
 
@@ -159,7 +160,9 @@ class Resources:
         return answer_json(Purged(resource_id))
 
     async def _complete(self, resource_id: str, total: int | None, *, force: bool) -> None:
-        outcome = await self._ledger.complete(resource_id, total=total, force=force, capacity=self._outbox.capacity())
+        outcome = await self._operations.certain(
+            self._ledger.complete, resource_id, total=total, force=force, capacity=self._outbox.capacity()
+        )
         self._outbox.take(outcome.deliveries, outcome.endpoints)
 
     async def _view(self, resource_id: str) -> HttpAnswer:

@@ -9,7 +9,7 @@ import structlog
 
 from collator.errors import Unavailable
 from collator.messages import Lease, Task
-from collator.seams.ledger import Ledger
+from collator.seams.packets import WorkQueue
 from collator.workers.task_buffer import TaskBuffer
 
 log = structlog.get_logger("collator.workers")
@@ -19,7 +19,7 @@ class LeaseKeeper:
     """Renews them, and gives them back."""
 
     def __init__(
-        self, ledger: Ledger, buffer: TaskBuffer, *, held: Callable[[], Iterable[Lease]], lease: float
+        self, ledger: WorkQueue, buffer: TaskBuffer, *, held: Callable[[], Iterable[Lease]], lease: float
     ) -> None:
         """*held* gives all that are held now; *lease*: `LedgerLimits.task_lease`, seconds."""
         self._ledger = ledger

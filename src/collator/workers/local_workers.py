@@ -18,8 +18,9 @@ from collator.errors import CollatorError
 from collator.messages import Lease, Run, Task, tasks_of
 from collator.metrics import Metrics
 from collator.processor import Processor
-from collator.seams.ledger import Ledger
+from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
+from collator.seams.packets import WorkQueue
 from collator.throttle import Throttle
 from collator.workers.leases import LeaseKeeper
 from collator.workers.pools import open_pool
@@ -38,7 +39,7 @@ class LocalWorkers:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: WorkQueue,
         processor: Processor,
         outbox: Outbox,
         *,
@@ -55,7 +56,7 @@ class LocalWorkers:
         at most *window* tasks in memory. *sweep*: seconds after which the ledger is asked without a hint, as a retry
         falls due without one. *lease*: `LedgerLimits.task_lease`, seconds.
         """
-        self._ledger = ledger
+        self._ledger, self._operations = ledger, Operations()
         self._metrics = metrics
         self._window = window
         self._sweep = sweep
@@ -180,7 +181,7 @@ class LocalWorkers:
             return
         self._due = False  # before the question: a hint that comes in while it is answered stands
         try:
-            runs = await self._ledger.claim(capacity=capacity)
+            runs = await self._operations.certain(self._ledger.claim, capacity=capacity)
         except CollatorError as error:
             if times := self._throttle.times():
                 log.warning("cannot claim packets from the store", reason=error.detail, times=times)

@@ -20,8 +20,9 @@ from prometheus_client import Counter as Count
 from collator.errors import Unavailable
 from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, StepResult, output_size
 from collator.metrics import Metrics
-from collator.seams.ledger import Ledger
+from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
+from collator.seams.packets import WorkQueue
 from collator.throttle import Throttle
 from collator.workers.result_bytes import ResultBytes
 
@@ -45,7 +46,7 @@ class ResultRecorder:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: WorkQueue,
         outbox: Outbox,
         unrecorded: ResultBytes,
         *,
@@ -54,7 +55,7 @@ class ResultRecorder:
     ) -> None:
         """*unrecorded* is told of what the ledger has; *recorded* is called after each step that it has taken."""
         self._unrecorded = unrecorded
-        self._ledger = ledger
+        self._ledger, self._operations = ledger, Operations()
         self._outbox = outbox
         self._recorded = recorded
         self._queue: asyncio.Queue[_Part] = asyncio.Queue()
@@ -112,9 +113,10 @@ class ResultRecorder:
         await self._queue.join()
 
     async def _record(self, results: Sequence[Result]) -> StepResult:
+        operation = self._operations.new()
         while True:
             try:
-                outcome = await self._ledger.record(results, capacity=self._outbox.capacity())
+                outcome = await self._ledger.record(results, capacity=self._outbox.capacity(), operation=operation)
             except Unavailable as error:
                 if times := self._throttle.times():
                     words = "results kept in memory; the store cannot be written"

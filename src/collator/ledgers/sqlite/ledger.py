@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
 from collator.ledgers.sqlite import steps
+from collator.ledgers.sqlite.answers import Answers
 from collator.ledgers.sqlite.audit_verbs import AuditVerbs
 from collator.ledgers.sqlite.lock import DirectoryLock
 from collator.ledgers.sqlite.log import Log
@@ -19,32 +20,26 @@ from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.reserve import Reserve
 from collator.ledgers.sqlite.startup import RESERVE, close_store, open_store
 from collator.ledgers.sqlite.store import DATABASE, Store
+from collator.ledgers.sqlite.views import SqliteViews
 from collator.ledgers.sqlite.writer import Committed, Writer
 from collator.messages import (
     Accepted,
     Attempt,
-    Counts,
     Delivery,
-    DeliveryDetail,
     DeliveryFilter,
-    DeliveryPage,
     Lease,
-    OutcomePage,
-    Pause,
     Replayed,
-    ResourceReport,
-    ResourceSummary,
     Result,
     Run,
     StepResult,
     output_size,
 )
 from collator.packet import Packet
-from collator.paging import UNBOUNDED
 from collator.rules.resource import INDEX_MASK, LedgerLimits
 from collator.seams.backend import Route
 from collator.seams.ledger import Capacity
-from collator.states import State
+
+R = TypeVar("R")
 
 
 async def open_ledger(
@@ -79,7 +74,7 @@ async def open_ledger(
     return await asyncio.to_thread(open_directory)
 
 
-class SqliteLedger(AuditVerbs):
+class SqliteLedger(AuditVerbs, SqliteViews):
     """A data directory, open. The contract of each verb is in `collator.seams.ledger`."""
 
     def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock, presence: Presence) -> None:
@@ -89,23 +84,26 @@ class SqliteLedger(AuditVerbs):
         self.behind = store.behind
         """Seconds by which the ledger's time stays behind a clock that has jumped (`LedgerLimits.clock_jump`)."""
         self._store, self._reader, self._lock = store, reader, lock
+        self._answers = Answers()  # of verbs that take several steps
         self._presence = presence
         log = Log(store.path, store.connection, reader.looking)
         self._writer = Writer(store, reserve, presence, log, orphaned=self._take_back_orphaned)
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int) -> Accepted:
+    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
         """Store what the rules accept."""
         weight = sum([len(packet.payload) for packet in packets])
-        return await self._writer.call(steps.ACCEPT, (packets, capacity), size=len(packets), weight=weight)
+        return await self._writer.call(
+            steps.ACCEPT, (packets, capacity), size=len(packets), weight=weight, operation=operation
+        )
 
-    async def claim(self, *, capacity: int) -> Sequence[Run]:
+    async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""
-        return await self._writer.call(steps.CLAIM, (capacity,))
+        return await self._writer.call(steps.CLAIM, (capacity,), operation=operation)
 
-    async def record(self, results: Sequence[Result], *, capacity: Capacity) -> StepResult:
+    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
         """Store outcomes; close what is finished."""
         return await self._writer.call(
-            steps.RECORD, (results, capacity), size=len(results), weight=output_size(results)
+            steps.RECORD, (results, capacity), size=len(results), weight=output_size(results), operation=operation
         )
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
@@ -116,19 +114,19 @@ class SqliteLedger(AuditVerbs):
         """Give back."""
         await self._writer.call(steps.RELEASE, (leases,))
 
-    async def expire(self, *, accepting: bool, limit: int, capacity: Capacity) -> StepResult:
+    async def expire(self, *, accepting: bool, limit: int, capacity: Capacity, operation: str = "") -> StepResult:
         """Close what time has ended."""
-        return await self._writer.call(steps.EXPIRE, (accepting, limit, capacity))
+        return await self._writer.call(steps.EXPIRE, (accepting, limit, capacity), operation=operation)
 
     async def work_due(self) -> bool:
         """Return whether packets are due that nobody holds."""
         return await self._writer.call(steps.WORK_DUE, ())
 
     async def claim_deliveries(
-        self, endpoint: str, *, capacity: int, large: bool = False, probe: bool = False
+        self, endpoint: str, *, capacity: int, large: bool = False, probe: bool = False, operation: str = ""
     ) -> Sequence[Delivery]:
         """Lease due deliveries."""
-        return await self._writer.call(steps.CLAIM_DELIVERIES, (endpoint, capacity, large, probe))
+        return await self._writer.call(steps.CLAIM_DELIVERIES, (endpoint, capacity, large, probe), operation=operation)
 
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The frozen body, piece by piece."""
@@ -143,119 +141,48 @@ class SqliteLedger(AuditVerbs):
         return await self._writer.call(steps.SETTLE, attempts, size=len(attempts))
 
     async def complete(
-        self, resource_id: str, *, total: int | None = None, force: bool = False, capacity: Capacity | None = None
+        self,
+        resource_id: str,
+        *,
+        total: int | None = None,
+        force: bool = False,
+        capacity: Capacity | None = None,
+        operation: str = "",
     ) -> StepResult:
         """Fix the total, or close now."""
         verb = steps.COMPLETE_EMPTY if total == 0 else steps.COMPLETE
-        return await self._writer.call(verb, (resource_id, total, force, capacity or {}))
+        return await self._writer.call(verb, (resource_id, total, force, capacity or {}), operation=operation)
 
-    async def cancel(self, resource_id: str) -> bool:
+    async def cancel(self, resource_id: str, *, operation: str = "") -> bool:
         """End without a webhook."""
-        return await self._writer.call(steps.CANCEL, (resource_id,))
+        return await self._writer.call(steps.CANCEL, (resource_id,), operation=operation)
 
-    async def retry(self, resource_id: str) -> int:
+    async def retry(self, resource_id: str, *, operation: str = "") -> int:
         """New attempts for failed packets."""
-        retried, after = 0, -1
-        while after < INDEX_MASK:
-            step = await self._writer.call(steps.RETRY, (resource_id, after))
-            retried += step.number
-            after = step.after
-        return retried
+        return await self._once(operation, self._retry(resource_id))
 
-    async def replay(self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000) -> Replayed:
+    async def replay(
+        self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
+    ) -> Replayed:
         """Make ended deliveries due again."""
-        found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)
-        delivery_rows, number, endpoints = found.delivery_rows(), 0, frozenset[str]()
-        while delivery_rows:
-            step = await self._writer.call(steps.REPLAY, (delivery_rows, wanted.state))
-            delivery_rows, number, endpoints = (
-                delivery_rows[step.looked :],
-                number + step.number,
-                endpoints | step.endpoints,
-            )
-        return Replayed(replayed=number, endpoints=endpoints, after=found.after)
+        return await self._once(operation, self._replay(wanted, after, limit))
 
-    async def give_up(self, delivery_id: str) -> bool:
+    async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
         """Give up a delivery."""
         delivery_row = await self._reader.ask(self._reader.deliveries.delivery_row, delivery_id)
-        return await self._writer.call(steps.STOP, (delivery_row,))
+        return await self._writer.call(steps.STOP, (delivery_row,), operation=operation)
 
-    async def pause(self, endpoint: str, *, reason: str) -> bool:
+    async def pause(self, endpoint: str, *, reason: str, operation: str = "") -> bool:
         """Hand out nothing to an endpoint."""
-        return await self._writer.call(steps.PAUSE, (endpoint, reason))
+        return await self._writer.call(steps.PAUSE, (endpoint, reason), operation=operation)
 
-    async def resume(self, endpoint: str) -> bool:
+    async def resume(self, endpoint: str, *, operation: str = "") -> bool:
         """Go on with an endpoint."""
-        return await self._writer.call(steps.RESUME, (endpoint,))
+        return await self._writer.call(steps.RESUME, (endpoint,), operation=operation)
 
-    async def purge(self, *, limit: int, resource_id: str | None = None) -> int:
+    async def purge(self, *, limit: int, resource_id: str | None = None, operation: str = "") -> int:
         """Forget what may be forgotten."""
-        step = await self._writer.call(steps.PURGE, (limit, resource_id))
-        removed = step.rows
-        while step.more and removed < limit:  # what a person wants to be gone goes first
-            step = await self._writer.call(steps.PURGE, (limit - removed, None))
-            removed += step.rows
-        return removed
-
-    async def resource(self, resource_id: str) -> ResourceReport:
-        """All of one resource."""
-        return await self._reader.report(resource_id)
-
-    async def resources(
-        self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
-    ) -> Sequence[ResourceSummary]:
-        """A page of resources."""
-        return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
-
-    async def outputs(
-        self,
-        resource_id: str,
-        *,
-        after: int = -1,
-        limit: int = 1000,
-        size: int = UNBOUNDED,
-        webhook_id: str | None = None,
-    ) -> OutcomePage:
-        """A page of outputs, by index."""
-        return await self._reader.ask(self._reader.outputs, resource_id, webhook_id, after, limit, size)
-
-    async def outcomes(
-        self,
-        resource_id: str,
-        *,
-        after_seq: int = 0,
-        limit: int = 1000,
-        size: int = UNBOUNDED,
-        webhook_id: str | None = None,
-    ) -> OutcomePage:
-        """A page of outcomes, by number."""
-        return await self._reader.ask(self._reader.outcomes, resource_id, webhook_id, after_seq, limit, size)
-
-    def hint(self, resource_id: str) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set when the resource may have news."""
-        return self._store.hints.of(resource_id)
-
-    async def deliveries(
-        self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100, size: int = UNBOUNDED
-    ) -> DeliveryPage:
-        """A page of deliveries."""
-        return await self._reader.ask(self._reader.deliveries.page, wanted, after, limit, size)
-
-    async def delivery(self, delivery_id: str) -> DeliveryDetail:
-        """One delivery and its history."""
-        return await self._reader.ask(self._reader.deliveries.detail, delivery_id)
-
-    async def paused(self) -> Mapping[str, Pause]:
-        """The endpoints that are paused."""
-        return await self._reader.ask(self._reader.deliveries.paused)
-
-    async def due_endpoints(self) -> frozenset[str]:
-        """The endpoints that have a delivery due."""
-        return await self._reader.ask(self._reader.deliveries.due_endpoints)
-
-    async def counts(self) -> Counts:
-        """Return what the store holds."""
-        return self._store.committed
+        return await self._once(operation, self._purge(limit, resource_id))
 
     def watch(self, committed: Committed) -> None:
         """Tell *committed* of each commit from now on: its seconds and its size, in the thread that commits."""
@@ -281,6 +208,41 @@ class SqliteLedger(AuditVerbs):
     def abandon(self) -> None:
         """Stop as a dying process does: nothing is marked, memory is lost. For tests of what a start finds."""
         self._close(clean=False)
+
+    async def _once(self, operation: str, step: Coroutine[Any, Any, R]) -> R:
+        """Take several steps as one *operation*: the first answer to it, where there is one."""
+        if operation in self._answers:
+            step.close()
+            return cast("R", self._answers.get(operation))
+        answer = await step
+        if operation:
+            self._answers.keep(operation, answer, 0)
+        return answer
+
+    async def _retry(self, resource_id: str) -> int:
+        retried, after = 0, -1
+        while after < INDEX_MASK:
+            step = await self._writer.call(steps.RETRY, (resource_id, after))
+            retried += step.number
+            after = step.after
+        return retried
+
+    async def _replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Replayed:
+        found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)
+        delivery_rows, number, endpoints = found.delivery_rows(), 0, frozenset[str]()
+        while delivery_rows:
+            step = await self._writer.call(steps.REPLAY, (delivery_rows, wanted.state))
+            delivery_rows, number = delivery_rows[step.looked :], number + step.number
+            endpoints |= step.endpoints
+        return Replayed(replayed=number, endpoints=endpoints, after=found.after)
+
+    async def _purge(self, limit: int, resource_id: str | None) -> int:
+        step = await self._writer.call(steps.PURGE, (limit, resource_id))
+        removed = step.rows
+        while step.more and removed < limit:  # what a person wants to be gone goes first
+            step = await self._writer.call(steps.PURGE, (limit - removed, None))
+            removed += step.rows
+        return removed
 
     def _close(self, *, clean: bool) -> None:
         self._writer.stop()

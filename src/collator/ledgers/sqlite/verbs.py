@@ -41,11 +41,13 @@ class Verb(Generic[R]):
 class Call:
     """One call of a verb, and what came of it."""
 
-    __slots__ = ("act", "arguments", "changed", "future", "loop", "result", "size", "verb", "weight")
+    __slots__ = ("act", "arguments", "changed", "future", "loop", "operation", "result", "size", "verb", "weight")
 
     def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1, weight: int = 0) -> None:  # noqa: ANN401 - the verb knows
         """A call of *verb* with *size* items, which have *weight* bytes."""
         self.verb, self.arguments, self.size, self.weight = verb, arguments, size, weight
+        self.operation = ""
+        """The id under which it may be called again."""
         self.act: Act | None = None
         """What it is a step of."""
         self.changed: int | None = None

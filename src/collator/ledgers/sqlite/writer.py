@@ -23,6 +23,7 @@ import apsw
 import structlog
 
 from collator.errors import Broken, CollatorError, ReadOnly, StorageFull, Unavailable
+from collator.ledgers.sqlite.answers import Answers
 from collator.ledgers.sqlite.audit import ACTING
 from collator.ledgers.sqlite.log import Log
 from collator.ledgers.sqlite.presence import Presence
@@ -71,15 +72,28 @@ class Writer:
         self._began: float | None = None  # when the group that is being committed was begun
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._held: list[Call] = []
+        self._answers = Answers()
         self._gave_way = False  # whether the last group was a call that gives way
         self._broken: CollatorError | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="collator-writer", daemon=True)
         self._thread.start()
 
-    async def call(self, verb: Verb[R], arguments: Any, *, size: int = 1, weight: int = 0) -> R:  # noqa: ANN401
-        """Execute *verb*, with *size* items of *weight* bytes, in the next group that has room; its result, durable."""
+    async def call(
+        self,
+        verb: Verb[R],
+        arguments: Any,  # noqa: ANN401
+        *,
+        size: int = 1,
+        weight: int = 0,
+        operation: str = "",
+    ) -> R:
+        """Execute *verb*, with *size* items of *weight* bytes, in the next group that has room; its result, durable.
+
+        Where *operation* was answered before, that answer.
+        """
         call = Call(verb, arguments, size, weight)
+        call.operation = operation
         call.act = ACTING.get()
         call.loop = asyncio.get_running_loop()
         call.future = call.loop.create_future()
@@ -129,12 +143,15 @@ class Writer:
 
     def _run(self) -> None:
         while (group := self._gather()) is not None:
+            first, again = self._answers.split(group)
+            self._held += again
             try:
-                self._commit_or_fail(group)
+                self._commit_or_fail(first)
             except BaseException as error:  # noqa: BLE001 - a waiter must never wait for ever
                 log.critical("the writer failed", error=repr(error))
-                fail_calls(group, Broken())
-            self._answer(group)
+                fail_calls(first, Broken())
+            self._answers.keep_of(first)
+            self._answer([call for call in group if call not in again] if again else group)
 
     def _gather(self) -> list[Call] | None:
         """All calls that wait, but for what is beyond its share; `None` once all is done and the end was asked for."""

@@ -1,0 +1,72 @@
+"""THE SEAM to packets: what takes them in, and what hands them out to be processed.
+
+The contract that all verbs share is that of `collator.seams.ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from collator.messages import (
+    Accepted,
+    Counts,
+    Lease,
+    Result,
+    Run,
+    StepResult,
+)
+from collator.packet import Packet
+from collator.seams.capacity import Capacity
+
+
+class PacketIntake(Protocol):
+    """The way in: what the intake needs of a ledger."""
+
+    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
+        """Store the *packets* that the rules accept, each once; answer each with its receipt, in order (R4-R9).
+
+        The first packet of an id that is unknown, and not remembered, opens a new generation of it. Packets of one
+        batch count one by one in order; between concurrent calls any order is right. At most *capacity* of them are
+        handed out, and none while other packets wait for a worker: those come first.
+        """
+        ...
+
+    async def counts(self) -> Counts:
+        """Return what the store holds."""
+        ...
+
+
+class WorkQueue(Protocol):
+    """Packets that wait for the processor: what workers need of a ledger."""
+
+    async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
+        """Lease up to *capacity* due packets of open resources, those of one resource as runs.
+
+        Due is: waiting and its time has come, or leased and the lease has ended, which uses up an attempt. Fair:
+        resources take turns, so that a resource of one packet never waits for the whole of another. After an unclean
+        stop the packets that were in work come before all others. One that was in work at more than
+        `LedgerLimits.side_by_side` unclean stops comes alone: nothing is handed out beside it until it has ended, or
+        was in work for `LedgerLimits.alone`, four times as long after each further stop. One that was in work alone
+        when its node died, `LedgerLimits.max_deaths` times, has failed. A call may give fewer than there is room
+        for, though more are due: what is handed out is bounded by its bytes too.
+        """
+        ...
+
+    async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
+        """Store one outcome for each task, and close what is now finished, all in the same step.
+
+        An outcome counts once: who has lost the lease changes nothing and is told `LOST`; one for a resource that
+        has ended is dropped and told `CLOSED` (R12). `Retry` makes the packet due again after its delay. An output
+        that would make the body larger than `LedgerLimits.max_body` fails its packet with that reason (R19). A resource
+        that finishes (R10, R16) gets its closing time, its frozen body and one delivery for each endpoint.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """Prolong *leases* on packets by `LedgerLimits.task_lease` from now. False for each that is no longer held."""
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give back what was not worked on, packets and deliveries alike: due at once, no attempt used up."""
+        ...
