@@ -22,6 +22,8 @@ OPTION = "--ledger-harness"
 HARNESSES = ("tests.conformance.sqlite_harness:SqliteHarness",)
 """The ledgers of this project: a new one is one more line."""
 
+CHOSEN = pytest.StashKey[Sequence[type[Harness[Any]]]]()
+
 MARKERS = (
     "one_holder: tells what one holder sees or leaves behind; no second node is asked in between",
     "two_nodes: opens a second node on the same store",
@@ -53,24 +55,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers."""
+    """Declare the markers, and find the harnesses."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    names = config.getoption(OPTION.removeprefix("--").replace("-", "_"), None) or HARNESSES
+    try:
+        config.stash[CHOSEN] = [resolve_name(name) for name in names]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise pytest.UsageError(f"{OPTION} takes module:Class: {error}") from error
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which ledgers are driven, and with how many nodes."""
-    names = (f"{harness.name} (nodes: {harness.max_nodes})" for harness in harnesses(config))
+    names = (f"{harness.name} (nodes: {harness.max_nodes})" for harness in config.stash[CHOSEN])
     return "ledgers: " + ", ".join(names)
-
-
-def harnesses(config: pytest.Config) -> Sequence[type[Harness[Any]]]:
-    """The classes that were named, or those of the project."""
-    names = config.getoption(OPTION.removeprefix("--").replace("-", "_"), None) or HARNESSES
-    try:
-        return [resolve_name(name) for name in names]
-    except (ImportError, AttributeError, ValueError) as error:
-        raise pytest.UsageError(f"{OPTION} takes module:Class: {error}") from error
 
 
 def variants(harness: type[Harness[Any]], markers: set[str]) -> Sequence[Variant]:
@@ -86,7 +84,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test on every store that has what it asks for."""
     if "new_store" in metafunc.fixturenames:
         markers = {marker.name for marker in metafunc.definition.iter_markers()}
-        found = [variant for harness in harnesses(metafunc.config) for variant in variants(harness, markers)]
+        found = [variant for harness in metafunc.config.stash[CHOSEN] for variant in variants(harness, markers)]
         named = [pytest.param(variant, id=variant.name) for variant in found]
         metafunc.parametrize("new_store", named or [pytest.param(None, id="no ledger")], indirect=True)
 

@@ -91,8 +91,33 @@ async def test_p7_a_death_leaves_the_leases_of_the_other_node_alone(store: Store
     gone = await claim(first, 1)
     held = await claim_one(second)
     await store.kill(first)
-    assert places(await claim(second)) == places(gone)
     assert await record(second, *echo([held])) == [Recorded.RECORDED]
+    assert places(await claim(second)) == places(gone)
+
+
+async def test_p7_what_was_in_work_at_a_death_comes_alone_and_before_all_others(store: Store) -> None:
+    first, second = await two(store)
+    await send(first, *packets(2, "suspect", last=False))
+    assert len(await claim(first)) == 2
+    await send(second, *packets(2, "other", last=False))
+    await store.kill(first)
+    for _ in range(2):
+        task = await claim_one(second)
+        assert task.key.resource_id == "suspect"
+        assert not await claim(second)
+        await record(second, *echo([task]))
+    assert places(await claim(second)) == [("other", 0), ("other", 1)]
+
+
+async def test_p7_a_packet_that_kills_one_holder_after_another_fails(store: Store) -> None:
+    first, second = await two(store, LedgerLimits(max_deaths=2))
+    await send(first, *packets(1))
+    for node in (first, second):
+        await claim_one(node)
+        await store.kill(node)
+    (third,) = await store.open_nodes(1)
+    assert not await claim(third)
+    assert "died" in (await webhook(third))["data"]["failed"][0]["reason"]
 
 
 async def test_p2_a_lease_of_a_dead_holder_is_lost(store: Store) -> None:
