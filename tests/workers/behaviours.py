@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,6 +17,8 @@ from tests.wait import until
 
 LOOK = 0.005
 """Seconds between two looks at a file."""
+CALLS = count(1)
+"""The calls of `forge` in this process: where nothing else is called in it, the numbers of its jobs."""
 PATIENCE = 60.0
 """Seconds after which a call that waits ends by itself, should its test have ended without a word."""
 
@@ -55,10 +58,10 @@ async def coroutine(payload: Payload) -> object:
 
 
 def forge(payload: Payload) -> object:
-    """Where *payload* says ``forge``: answer for jobs that others have, by every way into the service that is open."""
-    number = _begin(payload)
+    """Where *payload* says ``forge``: answer for the jobs behind this one, by every way into the service."""
+    job, number = next(CALLS), _begin(payload)
     if _acts(payload, "forge", number):
-        _forge()
+        _forge(range(job + 1, job + 9))
     return _end(payload, number)
 
 
@@ -89,10 +92,10 @@ def _wait(payload: Payload) -> None:
         never.wait(LOOK)
 
 
-def _forge() -> None:
+def _forge(jobs: Sequence[int]) -> None:
     from collator.processor.wire import JobDone, OutputAnswer, frame
 
-    forged = b"".join(frame(JobDone(number, [OutputAnswer(b"-1")])) for number in range(2, 9))
+    forged = b"".join(frame(JobDone(job, [OutputAnswer(b"-1")])) for job in jobs)
     for descriptor in range(3, 40):
         try:
             os.write(descriptor, forged)

@@ -130,6 +130,8 @@ async def test_r12_the_outcome_of_a_resource_that_has_ended_changes_nothing(stor
 
 async def test_r30_who_answers_for_others_is_not_heard(store: Store, forger: Kind) -> None:
     async with store.node(forger, Terms(retries=0, behaviour=forger.forgery)) as node:
+        await node.send("before", *[payload()] * 100)  # of quick calls, several are sent at a time
+        await node.ended("before")
         await node.send("a", payload("forge"), *[payload()] * (COUNT - 1))
         report = await node.ended("a")
         assert [failure.index for failure in report.failures] in ([], [0])
