@@ -122,17 +122,14 @@ class Pipeline:
                 self._left.start()
                 self.intake.drain()
                 if not any(stage.done() for stage in stages):
-                    await self._drain()
+                    await self.workers.drain(self.left() * 0.7)
+                    await self.outbox.drain(self.left() * 0.7)
             except BaseException:
                 self._left.end()
                 raise
             finally:
                 for stage in stages:
                     stage.cancel()
-
-    async def _drain(self) -> None:
-        await self.workers.drain(self.left() * 0.7)
-        await self.outbox.drain(self.left() * 0.7)
 
     async def _beat_forever(self) -> None:
         while True:

@@ -27,13 +27,13 @@ async def read_by_a_claim(monkeypatch: pytest.MonkeyPatch, path: Path, ledger_li
     ]
     await ledger.accept(packets, capacity=0)
     read: list[int] = []
-    load = claims._load
+    read_rows = claims._read
 
     def counted(store: Store, keys: Sequence[int]) -> list[claims._Loaded]:
         read.append(len(keys))
-        return load(store, keys)
+        return read_rows(store, keys)
 
-    monkeypatch.setattr(claims, "_load", counted)
+    monkeypatch.setattr(claims, "_read", counted)
     tasks = tasks_of(await ledger.claim(capacity=1000))
     await ledger.aclose()
     return sum(read), len(tasks)

@@ -72,7 +72,11 @@ def plan_batch(
             continue
         key = snapshot.key << INDEX_BITS | packet.index
         earlier = plan.new.get(key)
-        receipt = judge(packet, snapshot, stored.get(key) if earlier is None else _offered(earlier[0], packet))
+        before = stored.get(key)
+        if earlier is not None:
+            same_length = len(earlier[0].payload) == len(packet.payload)
+            before = bytes(earlier[0].payload) if same_length else OTHER
+        receipt = judge(packet, snapshot, before)
         if receipt is ACCEPTED:
             receipt = _admit(plan, key, packet, snapshot, basis)
         elif receipt is DUPLICATE and snapshot.state is State.OPEN:
@@ -93,11 +97,6 @@ def offered_sizes(packets: Iterable[Packet], snapshots: Mapping[str | int, Snaps
         if snapshot is not None and snapshot.state is State.OPEN:
             offered.setdefault(snapshot.key << INDEX_BITS | packet.index, set()).add(len(packet.payload))
     return offered
-
-
-def _offered(earlier: Packet, packet: Packet) -> bytes:
-    """The payload of *earlier*, which stands before *packet* in the batch; `OTHER` where it has another length."""
-    return bytes(earlier.payload) if len(earlier.payload) == len(packet.payload) else OTHER
 
 
 def _open(plan: AcceptPlan, packet: Packet, snapshots: Snapshots, basis: Basis) -> Receipt:

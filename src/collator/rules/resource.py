@@ -114,7 +114,10 @@ def judge(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> Receipt:
     Pure: changes nothing. `admit` makes an accepted or duplicate packet count.
     """
     if snapshot.state is not State.OPEN:
-        return _judge_late(packet.index, snapshot)
+        if covers(snapshot.seen, packet.index):
+            return DUPLICATE
+        late = f"the resource has ended ({snapshot.state}) and never received index {packet.index}"
+        return Receipt(Status.CLOSED, late)
     reason = _contradiction(packet, snapshot, stored)
     if reason is not None:
         return Receipt(Status.CONFLICT, reason)
@@ -196,12 +199,6 @@ def covers(present: Ranges, index: int) -> bool:
 _first = itemgetter(0)
 ACCEPTED = Receipt(Status.ACCEPTED)
 DUPLICATE = Receipt(Status.DUPLICATE)
-
-
-def _judge_late(index: int, snapshot: Snapshot) -> Receipt:
-    if covers(snapshot.seen, index):
-        return DUPLICATE
-    return Receipt(Status.CLOSED, f"the resource has ended ({snapshot.state}) and never received index {index}")
 
 
 def _contradiction(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> str | None:

@@ -108,7 +108,9 @@ def check(database: Path) -> Report:
             report = msgspec.structs.replace(report, schema=schema_of(connection))
             found += _pages(connection)
             found += () if report.older else chain(_tables(connection), _contents(connection))
-            counts = _counted(connection, tombstones=_tombstones(connection))
+            since_3 = connection.execute("select count(*) from sqlite_schema where name = 'tombstone'").get
+            tombstones = connection.execute("select count(*) from tombstone").get if since_3 else 0
+            counts = _counted(connection, tombstones=int(tombstones))
             report = msgspec.structs.replace(report, counts=counts, rows=_rows(connection))
             found += () if report.older else _counters(connection, report.counts)
     except (apsw.Error, Damaged, UnicodeDecodeError) as error:
@@ -154,8 +156,10 @@ def _made(connection: apsw.Connection) -> dict[str, bytes]:
 def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
     connection.create_scalar_function("crc32", _crc32, 1, deterministic=True)
     connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)
+    checks = (_package / "checks.sql").read_text("utf-8")
+    statements = re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+);", checks, flags=re.MULTILINE)
     values = ((_STRAY, statement) for statement in strays(connection))
-    for words, statement in chain(_statements(), values):
+    for words, statement in chain(statements, values):
         rows: Iterator[Case] = iter(connection.execute(_AS_READ.format(statement)))
         shown = [_place(connection, *case) for case in islice(rows, SHOWN)]
         if shown:
@@ -173,12 +177,6 @@ def _webhook_number(*columns: Any) -> int | None:  # noqa: ANN401 - what they ho
         return webhook_number(resource_id, bytes.fromhex(generation))
     except (TypeError, ValueError):  # null, or no text any more
         return None
-
-
-def _statements() -> list[tuple[str, str]]:
-    """Return what `checks.sql` asks: the words of each complaint, and its statement."""
-    text = (_package / "checks.sql").read_text("utf-8")
-    return re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+);", text, flags=re.MULTILINE)
 
 
 def _counters(connection: apsw.Connection, counted: Counts) -> Iterator[Complaint]:
@@ -214,11 +212,6 @@ def _counted(connection: apsw.Connection, *, tombstones: int) -> Counts:
     posts = {"due": ends.get("due", 0), "dead": ends.get("dead", 0)}
     stored = {"backlog": backlog + open_bytes, "open_bytes": open_bytes}
     return Counts(waiting=waiting, remembered=tombstones, **stored, **posts, **named)
-
-
-def _tombstones(connection: apsw.Connection) -> int:
-    there = connection.execute("select count(*) from sqlite_schema where name = 'tombstone'").get  # since schema 3
-    return int(connection.execute("select count(*) from tombstone").get) if there else 0
 
 
 def _by_state(connection: apsw.Connection, table: str) -> dict[str, int]:

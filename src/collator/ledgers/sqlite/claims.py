@@ -9,7 +9,7 @@ that a packet that kills can be told from its neighbours (docs/decisions/003-aft
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -153,9 +153,10 @@ def _hand_out(store: Store, keys: Sequence[int], *, stops: Mapping[int, int] | N
     now = store.running
     until = now + store.ledger_limits.task_lease
     leased, left, damaged = list[Leased](), [], []
-    rows = _load(store, keys)
-    if len(rows) < len(keys):
-        _set_aside(store, {*keys} - {row[0] for row in rows})
+    rows: list[_Loaded] = readable(partial(_read, store), keys)
+    if len(rows) < len(keys):  # the rows of others cannot be read: they are handed out no more, and none waits for them
+        store.run_rows("forget_attempts", [*({*keys} - {row[0] for row in rows})])
+        store.suspects = store.value("count_suspects")
     for key, resource_id, generation, payload, crc, attempts in rows:
         data = payload.encode()
         held = Held(key, until, len(data), (attempts or 0) + 1, attempts is not None)
@@ -189,17 +190,6 @@ def _at_once(store: Store, keys: Sequence[int]) -> Sequence[int]:
         if left < 0:
             return keys[: max(number, FEW)]
     return keys
-
-
-def _set_aside(store: Store, keys: Collection[int]) -> None:
-    """Hand *keys*, whose rows cannot be read, out no more, so that nobody waits behind them."""
-    store.run_rows("forget_attempts", [*keys])
-    store.suspects = store.value("count_suspects")
-
-
-def _load(store: Store, keys: Sequence[int]) -> list[_Loaded]:
-    """Return what a worker needs of those of *keys* that can be read."""
-    return readable(partial(_read, store), keys)
 
 
 def _read(store: Store, keys: Sequence[int]) -> list[_Loaded]:

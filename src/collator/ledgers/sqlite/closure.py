@@ -36,7 +36,10 @@ def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int])
     """End the resources of *ends* now, one by one as they are given."""
     rows, new_deliveries, ended = [], [], []
     for end in ends:
-        plan = _plan(store, end)
+        details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
+        wanted = store.route(end.snapshot.resource_id)
+        limits, wall, now = store.ledger_limits, store.wall, store.now
+        plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now)
         row, deliveries = _freeze(plan, end.known_at)
         rows.append(row)
         new_deliveries += deliveries
@@ -57,12 +60,6 @@ def _is_long(row: Sequence[object]) -> bool:
     """Return whether *row* has so much text that one JSON for all columns would cost several copies of it."""
     seen, tail = str(row[4]), str(row[6])
     return len(seen) + len(tail) > _LONG
-
-
-def _plan(store: Store, end: Closure) -> ClosePlan:
-    details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
-    endpoints = store.route(end.snapshot.resource_id)
-    return plan_close(end, details, endpoints=endpoints, limits=store.ledger_limits, wall=store.wall, now=store.now)
 
 
 def _freeze(plan: ClosePlan, known_at: float) -> tuple[list[object], list[NewDelivery]]:

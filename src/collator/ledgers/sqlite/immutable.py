@@ -50,7 +50,8 @@ def cannot_be_read(error: OSError) -> CollatorError:
 
 
 def _how(database: Path, *, index_left: bool) -> str:
-    if not any(_size(_beside(database, ending)) for ending in _LOGS):
+    logs = [_beside(database, ending) for ending in _LOGS]
+    if not any(log.exists() and log.stat().st_size for log in logs):
         return "immutable=1"
     return "readonly_shm=1" if index_left else "mode=ro"
 
@@ -78,7 +79,3 @@ def _look(connection: apsw.Connection, database: Path) -> None:
 
 def _beside(database: Path, ending: str) -> Path:
     return database.with_name(database.name + ending)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

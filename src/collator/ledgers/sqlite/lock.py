@@ -44,7 +44,10 @@ class DirectoryLock:
         try:
             make_directory(directory)
             self._descriptor = _locked(directory, os.O_RDWR | os.O_CREAT)
-            _make_private(self._descriptor)
+            if sys.platform != "win32":
+                # Earlier versions let others read the lock, and a process that can read it can take it.
+                with suppress(OSError):  # it is another user's, who lets this one write
+                    os.fchmod(self._descriptor, 0o600)
         except OSError as error:
             raise unusable(directory, error, option="--data-dir") from error
         self._kept = Kept(partial(_descriptors, self._descriptor, f"{directory.resolve()}{os.sep}"))
@@ -83,13 +86,6 @@ def _locked(directory: Path, flags: int) -> int:
             "stop it, or choose another with --data-dir"
         ) from None
     return descriptor
-
-
-def _make_private(descriptor: int) -> None:
-    """Versions before let others read the lock, and whoever can read it can take it."""
-    if sys.platform != "win32":
-        with suppress(OSError):  # it is another user's, who lets this one write
-            os.fchmod(descriptor, 0o600)
 
 
 def _name_holder(descriptor: int, name: str) -> None:

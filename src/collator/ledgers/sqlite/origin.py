@@ -72,21 +72,18 @@ def foreign_log(database: Path) -> str | None:
             together = _state(connection)
     except apsw.Error:
         return None  # whoever opens it next says so
+    if together == alone:
+        return None
     noted = _noted(_noted_at(database))
-    if together == alone or not (
-        (noted and _is_copy(alone, noted, _restarts(log))) or (together and together.clock < alone.clock)
-    ):
+    # Whether the state in the file has not come from the log that was noted, which was begun anew since.
+    copied = noted and (_restarts(log) > noted.restarts if alone == noted.state else bool(alone.clean))
+    if not (copied or (together and together.clock < alone.clock)):
         return None
     return (
         f"{log} does not belong to {database.name}, as if the database was replaced by a copy: "
         f"remove {log.name} and {database.name}-shm to continue with the copy, or restore the database that the log "
         "belongs to"
     )
-
-
-def _is_copy(alone: State, noted: Note, restarts: int) -> bool:
-    """Whether the state *alone* in the file has not come from the log that was *noted*, which was begun anew since."""
-    return restarts > noted.restarts if alone == noted.state else bool(alone.clean)
 
 
 def _alone(database: Path) -> State | None:

@@ -96,7 +96,11 @@ def claim_deliveries(
         share = _share_of_latest(store, (endpoint, large), capacity)
         delivery_rows = mixed(delivery_rows, look("latest_deliveries"), capacity, share)
     rows = {row[0]: row for row in readable(partial(_read, store), delivery_rows)}
-    _mark_dead(store, endpoint, [delivery_row for delivery_row in delivery_rows if delivery_row not in rows])
+    damaged = [delivery_row for delivery_row in delivery_rows if delivery_row not in rows]
+    for delivery_row in damaged:  # there is nothing to send, and they would block every claim
+        log.error("delivery given up because its stored data is damaged", endpoint=endpoint, delivery=delivery_row)
+        store.run("bury_delivery", delivery_row)
+    store.count(due=-len(damaged), dead=len(damaged))
     bodies = inline_bodies(store, load_frames(store, joined_at_once(map(_extent, rows.values()))))
     until = store.running + store.ledger_limits.delivery_lease
     return [
@@ -120,14 +124,6 @@ def _read(store: Store, delivery_rows: Sequence[int]) -> list[_Loaded]:
     for _, _, _, generation, *_ in rows:
         bytes.fromhex(generation)  # raises where it is none
     return rows
-
-
-def _mark_dead(store: Store, endpoint: str, delivery_rows: Sequence[int]) -> None:
-    """Mark *delivery_rows*, of which there is nothing to send, dead, so that they block no claim."""
-    for delivery_row in delivery_rows:
-        log.error("delivery given up because its stored data is damaged", endpoint=endpoint, delivery=delivery_row)
-        store.run("bury_delivery", delivery_row)
-    store.count(due=-len(delivery_rows), dead=len(delivery_rows))
 
 
 def _extent(row: _Loaded) -> tuple[int, int]:

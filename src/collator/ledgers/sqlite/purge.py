@@ -53,7 +53,10 @@ def _purge_resource(store: Store, time: Slice, due: _Due, limit: int) -> int:
     if due.received <= min(ROWS, limit) and due.size + store.value("packet_bytes", first, last) <= BYTES:
         removed = store.run("outcome_range", first, last) + store.run("packet_range", first, last)
     else:
-        while rows := _purge_rows(store, first, last, min(ROWS, limit - removed)):
+        while rows := (
+            store.run("purge_outcomes", first, last, min(ROWS, limit - removed), BYTES)
+            or store.run("purge_packets", first, last, min(ROWS, limit - removed), BYTES)
+        ):
             removed += rows
             if removed >= limit or not time.lasts():
                 store.run("purge_begins", due.resource_row)
@@ -63,13 +66,6 @@ def _purge_resource(store: Store, time: Slice, due: _Due, limit: int) -> int:
     store.count(dead=-store.value("dead_of", due.resource_row), **{due.state: -1})
     return removed + sum(
         store.run(rows, due.resource_row) for rows in ("purge_log", "purge_deliveries", "purge_resource")
-    )
-
-
-def _purge_rows(store: Store, first: int, last: int, limit: int) -> int:
-    """Forget a unit of outcomes or, where none is left, of packets; how many went."""
-    return store.run("purge_outcomes", first, last, limit, BYTES) or store.run(
-        "purge_packets", first, last, limit, BYTES
     )
 
 

@@ -8,7 +8,7 @@ stretch in which nothing is lacking costs a count: 0.05 us an index, where the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -65,21 +65,18 @@ class RangeSearch:
         while not self.over and turn.lasts():
             last = min(self._next + STRETCH, self._end) - 1
             found, looked = self._find(value, self._first + self._next, self._first + last)
-            self._add(found)
+            if found and self._found and self._found[-1][1] + 1 == found[0][0]:
+                self._found[-1] = self._found[-1][0], found[0][1]
+                found = found[1:]
+            self._found += found
             self._looked += looked
             self._next = last + 1
-
-    def _add(self, found: Sequence[tuple[int, int]]) -> None:
-        if found and self._found and self._found[-1][1] + 1 == found[0][0]:
-            self._found[-1] = self._found[-1][0], found[0][1]
-            found = found[1:]
-        self._found += found
 
 
 def missing(value: Value, first: int, last: int) -> tuple[Ranges, int]:
     """The indexes between the keys *first* and *last* that were never received."""
     received = int(value("count_packets", first, last))
-    begin, size = _index(first), last - first + 1
+    begin, size = first & 0xFFFFFF, last - first + 1
     if received in {0, size}:
         return ([(begin, begin + size - 1)] if not received else []), received
     there = [(low - begin, high - begin) for low, high in _decode_ranges(value("packet_ranges", first, last))]
@@ -93,7 +90,3 @@ def unfinished(value: Value, first: int, last: int) -> tuple[Ranges, int]:
     if received == finished:
         return [], received + finished
     return _decode_ranges(value("unfinished_ranges", first, last)), received + finished
-
-
-def _index(key: int) -> int:
-    return key & 0xFFFFFF

@@ -25,7 +25,9 @@ class Reserve:
         self._path = path
         self._size = min(SIZE, shutil.disk_usage(path.parent).total // 64)
         self._next_try = 0.0
-        self.spent = not (self._is_there() or self._make())
+        # An earlier process may have left it, whole: on a full disk it could not be made again.
+        there = path.exists() and path.stat().st_size >= self._size
+        self.spent = not (there or self._make())
 
     def spend(self) -> None:
         """Give the space away; safe to repeat."""
@@ -40,10 +42,6 @@ class Reserve:
         self._next_try = now + 1.0
         self.spent = not (shutil.disk_usage(self._path.parent).free >= 2 * self._size and self._make())
         return not self.spent
-
-    def _is_there(self) -> bool:
-        """Return whether an earlier process has left it, whole: on a full disk it could not be made again."""
-        return self._path.exists() and self._path.stat().st_size >= self._size
 
     def _make(self) -> bool:
         try:

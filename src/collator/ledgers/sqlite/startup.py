@@ -68,21 +68,14 @@ def close_store(store: Store, *, clean: bool, gone: bool = False) -> None:
         except apsw.Error as error:  # the next start only looks more closely, and runs alone what was in work
             log.warning("cannot mark the stop as clean", error=repr(error))
     if gone:
-        _leave_log(store.connection)
+        # SQLite removes the log by its name, and looks for the inode of its database only, which may be that of another
+        # one on another disk. So the log of a service that was started on what was mounted there since would go, and
+        # with it what that has acknowledged.
+        yes = ctypes.c_int(1)
+        store.connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))
     store.connection.close()
     if clean:
         origin.end(store.path)
-
-
-def _leave_log(connection: apsw.Connection) -> None:
-    """Have the end of *connection* remove no log.
-
-    SQLite removes it by its name, and looks for the inode of its database only, which may be that of another one on
-    another disk. So the log of a service that was started on what was mounted there since would go, and with it what
-    that has acknowledged.
-    """
-    yes = ctypes.c_int(1)
-    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(yes))
 
 
 def _recovered(make: Callable[[], Store]) -> Store:

@@ -123,7 +123,9 @@ class Store:
         self.uptime: float = uptime
         self.counts = _decode_counts(counts)
         self.committed = self.counts
-        self.behind = self._jumped(stored_clock)
+        ahead, most = self.clock.wall() - stored_clock, self.ledger_limits.clock_jump
+        # A clock that was set wrong looks like the end of a long rest: a person has to say which it is.
+        self.behind = ahead if not self.begun and most is not None and ahead > most else 0.0
         """Seconds by which the ledger's time stays behind a clock that has jumped."""
         self._base: float = max(stored_clock, self.clock.wall() - self.behind) - self.clock.monotonic()
         self._read_clock()
@@ -140,15 +142,6 @@ class Store:
         """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
         self.latest_next: set[tuple[str, bool]] = set()
         """Of which endpoints, and size, the next single delivery that is claimed is the one that became due last."""
-
-    def _jumped(self, stored_clock: float) -> float:
-        """Return how far the clock is ahead of what was stored last, where that is no rest that anybody has to expect.
-
-        Nobody can tell a clock that was set wrong from a service that rested: a person has to.
-        """
-        ahead = self.clock.wall() - stored_clock
-        jumped = not self.begun and self.ledger_limits.clock_jump is not None and ahead > self.ledger_limits.clock_jump
-        return ahead if jumped else 0.0
 
     # Time.
 
@@ -223,7 +216,8 @@ class Store:
                 self.persisted_at = self.now
             self._execute("commit")
         except BaseException:
-            self._rollback()
+            if self.connection.in_transaction:  # a failed commit may have rolled back by itself
+                self._execute("rollback")
             vars(self).update(memory)
             self.packets.rollback()
             self.deliveries.rollback()
@@ -236,10 +230,6 @@ class Store:
         """Add *changes* to the counters."""
         now = {name: getattr(self.counts, name) + change for name, change in changes.items()}
         self.counts = msgspec.structs.replace(self.counts, **now)
-
-    def _rollback(self) -> None:
-        if self.connection.in_transaction:  # a failed commit may have rolled back by itself
-            self._execute("rollback")
 
 
 def first_row(connection: apsw.Connection, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
