@@ -154,14 +154,14 @@ async def test_r26_a_number_of_an_old_generation_does_not_apply_to_a_new_one(led
         await ledger.outcomes("r", after_seq=3)
     await send(ledger, *packets(5))
     await record_in_order(ledger, [0])
-    with pytest.raises(Conflict, match="opened anew"):
+    with pytest.raises(Conflict, match="opened again"):
         await ledger.outcomes("r", after_seq=3)
     await process(ledger)
     for look in (
         ledger.outcomes("r", after_seq=3, webhook_id=old.webhook_id),
         ledger.outputs("r", webhook_id=old.webhook_id),
     ):
-        with pytest.raises(Conflict, match="opened anew"):
+        with pytest.raises(Conflict, match="opened again"):
             await look
     new = (await ledger.outcomes("r")).webhook_id
     assert len((await ledger.outcomes("r", after_seq=3, webhook_id=new)).outcomes) == 2

@@ -256,7 +256,7 @@ async def test_r26_a_place_in_an_old_generation_is_none_in_a_new_one(listener: H
     assert new["webhook_id"] != old["webhook_id"]
     reply = await listener.ask("GET", path(after_seq=2))
     assert (reply.status, reply.problem["code"]) == (409, "conflict")
-    assert "opened anew" in reply.problem["detail"]
+    assert "opened again" in reply.problem["detail"]
     await record(listener, 1)
     of_old = {"webhook_id": old["webhook_id"]}
     for options in ({"after_seq": 2, **of_old}, {"cursor": 0, **of_old}):
