@@ -274,21 +274,21 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("deliveries shwo", Exit.USAGE, "No such command 'shwo'. Did you mean 'show'?"),
         ("resources call-17", Exit.USAGE, "No such command 'call-17'"),
         ("resources --state open call-17", Exit.USAGE, "unexpected extra argument"),
-        ("deliveries replay msg_x:default --state dead", Exit.USAGE, "not both"),
+        ("deliveries replay msg_x:default --state dead", Exit.USAGE, "exclude each other"),
         *((f"{name} ''", Exit.USAGE, "it is empty") for name in BY_ID),
         ("deliveries replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
         ("deliveries replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
         ("deliveries replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
-        ("resources outputs whole --after-seq 1", Exit.USAGE, "goes with --follow"),
-        ("resources outputs whole --follow --cursor 1", Exit.USAGE, "without --cursor"),
+        ("resources outputs whole --after-seq 1", Exit.USAGE, "requires --follow"),
+        ("resources outputs whole --follow --cursor 1", Exit.USAGE, "excludes --cursor"),
         ("token ' '", Exit.USAGE, "the name is empty"),
         ("resources complete whole", Exit.USAGE, "either --total N or --force"),
-        ("deliveries replay", Exit.USAGE, "say which"),
+        ("deliveries replay", Exit.USAGE, "select with"),
         ("check", Exit.OCCUPIED, "another process"),
         ("check --data-dir nowhere", Exit.CONFIG, "no database"),
         ("backup . --data-dir nowhere", Exit.CONFIG, "no database"),
         ("resources show whole --token-file gone", Exit.CONFIG, "/gone: cannot be read"),
-        ("resources show whole --token-file collator.toml", Exit.CONFIG, "one token is wanted"),
+        ("resources show whole --token-file collator.toml", Exit.CONFIG, "exactly one token"),
     ],
 )
 def test_a_refusal_is_told_in_words_with_a_code_of_its_own(
@@ -319,7 +319,7 @@ def test_a_token_from_a_file_opens_the_door(tmp_path: Path, capsys: pytest.Captu
         asked = ["resources", "outputs", "a", "--url", url]
         said(capsys, send, Exit.DENIED)
         assert run(asked) == Exit.DENIED
-        assert "\nName the file of a token that allows it: --token-file FILE\n" in capsys.readouterr().err
+        assert "\nUse a token that allows it: --token-file FILE\n" in capsys.readouterr().err
         said(capsys, [*send, "--token-file", str(tmp_path / "send")])
         said(capsys, asked, Exit.DENIED)
         said(capsys, [*asked, "--token-file", str(tmp_path / "send")], Exit.DENIED)

@@ -26,7 +26,7 @@ def ports(text: str) -> list[int]:
 def test_the_demo_shows_the_flow_and_leaves_what_came_out_of_it(tmp_path: Path) -> None:
     done = run("demo", "--seed", "7", "--packets", "1-10", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (Exit.OK, "")
-    assert "12 of 12 files are there, and every line of them is right." in done.stdout
+    assert "12 of 12 files were received, and every line is right." in done.stdout
     (directory,) = tmp_path.glob("collator-demo-*")
     assert files(directory) == ["collator-data", "receive.log", "received", "serve.log"]
     assert check(Plan(seed=7, resources=12, packets=(1, 10)), directory / "received") == []
@@ -90,8 +90,8 @@ def test_the_check_finds_what_is_missing_wrong_or_too_much(tmp_path: Path) -> No
     (tmp_path / "other.txt").write_text("")
     wrong = check(plan, tmp_path)
     assert [line.removeprefix(f"{tmp_path}/").partition(" ")[2][:9] for line in wrong] == [
-        "not there",
+        "not found",
         "its 2 lin",
         "not JSON:",
-        "nobody se",
+        "unexpecte",
     ]

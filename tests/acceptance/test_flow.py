@@ -62,7 +62,7 @@ def test_what_is_sent_is_written_by_the_receiver(tmp_path: Path) -> None:
     assert first.returncode == Exit.OK, first.stderr
     assert "5 delivered" in first.stdout.splitlines()[-1]
     assert again.returncode == Exit.OK, again.stderr
-    assert "were there already" in again.stdout.splitlines()[-1]
+    assert "duplicates" in again.stdout.splitlines()[-1]
     assert files(tmp_path / "received") == [f"run-7-{number}.txt" for number in range(1, 6)]
     plan = Plan(seed=7, resources=5, packets=(1, 9))
     assert check(plan, tmp_path / "received") == []
@@ -229,7 +229,7 @@ def test_an_interrupted_send_says_how_far_it_came(tmp_path: Path, url: str) -> N
         sender.write(line("f", 0))
         sender.says("acknowledged 1")
         assert sender.stop(signal.SIGINT) == Exit.INTERRUPTED
-    assert "interrupted; the service has what was acknowledged" in sender.output()
+    assert "interrupted; acknowledged packets are stored" in sender.output()
     assert "1 packet of 1 resource: 1 acknowledged" in sender.output()
     assert "Traceback" not in sender.output()
 
@@ -265,8 +265,10 @@ def test_a_receiver_takes_no_webhook_that_its_secret_did_not_sign(tmp_path: Path
 
 def test_a_receiver_without_a_secret_says_that_nothing_is_verified(tmp_path: Path) -> None:
     with running("receive", "--port", "0", cwd=tmp_path, env={"COLLATOR_RECEIVE_DIR": "elsewhere"}) as receiver:
-        inbox = receiver.says(r"receiving at (\S+) into elsewhere; nothing is verified")[1]
-        receiver.says("(?m)^warning: anyone who reaches this port can write files: name a secret with --secret-file$")
+        inbox = receiver.says(r"receiving at (\S+) into elsewhere; signatures are not verified")[1]
+        receiver.says(
+            "(?m)^warning: everyone who can reach this port can write files: set a secret with --secret-file$"
+        )
         body = b'{"type":"resource.collated","data":{"resource_id":"a/b","outputs":[1, {"x": [2]}]}}'
         assert [post(inbox, body), post(inbox, body), post(inbox, b"hello")] == [204, 204, 400]
     assert [(path.name, path.read_text()) for path in (tmp_path / "elsewhere").iterdir()] == [

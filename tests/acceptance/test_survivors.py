@@ -130,7 +130,7 @@ async def test_a_directory_that_is_held_is_refused_with_the_number_of_the_holder
         async with Service(tmp_path / "second", data_dir=service.data_dir) as second:
             second.spawn()
             await second.ended()
-            assert f"another process ({service.pid()}) holds the data directory" in second.log()
+            assert f"in use by another process ({service.pid()})" in second.log()
         service.kill()
         await service.start()
         await service.stop()

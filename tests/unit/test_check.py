@@ -102,7 +102,7 @@ async def test_what_is_remembered_of_those_that_are_gone_is_counted(tmp_path: Pa
     report = check_directory(tmp_path)
     assert (told(report), report.counts) == ([], Counts(remembered=3))
     assert next(iter(describe(report))).endswith(
-        ": 0 resources, 0 packets, 0 outcomes, 0 deliveries; 3 gone and remembered"
+        ": 0 resources, 0 packets, 0 outcomes, 0 deliveries; 3 deleted, ids remembered"
     )
 
 

@@ -98,7 +98,7 @@ async def test_what_will_not_be_delivered_is_told_with_its_reason() -> None:
     assert follower.undelivered == {
         "dead": "given up",
         "stuck": "never received: index 1",
-        "gone": "the service no longer knows it",
+        "gone": "the service does not know it any more",
     }
 
 

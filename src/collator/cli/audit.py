@@ -14,14 +14,14 @@ _COLUMNS = {"AT": "at", "WHO": "who", "FROM": "peer", "WHAT": "verb", "CHANGED":
 
 @command(
     Scope.CLIENT,
-    short="List who did what, the latest first.",
+    short="List administrative actions, the latest first.",
     examples=(
         ("Who purged, replayed or cancelled something", "collator audit"),
         ("For a program", "collator audit --limit 1000 --json"),
     ),
 )
-@click.option("--cursor", metavar="TEXT", help="Begin where the page before ended.")
-@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
+@click.option("--cursor", metavar="TEXT", help="Continue after the previous page.")
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
 @json_option
 def audit(*, settings: Settings, cursor: str | None, limit: int, as_json: bool) -> None:
     """List what was done that only the role admin may do, the latest first, and how many it changed.

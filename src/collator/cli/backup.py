@@ -20,7 +20,7 @@ from collator.settings import Settings
         ("Copy ./collator-data while its service runs", "collator backup backups/2026-11-24"),
         ("Another data directory", "collator backup backups/today --data-dir calls"),
         (
-            "Go on with the copy, with the settings that the service had",
+            "Start a service on the copy, with the settings of the original",
             "collator serve --data-dir backups/2026-11-24 --webhook http://127.0.0.1:9000/ --processor words:lengths",
         ),
     ),

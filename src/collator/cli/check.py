@@ -24,10 +24,10 @@ _ONE = MappingProxyType({"resources": "resource", "packets": "packet", "outcomes
 
 @command(
     some=("data_dir",),
-    short="Check the database of a stopped service, whole.",
+    short="Check the whole database of a stopped service.",
     examples=(
-        ("Is everything there, and is it what was written?", "collator check"),
-        ("A copy, before it is put away", "collator check --data-dir backups/2026-11-24"),
+        ("Is all stored data complete and undamaged?", "collator check"),
+        ("Check a copy before it is archived", "collator check --data-dir backups/2026-11-24"),
         ("In a script", "collator check --json && echo sound"),
     ),
 )
@@ -67,7 +67,7 @@ def describe(report: Report) -> Iterator[str]:
     """*report* as a person reads it. Pure."""
     if report.rows:
         amounts = ", ".join(f"{number} {name if number != 1 else _ONE[name]}" for name, number in report.rows.items())
-        gone = f"; {report.counts.remembered} gone and remembered" if report.counts.remembered else ""
+        gone = f"; {report.counts.remembered} deleted, ids remembered" if report.counts.remembered else ""
         yield f"{report.database}  schema {report.schema}: {amounts}{gone}"
     for complaint in report.complaints:
         yield f"{complaint.what} ({counted(complaint.cases, 'case')})"
@@ -79,8 +79,8 @@ def describe(report: Report) -> Iterator[str]:
             yield "sound"
         case Exit.OLDER:
             yield (
-                f"its pages are whole; its contents were not looked at, as this version wants schema {report.newest}, "
-                "to which collator serve brings it"
+                f"its pages are intact; its contents were not checked: this version requires schema {report.newest}, "
+                "to which collator serve upgrades it"
             )
         case _:
             yield "DAMAGED"

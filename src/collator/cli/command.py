@@ -20,7 +20,7 @@ Examples = Sequence[tuple[str, str]]
 _WIDE = {"max_content_width": 100}
 _SOURCES = (
     "Settings also come from the environment ({flag}: {variable}) and from a file ({key}, in collator.toml); "
-    "flags count before the environment, and the environment before the file."
+    "flags override the environment, and the environment overrides the file."
 )
 
 

@@ -19,8 +19,8 @@ def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping
     Scope.CLIENT,
     read=_gathered,
     examples=(
-        ("What a service that is started here would run with", "collator config"),
-        ("With another file, and one flag more", "collator config --config production.toml --port 9001"),
+        ("The settings of a service that is started here", "collator config"),
+        ("With another file and one more flag", "collator config --config production.toml --port 9001"),
         ("For a program", "collator config --json"),
     ),
 )

@@ -28,15 +28,15 @@ _COLUMNS = {
     Scope.CLIENT,
     short="List deliveries, and how the last attempt went.",
     examples=(
-        ("What was given up, and why", "collator deliveries list --state dead"),
-        ("What waits for a receiver", "collator deliveries list --state due --endpoint archive"),
+        ("Which deliveries were given up, and why?", "collator deliveries list --state dead"),
+        ("Which deliveries wait for a receiver?", "collator deliveries list --state due --endpoint archive"),
         ("For a program", "collator deliveries list --since 2026-11-24 --limit 1000 --json"),
     ),
 )
 @click.option("--state", type=click.Choice(["due", "delivered", "dead"]), help="Only those in this state.")
 @chosen
-@click.option("--cursor", metavar="TEXT", help="Begin where the page before ended.")
-@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
+@click.option("--cursor", metavar="TEXT", help="Continue after the previous page.")
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
 @json_option
 def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
     """List deliveries, the oldest first.
@@ -51,8 +51,8 @@ def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa:
     Scope.CLIENT,
     short="Show a delivery and its attempts.",
     examples=(
-        ("Why is it not there yet?", "collator deliveries show MSG_ID:archive"),
-        ("Which are there? Their ids come first", "collator deliveries list --state due"),
+        ("Why was it not delivered yet?", "collator deliveries show MSG_ID:archive"),
+        ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due"),
     ),
 )
 @click.argument("delivery_id", metavar="ID")
@@ -65,16 +65,16 @@ def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
 
 @command(
     Scope.CLIENT,
-    short="Deliver again: one delivery, or all that fit.",
+    short="Deliver again: one delivery, or all that match.",
     examples=(
-        ("The receiver is back: send all that was given up", "collator deliveries replay --state dead"),
-        ("All that one endpoint was given up on", "collator deliveries replay --endpoint archive"),
+        ("The receiver works again: send all deliveries that were given up", "collator deliveries replay --state dead"),
+        ("All deliveries to one endpoint that were given up", "collator deliveries replay --endpoint archive"),
         ("What was delivered since Monday", "collator deliveries replay --state delivered --since 2026-11-23"),
         ("One delivery", "collator deliveries replay MSG_ID:archive"),
     ),
 )
 @click.argument("delivery_id", metavar="[ID]", required=False)
-@click.option("--state", type=click.Choice(["dead", "delivered"]), help="Those in this state.  [dead]")
+@click.option("--state", type=click.Choice(["dead", "delivered"]), help="Only those in this state.  [dead]")
 @chosen
 @json_option
 def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: str | None) -> None:
@@ -90,7 +90,7 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
         return
     said = {name: value for name, value in wanted.items() if value is not None}
     if not said:
-        raise click.UsageError("give the ID of a delivery, or say which with --state, --endpoint, --resource, …")
+        raise click.UsageError("give the ID of a delivery, or select with --state, --endpoint, --resource, …")
     answer: dict[str, Any] = ask(settings, lambda client: client.replay_all(**said))
     print_answer(answer, [f"{counted(answer['replayed'], 'webhook')} will be sent again"], as_json=as_json)
 
@@ -99,8 +99,8 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
     Scope.CLIENT,
     short="Give up a delivery that is due.",
     examples=(
-        ("Nobody will ever take it there", "collator deliveries give-up MSG_ID:archive"),
-        ("Which are there? Their ids come first", "collator deliveries list --state due"),
+        ("The receiver will never accept it", "collator deliveries give-up MSG_ID:archive"),
+        ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due"),
     ),
 )
 @click.argument("delivery_id", metavar="ID")
@@ -123,9 +123,9 @@ deliveries = Noun(
     A delivery is what one endpoint gets of one finished resource; its ID is WEBHOOK_ID:ENDPOINT.""",
     short="See how webhooks are delivered, or deliver again.",
     examples=(
-        ("What was given up, and why?", "collator deliveries list --state dead"),
-        ("How each attempt of one went", "collator deliveries show MSG_ID:archive"),
-        ("The receiver is back: send all of them again", "collator deliveries replay --state dead"),
+        ("Which deliveries were given up, and why?", "collator deliveries list --state dead"),
+        ("The attempts of one delivery", "collator deliveries show MSG_ID:archive"),
+        ("The receiver works again: send all of them again", "collator deliveries replay --state dead"),
     ),
     id_mark=":",
 )

@@ -39,16 +39,18 @@ and then the first with a processor of your own: --processor MODULE:FUNCTION"""
 
 
 @command(
-    short="Show the whole flow on this machine, and check it.",
+    short="Run the whole flow on this machine, and check the result.",
     examples=(
-        ("See it work", "collator demo"),
-        ("More of it, into a directory of your choice", "collator demo --resources 100 --packets 1-200 --dir demo"),
+        ("Try it", "collator demo"),
+        ("More packets, into a directory of your choice", "collator demo --resources 100 --packets 1-200 --dir demo"),
     ),
 )
-@click.option("--resources", type=click.IntRange(1), metavar="N", default=12, help="Resources that are sent.  [12]")
-@click.option("--packets", type=Span(int, 1), default="1-30", help="Packets of a resource.  [1-30]")
-@click.option("--seed", type=int, metavar="N", help="The packets of an earlier run.  [a new run]")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="A new directory.  [collator-demo-TIME]")
+@click.option("--resources", type=click.IntRange(1), metavar="N", default=12, help="Number of resources.  [12]")
+@click.option("--packets", type=Span(int, 1), default="1-30", help="Number of packets of each resource.  [1-30]")
+@click.option("--seed", type=int, metavar="N", help="Use the packets of an earlier run.  [a new run]")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="New directory for all files.  [collator-demo-TIME]"
+)
 def demo(*, resources: int, packets: tuple[int, int], seed: int | None, directory: Path | None) -> Exit:
     """Show the whole flow: start a service and a receiver, send packets, and check what arrives.
 
@@ -84,19 +86,19 @@ def check(plan: Plan, received: Path) -> list[str]:
         line for name, outputs in expected.items() for line in _compare(received / f"{file_name(name)}.txt", outputs)
     ]
     extra = {path.name for path in received.iterdir()} - {f"{file_name(name)}.txt" for name in expected}
-    return wrong + [f"{received / name}: nobody sent that" for name in sorted(extra)]
+    return wrong + [f"{received / name}: unexpected, it was not sent" for name in sorted(extra)]
 
 
 def _compare(path: Path, outputs: list[list[int]]) -> Iterator[str]:
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     except FileNotFoundError:
-        yield f"{path}: not there"
+        yield f"{path}: not found"
     except ValueError as error:
         yield f"{path}: not JSON: {error}"
     else:
         if lines != outputs:
-            yield f"{path}: its {len(lines)} lines are not the {len(outputs)} outputs that were expected"
+            yield f"{path}: its {len(lines)} lines differ from the {len(outputs)} expected outputs"
 
 
 def _run(plan: Plan, directory: Path) -> bool:
@@ -131,7 +133,7 @@ def _show(plan: Plan, directory: Path) -> None:
     name = max(plan.sizes().items(), key=lambda item: item[1])[0]
     path = directory / "received" / f"{file_name(name)}.txt"
     lines = path.read_text("utf-8").splitlines()
-    print_lines("", f"{plan.resources} of {plan.resources} files are there, and every line of them is right.")
+    print_lines("", f"{plan.resources} of {plan.resources} files were received, and every line is right.")
     print_lines("", f"{path}, the word lengths of {len(lines)} packets in order:")
     print_lines(*(f"  {line}" for line in lines[:SHOWN]), *(["  …"] if len(lines) > SHOWN else []))
     print_lines("", *_NEXT.format(collator=typed(sys.argv[0])).split("\n"))

@@ -15,7 +15,7 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
-    short="List endpoints, and why nothing is sent to one.",
+    short="List endpoints and their state.",
     examples=(
         ("Is one paused, or does its receiver fail?", "collator endpoints list"),
         ("For a program", "collator endpoints list --json"),
@@ -33,8 +33,8 @@ def list_(*, settings: Settings, as_json: bool) -> None:
     Scope.CLIENT,
     short="Send nothing to an endpoint until it is resumed.",
     examples=(
-        ("Its receiver is being moved", "collator endpoints pause crm"),
-        ("Which are there?", "collator endpoints list"),
+        ("Its receiver is moving", "collator endpoints pause crm"),
+        ("Which endpoints are there?", "collator endpoints list"),
     ),
 )
 @click.argument("endpoint", metavar="NAME")
@@ -50,9 +50,9 @@ def pause(*, settings: Settings, endpoint: str, as_json: bool) -> None:
 
 @command(
     Scope.CLIENT,
-    short="Send again what is due to a paused endpoint.",
+    short="Resume a paused endpoint, and send what is due to it.",
     examples=(
-        ("Its receiver is there again", "collator endpoints resume crm"),
+        ("Its receiver works again", "collator endpoints resume crm"),
         ("Which are paused, and why?", "collator endpoints list"),
     ),
 )
@@ -70,12 +70,12 @@ def resume(*, settings: Settings, endpoint: str, as_json: bool) -> None:
 endpoints = Noun(
     "endpoints",
     *(list_, pause, resume),
-    text="See where webhooks go and why nothing is sent to one, pause an endpoint, or resume it. Without a verb: list.",
-    short="See where webhooks go, pause an endpoint, or resume it.",
+    text="List, pause and resume endpoints. Without a verb: list.",
+    short="List, pause and resume endpoints.",
     examples=(
         ("Is one paused?", "collator endpoints list"),
-        ("Its receiver is being moved", "collator endpoints pause crm"),
-        ("It is there again", "collator endpoints resume crm"),
+        ("Its receiver is moving", "collator endpoints pause crm"),
+        ("It works again", "collator endpoints resume crm"),
     ),
 )
 

@@ -34,19 +34,19 @@ class Exit(IntEnum):
         made.meaning = meaning
         return made
 
-    OK = 0, "all that was asked is done"
-    FAILED = 1, "some of it could not be done; the last lines say what"
-    USAGE = 2, "the command line cannot be understood"
-    CONFIG = 3, "a setting, what it names (a file, a directory) or the processor cannot be used"
-    UNREACHABLE = 4, "the service does not answer, or takes nothing"
-    OCCUPIED = 5, "another process holds the data directory, or the port"
-    UNKNOWN = 6, "there is no such resource, delivery or endpoint"
+    OK = 0, "success"
+    FAILED = 1, "some of it failed; see the last lines of the output"
+    USAGE = 2, "the command line is invalid"
+    CONFIG = 3, "a setting, the file or directory that it names, or the processor is invalid"
+    UNREACHABLE = 4, "the service does not answer, or accepts nothing"
+    OCCUPIED = 5, "the data directory or the port is in use by another process"
+    UNKNOWN = 6, "unknown resource, delivery or endpoint"
     STORE = 7, "the data directory cannot be used: damaged, of a newer version, or the disk fails"
-    CONFLICT = 8, "it contradicts what the resource holds, or the resource has ended otherwise"
-    DENIED = 9, "the service wants a token, or one that allows more"
-    OLDER = 10, "the database has an older schema: its pages are whole, its contents were not looked at"
-    INCOMPLETE = 11, "all of it was sent, and some of it ended incomplete: packets that failed, or never came"
-    INTERRUPTED = 130, "ended by Ctrl-C, as shells count it"
+    CONFLICT = 8, "conflict with the resource: its content or its state"
+    DENIED = 9, "the token is missing, or lacks a role"
+    OLDER = 10, "the database has an older schema: its pages are intact, its contents were not checked"
+    INCOMPLETE = 11, "everything was sent, but some resources ended incomplete"
+    INTERRUPTED = 130, "interrupted by Ctrl-C"
 
 
 _BY_ERROR: Mapping[type[CollatorError], Exit] = {

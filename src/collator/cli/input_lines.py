@@ -38,9 +38,7 @@ async def lines(source: BinaryIO) -> AsyncIterator[bytes]:
             yield _begin(line, source.name) if first else line
             first = False
         if len(rest) > LONGEST:
-            raise CollatorError(
-                f"{source.name}: a line is longer than {LONGEST >> 20} MiB; one packet a line is wanted"
-            )
+            raise CollatorError(f"{source.name}: a line is longer than {LONGEST >> 20} MiB; write one packet per line")
     if rest:
         yield _begin(rest, source.name) if first else rest
 

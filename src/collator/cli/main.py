@@ -76,8 +76,8 @@ ALIASES: tuple[click.Command, ...] = (
 def cli(context: click.Context) -> None:
     """Collator turns a live stream of packets into one webhook per finished resource.
 
-    Every packet goes through a processor of yours; the outputs of one resource are collated in order and sent to your
-    webhook the moment the last one is there.
+    Each packet goes through your processor. The outputs of a resource are collated in order and sent to your webhook
+    as soon as the last one is there.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -125,7 +125,7 @@ def _meaning(error: BaseException) -> tuple[Exit | None, str]:
         case click.ClickException():
             meaning = Exit.FAILED, error.format_message()
         case Denied():
-            meaning = exit_for(error), f"{error.detail}\nName the file of a token that allows it: --token-file FILE"
+            meaning = exit_for(error), f"{error.detail}\nUse a token that allows it: --token-file FILE"
         case CollatorError():
             meaning = exit_for(error), error.detail
         case BrokenPipeError():

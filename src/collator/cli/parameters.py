@@ -35,9 +35,9 @@ class Span(click.ParamType[tuple[float, float]]):
         try:
             span = self._number(low), self._number(high or low)
         except ValueError:
-            self.fail(f"{value!r} is not a span; write {self._least:g}-50 or 7", param, ctx)
+            self.fail(f"{value!r} is not a range; write {self._least:g}-50 or 7", param, ctx)
         if not self._least <= span[0] <= span[1] < float("inf"):
-            self.fail(f"{value!r}: at least {self._least:g}, and the smaller number first", param, ctx)
+            self.fail(f"{value!r}: the smaller number comes first and is at least {self._least:g}", param, ctx)
         return span
 
 
@@ -77,9 +77,12 @@ def chosen(function: Function) -> Function:
         (
             click.option("--endpoint", metavar="NAME", help="Only those to this endpoint."),
             click.option("--resource", "resource_id", metavar="ID", help="Only those of this resource."),
-            click.option("--prefix", metavar="TEXT", help="Only those of resources whose id begins so."),
+            click.option("--prefix", metavar="TEXT", help="Only those of resources whose id begins with this prefix."),
             click.option(
-                "--since", type=Moment(), metavar="TIME", help="Only those of resources that ended then or later."
+                "--since",
+                type=Moment(),
+                metavar="TIME",
+                help="Only those of resources that ended at this time or later.",
             ),
         )
     ):
@@ -93,4 +96,4 @@ def refuse_beside(what: str, names: Collection[str]) -> None:
     flags = {str(param.name): param.opts[0] for param in context.command.params}
     given = [flags[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given:
-        raise click.UsageError(f"{what} and {', '.join(given)}: give the one or the other, not both")
+        raise click.UsageError(f"{what} and {', '.join(given)} exclude each other")

@@ -32,7 +32,7 @@ QUIET = 1.0
 """Seconds after a line on what was refused in which there is no other."""
 SHOWN = 60
 """Characters of the id of what was refused."""
-_UNVERIFIED = "warning: anyone who reaches this port can write files: name a secret with --secret-file"
+_UNVERIFIED = "warning: everyone who can reach this port can write files: set a secret with --secret-file"
 
 
 @command(
@@ -40,9 +40,9 @@ _UNVERIFIED = "warning: anyone who reaches this port can write files: name a sec
     some=("max_body", "allow_host"),
     short="Receive webhooks, and write a file for each resource.",
     examples=(
-        ("Write what a service on this machine finishes to received/", "collator receive"),
+        ("Write the webhooks of a service on this machine to received/", "collator receive"),
         (
-            "The same, and refuse what that service did not sign",
+            "The same, and refuse webhooks without its signature",
             "collator receive --secret-file collator-data/webhook.secret",
         ),
         ("On another port, to another directory", "collator receive --port 9100 --dir transcripts"),
@@ -70,7 +70,7 @@ async def _receive(settings: Settings) -> None:
     directory = near(settings.receive_dir)
     filer = _FileWriter(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
     async with inbox_of(settings, filer.take, refusals) as inbox:
-        trust = "signatures are verified" if settings.receive_secret_file else "nothing is verified"
+        trust = "signatures are verified" if settings.receive_secret_file else "signatures are not verified"
         print_lines(f"receiving at {inbox.url} into {directory}; {trust}")
         if settings.receive_secret_file is None:
             print_lines(_UNVERIFIED, err=True)
@@ -117,7 +117,7 @@ class _FileWriter:
             return Reply(503, "the file cannot be written")
         self.written += size is not None
         with suppress(OSError):  # the file is safe, and the sender hears so, whoever may read this
-            print_lines(f"{path}  {f'{size} bytes' if size is not None else 'not written: what is there is newer'}")
+            print_lines(f"{path}  {f'{size} bytes' if size is not None else 'not written: the existing file is newer'}")
         return Reply(204)
 
 
@@ -132,7 +132,7 @@ class _Refusals:
         self.tell(webhook_id.decode("latin-1"), refusal.detail)
 
     def note_given_way(self, client: tuple[str, int] | None) -> None:
-        self.tell("", f"the connection of {client} had no request under way, and others wanted its place")
+        self.tell("", f"the connection of {client} had no request, and all connections are in use")
 
     def tell(self, webhook_id: str, why: str) -> None:
         times = self._throttle.times()

@@ -99,7 +99,7 @@ class Follower:
         try:
             report = await self._client.resource(resource_id)
         except Unknown:
-            self.undelivered[resource_id] = "the service no longer knows it"
+            self.undelivered[resource_id] = "the service does not know it any more"
             return True
         except Unreachable as error:
             self.trouble = error.detail

@@ -31,17 +31,17 @@ _COLUMNS = {
 
 @command(
     Scope.CLIENT,
-    short="List resources, and how far they are.",
+    short="List resources and their progress.",
     examples=(
-        ("The first 100 resources, in order of id", "collator resources list"),
-        ("Which calls of today have not ended?", "collator resources list --state open --prefix call-2026-11-24"),
+        ("The first 100 resources, ordered by id", "collator resources list"),
+        ("Which calls of this day are still open?", "collator resources list --state open --prefix call-2026-11-24"),
         ("The next page, for a program", "collator resources list --cursor call-17 --limit 1000 --json"),
     ),
 )
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
-@click.option("--prefix", metavar="TEXT", help="Only those whose id begins so.")
-@click.option("--cursor", metavar="ID", help="Begin behind this id.")
-@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List N at most.  [100]")
+@click.option("--prefix", metavar="TEXT", help="Only those whose id begins with this prefix.")
+@click.option("--cursor", metavar="ID", help="Begin after this id.")
+@click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
 @json_option
 def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
     """List resources in order of id, with their state and how far they are."""
@@ -53,9 +53,9 @@ def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa:
     Scope.CLIENT,
     short="Show a resource, and why it is not delivered yet.",
     examples=(
-        ("What became of call-17", "collator resources show call-17"),
+        ("What happened to call-17?", "collator resources show call-17"),
         ("The same for a program", "collator resources show call-17 --json"),
-        ("At another service", "collator resources show call-17 --url http://collator.example:8000"),
+        ("With another service", "collator resources show call-17 --url http://collator.example:8000"),
     ),
 )
 @click.argument("resource_id", metavar="ID")
@@ -70,18 +70,21 @@ def show(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     Scope.CLIENT,
     short="Print the outputs of a resource, or follow them.",
     examples=(
-        ("What has come out of call-17 so far, one output a line", "collator resources outputs call-17"),
+        ("The outputs of call-17 so far, one per line", "collator resources outputs call-17"),
         ("With their indexes, for a program", "collator resources outputs call-17 --json"),
-        ("Only what is behind index 41, 10 at most", "collator resources outputs call-17 --cursor 41 --limit 10"),
-        ("Each outcome as it comes, until the resource ends", "collator resources outputs call-17 --follow --json"),
-        ("Go on behind the 120th of them", "collator resources outputs call-17 --follow --after-seq 120"),
+        ("At most 10 outputs after index 41", "collator resources outputs call-17 --cursor 41 --limit 10"),
+        (
+            "Each outcome as it is recorded, until the resource ends",
+            "collator resources outputs call-17 --follow --json",
+        ),
+        ("Continue after the 120th outcome", "collator resources outputs call-17 --follow --after-seq 120"),
     ),
 )
 @click.argument("resource_id", metavar="ID")
-@click.option("--cursor", type=click.IntRange(0), metavar="INDEX", help="Begin behind INDEX.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Print N at most.  [all]")
+@click.option("--cursor", type=click.IntRange(0), metavar="INDEX", help="Begin after INDEX.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Print at most N.  [all]")
 @click.option("--follow", is_flag=True, help="Print each outcome as it is recorded, until the resource has ended.")
-@click.option("--after-seq", type=click.IntRange(0), metavar="SEQ", help="Follow from behind SEQ.  [0]")
+@click.option("--after-seq", type=click.IntRange(0), metavar="SEQ", help="Follow from after SEQ.  [0]")
 @json_option
 def outputs(
     *,
@@ -100,9 +103,9 @@ def outputs(
     --json too, each line is an object with "seq", "index", and "output" or "failed".
     """
     if not follow and after_seq is not None:
-        raise click.UsageError("--after-seq goes with --follow")
+        raise click.UsageError("--after-seq requires --follow")
     if follow and (cursor is not None or limit is not None):
-        raise click.UsageError("--follow goes without --cursor and --limit")
+        raise click.UsageError("--follow excludes --cursor and --limit")
     if follow:
         ask(settings, lambda client: _follow(client, resource_id, after_seq or 0, as_json=as_json))
         return
@@ -117,14 +120,14 @@ def outputs(
 @command(
     Scope.CLIENT,
     examples=(
-        ("The call is over, and had 120 packets (0 to 119)", "collator resources complete call-17 --total 120"),
-        ("It was called off before anything was sent", "collator resources complete call-18 --total 0"),
-        ("Nothing more will come: end it with what is there", "collator resources complete call-17 --force"),
+        ("The call has ended after 120 packets (0 to 119)", "collator resources complete call-17 --total 120"),
+        ("It ended before anything was sent", "collator resources complete call-18 --total 0"),
+        ("No more packets will come: close it with what it has", "collator resources complete call-17 --force"),
     ),
 )
 @click.argument("resource_id", metavar="ID")
-@click.option("--total", type=click.IntRange(0), metavar="N", help="It has N packets, those that are yet to come too.")
-@click.option("--force", is_flag=True, help="End it now, whatever is there.")
+@click.option("--total", type=click.IntRange(0), metavar="N", help="The resource has N packets in total.")
+@click.option("--force", is_flag=True, help="Close it now, complete or not.")
 @json_option
 def complete(*, settings: Settings, resource_id: str, total: int | None, force: bool, as_json: bool) -> None:
     """Say how many packets a resource has, or end it now.
@@ -142,7 +145,7 @@ def complete(*, settings: Settings, resource_id: str, total: int | None, force: 
 
 @command(
     Scope.CLIENT,
-    examples=(("Nobody wants the outputs of call-17 any more", "collator resources cancel call-17"),),
+    examples=(("The outputs of call-17 are not needed any more", "collator resources cancel call-17"),),
 )
 @click.argument("resource_id", metavar="ID")
 @json_option
@@ -159,7 +162,7 @@ def cancel(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 @command(
     Scope.CLIENT,
     short="Process the failed packets of a resource again.",
-    examples=(("The model is back: try the failed packets of call-17 again", "collator resources retry call-17"),),
+    examples=(("The model works again: retry the failed packets of call-17", "collator resources retry call-17"),),
 )
 @click.argument("resource_id", metavar="ID")
 @json_option
@@ -175,10 +178,10 @@ def retry(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 
 @command(
     Scope.CLIENT,
-    short="Forget a resource that has ended.",
+    short="Delete a resource that has ended.",
     examples=(
-        ("Forget call-17 now, and not when its retention ends", "collator resources purge call-17"),
-        ("End an open one first", "collator resources cancel call-18 && collator resources purge call-18"),
+        ("Delete call-17 now, before its retention ends", "collator resources purge call-17"),
+        ("An open one must be ended first", "collator resources cancel call-18 && collator resources purge call-18"),
     ),
 )
 @click.argument("resource_id", metavar="ID")
@@ -190,18 +193,18 @@ def purge(*, settings: Settings, resource_id: str, as_json: bool) -> None:
     delivered.
     """
     answer = ask(settings, lambda client: client.purge(resource_id))
-    print_answer(answer, [f"{resource_id} is forgotten"], as_json=as_json)
+    print_answer(answer, [f"{resource_id} is deleted"], as_json=as_json)
 
 
 resources = Noun(
     "resources",
     *(list_, show, outputs, complete, cancel, retry, purge),
-    text="See what became of resources, end one, try its failed packets again, or forget it. Without a verb: list.",
-    short="See what became of resources, end one, or forget it.",
+    text="Inspect resources, end one, retry its failed packets, or delete it. Without a verb: list.",
+    short="Inspect resources, end one, or delete it.",
     examples=(
-        ("Which are not finished yet?", "collator resources list --state open"),
+        ("Which resources are still open?", "collator resources list --state open"),
         ("Why was call-17 not delivered?", "collator resources show call-17"),
-        ("Nothing more will come for it", "collator resources complete call-17 --force"),
+        ("No more packets will come for it", "collator resources complete call-17 --force"),
     ),
 )
 

@@ -25,25 +25,33 @@ SHOWN = 20
 @command(
     Scope.CLIENT,
     examples=(
-        ("20 resources of 1 to 50 packets each, until all are delivered", "collator send --resources 20"),
-        ("The packets of an earlier run again; all of them are there already", "collator send --resources 20 --seed 7"),
+        ("Send 20 resources of 1 to 50 packets, and wait until all are delivered", "collator send --resources 20"),
+        ("Send the packets of an earlier run again; all are duplicates", "collator send --resources 20 --seed 7"),
         ("A slower sender, with pauses of up to 50 ms", "collator send --resources 5 --packets 10 --pause 0-0.05"),
-        ("Packets of your own, one JSON object a line", "collator send packets.ndjson"),
-        ("As they come from another program, not waiting for deliveries", "my-recorder | collator send - --no-wait"),
+        ("Your own packets, one JSON object per line", "collator send packets.ndjson"),
+        ("From another program, without waiting for deliveries", "my-recorder | collator send - --no-wait"),
     ),
 )
 @click.argument("file", type=click.File("rb"), required=False)
-@click.option("--resources", type=click.IntRange(1), metavar="N", help="Make packets of N resources, at random.")
-@click.option("--packets", type=Span(int, 1), default="1-50", help="Packets of a resource.  [1-50]")
-@click.option("--seed", type=int, metavar="N", help="Make the packets of an earlier run.  [a new run]")
-@click.option("--pause", type=Span(float, 0), default="0-0.02", help="Seconds before a packet.  [0-0.02]")
-@click.option("--at-once", type=click.IntRange(1), metavar="N", default=50, help="Resources under way at a time.  [50]")
-@click.option("--concurrency", type=click.IntRange(1, 64), metavar="N", default=2, help="Requests at a time.  [2]")
-@click.option("--patience", type=DurationOrOff(), default="60s", help="How long to go on without success.  [60s]")
+@click.option("--resources", type=click.IntRange(1), metavar="N", help="Generate random packets of N resources.")
+@click.option("--packets", type=Span(int, 1), default="1-50", help="Number of packets of each resource.  [1-50]")
+@click.option("--seed", type=int, metavar="N", help="Generate the packets of an earlier run.  [a new run]")
+@click.option("--pause", type=Span(float, 0), default="0-0.02", help="Seconds to wait before each packet.  [0-0.02]")
 @click.option(
-    "--wait/--no-wait", default=True, help="Wait until every resource is delivered, which wants the role read.  [wait]"
+    "--at-once",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    help="Number of resources that are sent at a time.  [50]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and progress to stderr.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), metavar="N", default=2, help="Number of concurrent requests.  [2]"
+)
+@click.option("--patience", type=DurationOrOff(), default="60s", help="How long to retry without success.  [60s]")
+@click.option(
+    "--wait/--no-wait", default=True, help="Wait until every resource is delivered (requires the role read).  [wait]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and the progress to stderr.")
 def send(
     *,
     settings: Settings,
@@ -71,10 +79,10 @@ def send(
     console = Console(stderr=as_json, highlight=False)
     if file is None:
         if resources is None:
-            raise click.UsageError("nothing to send: give a FILE, - for the standard input, or --resources N")
+            raise click.UsageError("nothing to send: give a FILE, - for standard input, or --resources N")
         source = from_plan(Plan(_chosen(seed, console), resources, packets, pause, at_once))
     elif resources is not None or seed is not None:
-        raise click.UsageError("--resources and --seed make packets; leave them out where a FILE is sent")
+        raise click.UsageError("--resources and --seed generate packets; they exclude a FILE")
     else:
         source = from_file(file)
     run = SendRun(settings, source, in_flight=concurrency, patience=patience, wait=wait)
@@ -85,7 +93,7 @@ def _chosen(seed: int | None, console: Console) -> int:
     if seed is not None:
         return seed
     seed = secrets.randbelow(SEEDS)
-    console.print(f"seed {seed} (--seed {seed} makes the same packets again)")
+    console.print(f"seed {seed} (--seed {seed} generates the same packets again)")
     return seed
 
 
@@ -93,7 +101,7 @@ def _carry_out(run: SendRun, console: Console, *, as_json: bool) -> Exit:
     try:
         asyncio.run(run.carry_out(console))
     except KeyboardInterrupt:
-        kept = "the service has what was acknowledged" if run.tally.acknowledged else "nothing was acknowledged"
+        kept = "acknowledged packets are stored" if run.tally.acknowledged else "nothing was acknowledged"
         print_lines(f"interrupted; {kept}", err=True)
         return Exit.INTERRUPTED
     finally:

@@ -114,7 +114,7 @@ class SendRun:
         words = counted(given, "packet")
         words += f" of {counted(len(tally.resources), 'resource')}" * bool(tally.resources)
         words += f": {tally.acknowledged} acknowledged"
-        words += f" ({tally.duplicates} were there already)" * bool(tally.duplicates)
+        words += f" ({tally.duplicates} duplicates)" * bool(tally.duplicates)
         words += f", {len(tally.rejected)} rejected" * bool(tally.rejected)
         words += f", {unknown} not acknowledged" * bool(unknown)
         if self.follower:

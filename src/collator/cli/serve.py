@@ -11,19 +11,19 @@ from collator.settings import Scope, Settings
     short="Run the service.",
     examples=(
         (
-            "Deliver to a receiver on this machine (collator receive is one)",
+            "Deliver to a receiver on this machine, for example collator receive",
             "collator serve --webhook http://127.0.0.1:9000/",
         ),
         (
-            "Call lengths(payload) in words.py of the working directory",
+            "Process payloads with lengths(payload) in words.py, in the working directory",
             "collator serve --webhook http://127.0.0.1:9000/ --processor words:lengths",
         ),
-        ("Results are only pulled, from /v1/resources/ID/outputs", "collator serve --webhook none"),
+        ("Send no webhooks; read results from /v1/resources/ID/outputs", "collator serve --webhook none"),
         (
-            "Reached from other machines, by who has a token",
+            "Accept requests with a token from other machines",
             "collator serve --webhook none --host 0.0.0.0 --allow-host collator.example --tokens-file tokens",
         ),
-        ("Settings from a file", "collator serve --config collator.toml"),
+        ("Read settings from a file", "collator serve --config collator.toml"),
     ),
 )
 def serve(*, settings: Settings) -> None:

@@ -73,5 +73,5 @@ def _token(path: Path | None) -> str | None:
         if problem := exposure(path, found, secret=True):
             print_lines(f"collator: --token-file {path}: {problem}", err=True)
     if len(words) != 1:
-        raise ConfigError(f"--token-file {path}: one token is wanted, and nothing else")
+        raise ConfigError(f"--token-file {path}: the file must contain exactly one token")
     return words[0]

@@ -14,11 +14,14 @@ from collator.settings import Scope, Settings
 
 @command(
     Scope.CLIENT,
-    short="Say whether a service takes packets, and what it holds.",
+    short="Show whether a service accepts packets, and what it stores.",
     examples=(
-        ("Is it up, and how much is there to do?", "collator status"),
-        ("At another service, which asks for a token", "collator status --url http://10.0.0.5:8000 --token-file token"),
-        ("In a script: wait until it takes packets", "until collator status >/dev/null; do sleep 1; done"),
+        ("Is it ready, and how much work is waiting?", "collator status"),
+        (
+            "With another service, which requires a token",
+            "collator status --url http://10.0.0.5:8000 --token-file token",
+        ),
+        ("In a script: wait until it accepts packets", "until collator status >/dev/null; do sleep 1; done"),
     ),
 )
 @json_option
@@ -38,9 +41,9 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {reason}" for reason in answer["reasons"])
     stored = answer["stored"]
     ended = ", ".join(f"{stored[state]} {state}" for state in ("collated", "incomplete", "cancelled"))
-    gone = f", {stored['remembered']} gone and remembered" if stored["remembered"] else ""
+    gone = f", {stored['remembered']} deleted, ids remembered" if stored["remembered"] else ""
     yield f"  resources   {stored['open']} open, {ended}{gone}"
     yield f"  packets     {stored['waiting']} to be processed, {sized(stored['backlog'])}"
     yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"
     if answer.get("paused"):  # a service of before does not say
-        yield f"  paused      {', '.join(answer['paused'])}: nothing is sent there until collator endpoints resume"
+        yield f"  paused      {', '.join(answer['paused'])}: nothing is sent until collator endpoints resume"

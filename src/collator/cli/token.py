@@ -16,12 +16,12 @@ from collator.tokens import Role, generate_token, line_for
 
 
 @command(
-    short="Make a token by which somebody may ask the service.",
+    short="Create an access token for the service.",
     examples=(
-        ("A token for a sender, and the line to put into the file that --tokens-file names", "collator token desk"),
-        ("The line goes into that file, and the token into one of mine", "collator token me --add-to tokens >my.token"),
-        ("One that may give packets and look at what became of them", "collator token desk --role send --role read"),
-        ("One for the resources of one tenant alone", "collator token acme --role send --role read --prefix acme/"),
+        ("A token for a sender, and its line for the file of --tokens-file", "collator token desk"),
+        ("Add the line to that file, and write the token to another", "collator token me --add-to tokens >my.token"),
+        ("A token that may send packets and read results", "collator token desk --role send --role read"),
+        ("A token for the resources of one tenant", "collator token acme --role send --role read --prefix acme/"),
     ),
 )
 @click.argument("name")
@@ -31,17 +31,20 @@ from collator.tokens import Role, generate_token, line_for
     type=click.Choice([role.value for role in Role]),
     multiple=True,
     default=[Role.SEND.value],
-    help="What it allows: give packets, look, or everything. May be given more than once.  [send]",
+    help="Role: send packets, read, or everything (admin). May be repeated.  [send]",
 )
 @click.option(
     "--prefix",
     "prefixes",
     multiple=True,
     metavar="TEXT",
-    help="Only for resources whose ID begins so. May be given more than once.  [all]",
+    help="Only for resources whose ID begins with this prefix. May be repeated.  [all]",
 )
 @click.option(
-    "--add-to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Add the line to FILE, made new."
+    "--add-to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Add the line to FILE; it is created if it does not exist.",
 )
 @json_option
 def token(*, name: str, roles: tuple[str, ...], prefixes: tuple[str, ...], add_to: Path | None, as_json: bool) -> None:

@@ -30,20 +30,20 @@ SHOWN = 20
 
 
 @command(
-    short="Kill a service again and again; see that nothing is lost.",
+    short="Kill a service repeatedly, and check that nothing is lost.",
     examples=(
-        ("A minute of it, before you trust a machine with your packets", "collator chaos"),
-        ("A night of it", "collator chaos --rounds 20000"),
+        ("Test a machine for a minute", "collator chaos"),
+        ("Test it for a night", "collator chaos --rounds 20000"),
         (
-            "As an earlier run, on the disk that will hold the data",
+            "Repeat an earlier run, on the disk that will hold the data",
             "collator chaos --seed 7 --dir /data/t",
         ),
     ),
 )
-@click.option("--rounds", type=click.IntRange(1), metavar="N", default=20, help="How often it is killed.  [20]")
-@click.option("--seed", type=int, metavar="N", help="The packets of an earlier run.  [a new run]")
+@click.option("--rounds", type=click.IntRange(1), metavar="N", default=20, help="Number of kills.  [20]")
+@click.option("--seed", type=int, metavar="N", help="Use the packets of an earlier run.  [a new run]")
 @click.option(
-    "--dir", "directory", type=click.Path(path_type=Path), help="A new directory, which stays.  [one that goes]"
+    "--dir", "directory", type=click.Path(path_type=Path), help="New directory, which is kept.  [a temporary one]"
 )
 @json_option
 def chaos(*, rounds: int, seed: int | None, directory: Path | None, as_json: bool) -> Exit:
@@ -86,7 +86,9 @@ def _made(directory: Path | None) -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="collator-chaos-"))
     except OSError as error:
-        raise ConfigError(f"no temporary directory can be made: {error.strerror}; name a new one with --dir") from None
+        raise ConfigError(
+            f"cannot create a temporary directory: {error.strerror}; choose a new one with --dir"
+        ) from None
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:

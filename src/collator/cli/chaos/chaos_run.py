@@ -69,7 +69,7 @@ class ChaosRun:
                     await self._kill_repeatedly(service_process, client, say)
                 code = service_process.stop()
                 if code != 0:
-                    self._complain(f"the service was told to stop and ended with {code}", *service_process.log_end())
+                    self._complain(f"the service was stopped and exited with {code}", *service_process.log_end())
         await asyncio.to_thread(self._check, service_process.data_dir)
 
     async def _kill_repeatedly(
@@ -123,7 +123,7 @@ class ChaosRun:
         while self._tally.acknowledged < goal and not sending.done() and service_process.ended() is None:
             await asyncio.wait({sending}, timeout=_LOOK)
             if time.monotonic() > end:
-                self._complain(f"the service took nothing for {UP:g} s", *service_process.log_end())
+                self._complain(f"the service accepted nothing for {UP:g} s", *service_process.log_end())
                 break
         await asyncio.wait({sending}, timeout=rest)
 
@@ -142,9 +142,9 @@ class ChaosRun:
             if time.monotonic() - since > PATIENCE or (sending.done() and sending.exception()):
                 break
         if sending.done() and (error := sending.exception()):
-            self._complain(f"the sender was told: {error}")
+            self._complain(f"the sender failed: {error}")
         lost = self._checker.undelivered
-        self._checker.complaints += [f"{resource_id} was sent and never delivered" for resource_id in lost]
+        self._checker.complaints += [f"{resource_id} was sent but never delivered" for resource_id in lost]
 
     def _check(self, data_dir: Path) -> None:
         from collator.ledgers.sqlite.check import check_directory

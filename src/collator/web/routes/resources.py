@@ -27,7 +27,7 @@ LIST_RESOURCES = Route(
     more="A page has up to some 200 KiB, whatever `limit` says: go on until `next_cursor` is null.",
     options=(
         word("state", "Only those in this state.", State),
-        text("prefix", "Only those whose id begins so."),
+        text("prefix", "Only those whose id begins with this prefix."),
         text("cursor", "Where the page begins: `next_cursor` of the page before."),
         number("limit", "How many, at most.", least=1, most=1000, default=100),
     ),
