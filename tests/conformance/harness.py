@@ -74,6 +74,10 @@ class Harness(ABC, Generic[Node]):
         """
 
     @abstractmethod
+    def lose_answer(self, node: Node, verb: str) -> None:
+        """Let the next call of *verb* at *node* be committed, and its answer not come: it raises `Uncertain`."""
+
+    @abstractmethod
     def stand_still(self, seconds: float) -> None:
         """Let *seconds* pass in which no node could act: all were stopped, or the store took nothing."""
 

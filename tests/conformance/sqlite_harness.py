@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from collator.errors import Uncertain
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -40,6 +42,17 @@ class SqliteHarness(Harness[SqliteLedger]):
     async def kill(self, node: SqliteLedger) -> None:
         """Leave the files as they are; the next start finds that no clean stop is marked."""
         node.abandon()
+
+    def lose_answer(self, node: SqliteLedger, verb: str) -> None:
+        """Drop the answer of the verb: within a process none is lost by itself."""
+        answered = getattr(node, verb)
+
+        async def unanswered(*given: Any, **options: Any) -> None:  # noqa: ANN401 - as the verb has it
+            delattr(node, verb)
+            await answered(*given, **options)
+            raise Uncertain
+
+        setattr(node, verb, unanswered)
 
     def stand_still(self, seconds: float) -> None:
         """Count *seconds* as time in which the process could not act."""

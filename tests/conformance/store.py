@@ -41,6 +41,10 @@ class Store:
         """Let *seconds* pass in which nobody could act."""
         self._harness.stand_still(seconds)
 
+    def lose_answer(self, node: Ledger, verb: str) -> None:
+        """Let the next call of *verb* at one node be committed, and its answer not come."""
+        self._harness.lose_answer(node, verb)
+
     async def open(self, ledger_limits: LedgerLimits | None = None, *, route: Route | None = None) -> Ledger:
         """Open the ledger; limits and route stay for the nodes to come."""
         self._route = route or self._route

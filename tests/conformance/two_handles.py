@@ -74,6 +74,9 @@ class TwoHandles(Harness[Any]):
         else:
             await self.sqlite.kill(node.ledger)
 
+    def lose_answer(self, node: Handle, verb: str) -> None:
+        self.sqlite.lose_answer(node.ledger, verb)
+
     def stand_still(self, seconds: float) -> None:
         self.sqlite.stand_still(seconds)
 
