@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from collator.backlog import Backlog
 from collator.errors import Unavailable
+from collator.messages import Batch
 from collator.metrics import Metrics
 from collator.packet import Packet, Receipt, Status
 from collator.rules.footprint import PACKET
@@ -71,10 +72,11 @@ class Intake:
                 self._count(receipts)
                 return receipts
             self._backlog.add(who, size)
+        batch = Batch(packets)
         capacity = max(0, min(len(packets), self._workers.capacity() - self._promised))
         self._promised += capacity
         try:
-            accepted = await self._operations.certain(self._ledger.accept, packets, capacity=capacity)
+            accepted = await self._operations.certain(self._ledger.accept, batch.groups, capacity=capacity)
         finally:
             self._promised -= capacity
         if accepted.runs:
@@ -83,8 +85,9 @@ class Intake:
             self._workers.notify()
         if accepted.endpoints:
             self._outbox.take((), accepted.endpoints)
-        self._count(accepted.receipts)
-        return accepted.receipts
+        answers = batch.in_order(accepted.receipts)
+        self._count(answers)
+        return answers
 
     def refusal(self) -> Unavailable | None:
         """Return why nothing is taken at the moment; `None` while packets are."""

@@ -74,6 +74,10 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Seconds, where trying again may help."""
 
 
+ACCEPTED = Receipt(Status.ACCEPTED)
+DUPLICATE = Receipt(Status.DUPLICATE)
+
+
 class PacketLimits(msgspec.Struct, frozen=True):
     """The limits that a packet is checked against."""
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from collator.clock import rfc3339
-from collator.messages import Delivery, Failure, Output, Recorded, Result, Retry, Task, tasks_of, webhook_id
+from collator.messages import Batch, Delivery, Failure, Output, Recorded, Result, Retry, Task, tasks_of, webhook_id
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -122,8 +122,9 @@ class Machine(RuleBasedStateMachine):
     @rule(given=packets, capacity=st.integers(0, 4), kinds=outcomes)
     def accept(self, given: list[Packet], capacity: int, kinds: list[str]) -> None:
         capacity_left = 0 if self.model.due() else capacity
-        accepted = self.do(self.ledger.accept(given, capacity=capacity))
-        assert [receipt.status for receipt in accepted.receipts] == self.model.accept(given)
+        batch = Batch(given)
+        accepted = self.do(self.ledger.accept(batch.groups, capacity=capacity))
+        assert [receipt.status for receipt in batch.in_order(accepted.receipts)] == self.model.accept(given)
         assert len(tasks_of(accepted.runs)) <= capacity_left
         self.check()
         self.handed(tasks_of(accepted.runs))

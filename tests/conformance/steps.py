@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from collator.messages import (
     Attempt,
+    Batch,
     Delivery,
     DeliveryFilter,
     DeliveryReport,
@@ -55,7 +56,8 @@ def packets(count: int, resource_id: str = "r", *, last: bool = True) -> list[Pa
 
 async def offer(ledger: Ledger, *given: Packet) -> Sequence[Receipt]:
     """Give packets and look at the receipts; nothing is handed out."""
-    return (await ledger.accept(given, capacity=0)).receipts
+    batch = Batch(given)
+    return batch.in_order((await ledger.accept(batch.groups, capacity=0)).receipts)
 
 
 async def send(ledger: Ledger, *given: Packet) -> list[Status]:

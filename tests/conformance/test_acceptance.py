@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collator.messages import Retry, tasks_of
+from collator.messages import Batch, Retry, tasks_of
 from collator.packet import Status
 from collator.seams.ledger import Ledger
 from collator.states import State
@@ -35,7 +35,7 @@ async def test_accept_answers_each_packet_in_its_place(ledger: Ledger) -> None:
 
 
 async def test_accept_of_nothing_is_nothing(ledger: Ledger) -> None:
-    accepted = await ledger.accept([], capacity=5)
+    accepted = await ledger.accept(Batch([]).groups, capacity=5)
     assert [*accepted.receipts, *accepted.runs, *accepted.endpoints] == []
     assert accepted.waiting == 0
 
@@ -48,21 +48,21 @@ async def test_accept_gives_a_reason_where_a_packet_was_not_taken(ledger: Ledger
 
 @pytest.mark.parametrize("capacity", [0, 1, 2, 3, 100])
 async def test_accept_hands_out_no_more_than_the_capacity_and_counts_the_rest(ledger: Ledger, capacity: int) -> None:
-    accepted = await ledger.accept(packets(3), capacity=capacity)
+    accepted = await ledger.accept(Batch(packets(3)).groups, capacity=capacity)
     handed = min(capacity, 3)
     assert places(tasks_of(accepted.runs)) == [("r", index) for index in range(handed)]
     assert accepted.waiting == 3 - handed
 
 
 async def test_accept_leases_what_it_hands_out(ledger: Ledger) -> None:
-    accepted = await ledger.accept(packets(3), capacity=2)
+    accepted = await ledger.accept(Batch(packets(3)).groups, capacity=2)
     assert [(task.payload, task.attempt) for task in tasks_of(accepted.runs)] == [(b"0", 1), (b"1", 1)]
     assert places(await claim(ledger)) == [("r", 2)]
 
 
 async def test_accept_hands_out_nothing_while_other_packets_wait(ledger: Ledger) -> None:
     await send(ledger, packet("first", 0))
-    accepted = await ledger.accept([packet("second", 0)], capacity=PLENTY)
+    accepted = await ledger.accept(Batch([packet("second", 0)]).groups, capacity=PLENTY)
     assert not tasks_of(accepted.runs)
     assert accepted.waiting == 1
     assert places(await claim(ledger)) == [("first", 0), ("second", 0)]
@@ -74,19 +74,23 @@ async def test_accept_hands_out_nothing_while_a_retry_is_due(store: Store, delay
     await send(ledger, packet("first", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", delay))
     store.clock.advance(delay)
-    assert not tasks_of((await ledger.accept([packet("second", 0)], capacity=PLENTY)).runs)
+    assert not tasks_of((await ledger.accept(Batch([packet("second", 0)]).groups, capacity=PLENTY)).runs)
     assert sorted(places(await claim(ledger))) == [("first", 0), ("second", 0)]
 
 
 async def test_accept_hands_out_again_once_nobody_waits(ledger: Ledger) -> None:
     await send(ledger, packet("first", 0))
     await process(ledger)
-    assert places(tasks_of((await ledger.accept([packet("second", 0)], capacity=1)).runs)) == [("second", 0)]
+    assert places(tasks_of((await ledger.accept(Batch([packet("second", 0)]).groups, capacity=1)).runs)) == [
+        ("second", 0)
+    ]
 
 
 async def test_accept_neither_hands_out_nor_hints_at_what_it_did_not_accept(ledger: Ledger) -> None:
-    await ledger.accept([packet("r", 0)], capacity=1)
-    accepted = await ledger.accept([packet("r", 0), packet("r", 0, b"9"), packet("r", 1)], capacity=PLENTY)
+    await ledger.accept(Batch([packet("r", 0)]).groups, capacity=1)
+    accepted = await ledger.accept(
+        Batch([packet("r", 0), packet("r", 0, b"9"), packet("r", 1)]).groups, capacity=PLENTY
+    )
     assert (places(tasks_of(accepted.runs)), accepted.waiting) == ([("r", 1)], 0)
 
 
@@ -138,7 +142,7 @@ async def test_r5_a_repeat_is_a_duplicate_within_a_batch_and_after_it(ledger: Le
 
 
 async def test_r5_a_repeat_is_a_duplicate_whatever_became_of_the_first(ledger: Ledger) -> None:
-    await ledger.accept([packet("r", 0)], capacity=1)
+    await ledger.accept(Batch([packet("r", 0)]).groups, capacity=1)
     assert await send(ledger, packet("r", 0)) == [DUPLICATE]
     await send(ledger, packet("r", 1))
     await process(ledger)
@@ -156,7 +160,7 @@ async def test_r5_a_repeat_may_still_fix_the_total(ledger: Ledger) -> None:
 async def test_r5_a_repeat_that_fixes_the_total_of_what_is_done_closes_it(ledger: Ledger) -> None:
     await send(ledger, packet("r", 0), packet("r", 1))
     await process(ledger)
-    accepted = await ledger.accept([packet("r", 1, last=True)], capacity=0)
+    accepted = await ledger.accept(Batch([packet("r", 1, last=True)]).groups, capacity=0)
     assert (accepted.receipts[0].status, *accepted.endpoints) == (DUPLICATE, "default")
     assert (await ledger.resource("r")).state is State.COLLATED
     assert len(await due(ledger)) == 1

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, Task, tasks_of
+from collator.messages import Batch, Failure, Lease, Output, Recorded, Result, Retry, Task, tasks_of
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.steps import (
@@ -88,9 +88,9 @@ async def test_claim_is_fair_to_all_though_it_has_little_room(ledger: Ledger, ca
 
 
 async def test_claim_is_fair_to_packets_that_come_while_others_are_in_work(ledger: Ledger) -> None:
-    accepted = await ledger.accept(packets(10_000, "big", last=False), capacity=100)
+    accepted = await ledger.accept(Batch(packets(10_000, "big", last=False)).groups, capacity=100)
     assert len(tasks_of(accepted.runs)) == 100
-    assert not tasks_of((await ledger.accept([packet("small", 0)], capacity=100)).runs)
+    assert not tasks_of((await ledger.accept(Batch([packet("small", 0)]).groups, capacity=100)).runs)
     seen = [await claim(ledger, capacity=200) for _ in range(10)]
     assert "small" in {task.key.resource_id for tasks in seen for task in tasks}
 
@@ -130,7 +130,7 @@ async def test_p2_a_lease_that_has_ended_is_claimed_by_another(store: Store) -> 
 
 async def test_p2_a_lease_from_accept_ends_like_any_other(store: Store) -> None:
     ledger = await store.open(LEASE)
-    (lost,) = tasks_of((await ledger.accept([packet("r", 0)], capacity=1)).runs)
+    (lost,) = tasks_of((await ledger.accept(Batch([packet("r", 0)]).groups, capacity=1)).runs)
     store.clock.advance(31)
     held = await claim_one(ledger)
     assert held.lease != lost.lease
@@ -207,7 +207,7 @@ async def test_release_of_what_is_no_longer_held_changes_nothing(store: Store) -
 async def test_work_is_due_while_a_packet_waits_that_nobody_holds(store: Store) -> None:
     ledger = await store.open(LEASE)
     assert not await ledger.work_due()
-    assert (await ledger.accept([packet("r", 0), packet("r", 1)], capacity=0)).waiting == 2
+    assert (await ledger.accept(Batch([packet("r", 0), packet("r", 1)]).groups, capacity=0)).waiting == 2
     assert await ledger.work_due()
     first, _ = await claim(ledger)
     assert not await ledger.work_due()

@@ -5,7 +5,7 @@ A death counts for a packet that its holder had in work alone, whichever node ha
 
 from __future__ import annotations
 
-from collator.messages import Recorded
+from collator.messages import Batch, Recorded
 from collator.rules.resource import LedgerLimits
 from collator.states import State
 from tests.conformance.steps import (
@@ -49,7 +49,7 @@ async def test_two_deaths_do_not(store: Store) -> None:
 
 async def test_the_number_of_deaths_is_a_limit(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_deaths=1))
-    await ledger.accept(packets(1), capacity=1)
+    await ledger.accept(Batch(packets(1)).groups, capacity=1)
     ledger = await store.crash()
     assert not await claim(ledger)
     assert (await ledger.resource("r")).state is State.INCOMPLETE
@@ -57,7 +57,7 @@ async def test_the_number_of_deaths_is_a_limit(store: Store) -> None:
 
 async def test_packets_that_were_in_work_together_count_no_death(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_deaths=1))
-    await ledger.accept(packets(2), capacity=2)
+    await ledger.accept(Batch(packets(2)).groups, capacity=2)
     ledger = await store.crash()
     await process(ledger)
     await process(ledger)
@@ -66,7 +66,7 @@ async def test_packets_that_were_in_work_together_count_no_death(store: Store) -
 
 async def test_a_death_is_blamed_only_on_a_packet_that_was_in_work_alone(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_deaths=1))
-    await ledger.accept(packets(3), capacity=3)
+    await ledger.accept(Batch(packets(3)).groups, capacity=3)
     ledger = await store.crash()
     await record(ledger, *echo([await claim_one(ledger)]))
     culprit = await claim_one(ledger)
@@ -104,7 +104,7 @@ async def test_packets_that_were_given_back_are_not_suspect(store: Store) -> Non
 
 async def test_only_the_culprit_fails(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept(packets(5), capacity=5)
+    await ledger.accept(Batch(packets(5)).groups, capacity=5)
     ledger = await store.crash()
     for _ in range(20):
         tasks = await claim(ledger)
@@ -121,7 +121,7 @@ async def test_only_the_culprit_fails(store: Store) -> None:
 
 async def test_where_calls_are_made_elsewhere_the_first_deaths_are_on_nobodys_account(store: Store) -> None:
     ledger = await store.open(LedgerLimits(side_by_side=2, max_deaths=2))
-    await ledger.accept([packet("r", 0, last=True)], capacity=1)
+    await ledger.accept(Batch([packet("r", 0, last=True)]).groups, capacity=1)
     for _ in range(3):
         ledger = await store.crash()
         await claim_one(ledger)

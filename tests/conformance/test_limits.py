@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collator.errors import Unknown
-from collator.messages import Counts, Recorded, Retry, tasks_of
+from collator.messages import Batch, Counts, Recorded, Retry, tasks_of
 from collator.packet import Status
 from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import LedgerLimits
@@ -51,7 +51,7 @@ async def test_r9_a_refusal_says_why_and_when_to_try_again(store: Store) -> None
 
 async def test_r9_nothing_of_what_was_refused_is_stored(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_open=1))
-    accepted = await ledger.accept([packet("a", 0), packet("b", 0)], capacity=0)
+    accepted = await ledger.accept(Batch([packet("a", 0), packet("b", 0)]).groups, capacity=0)
     assert accepted.waiting == 1
     with pytest.raises(Unknown):
         await ledger.resource("b")
@@ -196,7 +196,7 @@ async def test_p5_nothing_that_was_accepted_is_ever_evicted(store: Store) -> Non
 async def test_p5_payloads_handed_out_are_bounded_and_the_rest_waits(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_leased=100))
     given = [packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(5)]
-    tasks = tasks_of((await ledger.accept(given, capacity=5)).runs)
+    tasks = tasks_of((await ledger.accept(Batch(given).groups, capacity=5)).runs)
     for _ in range(5):
         assert sum(len(task.payload) for task in tasks) <= 100
         await record(ledger, *echo(tasks))
@@ -233,7 +233,7 @@ async def test_p5_payloads_that_are_given_back_make_room_for_others(store: Store
 async def test_p5_the_limit_on_payloads_handed_out_is_exact_at_an_acceptance(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_leased=80))
     given = [packet("r", index, b'"%s"' % (b"x" * 38)) for index in range(3)]
-    assert len(tasks_of((await ledger.accept(given, capacity=3)).runs)) == 2
+    assert len(tasks_of((await ledger.accept(Batch(given).groups, capacity=3)).runs)) == 2
 
 
 async def test_p5_no_delivery_is_handed_out_beyond_the_room(store: Store) -> None:

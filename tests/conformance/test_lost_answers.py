@@ -111,7 +111,7 @@ async def one_paused(_store: Store, ledger: Ledger) -> None:
 CASES = {
     "accept": Case(
         nothing,
-        lambda ledger, _, operation: ledger.accept(packets(2), capacity=1, operation=operation),
+        lambda ledger, _, operation: ledger.accept([packets(2)], capacity=1, operation=operation),
         lambda answer: ([receipt.status for receipt in answer.receipts], places(tasks_of(answer.runs))),
         ([Status.ACCEPTED] * 2, [("r", 0)]),
         ([Status.DUPLICATE] * 2, []),

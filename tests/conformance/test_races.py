@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from collator.errors import Ended, Unknown
-from collator.messages import Recorded, StepResult, tasks_of
+from collator.messages import Batch, Recorded, StepResult, tasks_of
 from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -62,7 +62,7 @@ async def test_a_packet_is_handed_out_once_to_claims_at_the_same_time(ledger: Le
 
 async def test_a_packet_is_handed_out_once_to_accept_and_claim_at_the_same_time(ledger: Ledger) -> None:
     accepts, claims = await asyncio.gather(
-        asyncio.gather(*(ledger.accept(packets(10, f"r{number}"), capacity=7) for number in range(10))),
+        asyncio.gather(*(ledger.accept(Batch(packets(10, f"r{number}")).groups, capacity=7) for number in range(10))),
         asyncio.gather(*(claim(ledger, capacity=10) for _ in range(10))),
     )
     handed = [task.key for accepted in accepts for task in tasks_of(accepted.runs)]

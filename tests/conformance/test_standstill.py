@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collator.messages import Output, Recorded, tasks_of
+from collator.messages import Batch, Output, Recorded, tasks_of
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from tests.conformance.steps import (
@@ -40,8 +40,8 @@ async def test_p2_a_lease_does_not_end_while_nobody_could_act(store: Store) -> N
 
 async def test_p2_a_lease_from_accept_and_one_that_was_renewed_do_not_either(store: Store) -> None:
     ledger = await store.open(TERMS)
-    (first,) = tasks_of((await ledger.accept([packet("r", 0)], capacity=1)).runs)
-    (second,) = tasks_of((await ledger.accept([packet("r", 1)], capacity=1)).runs)
+    (first,) = tasks_of((await ledger.accept(Batch([packet("r", 0)]).groups, capacity=1)).runs)
+    (second,) = tasks_of((await ledger.accept(Batch([packet("r", 1)]).groups, capacity=1)).runs)
     await ledger.renew([second.lease])
     store.stand_still(LONG)
     assert not await claim(ledger)

@@ -6,7 +6,7 @@ stop of one node among several means, in `test_nodes`.
 
 from __future__ import annotations
 
-from collator.messages import Output, Recorded
+from collator.messages import Batch, Output, Recorded
 from collator.rules.resource import LedgerLimits
 from tests.conformance.steps import (
     claim,
@@ -26,7 +26,7 @@ from tests.conformance.store import Store
 
 async def test_after_a_clean_stop_what_was_handed_out_is_due_at_once(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept(packets(2, "a"), capacity=2)
+    await ledger.accept(Batch(packets(2, "a")).groups, capacity=2)
     await send(ledger, *packets(2, "b"))
     await claim(ledger, 1)
     ledger = await store.reopen()
@@ -35,7 +35,7 @@ async def test_after_a_clean_stop_what_was_handed_out_is_due_at_once(store: Stor
 
 async def test_a_clean_stop_counts_no_death(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_deaths=2))
-    await ledger.accept(packets(3), capacity=3)
+    await ledger.accept(Batch(packets(3)).groups, capacity=3)
     for _ in range(5):
         ledger = await store.reopen()
         assert len(await claim(ledger)) == 3
@@ -92,6 +92,6 @@ async def test_everything_else_is_there_after_an_unclean_stop(store: Store) -> N
 
 async def test_suspects_are_found_without_any_hint(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept(packets(2, last=False), capacity=2)
+    await ledger.accept(Batch(packets(2, last=False)).groups, capacity=2)
     ledger = await store.crash()
     assert await ledger.work_due()

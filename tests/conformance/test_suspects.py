@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from collator.messages import Failure, Recorded, Retry, Task, tasks_of
+from collator.messages import Batch, Failure, Recorded, Retry, Task, tasks_of
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import State
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.one_holder
 
 async def test_suspects_run_one_at_a_time_before_all_others(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept(packets(2, "suspect", last=False), capacity=2)
+    await ledger.accept(Batch(packets(2, "suspect", last=False)).groups, capacity=2)
     await send(ledger, *packets(2, "other", last=False))
     ledger = await store.crash()
     for _ in range(2):
@@ -58,19 +58,19 @@ async def test_what_was_claimed_is_suspect_too(store: Store) -> None:
 
 async def test_new_packets_wait_for_the_suspects(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept(packets(2, "suspect", last=False), capacity=2)
+    await ledger.accept(Batch(packets(2, "suspect", last=False)).groups, capacity=2)
     ledger = await store.crash()
-    accepted = await ledger.accept([packet("new", 0)], capacity=5)
+    accepted = await ledger.accept(Batch([packet("new", 0)]).groups, capacity=5)
     assert not tasks_of(accepted.runs)
     await record(ledger, *echo([await claim_one(ledger)]))
-    assert not tasks_of((await ledger.accept([packet("new", 1)], capacity=5)).runs)
+    assert not tasks_of((await ledger.accept(Batch([packet("new", 1)]).groups, capacity=5)).runs)
     await record(ledger, *echo([await claim_one(ledger)]))
     assert places(await claim(ledger)) == [("new", 0), ("new", 1)]
 
 
 async def test_a_suspect_that_is_retried_or_fails_makes_way_for_the_next(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept(packets(2, last=False), capacity=2)
+    await ledger.accept(Batch(packets(2, last=False)).groups, capacity=2)
     ledger = await store.crash()
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 60.0))
     await record(ledger, Failure((await claim_one(ledger)).lease, "bad"))
@@ -80,7 +80,7 @@ async def test_a_suspect_that_is_retried_or_fails_makes_way_for_the_next(store: 
 
 async def test_a_suspect_whose_resource_ends_makes_way_for_the_next(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept([packet("a", 0), packet("b", 0)], capacity=2)
+    await ledger.accept(Batch([packet("a", 0), packet("b", 0)]).groups, capacity=2)
     ledger = await store.crash()
     await send(ledger, packet("other", 0))
     first = await claim_one(ledger)
@@ -94,7 +94,7 @@ async def test_a_suspect_whose_resource_ends_makes_way_for_the_next(store: Store
 
 async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept([packet("a", 0), packet("b", 0), packet("c", 0)], capacity=3)
+    await ledger.accept(Batch([packet("a", 0), packet("b", 0), packet("c", 0)]).groups, capacity=3)
     ledger = await store.crash()
     await send(ledger, packet("other", 0))
     await ledger.cancel("a")
@@ -107,7 +107,7 @@ async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(stor
 
 async def test_a_suspect_whose_lease_ends_stays_alone(store: Store) -> None:
     ledger = await store.open(LedgerLimits(task_lease=30.0))
-    await ledger.accept([packet("suspect", 0)], capacity=1)
+    await ledger.accept(Batch([packet("suspect", 0)]).groups, capacity=1)
     ledger = await store.crash()
     await send(ledger, packet("other", 0))
     for attempt in (1, 2, 3):
@@ -120,7 +120,7 @@ async def test_a_suspect_whose_lease_ends_stays_alone(store: Store) -> None:
 
 async def test_a_suspect_that_is_given_back_stays_alone(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept([packet("suspect", 0)], capacity=1)
+    await ledger.accept(Batch([packet("suspect", 0)]).groups, capacity=1)
     ledger = await store.crash()
     await send(ledger, packet("other", 0))
     task = await claim_one(ledger)
@@ -130,7 +130,7 @@ async def test_a_suspect_that_is_given_back_stays_alone(store: Store) -> None:
 
 async def test_a_suspect_that_takes_long_holds_up_nobody_for_long(store: Store) -> None:
     ledger = await store.open(LedgerLimits(alone=2.0, task_lease=1000.0))
-    await ledger.accept(packets(3, "suspect", last=False), capacity=3)
+    await ledger.accept(Batch(packets(3, "suspect", last=False)).groups, capacity=3)
     await send(ledger, packet("other", 0))
     ledger = await store.crash()
     begun = []
@@ -138,7 +138,7 @@ async def test_a_suspect_that_takes_long_holds_up_nobody_for_long(store: Store) 
         begun.append(await claim_one(ledger))
         store.clock.advance(1.9)
         assert not await claim(ledger)
-        assert not tasks_of((await ledger.accept([packet("new", len(begun))], capacity=5)).runs)
+        assert not tasks_of((await ledger.accept(Batch([packet("new", len(begun))]).groups, capacity=5)).runs)
         store.clock.advance(0.2)
     assert places(await claim(ledger, 1)) == [("other", 0)]
     assert await record(ledger, *echo(begun)) == [Recorded.RECORDED] * 3
@@ -146,7 +146,7 @@ async def test_a_suspect_that_takes_long_holds_up_nobody_for_long(store: Store) 
 
 async def test_after_each_further_death_a_suspect_is_alone_for_four_times_as_long(store: Store) -> None:
     ledger = await store.open(LedgerLimits(alone=2.0, task_lease=1000.0, max_deaths=100))
-    await ledger.accept(packets(2, "suspect", last=False), capacity=2)
+    await ledger.accept(Batch(packets(2, "suspect", last=False)).groups, capacity=2)
     for seconds in (2.0, 8.0, 32.0):
         ledger = await store.crash()
         await claim_one(ledger)
@@ -159,7 +159,7 @@ async def test_after_each_further_death_a_suspect_is_alone_for_four_times_as_lon
 async def test_a_packet_that_kills_is_found_among_long_ones_and_takes_none_with_it(store: Store) -> None:
     """It kills as soon as it runs, the others take a minute each."""
     ledger = await store.open(LedgerLimits(alone=2.0, task_lease=1000.0))
-    await ledger.accept([packet(name, 0, last=True) for name in "abcdefgh"], capacity=8)
+    await ledger.accept(Batch([packet(name, 0, last=True) for name in "abcdefgh"]).groups, capacity=8)
     deaths = 0
     while (await ledger.resource("d")).state is State.OPEN:
         deaths += 1
@@ -186,12 +186,14 @@ async def test_where_calls_are_made_elsewhere_suspects_run_side_by_side_first_an
     store: Store,
 ) -> None:
     ledger = await store.open(LedgerLimits(side_by_side=2))
-    await ledger.accept([packet(name, 0) for name in ("a", "b", "c")], capacity=3)
+    await ledger.accept(Batch([packet(name, 0) for name in ("a", "b", "c")]).groups, capacity=3)
     await send(ledger, *packets(2, "other", last=False))
     ledger = await store.crash()
     assert places(await claim(ledger, 2)) == [("a", 0), ("b", 0)]
     assert places(await claim(ledger, 5)) == [("c", 0)]
-    assert not tasks_of((await ledger.accept([packet("new", 0)], capacity=5)).runs)  # others have waited for longer
+    assert not tasks_of(
+        (await ledger.accept(Batch([packet("new", 0)]).groups, capacity=5)).runs
+    )  # others have waited for longer
     assert places(await claim(ledger, 1)) == [("other", 0)]
     ledger = await store.crash()
     assert len(await claim(ledger)) == 4
@@ -202,7 +204,7 @@ async def test_where_calls_are_made_elsewhere_suspects_run_side_by_side_first_an
 
 async def test_a_suspect_that_is_given_back_side_by_side_stays_first(store: Store) -> None:
     ledger = await store.open(LedgerLimits(side_by_side=1))
-    await ledger.accept([packet(name, 0) for name in ("a", "b")], capacity=2)
+    await ledger.accept(Batch([packet(name, 0) for name in ("a", "b")]).groups, capacity=2)
     await send(ledger, packet("other", 0))
     ledger = await store.crash()
     await ledger.release([task.lease for task in await claim(ledger, 2)])
@@ -213,7 +215,7 @@ async def test_a_suspect_that_is_given_back_side_by_side_stays_first(store: Stor
 
 async def test_a_suspect_is_not_handed_out_to_who_has_no_room_for_it(store: Store) -> None:
     ledger = await store.open()
-    await ledger.accept([packet("r", 0)], capacity=1)
+    await ledger.accept(Batch([packet("r", 0)]).groups, capacity=1)
     ledger = await store.crash()
     assert not await claim(ledger, capacity=0)
     assert places(await claim(ledger, capacity=1)) == [("r", 0)]

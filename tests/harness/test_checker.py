@@ -12,7 +12,7 @@ import pytest
 
 from collator.clock import SystemClock
 from collator.ledgers.sqlite import open_ledger
-from collator.messages import Output, tasks_of
+from collator.messages import Batch, Output, tasks_of
 from collator.packet import PacketLimits
 from collator.rules.resource import LedgerLimits
 from collator.wire import decode_array
@@ -207,7 +207,7 @@ async def data_dir(tmp_path: Path) -> Path:
         {"resource_id": "b", "index": 0, "payload": "w"},
     ]
     ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=SystemClock(), route=route)
-    accepted = await ledger.accept(decode_array(json.dumps(rows).encode(), PacketLimits()), capacity=1)
+    accepted = await ledger.accept(Batch(decode_array(json.dumps(rows).encode(), PacketLimits())).groups, capacity=1)
     await ledger.record([Output(task.lease, b"[1]") for task in tasks_of(accepted.runs)], capacity={})
     await ledger.aclose()
     return tmp_path

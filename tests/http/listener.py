@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 from collator.errors import Unavailable
 from collator.intake import Intake
 from collator.ledgers.sqlite import open_ledger
-from collator.messages import Accepted, Delivery, Run, Task, tasks_of
+from collator.messages import Accepted, Delivery, Group, Run, Task, tasks_of
 from collator.metrics import Metrics
-from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
 from collator.testing import ManualClock
@@ -96,13 +95,13 @@ class Troubled:
         self.errors: dict[int, Exception] = {}
         """By the number of the call, from 0."""
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
+    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         call = len(self.calls)
-        self.calls.append(len(packets))
+        self.calls.append(sum(map(len, groups)))
         await self.open.wait()
         if call in self.errors:
             raise self.errors[call]
-        return await self._ledger.accept(packets, capacity=capacity, operation=operation)
+        return await self._ledger.accept(groups, capacity=capacity, operation=operation)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the ledger has
         return getattr(self._ledger, name)

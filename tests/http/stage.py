@@ -12,7 +12,7 @@ import msgspec
 
 from collator.delivery import Circuits, Dispatcher, Endpoint
 from collator.egress import Egress
-from collator.messages import Delivery, DeliveryFilter, DeliveryReport, Output, tasks_of
+from collator.messages import Batch, Delivery, DeliveryFilter, DeliveryReport, Output, tasks_of
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.seams.ledger import Ledger
@@ -104,7 +104,7 @@ class Stage:
             for name in resources
             for index in range(len(outputs))
         ]
-        tasks = tasks_of((await self.ledger.accept(packets, capacity=len(packets))).runs)
+        tasks = tasks_of((await self.ledger.accept(Batch(packets).groups, capacity=len(packets))).runs)
         known_at = self.clock.monotonic()
         results = [Output(task.lease, outputs[task.key.index], known_at) for task in tasks]
         outcome = await self.ledger.record(results, capacity=dispatcher.capacity() if dispatcher else {})

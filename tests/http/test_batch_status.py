@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from collator.errors import StorageFull, StorageLow
-from collator.messages import Accepted
-from collator.packet import Packet, Receipt, Status
+from collator.messages import Accepted, Group
+from collator.packet import Receipt, Status
 from collator.rules.resource import LedgerLimits
 from tests.http.listener import Harness, Reply, chunk, ndjson, open_door, packet, stream_head
 from tests.wait import until
@@ -149,11 +149,9 @@ async def test_r9_a_packet_that_the_store_could_not_take_is_no_success(
 ) -> None:
     real = listener.ledger.accept
 
-    async def accept(packets: Sequence[Packet], *, capacity: int) -> Accepted:
-        accepted = await real(packets, capacity=capacity)
-        receipts = list(accepted.receipts)
-        receipts[1] = Receipt(Status.ERROR, "a defect")
-        return msgspec.structs.replace(accepted, receipts=receipts)
+    async def accept(groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
+        accepted = await real(groups, capacity=capacity, operation=operation)
+        return msgspec.structs.replace(accepted, exceptions=[(1, Receipt(Status.ERROR, "a defect"))])
 
     monkeypatch.setattr(listener.ledger, "accept", accept)
     for reply in [await listener.stream(AGAIN, NEW), await listener.post([AGAIN, NEW])]:

@@ -14,7 +14,7 @@ import msgspec
 from collator.clock import SystemClock
 from collator.delivery import Circuits, Dispatcher, Endpoint
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Attempt, Output, tasks_of
+from collator.messages import Attempt, Batch, Output, tasks_of
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
@@ -63,7 +63,7 @@ class Watched:
     async def finish_all(self, resource_ids: Sequence[str], dispatcher: Dispatcher) -> None:
         """Let resources end in one step."""
         packets = [Packet(name, 0, msgspec.Raw(b"0"), last=True) for name in resource_ids]
-        tasks = tasks_of((await self._ledger.accept(packets, capacity=len(packets))).runs)
+        tasks = tasks_of((await self._ledger.accept(Batch(packets).groups, capacity=len(packets))).runs)
         now = time.monotonic()
         self.known_at |= dict.fromkeys(resource_ids, now)
         outcome = await self._ledger.record(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec import Raw, Struct, field
 from msgspec.structs import asdict, replace
 
-from collator.messages import Counts
-from collator.packet import Packet, Status
-from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_batch
+from collator.messages import Batch, Counts
+from collator.packet import ACCEPTED, Packet, Receipt, Status
+from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
 from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot
 from collator.states import State
@@ -30,7 +30,7 @@ class Model(Struct):
     def accept(self, packets: Sequence[Packet]) -> AcceptPlan:
         """Judge *packets* and store what is taken."""
         basis = Basis(limits=self.limits, counts=self.counts, opening=lambda id_: (next(self.handles), id_.encode()))
-        plan = plan_batch(packets, self.snapshots, self.stored, basis)
+        plan = plan_groups([[one] for one in packets], self.snapshots, self.stored, basis)
         self.stored |= {key: bytes(packet.payload) for key, (packet, _) in plan.new.items()}
         self.counts = replace(
             self.counts,
@@ -41,7 +41,13 @@ class Model(Struct):
         return plan
 
     def statuses(self, *packets: Packet) -> list[Status]:
-        return [receipt.status for receipt in self.accept(packets).receipts]
+        return [receipt.status for receipt in receipts(self.accept(packets))]
+
+
+def receipts(plan: AcceptPlan) -> list[Receipt]:
+    """A receipt for each packet, in the order in which they were judged."""
+    exceptions = dict(plan.exceptions)
+    return [exceptions.get(place, ACCEPTED) for place in range(plan.size)]
 
 
 def packet(index: int, id_: str = "r", payload: bytes = b"1", metadata: bytes = b"", *, last: bool = False) -> Packet:
@@ -69,7 +75,7 @@ def test_r7_a_batch_is_judged_as_its_packets_one_by_one(given_: list[Packet], li
     whole, single = Model(limits), Model(limits)
     plans = [single.accept([one]) for one in given_]
     plan = whole.accept(given_)
-    assert [one.status for one in plan.receipts] == [one.receipts[0].status for one in plans]
+    assert [one.status for one in receipts(plan)] == [receipts(one)[0].status for one in plans]
     assert [asdict(one) for one in whole.snapshots.values()] == [asdict(one) for one in single.snapshots.values()]
     assert (whole.counts, whole.stored) == (single.counts, single.stored)
     assert plan.held_up == any(one.held_up for one in plans)
@@ -104,12 +110,12 @@ def test_r9_a_full_backlog_of_packets_holds_all_senders_up_and_one_of_resources_
         LedgerLimits(max_backlog=500), Counts(backlog=500), {"r": Snapshot(resource_id="r", generation=b"")}
     )
     plan = waiting.accept([packet(0)])
-    assert (plan.receipts[0].status, plan.held_up) == (Status.REFUSED, True)
-    assert "max_backlog" in str(plan.receipts[0].reason)
+    assert (receipts(plan)[0].status, plan.held_up) == (Status.REFUSED, True)
+    assert "max_backlog" in str(receipts(plan)[0].reason)
     full = Counts(backlog=500, open_bytes=500)
     resources = Model(LedgerLimits(max_backlog=500), full, {"r": Snapshot(resource_id="r", generation=b"")})
     plan = resources.accept([packet(0), packet(0, "new"), packet(1, metadata=b"{}"), packet(0, metadata=b"{}")])
-    assert [one.status for one in plan.receipts] == ["accepted", "refused", "refused", "refused"]
+    assert [one.status for one in receipts(plan)] == ["accepted", "refused", "refused", "refused"]
     assert not plan.held_up
 
 
@@ -121,7 +127,7 @@ def test_r9_the_limit_on_open_resources_refuses_new_ids_only() -> None:
 def test_r5_a_repeat_within_a_batch_may_still_fix_the_total() -> None:
     model = Model()
     plan = model.accept([packet(0), packet(1), packet(1, last=True), packet(2)])
-    assert [one.status for one in plan.receipts] == ["accepted", "accepted", "duplicate", "conflict"]
+    assert [one.status for one in receipts(plan)] == ["accepted", "accepted", "duplicate", "conflict"]
     assert model.snapshots["r"].total == 2
 
 
@@ -137,7 +143,7 @@ def test_r9_metadata_that_comes_late_counts_on_a_repeat_too() -> None:
     late = [packet(0, metadata=b'{"a":1}'), packet(0, "s", metadata=b'{"a":1}')]
     model = there()
     plan = model.accept(late[:1])
-    assert (plan.receipts[0].status, plan.resource_bytes, [*plan.changed]) == (Status.DUPLICATE, 7, [1])
+    assert (receipts(plan)[0].status, plan.resource_bytes, [*plan.changed]) == (Status.DUPLICATE, 7, [1])
     assert model.snapshots["r"].metadata == b'{"a":1}'
     assert there().statuses(*late) == ["duplicate", "refused"]
 
@@ -154,6 +160,17 @@ def test_r8_a_resource_that_has_ended_takes_nothing_and_changes_nothing() -> Non
     ended = Snapshot(resource_id="r", generation=b"", key=3, state=State.CANCELLED, seen=[(0, 0)])
     model = Model(snapshots={"r": ended})
     plan = model.accept([packet(0, metadata=b"{}"), packet(1)])
-    assert [one.status for one in plan.receipts] == ["duplicate", "closed"]
+    assert [one.status for one in receipts(plan)] == ["duplicate", "closed"]
     assert (plan.new, plan.changed, plan.resource_bytes) == ({}, {}, 0)
     assert offered_sizes([packet(0)], model.snapshots) == {}
+
+
+@given(packets)
+def test_r7_what_a_packet_is_answered_does_not_depend_on_other_resources(given_: list[Packet]) -> None:
+    one_by_one = Model().statuses(*given_)
+    batch, model = Batch(given_), Model()
+    basis = Basis(limits=model.limits, counts=model.counts, opening=lambda id_: (next(model.handles), id_.encode()))
+    plan = plan_groups(batch.groups, model.snapshots, {}, basis)
+    assert [receipt.status for receipt in batch.in_order(receipts(plan))] == one_by_one
+    assert {one.resource_id for group in batch.groups for one in group} == {one.resource_id for one in given_}
+    assert all(len({one.resource_id for one in group}) == 1 for group in batch.groups)

@@ -19,7 +19,7 @@ from collator.ledgers.sqlite.log import FURTHER, LONG
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.verbs import Verb
 from collator.ledgers.sqlite.writer import MOST_BYTES
-from collator.messages import Key, Lease, Output, Result, StepResult, Task, output_size, tasks_of
+from collator.messages import Batch, Key, Lease, Output, Result, StepResult, Task, output_size, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
@@ -168,7 +168,7 @@ async def open_at(tmp_path: Path, **ledger_limits: Any) -> SqliteLedger:  # noqa
 
 async def handed_out(ledger: SqliteLedger, count: int) -> Sequence[Task]:
     given = [Packet(f"r{one}", 0, Raw(b"1"), last=True) for one in range(count)]
-    return tasks_of((await ledger.accept(given, capacity=count)).runs)
+    return tasks_of((await ledger.accept(Batch(given).groups, capacity=count)).runs)
 
 
 async def test_what_comes_at_once_is_committed_in_portions_by_bytes(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ async def test_what_comes_at_once_is_committed_in_portions_by_bytes(tmp_path: Pa
     ledger._writer.post(Verb(lambda _store, _calls: [hold.wait(5)], alone=True), None)
     calls = [
         *(ledger.record([Output(task.lease, b'"%s"' % SWOLLEN.encode())], capacity={}) for task in tasks),
-        *(ledger.accept([packet], capacity=0) for packet in packets),
+        *(ledger.accept(Batch([packet]).groups, capacity=0) for packet in packets),
     ]
     running = [asyncio.ensure_future(call) for call in calls]
     await asyncio.wait(running, timeout=0)
@@ -197,7 +197,8 @@ async def test_a_call_that_is_larger_than_a_commit_should_be_is_taken_alone(tmp_
     large = [Packet("large", one, Raw(b'"%s"' % SWOLLEN.encode()), last=one == 9) for one in range(10)]
     assert 10 * MIB > MOST_BYTES
     accepted, _ = await asyncio.gather(
-        ledger.accept(large, capacity=10), ledger.accept([Packet("s", 0, Raw(b"1"))], capacity=0)
+        ledger.accept(Batch(large).groups, capacity=10),
+        ledger.accept(Batch([Packet("s", 0, Raw(b"1"))]).groups, capacity=0),
     )
     await ledger.record([Output(task.lease, task.payload) for task in tasks_of(accepted.runs)], capacity={})
     assert (await ledger.resource("large")).state is State.COLLATED

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from collator.ledgers.sqlite import claims, open_ledger
 from collator.ledgers.sqlite.store import Store
-from collator.messages import tasks_of
+from collator.messages import Batch, tasks_of
 from collator.packet import Packet, PacketLimits, check
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -25,7 +25,7 @@ async def read_by_a_claim(monkeypatch: pytest.MonkeyPatch, path: Path, ledger_li
         check(Packet("a", index, Raw(b'"%s"' % (b"x" * (SIZE - 2))), last=index == 199), PacketLimits())
         for index in range(200)
     ]
-    await ledger.accept(packets, capacity=0)
+    await ledger.accept(Batch(packets).groups, capacity=0)
     read: list[int] = []
     read_rows = claims._read
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from collator.ledgers.sqlite import SqliteLedger, deliveries, open_ledger
 from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
-from collator.messages import Attempt, DeliveryFilter, Output, tasks_of
+from collator.messages import Attempt, Batch, DeliveryFilter, Output, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState
@@ -23,7 +23,7 @@ async def filled(tmp_path: Path) -> SqliteLedger:
     """A ledger with many deliveries, of which the last two are dead and all others delivered."""
     ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: ["default"])
     packets = [Packet(f"r{number:02}", 0, Raw(b"0"), last=True) for number in range(COUNT)]
-    tasks = tasks_of((await ledger.accept(packets, capacity=COUNT)).runs)
+    tasks = tasks_of((await ledger.accept(Batch(packets).groups, capacity=COUNT)).runs)
     outcome = await ledger.record([Output(task.lease, b"0") for task in tasks], capacity={"default": COUNT})
     ends = [DeliveryState.DELIVERED] * (COUNT - 2) + [DeliveryState.DEAD] * 2
     await ledger.record_attempts([Attempt(one, end) for one, end in zip(outcome.deliveries, ends, strict=True)])

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from collator.ledgers.sqlite import open_ledger
 from collator.ledgers.sqlite.check import check_directory
+from collator.messages import Batch
 from collator.packet import Packet
 from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import LedgerLimits
@@ -68,7 +69,7 @@ async def test_the_database_grows_by_what_is_counted(tmp_path: Path, member: str
     )
     empty, given = size(tmp_path), MEMBERS[member]
     for first in range(0, len(given), 1000):
-        await ledger.accept(given[first : first + 1000], capacity=0)
+        await ledger.accept(Batch(given[first : first + 1000]).groups, capacity=0)
     counts = await ledger.counts()
     assert counts.waiting == len(given)
     await ledger.aclose()
@@ -83,13 +84,13 @@ async def test_what_is_not_accepted_is_neither_stored_nor_counted(tmp_path: Path
         tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [], synchronous="off"
     )
     given = of_one(2000, 45)
-    await ledger.accept(given, capacity=0)
+    await ledger.accept(Batch(given).groups, capacity=0)
     counted = (await ledger.counts()).backlog
     assert counted == 2000 * of_packet(45) + of_resource("r", None)
     before = ledger._store.connection.pragma("page_count")
     other = [Packet("r", packet.index, Raw(b"2" * 45), metadata=Raw(b"x" * 4000)) for packet in given]
     for again in (given, other):
-        await ledger.accept(again, capacity=0)
+        await ledger.accept(Batch(again).groups, capacity=0)
     assert (await ledger.counts()).backlog == counted
     assert ledger._store.connection.pragma("page_count") == before
     await ledger.aclose()
@@ -103,7 +104,7 @@ async def test_a_limit_of_64_kib_bounds_what_metadata_takes(tmp_path: Path) -> N
     )
     empty = size(tmp_path)
     for first in range(0, 5000, 500):
-        await ledger.accept([*with_metadata(5000, 4000)[first : first + 500]], capacity=0)
+        await ledger.accept(Batch([*with_metadata(5000, 4000)[first : first + 500]]).groups, capacity=0)
     await ledger.aclose()
     assert size(tmp_path) - empty <= 1.1 * ledger_limits.max_backlog + PAGES
 

@@ -18,7 +18,7 @@ from msgspec import Raw
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.store import Store
-from collator.messages import Attempt, DeliveryFilter, Failure, Lease, Output, Result, Retry, Task, tasks_of
+from collator.messages import Attempt, Batch, DeliveryFilter, Failure, Lease, Output, Result, Retry, Task, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
@@ -78,7 +78,7 @@ async def offer(
     given = [Packet(name, index, Raw(payload)) for index in indexes(count, order)]
     tasks: list[Task] = []
     for first in range(0, count, FEW):
-        tasks += tasks_of((await work.ledger.accept(given[first : first + FEW], capacity=capacity)).runs)
+        tasks += tasks_of((await work.ledger.accept(Batch(given[first : first + FEW]).groups, capacity=capacity)).runs)
     return tasks
 
 
@@ -107,7 +107,7 @@ async def resources(work: Work, count: int, *, last: bool = True) -> None:
     """So many resources of one packet each."""
     for first in range(0, count, FEW):
         given = [Packet(f"r{number:06}", 0, Raw(b"1"), last=last) for number in range(first, first + FEW)]
-        await record(work, tasks_of((await work.ledger.accept(given, capacity=FEW)).runs), output)
+        await record(work, tasks_of((await work.ledger.accept(Batch(given).groups, capacity=FEW)).runs), output)
 
 
 async def settle(work: Work, state: DeliveryState, *, delay: float = 0.0) -> None:

@@ -10,10 +10,9 @@ from msgspec import Raw
 
 from collator.errors import StorageFull, Unavailable
 from collator.intake import Intake, tally
-from collator.messages import Accepted, Lease, Run, RunPacket
+from collator.messages import Accepted, Group, Lease, Run, RunPacket
 from collator.metrics import Metrics
-from collator.packet import Packet, Receipt, Status
-from collator.rules.resource import ACCEPTED, DUPLICATE
+from collator.packet import ACCEPTED, DUPLICATE, Packet, Receipt, Status
 from tests.http.listener import Sender, Workers
 
 
@@ -23,9 +22,9 @@ class Script:
     def __init__(self) -> None:
         self.capacities: list[int] = []
         self.open = asyncio.Event()
-        self.answer: Accepted | Exception = Accepted([ACCEPTED], (), 0, frozenset())
+        self.answer: Accepted | Exception = Accepted(1, (), (), 0, frozenset())
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
+    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         self.capacities.append(capacity)
         await self.open.wait()
         if isinstance(self.answer, Exception):
@@ -76,7 +75,7 @@ async def test_room_is_free_again_after_an_error(parts: Parts) -> None:
 async def test_what_is_handed_out_is_handed_on(parts: Parts) -> None:
     run = Run("r", b"g", Lease(7, 7), [RunPacket(0, b"0", 1)])
     parts.ledger.open.set()
-    parts.ledger.answer = Accepted([ACCEPTED, ACCEPTED], [run], 1, frozenset({"default"}))
+    parts.ledger.answer = Accepted(2, (), [run], 1, frozenset({"default"}))
     assert await parts.intake.accept(packets(2)) == [ACCEPTED, ACCEPTED]
     assert (parts.workers.tasks, parts.workers.notified) == (run.tasks(), 1)
     assert (parts.sender.deliveries, parts.sender.endpoints) == ([], {"default"})
@@ -102,7 +101,8 @@ async def test_receipts_are_counted_by_status(parts: Parts) -> None:
     conflict = Receipt(Status.CONFLICT, "why")
     parts.ledger.open.set()
     for receipts in ([ACCEPTED], [conflict], [ACCEPTED] * 3, [ACCEPTED, DUPLICATE, conflict]):
-        parts.ledger.answer = Accepted(receipts, (), 0, frozenset())
+        exceptions = [(place, one) for place, one in enumerate(receipts) if one is not ACCEPTED]
+        parts.ledger.answer = Accepted(len(receipts), exceptions, (), 0, frozenset())
         await parts.intake.accept(packets(len(receipts)))
     assert [parts.counted(s) for s in (Status.ACCEPTED, Status.DUPLICATE, Status.CONFLICT)] == [5, 1, 2]
 

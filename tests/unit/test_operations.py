@@ -12,7 +12,7 @@ from msgspec import Raw
 from collator.errors import Conflict, Uncertain
 from collator.ledgers.sqlite import SqliteLedger, answers, open_ledger
 from collator.ledgers.sqlite.answers import Answers
-from collator.messages import tasks_of
+from collator.messages import Batch, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.operations import TRIES, Operations
@@ -71,7 +71,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
 
 
 async def test_calls_of_one_operation_that_come_together_are_one(ledger: SqliteLedger) -> None:
-    await ledger.accept([Packet("r", index, Raw(b"1")) for index in range(4)], capacity=0)
+    await ledger.accept(Batch([Packet("r", index, Raw(b"1")) for index in range(4)]).groups, capacity=0)
     answers_ = await asyncio.gather(*[ledger.claim(capacity=3, operation="o") for _ in range(5)])
     assert [len(tasks_of(runs)) for runs in answers_] == [3] * 5
     assert len({task.lease for runs in answers_ for task in tasks_of(runs)}) == 3
@@ -79,7 +79,7 @@ async def test_calls_of_one_operation_that_come_together_are_one(ledger: SqliteL
 
 
 async def test_an_error_is_no_answer_that_is_kept(ledger: SqliteLedger) -> None:
-    await ledger.accept([Packet("r", 5, Raw(b"1"))], capacity=0)
+    await ledger.accept(Batch([Packet("r", 5, Raw(b"1"))]).groups, capacity=0)
     with pytest.raises(Conflict):
         await ledger.complete("r", total=3, operation="o")
     assert (await ledger.complete("r", total=6, operation="o")).closed == 0

@@ -15,6 +15,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.backup import back_up
 from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.store import DATABASE
+from collator.messages import Batch
 from collator.packet import Packet, PacketLimits, check
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -41,7 +42,7 @@ class Home:
             self._sent += 1
             self.clock.advance(1.0)
             packet = check(Packet(f"r{self._sent}", 0, Raw(b'"x"'), last=True), PacketLimits())
-            await self.ledger.accept([packet], capacity=0)
+            await self.ledger.accept(Batch([packet]).groups, capacity=0)
 
     def kill(self) -> None:
         """Leave the files as a killed process does: a connection that is closed would empty its log."""

@@ -16,7 +16,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.lock import LOCK
 from collator.ledgers.sqlite.presence import GRACE, LOOK, Presence
 from collator.ledgers.sqlite.store import DATABASE
-from collator.messages import Output, Recorded, tasks_of
+from collator.messages import Batch, Output, Recorded, tasks_of
 from collator.packet import Packet, PacketLimits, check
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -83,12 +83,12 @@ async def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 async def test_p1_nothing_is_acknowledged_into_files_that_are_gone(
     ledger: SqliteLedger, tmp_path: Path, way: Callable[[Path], None]
 ) -> None:
-    await ledger.accept([packet("before")], capacity=0)
+    await ledger.accept(Batch([packet("before")]).groups, capacity=0)
     way(tmp_path / "data")
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(Unavailable, match=r"does not exist any more|was replaced by another file"):
-                await ledger.accept([packet("after")], capacity=0)
+                await ledger.accept(Batch([packet("after")]).groups, capacity=0)
     assert [(line["log_level"], line["event"]) for line in logs] == [
         ("error", "the data directory was moved, removed or replaced")
     ]
@@ -99,7 +99,7 @@ async def test_p1_nothing_is_acknowledged_into_files_that_are_gone(
 async def test_p1_what_was_committed_as_the_files_went_is_not_acknowledged(
     ledger: SqliteLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ledger.accept([packet("before")], capacity=0)
+    await ledger.accept(Batch([packet("before")]).groups, capacity=0)
     commit = ledger._writer._commit
 
     def remove_meanwhile(*group: object) -> None:
@@ -108,12 +108,12 @@ async def test_p1_what_was_committed_as_the_files_went_is_not_acknowledged(
 
     monkeypatch.setattr(ledger._writer, "_commit", remove_meanwhile)
     with pytest.raises(Unavailable):
-        await ledger.accept([packet("meanwhile")], capacity=0)
+        await ledger.accept(Batch([packet("meanwhile")]).groups, capacity=0)
 
 
 async def test_a_directory_that_comes_back_is_used_as_before(ledger: SqliteLedger, tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    (task,) = tasks_of((await ledger.accept([packet("r")], capacity=1)).runs)
+    (task,) = tasks_of((await ledger.accept(Batch([packet("r")]).groups, capacity=1)).runs)
     data.rename(elsewhere)
     with pytest.raises(Unavailable):
         await ledger.record([Output(task.lease, b"1")], capacity={})
@@ -142,7 +142,7 @@ def test_it_ends_only_after_a_grace(tmp_path: Path) -> None:
 async def test_p1_what_stands_in_the_place_of_the_log_is_left_alone_at_the_end(tmp_path: Path) -> None:
     """As that of another service, on a disk that was mounted there since and has the same inodes."""
     ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: ["default"])
-    await ledger.accept([packet("before")], capacity=0)
+    await ledger.accept(Batch([packet("before")]).groups, capacity=0)
     log = tmp_path / f"{DATABASE}-wal"
     log.rename(tmp_path / "moved")
     log.write_bytes(b"what another has acknowledged")

@@ -16,7 +16,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger, writer
 from collator.ledgers.sqlite.slices import SECONDS, Slice, in_units
 from collator.ledgers.sqlite.store import Store
 from collator.ledgers.sqlite.verbs import Call, Verb, execute
-from collator.messages import Attempt, DeliveryFilter, Failure, Lease, Output, Retry, tasks_of
+from collator.messages import Attempt, Batch, DeliveryFilter, Failure, Lease, Output, Retry, tasks_of
 from collator.packet import Packet
 from collator.rules.footprint import of_packet
 from collator.rules.resource import LedgerLimits
@@ -103,7 +103,7 @@ async def resources(ledger: SqliteLedger, prefix: str = "r", *, last: bool = Fal
     """Many resources of one packet each, with its output."""
     for first in range(0, MANY, 500):
         given = [Packet(f"{prefix}{number}", 0, Raw(b"1"), last=last) for number in range(first, first + 500)]
-        tasks = tasks_of((await ledger.accept(given, capacity=500)).runs)
+        tasks = tasks_of((await ledger.accept(Batch(given).groups, capacity=500)).runs)
         await ledger.record([Output(task.lease, b"1") for task in tasks], capacity={})
 
 
@@ -113,7 +113,7 @@ async def large(
     """One resource of many packets, with gaps between them."""
     for first in range(0, MANY, 500):
         given = [Packet("large", 2 * index, Raw(b"1")) for index in range(first, first + 500)]
-        tasks = tasks_of((await ledger.accept(given, capacity=capacity)).runs)
+        tasks = tasks_of((await ledger.accept(Batch(given).groups, capacity=capacity)).runs)
         await ledger.record([outcome(task.lease) for task in tasks], capacity={})
 
 
@@ -204,7 +204,7 @@ async def test_what_is_large_is_purged_by_its_bytes(ledger: SqliteLedger) -> Non
     """Its pages are freed one by one, so that a unit of 256 rows of 1 MiB would be 65,536 pages."""
     whole = b'"' + b"x" * 1_000_000 + b'"'
     for index in range(6):
-        (task,) = tasks_of((await ledger.accept([Packet("r", index, Raw(whole))], capacity=1)).runs)
+        (task,) = tasks_of((await ledger.accept(Batch([Packet("r", index, Raw(whole))]).groups, capacity=1)).runs)
         await ledger.record([Output(task.lease, whole)], capacity={})
     await ledger.cancel("r")
     statement = ledger._store.statements["purge_packets"]

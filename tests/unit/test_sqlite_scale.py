@@ -15,7 +15,7 @@ from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.schema import migrate
 from collator.ledgers.sqlite.store import DATABASE, connect, load_statements
 from collator.ledgers.sqlite.vacuum import PAGES, SPARE
-from collator.messages import Output, tasks_of
+from collator.messages import Batch, Output, tasks_of
 from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
@@ -86,7 +86,9 @@ PAYLOAD = b'"' + b"x" * 8000 + b'"'
 
 
 async def _finish(ledger: SqliteLedger, *resource_ids: str) -> None:
-    accepted = await ledger.accept([Packet(id_, 0, Raw(PAYLOAD), last=True) for id_ in resource_ids], capacity=10_000)
+    accepted = await ledger.accept(
+        Batch([Packet(id_, 0, Raw(PAYLOAD), last=True) for id_ in resource_ids]).groups, capacity=10_000
+    )
     await ledger.record([Output(task.lease, task.payload) for task in tasks_of(accepted.runs)], capacity={})
 
 
@@ -95,7 +97,7 @@ async def test_no_more_is_read_for_repeats_than_they_have(tmp_path: Path, monkey
     ledger = await open_ledger(tmp_path, ledger_limits=LedgerLimits(), clock=ManualClock(), route=lambda _: [])
     large = [Packet(resource_id="r", index=index, payload=Raw(b'"%s"' % (b"x" * 200_000))) for index in range(5)]
     small = [Packet(resource_id="r", index=number % 5, payload=Raw(b"%d" % number)) for number in range(200)]
-    await ledger.accept(large, capacity=0)
+    await ledger.accept(Batch(large).groups, capacity=0)
     read: list[int] = []
     value = ledger._store.value
 
@@ -105,7 +107,7 @@ async def test_no_more_is_read_for_repeats_than_they_have(tmp_path: Path, monkey
         return found
 
     monkeypatch.setattr(ledger._store, "value", counted)
-    accepted = await ledger.accept([*small, large[0], *small], capacity=0)
+    accepted = await ledger.accept(Batch([*small, large[0], *small]).groups, capacity=0)
     statuses = [receipt.status for receipt in accepted.receipts]
     assert statuses == [*[Status.CONFLICT] * 200, Status.DUPLICATE, *[Status.CONFLICT] * 200]
     assert sum(read) <= 200_000 + 50_000

@@ -23,7 +23,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger, store
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.verbs import Verb
 from collator.ledgers.sqlite.writer import STALLED
-from collator.messages import Attempt, Output, Recorded, tasks_of
+from collator.messages import Attempt, Batch, Output, Recorded, tasks_of
 from collator.packet import Packet, PacketLimits, Status, check
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, State
@@ -77,7 +77,10 @@ async def test_a_directory_that_cannot_be_made_is_an_error_of_the_configuration(
 
 async def test_only_the_culprit_of_a_group_gets_its_error(ledger: SqliteLedger, tmp_path: Path) -> None:
     poison(tmp_path)
-    calls = [ledger.accept([packet(f"r{n}", payload=b'"poison"' if n == 7 else b'"x"')], capacity=9) for n in range(20)]
+    calls = [
+        ledger.accept(Batch([packet(f"r{n}", payload=b'"poison"' if n == 7 else b'"x"')]).groups, capacity=9)
+        for n in range(20)
+    ]
     answers = await asyncio.gather(*calls)
     statuses = [answer.receipts[0].status for answer in answers]
     assert statuses == [Status.ERROR if n == 7 else Status.ACCEPTED for n in range(20)]
@@ -89,7 +92,7 @@ async def test_only_the_culprit_of_a_group_gets_its_error(ledger: SqliteLedger, 
 async def test_only_the_culprit_of_a_batch_gets_its_error(ledger: SqliteLedger, tmp_path: Path) -> None:
     poison(tmp_path)
     batch = [packet("r", n, b'"poison"' if n == 7 else b'"x"', last=False) for n in range(20)]
-    accepted = await ledger.accept(batch, capacity=100)
+    accepted = await ledger.accept(Batch(batch).groups, capacity=100)
     assert [r.status for r in accepted.receipts].count(Status.ERROR) == 1
     assert accepted.receipts[7].status is Status.ERROR
     assert accepted.waiting == 19
@@ -98,9 +101,9 @@ async def test_only_the_culprit_of_a_batch_gets_its_error(ledger: SqliteLedger, 
 
 async def test_a_failed_group_leaves_nothing_in_memory(ledger: SqliteLedger, tmp_path: Path) -> None:
     poison(tmp_path)
-    await ledger.accept([packet("bad", payload=b'"poison"')], capacity=9)
+    await ledger.accept(Batch([packet("bad", payload=b'"poison"')]).groups, capacity=9)
     assert (await ledger.counts()).open == 0
-    accepted = await ledger.accept([packet("good")], capacity=9)
+    accepted = await ledger.accept(Batch([packet("good")]).groups, capacity=9)
     assert len(tasks_of(accepted.runs)) == 1
     assert await ledger.renew([tasks_of(accepted.runs)[0].lease]) == [True]
 
@@ -108,7 +111,7 @@ async def test_a_failed_group_leaves_nothing_in_memory(ledger: SqliteLedger, tmp
 async def test_a_lease_that_ended_in_a_failed_step_ends_in_the_next(tmp_path: Path) -> None:
     clock = ManualClock()
     ledger = await open_at(tmp_path, clock)
-    await ledger.accept([packet("r")], capacity=1)
+    await ledger.accept(Batch([packet("r")]).groups, capacity=1)
     clock.advance(LedgerLimits().task_lease + 1)
     sql(tmp_path, "create trigger t before insert on attempt begin select raise(abort, 'not now'); end")
     with pytest.raises(Broken):
@@ -120,7 +123,7 @@ async def test_a_lease_that_ended_in_a_failed_step_ends_in_the_next(tmp_path: Pa
 
 
 async def test_only_the_culprit_of_many_attempts_is_sent_again(ledger: SqliteLedger, tmp_path: Path) -> None:
-    accepted = await ledger.accept([packet(f"r{n}") for n in range(10)], capacity=10)
+    accepted = await ledger.accept(Batch([packet(f"r{n}") for n in range(10)]).groups, capacity=10)
     outputs = [Output(task.lease, b"[1]") for task in tasks_of(accepted.runs)]
     deliveries = (await ledger.record(outputs, capacity={"default": 10})).deliveries
     sql(
@@ -134,11 +137,11 @@ async def test_only_the_culprit_of_many_attempts_is_sent_again(ledger: SqliteLed
 
 async def test_a_claim_in_a_failed_group_gets_what_is_due(ledger: SqliteLedger, tmp_path: Path) -> None:
     poison(tmp_path)
-    await ledger.accept([packet("r")], capacity=0)
+    await ledger.accept(Batch([packet("r")]).groups, capacity=0)
     runs, culprit = await in_one_group(
         ledger,
         ledger.claim(capacity=1),
-        ledger.accept([packet("bad", payload=b'"poison"')], capacity=0),
+        ledger.accept(Batch([packet("bad", payload=b'"poison"')]).groups, capacity=0),
     )
     assert culprit.receipts[0].status is Status.ERROR
     assert [run.resource_id for run in runs] == ["r"]
@@ -146,7 +149,7 @@ async def test_a_claim_in_a_failed_group_gets_what_is_due(ledger: SqliteLedger, 
 
 async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
-    accepted = await ledger.accept([packet("r")], capacity=1)
+    accepted = await ledger.accept(Batch([packet("r")]).groups, capacity=1)
     pages = ledger._store.connection.pragma("page_count")
     ledger._store.connection.pragma("max_page_count", pages)
     with pytest.raises(StorageFull) as caught:
@@ -158,12 +161,12 @@ async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_pa
     assert await ledger.record_attempts([Attempt(outcome.deliveries[0], DeliveryState.DELIVERED)]) == [True]
     ledger._store.connection.pragma("max_page_count", 1_000_000)
     ledger._writer._reserve._next_try = 0.0
-    assert (await ledger.accept([packet("later")], capacity=0)).receipts[0].status is Status.ACCEPTED
+    assert (await ledger.accept(Batch([packet("later")]).groups, capacity=0)).receipts[0].status is Status.ACCEPTED
     await ledger.aclose()
 
 
 async def test_a_full_disk_opens_no_resource_without_packets(ledger: SqliteLedger) -> None:
-    await ledger.accept([packet("r")], capacity=0)
+    await ledger.accept(Batch([packet("r")]).groups, capacity=0)
     ledger._writer._reserve.spend()
     ledger._writer._reserve._next_try = float("inf")
     with pytest.raises(StorageFull):
@@ -173,18 +176,18 @@ async def test_a_full_disk_opens_no_resource_without_packets(ledger: SqliteLedge
 
 async def _fill(ledger: SqliteLedger) -> None:
     for n in range(100):
-        await ledger.accept([packet(f"fill{n}", payload=b'"' + b"x" * 50_000 + b'"')], capacity=0)
+        await ledger.accept(Batch([packet(f"fill{n}", payload=b'"' + b"x" * 50_000 + b'"')]).groups, capacity=0)
 
 
 async def test_a_disk_that_fills_up_while_a_culprit_is_sought_undoes_nothing(ledger: SqliteLedger) -> None:
     refuse(ledger, "poison", apsw.ConstraintError)
     refuse(ledger, "full", apsw.FullError)
-    accepted = await ledger.accept([packet("r")], capacity=1)
+    accepted = await ledger.accept(Batch([packet("r")]).groups, capacity=1)
     outcome, poisoned, full = await in_one_group(
         ledger,
         ledger.record([Output(tasks_of(accepted.runs)[0].lease, b"[1]")], capacity={"default": 1}),
-        ledger.accept([packet("bad", payload=b'"poison"')], capacity=0),
-        ledger.accept([packet("late", payload=b'"full"')], capacity=0),
+        ledger.accept(Batch([packet("bad", payload=b'"poison"')]).groups, capacity=0),
+        ledger.accept(Batch([packet("late", payload=b'"full"')]).groups, capacity=0),
     )
     assert outcome.statuses == [Recorded.RECORDED], "it was recorded, and told of as if it had come too late"
     assert len(outcome.deliveries) == 1
@@ -252,12 +255,12 @@ async def test_p6_a_disk_that_takes_no_write_is_told_until_a_commit_has_succeede
     vfs = _Failing()
     try:
         ledger = await open_at(tmp_path)
-        await ledger.accept([packet("before")], capacity=0)
+        await ledger.accept(Batch([packet("before")]).groups, capacity=0)
         vfs.failing = True
         with capture_logs() as logs:
             for _ in range(20):
                 with pytest.raises(Unavailable, match="cannot be written at the moment: the disk fails"):
-                    await ledger.accept([packet("r")], capacity=0)
+                    await ledger.accept(Batch([packet("r")]).groups, capacity=0)
                 await look(ledger)
         assert "the disk fails" in (ledger.health() or "")
         assert [line["event"] for line in logs] == ["the store cannot be written"]
@@ -266,7 +269,7 @@ async def test_p6_a_disk_that_takes_no_write_is_told_until_a_commit_has_succeede
         assert ledger.health(), "a commit of nothing proves nothing"
         await look(ledger)
         assert ledger.health() is None
-        assert (await ledger.accept([packet("r")], capacity=0)).receipts[0].status is Status.ACCEPTED
+        assert (await ledger.accept(Batch([packet("r")]).groups, capacity=0)).receipts[0].status is Status.ACCEPTED
         await ledger.aclose()
     finally:
         vfs.unregister()
@@ -279,7 +282,7 @@ async def test_p6_a_database_that_an_outsider_locks_is_told_and_costs_no_lease(t
         tmp_path, ledger_limits=LedgerLimits(), clock=clock, route=lambda _: ["default"], stood_still=heart.stood_still
     )
     ledger._store.connection.set_busy_timeout(1)
-    accepted = await ledger.accept([packet("r"), packet("s")], capacity=2)
+    accepted = await ledger.accept(Batch([packet("r"), packet("s")]).groups, capacity=2)
     tasks = tasks_of(accepted.runs)
     (delivery,) = (await ledger.record([Output(tasks[1].lease, b"[1]")], capacity={"default": 1})).deliveries
     with locked(tmp_path):
@@ -338,18 +341,18 @@ async def test_a_failed_fsync_makes_the_ledger_read_only_until_a_restart(tmp_pat
     vfs = _NoSync()
     try:
         ledger = await open_at(tmp_path)
-        await ledger.accept([packet("before")], capacity=0)
+        await ledger.accept(Batch([packet("before")]).groups, capacity=0)
         vfs.failing = True
-        calls = [ledger.accept([packet(f"r{n}")], capacity=0) for n in range(5)]
+        calls = [ledger.accept(Batch([packet(f"r{n}")]).groups, capacity=0) for n in range(5)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(answer, ReadOnly) for answer in answers), "a waiter of the group was not told"
         vfs.failing = False
         with pytest.raises(ReadOnly):
-            await ledger.accept([packet("after")], capacity=0)
+            await ledger.accept(Batch([packet("after")]).groups, capacity=0)
         assert (await ledger.resource("before")).received == 1, "looking goes on"
         ledger.abandon()
         ledger = await open_at(tmp_path)
-        assert (await ledger.accept([packet("after")], capacity=0)).receipts[0].status is Status.ACCEPTED
+        assert (await ledger.accept(Batch([packet("after")]).groups, capacity=0)).receipts[0].status is Status.ACCEPTED
         await ledger.aclose()
     finally:
         vfs.unregister()
@@ -370,7 +373,7 @@ async def test_an_error_that_is_told_again_and_again_keeps_nothing_of_those_who_
 
 async def _frames_of_a_refusal(ledger: SqliteLedger) -> int:
     with pytest.raises(ReadOnly) as caught:
-        await ledger.accept([packet("r")], capacity=0)
+        await ledger.accept(Batch([packet("r")]).groups, capacity=0)
     return len([*traceback.walk_tb(caught.value.__traceback__)])
 
 
@@ -379,7 +382,7 @@ async def _frames_of_a_refusal(ledger: SqliteLedger) -> int:
 )
 async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path, damaged: str) -> None:
     ledger = await open_at(tmp_path)
-    await ledger.accept([packet("r", 0, b'"sound"', last=False), packet("r", 1, b'"flips"')], capacity=0)
+    await ledger.accept(Batch([packet("r", 0, b'"sound"', last=False), packet("r", 1, b'"flips"')]).groups, capacity=0)
     await ledger.aclose()
     sql(tmp_path, f"update packet set payload = {damaged} where k & 1")  # noqa: S608 - ours
     ledger = await open_at(tmp_path)
@@ -404,7 +407,7 @@ async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path, d
 )
 async def test_a_damaged_body_is_never_sent(tmp_path: Path, damage: str) -> None:
     ledger = await open_at(tmp_path)
-    accepted = await ledger.accept([packet("r")], capacity=1)
+    accepted = await ledger.accept(Batch([packet("r")]).groups, capacity=1)
     await ledger.record([Output(tasks_of(accepted.runs)[0].lease, b"[1]")], capacity={})
     sql(tmp_path, damage)
     (delivery,) = await ledger.claim_deliveries("default", capacity=1)
@@ -415,7 +418,9 @@ async def test_a_damaged_body_is_never_sent(tmp_path: Path, damage: str) -> None
 
 
 async def test_a_damaged_output_keeps_no_other_resource_from_its_end(ledger: SqliteLedger, tmp_path: Path) -> None:
-    accepted = await ledger.accept([packet("bad", last=False), packet("bad", 1), packet("good")], capacity=3)
+    accepted = await ledger.accept(
+        Batch([packet("bad", last=False), packet("bad", 1), packet("good")]).groups, capacity=3
+    )
     early, *late = [Output(task.lease, b"[1]") for task in tasks_of(accepted.runs)]
     await ledger.record([early], capacity={})
     sql(tmp_path, "update outcome set output = cast(x'5bff5d' as text)")
@@ -432,7 +437,7 @@ async def test_who_asks_a_closed_ledger_is_told_so(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
     await ledger.aclose()
     async with asyncio.timeout(5):
-        for late in (ledger.accept([packet("r")], capacity=0), ledger.resources()):
+        for late in (ledger.accept(Batch([packet("r")]).groups, capacity=0), ledger.resources()):
             with pytest.raises(Unavailable, match="closed"):
                 await late
 
@@ -499,7 +504,7 @@ async def test_a_store_that_another_has_locked_is_unavailable(tmp_path: Path, mo
 
 
 async def test_what_was_handed_to_a_caller_that_has_gone_is_taken_back(ledger: SqliteLedger) -> None:
-    call = asyncio.ensure_future(ledger.accept([packet("r")], capacity=1))
+    call = asyncio.ensure_future(ledger.accept(Batch([packet("r")]).groups, capacity=1))
     await checkpoint()  # it is in the writer's queue now
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)

@@ -16,7 +16,7 @@ import pytest
 from collator.errors import Permanent
 from collator.intake import Intake
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Delivery, ResourceReport
+from collator.messages import Batch, Delivery, ResourceReport
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import Function, Outcomes, Processor
@@ -109,7 +109,7 @@ async def setup(
         tmp_path, ledger_limits=ledger_limits or LedgerLimits(), clock=clock, route=lambda _resource_id: ["default"]
     )
     built = Setup(ledger, Function(function, Outcomes(retries=retries, clock=clock)), clock, **options)
-    await ledger.accept(backlog, capacity=0)
+    await ledger.accept(Batch(backlog).groups, capacity=0)
     run = asyncio.create_task(built.workers.run())
     try:
         yield built

@@ -16,7 +16,9 @@ from collator.errors import Unavailable, Uncertain
 from collator.intake import Intake
 from collator.messages import (
     Accepted,
+    Batch,
     Delivery,
+    Group,
     Lease,
     Output,
     Recorded,
@@ -89,8 +91,8 @@ class WatchedLedger:
     def __getattr__(self, verb: str) -> Any:  # noqa: ANN401 - every other verb of the ledger, as it is
         return getattr(self._ledger, verb)
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
-        accepted = await self._ledger.accept(packets, capacity=capacity, operation=operation)
+    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
+        accepted = await self._ledger.accept(groups, capacity=capacity, operation=operation)
         self.held |= {task.lease for task in tasks_of(accepted.runs)}
         return accepted
 
@@ -143,13 +145,13 @@ class Node:
 
     async def hint(self, resource_id: str, *payloads: Payload) -> None:
         """Accept *payloads* elsewhere, and tell the workers."""
-        await self._beside().accept(packets(self._files, resource_id, payloads), capacity=0)
+        await self._beside().accept(Batch(packets(self._files, resource_id, payloads)).groups, capacity=0)
         self.workers.notify()
 
     async def hand_over(self, resource_id: str, *payloads: Payload) -> None:
         """Accept *payloads* with capacity that was asked for earlier."""
         given = packets(self._files, resource_id, payloads)
-        accepted = await self.ledger.accept(given, capacity=len(given))
+        accepted = await self.ledger.accept(Batch(given).groups, capacity=len(given))
         self.workers.submit(accepted.runs)
 
     async def send(self, resource_id: str, *payloads: Payload, last: bool = True, first: int = 0) -> None:
@@ -230,7 +232,7 @@ class Store:
 
     async def backlog(self, resource_id: str, *payloads: Payload) -> None:
         """Accept *payloads* while nobody works."""
-        await self.ledger.accept(packets(self.files, resource_id, payloads), capacity=0)
+        await self.ledger.accept(Batch(packets(self.files, resource_id, payloads)).groups, capacity=0)
 
 
 @asynccontextmanager

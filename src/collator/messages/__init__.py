@@ -8,6 +8,7 @@ packets and what a verb did with them; `deliveries`, deliveries and attempts; `v
 from __future__ import annotations
 
 from collator.messages.audit import REFUSED, Act, AuditPage, AuditRecord
+from collator.messages.batches import Batch, Group
 from collator.messages.deliveries import (
     LARGE_BODY,
     Attempt,
@@ -60,6 +61,7 @@ __all__ = [
     "AttemptReport",
     "AuditPage",
     "AuditRecord",
+    "Batch",
     "Counts",
     "Delivery",
     "DeliveryDetail",
@@ -67,6 +69,7 @@ __all__ = [
     "DeliveryPage",
     "DeliveryReport",
     "Failure",
+    "Group",
     "Key",
     "Lease",
     "OutcomePage",

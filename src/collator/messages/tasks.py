@@ -9,7 +9,7 @@ import msgspec
 
 from collator.messages.deliveries import Delivery
 from collator.messages.leases import Lease
-from collator.packet import Receipt
+from collator.packet import ACCEPTED, Receipt
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -117,14 +117,24 @@ class Recorded(StrEnum):
 class Accepted(msgspec.Struct, frozen=True):
     """The result of `Ledger.accept`."""
 
-    receipts: Sequence[Receipt]
-    """One for each packet, in order."""
+    size: int
+    """Packets that were given."""
+    exceptions: Sequence[tuple[int, Receipt]]
+    """What became of those that were not accepted, by their places in the groups, one behind the other."""
     runs: Sequence[Run]
     """Packets of this batch, leased to the caller; at most *capacity*."""
     waiting: int
     """How many accepted packets were not handed out: a hint for the workers."""
     endpoints: frozenset[str]
     """Endpoints that have a new delivery due, because a repeat fixed the total of a resource that was done."""
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """A receipt for each packet, in the order of the groups."""
+        receipts = [ACCEPTED] * self.size
+        for place, receipt in self.exceptions:
+            receipts[place] = receipt
+        return receipts
 
 
 class StepResult(msgspec.Struct, frozen=True):

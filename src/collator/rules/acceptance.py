@@ -1,8 +1,9 @@
 """The plan of a batch of packets: what is stored of it, and what each packet is answered. Pure; rules R5 to R9.
 
-Packets are judged one by one in order (R7), against snapshots of their resources that change as the batch goes on. A
-ledger looks up the snapshots and the payloads that are there, asks for the plan, and stores it; what it could not have
-seen (an index that is there after all) shows as it stores, and then it looks again and asks again.
+Packets come in groups, one resource each, and are judged one by one in order (R7), against snapshots of their
+resources that change as the batch goes on. A ledger looks up the snapshots and the payloads that are there, asks for
+the plan, and stores it; what it could not have seen (an index that is there after all) shows as it stores, and then it
+looks again and asks again.
 
 The backlog (R9) has two parts that meet one limit. Packets that wait count for every packet. What open resources take
 counts for new ids and new metadata alone: their other packets are what ends them.
@@ -14,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from collator.messages import Counts
-from collator.packet import Packet, Receipt, Status
+from collator.messages import Counts, Group
+from collator.packet import ACCEPTED, DUPLICATE, Packet, Receipt, Status
 from collator.rules.footprint import of_packet, of_resource
-from collator.rules.resource import ACCEPTED, DUPLICATE, INDEX_BITS, LedgerLimits, Snapshot, admit, judge
+from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot, admit, judge
 from collator.states import State
 
 OTHER = b""
@@ -40,8 +41,10 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
 class AcceptPlan(msgspec.Struct):
     """The plan for a batch, before any of it is stored."""
 
-    receipts: list[Receipt] = []
-    """One for each packet, in order."""
+    size: int = 0
+    """Packets that were judged."""
+    exceptions: list[tuple[int, Receipt]] = []
+    """What became of those that are not accepted, by their places."""
     new: dict[int, tuple[Packet, Snapshot]] = {}
     """Packets to store, by key, in order."""
     opened: list[Snapshot] = []
@@ -60,29 +63,40 @@ class AcceptPlan(msgspec.Struct):
         return [snapshot for key, snapshot in self.changed.items() if key not in opened]
 
 
-def plan_batch(
-    packets: Iterable[Packet], snapshots: Snapshots, stored: Mapping[int, bytes], basis: Basis
-) -> AcceptPlan:
-    """Judge *packets* one by one against *snapshots* and the payloads *stored*, by key: `OTHER` for one not read."""
+def plan_groups(groups: Iterable[Group], snapshots: Snapshots, stored: Mapping[int, bytes], basis: Basis) -> AcceptPlan:
+    """Judge the packets of *groups* one by one.
+
+    They are judged against *snapshots* and the payloads that are *stored*, by key: `OTHER` for one that is not read.
+    """
     plan = AcceptPlan()
-    for packet in packets:
-        snapshot = snapshots.get(packet.resource_id)
-        if snapshot is None:
-            plan.receipts.append(_open(plan, packet, snapshots, basis))
-            continue
-        key = snapshot.key << INDEX_BITS | packet.index
-        earlier = plan.new.get(key)
-        before = stored.get(key)
-        if earlier is not None:
-            same_length = len(earlier[0].payload) == len(packet.payload)
-            before = bytes(earlier[0].payload) if same_length else OTHER
-        receipt = judge(packet, snapshot, before)
-        if receipt is ACCEPTED:
-            receipt = _admit(plan, key, packet, snapshot, basis)
-        elif receipt is DUPLICATE and snapshot.state is State.OPEN:
-            receipt = _admit_again(plan, packet, snapshot, basis)
-        plan.receipts.append(receipt)
+    for group in groups:
+        snapshot = snapshots.get(group[0].resource_id) if group else None
+        for packet in group:
+            if snapshot is None:
+                receipt = _open(plan, packet, snapshots, basis)
+                snapshot = snapshots.get(packet.resource_id)
+            else:
+                receipt = _judge(plan, packet, snapshot, stored, basis)
+            if receipt is not ACCEPTED:
+                plan.exceptions.append((plan.size, receipt))
+            plan.size += 1
     return plan
+
+
+def _judge(plan: AcceptPlan, packet: Packet, snapshot: Snapshot, stored: Mapping[int, bytes], basis: Basis) -> Receipt:
+    """Judge a packet of a resource that is there."""
+    key = snapshot.key << INDEX_BITS | packet.index
+    earlier = plan.new.get(key)
+    before = stored.get(key)
+    if earlier is not None:
+        same_length = len(earlier[0].payload) == len(packet.payload)
+        before = bytes(earlier[0].payload) if same_length else OTHER
+    receipt = judge(packet, snapshot, before)
+    if receipt is ACCEPTED:
+        return _admit(plan, key, packet, snapshot, basis)
+    if receipt is DUPLICATE and snapshot.state is State.OPEN:
+        return _admit_again(plan, packet, snapshot, basis)
+    return receipt
 
 
 def offered_sizes(packets: Iterable[Packet], snapshots: Mapping[str | int, Snapshot]) -> dict[int, set[int]]:

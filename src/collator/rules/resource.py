@@ -16,7 +16,7 @@ from operator import itemgetter
 
 import msgspec
 
-from collator.packet import Packet, PacketLimits, Receipt, Status, claimed_total
+from collator.packet import ACCEPTED, DUPLICATE, Packet, PacketLimits, Receipt, Status, claimed_total
 from collator.states import EndedBy, OnFailure, State
 
 INDEX_BITS = 24
@@ -197,8 +197,6 @@ def covers(present: Ranges, index: int) -> bool:
 
 
 _first = itemgetter(0)
-ACCEPTED = Receipt(Status.ACCEPTED)
-DUPLICATE = Receipt(Status.DUPLICATE)
 
 
 def _contradiction(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> str | None:

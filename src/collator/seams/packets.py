@@ -11,24 +11,24 @@ from typing import Protocol
 from collator.messages import (
     Accepted,
     Counts,
+    Group,
     Lease,
     Result,
     Run,
     StepResult,
 )
-from collator.packet import Packet
 from collator.seams.capacity import Capacity
 
 
 class PacketIntake(Protocol):
     """The way in: what the intake needs of a ledger."""
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
-        """Store the *packets* that the rules accept, each once; answer each with its receipt, in order (R4-R9).
+    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
+        """Store the packets of *groups* that the rules accept, each once; say which were not, and why (R4-R9).
 
         The first packet of an id that is unknown, and not remembered, opens a new generation of it. Packets of one
-        batch count one by one in order; between concurrent calls any order is right. At most *capacity* of them are
-        handed out, and none while other packets wait for a worker: those come first.
+        group count one by one in order; between groups and between concurrent calls any order is right. At most
+        *capacity* packets are handed out, and none while others wait for a worker: those come first.
         """
         ...
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, islice
+from itertools import accumulate, chain, count, groupby, islice
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -19,23 +21,24 @@ from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.runs import Leased, runs_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
-from collator.messages import Accepted
+from collator.ledgers.sqlite.verbs import halves
+from collator.messages import Accepted, Group
 from collator.packet import Packet, Receipt, Status
-from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_batch
+from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
 from collator.rules.expiry import first_times
-from collator.rules.resource import ACCEPTED, INDEX_BITS, INDEX_MASK, Snapshot, ranges
+from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot, ranges
 from collator.states import State
 
+_resource, _place = attrgetter("resource_id"), itemgetter(0)
 _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
-def accept(store: Store, batch: Sequence[tuple[Sequence[Packet], int]]) -> list[Accepted]:
-    """Store *batch*, a list of (packets, capacity), and answer each of its parts."""
-    packets = [packet for part, _ in batch for packet in part]
-    plan = _insert(store, packets)
+def accept(store: Store, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
+    """Store *batch*, a list of (groups, capacity), and answer each of its parts."""
+    plan = _insert(store, [group for groups, _ in batch for group in groups])
     open_resources(store, plan.opened, plan.resource_bytes)
     grown = plan.grown()
     store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active)
@@ -52,43 +55,51 @@ def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> No
 
 def isolate(error: Exception) -> Accepted:
     """The answer for the one packet that the store could not take."""
-    return Accepted([Receipt(Status.ERROR, f"the packet could not be stored: {error}")], [], 0, frozenset())
+    refused = Receipt(Status.ERROR, f"the packet could not be stored: {error}")
+    return Accepted(1, [(0, refused)], [], 0, frozenset())
+
+
+def halve(arguments: tuple[Sequence[Group], int]) -> list[tuple[Sequence[Group], int]]:
+    """The groups of a call in two parts of as many packets, which hand nothing out."""
+    packets = [packet for group in arguments[0] for packet in group]
+    return [([[*group] for _, group in groupby(half, _resource)], 0) for half in halves(packets)]
 
 
 def join(parts: Sequence[Accepted]) -> Accepted:
     """The answers to the parts of one call as one answer."""
+    starts = accumulate([0, *(part.size for part in parts)])
     return Accepted(
-        [receipt for part in parts for receipt in part.receipts],
+        sum([part.size for part in parts]),
+        [(start + at, receipt) for start, part in zip(starts, parts, strict=False) for at, receipt in part.exceptions],
         [run for part in parts for run in part.runs],
         sum([part.waiting for part in parts]),
         frozenset().union(*(part.endpoints for part in parts)),
     )
 
 
-def _insert(store: Store, packets: Sequence[Packet]) -> AcceptPlan:
-    ids = [*{packet.resource_id: None for packet in packets}]
-    plan = _plan(store, packets, _look_up(store, packets, ids), {})
+def _insert(store: Store, groups: Sequence[Group]) -> AcceptPlan:
+    plan = _plan(store, groups, _look_up(store, groups), {})
     store.run("mark")
     if _store_packets(store, plan) != len(plan.new):
         store.run("undo_to_mark")
-        snapshots = _look_up(store, packets, ids)
-        plan = _plan(store, packets, snapshots, _stored(store, packets, snapshots))
+        snapshots = _look_up(store, groups)
+        plan = _plan(store, groups, snapshots, _stored(store, [*chain(*groups)], snapshots))
         _store_packets(store, plan)
     store.next_rk += len(plan.opened)
     store.refused |= plan.held_up
     return plan
 
 
-def _plan(store: Store, packets: Sequence[Packet], snapshots: Snapshots, stored: Mapping[int, bytes]) -> AcceptPlan:
+def _plan(store: Store, groups: Sequence[Group], snapshots: Snapshots, stored: Mapping[int, bytes]) -> AcceptPlan:
     handles = count(store.next_rk)
     basis = Basis(limits=store.ledger_limits, counts=store.counts, opening=lambda _: (next(handles), os.urandom(16)))
-    return plan_batch(packets, snapshots, stored, basis)
+    return plan_groups(groups, snapshots, stored, basis)
 
 
-def _look_up(store: Store, packets: Sequence[Packet], ids: Sequence[str | int]) -> Snapshots:
-    """The resources *ids* of *packets* as they stand in the store."""
-    found = _by_id(store, ids)
-    _look_up_late(store, packets, found)
+def _look_up(store: Store, groups: Sequence[Group]) -> Snapshots:
+    """The resources of *groups* as they stand in the store."""
+    found = _by_id(store, [*{group[0].resource_id: None for group in groups if group}])
+    _look_up_late(store, groups, found)
     return found
 
 
@@ -101,8 +112,8 @@ def _by_id(store: Store, ids: Sequence[str | int]) -> Snapshots:
     return found
 
 
-def _look_up_late(store: Store, packets: Sequence[Packet], found: Mapping[str | int, Snapshot]) -> None:
-    """Say of those that have ended, and not whole, which of the indexes of *packets* they had received (R8).
+def _look_up_late(store: Store, groups: Sequence[Group], found: Mapping[str | int, Snapshot]) -> None:
+    """Say of those that have ended, and not whole, which of the indexes of *groups* they had received (R8).
 
     All of them may be hundreds of thousands of ranges, which are read only while the packets themselves are removed.
     """
@@ -110,7 +121,9 @@ def _look_up_late(store: Store, packets: Sequence[Packet], found: Mapping[str | 
     if not ended:
         return
     asked = {
-        ended[packet.resource_id].key << INDEX_BITS | packet.index for packet in packets if packet.resource_id in ended
+        ended[packet.resource_id].key << INDEX_BITS | packet.index
+        for packet in chain(*groups)
+        if packet.resource_id in ended
     }
     there = _decode_keys(store.value("received", as_json([*asked])).encode())
     unknown = {key >> INDEX_BITS for key in asked.difference(there)}
@@ -134,21 +147,24 @@ def _stored(store: Store, packets: Sequence[Packet], found: Mapping[str | int, S
 
 
 def _lease_new(
-    store: Store, batch: Sequence[tuple[Sequence[Packet], int]], plan: AcceptPlan, endpoints: frozenset[str]
+    store: Store, batch: Sequence[tuple[Sequence[Group], int]], plan: AcceptPlan, endpoints: frozenset[str]
 ) -> list[Accepted]:
     """Lease what there is room for, unless others wait: those come first."""
     refresh(store)
     idle = not (store.ready or store.suspects or store.packets.alone(store.running))
     answers: list[Accepted] = []
     ready: list[int] = []
-    receipts, new = iter(plan.receipts), iter(plan.new.items())
+    new, start, told = iter(plan.new.items()), 0, 0
     until = store.running + store.ledger_limits.task_lease
-    for packets, capacity in batch:
-        answered = list(islice(receipts, len(packets)))
-        mine = list(islice(new, answered.count(ACCEPTED)))
+    for groups, capacity in batch:
+        size = sum([len(group) for group in groups])
+        until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place)
+        exceptions = [(place - start, receipt) for place, receipt in plan.exceptions[told:until_told]]
+        start, told = start + size, until_told
+        mine = list(islice(new, size - len(exceptions)))
         leased = [*_lease(store, mine[:capacity], until)] if idle else []
         ready += [key for key, _ in mine[len(leased) :]]
-        answers.append(Accepted(answered, runs_of(leased), len(mine) - len(leased), endpoints))
+        answers.append(Accepted(size, exceptions, runs_of(leased), len(mine) - len(leased), endpoints))
     store.ready += store.run_rows("add_ready", ready)
     return answers
 

@@ -27,6 +27,7 @@ from collator.messages import (
     Attempt,
     Delivery,
     DeliveryFilter,
+    Group,
     Lease,
     Replayed,
     Result,
@@ -34,7 +35,6 @@ from collator.messages import (
     StepResult,
     output_size,
 )
-from collator.packet import Packet
 from collator.rules.resource import INDEX_MASK, LedgerLimits
 from collator.seams.backend import Route
 from collator.seams.ledger import Capacity
@@ -89,12 +89,11 @@ class SqliteLedger(AuditVerbs, SqliteViews):
         log = Log(store.path, store.connection, reader.looking)
         self._writer = Writer(store, reserve, presence, log, orphaned=self._take_back_orphaned)
 
-    async def accept(self, packets: Sequence[Packet], *, capacity: int, operation: str = "") -> Accepted:
+    async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         """Store what the rules accept."""
-        weight = sum([len(packet.payload) for packet in packets])
-        return await self._writer.call(
-            steps.ACCEPT, (packets, capacity), size=len(packets), weight=weight, operation=operation
-        )
+        size = sum([len(group) for group in groups])
+        weight = sum([len(packet.payload) for group in groups for packet in group])
+        return await self._writer.call(steps.ACCEPT, (groups, capacity), size=size, weight=weight, operation=operation)
 
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""
