@@ -77,6 +77,8 @@ class WatchedLedger:
         """How many of the next outcomes are lost on their way in."""
         self.lost_replies = 0
         """How many of the next outcomes are recorded, and the answer does not come."""
+        self.lost_claims = 0
+        """How many of the next claims hand something out, and the answer does not come."""
         self.refused = 0
         """Calls that failed by one of these."""
         self.claims = 0
@@ -101,6 +103,8 @@ class WatchedLedger:
         self._fail_if(self.away)
         runs = await self._ledger.claim(capacity=capacity, operation=operation)
         self.held |= {task.lease for task in tasks_of(runs)}
+        lost, self.lost_claims = self.lost_claims > 0, max(0, self.lost_claims - 1)
+        self._lose_if(lost)
         return runs
 
     async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
@@ -110,9 +114,7 @@ class WatchedLedger:
         self.held -= {result.lease for result in results}
         self.statuses += step.statuses
         lost, self.lost_replies = self.lost_replies > 0, max(0, self.lost_replies - 1)
-        if lost:
-            self.refused += 1
-            raise Uncertain(retry_after=0.005)
+        self._lose_if(lost)
         return step
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[bool]:
@@ -130,6 +132,11 @@ class WatchedLedger:
         if fails:
             self.refused += 1
             raise Unavailable(retry_after=0.005)
+
+    def _lose_if(self, lost: bool) -> None:
+        if lost:
+            self.refused += 1
+            raise Uncertain(retry_after=0.005)
 
 
 class Node:
