@@ -10,7 +10,7 @@ import errno
 
 
 class CollatorError(Exception):
-    """Collator could not do what was asked."""
+    """The operation failed."""
 
     def __init__(self, detail: str | None = None) -> None:
         """Keep *detail*, a sentence for a person: what was wrong, where, and what to do."""
@@ -22,15 +22,15 @@ class CollatorError(Exception):
 
 
 class Malformed(CollatorError):
-    """This is not a packet that Collator can take."""
+    """The packet or the request is invalid."""
 
 
 class Conflict(CollatorError):
-    """This contradicts what the resource already holds."""
+    """The request contradicts the stored state of the resource."""
 
 
 class Unknown(CollatorError):
-    """There is no such resource, delivery or endpoint; it was never seen, or it has been purged."""
+    """The resource, delivery or endpoint is unknown: it was never seen, or has been purged."""
 
 
 class Ended(CollatorError):
@@ -38,18 +38,18 @@ class Ended(CollatorError):
 
 
 class Denied(CollatorError):
-    """The service wants a token, or one that allows more."""
+    """The token is missing, unknown, or not sufficient."""
 
 
 class ConfigError(CollatorError):
-    """The configuration cannot be used."""
+    """The configuration is invalid."""
 
 
 # Collator cannot take it now: the same request may pass later. Nothing was stored, where it is not `Uncertain`.
 
 
 class Unavailable(CollatorError):
-    """The service takes nothing at the moment; try again later."""
+    """The service is not available at the moment; try again later."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
         """Keep *detail*, and *retry_after* in seconds."""
@@ -58,7 +58,7 @@ class Unavailable(CollatorError):
 
 
 class Uncertain(Unavailable):
-    """It is not known whether this was stored, as the answer was lost; asking for the same again is harmless."""
+    """It is unknown whether the data was stored, because the answer was lost; repeat the request, which is harmless."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float = 0.2) -> None:
         """Keep *detail*, and *retry_after* in seconds."""
@@ -66,22 +66,22 @@ class Uncertain(Unavailable):
 
 
 class StorageFull(Unavailable):
-    """The disk of the store is full; free some space, the service goes on by itself."""
+    """The disk of the store is full; free some space, and the service continues."""
 
 
 class StorageLow(Unavailable):
-    """The disk of the store has less free space than is kept free; the service goes on by itself."""
+    """The disk of the store has too little free space; free some, and the service continues."""
 
 
 class ReadOnly(Unavailable):
-    """The disk failed to make data durable; nothing more is taken until the service is restarted."""
+    """The disk failed to make data durable; nothing is accepted until the service is restarted."""
 
 
 # The store cannot be used: a person has to act.
 
 
 class Occupied(CollatorError):
-    """Another process holds the store, or the port."""
+    """The store or the port is in use by another process."""
 
 
 class Vanished(CollatorError):
@@ -93,11 +93,11 @@ class SchemaTooNew(CollatorError):
 
 
 class Broken(CollatorError):
-    """The store could not execute this, which is a defect; the log says more."""
+    """The store failed with an internal error; see the log."""
 
 
 class Damaged(CollatorError):
-    """The store is damaged: what was read is not what was written, as its checksum differs."""
+    """The store is damaged: a checksum does not match the stored data."""
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> CollatorError:

@@ -122,9 +122,9 @@ class Metrics:
     def _declare_http(self) -> None:
         self.connections = self._gauge("collator_connections", "Open connections to the service")
         self.given_way = self._counter(
-            "collator_connections_closed", "Connections without a request that were closed as others wanted a place"
+            "collator_connections_closed", "Idle connections that were closed because all connections were in use"
         )
-        self.requests = self._gauge("collator_requests_in_flight", "Requests under way, streams aside")
+        self.requests = self._gauge("collator_requests_in_flight", "Concurrent requests, without streams")
         self.streams = self._gauge("collator_streams", "Requests that stream packets")
         self.refused = self._counter("collator_requests_refused", "Requests refused, by code of the problem", "code")
         self.loop_lag = self._histogram(
@@ -150,5 +150,5 @@ class LostLines(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The count of this moment."""
-        what = "Lines of the log, and of what the processor prints, that nobody took"
+        what = "Lines of the log and of the processor's output that were dropped"
         yield CounterMetricFamily("collator_log_lines_lost", what, value=self.count())

@@ -22,7 +22,7 @@ class ProcessorSettings(Table):
         "local",
         WORKERS,
         "Workers, which call the processor: local, those of the service itself.",
-        "Nothing has to be installed or run beside the service.",
+        "No other service has to be installed.",
     )
     pool: str = setting(
         "thread",

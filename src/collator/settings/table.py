@@ -47,7 +47,7 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
         "sqlite",
         LEDGER,
         "Ledger, which stores packets, outcomes and deliveries: sqlite, a database in data_dir.",
-        "Nothing has to be installed or run beside the service.",
+        "No other service has to be installed.",
     )
     data_dir: Path = setting(
         Path("collator-data"),

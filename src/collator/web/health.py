@@ -84,6 +84,6 @@ class Health:
         )
 
     async def metrics(self, _request: RequestBody) -> HttpAnswer:
-        """Everything that is counted, in the text format of Prometheus."""
+        """Get all metrics, in the text format of Prometheus."""
         self._metrics.stored(msgspec.structs.asdict(await self._ledger.counts()))
         return HttpAnswer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())

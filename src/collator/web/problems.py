@@ -67,7 +67,7 @@ class ProblemType(Enum):
     NOT_READY = (503, "Service not ready")
     READ_ONLY = (503, "Read-only until restart")
     STORAGE_FULL = (503, "Disk full")
-    UNCERTAIN = (503, "It is not known whether this was stored")
+    UNCERTAIN = (503, "It is unknown whether the data was stored")
     RECEIPTS_UNREAD = (503, "The receipts were not read")
     STORAGE_LOW = (507, "Too little free disk space")
 

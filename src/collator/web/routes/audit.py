@@ -12,11 +12,11 @@ LIST_AUDIT = Route(
     method="GET",
     path="/v1/audit",
     role=Role.ADMIN,
-    says="List who did what, the latest first: what only `admin` may do, and tokens that were refused.",
+    says="List administrative actions and refused tokens, the latest first.",
     more="The latest 10,000 acts are kept, and the latest 1,000 refusals, for `remember` at most.",
     options=(
-        number("cursor", "Where the page begins: `next_cursor` of the page before.", least=0, most=2**53),
-        number("limit", "How many, at most.", least=1, most=1000, default=100),
+        number("cursor", "Where the page begins: `next_cursor` of the previous page.", least=0, most=2**53),
+        number("limit", "Maximum number of entries.", least=1, most=1000, default=100),
     ),
     replies={200: RouteReply(says="A page.", content={JSON: AuditList})},
 )

@@ -10,7 +10,7 @@ from collator.web.routes.route import JSON, Route, RouteReply
 
 _DELIVERY = "/v1/deliveries/{delivery_id}"
 _AS_IT_IS = {200: RouteReply(says="The delivery, as it is then.", content={JSON: DeliveryView})}
-_STORE = (ProblemType.UNAVAILABLE, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
+_STORE = (ProblemType.UNAVAILABLE, ProblemType.UNCERTAIN, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
 
 LIST_DELIVERIES = Route(
     name="listDeliveries",
@@ -18,7 +18,7 @@ LIST_DELIVERIES = Route(
     path="/v1/deliveries",
     role=Role.READ,
     own=True,
-    says="List deliveries, in the order in which they were born.",
+    says="List deliveries, in the order in which they were created.",
     more="A page may be short, or empty, with others behind it: go on until `next_cursor` is null.",
     options=(
         word("state", "Only those in this state.", ListedState),
@@ -26,8 +26,8 @@ LIST_DELIVERIES = Route(
         text("resource_id", "Only those of this resource.", default=None),
         text("prefix", "Only those of resources whose id begins with this prefix."),
         moment("since", "Only those of resources that ended at this time or later."),
-        text("cursor", "Where the page begins: `next_cursor` of the page before."),
-        number("limit", "How many, at most.", least=1, most=1000, default=100),
+        text("cursor", "Where the page begins: `next_cursor` of the previous page."),
+        number("limit", "Maximum number of entries.", least=1, most=1000, default=100),
     ),
     replies={200: RouteReply(says="A page.", content={JSON: WebhookPage})},
 )
@@ -73,7 +73,7 @@ STOP_DELIVERY = Route(
     method="POST",
     path=f"{_DELIVERY}/stop",
     role=Role.ADMIN,
-    says="Give up a delivery that is due: it is dead then, and can be replayed. Asking again changes nothing.",
+    says="Give up a delivery that is due: it is dead then, and can be replayed. Repeating it changes nothing.",
     replies=_AS_IT_IS,
     problems=(ProblemType.UNKNOWN, ProblemType.ENDED, *_STORE),
 )

@@ -10,7 +10,13 @@ from collator.web.routes.route import JSON, Route, RouteReply
 
 _ENDPOINT = "/v1/endpoints/{endpoint}"
 _AS_IT_IS = {200: RouteReply(says="The endpoint, as it is then.", content={JSON: EndpointView})}
-_PROBLEMS = (ProblemType.UNKNOWN, ProblemType.UNAVAILABLE, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
+_PROBLEMS = (
+    ProblemType.UNKNOWN,
+    ProblemType.UNAVAILABLE,
+    ProblemType.UNCERTAIN,
+    ProblemType.READ_ONLY,
+    ProblemType.STORAGE_FULL,
+)
 
 ENDPOINTS = (
     Route(
@@ -20,8 +26,8 @@ ENDPOINTS = (
         role=Role.READ,
         says="List the endpoints, and why nothing is sent to one at the moment.",
         options=(
-            text("cursor", "Where the page begins: `next_cursor` of the page before."),
-            number("limit", "How many, at most.", least=1, most=1000, default=100),
+            text("cursor", "Where the page begins: `next_cursor` of the previous page."),
+            number("limit", "Maximum number of entries.", least=1, most=1000, default=100),
         ),
         replies={200: RouteReply(says="A page.", content={JSON: EndpointList})},
     ),
@@ -30,7 +36,7 @@ ENDPOINTS = (
         method="POST",
         path=f"{_ENDPOINT}/pause",
         role=Role.ADMIN,
-        says="Send nothing to an endpoint until it is resumed, over restarts. Asking again changes nothing.",
+        says="Send nothing to an endpoint until it is resumed, over restarts. Repeating it changes nothing.",
         more="What is due to it stays due. A receiver that answers 410 pauses its endpoint too.",
         replies=_AS_IT_IS,
         problems=_PROBLEMS,
@@ -40,7 +46,7 @@ ENDPOINTS = (
         method="POST",
         path=f"{_ENDPOINT}/resume",
         role=Role.ADMIN,
-        says="Send again what is due to an endpoint that is paused. Asking again changes nothing.",
+        says="Send again what is due to an endpoint that is paused. Repeating it changes nothing.",
         replies=_AS_IT_IS,
         problems=_PROBLEMS,
     ),

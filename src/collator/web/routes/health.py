@@ -17,16 +17,16 @@ HEALTH = (
         method="GET",
         path="/healthz",
         role=None,  # what restarts a service that hangs has no token, and learns nothing here
-        says="Whether the service is alive; touches nothing.",
-        replies={200: RouteReply(says="It is.", content={JSON: Alive})},
+        says="Tell whether the process is alive, without any access to the store.",
+        replies={200: RouteReply(says="The process is alive.", content={JSON: Alive})},
     ),
     Route(
         name="getReadiness",
         method="GET",
         path="/readyz",
         role=None,  # a load balancer has no token, and has to know
-        says="Whether packets should be sent here.",
-        replies={200: RouteReply(says="They should.", content={JSON: Ready})},
+        says="Tell whether the service is ready for packets.",
+        replies={200: RouteReply(says="The service is ready.", content={JSON: Ready})},
         problems=(ProblemType.NOT_READY,),
     ),
     Route(
@@ -34,7 +34,7 @@ HEALTH = (
         method="GET",
         path="/v1/status",
         role=Role.READ,
-        says="How the service is, and how much it holds.",
+        says="Show the state of the service, and how much it stores.",
         replies={200: RouteReply(says="The status.", content={JSON: ServiceStatus})},
     ),
     Route(
@@ -42,7 +42,7 @@ HEALTH = (
         method="GET",
         path="/metrics",
         role=Role.READ,
-        says="Everything that is counted, in the text format of Prometheus.",
+        says="Get all metrics, in the text format of Prometheus.",
         replies={200: RouteReply(says="The metrics.", content={CONTENT_TYPE_LATEST: _TEXT})},
     ),
     Route(

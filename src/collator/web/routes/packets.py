@@ -40,6 +40,7 @@ _REFUSALS = (
     ProblemType.REFUSED,
     ProblemType.ERROR,
     ProblemType.UNAVAILABLE,
+    ProblemType.UNCERTAIN,
     ProblemType.READ_ONLY,
     ProblemType.STORAGE_FULL,
     ProblemType.STORAGE_LOW,
@@ -51,7 +52,7 @@ POST_PACKETS = Route(
     path="/v1/packets",
     role=Role.SEND,
     own=True,
-    says="Give packets: one, an array of them, or a stream with one a line.",
+    says="Send packets: one, an array, or a stream with one packet per line.",
     more=(
         "A packet that was acknowledged survives a crash and a power cut. An array gets a receipt for each packet; a "
         "malformed one stores nothing. 200 and 202 promise that no packet has to be sent again: where any was "
@@ -87,7 +88,7 @@ PUT_PACKET = Route(
     method="PUT",
     path="/v1/resources/{resource_id}/packets/{index}",
     role=Role.SEND,
-    says="Give one packet; the body is its payload.",
+    says="Send one packet; the body is its payload.",
     options=(
         flag("last", "Whether this is the packet with the highest index."),
         number("total", "How many packets the resource has.", least=1, most=packet.MAX_INDEX + 1),

@@ -15,7 +15,13 @@ _RESOURCE = "/v1/resources/{resource_id}"
 _AS_IT_IS = {200: RouteReply(says="The resource, as it is then.", content={JSON: ResourceView})}
 _MOST = 2**53
 _READING = (ProblemType.UNKNOWN, ProblemType.DAMAGED)
-_WRITING = (ProblemType.UNKNOWN, ProblemType.UNAVAILABLE, ProblemType.READ_ONLY, ProblemType.STORAGE_FULL)
+_WRITING = (
+    ProblemType.UNKNOWN,
+    ProblemType.UNAVAILABLE,
+    ProblemType.UNCERTAIN,
+    ProblemType.READ_ONLY,
+    ProblemType.STORAGE_FULL,
+)
 
 LIST_RESOURCES = Route(
     name="listResources",
@@ -28,8 +34,8 @@ LIST_RESOURCES = Route(
     options=(
         word("state", "Only those in this state.", State),
         text("prefix", "Only those whose id begins with this prefix."),
-        text("cursor", "Where the page begins: `next_cursor` of the page before."),
-        number("limit", "How many, at most.", least=1, most=1000, default=100),
+        text("cursor", "Where the page begins: `next_cursor` of the previous page."),
+        number("limit", "Maximum number of entries.", least=1, most=1000, default=100),
     ),
     replies={200: RouteReply(says="A page.", content={JSON: ResourcePage})},
 )
@@ -63,7 +69,7 @@ GET_OUTPUTS = Route(
     options=(
         number(
             "cursor",
-            "An index: the outputs behind it. `next_cursor` of the page before. Says nothing beside `after_seq`.",
+            "An index: the outputs behind it. `next_cursor` of the page before. Ignored with `after_seq`.",
             least=0,
             most=MAX_INDEX,
         ),
@@ -77,7 +83,9 @@ GET_OUTPUTS = Route(
             most=60,
         ),
         text(
-            "webhook_id", "That of the page before: a conflict where the resource was opened anew since.", default=None
+            "webhook_id",
+            "The webhook id of the previous page; a conflict if the resource was opened again since then.",
+            default=None,
         ),
     ),
     replies={200: RouteReply(says="The outputs.", content={JSON: OutputsPage})},
@@ -91,9 +99,9 @@ COMPLETE_RESOURCE = Route(
     role=Role.SEND,
     says="Say how many packets a resource has, or close it now.",
     more=(
-        "`total` is the normal end of a stream of which nobody knew the last packet. `force`, which wants the role "
-        "`admin`, closes at once: as "
-        "collated where nothing is missing, else as incomplete. Asking the same again changes nothing. `total: 0` ends "
+        "`total` ends a resource whose last packet was not known in advance. `force` requires the role "
+        "`admin` and closes at once: as "
+        "collated where nothing is missing, else as incomplete. Repeating it changes nothing. `total: 0` ends "
         "a resource without packets, collated and empty; one that is unknown is opened and closed in one step."
     ),
     body={JSON: Completion},
@@ -113,7 +121,7 @@ CANCEL_RESOURCE = Route(
     method="POST",
     path=f"{_RESOURCE}/cancel",
     role=Role.ADMIN,
-    says="End an open resource without a webhook. Asking again changes nothing.",
+    says="End an open resource without a webhook. Repeating it changes nothing.",
     replies=_AS_IT_IS,
     problems=(*_WRITING, ProblemType.ENDED),
 )
@@ -133,9 +141,9 @@ PURGE_RESOURCE = Route(
     method="DELETE",
     path=_RESOURCE,
     role=Role.ADMIN,
-    says="Forget a resource that has ended, with its packets, outputs and deliveries.",
-    more="Refused while it is open (cancel it first) or has a delivery due (stop that first). Its id is free then.",
-    replies={200: RouteReply(says="It is forgotten.", content={JSON: Purged})},
+    says="Delete a resource that has ended, with its packets, outputs and deliveries.",
+    more="Refused while it is open (cancel it first) or has a due delivery (give it up first). Its id is free then.",
+    replies={200: RouteReply(says="It is deleted.", content={JSON: Purged})},
     problems=(*_WRITING, ProblemType.CONFLICT),
 )
 

@@ -102,7 +102,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS = (
     Field(
         name=ID,
-        says="The same at every attempt and every endpoint, and at a replay: by it a repeat is known.",
+        says="The same at every attempt and every endpoint, and at a replay: use it to recognise repeats.",
         schema={**_TEXT, "pattern": "^msg_[a-z2-7]{52}$"},
     ),
     Field(
@@ -123,7 +123,7 @@ FIELDS = (
 ANSWERS: Mapping[str, str] = MappingProxyType(
     {
         "2XX": "It is received; it is not sent again.",
-        "410": "The receiver wants nothing more at this address: nothing is sent there until it is resumed.",
+        "410": "The receiver accepts no more webhooks at this address: nothing is sent until the endpoint is resumed.",
         "default": "It is sent again later. With 429, 502, 503 and 504 `Retry-After` counts, for the address.",
     }
 )
