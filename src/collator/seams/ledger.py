@@ -9,10 +9,10 @@ that the caller asked for, never for more than the capacity that the caller said
 by `claim`, `claim_deliveries` and `work_due`. Any node may report under a lease. A node that stops gives back its own
 leases and no others; of one that dies they end by themselves, and its packets are suspects.
 
-*Repeatable*: every verb may be called again. Those that hand out, count or say what they changed take the id of an
-*operation*: called again with it, by the same node and while the answer may still be on its way, they give the first
-answer and change nothing more. `Uncertain` says that the answer was lost, and that nobody knows whether the step was
-taken: `Operations.certain` asks again.
+*Repeatable*: every verb may be called again, but for `note`, which records anew. Those that hand out, count or say what
+they changed take the id of an *operation*: called again with it, by the same node and while the answer may still be on
+its way, they give the first answer and change nothing more. `Uncertain` says that the answer was lost, and that nobody
+knows whether the step was taken: `Operations.certain` asks again.
 
 *Time*: the ledger owns the clock; callers pass durations. *Errors*: `Unavailable` (and its kinds, but for `Uncertain`)
 means that nothing was stored; `Unknown`, `Ended`, `Conflict` and `Malformed` mean that nothing changed; `Damaged`, that
