@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from collator.ledgers.batching.calls import Verb
 from collator.ledgers.sqlite import SqliteLedger, recovery
 from collator.ledgers.sqlite.leases import number_of
 from collator.ledgers.sqlite.store import Store
-from collator.ledgers.sqlite.verbs import Verb
 from collator.messages import Lease, Recorded, Result, Run, StepResult
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
@@ -91,7 +91,7 @@ def die(store: Store, calls: Sequence[tuple[Sequence[Lease]]]) -> list[None]:
     return [None]
 
 
-DIE: Verb[None] = Verb(die, alone=True)
+DIE: Verb[Store, None] = Verb(die, alone=True)
 
 
 class StopsForAll(TwoHandles):

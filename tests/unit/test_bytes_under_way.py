@@ -14,11 +14,11 @@ import pytest
 from msgspec import Raw
 
 from collator.errors import Unavailable
+from collator.ledgers.batching.calls import Verb
+from collator.ledgers.batching.groups import MOST_BYTES
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.log import FURTHER, LONG
 from collator.ledgers.sqlite.store import DATABASE
-from collator.ledgers.sqlite.verbs import Verb
-from collator.ledgers.sqlite.writer import MOST_BYTES
 from collator.messages import Batch, Key, Lease, Output, Result, StepResult, Task, output_size, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits

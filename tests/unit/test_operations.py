@@ -10,8 +10,9 @@ import pytest
 from msgspec import Raw
 
 from collator.errors import Conflict, Uncertain
-from collator.ledgers.sqlite import SqliteLedger, answers, open_ledger
-from collator.ledgers.sqlite.answers import Answers
+from collator.ledgers.batching import answers
+from collator.ledgers.batching.answers import Answers
+from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Batch, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits

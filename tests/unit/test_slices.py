@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from collator.ledgers.batching.calls import Call, Verb
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, writer
 from collator.ledgers.sqlite.slices import SECONDS, Slice, in_units
+from collator.ledgers.sqlite.steps import execute
 from collator.ledgers.sqlite.store import Store
-from collator.ledgers.sqlite.verbs import Call, Verb, execute
 from collator.messages import Attempt, Batch, DeliveryFilter, Failure, Lease, Output, Retry, tasks_of
 from collator.packet import Packet
 from collator.rules.footprint import of_packet
@@ -52,7 +53,7 @@ async def test_what_gives_way_is_committed_alone_between_groups_of_the_others(tm
     order: list[str] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def verb(name: str, *, gives_way: bool = False) -> Verb[None]:
+    def verb(name: str, *, gives_way: bool = False) -> Verb[Store, None]:
         def step(_store: Store, calls: Sequence[Any]) -> list[None]:
             order.append(f"{name} {len(calls)}")
             begun.set()

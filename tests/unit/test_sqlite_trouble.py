@@ -19,9 +19,9 @@ from structlog.testing import capture_logs
 
 from collator.clock import Heartbeat
 from collator.errors import Broken, ConfigError, Damaged, Occupied, ReadOnly, SchemaTooNew, StorageFull, Unavailable
+from collator.ledgers.batching.calls import Verb
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, store
 from collator.ledgers.sqlite.store import DATABASE
-from collator.ledgers.sqlite.verbs import Verb
 from collator.ledgers.sqlite.writer import STALLED
 from collator.messages import Attempt, Batch, Output, Recorded, tasks_of
 from collator.packet import Packet, PacketLimits, Status, check
@@ -97,6 +97,14 @@ async def test_only_the_culprit_of_a_batch_gets_its_error(ledger: SqliteLedger, 
     assert accepted.receipts[7].status is Status.ERROR
     assert accepted.waiting == 19
     assert (await ledger.resource("r")).missing == [(7, 7)]
+
+
+async def test_a_store_that_fails_with_everything_tells_each_packet_once(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger._store, "transaction", lambda: 1 / 0)
+    accepted = await ledger.accept(Batch([packet("r", n, last=False) for n in range(3)]).groups, capacity=100)
+    assert [receipt.status for receipt in accepted.receipts] == [Status.ERROR] * 3
 
 
 async def test_a_failed_group_leaves_nothing_in_memory(ledger: SqliteLedger, tmp_path: Path) -> None:

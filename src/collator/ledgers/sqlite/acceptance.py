@@ -15,13 +15,13 @@ from operator import attrgetter, itemgetter
 
 import msgspec
 
+from collator.ledgers.batching.culprits import halves
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.runs import Leased, runs_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
-from collator.ledgers.sqlite.verbs import halves
 from collator.messages import Accepted, Group
 from collator.packet import Packet, Receipt, Status
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
@@ -59,10 +59,10 @@ def isolate(error: Exception) -> Accepted:
     return Accepted(1, [(0, refused)], [], 0, frozenset())
 
 
-def halve(arguments: tuple[Sequence[Group], int]) -> list[tuple[Sequence[Group], int]]:
-    """The groups of a call in two parts of as many packets, which hand nothing out."""
+def halve(arguments: tuple[Sequence[Group], int]) -> list[tuple[tuple[Sequence[Group], int], int]]:
+    """The groups of a call in two parts of as many packets, which hand nothing out, and the size of each."""
     packets = [packet for group in arguments[0] for packet in group]
-    return [([[*group] for _, group in groupby(half, _resource)], 0) for half in halves(packets)]
+    return [(([[*group] for _, group in groupby(half, _resource)], 0), len(half)) for half in halves(packets)]
 
 
 def join(parts: Sequence[Accepted]) -> Accepted:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
+from collator.ledgers.batching.answers import Answers
 from collator.ledgers.sqlite import steps
-from collator.ledgers.sqlite.answers import Answers
 from collator.ledgers.sqlite.audit_verbs import AuditVerbs
 from collator.ledgers.sqlite.lock import DirectoryLock
 from collator.ledgers.sqlite.log import Log

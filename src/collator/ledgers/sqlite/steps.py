@@ -1,4 +1,4 @@
-"""The verbs of the ledger as the writer executes them: which step each is, and how a call is taken apart.
+"""The verbs of the ledger as the writer executes them: which step each is, and how a call is split.
 
 Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
 batch is the culprit of an error.
@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from collator.errors import CollatorError
+from collator.ledgers.batching.calls import Call, Verb, keep_results
+from collator.ledgers.batching.culprits import halves
 from collator.ledgers.sqlite import (
     acceptance,
     attempts,
@@ -23,32 +26,50 @@ from collator.ledgers.sqlite import (
     repair,
 )
 from collator.ledgers.sqlite.store import Store
-from collator.ledgers.sqlite.verbs import Verb, halves
 from collator.messages import StepResult
 
 R = TypeVar("R")
 
 
-def _halves_without_capacity(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Sequence[Any], Any]]:
-    """As `halves`, which hand nothing out."""
-    items, capacity = arguments
-    nothing: int | dict[str, int] = 0 if isinstance(capacity, int) else {}
-    return [(half, nothing) for half in halves(items)]
+def execute(store: Store, calls: Sequence[Call]) -> None:
+    """Execute *calls*, which are of one verb, keep the result with each, and add to the audit log what it changed."""
+    verb = calls[0].verb
+    try:
+        results: Any = verb.step(store, [call.arguments for call in calls])
+    except CollatorError as error:
+        if not verb.alone:
+            raise
+        calls[0].result = error
+        return
+    keep_results(calls, results)
+    if verb.changed is not None:
+        for call in calls:
+            if call.act is not None and call.changed is not None:
+                audit.record(store, call.act, call.changed)
 
 
-def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = False) -> Verb[R]:
+def _halves(items: Sequence[Any]) -> list[tuple[Any, int]]:
+    return [(half, len(half)) for half in halves(items)]
+
+
+def _halves_without_capacity(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Any, int]]:
+    """Halves which hand nothing out."""
+    return [((half, {}), len(half)) for half in halves(arguments[0])]
+
+
+def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = False) -> Verb[Store, R]:
     def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
         return [step(store, *calls[0])]
 
     return Verb(execute, alone=True, grows=grows, gives_way=gives_way)
 
 
-def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[R]:
+def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[Store, R]:
     """What time and people ask for: its step may last a slice, or as long as the end of a large resource takes."""
     return _alone(step, grows=grows, gives_way=True)
 
 
-def _audited(verb: Verb[R], changed: Callable[[R], int]) -> Verb[R]:
+def _audited(verb: Verb[Store, R], changed: Callable[[R], int]) -> Verb[Store, R]:
     return replace(verb, changed=lambda _, result: changed(result))
 
 
@@ -58,7 +79,7 @@ def _closed(outcome: StepResult) -> int:
 
 ACCEPT = Verb(acceptance.accept, grows=True, split=acceptance.halve, join=acceptance.join, isolate=acceptance.isolate)
 RECORD = Verb(records.record, split=_halves_without_capacity, join=records.join, isolate=records.isolate)
-SETTLE = Verb(attempts.record_attempts, split=halves, join=attempts.join, isolate=attempts.isolate)
+SETTLE = Verb(attempts.record_attempts, split=_halves, join=attempts.join, isolate=attempts.isolate)
 CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
 RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)

@@ -1,13 +1,14 @@
-"""The answers of the latest operations, for callers who ask again because an answer was lost.
+"""What came of calls: told to who waits, and kept for callers who ask again because an answer was lost.
 
-One process has the store open, so who asks again is in it, and memory is enough: with the process, its callers end.
+Who asks again is in this process, and memory is enough: with the process, its callers end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from collator.ledgers.sqlite.verbs import Call
+from collator.ledgers.batching.calls import Call
 
 OPERATIONS = 1024
 """Answers that are kept."""
@@ -15,8 +16,35 @@ BYTES = 4 * 1024 * 1024
 """Bytes that came with the calls of all that are kept, or with the last one: what was handed out is held by them."""
 
 
+Orphaned = Callable[[object], None]
+"""Is given a result whose caller has gone."""
+
+
+def answer(calls: Sequence[Call], orphaned: Orphaned) -> None:
+    """Have *calls* resolved, each on the event loop on which its caller waits; from any thread."""
+    for loop in {call.loop for call in calls}:
+        if loop is not None:
+            mine = [call for call in calls if call.loop is loop]
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(resolve, mine, orphaned)
+
+
+def resolve(calls: Sequence[Call], orphaned: Orphaned) -> None:
+    """Give *calls*, whose callers wait on the running loop, their results."""
+    for call in calls:
+        if call.act is not None and call.changed is not None and not isinstance(call.result, BaseException):
+            call.act.changed += call.changed  # here, as a step that is undone and taken again changes nothing twice
+            call.act.stored = True
+        if call.future is None or call.future.done():
+            orphaned(call.result)
+        elif isinstance(call.result, BaseException):
+            call.future.set_exception(call.result)
+        else:
+            call.future.set_result(call.result)
+
+
 class Answers:
-    """Answers by operation; the oldest go first."""
+    """The answers of the latest operations; the oldest go first."""
 
     def __init__(self) -> None:
         """Start empty."""

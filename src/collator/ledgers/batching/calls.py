@@ -1,27 +1,25 @@
-"""Verbs as the writer sees them: how their calls are executed, taken apart and answered."""
+"""Verbs as they are executed, many calls together, and the calls of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from collator.errors import CollatorError
-from collator.ledgers.sqlite import audit
-from collator.ledgers.sqlite.store import Store
 from collator.messages import Act
 
+S = TypeVar("S")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Verb(Generic[R]):
-    """The execution of one verb by the writer."""
+class Verb(Generic[S, R]):
+    """The execution of one verb on a store of the type S, whose calls have results of the type R."""
 
-    step: Callable[[Store, Sequence[Any]], Sequence[R]]
+    step: Callable[[S, Sequence[Any]], Sequence[R] | Awaitable[Sequence[R]]]
     """From the store and the arguments of all calls to their results, inside a transaction."""
     alone: bool = False
     """Each call is a batch of its own, and its `CollatorError` is its result."""
@@ -29,9 +27,10 @@ class Verb(Generic[R]):
     """Takes new data; refused while the disk is full."""
     gives_way: bool = False
     """Each call has a commit of its own, between those of the others: nobody waits for more than one of them."""
-    split: Callable[[Any], list[Any]] | None = None
-    """The arguments of one call as those of several smaller calls, for finding a culprit."""
+    split: Callable[[Any], list[tuple[Any, int]]] | None = None
+    """The arguments of one call as those of several smaller calls, and the size of each, for finding a culprit."""
     join: Callable[[Sequence[R]], R] | None = None
+    """The result of one call from those of the smaller ones."""
     isolate: Callable[[Exception], R] | None = None
     """The result of the smallest call where it is the culprit."""
     changed: Callable[[Any, R], int] | None = None
@@ -43,12 +42,21 @@ class Call:
 
     __slots__ = ("act", "arguments", "changed", "future", "loop", "operation", "result", "size", "verb", "weight")
 
-    def __init__(self, verb: Verb[Any], arguments: Any, size: int = 1, weight: int = 0) -> None:  # noqa: ANN401 - the verb knows
+    def __init__(
+        self,
+        verb: Verb[Any, Any],
+        arguments: Any,  # noqa: ANN401 - the verb knows
+        size: int = 1,
+        weight: int = 0,
+        *,
+        operation: str = "",
+        act: Act | None = None,
+    ) -> None:
         """A call of *verb* with *size* items, which have *weight* bytes."""
         self.verb, self.arguments, self.size, self.weight = verb, arguments, size, weight
-        self.operation = ""
+        self.operation = operation
         """The id under which it may be called again."""
-        self.act: Act | None = None
+        self.act = act
         """What it is a step of."""
         self.changed: int | None = None
         """How many it changed, where the audit log has it."""
@@ -65,36 +73,13 @@ def batches(group: Sequence[Call]) -> list[list[Call]]:
     return list(by_verb.values())
 
 
-def halves(items: Sequence[T]) -> list[Sequence[T]]:
-    """*items* in two parts: a call that fails as a whole is tried so."""
-    middle = len(items) // 2
-    return [items[:middle], items[middle:]]
-
-
-def execute(store: Store, calls: Sequence[Call]) -> None:
-    """Execute *calls*, which are of one verb, and keep the result with each."""
-    verb = calls[0].verb
-    try:
-        results = verb.step(store, [call.arguments for call in calls])
-    except CollatorError as error:
-        if not verb.alone:
-            raise
-        results = [error]
-    else:
-        _record(store, calls, results)
+def keep_results(calls: Sequence[Call], results: Sequence[Any]) -> None:
+    """Keep with each of *calls*, which are of one verb, its result, and how many it changed."""
+    changed = calls[0].verb.changed
     for call, result in zip(calls, results, strict=True):
         call.result = result
-
-
-def _record(store: Store, calls: Sequence[Call], results: Sequence[Any]) -> None:
-    """Add to the audit log what *calls*, which are of one verb, have changed."""
-    changed = calls[0].verb.changed
-    if changed is None:
-        return
-    for call, result in zip(calls, results, strict=True):
-        if call.act is not None:
+        if changed is not None and call.act is not None:
             call.changed = changed(call.arguments, result)
-            audit.record(store, call.act, call.changed)
 
 
 def fail_calls(calls: Sequence[Call], error: CollatorError) -> None:
