@@ -102,11 +102,11 @@ async def test_results_are_kept_and_no_more_are_made_while_the_store_takes_nothi
     async with setup(tmp_path, swell, backlog=backlog, ledger_limits=ledger_limits, sweep=SOON) as it:
         record = it.ledger.record
 
-        async def take(results: Sequence[Result], *, capacity: Capacity) -> StepResult:
+        async def take(results: Sequence[Result], *, capacity: Capacity, operation: str) -> StepResult:
             assert output_size(results) <= 2 * PART
             if closed:
                 raise Unavailable("not now", retry_after=SOON)
-            return await record(results, capacity=capacity)
+            return await record(results, capacity=capacity, operation=operation)
 
         monkeypatch.setattr(it.ledger, "record", take)
         unrecorded = it.workers._pool.result_queue.unrecorded
