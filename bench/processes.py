@@ -59,7 +59,7 @@ class Helper:
         return line
 
 
-class Service:
+class ServiceProcess:
     """A child that is a service."""
 
     def __init__(self, process: Process) -> None:
@@ -128,7 +128,7 @@ async def helper(name: str) -> AsyncIterator[Helper]:
 @asynccontextmanager
 async def service(
     directory: Path, webhook: str, changed: Mapping[str, str], source: Path | None = None
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[ServiceProcess]:
     """A service with its store in *directory*, which delivers to *webhook*; *changed* are settings by name.
 
     It is that of *source*, the ``src`` of a checkout, or of this one.
@@ -147,7 +147,7 @@ async def service(
         start_new_session=True,  # Ctrl-C is for the bench, which then ends its children in order
     )
     try:
-        child = Service(process)
+        child = ServiceProcess(process)
         await child.serving()
         yield child
     finally:

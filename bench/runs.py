@@ -19,7 +19,7 @@ import msgspec
 
 from bench import job, sender, yardsticks
 from bench.figures import LIGHT, POST, STREAM, YARDSTICKS, Samples
-from bench.processes import Helper, Service, helper, service
+from bench.processes import Helper, ServiceProcess, helper, service
 from bench.quantiles import Buckets, buckets, interpolated, quantile, since
 from bench.receiver import Webhook
 from bench.usage import Meter, peak_memory, profiled
@@ -57,7 +57,7 @@ class Scale(NamedTuple):
 class Stage(NamedTuple):
     """The processes of one job."""
 
-    service: Service
+    service: ServiceProcess
     receiver: Helper
     scale: Scale
 

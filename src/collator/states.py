@@ -55,15 +55,15 @@ class OnFailure(StrEnum):
     HOLD = "hold"  #: stay open until a person retries or forces, or the deadline comes
 
 
-Table = Mapping[StrEnum, Mapping[StrEnum, str]]
+StepTable = Mapping[StrEnum, Mapping[StrEnum, str]]
 
-RESOURCE_STEPS: Table = {
+RESOURCE_STEPS: StepTable = {
     State.OPEN: {State.COLLATED: "finished", State.INCOMPLETE: "closed early", State.CANCELLED: "by a person"},
     State.COLLATED: {},
     State.INCOMPLETE: {},
     State.CANCELLED: {},
 }
-PACKET_STEPS: Table = {
+PACKET_STEPS: StepTable = {
     PacketState.WAITING: {PacketState.LEASED: "claimed"},
     PacketState.LEASED: {
         PacketState.DONE: "output",
@@ -73,7 +73,7 @@ PACKET_STEPS: Table = {
     PacketState.FAILED: {PacketState.WAITING: "retry by a person"},
     PacketState.DONE: {},
 }
-DELIVERY_STEPS: Table = {
+DELIVERY_STEPS: StepTable = {
     DeliveryState.DUE: {DeliveryState.LEASED: "claimed", DeliveryState.DEAD: "given up by a person"},
     DeliveryState.LEASED: {
         DeliveryState.DELIVERED: "2xx",
@@ -89,13 +89,13 @@ class IllegalStepError(AssertionError):
     """A step that is not in the tables: a defect in Collator, never a user's fault."""
 
 
-def check_step(table: Table, old: StrEnum, new: StrEnum) -> None:
+def check_step(table: StepTable, old: StrEnum, new: StrEnum) -> None:
     """Raise `IllegalStepError` unless *table* has the step from *old* to *new*."""
     if new not in table[old]:
         raise IllegalStepError(f"{type(old).__name__}: {old} -> {new} is not a step; from {old}: {[*table[old]]}")
 
 
-def diagram(table: Table) -> str:
+def diagram(table: StepTable) -> str:
     """*table* as lines of text, one state a line; the docs print these."""
     width = max(len(state) for state in table)
     rows = ((state, ", ".join(f"{new} ({why})" for new, why in steps.items())) for state, steps in table.items())

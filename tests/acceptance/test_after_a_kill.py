@@ -14,7 +14,7 @@ from aiohttp import web
 from collator.client import Client
 from collator.rules.resource import LedgerLimits
 from tests.harness.processors import meeting_on_a_loop
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.wait import until
 
 PATIENCE = 30.0
@@ -26,7 +26,7 @@ CALLS = {"process": 8, "http": 16, "thread": 3, "coroutine": 3}
 async def test_calls_that_a_kill_has_cut_off_run_side_by_side_again(tmp_path: Path, kind: str) -> None:
     paths = [tmp_path / f"call-{number}" for number in range(CALLS[kind])]
     later, over = tmp_path / "later", tmp_path / "over"
-    async with processor(kind) as settings, Service(tmp_path / "service", **settings) as service:
+    async with processor(kind) as settings, ServiceProcess(tmp_path / "service", **settings) as service:
         await service.start(concurrency=len(paths) + 1)
         await send(service, paths)
         await until(lambda: all(path.exists() for path in paths), PATIENCE)
@@ -70,7 +70,7 @@ def application() -> web.Application:
     return app
 
 
-async def send(service: Service, paths: Sequence[Path]) -> None:
+async def send(service: ServiceProcess, paths: Sequence[Path]) -> None:
     packets = [{"resource_id": path.name, "index": 0, "payload": [str(path)], "last": True} for path in paths]
     async with aiohttp.ClientSession() as session, session.post(service.url + "/v1/packets", json=packets) as answer:
         assert answer.status == 202

@@ -18,7 +18,7 @@ from tests.harness.history import History, Packet, payload_of, workload
 from tests.harness.note import note
 from tests.harness.processors import DEADLY
 from tests.harness.sender import Request, Sender, requests
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.wait import until
@@ -33,7 +33,7 @@ PROCESSORS = ("collator.processor:word_lengths", "tests.harness.processors:slow"
 async def test_p1_twenty_kills_lose_nothing(tmp_path: Path) -> None:
     random, history = Random(SEED), History()
     note(f"TEST_SEED={SEED}")
-    async with Service(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
+    async with ServiceProcess(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
         service.settings["webhook"] = sink.url
         for number in range(ROUNDS):
             fresh = workload(random, f"r{number}", resources=random.randint(5, 30))
@@ -57,13 +57,15 @@ async def test_p1_twenty_kills_lose_nothing(tmp_path: Path) -> None:
     assert unlucky <= ROUNDS // 2
 
 
-async def _send(sender: Sender, service: Service, history: History, random: Random, fresh: Sequence[Packet]) -> None:
+async def _send(
+    sender: Sender, service: ServiceProcess, history: History, random: Random, fresh: Sequence[Packet]
+) -> None:
     """Send what nobody acknowledged, then what is *fresh*, and now and then again what was acknowledged long ago."""
     old = [history.sent[key] for key in sorted(history.acked)]
     await sender.send(service.url, requests(random, [*history.unacknowledged(), *fresh], repeats=old))
 
 
-async def _until_killed_or_delivered(service: Service, history: History, sink: Sink) -> None:
+async def _until_killed_or_delivered(service: ServiceProcess, history: History, sink: Sink) -> None:
     await until(lambda: not service.running() or _delivered(history, sink), RECOVERY)
 
 
@@ -89,7 +91,7 @@ async def test_a_packet_that_kills_the_process_fails_after_three_deaths_and_the_
     poison[2] = replace(poison[2], last=True)
     others = workload(random, "others", resources=20)
     async with (
-        Service(tmp_path, processor="tests.harness.processors:fatal") as service,
+        ServiceProcess(tmp_path, processor="tests.harness.processors:fatal") as service,
         Sink(service.secret) as sink,
         Sender(history, random) as sender,
     ):

@@ -13,7 +13,7 @@ import pytest
 
 from collator.tokens import Role, generate_token, line_for
 from tests.acceptance.programs import environment
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.wait import until
 
@@ -39,7 +39,9 @@ async def test_each_line_is_an_event_without_payload_secret_or_token(tmp_path: P
     token = generate_token()
     (tmp_path / "tokens").write_text(line_for(token, roles=[*Role], name="tester") + "\n")
     async with (
-        Service(tmp_path, tokens_file=tmp_path / "tokens", processor="tests.harness.processors:quoting") as service,
+        ServiceProcess(
+            tmp_path, tokens_file=tmp_path / "tokens", processor="tests.harness.processors:quoting"
+        ) as service,
         Sink(service.secret, answers=[404, 500]) as sink,
         aiohttp.ClientSession() as session,
     ):

@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 import pytest
 
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.requirements import need
 from tests.wait import until
 
@@ -18,7 +18,7 @@ DRAIN = 10.0
 """Seconds."""
 
 
-async def send(service: Service, resource_id: str, payload: object) -> None:
+async def send(service: ServiceProcess, resource_id: str, payload: object) -> None:
     packet = {"resource_id": resource_id, "index": 0, "payload": payload, "last": True}
     async with aiohttp.ClientSession() as session, session.post(service.url + "/v1/packets", json=packet) as answer:
         assert answer.status == 202
@@ -39,7 +39,7 @@ def children(pid: int | None) -> set[int]:
 async def test_p7_a_stop_lets_processes_finish_and_leaves_none(tmp_path: Path) -> None:
     need(sys.platform == "linux", "Linux, to see the children of a process")
     host_check = anyio.Path(tmp_path / "gate")
-    async with Service(
+    async with ServiceProcess(
         tmp_path, processor="tests.harness.fault_filesystem:gated", pool="process", concurrency=2
     ) as service:
         await service.start(drain_timeout=DRAIN)
@@ -59,7 +59,7 @@ async def test_p7_a_stop_lets_processes_finish_and_leaves_none(tmp_path: Path) -
 
 @pytest.mark.parametrize("function", ["coroutine", "in_thread"])
 async def test_p7_a_call_that_never_ends_does_not_hold_up_the_end(tmp_path: Path, function: str) -> None:
-    async with Service(tmp_path, processor=f"tests.harness.fault_filesystem:{function}") as service:
+    async with ServiceProcess(tmp_path, processor=f"tests.harness.fault_filesystem:{function}") as service:
         await service.start(drain_timeout=0.5)
         await send(service, "a", ["hang", str(tmp_path / "begun")])
         await until((tmp_path / "begun").exists, DRAIN)

@@ -10,7 +10,7 @@ from random import Random
 from tests.harness.checker import complaints
 from tests.harness.history import History, workload
 from tests.harness.sender import Sender, requests
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.wait import until
@@ -20,7 +20,11 @@ RESOURCES = 30
 
 async def test_p4_what_is_finished_while_the_receiver_is_down_is_delivered_when_it_is_back(tmp_path: Path) -> None:
     random, history = Random(5), History()
-    async with Service(tmp_path) as service, Sink(service.secret, up=False) as sink, Sender(history, random) as sender:
+    async with (
+        ServiceProcess(tmp_path) as service,
+        Sink(service.secret, up=False) as sink,
+        Sender(history, random) as sender,
+    ):
         await service.start(webhook=sink.url)
         await sender.send(service.url, requests(random, workload(random, "a", resources=RESOURCES)))
         await _attempted(service, 5)  # then it is left alone for a while
@@ -37,7 +41,8 @@ async def test_p4_a_receiver_that_fails_and_then_goes_gets_the_same_bytes_again(
     random, history = Random(6), History()
     answers = [500] * 5 + [204] * 5 + [503] * 5
     async with (
-        Service(tmp_path, delivery_concurrency=2, breaker_failures=1000) as service,  # many attempts are wanted here
+        # Many attempts are wanted here.
+        ServiceProcess(tmp_path, delivery_concurrency=2, breaker_failures=1000) as service,
         Sink(service.secret, answers=answers) as sink,
         Sender(history, random) as sender,
     ):
@@ -54,7 +59,7 @@ async def test_p4_a_receiver_that_fails_and_then_goes_gets_the_same_bytes_again(
     assert store_complaints(service.data_dir) == []
 
 
-async def _attempted(service: Service, count: int) -> None:
+async def _attempted(service: ServiceProcess, count: int) -> None:
     """Wait until as many attempts to deliver have ended, in whichever way."""
 
     async def attempts() -> float:

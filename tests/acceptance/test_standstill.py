@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.wait import until
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process is s
 async def test_r13_a_stopped_process_takes_no_standstill_for_silence(tmp_path: Path) -> None:
     host_check = tmp_path / "gate"
     limits: dict[str, Any] = {"idle_timeout": f"{LIMIT:g}s", "processor_timeout": f"{LIMIT:g}s"}
-    async with Service(tmp_path, **limits) as service, Sink(service.secret) as sink:
+    async with ServiceProcess(tmp_path, **limits) as service, Sink(service.secret) as sink:
         service.settings["webhook"] = sink.url
         service.environment["GATE"] = str(host_check)
         await service.start(processor="tests.harness.processors:holding")
@@ -57,7 +57,7 @@ async def _passed(seconds: float) -> None:
     await until(lambda: time.monotonic() - begun > seconds, seconds + 5.0)
 
 
-async def _processed(service: Service, count: int) -> None:
+async def _processed(service: ServiceProcess, count: int) -> None:
     end = time.monotonic() + 10.0
     while f'collator_processor_attempts_total{{result="output"}} {count}.0' not in str(
         (await service.get("/metrics"))[2]
@@ -65,7 +65,9 @@ async def _processed(service: Service, count: int) -> None:
         assert time.monotonic() < end, "not processed"
 
 
-async def _send(service: Service, names: list[str], index: int, payload: str = "a bee", *, last: bool = False) -> None:
+async def _send(
+    service: ServiceProcess, names: list[str], index: int, payload: str = "a bee", *, last: bool = False
+) -> None:
     body = [{"resource_id": name, "index": index, "payload": payload, "last": last} for name in names]
     async with aiohttp.ClientSession() as session, session.post(f"{service.url}/v1/packets", json=body) as answer:
         assert answer.status == 202, await answer.text()

@@ -19,7 +19,7 @@ from tests.harness import slow_names
 from tests.harness.checker import complaints
 from tests.harness.history import History, Packet, payload_of, workload
 from tests.harness.sender import Sender, requests
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.harness.wire import Exchange
@@ -34,11 +34,11 @@ JSON = "application/json"
 @asynccontextmanager
 async def gated(
     home: Path, history: History, *, drain_timeout: float, resources: int = 0
-) -> AsyncIterator[tuple[Service, Sink, Path]]:
+) -> AsyncIterator[tuple[ServiceProcess, Sink, Path]]:
     """A service that has taken so many *resources*, and processes nothing until the file is there; and its receiver."""
     random, host_check = Random(8), home / "gate"
     async with (
-        Service(home, processor="tests.harness.processors:gated") as service,
+        ServiceProcess(home, processor="tests.harness.processors:gated") as service,
         Sink(service.secret) as sink,
         Sender(history, random) as sender,
     ):
@@ -52,7 +52,7 @@ async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_re
     random, history = Random(7), History()
     packets = workload(random, "a", resources=RESOURCES)
     async with (
-        Service(tmp_path, processor="tests.harness.processors:slower", concurrency=2) as service,
+        ServiceProcess(tmp_path, processor="tests.harness.processors:slower", concurrency=2) as service,
         Sink(service.secret) as sink,
         Sender(history, random) as sender,
     ):
@@ -127,7 +127,7 @@ async def test_p7_clients_that_have_sent_half_and_are_silent_hold_up_no_stop(tmp
         "an idle stream": (stream, b" 503 "),
         "half a line": (stream + b"%x\r\n%s" % (len(body), body[:9]), b" 503 "),
     }
-    async with Service(tmp_path) as service:
+    async with ServiceProcess(tmp_path) as service:
         await service.start(webhook="none", drain_timeout=60)
         connections = []
         for data, _ in states.values():
@@ -199,7 +199,7 @@ async def test_p7_a_service_that_waits_for_an_import_ends_when_it_is_told(
 ) -> None:
     held = tmp_path / "held"
     held.touch()
-    async with Service(tmp_path, processor="tests.harness.import_hang:plain", pool=pool) as service:
+    async with ServiceProcess(tmp_path, processor="tests.harness.import_hang:plain", pool=pool) as service:
         service.environment["HELD"] = str(held)
         service.spawn()
         await until((tmp_path / "held.begun").exists, DRAIN)
@@ -210,7 +210,7 @@ async def test_p7_a_service_that_waits_for_an_import_ends_when_it_is_told(
 
 async def test_p7_a_name_server_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
     packet = {"resource_id": "a", "index": 0, "payload": "abc", "last": True}
-    async with Service(tmp_path, webhook=f"http://{slow_names.NAME}/") as service:
+    async with ServiceProcess(tmp_path, webhook=f"http://{slow_names.NAME}/") as service:
         await service.start(under=(sys.executable, "-m", slow_names.__name__), drain_timeout=1)
         async with aiohttp.ClientSession() as session, session.post(service.url + "/v1/packets", json=packet) as answer:
             assert answer.status == 202
@@ -222,7 +222,7 @@ async def test_p7_a_name_server_that_does_not_answer_does_not_hold_up_the_end(tm
         assert "event=stopped" in service.log()
 
 
-async def _waiting(service: Service, count: int) -> None:
+async def _waiting(service: ServiceProcess, count: int) -> None:
     """Wait until *count* packets are stored."""
     while f"collator_packets_waiting {count}.0" not in (await service.get("/metrics"))[2]:
         pass

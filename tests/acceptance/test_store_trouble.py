@@ -15,7 +15,7 @@ import pytest
 
 from collator.cli.exits import Exit
 from collator.ledgers.sqlite.presence import GRACE
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.wait import until
 
@@ -28,8 +28,8 @@ NOTICED = 12.0
 async def test_p1_a_service_whose_directory_was_replaced_takes_nothing_and_ends(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with (
-        Service(tmp_path / "first", data_dir=data) as first,
-        Service(tmp_path / "second", data_dir=data) as second,
+        ServiceProcess(tmp_path / "first", data_dir=data) as first,
+        ServiceProcess(tmp_path / "second", data_dir=data) as second,
     ):
         await first.start()
         assert await _post(first) == 202
@@ -50,7 +50,7 @@ async def test_p1_a_service_whose_directory_was_replaced_takes_nothing_and_ends(
 
 async def test_p6_a_database_that_an_outsider_locks_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     host_check = tmp_path / "gate"
-    async with Service(tmp_path, drain_timeout="5s") as service, Sink(service.secret) as sink:
+    async with ServiceProcess(tmp_path, drain_timeout="5s") as service, Sink(service.secret) as sink:
         service.environment["GATE"] = str(host_check)
         await service.start(webhook=sink.url, processor="tests.harness.processors:gated")
         assert await _post(service, last=True) == 202
@@ -82,13 +82,13 @@ def _locked(database: Path) -> Iterator[None]:
         outsider.communicate()
 
 
-async def _ready(service: Service) -> None:
+async def _ready(service: ServiceProcess) -> None:
     end = time.monotonic() + 20.0
     while (await service.get("/readyz"))[0] != 200:
         assert time.monotonic() < end, "not ready again"
 
 
-async def _not_ready(service: Service, words: str) -> None:
+async def _not_ready(service: ServiceProcess, words: str) -> None:
     end = time.monotonic() + NOTICED
     while (await service.get("/readyz"))[0] == 200:
         assert time.monotonic() < end, "still ready"
@@ -96,7 +96,7 @@ async def _not_ready(service: Service, words: str) -> None:
     assert words in problem["detail"]
 
 
-async def _post(service: Service, resource_id: str = "r", *, last: bool = False) -> int:
+async def _post(service: ServiceProcess, resource_id: str = "r", *, last: bool = False) -> int:
     packet = {"resource_id": resource_id, "index": 0, "payload": "x", "last": last}
     async with aiohttp.ClientSession() as session, session.post(f"{service.url}/v1/packets", json=packet) as answer:
         return answer.status

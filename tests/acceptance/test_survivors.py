@@ -16,7 +16,7 @@ import pytest
 
 from collator.cli.children import free_port
 from collator.client import Client
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.starts import APART, ENDED, SLEEP
 from tests.requirements import need
 from tests.unit.test_subprocess import alive
@@ -30,13 +30,13 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-async def send(service: Service, resource_id: str, payload: object) -> None:
+async def send(service: ServiceProcess, resource_id: str, payload: object) -> None:
     packet = {"resource_id": resource_id, "index": 0, "payload": payload, "last": True}
     async with aiohttp.ClientSession() as session, session.post(service.url + "/v1/packets", json=packet) as answer:
         assert answer.status == 202
 
 
-async def started(service: Service, folder: Path, what: str) -> int:
+async def started(service: ServiceProcess, folder: Path, what: str) -> int:
     """The number of *what*, which a call in *service* has started."""
     path = folder / what
     await send(service, what, [what, str(path)])
@@ -73,7 +73,7 @@ async def test_r30_what_a_call_has_started_ends_when_the_service_is_killed(
 ) -> None:
     need(sys.platform == "linux", "Linux, where all that a process has started can be found")
     with beside() as stranger:
-        async with Service(tmp_path, **KINDS[kind]) as service:
+        async with ServiceProcess(tmp_path, **KINDS[kind]) as service:
             await service.start()
             pid = await started(service, tmp_path, what)
             with ended(pid):
@@ -86,7 +86,7 @@ async def test_r30_what_a_call_has_started_ends_when_the_service_is_killed(
 @pytest.mark.parametrize("kind", ["thread", "process"])
 async def test_r30_what_a_call_has_started_ends_after_a_stop(tmp_path: Path, kind: str) -> None:
     need(sys.platform == "linux", "Linux, as above")
-    async with Service(tmp_path, **KINDS[kind]) as service:
+    async with ServiceProcess(tmp_path, **KINDS[kind]) as service:
         await service.start(drain_timeout=0.5)
         pid = await started(service, tmp_path, "a program in a group of its own")
         with ended(pid):
@@ -96,7 +96,7 @@ async def test_r30_what_a_call_has_started_ends_after_a_stop(tmp_path: Path, kin
 
 async def test_r30_what_a_call_has_started_ends_with_its_process_when_its_time_is_up(tmp_path: Path) -> None:
     need(sys.platform == "linux", "Linux, as above")
-    async with Service(tmp_path, **KINDS["process"], processor_timeout=1, processor_retries=0) as service:
+    async with ServiceProcess(tmp_path, **KINDS["process"], processor_timeout=1, processor_retries=0) as service:
         await service.start()
         pid = await started(service, tmp_path, "a program in a group of its own")
         with ended(pid):
@@ -110,7 +110,7 @@ async def test_r30_what_goes_on_in_a_session_of_its_own_holds_nothing_of_the_ser
     tmp_path: Path, kind: str, what: str
 ) -> None:
     need(sys.platform == "linux", "Linux, where one sees which files a process has open")
-    async with Service(tmp_path, **KINDS[kind], port=free_port()) as service:
+    async with ServiceProcess(tmp_path, **KINDS[kind], port=free_port()) as service:
         await service.start()
         async with aiohttp.ClientSession() as session, session.get(service.url + "/healthz"):  # a kept connection
             pid = await started(service, tmp_path, what)
@@ -125,9 +125,9 @@ async def test_r30_what_goes_on_in_a_session_of_its_own_holds_nothing_of_the_ser
 
 
 async def test_a_directory_that_is_held_is_refused_with_the_number_of_the_holder(tmp_path: Path) -> None:
-    async with Service(tmp_path) as service:
+    async with ServiceProcess(tmp_path) as service:
         await service.start()
-        async with Service(tmp_path / "second", data_dir=service.data_dir) as second:
+        async with ServiceProcess(tmp_path / "second", data_dir=service.data_dir) as second:
             second.spawn()
             await second.ended()
             assert f"in use by another process ({service.pid()})" in second.log()
@@ -142,7 +142,7 @@ async def test_processes_that_a_function_ends_by_a_signal_end_and_the_service_do
     tmp_path: Path, kind: str
 ) -> None:
     calls = str(tmp_path / "calls")
-    async with Service(tmp_path, processor=f"tests.harness.forks:{kind}") as service:
+    async with ServiceProcess(tmp_path, processor=f"tests.harness.forks:{kind}") as service:
         await service.start()
         for how in ("with_a_pool", "in_thread", "come_back"):
             await send(service, how, {"how": how, "value": 1, "calls": calls})
@@ -151,6 +151,6 @@ async def test_processes_that_a_function_ends_by_a_signal_end_and_the_service_do
         await service.stop()
 
 
-async def until_collated(service: Service, resource_id: str) -> None:
+async def until_collated(service: ServiceProcess, resource_id: str) -> None:
     async with Client(service.url) as client:
         await client.result(resource_id, timeout=PATIENCE)

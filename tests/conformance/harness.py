@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 
-Route = Callable[[str], Sequence[str]]
+Routing = Callable[[str], Sequence[str]]
 """The endpoints of a resource, by its id."""
 
 Node = TypeVar("Node", bound=Ledger)
@@ -59,7 +59,7 @@ class Harness(ABC, Generic[Node]):
         return None
 
     @abstractmethod
-    async def open(self, ledger_limits: LedgerLimits, route: Route) -> Node:
+    async def open(self, ledger_limits: LedgerLimits, route: Routing) -> Node:
         """Open the store as a new node."""
 
     @abstractmethod

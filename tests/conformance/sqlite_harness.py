@@ -9,7 +9,7 @@ from collator.errors import Uncertain
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
-from tests.conformance.harness import Harness, Route
+from tests.conformance.harness import Harness, Routing
 
 
 class SqliteHarness(Harness[SqliteLedger]):
@@ -25,7 +25,7 @@ class SqliteHarness(Harness[SqliteLedger]):
         self._directory = directory
         self._stood_still = 0.0
 
-    async def open(self, ledger_limits: LedgerLimits, route: Route) -> SqliteLedger:
+    async def open(self, ledger_limits: LedgerLimits, route: Routing) -> SqliteLedger:
         """Open the directory."""
         return await open_ledger(
             self._directory,

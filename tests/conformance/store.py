@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from tests.conformance.harness import Harness, LedgerClock, Route
+from tests.conformance.harness import Harness, LedgerClock, Routing
 
 
 class Store:
@@ -24,7 +24,7 @@ class Store:
         self._harness = harness
         self._asked = asked
         self._ledger_limits = LedgerLimits()
-        self._route: Route = default_route
+        self._route: Routing = default_route
         self._nodes: list[Ledger] = []
 
     @property
@@ -45,7 +45,7 @@ class Store:
         """Let the next call of *verb* at one node be committed, and its answer not come."""
         self._harness.lose_answer(node, verb)
 
-    async def open(self, ledger_limits: LedgerLimits | None = None, *, route: Route | None = None) -> Ledger:
+    async def open(self, ledger_limits: LedgerLimits | None = None, *, route: Routing | None = None) -> Ledger:
         """Open the ledger; limits and route stay for the nodes to come."""
         self._route = route or self._route
         nodes = await self.open_nodes(self._asked, ledger_limits)

@@ -16,7 +16,7 @@ from collator.ledgers.sqlite.store import Store
 from collator.messages import Lease, Recorded, Result, Run, StepResult
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
-from tests.conformance.harness import Harness, Route
+from tests.conformance.harness import Harness, Routing
 from tests.conformance.sqlite_harness import SqliteHarness
 
 
@@ -58,7 +58,7 @@ class TwoHandles(Harness[Any]):
         self.answers: dict[str, Any] = {}
         self.handles: list[Handle] = []
 
-    async def open(self, ledger_limits: LedgerLimits, route: Route) -> Any:  # noqa: ANN401 - stands for a ledger
+    async def open(self, ledger_limits: LedgerLimits, route: Routing) -> Any:  # noqa: ANN401 - stands for a ledger
         ledger = self.handles[0].ledger if self.handles else await self.sqlite.open(ledger_limits, route)
         self.handles.append(self.handle(ledger, self.answers))
         return self.handles[-1]

@@ -10,7 +10,7 @@ import pytest
 from collator.cli.exits import Exit
 from collator.client import Client
 from tests.harness.disk import tmpfs
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 
 pytestmark = pytest.mark.faults
 
@@ -19,7 +19,10 @@ async def test_p1_a_service_whose_disk_is_gone_takes_nothing_from_the_one_that_c
     packets = [{"resource_id": "a", "index": index, "payload": "x", "last": index == 9} for index in range(10)]
     place: dict[str, Any] = {"data_dir": tmp_path / "disk" / "data"}
     with tmpfs(tmp_path / "disk"):
-        async with Service(tmp_path / "one", **place) as first, Service(tmp_path / "two", **place) as second:
+        async with (
+            ServiceProcess(tmp_path / "one", **place) as first,
+            ServiceProcess(tmp_path / "two", **place) as second,
+        ):
             await first.start()
             with tmpfs(tmp_path / "disk"):  # before the other, with the same numbers of inodes
                 await second.start()

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.checker import complaints
 from tests.harness.history import History, workload
 from tests.harness.sender import Sender, requests
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.harness.trace import from_now_on, under_fault
@@ -33,7 +33,7 @@ PACKET = b'{"resource_id": "late", "index": 0, "payload": "w"}'
 async def test_p1_after_a_failed_sync_nothing_is_taken_until_a_restart(tmp_path: Path) -> None:
     """A sync that failed once says nothing about what it should have synced; that the next one works proves nothing."""
     random, history = Random(3), History()
-    async with Service(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
+    async with ServiceProcess(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
         service.settings |= {"webhook": sink.url, "drain_timeout": DRAIN}
         await service.start(under=under_fault("fdatasync", "error=EIO", str(SYNCS)))
         await sender.send(service.url, requests(random, workload(random, "a", resources=MANY)))
@@ -51,7 +51,7 @@ async def test_p7_a_service_whose_disk_is_dead_can_be_stopped_and_goes_on_when_t
 ) -> None:
     random, history = Random(3), History()
     packets = workload(random, "a", resources=RESOURCES)
-    async with Service(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
+    async with ServiceProcess(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
         service.settings |= {"webhook": sink.url, "drain_timeout": DRAIN}
         await service.start()
         await sender.send(service.url, requests(random, packets[:200]))
@@ -69,7 +69,7 @@ async def test_p7_a_service_whose_disk_is_dead_can_be_stopped_and_goes_on_when_t
 async def test_p6_a_disk_that_takes_no_write_is_told_once_and_used_again_when_it_does(tmp_path: Path) -> None:
     random, history = Random(3), History()
     packets = workload(random, "a", resources=RESOURCES)
-    async with Service(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
+    async with ServiceProcess(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
         service.settings |= {"webhook": sink.url, "drain_timeout": DRAIN}
         await service.start()
         await sender.send(service.url, requests(random, packets[:200]))
@@ -90,7 +90,7 @@ async def test_p6_a_disk_that_takes_no_write_is_told_once_and_used_again_when_it
     assert store_complaints(service.data_dir) == []
 
 
-async def _goes_on(service: Service, sender: Sender, sink: Sink, history: History, random: Random) -> None:
+async def _goes_on(service: ServiceProcess, sender: Sender, sink: Sink, history: History, random: Random) -> None:
     """A restart, and everything is sent again: nothing of it may be new that was acknowledged."""
     await service.start()
     await sender.send(service.url, requests(random, [*history.sent.values()]))
@@ -99,7 +99,7 @@ async def _goes_on(service: Service, sender: Sender, sink: Sink, history: Histor
     await service.stop()
 
 
-async def _says_so(service: Service, *, known: str) -> None:
+async def _says_so(service: ServiceProcess, *, known: str) -> None:
     """A packet is refused with a problem that says what to do, while reading goes on."""
     async with Exchange(
         f"{service.url}/v1/packets", content_type="application/json", content_length=str(len(PACKET))

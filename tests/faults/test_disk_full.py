@@ -15,7 +15,7 @@ from tests.harness.checker import complaints
 from tests.harness.disk import ext4, filled
 from tests.harness.history import History, Packet, workload
 from tests.harness.sender import Request, Sender, requests
-from tests.harness.service import START, Service
+from tests.harness.service import START, ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.harness.wire import Exchange
@@ -35,7 +35,7 @@ GATED = "tests.harness.processors:gated"
 class House:
     """A service on a small disk, whose processor waits at a gate."""
 
-    def __init__(self, home: Path, disk: Path, sink: Sink, sender: Sender, service: Service) -> None:
+    def __init__(self, home: Path, disk: Path, sink: Sink, sender: Sender, service: ServiceProcess) -> None:
         self.disk, self.sink, self.sender, self.service = disk, sink, sender, service
         self.host_check = home / "gate"
         service.environment["GATE"] = str(self.host_check)
@@ -64,7 +64,7 @@ class House:
 async def house(home: Path, history: History, random: Random) -> AsyncIterator[House]:
     with ext4(home, size=SIZE) as disk:
         async with (
-            Service(home, data_dir=disk.mount / "data", processor=GATED) as service,
+            ServiceProcess(home, data_dir=disk.mount / "data", processor=GATED) as service,
             Sink(service.secret) as sink,
             Sender(history, random) as sender,
         ):

@@ -17,7 +17,7 @@ from tests.harness.checker import complaints, innocents
 from tests.harness.history import History, workload
 from tests.harness.note import note
 from tests.harness.sender import Sender, requests
-from tests.harness.service import START, Service
+from tests.harness.service import START, ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.harness.trace import under_fault
@@ -41,7 +41,7 @@ that makes it."""
 @pytest.mark.parametrize("call", DEATHS)
 async def test_p1_a_death_at_any_system_call_loses_nothing(tmp_path: Path, call: str) -> None:
     random, history = Random(SEED), History()
-    async with Service(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
+    async with ServiceProcess(tmp_path) as service, Sink(service.secret) as sink, Sender(history, random) as sender:
         service.settings["webhook"] = sink.url
         for number in DEATHS[call]:
             service.spawn(under=under_fault(call, "signal=SIGKILL", str(number)))
@@ -58,7 +58,9 @@ async def test_p1_a_death_at_any_system_call_loses_nothing(tmp_path: Path, call:
     assert innocents(sink.webhooks) <= len(DEATHS[call]) // 2
 
 
-async def _send_until_dead(service: Service, sender: Sender, sink: Sink, history: History, random: Random) -> None:
+async def _send_until_dead(
+    service: ServiceProcess, sender: Sender, sink: Sink, history: History, random: Random
+) -> None:
     """Send, a few resources at a time, and let them be delivered, until the service has made its last call."""
     for number in range(MOST):
         if not service.running():

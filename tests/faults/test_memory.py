@@ -16,7 +16,7 @@ import pytest
 
 from collator.client import Client
 from tests.harness.memory import bounded
-from tests.harness.service import ROOT, Service
+from tests.harness.service import ROOT, ServiceProcess
 
 pytestmark = pytest.mark.faults
 
@@ -47,7 +47,7 @@ def under() -> Iterator[Sequence[str]]:
 async def test_small_packets_with_large_outputs_behind_many_quick_ones(
     tmp_path: Path, under: Sequence[str], kind: str
 ) -> None:
-    async with Service(tmp_path, **SWELLING[kind]) as service:
+    async with ServiceProcess(tmp_path, **SWELLING[kind]) as service:
         await service.start(under=under)
         await send(service, quick(QUICK), small("swell", LARGE))
         await collated(service, [f"swell-{one}" for one in range(0, LARGE, 20)])
@@ -59,7 +59,7 @@ async def test_small_packets_with_large_outputs_behind_many_quick_ones(
 @pytest.mark.parametrize("kind", TAKING)
 async def test_large_payloads_behind_a_kill_and_the_commands(tmp_path: Path, under: Sequence[str], kind: str) -> None:
     host_check = tmp_path / "gate"
-    async with Service(tmp_path, **TAKING[kind]) as service:
+    async with ServiceProcess(tmp_path, **TAKING[kind]) as service:
         service.environment["GATE"] = str(host_check)
         await service.start(under=under)
         await send(service, large("payload", TAKEN))
@@ -98,7 +98,7 @@ def large(name: str, count: int) -> Iterator[bytes]:
         yield line(f"{name}-{one - one % 20}", one % 20, "wörd " * 90_000, last=one % 20 == 19)
 
 
-async def send(service: Service, *parts: Iterator[bytes]) -> None:
+async def send(service: ServiceProcess, *parts: Iterator[bytes]) -> None:
     async def lines() -> AsyncIterator[bytes]:
         for part in parts:
             for one in part:
@@ -113,7 +113,7 @@ async def send(service: Service, *parts: Iterator[bytes]) -> None:
     assert answer.status == 200, summary
 
 
-async def collated(service: Service, names: Sequence[str]) -> None:
+async def collated(service: ServiceProcess, names: Sequence[str]) -> None:
     """Wait until all of *names* have ended well, or the service has."""
     end = time.monotonic() + PATIENCE
     async with Client(service.url) as client:

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from tests.harness.note import note
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.requirements import need
 from tests.wait import until
 
@@ -99,7 +99,7 @@ async def test_p5_eight_webhooks_of_45_mib_at_a_time_fit_into_a_small_machine(tm
     async with handler.listening() as url:
         table = '[endpoints.e{0}]\nurl = "{1}"\nmatch = "r{0}"\ntimeout = "60s"\n'
         config.write_text("".join(table.format(number, url) for number in range(BODIES)))
-        async with Service(
+        async with ServiceProcess(
             tmp_path, processor="tests.harness.processors:enlarge", drain_timeout=1, config=config
         ) as service:
             del service.settings["webhook"]
@@ -126,7 +126,7 @@ async def test_p5_eight_webhooks_of_45_mib_at_a_time_fit_into_a_small_machine(tm
     assert "oom_kill 0" in (group / "memory.oom_control").read_text()
 
 
-async def fill(service: Service, resource_id: str) -> None:
+async def fill(service: ServiceProcess, resource_id: str) -> None:
     """Have a resource end whose webhook has `OUTPUTS` outputs of nearly a MiB."""
     lines = "".join(
         f'{{"resource_id":"{resource_id}","index":{index},"total":{OUTPUTS},"payload":{MEBIBYTE - 2048}}}\n'

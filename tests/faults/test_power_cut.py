@@ -19,7 +19,7 @@ from tests.harness.disk import ext4, mounted
 from tests.harness.history import History, workload
 from tests.harness.note import note
 from tests.harness.sender import Sender, requests
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.harness.sink import Sink
 from tests.harness.store import store_complaints
 from tests.wait import until
@@ -47,7 +47,7 @@ class Cut:
             copy = await self._until_the_cut(sink, sender, environment or {})
             acknowledged = len(self.history.acked)
             with mounted(copy, self.home / "after") as mount:
-                async with Service(self.home / "second", data_dir=mount / "data", webhook=sink.url) as service:
+                async with ServiceProcess(self.home / "second", data_dir=mount / "data", webhook=sink.url) as service:
                     await self._after_the_cut(service, sink, sender)
                 note(f"{acknowledged} acknowledged at the cut, {len(self.history.lost)} of them lost")
                 broken = complaints(self.history, sink.webhooks, at_least=len(self.packets))
@@ -55,7 +55,7 @@ class Cut:
 
     async def _until_the_cut(self, sink: Sink, sender: Sender, environment: dict[str, str]) -> Path:
         with ext4(self.home) as disk:
-            async with Service(self.home / "first", data_dir=disk.mount / "data", webhook=sink.url) as service:
+            async with ServiceProcess(self.home / "first", data_dir=disk.mount / "data", webhook=sink.url) as service:
                 service.environment = environment
                 await service.start()
                 self.secret.write_bytes(service.secret.read_bytes())  # a receiver knows it: it has to survive
@@ -66,7 +66,7 @@ class Cut:
                 service.kill()
                 return disk.after_power_cut(self.home)
 
-    async def _after_the_cut(self, service: Service, sink: Sink, sender: Sender) -> None:
+    async def _after_the_cut(self, service: ServiceProcess, sink: Sink, sender: Sender) -> None:
         await service.start()
         old = [self.history.sent[key] for key in sorted(self.history.acked)]
         await sender.send(service.url, requests(self.random, old))

@@ -24,7 +24,7 @@ START = 20.0
 _URL = re.compile(r"event=serving\b.*?\burl=(\S+)\s")
 
 
-class Service:
+class ServiceProcess:
     """One data directory and the processes that serve it, one after the other; none outlives the context."""
 
     def __init__(self, home: Path, *, webhook: str = "none", data_dir: Path | None = None, **settings: object) -> None:

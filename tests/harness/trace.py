@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.harness.service import Service
+from tests.harness.service import ServiceProcess
 from tests.requirements import need
 from tests.wait import until
 
@@ -25,7 +25,7 @@ def under_fault(call: str, fault: str, when: str) -> Sequence[str]:
 
 
 @asynccontextmanager
-async def from_now_on(service: Service, call: str, fault: str) -> AsyncIterator[None]:
+async def from_now_on(service: ServiceProcess, call: str, fault: str) -> AsyncIterator[None]:
     """Every *call* of the running *service* has *fault*, in all threads, while the context is open."""
     need(_can_trace(), "strace, and the right to trace a child")
     said = service.home / "strace.log"

@@ -89,7 +89,7 @@ async def test_r2_r4_numbers_and_nulls_are_taken_as_they_are_described(
     listener: Harness, members: dict[str, object]
 ) -> None:
     given = {"resource_id": repr(members), "index": 0, "payload": 0, **members}
-    schema = {**DOCUMENT["components"]["schemas"]["Packet"], "components": DOCUMENT["components"]}
+    schema = {**DOCUMENT["components"]["schemas"]["WirePacket"], "components": DOCUMENT["components"]}
     described = jsonschema_rs.validator_for(schema).is_valid(given)
     assert ((await listener.post(given)).status == 202) == described
 
@@ -191,7 +191,7 @@ def strings(node: object) -> set[str]:
 
 
 def test_every_field_that_wants_one_has_its_line() -> None:
-    packet = DOCUMENT["components"]["schemas"]["Packet"]
+    packet = DOCUMENT["components"]["schemas"]["WirePacket"]
     assert all(field["description"] for field in packet["properties"].values())
     assert packet["properties"]["index"]["maximum"] == 76
     assert packet["additionalProperties"] is False

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from collator.egress import Answer, Egress, NoAnswer, context
-from collator.egress.connection import Connection
+from collator.egress.connection import OutboundConnection
 from tests.receiver import Close, Hold, Receiver, Reset, Say, Script, Stall, reply
 from tests.wait import until
 
@@ -128,7 +128,7 @@ async def test_r22_a_receiver_that_refuses_a_body_and_closes_is_heard(egress: Eg
 async def test_a_kept_connection_that_is_closed_as_it_is_used_again_is_tried_once_more(
     egress: Egress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Connection, "usable", lambda _: True)  # the close is on its way
+    monkeypatch.setattr(OutboundConnection, "usable", lambda _: True)  # the close is on its way
     async with Receiver(reply(200), (Close(),), reply(200), (Reset(),), reply(202)) as receiver:
         answers = [await post(egress, receiver.url) for _ in range(3)]
         assert answers == [Answer(200), Answer(200), Answer(202)]
@@ -143,7 +143,7 @@ async def test_a_fresh_connection_is_not_tried_once_more_nor_one_on_which_a_byte
         assert [await post(egress, receiver.url) for _ in range(3)] == [closed, Answer(200), closed]
         assert len(receiver.requests) == 3
     async with Receiver(reply(200), (Close(),)) as receiver:  # the fresh one fails too
-        monkeypatch.setattr(Connection, "usable", lambda _: True)
+        monkeypatch.setattr(OutboundConnection, "usable", lambda _: True)
         assert [await post(egress, receiver.url) for _ in range(2)] == [Answer(200), closed]
         assert len(receiver.requests) == 3
 

@@ -21,7 +21,7 @@ from collator.ledgers.sqlite import open_ledger
 from collator.messages import Failure, Key, Lease, Output, ResourceReport, Result, Retry, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.processor import HttpService, Outcomes, open_processor
+from collator.processor import HttpService, OutcomeFactory, open_processor
 from collator.processor.http import idempotency_key
 from collator.rules.resource import LedgerLimits
 from collator.states import State
@@ -48,7 +48,7 @@ async def attempts(*scripts: Script, tasks: int = 1, **options: Any) -> list[Res
 
 
 async def call(url: str, *tasks: Task, **options: Any) -> list[Result]:  # noqa: ANN401 - as above
-    processor = HttpService(url, Outcomes(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
+    processor = HttpService(url, OutcomeFactory(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
     async with processor.calls() as make:
         found = [await make([one]) for one in tasks]
     return [result for results in found if isinstance(results, list) for result in results]
@@ -259,7 +259,7 @@ class House:
         self.ledger, self.clock, self.outbox, self.metrics = ledger, clock, Sender(), Metrics()
         self.outbox.places = 9
         self.workers = LocalWorkers(
-            ledger, HttpService(url, Outcomes(clock=clock)), self.outbox, metrics=self.metrics, sweep=0.01
+            ledger, HttpService(url, OutcomeFactory(clock=clock)), self.outbox, metrics=self.metrics, sweep=0.01
         )
         self.intake = Intake(ledger, self.workers, self.outbox, metrics=self.metrics)
 

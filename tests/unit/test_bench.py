@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from bench import job
 from bench.figures import LIGHT, POST, RATIOS, STREAM, YARDSTICKS, rows
 from bench.messages import size, status
-from bench.processes import Helper, Service
+from bench.processes import Helper, ServiceProcess
 from bench.quantiles import buckets, interpolated, quantile, since
 from bench.runs import _JOBS, Scale, Stage
 
@@ -87,7 +87,7 @@ async def test_a_run_that_is_cut_off_before_it_sends_leaves_no_coroutine_behind(
 
     scale = Scale(1, 1, 1, seed=1, timeout=1.0, directory=tmp_path, changed={})
     with pytest.raises(KeyError, match="cut off"):
-        await _JOBS[part](Stage(cast("Service", Gone()), cast("Helper", None), scale))
+        await _JOBS[part](Stage(cast("ServiceProcess", Gone()), cast("Helper", None), scale))
     gc.collect()  # what was never awaited complains here, and that fails the test
 
 

@@ -23,7 +23,7 @@ from collator.settings import load
 Script = Callable[[list[dict[str, Any]]], tuple[int, Any]]
 
 
-class Service:
+class FakeService:
     """Stands for a service: answers each request with the next step of a script; the last step goes on for ever."""
 
     def __init__(self, *script: Script) -> None:
@@ -41,8 +41,8 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(*script: Script) -> AsyncIterator[Service]:
-    service = Service(*script)
+async def serving(*script: Script) -> AsyncIterator[FakeService]:
+    service = FakeService(*script)
     app = web.Application()
     app.router.add_post("/v1/packets", service.answer)
     runner = web.AppRunner(app)

@@ -10,13 +10,13 @@ import pytest
 from collator.backoff import SCHEDULE
 from collator.messages import LOG
 from collator.settings import EndpointSettings, load, options_of
-from collator.states import DELIVERY_STEPS, PACKET_STEPS, RESOURCE_STEPS, Table, diagram
+from collator.states import DELIVERY_STEPS, PACKET_STEPS, RESOURCE_STEPS, StepTable, diagram
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("table", [RESOURCE_STEPS, PACKET_STEPS, DELIVERY_STEPS])
-def test_the_diagrams_are_printed_from_the_tables(table: Table) -> None:
+def test_the_diagrams_are_printed_from_the_tables(table: StepTable) -> None:
     assert diagram(table) in (ROOT / "ARCHITECTURE.md").read_text()
 
 

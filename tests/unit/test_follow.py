@@ -32,7 +32,7 @@ def page(*seqs: int, after: int, more: bool = True) -> Page:
     return {"outputs": outputs, "after_seq": seqs[-1] if seqs else after, "webhook_id": "msg_a", "more": more}
 
 
-class Service:
+class FakeService:
     """Answers each look with the next step of a script."""
 
     def __init__(self, *script: Page | Exception) -> None:
@@ -52,27 +52,27 @@ async def seqs(look: Callable[[int, str | None], Awaitable[Page]], *, patience: 
 
 
 async def test_pages_are_followed_to_the_end_of_the_resource() -> None:
-    service = Service(page(1, 2, after=0), page(after=2), page(3, after=2), page(after=3, more=False))
+    service = FakeService(page(1, 2, after=0), page(after=2), page(3, after=2), page(after=3, more=False))
     assert await seqs(service.look) == [1, 2, 3]
     assert service.asked == [(0, None), (2, "msg_a"), (2, "msg_a"), (3, "msg_a")]
 
 
 async def test_a_service_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll, "SOONEST", 0.0001)
-    service = Service(Unreachable("away"), page(1, after=0), Unreachable("away"), page(2, after=1, more=False))
+    service = FakeService(Unreachable("away"), page(1, after=0), Unreachable("away"), page(2, after=1, more=False))
     assert await seqs(service.look) == [1, 2]
     assert service.asked == [(0, None), (0, None), (1, "msg_a"), (1, "msg_a")]
 
 
 async def test_patience_ends_where_nothing_answers() -> None:
-    service = Service(page(1, after=0), Unreachable("away"))
+    service = FakeService(page(1, after=0), Unreachable("away"))
     with pytest.raises(Unreachable, match="away"):
         await seqs(service.look, patience=0)
 
 
 @pytest.mark.parametrize("error", [Conflict("opened anew"), Unknown("purged")])
 async def test_what_the_service_says_of_the_resource_is_raised(error: CollatorError) -> None:
-    service = Service(page(1, after=0), error)
+    service = FakeService(page(1, after=0), error)
     with pytest.raises(type(error)):
         await seqs(service.look)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collator.errors import CollatorError, Malformed
 from collator.packet import Packet, PacketLimits
-from collator.web.lines import Group, Splitter, judge
+from collator.web.lines import LineGroup, Splitter, judge
 from collator.web.problems import ProblemType, problem_of
 from collator.wire import decode_packet
 
@@ -76,14 +76,14 @@ def shown(packet: Packet) -> object:
     return packet.resource_id, packet.index, bytes(packet.payload)
 
 
-def decide(pieces: list[bytes]) -> list[Group]:
+def decide(pieces: list[bytes]) -> list[LineGroup]:
     splitter = Splitter(MAX_LINE)
     groups = [judge(block, BOUNDS) for piece in pieces for block in splitter.feed(piece)]
     rest = splitter.end()
     return groups if rest is None else [*groups, judge(rest, BOUNDS, cut_off=True)]
 
 
-def decided(groups: list[Group]) -> list[tuple[int, object]]:
+def decided(groups: list[LineGroup]) -> list[tuple[int, object]]:
     found: list[tuple[int, object]] = []
     for group in groups:
         found += [(number, shown(packet)) for number, packet in zip(group.numbers, group.packets, strict=True)]

@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
-from collator.processor import Coroutine, Outcomes
+from collator.processor import Coroutine, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.loops import FROZEN, Loops
 from tests.wait import until
@@ -35,7 +35,7 @@ class Crew:
         self.results: dict[int, Result] = {}
         self._calls: dict[Any, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
         self._leases = count(1)
-        coroutine = Coroutine(self._call, Outcomes(retries=0, clock=self.clock), batch=batch)
+        coroutine = Coroutine(self._call, OutcomeFactory(retries=0, clock=self.clock), batch=batch)
         self.loops = Loops(
             coroutine, tell=lambda: None, concurrency=concurrency, max_abandoned=max_abandoned, window=100
         )

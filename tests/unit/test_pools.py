@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from collator.messages import Key, Lease, Output, Result, Task
-from collator.processor import Outcomes, open_processor
+from collator.processor import OutcomeFactory, open_processor
 from collator.workers.pools import open_pool
 from tests.harness import fault_filesystem
 from tests.receiver import Hold, Receiver, reply
@@ -37,7 +37,7 @@ class Crew:
     """A pool at work, and the results that it gave."""
 
     def __init__(self, spec: str, *, concurrency: int, timeout: float = 60.0, **options: Any) -> None:  # noqa: ANN401
-        outcomes = Outcomes(timeout=timeout, retries=0)
+        outcomes = OutcomeFactory(timeout=timeout, retries=0)
         processor = open_processor(spec, outcomes, **options)
         self.results: dict[Lease, Result] = {}
         self.told = 0

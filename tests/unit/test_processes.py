@@ -10,9 +10,17 @@ import msgspec
 import pytest
 
 from collator.messages import Key, Lease, Output, Task
-from collator.processor import Outcomes, SubprocessFunction
+from collator.processor import OutcomeFactory, SubprocessFunction
 from collator.processor.subprocess import weight
-from collator.processor.wire import BatchFailedReply, Garbled, JobDone, JobsReturned, OutputAnswer, Reply, TaskAnswer
+from collator.processor.wire import (
+    BatchFailedReply,
+    ChildReply,
+    Garbled,
+    JobDone,
+    JobsReturned,
+    OutputAnswer,
+    TaskAnswer,
+)
 from collator.workers.chunks import Chunk
 from collator.workers.processes import AHEAD, ProcessExecutor
 from collator.workers.task_buffer import TaskBuffer
@@ -32,7 +40,7 @@ def tasks(*payloads: object) -> list[Task]:
 class Scripted:
     """A process whose replies are those of a script, each made when it is asked for."""
 
-    def __init__(self, *script: Callable[[Scripted], tuple[Sequence[Task], Reply] | None]) -> None:
+    def __init__(self, *script: Callable[[Scripted], tuple[Sequence[Task], ChildReply] | None]) -> None:
         self.script = deque(script)
         self.sent: list[Sequence[Task]] = []
         self.open: list[Sequence[Task]] = []
@@ -54,7 +62,7 @@ class Scripted:
         self.open += jobs
         self.most = max(self.most, len(self.open))
 
-    def receive(self) -> tuple[Sequence[Task], Reply] | None:
+    def receive(self) -> tuple[Sequence[Task], ChildReply] | None:
         return self.script.popleft()(self) if self.script else done(self)
 
     def kill(self) -> None:
@@ -67,31 +75,31 @@ class Scripted:
         self.ended = True
 
 
-def done(process: Scripted) -> tuple[Sequence[Task], Reply]:
+def done(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
     """The job that runs has ended, with its payloads for outputs."""
     ended = process.open.pop(0)
     return ended, JobDone(0, [OutputAnswer(task.payload) for task in ended])
 
 
-def returned(process: Scripted) -> tuple[Sequence[Task], Reply]:
+def returned(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
     """All but the job that runs have come back."""
     back = [task for each in process.open[1:] for task in each]
     del process.open[1:]
     return back, JobsReturned([])
 
 
-def parted(process: Scripted) -> tuple[Sequence[Task], Reply]:
+def parted(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
     return process.open.pop(0), BatchFailedReply(0, "it failed")
 
 
-def garbled(process: Scripted) -> tuple[Sequence[Task], Reply]:
+def garbled(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
     raise Garbled
 
 
 def worked(process: Scripted, chunk: Chunk, *, batch: int = 1) -> tuple[dict[int, object], list[int]]:
     """The results of *chunk* by lease, and the leases that went back into the line."""
     line = TaskBuffer(batch=batch)
-    isolated = SubprocessFunction("a:b", Outcomes(retries=0), batch=batch)
+    isolated = SubprocessFunction("a:b", OutcomeFactory(retries=0), batch=batch)
     isolated.start = lambda: process  # type: ignore[assignment, method-assign, return-value]
     executor = ProcessExecutor(isolated, line)
     assert executor.ready()
@@ -128,7 +136,7 @@ def test_large_jobs_go_one_at_a_time_and_the_others_stay_within_reach() -> None:
     chunk = Chunk(deque(tasks(*[LARGE] * 5)))
     reach: list[int] = []
 
-    def look(process: Scripted) -> tuple[Sequence[Task], Reply]:
+    def look(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
         reach.append(len(chunk.todo))
         return done(process)
 
@@ -159,7 +167,7 @@ def test_small_jobs_are_sent_ahead_up_to_a_bound() -> None:
     ],
     ids=str,
 )
-def test_p3_a_reply_is_to_the_job_that_runs_or_those_behind(monkeypatch: pytest.MonkeyPatch, reply: Reply) -> None:
+def test_p3_a_reply_is_to_the_job_that_runs_or_those_behind(monkeypatch: pytest.MonkeyPatch, reply: ChildReply) -> None:
     with child() as it:
         it.send([job(1), job(2), job(3)])
         monkeypatch.setattr(it, "_receive", lambda: reply)

@@ -29,7 +29,7 @@ from collator.processor import (
     Coroutine,
     Function,
     HttpService,
-    Outcomes,
+    OutcomeFactory,
     open_processor,
     outputs,
     word_lengths,
@@ -48,10 +48,10 @@ def task(payload: object = "a payload", *, attempt: int = 1) -> Task:
 
 
 def attempt(function: Callable[..., object], *, number: int = 1, **options: Any) -> Result:  # noqa: ANN401 - those of Endings
-    return Function(function, Outcomes(**options)).attempt(task(attempt=number))
+    return Function(function, OutcomeFactory(**options)).attempt(task(attempt=number))
 
 
-def opened(spec: str, outcomes: Outcomes | None = None) -> Function:
+def opened(spec: str, outcomes: OutcomeFactory | None = None) -> Function:
     processor = open_processor(spec, outcomes)
     assert isinstance(processor, Function)
     return processor
@@ -78,7 +78,7 @@ def refusal(value: object) -> str:
 
 
 def test_the_example_of_the_brief_gives_the_length_of_each_word() -> None:
-    processor = opened(WORD_LENGTHS, Outcomes(clock=ManualClock(monotonic=7.5)))
+    processor = opened(WORD_LENGTHS, OutcomeFactory(clock=ManualClock(monotonic=7.5)))
     assert processor.attempt(task("the quick  brown fox")) == Output(Lease(9, 9), b"[3,5,5,3]", 7.5)
 
 
@@ -122,7 +122,7 @@ def test_a_function_that_asks_for_the_context_gets_it() -> None:
     def function(payload: object, *, context: Context) -> object:
         return [payload, context.resource_id, context.index, context.attempt]
 
-    assert Function(function, Outcomes(clock=ManualClock(monotonic=1.0))).attempt(task(attempt=3)) == Output(
+    assert Function(function, OutcomeFactory(clock=ManualClock(monotonic=1.0))).attempt(task(attempt=3)) == Output(
         Lease(9, 9), b'["a payload","call-17",4,3]', 1.0
     )
 
@@ -341,7 +341,7 @@ async def test_a_value_that_breaks_when_it_is_looked_at_is_a_failed_attempt() ->
         return [Odd() for _ in payloads]
 
     assert isinstance(attempt(returning(Odd())), Retry)
-    async with Coroutine(function, Outcomes(retries=0)).calls() as one, Coroutine(batch, batch=2).calls() as many:
+    async with Coroutine(function, OutcomeFactory(retries=0)).calls() as one, Coroutine(batch, batch=2).calls() as many:
         assert await one([task()]) == [Failure(Lease(9, 9), "KeyError: 'odd'")]
         assert await many([task(), task()]) == BatchFailed("KeyError: 'odd'")
 
@@ -430,7 +430,7 @@ def test_a_payload_that_does_not_fit_the_function_is_a_failed_attempt() -> None:
 
 
 def test_a_call_that_is_out_of_time_is_a_failed_attempt() -> None:
-    outcomes = Outcomes(timeout=2.5, retries=1)
+    outcomes = OutcomeFactory(timeout=2.5, retries=1)
     result = outcomes.timed_out(task())
     assert isinstance(result, Retry)
     assert result.reason == "timed out after 2.5 s"

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from collator.egress.answer import Answer, NoAnswer, excerpt, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
-from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, Reader
+from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, AnswerReader
 from collator.text import one_line
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 
 
-def read(pieces: Iterable[bytes], *, keep: int = 0, ended: bool = False) -> Reader:
-    reader = Reader(keep)
+def read(pieces: Iterable[bytes], *, keep: int = 0, ended: bool = False) -> AnswerReader:
+    reader = AnswerReader(keep)
     for piece in pieces:
         if not reader.over:
             reader.feed(piece)

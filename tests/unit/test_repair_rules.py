@@ -8,7 +8,7 @@ import pytest
 
 from collator.errors import Conflict, Ended, Malformed
 from collator.packet import PacketLimits
-from collator.rules.repair import Completion, cancels, check_purge, check_total, plan_completion, retries, withdraw
+from collator.rules.repair import CompletionPlan, cancels, check_purge, check_total, plan_completion, retries, withdraw
 from collator.rules.resource import Ending, Snapshot
 from collator.states import EndedBy, OnFailure, State
 
@@ -21,7 +21,7 @@ def snapshot(**known: Any) -> Snapshot:  # noqa: ANN401
     return Snapshot(resource_id="r", generation=bytes(16), **known)
 
 
-def complete(one: Snapshot, total: int | None, *, force: bool = False) -> Completion:
+def complete(one: Snapshot, total: int | None, *, force: bool = False) -> CompletionPlan:
     return plan_completion(one, total, force=force, on_failure=OnFailure.INCOMPLETE)
 
 
@@ -46,7 +46,7 @@ def test_r15_a_completion_fixes_the_total_and_ends_what_is_finished_then(
     known: dict[str, Any], total: int | None, force: bool, fixes: bool, ending: Ending | None
 ) -> None:
     one = snapshot(**known)
-    assert complete(one, total, force=force) == Completion(fixes, ending)
+    assert complete(one, total, force=force) == CompletionPlan(fixes, ending)
     assert one.total == (total if fixes else known.get("total"))
 
 

@@ -12,7 +12,7 @@ from collator.states import (
     IllegalStepError,
     PacketState,
     State,
-    Table,
+    StepTable,
     check_step,
     diagram,
 )
@@ -46,7 +46,7 @@ States = type[State] | type[PacketState] | type[DeliveryState]
 
 
 @tables
-def test_the_steps_of_the_table_pass_and_all_others_raise(table: Table, states: States, steps: set[str]) -> None:
+def test_the_steps_of_the_table_pass_and_all_others_raise(table: StepTable, states: States, steps: set[str]) -> None:
     passed = set()
     for old in states:
         for new in states:
@@ -59,7 +59,7 @@ def test_the_steps_of_the_table_pass_and_all_others_raise(table: Table, states: 
 
 
 @tables
-def test_every_state_has_its_place_in_its_table(table: Table, states: States, steps: set[str]) -> None:
+def test_every_state_has_its_place_in_its_table(table: StepTable, states: States, steps: set[str]) -> None:
     assert {*table} == {*states}
 
 
@@ -69,7 +69,7 @@ def test_an_illegal_step_says_what_was_tried_and_what_there_is() -> None:
 
 
 @tables
-def test_the_diagram_shows_every_step_with_its_reason(table: Table, states: States, steps: set[str]) -> None:
+def test_the_diagram_shows_every_step_with_its_reason(table: StepTable, states: States, steps: set[str]) -> None:
     lines = {line.split()[0]: line for line in diagram(table).splitlines()}
     assert {*lines} == {*states}
     for old, following in table.items():

@@ -18,10 +18,11 @@ import pytest
 
 from collator.errors import ConfigError, ProcessorFailed
 from collator.messages import Key, Lease, Task
-from collator.processor import Child, Outcomes, SubprocessFunction, open_processor
+from collator.processor import Child, OutcomeFactory, SubprocessFunction, open_processor
 from collator.processor.job_queue import JobQueue
 from collator.processor.wire import (
     BatchFailedReply,
+    ChildReply,
     FailureAnswer,
     Frames,
     FunctionReady,
@@ -30,7 +31,6 @@ from collator.processor.wire import (
     JobDone,
     JobsReturned,
     OutputAnswer,
-    Reply,
     RetryAnswer,
     frame,
 )
@@ -50,18 +50,18 @@ def job(*payloads: object, attempt: int = 1) -> list[Task]:
     ]
 
 
-def reply_of(child: Child) -> Reply | None:
+def reply_of(child: Child) -> ChildReply | None:
     received = child.receive()
     return None if received is None else received[1]
 
 
-def replies_of(child: Child, count: int) -> list[Reply | None]:
+def replies_of(child: Child, count: int) -> list[ChildReply | None]:
     return [reply_of(child) for _ in range(count)]
 
 
 @contextmanager
 def child(spec: str = PLAIN, **options: Any) -> Iterator[Child]:  # noqa: ANN401 - those of SubprocessFunction
-    started = SubprocessFunction(spec, Outcomes(retries=1), **options).start()
+    started = SubprocessFunction(spec, OutcomeFactory(retries=1), **options).start()
     try:
         started.ready()
         yield started
@@ -245,7 +245,7 @@ def test_a_process_that_does_not_become_ready_is_told_of(tmp_path: Path, monkeyp
     held.touch()
     monkeypatch.setenv("HELD", str(held))
     executor = ProcessExecutor(
-        SubprocessFunction("tests.harness.import_hang:plain", Outcomes(clock=clock)), TaskBuffer()
+        SubprocessFunction("tests.harness.import_hang:plain", OutcomeFactory(clock=clock)), TaskBuffer()
     )
 
     def told() -> str | None:
@@ -266,7 +266,7 @@ def test_a_process_that_does_not_become_ready_is_told_of(tmp_path: Path, monkeyp
 
 
 def test_a_frame_that_breaks_off_is_the_end() -> None:
-    read = Frames(io.BytesIO(frame(JobsReturned([1])) + frame(JobsReturned([2]))[:-1]).read).reader(Reply)
+    read = Frames(io.BytesIO(frame(JobsReturned([1])) + frame(JobsReturned([2]))[:-1]).read).reader(ChildReply)
     assert [read(), read()] == [JobsReturned([1]), None]
 
 
@@ -283,7 +283,7 @@ def test_a_frame_that_breaks_off_is_the_end() -> None:
 )
 def test_what_another_has_written_is_no_message(strange: bytes) -> None:
     read = Frames(io.BytesIO(frame(JobsReturned([1])) + strange + frame(JobsReturned([2]))).read, limit=1000).reader(
-        Reply
+        ChildReply
     )
     assert read() == JobsReturned([1])
     with pytest.raises(Garbled):
@@ -294,12 +294,12 @@ class Said:
     """What a job queue has said."""
 
     def __init__(self) -> None:
-        self.replies: list[Reply] = []
+        self.replies: list[ChildReply] = []
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
 
-    def __call__(self, reply: Reply) -> None:
+    def __call__(self, reply: ChildReply) -> None:
         self.waiting.set()
         assert self.gate.wait(PATIENCE)
         self.replies.append(reply)
@@ -382,7 +382,7 @@ def test_a_process_that_replaces_another_finds_what_the_first_one_found(
     (tmp_path / "beside_the_start.py").write_text("def plain(payload):\n    return payload\n")
     monkeypatch.setattr(sys, "path", ["", *sys.path])  # as in python -c
     monkeypatch.chdir(tmp_path)
-    subprocess_function = SubprocessFunction("beside_the_start:plain", Outcomes())
+    subprocess_function = SubprocessFunction("beside_the_start:plain", OutcomeFactory())
     monkeypatch.chdir("/")
     replacement = subprocess_function.start()
     try:

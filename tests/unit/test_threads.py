@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from collator.messages import Key, Lease, Result, Task
-from collator.processor import Function, Outcomes
+from collator.processor import Function, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.executor import ThreadExecutor
 from collator.workers.threads import Threads
@@ -29,7 +29,7 @@ class Crew:
         self.results: list[Result] = []
         self._leases = count(1)
         self.stood_still = 0.0
-        outcomes = Outcomes(clock=self.clock, stood_still=lambda: self.stood_still)
+        outcomes = OutcomeFactory(clock=self.clock, stood_still=lambda: self.stood_still)
         self.threads = Threads(
             lambda line: ThreadExecutor(Function(self._call, outcomes), line),
             outcomes,

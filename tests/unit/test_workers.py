@@ -19,7 +19,7 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.messages import Batch, Delivery, ResourceReport
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.processor import Function, Outcomes, Processor
+from collator.processor import Function, OutcomeFactory, Processor
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity
 from collator.states import State
@@ -108,7 +108,7 @@ async def setup(
     ledger = await open_ledger(
         tmp_path, ledger_limits=ledger_limits or LedgerLimits(), clock=clock, route=lambda _resource_id: ["default"]
     )
-    built = Setup(ledger, Function(function, Outcomes(retries=retries, clock=clock)), clock, **options)
+    built = Setup(ledger, Function(function, OutcomeFactory(retries=retries, clock=clock)), clock, **options)
     await ledger.accept(Batch(backlog).groups, capacity=0)
     run = asyncio.create_task(built.workers.run())
     try:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from collator.metrics import Metrics
-from collator.processor import HttpService, Outcomes, Processor, SubprocessFunction, open_processor
+from collator.processor import HttpService, OutcomeFactory, Processor, SubprocessFunction, open_processor
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
@@ -132,8 +132,8 @@ async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: 
             await run
 
 
-def _outcomes(terms: Terms) -> Outcomes:
-    return Outcomes(timeout=terms.timeout, retries=terms.retries)
+def _outcomes(terms: Terms) -> OutcomeFactory:
+    return OutcomeFactory(timeout=terms.timeout, retries=terms.retries)
 
 
 async def _answer(request: Request) -> Script:

@@ -13,7 +13,7 @@ import click
 
 from collator.settings import OPTIONS, SWITCH, Scope, default, flag, load, variable
 
-Function = Callable[..., Any]
+CommandFunction = Callable[..., Any]
 Examples = Sequence[tuple[str, str]]
 """For each what it does, and the command line that does it."""
 
@@ -25,8 +25,12 @@ _SOURCES = (
 
 
 def command(
-    *scopes: Scope, some: Collection[str] = (), examples: Examples, read: Function = load, short: str | None = None
-) -> Callable[[Function], click.Command]:
+    *scopes: Scope,
+    some: Collection[str] = (),
+    examples: Examples,
+    read: CommandFunction = load,
+    short: str | None = None,
+) -> Callable[[CommandFunction], click.Command]:
     """Make a function a command; its docstring is the help, which ends with *examples*.
 
     *short* is its line in the list of commands, where the first sentence of the help is too long for one.
@@ -36,7 +40,7 @@ def command(
     """
     names = [name for name, option in OPTIONS.items() if option.scope in scopes or name in some]
 
-    def make(function: Function) -> click.Command:
+    def make(function: CommandFunction) -> click.Command:
         called = _with_settings(function, names, read)
         name = function.__name__.strip("_").replace("_", "-")  # list_ is no builtin
         made = click.command(name, short_help=short, epilog=_epilog(examples, names), context_settings=_WIDE)(called)
@@ -87,7 +91,7 @@ class Noun(click.Group):
         return ["list"] if not arguments or first.startswith("-") else []
 
 
-def _with_settings(function: Function, names: Sequence[str], read: Function) -> Function:
+def _with_settings(function: CommandFunction, names: Sequence[str], read: CommandFunction) -> CommandFunction:
     if not names:
         return function
 
@@ -96,7 +100,7 @@ def _with_settings(function: Function, names: Sequence[str], read: Function) -> 
         flags = {name: given.pop(name) for name in names}
         return function(settings=read(flags, config=config), **given)
 
-    stacked: Function = click.option("--config", metavar="FILE", help="Read settings from FILE.")(call)
+    stacked: CommandFunction = click.option("--config", metavar="FILE", help="Read settings from FILE.")(call)
     for name in reversed(names):
         stacked = _option(name)(stacked)
     return stacked
@@ -109,7 +113,7 @@ def _filled(_context: click.Context, _param: click.Parameter, value: str | None)
     return value
 
 
-def _option(name: str) -> Callable[[Function], Function]:
+def _option(name: str) -> Callable[[CommandFunction], CommandFunction]:
     option, value = OPTIONS[name], default(name)
     if option.type is SWITCH:
         return click.option(flag(name), name, flag_value="yes", help=option.what)

@@ -16,7 +16,7 @@ from collator.settings.values import duration_or_off
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 
-Function = TypeVar("Function", bound=Callable[..., object])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class Span(click.ParamType[tuple[float, float]]):
@@ -71,7 +71,7 @@ class Moment(click.ParamType[str]):
         return text
 
 
-def chosen(function: Function) -> Function:
+def chosen(function: F) -> F:
     """The options that choose among deliveries: *endpoint*, *resource_id*, *prefix* and *since*."""
     for option in reversed(
         (

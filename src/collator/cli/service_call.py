@@ -20,7 +20,7 @@ QUIET = 2.0
 """Seconds without an answer after which that is said, as the address may be wrong."""
 
 R = TypeVar("R")
-Function = TypeVar("Function", bound=Callable[..., object])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 def ask(settings: Settings, question: Callable[[Client], Awaitable[R]]) -> R:
@@ -46,7 +46,7 @@ def no_answer(settings: Settings) -> str:
     return f"no answer from {settings.service_url} yet"
 
 
-def json_option(function: Function) -> Function:
+def json_option(function: F) -> F:
     """The option ``--json``, as *as_json*."""
     return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(function)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-class Connection(Protocol):
+class ServiceConnection(Protocol):
     """A way to one service."""
 
     where: str

@@ -17,7 +17,7 @@ import msgspec
 
 from collator.client.answer import Response, Unreachable
 from collator.client.batch import Item, Tally, count, has_receipts, join, of_one, reject
-from collator.client.connection import Connection
+from collator.client.connection import ServiceConnection
 from collator.client.feed import Feed
 from collator.errors import CollatorError
 from collator.text import shown
@@ -32,7 +32,7 @@ _NONE_CAME = Response(503, b"", 0.0)
 class Transfer:
     """State that the requests of one `send` share."""
 
-    def __init__(self, connection: Connection, tally: Tally, *, patience: float | None) -> None:
+    def __init__(self, connection: ServiceConnection, tally: Tally, *, patience: float | None) -> None:
         """Send over *connection*, enter in *tally*; *patience* in seconds, `None` for endless."""
         self._connection = connection
         self._tally = tally

@@ -17,7 +17,7 @@ import msgspec
 from collator.client.arguments import delivery_path, endpoint_path, integer, query, resource_path, seconds
 from collator.client.arguments import packets as checked
 from collator.client.batch import Packets, Tally
-from collator.client.connection import Connection, Unopened
+from collator.client.connection import ServiceConnection, Unopened
 from collator.client.feed import Feed
 from collator.client.poll import poll_outcomes, poll_until_ended
 from collator.client.transfer import Transfer
@@ -55,7 +55,7 @@ class Verbs:
         self._batch = integer("batch", batch)
         self._in_flight = integer("in_flight", in_flight)
         self._patience = None if patience is None else seconds("patience", patience, least=0)
-        self._connection: Connection = Unopened(type(self).__name__)
+        self._connection: ServiceConnection = Unopened(type(self).__name__)
 
     # Give packets.
 

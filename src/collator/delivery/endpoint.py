@@ -15,7 +15,7 @@ from collator.signing import SecretFile
 EVERYTHING = "*"
 
 
-Handler = Callable[[str, bytes], Awaitable[Answer | NoAnswer]]
+LocalHandler = Callable[[str, bytes], Awaitable[Answer | NoAnswer]]
 """Takes an id and a body within this process, and answers as a receiver would. Never raises."""
 
 
@@ -27,7 +27,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     secrets: SecretFile | None
     """What signs for it (R21); `None` only where a `handler` is."""
-    handler: Handler | None = None
+    handler: LocalHandler | None = None
     """What takes its webhooks instead of HTTP: the receiver is a part of this process."""
     match: str = EVERYTHING
     """Shell pattern (``*``, ``?``, ``[a-z]``) on the id of a resource, case-sensitive."""

@@ -20,7 +20,7 @@ from collator.egress.answer import Answer, NoAnswer
 from collator.egress.body import PIECE, Body, Pieces, as_pieces
 from collator.egress.failure import no_answer
 from collator.egress.head import NotHttp
-from collator.egress.reader import Reader
+from collator.egress.reader import AnswerReader
 from collator.egress.tls import Tls
 from collator.forks import Kept
 
@@ -30,11 +30,15 @@ Outcome = Answer | NoAnswer | None
 """`None`: the connection had been kept, and was closed before any byte of the answer."""
 
 
-class Connection(asyncio.Protocol):
+class OutboundConnection(asyncio.Protocol):
     """An established connection, for one exchange at a time."""
 
     def __init__(
-        self, sock: socket.socket, *, free: Callable[[Connection], None], lost: Callable[[Connection], None]
+        self,
+        sock: socket.socket,
+        *,
+        free: Callable[[OutboundConnection], None],
+        lost: Callable[[OutboundConnection], None],
     ) -> None:
         """*sock* is connected; *free* is called when an exchange is over and another can follow, *lost* at the end."""
         self._loop = asyncio.get_running_loop()
@@ -45,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._tls: Tls | None = None
         self._secured: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[Outcome] | None = None
-        self._reader = Reader()
+        self._reader = AnswerReader()
         self._feeding: asyncio.Task[None] | None = None  # as long as not all of the body is written
         self._flows: asyncio.Future[None] | None = None  # done once writing may go on
         self._timer: asyncio.TimerHandle | None = None
@@ -71,7 +75,7 @@ class Connection(asyncio.Protocol):
         the pieces of *body* raises.
         """
         waiter: asyncio.Future[Outcome] = self._loop.create_future()
-        self._reader, self._waiter = Reader(keep), waiter
+        self._reader, self._waiter = AnswerReader(keep), waiter
         self._limit(timeout, deadline, stood_still, stood_still())
         if isinstance(body, bytes) and len(body) <= PIECE:
             self._write(head + body)

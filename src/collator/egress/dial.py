@@ -8,10 +8,10 @@ import ssl
 from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 
-from collator.egress.connection import Connection
-from collator.egress.failure import Denied, own_shortage
+from collator.egress.connection import OutboundConnection
+from collator.egress.failure import AddressDenied, own_shortage
 from collator.egress.policy import Policy
-from collator.egress.resolver import Address, Resolver
+from collator.egress.resolver import Resolver, SocketAddress
 from collator.egress.tls import Tls
 from collator.forks import Kept
 from collator.target import Target
@@ -31,11 +31,13 @@ class Dial:
         self._resolver = resolver
         self._policy = policy
 
-    async def connection(self, *, free: Callable[[Connection], None], lost: Callable[[Connection], None]) -> Connection:
+    async def connection(
+        self, *, free: Callable[[OutboundConnection], None], lost: Callable[[OutboundConnection], None]
+    ) -> OutboundConnection:
         """Establish it, for an owner who is told when it is *free* and when it is *lost*.
 
         A name is looked up once: what is connected to are the addresses that were found, of which those that the
-        policy denies are left out. Raises `OSError`, or `Denied` where it denies all of them.
+        policy denies are left out. Raises `OSError`, or `AddressDenied` where it denies all of them.
         """
         host = self._target.host
         addresses = await self._resolver.addresses(host, self._target.port)
@@ -45,7 +47,7 @@ class Dial:
         except BaseException:
             self._resolver.forget(host)
             raise
-        connection = Connection(sock, free=free, lost=lost)
+        connection = OutboundConnection(sock, free=free, lost=lost)
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
         except BaseException:
@@ -60,14 +62,14 @@ class Dial:
                 raise
         return connection
 
-    def _permitted(self, addresses: Sequence[Address]) -> list[Address]:
+    def _permitted(self, addresses: Sequence[SocketAddress]) -> list[SocketAddress]:
         refusals = [(address, self._policy.refusal(str(address[1][0]))) for address in addresses]
         if permitted := [address for address, refusal in refusals if refusal is None]:
             return permitted
-        raise Denied(refusals[0][1])
+        raise AddressDenied(refusals[0][1])
 
 
-async def _connect(addresses: Sequence[Address]) -> socket.socket:
+async def _connect(addresses: Sequence[SocketAddress]) -> socket.socket:
     """The first connection that comes about; addresses are tried in their order, families in turns."""
     first_family = [address for address in addresses if address[0] == addresses[0][0]]
     others = [address for address in addresses if address[0] != addresses[0][0]]
@@ -92,7 +94,7 @@ async def _connect(addresses: Sequence[Address]) -> socket.socket:
     raise next(filter(own_shortage, problems), problems[-1])
 
 
-async def _try(address: Address) -> socket.socket:
+async def _try(address: SocketAddress) -> socket.socket:
     family, place = address
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -10,11 +10,11 @@ from collator import target as targets
 from collator.clock import never
 from collator.egress.answer import Answer, NoAnswer
 from collator.egress.body import Body, length
-from collator.egress.connection import Connection
+from collator.egress.connection import OutboundConnection
 from collator.egress.dial import Dial
 from collator.egress.failure import no_answer
 from collator.egress.policy import Policy
-from collator.egress.pool import Pool
+from collator.egress.pool import ConnectionPool
 from collator.egress.resolver import Resolver
 from collator.egress.tls import context
 from collator.target import Target
@@ -46,7 +46,7 @@ class Egress:
         self._max_age = max_age
         self._stood_still = stood_still
         self._targets: dict[str, Target] = {}
-        self._pool: Pool | None = None
+        self._pool: ConnectionPool | None = None
         self._resolver: Resolver
         self._tls: ssl.SSLContext | None = None
 
@@ -75,7 +75,7 @@ class Egress:
             return NoAnswer("the URL cannot be used")
         pool = self._pool
         if pool is None:
-            pool = self._pool = Pool(keep_alive=self._keep_alive, max_age=self._max_age)
+            pool = self._pool = ConnectionPool(keep_alive=self._keep_alive, max_age=self._max_age)
             self._resolver = Resolver()
         connection = pool.take((target.origin, tls))
         while True:
@@ -99,8 +99,8 @@ class Egress:
             await asyncio.sleep(0)  # the transports close in the next turn
 
     async def _connect(
-        self, pool: Pool, target: Target, tls: ssl.SSLContext | None, *, deadline: float, timeout: float
-    ) -> Connection | NoAnswer:
+        self, pool: ConnectionPool, target: Target, tls: ssl.SSLContext | None, *, deadline: float, timeout: float
+    ) -> OutboundConnection | NoAnswer:
         dial = Dial(target, (tls or self._default_tls()) if target.tls else None, self._resolver, self._policy)
         limit = asyncio.timeout_at(deadline)
         try:

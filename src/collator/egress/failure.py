@@ -17,7 +17,7 @@ class OwnShortage(Exception):
     """This process lacks something, as the text says; it says nothing about a receiver."""
 
 
-class Denied(Exception):
+class AddressDenied(Exception):
     """The policy lets nothing go there, as the text says."""
 
 
@@ -44,4 +44,4 @@ def _words(error: BaseException | None) -> str:
         return "host name not resolved"
     if isinstance(error, OSError) and error.errno:
         return "connection closed before the answer" if error.errno in _CLOSED else os.strerror(error.errno).lower()
-    return str(error) if isinstance(error, OwnShortage | Denied) else type(error).__name__
+    return str(error) if isinstance(error, OwnShortage | AddressDenied) else type(error).__name__

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from types import MappingProxyType
 
 Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
+IpAddress = IPv4Address | IPv6Address
 
 
 def _networks(*written: str) -> tuple[Network, ...]:
@@ -67,7 +67,7 @@ class Policy:
                 return f"address not allowed: {address}{leads} is {why}"
         return None
 
-    def _denial(self, address: Address) -> str | None:
+    def _denial(self, address: IpAddress) -> str | None:
         for what, networks in DENIED.items():
             if any(address in network for network in networks):
                 return f"{what} (egress_allow can allow it)"
@@ -81,7 +81,7 @@ def _plain(network: Network) -> Network:
     return network
 
 
-def _forms(address: Address) -> Iterator[Address]:
+def _forms(address: IpAddress) -> Iterator[IpAddress]:
     """What *address* leads to: itself, or the IPv4 address that it is another way to write, and those that it holds."""
     if isinstance(address, IPv4Address):
         yield address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from collator.egress.connection import Connection
+from collator.egress.connection import OutboundConnection
 
 MOST_IDLE = 256
 """Connections that stand idle at a time: each is a descriptor of this process, and one of its receiver."""
@@ -14,7 +14,7 @@ _MARGIN = 1.0
 """Seconds by which a connection is given up before its receiver does so."""
 
 
-class Pool:
+class ConnectionPool:
     """The connections of one event loop, by what they lead to."""
 
     def __init__(self, *, keep_alive: float, max_age: float) -> None:
@@ -22,20 +22,20 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._keep_alive = keep_alive
         self._max_age = max_age
-        self._ages: dict[Connection, tuple[Hashable, float]] = {}
-        self._idle: dict[Hashable, dict[Connection, float]] = {}
+        self._ages: dict[OutboundConnection, tuple[Hashable, float]] = {}
+        self._idle: dict[Hashable, dict[OutboundConnection, float]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def add(self, connection: Connection, leads_to: Hashable) -> None:
+    def add(self, connection: OutboundConnection, leads_to: Hashable) -> None:
         """Take a connection in that is about to have its first exchange."""
         self._ages[connection] = leads_to, self._loop.time() + self._max_age
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: OutboundConnection) -> None:
         """Forget a connection that was lost."""
         leads_to, _ = self._ages.pop(connection, (None, 0.0))
         self._idle.get(leads_to, {}).pop(connection, None)
 
-    def take(self, leads_to: Hashable) -> Connection | None:
+    def take(self, leads_to: Hashable) -> OutboundConnection | None:
         """The connection that was used last, if one can be used again."""
         idle = self._idle.get(leads_to)
         while idle:
@@ -45,7 +45,7 @@ class Pool:
             connection.close()
         return None
 
-    def keep(self, connection: Connection) -> None:
+    def keep(self, connection: OutboundConnection) -> None:
         """Have a connection stand idle whose exchange is over."""
         now = self._loop.time()
         leads_to, end = self._ages[connection]

@@ -29,7 +29,7 @@ _CHUNK_COST = 8
 """At most so many bytes travel for one that is kept: a chunk of one byte takes 6."""
 
 
-class Reader:
+class AnswerReader:
     """Reads one answer."""
 
     def __init__(self, keep: int = 0) -> None:

@@ -18,7 +18,7 @@ from collator.egress.failure import OwnShortage, own_shortage
 FRESH = 5.0
 """Seconds for which addresses are not looked up again, unless nobody answered there."""
 
-Address = tuple[int, tuple[str | int | bytes, ...]]
+SocketAddress = tuple[int, tuple[str | int | bytes, ...]]
 """Family, and what a socket of that family connects to."""
 
 
@@ -27,9 +27,9 @@ class Resolver:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._found: dict[str, asyncio.Future[list[Address]]] = {}
+        self._found: dict[str, asyncio.Future[list[SocketAddress]]] = {}
 
-    async def addresses(self, host: str, port: int) -> list[Address]:
+    async def addresses(self, host: str, port: int) -> list[SocketAddress]:
         """Return where *host* is. Raises `OSError`, or `OwnShortage` where there is no thread to ask in."""
         with suppress(ValueError):
             v6 = ip_address(host).version == 6  # noqa: PLR2004 - the version
@@ -52,7 +52,7 @@ class Resolver:
         self._found[host] = self._loop.create_future()
 
     def _look_up(self, host: str) -> None:
-        found: list[Address] | OSError
+        found: list[SocketAddress] | OSError
         try:
             infos = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
             found = [(family, place) for family, _, _, _, place in infos]
@@ -61,7 +61,7 @@ class Resolver:
         with suppress(RuntimeError):  # the loop is closed, and no request waits
             self._loop.call_soon_threadsafe(self._end, host, found)
 
-    def _end(self, host: str, found: list[Address] | OSError) -> None:
+    def _end(self, host: str, found: list[SocketAddress] | OSError) -> None:
         future = self._found[host]
         if isinstance(found, OSError):
             future.set_exception(found)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from collator.clock import Clock
 from collator.errors import ConfigError
 from collator.rules.resource import LedgerLimits
-from collator.seams.backend import LedgerBackend, Route
+from collator.seams.backend import LedgerBackend, Routing
 from collator.settings import Settings
 
 
@@ -19,7 +19,7 @@ async def open_backend(
     *,
     ledger_limits: LedgerLimits,
     clock: Clock,
-    route: Route,
+    route: Routing,
     stood_still: Callable[[], float],
 ) -> LedgerBackend:
     """The ledger that *settings* name, open. Raises `ConfigError`, and what opening it raises.

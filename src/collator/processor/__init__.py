@@ -27,7 +27,7 @@ from collator.processor.function import Context, Function
 from collator.processor.guardian_client import run_guardian
 from collator.processor.http import HttpService
 from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
-from collator.processor.outcomes import BatchFailed, Outcomes, reason_of
+from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
 from collator.processor.subprocess import Child, SubprocessFunction
 from collator.target import is_url
 
@@ -41,7 +41,7 @@ __all__ = [
     "Coroutine",
     "Function",
     "HttpService",
-    "Outcomes",
+    "OutcomeFactory",
     "Processor",
     "SubprocessFunction",
     "look_here",
@@ -61,7 +61,7 @@ def word_lengths(payload: str) -> list[int]:
 
 def open_processor(
     spec: str | UserFunction,
-    outcomes: Outcomes | None = None,
+    outcomes: OutcomeFactory | None = None,
     *,
     batch: int = 1,
     pool: str = "thread",
@@ -93,7 +93,7 @@ def open_processor(
 
 
 def _open_isolated(
-    spec: str | UserFunction, outcomes: Outcomes | None, *, batch: int, memory: int | None
+    spec: str | UserFunction, outcomes: OutcomeFactory | None, *, batch: int, memory: int | None
 ) -> SubprocessFunction:
     if not isinstance(spec, str):
         raise ConfigError("pool: a process imports the processor; give its name as MODULE:FUNCTION")

@@ -27,15 +27,15 @@ from collator.forks import Kept
 from collator.processor.function import Function
 from collator.processor.job_queue import JobQueue
 from collator.processor.loader import UserFunction, find, is_coroutine
-from collator.processor.outcomes import BatchFailed, Outcomes, reason_of
+from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
 from collator.processor.print_streams import forgive
 from collator.processor.wire import (
     BatchFailedReply,
+    ChildReply,
     Frames,
     FunctionReady,
     Job,
     JobDone,
-    Reply,
     Setup,
     answer_of,
     frame,
@@ -97,7 +97,7 @@ def _give_back(jobs: JobQueue) -> None:
             jobs.give_back()
 
 
-def _reply(function: Function, job: Job) -> Reply:
+def _reply(function: Function, job: Job) -> ChildReply:
     if function.batch == 1:
         return JobDone(job.number, [answer_of(function.attempt(job.tasks[0]))])
     results = function.attempt_all(job.tasks)
@@ -112,7 +112,7 @@ def _function(setup: Setup, stack: ExitStack) -> Function:
         function = _run(function, stack)
     if setup.memory is not None:
         function = _within(function, setup.memory)
-    return Function(function, Outcomes(retries=setup.retries, max_output=setup.max_output), batch=setup.batch)
+    return Function(function, OutcomeFactory(retries=setup.retries, max_output=setup.max_output), batch=setup.batch)
 
 
 def _run(function: UserFunction, stack: ExitStack) -> UserFunction:

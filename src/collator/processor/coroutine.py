@@ -10,7 +10,7 @@ from collator.forks import end_copy
 from collator.messages import Result, Task
 from collator.processor.function import many, one
 from collator.processor.loader import UserFunction
-from collator.processor.outcomes import BatchFailed, Outcomes
+from collator.processor.outcomes import BatchFailed, OutcomeFactory
 
 Calls = Callable[[Sequence[Task]], Awaitable[list[Result] | BatchFailed]]
 """Makes one call for some tasks, and gives a result for each, in order. Never raises."""
@@ -19,9 +19,9 @@ Calls = Callable[[Sequence[Task]], Awaitable[list[Result] | BatchFailed]]
 class Coroutine:
     """Awaits *function* with one payload; with *batch* above 1, with a list of up to as many."""
 
-    def __init__(self, function: UserFunction, outcomes: Outcomes | None = None, *, batch: int = 1) -> None:
+    def __init__(self, function: UserFunction, outcomes: OutcomeFactory | None = None, *, batch: int = 1) -> None:
         """*function* gets its context as in `Function`."""
-        self.outcomes = outcomes or Outcomes()
+        self.outcomes = outcomes or OutcomeFactory()
         self.batch = batch
         self._call = one(function)
         self._call_all = many(function)

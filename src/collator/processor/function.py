@@ -12,7 +12,7 @@ from collator.forks import end_copy
 from collator.json_values import decoder
 from collator.messages import Result, Task
 from collator.processor.loader import UserFunction, wants_context
-from collator.processor.outcomes import BatchFailed, Outcomes
+from collator.processor.outcomes import BatchFailed, OutcomeFactory
 
 _decode: Callable[[bytes], Any] = decoder()
 
@@ -29,9 +29,9 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 class Function:
     """Calls *function* with one payload; with *batch* above 1, with a list of up to as many."""
 
-    def __init__(self, function: UserFunction, outcomes: Outcomes | None = None, *, batch: int = 1) -> None:
+    def __init__(self, function: UserFunction, outcomes: OutcomeFactory | None = None, *, batch: int = 1) -> None:
         """A function that has a parameter ``context`` gets a `Context`, one of a batch a list of them."""
-        self.outcomes = outcomes or Outcomes()
+        self.outcomes = outcomes or OutcomeFactory()
         self.batch = batch
         self._call = one(function)
         self._call_all = many(function)

@@ -23,7 +23,7 @@ from collator.egress import MOST_SAID, REDIRECTS, Answer, Egress, NoAnswer, Poli
 from collator.errors import ConfigError, Permanent, ProcessorFailed
 from collator.messages import Key, Result, Task
 from collator.processor.coroutine import Calls
-from collator.processor.outcomes import Outcomes
+from collator.processor.outcomes import OutcomeFactory
 from collator.processor.outputs import Unusable
 from collator.text import one_line
 
@@ -40,7 +40,7 @@ class HttpService:
     def __init__(
         self,
         url: str,
-        outcomes: Outcomes | None = None,
+        outcomes: OutcomeFactory | None = None,
         *,
         tls: ssl.SSLContext | None = None,
         policy: Policy | None = None,
@@ -52,7 +52,7 @@ class HttpService:
         self._tls, self._policy = tls, policy or Policy()
         if refusal := self._policy.refusal(target.parse(url).host):
             raise ConfigError(f"processor: {refusal}")
-        self.outcomes = outcomes or Outcomes()
+        self.outcomes = outcomes or OutcomeFactory()
         self._url = url
         self._headers = {
             "content-type": "application/json",

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from collator.processor.wire import Job, JobsReturned, Reply
+from collator.processor.wire import ChildReply, Job, JobsReturned
 
 STALLED = 0.010
 """Seconds after which a call lets go of the jobs behind it."""
@@ -21,7 +21,7 @@ class JobQueue:
     reads is no call that takes long.
     """
 
-    def __init__(self, send: Callable[[Reply], None]) -> None:
+    def __init__(self, send: Callable[[ChildReply], None]) -> None:
         """*send* says something to the service; it may wait for as long as it likes."""
         self._send = send
         self._turn = threading.Lock()
@@ -55,7 +55,7 @@ class JobQueue:
             self._calls += 1
             return self._jobs.popleft()
 
-    def answer(self, reply: Reply) -> None:
+    def answer(self, reply: ChildReply) -> None:
         """The job that `next` gave last has ended with *reply*."""
         with self._turn:
             with self._change:

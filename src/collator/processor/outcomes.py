@@ -30,7 +30,7 @@ class BatchFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     reason: str
 
 
-class Outcomes:
+class OutcomeFactory:
     """The limits within which the processor is called, and the results that follow from them."""
 
     def __init__(

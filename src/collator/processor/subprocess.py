@@ -24,9 +24,9 @@ from collator.messages import Task
 from collator.processor.child import CLOSED
 from collator.processor.guardian import end_session
 from collator.processor.guardian_client import Guardian
-from collator.processor.outcomes import MAX_REASON, Outcomes
+from collator.processor.outcomes import MAX_REASON, OutcomeFactory
 from collator.processor.pipes import Pipes
-from collator.processor.wire import Frames, FunctionReady, Garbled, Job, JobDone, JobsReturned, Reply, Setup, frame
+from collator.processor.wire import ChildReply, Frames, FunctionReady, Garbled, Job, JobDone, JobsReturned, Setup, frame
 
 PATIENCE = 1.0
 """Seconds from the end of a pipe to the end of its process."""
@@ -41,10 +41,10 @@ class SubprocessFunction:
     """The function that *spec* names, for as many processes as are started."""
 
     def __init__(
-        self, spec: str, outcomes: Outcomes | None = None, *, batch: int = 1, memory: int | None = None
+        self, spec: str, outcomes: OutcomeFactory | None = None, *, batch: int = 1, memory: int | None = None
     ) -> None:
         """*memory*: bytes of address space that a process may have."""
-        self.outcomes = outcomes or Outcomes()
+        self.outcomes = outcomes or OutcomeFactory()
         self.batch = batch
         self._memory = memory
         # As it is now: a process that replaces another finds what the first one found, wherever the program has gone.
@@ -99,7 +99,7 @@ class Child:
         self._reaping = threading.Lock()
         self._pipes = Pipes(source, sink, ended=lambda: not self.alive())
         self._frames = Frames(self._pipes.read, limit=limit)
-        self._receive = self._frames.reader(Reply)
+        self._receive = self._frames.reader(ChildReply)
         self._number = 0
         self._sent: dict[int, Sequence[Task]] = {}
         self.ahead = 0
@@ -134,7 +134,7 @@ class Child:
             frames.append(frame(Job(self._number, [*tasks])))
         self._pipes.write(b"".join(frames))
 
-    def receive(self) -> tuple[Sequence[Task], Reply] | None:
+    def receive(self) -> tuple[Sequence[Task], ChildReply] | None:
         """The next thing that it says, and of which tasks; `None` where it has ended.
 
         Raises `Garbled` for what it cannot have said, and has to be killed for.
@@ -178,7 +178,7 @@ class Child:
         self._guardian.over(self.pid)
         self._pipes.close()
 
-    def _take(self, reply: Reply) -> Sequence[Task]:
+    def _take(self, reply: ChildReply) -> Sequence[Task]:
         """The tasks that *reply* is about, which are under way no longer. Jobs are done in the order they were sent."""
         first = next(iter(self._sent), 0)
         numbers = reply.numbers if isinstance(reply, JobsReturned) else [reply.number]

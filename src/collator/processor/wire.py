@@ -98,7 +98,7 @@ class JobsReturned(msgspec.Struct, frozen=True, array_like=True, tag=True):
     numbers: list[int]
 
 
-Reply = JobDone | BatchFailedReply | JobsReturned
+ChildReply = JobDone | BatchFailedReply | JobsReturned
 
 
 def frame(message: object) -> bytes:

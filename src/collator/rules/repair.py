@@ -14,7 +14,7 @@ from collator.rules.resource import Ending, Snapshot, finished, forced
 from collator.states import PACKET_STEPS, EndedBy, OnFailure, PacketState, State, check_step
 
 
-class Completion(msgspec.Struct, frozen=True):
+class CompletionPlan(msgspec.Struct, frozen=True):
     """The plan for a completion."""
 
     fixes: bool = False
@@ -29,7 +29,7 @@ def check_total(total: int | None, packet_limits: PacketLimits) -> None:
         raise Malformed(f"total: {total} is not between 0 and {packet_limits.max_packets}")
 
 
-def plan_completion(snapshot: Snapshot, total: int | None, *, force: bool, on_failure: OnFailure) -> Completion:
+def plan_completion(snapshot: Snapshot, total: int | None, *, force: bool, on_failure: OnFailure) -> CompletionPlan:
     """Fix *total* in *snapshot*, if given, and end it where it is finished then, or by *force* (R15). `Conflict`.
 
     Repeating what was said before changes nothing, also once it has ended.
@@ -40,13 +40,13 @@ def plan_completion(snapshot: Snapshot, total: int | None, *, force: bool, on_fa
     if snapshot.state is not State.OPEN:
         if fixes:
             raise Conflict(f"the resource has ended ({snapshot.state}) without a total")
-        return Completion()
+        return CompletionPlan()
     if total is not None and fixes:
         if total <= snapshot.highest:
             raise Conflict(f"the total {total} contradicts the stored index {snapshot.highest}")
         snapshot.total, snapshot.total_by = total, EndedBy.TOTAL
     ending = finished(snapshot, on_failure)
-    return Completion(fixes, forced(snapshot) if ending is None and force else ending)
+    return CompletionPlan(fixes, forced(snapshot) if ending is None and force else ending)
 
 
 def cancels(snapshot: Snapshot) -> bool:

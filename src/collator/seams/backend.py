@@ -17,7 +17,7 @@ from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
 
-Route = Callable[[str], Sequence[str]]
+Routing = Callable[[str], Sequence[str]]
 """Gives the names of the endpoints of a resource, by its id."""
 
 

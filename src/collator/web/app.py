@@ -34,7 +34,7 @@ from collator.web.ndjson import MEDIA_TYPES
 from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
-from collator.web.packets import Packets
+from collator.web.packets import WholePackets
 from collator.web.pages import Handlers, make_pages, methods_at
 from collator.web.problems import HttpProblem, ProblemType, busy
 from collator.web.refusals import Refusals
@@ -89,7 +89,9 @@ class App:
         self._buffer_memory = BufferMemory(parts.limits.max_buffered)
         self._turns = LoopTurns()
         self._load = Load(parts.limits)
-        self._packets = Packets(parts.intake, self.refusals, packet_limits=parts.packet_limits, limits=parts.limits)
+        self._packets = WholePackets(
+            parts.intake, self.refusals, packet_limits=parts.packet_limits, limits=parts.limits
+        )
         self.audit = Audit(parts.ledger)
         self._streams = Streams(
             parts.intake,

@@ -30,7 +30,7 @@ class Admission(Enum):
     DROPPED = "dropped"  #: there is none, and enough others are getting that answer
 
 
-class Connection(Protocol):
+class GuardedConnection(Protocol):
     """The interface of a connection."""
 
     def idle_since(self) -> float | None:
@@ -38,7 +38,7 @@ class Connection(Protocol):
         ...
 
 
-C = TypeVar("C", bound=Connection)
+C = TypeVar("C", bound=GuardedConnection)
 
 
 class Connections(Generic[C]):

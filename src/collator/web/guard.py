@@ -89,7 +89,7 @@ class Guard(RequestFeed):
             super().shutdown()
 
     def idle_since(self) -> float | None:
-        """As `Connection.idle_since`."""
+        """As `GuardedConnection.idle_since`."""
         under_way = self.cycle is not None and not (self.cycle.response_complete or self.cycle.disconnected)
         return None if under_way or self.pipeline else self.moved
 

@@ -60,7 +60,7 @@ class Faults:
         return self._explain() if self._number else iter(())
 
 
-class Group(NamedTuple):
+class LineGroup(NamedTuple):
     """A block that was judged: what is offered to the store in one go."""
 
     packets: Sequence[Packet]
@@ -156,28 +156,28 @@ class Splitter:
         return Block(start, self._next - 1, 1, too_long=True)
 
 
-def judge_steps(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> Steps[Group]:
+def judge_steps(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> Steps[LineGroup]:
     """As `judge` of a *block* with one long line, in steps of a few milliseconds."""
     lines = yield from decode_line_steps(block.data, packet_limits)
     return _judged(block, lines, packet_limits, cut_off=cut_off)
 
 
-def judge(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> Group:
+def judge(block: Block, packet_limits: PacketLimits, *, cut_off: bool = False) -> LineGroup:
     """The packets of *block* and the faults of its other lines. Blank lines are neither.
 
     *cut_off*: it is a last line without its line feed, so that what cannot be decoded was cut off.
     """
     if block.too_long:
-        return Group((), (), Faults(1, partial(_explain_length, block, packet_limits)), block.last, 0)
+        return LineGroup((), (), Faults(1, partial(_explain_length, block, packet_limits)), block.last, 0)
     return _judged(block, decode_lines(block.data, packet_limits), packet_limits, cut_off=cut_off)
 
 
-def _judged(block: Block, lines: Lines, packet_limits: PacketLimits, *, cut_off: bool = False) -> Group:
+def _judged(block: Block, lines: Lines, packet_limits: PacketLimits, *, cut_off: bool = False) -> LineGroup:
     packets, places, malformed = lines
     faults = Faults(malformed, partial(_explain, block, places, packet_limits, cut_off=cut_off))
     whole = len(packets) == block.lines  # as nearly always
     numbers = range(block.first, block.last + 1) if whole else [block.first + place for place in places]
-    return Group(packets, numbers, faults, block.last, len(block.data))
+    return LineGroup(packets, numbers, faults, block.last, len(block.data))
 
 
 def _explain_length(block: Block, packet_limits: PacketLimits) -> Iterator[tuple[int, CollatorError]]:

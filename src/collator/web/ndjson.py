@@ -23,7 +23,7 @@ from collator.intake import Intake
 from collator.packet import PacketLimits, Receipt
 from collator.web.auth import check_reach
 from collator.web.limits import HttpLimits
-from collator.web.lines import Block, Group, Splitter, judge, judge_steps
+from collator.web.lines import Block, LineGroup, Splitter, judge, judge_steps
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import ClientGone, RequestBody
 from collator.wire import longest_packet
@@ -32,7 +32,7 @@ LONG = 64 * 1024
 """Bytes of a line that every stream may hold; the rest of a longer one is read once it fits."""
 MEDIA_TYPES = frozenset({"application/x-ndjson", "application/jsonl"})
 
-Told = Callable[[Group, Sequence[Receipt]], None]
+Told = Callable[[LineGroup, Sequence[Receipt]], None]
 """What is called with each group that was decided, in order."""
 
 
@@ -50,7 +50,7 @@ class PacketStream:
         self._limits = limits
         self._told = told
         self._ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._pending: deque[tuple[Group, asyncio.Future[Sequence[Receipt]]]] = deque()
+        self._pending: deque[tuple[LineGroup, asyncio.Future[Sequence[Receipt]]]] = deque()
         self._bytes = 0
         self._failed = False
 
@@ -99,7 +99,7 @@ class PacketStream:
             for block in splitter.feed(read[start : start + size]):
                 await self._offer(await self._judged(block))
 
-    async def _judged(self, block: Block, *, cut_off: bool = False) -> Group:
+    async def _judged(self, block: Block, *, cut_off: bool = False) -> LineGroup:
         if not block.long:
             return judge(block, self._packet_limits, cut_off=cut_off)
         return await self._turns.drive(self._who, judge_steps(block, self._packet_limits, cut_off=cut_off))
@@ -130,7 +130,7 @@ class PacketStream:
                 self._buffer_memory.check(self._who, capacity)
         return (await self._request.chunk())[0]
 
-    async def _offer(self, group: Group) -> None:
+    async def _offer(self, group: LineGroup) -> None:
         """Send *group* on its way to the disk, once it fits, or no other is on its way.
 
         The stream ends where its caller may not send one of them.
@@ -152,7 +152,7 @@ class PacketStream:
         if not group.packets or group.size >= self._limits.group_bytes:
             await self._turns.turn(self._who)  # nothing has to be waited for; yet others have their turn
 
-    def _has_capacity(self, group: Group) -> bool:
+    def _has_capacity(self, group: LineGroup) -> bool:
         limits = self._limits
         if len(self._pending) >= limits.max_groups or self._bytes + group.cost > limits.max_group_bytes:
             return False

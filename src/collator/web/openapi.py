@@ -185,7 +185,7 @@ def _limits(packet_limits: PacketLimits) -> Mapping[str, Schema]:
 def _narrow(components: Mapping[str, Schema], packet_limits: PacketLimits) -> None:
     """Write into the schemas what is checked beyond the types (R1 to R4)."""
     total = _total(1, packet_limits)
-    packet = components["Packet"]["properties"]
+    packet = components["WirePacket"]["properties"]
     text = {key: value for key, value in PARTS["resource_id"].schema.items() if key != "not"}
     packet["resource_id"]["anyOf"] = [text | {"maxLength": MAX_ID_BYTES}, {"type": "integer"}]
     packet["index"] |= _limits(packet_limits)["index"]

@@ -24,7 +24,7 @@ from collator.web.request_body import HALF_CLOSED, JSON_FIELDS, ClientGone, Http
 
 _MOST = 1000  # outcomes of a page; and their bytes, or one that is larger, are those of a page
 
-Look = Callable[[str | None], Awaitable[OutcomePage]]
+OutcomeLookup = Callable[[str | None], Awaitable[OutcomePage]]
 """Takes the webhook id that the resource must have."""
 
 
@@ -109,7 +109,7 @@ class Outputs:
         coming = page.more or page.state is State.OPEN
         return _answer(page, {"next_cursor": None, "after_seq": last, "more": coming})
 
-    async def _news(self, request: RequestBody, resource_id: str, look: Look, wait: float) -> OutcomePage:
+    async def _news(self, request: RequestBody, resource_id: str, look: OutcomeLookup, wait: float) -> OutcomePage:
         """What *look* gives once there is something, or the resource has ended, or *wait* seconds have passed."""
         if not wait:
             return await look(None)

@@ -32,7 +32,7 @@ _SLICE_SIZE = MIB  # bytes of their payloads, about
 _KEPT = MIB  # bytes of memory that an array may take decoded; what takes more is decoded again, slice by slice
 
 
-class Packets:
+class WholePackets:
     """The endpoint for packets that come whole."""
 
     def __init__(self, intake: Intake, refusals: Refusals, *, packet_limits: PacketLimits, limits: HttpLimits) -> None:

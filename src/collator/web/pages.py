@@ -21,13 +21,13 @@ from collator.web.health import Health
 from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
-from collator.web.packets import Packets
+from collator.web.packets import WholePackets
 from collator.web.request_body import MUCH, REQUEST, HttpAnswer, RequestBody
 from collator.web.resources import Resources
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
 
-Handler = Callable[..., Awaitable[HttpAnswer]]
+PageHandler = Callable[..., Awaitable[HttpAnswer]]
 """Takes the request and what its path and query say, by name; gives the answer."""
 
 
@@ -42,11 +42,11 @@ class Handlers(NamedTuple):
     deliveries: Deliveries
     endpoints: Endpoints
     outputs: Outputs
-    packets: Packets
+    packets: WholePackets
     description: Description
     audit: Audit
 
-    def by_route(self) -> Mapping[str, Handler]:
+    def by_route(self) -> Mapping[str, PageHandler]:
         """The handler of each route, by the name of the route."""
         return {
             "putPacket": self.packets.put,
@@ -80,9 +80,9 @@ class Page:
     def __init__(self, auth: Auth) -> None:
         """Answer nothing yet; check roles by *auth*."""
         self._auth = auth
-        self._methods: dict[str, tuple[Route, Handler]] = {}
+        self._methods: dict[str, tuple[Route, PageHandler]] = {}
 
-    def add(self, route: Route, handler: Handler) -> None:
+    def add(self, route: Route, handler: PageHandler) -> None:
         """Let *handler* answer *route*."""
         self._methods[route.method] = route, handler
 

@@ -14,7 +14,7 @@ from collator.intake import Intake
 from collator.packet import PacketLimits, Receipt
 from collator.web.audit import Audit
 from collator.web.limits import HttpLimits
-from collator.web.lines import Group
+from collator.web.lines import LineGroup
 from collator.web.load import Load
 from collator.web.ndjson import PacketStream, Told
 from collator.web.problems import HttpProblem, ProblemType, encode, encode_lines, problem, problem_of
@@ -75,7 +75,7 @@ class Streams:
     async def _summed_up(self, request: RequestBody) -> HttpAnswer:
         summary = Summary(self._limits.max_rejected, self._limits.max_rejected_bytes)
 
-        def told(group: Group, receipts: Sequence[Receipt]) -> None:
+        def told(group: LineGroup, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)
             self._refusals.count_lines(len(group.faults))
 
@@ -90,7 +90,7 @@ class Streams:
         summary = Summary(self._limits.max_rejected, self._limits.max_rejected_bytes)
         faults = FaultLines(self._limits.max_rejected)
 
-        def told(group: Group, receipts: Sequence[Receipt]) -> None:
+        def told(group: LineGroup, receipts: Sequence[Receipt]) -> None:
             summary.add(group, receipts)
             self._refusals.count_lines(len(group.faults))
             writer.write(wire_lines(group.packets, receipts) + encode_lines(faults.of(group)))

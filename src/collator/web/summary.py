@@ -14,12 +14,12 @@ from collator.errors import CollatorError
 from collator.intake import tally
 from collator.packet import Receipt, Status
 from collator.web.batch_status import GOOD, BatchStatus
-from collator.web.lines import Group
+from collator.web.lines import LineGroup
 from collator.web.problems import HttpProblem, encode, problem
 from collator.web.receipts import receipt_problem
 
 
-class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
+class RejectedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line that was not taken."""
 
     line: int
@@ -45,7 +45,7 @@ class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
     error: int
     malformed: int
     """Lines that hold no packet."""
-    rejected: Sequence[Rejected]
+    rejected: Sequence[RejectedLine]
     """The first lines that were not taken; the counts count all."""
 
 
@@ -58,9 +58,9 @@ class Summary:
         self._max_rejected = max_rejected
         self._left = max_rejected_bytes
         self._whole = BatchStatus()
-        self._rejected: list[Rejected] = []
+        self._rejected: list[RejectedLine] = []
 
-    def add(self, group: Group, receipts: Sequence[Receipt]) -> None:
+    def add(self, group: LineGroup, receipts: Sequence[Receipt]) -> None:
         """Count *group*, whose packets got *receipts*."""
         counts = tally(receipts)
         self._whole.add(counts, receipts)
@@ -70,7 +70,7 @@ class Summary:
         capacity = self._max_rejected - len(self._rejected) if self._left > 0 else 0
         if capacity and (group.faults or not counts.keys() <= GOOD):
             wrong = sorted(_wrong(group, receipts, capacity), key=itemgetter(0))
-            self._list([Rejected(line, problem(error)) for line, error in wrong[:capacity]])
+            self._list([RejectedLine(line, problem(error)) for line, error in wrong[:capacity]])
 
     def so_far(self) -> StreamSummary:
         """Return what became of the stream so far."""
@@ -95,7 +95,7 @@ class Summary:
         """Return what was not taken, in words; empty where all was."""
         return self._whole.left_out()
 
-    def _list(self, wrong: Sequence[Rejected]) -> None:
+    def _list(self, wrong: Sequence[RejectedLine]) -> None:
         for one in wrong:
             self._left -= len(encode(one))
             if self._left < 0:
@@ -114,21 +114,21 @@ class FaultLines:
         """List so many *one_by_one*."""
         self._left = one_by_one
 
-    def of(self, group: Group) -> list[Rejected]:
+    def of(self, group: LineGroup) -> list[RejectedLine]:
         """Those of *group*."""
         faults = iter(group.faults)
-        told = [Rejected(line, problem(error)) for line, error in islice(faults, self._left)]
+        told = [RejectedLine(line, problem(error)) for line, error in islice(faults, self._left)]
         self._left -= len(told)
-        told += [Rejected(line, problem(error), len(group.faults) - len(told)) for line, error in islice(faults, 1)]
+        told += [RejectedLine(line, problem(error), len(group.faults) - len(told)) for line, error in islice(faults, 1)]
         return told
 
 
-def _first(group: Group) -> str:
+def _first(group: LineGroup) -> str:
     line, fault = next(iter(group.faults))
     return f"line {line}: {fault.detail}"
 
 
-def _wrong(group: Group, receipts: Sequence[Receipt], most: int) -> Iterator[tuple[int, CollatorError]]:
+def _wrong(group: LineGroup, receipts: Sequence[Receipt], most: int) -> Iterator[tuple[int, CollatorError]]:
     yield from islice(group.faults, most)
     for number, packet, receipt in zip(group.numbers, group.packets, receipts, strict=True):
         if receipt.status not in GOOD:

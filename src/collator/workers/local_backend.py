@@ -7,7 +7,7 @@ from collections.abc import Callable
 from collator.clock import Clock
 from collator.delivery import policy_of, secured
 from collator.metrics import Metrics
-from collator.processor import HttpService, Outcomes, SubprocessFunction, open_processor
+from collator.processor import HttpService, OutcomeFactory, SubprocessFunction, open_processor
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.settings import Settings
@@ -26,7 +26,7 @@ class LocalBackend:
         stood_still: Callable[[], float],
     ) -> None:
         """Open *processor*, or that of *settings*. Raises `ConfigError` where it cannot be used."""
-        outcomes = Outcomes(
+        outcomes = OutcomeFactory(
             timeout=settings.processor_timeout,
             retries=settings.processor_retries,
             max_output=settings.max_output,

@@ -24,7 +24,7 @@ from collator.workers.chunks import next_size
 from collator.workers.pool import blocked_words, note_late
 from collator.workers.result_queue import ResultQueue
 from collator.workers.round_robin import BATCH_SIZE
-from collator.workers.runner import Call, Runner
+from collator.workers.runner import ProcessorCall, Runner
 from collator.workers.task_buffer import TaskBuffer
 
 FROZEN = 1.0
@@ -138,7 +138,7 @@ class Loops:
             note_late(task, self.abandoned)
         return results
 
-    def _time_out(self, call: Call, *, blocked: bool) -> list[Result]:
+    def _time_out(self, call: ProcessorCall, *, blocked: bool) -> list[Result]:
         """Return what it means for the tasks of *call* that its time is up."""
         if len(call.tasks) > 1:
             self.buffer.round_robin.put_each(call.tasks)
@@ -152,7 +152,7 @@ class Loops:
             runner.note_frozen(silent)
             self._see_to_one()
 
-    def _lose(self, runner: Runner, late: list[Call]) -> list[Call]:
+    def _lose(self, runner: Runner, late: list[ProcessorCall]) -> list[ProcessorCall]:
         """Give up *runner*, which does not turn, as the time of *late* is up; whose fault it is."""
         guilty = [culprit] if (culprit := runner.culprit()) else late
         self._runners.remove(runner)
@@ -165,14 +165,14 @@ class Loops:
         self._see_to_one()
         return guilty
 
-    def _cancel(self, runner: Runner, calls: list[Call]) -> None:
+    def _cancel(self, runner: Runner, calls: list[ProcessorCall]) -> None:
         for call in calls:
             self._remove(runner, call)
             call.late = True
             self._late += 1
             runner.cancel(call)
 
-    def _remove(self, runner: Runner, call: Call) -> None:
+    def _remove(self, runner: Runner, call: ProcessorCall) -> None:
         call.abandoned = True
         del runner.calls[call]
         self._held -= len(call.tasks)
@@ -213,12 +213,12 @@ class Loops:
 
     def _fill(self, runner: Runner) -> None:
         """Begin as many calls as there is room for, and behind them look again, as some may have ended already."""
-        begun: list[Call] = []
+        begun: list[ProcessorCall] = []
         with self._change:
             runner.roused = False
             while self._may_take(runner) and len(begun) < AT_ONCE:
                 most = self.result_queue.unrecorded.batch(self._processor.batch)
-                call = Call(self.buffer.round_robin.take(most, size=BATCH_SIZE), self._now())
+                call = ProcessorCall(self.buffer.round_robin.take(most, size=BATCH_SIZE), self._now())
                 runner.calls[call] = None
                 self._held += len(call.tasks)
                 begun.append(call)
@@ -227,7 +227,7 @@ class Loops:
         if len(begun) == AT_ONCE:
             asyncio.get_running_loop().call_soon(self._fill, runner)
 
-    async def _attend(self, runner: Runner, call: Call) -> None:
+    async def _attend(self, runner: Runner, call: ProcessorCall) -> None:
         results = await runner.make_call(call.tasks)
         with self._change:
             self._late -= call.late
@@ -237,7 +237,7 @@ class Loops:
             runner.end_if_idle()
         self._fill(runner)
 
-    def _finish(self, call: Call, results: list[Result] | BatchFailed) -> None:
+    def _finish(self, call: ProcessorCall, results: list[Result] | BatchFailed) -> None:
         seconds = self._now() - call.since
         self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._window)
         if isinstance(results, BatchFailed):

@@ -24,8 +24,8 @@ from collator.workers.task_buffer import TaskBuffer
 log = structlog.get_logger("collator.workers")
 
 
-class Pool(Protocol):
-    """Whoever calls the processor."""
+class WorkerPool(Protocol):
+    """The interface of what calls the processor: threads, processes or event loops."""
 
     buffer: TaskBuffer
     result_queue: ResultQueue

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from collator.processor import Function, Processor, SubprocessFunction
 from collator.workers.executor import Executor, ThreadExecutor
 from collator.workers.loops import Loops
-from collator.workers.pool import Pool
+from collator.workers.pool import WorkerPool
 from collator.workers.processes import ProcessExecutor
 from collator.workers.task_buffer import TaskBuffer
 from collator.workers.threads import Threads
@@ -15,7 +15,7 @@ from collator.workers.threads import Threads
 
 def open_pool(
     processor: Processor, *, tell: Callable[[], None], concurrency: int, max_abandoned: int, window: int
-) -> Pool:
+) -> WorkerPool:
     """A pool for *processor*, which makes use of no more than *window* tasks; nothing is started yet.
 
     *tell* is called, in any thread, when there are results to collect.

@@ -17,7 +17,7 @@ from collator.errors import ProcessorFailed
 from collator.messages import Task, output_size
 from collator.processor import Child, SubprocessFunction
 from collator.processor.subprocess import weight
-from collator.processor.wire import BatchFailedReply, Garbled, JobsReturned, Reply, result_of
+from collator.processor.wire import BatchFailedReply, ChildReply, Garbled, JobsReturned, result_of
 from collator.workers.chunks import Chunk
 from collator.workers.result_bytes import PORTION
 from collator.workers.task_buffer import TaskBuffer
@@ -121,7 +121,7 @@ class ProcessExecutor:
             child.send(jobs)
         return chunk.call is not None
 
-    def _receive(self, child: Child) -> tuple[tuple[Sequence[Task], Reply] | None, str]:
+    def _receive(self, child: Child) -> tuple[tuple[Sequence[Task], ChildReply] | None, str]:
         """Return what *child* says, or nothing; and why it was killed, where it said what it cannot have said."""
         try:
             return child.receive(), ""
@@ -129,7 +129,7 @@ class ProcessExecutor:
             child.kill()
             return None, error.detail
 
-    def _take(self, tasks: Sequence[Task], reply: Reply, chunk: Chunk) -> int:
+    def _take(self, tasks: Sequence[Task], reply: ChildReply, chunk: Chunk) -> int:
         """Do as *reply* says about *tasks*; the bytes of the results.
 
         Whoever has given up *chunk* has taken what was left of it.

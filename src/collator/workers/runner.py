@@ -23,7 +23,7 @@ log = structlog.get_logger("collator.workers")
 _NOT_THEIRS = (str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1]))
 
 
-class Call:
+class ProcessorCall:
     """A call under way."""
 
     __slots__ = ("abandoned", "late", "running", "since", "tasks")
@@ -45,7 +45,7 @@ class Runner:
 
     def __init__(self, processor: Coroutine | HttpService, *, turning: Callable[[Runner], None]) -> None:
         """*turning* is called on the loop as soon as it turns."""
-        self.calls: dict[Call, None] = {}
+        self.calls: dict[ProcessorCall, None] = {}
         """The longest under way first."""
         self.make_call: Calls
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -102,7 +102,7 @@ class Runner:
             self.loop.call_soon_threadsafe(answer, self)
         return 0.0 if self.asked_at is None else now - self.asked_at
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: ProcessorCall) -> None:
         """Have *call* end, if its coroutine lets itself be ended."""
         if self.loop is not None and call.running is not None:
             self.loop.call_soon_threadsafe(call.running.cancel)
@@ -111,7 +111,7 @@ class Runner:
         """Return what its calls are for."""
         return [task for call in self.calls for task in call.tasks]
 
-    def culprit(self) -> Call | None:
+    def culprit(self) -> ProcessorCall | None:
         """The call in which the loop is at this moment."""
         running = None if self.loop is None else asyncio.current_task(self.loop)
         return next((call for call in self.calls if call.running is running is not None), None)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import structlog
 
 from collator.messages import Result, Task
-from collator.processor import Outcomes
+from collator.processor import OutcomeFactory
 from collator.workers.chunks import Chunk, next_size
 from collator.workers.executor import Executor, PoolThread
 from collator.workers.pool import blocked_words, note_late
@@ -40,7 +40,7 @@ class Threads:
     def __init__(
         self,
         executor: Callable[[TaskBuffer], Executor],
-        outcomes: Outcomes,
+        outcomes: OutcomeFactory,
         *,
         tell: Callable[[], None],
         concurrency: int,

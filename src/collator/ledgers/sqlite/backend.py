@@ -13,7 +13,7 @@ from collator.ledgers.sqlite.disk import Disk
 from collator.ledgers.sqlite.ledger import SqliteLedger, open_ledger
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
-from collator.seams.backend import Route
+from collator.seams.backend import Routing
 from collator.settings import Settings
 
 
@@ -34,7 +34,7 @@ class SqliteBackend:
         *,
         ledger_limits: LedgerLimits,
         clock: Clock,
-        route: Route,
+        route: Routing,
         stood_still: Callable[[], float],
     ) -> Self:
         """Open `Settings.data_dir`. Raises what `open_ledger` raises."""

@@ -36,7 +36,7 @@ from collator.messages import (
     output_size,
 )
 from collator.rules.resource import INDEX_MASK, LedgerLimits
-from collator.seams.backend import Route
+from collator.seams.backend import Routing
 from collator.seams.ledger import Capacity
 
 R = TypeVar("R")
@@ -47,7 +47,7 @@ async def open_ledger(
     *,
     ledger_limits: LedgerLimits,
     clock: Clock,
-    route: Route,
+    route: Routing,
     stood_still: Callable[[], float] = never,
     synchronous: str = "full",
 ) -> SqliteLedger:

@@ -24,7 +24,7 @@ from collator.files import new_file, read_file
 from collator.ledgers.sqlite.immutable import open_immutable
 
 
-class State(NamedTuple):
+class OriginState(NamedTuple):
     """The row that every commit changes."""
 
     clock: float
@@ -36,7 +36,7 @@ class State(NamedTuple):
 class Note(NamedTuple):
     """The state on which a log was begun."""
 
-    state: State | None
+    state: OriginState | None
     """That of the file; `None` where it had none yet."""
     restarts: int
     """How often the log had been begun anew."""
@@ -86,7 +86,7 @@ def foreign_log(database: Path) -> str | None:
     )
 
 
-def _alone(database: Path) -> State | None:
+def _alone(database: Path) -> OriginState | None:
     """The state in the file, without its log; `None` where there is none that can be read."""
     uri = f"{database.absolute().as_uri()}?immutable=1"
     try:
@@ -96,9 +96,9 @@ def _alone(database: Path) -> State | None:
         return None
 
 
-def _state(connection: apsw.Connection) -> State | None:
+def _state(connection: apsw.Connection) -> OriginState | None:
     row = connection.execute(_QUERY).fetchone()
-    return None if row is None else State(*row)
+    return None if row is None else OriginState(*row)
 
 
 def _restarts(log: Path) -> int:

@@ -15,7 +15,7 @@ from collator.ledgers.sqlite.vacuum import shrink
 from collator.rules.repair import check_purge
 
 
-class Purged(msgspec.Struct, frozen=True):
+class PurgeResult(msgspec.Struct, frozen=True):
     """The result of one step of a purge."""
 
     rows: int
@@ -34,7 +34,7 @@ class _Due(NamedTuple):
     purging: int
 
 
-def purge(store: Store, limit: int, resource_id: str | None) -> Purged:
+def purge(store: Store, limit: int, resource_id: str | None) -> PurgeResult:
     """Forget what may be forgotten, about *limit* rows at most, as long as a slice lasts."""
     time = Slice()
     removed = 0 if resource_id is None else _purge_now(store, resource_id)
@@ -43,7 +43,7 @@ def purge(store: Store, limit: int, resource_id: str | None) -> Purged:
         if due is None:
             return _purge_little(store, time, removed, limit)
         removed += _purge_resource(store, time, _Due(*due), limit - removed)
-    return Purged(removed, more=True)
+    return PurgeResult(removed, more=True)
 
 
 def _purge_resource(store: Store, time: Slice, due: _Due, limit: int) -> int:
@@ -69,7 +69,7 @@ def _purge_resource(store: Store, time: Slice, due: _Due, limit: int) -> int:
     )
 
 
-def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> Purged:
+def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> PurgeResult:
     """Forget old tombstones, where no resource is to be forgotten, and then give space back to the disk."""
     while removed < limit and time.lasts():
         deleted = tombstones.delete_old(store, min(ROWS, limit - removed))
@@ -77,8 +77,8 @@ def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> Purged
         if not deleted:
             audit.delete_old(store)
             shrink(store, time)
-            return Purged(removed, more=False)
-    return Purged(removed, more=True)
+            return PurgeResult(removed, more=False)
+    return PurgeResult(removed, more=True)
 
 
 def _purge_now(store: Store, resource_id: str) -> int:

@@ -16,7 +16,7 @@ from collator.states import DeliveryState
 _decode_found = msgspec.json.Decoder(list[FoundDelivery]).decode
 
 
-class Replayed(msgspec.Struct):
+class ReplayResult(msgspec.Struct):
     """The result of one step of a replay."""
 
     number: int = 0
@@ -25,9 +25,9 @@ class Replayed(msgspec.Struct):
     """How many of the deliveries that were named were looked at."""
 
 
-def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> Replayed:
+def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> ReplayResult:
     """Make those of *delivery_rows* that have ended, in *state* if given, due again, as long as a slice lasts."""
-    replayed = Replayed()
+    replayed = ReplayResult()
     for some in Slice().take(in_units(delivery_rows)):
         plan = _replay_some(store, some, state)
         replayed.number += len(plan.due)

@@ -30,7 +30,7 @@ TICK = 5.0
 """Seconds after which the uptime is stored, even if nothing else changed: what a crash can add to an idle timeout."""
 
 
-class Retried(msgspec.Struct):
+class RetryResult(msgspec.Struct):
     """The result of one step of a retry."""
 
     number: int
@@ -89,11 +89,11 @@ def cancel(store: Store, resource_id: str) -> bool:
     return ends
 
 
-def retry(store: Store, resource_id: str, after: int) -> Retried:
+def retry(store: Store, resource_id: str, after: int) -> RetryResult:
     """Give the failed packets behind the index *after* a new set of attempts, as long as a slice lasts (R16)."""
     snapshot = find(store, resource_id)
     first, last = span(snapshot.key)
-    retried = Retried(0, first + after if retries(snapshot) else last)
+    retried = RetryResult(0, first + after if retries(snapshot) else last)
     time = Slice()
     while retried.after < last and time.lasts():
         looked = _decode_failed(store.value("failed_keys", retried.after, last, ROWS).encode())

@@ -27,7 +27,7 @@ from collator.ledgers.sqlite.leases import LeaseTable
 from collator.ledgers.sqlite.schema import migrate
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
-from collator.seams.backend import Route
+from collator.seams.backend import Routing
 from collator.states import EndedBy, State
 
 DATABASE = "collator.db"
@@ -92,7 +92,7 @@ class Store:
         *,
         ledger_limits: LedgerLimits,
         clock: Clock,
-        route: Route,
+        route: Routing,
         stood_still: Callable[[], float] = never,
         synchronous: str = "full",
     ) -> None:

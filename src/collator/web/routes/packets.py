@@ -17,7 +17,7 @@ from collator.web.streams import Wanted
 from collator.web.summary import StreamSummary
 
 
-class Packet(packet.Packet, frozen=True, forbid_unknown_fields=True):
+class WirePacket(packet.Packet, frozen=True, forbid_unknown_fields=True):
     """One piece of one resource."""
 
     metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)  # the default itself is no JSON
@@ -28,7 +28,7 @@ class Packet(packet.Packet, frozen=True, forbid_unknown_fields=True):
 _LINES = {
     "type": "array",
     "items": {
-        "anyOf": [{"$ref": REFERENCE.format(name=name)} for name in ("WireReceipt", "Rejected", "StreamSummary")]
+        "anyOf": [{"$ref": REFERENCE.format(name=name)} for name in ("WireReceipt", "RejectedLine", "StreamSummary")]
     },
     "description": "A receipt a line, or the number of a line that holds no packet and its problem; at last a summary.",
 }
@@ -68,7 +68,7 @@ POST_PACKETS = Route(
             Wanted,
         ),
     ),
-    body={JSON: (Packet, list[Packet]), **dict.fromkeys(NDJSON, list[Packet])},
+    body={JSON: (WirePacket, list[WirePacket]), **dict.fromkeys(NDJSON, list[WirePacket])},
     examples={JSON: _ONE, **{lines: [_ONE, _LAST] for lines in NDJSON}},
     replies={
         202: RouteReply(

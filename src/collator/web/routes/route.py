@@ -18,7 +18,7 @@ from collator.web.problems import ProblemType
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/jsonl")
 
-Schema = Any
+BodyType = Any
 """A type that msgspec describes, several of which any may come, or a JSON Schema as a mapping."""
 
 
@@ -27,7 +27,7 @@ class RouteReply(msgspec.Struct, frozen=True, kw_only=True):
 
     says: str
     """When it is given, and what it holds."""
-    content: Mapping[str, Schema]
+    content: Mapping[str, BodyType]
     """What the body holds, by media type."""
 
 
@@ -46,7 +46,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     more: str = ""
     """What there is to know beyond that."""
     options: tuple[QueryOption, ...] = ()
-    body: Mapping[str, Schema] = {}
+    body: Mapping[str, BodyType] = {}
     """What the request holds, by media type; empty where it holds nothing."""
     examples: Mapping[str, Any] = {}
     """A good body, by media type; that of a sequence as an array of its lines."""

@@ -14,7 +14,7 @@ import msgspec
 from collator.messages import PacketReport
 from collator.signing import ID, SIGNATURE, TIMESTAMP
 from collator.states import EndedBy
-from collator.web.routes.route import Schema
+from collator.web.routes.route import BodyType
 
 _TEXT = {"type": "string"}
 
@@ -88,7 +88,7 @@ class WebhookType(msgspec.Struct, frozen=True, kw_only=True):
     """What its `type` says."""
     says: str
     """When it is sent: one line."""
-    body: Schema
+    body: BodyType
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
