@@ -161,7 +161,7 @@ def test_r24_only_what_is_due_is_given_up() -> None:
     due, delivered, dead, _ = FOUND
     assert gives_up(due)
     assert not gives_up(dead)
-    with pytest.raises(Ended, match="nothing to stop"):
+    with pytest.raises(Ended, match="cannot be given up"):
         gives_up(delivered)
 
 

@@ -1,0 +1,38 @@
+"""A name stands for one thing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "src" / "collator"
+SAME = {
+    "Network": "the same type twice: the settings and egress know nothing of each other",
+}
+
+
+def named(path: Path) -> Iterator[str]:
+    """The public classes and types that the module at *path* defines; of a type variable, its name says nothing."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name[0].isupper() and not name.isupper():
+                yield name
+
+
+def test_no_two_classes_or_types_share_a_name() -> None:
+    found = sorted(
+        (name, path.relative_to(SOURCE).as_posix())
+        for path in SOURCE.rglob("*.py")
+        for name in named(path)
+        if not name.startswith("_")
+    )
+    places = {name: [place for _, place in pairs] for name, pairs in groupby(found, itemgetter(0))}
+    assert len(places) > 300
+    assert {name: where for name, where in places.items() if len(where) > 1 and name not in SAME} == {}
+    assert [name for name in SAME if len(places.get(name, ())) < 2] == []
