@@ -71,7 +71,7 @@ class WatchedFile(Generic[T]):
                 "file invalid; its previous content stays in use",
                 what=self._what,
                 file=str(self._path),
-                problem=problem,
+                reason=problem,
             )
         self._stamp, self._digest = stamp, b""
 
@@ -84,7 +84,7 @@ class WatchedFile(Generic[T]):
         self._settled = not 0 <= time.time_ns() - found.st_ctime_ns < _SAME_MOMENT
         problem = exposure(self._path, found, secret=self._secret)
         if problem and problem != self._exposure:
-            _log.warning("file accessible to other users", what=self._what, file=str(self._path), problem=problem)
+            _log.warning("file accessible to other users", what=self._what, file=str(self._path), reason=problem)
         self._exposure = problem
         return _stamp_of(found), content
 

@@ -44,7 +44,7 @@ class Metrics:
             "collator_processor_attempts", "Calls of the processor, by result: output, retry, failure", "result"
         )
         self.dropped = self._counter(
-            "collator_outcomes_dropped", "Outcomes that came too late: lease lost, or resource closed", "why"
+            "collator_outcomes_dropped", "Outcomes that came too late: lease lost, or resource closed", "reason"
         )
         self.processing = self._histogram(
             "collator_processor_seconds", "Mean time of one call of the processor, by chunk", _COARSE

@@ -189,7 +189,7 @@ def _log_clock_jump(behind: float) -> None:
         log.error(
             "the clock is far ahead of the last time in the store; nothing expires or is deleted",
             days=round(behind / 86_400, 1),
-            do="if the clock is right, start once with --accept-clock; if not, correct it and start again",
+            action="if the clock is right, start once with --accept-clock; if not, correct it and start again",
         )
 
 

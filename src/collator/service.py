@@ -97,7 +97,7 @@ async def open_service(
 
     check(settings)
     if problem := missing_trust():
-        log.warning("no certificate authorities are trusted", problem=problem)
+        log.warning("no certificate authorities are trusted", reason=problem)
     settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:

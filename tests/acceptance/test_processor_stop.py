@@ -64,4 +64,4 @@ async def test_p7_a_call_that_never_ends_does_not_hold_up_the_end(tmp_path: Path
         await send(service, "a", ["hang", str(tmp_path / "begun")])
         await until((tmp_path / "begun").exists, DRAIN)
         await service.stop()
-        assert "given_back=1" in service.log()
+        assert "released=1" in service.log()

@@ -319,7 +319,9 @@ async def test_p2_an_answer_that_comes_when_the_lease_is_lost_changes_nothing(tm
         assert (await it.ended("a")).done == 1
         late.set()
         await until(
-            lambda: sum(it.counted("collator_outcomes_dropped_total", why=why) for why in ("lost", "closed")) == 1
+            lambda: (
+                sum(it.counted("collator_outcomes_dropped_total", reason=reason) for reason in ("lost", "closed")) == 1
+            )
         )
         assert await outputs(it.ledger, "a") == [(0, b'"right"')]
         assert len(it.outbox.deliveries) == 1

@@ -113,7 +113,7 @@ async def test_a_refusal_is_counted_and_told_of_once(listener: Harness, case: st
     (line,) = [one for one in lines if one["event"] == "request refused"]
     assert (line["log_level"], line["code"], line["status"], line["path"]) == ("warning", code.code, code.status, path)
     assert line["peer"].startswith("127.0.0.1:")
-    assert line["agent"] == ("" if case in {"no HTTP", "half a head"} else "sender/1.0")
+    assert line["user_agent"] == ("" if case in {"no HTTP", "half a head"} else "sender/1.0")
     assert line["detail"]
     assert line["times"] == 1
     assert SECRET not in repr(lines)

@@ -185,7 +185,7 @@ def test_a_file_that_is_open_to_others_is_told_of_once(tmp_path: Path, mode: int
         file = SecretFile(path) if secret else TokenFile(path)
         file.current()
         file.current()
-    words = [event["problem"] for event in events if event["event"] == "file accessible to other users"]
+    words = [event["reason"] for event in events if event["event"] == "file accessible to other users"]
     assert len(words) == bool(said)
     for problem in words:
         assert problem.startswith(f"other users of this machine can {said} it: chmod g")

@@ -12,7 +12,7 @@ LABELS = {
     "status": "of a receipt",
     "code": "of a problem, of which there is a catalogue",
     "result": "of an attempt",
-    "why": "an outcome came too late",
+    "reason": "an outcome came too late",
     "state": "of resources or deliveries",
     "endpoint": "its name, of which there are as many as are configured",
 }

@@ -1,4 +1,4 @@
-"""A name stands for one thing."""
+"""A name stands for one thing, and a thing has one name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ SOURCE = Path(__file__).parents[2] / "src" / "collator"
 SAME = {
     "Network": "the same type twice: the settings and egress know nothing of each other",
 }
+
+LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
+REASON = frozenset({"cause", "detail", "how", "problem", "trouble", "why", "words"})
+"""What `reason` is called elsewhere; of a request that was refused, the log has the `detail` of its problem."""
 
 
 def named(path: Path) -> Iterator[str]:
@@ -36,3 +40,16 @@ def test_no_two_classes_or_types_share_a_name() -> None:
     assert len(places) > 300
     assert {name: where for name, where in places.items() if len(where) > 1 and name not in SAME} == {}
     assert [name for name in SAME if len(places.get(name, ())) < 2] == []
+
+
+def logged(path: Path) -> Iterator[tuple[str, str]]:
+    """The names of the fields in the log lines of the module at *path*, each with its event."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
+            yield from ((ast.unparse(node.args[0]), keyword.arg) for keyword in node.keywords if keyword.arg)
+
+
+def test_the_reason_of_what_is_logged_is_called_reason_everywhere() -> None:
+    fields = [field for path in SOURCE.rglob("*.py") for field in logged(path)]
+    assert len(fields) > 80
+    assert [(event, name) for event, name in fields if name in REASON] == [("event", "detail")]

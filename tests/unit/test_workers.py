@@ -80,8 +80,8 @@ class Setup:
     def attempts(self, result: str) -> float:
         return self._value("collator_processor_attempts_total", result=result)
 
-    def dropped(self, why: str) -> float:
-        return self._value("collator_outcomes_dropped_total", why=why)
+    def dropped(self, reason: str) -> float:
+        return self._value("collator_outcomes_dropped_total", reason=reason)
 
     async def ended(self, resource_id: str) -> ResourceReport:
         """The resource, once it has ended."""

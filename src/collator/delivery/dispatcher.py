@@ -195,7 +195,7 @@ class Dispatcher:
             await self._ledger.release(leases)
         except CollatorError as error:
             _log.warning(
-                "deliveries not released; their leases will expire", deliveries=len(leases), problem=error.detail
+                "deliveries not released; their leases will expire", deliveries=len(leases), reason=error.detail
             )
 
     def _wake(self, name: str) -> None:

@@ -195,7 +195,7 @@ class EndpointWorker:
                 await self._claim_once(capacity)
         except Unavailable as error:
             if not self._claims_fail:  # one line until they work again, not one for each poll
-                _log.warning("cannot claim deliveries", endpoint=self._name, problem=error.detail)
+                _log.warning("cannot claim deliveries", endpoint=self._name, reason=error.detail)
             self._claims_fail = True
         except Exception:  # noqa: BLE001 - a defect must not end the worker: it is logged, and the next poll claims
             _log.exception("cannot claim deliveries", endpoint=self._name)

@@ -63,7 +63,7 @@ class OutcomeRecorder:
         except Unavailable as error:
             if not failures:
                 _log.warning(
-                    "delivery attempts not recorded yet; kept in memory", attempts=len(batch), problem=error.detail
+                    "delivery attempts not recorded yet; kept in memory", attempts=len(batch), reason=error.detail
                 )
             return False
         except Exception:  # noqa: BLE001 - a defect, and trying again would meet it again, with all others behind it

@@ -92,7 +92,7 @@ class Refusals:
             return
         if not self._quota.allows():
             if times := self._throttle.times("beyond the quota", times):
-                _log.warning("further refusals not logged one by one", most=LINES, times=times)
+                _log.warning("further refusals not logged one by one", limit=LINES, times=times)
             return
         path = asked.target.partition(b"?")[0]  # without what may be a secret in it: a query, the user of a whole URL
         path = path if path[:1] == b"/" else path.rpartition(b"@")[2]
@@ -102,7 +102,7 @@ class Refusals:
             **({"code": code} if code else {}),
             **more,
             peer="{}:{}".format(*asked.client) if asked.client else "",
-            agent=shown(agent.decode("latin-1")),
+            user_agent=shown(agent.decode("latin-1")),
             method=shown(asked.method),
             path=shown(path.decode("latin-1")),
             detail=shown(detail),

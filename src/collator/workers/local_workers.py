@@ -138,7 +138,7 @@ class LocalWorkers:
             async with asyncio.timeout(GRACE):
                 await self._leases.give_back(unfinished)
                 await self._reports.flush()
-        log.info("workers drained", given_back=len(unfinished), not_recorded=self._reports.size)
+        log.info("workers drained", released=len(unfinished), not_recorded=self._reports.size)
 
     @property
     def abandoned(self) -> int:

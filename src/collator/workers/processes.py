@@ -55,7 +55,7 @@ class ProcessExecutor:
     def ready(self) -> bool:
         """Start a process where there is none."""
         if self._child is not None and not self._child.alive():
-            log.warning("an idle processor process has ended", how=self._child.end())
+            log.warning("an idle processor process has ended", reason=self._child.end())
             self._child = None
         return self._child is not None or self._start()
 
@@ -149,16 +149,18 @@ class ProcessExecutor:
 
     def _fail_chunk(self, child: Child, chunk: Chunk, garbled: str) -> None:
         """The process has ended within a call, or was killed, as what it said was *garbled*."""
-        how = child.end()
-        how = garbled or how
+        ended = child.end()
+        reason = garbled or ended
         self._child = None
         with self._buffer.change:
             task, *others = chunk.recall()
             if chunk.abandoned:
                 return  # it was killed, as nobody waits for it any more
             if self._isolated.batch > 1 and others:
-                self._buffer.put_each([task, *others], how)
+                self._buffer.put_each([task, *others], reason)
             else:
-                chunk.done.append(self._isolated.outcomes.failed(task, ProcessorFailed(how)))
+                chunk.done.append(self._isolated.outcomes.failed(task, ProcessorFailed(reason)))
                 self._buffer.put(others)
-        log.warning("a processor process has ended", how=how, resource_id=task.key.resource_id, index=task.key.index)
+        log.warning(
+            "a processor process has ended", reason=reason, resource_id=task.key.resource_id, index=task.key.index
+        )

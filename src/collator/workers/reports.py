@@ -69,7 +69,7 @@ class ResultRecorder:
             Failure: metrics.attempts.labels("failure"),
         }
         self._dropped: dict[Recorded, Count] = {
-            why: metrics.dropped.labels(str(why)) for why in Recorded if why is not Recorded.RECORDED
+            status: metrics.dropped.labels(str(status)) for status in Recorded if status is not Recorded.RECORDED
         }
         self._closed = metrics.resources
 
@@ -137,7 +137,7 @@ class ResultRecorder:
         if kinds[Retry] or kinds[Failure]:
             one = outcome.failed  # its page says why; the reason may hold a payload, which no log does
             told = {"resource_id": one.resource_id, "index": one.index} if one else {}
-            log.warning("attempts failed", final=kinds[Failure], to_be_repeated=kinds[Retry], **told)
+            log.warning("attempts failed", final=kinds[Failure], retries=kinds[Retry], **told)
         if outcome.statuses.count(Recorded.RECORDED) != len(results):
             self._note_dropped(outcome)
 

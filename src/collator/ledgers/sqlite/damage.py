@@ -18,9 +18,9 @@ def readable(load: Callable[[Sequence[int]], list[R]], keys: Sequence[int]) -> l
     try:
         return load(keys)
     except (ValueError, apsw.SQLError) as error:
-        why = repr(error)
+        words = repr(error)
     if len(keys) == 1:
-        log.error("damaged row skipped; run collator check", key=keys[0], error=why)
+        log.error("damaged row skipped; run collator check", key=keys[0], error=words)
         return []
     middle = len(keys) // 2
     return readable(load, keys[:middle]) + readable(load, keys[middle:])

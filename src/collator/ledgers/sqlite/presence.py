@@ -66,7 +66,7 @@ class Presence:
     def _compare(self, now: float) -> None:
         words = _difference(self._known)
         if words and not self.words:
-            log.error("the data directory was moved, removed or replaced", reason=words, ends_in=GRACE)
+            log.error("the data directory was moved, removed or replaced", reason=words, stops_in=GRACE)
             self._missing_since, self._ended = now, f"{words}; the service stopped after {GRACE:g} s"
             self.words = f"{words}; nothing is stored until it is back, and the service stops in {GRACE:g} s"
         elif not words and self.words:

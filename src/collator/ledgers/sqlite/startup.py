@@ -42,7 +42,7 @@ def open_store(data_dir: Path, make: Callable[[], Store]) -> Store:
     """
     try:
         if problem := exposure(data_dir, data_dir.stat(), secret=False):
-            log.warning("data directory accessible to other users", problem=problem)
+            log.warning("data directory accessible to other users", reason=problem)
         origin.begin(data_dir / DATABASE)
         return _recovered(make)
     except OSError as error:
