@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collator.errors import Broken, Unavailable
-from collator.ledgers.batching.answers import Answers, answer, resolve
+from collator.ledgers.batching.answers import BYTES, Answers, answer, resolve
 from collator.ledgers.batching.calls import Call, Verb, batches, fail_calls, keep_results
 from collator.ledgers.batching.culprits import conclude, halves, parts_of
 from collator.ledgers.batching.groups import MAX_GROWTH, MOST_BYTES, Groups
@@ -83,6 +83,7 @@ def groups_of(*calls: Call) -> list[str]:
         ([call("a", WHOLE, 9 * MAX_GROWTH), call("b", WHOLE, 9 * MAX_GROWTH), call("c", STORE)], ["abc"]),
         ([call("a", STORE, 9 * MAX_GROWTH), call("b", STORE), call("c", STORE)], ["a", "bc"]),
         ([call("a", weight=MOST_BYTES), call("b", weight=1), call("c")], ["ac", "b"]),
+        ([call("a", weight=MOST_BYTES - 1), call("b", weight=1), call("c", weight=1)], ["ab", "c"]),
         ([call("a", weight=9 * MOST_BYTES), call("b", weight=9 * MOST_BYTES)], ["a", "b"]),
     ],
 )
@@ -98,6 +99,14 @@ def test_what_gives_way_and_the_others_take_turns() -> None:
         groups.waiting.append(call(name))
         taken.append(names(groups.take()))
     assert taken == ["A", "ab", "B", "cd", "C", "ef"]
+
+
+def test_what_gives_way_is_next_where_the_others_had_a_turn_without_it() -> None:
+    groups, taken = Groups(), list[str]()
+    for calls in ([call("A", UPKEEP)], [call("a")], [call("B", UPKEEP), call("b")]):
+        groups.waiting += calls
+        taken.append(names(groups.take()))
+    assert taken == ["A", "a", "B"]
 
 
 @given(
@@ -206,9 +215,11 @@ def test_what_was_changed_is_kept_of_calls_that_are_steps_of_an_act() -> None:
     calls = [Call(verb, "abc", act=act), Call(verb, "de")]
     keep_results(calls, store_all(Memory(), ["abc", "de"]))
     assert [one.changed for one in calls] == [6, None]
-    fail_calls(calls[1:], Unavailable("not now"))
     resolve(calls, lambda _result: None)
     assert (act.changed, act.stored) == (6, True)
+    fail_calls(calls, Unavailable("not now"))
+    resolve(calls, lambda _result: None)
+    assert act.changed == 6, "what failed after all changed nothing"
 
 
 def operation(name: str, result: object = None) -> Call:
@@ -236,6 +247,13 @@ def test_no_answer_is_kept_of_calls_that_are_no_operation() -> None:
     answers = Answers()
     answers.keep_of([call("x")])
     assert "" not in answers
+
+
+def test_as_many_answers_are_kept_as_fit() -> None:
+    answers = Answers()
+    for name in "abc":
+        answers.keep(name, name, BYTES // 2)
+    assert [name in answers for name in "abc"] == [False, True, True]
 
 
 async def test_callers_are_answered_on_their_loops_and_who_has_gone_is_told_of() -> None:

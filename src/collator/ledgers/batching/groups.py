@@ -27,25 +27,22 @@ class Groups:
         self._gave_way = False  # whether the last group was a call that gives way
 
     def take(self) -> list[Call]:
-        """Take the next group: all that wait and whose turn it is, but for what is beyond its share."""
+        """Take the next group: one that gives way, or all of the others, but for what is beyond its share."""
+        calls, self.waiting = self.waiting, []
+        patient = [call for call in calls if call.verb.gives_way]
+        if patient:
+            others = [call for call in calls if not call.verb.gives_way]
+            self._gave_way = not (others and self._gave_way)
+            self.waiting = others + patient[1:] if self._gave_way else patient
+            calls = patient[:1] if self._gave_way else others
+        else:
+            self._gave_way = False
         growth = weight = 0
         group: list[Call] = []
-        for call in self._turn():
+        for call in calls:
             growth += call.size if call.verb.grows else 0
             weight += call.weight
             many = call.verb.grows and growth > MAX_GROWTH and growth > call.size
             heavy = call.weight and weight > MOST_BYTES and weight > call.weight
             (self.waiting if many or heavy else group).append(call)
         return group
-
-    def _turn(self) -> list[Call]:
-        """Those whose turn it is: one that gives way, or all of the others. The rest waits."""
-        calls, self.waiting = self.waiting, []
-        patient = [call for call in calls if call.verb.gives_way]
-        if not patient:
-            self._gave_way = False
-            return calls
-        others = [call for call in calls if not call.verb.gives_way]
-        self._gave_way = not (others and self._gave_way)
-        self.waiting = others + patient[1:] if self._gave_way else patient
-        return patient[:1] if self._gave_way else others
