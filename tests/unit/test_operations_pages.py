@@ -67,6 +67,14 @@ async def test_every_metric_is_on_the_page_and_no_other(tmp_path: Path) -> None:
     assert {*re.findall(r"collator_[a-z_]+", table)} == declared
 
 
+def test_every_event_of_the_log_is_one() -> None:
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "src" / "collator").rglob("*.py"))
+    pages = EVERY + (DOCS / "endpoints.md").read_text("utf-8")
+    named = {plain or quoted for plain, quoted in re.findall(r'event=(?:(\w+)|"([^"]+)")', pages)}
+    assert len(named) > 6
+    assert {event for event in named if f'"{event}"' not in source} == set()
+
+
 def test_exit_codes_are_those_of_the_commands() -> None:
     assert (Exit.USAGE, Exit.CONFIG, Exit.OCCUPIED, Exit.STORE, Exit.OLDER) == (2, 3, 5, 7, 10)
     assert "Exit codes 2, 3 and 7" in PAGES["running"]
