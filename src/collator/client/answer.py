@@ -46,17 +46,17 @@ class Response(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Return whether it did what was asked."""
+        """Whether the request succeeded."""
         return self.status // 100 == 2  # noqa: PLR2004 - the class of success
 
     @property
     def busy(self) -> bool:
-        """Return whether the same request may succeed later."""
+        """Whether the same request may succeed later."""
         return self.status in _BUSY
 
     @property
     def problem(self) -> Problem:
-        """Return what the service says is wrong; nothing where something else answers, as a proxy does with a page."""
+        """The problem that the service names; empty where something else answers, as a proxy does with a page."""
         try:
             said = msgspec.json.decode(self.body, type=Problem)
         except msgspec.MsgspecError:
@@ -66,7 +66,7 @@ class Response(NamedTuple):
         return Problem(shown(said.title), shown(said.detail, MOST_DETAIL), shown(said.code))
 
     def error(self, where: str) -> CollatorError:
-        """Return what an answer that is not `ok` means, as the service at *where* gave it."""
+        """The error for an answer that is not `ok`, from the service at *where*."""
         words = (
             f"{where}: {self}"
             if self.problem.code

@@ -151,7 +151,7 @@ def of_one(reason: str) -> str:
 
 
 def _enter(item: Item, receipt: ReceiptItem, tally: Tally) -> bool:
-    """Return whether *item* must be sent again."""
+    """Enter *receipt* in *tally*; whether *item* must be sent again."""
     match receipt.status:
         case Status.ACCEPTED | Status.DUPLICATE:
             tally.acknowledged += 1

@@ -44,7 +44,7 @@ class Feed:
             await self._queue.put(None)
 
     async def take(self) -> list[Item]:
-        """Return what is there, at least one packet; nothing at the end."""
+        """Take the packets that are there, one at least; none at the end."""
         batch: list[Item] = []
         size = 0
         item = await self._queue.get()

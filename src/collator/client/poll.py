@@ -34,7 +34,7 @@ async def wait_for_end(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
 
 
 async def poll_until_ended(look: Callable[[], Awaitable[dict[str, Any]]], *, patience: float | None) -> dict[str, Any]:
-    """Return what *look* says of a resource once that has ended.
+    """Call *look* until its resource has ended, and return the last report.
 
     Raises what *look* raises; `Unreachable` only where there was no answer for *patience* seconds, `None` for never.
     """

@@ -94,5 +94,5 @@ class Transfer:
 
 
 def _tells_of_each(answer: Response) -> bool:
-    """Return whether *answer* has a receipt for each packet, as one may of which only some have to be sent again."""
+    """Return whether *answer* has a receipt for each packet, as a failure may too, if only some must be repeated."""
     return answer.ok or has_receipts(answer.body)

@@ -90,11 +90,11 @@ class Verbs:
     # Look.
 
     async def status(self) -> Json:
-        """Whether packets are taken and processed, why not where they are not, and how much is stored, by kind."""
+        """The state of the service: whether it takes and processes packets, or why not; what is stored, by kind."""
         return await self._ask("GET", "/v1/status")
 
     async def resource(self, resource_id: str | int) -> Json:
-        """What is known of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
+        """The state of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
         return await self._ask("GET", resource_path(resource_id))
 
     async def resources(
@@ -188,7 +188,7 @@ class Verbs:
         )
 
     async def delivery(self, delivery_id: str) -> Json:
-        """Return what is known of a delivery: its attempts with their answers, and what it waits for."""
+        """The state of a delivery: its attempts with their answers, and what it waits for."""
         return await self._ask("GET", delivery_path(delivery_id))
 
     async def endpoints(self) -> Json:
@@ -287,7 +287,7 @@ def _moment(time: str | datetime | None) -> str | None:
 
 
 def _data(report: Json, outputs: Sequence[Json]) -> Json:
-    """Return what the webhook of *report*'s resource says of it (R17, R18). Pure."""
+    """The data of the webhook of *report*'s resource (R17, R18). Pure."""
     data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
     if report["state"] == State.COLLATED:
         return data | {"outputs": [output["output"] for output in outputs]}

@@ -34,7 +34,7 @@ class Breaker:
 
     @property
     def open(self) -> bool:
-        """Return whether only probes pass. Once its pause is over it stays open until one has succeeded."""
+        """Whether only probes pass. It stays open after its pause, until a probe has succeeded."""
         return self._opened > 0
 
     def wait(self, now: float) -> float:

@@ -60,12 +60,12 @@ class Circuit:
 
     @property
     def open(self) -> bool:
-        """Return whether only a probe may pass."""
+        """Whether only a probe may pass."""
         return self._origin.open or self._address.open
 
     @property
     def state(self) -> BreakerState:
-        """Return where its breakers stand."""
+        """The state of its breakers together."""
         if not self.open:
             return BreakerState.CLOSED
         return BreakerState.HALF_OPEN if self._probing else BreakerState.OPEN
@@ -76,7 +76,7 @@ class Circuit:
         return max(held, self._origin.wait(now), self._address.wait(now), self._pace.wait(now))
 
     def capacity(self, now: float) -> int | None:
-        """Return how many requests may pass at this moment; `None` for any number."""
+        """The number of requests that may pass now; `None` for any number."""
         if self.open:
             return 0 if self.wait(now) else 1
         openings = self._origin.generation + self._address.generation
@@ -124,7 +124,7 @@ class Circuit:
         return self._pace.held(now)
 
     def why(self, now: float) -> str | None:
-        """Return why nothing is sent, in words; `None` where nothing is held back."""
+        """The reason why nothing is sent, in words; `None` while requests may pass."""
         if not self.open:
             return self._pace.why(now)
         breaker = self._origin if self._origin.open else self._address

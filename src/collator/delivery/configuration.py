@@ -46,7 +46,7 @@ def names(settings: Settings) -> list[str]:
 
 
 def secured(by: Settings | EndpointSettings, *, ca_file: Path | None) -> ssl.SSLContext | None:
-    """Return what *by* says of TLS, with the authorities in *ca_file*; `None` where it says nothing.
+    """The TLS context for the settings *by*, with the authorities in *ca_file*; `None` if it has none of its own.
 
     Raises `ConfigError`.
     """
@@ -58,7 +58,7 @@ def secured(by: Settings | EndpointSettings, *, ca_file: Path | None) -> ssl.SSL
 
 
 def policy_of(settings: Settings) -> Policy:
-    """Return where *settings* let requests go."""
+    """The policy of *settings*: where requests may go."""
     return Policy(allow=settings.egress_allow, deny=settings.egress_deny)
 
 

@@ -107,7 +107,7 @@ class Dispatcher:
             self._wake(name)
 
     def why(self, endpoint: str) -> str | None:
-        """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
+        """The reason why nothing is sent to *endpoint* now, in words behind its name; `None` if requests may pass."""
         circuit = self._circuit(endpoint)
         if circuit is None:
             return "no longer configured: add it to the configuration again, or give up the delivery"

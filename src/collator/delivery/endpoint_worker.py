@@ -85,7 +85,7 @@ class EndpointWorker:
         self._timer: asyncio.TimerHandle | None = None
 
     def capacity(self) -> int:
-        """Return how many more deliveries it would take, leased, at this moment."""
+        """The number of further deliveries, leased, that it would take now."""
         if self._stopped or self._name in self._pauses or self._unsettled >= UNSETTLED * self._concurrency:
             return 0
         free = max(0, self._concurrency - len(self._running) - len(self._waiting))

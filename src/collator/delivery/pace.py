@@ -52,7 +52,7 @@ class Pace:
         return max(0.0, self._until - now)
 
     def capacity(self, now: float) -> int | None:
-        """Return how many requests may go out at this moment; `None` for any number."""
+        """The number of requests that may go out now; `None` for any number."""
         if self.wait(now):
             return 0
         free = None if self._limit is None else max(0, self._limit - self._under_way)
@@ -108,7 +108,7 @@ class Pace:
         self._generation += 1
 
     def why(self, now: float) -> str | None:
-        """Return why nothing is sent, in words; `None` where it is sent, however slowly."""
+        """The reason why nothing is sent, in words; `None` while requests go out, however slowly."""
         left = self.held(now)
         if not left:
             return None

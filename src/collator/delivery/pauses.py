@@ -24,7 +24,7 @@ class Pauses:
         return endpoint in self._unstored or endpoint in self._stored
 
     def why(self, endpoint: str) -> str | None:
-        """Return why *endpoint* is paused, in words behind its name; `None` where it is not."""
+        """The reason why *endpoint* is paused, in words behind its name; `None` where it is not."""
         pause = self._stored.get(endpoint) or self._unstored.get(endpoint)
         return None if pause is None else f"paused since {pause.since}, until it is resumed ({pause.reason})"
 

@@ -107,7 +107,7 @@ class Sender:
         return msgspec.structs.replace(attempt, seconds=now - began)
 
     async def _request(self, endpoint: Endpoint, delivery: Delivery) -> _Request:
-        """Return what goes out, signed. `Damaged`, `Unavailable`, `Unknown`."""
+        """Sign the request. `Damaged`, `Unavailable`, `Unknown`."""
         webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
         secrets = None if endpoint.secrets is None else endpoint.secrets.current()
         if secrets is None or endpoint.handler is not None:

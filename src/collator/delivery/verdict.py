@@ -24,7 +24,7 @@ SHORTAGE_DELAY = 1.0
 def judge(
     answer: Answer | NoAnswer, delivery: Delivery, *, size: int, probe: bool, wait: float, now: float, random: Random
 ) -> Attempt:
-    """Return how the attempt ended that sent *size* bytes and got *answer* at *now* (wall clock).
+    """Judge an attempt that sent *size* bytes and got *answer* at *now* (wall clock).
 
     Only 2xx succeeds. What is about the receiver, or about this process, uses up no attempt: a receiver that asks to
     wait or wants no more (410, which pauses its endpoint), a *probe* of one that fails, a shortage here; the next is
@@ -59,7 +59,7 @@ def _judge_failure(
 
 
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
-    """Return what *answer*, which came at *now* (wall clock), says about its receiver (R23).
+    """The evidence about a receiver in its *answer*, which came at *now* (wall clock) (R23).
 
     Any status below 500 shows that the receiver works; one that asks to wait says nothing about that.
     """

@@ -52,7 +52,7 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 def excerpt(body: bytes, media: str) -> str:
-    """Return what *body*, of the type *media*, says to a person: at most `MOST_SAID` characters on one line."""
+    """The text of *body*, of the type *media*, for a person: at most `MOST_SAID` characters on one line."""
     if not _TEXTUAL.match(media):
         return ""
     charset = _CHARSET.search(media)

@@ -210,7 +210,7 @@ class OutboundConnection(asyncio.Protocol):
         return True
 
     async def _wrote(self, piece: bytes | memoryview) -> bool:
-        """Return whether *piece* is written, and more can be."""
+        """Write *piece*; whether more can be written."""
         self._write(piece)
         await asyncio.sleep(0)  # others have their turn
         while self._paused and not self._failed:

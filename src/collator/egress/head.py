@@ -89,7 +89,7 @@ def parse(block: bytes) -> Head:
 
 
 def _framing(status: int, fields: dict[bytes, bytes]) -> tuple[Framing, int, bool]:
-    """Return what ends the body (RFC 9112 section 6.3), its length, and whether that is beyond doubt."""
+    """The framing of the body (RFC 9112 section 6.3), its length, and whether both are beyond doubt."""
     length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     lengths = None if length is None else {one.strip() for one in length.split(b",")} if b"," in length else {length}
     if status < _LEAST_FINAL or status in {_NO_CONTENT, _NOT_MODIFIED}:

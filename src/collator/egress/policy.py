@@ -53,7 +53,7 @@ class Policy:
         self._deny = [_plain(network) for network in deny]
 
     def refusal(self, host: str) -> str | None:
-        """Return why nothing may be sent to *host*, in words; `None` where it may, or is a name and no address."""
+        """The reason why nothing may be sent to *host*, in words; `None` where it may, or *host* is a name."""
         try:
             address = ip_address(host)
         except ValueError:
@@ -82,7 +82,7 @@ def _plain(network: Network) -> Network:
 
 
 def _forms(address: IpAddress) -> Iterator[IpAddress]:
-    """What *address* leads to: itself, or the IPv4 address that it is another way to write, and those that it holds."""
+    """The addresses to which *address* leads: itself, or the IPv4 address that it maps, and those embedded in it."""
     if isinstance(address, IPv4Address):
         yield address
         return

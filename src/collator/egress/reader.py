@@ -71,11 +71,11 @@ class AnswerReader:
 
     @property
     def succeeds(self) -> bool:
-        """Return whether the head is whole, and says that the request succeeded."""
+        """Whether the head is complete and its status is a success."""
         return self.head is not None and self.head.status in _SUCCESS
 
     def answer(self, *, sent: bool) -> Answer | NoAnswer:
-        """What the head and all that was fed come to, where the last byte of the request was *sent*, or was not."""
+        """The result of the head and all that was fed; *sent*: the last byte of the request was."""
         head = self.head
         if head is None:
             return NoAnswer("connection closed before the answer")
@@ -96,7 +96,7 @@ class AnswerReader:
         )
 
     def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:
-        """Return what it comes to where *timeout* seconds are over, and not `answer`, though more is wanted."""
+        """The result after *timeout* seconds, where the answer is incomplete."""
         if self.head is None:
             return NoAnswer(f"timed out after {timeout:g} s" + ("" if sent else ", while sending the body"))
         if self.succeeds and sent:
@@ -148,7 +148,7 @@ class AnswerReader:
             self.over = self._too_long = True
 
     def _read_chunks(self, data: bytes) -> bool:
-        """Return whether there are bytes behind the last chunk."""
+        """Read chunks; whether there are bytes behind the last one."""
         if self._chunks is None:
             self._chunks = _Chunks(self._take)
         self._ended, broken, surplus = self._chunks.feed(data)
@@ -177,7 +177,7 @@ class _Chunks:
         self._ended = True
 
     def feed(self, data: bytes) -> tuple[bool, bool, bool]:
-        """Return whether the last chunk has come, whether what came is broken, and whether something is behind it."""
+        """Read *data*: whether the last chunk has come, whether the coding is broken, whether bytes follow."""
         broken = False
         try:
             self._parser.feed_data(data)

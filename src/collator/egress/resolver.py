@@ -30,7 +30,7 @@ class Resolver:
         self._found: dict[str, asyncio.Future[list[SocketAddress]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[SocketAddress]:
-        """Return where *host* is. Raises `OSError`, or `OwnShortage` where there is no thread to ask in."""
+        """Look *host* up. Raises `OSError`, or `OwnShortage` where no thread can be started."""
         with suppress(ValueError):
             v6 = ip_address(host).version == 6  # noqa: PLR2004 - the version
             return [(socket.AF_INET6, (host, port, 0, 0)) if v6 else (socket.AF_INET, (host, port))]
@@ -73,7 +73,7 @@ class Resolver:
 
 
 def _cause(error: Exception) -> OSError:
-    """Return why a lookup failed: without descriptors it says that there is no such name."""
+    """The cause of a failed lookup, which without descriptors says that there is no such name."""
     try:
         socket.socket().close()
     except OSError as shortage:

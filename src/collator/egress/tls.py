@@ -18,7 +18,7 @@ _READ = 64 * 1024
 
 
 def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Return what connections are secured by.
+    """The TLS context of connections.
 
     Whom the system trusts is trusted (or ``SSL_CERT_FILE`` in its place), and those in *ca_file* beside it. *cert* is
     shown to receivers that ask; its key is in *key*, or in the same file. Raises `ConfigError`.
@@ -38,7 +38,7 @@ def context(ca_file: Path | None = None, cert: Path | None = None, key: Path | N
 
 
 def missing_trust() -> str | None:
-    """Why no receiver can prove who it is, in words, where ``SSL_CERT_FILE`` names a list that cannot be read."""
+    """The reason why no receiver is trusted, in words, where ``SSL_CERT_FILE`` names a list that cannot be read."""
     variable = ssl.get_default_verify_paths().openssl_cafile_env
     named = os.environ.get(variable)
     if named is None:
@@ -116,5 +116,5 @@ class Tls:
             self._talk.unwrap()
 
     def pending(self) -> bytes:
-        """Return what is to be sent on account of what came: handshake and alerts."""
+        """The bytes that TLS itself has to send: handshake and alerts."""
         return self._outgoing.read()

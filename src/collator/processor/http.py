@@ -80,10 +80,7 @@ class HttpService:
             return [self.outcomes.failed(task, error)]
 
     async def _answer(self, egress: Egress, headers: dict[str, str], payload: bytes) -> Answer | NoAnswer:
-        """Return what the service says.
-
-        What this process lacks is no fault of the packet, and waited for within its time.
-        """
+        """Send *payload*; again while this process lacks descriptors or memory, until the time of the call is up."""
         timeout, keep, clock = self.outcomes.timeout, self.outcomes.max_output, asyncio.get_running_loop().time
         end = clock() + timeout
         while True:
@@ -123,6 +120,6 @@ def idempotency_key(key: Key) -> str:
 
 
 def _said(body: bytes) -> str:
-    """Return what the service says of the failure, where it says that in plain words or JSON and not in a page."""
+    """The words of the service on its failure, where they are plain text or JSON and no page."""
     line = one_line(body[: 4 * MOST_SAID].decode("utf-8", "replace"), MOST_SAID)
     return "" if not line or line.startswith("<") else f": {line}"

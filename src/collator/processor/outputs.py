@@ -66,7 +66,7 @@ def _check(output: bytes, *, ready_made: bool) -> None:
 
 
 def _looks_odd(value: object, limit: int) -> bool:
-    """Return whether there may be more in *value* than JSON's own types. Raises where it is too large by far.
+    """Return whether *value* may have other types than JSON's own. Raises where it is too large by far.
 
     An array that begins with a number is taken for one of numbers: looking at its JSON costs less than at each.
     """
@@ -78,7 +78,7 @@ def _looks_odd(value: object, limit: int) -> bool:
 
 
 def _weigh(items: Iterable[Any], left: int, odd: list[object]) -> int:
-    """What is left of *left* bytes once *items* are written, at best; what is not of JSON's own types goes to *odd*."""
+    """The rest of *left* bytes once *items* are written, at best; what is not of JSON's own types goes to *odd*."""
     for item in items:
         kind = type(item)
         if kind in _LIGHT:

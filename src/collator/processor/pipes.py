@@ -64,7 +64,7 @@ class Pipes:
         return [descriptor for descriptor in (self._source, self._sink) if descriptor >= 0]
 
     def _ready(self, descriptor: int, *, reading: bool) -> bool:
-        """Return whether something can be read or written, as soon as it can; false: the process has ended."""
+        """Wait until something can be read or written; False where the process has ended."""
         if sys.platform == "win32":
             return True
         poll = select.poll()

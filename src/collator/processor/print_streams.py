@@ -50,7 +50,7 @@ class Forgiving(io.FileIO):
         return len(view)
 
     def _takes(self) -> bool:
-        """Return whether something can be written without waiting, as soon as it can."""
+        """Wait until something can be written; False where that takes too long."""
         if sys.platform == "win32":
             return True
         poll = select.poll()

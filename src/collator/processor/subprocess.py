@@ -112,7 +112,7 @@ class Child:
         return self._process.pid
 
     def ready(self) -> None:
-        """Return when the function is there. Raises `ProcessorFailed`, saying why it never will be."""
+        """Wait until the function is imported. Raises `ProcessorFailed` with the reason where it cannot be."""
         ready = self._frames.reader(FunctionReady)()
         if ready is None:
             raise ProcessorFailed(f"{self.end()} before it was ready")
@@ -120,7 +120,7 @@ class Child:
             raise ProcessorFailed(ready.problem)
 
     def alive(self) -> bool:
-        """Return whether the process has not ended yet. From any thread."""
+        """Return whether the process runs. From any thread."""
         with self._reaping:
             return self._process.poll() is None
 
@@ -154,7 +154,7 @@ class Child:
                 _kill(self._process)
 
     def end(self) -> str:
-        """Return how the process ended that says nothing any more, in words; it has ended when this returns."""
+        """Wait for the end of a process that says nothing any more; how it ended, in words."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(PATIENCE)
         code = self._process.returncode

@@ -119,7 +119,7 @@ class Frames:
         self._writer: int | None = None  # a process by another number than it was started under: a launcher is between
 
     def reader(self, kind: type[T] | object) -> Callable[[], T | None]:
-        """Return what gives the next message, which is of *kind*; `None` at the end, and where a frame breaks off.
+        """A function that reads the next message, of *kind*; `None` at the end, and where a frame breaks off.
 
         It raises `Garbled` for whatever is none, or comes from another process than the first.
         """

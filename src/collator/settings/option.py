@@ -92,7 +92,7 @@ def setting(
 
 
 def declared(table: type[Table]) -> dict[str, Option | Tables]:
-    """What *table* declares, by name, in its order."""
+    """The options and tables that *table* declares, by name, in its order."""
     return {one.name: one.metadata[DECLARATION] for one in fields(table) if DECLARATION in one.metadata}
 
 

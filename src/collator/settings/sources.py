@@ -131,7 +131,7 @@ def _effective(name: str, given: Mapping[str, RawValue], otherwise: str | None, 
 
 
 def _service(given: Mapping[str, RawValue]) -> Effective:
-    """Return where those who ask find the service, by where it listens."""
+    """The URL of the service for clients, from the address on which it listens."""
     try:
         return Effective("url", _settings(given).service_url, "host, port")
     except ConfigError:  # on any port
@@ -179,7 +179,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, RawValue]:
 
 
 def _from_file(named: str | None, by_variable: str | None) -> dict[str, RawValue]:
-    """What the file gives, by name.
+    """The values in the file, by name.
 
     A relative path in it starts in its own directory: it means the same wherever the program is started.
     """

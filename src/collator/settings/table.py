@@ -193,12 +193,12 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
 
     @property
     def secret_file(self) -> Path:
-        """Return where the signing secrets are: `webhook_secret_file`, or the file in the data directory."""
+        """The path of the signing secrets: `webhook_secret_file`, or the file in the data directory."""
         return self.webhook_secret_file or self.data_dir / "webhook.secret"
 
     @property
     def service_url(self) -> str:
-        """Return where the service is: `url`, or where it listens. Raises `ConfigError` where that is any port."""
+        """The URL of the service: `url`, or where it listens. Raises `ConfigError` where that is any port."""
         if self.url is not None:
             return self.url
         if self.port == 0:
@@ -207,7 +207,7 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
 
 
 def _reached_at(host: str) -> str:
-    """Return what a program on this machine calls a service that listens on *host*."""
+    """The host by which a program on this machine reaches a service that listens on *host*."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

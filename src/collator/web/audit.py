@@ -100,10 +100,7 @@ class Audit:
                 await asyncio.gather(*map(self._ledger.note, acts))
 
     def _times(self, asked: Hashable) -> tuple[int, int]:
-        """How many refusals a record tells of now of those who *asked*, and one of others that have none of their own.
-
-        0 where there is to be none.
-        """
+        """The refusals to record now: of those who *asked*, and of others without a record of their own."""
         times = self._throttle.times(asked)
         if not times or not self._quota.allows():
             self._held += times
@@ -132,7 +129,7 @@ async def acting(
 
 
 def act_of(request: RequestBody, verb: str, target: str) -> Act:
-    """Return what *request* asks for, as an act."""
+    """The act that *request* asks for, with who asks."""
     client = request.scope.get("client")
     if request.caller is not None:
         who = request.caller.name

@@ -20,7 +20,7 @@ class Auth:
 
     @property
     def guarded(self) -> bool:
-        """Return whether tokens are asked for."""
+        """Whether a token is required."""
         return self._tokens is not None
 
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
@@ -71,7 +71,7 @@ def check_unrestricted(caller: Caller | None) -> None:
 
 
 def within(caller: Caller | None, prefix: str) -> Sequence[str]:
-    """Return how the ids begin of all resources with *prefix* that *caller* may see, in order."""
+    """The prefixes of all ids with *prefix* that *caller* may see, in order."""
     return (prefix,) if caller is None else caller.within(prefix)
 
 

@@ -46,13 +46,13 @@ class BatchStatus:
         self._wrong = self._wrong or first()
 
     def left_out(self) -> str:
-        """Return how many were not taken, and why, in words; empty where all were."""
+        """The number of packets that were not accepted and the reasons, in words; empty where all were."""
         number = self.counts.total() + self.malformed - sum(self.counts[status] for status in GOOD)
         said = [*([self._wrong] if self.malformed else []), *self._reasons.values()]
         return f"{number} of {self.counts.total() + self.malformed}: {'; '.join(said)}" if number else ""
 
     def problem(self, because: CollatorError | None = None) -> HttpProblem | None:
-        """What the whole answer is, if no good news; *because* of an error, where packets were refused for one."""
+        """The problem of the whole answer, if any; *because* is the error for which packets were refused."""
         if self.counts[Status.REFUSED]:
             kind = problem_of(because).kind if because else ProblemType.REFUSED
             again = "were refused; send these, or all packets, again: "

@@ -34,7 +34,7 @@ class GuardedConnection(Protocol):
     """The interface of a connection."""
 
     def idle_since(self) -> float | None:
-        """Since when it has had no request under way, on the clock of all of them; `None` where it has one."""
+        """The time since which it has had no request, on the clock of all connections; `None` while it has one."""
         ...
 
 
@@ -56,11 +56,11 @@ class Connections(Generic[C]):
         self._refused: dict[C, None] = {}
 
     def __len__(self) -> int:
-        """Return how many have a place."""
+        """The number of connections that have a place."""
         return self._places() + len(self._kept)
 
     def admit(self, connection: C) -> tuple[Admission, C | None]:
-        """Return what becomes of *connection*, and which other has to be closed for it."""
+        """Decide on *connection*, and on the one that has to be closed for it."""
         closed = None
         if self._places() >= self.most:
             new = next(iter(self._new), None)

@@ -35,7 +35,7 @@ def why_undelivered(
 
 
 def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | None]) -> str:
-    """Return what an undelivered *delivery* waits for, in words behind the name of its endpoint."""
+    """The reason why *delivery* is not delivered yet, in words behind the name of its endpoint."""
     tries = f" after {counted(delivery.attempts, 'attempt')}" if delivery.attempts else ""
     if delivery.reason:  # how the last attempt ended, or what a person or a breaker did since
         tries += f" ({delivery.reason})"

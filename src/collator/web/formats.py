@@ -36,7 +36,7 @@ def wide_charset(content_type: str) -> str | None:
 
 
 def name_for_json(body: bytes, *, lines_there: bool) -> str | None:
-    """What *body* is, which was to be one JSON value, and what to do; *lines_there* where lines could be sent."""
+    """Name the format of *body*, which should be one JSON value, and say what to do; *lines_there*: it may be lines."""
     name = _name(body)
     if name is not None:
         return name
@@ -48,7 +48,7 @@ def name_for_json(body: bytes, *, lines_there: bool) -> str | None:
 
 
 def name_for_lines(start: bytes) -> str | None:
-    """Return what a body is that begins with *start* and was to have one packet a line, and what to do."""
+    """Name the format of a body that begins with *start* and should have a packet per line, and say what to do."""
     if start.lstrip()[:1] == b"[":
         return f"this is a JSON array: send it as {JSON}, or send one packet per line without brackets and commas"
     if _is_spread(start):
@@ -57,7 +57,7 @@ def name_for_lines(start: bytes) -> str | None:
 
 
 def _is_spread(start: bytes) -> bool:
-    """Return whether a JSON object begins on the first line of *start* that goes on in the next, as people write it."""
+    """Return whether *start* begins with a JSON object on several lines, as people write it."""
     first, _, rest = start.strip().partition(b"\n")
     if first.strip() == b"{":
         return True

@@ -276,7 +276,7 @@ class Guard(RequestFeed):
         self.refusals.note(refusal, Asked(self.client, headers, method, self.url if begun else b""))
 
     def _excused(self) -> bool:
-        """Return whether the delay is not the client's; or it sends a stream, which has limits of its own."""
+        """Return whether the client may take longer: the delay is ours, or a stream has its own limits."""
         return self.flow.read_paused or bool(self.scope and self.scope.get(PATIENT))
 
     def _break_off(self, refusal: HttpProblem) -> None:

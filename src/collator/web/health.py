@@ -70,7 +70,7 @@ class Health:
         return answer_json(Ready())
 
     async def status(self, _request: RequestBody) -> HttpAnswer:
-        """Return how it is, for people: 200 whatever it is."""
+        """The state of the service, for people: 200 whatever it is."""
         reasons, stored, paused = self._readiness(), await self._ledger.counts(), sorted(await self._ledger.paused())
         return answer_json(
             ServiceStatus(

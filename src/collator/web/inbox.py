@@ -86,7 +86,7 @@ class Inbox:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
+        """The URL at which it listens."""
         return f"{self._listener.url}/"
 
 

@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
     @property
     def long(self) -> bool:
-        """Return whether it is one long line that may be a packet."""
+        """Whether it is one long line that may be a packet."""
         return self.lines == 1 and not self.too_long and len(self.data) > AT_ONCE
 
     @property
@@ -47,12 +47,12 @@ class Faults:
     __slots__ = ("_explain", "_number")
 
     def __init__(self, number: int, explain: Callable[[], Iterator[tuple[int, CollatorError]]]) -> None:
-        """So many; *explain* gives the number of each line, in order, and what is wrong with it."""
+        """Hold *number* faults; *explain* gives the number of each line, in order, and its error."""
         self._number = number
         self._explain = explain
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """The number of faults."""
         return self._number
 
     def __iter__(self) -> Iterator[tuple[int, CollatorError]]:
@@ -200,5 +200,5 @@ def _explain(
 
 
 def _name(block: Block) -> str | None:
-    """Return what the stream is that begins with *block*, where it is something else than packets."""
+    """Name the format of a stream that begins with *block*, where that is no stream of packets."""
     return name_for_lines(block.data) if block.first == 1 else None

@@ -64,7 +64,7 @@ class Load:
 
 
 def who_asks(caller: Caller | None, client: tuple[str, int] | None) -> str:
-    """Whose share counts: that of *caller*, or that of the address of *client* where the service asks for no token."""
+    """The name under which a request has its share: *caller*, or the address of *client* if no token is required."""
     if caller is not None:
         return caller.name
     return peer(client)
@@ -76,7 +76,7 @@ def may_repair(caller: Caller | None) -> bool:
 
 
 def peer(client: tuple[str, int] | None) -> str:
-    """Return whose share counts for a request without a token: the address of *client*, or its network."""
+    """The name under which a request without a token has its share: the address of *client*, or its network."""
     return _network(client[0]) if client else ""
 
 

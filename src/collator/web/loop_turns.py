@@ -34,7 +34,7 @@ class LoopTurns:
         await granted
 
     async def drive(self, who: str, steps: Steps[T]) -> T:
-        """Return what *steps* return at their end; each step in a turn of *who*."""
+        """Run *steps*, each in a turn of *who*, and return their result."""
         while True:
             await self.turn(who)
             try:

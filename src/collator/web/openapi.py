@@ -175,7 +175,7 @@ def _problem(status: int, kinds: Sequence[ProblemType]) -> dict[str, Any]:
 
 
 def _limits(packet_limits: PacketLimits) -> Mapping[str, Schema]:
-    """Return what the types do not say of a number, by its name."""
+    """The limits of numbers that their types do not give, by name."""
     return {
         "index": {"minimum": 0, "maximum": packet_limits.max_packets - 1},
         "total": {"maximum": packet_limits.max_packets},

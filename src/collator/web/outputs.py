@@ -110,7 +110,7 @@ class Outputs:
         return _answer(page, {"next_cursor": None, "after_seq": last, "more": coming})
 
     async def _news(self, request: RequestBody, resource_id: str, look: OutcomeLookup, wait: float) -> OutcomePage:
-        """What *look* gives once there is something, or the resource has ended, or *wait* seconds have passed."""
+        """The page from *look* as soon as it has an outcome or the resource has ended, or after *wait* seconds."""
         if not wait:
             return await look(None)
         place = self._load.instead(self._load.waits, request.who, retry_after=1.0)

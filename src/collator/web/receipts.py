@@ -40,7 +40,7 @@ class ArrayReceipts:
         self._left = MAX_REASONS
 
     def __bool__(self) -> bool:
-        """Return whether there is any."""
+        """Return whether there is a receipt."""
         return bool(self._parts)
 
     def add(self, packets: Sequence[Packet], receipts: Sequence[Receipt]) -> int:

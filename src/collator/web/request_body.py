@@ -181,7 +181,7 @@ class RequestBody:
         return await self.body(limit, instead=instead)
 
     async def decode(self, wanted: msgspec.json.Decoder[T], limit: int) -> T:
-        """Return what the body says is to be done, as *wanted* decodes it.
+        """Decode the body by *wanted*.
 
         Raises `Malformed`, `HttpProblem`, `ClientGone`.
         """
@@ -206,7 +206,7 @@ class RequestBody:
         return message.get("body", b""), more
 
     async def gone(self) -> None:
-        """Return when the client has gone; what still comes of the body is dropped."""
+        """Wait until the client has gone; drop what still comes of the body."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
@@ -223,7 +223,7 @@ class RequestBody:
 async def or_problem(
     answer: Awaitable[HttpAnswer | None], request: RequestBody, refusals: RefusalLog
 ) -> HttpAnswer | None:
-    """What *answer* gives, or the problem that its error is, of which *refusals* is told; `None` where nobody is there.
+    """Await *answer*, or make its error a problem, which *refusals* notes; `None` if the client has gone.
 
     Raises the error where half an answer is written: to close is all that is left.
     """

@@ -163,13 +163,13 @@ class RequestFeed(HttpToolsProtocol):
         self._last = bytes(self._came[1 - len(_END) :])
 
     def _behind(self, size: int) -> bytes:
-        """Return what came behind the last *size* bytes of a body."""
+        """The bytes behind the last *size* bytes of a body."""
         if self._chunked():
             raise bad("the start of this request cannot be told from the end of the previous one")
         return bytes(self._came[size:])
 
     def _behind_whole(self) -> bytes:
-        """Return what came behind a request whose head is in it."""
+        """The bytes behind a request whose head is among them."""
         came = bytes(self._came)
         at = came.index(_END, len(came) - len(came.lstrip(_BLANK))) + len(_END)
         if not self._chunked():

@@ -46,12 +46,12 @@ class Listener(NamedTuple):
 
     @property
     def connections(self) -> int:
-        """Return how many there are."""
+        """The number of connections."""
         return len(self.state.connections)
 
     @property
     def url(self) -> str:
-        """Return where to ask."""
+        """The URL of the service."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -166,7 +166,7 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _descriptors(listener: socket.socket, state: ServerState) -> list[int]:
-    """Those of the port, and of the connections: a client waits for the end of one that is closed here."""
+    """The descriptors of the port and the connections: a client waits for the end of one that is closed here."""
     sockets = [guard.transport.get_extra_info("socket") for guard in _guards(state)]
     return [one.fileno() for one in (listener, *sockets) if one is not None]
 

@@ -73,7 +73,7 @@ class Summary:
             self._list([RejectedLine(line, problem(error)) for line, error in wrong[:capacity]])
 
     def so_far(self) -> StreamSummary:
-        """Return what became of the stream so far."""
+        """The summary of the stream so far."""
         counts = self._whole.counts
         return StreamSummary(
             decided_lines=self.decided_lines,
@@ -88,11 +88,11 @@ class Summary:
         )
 
     def problem(self) -> HttpProblem | None:
-        """Return what the answer to the whole stream is, if no good news (R9)."""
+        """The problem of the whole stream, if any (R9)."""
         return self._whole.problem()
 
     def left_out(self) -> str:
-        """Return what was not taken, in words; empty where all was."""
+        """The number of packets that were not accepted and the reasons, in words; empty where all were."""
         return self._whole.left_out()
 
     def _list(self, wrong: Sequence[RejectedLine]) -> None:
@@ -115,7 +115,7 @@ class FaultLines:
         self._left = one_by_one
 
     def of(self, group: LineGroup) -> list[RejectedLine]:
-        """Those of *group*."""
+        """The invalid lines of *group*."""
         faults = iter(group.faults)
         told = [RejectedLine(line, problem(error)) for line, error in islice(faults, self._left)]
         self._left -= len(told)

@@ -114,5 +114,5 @@ class BufferedTransport(asyncio.Transport):
             self.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # asyncio's own signature
-        """Return what asyncio knows of the socket."""
+        """As in asyncio: a property of the socket."""
         return self._transport.get_extra_info(name, default)

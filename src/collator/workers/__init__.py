@@ -50,7 +50,7 @@ def open_backend(
 
 
 def guard(settings: Settings) -> AbstractContextManager[None]:
-    """What ends, with this process, all that the processor starts in it. To be entered before there are threads.
+    """A context that ends, with this process, all that the processor starts in it. Enter it before there are threads.
 
     A process of the pool has a guardian of its own.
     """

@@ -118,12 +118,12 @@ class Chunk:
         return [*(() if call is None else (call[0],)), *self.sent.copy(), *self.todo.copy()]
 
     def size(self) -> int:
-        """Return how many tasks are here; at least 1, as one may be between two places."""
+        """The number of tasks here; at least 1, as one may be between two places."""
         return len(self.todo) + len(self.sent) + 1
 
 
 def next_size(size: int, *, calls: int, seconds: float, limit: int) -> int:
-    """How many tasks the next chunk should have, where *size* was allowed and the last had *calls* that took *seconds*.
+    """The size of the next chunk, where *size* was allowed and the last had *calls* that took *seconds*.
 
     One measurement moves it by a factor of 4 at most, as a thread that had to wait for its turn on the processor looks
     like a slow function. Between 1 and *limit*.

@@ -14,16 +14,16 @@ class Executor(Protocol):
 
     @property
     def killable(self) -> bool:
-        """Return whether `kill` can end a call."""
+        """Whether `kill` can end a call."""
         ...
 
     @property
     def trouble(self) -> str | None:
-        """Return why it is not ready, in words."""
+        """The reason why it is not ready, in words."""
         ...
 
     def ready(self) -> bool:
-        """Return whether a chunk can be worked on; may take as long as it takes to see to that."""
+        """Get ready for a chunk, however long that takes; whether it is."""
         ...
 
     def work(self, chunk: Chunk) -> tuple[int, float]:
@@ -50,7 +50,7 @@ class PoolThread:
 
     @property
     def abandoned(self) -> bool:
-        """Return whether its call was given up and has not returned."""
+        """Whether its call was given up and has not returned."""
         chunk = self.chunk
         return chunk is not None and chunk.abandoned
 

@@ -84,7 +84,7 @@ class LocalWorkers:
         self._loop: asyncio.AbstractEventLoop
 
     def capacity(self) -> int:
-        """Return how many more tasks it would take now."""
+        """The number of further tasks that it would take now."""
         if self._draining:
             return 0
         here = len(self._arriving) + len(self._buffer) + self._pool.in_hand()
@@ -142,11 +142,11 @@ class LocalWorkers:
 
     @property
     def abandoned(self) -> int:
-        """Return how many calls have outlasted their timeout and not returned."""
+        """The number of calls that have outlasted their timeout and not returned."""
         return self._pool.abandoned
 
     def health(self) -> str | None:
-        """Return why nothing is processed, in words; `None` while all is well."""
+        """The reason why nothing is processed, in words; `None` while all is well."""
         return self._pool.health()
 
     def _pass_on(self) -> None:

@@ -69,7 +69,7 @@ class Loops:
 
     @property
     def abandoned(self) -> int:
-        """Return how many calls and loops were given up and have not ended."""
+        """The number of calls and loops that were given up and have not ended."""
         return self._late + self._lost
 
     def start(self) -> None:
@@ -86,7 +86,7 @@ class Loops:
                 runner.end()
 
     def ended(self) -> bool:
-        """Return whether no loop turns any more; those that stand still cannot be ended."""
+        """Return whether every loop has ended but those that are blocked, which cannot be ended."""
         return self._alive == self._lost
 
     def give_up(self) -> list[Task]:
@@ -103,7 +103,7 @@ class Loops:
             return [task for runner in self._runners for task in runner.tasks()]
 
     def in_hand(self) -> int:
-        """Return how many tasks are under way, and how many results lie in the result queue."""
+        """The number of tasks under way and of results in the result queue."""
         # In this order: what moves meanwhile is counted twice, and not passed over.
         return self._held + len(self.result_queue.results)
 
@@ -114,7 +114,7 @@ class Loops:
         return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._processor.batch))
 
     def health(self) -> str | None:
-        """Return why nothing is begun, in words."""
+        """The reason why no call is begun, in words; `None` while all is well."""
         return blocked_words(self.abandoned, self._outcomes.timeout) if self._blocked() else None
 
     def watch(self) -> list[Result]:
@@ -139,7 +139,7 @@ class Loops:
         return results
 
     def _time_out(self, call: ProcessorCall, *, blocked: bool) -> list[Result]:
-        """Return what it means for the tasks of *call* that its time is up."""
+        """Time *call* out: its result; the tasks of a batch are tried one by one instead."""
         if len(call.tasks) > 1:
             self.buffer.round_robin.put_each(call.tasks)
             return []

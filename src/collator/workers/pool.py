@@ -34,7 +34,7 @@ class WorkerPool(Protocol):
 
     @property
     def abandoned(self) -> int:
-        """Return how many calls were given up and have not returned."""
+        """The number of calls that were given up and have not returned."""
         ...
 
     def start(self) -> None:
@@ -49,14 +49,14 @@ class WorkerPool(Protocol):
         ...
 
     def width(self) -> int:
-        """Return how many tasks it can make use of, waiting and in hand, at the speed of late; 0 while blocked.
+        """The number of tasks that it has a use for, waiting and in hand, at its recent speed; 0 while blocked.
 
-        It is blocked while too many calls were given up and have not returned: nothing is begun then.
+        It is blocked while too many calls were given up and have not returned: no call is begun then.
         """
         ...
 
     def in_hand(self) -> int:
-        """Return how many tasks were taken and are not collected; 0 only once every result is."""
+        """The number of tasks that were taken and not collected; 0 only once every result is."""
         ...
 
     def unfinished(self) -> list[Task]:
@@ -64,7 +64,7 @@ class WorkerPool(Protocol):
         ...
 
     def health(self) -> str | None:
-        """Return why nothing is begun, in words; `None` while all is well."""
+        """The reason why no call is begun, in words; `None` while all is well."""
         ...
 
     def give_up(self) -> list[Task]:
@@ -76,7 +76,7 @@ class WorkerPool(Protocol):
         ...
 
     def ended(self) -> bool:
-        """Return whether all has ended that can be ended."""
+        """Return whether everything has ended that can be ended."""
         ...
 
 
@@ -91,7 +91,7 @@ def note_late(task: Task, abandoned: int) -> None:
 
 
 def blocked_words(abandoned: int, timeout: float) -> str:
-    """Return why nothing is begun while *abandoned* calls have outlasted *timeout* seconds."""
+    """The reason why no call is begun: *abandoned* calls have outlasted *timeout* seconds."""
     return (
         f"{abandoned} processor calls have not returned after {timeout:g} s; "
         "no packet is processed until one of them returns"

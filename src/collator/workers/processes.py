@@ -46,7 +46,7 @@ class ProcessExecutor:
 
     @property
     def trouble(self) -> str | None:
-        """Return why there is no process."""
+        """The reason why there is no process, in words."""
         since = self._starting
         if since is None or (seconds := self._now() - since) < SLOW_START:
             return self._trouble
@@ -122,7 +122,7 @@ class ProcessExecutor:
         return chunk.call is not None
 
     def _receive(self, child: Child) -> tuple[tuple[Sequence[Task], ChildReply] | None, str]:
-        """Return what *child* says, or nothing; and why it was killed, where it said what it cannot have said."""
+        """The next reply of *child*, if any; and the reason why it was killed, where the reply was garbled."""
         try:
             return child.receive(), ""
         except Garbled as error:

@@ -99,7 +99,7 @@ class ResultRecorder:
             self._recorded()
 
     async def _gather(self) -> list[_Part]:
-        """Return what waits, as far as it is recorded in one call."""
+        """Gather the results that are recorded in one call."""
         part = await self._queue.get()
         parts, size = [part], part.size
         while size < PART and not self._queue.empty():

@@ -31,15 +31,15 @@ class ResultBytes:
         self._went = 0  # each is changed by one side only, so that none needs the lock of the other
 
     def __len__(self) -> int:
-        """Return how many bytes there are."""
+        """The number of bytes that are not recorded."""
         return self._came - self._went
 
     def full(self, under_way: int = 0) -> bool:
-        """Whether no call may be begun, where as many packets as are *under_way* will give what others gave of late."""
+        """Return whether no call may be begun, if the packets *under_way* give as many bytes as others did of late."""
         return self._came - self._went + under_way * self.mean >= MOST_UNRECORDED
 
     def batch(self, most: int) -> int:
-        """How many packets a call may take, at *most*, so that it will not give much more than `BATCH_OUTPUTS`."""
+        """The number of packets for a call, at *most*, so that it will not give much more than `BATCH_OUTPUTS`."""
         return max(1, min(most, int(BATCH_OUTPUTS / max(self.mean, 1.0))))
 
     def add(self, size: int, number: int) -> None:

@@ -33,7 +33,7 @@ class RoundRobin:
         """How many tasks wait."""
 
     def __len__(self) -> int:
-        """Return how many tasks wait."""
+        """The number of tasks that wait."""
         return self.size
 
     def put(self, tasks: Iterable[Task]) -> None:

@@ -81,7 +81,7 @@ class Runner:
         self._thread.start()
 
     def takes_calls(self) -> bool:
-        """Return whether calls may be begun on it: it turns, and nobody has stopped it, the user's code included."""
+        """Return whether calls may be begun on it: its loop runs, and not even the user's code has stopped it."""
         stopped = self._serving is None or self._serving.cancelling()
         return not (self.left_behind or self.loop is None or stopped)
 
@@ -108,7 +108,7 @@ class Runner:
             self.loop.call_soon_threadsafe(call.running.cancel)
 
     def tasks(self) -> list[Task]:
-        """Return what its calls are for."""
+        """The tasks of its calls."""
         return [task for call in self.calls for task in call.tasks]
 
     def culprit(self) -> ProcessorCall | None:

@@ -34,7 +34,7 @@ class TaskBuffer:
         """The pool's: lay down the results of a chunk on which work goes on; returns when it may."""
 
     def __len__(self) -> int:
-        """Return how many tasks wait."""
+        """The number of tasks that wait."""
         return self.round_robin.size
 
     def put(self, tasks: Sequence[Task]) -> None:

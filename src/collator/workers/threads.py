@@ -86,7 +86,7 @@ class Threads:
                 worker.executor.kill()
 
     def ended(self) -> bool:
-        """Return whether no thread is left but those in a call that nothing can end."""
+        """Return whether every thread has ended but those in a call that nothing can end."""
         return self._alive == sum(not worker.executor.killable for worker in [*self._workers] if worker.chunk)
 
     def give_up(self) -> list[Task]:
@@ -104,7 +104,7 @@ class Threads:
             return [task for chunk in self._chunks for task in chunk.unfinished()]
 
     def in_hand(self) -> int:
-        """Return how many tasks are in hand, and how many results lie in the result queue."""
+        """The number of tasks in hand and of results in the result queue."""
         chunks = sum([chunk.size() for chunk in [*self._chunks]]) if self._chunks else 0
         # In this order: what moves meanwhile is counted twice, and not passed over.
         return chunks + len(self.result_queue.results)
@@ -116,7 +116,7 @@ class Threads:
         return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._batch))
 
     def health(self) -> str | None:
-        """Return why nothing is begun, in words."""
+        """The reason why no call is begun, in words; `None` while all is well."""
         if self._blocked():
             return blocked_words(self.abandoned, self._outcomes.timeout)
         troubles = [worker.executor.trouble for worker in [*self._workers] if not worker.abandoned]
@@ -186,7 +186,7 @@ class Threads:
             self._alive -= 1
 
     def _is_ready(self, worker: PoolThread) -> bool:
-        """Return whether the executor of *worker* is ready, as soon as it is; false: it has left."""
+        """Wait until the executor of *worker* is ready; False where the thread is to end."""
         while not (left := self._retire(worker)) and not worker.executor.ready():
             if not self._stopped.is_set():
                 log.warning("cannot start a processor thread", reason=worker.executor.trouble)
@@ -194,7 +194,7 @@ class Threads:
         return not left
 
     def _retire(self, worker: PoolThread) -> bool:
-        """Return whether *worker* is not needed any more, and has left."""
+        """Let *worker* go if it is not needed any more; whether it has left."""
         with self._change:
             if self._may_stay():
                 return False
