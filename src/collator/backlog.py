@@ -43,7 +43,7 @@ class Backlog:
             self._sum = sum(self._sent.values())
 
     def why_not(self, who: str) -> str:
-        """Return why *who* may send no more at the moment, in words; empty where he may."""
+        """The reason why *who* may send no more now, in words; empty where more may be sent."""
         free = self._most - self._upper
         sent = self._sent.get(who, 0.0)
         held = sent * min(1.0, self._upper / self._sum) if sent else 0.0  # of what waits

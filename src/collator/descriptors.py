@@ -45,7 +45,7 @@ def raise_limit() -> None:
 
 
 def limit() -> int:
-    """Return how many files and sockets this process may have open."""
+    """The number of files and sockets that this process may have open."""
     if sys.platform == "win32":
         return MOST
     import resource
@@ -84,14 +84,14 @@ def fitted(settings: Settings, most: int) -> Settings:
 
 
 def _own(settings: Settings) -> int:
-    """Return what neither the listener nor the receivers take."""
+    """The descriptors for everything but the listener and the receivers."""
     if is_url(settings.processor):
         return OWN + settings.concurrency
     return OWN + (A_PROCESS * settings.concurrency if settings.pool == "process" else 0)
 
 
 def _concurrencies(settings: Settings) -> list[int]:
-    """Return how many webhooks may be under way at a time, for each endpoint."""
+    """The number of webhooks that may be under way at a time, for each endpoint."""
     named = [one.concurrency or settings.delivery_concurrency for one in settings.endpoints]
     return named if settings.webhook in {None, NO_WEBHOOK} else [settings.delivery_concurrency, *named]
 

@@ -77,7 +77,7 @@ def is_full(directory: Path) -> bool:
 
 
 def unusable(path: Path, error: OSError, *, option: str) -> CollatorError:
-    """Return what *error*, met with *path*, means to the person who named it, or the directory of it, with *option*."""
+    """Put *error*, met at *path*, into words for the person who chose it, or its directory, with *option*."""
     if isinstance(error, FileExistsError | NotADirectoryError):
         return ConfigError(f"{path} is not a directory, or its parent is not; choose another with {option}")
     what, code = f"{path} cannot be used", error.errno or 0

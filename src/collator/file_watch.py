@@ -44,7 +44,7 @@ class WatchedFile(Generic[T]):
             raise ConfigError(f"{what} {path}: {error.detail}") from None
 
     def current(self) -> T:
-        """Return what it says now."""
+        """The content, parsed, as it is now."""
         try:
             stamp = _stamp_of(os.stat(self._path))  # noqa: PTH116 - often called: a third of the time of Path.stat
         except OSError as error:
@@ -101,5 +101,5 @@ _Stamp = tuple[int, int, int, int]
 
 
 def _stamp_of(stat: os.stat_result) -> _Stamp:
-    """What changes with a file: its change time too, which nobody can set, as they can the time of its content."""
+    """The attributes that change with a file; of its times, the change time cannot be set by a program."""
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

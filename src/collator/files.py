@@ -59,7 +59,7 @@ def make_directory(path: Path, *, new: bool = False) -> None:
 
 
 def exposure(path: Path, found: os.stat_result, *, secret: bool) -> str | None:
-    """Return what others may do with *path*, of which *found* tells, and what to do; `None` where that is in order.
+    """Say what others may do with *path*, whose state is *found*, and how to change that; `None` where it is in order.
 
     Nobody else may write it, and where it is *secret*, nobody beside its group may read it.
     """

@@ -90,13 +90,13 @@ class Intake:
         return answers
 
     def refusal(self) -> Unavailable | None:
-        """Return why nothing is taken at the moment; `None` while packets are."""
+        """The error for all packets while none are accepted; `None` while they are."""
         if self.draining.is_set():
             return Unavailable("the service is stopping; try again later, or another node", retry_after=5.0)
         return self._unavailable()
 
     def held_back(self) -> bool:
-        """Whether anybody was refused since the last call because of his share: time that counts against no sender."""
+        """Return whether anybody was refused for his share since the last call: time that counts against no sender."""
         held_back, self._held_back = self._held_back, False
         return held_back
 
@@ -105,7 +105,7 @@ class Intake:
         self.draining.set()
 
     async def _over_share(self, backlog: Backlog, who: str) -> str:
-        """Return why *who* may have no more wait, in words; empty where he may."""
+        """The reason why *who* may have no more packets wait, in words; empty where more may."""
         backlog.waits((await self._ledger.counts()).backlog)
         why_not = backlog.why_not(who)
         self._held_back = self._held_back or bool(why_not)
@@ -120,7 +120,7 @@ class Intake:
 
 
 def tally(receipts: Sequence[Receipt]) -> Counter[Status]:
-    """Return how many *receipts* have each status."""
+    """The number of *receipts* by status."""
     first = receipts[0] if receipts else None
     if first is None or receipts.count(first) == len(receipts):  # one comparison in C a receipt: nearly always
         return Counter({first.status: len(receipts)} if first else {})

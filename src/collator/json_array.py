@@ -65,7 +65,7 @@ def _is_json(data: bytes) -> bool:
 
 
 def _end_of_elements(data: bytes, start: int, longest: int, shortest: int) -> int:
-    """Where so many elements from *start* on end that they fill a part, or all: what stands there is no white space."""
+    """The end of so many elements from *start* on that they fill a part, or of all: no white space begins there."""
     view, place = memoryview(data), start
     while True:
         end = _end_of_element(view, place, longest)

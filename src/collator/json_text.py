@@ -46,7 +46,7 @@ BRACKETS_AT_ONCE = 16 * 1024
 
 
 def fault(data: bytes) -> str | None:
-    """Return what is wrong with *data*, JSON whose grammar is right: in words, or `None`."""
+    """The fault in *data*, JSON whose grammar is right, in words; `None` where there is none."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -96,13 +96,13 @@ def are_sound(data: bytes) -> bool:
 
 
 def has_costly_numbers(data: bytes) -> bool:
-    """Whether some number of *data* may be so small, large or long that the decoder takes long for a float of it."""
+    """Return whether a number in *data* may be so small, large or long that the decoder takes long for its float."""
     shape = data.translate(_DIGITS_AS_ZEROS, b"+")
     return _LARGE_EXPONENT in shape or _SMALL_EXPONENT in shape or _MANY_DIGITS in shape
 
 
 def is_too_deep(data: bytes) -> bool:
-    """Whether *data*, which is JSON, is nested deeper than 128 levels: more than some decoder on its way can take."""
+    """Return whether *data*, which is JSON, is nested deeper than 128 levels: more than some decoders can take."""
     return _may_be_deep(data) and finish(is_too_deep_steps(data))
 
 
@@ -127,7 +127,7 @@ def is_too_deep_steps(data: bytes) -> Steps[bool]:
 
 
 def finish(steps: Steps[T]) -> T:
-    """Return what *steps* return, all of them taken at once."""
+    """Run *steps* to their end at once, and return their result."""
     while True:
         try:
             next(steps)
@@ -137,7 +137,7 @@ def finish(steps: Steps[T]) -> T:
 
 
 def _may_be_deep(data: bytes) -> bool:
-    """Whether *data* has so many brackets that some may stand too deep."""
+    """Return whether *data* has so many brackets that some may stand too deep."""
     return len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH
 
 
@@ -189,7 +189,7 @@ def _without_escapes(data: bytes) -> bytes:
 
 
 def _outside_of_texts(data: bytes) -> bytes:
-    """Return what of *data*, JSON `_without_escapes`, stands in no text."""
+    """The parts of *data*, JSON `_without_escapes`, that are in no text."""
     return b"".join(data.split(b'"')[::2])
 
 
@@ -198,7 +198,7 @@ def _table(measure: Iterable[int]) -> bytes:
 
 
 def _levels(byte: int) -> list[int]:
-    """Return how many brackets are open behind each bit of *byte*, the first one first; 1 opens and 0 closes one."""
+    """The number of open brackets behind each bit of *byte*, the first one first; 1 opens and 0 closes one."""
     return [*accumulate(1 if byte >> place & 1 else -1 for place in range(7, -1, -1))]
 
 

@@ -16,7 +16,7 @@ _SHORT = 64
 
 
 def decoder(kind: type[T] | Any = Any) -> Callable[[bytes], T]:  # noqa: ANN401 - what msgspec takes as a type
-    """Return what decodes JSON as *kind*.
+    """A function that decodes JSON as *kind*.
 
     The decoder's own floats are quick, but those near the largest and the smallest, of which one takes up to 10 µs
     (1e308) and a MiB 1.8 s; it holds the interpreter lock all the while, in a thread too. Where there may be such

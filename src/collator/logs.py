@@ -61,7 +61,7 @@ def flush(timeout: float = FLUSH) -> None:
 
 
 def lost_lines() -> int:
-    """Return how many lines could not be written, and were not waited for."""
+    """The number of lines that were lost, as they could not be written in time."""
     return sum(output.lost for output in _outputs())
 
 

@@ -51,7 +51,7 @@ LOOSES = msgspec.json.Decoder(list[Loose])
 
 
 def decode_loosely(decoder: msgspec.json.Decoder[T], data: bytes, strict: str) -> T:
-    """Return what *decoder* makes of *data*. Raises `Malformed`, in the words of the *strict* decoder."""
+    """Decode *data* by *decoder*. Raises `Malformed`, in the words of the *strict* decoder."""
     if may_be_loose(strict):
         try:
             return decoder.decode(data)

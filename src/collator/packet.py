@@ -189,7 +189,7 @@ def check_grammar(value: bytes | msgspec.Raw, name: str) -> None:
 
 
 def in_words(error: Exception, data: bytes | memoryview = b"") -> str:
-    """What was wrong with *data*, out of one of `NOT_JSON`; short, though a name that it quotes may be a megabyte."""
+    """Put one of `NOT_JSON`, raised for *data*, into words; short, though a name that it quotes may be a megabyte."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):

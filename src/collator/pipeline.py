@@ -99,7 +99,7 @@ class Pipeline:
         self._left = _Countdown(settings.drain_timeout)
 
     def readiness(self) -> list[str]:
-        """Return why packets are not taken or not processed at the moment, a sentence for each reason."""
+        """The reasons why packets are not accepted or not processed now, a sentence each."""
         refusal = self.intake.refusal()
         reasons = (refusal and refusal.detail, self._backend.health(), self.workers.health())
         return [*dict.fromkeys(reason for reason in reasons if reason)]
@@ -217,7 +217,7 @@ def _has_own_secret(settings: Settings) -> bool:
 
 
 def ledger_limits_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0) -> LedgerLimits:
-    """What the ledger decides by, out of *settings* and *endpoints*; *side_by_side* is that of `LedgerLimits`."""
+    """The limits of the ledger from *settings* and *endpoints*; *side_by_side* is that of `LedgerLimits`."""
     return LedgerLimits(
         packet_limits=PacketLimits(max_packets=settings.max_packets, max_payload=settings.max_payload),
         on_failure=OnFailure(settings.on_failure),

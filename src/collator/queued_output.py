@@ -102,7 +102,7 @@ class QueuedOutput(io.RawIOBase):
                 untold = 0
 
     def _take(self) -> tuple[bytes, int]:
-        """Return what waits, and how many lines were lost behind it."""
+        """Take the text that waits, and the number of lines that were lost behind it."""
         with self._changed:
             self._is_writing = False
             self._changed.notify_all()

@@ -121,7 +121,7 @@ async def open_service(
 
 
 def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
-    """Return what the HTTP app of *pipeline* speaks for."""
+    """The parts of *pipeline* for its HTTP app."""
     return Parts(
         intake=pipeline.intake,
         ledger=pipeline.ledger,

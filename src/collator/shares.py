@@ -31,11 +31,11 @@ class Shared:
         self._held: dict[str, int] = {}
 
     def held(self, who: str) -> int:
-        """Return how much *who* holds."""
+        """The amount that *who* holds."""
         return self._held.get(who, 0)
 
     def why_not(self, who: str, number: int = 1) -> str:
-        """Return why *who* may not take *number* more at this moment, in words; empty where he may."""
+        """The reason why *who* may not take *number* more now, in words; empty where that is possible."""
         if self.used + number <= self._scarce:
             return ""
         if self.used + number > self.most:

@@ -98,7 +98,7 @@ class Signed(NamedTuple):
 
 
 def read_signature(headers: Mapping[str, str], *, now: float, tolerance: float = TOLERANCE) -> Signed:
-    """Return what *headers*, by their names in lower case, say. Raises `Unverified` where no body could go with them.
+    """Read *headers*, by their names in lower case. Raises `Unverified` where no body could go with them.
 
     *now* in seconds since 1970; *tolerance* in seconds.
     """

@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
     @property
     def origin(self) -> tuple[bool, str, int]:
-        """Return what requests share a connection for (RFC 6454)."""
+        """The origin (RFC 6454), for which requests share connections."""
         return self.tls, self.host, self.port
 
 

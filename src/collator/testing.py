@@ -77,7 +77,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
+        """The URL at which it listens."""
         return self._inbox.url
 
     async def wait(self, count: int, *, timeout: float = 5.0) -> Sequence[Received]:

@@ -64,7 +64,7 @@ class Caller(NamedTuple):
         return not self.prefixes or resource_id.startswith(self.prefixes)
 
     def within(self, prefix: str) -> Sequence[str]:
-        """Return how the ids begin of all resources with *prefix* that the token is for, in order."""
+        """The prefixes of all ids with *prefix* that the token is for, in order."""
         if not self.prefixes or prefix.startswith(self.prefixes):
             return (prefix,)
         return [own for own in self.prefixes if own.startswith(prefix)]
@@ -82,11 +82,11 @@ class Tokens:
         self._known = known
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """The number of tokens."""
         return len(self._known)
 
     def find(self, token: bytes) -> Caller | None:
-        """Return whose *token* it is; `None` for nobody's. All are compared, so that the time tells nothing."""
+        """The caller with *token*, if any. All are compared, so that the time tells nothing."""
         digest = hashlib.sha256(token).digest()
         found = [caller for known, caller in self._known if hmac.compare_digest(known, digest)]
         return found[0] if found else None

@@ -97,7 +97,7 @@ def decoded_size(packets: Sequence[Packet]) -> int:
 
 
 def decode_lines(data: bytes, packet_limits: PacketLimits) -> Lines:
-    """Return what the lines of *data* hold (NDJSON).
+    """Decode the lines of *data* (NDJSON).
 
     Whole chunks are decoded at once; a chunk with a bad line is decoded again line by line, so that the good lines
     are taken.
@@ -167,7 +167,7 @@ def _decode_unchecked(data: bytes, first: int) -> list[Packet]:
 
 
 def _each(make: Callable[[T], Packet], items: Sequence[T], first: int) -> list[Packet]:
-    """Return what *make* makes of each of *items*.
+    """Make a packet of each of *items* by *make*.
 
     Raises its `Malformed` with the place of the item, from *first* on.
     """
@@ -257,7 +257,7 @@ def _decode_line_loosely(line: bytes) -> Packet:
 
 
 def _fault(line: bytes, packet_limits: PacketLimits) -> Malformed:
-    """Return why *line* holds no packet.
+    """The error for *line*, which holds no packet.
 
     The error that was raised would hold the line, and itself, by its traceback.
     """

@@ -58,7 +58,7 @@ def command_line(*arguments: str) -> list[str]:
 
 
 def typed(script: str) -> str:
-    """Return what a person types for ``collator`` where *script*, the ``sys.argv[0]`` of a Collator, was run."""
+    """The words to type for ``collator`` where *script*, the ``sys.argv[0]`` of a Collator, was run."""
     if Path(script).stem != "collator":  # python -m collator
         return f"{shlex.quote(sys.executable)} -m collator"
     found = shutil.which("collator")

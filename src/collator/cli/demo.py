@@ -77,7 +77,7 @@ def demo(*, resources: int, packets: tuple[int, int], seed: int | None, director
 
 
 def check(plan: Plan, received: Path) -> list[str]:
-    """What is wrong with the files in *received*, a line each: computed from *plan* alone, not from any answer."""
+    """The errors in the files in *received*, a line each: computed from *plan* alone, not from any answer."""
     expected: dict[str, list[list[int]]] = {name: [[]] * size for name, size in plan.sizes().items()}
     for step in plan.steps():
         packet = step.packet

@@ -140,7 +140,7 @@ def _meaning(error: BaseException) -> tuple[Exit | None, str]:
 
 
 def _is_of_output(error: OSError) -> bool:
-    """Whether *error* came up in click or rich, which print all that commands print, and touch no other files."""
+    """Return whether *error* came up in click or rich, which print all that commands print, and touch no files."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals["__name__"]).partition(".")[0] in {"click", "rich"}
 

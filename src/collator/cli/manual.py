@@ -69,7 +69,7 @@ def _section(path: str, command: click.Command) -> Iterator[str]:
 
 
 def _flags(command: click.Command, scope: Scope) -> str:
-    """Those of *scope* that *command* has: all, in words, or one by one."""
+    """The settings of *scope* that *command* has: all, in words, or one by one."""
     here = [param for param in command.params if str(param.name) in OPTIONS and OPTIONS[str(param.name)].scope is scope]
     whole = len(here) == sum(option.scope is scope for option in OPTIONS.values())
     return _SETTINGS[scope] if whole else ", ".join(f"`{param.opts[0]}`" for param in here)

@@ -42,7 +42,7 @@ class Plan:
     """How many resources are under way at any time."""
 
     def sizes(self) -> dict[str, int]:
-        """Return how many packets each resource has."""
+        """The number of packets of each resource."""
         chance = self._chance("sizes")
         width = len(str(self.resources))
         names = (f"run-{self.seed}-{number:0{width}}" for number in range(1, self.resources + 1))

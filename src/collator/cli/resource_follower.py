@@ -31,7 +31,7 @@ class Progress(Enum):
 
 
 def progress(report: Mapping[str, Any]) -> Progress:
-    """Return where the resource of *report*, as the service shows it, stands. Pure."""
+    """The progress of the resource of *report*, as the service shows it. Pure."""
     if report["state"] == State.OPEN:
         unfinished = report["unfinished"] or report.get("unfinished_more")
         return Progress.UNDER_WAY if unfinished else Progress.STUCK
@@ -44,7 +44,7 @@ def progress(report: Mapping[str, Any]) -> Progress:
 
 
 def why_incomplete(report: Mapping[str, Any]) -> str:
-    """Return why the resource of *report* has not all its outputs. Pure."""
+    """The reason why the resource of *report* has not all its outputs, in words. Pure."""
     if not report["failures"]:
         return f"closed by {report['completed_by']}, with {report['done']} of its packets processed"
     first = report["failures"][0]
@@ -80,7 +80,7 @@ class Follower:
         return self._processed_before + sum(self._processed.values())
 
     async def run(self) -> None:
-        """Return when every resource is settled. Raises `Unreachable`."""
+        """Follow until every resource is settled. Raises `Unreachable`."""
         while True:
             ended = self.sending_ended.is_set()
             if len(self._tally.resources) > self._known:

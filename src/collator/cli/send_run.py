@@ -90,7 +90,7 @@ class SendRun:
 
     @property
     def exit(self) -> Exit:
-        """Return whether everything that was asked is done."""
+        """Whether everything that was asked is done."""
         delivered = self.follower is None or self.follower.delivered == len(self.tally.resources)
         if not delivered or self.tally.rejected or self.tally.acknowledged != self.tally.sent:
             return Exit.FAILED
@@ -107,7 +107,7 @@ class SendRun:
         return Picture(tuple(bars), self.tally.trouble or self._silence() or self._waits_for())
 
     def summary(self) -> str:
-        """Return how it ended, in a line."""
+        """The result, in a line."""
         tally = self.tally
         given = tally.sent + sum(not one.sent for one in tally.rejected)  # what is no JSON was never sent
         unknown = given - tally.acknowledged - len(tally.rejected)
@@ -123,7 +123,7 @@ class SendRun:
         return f"{words}, in {self.seconds:.1f} s"
 
     def complaints(self) -> list[str]:
-        """What went wrong, a line each: packets that were rejected, resources not delivered, and incomplete ones."""
+        """The failures, a line each: packets that were rejected, resources not delivered, and incomplete ones."""
         lines = [f"{self.source.name}{one.number}: {one.reason}" for one in self.tally.rejected]
         if self.follower:
             lines += [f"{one} is not delivered: {why}" for one, why in self.follower.undelivered.items()]
@@ -131,7 +131,7 @@ class SendRun:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Return how it ended, for programs."""
+        """The result, for programs."""
         tally, follower = self.tally, self.follower
         return {
             "seed": self.source.seed,
@@ -149,7 +149,7 @@ class SendRun:
         }
 
     def _silence(self) -> str:
-        """Return what is said where a request has had no answer for long; to be asked again and again."""
+        """The notice that requests have had no answer for long; empty otherwise. To be called again and again."""
         settled, now = self.tally.acknowledged + len(self.tally.rejected), time.monotonic()
         if settled != self._settled or settled >= self.tally.sent:
             self._settled, self._moved = settled, now

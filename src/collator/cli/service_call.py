@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def ask(settings: Settings, question: Callable[[Client], Awaitable[R]]) -> R:
-    """Return what the service of *settings* answers to *question*. Raises what the client raises."""
+    """Put *question* to the service of *settings*, and return its answer. Raises what the client raises."""
 
     async def run() -> R:
         async with client(settings) as asked:
@@ -42,7 +42,7 @@ def client(settings: Settings, **options: Any) -> Client:  # noqa: ANN401 - thos
 
 
 def no_answer(settings: Settings) -> str:
-    """Return what is said of a service that is slow, or is not where it is looked for."""
+    """The notice that the service is slow, or at another address."""
     return f"no answer from {settings.service_url} yet"
 
 

@@ -161,7 +161,7 @@ def _shown(text: bytes) -> bytes:
 
 
 def _ended(path: Path) -> float:
-    """Return when the resource ended of which *path* is the file, nanoseconds since 1970."""
+    """The end of the resource whose file *path* is, in nanoseconds since 1970."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:

@@ -161,7 +161,7 @@ def _admit_again(plan: AcceptPlan, packet: Packet, snapshot: Snapshot, basis: Ba
 
 
 def _late_metadata(packet: Packet, snapshot: Snapshot) -> int:
-    """Return what metadata that comes with a later packet of its resource counts."""
+    """The bytes that the metadata of a later packet adds to the backlog."""
     if not packet.metadata or snapshot.metadata is not None:
         return 0
     return of_resource(snapshot.resource_id, packet.metadata) - of_resource(snapshot.resource_id, None)

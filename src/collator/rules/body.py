@@ -76,7 +76,7 @@ def body(state: State, head: bytes, outputs: Iterable[tuple[int, bytes]], tail: 
 
 
 def around(state: State, index: int) -> tuple[bytes, bytes]:
-    """Return what stands before and behind the output of *index*, beside the comma between two of them."""
+    """The bytes before and behind the output of *index*, without the comma between two of them."""
     return (b"", b"") if state is State.COLLATED else (b'{"index":%d,"output":' % index, b"}")
 
 

@@ -22,7 +22,7 @@ def merge_capacities(capacities: Sequence[Mapping[str, int]]) -> Mapping[str, in
 
 
 def leased_at_once(new: Iterable[tuple[str, int]], capacity: Mapping[str, int], paused: Collection[str]) -> list[bool]:
-    """Return which of *new* deliveries, (endpoint, bytes of the body), go to the caller that brought them about.
+    """Mark those of *new* deliveries, (endpoint, bytes of the body), that go to the caller that brought them about.
 
     None to an endpoint that is *paused*, and none that is large: those are claimed apart.
     """
@@ -45,7 +45,7 @@ def mixed(longest: Sequence[int], latest: Sequence[int], capacity: int, share: i
 
 
 def joined_at_once(extents: Iterable[tuple[int, int]]) -> list[int]:
-    """Return which of the resources in *extents*, (handle, bytes of the body), have their bodies joined in one step."""
+    """Choose the resources in *extents*, (handle, bytes of the body), whose bodies are joined in one step."""
     chosen: dict[int, None] = {}
     total = 0
     for key, whole in extents:

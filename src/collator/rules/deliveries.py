@@ -145,7 +145,7 @@ def gives_up(found: FoundDelivery) -> bool:
 
 
 def purge_at(*, due: int, dead: int, limits: LedgerLimits, now: float) -> float | None:
-    """Return when a resource may be forgotten that has *due* and *dead* deliveries; `None` for not by time (R25).
+    """The time at which a resource with *due* and *dead* deliveries may be deleted; `None` for not by time (R25).
 
     Retention runs while nothing is due; a dead delivery has a retention of its own.
     """

@@ -20,12 +20,12 @@ HALF_PAGE = 2048
 
 
 def of_packet(size: int) -> int:
-    """Return what a packet with a payload of *size* bytes counts."""
+    """The bytes that a packet with a payload of *size* bytes counts."""
     return PACKET + (size if size <= SMALL else _on_pages(size))
 
 
 def of_resource(resource_id: str, metadata: bytes | None) -> int:
-    """Return what an open resource counts, without its packets."""
+    """The bytes that an open resource counts, without its packets."""
     name = len(resource_id.encode())
     return INDEXED * name + _on_pages(RESOURCE + name + len(metadata or b""))
 

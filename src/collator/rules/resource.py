@@ -97,7 +97,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        """How many packets have no outcome yet."""
+        """The number of packets that have no outcome yet."""
         return self.received - self.done - self.failed
 
 
@@ -109,7 +109,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 def judge(packet: Packet, snapshot: Snapshot, stored: bytes | None) -> Receipt:
-    """What *packet* means for a resource in which its index holds the payload *stored* (`None`: not received yet).
+    """Judge *packet* for a resource in which its index holds the payload *stored* (`None`: not received yet).
 
     Pure: changes nothing. `admit` makes an accepted or duplicate packet count.
     """
@@ -141,7 +141,7 @@ def admit(packet: Packet, snapshot: Snapshot, *, new: bool) -> bool:
 
 
 def finished(snapshot: Snapshot, on_failure: OnFailure) -> Ending | None:
-    """Return how *snapshot* ends by what it has (R10, R16); `None` while it goes on."""
+    """The end of *snapshot* by what it has (R10, R16); `None` while it goes on."""
     if snapshot.failed and on_failure is OnFailure.FAIL_FAST:
         return Ending(State.INCOMPLETE, EndedBy.FAILURE)
     if snapshot.total is None or snapshot.done + snapshot.failed != snapshot.total:
@@ -152,7 +152,7 @@ def finished(snapshot: Snapshot, on_failure: OnFailure) -> Ending | None:
 
 
 def forced(snapshot: Snapshot) -> Ending:
-    """Return how *snapshot* ends when a person closes it now (R15).
+    """The end of *snapshot* when a person closes it now (R15).
 
     Whole where every index up to the highest has an output and no total says that more were to come.
     """
@@ -179,7 +179,7 @@ def ranges(indexes: Iterable[int]) -> Ranges:
 
 
 def gaps(present: Ranges, end: int) -> Ranges:
-    """Return what *present* leaves out of 0 ... *end*-1."""
+    """The ranges of 0 ... *end*-1 that are not *present*."""
     found, begin = list[tuple[int, int]](), 0
     for first, last in present:
         if begin < first:

@@ -44,11 +44,11 @@ class LedgerBackend(Protocol):
         ...
 
     def health(self) -> str | None:
-        """Return what is wrong with the store, in words; `None` while all is well."""
+        """The trouble with the store, in words; `None` while all is well."""
         ...
 
     def refusal(self) -> Unavailable | None:
-        """Return why no packets are to be tried, as they could not be stored, or not soon; `None` while they are (P5).
+        """The error for all packets while the store could not take them, or not soon; `None` while it can (P5).
 
         What is there is processed and delivered meanwhile, as far as the store takes it.
         """

@@ -25,5 +25,5 @@ class Outbox(Protocol):
         ...
 
     def why(self, endpoint: str) -> str | None:
-        """Why nothing is sent to *endpoint* at the moment, in words behind its name; `None` where it is sent to."""
+        """The reason why nothing is sent to *endpoint* now, in words behind its name; `None` if requests may pass."""
         ...

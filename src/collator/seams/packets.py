@@ -33,7 +33,7 @@ class PacketIntake(Protocol):
         ...
 
     async def counts(self) -> Counts:
-        """Return what the store holds."""
+        """The counts of the store."""
         ...
 
 

@@ -28,7 +28,7 @@ class Views(Protocol):
     """What a ledger holds."""
 
     async def resource(self, resource_id: str) -> ResourceReport:
-        """Return what a person may want to know of one resource. `Unknown`.
+        """The report on one resource, for people. `Unknown`.
 
         Of what there is much, it has the first, and says how many more there are. Of a large resource the ranges may be
         found in several looks, so that other views have their turn meanwhile.
@@ -106,5 +106,5 @@ class Views(Protocol):
         ...
 
     async def counts(self) -> Counts:
-        """Return what the store holds."""
+        """The counts of the store."""
         ...

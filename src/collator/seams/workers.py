@@ -32,7 +32,7 @@ class Workers(Protocol):
     """Whoever processes packets: in this process, or on other machines."""
 
     def capacity(self) -> int:
-        """Return how many more packets it would take, leased, at this moment; 0 while full, blocked or drained.
+        """The number of further packets, leased, that it would take now; 0 while full, blocked or drained.
 
         An answer reserves nothing: those who ask at the same time may each be given as much, so up to twice as much
         as there is capacity for may be handed out, and is taken.
@@ -52,7 +52,7 @@ class Workers(Protocol):
         ...
 
     def health(self) -> str | None:
-        """Return why nothing is processed at the moment, in words; `None` while all is well."""
+        """The reason why nothing is processed now, in words; `None` while all is well."""
         ...
 
     async def run(self) -> None:

@@ -57,7 +57,7 @@ class ChaosRun:
 
     @property
     def complaints(self) -> Sequence[str]:
-        """Return what is wrong; nothing where every promise was kept."""
+        """The promises that were broken, in words; empty where all were kept."""
         return self._checker.complaints
 
     async def run(self, say: Callable[[str], None]) -> None:
@@ -84,7 +84,7 @@ class ChaosRun:
             await asyncio.gather(sending, return_exceptions=True)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return how it ended, for programs."""
+        """The result, for programs."""
         return {
             "seed": self._seed,
             "kills": self._kills,

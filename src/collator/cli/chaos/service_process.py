@@ -29,7 +29,7 @@ class ServiceProcess:
 
     @property
     def url(self) -> str:
-        """Return where it listens, while it runs."""
+        """The URL at which it listens, while it runs."""
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
