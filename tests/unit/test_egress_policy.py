@@ -68,7 +68,7 @@ def test_what_nobody_means_is_denied(address: str) -> None:
 
 @pytest.mark.parametrize("address", forms("169.254.169.254"))
 def test_what_is_denied_is_denied_in_every_form_of_it(address: str) -> None:
-    assert "leads to 169.254.169.254, which is link-local" in (policy().refusal(address) or "")
+    assert "contains 169.254.169.254, which is link-local" in (policy().refusal(address) or "")
     assert policy(allow="169.254.169.254").refusal(address) is None
     assert policy(allow=f"{address}/128").refusal(address) is None, "named by itself"
     assert policy(allow="::/0").refusal(address) is not None, "both have to be allowed"
@@ -95,7 +95,7 @@ def test_the_reason_says_what_denies_it() -> None:
     assert policy(deny="127.0.0.2/32").refusal("127.0.0.2") == (
         "address not allowed: 127.0.0.2 is in 127.0.0.2/32 (egress_deny)"
     )
-    assert policy().refusal("fe80::1") == "address not allowed: fe80::1 is link-local (egress_allow can name it)"
+    assert policy().refusal("fe80::1") == "address not allowed: fe80::1 is link-local (egress_allow can allow it)"
 
 
 def test_a_network_of_mapped_addresses_is_one_of_ipv4() -> None:
