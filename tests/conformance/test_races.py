@@ -24,6 +24,7 @@ from tests.conformance.steps import (
     finish,
     packet,
     packets,
+    places,
     process,
     record,
     send,
@@ -68,6 +69,20 @@ async def test_a_packet_is_handed_out_once_to_accept_and_claim_at_the_same_time(
     handed = [task.key for accepted in accepts for task in tasks_of(accepted.runs)]
     handed += [task.key for tasks in [*claims, await claim(ledger)] for task in tasks]
     assert len(handed) == len(set(handed)) == 100
+
+
+async def test_who_offers_packets_at_the_same_time_is_handed_out_none_of_another(ledger: Ledger) -> None:
+    names = [f"r{number}" for number in range(10)]
+    await send(ledger, *(packet(name, 0) for name in names))
+    await process(ledger)
+    answers = await asyncio.gather(
+        *(ledger.accept(Batch([packet(name, 0), packet(name, 1)]).groups, capacity=5) for name in names)
+    )
+    for name, accepted in zip(names, answers, strict=True):
+        assert [receipt.status for receipt in accepted.receipts] == [Status.DUPLICATE, Status.ACCEPTED]
+        handed_out = places(tasks_of(accepted.runs))
+        assert handed_out in ([], [(name, 1)])
+        assert len(handed_out) + accepted.waiting == 1
 
 
 async def test_p2_of_outcomes_under_one_lease_at_the_same_time_one_counts(ledger: Ledger) -> None:

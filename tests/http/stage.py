@@ -12,6 +12,7 @@ import msgspec
 
 from collator.delivery import Circuits, Dispatcher, Endpoint
 from collator.egress import Egress
+from collator.errors import Uncertain
 from collator.messages import Batch, Delivery, DeliveryFilter, DeliveryReport, Output, tasks_of
 from collator.metrics import Metrics
 from collator.packet import Packet
@@ -26,6 +27,8 @@ class Troubled:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.trouble: dict[str, list[Exception]] = {}
+        self.lost: dict[str, int] = {}
+        """How many of the next answers of a verb are lost."""
         self.calls: list[str] = []
         self.answered: list[str] = []
         self.settled: list[int] = []
@@ -44,6 +47,9 @@ class Troubled:
             if self.trouble.get(verb):
                 raise self.trouble[verb].pop(0)
             answer = await getattr(self._ledger, verb)(*arguments, **options)
+            if self.lost.get(verb):
+                self.lost[verb] -= 1
+                raise Uncertain(retry_after=0.0)
             self.answered.append(verb)
             if verb == "record_attempts":
                 self.settled.append(len(arguments[0]))

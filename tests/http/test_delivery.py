@@ -525,6 +525,16 @@ async def test_claims_that_fail_are_told_once_and_tried_again(stage: Stage) -> N
         assert len(receiver.requests) == 1
 
 
+async def test_what_was_handed_out_in_an_answer_that_is_lost_is_sent_at_once(stage: Stage) -> None:
+    async with Receiver() as receiver:
+        stage.endpoint(receiver.url)
+        await stage.finish("r")
+        stage.ledger.lost["claim_deliveries"] = 2  # one for each worker
+        async with stage.dispatcher():
+            await stage.settled(1)
+        assert len(receiver.requests) == 1
+
+
 async def test_a_large_body_is_fetched_and_arrives_whole(stage: Stage) -> None:
     outputs = [json.dumps("x" * 900_000).encode()] * 5
     async with Receiver() as receiver:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import Raw
 
-from collator.errors import StorageFull, Unavailable
+from collator.errors import StorageFull, Unavailable, Uncertain
 from collator.intake import Intake, tally
 from collator.messages import Accepted, Group, Lease, Run, RunPacket
 from collator.metrics import Metrics
@@ -21,12 +21,18 @@ class Script:
 
     def __init__(self) -> None:
         self.capacities: list[int] = []
+        self.operations: list[str] = []
+        self.lost = 0
+        """How many of the next answers are lost."""
         self.open = asyncio.Event()
         self.answer: Accepted | Exception = Accepted(1, (), (), 0, frozenset())
 
     async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         self.capacities.append(capacity)
+        self.operations.append(operation)
         await self.open.wait()
+        if len(self.operations) <= self.lost:
+            raise Uncertain(retry_after=0.0)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -79,6 +85,15 @@ async def test_what_is_handed_out_is_handed_on(parts: Parts) -> None:
     assert await parts.intake.accept(packets(2)) == [ACCEPTED, ACCEPTED]
     assert (parts.workers.tasks, parts.workers.notified) == (run.tasks(), 1)
     assert (parts.sender.deliveries, parts.sender.endpoints) == ([], {"default"})
+
+
+async def test_p1_packets_whose_answer_is_lost_are_offered_again_as_the_same_operation(parts: Parts) -> None:
+    run = Run("r", b"g", Lease(7, 7), [RunPacket(0, b"0", 1)])
+    parts.ledger.open.set()
+    parts.ledger.answer, parts.ledger.lost = Accepted(1, (), [run], 0, frozenset()), 2
+    assert await parts.intake.accept(packets(1)) == [ACCEPTED]
+    assert (len(parts.ledger.operations), len({*parts.ledger.operations})) == (3, 1)
+    assert parts.workers.tasks == run.tasks()
 
 
 async def test_p7_a_drained_intake_refuses_before_the_store_is_asked(parts: Parts) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from collator.errors import Broken, CollatorError, StorageFull
+from collator.errors import Broken, CollatorError, StorageFull, Uncertain
 from collator.janitor import SLICE, SLICES, Janitor
 from collator.messages import StepResult
 from collator.metrics import Metrics
@@ -22,12 +22,18 @@ class Script:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.operations: list[str] = []
+        self.lost = 0
+        """How many of the next answers about timeouts are lost."""
         self.errors: dict[str, CollatorError] = {}
         self.outcomes: list[StepResult] = []
         self.purged: list[int] = []
 
-    async def expire(self, **_ledger_limits: object) -> StepResult:
+    async def expire(self, *, operation: str, **_options: object) -> StepResult:
         self._ask("expire")
+        self.operations.append(operation)
+        if len(self.operations) <= self.lost:
+            raise Uncertain(retry_after=0.0)
         return self.outcomes.pop(0) if self.outcomes else NOTHING
 
     async def work_due(self) -> bool:
@@ -62,6 +68,13 @@ async def test_a_part_that_fails_ends_neither_the_round_nor_the_janitor(
     ledger.errors[verb] = error
     await janitor.round()
     assert ledger.asked == ["expire", "work_due", "purge"]
+
+
+async def test_what_ended_in_a_step_whose_answer_is_lost_is_asked_for_again(janitor: Janitor, ledger: Script) -> None:
+    ledger.lost = 2
+    await janitor.round()
+    assert ledger.asked == ["expire", "expire", "expire", "work_due", "purge"]
+    assert len({*ledger.operations}) == 1
 
 
 async def test_a_round_goes_on_while_there_is_more(janitor: Janitor, ledger: Script) -> None:

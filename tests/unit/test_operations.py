@@ -23,14 +23,14 @@ from collator.testing import ManualClock
 class Losing:
     """A verb whose first answers are lost."""
 
-    def __init__(self, lost: int) -> None:
-        self.lost = lost
+    def __init__(self, lost: int, *, retry_after: float = 0.0) -> None:
+        self.lost, self.retry_after = lost, retry_after
         self.operations: list[str] = []
 
     async def __call__(self, value: int, *, operation: str = "") -> int:
         self.operations.append(operation)
         if len(self.operations) <= self.lost:
-            raise Uncertain(retry_after=0.0)
+            raise Uncertain(retry_after=self.retry_after)
         return value
 
 
@@ -47,6 +47,17 @@ async def test_who_gets_no_answer_at_all_is_told_so() -> None:
     assert len(verb.operations) == TRIES
 
 
+async def test_who_calls_again_waits_as_long_as_the_error_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await Operations().certain(Losing(2, retry_after=7.5), 7)
+    assert waited == [7.5, 7.5]
+
+
 async def test_no_two_operations_have_one_id() -> None:
     ids = [operations.new() for operations in (Operations(), Operations()) for _ in range(100)]
     assert len({*ids}) == 200
@@ -61,6 +72,9 @@ def test_p5_answers_are_kept_within_bounds() -> None:
     assert ["large" in kept, str(answers.OPERATIONS + 4) in kept] == [True, False]
     kept.keep("larger", "larger", 2 * answers.BYTES)
     assert ["large" in kept, "larger" in kept] == [False, True]
+    for name in ("small", "smaller"):
+        kept.keep(name, name, 1)
+    assert [name in kept for name in ("larger", "small", "smaller")] == [False, True, True]
 
 
 @pytest.fixture
@@ -84,3 +98,10 @@ async def test_an_error_is_no_answer_that_is_kept(ledger: SqliteLedger) -> None:
     with pytest.raises(Conflict):
         await ledger.complete("r", total=3, operation="o")
     assert (await ledger.complete("r", total=6, operation="o")).closed == 0
+
+
+async def test_p5_of_answers_that_hold_much_few_are_kept(ledger: SqliteLedger) -> None:
+    large = Raw(b'"%b"' % (b"x" * (answers.BYTES // 4)))
+    for number in range(6):
+        await ledger.accept([[Packet("r", number, large)]], capacity=0, operation=str(number))
+    assert [number for number in range(6) if str(number) in ledger._writer._answers] == [3, 4, 5]

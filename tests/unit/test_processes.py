@@ -131,6 +131,20 @@ def test_a_batch_that_failed_is_called_one_by_one() -> None:
     assert (found, back) == ({}, [0, 1, 2])
 
 
+@pytest.mark.parametrize(("late", "batch"), [(done, 1), (returned, 1), (parted, 3)])
+def test_p2_what_is_said_of_tasks_that_were_given_up_is_nothing(
+    late: Callable[[Scripted], tuple[Sequence[Task], ChildReply]], batch: int
+) -> None:
+    """Whoever gave them up has let others have them."""
+    chunk = Chunk(deque(tasks(1, 2, 3, 4, 5)))
+
+    def given_up(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
+        chunk.abandoned = True
+        return late(process)
+
+    assert worked(Scripted(given_up), chunk, batch=batch) == ({}, [])
+
+
 def test_large_jobs_go_one_at_a_time_and_the_others_stay_within_reach() -> None:
     process = Scripted()
     chunk = Chunk(deque(tasks(*[LARGE] * 5)))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+import apsw
+
 from collator.ledgers.sqlite import open_ledger
+from collator.ledgers.sqlite.store import DATABASE
+from collator.messages import Batch
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.steps import again, delivered, due, fail, offer, packet, packets, process
@@ -54,3 +59,22 @@ async def test_a_commit_reads_the_clock_once_whatever_it_does(tmp_path: Path) ->
     await ledger.aclose()
     assert len(reads) >= 14
     assert {*reads} == {(1, 1)}
+
+
+async def test_a_step_that_waited_for_the_lock_has_the_time_at_which_it_got_it(tmp_path: Path) -> None:
+    """Else a lease that it hands out may have ended already."""
+    clock, limits = ManualClock(), LedgerLimits()
+    ledger = await open_ledger(tmp_path, ledger_limits=limits, clock=clock, route=lambda _: ["default"])
+    with closing(apsw.Connection(str(tmp_path / DATABASE))) as outsider:
+
+        def wait(_times: int) -> bool:
+            clock.advance(limits.task_lease + 1)
+            outsider.execute("rollback")
+            return True
+
+        ledger._store.connection.set_busy_handler(wait)
+        outsider.execute("begin immediate")
+        accepted = await ledger.accept(Batch(packets(1)).groups, capacity=1)
+    assert accepted.runs
+    assert not await ledger.claim(capacity=1)
+    await ledger.aclose()

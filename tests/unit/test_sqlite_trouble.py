@@ -23,7 +23,7 @@ from collator.ledgers.batching.calls import Verb
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, store
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.writer import STALLED
-from collator.messages import Attempt, Batch, Output, Recorded, tasks_of
+from collator.messages import Attempt, Batch, Output, Recorded, Retry, tasks_of
 from collator.packet import Packet, PacketLimits, Status, check
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, State
@@ -107,6 +107,15 @@ async def test_a_store_that_fails_with_everything_tells_each_packet_once(
     assert [receipt.status for receipt in accepted.receipts] == [Status.ERROR] * 3
 
 
+async def test_a_culprit_costs_no_other_resource_of_its_batch(ledger: SqliteLedger, tmp_path: Path) -> None:
+    poison(tmp_path)
+    places = [(name, index) for name in "abc" for index in range(3)]
+    batch = [packet(*place, b'"poison"' if place == ("b", 1) else b'"x"', last=False) for place in places]
+    accepted = await ledger.accept(Batch(batch).groups, capacity=0)
+    assert [one.status is Status.ACCEPTED for one in accepted.receipts] == [place != ("b", 1) for place in places]
+    assert [(await ledger.resource(name)).received for name in "abc"] == [3, 2, 3]
+
+
 async def test_a_failed_group_leaves_nothing_in_memory(ledger: SqliteLedger, tmp_path: Path) -> None:
     poison(tmp_path)
     await ledger.accept(Batch([packet("bad", payload=b'"poison"')]).groups, capacity=9)
@@ -155,6 +164,38 @@ async def test_a_claim_in_a_failed_group_gets_what_is_due(ledger: SqliteLedger, 
     assert [run.resource_id for run in runs] == ["r"]
 
 
+async def test_a_retry_that_fell_due_in_a_failed_group_is_due_in_the_next(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_at(tmp_path, clock)
+    poison(tmp_path)
+    (task,) = tasks_of((await ledger.accept(Batch([packet("r")]).groups, capacity=1)).runs)
+    await ledger.record([Retry(task.lease, "busy", 5.0)], capacity={})
+    clock.advance(6.0)
+    runs, culprit = await in_one_group(
+        ledger,
+        ledger.claim(capacity=1),
+        ledger.accept(Batch([packet("bad", payload=b'"poison"')]).groups, capacity=0),
+    )
+    assert culprit.receipts[0].status is Status.ERROR
+    assert [run.resource_id for run in runs] == ["r"]
+    await ledger.aclose()
+
+
+async def test_p5_outcomes_beside_a_culprit_hand_out_no_more_deliveries_than_there_is_room_for(
+    ledger: SqliteLedger, tmp_path: Path
+) -> None:
+    accepted = await ledger.accept(Batch([packet(f"r{n}") for n in range(10)]).groups, capacity=10)
+    sql(
+        tmp_path,
+        "create trigger t before insert on outcome when new.output = '[3]' begin select raise(abort, 'no'); end",
+    )
+    outputs = [Output(task.lease, b"[%d]" % n) for n, task in enumerate(tasks_of(accepted.runs))]
+    step = await ledger.record(outputs, capacity={"default": 1})
+    assert [status for status in step.statuses if status is not Recorded.RECORDED] == [Recorded.ERROR]
+    assert len(step.deliveries) <= 1
+    assert step.endpoints == {"default"}
+
+
 async def test_a_full_disk_refuses_packets_and_lets_work_in_flight_finish(tmp_path: Path) -> None:
     ledger = await open_at(tmp_path)
     accepted = await ledger.accept(Batch([packet("r")]).groups, capacity=1)
@@ -201,6 +242,15 @@ async def test_a_disk_that_fills_up_while_a_culprit_is_sought_undoes_nothing(led
     assert len(outcome.deliveries) == 1
     assert poisoned.receipts[0].status is Status.ERROR
     assert isinstance(full, StorageFull)
+
+
+async def test_a_batch_of_which_a_part_meets_a_full_disk_is_told_so_as_a_whole(ledger: SqliteLedger) -> None:
+    refuse(ledger, "poison", apsw.ConstraintError)
+    refuse(ledger, "full", apsw.FullError)
+    payloads = [b'"poison"', b'"full"', b'"x"']
+    batch = [packet("r", index, payload, last=False) for index, payload in enumerate(payloads)]
+    with pytest.raises(StorageFull):
+        await ledger.accept(Batch(batch).groups, capacity=0)
 
 
 def refuse(ledger: SqliteLedger, payload: str, error: type[apsw.Error]) -> None:

@@ -110,6 +110,19 @@ def test_nothing_is_begun_while_too_many_calls_are_given_up_and_it_goes_on_when_
 
 
 @pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
+def test_what_a_process_has_behind_a_call_that_is_out_of_time_waits_again(crew: Crew) -> None:
+    crew.threads.chunk_size = 3
+    crew.put("a", "b", "c")
+    until_sync(lambda: crew.begun)
+    (worker,) = crew.threads._workers
+    assert worker.chunk is not None
+    worker.chunk.sent.extend(worker.chunk.rest())  # as a process does that is stopped, and says nothing any more
+    crew.clock.advance(60.0)
+    assert [result.lease.token for result in crew.threads.watch()] == [1]
+    assert [task.lease.token for task in crew.threads.buffer.take_back()] == [2, 3]
+
+
+@pytest.mark.parametrize("crew", [{"concurrency": 1}], indirect=True)
 def test_the_time_of_a_call_does_not_run_while_the_process_stands_still(crew: Crew) -> None:
     crew.put("a")
     until_sync(lambda: crew.begun)

@@ -7,16 +7,17 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from collator.errors import Permanent
+from collator.errors import Permanent, Unavailable
 from collator.intake import Intake
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Batch, Delivery, ResourceReport
+from collator.messages import Batch, Delivery, Output, ResourceReport, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import Function, OutcomeFactory, Processor
@@ -26,6 +27,7 @@ from collator.states import State
 from collator.testing import ManualClock
 from collator.workers.executor import PoolThread
 from collator.workers.local_workers import LocalWorkers
+from collator.workers.reports import OUTSTANDING
 from collator.workers.threads import Threads
 from tests.wait import until
 
@@ -160,6 +162,7 @@ async def test_outputs_are_recorded_and_the_deliveries_of_what_finishes_are_pass
         assert json.loads(await it.ledger.body(delivery))["data"]["outputs"] == [1, 2, 3]
         assert delivery.known_at == it.clock.monotonic()
         assert it.attempts("output") == 3
+        assert it.workers._reports.leases() == []
 
 
 async def test_the_room_is_two_tasks_a_thread_until_calls_have_proved_fast(tmp_path: Path, gate: Gate) -> None:
@@ -171,6 +174,29 @@ async def test_the_room_is_two_tasks_a_thread_until_calls_have_proved_fast(tmp_p
         await until(lambda: it.attempts("output") == 3)
         await it.send("call-17", *"abcdefghijklmnopqrst", last=False, first=3)
         await until(lambda: it.workers.capacity() > 4)
+
+
+async def test_p5_no_more_is_claimed_while_too_many_results_wait_for_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, packets = count(), [Packet("r", index, msgspec.Raw(b"1")) for index in range(100)]
+    async with setup(tmp_path, lambda _: next(calls), backlog=packets, window=4, sweep=SOON) as it:
+
+        async def away(_results: object, **_options: object) -> None:
+            raise Unavailable(retry_after=SOON)
+
+        monkeypatch.setattr(it.ledger, "record", away)
+        await until(lambda: it.workers._pool.in_hand() == 0 and it.workers.capacity() == 0)
+        assert next(calls) <= (OUTSTANDING + 1) * 4
+
+
+async def test_suspects_follow_each_other_without_a_hint(tmp_path: Path) -> None:
+    limits, packets = LedgerLimits(), [Packet("r", index, msgspec.Raw(b"1"), index == 2) for index in range(3)]
+    died = await open_ledger(tmp_path, ledger_limits=limits, clock=ManualClock(), route=lambda _: ["default"])
+    await died.accept(Batch(packets).groups, capacity=3)
+    died.abandon()
+    async with setup(tmp_path, str) as it:
+        assert (await it.ended("r")).done == 3
 
 
 # Attempts that fail.
@@ -292,3 +318,21 @@ async def test_p7_a_drain_records_what_came_before_a_call_that_does_not_end(tmp_
         assert it.workers._reports.size == 0
         report = await it.ledger.resource("call-17")
         assert (report.done, report.unfinished) == (1, [(1, 1)])
+
+
+async def test_p7_a_drain_records_what_ends_at_the_moment_at_which_it_gives_up(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with setup(tmp_path, gate, concurrency=1) as it:
+        await it.send("call-17", "wait")
+        await until(lambda: gate.calls)
+        (task,) = it.workers._pool.unfinished()
+
+        def give_up() -> list[Task]:
+            it.workers._pool.result_queue.add([Output(task.lease, b"1")])
+            return []
+
+        monkeypatch.setattr(it.workers._pool, "give_up", give_up)
+        await it.workers.drain(0.0)
+        assert (it.workers._pool.result_queue.results, it.workers._reports.size) == ([], 0)
+        assert (await it.ledger.resource("call-17")).done == 1

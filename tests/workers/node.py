@@ -5,6 +5,7 @@ The ledger's time is moved by hand, and that of calls is real, as they may be ma
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,6 +83,11 @@ class WatchedLedger:
         self.refused = 0
         """Calls that failed by one of these."""
         self.claims = 0
+        self.answered = 0
+        """Claims that the ledger has answered."""
+        self.answers = asyncio.Event()
+        """While it is not set, no answer to a claim comes."""
+        self.answers.set()
         self.renewed = 0
         """Calls that renewed all that they were about."""
         self.statuses: list[Recorded] = []
@@ -102,6 +108,8 @@ class WatchedLedger:
         self.claims += 1
         self._fail_if(self.away)
         runs = await self._ledger.claim(capacity=capacity, operation=operation)
+        self.answered += 1
+        await self.answers.wait()
         self.held |= {task.lease for task in tasks_of(runs)}
         lost, self.lost_claims = self.lost_claims > 0, max(0, self.lost_claims - 1)
         self._lose_if(lost)

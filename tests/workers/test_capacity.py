@@ -55,6 +55,15 @@ async def test_a_hint_is_followed_at_once(store: Store, kind: Kind) -> None:
         assert (await node.ended("a")).done == 1
 
 
+async def test_a_hint_that_comes_before_the_answer_to_a_claim_is_followed(store: Store, kind: Kind) -> None:
+    async with store.node(kind, Terms(sweep=3600.0)) as node:
+        node.ledger.answers.clear()
+        await until(lambda: node.ledger.answered == 1, PATIENCE)
+        await node.hint("a", payload())
+        node.ledger.answers.set()
+        assert (await node.ended("a")).done == 1
+
+
 async def test_a_lost_hint_costs_time_and_no_packet(store: Store, kind: Kind) -> None:
     async with store.node(kind) as node:
         await store.backlog("a", payload())

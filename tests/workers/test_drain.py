@@ -6,7 +6,7 @@ import asyncio
 
 from tests.wait import until
 from tests.workers.kinds import Kind
-from tests.workers.node import PATIENCE, Store, payload
+from tests.workers.node import LEASE, PATIENCE, Store, payload
 
 COUNT = 12
 
@@ -74,6 +74,18 @@ async def test_p7_a_drain_waits_no_longer_for_a_store_that_stays_away(store: Sto
         async with asyncio.timeout(PATIENCE):
             await node.workers.drain(0.1)
         assert (await node.ledger.resource("a")).done == 0
+
+
+async def test_p7_what_a_drain_cannot_give_back_is_due_when_its_lease_ends(store: Store, kind: Kind) -> None:
+    async with store.node(kind) as node:
+        await node.send("a", *[payload("wait")] * COUNT)
+        await until(node.begun, PATIENCE)
+        node.ledger.away = True
+        async with asyncio.timeout(PATIENCE):
+            await node.workers.drain(0.1)
+        assert node.ledger.refused
+        node.clock.advance(LEASE + 1)
+        assert len(await node.due()) == COUNT
 
 
 async def test_p7_nothing_is_begun_behind_a_drain(store: Store, kind: Kind) -> None:

@@ -25,6 +25,21 @@ async def test_the_lease_of_a_long_call_is_renewed(store: Store, kind: Kind) -> 
         assert node.ledger.statuses == [Recorded.RECORDED]
 
 
+async def test_the_lease_of_an_outcome_that_the_store_does_not_take_is_renewed(store: Store, kind: Kind) -> None:
+    async with store.node(kind, Terms(lease=QUICK)) as node:
+        node.ledger.lost_calls = 1_000_000
+        await node.send("a", payload())
+        await until(lambda: node.ledger.refused, PATIENCE)
+        for _ in range(4):
+            enough = node.ledger.renewed + 2
+            await until(lambda: node.ledger.renewed >= enough, PATIENCE)  # noqa: B023 - over before the next round
+            node.clock.advance(LEASE / 2 - 1)
+        node.ledger.lost_calls = 0
+        assert (await node.ended("a")).done == 1
+        assert node.begun() == [0]
+        assert node.ledger.statuses == [Recorded.RECORDED]
+
+
 async def test_p1_while_the_store_is_away_nothing_is_lost_and_no_lease_runs_out(store: Store, kind: Kind) -> None:
     async with store.node(kind, Terms(lease=QUICK)) as node:
         count = node.workers.capacity() + 4
