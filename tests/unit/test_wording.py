@@ -1,4 +1,4 @@
-"""What users read is plain English: phrases that were read twice, and may not come back."""
+"""What users read is plain English, and a docstring begins with a thing or an act: what may not come back."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ PHRASES = re.compile(
     r"|good news|home directory of nobody|is told|was told|were born|is forgotten|begun anew|no word there)\b",
     re.IGNORECASE,
 )
+CLAUSE = re.compile(
+    r"(return )?(what|why|how|which|where|who|whose|whoever|when|since|if|so|that|those)\b|(return )?whether\b",
+    re.IGNORECASE,
+)
+"""How no docstring of a function begins: it names a thing or an act. Of a truth, a function says `Return whether`, and
+a property, like a field, `Whether`."""
 
 
 def documented(tree: ast.Module) -> Iterator[ast.Constant]:
@@ -41,3 +47,20 @@ def test_no_text_that_users_read_has_an_odd_phrase() -> None:
     found = [f"{name}:{line}: {odd[0]!r}" for name, line, text in texts for odd in PHRASES.finditer(text)]
     assert found == []
     assert len(texts) > 500
+
+
+def begins_with_a_clause(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    found = CLAUSE.match(ast.get_docstring(function) or "")
+    is_property = any(ast.unparse(decorator).endswith("property") for decorator in function.decorator_list)
+    return found is not None and found[0] != ("Whether" if is_property else "Return whether")
+
+
+def test_no_docstring_of_a_function_begins_with_a_clause() -> None:
+    functions = [
+        (path.relative_to(SOURCE), node)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(functions) > 1000
+    assert [f"{path}:{node.lineno}: {node.name}" for path, node in functions if begins_with_a_clause(node)] == []

@@ -55,11 +55,11 @@ class SqliteBackend:
         free.set_function(self._disk.free)
 
     def health(self) -> str | None:
-        """Return what is wrong with the store."""
+        """The trouble with the store, in words; `None` while all is well."""
         return self.ledger.health()
 
     def refusal(self) -> Unavailable | None:
-        """Return why no packets are to be tried: the disk is low, or who tried would wait for long."""
+        """The error for all packets: the disk is low, or they would wait for long; `None` otherwise."""
         return self._disk.low() or self.ledger.refusal()
 
     def lost(self) -> CollatorError | None:

@@ -67,12 +67,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def older(self) -> bool:
-        """Return whether the schema is an earlier one: pages are checked and rows counted, and no more."""
+        """Whether the schema is an earlier one: pages are checked and rows counted, and no more."""
         return 0 < self.schema < self.newest
 
     @property
     def sound(self) -> bool:
-        """Return whether nothing that was looked at is wrong."""
+        """Whether nothing that was looked at is wrong."""
         return not self.complaints
 
 
@@ -228,7 +228,7 @@ def _rows(connection: apsw.Connection) -> dict[str, int]:
 
 
 def _place(connection: apsw.Connection, resource_row: int | None, index: int | None, words: bytes | None) -> str:
-    """Return where a case is, in words."""
+    """The place of a complaint, in words."""
     said = _text(words)
     if resource_row is None:
         return said
@@ -238,5 +238,5 @@ def _place(connection: apsw.Connection, resource_row: int | None, index: int | N
 
 
 def _text(data: bytes | None) -> str:
-    """Return what a column holds, as far as it is text."""
+    """The text in *data*, with replacements where it is none."""
     return (data or b"").decode(errors="replace")

@@ -14,7 +14,7 @@ log = structlog.get_logger("collator.ledger")
 
 
 def readable(load: Callable[[Sequence[int]], list[R]], keys: Sequence[int]) -> list[R]:
-    """Return what *load* gives for all *keys*, or for each that it can be asked for without an error."""
+    """Load the rows of *keys*; those that cannot be read are logged and left out."""
     try:
         return load(keys)
     except (ValueError, apsw.SQLError) as error:

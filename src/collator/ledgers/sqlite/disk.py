@@ -35,7 +35,7 @@ class Disk:
         return self._free
 
     def low(self) -> Unavailable | None:
-        """Return why no packets are taken; `None` while there is enough free space."""
+        """The error for all packets while the disk is low; `None` while there is enough free space."""
         free = self.free()
         if self._trouble:
             return Unavailable(f"the disk of the data directory cannot be read: {self._trouble}", retry_after=2.0)

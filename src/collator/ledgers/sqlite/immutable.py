@@ -40,7 +40,7 @@ def open_immutable(database: Path) -> Iterator[apsw.Connection]:
 
 
 def cannot_be_read(error: OSError) -> CollatorError:
-    """Return what *error* means to the person who wants a data directory read."""
+    """Put *error* into words for the person who wants a data directory read."""
     if not isinstance(error, PermissionError):
         return unusable(Path(error.filename), error, option="--data-dir")
     return ConfigError(

@@ -56,7 +56,7 @@ class LeaseTable:
         """Payload bytes of all that is held."""
 
     def __len__(self) -> int:
-        """Return how many are held."""
+        """The number of leases."""
         return len(self._held)
 
     def grant(self, held: Held) -> int:
@@ -69,7 +69,7 @@ class LeaseTable:
         return number
 
     def get(self, number: int) -> Held | None:
-        """Return what *number* holds, if it still does."""
+        """The packets or deliveries under the lease *number*, if it has not ended."""
         return self._held.get(number)
 
     def drop(self, number: int) -> Held | None:
@@ -109,7 +109,7 @@ class LeaseTable:
         return now < self._alone_until and any(held.alone_until > now for held in self._held.values())
 
     def none_beside(self, now: float) -> bool:
-        """Whether one that is to be alone may be handed out: nothing is held but what has been alone by *now*."""
+        """Return whether one that is to be alone may be handed out: all that is held has been alone by *now*."""
         return all(0 < held.alone_until <= now for held in self._held.values())
 
     def numbers(self) -> list[int]:

@@ -188,11 +188,11 @@ class SqliteLedger(AuditVerbs, SqliteViews):
         self._writer.committed = committed
 
     def health(self) -> str | None:
-        """Return why no packets are taken, in words; `None` while they are."""
+        """The reason why no packets are accepted, in words; `None` while they are."""
         return self._writer.health()
 
     def refusal(self) -> Unavailable | None:
-        """Return why packets are not even to be tried: who did would wait for long. `None` while they are."""
+        """The error for all packets while they would wait for long; `None` while they would not."""
         reason = self._writer.stalled()
         return None if reason is None else Unavailable(reason, retry_after=2.0)
 

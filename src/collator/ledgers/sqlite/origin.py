@@ -62,7 +62,7 @@ def end(database: Path) -> None:
 
 
 def foreign_log(database: Path) -> str | None:
-    """Return why the log beside *database* cannot be its own, and what to do, in words; `None` where it can."""
+    """The reason why the log beside *database* cannot be its own, and what to do, in words; `None` where it can."""
     log = _log_of(database)
     alone = _alone(database) if log.exists() and log.stat().st_size else None
     if alone is None:
@@ -102,7 +102,7 @@ def _state(connection: apsw.Connection) -> OriginState | None:
 
 
 def _restarts(log: Path) -> int:
-    """How often *log* was begun anew: its checkpoint sequence number (https://sqlite.org/fileformat2.html, 4.1)."""
+    """The restarts of *log*: its checkpoint sequence number (https://sqlite.org/fileformat2.html, 4.1)."""
     try:
         with log.open("rb") as file:
             return int.from_bytes(file.read(16)[12:])
@@ -119,7 +119,7 @@ def _noted_at(database: Path) -> Path:
 
 
 def _noted(path: Path) -> Note | None:
-    """Return what was noted; `None` where nothing was, as by an earlier version."""
+    """Read the note at *path*; `None` where there is none, as from an earlier version."""
     try:
         return _decode(read_file(path, _MOST_NOTED)[1])
     except (OSError, msgspec.MsgspecError):

@@ -111,7 +111,7 @@ def claim_deliveries(
 
 
 def _share_of_latest(store: Store, line: tuple[str, bool], capacity: int) -> int:
-    """How many of *capacity* go to those that became due last: half, and every other time one more of an odd number."""
+    """The part of *capacity* for those that became due last: half, and every other time one more of an odd number."""
     share, odd = divmod(capacity, 2)
     if odd:
         share += line in store.latest_next

@@ -44,7 +44,7 @@ class Presence:
         """What was not there at the last look."""
 
     def look(self) -> str | None:
-        """Return what is not there any more, in words; `None` while all is. Looks again at most every `LOOK` seconds.
+        """The missing files, in words; `None` while all are there. Looks again at most every `LOOK` seconds.
 
         For the thread that commits: a look at a disk that hangs takes as long as that does.
         """
@@ -83,7 +83,7 @@ def _difference(known: Sequence[tuple[Path, Identity]]) -> str:
 
 
 def _look(path: Path) -> Identity | str:
-    """Return what stands at *path*, or why that cannot be seen."""
+    """The identity of the file at *path*, or the reason why it has none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -45,7 +45,7 @@ class RangeSearch:
 
     @property
     def over(self) -> bool:
-        """Return whether there is nothing more to look for."""
+        """Whether there is nothing more to look for."""
         full = len(self._found) > SHOWN  # the last one shown may go on in the next stretch
         return full or self._next >= self._end or self._looked >= LOOKED or not self.more
 
@@ -56,7 +56,7 @@ class RangeSearch:
 
     @property
     def more(self) -> int:
-        """Return how many indexes there are beyond those of `ranges`."""
+        """The number of indexes beyond those of `ranges`."""
         return max(0, self._count - sum(last - first + 1 for first, last in self.ranges))
 
     def advance(self, value: Value) -> None:

@@ -115,7 +115,7 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
 
     async def ask(self, view: Callable[..., R], *arguments: object) -> R:
-        """Return what *view*, a method of this reader, answers; all its statements see the same commit.
+        """Call *view*, a method of this reader, in its thread; all its statements see the same commit.
 
         `Damaged` or `Unavailable` where the store cannot be read.
         """
@@ -253,7 +253,7 @@ class Reader:
 
 
 def _page(row: _Row, outcomes: bytes) -> OutcomePage:
-    """Return what was read of the resource *row*, each output verified against its checksum. `Damaged`."""
+    """The page of the resource *row* with *outcomes*, each output verified against its checksum. `Damaged`."""
     found = _decode_outcomes(outcomes)
     return OutcomePage(
         webhook_id=row.webhook_id,

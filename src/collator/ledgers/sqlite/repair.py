@@ -131,7 +131,7 @@ def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[Closure], int]:
 
 
 def _snapshots(store: Store, resource_rows: Sequence[int]) -> list[Snapshot]:
-    """Those of the resources *resource_rows* that can be read."""
+    """The snapshots of the resources *resource_rows*, as far as they can be read."""
     return readable(lambda some: store.snapshots("find_handles", as_json(some)), resource_rows)
 
 

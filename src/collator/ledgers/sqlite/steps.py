@@ -65,7 +65,7 @@ def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = Fal
 
 
 def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[Store, R]:
-    """What time and people ask for: its step may last a slice, or as long as the end of a large resource takes."""
+    """A verb of time or people: its step may last a slice, or as long as the end of a large resource takes."""
     return _alone(step, grows=grows, gives_way=True)
 
 

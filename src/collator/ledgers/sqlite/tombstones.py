@@ -29,7 +29,7 @@ def leave(store: Store, resource_row: int) -> None:
 
 
 def find(store: Store, resource_ids: Sequence[str | int]) -> list[Snapshot]:
-    """Those of *resource_ids*, which are not there, that are remembered, as the rules see them."""
+    """The snapshots of those of *resource_ids*, which are not stored, that are remembered."""
     if not (store.counts.remembered and resource_ids):
         return []
     return store.snapshots("find_tombstones", as_json(resource_ids))
@@ -53,7 +53,7 @@ def delete_old(store: Store, limit: int) -> int:
 
 
 def unknown(resource_id: str, tombstone: str | None) -> Unknown:
-    """Return why nothing can be said of *resource_id*, which is not there; *tombstone* is what is remembered of it."""
+    """The error for *resource_id*, which is not stored, with what its *tombstone* remembers."""
     if tombstone is None:
         return Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
     state, total, closed_at = _decode(tombstone)

@@ -46,7 +46,7 @@ def strays(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _wrong(name: str, kind: str, *, always: bool) -> str:
-    """Return when a value is none of its column: the condition in SQL."""
+    """The condition in SQL under which a value does not fit its column."""
     kinds = f"'{kind}'" if always else f"'{kind}', 'null'"
     wrong = f"typeof({name}) not in ({kinds})"
     if kind == "real":

@@ -85,5 +85,5 @@ class SqliteViews:
         return await self._reader.ask(self._reader.deliveries.due_endpoints)
 
     async def counts(self) -> Counts:
-        """Return what the store holds."""
+        """The counts of the store."""
         return self._store.committed

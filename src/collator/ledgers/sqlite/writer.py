@@ -98,18 +98,18 @@ class Writer:
         self._queue.put(Call(verb, arguments))
 
     def writable(self) -> bool:
-        """Whether anything may still be written: no fsync has failed, and the files are those that were opened."""
+        """Return whether the store may be written: no fsync has failed, and the files are those that were opened."""
         return self._broken is None and self._presence.look() is None
 
     def health(self) -> str | None:
-        """Return why no new packets are taken, in words; `None` while they are."""
+        """The reason why no new packets are accepted, in words; `None` while they are."""
         if self._broken is not None:
             return self._broken.detail
         trouble = self.stalled() or self._store.trouble
         return trouble or (StorageFull().detail if self._reserve.spent else None)
 
     def stalled(self) -> str | None:
-        """Return why a call would wait for long or in vain, in words; `None` where it would not."""
+        """The reason why a call would wait for long or in vain, in words; `None` where it would not."""
         began = self._began
         seconds = 0.0 if began is None else time.perf_counter() - began
         if seconds >= STALLED:
