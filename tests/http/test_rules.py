@@ -99,7 +99,7 @@ async def test_r12_an_outcome_for_a_closed_resource_is_dropped_and_counted(tmp_p
         assert (await it.ask("POST", "/v1/resources/r/cancel")).json["state"] == "cancelled"
         it.host_check.open()
         await it.webhooks(1)
-        await until(lambda: b'collator_outcomes_dropped_total{why="closed"} 1.0' in it.service.metrics.text())
+        await until(lambda: b'collator_outcomes_dropped_total{reason="closed"} 1.0' in it.service.metrics.text())
         assert (await ended(it, "cancelled", None))["done"] == 0
         assert (await it.ask("GET", "/v1/resources/r/outputs")).json["outputs"] == []
         assert [webhook.webhook_id for webhook in it.receiver.received] == [(await it.resource("s"))["webhook_id"]]
