@@ -85,6 +85,15 @@ async def test_who_offers_packets_at_the_same_time_is_handed_out_none_of_another
         assert len(handed_out) + accepted.waiting == 1
 
 
+async def test_r12_of_outcomes_at_the_same_time_each_end_is_told_once(ledger: Ledger) -> None:
+    names = [f"r{number}" for number in range(10)]
+    await send(ledger, *(packet(name, 0, last=True) for name in names))
+    tasks = await claim(ledger)
+    steps = await asyncio.gather(*(ledger.record(echo([task]), capacity={"default": PLENTY}) for task in tasks))
+    assert sorted(delivery.resource_id for step in steps for delivery in step.deliveries) == names
+    assert sum(step.closed for step in steps) == 10
+
+
 async def test_p2_of_outcomes_under_one_lease_at_the_same_time_one_counts(ledger: Ledger) -> None:
     await send(ledger, *packets(5, last=False))
     tasks = await claim(ledger)

@@ -171,6 +171,17 @@ async def test_retry_is_due_after_its_delay_and_not_before(store: Store) -> None
     assert (await claim_one(ledger)).attempt == 2
 
 
+async def test_retries_are_due_each_at_its_time(store: Store) -> None:
+    ledger = await store.open()
+    await send(ledger, *packets(3))
+    for task, delay in zip(await claim(ledger), (20.0, 10.0, 30.0), strict=True):
+        await record(ledger, Retry(task.lease, "busy", delay))
+    for index in (1, 0, 2):
+        assert not await claim(ledger)
+        store.clock.advance(10.0)
+        assert places(await claim(ledger)) == [("r", index)]
+
+
 async def test_retry_without_delay_is_due_at_once(ledger: Ledger) -> None:
     await send(ledger, packet("r", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 0.0))

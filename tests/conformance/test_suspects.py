@@ -68,6 +68,17 @@ async def test_new_packets_wait_for_the_suspects(store: Store) -> None:
     assert places(await claim(ledger)) == [("new", 0), ("new", 1)]
 
 
+async def test_a_packet_that_comes_while_a_suspect_runs_is_not_handed_out_beside_it(store: Store) -> None:
+    ledger = await store.open()
+    await ledger.accept(Batch([packet("suspect", 0)]).groups, capacity=1)
+    ledger = await store.crash()
+    suspect = await claim_one(ledger)
+    accepted = await ledger.accept(Batch([packet("new", 0)]).groups, capacity=5)
+    assert (len(accepted.runs), accepted.waiting) == (0, 1)
+    await record(ledger, *echo([suspect]))
+    assert places(await claim(ledger)) == [("new", 0)]
+
+
 async def test_a_suspect_that_is_retried_or_fails_makes_way_for_the_next(store: Store) -> None:
     ledger = await store.open()
     await ledger.accept(Batch(packets(2, last=False)).groups, capacity=2)
@@ -103,6 +114,17 @@ async def test_a_suspect_whose_resource_ends_before_its_turn_is_passed_over(stor
     assert task.key.resource_id == "c"
     await record(ledger, *echo([task]))
     assert places(await claim(ledger)) == [("other", 0)]
+
+
+async def test_nobody_waits_for_suspects_whose_resources_have_ended(store: Store) -> None:
+    ledger = await store.open()
+    await ledger.accept(Batch([packet("a", 0), packet("b", 0)]).groups, capacity=2)
+    ledger = await store.crash()
+    await ledger.cancel("a")
+    await ledger.complete("b", force=True)
+    assert not await ledger.work_due()
+    accepted = await ledger.accept(Batch([packet("new", 0)]).groups, capacity=5)
+    assert places(tasks_of(accepted.runs)) == [("new", 0)]
 
 
 async def test_a_suspect_whose_lease_ends_stays_alone(store: Store) -> None:

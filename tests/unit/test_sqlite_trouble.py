@@ -561,8 +561,13 @@ async def test_a_store_that_another_has_locked_is_unavailable(tmp_path: Path, mo
     other.close()
 
 
-async def test_what_was_handed_to_a_caller_that_has_gone_is_taken_back(ledger: SqliteLedger) -> None:
-    call = asyncio.ensure_future(ledger.accept(Batch([packet("r")]).groups, capacity=1))
+@pytest.mark.parametrize("claims", [False, True])
+async def test_what_was_handed_to_a_caller_that_has_gone_is_taken_back(ledger: SqliteLedger, *, claims: bool) -> None:
+    groups = Batch([packet("r")]).groups
+    if claims:
+        await ledger.accept(groups, capacity=0)
+    handing_out: Coroutine[Any, Any, object] = ledger.claim(capacity=1) if claims else ledger.accept(groups, capacity=1)
+    call = asyncio.ensure_future(handing_out)
     await checkpoint()  # it is in the writer's queue now
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 
@@ -11,7 +12,9 @@ import pytest
 from collator.messages import Key, Lease, Result, Task
 from collator.processor import Function, OutcomeFactory
 from collator.testing import ManualClock
+from collator.workers.chunks import Chunk
 from collator.workers.executor import ThreadExecutor
+from collator.workers.task_buffer import TaskBuffer
 from collator.workers.threads import Threads
 from tests.wait import until_sync
 
@@ -141,3 +144,19 @@ def test_every_thread_ends_after_a_stop(crew: Crew) -> None:
     crew.threads.stop()
     crew.gate.set()
     until_sync(lambda: crew.threads._workers == [])
+
+
+@pytest.mark.parametrize("raised", [None, ValueError()])
+def test_p2_a_batch_that_was_given_up_brings_nothing_and_is_not_called_again(raised: Exception | None) -> None:
+    """Whoever gave it up has let others have its tasks."""
+    tasks = [Task(Key("a", b"g" * 16, index), b"1", 1, Lease(0, index)) for index in range(3)]
+    chunk, buffer = Chunk(deque(tasks)), TaskBuffer(batch=3)
+
+    def function(payloads: list[object]) -> list[object]:
+        chunk.abandoned = True
+        if raised:
+            raise raised
+        return payloads
+
+    ThreadExecutor(Function(function, OutcomeFactory(), batch=3), buffer).work(chunk)
+    assert (chunk.collect(), buffer.take_back()) == ([], [])

@@ -186,7 +186,7 @@ async def test_p5_no_more_is_claimed_while_too_many_results_wait_for_the_store(
             raise Unavailable(retry_after=SOON)
 
         monkeypatch.setattr(it.ledger, "record", away)
-        await until(lambda: it.workers._pool.in_hand() == 0 and it.workers.capacity() == 0)
+        await until(lambda: len(it.workers._buffer) + it.workers._pool.in_hand() + it.workers.capacity() == 0)
         assert next(calls) <= (OUTSTANDING + 1) * 4
 
 

@@ -59,9 +59,10 @@ async def test_a_hint_that_comes_before_the_answer_to_a_claim_is_followed(store:
     async with store.node(kind, Terms(sweep=3600.0)) as node:
         node.ledger.answers.clear()
         await until(lambda: node.ledger.answered == 1, PATIENCE)
-        await node.hint("a", payload())
+        count = 3 * node.workers.capacity()
+        await node.send("a", *[payload()] * count)  # more than there is capacity for: the rest is a hint
         node.ledger.answers.set()
-        assert (await node.ended("a")).done == 1
+        assert (await node.ended("a")).done == count
 
 
 async def test_a_lost_hint_costs_time_and_no_packet(store: Store, kind: Kind) -> None:
