@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from collator.messages import Delivery
-from collator.seams.ledger import Capacity
+from collator.seams.capacity import Capacity
 
 
 class Outbox(Protocol):

@@ -43,13 +43,15 @@ class WorkQueue(Protocol):
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease up to *capacity* due packets of open resources, those of one resource as runs.
 
-        Due is: waiting and its time has come, or leased and the lease has ended, which uses up an attempt. Fair:
-        resources take turns, so that a resource of one packet never waits for the whole of another. After an unclean
-        stop the packets that were in work come before all others. One that was in work at more than
-        `LedgerLimits.side_by_side` unclean stops comes alone: nothing is handed out beside it until it has ended, or
-        was in work for `LedgerLimits.alone`, four times as long after each further stop. One that was in work alone
-        when its node died, `LedgerLimits.max_deaths` times, has failed. A call may give fewer than there is room
-        for, though more are due: what is handed out is bounded by its bytes too.
+        Due is a packet that waits and whose time has come, or that was leased and whose lease has ended, which uses up
+        an attempt. Fair: resources take turns, so that a resource of one packet never waits for the whole of another.
+        A call may give fewer packets than *capacity*, though more are due: those that are handed out at any one time
+        have up to `LedgerLimits.max_leased` bytes together.
+
+        Suspects (`rules/suspects.py`) come first: packets that were leased, to be processed, when their node ended
+        without a clean stop. One that was a suspect at more than `LedgerLimits.side_by_side` such ends comes alone:
+        nothing is handed out beside it until it has ended, or was in work for `LedgerLimits.alone`, four times as long
+        after each further end. One that was in work alone at `LedgerLimits.max_deaths` such ends has failed.
         """
         ...
 
