@@ -106,6 +106,13 @@ async def test_claim_is_fair_resources_take_turns(ledger: Ledger) -> None:
     assert min(turns.values()) >= 100
 
 
+async def test_claim_is_fair_nobody_is_served_twice_before_all_others_once(ledger: Ledger) -> None:
+    names = sorted(f"r{number}" for number in range(12))
+    await send(ledger, *(packet(name, index) for name in names for index in range(3)))
+    served = [name for _ in range(3) for name, _ in places(await claim(ledger, capacity=4))]
+    assert sorted(served) == names
+
+
 async def test_claim_fairness_starves_nobody(ledger: Ledger) -> None:
     await send(ledger, *packets(300, "big", last=False), *(packet(f"r{number}", 0) for number in range(300)))
     seen: list[tuple[str, int]] = []

@@ -180,6 +180,20 @@ async def test_r13_it_does_not_run_while_packets_are_refused(store: Store) -> No
     assert await expire(ledger) == 1
 
 
+async def test_r13_it_has_not_run_where_packets_were_refused_before_a_stop(store: Store) -> None:
+    ledger = await start(store, LedgerLimits(idle_timeout=100.0, max_backlog=1500))
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    await send(ledger, packet("big", 0, b'"%s"' % (b"x" * 1000)))
+    store.clock.advance(60)
+    assert await send(ledger, packet("r", 1, b'"%s"' % (b"x" * 500))) == [Status.REFUSED]
+    ledger = await store.reopen()
+    store.clock.advance(99)
+    assert await expire(ledger) == 0
+    store.clock.advance(2)
+    assert await expire(ledger) == 1
+
+
 @pytest.mark.parametrize("stop", ["clean", "unclean"])
 async def test_r13_downtime_does_not_count(store: Store, stop: str) -> None:
     ledger = await start(store)

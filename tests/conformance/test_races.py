@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from collator.errors import Ended, Unknown
-from collator.messages import Batch, Recorded, StepResult, tasks_of
+from collator.messages import Batch, Failure, Recorded, StepResult, tasks_of
 from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -92,6 +92,13 @@ async def test_r12_of_outcomes_at_the_same_time_each_end_is_told_once(ledger: Le
     steps = await asyncio.gather(*(ledger.record(echo([task]), capacity={"default": PLENTY}) for task in tasks))
     assert sorted(delivery.resource_id for step in steps for delivery in step.deliveries) == names
     assert sum(step.closed for step in steps) == 10
+
+
+async def test_p6_of_failures_at_the_same_time_each_caller_is_told_his_own(ledger: Ledger) -> None:
+    await send(ledger, *(packet(f"r{number}", 0, last=True) for number in range(10)))
+    tasks = await claim(ledger)
+    steps = await asyncio.gather(*(ledger.record([Failure(task.lease, "no")], capacity={}) for task in tasks))
+    assert [step.failed for step in steps] == [task.key for task in tasks]
 
 
 async def test_p2_of_outcomes_under_one_lease_at_the_same_time_one_counts(ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ from collator.ledgers.batching.calls import Verb
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, store
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.writer import STALLED
-from collator.messages import Attempt, Batch, Output, Recorded, Retry, tasks_of
+from collator.messages import Attempt, Batch, Failure, Output, Recorded, Retry, tasks_of
 from collator.packet import Packet, PacketLimits, Status, check
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, State
@@ -179,6 +179,19 @@ async def test_a_retry_that_fell_due_in_a_failed_group_is_due_in_the_next(tmp_pa
     assert culprit.receipts[0].status is Status.ERROR
     assert [run.resource_id for run in runs] == ["r"]
     await ledger.aclose()
+
+
+async def test_p5_of_attempts_that_are_over_nothing_is_kept(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = await open_at(tmp_path, clock)
+    accepted = await ledger.accept(Batch([packet(name) for name in "ab"]).groups, capacity=2)
+    await ledger.record([Retry(task.lease, "busy", 1.0) for task in tasks_of(accepted.runs)], capacity={})
+    clock.advance(1.0)
+    one, other = tasks_of(await ledger.claim(capacity=2))
+    await ledger.record([Output(one.lease, b"1"), Failure(other.lease, "no")], capacity={})
+    await ledger.aclose()
+    with closing(apsw.Connection(str(tmp_path / DATABASE))) as database:
+        assert database.execute("select count(*) from attempt").get == 0
 
 
 async def test_p5_outcomes_beside_a_culprit_hand_out_no_more_deliveries_than_there_is_room_for(
