@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 BODY = b'{"type":"resource.collated"}'
 HEADERS = {"content-type": "application/json", "webhook-id": "msg_1"}
 HEAD = b"HTTP/1.1 200 OK\r\n"
-SHORT = 0.25
+SHORT = 0.5
 """Seconds after which a request gives up that is meant to."""
 LONG = 20.0
 """Seconds that no request in these tests takes."""
@@ -182,8 +182,8 @@ async def test_r22_an_answer_is_not_decoded(egress: Egress) -> None:
         assert receiver.connections == 1  # read whole, as so many bytes
 
 
-LATE = NoAnswer("timed out after 0.25 s")
-ENDLESS = NoAnswer("HTTP 200, but the body of the answer did not end within 0.25 s")
+LATE = NoAnswer("timed out after 0.5 s")
+ENDLESS = NoAnswer("HTTP 200, but the body of the answer did not end within 0.5 s")
 SLOW: dict[str, tuple[Script, Answer | NoAnswer]] = {
     "no answer": ((Stall(),), LATE),
     "no end of the head": ((Say(b"HTTP/1.1 200 OK\r\nx: "), Stall()), LATE),
@@ -214,14 +214,14 @@ async def test_r22_the_timeout_covers_connecting(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         answers = [await egress.post(url, HEADERS, BODY, timeout=SHORT) for _ in range(2)]
-    assert answers[-1] == NoAnswer("timed out after 0.25 s, connecting", reached=False)
+    assert answers[-1] == NoAnswer("timed out after 0.5 s, connecting", reached=False)
 
 
 async def test_r22_the_timeout_covers_a_receiver_that_takes_no_body(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         answer = await egress.post(url, HEADERS, bytes(16 * 1024 * 1024), timeout=SHORT)
-    assert answer == NoAnswer("timed out after 0.25 s, while sending the body")
+    assert answer == NoAnswer("timed out after 0.5 s, while sending the body")
 
 
 BROKEN: dict[str, tuple[Script, str]] = {

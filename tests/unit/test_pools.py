@@ -29,7 +29,7 @@ BATCHES = {
     "process": {"spec": "tests.harness.fault_filesystem:batch", "pool": "process"},
     "coroutine": {"spec": "tests.harness.fault_filesystem:coroutine_batch"},
 }
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds; a process takes some tenths of one to start."""
 
 
