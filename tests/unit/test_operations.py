@@ -13,7 +13,7 @@ from collator.errors import Conflict, Uncertain
 from collator.ledgers.batching import answers
 from collator.ledgers.batching.answers import Answers
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Batch, tasks_of
+from collator.messages import Batch, Output, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.operations import TRIES, Operations
@@ -103,5 +103,26 @@ async def test_an_error_is_no_answer_that_is_kept(ledger: SqliteLedger) -> None:
 async def test_p5_of_answers_that_hold_much_few_are_kept(ledger: SqliteLedger) -> None:
     large = Raw(b'"%b"' % (b"x" * (answers.BYTES // 4)))
     for number in range(6):
-        await ledger.accept([[Packet("r", number, large)]], capacity=0, operation=str(number))
+        await ledger.accept([[Packet("r", number, large)]], capacity=1, operation=str(number))
     assert [number for number in range(6) if str(number) in ledger._writer._answers] == [3, 4, 5]
+
+
+async def test_p5_of_claims_and_ends_that_hold_much_few_are_kept(ledger: SqliteLedger) -> None:
+    payload, body = (b'"%b"' % (b"x" * size) for size in (answers.BYTES // 4, answers.BYTES // 20))
+    await ledger.accept([[Packet(f"r{number}", 0, Raw(payload), last=True)] for number in range(22)], capacity=0)
+    for number in range(22):
+        (task,) = tasks_of(await ledger.claim(capacity=1, operation=f"claim {number}"))
+        await ledger.record([Output(task.lease, body)], capacity={"default": 1}, operation=f"record {number}")
+    kept = ledger._writer._answers
+    assert [number for number in range(22) if f"claim {number}" in kept] == [19, 20, 21]
+    assert [number for number in range(22) if f"record {number}" in kept] == [18, 19, 20, 21]
+
+
+async def test_p5_of_claims_of_many_small_packets_few_are_kept(ledger: SqliteLedger) -> None:
+    many = answers.BYTES // answers.ITEM // 2
+    for first in range(0, 3 * many, 1024):
+        packets = [Packet("r", index, Raw(b"1")) for index in range(first, first + 1024)]
+        await ledger.accept([packets], capacity=0)
+    for number in range(3):
+        assert len(tasks_of(await ledger.claim(capacity=many, operation=f"claim {number}"))) == many
+    assert [number for number in range(3) if f"claim {number}" in ledger._writer._answers] == [2]

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from collator.ledgers.batching.calls import Call
+from collator.messages import Delivery, Run
 
 OPERATIONS = 1024
 """Answers that are kept."""
 BYTES = 4 * 1024 * 1024
-"""Bytes that came with the calls of all that are kept, or with the last one: what was handed out is held by them."""
-
+"""Bytes of what all that are kept have handed out, or the last one alone."""
+ITEM = 256
+"""Bytes of a packet, a delivery or an exception in an answer, beside its payload or body."""
 
 Orphaned = Callable[[object], None]
 """Is given a result whose caller has gone."""
@@ -41,6 +43,24 @@ def resolve(calls: Sequence[Call], orphaned: Orphaned) -> None:
             call.future.set_exception(call.result)
         else:
             call.future.set_result(call.result)
+
+
+def handed_out(result: object) -> list[Run | Delivery]:
+    """The runs and deliveries that *result* has leased to its caller."""
+    if isinstance(result, list):
+        return [item for item in result if isinstance(item, Run | Delivery)]
+    return [*getattr(result, "runs", ()), *getattr(result, "deliveries", ())]
+
+
+def size_of(result: object) -> int:
+    """The bytes that *result* keeps in memory, about."""
+    size = ITEM * len(getattr(result, "exceptions", ()))
+    for item in handed_out(result):
+        if isinstance(item, Run):
+            size += sum([ITEM + len(packet.payload) for packet in item.packets])
+        else:
+            size += ITEM + len(item.body or b"")
+    return size
 
 
 class Answers:
@@ -80,10 +100,10 @@ class Answers:
         """Keep the answers of *calls*. An error changed nothing, and may be another the next time."""
         for call in calls:
             if call.operation and not isinstance(call.result, BaseException):
-                self.keep(call.operation, call.result, call.weight)
+                self.keep(call.operation, call.result, size_of(call.result))
 
     def keep(self, operation: str, answer: object, size: int) -> None:
-        """Keep *answer*, the first to *operation*; its call had *size* bytes."""
+        """Keep *answer*, the first to *operation*; it has *size* bytes."""
         self._kept[operation] = answer, size
         self._size += size
         while len(self._kept) > OPERATIONS or (self._size > BYTES and len(self._kept) > 1):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
-from collator.ledgers.batching.answers import Answers
+from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.sqlite import steps
 from collator.ledgers.sqlite.audit_verbs import AuditVerbs
 from collator.ledgers.sqlite.lock import DirectoryLock
@@ -252,9 +252,7 @@ class SqliteLedger(AuditVerbs, SqliteViews):
 
     def _take_back_orphaned(self, result: object) -> None:
         """Take back what was handed to a caller who has gone."""
-        handed = [*getattr(result, "runs", ()), *getattr(result, "deliveries", ())]
-        if isinstance(result, list):
-            handed += [item for item in result if isinstance(item, Run | Delivery)]
+        handed = handed_out(result)
         leases = [lease for item in handed for lease in (item.leases() if isinstance(item, Run) else [item.lease])]
         if leases:
             self._writer.post(steps.RELEASE, (leases,))
