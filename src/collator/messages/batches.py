@@ -42,5 +42,7 @@ class Batch:
         """Put *answers*, one for each packet in the order of the groups, into the order in which the packets came."""
         if len(self.groups) == 1:
             return answers
-        answer_of = dict(zip(chain.from_iterable(self._places), answers, strict=True))
-        return [answer_of[place] for place in range(self.size)]
+        ordered = [*answers]
+        for place, answer in zip(chain.from_iterable(self._places), answers, strict=True):
+            ordered[place] = answer
+        return ordered

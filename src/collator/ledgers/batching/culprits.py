@@ -1,9 +1,7 @@
 """The culprit of an error: a group that failed is committed in parts, so that only the culprit has its error.
 
-parts = parts_of(group)
-for part in parts:
-    commit(part)  # which does the same where it fails
-conclude(group, parts, error)
+A ledger that could not commit a group asks for its `parts_of`, commits each of them in the same way, and then lets the
+group `conclude`.
 """
 
 from __future__ import annotations

@@ -35,10 +35,10 @@ def close_finished(
 def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int]) -> StepResult:
     """End the resources of *ends* now, one by one as they are given."""
     rows, new_deliveries, ended = [], [], []
+    limits, wall, now = store.ledger_limits, store.wall, store.now
     for end in ends:
         details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
         wanted = store.route(end.snapshot.resource_id)
-        limits, wall, now = store.ledger_limits, store.wall, store.now
         plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now)
         row, deliveries = _freeze(plan, end.known_at)
         rows.append(row)

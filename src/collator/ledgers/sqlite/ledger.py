@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
@@ -158,13 +158,13 @@ class SqliteLedger(AuditVerbs, SqliteViews):
 
     async def retry(self, resource_id: str, *, operation: str = "") -> int:
         """New attempts for failed packets."""
-        return await self._once(operation, self._retry(resource_id))
+        return await self._once(operation, lambda: self._retry(resource_id))
 
     async def replay(
         self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
     ) -> Replayed:
         """Make ended deliveries due again."""
-        return await self._once(operation, self._replay(wanted, after, limit))
+        return await self._once(operation, lambda: self._replay(wanted, after, limit))
 
     async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
         """Give up a delivery."""
@@ -181,7 +181,7 @@ class SqliteLedger(AuditVerbs, SqliteViews):
 
     async def purge(self, *, limit: int, resource_id: str | None = None, operation: str = "") -> int:
         """Forget what may be forgotten."""
-        return await self._once(operation, self._purge(limit, resource_id))
+        return await self._once(operation, lambda: self._purge(limit, resource_id))
 
     def watch(self, committed: Committed) -> None:
         """Tell *committed* of each commit from now on: its seconds and its size, in the thread that commits."""
@@ -208,12 +208,11 @@ class SqliteLedger(AuditVerbs, SqliteViews):
         """Stop as a dying process does: nothing is marked, memory is lost. For tests of what a start finds."""
         self._close(clean=False)
 
-    async def _once(self, operation: str, step: Coroutine[Any, Any, R]) -> R:
+    async def _once(self, operation: str, steps_of_verb: Callable[[], Awaitable[R]]) -> R:
         """Take several steps as one *operation*: the first answer to it, where there is one."""
         if operation in self._answers:
-            step.close()
             return cast("R", self._answers.get(operation))
-        answer = await step
+        answer = await steps_of_verb()
         if operation:
             self._answers.keep(operation, answer, 0)
         return answer
