@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 
-class Lease(NamedTuple):
+class Lease(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """The right to report once, and for a time, on a packet of a run or on a delivery (P2).
 
     The ledger gave it, and held by it is whoever got it there: a node, whose death ends all its leases. Any node may

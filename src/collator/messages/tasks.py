@@ -43,14 +43,17 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     def leases(self) -> list[Lease]:
         """Return the leases of its packets."""
-        key, token, _ = self.lease
+        key, token = self.lease.key, self.lease.token
         return [Lease(key, token, position) for position in range(len(self.packets))]
 
     def tasks(self) -> list[Task]:
         """Return its packets one by one, as they are processed."""
+        resource_id, generation, key, token = self.resource_id, self.generation, self.lease.key, self.lease.token
         return [
-            Task(Key(self.resource_id, self.generation, packet.index), packet.payload, packet.attempt, lease)
-            for packet, lease in zip(self.packets, self.leases(), strict=True)
+            Task(
+                Key(resource_id, generation, packet.index), packet.payload, packet.attempt, Lease(key, token, position)
+            )
+            for position, packet in enumerate(self.packets)
         ]
 
 

@@ -100,12 +100,18 @@ class Answers:
         """Keep the answers of *calls*. An error changed nothing, and may be another the next time."""
         for call in calls:
             if call.operation and not isinstance(call.result, BaseException):
-                self.keep(call.operation, call.result, size_of(call.result))
+                self._kept[call.operation] = call.result, (size := size_of(call.result))
+                self._size += size
+        self._forget()
 
     def keep(self, operation: str, answer: object, size: int) -> None:
         """Keep *answer*, the first to *operation*; it has *size* bytes."""
         self._kept[operation] = answer, size
         self._size += size
+        self._forget()
+
+    def _forget(self) -> None:
+        """Keep no more than the bounds allow, the latest."""
         while len(self._kept) > OPERATIONS or (self._size > BYTES and len(self._kept) > 1):
             _, oldest = self._kept.pop(next(iter(self._kept)))
             self._size -= oldest
