@@ -29,7 +29,7 @@ from collator.metrics import Metrics
 from collator.pipeline import Pipeline, open_pipeline
 from collator.seams.ledger import Ledger
 from collator.settings import NO_WEBHOOK, Settings, hidden
-from collator.signals import end_on_stop, obey, on_stop
+from collator.signals import ending_on_stop, obey, on_stop
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.host_check import allowed_hosts as names_of
@@ -70,7 +70,12 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    with Kept(first=obey), workers.guard(settings), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        Kept(first=obey),
+        workers.guard(settings),
+        ending_on_stop(_say_early_end),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         runner.run(_serve_until_told(settings))
         # Before the loop is closed, which waits for the threads of its pool: a disk may hold one for long.
         threading.Thread(target=_end, name="collator-end", daemon=True).start()
@@ -167,7 +172,6 @@ async def _serve_until_told(settings: Settings) -> None:
             serving.cancel()
         told.set()
 
-    end_on_stop(_say_early_end)
     try:
         async with open_service(settings) as service:
             on_stop(tell)

@@ -9,7 +9,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def stops() -> list[signal.Signals]:
@@ -21,18 +22,24 @@ def stops() -> list[signal.Signals]:
     return told
 
 
-def end_on_stop(say: Callable[[], object]) -> None:
+@contextmanager
+def ending_on_stop(say: Callable[[], object]) -> Iterator[None]:
     """Have this process *say* so and end, with success, when it is told to stop; until `on_stop` has it do otherwise.
 
     For as long as there is nothing to finish, and the event loop may stand still behind an import of the user's code.
+    Leaving it brings back the handlers that were there before, as the program may go on.
     """
 
     def end(*_: object) -> None:
         say()
         os._exit(0)
 
-    for number in stops():
-        signal.signal(number, end)
+    before = {number: signal.signal(number, end) for number in stops()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not one of Python
 
 
 def obey() -> None:

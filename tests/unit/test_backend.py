@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from collator.seams.backend import LedgerBackend, WorkersBackend
 from collator.seams.workers import Workers
 from collator.service import run as serve
 from collator.settings import OPTIONS, Settings, load
+from collator.signals import stops
 from tests.http import listener
 
 SECRET = "hunter2"
@@ -72,6 +74,21 @@ def test_what_no_command_has_read_is_refused_by_the_service_with_the_flag(tmp_pa
     with pytest.raises(ConfigError, match=f"--{name} does not name a supported") as refused:
         serve(settings)
     assert SECRET not in refused.value.detail
+
+
+def test_a_service_that_cannot_start_leaves_the_signal_handlers_of_the_program(tmp_path: Path) -> None:
+    def handler(*_: object) -> None:
+        """Do nothing."""
+
+    settings = Settings(data_dir=tmp_path / "data", webhook="none", ledger="postgresql://db")
+    before = {number: signal.signal(number, handler) for number in stops()}
+    try:
+        with pytest.raises(ConfigError):
+            serve(settings)
+        assert {signal.getsignal(number) for number in before} == {handler}
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 async def test_each_kind_of_which_the_settings_know_can_be_opened(tmp_path: Path) -> None:
