@@ -88,9 +88,14 @@ class Receiver:
     """Listens on a free port of 127.0.0.1 while it is entered."""
 
     def __init__(
-        self, *scripts: Script, paths: Mapping[str, Script] | None = None, tls: ssl.SSLContext | None = None
+        self,
+        *scripts: Script,
+        paths: Mapping[str, Script] | None = None,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
-        """Do as *scripts* say, but for requests to one of *paths*."""
+        """Do as *scripts* say, but for requests to one of *paths*; on *port*, where that is to be one of before."""
+        self.port = port
         self.scripts = scripts or (reply(200),)
         self.paths = paths or {}
         self.requests: list[Request] = []
@@ -103,8 +108,8 @@ class Receiver:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/hook"
         return self
 

@@ -41,7 +41,14 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.packets = self._counter("collator_packets", "Packets answered, by status of the receipt", "status")
         self.attempts = self._counter(
-            "collator_processor_attempts", "Calls of the processor, by result: output, retry, failure", "result"
+            "collator_processor_attempts",
+            "Calls of the processor, by result: output, retry, failure, returned (not the packet's fault)",
+            "result",
+        )
+        self.service_calls = self._counter(
+            "collator_processor_calls",
+            "Calls of an HTTP processor, by what their end is due to: output, packet, service, configuration",
+            "cause",
         )
         self.dropped = self._counter(
             "collator_outcomes_dropped", "Outcomes that came too late: lease lost, or resource closed", "reason"

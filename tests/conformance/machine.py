@@ -61,7 +61,7 @@ good |= st.builds(packet, names, st.just(2), last=st.just(True))
 doubtful = st.builds(packet, names, indexes, st.sampled_from([None, b"9"]), metadata=metadata)
 doubtful |= st.builds(packet, names, st.integers(0, 5), last=st.booleans())
 packets = st.lists(good | good | good | doubtful, min_size=1, max_size=8)
-kind = st.sampled_from(["output", "output", "output", "output", "failure", "retry", "retry at once"])
+kind = st.sampled_from(["output", "output", "output", "output", "failure", "retry", "retry at once", "given back"])
 outcomes = st.lists(kind, max_size=6) | st.just(["output"] * 6)
 
 
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
             return Output(task.lease, b'{"at":%d}' % task.key.index)
         if kind == "failure":
             return Failure(task.lease, "bad")
-        return Retry(task.lease, "busy", 40.0 if kind == "retry" else 0.0)
+        return Retry(task.lease, "busy", 40.0 if kind == "retry" else 0.0, counted=kind != "given back")
 
     def told(self, task: Task, result: Result, status: Recorded) -> None:
         """Take *result* into the model, which must agree; of a generation that is over, LOST is as true as CLOSED."""
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
         elif isinstance(result, Failure):
             expected = self.model.outcome(result.lease, FAILED, text=result.reason)
         else:
-            expected = self.model.outcome(result.lease, WAITING, delay=result.delay)
+            expected = self.model.outcome(result.lease, WAITING, delay=result.delay, used=result.counted)
         thing = self.model.things.get(task.key.resource_id)
         generation = webhook_id(task.key.resource_id, task.key.generation)
         over = thing is None or thing.state is not State.OPEN or thing.webhook_id != generation

@@ -195,7 +195,9 @@ class Model:
 
     # Outcomes.
 
-    def outcome(self, lease: Lease, state: PacketState, *, text: str = "", delay: float = 0.0) -> Recorded:
+    def outcome(
+        self, lease: Lease, state: PacketState, *, text: str = "", delay: float = 0.0, used: bool = True
+    ) -> Recorded:
         """Take the outcome under *lease*: an output, a failure, or a retry where *state* is `WAITING`."""
         if lease not in self.held:
             return Recorded.LOST
@@ -203,7 +205,7 @@ class Model:
         if thing.state is not State.OPEN:
             return Recorded.CLOSED
         piece = thing.pieces[index]
-        piece.state, piece.suspect, piece.used = state, False, piece.used + 1
+        piece.state, piece.suspect, piece.used = state, False, piece.used + used
         if state is WAITING:
             piece.due_at = self.now + delay
         else:

@@ -188,6 +188,27 @@ async def test_retry_without_delay_is_due_at_once(ledger: Ledger) -> None:
     assert (await claim_one(ledger)).attempt == 2
 
 
+async def test_r27_a_retry_that_is_not_counted_uses_up_no_attempt(store: Store) -> None:
+    ledger = await store.open()
+    await send(ledger, packet("r", 0, last=True))
+    for counted, attempt in ((False, 1), (False, 1), (True, 1), (False, 2), (True, 2), (False, 3)):
+        task = await claim_one(ledger)
+        assert task.attempt == attempt
+        await record(ledger, Retry(task.lease, "away", 0.0, counted=counted))
+        ledger = await store.reopen() if counted else ledger
+    await record(ledger, Failure((await claim_one(ledger)).lease, "bad"))
+    assert [one.attempts for one in (await ledger.resource("r")).failures] == [3]
+
+
+async def test_r27_what_is_given_back_keeps_its_place_and_resources_take_turns(ledger: Ledger) -> None:
+    await send(ledger, *packets(4, "a"), *packets(2, "b"))
+    first = await claim(ledger, 4)
+    await record(ledger, *(Retry(task.lease, "away", 0.0, counted=False) for task in reversed(first)))
+    again = places(await claim(ledger))
+    assert [index for name, index in again if name == "a"] == [0, 1, 2, 3]
+    assert [index for name, index in again if name == "b"] == [0, 1]
+
+
 async def test_retry_holds_up_no_other_packet(store: Store) -> None:
     ledger = await store.open()
     await send(ledger, packet("r", 0), packet("r", 1))

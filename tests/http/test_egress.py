@@ -242,7 +242,8 @@ BROKEN: dict[str, tuple[Script, str]] = {
 @pytest.mark.parametrize(("script", "reason"), BROKEN.values(), ids=BROKEN.keys())
 async def test_an_answer_that_is_broken_is_no_answer(egress: Egress, script: Script, reason: str) -> None:
     async with Receiver(script, reply(200)) as receiver:
-        assert await post(egress, receiver) == NoAnswer(reason)
+        broken = reason.startswith("connection ")
+        assert await post(egress, receiver) == NoAnswer(reason, broken=broken)
         assert await post(egress, receiver) == Answer(200)
         assert receiver.connections == 2
 

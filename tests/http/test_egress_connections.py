@@ -139,7 +139,7 @@ async def test_a_fresh_connection_is_not_tried_once_more_nor_one_on_which_a_byte
     egress: Egress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Receiver((Close(),), reply(200), (Say(b"HTTP"), Close())) as receiver:
-        closed = NoAnswer("connection closed before the answer")
+        closed = NoAnswer("connection closed before the answer", broken=True)
         assert [await post(egress, receiver.url) for _ in range(3)] == [closed, Answer(200), closed]
         assert len(receiver.requests) == 3
     async with Receiver(reply(200), (Close(),)) as receiver:  # the fresh one fails too
@@ -315,7 +315,7 @@ async def test_closing_while_a_request_is_under_way_ends_it(egress: Egress) -> N
             group.start_soon(ask)
             await until(lambda: receiver.requests)
             await egress.aclose()
-        assert outcomes == [NoAnswer("connection closed before the answer")]
+        assert outcomes == [NoAnswer("connection closed before the answer", broken=True)]
 
 
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")

@@ -50,8 +50,7 @@ async def attempts(*scripts: Script, tasks: int = 1, **options: Any) -> list[Res
 async def call(url: str, *tasks: Task, **options: Any) -> list[Result]:  # noqa: ANN401 - as above
     processor = HttpService(url, OutcomeFactory(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
     async with processor.calls() as make:
-        found = [await make([one]) for one in tasks]
-    return [result for results in found if isinstance(results, list) for result in results]
+        return [(await make([one])).result for one in tasks]
 
 
 def reason(result: Result) -> str:
@@ -93,12 +92,20 @@ async def test_the_json_of_a_success_is_the_output(status: int, body: bytes) -> 
     assert result.output == body.strip()
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 418, 422, 451, 499])
+@pytest.mark.parametrize("status", [400, 402, 406, 409, 410, 413, 415, 418, 422, 451, 499])
 async def test_an_answer_that_blames_the_packet_is_final(status: int) -> None:
-    assert await attempts(reply(status, body=b"")) == [Failure(Lease(9, 9), f"HTTP {status}")]
+    size = f" for a body of {len(PAYLOAD)} bytes" if status == 413 else ""
+    assert await attempts(reply(status, body=b"")) == [Failure(Lease(9, 9), f"HTTP {status}{size}")]
 
 
-@pytest.mark.parametrize("status", [300, 302, 303, 304, 307, 308, 408, 425, 429, 500, 501, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, 401, 403, 404, 405, 300, 302, 303, 304, 307, 308])
+async def test_r27_an_answer_about_the_service_or_the_configuration_uses_up_no_attempt(status: int) -> None:
+    assert await attempts(reply(status, body=b""), retries=0) == [
+        Retry(Lease(9, 9), f"HTTP {status}", 0.0, counted=False)
+    ]
+
+
+@pytest.mark.parametrize("status", [500, 501, 505, 507, 599])
 async def test_every_other_answer_is_tried_again(status: int) -> None:
     (result,) = await attempts(reply(status, body=b""))
     assert isinstance(result, Retry)
@@ -106,10 +113,10 @@ async def test_every_other_answer_is_tried_again(status: int) -> None:
 
 
 async def test_attempts_end_when_they_are_used_up() -> None:
-    assert await attempts(reply(503), retries=0) == [Failure(Lease(9, 9), "HTTP 503: ok")]
+    assert await attempts(reply(500), retries=0) == [Failure(Lease(9, 9), "HTTP 500: ok")]
 
 
-@pytest.mark.parametrize("status", [302, 408, 425, 429, 500, 503])
+@pytest.mark.parametrize("status", [500, 507])
 @pytest.mark.parametrize("after", ["120", "Mon, 21 Sep 2026 14:15:20 GMT"])
 async def test_retry_after_is_honoured(status: int, after: str) -> None:
     (result,) = await attempts(reply(status, f"retry-after: {after}"))
@@ -118,7 +125,7 @@ async def test_retry_after_is_honoured(status: int, after: str) -> None:
 
 
 async def test_retry_after_makes_nothing_of_a_final_answer() -> None:
-    assert isinstance((await attempts(reply(404, "retry-after: 1")))[0], Failure)
+    assert isinstance((await attempts(reply(410, "retry-after: 1")))[0], Failure)
 
 
 async def test_redirects_are_not_followed() -> None:
@@ -166,6 +173,57 @@ async def test_what_a_service_says_of_a_failure_is_in_the_reason(body: bytes, sa
     assert await attempts(reply(422, body=body)) == [Failure(Lease(9, 9), "HTTP 422" + said)]
 
 
+# The type of the answer.
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "output"),
+    [
+        ("application/json", b" [1]", b"[1]"),
+        ("application/json; charset=utf-8", b"42", b"42"),
+        ("application/vnd.api+json", b"{}", b"{}"),
+        ("text/plain", b"HELLO", b'"HELLO"'),
+        ("text/plain; charset=utf-8", b"42", b'"42"'),
+        ("Text/Plain; charset=ISO-8859-1", b"\xe4\n", b'"\xc3\xa4\\n"'),
+        ("text/plain", b"", b'""'),
+    ],
+)
+async def test_r29_json_is_the_output_and_text_becomes_a_string(media: str, body: bytes, output: bytes) -> None:
+    (result,) = await attempts(reply(200, f"content-type: {media}", body=body))
+    assert isinstance(result, Output)
+    assert result.output == output
+
+
+@pytest.mark.parametrize(
+    ("media", "words"),
+    [
+        (
+            "text/event-stream",
+            'output: the service streams (text/event-stream); have it answer at once, often by "stream": false',
+        ),
+        (
+            "application/x-ndjson; charset=utf-8",
+            'output: the service streams (application/x-ndjson); have it answer at once, often by "stream": false',
+        ),
+        ("text/html", "output: the answer is text/html; application/json and text/plain can be used"),
+        ("image/png", "output: the answer is image/png; application/json and text/plain can be used"),
+    ],
+)
+async def test_r29_a_stream_and_other_types_are_no_output(media: str, words: str) -> None:
+    (result,) = await attempts(reply(200, f"content-type: {media}", body=b'{"a": 1}'), retries=0)
+    assert result == Failure(Lease(9, 9), words)
+
+
+async def test_r29_text_that_is_not_what_it_says_is_no_output() -> None:
+    first, second = await attempts(
+        reply(200, "content-type: text/plain", body=b"\xff"),
+        reply(200, "content-type: text/plain; charset=hex", body=b"00"),
+        tasks=2,
+    )
+    assert reason(first) == "output: the text is not valid UTF-8"
+    assert reason(second) == "output: the text is not valid HEX"
+
+
 # Answers that cannot be used.
 
 
@@ -205,8 +263,6 @@ async def test_an_answer_without_end_is_read_no_further_than_the_largest_output(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ((Close(),), "connection closed before the answer"),
-        ((Reset(),), "connection reset by peer"),
         (
             (Say(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[1"), Close()),
             "HTTP 200, but the body of the answer is incomplete",
@@ -218,10 +274,17 @@ async def test_half_an_answer_is_none(script: Script, words: str) -> None:
     assert [reason(one) for one in await attempts(script, retries=0)] == [words]
 
 
-async def test_a_service_that_is_not_there_is_tried_again(free_tcp_port: int) -> None:
-    (result,) = await call(f"http://127.0.0.1:{free_tcp_port}/", task())
-    assert isinstance(result, Retry)
-    assert result.reason == "connection refused"
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [((Close(),), "connection closed before the answer"), ((Reset(),), "connection reset by peer")],
+)
+async def test_r27_a_connection_that_breaks_before_the_answer_uses_up_no_attempt(script: Script, words: str) -> None:
+    assert await attempts(script, retries=0) == [Retry(Lease(9, 9), words, 0.0, counted=False)]
+
+
+async def test_r27_a_service_that_is_not_there_uses_up_no_attempt(free_tcp_port: int) -> None:
+    (result,) = await call(f"http://127.0.0.1:{free_tcp_port}/", task(), retries=0)
+    assert result == Retry(Lease(9, 9), "connection refused", 0.0, counted=False)
 
 
 async def test_a_service_that_does_not_answer_in_time_is_tried_again() -> None:
@@ -293,7 +356,7 @@ async def house(data_dir: Path, url: str) -> AsyncIterator[House]:
 async def test_a_failed_call_is_made_again_with_the_same_key(tmp_path: Path) -> None:
     async with Receiver(reply(503), reply(200, body=b"1")) as receiver, house(tmp_path, receiver.url) as it:
         await it.send("a")
-        await until(lambda: it.counted("collator_processor_attempts_total", result="retry") == 1)
+        await until(lambda: it.counted("collator_processor_attempts_total", result="returned") == 1)
         it.clock.advance(2.0)
         assert (await it.ended("a")).state is State.COLLATED
         keys = [request.headers["idempotency-key"] for request in receiver.requests]

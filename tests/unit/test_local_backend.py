@@ -20,7 +20,9 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
 
     clock, given = SystemClock(), list[Any]()
     monkeypatch.setattr(local_backend, "LocalWorkers", lambda *parts, **options: given.append((parts, options)))
-    settings = Settings(processor_timeout=5.0, processor_retries=2, max_output=9, batch=4, concurrency=3)
+    settings = Settings(
+        processor_timeout=5.0, processor_retries=2, processor_patience=60.0, max_output=9, batch=4, concurrency=3
+    )
     backend = workers.open_backend(settings, processor=len, clock=clock, stood_still=stood_still)
     asked: Any = backend
     asked.workers("ledger", "outbox", metrics="metrics", lease=11.0)
@@ -32,6 +34,7 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
     assert {**vars(processor.outcomes), "_now": None} == {
         "timeout": 5.0,
         "retries": 2,
+        "patience": 60.0,
         "max_output": 9,
         "clock": clock,
         "stood_still": stood_still,

@@ -10,13 +10,14 @@ from collator.metrics import Metrics
 FAMILIES = [*Metrics().registry.collect()]
 LABELS = {
     "status": "of a receipt",
+    "cause": "of the end of a call, of which there are four",
     "code": "of a problem, of which there is a catalogue",
     "result": "of an attempt",
     "reason": "an outcome came too late",
     "state": "of resources or deliveries",
     "endpoint": "its name, of which there are as many as are configured",
 }
-COUNTS = ("packets", "attempts", "dropped", "closed", "items", "lost", "refused")
+COUNTS = ("packets", "attempts", "calls", "dropped", "closed", "items", "lost", "refused")
 """What is counted and has no unit: the thing itself is the last word of the name."""
 
 

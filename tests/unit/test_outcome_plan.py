@@ -131,6 +131,11 @@ def test_a_retry_is_due_after_its_delay_and_keeps_what_was_tried() -> None:
     assert (whole.tried, whole.touched, whole.backlog) == ([], {}, 0)
 
 
+def test_r27_a_retry_that_is_not_counted_leaves_the_number_of_attempts() -> None:
+    whole = plan([(Retry(LEASE, "away", 0.0, counted=False), Held(1 << INDEX_BITS, tried=True))], resources())
+    assert whole.retries == [(1 << INDEX_BITS, 1, NOW, "away")]
+
+
 def test_an_outcome_lets_earlier_attempts_be_forgotten() -> None:
     given_: list[tuple[Result, Held | None]] = [
         (Output(LEASE, b"1", known_at=3.0), Held(1 << INDEX_BITS, tried=True)),

@@ -35,6 +35,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """The ``Location`` header, where there is one, printable and on one line; it may hold a secret."""
     excerpt: str = ""
     """Up to 200 characters of a text answer that is no success, printable and on one line."""
+    media: str = ""
+    """The ``Content-Type`` header of a success, where its body was to be kept."""
     complete: bool = True
     """False where the body did not end as its head announced: for who wants the body a success is none then."""
 
@@ -49,6 +51,10 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
     that says something of the settings too, which are of one endpoint."""
     own_shortage: bool = False
     """True where this process lacked descriptors or memory, which says nothing about the receiver."""
+    broken: bool = False
+    """True where the connection was there, and was closed or reset before the head of the answer was whole."""
+    settings: bool = False
+    """True where the settings are to blame: TLS failed, or the policy lets nothing go there."""
 
 
 def excerpt(body: bytes, media: str) -> str:

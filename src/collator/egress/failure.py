@@ -30,7 +30,8 @@ def no_answer(error: BaseException | None, *, reached: bool) -> NoAnswer:
     """There is no answer because of *error*, or because the connection was closed in good order."""
     if error is not None and own_shortage(error):
         return NoAnswer(f"this service lacks resources: {_words(error)}", own_shortage=True)
-    return NoAnswer(_words(error), reached=reached)
+    settings = isinstance(error, ssl.SSLError | AddressDenied)
+    return NoAnswer(_words(error), reached=reached, broken=reached and not settings, settings=settings)
 
 
 def _words(error: BaseException | None) -> str:

@@ -78,13 +78,14 @@ class AnswerReader:
         """The result of the head and all that was fed; *sent*: the last byte of the request was."""
         head = self.head
         if head is None:
-            return NoAnswer("connection closed before the answer")
+            return NoAnswer("connection closed before the answer", broken=True)
         if self.succeeds and not sent:
             return NoAnswer(f"HTTP {head.status} before the whole body was sent")
         body = b"".join(self._parts) if self._ended and 0 < self._keep >= self._size else None
         complete = self._ended or self._too_long
         if self.succeeds:
-            return Answer(head.status, body=body, complete=complete)
+            media = head.text(b"content-type") if self._keep else ""
+            return Answer(head.status, body=body, media=media, complete=complete)
         encoded = b"content-encoding" in head.fields
         return Answer(
             head.status,

@@ -31,6 +31,7 @@ from collator.messages.tasks import (
     RunPacket,
     StepResult,
     Task,
+    given_back,
     output_size,
     tasks_of,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "StepResult",
     "Task",
     "delivery_id",
+    "given_back",
     "output_size",
     "parse_delivery_id",
     "tasks_of",

@@ -93,9 +93,16 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     reason: str
     delay: float
     """Seconds from when the ledger records it."""
+    counted: bool = True
+    """Whether the attempt is used up: false where the packet is not to blame (R27)."""
 
 
 Result = Output | Failure | Retry
+
+
+def given_back(result: Result) -> bool:
+    """Return whether *result* uses up no attempt."""
+    return type(result) is Retry and not result.counted
 
 
 def tasks_of(runs: Iterable[Run]) -> list[Task]:

@@ -10,7 +10,8 @@ the store; when and in which order calls are made belongs to the workers. One fi
 | `http` | an HTTP service | on the event loop that asks |
 | `subprocess` | a function of either kind | in a process of its own, whose life is in `child` |
 
-`outcomes` says what the ways of ending mean, the same for all. `outputs` makes JSON of what was returned, `loader`
+`endings` says who is to blame for each way of ending, `outcomes` what that means for the packet, the same for all.
+`outputs` makes JSON of what was returned, `loader`
 finds the function, and `pipes`, `wire`, `job_queue` and `print_streams` belong to the processes. `guardian` is a
 program that ends what the user's code has started when the service has ended; `guardian_client` starts it.
 """
@@ -23,9 +24,10 @@ import sys
 from collator.egress import Policy
 from collator.errors import ConfigError, Permanent
 from collator.processor.coroutine import Calls, Coroutine
+from collator.processor.endings import CallEnding, Cause, Sign
 from collator.processor.function import Context, Function
 from collator.processor.guardian_client import run_guardian
-from collator.processor.http import HttpService
+from collator.processor.http import EndedCall, HttpService, Requests
 from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
 from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
 from collator.processor.subprocess import Child, SubprocessFunction
@@ -35,14 +37,19 @@ Processor = Function | Coroutine | HttpService | SubprocessFunction
 
 __all__ = [
     "BatchFailed",
+    "CallEnding",
     "Calls",
+    "Cause",
     "Child",
     "Context",
     "Coroutine",
+    "EndedCall",
     "Function",
     "HttpService",
     "OutcomeFactory",
     "Processor",
+    "Requests",
+    "Sign",
     "SubprocessFunction",
     "look_here",
     "open_processor",

@@ -1,10 +1,11 @@
-"""Outcomes of calls: what each end of a call means for its packet.
+"""Outcomes of calls: what each ending of a call means for its packet.
 
 Theory. The user's code may do anything: raise, exit, return what no JSON can hold. Each of these ends *one attempt of
 one packet* and nothing else. An attempt gives an `Output`, or it failed: then the packet is tried again after a delay
 (`Retry`) until its attempts are used up, or at once where the code says that nothing can help (`Permanent`); then it
 has failed for good (`Failure`), with a reason for a person: one line, short, and nothing of the payload that the
-user's code did not put there itself.
+user's code did not put there itself. Who is to blame is decided in `endings`; what is not the packet's fault uses up
+no attempt, and is for the workers, who see more than one call.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from collator.backoff import MAX_RETRY_AFTER, exponential_delay
+from collator.backoff import exponential_delay
 from collator.clock import Clock, SystemClock, never
-from collator.errors import CollatorError, Permanent, ProcessorFailed
+from collator.errors import CollatorError, ProcessorFailed
 from collator.messages import Failure, Output, Result, Retry, Task
+from collator.processor import endings
+from collator.processor.endings import CallEnding
 from collator.processor.outputs import Unusable, to_json
 from collator.text import one_line
 
@@ -38,16 +41,19 @@ class OutcomeFactory:
         *,
         timeout: float = 60.0,
         retries: int = 3,
+        patience: float = 3600.0,
         max_output: int = 1024 * 1024,
         clock: Clock | None = None,
         stood_still: Callable[[], float] = never,
     ) -> None:
         """*timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON.
 
+        *patience*: seconds for which a packet may go back uncounted before that is held against it.
         *stood_still* gives the seconds for which this process did: they are no part of a call's time.
         """
         self.timeout = timeout
         self.retries = retries
+        self.patience = patience
         self.max_output = max_output
         self.clock = clock or SystemClock()
         self._now = self.clock.monotonic
@@ -76,11 +82,14 @@ class OutcomeFactory:
 
     def failed(self, task: Task, error: BaseException) -> Result:
         """The call ended with *error*."""
-        reason = reason_of(error)
-        if isinstance(error, Permanent):
-            return Failure(task.lease, reason)
-        delay = exponential_delay(task.attempt, retries=self.retries, floor=_asked_for(error), random=random.random)
-        return Failure(task.lease, reason) if delay is None else Retry(task.lease, reason, delay)
+        return self.blamed(task, endings.of_error(error, reason_of(error)))
+
+    def blamed(self, task: Task, ending: CallEnding) -> Result:
+        """The call ended with *ending*, which is held against its packet."""
+        if ending.final:
+            return Failure(task.lease, ending.reason)
+        delay = exponential_delay(task.attempt, retries=self.retries, floor=ending.after, random=random.random)
+        return Failure(task.lease, ending.reason) if delay is None else Retry(task.lease, ending.reason, delay)
 
     def failed_all(self, tasks: Sequence[Task], error: BaseException) -> list[Result] | BatchFailed:
         """The call of a batch ended with *error*."""
@@ -89,15 +98,6 @@ class OutcomeFactory:
     def timed_out(self, task: Task, *, why: str = "") -> Result:
         """The call still runs when its time is up; *why*, where that is known."""
         return self.failed(task, ProcessorFailed(f"timed out after {self.timeout:g} s" + (why and f": {why}")))
-
-
-def _asked_for(error: BaseException) -> float:
-    """Seconds that *error* asks to be left alone, a day at most: no packet waits for ever, whatever the code says."""
-    asked = getattr(error, "retry_after", None) if isinstance(error, ProcessorFailed) else None
-    try:
-        return max(0.0, min(float(asked or 0.0), MAX_RETRY_AFTER))
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
 
 
 def reason_of(error: BaseException) -> str:

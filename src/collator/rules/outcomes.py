@@ -2,7 +2,7 @@
 
 The lease decides who may speak: a result whose lease is lost changes nothing, and so does one for a resource that has
 ended (R12). An output that would make the body too large fails its packet (R19). Every outcome gets the next number of
-its resource (R26).
+its resource (R26). An attempt that ended for no fault of the packet is not used up (R27).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OutcomePlan(msgspec.Struct):
     output_bytes: int = 0
     """Bytes of the outputs among them."""
     retries: list[tuple[int, int, float, str]] = []
-    """Key, attempts, when it is due again, reason."""
+    """Key, attempts used up, when it is due again, reason."""
     tried: list[int] = []
     """Packets whose row on earlier attempts can go."""
     failed: dict[int, Key] = {}
@@ -74,7 +74,8 @@ def plan_results(
         else:
             status = Recorded.RECORDED
             if isinstance(result, Retry):
-                plan.retries.append((held.key, held.attempt, now + result.delay, result.reason))
+                used = held.attempt if result.counted else held.attempt - 1
+                plan.retries.append((held.key, used, now + result.delay, result.reason))
             else:
                 _conclude(plan, result, held, snapshot, max_body)
         plan.statuses.append(status)

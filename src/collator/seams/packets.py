@@ -59,7 +59,8 @@ class WorkQueue(Protocol):
         """Store one outcome for each task, and close what is now finished, all in the same step.
 
         An outcome counts once: who has lost the lease changes nothing and is told `LOST`; one for a resource that
-        has ended is dropped and told `CLOSED` (R12). `Retry` makes the packet due again after its delay. An output
+        has ended is dropped and told `CLOSED` (R12). `Retry` makes the packet due again after its delay; where it is
+        not `counted`, the next attempt has the number of this one, and the packet its place in order (R27). An output
         that would make the body larger than `LedgerLimits.max_body` fails its packet with that reason (R19). A resource
         that finishes (R10, R16) gets its closing time, its frozen body and one delivery for each endpoint.
         """

@@ -54,6 +54,12 @@ class ProcessorSettings(Table):
         "Number of further attempts after a failed call of the processor.",
         "Survives short failures, and shows permanent ones within seconds.",
     )
+    processor_patience: float = setting(
+        3600.0,
+        DURATION,
+        "How long a packet waits for an HTTP service that is away, overloaded or refuses the configuration.",
+        "A restart, a deployment or a wrong key can be mended within an hour, and no packet fails.",
+    )
     on_failure: str = setting(
         "incomplete",
         ValueType("incomplete|fail_fast|hold", choice("incomplete", "fail_fast", "hold")),

@@ -29,6 +29,7 @@ class LocalBackend:
         outcomes = OutcomeFactory(
             timeout=settings.processor_timeout,
             retries=settings.processor_retries,
+            patience=settings.processor_patience,
             max_output=settings.max_output,
             clock=clock,
             stood_still=stood_still,

@@ -63,6 +63,7 @@ class LocalWorkers:
         self._pool = open_pool(
             processor,
             tell=self._results_ready,
+            note=lambda cause: metrics.service_calls.labels(str(cause)).inc(),
             concurrency=concurrency,
             max_abandoned=max_abandoned or concurrency,
             window=window,
@@ -160,8 +161,9 @@ class LocalWorkers:
         if self._due and self.capacity() > self._pool.width() // 4:
             self._wake.set()
 
-    def _recorded(self) -> None:
+    def _recorded(self, *, due: bool) -> None:
         self._short = False
+        self._due = self._due or due
         self._claim_soon()
 
     async def _claim_forever(self) -> None:

@@ -18,19 +18,21 @@ from collections.abc import Callable
 from itertools import takewhile
 
 from collator.errors import ProcessorFailed
-from collator.messages import Result, Task
-from collator.processor import BatchFailed, Coroutine, HttpService
+from collator.messages import Result, Task, given_back
+from collator.processor import BatchFailed, Coroutine, EndedCall, HttpService
 from collator.workers.chunks import next_size
 from collator.workers.pool import blocked_words, note_late
 from collator.workers.result_queue import ResultQueue
 from collator.workers.round_robin import BATCH_SIZE
 from collator.workers.runner import ProcessorCall, Runner
+from collator.workers.service_calls import NoteCause, ServiceCalls
 from collator.workers.task_buffer import TaskBuffer
 
 FROZEN = 1.0
 """Seconds after which a loop that does not answer is blocked; half the timeout of a call where that is less."""
 
-
+LATE = 1.0
+"""Seconds beyond its time after which a request is given up: it keeps its time itself, and knows what it waited for."""
 AT_ONCE = 32
 """Calls that are begun before the loop turns: those that end in one step have ended behind it."""
 
@@ -46,14 +48,20 @@ class Loops:
         concurrency: int,
         max_abandoned: int,
         window: int,
+        note: NoteCause = lambda _cause: None,
     ) -> None:
-        """*tell* as in `ResultQueue`; *window* tasks at most."""
+        """*tell* as in `ResultQueue`; *window* tasks at most. *note* is told how calls to an HTTP service end."""
         self.buffer = TaskBuffer(batch=processor.batch)
         self.buffer.wake_one = self._wake_one
         self.result_queue = ResultQueue(tell)
         self.chunk_size = 1
         self._processor = processor
         self._outcomes = processor.outcomes
+        self._time = self._outcomes.timeout
+        self._service: ServiceCalls | None = None
+        if isinstance(processor, HttpService):
+            self._time += LATE
+            self._service = ServiceCalls(processor, ceiling=concurrency, note=note)
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
         self._window = window
@@ -111,11 +119,14 @@ class Loops:
         """Twice what is under way, within the window; more where calls take less than a look into the store."""
         if self._blocked():
             return 0
-        return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._processor.batch))
+        calls = self._concurrency if self._service is None else self._service.limit
+        return min(self._window, 2 * calls * max(self.chunk_size, self._processor.batch))
 
     def health(self) -> str | None:
-        """The reason why no call is begun, in words; `None` while all is well."""
-        return blocked_words(self.abandoned, self._outcomes.timeout) if self._blocked() else None
+        """The reason why nothing is begun or gets through, in words; `None` while all is well."""
+        if self._blocked():
+            return blocked_words(self.abandoned, self._outcomes.timeout)
+        return None if self._service is None else self._service.health(self._now())
 
     def watch(self) -> list[Result]:
         """Give up the calls whose time is up, and see whether the loops turn."""
@@ -125,7 +136,7 @@ class Loops:
         with self._change:
             for runner in [*self._runners]:
                 silent = runner.ask(now, self._answered)
-                calls = [*takewhile(lambda call: now - call.since >= self._outcomes.timeout, runner.calls)]
+                calls = [*takewhile(lambda call: now - call.since >= self._time, runner.calls)]
                 if silent < min(FROZEN, self._outcomes.timeout / 2):
                     self._cancel(runner, calls)
                 else:
@@ -176,6 +187,8 @@ class Loops:
         call.abandoned = True
         del runner.calls[call]
         self._held -= len(call.tasks)
+        if self._service is not None and call.ticket is not None:
+            self._service.give_up(call.ticket, self._now())
 
     def _see_to_one(self) -> None:
         """See that there is a loop that turns, as far as there may be another."""
@@ -219,6 +232,7 @@ class Loops:
             while self._may_take(runner) and len(begun) < AT_ONCE:
                 most = self.result_queue.unrecorded.batch(self._processor.batch)
                 call = ProcessorCall(self.buffer.round_robin.take(most, size=BATCH_SIZE), self._now())
+                call.ticket = None if self._service is None else self._service.begin()
                 runner.calls[call] = None
                 self._held += len(call.tasks)
                 begun.append(call)
@@ -232,14 +246,22 @@ class Loops:
         with self._change:
             self._late -= call.late
             if not call.abandoned:
-                self._finish(call, results)
+                self._finish(call, self._results(call, results) if isinstance(results, EndedCall) else results)
                 self._remove(runner, call)
             runner.end_if_idle()
         self._fill(runner)
 
+    def _results(self, call: ProcessorCall, ended: EndedCall) -> list[Result]:
+        """The result for the task of *call*, one to a service, which has *ended*."""
+        ticket, call.ticket = call.ticket, None
+        if self._service is None or ticket is None:
+            return [ended.result]
+        return [self._service.end(ticket, call.tasks[0], ended, self._now())]
+
     def _finish(self, call: ProcessorCall, results: list[Result] | BatchFailed) -> None:
         seconds = self._now() - call.since
-        self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._window)
+        if not (results and isinstance(results, list) and given_back(results[0])):  # else it says nothing of the work
+            self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._window)
         if isinstance(results, BatchFailed):
             self.buffer.put_each(call.tasks, results.reason)
             results = []
@@ -257,6 +279,8 @@ class Loops:
             return False
         busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
         if self.result_queue.unrecorded.full(self._held):
+            return False
+        if self._service is not None and not self._service.may_begin(self._now()):
             return False
         return runner.takes_calls() and busy < self._concurrency
 

@@ -9,19 +9,28 @@ from collator.workers.executor import Executor, ThreadExecutor
 from collator.workers.loops import Loops
 from collator.workers.pool import WorkerPool
 from collator.workers.processes import ProcessExecutor
+from collator.workers.service_calls import NoteCause
 from collator.workers.task_buffer import TaskBuffer
 from collator.workers.threads import Threads
 
 
 def open_pool(
-    processor: Processor, *, tell: Callable[[], None], concurrency: int, max_abandoned: int, window: int
+    processor: Processor,
+    *,
+    tell: Callable[[], None],
+    note: NoteCause = lambda _cause: None,
+    concurrency: int,
+    max_abandoned: int,
+    window: int,
 ) -> WorkerPool:
     """A pool for *processor*, which makes use of no more than *window* tasks; nothing is started yet.
 
-    *tell* is called, in any thread, when there are results to collect.
+    *tell* is called, in any thread, when there are results to collect, and *note* when a call to a service has ended.
     """
     if not isinstance(processor, Function | SubprocessFunction):
-        return Loops(processor, tell=tell, concurrency=concurrency, max_abandoned=max_abandoned, window=window)
+        return Loops(
+            processor, tell=tell, note=note, concurrency=concurrency, max_abandoned=max_abandoned, window=window
+        )
 
     def executor(buffer: TaskBuffer) -> Executor:
         return (

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client import Counter as Count
 
 from collator.errors import Unavailable
-from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, StepResult, output_size
+from collator.messages import Failure, Lease, Output, Recorded, Result, Retry, StepResult, given_back, output_size
 from collator.metrics import Metrics
 from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
@@ -31,6 +31,14 @@ PART = 2 * 1024 * 1024
 """Bytes of outputs that go into the ledger together, or a single one; one call records less than two of these."""
 
 log = structlog.get_logger("collator.workers")
+
+
+class Recordings(Protocol):
+    """Who is told that results are recorded."""
+
+    def __call__(self, *, due: bool) -> None:
+        """The ledger has some; *due*: packets are due at once because of them."""
+        ...
 
 
 class _Part(NamedTuple):
@@ -51,7 +59,7 @@ class ResultRecorder:
         unrecorded: ResultBytes,
         *,
         metrics: Metrics,
-        recorded: Callable[[], None],
+        recorded: Recordings,
     ) -> None:
         """*unrecorded* is told of what the ledger has; *recorded* is called after each step that it has taken."""
         self._unrecorded = unrecorded
@@ -68,6 +76,7 @@ class ResultRecorder:
             Retry: metrics.attempts.labels("retry"),
             Failure: metrics.attempts.labels("failure"),
         }
+        self._returned = metrics.attempts.labels("returned")
         self._dropped: dict[Recorded, Count] = {
             status: metrics.dropped.labels(str(status)) for status in Recorded if status is not Recorded.RECORDED
         }
@@ -96,7 +105,7 @@ class ResultRecorder:
                 self._queue.task_done()
             self.size -= len(results)
             self._unrecorded.remove(sum(part.size for part in parts))
-            self._recorded()
+            self._recorded(due=any(type(one) is Retry and one.delay <= 0 for one in results))
 
     async def _gather(self) -> list[_Part]:
         """Gather the results that are recorded in one call."""
@@ -132,6 +141,9 @@ class ResultRecorder:
         if outcome.closed:
             self._closed.inc(outcome.closed)
         kinds = Counter(map(type, results))
+        if kinds[Retry] and (returned := sum(map(given_back, results))):
+            self._returned.inc(returned)
+            kinds[Retry] -= returned  # the workers have told why
         for kind, count in kinds.items():
             self._attempts[kind].inc(count)
         if kinds[Retry] or kinds[Failure]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from collator.messages import Task
-from collator.processor import Calls, Coroutine, HttpService
+from collator.processor import Calls, Coroutine, HttpService, Requests
 
 log = structlog.get_logger("collator.workers")
 
@@ -26,13 +26,15 @@ _NOT_THEIRS = (str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1]
 class ProcessorCall:
     """A call under way."""
 
-    __slots__ = ("abandoned", "late", "running", "since", "tasks")
+    __slots__ = ("abandoned", "late", "running", "since", "tasks", "ticket")
 
     def __init__(self, tasks: deque[Task], since: float) -> None:
         self.tasks = tasks
         """What it is for: several where the function takes a batch."""
         self.since = since
         """Monotonic seconds."""
+        self.ticket: int | None = None
+        """That of a call to a service, while it is not known how it ends."""
         self.running: asyncio.Task[None] | None = None
         self.abandoned = False
         """Nobody waits for it any more."""
@@ -47,7 +49,7 @@ class Runner:
         """*turning* is called on the loop as soon as it turns."""
         self.calls: dict[ProcessorCall, None] = {}
         """The longest under way first."""
-        self.make_call: Calls
+        self.make_call: Calls | Requests
         self.loop: asyncio.AbstractEventLoop | None = None
         """While it turns."""
         self.asked_at: float | None = None

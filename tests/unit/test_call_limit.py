@@ -1,0 +1,207 @@
+"""How many calls a service gets, in a time that the test makes: against services that are modelled, and against any."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from collator.processor import Sign
+from collator.workers.call_limit import FIRST_PAUSE, IN_A_ROW, LONGEST_PAUSE, SHORT_PAUSE, CallLimit
+
+ANSWERED, OVERLOADED, AWAY, BROKEN, MISCONFIGURED, SHORTAGE, NOTHING = Sign
+CEILING, LONGEST = 8, 3600.0
+
+
+def limit(ceiling: int = CEILING) -> CallLimit:
+    return CallLimit(ceiling, longest=LONGEST)
+
+
+def begun(calls: CallLimit, now: float = 0.0) -> list[int]:
+    return [calls.begin() for _ in range(calls.capacity(now))]
+
+
+class Run(NamedTuple):
+    """How a modelled service fared."""
+
+    used: float
+    """The share of what it could take that it took."""
+    refused: float
+    """The share of calls after the first five seconds that it refused."""
+    seconds: float
+
+
+def simulate(steps: Sequence[tuple[float, int]], *, ceiling: int, packets: int, call: float) -> Run:
+    """Give *packets* to a service that takes as many calls at a time as *steps* say, each by its time."""
+    calls, now, under_way, left, heap, number = limit(ceiling), 0.0, 0, packets, list[tuple[float, int, int, bool]](), 0
+    used = possible = late = refused = 0.0
+    while left:
+        most = next(most for since, most in reversed(steps) if since <= now)
+        while len(heap) < left and calls.capacity(now):
+            number, taken = number + 1, under_way < most
+            under_way += taken
+            heapq.heappush(heap, (now + (call if taken else 0.002), number, calls.begin(), taken))
+        before, now = now, heap[0][0] if heap else now + calls.wait(now)
+        used, possible = used + min(under_way, most) * (now - before), possible + most * (now - before)
+        if not heap:
+            continue
+        _, _, generation, taken = heapq.heappop(heap)
+        under_way, left = under_way - taken, left - taken
+        late, refused = late + (now > 5.0), refused + (now > 5.0 and not taken)
+        calls.end(generation, ANSWERED if taken else OVERLOADED, now)
+    return Run(used / possible, refused / max(late, 1.0), now)
+
+
+@pytest.mark.parametrize("ceiling", [8, 9, 20, 100])
+def test_a_service_of_a_fixed_limit_is_used_in_full_and_refuses_few(ceiling: int) -> None:
+    run = simulate([(0.0, 8)], ceiling=ceiling, packets=2000, call=0.2)
+    assert run.used > 0.97
+    assert run.refused < 0.03
+
+
+@pytest.mark.parametrize("ceiling", [16, 64])
+def test_a_limit_that_falls_and_rises_is_followed(ceiling: int) -> None:
+    run = simulate([(0.0, 8), (10.0, 2), (25.0, 16)], ceiling=ceiling, packets=4000, call=0.2)
+    assert run.used > 0.9
+    assert run.refused < 0.03
+
+
+def test_slow_calls_to_a_service_of_two() -> None:
+    """24 packets of 3 s: what a service of two needs for them is 36 s."""
+    assert simulate([(0.0, 2)], ceiling=8, packets=24, call=3.0).seconds < 39.0
+
+
+def test_it_begins_with_the_ceiling_and_a_refusal_says_how_many_are_taken() -> None:
+    calls = limit()
+    generations = begun(calls)
+    assert len(generations) == CEILING
+    for generation in generations[5:]:
+        calls.end(generation, OVERLOADED, 0.0)
+    assert (calls.limit, calls.capacity(0.0)) == (5, 0)
+
+
+def test_retry_after_holds_every_call_up_and_no_longer_than_patience() -> None:
+    calls = limit()
+    one, other = begun(calls)[:2]
+    calls.end(one, OVERLOADED, 0.0, after=7.0)
+    calls.end(other, ANSWERED, 1.0)
+    assert (calls.capacity(6.9), calls.capacity(7.0) > 0) == (0, True)
+    calls.end(calls.begin(), OVERLOADED, 7.0, after=86_400.0)
+    assert calls.wait(7.0) == LONGEST
+
+
+def test_a_refusal_with_nothing_under_way_pauses_longer_each_time() -> None:
+    calls, now, pauses = limit(1), 0.0, []
+    for _ in range(10):
+        calls.end(calls.begin(), OVERLOADED, now)
+        pauses.append(calls.wait(now))
+        now += pauses[-1]
+    assert pauses[:3] == [SHORT_PAUSE, 2 * SHORT_PAUSE, 4 * SHORT_PAUSE]
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_where_nothing_connects_one_call_at_a_time_goes_out_ever_more_rarely() -> None:
+    calls, now, pauses = limit(), 0.0, []
+    for generation in begun(calls):
+        calls.end(generation, AWAY, now, reason="connection refused")
+    for _ in range(8):
+        pauses.append(calls.wait(now))
+        now += pauses[-1]
+        assert calls.capacity(now) == 1
+        probe = calls.begin()
+        assert calls.capacity(now) == 0
+        calls.end(probe, AWAY, now, reason="connection refused")
+    assert pauses == [FIRST_PAUSE, 2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert calls.trouble == "connection refused"
+
+
+def test_an_answer_closes_the_breaker_and_then_it_grows_from_one() -> None:
+    calls = limit()
+    calls.end(calls.begin(), AWAY, 0.0, reason="connection refused")
+    calls.end(calls.begin(), ANSWERED, 1.0)
+    assert (calls.limit, calls.trouble) == (1, "")
+    sizes = []
+    for _ in range(4):
+        generations = begun(calls, 2.0)
+        sizes.append(len(generations))
+        for generation in generations:
+            calls.end(generation, ANSWERED, 2.0)
+    assert sizes == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("sign", [BROKEN, MISCONFIGURED])
+def test_one_packet_alone_opens_no_breaker(sign: Sign) -> None:
+    calls = limit()
+    for _ in range(20):
+        calls.end(calls.begin(), sign, 0.0, reason="HTTP 404")
+        calls.end(calls.begin(), ANSWERED, 0.0)
+        assert (calls.capacity(0.0), calls.trouble) == (CEILING, "")
+    for _ in range(IN_A_ROW):
+        calls.end(calls.begin(), sign, 0.0, reason="HTTP 404")
+    assert (calls.capacity(0.0), calls.trouble) == (0, "HTTP 404")
+
+
+def test_what_was_begun_before_the_breaker_opened_says_nothing_after() -> None:
+    calls = limit()
+    old, other, *_ = begun(calls)
+    calls.end(old, AWAY, 0.0, reason="away")
+    calls.end(other, ANSWERED, 0.5)
+    assert (calls.trouble, calls.capacity(0.9), calls.capacity(1.0)) == ("away", 0, 1)
+
+
+class Machine(RuleBasedStateMachine):
+    """A service that does anything, at any time: what holds whatever it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.calls = limit()
+        self.under_way: list[int] = []
+        self.held_until = 0.0
+
+    @precondition(lambda self: self.calls.capacity(self.now))
+    @rule(most=st.integers(1, CEILING))
+    def begin(self, most: int) -> None:
+        assert self.now >= self.held_until
+        for _ in range(min(most, self.calls.capacity(self.now))):
+            self.under_way.append(self.calls.begin())
+
+    @precondition(lambda self: self.under_way)
+    @rule(pick=st.integers(0, 99), sign=st.sampled_from(Sign), after=st.sampled_from([0.0, 0.0, 5.0, 1e9]))
+    def end(self, pick: int, sign: Sign, after: float) -> None:
+        generation = self.under_way.pop(pick % len(self.under_way))
+        heard = generation == self.calls._generation
+        self.calls.end(generation, sign, self.now, reason="why", after=after)
+        if heard and sign is OVERLOADED:
+            self.held_until = max(self.held_until, self.now + min(after, LONGEST))
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def it_keeps_within_its_bounds(self) -> None:
+        assert 1 <= self.calls.limit <= CEILING
+        assert 0 <= self.calls.capacity(self.now) <= CEILING
+        assert self.calls.wait(self.now) <= LONGEST
+
+    def teardown(self) -> None:
+        """Whatever has happened, it begins again, and grows to the ceiling once all is answered."""
+        for generation in self.under_way:
+            self.calls.end(generation, NOTHING, self.now)
+        for _ in range(2000):
+            if (self.calls.limit, self.calls.trouble) == (CEILING, ""):
+                return
+            self.now += self.calls.wait(self.now)
+            generations = begun(self.calls, self.now)
+            assert generations
+            for generation in generations:
+                self.calls.end(generation, ANSWERED, self.now)
+        pytest.fail("it does not grow to the ceiling")
+
+
+TestMachine = Machine.TestCase
