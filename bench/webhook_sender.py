@@ -65,7 +65,7 @@ async def ours(url: str) -> tuple[float, float]:
     egress = Egress()
 
     async def post() -> int:
-        answer = await egress.post(url, HEADERS, BODY, timeout=15.0)
+        answer = await egress.send(url, HEADERS, BODY, timeout=15.0)
         assert isinstance(answer, Answer)
         return answer.status
 

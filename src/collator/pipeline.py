@@ -165,7 +165,10 @@ async def open_pipeline(
     )
     routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
     ledger_limits = ledger_limits_of(
-        settings, routes, side_by_side=STOPS_BESIDE_OTHERS if workers_backend.separate else 0
+        settings,
+        routes,
+        side_by_side=STOPS_BESIDE_OTHERS if workers_backend.separate else 0,
+        hand_out_metadata=workers_backend.wants_metadata,
     )
     ledger_backend = await ledgers.open_backend(
         settings,
@@ -216,8 +219,10 @@ def _has_own_secret(settings: Settings) -> bool:
         return False
 
 
-def ledger_limits_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0) -> LedgerLimits:
-    """The limits of the ledger from *settings* and *endpoints*; *side_by_side* is that of `LedgerLimits`."""
+def ledger_limits_of(
+    settings: Settings, endpoints: Mapping[str, Endpoint], *, side_by_side: int = 0, hand_out_metadata: bool = False
+) -> LedgerLimits:
+    """The limits of the ledger from *settings* and *endpoints*; the others are those of `LedgerLimits`."""
     return LedgerLimits(
         packet_limits=PacketLimits(max_packets=settings.max_packets, max_payload=settings.max_payload),
         on_failure=OnFailure(settings.on_failure),
@@ -228,6 +233,7 @@ def ledger_limits_of(settings: Settings, endpoints: Mapping[str, Endpoint], *, s
         max_open=settings.max_open,
         max_backlog=settings.max_backlog,
         side_by_side=side_by_side,
+        hand_out_metadata=hand_out_metadata,
         delivery_lease=longest_timeout(endpoints) + LEASE_MARGIN,
         retention=settings.retention,
         dead_retention=settings.dead_retention,

@@ -36,11 +36,10 @@ class Target(NamedTuple):
     authorization: str
     """What the ``Authorization`` field says; empty without credentials."""
 
-    @property
-    def head(self) -> str:
-        """The first lines of a request."""
+    def head(self, method: str) -> str:
+        """Return the first lines of a request."""
         credentials = f"authorization: {self.authorization}\r\n" if self.authorization else ""
-        return f"POST {self.path} HTTP/1.1\r\nhost: {self.authority}\r\n{credentials}"
+        return f"{method} {self.path} HTTP/1.1\r\nhost: {self.authority}\r\n{credentials}"
 
     @property
     def origin(self) -> tuple[bool, str, int]:

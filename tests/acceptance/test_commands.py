@@ -57,6 +57,7 @@ CASES = {
     "audit": "audit",
     "send": "send packets-{mode}.ndjson --no-wait",
     "config": "config --port 9001",
+    "try": "try 5",
     "backup": "backup copy-{mode}",
     "check": "check --data-dir copy",
     "token": "token desk",
@@ -83,7 +84,7 @@ FORMER_FORMS = (
     "deliveries {delivery}:default",
     "endpoints",
 )
-ASKING_NOBODY = {"backup", "check", "token"}
+ASKING_NOBODY = {"backup", "check", "token", "try"}
 RUN_UNTIL_STOPPED = {"serve", "receive"}
 TOLD_ELSEWHERE = {"demo": "test_demo", "chaos": "test_chaos"}
 TYPED = {path: command for path, command in verbs(COMMANDS) if not isinstance(command, click.Group)}

@@ -106,6 +106,8 @@ class Readme:
 def test_the_real_example_of_the_readme_gives_what_the_readme_says(tmp_path: Path) -> None:
     readme = Readme()
     (tmp_path / "shout.py").write_text(readme.block("def shout"))
+    tried = run(*shlex.split(readme.block("collator try"), comments=True)[1:], cwd=tmp_path)
+    assert (tried.returncode, tried.stdout.splitlines()[-1]) == (Exit.OK, 'output: "HELLO"'), tried.stderr
     with ExitStack() as stack:
         for line, ready in zip(
             readme.block("collator serve").splitlines(), ("event=serving", "receiving at"), strict=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
@@ -15,10 +16,13 @@ from typing import Any
 
 import pytest
 
+from collator.cli.exits import Exit
+from collator.cli.main import run
 from collator.client import Client
 from collator.service import open_service
 from collator.settings import load
 from tests.acceptance.programs import environment
+from tests.receiver import Receiver, reply
 from tests.requirements import need
 from tests.wait import until_sync
 
@@ -89,6 +93,23 @@ async def test_an_example_of_the_page_gives_what_the_page_says(
             await client.send([packet])
             result = await client.result(str(number), timeout=20.0)
             assert outcome(result) == outcome_of(expected)
+
+
+async def test_the_shape_of_requests_is_shown_as_the_page_says(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (settings,) = blocks("toml")
+    line, *expected = PAGE.partition("\n```\n$ collator ")[2].partition("\n```")[0].splitlines()
+    answer = expected[-2].strip().encode()
+    async with Receiver(reply(200, "content-type: application/json", body=answer)) as receiver:
+        (here / "collator.toml").write_text(settings.replace(str(PORT), str(receiver.port)), "utf-8")
+        (here / "service.headers").write_text("X-API-Key: NEVERSHOWN\n")
+        (here / "service.headers").chmod(0o600)
+        assert await asyncio.to_thread(run, shlex.split(line)) == Exit.OK
+    shown = capsys.readouterr().out.replace(str(receiver.port), str(PORT)).splitlines()
+    assert [said.partition("…")[0] for said in expected] == [
+        said[: len(told.partition("…")[0])] if "…" in told else said for said, told in zip(shown, expected, strict=True)
+    ]
+    (request,) = receiver.requests
+    assert request.headers["x-api-key"] == "NEVERSHOWN"
 
 
 def outcome(result: dict[str, Any]) -> object:

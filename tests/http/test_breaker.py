@@ -217,12 +217,13 @@ class Short(Egress):
         super().__init__()
         self.often, self.asked = often, 0
 
-    async def post(
+    async def send(
         self,
         url: str,
         headers: Mapping[str, str],
         body: Body,
         *,
+        method: str = "POST",
         timeout: float,
         keep: int = 0,
         tls: ssl.SSLContext | None = None,
@@ -230,7 +231,7 @@ class Short(Egress):
         self.asked += 1
         if self.asked <= self.often:
             return NoAnswer("too many open files", reached=False, own_shortage=True)
-        return await super().post(url, headers, body, timeout=timeout, keep=keep, tls=tls)
+        return await super().send(url, headers, body, method=method, timeout=timeout, keep=keep, tls=tls)
 
 
 async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nobody(stage: Stage) -> None:

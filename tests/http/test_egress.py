@@ -51,7 +51,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, find: Callable[[str], list[str]]) -
 
 async def post(egress: Egress, receiver: Receiver, *, timeout: float = LONG) -> Answer | NoAnswer:
     with anyio.fail_after(LONG / 2):
-        return await egress.post(receiver.url, HEADERS, BODY, timeout=timeout)
+        return await egress.send(receiver.url, HEADERS, BODY, timeout=timeout)
 
 
 async def test_what_is_sent_arrives_as_it_is(egress: Egress) -> None:
@@ -69,7 +69,7 @@ async def test_what_is_sent_arrives_as_it_is(egress: Egress) -> None:
 async def test_a_body_of_any_size_arrives(egress: Egress, size: int) -> None:
     body = bytes(range(256)) * (size // 256) + bytes(size % 256)
     async with Receiver() as receiver:
-        assert await egress.post(receiver.url, HEADERS, body, timeout=LONG) == Answer(200)
+        assert await egress.send(receiver.url, HEADERS, body, timeout=LONG) == Answer(200)
         assert receiver.requests[0].body == body
 
 
@@ -88,9 +88,9 @@ async def test_a_receiver_that_has_moved_is_found_by_the_next_attempt(
     resolve(monkeypatch, lambda _host: addresses)
     async with Receiver() as receiver:
         url = receiver.url.replace("127.0.0.1", "receiver.test")
-        assert await egress.post(url, HEADERS, BODY, timeout=LONG) == NoAnswer("connection refused", reached=False)
+        assert await egress.send(url, HEADERS, BODY, timeout=LONG) == NoAnswer("connection refused", reached=False)
         addresses[:] = ["127.0.0.1"]
-        assert await egress.post(url, HEADERS, BODY, timeout=LONG) == Answer(200)
+        assert await egress.send(url, HEADERS, BODY, timeout=LONG) == Answer(200)
 
 
 async def test_r22_retry_after_is_told_as_it_came(egress: Egress) -> None:
@@ -213,14 +213,14 @@ async def test_r22_the_timeout_covers_connecting(egress: Egress) -> None:
     # A listener whose queue is full: the kernel answers no further connection.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        answers = [await egress.post(url, HEADERS, BODY, timeout=SHORT) for _ in range(2)]
+        answers = [await egress.send(url, HEADERS, BODY, timeout=SHORT) for _ in range(2)]
     assert answers[-1] == NoAnswer("timed out after 0.5 s, connecting", reached=False)
 
 
 async def test_r22_the_timeout_covers_a_receiver_that_takes_no_body(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        answer = await egress.post(url, HEADERS, bytes(16 * 1024 * 1024), timeout=SHORT)
+        answer = await egress.send(url, HEADERS, bytes(16 * 1024 * 1024), timeout=SHORT)
     assert answer == NoAnswer("timed out after 0.5 s, while sending the body")
 
 
@@ -316,12 +316,12 @@ async def test_a_connection_that_the_receiver_has_closed_is_not_used_again(egres
 async def test_nobody_listens(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    answer = await egress.post(f"http://127.0.0.1:{port}/", HEADERS, BODY, timeout=LONG)
+    answer = await egress.send(f"http://127.0.0.1:{port}/", HEADERS, BODY, timeout=LONG)
     assert answer == NoAnswer("connection refused", reached=False)
 
 
 async def test_a_name_that_is_not_known(egress: Egress) -> None:
-    answer = await egress.post("http://nobody.invalid/", HEADERS, BODY, timeout=LONG)
+    answer = await egress.send("http://nobody.invalid/", HEADERS, BODY, timeout=LONG)
     assert answer == NoAnswer("host name not resolved", reached=False)
 
 
@@ -329,7 +329,7 @@ async def test_a_name_that_is_not_known(egress: Egress) -> None:
     "url", ["", "hook", "/hook", "ftp://127.0.0.1/", "http://", "http://[::1", "http://h:99999/", "http://a..b/"]
 )
 async def test_a_url_that_cannot_be_used(egress: Egress, url: str) -> None:
-    assert await egress.post(url, HEADERS, BODY, timeout=LONG) == NoAnswer("the URL cannot be used")
+    assert await egress.send(url, HEADERS, BODY, timeout=LONG) == NoAnswer("the URL cannot be used")
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(egress: Egress) -> None:
@@ -354,7 +354,7 @@ async def test_tls_against_a_receiver_that_speaks_none(egress: Egress) -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(answer_in_plain)
-            answer = await egress.post(url, HEADERS, BODY, timeout=LONG)
+            answer = await egress.send(url, HEADERS, BODY, timeout=LONG)
     assert isinstance(answer, NoAnswer)
     assert answer.reason.startswith("TLS: ")
 

@@ -70,7 +70,7 @@ async def listening(
 
 async def post(egress: Egress, url: str, body: bytes = b"{}", *, timeout: float = LONG, keep: int = 0) -> object:
     with anyio.fail_after(LONG):
-        return await egress.post(url, {"webhook-id": "msg_1"}, body, timeout=timeout, keep=keep)
+        return await egress.send(url, {"webhook-id": "msg_1"}, body, timeout=timeout, keep=keep)
 
 
 def answer(status: bytes, body: bytes, *headers: bytes) -> bytes:
@@ -199,7 +199,7 @@ async def test_r20_credentials_arrive_as_utf_8(egress: Egress) -> None:
 
 async def test_a_header_cannot_hold_another(egress: Egress) -> None:
     async with Receiver() as receiver:
-        answer = await egress.post(receiver.url, {"a": "b\r\nc: d"}, b"", timeout=LONG)
+        answer = await egress.send(receiver.url, {"a": "b\r\nc: d"}, b"", timeout=LONG)
         assert answer == NoAnswer("the URL cannot be used")
         assert receiver.connections == 0
 
@@ -336,11 +336,11 @@ async def test_a_private_authority_is_trusted_where_the_settings_name_it(egress:
     trusting = context(CERTIFICATE)
     async with secured() as receiver:
         for size in (2, len(LARGE), 2):
-            answer = await egress.post(receiver.url, {}, bytes(size), timeout=LONG, tls=trusting)
+            answer = await egress.send(receiver.url, {}, bytes(size), timeout=LONG, tls=trusting)
             assert answer == Answer(200)
         assert [len(request.body) for request in receiver.requests] == [2, len(LARGE), 2]
         assert receiver.connections == 1
-        refused = await egress.post(receiver.url, {}, b"", timeout=LONG)  # a connection of its own
+        refused = await egress.send(receiver.url, {}, b"", timeout=LONG)  # a connection of its own
         assert isinstance(refused, NoAnswer)
         assert refused.reason.startswith("TLS: certificate not trusted: ")
         assert refused.reached  # it is the settings of one endpoint that do not fit
@@ -349,8 +349,8 @@ async def test_a_private_authority_is_trusted_where_the_settings_name_it(egress:
 async def test_a_certificate_is_shown_to_who_asks(egress: Egress) -> None:
     async with secured(asks=True) as receiver:
         shown = context(CERTIFICATE, CERTIFICATE)
-        assert await egress.post(receiver.url, {}, b"{}", timeout=LONG, tls=shown) == Answer(200)
-        refused = await egress.post(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE))
+        assert await egress.send(receiver.url, {}, b"{}", timeout=LONG, tls=shown) == Answer(200)
+        refused = await egress.send(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE))
         assert isinstance(refused, NoAnswer)
 
 
@@ -364,7 +364,7 @@ async def test_r22_over_tls_too_a_success_before_the_last_byte_is_out_is_a_faile
         await asyncio.Event().wait()
 
     async with listening(say_ok_and_wait, tls=tls) as url:
-        assert await egress.post(url, {}, LARGE, timeout=2.0, tls=context(CERTIFICATE)) == EARLY
+        assert await egress.send(url, {}, LARGE, timeout=2.0, tls=context(CERTIFICATE)) == EARLY
 
 
 async def test_the_list_that_the_environment_names_is_trusted(egress: Egress, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,5 +389,5 @@ async def test_a_receiver_of_http_1_0_over_tls(egress: Egress, script: Script, o
     tls.load_cert_chain(CERTIFICATE)
     async with Receiver(script, tls=tls) as receiver:
         for number in (1, 2):
-            assert await egress.post(receiver.url, {}, b"{}", timeout=LONG, keep=9, tls=context(CERTIFICATE)) == outcome
+            assert await egress.send(receiver.url, {}, b"{}", timeout=LONG, keep=9, tls=context(CERTIFICATE)) == outcome
             assert receiver.connections == number

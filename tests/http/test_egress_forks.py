@@ -55,9 +55,9 @@ async def test_r30_a_receiver_sees_the_end_of_a_kept_connection_while_a_copy_liv
     server.load_cert_chain(CERTIFICATE)
     egress = Egress()
     async with Receiver(tls=server if secured else None) as receiver:
-        assert await egress.post(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE)) == Answer(200)
+        assert await egress.send(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE)) == Answer(200)
         with copied():
-            assert await egress.post(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE)) == Answer(200)
+            assert await egress.send(receiver.url, {}, b"{}", timeout=LONG, tls=context(CERTIFICATE)) == Answer(200)
             await egress.aclose()
             await until(lambda: receiver.open == 0, LONG)
 
@@ -65,7 +65,7 @@ async def test_r30_a_receiver_sees_the_end_of_a_kept_connection_while_a_copy_liv
 async def test_r30_a_receiver_sees_the_end_of_a_request_that_is_given_up_while_a_copy_lives() -> None:
     egress = Egress()
     async with Receiver((Stall(),)) as receiver, anyio.create_task_group() as group:
-        group.start_soon(lambda: egress.post(receiver.url, {}, b"{}", timeout=LONG))
+        group.start_soon(lambda: egress.send(receiver.url, {}, b"{}", timeout=LONG))
         await until(lambda: receiver.requests)
         with copied():
             group.cancel_scope.cancel()
@@ -78,8 +78,8 @@ async def test_r30_a_copy_leaves_the_connection_as_it_is() -> None:
     egress = Egress()
     async with Receiver() as receiver:
         for _ in range(3):
-            assert await egress.post(receiver.url, {}, b"{}", timeout=LONG) == Answer(200)
+            assert await egress.send(receiver.url, {}, b"{}", timeout=LONG) == Answer(200)
             with copied():
-                assert await egress.post(receiver.url, {}, b"{}", timeout=LONG) == Answer(200)
+                assert await egress.send(receiver.url, {}, b"{}", timeout=LONG) == Answer(200)
         assert receiver.connections == 1
         await egress.aclose()

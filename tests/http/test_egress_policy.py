@@ -65,7 +65,7 @@ async def test_a_name_that_leads_to_denied_addresses_alone_is_no_answer(names: N
     names.addresses = addresses
     egress = Egress(policy=DENYING)
     async with Receiver() as receiver:
-        answer = await egress.post(named(receiver.url), {}, b"{}", timeout=LONG)
+        answer = await egress.send(named(receiver.url), {}, b"{}", timeout=LONG)
         assert receiver.connections == 0
     await egress.aclose()
     assert isinstance(answer, NoAnswer)
@@ -87,7 +87,7 @@ async def test_of_several_addresses_those_that_are_denied_are_left_out(
     names.addresses = ["169.254.169.254", "127.0.0.2", "127.0.0.1", "::ffff:127.0.0.3"]
     egress = Egress(policy=DENYING)
     async with Receiver() as receiver:
-        assert await egress.post(named(receiver.url), {}, b"{}", timeout=LONG) == Answer(200)
+        assert await egress.send(named(receiver.url), {}, b"{}", timeout=LONG) == Answer(200)
     await egress.aclose()
     assert {*tried} <= {"127.0.0.1"}
 
@@ -97,7 +97,7 @@ async def test_a_name_is_looked_up_once_for_the_check_and_the_connection(names: 
     names.addresses = ["127.0.0.1"]
     egress = Egress(policy=DENYING)
     async with Receiver() as receiver:
-        assert await egress.post(named(receiver.url), {}, b"{}", timeout=LONG) == Answer(200)
+        assert await egress.send(named(receiver.url), {}, b"{}", timeout=LONG) == Answer(200)
     await egress.aclose()
     assert names.asked == ["receiver.test"]
 
@@ -105,7 +105,7 @@ async def test_a_name_is_looked_up_once_for_the_check_and_the_connection(names: 
 async def test_an_address_is_denied_whatever_the_url_calls_it() -> None:
     egress = Egress(policy=DENYING)
     for host in ("127.0.0.2", "[::ffff:127.0.0.2]", "[::ffff:7f00:2]", "[64:ff9b::127.0.0.2]"):
-        answer = await egress.post(f"http://{host}:9/", {}, b"{}", timeout=LONG)
+        answer = await egress.send(f"http://{host}:9/", {}, b"{}", timeout=LONG)
         assert isinstance(answer, NoAnswer)
         assert "127.0.0.2/32 (egress_deny)" in answer.reason
     await egress.aclose()

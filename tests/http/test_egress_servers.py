@@ -31,7 +31,7 @@ async def statuses(url: str, sizes: tuple[int, ...] = SIZES) -> list[int | str]:
     """What each body of *sizes* comes to, one after another on what connections there are."""
     egress = Egress()
     try:
-        answers = [await egress.post(url, {"content-type": "a/b"}, bytes(size), timeout=LONG) for size in sizes]
+        answers = [await egress.send(url, {"content-type": "a/b"}, bytes(size), timeout=LONG) for size in sizes]
     finally:
         await egress.aclose()
     return [answer.status if isinstance(answer, Answer) else answer.reason for answer in answers]
@@ -131,11 +131,11 @@ async def test_nginx(tmp_path: Path, free_tcp_port: int) -> None:
             egress = Egress()
             front = f"http://127.0.0.1:{free_tcp_port}/"
             with anyio.fail_after(LONG):
-                while isinstance(await egress.post(front + "now", {}, b"", timeout=LONG), NoAnswer):
+                while isinstance(await egress.send(front + "now", {}, b"", timeout=LONG), NoAnswer):
                     await anyio.lowlevel.checkpoint()
             assert await statuses(front, (2, 300_000) * 4) == [200] * 8
             assert got == [2, 300_000] * 4
-            refused = await egress.post(front, {}, bytes(32 * 1024 * 1024), timeout=LONG)
+            refused = await egress.send(front, {}, bytes(32 * 1024 * 1024), timeout=LONG)
             assert isinstance(refused, Answer)
             assert refused.status == 413
             assert "413 Request Entity Too Large" in refused.excerpt

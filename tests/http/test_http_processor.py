@@ -15,21 +15,24 @@ import msgspec
 import pytest
 
 from collator import __version__
+from collator.client import Client
 from collator.errors import ConfigError
 from collator.intake import Intake
 from collator.ledgers.sqlite import open_ledger
 from collator.messages import Failure, Key, Lease, Output, ResourceReport, Result, Retry, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.processor import HttpService, OutcomeFactory, open_processor
-from collator.processor.http import idempotency_key
+from collator.processor import HttpService, OutcomeFactory, ShapeOptions, open_processor
+from collator.processor.headers import idempotency_key
 from collator.rules.resource import LedgerLimits
+from collator.service import open_service
+from collator.settings import Settings
 from collator.states import State
 from collator.testing import ManualClock
 from collator.workers.local_workers import LocalWorkers
 from tests.conformance.steps import outputs
 from tests.http.listener import Sender
-from tests.receiver import Close, Flood, Hold, Receiver, Reset, Say, Script, Stall, reply
+from tests.receiver import Close, Flood, Hold, Receiver, Request, Reset, Say, Script, Stall, reply
 from tests.wait import until
 
 PAYLOAD = b'{ "text":"\xc3\xa4", "n": 1.0 }'
@@ -390,3 +393,94 @@ async def test_p2_an_answer_that_comes_when_the_lease_is_lost_changes_nothing(tm
         assert len(it.outbox.deliveries) == 1
         keys = {request.headers["idempotency-key"] for request in receiver.requests}
         assert len(keys) == 1
+
+
+# What settings shape.
+
+
+async def shaped(shape: ShapeOptions, answer: Script, *tasks: Task) -> tuple[list[Result], list[Request]]:
+    """The results of a service that answers *answer*, and the requests that it got."""
+    async with Receiver(answer) as receiver:
+        processor = HttpService(
+            receiver.url, OutcomeFactory(clock=ManualClock(wall=NOW), timeout=10.0, max_output=64), shape=shape
+        )
+        async with processor.calls() as make:
+            return [(await make([one])).result for one in tasks or [task()]], receiver.requests
+
+
+async def test_r29_every_call_says_which_packet_and_attempt_it_is() -> None:
+    _, (request,) = await shaped(ShapeOptions(), reply(200, body=b"1"), task(attempt=3, resource_id="50 %/\u00e4"))
+    assert {name: value for name, value in request.headers.items() if name.startswith("collator-")} == {
+        "collator-resource-id": "50%20%25/%C3%A4",
+        "collator-index": "4",
+        "collator-attempt": "3",
+    }
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_r29_the_method_is_that_of_the_settings(method: str) -> None:
+    (result,), (request,) = await shaped(ShapeOptions(method=method), reply(200, body=b"1"))
+    assert isinstance(result, Output)
+    assert request.line == f"{method} /hook HTTP/1.1"
+
+
+async def test_r29_the_template_goes_around_the_payload_as_it_came() -> None:
+    shape = ShapeOptions(request='{"id": "{{resource_id}}", "in": "{{payload}}", "n": ["{{index}}", "{{attempt}}"]}')
+    _, (request,) = await shaped(shape, reply(200, body=b"1"))
+    assert request.body == b'{"id": "call-17", "in": ' + PAYLOAD + b', "n": [4, 1]}'
+    assert request.headers["content-length"] == str(len(request.body))
+
+
+async def test_r29_a_payload_that_lacks_what_the_template_wants_is_not_sent() -> None:
+    (result,), requests = await shaped(ShapeOptions(request='"{{payload/speech}}"'), reply(200, body=b"1"))
+    assert result == Failure(
+        Lease(9, 9),
+        "processor_request: the payload has nothing at /speech: the payload is an object with 'text', 'n'",
+    )
+    assert not requests
+
+
+async def test_r29_the_output_is_where_the_pointer_says_byte_for_byte() -> None:
+    (result,), _ = await shaped(
+        ShapeOptions(output="/choices/0/text"), reply(200, body=b'{"choices": [{"text":  {"a" : 1e2} }]}')
+    )
+    assert isinstance(result, Output)
+    assert result.output == b'{"a" : 1e2}'
+
+
+async def test_r29_a_pointer_that_finds_nothing_fails_the_attempt_and_says_what_was_there() -> None:
+    (result,), _ = await shaped(ShapeOptions(output="/choices/0"), reply(200, body=b'{"error": "no credit"}'))
+    assert isinstance(result, Retry)
+    assert reason(result) == ("output: the answer has nothing at /choices/0: the answer is an object with 'error'")
+
+
+@pytest.mark.parametrize("body", [b"{", b"text", b'{"a": 1} x'])
+async def test_r29_an_answer_that_is_no_json_has_nothing_to_point_to(body: bytes) -> None:
+    (result,), _ = await shaped(ShapeOptions(output="/a"), reply(200, body=body))
+    assert reason(result).startswith("output: not JSON: ")
+
+
+async def test_r29_the_headers_of_the_file_are_sent(tmp_path: Path) -> None:
+    path = tmp_path / "headers"
+    path.write_text("X-API-Key: k\u00e4se\nAccept: application/vnd.model+json\n", "utf-8")
+    _, (request,) = await shaped(ShapeOptions(headers_file=path), reply(200, body=b"1"))
+    assert request.headers["x-api-key"].encode("latin-1").decode() == "k\u00e4se"
+    assert request.headers["accept"] == "application/vnd.model+json"
+
+
+async def test_r29_the_metadata_of_a_resource_reaches_the_service_from_its_packet(tmp_path: Path) -> None:
+    """From the wire to the request, through a service whose template asks for it."""
+    async with Receiver(reply(200, "content-type: application/json", body=b"1")) as receiver:
+        settings = Settings(
+            processor=receiver.url,
+            processor_request='{"in": "{{payload}}", "language": "{{metadata/language}}"}',
+            webhook="none",
+            port=0,
+            data_dir=tmp_path,
+        )
+        async with open_service(settings) as opened, Client(opened.url) as client:
+            packet = {"resource_id": "r", "index": 0, "payload": "ja", "last": True, "metadata": {"language": "de"}}
+            await client.send([packet])
+            await client.result("r", timeout=20.0)
+    (request,) = receiver.requests
+    assert request.body == b'{"in": "ja", "language": "de"}'

@@ -92,7 +92,7 @@ async def test_p5_no_more_is_read_than_a_receiver_takes(egress: Egress) -> None:
 
     body = Reading(200)
     async with listening(read_little) as url:
-        sending = asyncio.ensure_future(egress.post(url, {}, body.body(), timeout=LONG))
+        sending = asyncio.ensure_future(egress.send(url, {}, body.body(), timeout=LONG))
         given = -1
         while given != body.given:  # until nothing has moved for some turns
             given = body.given
@@ -114,7 +114,7 @@ async def test_r22_an_early_answer_ends_the_reading_and_a_success_is_none(
 
     body = Reading(400)
     async with listening(answer_at_once) as url:
-        answer = await egress.post(url, {}, body.body(), timeout=0.5 if status == 200 else LONG)
+        answer = await egress.send(url, {}, body.body(), timeout=0.5 if status == 200 else LONG)
     assert isinstance(answer, outcome)
     assert answer == (NoAnswer("HTTP 200 before the whole body was sent") if status == 200 else Answer(status))
     await until(lambda: body.ended)
@@ -132,16 +132,16 @@ async def test_p3_a_body_that_is_not_of_its_size_is_not_passed_for_one(egress: E
 
     async with listening(take) as url:
         with pytest.raises(ValueError, match="has changed"):
-            await egress.post(url, {}, body.body(4 * len(PIECE) - size), timeout=LONG)
+            await egress.send(url, {}, body.body(4 * len(PIECE) - size), timeout=LONG)
         await until(lambda: body.ended)
     assert len(came) < 4 * len(PIECE) - size
 
 
 async def test_a_kept_connection_that_was_closed_costs_a_body_in_pieces_no_attempt(egress: Egress) -> None:
     async with Receiver(reply(200), (Close(),), reply(200)) as receiver:
-        assert await egress.post(receiver.url, {}, b"", timeout=LONG) == Answer(200)
+        assert await egress.send(receiver.url, {}, b"", timeout=LONG) == Answer(200)
         body = Reading(8)
-        assert await egress.post(receiver.url, {}, body.body(), timeout=LONG) == Answer(200)
+        assert await egress.send(receiver.url, {}, body.body(), timeout=LONG) == Answer(200)
     assert [len(request.body) for request in receiver.requests] == [0, 8 * len(PIECE), 8 * len(PIECE)]
     assert body.ended == 2
 

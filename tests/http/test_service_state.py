@@ -218,27 +218,6 @@ async def test_a_restart_in_the_middle_of_calls_costs_no_packet(tmp_path: Path) 
     assert (report.done, report.failed) == (100, 0)
 
 
-async def test_a_proxy_that_resets_while_the_service_behind_it_is_away_costs_no_packet(tmp_path: Path) -> None:
-    clock, away = ManualClock(), True
-
-    def judge(request: Request) -> Script:
-        del request
-        return (Reset(),) if away else OK
-
-    async with serving(judge) as receiver, house(tmp_path, receiver.url, clock) as it:
-        await it.send(*range(50))
-        await until(it.workers.health)
-        for _ in range(20):
-            clock.advance(1.0)
-            await a_look()
-        assert "takes no packets: connection reset by peer" in (it.workers.health() or "")
-        assert len(receiver.requests) <= 8 + 8  # those of the first round, and a probe after 1, 2, 4 and 8 s
-        away = False
-        clock.advance(30.0)
-        report = await it.ended()
-    assert (report.done, report.failed) == (50, 0)
-
-
 # The configuration.
 
 

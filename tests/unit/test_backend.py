@@ -199,6 +199,7 @@ class Crew:
     """Workers of no kind that there is."""
 
     separate = True
+    wants_metadata = False
 
     def __init__(self) -> None:
         self.idle = listener.Workers()
@@ -255,6 +256,15 @@ async def test_suspects_run_side_by_side_where_a_call_cannot_end_the_service(
     crew.separate = separate
     async with open_pipeline(Settings(webhook="none")):
         assert backend.opened_with["ledger_limits"].side_by_side == (STOPS_BESIDE_OTHERS if separate else 0)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+async def test_r29_metadata_is_handed_out_where_the_processor_wants_it(
+    backend: Backend, crew: Crew, wants: bool
+) -> None:
+    crew.wants_metadata = wants
+    async with open_pipeline(Settings(webhook="none")):
+        assert backend.opened_with["ledger_limits"].hand_out_metadata is wants
 
 
 async def test_p5_what_the_backend_refuses_is_refused_before_the_ledger_is_asked(backend: Backend, crew: Crew) -> None:

@@ -50,6 +50,7 @@ def test_a_person_sees_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         ("http://user:secret@a.example:1/p?token=secret#secret", "http://***@a.example:1/p?***"),
         ("https://a.example/p", "https://a.example/p"),
         ("words:lengths", "words:lengths"),
+        ('{"u": "http://a.example/?b=c#d"}', '{"u": "http://a.example/?b=c#d"}'),
     ],
 )
 def test_what_an_address_has_of_secrets_is_hidden(text: str, shown: str) -> None:
@@ -63,6 +64,8 @@ def test_secrets_are_named_by_their_files_and_not_read(tmp_path: Path, capsys: p
         "--webhook-secret-file",
         "secret",
         "--token-file",
+        "secret",
+        "--processor-headers-file",
         "secret",
         "--webhook",
         "http://x:hush@a.example/",

@@ -112,3 +112,29 @@ async def test_no_more_is_read_for_repeats_than_they_have(tmp_path: Path, monkey
     assert statuses == [*[Status.CONFLICT] * 200, Status.DUPLICATE, *[Status.CONFLICT] * 200]
     assert sum(read) <= 200_000 + 50_000
     await ledger.aclose()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_r29_metadata_is_read_once_a_claim_and_only_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    limits = LedgerLimits(hand_out_metadata=asked)
+    ledger = await open_ledger(tmp_path, ledger_limits=limits, clock=ManualClock(), route=lambda _: [])
+    packets = [
+        Packet(f"r{number}", index, Raw(b"0"), metadata=Raw(b'{"a":1}')) for number in range(10) for index in range(10)
+    ]
+    await ledger.accept(Batch(packets[::2]).groups, capacity=0)
+    names: list[str] = []
+    value = ledger._store.value
+
+    def counted(name: str, *given: Any) -> Any:  # noqa: ANN401 - as above
+        names.append(name)
+        return value(name, *given)
+
+    monkeypatch.setattr(ledger._store, "value", counted)
+    assert len(tasks_of(await ledger.claim(capacity=100))) == 50
+    assert names.count("load_metadata") == asked
+    names.clear()
+    assert len(tasks_of((await ledger.accept(Batch(packets[1::2]).groups, capacity=100)).runs)) == 50
+    assert "load_metadata" not in names, "the packets' resources were looked up for the receipts"
+    await ledger.aclose()

@@ -32,10 +32,12 @@ from collator.cli.serve import serve
 from collator.cli.status import status
 from collator.cli.terminal import print_lines
 from collator.cli.token import token
+from collator.cli.try_processor import try_
 from collator.errors import CollatorError, Denied
 
 COMMANDS: tuple[click.Command, ...] = (
     demo,
+    try_,
     serve,
     send,
     receive,

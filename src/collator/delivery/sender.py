@@ -126,7 +126,7 @@ class Sender:
     async def _post(self, endpoint: Endpoint, delivery: Delivery, request: _Request) -> Answer | NoAnswer:
         if endpoint.handler is not None and isinstance(request.body, bytes):
             return await endpoint.handler(delivery.webhook_id, request.body)
-        return await self._egress.post(
+        return await self._egress.send(
             endpoint.url, request.headers, request.body, timeout=endpoint.timeout, tls=endpoint.tls
         )
 

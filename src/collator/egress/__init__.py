@@ -1,4 +1,4 @@
-"""Outgoing requests: one POST and its answer, in words of this project, for webhooks and payloads.
+"""Outgoing requests: one request and its answer, in words of this project, for webhooks and payloads.
 
 Lives here: the way of a request over HTTP/1.1, the limits on an answer (R22), and the translation of what can go wrong.
 Does not live here: what an answer means, when to try again, what is sent.

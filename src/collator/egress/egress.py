@@ -50,12 +50,13 @@ class Egress:
         self._resolver: Resolver
         self._tls: ssl.SSLContext | None = None
 
-    async def post(
+    async def send(
         self,
         url: str,
         headers: Mapping[str, str],
         body: Body,
         *,
+        method: str = "POST",
         timeout: float,
         keep: int = 0,
         tls: ssl.SSLContext | None = None,
@@ -70,7 +71,7 @@ class Egress:
             target = self._targets.get(url)
             if target is None:
                 target = self._targets[url] = targets.parse(url)
-            head = _head(target, headers, length(body))
+            head = _head(target, method, headers, length(body))
         except ValueError:
             return NoAnswer("the URL cannot be used")
         pool = self._pool
@@ -92,7 +93,7 @@ class Egress:
             connection = None  # it was closed while it was kept: once more, on a fresh one
 
     async def aclose(self) -> None:
-        """Close every connection. A later `post` opens anew."""
+        """Close every connection. A later `send` opens anew."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
@@ -121,9 +122,9 @@ class Egress:
         return self._tls
 
 
-def _head(target: Target, headers: Mapping[str, str], length: int) -> bytes:
+def _head(target: Target, method: str, headers: Mapping[str, str], length: int) -> bytes:
     """The head of a request. Raises `ValueError` where a header would say more than its name and value."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not lines.count("\n") == lines.count("\r") == len(headers):
         raise ValueError("a header contains a line break")
-    return f"{target.head}{lines}content-length: {length}\r\n\r\n".encode()
+    return f"{target.head(method)}{lines}content-length: {length}\r\n\r\n".encode()

@@ -40,6 +40,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     lease: Lease
     """Of the first packet; that of another has its position."""
     packets: Sequence[RunPacket]
+    metadata: bytes | None = None
+    """That of the resource, as JSON, where it has some and `LedgerLimits.hand_out_metadata` asks for it."""
 
     def leases(self) -> list[Lease]:
         """Return the leases of its packets."""
@@ -51,7 +53,11 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         resource_id, generation, key, token = self.resource_id, self.generation, self.lease.key, self.lease.token
         return [
             Task(
-                Key(resource_id, generation, packet.index), packet.payload, packet.attempt, Lease(key, token, position)
+                Key(resource_id, generation, packet.index),
+                packet.payload,
+                packet.attempt,
+                Lease(key, token, position),
+                self.metadata,
             )
             for position, packet in enumerate(self.packets)
         ]
@@ -67,6 +73,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     """1 for the first."""
     lease: Lease
     """With its position in the run: the result names it."""
+    metadata: bytes | None = None
+    """As that of its run."""
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):

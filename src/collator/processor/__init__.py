@@ -11,9 +11,10 @@ the store; when and in which order calls are made belongs to the workers. One fi
 | `subprocess` | a function of either kind | in a process of its own, whose life is in `child` |
 
 `endings` says who is to blame for each way of ending, `outcomes` what that means for the packet, the same for all.
-`outputs` makes JSON of what was returned, `loader`
-finds the function, and `pipes`, `wire`, `job_queue` and `print_streams` belong to the processes. `guardian` is a
-program that ends what the user's code has started when the service has ended; `guardian_client` starts it.
+`request` is what an HTTP service is sent, by a `template` and with `headers`, and what of its answer is the output, by
+a `pointer`. `outputs` makes JSON of what was returned, `loader` finds the function, and `pipes`, `wire`, `job_queue`
+and `print_streams` belong to the processes. `guardian` is a program that ends what the user's code has started when the
+service has ended; `guardian_client` starts it. `trial` is one attempt to look at.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from collator.processor.guardian_client import run_guardian
 from collator.processor.http import EndedCall, HttpService, Requests
 from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
 from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
+from collator.processor.request import ShapeOptions
 from collator.processor.subprocess import Child, SubprocessFunction
+from collator.processor.trial import Exchange, Trial, WatchedOutcomes, attempt
 from collator.target import is_url
 
 Processor = Function | Coroutine | HttpService | SubprocessFunction
@@ -44,13 +47,18 @@ __all__ = [
     "Context",
     "Coroutine",
     "EndedCall",
+    "Exchange",
     "Function",
     "HttpService",
     "OutcomeFactory",
     "Processor",
     "Requests",
+    "ShapeOptions",
     "Sign",
     "SubprocessFunction",
+    "Trial",
+    "WatchedOutcomes",
+    "attempt",
     "look_here",
     "open_processor",
     "reason_of",
@@ -73,15 +81,16 @@ def open_processor(
     batch: int = 1,
     pool: str = "thread",
     memory: int | None = None,
+    shape: ShapeOptions | None = None,
     tls: ssl.SSLContext | None = None,
     policy: Policy | None = None,
 ) -> Processor:
     """The processor that *spec* names, ``MODULE:FUNCTION`` or the address of an HTTP service, or a function itself.
 
     *batch*: 2 or more for a function that takes a list of up to as many payloads. *pool*: ``process`` for a function
-    that is called in processes of their own, each of at most *memory* bytes of address space. *tls* secures an HTTP
-    service, and *policy* says where it may be. Raises `ConfigError`, saying what is wrong with *spec*, with the module,
-    or between the options.
+    that is called in processes of their own, each of at most *memory* bytes of address space. *shape* says what an HTTP
+    service is sent, and what of its answer is the output, *tls* secures it, and *policy* says where it may be. Raises
+    `ConfigError`, saying what is wrong with *spec*, with the module, or between the options.
     """
     if memory is not None and pool != "process":
         raise ConfigError("pool_memory: only processes can be limited; add --pool process")
@@ -90,7 +99,9 @@ def open_processor(
             raise ConfigError(f"batch: {batch} works only with functions; an HTTP service gets one payload per request")
         if pool == "process":
             raise ConfigError("pool: process works only with functions; an HTTP service needs no pool")
-        return HttpService(spec, outcomes, tls=tls, policy=policy)
+        return HttpService(spec, outcomes, shape=shape, tls=tls, policy=policy)
+    if shape is not None and (given := shape.given()):
+        raise ConfigError(f"{given[0]}: works only with an HTTP service, and the processor is a function")
     look_here()
     if pool == "process":
         return _open_isolated(spec, outcomes, batch=batch, memory=memory)

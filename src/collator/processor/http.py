@@ -1,14 +1,14 @@
 """An HTTP service as the processor: POST the payload, and the JSON of the answer is the output.
 
-Every attempt for a packet carries the same ``Idempotency-Key``, a hash of its key (R11), so that a service that pays
-for its work can tell a repeat. What the answers mean is said in `endings`. Redirects are not followed: payloads go
-where the settings say.
+That is how it is without settings; a `Shape` makes other requests, and finds the output in the answer. Every attempt
+for a packet carries the same ``Idempotency-Key``, a hash of its key (R11), so that a service that pays for its work can
+tell a repeat. What the answers mean is said in `endings`. Redirects are not followed: payloads go where the settings
+say.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from collator import __version__, target
+from collator import target
 from collator.egress import Answer, Egress, NoAnswer, Policy
 from collator.errors import ConfigError
-from collator.messages import Key, Result, Retry, Task
+from collator.messages import Result, Retry, Task
 from collator.processor import endings
 from collator.processor.endings import CallEnding, Cause
 from collator.processor.outcomes import OutcomeFactory, reason_of
+from collator.processor.request import Request, Shape, ShapeOptions
 
 _SHORTAGE_DELAY = 1.0
 """Seconds until a call is made again for which this process lacked something."""
@@ -51,12 +52,13 @@ class HttpService:
         url: str,
         outcomes: OutcomeFactory | None = None,
         *,
+        shape: ShapeOptions | None = None,
         tls: ssl.SSLContext | None = None,
         policy: Policy | None = None,
     ) -> None:
         """*url* begins with ``http://`` or ``https://``; *tls* secures it, where that of the system does not do.
 
-        Raises `ConfigError` where it has an address to which *policy* lets nothing go.
+        Raises `ConfigError` where it has an address to which *policy* lets nothing go, or *shape* cannot be used.
         """
         self._tls, self._policy = tls, policy or Policy()
         parsed = target.parse(url)
@@ -67,12 +69,9 @@ class HttpService:
         """Where it is, without what may be a secret."""
         self.outcomes = outcomes or OutcomeFactory()
         self._url = url
-        self._headers = {
-            "content-type": "application/json",
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": f"collator/{__version__}",
-        }
+        self.watch: Callable[[Request, Answer | NoAnswer], None] | None = None
+        """Called with each request and what came of it, where somebody wants to see them."""
+        self.shape = Shape(shape or ShapeOptions(), url)
 
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Requests]:
@@ -85,12 +84,12 @@ class HttpService:
 
     async def _attempt(self, egress: Egress, tasks: Sequence[Task]) -> EndedCall:
         (task,) = tasks
-        headers = {**self._headers, "idempotency-key": idempotency_key(task.key)}
         try:
-            answer = await self._answer(egress, headers, task.payload)
+            request = self.shape.request(task)
+            answer = await self._answer(egress, request)
             ending = endings.of_answer(
                 answer,
-                size=len(task.payload),
+                size=len(request.body),
                 max_output=self.outcomes.max_output,
                 wall=self.outcomes.clock.wall(),
             )
@@ -100,24 +99,29 @@ class HttpService:
 
     def _ended(self, task: Task, ending: CallEnding) -> EndedCall:
         if ending.cause is Cause.OUTPUT:
-            return EndedCall(ending, self.outcomes.returned(task, msgspec.Raw(ending.output)))
+            return EndedCall(ending, self.outcomes.returned(task, msgspec.Raw(self.shape.output(ending.output))))
         if ending.cause is Cause.PACKET:
             return EndedCall(ending, self.outcomes.blamed(task, ending))
         return EndedCall(ending, Retry(task.lease, ending.reason, 0.0, counted=False))
 
-    async def _answer(self, egress: Egress, headers: dict[str, str], payload: bytes) -> Answer | NoAnswer:
-        """Send *payload*; again while this process lacks descriptors or memory, until the time of the call is up."""
+    async def _answer(self, egress: Egress, request: Request) -> Answer | NoAnswer:
+        """Send *request*; again while this process lacks descriptors or memory, until the time of the call is up."""
         timeout, keep, clock = self.outcomes.timeout, self.outcomes.max_output, asyncio.get_running_loop().time
         end = clock() + timeout
         while True:
-            answer = await egress.post(self._url, headers, payload, timeout=timeout, keep=keep, tls=self._tls)
+            answer = await egress.send(
+                self._url,
+                request.headers,
+                request.body,
+                method=self.shape.method,
+                timeout=timeout,
+                keep=keep,
+                tls=self._tls,
+            )
             timeout = end - clock() - _SHORTAGE_DELAY
             if isinstance(answer, Answer) or not answer.own_shortage or timeout <= 0:
-                return answer
+                break
             await asyncio.sleep(_SHORTAGE_DELAY)
-
-
-def idempotency_key(key: Key) -> str:
-    """The same for every attempt for a packet, and no other's: 64 hexadecimal digits."""
-    packet = key.resource_id.encode() + b"\0" + key.generation + key.index.to_bytes(4)
-    return hashlib.sha256(packet).hexdigest()
+        if self.watch is not None:
+            self.watch(request, answer)
+        return answer

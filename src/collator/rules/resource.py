@@ -56,6 +56,8 @@ class LedgerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """From the removal of a resource after its retention: how long its end is remembered (R25)."""
     clock_jump: float | None = None
     """A clock that is further ahead at a start than the store's own time has jumped: that time goes on without it."""
+    hand_out_metadata: bool = False
+    """Whether packets are handed out with the metadata of their resource, which a processor may ask for."""
     max_deaths: int = 3
     """A packet that was in work alone when the process died, this many times, has failed."""
     side_by_side: int = 0

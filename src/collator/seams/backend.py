@@ -71,6 +71,11 @@ class WorkersBackend(Protocol):
         """Whether the processor is called outside this process, so that what ends its call does not end the service."""
         ...
 
+    @property
+    def wants_metadata(self) -> bool:
+        """Whether the processor is given the metadata of the resource, so that the ledger has to hand it out."""
+        ...
+
     def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> Workers:
         """The workers, which claim from *ledger* under leases of *lease* seconds, and tell *outbox* of deliveries."""
         ...

@@ -46,7 +46,8 @@ class WorkQueue(Protocol):
         Due is a packet that waits and whose time has come, or that was leased and whose lease has ended, which uses up
         an attempt. Fair: resources take turns, so that a resource of one packet never waits for the whole of another.
         A call may give fewer packets than *capacity*, though more are due: those that are handed out at any one time
-        have up to `LedgerLimits.max_leased` bytes together.
+        have up to `LedgerLimits.max_leased` bytes together. Where `LedgerLimits.hand_out_metadata` says so, a run, also
+        one of `accept`, carries the metadata of its resource, as far as it is known.
 
         Suspects (`rules/suspects.py`) come first: packets that were leased, to be processed, when their node ended
         without a clean stop. One that was a suspect at more than `LedgerLimits.side_by_side` such ends comes alone:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from collator.settings.option import COUNT, DURATION, PROCESSOR, SIZE_OR_OFF, WORKERS, Table, ValueType, setting
+from collator.settings.option import (
+    COUNT,
+    DURATION,
+    FILE,
+    POINTER,
+    PROCESSOR,
+    SIZE_OR_OFF,
+    TEMPLATE,
+    WORKERS,
+    Table,
+    ValueType,
+    setting,
+)
 from collator.settings.values import choice, integer
 
 
@@ -44,6 +57,31 @@ class ProcessorSettings(Table):
     )
     concurrency: int = setting(
         8, COUNT, "Maximum number of concurrent calls of the processor.", "Most processors wait for other services."
+    )
+    processor_request: str | None = setting(
+        None,
+        TEMPLATE,
+        "JSON that is sent to an HTTP service, with placeholders: {{payload}}, {{resource_id}}, {{index}}, {{attempt}} "
+        "and {{metadata}}, in quotes.",
+        "The payload is sent as it was received.",
+    )
+    processor_output: str | None = setting(
+        None,
+        POINTER,
+        "JSON Pointer to the output in the answer of an HTTP service, as in /choices/0/message/content.",
+        "The whole answer is the output.",
+    )
+    processor_headers_file: Path | None = setting(
+        None,
+        FILE,
+        "File with headers that are sent to an HTTP service, one NAME: VALUE per line, such as its key.",
+        "Many internal services need no key.",
+    )
+    processor_method: str = setting(
+        "POST",
+        ValueType("POST|PUT|PATCH", choice("POST", "PUT", "PATCH")),
+        "Method of the requests to an HTTP service.",
+        "Nearly all services take POST.",
     )
     processor_timeout: float = setting(
         60.0, DURATION, "Timeout for one call of the processor.", "Longer than a call of a model usually takes."

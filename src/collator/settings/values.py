@@ -32,6 +32,7 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _KIND = re.compile(r"[a-z][a-z0-9+]{0,19}(?=://|\Z)")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|\*")
 _DIGITS = 18  # far beyond any limit here, and quick to read
@@ -190,7 +191,7 @@ def service(text: str) -> str:
 
 def hidden(text: str) -> str:
     """*text* without what may be a secret in it, where it is an address."""
-    if "://" not in text:
+    if not _ADDRESS.match(text):
         return text
     parts = urlsplit(text)
     host = f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc

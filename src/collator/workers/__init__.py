@@ -20,10 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from collator.clock import Clock
 from collator.errors import ConfigError
-from collator.processor import run_guardian
+from collator.messages import Task
+from collator.processor import Trial, WatchedOutcomes, attempt, run_guardian
 from collator.seams.backend import WorkersBackend
 from collator.settings import Settings
 from collator.target import is_url
@@ -48,6 +50,16 @@ def open_backend(
             return LocalBackend(settings, processor=processor, clock=clock, stood_still=stood_still)
         case _:  # what stands there may hold a password
             raise ConfigError("--workers does not name a supported kind of workers; use local")
+
+
+def try_out(settings: Settings, task: Task) -> Trial:
+    """Make one attempt for *task* with the processor of *settings*, in this process. Raises `ConfigError`."""
+    from collator.workers.local_backend import open_by
+
+    outcomes = WatchedOutcomes(
+        timeout=settings.processor_timeout, retries=settings.processor_retries, max_output=settings.max_output
+    )
+    return attempt(open_by(replace(settings, pool="thread", pool_memory=None), outcomes), outcomes, task)
 
 
 def guard(settings: Settings) -> AbstractContextManager[None]:

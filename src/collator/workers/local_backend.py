@@ -7,11 +7,32 @@ from collections.abc import Callable
 from collator.clock import Clock
 from collator.delivery import policy_of, secured
 from collator.metrics import Metrics
-from collator.processor import HttpService, OutcomeFactory, SubprocessFunction, open_processor
+from collator.processor import HttpService, OutcomeFactory, Processor, ShapeOptions, SubprocessFunction, open_processor
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.settings import Settings
 from collator.workers.local_workers import LocalWorkers
+
+
+def open_by(
+    settings: Settings, outcomes: OutcomeFactory, *, processor: Callable[..., object] | None = None
+) -> Processor:
+    """*processor*, or that of *settings*, to be used as they say. Raises `ConfigError` where it cannot be used."""
+    return open_processor(
+        processor or settings.processor,
+        outcomes,
+        batch=settings.batch,
+        pool=settings.pool,
+        memory=settings.pool_memory,
+        shape=ShapeOptions(
+            request=settings.processor_request,
+            output=settings.processor_output,
+            headers_file=settings.processor_headers_file,
+            method=settings.processor_method,
+        ),
+        tls=secured(settings, ca_file=settings.tls_ca_file),
+        policy=policy_of(settings),
+    )
 
 
 class LocalBackend:
@@ -34,17 +55,10 @@ class LocalBackend:
             clock=clock,
             stood_still=stood_still,
         )
-        self._processor = open_processor(
-            processor or settings.processor,
-            outcomes,
-            batch=settings.batch,
-            pool=settings.pool,
-            memory=settings.pool_memory,
-            tls=secured(settings, ca_file=settings.tls_ca_file),
-            policy=policy_of(settings),
-        )
+        self._processor = open_by(settings, outcomes, processor=processor)
         self._concurrency = settings.concurrency
         self.separate = isinstance(self._processor, HttpService | SubprocessFunction)
+        self.wants_metadata = isinstance(self._processor, HttpService) and self._processor.shape.wants_metadata
 
     def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> LocalWorkers:
         """Pools of this process."""

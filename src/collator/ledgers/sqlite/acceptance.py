@@ -163,8 +163,9 @@ def _lease_new(
         start, told = start + size, until_told
         mine = list(islice(new, size - len(exceptions)))
         leased = [*_lease(store, mine[:capacity], until)] if idle else []
+        metadata = _metadata(store, mine[: len(leased)])
         ready += [key for key, _ in mine[len(leased) :]]
-        answers.append(Accepted(size, exceptions, runs_of(leased), len(mine) - len(leased), endpoints))
+        answers.append(Accepted(size, exceptions, runs_of(leased, metadata), len(mine) - len(leased), endpoints))
     store.ready += store.run_rows("add_ready", ready)
     return answers
 
@@ -176,6 +177,13 @@ def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], un
             return
         number = store.packets.grant(Held(key, until, len(payload)))
         yield Leased(number, key, snapshot.resource_id, snapshot.generation, payload, 1)
+
+
+def _metadata(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]]) -> Mapping[int, bytes]:
+    """Return the metadata of the resources in *rows* that have some, by row, where it is handed out."""
+    if not store.ledger_limits.hand_out_metadata:
+        return {}
+    return {snapshot.key: snapshot.metadata for _, (_, snapshot) in rows if snapshot.metadata is not None}
 
 
 def _store_packets(store: Store, plan: AcceptPlan) -> int:

@@ -43,6 +43,7 @@ _Loaded = tuple[int, str, bytes, str, int, int | None]
 """Key, resource id, generation, payload, crc32, attempts."""
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
+_decode_metadata = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _decode_tasks = msgspec.json.Decoder(list[tuple[int, str, str, str, int, int | None]]).decode
 
 
@@ -176,7 +177,15 @@ def _hand_out(store: Store, keys: Sequence[int], *, stops: Mapping[int, int] | N
     if damaged:
         plan = apply_results(store, damaged)
         close_finished(store, [*plan.touched.values()], capacity={}, known_at={})
-    return runs_of(leased)
+    return runs_of(leased, _metadata(store, leased))
+
+
+def _metadata(store: Store, leased: Sequence[Leased]) -> Mapping[int, bytes]:
+    """Return the metadata of the resources of *leased* that have some, by row, where it is handed out."""
+    if not (leased and store.ledger_limits.hand_out_metadata):
+        return {}
+    rows = as_json([*{one.key >> INDEX_BITS for one in leased}])
+    return {row: metadata.encode() for row, metadata in _decode_metadata(store.value("load_metadata", rows).encode())}
 
 
 def _at_once(store: Store, keys: Sequence[int]) -> Sequence[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collator.messages import Lease, Run, RunPacket
@@ -21,13 +21,14 @@ class Leased(NamedTuple):
     attempt: int
 
 
-def runs_of(packets: Iterable[Leased]) -> list[Run]:
-    """Return *packets* as runs, in their order."""
+def runs_of(packets: Iterable[Leased], metadata: Mapping[int, bytes]) -> list[Run]:
+    """Return *packets* as runs, in their order, with the *metadata* of their resources, by row."""
     runs: list[Run] = []
     resource_row, run = -1, list[RunPacket]()
     for number, key, resource_id, generation, payload, attempt in packets:
         if key >> INDEX_BITS != resource_row:
             resource_row, run = key >> INDEX_BITS, []
-            runs.append(Run(resource_id, generation, Lease(resource_row, number), run))
+            lease = Lease(resource_row, number)
+            runs.append(Run(resource_id, generation, lease, run, metadata.get(resource_row)))
         run.append(RunPacket(key & INDEX_MASK, payload, attempt))
     return runs

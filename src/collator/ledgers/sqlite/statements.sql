@@ -124,6 +124,10 @@ select json_group_array(json_array(p.k, r.id, r.generation, cast(ifnull(p.payloa
 from jsonb_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p.k >> 24
 left join attempt a on a.k = p.k;
 
+-- name: load_metadata (of the resources of packets that are handed out)
+select json_group_array(json_array(rk, metadata)) from resource
+where rk in (select value from jsonb_each(?1)) and metadata is not null;
+
 -- name: insert_outcomes (each packet once)
 insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
 
