@@ -22,7 +22,7 @@ from collator.ledgers.sqlite import open_ledger
 from collator.messages import Failure, Key, Lease, Output, ResourceReport, Result, Retry, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
-from collator.processor import HttpService, OutcomeFactory, ShapeOptions, open_processor
+from collator.processor import HttpService, OutcomeFactory, ShapeOptions, Sign, open_processor
 from collator.processor.headers import idempotency_key
 from collator.rules.resource import LedgerLimits
 from collator.service import open_service
@@ -252,14 +252,14 @@ async def test_garbage_is_a_failed_attempt(body: bytes, words: str) -> None:
 async def test_r19_an_answer_may_have_max_output_bytes_and_no_more() -> None:
     first, second = await attempts(reply(200, body=b"1" * 100), reply(200, body=b"1" * 101), tasks=2, max_output=100)
     assert isinstance(first, Output)
-    assert reason(second) == "output: more than 100 bytes"
+    assert reason(second) == "output: more than 100 bytes (max_output)"
 
 
 async def test_an_answer_without_end_is_read_no_further_than_the_largest_output() -> None:
     head = Say(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n[")
     async with Receiver((head, Flood(b"1," * 32_768))) as receiver:
         (result,) = await call(receiver.url, task(), max_output=100_000)
-        assert reason(result) == "output: more than 100000 bytes"
+        assert reason(result) == "output: more than 100000 bytes (max_output)"
         await until(lambda: receiver.open == 0)
 
 
@@ -438,6 +438,39 @@ async def test_r29_a_payload_that_lacks_what_the_template_wants_is_not_sent() ->
         "processor_request: the payload has nothing at /speech: the payload is an object with 'text', 'n'",
     )
     assert not requests
+
+
+async def test_a_request_that_cannot_be_made_says_nothing_of_the_service() -> None:
+    processor = HttpService("http://127.0.0.1:9/", shape=ShapeOptions(request='"{{payload/speech}}"'))
+    async with processor.calls() as make:
+        assert (await make([task()])).ending.sign is Sign.UNSENT
+    async with Receiver(reply(200, body=b"1")) as receiver:
+        processor = HttpService(receiver.url, shape=ShapeOptions(output="/a"))
+        async with processor.calls() as make:
+            assert (await make([task()])).ending.sign is Sign.ANSWERED
+
+
+@pytest.mark.parametrize("status", [401, 422, 500, 503])
+async def test_a_service_that_repeats_a_secret_brings_it_into_no_reason(tmp_path: Path, status: int) -> None:
+    path = tmp_path / "headers"
+    path.write_text("Authorization: Bearer NEVERSHOWN\nX-Key: NEVERSHOWN2\nX-Version: 2\nAccept: application/json\n")
+    path.chmod(0o600)
+    said = b"version 2 of application/json, key NEVERSHOWN2, token NEVERSHOWN, query SHOWNNEVER" + 20 * b" NEVERSHOWN"
+    async with Receiver(reply(status, "content-type: text/plain", body=said)) as receiver:
+        processor = HttpService(f"{receiver.url}?key=SHOWNNEVER", shape=ShapeOptions(headers_file=path))
+        async with processor.calls() as make:
+            told = (await make([task()])).ending.reason
+    assert told.startswith(f"HTTP {status}: version 2 of application/json, key ***, token ***, query *** ***")
+    assert "NEV" not in told
+
+
+async def test_an_output_is_as_the_service_gave_it(tmp_path: Path) -> None:
+    path = tmp_path / "headers"
+    path.write_text("X-Key: NEVERSHOWN\n")
+    path.chmod(0o600)
+    (result,), _ = await shaped(ShapeOptions(headers_file=path), reply(200, body=b'"NEVERSHOWN"'))
+    assert isinstance(result, Output)
+    assert result.output == b'"NEVERSHOWN"'
 
 
 async def test_r29_the_output_is_where_the_pointer_says_byte_for_byte() -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from collator.processor import Sign
 from collator.workers.call_limit import FIRST_PAUSE, IN_A_ROW, LONGEST_PAUSE, SHORT_PAUSE, CallLimit
 
-ANSWERED, OVERLOADED, AWAY, BROKEN, MISCONFIGURED, SHORTAGE, NOTHING = Sign
+ANSWERED, OVERLOADED, AWAY, BROKEN, MISCONFIGURED, SHORTAGE, NOTHING, UNSENT = Sign
 CEILING, LONGEST = 8, 3600.0
 
 
@@ -92,6 +92,27 @@ def test_retry_after_holds_every_call_up_and_no_longer_than_patience() -> None:
     assert (calls.capacity(6.9), calls.capacity(7.0) > 0) == (0, True)
     calls.end(calls.begin(), OVERLOADED, 7.0, after=86_400.0)
     assert calls.wait(7.0) == LONGEST
+
+
+def test_answers_to_earlier_calls_hide_no_pause_that_the_service_has_asked_for() -> None:
+    calls = limit()
+    one, other, third, *_ = begun(calls)
+    calls.end(one, OVERLOADED, 0.0, after=600.0, reason="HTTP 429")
+    calls.end(other, ANSWERED, 1.0)
+    calls.end(third, OVERLOADED, 2.0, reason="HTTP 503")
+    assert (calls.trouble != "", calls.wait(2.0)) == (True, 598.0)
+    calls.end(calls.begin(), ANSWERED, 600.0)
+    assert calls.trouble == ""
+
+
+def test_a_call_that_was_never_made_says_nothing_of_the_service() -> None:
+    calls = limit()
+    for _ in range(IN_A_ROW):
+        calls.end(calls.begin(), BROKEN, 0.0, reason="connection reset by peer")
+        calls.end(calls.begin(), UNSENT, 0.0)
+    assert calls.trouble == "connection reset by peer"
+    calls.end(calls.begin(), UNSENT, 1.0)
+    assert (calls.trouble, calls.capacity(1.0)) == ("connection reset by peer", 1)
 
 
 def test_a_refusal_with_nothing_under_way_pauses_longer_each_time() -> None:

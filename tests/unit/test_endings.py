@@ -16,7 +16,7 @@ TABLE: dict[str, tuple[Answer | NoAnswer, Cause, Sign, bool]] = {
     "JSON": (Answer(200, body=b"1"), OUTPUT, Sign.ANSWERED, False),
     "text": (Answer(201, body=b"a", media="text/plain"), OUTPUT, Sign.ANSWERED, False),
     "a stream": (Answer(200, body=b"1", media="text/event-stream"), PACKET, Sign.ANSWERED, False),
-    "half a body": (Answer(200, body=None, complete=False), PACKET, Sign.ANSWERED, False),
+    "half a body": (Answer(200, body=None, complete=False), SERVICE, Sign.BROKEN, False),
     "500": (Answer(500), PACKET, Sign.ANSWERED, False),
     "a timeout": (NoAnswer("timed out after 60 s"), PACKET, Sign.NOTHING, False),
     "not HTTP": (NoAnswer("the answer is not HTTP"), PACKET, Sign.NOTHING, False),
@@ -74,6 +74,7 @@ def test_whatever_comes_only_the_packet_may_lose_an_attempt_and_what_is_asked_fo
     assert bool(ending.output) <= (ending.cause is OUTPUT)
     if isinstance(answer, Answer):
         uncounted = answer.status in OVERLOADED | MISCONFIGURED or 300 <= answer.status < 400
+        uncounted = uncounted or (answer.status < 300 and not answer.complete)
         assert (ending.cause in {SERVICE, CONFIGURATION}) is uncounted
         assert ending.final is (400 <= answer.status < 500 and not uncounted)
     assert (ending.cause in {SERVICE, CONFIGURATION}) is (ending.sign not in {Sign.ANSWERED, Sign.NOTHING})
@@ -83,3 +84,48 @@ def test_whatever_comes_only_the_packet_may_lose_an_attempt_and_what_is_asked_fo
 def test_what_a_function_raises_is_the_packets_fault(kind: type[BaseException], text: str) -> None:
     ending = of_error(kind(text), "why")
     assert (ending.cause, ending.final, ending.reason) == (PACKET, kind is Permanent, "why")
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "named"),
+    [
+        ("text/event-stream; charset=utf-8", b"", "text/event-stream"),
+        ("application/x-ndjson", b"{}", "application/x-ndjson"),
+        ("", b'data: {"response": "HEL"}\n\ndata: {"response": "LO"}\n\n', "server-sent events"),
+        ("application/json", b": ping\n\nevent: token\ndata: {}\n\n", "server-sent events"),
+        ("", b'{"response": "HEL"}\n{"response": "LO"}\n', "lines of JSON"),
+        ("application/json", b"\xef\xbb\xbf\n[1, 2] \r\n[3]", "lines of JSON"),
+    ],
+)
+def test_r29_a_stream_is_named_whatever_type_the_service_gives_it(media: str, body: bytes, named: str) -> None:
+    ending = judged(Answer(200, body=body, media=media))
+    assert (ending.cause, ending.final) == (PACKET, False)
+    assert ending.reason == f'output: the service streams ({named}); have it answer at once, often by "stream": false'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": {"b": 1}\n, "c": 2}', b"[\n1]", b"[[1]\n]", b'{"a": 1}\n', b'"data: 1"', b"1\n", b"{\n}", b"[" * 9999],
+)
+def test_r29_an_answer_of_several_lines_is_no_stream(body: bytes) -> None:
+    assert judged(Answer(200, body=body)).output == body.strip()
+
+
+def test_r29_a_stream_that_does_not_end_is_named() -> None:
+    ending = judged(NoAnswer("HTTP 200, but the body of the answer did not end", media="Text/Event-Stream; x=1"))
+    assert (ending.cause, ending.sign) == (PACKET, Sign.NOTHING)
+    assert ending.reason.startswith("HTTP 200, but the body of the answer did not end: the service streams (text/event")
+    assert judged(NoAnswer("late", media="application/json")).reason == "late"
+
+
+def test_r29_a_compressed_answer_is_named_and_a_byte_order_mark_is_skipped() -> None:
+    told = judged(Answer(200, body=b"\x1f\x8b", media="application/json", coding="gzip")).reason
+    assert told == "output: the answer is compressed (gzip); have the service heed Accept-Encoding: identity"
+    assert judged(Answer(200, body=b"{}", coding="Identity")).output == b"{}"
+    assert judged(Answer(200, body=b'\xef\xbb\xbf{"a": 1}')).output == b'{"a": 1}'
+    assert judged(Answer(200, body=b"\xef\xbb\xbfa", media="text/plain")).output == b'"a"'
+
+
+def test_a_request_that_could_not_be_made_is_the_packets_fault_and_says_nothing_of_the_service() -> None:
+    ending = of_error(Permanent("no text"), "no text", sign=Sign.UNSENT)
+    assert (ending.cause, ending.sign, ending.final) == (PACKET, Sign.UNSENT, True)

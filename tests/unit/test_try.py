@@ -224,6 +224,26 @@ async def test_what_the_address_has_of_secrets_is_hidden(capsys: pytest.CaptureF
     assert "NEVERSHOWN" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("status", [200, 401])
+async def test_a_service_that_repeats_its_secrets_brings_them_on_no_screen(
+    here: Path, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    (here / "headers").write_text("Authorization: Bearer NEVERSHOWN\n")
+    (here / "headers").chmod(0o600)
+    async with Receiver(
+        reply(status, JSON, body=b'{"token": "NEVERSHOWN", "query": "key=SHOWNNEVER&x=1"}')
+    ) as receiver:
+        url = receiver.url + "?key=SHOWNNEVER&x=1"
+        arguments = ["try", "--processor", url, "--processor-headers-file", "headers", "5"]
+        await asyncio.to_thread(run, arguments)
+        told = capsys.readouterr().out
+        await asyncio.to_thread(run, [*arguments, "--json"])
+        shown = capsys.readouterr().out
+    assert "NEV" not in told + shown
+    assert '{"token": "***", "query": "***"}' in told
+    assert f"HTTP {status}, application/json, 54 bytes" in told or f"HTTP {status}, 54 bytes" in told
+
+
 async def test_a_program_gets_all_of_it_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     async with Receiver(reply(200, JSON, body=b'{"out": 1e2}'), reply(503, body=b"busy")) as receiver:
         assert await tried(receiver, "--json", "--processor-output", "/out", "5") == Exit.OK

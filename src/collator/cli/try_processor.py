@@ -125,7 +125,7 @@ def _answer(settings: Settings, trial: Trial) -> dict[str, object]:
             "told": _told(exchange),
             "body": None if (body := _body(exchange)) is None else body.decode(errors="replace"),
         },
-        "output": msgspec.Raw(result.output) if isinstance(result, Output) else None,
+        "output": msgspec.Raw(_hide(exchange, result.output)) if isinstance(result, Output) else None,
         "reason": None if isinstance(result, Output) else result.reason,
         "repeated": isinstance(result, Retry),
         "traceback": trial.frames or None,
@@ -146,7 +146,7 @@ def _lines(settings: Settings, trial: Trial) -> Iterator[str]:
         yield f"{hidden(settings.processor)}, {trial.seconds:.3g} s"
     yield from (f"  {line}" for line in trial.frames.splitlines())
     if isinstance(trial.result, Output):
-        yield f"output: {shown(trial.result.output, _CUT)}"
+        yield f"output: {shown(_hide(exchange, trial.result.output), _CUT)}"
     else:
         yield f"failed: {trial.result.reason}"
     match trial.result:
@@ -164,12 +164,19 @@ def _headers(exchange: Exchange) -> dict[str, str]:
 
 def _told(exchange: Exchange) -> str:
     """The answer in words, with the type and the size of its body where they are known."""
-    answer = exchange.answer
-    body = _body(exchange)
-    media = answer.media if isinstance(answer, Answer) else ""
-    known = [words(answer, size=len(exchange.request.body)), media, "" if body is None else counted(len(body), "byte")]
+    answer, size = exchange.answer, len(exchange.request.body)
+    known = [words(answer, size=size)]
+    if isinstance(answer, Answer):
+        known += [answer.media, "" if answer.body is None else counted(len(answer.body), "byte")]
     return ", ".join(filter(None, known))
 
 
 def _body(exchange: Exchange) -> bytes | None:
-    return exchange.answer.body if isinstance(exchange.answer, Answer) else None
+    """The body of the answer, where there is one."""
+    body = exchange.answer.body if isinstance(exchange.answer, Answer) else None
+    return None if body is None else _hide(exchange, body)
+
+
+def _hide(exchange: Exchange | None, said: bytes) -> bytes:
+    """What the service has *said* without the secrets that it was sent."""
+    return said if exchange is None else exchange.request.without_secrets(said)

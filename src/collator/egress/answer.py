@@ -37,6 +37,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """Up to 200 characters of a text answer that is no success, printable and on one line."""
     media: str = ""
     """The ``Content-Type`` header of a success, where its body was to be kept."""
+    coding: str = ""
+    """The ``Content-Encoding`` header of such a success: the body is as it came."""
     complete: bool = True
     """False where the body did not end as its head announced: for who wants the body a success is none then."""
 
@@ -55,6 +57,8 @@ class NoAnswer(msgspec.Struct, frozen=True, gc=False):
     """True where the connection was there, and was closed or reset before the head of the answer was whole."""
     settings: bool = False
     """True where the settings are to blame: TLS failed, or the policy lets nothing go there."""
+    media: str = ""
+    """The ``Content-Type`` header of a success that did not end in time."""
 
 
 def excerpt(body: bytes, media: str) -> str:

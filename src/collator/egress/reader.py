@@ -84,8 +84,10 @@ class AnswerReader:
         body = b"".join(self._parts) if self._ended and 0 < self._keep >= self._size else None
         complete = self._ended or self._too_long
         if self.succeeds:
-            media = head.text(b"content-type") if self._keep else ""
-            return Answer(head.status, body=body, media=media, complete=complete)
+            if not self._keep:
+                return Answer(head.status, body=body, complete=complete)
+            media, coding = head.text(b"content-type"), head.text(b"content-encoding")
+            return Answer(head.status, body=body, media=media, coding=coding, complete=complete)
         encoded = b"content-encoding" in head.fields
         return Answer(
             head.status,
@@ -101,7 +103,8 @@ class AnswerReader:
         if self.head is None:
             return NoAnswer(f"timed out after {timeout:g} s" + ("" if sent else ", while sending the body"))
         if self.succeeds and sent:
-            return NoAnswer(f"HTTP {self.head.status}, but the body of the answer did not end within {timeout:g} s")
+            reason = f"HTTP {self.head.status}, but the body of the answer did not end within {timeout:g} s"
+            return NoAnswer(reason, media=self.head.text(b"content-type"))
         return self.answer(sent=sent)
 
     def _read_heads(self, data: bytes) -> bytes:

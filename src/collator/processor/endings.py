@@ -5,8 +5,8 @@ Each ending is one of four, by its *cause*:
 - `OUTPUT`: 2xx with JSON or plain text. The packet is done.
 - `PACKET`: the packet's fault: an exception, a timeout, an output that is none, HTTP 500, and whatever is not named
   here. It uses up an attempt. With `Permanent`, 400, 413, 415, 422 and every other 4xx the packet has failed at once.
-- `SERVICE`: no connection, one that broke before the answer, 408, 425, 429, 502, 503, 504, our own shortage. The
-  packet goes back, and no attempt is used up.
+- `SERVICE`: no connection, one that broke before the end of the answer, 408, 425, 429, 502, 503, 504, our own
+  shortage. The packet goes back, and no attempt is used up.
 - `CONFIGURATION`: 401, 403, 404, 405, a redirect, TLS that fails, an address that is not allowed.
   The same, with an error in the log.
 
@@ -16,12 +16,13 @@ tell, one ending alone cannot.
 
 The output: ``application/json`` and ``…+json`` as it came, ``text/plain`` as a JSON string (the text ``42`` is not the
 number), and without a content type what came is taken for JSON. A stream and any other type is no output; the reason
-names the type.
+names the type. A stream shows in its type, or in how it begins, as many services name no type, or that of JSON.
 """
 
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from enum import StrEnum
 
 import msgspec
@@ -37,7 +38,8 @@ OVERLOADED = frozenset({408, 425, 429, 502, 503, 504})
 MISCONFIGURED = frozenset({401, 403, 404, 405})
 """The statuses of an address or of credentials that are wrong (R28)."""
 
-_SUCCESS, _REDIRECT, _REFUSED = range(200, 300), range(300, 400), range(400, 500)
+SUCCESSES = range(200, 300)
+_REDIRECT, _REFUSED = range(300, 400), range(400, 500)
 _STREAMS = frozenset(
     {
         "text/event-stream",
@@ -50,8 +52,11 @@ _STREAMS = frozenset(
     }
 )
 _JSON = re.compile(r"application/(?:[^ ;]+\+)?json|text/json|[^/]+/[^ ;]+\+json")
+_SSE = re.compile(rb"(?:data|event|id|retry)?:")
+"""The beginning of server-sent events, which is that of no JSON."""
 _CHARSET = re.compile(r"charset=\"?([A-Za-z0-9._:-]+)", re.IGNORECASE)
 _encode = msgspec.json.Encoder().encode
+_check_grammar = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Cause(StrEnum):
@@ -69,10 +74,11 @@ class Sign(StrEnum):
     ANSWERED = "answered"  #: it took the call, whatever it said
     OVERLOADED = "overloaded"  #: it is there, and takes fewer calls
     AWAY = "away"  #: no connection
-    BROKEN = "broken"  #: a connection that ended before the answer
+    BROKEN = "broken"  #: a connection that ended before the answer did
     MISCONFIGURED = "misconfigured"  #: it answers, and no packet gets through
     SHORTAGE = "shortage"  #: this process lacked something
     NOTHING = "nothing"  #: no answer in time
+    UNSENT = "unsent"  #: it was not asked
 
 
 class CallEnding(msgspec.Struct, frozen=True, gc=False):
@@ -92,10 +98,10 @@ class CallEnding(msgspec.Struct, frozen=True, gc=False):
     """That of the answer, if there was one."""
 
 
-def of_error(error: BaseException, reason: str) -> CallEnding:
+def of_error(error: BaseException, reason: str, *, sign: Sign = Sign.ANSWERED) -> CallEnding:
     """The ending of a call that raised *error*, which is *reason* in words: the packet's fault, whatever it was."""
     final = isinstance(error, Permanent)
-    return CallEnding(Cause.PACKET, Sign.ANSWERED, reason, final=final, after=_asked_for(error))
+    return CallEnding(Cause.PACKET, sign, reason, final=final, after=_asked_for(error))
 
 
 def of_answer(answer: Answer | NoAnswer, *, size: int, max_output: int, wall: float) -> CallEnding:
@@ -103,7 +109,7 @@ def of_answer(answer: Answer | NoAnswer, *, size: int, max_output: int, wall: fl
     if isinstance(answer, NoAnswer):
         return _of_no_answer(answer)
     status = answer.status
-    if status in _SUCCESS:
+    if status in SUCCESSES:
         return _of_success(answer, max_output)
     reason = words(answer, size=size)
     said = one_line((answer.body or b"")[: 4 * MOST_SAID].decode("utf-8", "replace"), MOST_SAID)
@@ -127,11 +133,15 @@ def _of_no_answer(answer: NoAnswer) -> CallEnding:
         return CallEnding(Cause.SERVICE, Sign.AWAY, answer.reason)
     if answer.broken:
         return CallEnding(Cause.SERVICE, Sign.BROKEN, answer.reason)
-    return CallEnding(Cause.PACKET, Sign.NOTHING, answer.reason)
+    reason = f"{answer.reason}: {_streaming(media)}" if (media := _plain(answer.media)) in _STREAMS else answer.reason
+    return CallEnding(Cause.PACKET, Sign.NOTHING, reason)
 
 
 def _of_success(answer: Answer, max_output: int) -> CallEnding:
     status = answer.status
+    if not answer.complete:
+        reason = f"HTTP {status}, but the body of the answer is incomplete"
+        return CallEnding(Cause.SERVICE, Sign.BROKEN, reason, status=status)
     try:
         output = _output(answer, max_output)
     except ProcessorFailed as error:
@@ -141,21 +151,47 @@ def _of_success(answer: Answer, max_output: int) -> CallEnding:
 
 def _output(answer: Answer, max_output: int) -> bytes:
     """Return the JSON of a success. Raises `ProcessorFailed` where it has none."""
-    if not answer.complete:
-        raise ProcessorFailed(f"HTTP {answer.status}, but the body of the answer is incomplete")
-    media = answer.media.partition(";")[0].strip().lower()
+    media = _plain(answer.media)
     if media in _STREAMS:
-        raise Unusable(f'the service streams ({media}); have it answer at once, often by "stream": false')
+        raise Unusable(_streaming(media))
     if media and media != "text/plain" and not _JSON.fullmatch(media):
         raise Unusable(f"the answer is {one_line(media, MOST_SAID)}; application/json and text/plain can be used")
     if answer.body is None:
-        raise Unusable(f"more than {max_output} bytes")
+        raise Unusable(f"more than {max_output} bytes (max_output)")
+    if (coding := one_line(answer.coding, MOST_SAID)).lower() not in {"", "identity"}:
+        raise Unusable(f"the answer is compressed ({coding}); have the service heed Accept-Encoding: identity")
+    body = answer.body.removeprefix(BOM_UTF8)
     if media == "text/plain":
-        return _encode(_text(answer.body, answer.media))
-    output = answer.body.strip(b" \t\r\n")
+        return _encode(_text(body, answer.media))
+    output = body.strip(b" \t\r\n")
     if not output:
         raise Unusable("the answer is empty")
+    if _SSE.match(output):
+        raise Unusable(_streaming("server-sent events"))
+    if _begins_with_line_of_json(output):
+        raise Unusable(_streaming("lines of JSON"))
     return output
+
+
+def _plain(media: str) -> str:
+    """*media* without its parameters, in small letters."""
+    return media.partition(";")[0].strip().lower()
+
+
+def _streaming(what: str) -> str:
+    return f'the service streams ({what}); have it answer at once, often by "stream": false'
+
+
+def _begins_with_line_of_json(body: bytes) -> bool:
+    """Return whether the first of several lines is a whole JSON value, behind which none goes on."""
+    line, end, _ = body.partition(b"\n")
+    if not end or not line.rstrip().endswith((b"}", b"]")):
+        return False
+    try:
+        _check_grammar(line)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _text(body: bytes, media: str) -> str:

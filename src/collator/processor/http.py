@@ -22,7 +22,7 @@ from collator.egress import Answer, Egress, NoAnswer, Policy
 from collator.errors import ConfigError
 from collator.messages import Result, Retry, Task
 from collator.processor import endings
-from collator.processor.endings import CallEnding, Cause
+from collator.processor.endings import SUCCESSES, CallEnding, Cause, Sign
 from collator.processor.outcomes import OutcomeFactory, reason_of
 from collator.processor.request import Request, Shape, ShapeOptions
 
@@ -84,18 +84,20 @@ class HttpService:
 
     async def _attempt(self, egress: Egress, tasks: Sequence[Task]) -> EndedCall:
         (task,) = tasks
+        sign = Sign.UNSENT
         try:
             request = self.shape.request(task)
+            sign = Sign.ANSWERED
             answer = await self._answer(egress, request)
             ending = endings.of_answer(
-                answer,
+                _told(answer, request),
                 size=len(request.body),
                 max_output=self.outcomes.max_output,
                 wall=self.outcomes.clock.wall(),
             )
             return self._ended(task, ending)
         except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
-            return EndedCall(endings.of_error(error, reason_of(error)), self.outcomes.failed(task, error))
+            return EndedCall(endings.of_error(error, reason_of(error), sign=sign), self.outcomes.failed(task, error))
 
     def _ended(self, task: Task, ending: CallEnding) -> EndedCall:
         if ending.cause is Cause.OUTPUT:
@@ -125,3 +127,10 @@ class HttpService:
         if self.watch is not None:
             self.watch(request, answer)
         return answer
+
+
+def _told(answer: Answer | NoAnswer, request: Request) -> Answer | NoAnswer:
+    """*answer* as its reason may tell it: only an output may hold what *request* has of secrets."""
+    if isinstance(answer, NoAnswer) or answer.body is None or answer.status in SUCCESSES:
+        return answer
+    return msgspec.structs.replace(answer, body=request.without_secrets(answer.body))

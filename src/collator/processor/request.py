@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from collator import __version__, target
 from collator.errors import ConfigError
@@ -22,6 +23,9 @@ _STANDARD = {
     "accept-encoding": "identity",
     "user-agent": f"collator/{__version__}",
 }
+_HIDDEN = b"***"
+_LEAST_SECRET = 6
+"""Characters of a value that is taken for a secret where a service repeats it: ``X-Version: 2`` has none."""
 
 
 class Request(NamedTuple):
@@ -32,6 +36,18 @@ class Request(NamedTuple):
     body: bytes
     secret: Mapping[str, str]
     """Those of `headers` that come from the file of the operator, and are shown to nobody."""
+    in_url: Sequence[str] = ()
+    """What the URL has of secrets."""
+
+    def without_secrets(self, said: bytes) -> bytes:
+        """Return what a service has *said* without the secrets that it was sent, which some services repeat."""
+        secrets = {*self.in_url}
+        for name in self.secret.keys() - _STANDARD.keys():
+            secrets |= {self.secret[name], self.secret[name].rpartition(" ")[2]}  # the latter: behind ``Bearer``
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= _LEAST_SECRET:
+                said = said.replace(secret.encode(), _HIDDEN)
+        return said
 
 
 class ShapeOptions(NamedTuple):
@@ -58,6 +74,7 @@ class Shape:
         self.method = options.method
         self._template = _parse(Template, options.request, "processor_request")
         self._pointer = _parse(Pointer, options.output, "processor_output")
+        self._in_url = [*_secrets_of(url)]
         authorized = bool(target.parse(url).authorization)
         self._file = HeadersFile(options.headers_file, authorized=authorized) if options.headers_file else None
 
@@ -70,7 +87,7 @@ class Shape:
         """Make the request for *task*. Raises `ProcessorFailed` where it lacks what the template asks for."""
         body = task.payload if self._template is None else self._template.render(task)
         secret = self._file.current() if self._file else {}
-        return Request({**_STANDARD, **secret, **packet_headers(task)}, body, secret)
+        return Request({**_STANDARD, **secret, **packet_headers(task)}, body, secret, self._in_url)
 
     def output(self, answer: bytes) -> bytes:
         """Return the output in *answer*. Raises `Unusable`."""
@@ -82,6 +99,18 @@ class Shape:
             raise Unusable(str(error)) from None
         except (ValueError, RecursionError) as error:
             raise Unusable(f"not JSON: {error}") from None
+
+
+def _secrets_of(url: str) -> Iterator[str]:
+    """The password and the values of the query, as they are written and as they are meant."""
+    parts = urlsplit(url)
+    if authorization := target.parse(url).authorization:
+        yield authorization.rpartition(" ")[2]
+    if parts.password:
+        yield from (parts.password, unquote(parts.password))
+    if parts.query:
+        yield parts.query
+        yield from (value for _, value in parse_qsl(parts.query))
 
 
 def _parse(kind: Callable[[str], T], text: str | None, setting: str) -> T | None:

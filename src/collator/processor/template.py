@@ -39,6 +39,8 @@ _VALUES: Mapping[str, Callable[[Task], bytes]] = MappingProxyType(
 )
 _PAYLOAD = "payload"
 """The value that every template needs, and that stays the same at every attempt."""
+_DOCUMENTS = (_PAYLOAD, "metadata")
+"""The values that a pointer can lead into."""
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?', re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 _encode: Callable[[str], bytes] = msgspec.json.Encoder().encode
@@ -149,14 +151,24 @@ def _placeholder(text: str, found: re.Match[str]) -> Placeholder:
     name, slash, rest = json.loads(f'"{found[1]}"').partition("/")
     place = _place(text, found.start())
     if name not in _VALUES:
-        (nearest,) = difflib.get_close_matches(name, _VALUES, n=1, cutoff=0.0)
+        nearest = _nearest(name)
         raise ValueError(
             f"{place}: {quoted(name)} is no placeholder; did you mean {nearest}? There are {', '.join(_VALUES)}"
         )
+    if slash and name not in _DOCUMENTS:
+        raise ValueError(f"{place}: {{{{{name}}}}} is a single value; only {' and '.join(_DOCUMENTS)} have parts")
     try:
         return Placeholder(name, Pointer(slash + rest) if slash else None, within=False)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+
+
+def _nearest(name: str) -> str:
+    """The placeholder that *name* may be meant for; dots are how other templates write a pointer."""
+    first, dot, rest = name.partition(".")
+    if dot and first in _DOCUMENTS:
+        return f"{first}/{rest.replace('.', '/')}"
+    return difflib.get_close_matches(name, _VALUES, n=1, cutoff=0.0)[0]
 
 
 def _place(text: str, at: int) -> str:

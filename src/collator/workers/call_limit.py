@@ -77,13 +77,16 @@ class CallLimit:
         return self._generation
 
     def end(self, generation: int, sign: Sign, now: float, *, reason: str = "", after: float = 0.0) -> None:
-        """A call of *generation* has ended, which says *sign* of the service, that asks for *after* seconds of rest."""
+        """A call of *generation* has ended, which says *sign* of the service, that asks for *after* seconds of rest.
+
+        `Sign.UNSENT` says nothing of it.
+        """
         if generation != self._generation:
             return
         self._under_way -= 1
         match sign:
             case Sign.ANSWERED:
-                self._take()
+                self._take(now)
             case Sign.OVERLOADED:
                 self._refuse(now, min(after, self._longest), reason)
             case Sign.SHORTAGE:
@@ -98,8 +101,10 @@ class CallLimit:
                 if self._opened:  # no answer proves nothing
                     self._open(now, self.trouble)
 
-    def _take(self) -> None:
-        self.trouble, self._misses = "", 0
+    def _take(self, now: float) -> None:
+        self._misses = 0
+        if now >= self._until:  # else the service still asks to be left alone
+            self.trouble = ""
         self._pause = self._pause / 2 if self._pause > SHORT_PAUSE else 0.0
         if self._opened:
             self._close()
@@ -131,7 +136,7 @@ class CallLimit:
             self._pause = min(max(SHORT_PAUSE, 2 * self._pause), LONGEST_PAUSE)
             after = max(after, self._pause)
         self._until = max(self._until, now + after)
-        self.trouble = reason if after >= TROUBLE else ""
+        self.trouble = reason if self._until - now >= TROUBLE else ""
 
     def _open(self, now: float, reason: str) -> None:
         self.trouble = reason
