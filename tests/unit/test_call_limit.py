@@ -105,6 +105,14 @@ def test_answers_to_earlier_calls_hide_no_pause_that_the_service_has_asked_for()
     assert calls.trouble == ""
 
 
+def test_a_breaker_shortens_no_pause_that_the_service_has_asked_for() -> None:
+    calls = limit()
+    one, other, *_ = begun(calls)
+    calls.end(one, OVERLOADED, 0.0, after=20.0)
+    calls.end(other, AWAY, 1.0, reason="connection refused")
+    assert (calls.wait(1.0), calls.trouble) == (19.0, "connection refused")
+
+
 def test_a_call_that_was_never_made_says_nothing_of_the_service() -> None:
     calls = limit()
     for _ in range(IN_A_ROW):

@@ -140,7 +140,8 @@ class CallLimit:
 
     def _open(self, now: float, reason: str) -> None:
         self.trouble = reason
-        self._until = now + min(FIRST_PAUSE * 2.0 ** min(self._opened, _DOUBLINGS), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2.0 ** min(self._opened, _DOUBLINGS), LONGEST_PAUSE)
+        self._until = max(self._until, now + pause)
         self._opened += 1
         self._generation += 1
         self._under_way = self._peak = self._misses = 0
