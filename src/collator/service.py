@@ -137,6 +137,7 @@ def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
         packet_limits=pipeline.packet_limits,
         limits=limits_of(settings),
         hosts=names_of(settings.host, settings.allow_host),
+        hide_payloads=settings.hide_payloads,
     )
 
 

@@ -42,6 +42,7 @@ CASES = {
     "status": "status",
     "resources list": "resources list --state open --prefix open- --limit 2",
     "resources show": "resources show whole",
+    "resources packet": "resources packet whole 0",
     "resources outputs": "resources outputs whole --cursor 0 --limit 5",
     "resources complete": "resources complete open-complete-{mode} --total 1",
     "resources cancel": "resources cancel open-cancel-{mode}",

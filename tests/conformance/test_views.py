@@ -10,7 +10,7 @@ from collator.messages import Counts, Failure, Retry
 from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from collator.states import DeliveryState, OnFailure, State
+from collator.states import DeliveryState, OnFailure, PacketState, State
 from tests.conformance.steps import (
     again,
     claim,
@@ -89,6 +89,71 @@ async def test_p6_the_report_shows_the_first_hundred_failures(store: Store) -> N
     report = await ledger.resource("r")
     assert report.failed == 150
     assert [failure.index for failure in report.failures] == [*range(100)]
+
+
+async def test_p6_the_report_says_what_is_tried_again_why_and_when(store: Store) -> None:
+    ledger = await store.open()
+    await send(ledger, *packets(4, last=False))
+    tasks = await claim(ledger)
+    returned, retry = Retry(tasks[0].lease, "HTTP 503", 0.0, counted=False), Retry(tasks[1].lease, "busy", 9.0)
+    await record(ledger, returned, retry, Failure(tasks[2].lease, "bad"))
+    store.clock.advance(5)
+    for restart in (None, store.reopen):
+        ledger = ledger if restart is None else await restart()
+        report = await ledger.resource("r")
+        told = [(one.index, one.reason, one.attempts) for one in report.retrying]
+        assert (told, report.retrying_more) == ([(0, "HTTP 503", 0), (1, "busy", 1)], False)
+        assert [one.due_in for one in report.retrying][1] == pytest.approx(4.0)
+        assert not report.retrying[0].due_in
+    store.clock.advance(5)
+    assert [task.key.index for task in await claim(ledger)] == [0, 1, 3]
+    assert [one.due_in for one in (await ledger.resource("r")).retrying] == [None, None]
+    await ledger.complete("r", force=True)
+    assert [*(await ledger.resource("r")).retrying] == []
+
+
+async def test_p5_of_what_is_tried_again_the_first_are_shown(ledger: Ledger) -> None:
+    await send(ledger, *packets(150))
+    await record(ledger, *(Retry(task.lease, "busy", 9.0) for task in await claim(ledger)))
+    report = await ledger.resource("r")
+    assert ([one.index for one in report.retrying], report.retrying_more) == ([*range(100)], True)
+
+
+async def test_p6_a_packet_from_its_acceptance_to_its_end(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
+    await send(ledger, *(packet("r", index, b'{"at": %d}' % index) for index in range(3)), packet("r", 5))
+
+    async def shown(index: int) -> tuple[object, ...]:
+        one = await ledger.packet("r", index)
+        assert one.payload == b'{"at": %d}' % index
+        return one.state, one.attempts, one.reason, one.due_in, one.output, one.seq
+
+    assert await shown(0) == (PacketState.WAITING, 0, "", None, None, None)
+    tasks = await claim(ledger, 3)
+    assert await shown(0) == (PacketState.LEASED, 0, "", None, None, None)
+    await record(ledger, *echo(tasks[:1]), Failure(tasks[1].lease, "bad"), Retry(tasks[2].lease, "busy", 9.0))
+    assert await shown(0) == (PacketState.DONE, 1, "", None, b'{"at": 0}', 1)
+    assert await shown(1) == (PacketState.FAILED, 1, "bad", None, None, 2)
+    store.clock.advance(4)
+    assert await shown(2) == (PacketState.WAITING, 1, "busy", pytest.approx(5.0), None, None)
+    store.clock.advance(5)
+    again = {task.key.index: task for task in await claim(ledger)}
+    assert await shown(2) == (PacketState.LEASED, 1, "busy", None, None, None)
+    await record(ledger, *echo([again[2]]))
+    assert await shown(2) == (PacketState.DONE, 2, "", None, b'{"at": 2}', 3)
+    await ledger.retry("r")
+    assert await shown(1) == (PacketState.WAITING, 0, "", None, None, None)
+    await ledger.complete("r", force=True)
+    assert await shown(1) == (None, 0, "", None, None, None)
+    ledger = await store.crash()
+    assert (await shown(0))[0] is PacketState.DONE
+
+
+async def test_a_packet_that_was_never_received_is_unknown(ledger: Ledger) -> None:
+    await send(ledger, packet("r", 1), packet("s", 0))
+    for resource_id, index in (("r", 0), ("r", 2), ("q", 0)):
+        with pytest.raises(Unknown):
+            await ledger.packet(resource_id, index)
 
 
 async def test_resource_that_is_not_there_is_unknown(ledger: Ledger) -> None:

@@ -288,6 +288,7 @@ async def open_door(
     grace: float = PATIENCE,
     tokens: Callable[[], Tokens] | None = None,
     unavailable: Callable[[], Unavailable | None] = lambda: None,
+    hide_payloads: bool = False,
 ) -> AsyncIterator[Harness]:
     """The HTTP app, open."""
     ledger_limits, clock, metrics = ledger_limits or LedgerLimits(), ManualClock(), Metrics()
@@ -304,6 +305,7 @@ async def open_door(
         packet_limits=ledger_limits.packet_limits,
         limits=limits or HttpLimits(),
         tokens=tokens,
+        hide_payloads=hide_payloads,
     )
     app = App(parts)
     try:

@@ -53,7 +53,8 @@ select value->>0, value->>1, hex(zeroblob(16)), value->>2, value->>3, ?2, value-
        0, 0, value->>8, 9e9 from json_each(?1);
 """
 COUNT = "with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < ?1) "
-RECEIVED = f"{COUNT} insert into packet select ?2 << 24 | i * ?3, '0', 0 from n where i <> ?4"  # noqa: S608 - ours
+RECEIVED = f"{COUNT} insert into packet select ?2 << 24 | i * ?3, '0', crc('0') from n where i <> ?4"  # noqa: S608 - ours
+TRIED_AGAIN = f"{COUNT} insert into attempt (k, attempts, due_at, reason) select 1 << 24 | i * 2, 1, 9e9, ?2 from n"  # noqa: S608
 RECORDED = f"{COUNT} insert into outcome select ?2 << 24 | i, ?3, crc(?3), ?4, 3, i + 1 from n where i <> ?5"  # noqa: S608
 DONE = f"{COUNT} insert into audit select 1 + i, i, 0, 0, ?2, '::1', 'stop', ?2, 1, 0 from n"  # noqa: S608
 
@@ -81,6 +82,7 @@ def fill(database: Path) -> None:
     with db:
         db.execute(FILL, (msgspec.json.encode(rows).decode(), METADATA))
         db.execute(RECEIVED, (GAPS, 1, 2, -1))
+        db.execute(TRIED_AGAIN, (1_000, SAID))
         db.execute(RECEIVED, (DENSE, 2, 1, DENSE - 2))
         db.execute(RECORDED, (DENSE - 1, 2, "0", None, DENSE - 2))
         db.execute(RECEIVED, (SMALL, 3, 1, -1))
@@ -182,6 +184,7 @@ WORST: Mapping[str, Sequence[Worst]] = {
             "/v1/resources/large/outputs?after_seq=0", "outputs", _field("seq"), range(1, 5), "after_seq", single=True
         ),
     ],
+    "getPacket": [Worst("/v1/resources/dense/packets/0")],
     "listDeliveries": [
         Worst("/v1/deliveries?limit=1000", "deliveries", _field("id"), DELIVERIES),
         Worst("/v1/deliveries?limit=1000&state=dead", "deliveries", _field("id"), DELIVERIES[-1:]),

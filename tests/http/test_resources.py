@@ -76,7 +76,28 @@ async def test_a_resource_shows_what_it_has_and_what_it_lacks(listener: Harness)
     assert report["webhook_id"].startswith("msg_")
 
 
-@pytest.mark.parametrize("path", ["", "/outputs"])
+async def test_a_packet_shows_its_payload_and_what_became_of_it(listener: Harness) -> None:
+    await listener.post([packet(0, payload={"secret": [1.0, "ü"]}), packet(1)])
+    await process(listener, failing=(1,))
+    path = "/v1/resources/r/packets/"
+    one = (await listener.ask("GET", path + "0")).json
+    assert (one["state"], one["attempts"], one["reason"], one["seq"]) == ("done", 1, "", 1)
+    assert one["payload"] == one["output"] == {"secret": [1.0, "ü"]}
+    other = (await listener.ask("GET", path + "1")).json
+    assert (other["state"], other["reason"], "output" in other) == ("failed", "no such word", False)
+    missing = (await listener.ask("GET", path + "2")).problem
+    assert (missing["code"], missing["detail"]) == ("unknown", "resource 'r' has not received a packet with index 2")
+    assert (await listener.ask("GET", path + "x")).problem["code"] == "malformed"
+
+
+async def test_hidden_payloads_are_in_no_answer(tmp_path: Path) -> None:
+    async with open_door(tmp_path, hide_payloads=True) as listener:
+        await listener.post(packet(0, payload="secret"))
+        reply = await listener.ask("GET", "/v1/resources/r/packets/0")
+        assert (reply.json["payload_size"], "payload" in reply.json, b"secret" in reply.body) == (8, False, False)
+
+
+@pytest.mark.parametrize("path", ["", "/outputs", "/packets/0"])
 async def test_an_unknown_resource_gets_404(shared: Harness, path: str) -> None:
     assert (await shared.ask("GET", "/v1/resources/nobody" + path)).problem["code"] == "unknown"
 
@@ -449,7 +470,7 @@ async def test_repair_takes_no_orders_that_it_does_not_know(shared: Harness, ver
         ("DELETE", "/v1/resources", "GET, HEAD"),
         ("GET", "/v1/resources/r/complete", "POST"),
         ("PUT", "/healthz", "GET, HEAD"),
-        ("POST", "/v1/resources/r/packets/0", "PUT"),
+        ("POST", "/v1/resources/r/packets/0", "GET, HEAD, PUT"),
     ],
 )
 async def test_another_method_gets_405_with_what_is_allowed(

@@ -10,11 +10,11 @@ import pytest
 
 from collator.errors import Damaged
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Failure
+from collator.messages import Failure, Retry
 from collator.rules.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
-from tests.conformance.steps import claim, due, fail, finish, listed, offer, packet, packets, places
+from tests.conformance.steps import claim, due, fail, finish, listed, offer, packet, packets, places, record
 from tests.harness.store import sql
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +69,25 @@ async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: SqliteLedger,
         await ledger.complete(name, force=True)
     bodies = [json.loads(await ledger.body(delivery)) for delivery in await due(ledger)]
     assert [body["data"]["failed"][0]["reason"] for body in bodies] == [failure.reason, "no such word"]
+
+
+@pytest.mark.parametrize("changed", ["payload = '7'", f"payload = {NO_TEXT}", "crc = 'x'"])
+async def test_a_view_of_a_damaged_payload_says_so(ledger: SqliteLedger, tmp_path: Path, changed: str) -> None:
+    await offer(ledger, *packets(2))
+    sql(tmp_path, f"update packet set {changed} where k & 1")  # noqa: S608 - ours
+    with pytest.raises(Damaged, match="payload of index 1 does not match its checksum"):
+        await ledger.packet("r", 1)
+    assert (await ledger.packet("r", 0)).payload == b"0"
+
+
+@pytest.mark.parametrize("reason", [NO_TEXT, "x'31'"])
+async def test_a_damaged_reason_of_an_attempt_is_said_to_be(ledger: SqliteLedger, tmp_path: Path, reason: str) -> None:
+    await offer(ledger, packet("bad"))
+    await record(ledger, *(Retry(task.lease, "busy", 9.0) for task in await claim(ledger)))
+    sql(tmp_path, f"update attempt set reason = {reason}")  # noqa: S608 - ours
+    (retry,) = (await ledger.resource("bad")).retrying
+    assert retry.reason == (await ledger.packet("bad", 0)).reason
+    assert retry.reason == ("n\ufffd" if reason == NO_TEXT else "the reason is damaged")
 
 
 @pytest.mark.parametrize("changed", ["payload = x'7b'", "payload = 7, crc = 1", "crc = 'x'", f"payload = {NO_TEXT}"])

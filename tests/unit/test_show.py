@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from collator.cli.packet import describe as describe_packet
 from collator.cli.phrases import ranges
 from collator.cli.resources import MAX_FAILURES, describe
 from collator.text import counted
@@ -49,6 +50,35 @@ def test_an_open_resource() -> None:
         "  id          msg_abc",
         "  not delivered yet: processing: no outcome yet for index 2",
     ]
+
+
+PACKET: dict[str, Any] = {
+    "resource_id": "call-17",
+    "index": 3,
+    "state": "waiting",
+    "attempts": 2,
+    "reason": "ValueError: no",
+    "due_in": 3.7,
+    "seq": None,
+    "payload_size": 2048,
+    "payload": {"text": "hello"},
+}
+
+
+def test_a_packet_that_is_tried_again() -> None:
+    assert list(describe_packet(PACKET)) == [
+        "call-17 3  waiting",
+        "  attempts    2 attempts, the last: ValueError: no",
+        "  next        in 4 s",
+        '  payload     {"text":"hello"}',
+    ]
+
+
+def test_a_packet_without_a_payload_and_with_an_output() -> None:
+    done = {"state": "done", "attempts": 0, "reason": "", "due_in": None, "output": [1]}
+    hidden = {name: value for name, value in PACKET.items() if name != "payload"} | done
+    assert list(describe_packet(hidden)) == ["call-17 3  done", "  payload     2.0 KiB, hidden", "  output      [1]"]
+    assert next(describe_packet(hidden | {"state": None})).endswith("  without an outcome: its resource has ended")
 
 
 def test_what_is_much_is_counted() -> None:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from collator.cli.command import Noun, command
+from collator.cli.packet import packet
 from collator.cli.phrases import listed, ranges
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.terminal import print_data, print_json, print_lines
@@ -198,12 +199,13 @@ def purge(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 
 resources = Noun(
     "resources",
-    *(list_, show, outputs, complete, cancel, retry, purge),
+    *(list_, show, packet, outputs, complete, cancel, retry, purge),
     text="Inspect resources, end one, retry its failed packets, or delete it. Without a verb: list.",
     short="Inspect resources, end one, or delete it.",
     examples=(
         ("Which resources are still open?", "collator resources list --state open"),
         ("Why was call-17 not delivered?", "collator resources show call-17"),
+        ("Why did its packet 41 fail?", "collator resources packet call-17 41"),
         ("No more packets will come for it", "collator resources complete call-17 --force"),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from collator.client.batch import Packets
@@ -16,6 +17,11 @@ def integer(name: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     raise ConfigError(f"{name}: expected a whole number of at least 1, found {value!r}")
+
+
+def moment(value: str | datetime | None) -> str | None:
+    """*value*, a time, as the service reads it (RFC 3339)."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def seconds(name: str, value: object, *, least: float) -> float:
@@ -42,6 +48,13 @@ def packets(value: Packets) -> Packets:
 def resource_path(resource_id: str | int) -> str:
     """The path of a resource. Raises `Malformed` (R1)."""
     return f"/v1/resources/{_segment(check_id(resource_id))}"
+
+
+def packet_path(resource_id: str | int, index: int) -> str:
+    """The path of a packet. Raises `Malformed` (R1, R2)."""
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise Malformed(f"index: expected a whole number of at least 0, found {index!r}")
+    return f"{resource_path(resource_id)}/packets/{index}"
 
 
 def delivery_path(delivery_id: str) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from collator.client.arguments import delivery_path, endpoint_path, integer, query, resource_path, seconds
+from collator.client.arguments import delivery_path, endpoint_path, integer, moment, packet_path, query, resource_path
 from collator.client.arguments import packets as checked
+from collator.client.arguments import seconds as time_limit
 from collator.client.batch import Packets, Tally
 from collator.client.connection import ServiceConnection, Unopened
 from collator.client.feed import Feed
@@ -54,7 +55,7 @@ class Verbs:
         self._longest_wait = wait
         self._batch = integer("batch", batch)
         self._in_flight = integer("in_flight", in_flight)
-        self._patience = None if patience is None else seconds("patience", patience, least=0)
+        self._patience = None if patience is None else time_limit("patience", patience, least=0)
         self._connection: ServiceConnection = Unopened(type(self).__name__)
 
     # Give packets.
@@ -96,6 +97,10 @@ class Verbs:
     async def resource(self, resource_id: str | int) -> Json:
         """The state of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
         return await self._ask("GET", resource_path(resource_id))
+
+    async def packet(self, resource_id: str | int, index: int) -> Json:
+        """One packet: its payload, unless that is hidden, its state, attempts, reason, and its output if it has one."""
+        return await self._ask("GET", packet_path(resource_id, index))
 
     async def resources(
         self, *, state: str | None = None, prefix: str | None = None, cursor: str | None = None, limit: int = 100
@@ -184,7 +189,7 @@ class Verbs:
         """
         wanted = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
         return await self._ask(
-            "GET", "/v1/deliveries" + query(**wanted, since=_moment(since), cursor=cursor, limit=limit)
+            "GET", "/v1/deliveries" + query(**wanted, since=moment(since), cursor=cursor, limit=limit)
         )
 
     async def delivery(self, delivery_id: str) -> Json:
@@ -243,7 +248,7 @@ class Verbs:
         *state* is ``dead``, also where nothing is said, or ``delivered``.
         """
         said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
-        wanted = {name: value for name, value in {**said, "since": _moment(since)}.items() if value is not None}
+        wanted = {name: value for name, value in {**said, "since": moment(since)}.items() if value is not None}
         answer = await self._ask("POST", "/v1/deliveries/replay", wanted)
         replayed = answer["replayed"]
         while answer["next_cursor"] is not None:
@@ -279,11 +284,6 @@ class Verbs:
             raise CollatorError(
                 f"{connection.where}: unexpected answer, is this a Collator service? ({answer})"
             ) from None
-
-
-def _moment(time: str | datetime | None) -> str | None:
-    """A time as the service reads it, RFC 3339."""
-    return time.isoformat() if isinstance(time, datetime) else time
 
 
 def _data(report: Json, outputs: Sequence[Json]) -> Json:

@@ -45,11 +45,13 @@ from collator.messages.views import (
     DeliveryReport,
     OutcomePage,
     OutcomeReport,
+    PacketDetail,
     PacketReport,
     Pause,
     Replayed,
     ResourceReport,
     ResourceSummary,
+    RetryReport,
 )
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "OutcomePage",
     "OutcomeReport",
     "Output",
+    "PacketDetail",
     "PacketReport",
     "Pause",
     "Recorded",
@@ -84,6 +87,7 @@ __all__ = [
     "ResourceSummary",
     "Result",
     "Retry",
+    "RetryReport",
     "Run",
     "RunPacket",
     "StepResult",

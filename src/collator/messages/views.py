@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.states import DeliveryState, EndedBy, State
+from collator.states import DeliveryState, EndedBy, PacketState, State
 
 
 class PacketReport(msgspec.Struct, frozen=True):
@@ -15,6 +15,37 @@ class PacketReport(msgspec.Struct, frozen=True):
     index: int
     reason: str
     attempts: int
+
+
+class RetryReport(msgspec.Struct, frozen=True):
+    """A packet without an outcome whose last attempt failed, as views show it."""
+
+    index: int
+    reason: str
+    """Why the last attempt failed."""
+    attempts: int
+    """How many are used up: what is not the packet's fault uses up none."""
+    due_in: float | None
+    """Seconds until the next attempt; `None` where the packet waits for a worker, or has one."""
+
+
+class PacketDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One packet, with all that is stored of it."""
+
+    state: PacketState | None
+    """`None` where its resource has ended before the packet had an outcome."""
+    attempts: int
+    """How many are used up, the one that gave its outcome included."""
+    reason: str
+    """Why it has failed, or why its last attempt did; empty where none failed, and where it is done."""
+    due_in: float | None
+    """Seconds until the next attempt, where that has a time."""
+    payload: bytes
+    """JSON, as received."""
+    output: bytes | None
+    """JSON; `None` where there is none."""
+    seq: int | None
+    """The number of its outcome in its resource; `None` before it."""
 
 
 class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +152,10 @@ class ResourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """Received, no outcome: the first 1,000 ranges."""
     unfinished_more: int = 0
     """How many indexes are unfinished beyond those."""
+    retrying: Sequence[RetryReport] = ()
+    """Those of the unfinished whose last attempt failed: the first 100, fewer where their reasons are long."""
+    retrying_more: bool = False
+    """Whether there are others."""
     failures: Sequence[PacketReport]
     """The first 100, fewer where their reasons are long."""
     failures_more: int = 0

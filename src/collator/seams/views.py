@@ -16,6 +16,7 @@ from collator.messages import (
     DeliveryFilter,
     DeliveryPage,
     OutcomePage,
+    PacketDetail,
     Pause,
     ResourceReport,
     ResourceSummary,
@@ -33,6 +34,10 @@ class Views(Protocol):
         Of what there is much, it has the first, and says how many more there are. Of a large resource the ranges may be
         found in several looks, so that other views have their turn meanwhile.
         """
+        ...
+
+    async def packet(self, resource_id: str, index: int) -> PacketDetail:
+        """One packet, verified against what was accepted. `Unknown` where it was never received, `Damaged`."""
         ...
 
     async def resources(

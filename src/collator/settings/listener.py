@@ -36,6 +36,12 @@ class ListenerSettings(Table):
         "Allow an address that other machines can reach without tokens: no authentication.",
         "Everyone who can reach the service could send packets and read results.",
     )
+    hide_payloads: bool = setting(
+        False,
+        SWITCH,
+        "Show no payloads: the page of a packet has none, and reasons have nothing that a function or a service said.",
+        "It shows why a packet failed, to those who may read the outputs as well.",
+    )
     max_request: int = setting(
         16 * _MIB,
         SIZE,

@@ -34,6 +34,7 @@ from collator.web.ndjson import MEDIA_TYPES
 from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
+from collator.web.packet_page import PacketPage
 from collator.web.packets import WholePackets
 from collator.web.pages import Handlers, make_pages, methods_at
 from collator.web.problems import HttpProblem, ProblemType, busy
@@ -69,6 +70,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     limits: HttpLimits = HttpLimits()
     hosts: Sequence[str] | None = OWN
     """The names by which it may be asked, beside any address; `None`: any."""
+    hide_payloads: bool = False
+    """Whether payloads are shown to nobody."""
     tokens: Callable[[], Tokens] | None = None
     """The tokens that are valid at this moment; `None`: no token is needed."""
 
@@ -114,6 +117,7 @@ class App:
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,
+            packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),
             packets=self._packets,
             audit=self.audit,
             description=Description(packet_limits=parts.packet_limits, guarded=self._auth.guarded),

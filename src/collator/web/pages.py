@@ -21,6 +21,7 @@ from collator.web.health import Health
 from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
+from collator.web.packet_page import PacketPage
 from collator.web.packets import WholePackets
 from collator.web.request_body import MUCH, REQUEST, HttpAnswer, RequestBody
 from collator.web.resources import Resources
@@ -42,6 +43,7 @@ class Handlers(NamedTuple):
     deliveries: Deliveries
     endpoints: Endpoints
     outputs: Outputs
+    packet_page: PacketPage
     packets: WholePackets
     description: Description
     audit: Audit
@@ -53,6 +55,7 @@ class Handlers(NamedTuple):
             "listResources": self.resources.index,
             "getResource": self.resources.show,
             "getOutputs": self.outputs.show,
+            "getPacket": self.packet_page.show,
             "completeResource": self.resources.complete,
             "cancelResource": self.resources.cancel,
             "retryResource": self.resources.retry,

@@ -79,6 +79,14 @@ def check_output(index: int, text: str, crc: int) -> bytes:
     return output
 
 
+def check_payload(index: int, text: str, crc: int) -> bytes:
+    """The payload *text* of *index* as JSON. `Damaged` where its checksum is not *crc*."""
+    payload = text.encode()
+    if zlib.crc32(payload) != crc:
+        raise Damaged(f"the payload of index {index} does not match its checksum")
+    return payload
+
+
 def _join_verified(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes | None:
     try:
         return join(frame, outputs)

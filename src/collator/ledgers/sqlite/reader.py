@@ -18,8 +18,8 @@ import apsw
 import msgspec
 
 from collator.clock import rfc3339
-from collator.errors import Conflict, Damaged, Unavailable
-from collator.ledgers.sqlite import audit, ranges, tombstones
+from collator.errors import Conflict, Damaged, Unavailable, Unknown
+from collator.ledgers.sqlite import audit, packet_views, ranges, tombstones
 from collator.ledgers.sqlite.bodies import check_output
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
@@ -32,6 +32,7 @@ from collator.messages import (
     Delivery,
     OutcomePage,
     OutcomeReport,
+    PacketDetail,
     PacketReport,
     ResourceReport,
     ResourceSummary,
@@ -107,6 +108,7 @@ class Reader:
     def __init__(self, path: Path, *, now: Callable[[], float]) -> None:
         """Open a reading connection to the database at *path*; *now* is the ledger's time."""
         self.deliveries = DeliveryViews(self._value, now=now)
+        self._now = now
         self._statements = load_statements()
         self._connection = connect(path, readonly=True)
         self._bodies = BodyReader(self._connection, self._statements)
@@ -178,6 +180,10 @@ class Reader:
     def _report(self, row: _Row, first: int, last: int) -> ResourceReport:
         failures = _decode_failures(self._value("failures_of", first, last, FAILURES_SHOWN)) if row.failed else []
         shown = fitting([PacketReport(*failure) for failure in failures], FAILURES_SIZE)
+        unfinished = row.received - row.done - row.failed
+        retrying, retrying_more = (
+            packet_views.retrying(self._value, first, last, self._now()) if unfinished else ((), False)
+        )
         deliveries, deliveries_more = self.deliveries.of(row.resource_row)
         return ResourceReport(
             resource_id=row.resource_id,
@@ -191,6 +197,8 @@ class Reader:
             failed=row.failed,
             missing=(),
             unfinished=(),
+            retrying=retrying,
+            retrying_more=retrying_more,
             failures=shown,
             failures_more=row.failed - len(shown),
             opened_at=rfc3339(row.opened_at),
@@ -198,6 +206,16 @@ class Reader:
             deliveries=deliveries,
             deliveries_more=deliveries_more,
         )
+
+    def packet(self, resource_id: str, index: int) -> PacketDetail:
+        """One packet. `Unknown`, `Damaged`."""
+        row = self._find(resource_id)
+        detail = packet_views.detail(
+            self._value, row.resource_row, index, is_open=row.state is State.OPEN, now=self._now()
+        )
+        if detail is None:
+            raise Unknown(f"resource {resource_id!r} has not received a packet with index {index}")
+        return detail
 
     def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
         """A page of resources."""
@@ -248,8 +266,8 @@ class Reader:
         row = first_row(self._connection, self._statements[name], parameters)
         return None if row is None else row[0]
 
-    def _value(self, name: str, *parameters: object) -> bytes:
-        return (self._text(name, *parameters) or "[]").encode()
+    def _value(self, name: str, *parameters: object, empty: str = "[]") -> bytes:
+        return (self._text(name, *parameters) or empty).encode()
 
 
 def _page(row: _Row, outcomes: bytes) -> OutcomePage:

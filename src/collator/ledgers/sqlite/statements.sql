@@ -186,6 +186,23 @@ select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', re
   select k, reason, attempts from outcome indexed by outcome_failed
   where k between ?1 and ?2 and output is null order by k limit ?3);
 
+-- name: retrying_of (packets without an outcome whose last attempt failed, the first ?3 behind the key ?1 - 1 and up to ?2)
+select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', reason, 'the reason is damaged'),
+                                   cast(ifnull(attempts, 0) as integer), cast(due_at as real)) order by k) from (
+  select k, reason, attempts, due_at from attempt
+  where k between ?1 and ?2 and reason is not null order by k limit ?3);
+
+-- name: packet_detail (by key: its payload, where it waits, what came of it before, and its outcome)
+select json_array(
+  cast(ifnull(p.payload, '') as text), cast(ifnull(p.crc, -1) as integer),
+  exists (select 1 from ready y where y.k = p.k) or ifnull(a.due_at is not null or a.alone % 2 = 1, 0),
+  cast(ifnull(a.attempts, 0) as integer),
+  iif(typeof(a.reason) = 'text', a.reason, iif(a.reason is null, '', 'the reason is damaged')), cast(a.due_at as real),
+  json((select json_array(cast(output as text), cast(ifnull(crc, -1) as integer),
+                     iif(typeof(reason) = 'text', reason, 'the reason is damaged'), cast(ifnull(attempts, 0) as integer),
+                     seq) from outcome o where o.k = p.k)))
+from packet p left join attempt a on a.k = p.k where p.k = ?1;
+
 -- name: failed_keys_from (from ?1 to ?2)
 select k from outcome where k between ?1 and ?2 and output is null order by k;
 

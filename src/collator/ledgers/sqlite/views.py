@@ -14,6 +14,7 @@ from collator.messages import (
     DeliveryFilter,
     DeliveryPage,
     OutcomePage,
+    PacketDetail,
     Pause,
     ResourceReport,
     ResourceSummary,
@@ -31,6 +32,10 @@ class SqliteViews:
     async def resource(self, resource_id: str) -> ResourceReport:
         """All of one resource."""
         return await self._reader.report(resource_id)
+
+    async def packet(self, resource_id: str, index: int) -> PacketDetail:
+        """One packet."""
+        return await self._reader.ask(self._reader.packet, resource_id, index)
 
     async def resources(
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100

@@ -7,6 +7,7 @@ from collator.states import State
 from collator.tokens import Role
 from collator.web.options import number, seconds, text, word
 from collator.web.outputs import OutputsPage
+from collator.web.packet_page import PacketView
 from collator.web.problems import ProblemType
 from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView, Retried
 from collator.web.routes.route import JSON, Route, RouteReply
@@ -92,6 +93,17 @@ GET_OUTPUTS = Route(
     problems=(*_READING, ProblemType.CONFLICT, ProblemType.UNAVAILABLE),
 )
 
+GET_PACKET = Route(
+    name="getPacket",
+    method="GET",
+    path=f"{_RESOURCE}/packets/{{index}}",
+    role=Role.READ,
+    says="Look at one packet: its payload, what became of it, and why its last attempt failed.",
+    more="Where the service hides payloads (`hide_payloads`), `payload` is not there.",
+    replies={200: RouteReply(says="The packet.", content={JSON: PacketView})},
+    problems=(*_READING, ProblemType.UNAVAILABLE),
+)
+
 COMPLETE_RESOURCE = Route(
     name="completeResource",
     method="POST",
@@ -151,6 +163,7 @@ RESOURCES = (
     LIST_RESOURCES,
     GET_RESOURCE,
     GET_OUTPUTS,
+    GET_PACKET,
     COMPLETE_RESOURCE,
     CANCEL_RESOURCE,
     RETRY_RESOURCE,

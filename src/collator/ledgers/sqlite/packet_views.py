@@ -1,0 +1,61 @@
+"""The views of packets: one with all that is stored of it, and those of a resource that are tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from collator.ledgers.sqlite.bodies import check_output, check_payload
+from collator.messages import PacketDetail, RetryReport
+from collator.paging import fitting
+from collator.rules.resource import INDEX_BITS
+from collator.states import PacketState
+
+SHOWN, SIZE = 100, 64 * 1024
+"""Packets of a resource that are shown as tried again, and their bytes."""
+
+_Outcome = tuple[str | None, int, str, int, int]
+_decode_detail = msgspec.json.Decoder(tuple[str, int, int, int, str, float | None, _Outcome | None] | None).decode
+_decode_retries = msgspec.json.Decoder(list[tuple[int, str, int, float | None]]).decode
+
+StatementValue = Callable[..., bytes]
+"""Gives what a statement gives, by its name and its parameters."""
+
+
+def retrying(value: StatementValue, first: int, last: int, now: float) -> tuple[Sequence[RetryReport], bool]:
+    """The packets of the keys *first* to *last* that are tried again at *now*, and whether there are others."""
+    rows = _decode_retries(value("retrying_of", first, last, SHOWN + 1))
+    reports = [RetryReport(index, reason, attempts, _due_in(due_at, now)) for index, reason, attempts, due_at in rows]
+    shown = fitting(reports[:SHOWN], SIZE)
+    return shown, len(rows) > len(shown)
+
+
+def detail(value: StatementValue, resource_row: int, index: int, *, is_open: bool, now: float) -> PacketDetail | None:
+    """The packet *index* of *resource_row* at *now*; `None` where there is none. `Damaged`."""
+    row = _decode_detail(value("packet_detail", resource_row << INDEX_BITS | index, empty="null"))
+    if row is None:
+        return None
+    text, crc, waits, attempts, reason, due_at, outcome = row
+    payload = check_payload(index, text, crc)
+    if outcome is None:
+        state = (PacketState.WAITING if waits else PacketState.LEASED) if is_open else None
+        due_in = _due_in(due_at, now)
+        return PacketDetail(
+            state=state, attempts=attempts, reason=reason, due_in=due_in, payload=payload, output=None, seq=None
+        )
+    output, crc, reason, attempts, seq = outcome
+    failed = output is None
+    return PacketDetail(
+        state=PacketState.FAILED if failed else PacketState.DONE,
+        attempts=attempts,
+        reason=reason if failed else "",
+        due_in=None,
+        payload=payload,
+        output=None if output is None else check_output(index, output, crc),
+        seq=seq,
+    )
+
+
+def _due_in(due_at: float | None, now: float) -> float | None:
+    return None if due_at is None else round(max(0.0, due_at - now), 3)
