@@ -12,16 +12,16 @@ import click
 import pytest
 
 from collator.cli.exits import Exit
-from collator.cli.main import COMMANDS, cli
+from collator.cli.main import cli, listed
 from collator.cli.manual import verbs
 from tests.acceptance.programs import COMMAND, PATIENCE, assert_told, environment, receiving, run, running, serving
 
-NOUNS = [command for command in COMMANDS if isinstance(command, click.Group)]
+NOUNS = [command for command in listed() if isinstance(command, click.Group)]
 
 # Help.
 
 
-@pytest.mark.parametrize("name", [path for path, _ in verbs(COMMANDS)])
+@pytest.mark.parametrize("name", [path for path, _ in verbs(listed())])
 def test_every_command_has_a_help_with_examples(tmp_path: Path, name: str) -> None:
     done = run(*name.split(), "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

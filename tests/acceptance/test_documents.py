@@ -19,7 +19,7 @@ import pytest
 
 from collator.cli.children import free_port
 from collator.cli.exits import Exit
-from collator.cli.main import COMMANDS
+from collator.cli.main import listed
 from collator.cli.manual import verbs
 from tests.acceptance.programs import PATIENCE, environment, run, running, serving
 from tests.requirements import need
@@ -126,7 +126,7 @@ def test_the_real_example_of_the_readme_gives_what_the_readme_says(tmp_path: Pat
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
 def test_a_page_names_no_command_that_is_not_there(page: Path) -> None:
-    known = dict(verbs(COMMANDS))
+    known = dict(verbs(listed()))
     typed = re.findall(r"(?:^|`|python -m )collator ([a-z-]+)(?: ([a-z-]+))?", page.read_text("utf-8"), re.MULTILINE)
     said = [f"{noun} {verb}" if isinstance(known.get(noun), click.Group) else noun for noun, verb in typed]
     assert [name for name in said if name.strip() not in known] == []

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import collator.cli
-from collator.cli.main import COMMANDS, run
+from collator.cli.main import listed, run
 from collator.cli.manual import verbs
 from collator.cli.terminal import print_data, print_json, print_lines
 from collator.cli.webhook_file import file_for
@@ -101,7 +101,7 @@ def test_whatever_a_refusal_says_is_short_and_shown_with_escapes(
     assert len(err) < 5000
 
 
-@pytest.mark.parametrize("name", [path for path, _ in verbs(COMMANDS)])
+@pytest.mark.parametrize("name", [path for path, _ in verbs(listed())])
 def test_whatever_is_typed_is_shown_with_escapes(capsys: pytest.CaptureFixture[str], name: str) -> None:
     typed = HOSTILE.replace("\x00", "").encode("utf-8", "ignore").decode()
     for arguments in ([f"--{typed}"], [typed, typed, typed], ["--config", f"x{typed}"]):

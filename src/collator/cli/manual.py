@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from collator.cli.exits import Exit
-from collator.cli.main import COMMANDS
+from collator.cli.main import listed
 from collator.settings import OPTIONS, Scope
 
 _HEAD = """\
@@ -31,7 +31,7 @@ _SETTINGS = {
 
 def manual() -> str:
     """The whole manual."""
-    ordered = sorted(COMMANDS, key=lambda command: str(command.name))
+    ordered = sorted(listed(), key=lambda command: str(command.name))
     exits = [f"| {code.value} | {code.name.lower()} | {code.meaning} |" for code in Exit]
     lines = [line for path, command in verbs(ordered) for line in _section(path, command)]
     return "\n".join([_HEAD, *lines, "## Exit codes", "", "| code | name | |", "|---|---|---|", *exits, ""])
