@@ -464,6 +464,17 @@ async def test_a_service_that_repeats_a_secret_brings_it_into_no_reason(tmp_path
     assert "NEV" not in told
 
 
+@pytest.mark.parametrize(("keep_alive", "connections"), [(5.0, 1), (0.0, 3)])
+async def test_a_connection_is_kept_for_as_long_as_the_settings_say(keep_alive: float, connections: int) -> None:
+    async with Receiver(reply(200, body=b"1")) as receiver:
+        processor = HttpService(receiver.url, keep_alive=keep_alive)
+        async with processor.calls() as make:
+            for _ in range(3):
+                await make([task()])
+            await until(lambda: receiver.open == (1 if keep_alive else 0))
+        assert receiver.connections == connections
+
+
 async def test_an_output_is_as_the_service_gave_it(tmp_path: Path) -> None:
     path = tmp_path / "headers"
     path.write_text("X-Key: NEVERSHOWN\n")

@@ -143,11 +143,12 @@ def test_r29_what_shapes_requests_is_refused_for_a_function(processor: Any, opti
     assert open_processor(processor, shape=ShapeOptions())
 
 
+@pytest.mark.parametrize(("keep_alive", "seconds"), [(7.0, 7.0), (None, 0.0)])
 @pytest.mark.parametrize(
     ("request_text", "wanted"), [(None, False), ('"{{payload}}"', False), ('["{{payload}}", "{{metadata}}"]', True)]
 )
 def test_r29_the_settings_reach_the_service_and_say_whether_metadata_is_wanted(
-    tmp_path: Path, request_text: str | None, wanted: bool
+    tmp_path: Path, request_text: str | None, wanted: bool, keep_alive: float | None, seconds: float
 ) -> None:
     path = tmp_path / "headers"
     path.touch(mode=0o600)
@@ -157,6 +158,7 @@ def test_r29_the_settings_reach_the_service_and_say_whether_metadata_is_wanted(
         processor_output="/a",
         processor_headers_file=path,
         processor_method="PATCH",
+        processor_keep_alive=keep_alive,
     )
     backend: Any = workers.open_backend(settings, clock=SystemClock(), stood_still=lambda: 0.0)
     service = backend._processor
@@ -164,6 +166,7 @@ def test_r29_the_settings_reach_the_service_and_say_whether_metadata_is_wanted(
     assert backend.wants_metadata is wanted
     assert service.shape.method == "PATCH"
     assert service.shape.output(b'{"a": 7}') == b"7"
+    assert service._keep_alive == seconds
 
 
 def test_a_function_wants_no_metadata() -> None:

@@ -82,6 +82,7 @@ def open_processor(
     pool: str = "thread",
     memory: int | None = None,
     shape: ShapeOptions | None = None,
+    keep_alive: float = 5.0,
     tls: ssl.SSLContext | None = None,
     policy: Policy | None = None,
 ) -> Processor:
@@ -89,8 +90,9 @@ def open_processor(
 
     *batch*: 2 or more for a function that takes a list of up to as many payloads. *pool*: ``process`` for a function
     that is called in processes of their own, each of at most *memory* bytes of address space. *shape* says what an HTTP
-    service is sent, and what of its answer is the output, *tls* secures it, and *policy* says where it may be. Raises
-    `ConfigError`, saying what is wrong with *spec*, with the module, or between the options.
+    service is sent, and what of its answer is the output, *keep_alive* for how many idle seconds a connection to it is
+    kept, *tls* secures it, and *policy* says where it may be. Raises `ConfigError`, saying what is wrong with *spec*,
+    with the module, or between the options.
     """
     if memory is not None and pool != "process":
         raise ConfigError("pool_memory: only processes can be limited; add --pool process")
@@ -99,7 +101,7 @@ def open_processor(
             raise ConfigError(f"batch: {batch} works only with functions; an HTTP service gets one payload per request")
         if pool == "process":
             raise ConfigError("pool: process works only with functions; an HTTP service needs no pool")
-        return HttpService(spec, outcomes, shape=shape, tls=tls, policy=policy)
+        return HttpService(spec, outcomes, shape=shape, keep_alive=keep_alive, tls=tls, policy=policy)
     if shape is not None and (given := shape.given()):
         raise ConfigError(f"{given[0]}: works only with an HTTP service, and the processor is a function")
     look_here()

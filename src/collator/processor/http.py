@@ -53,14 +53,17 @@ class HttpService:
         outcomes: OutcomeFactory | None = None,
         *,
         shape: ShapeOptions | None = None,
+        keep_alive: float = 5.0,
         tls: ssl.SSLContext | None = None,
         policy: Policy | None = None,
     ) -> None:
         """*url* begins with ``http://`` or ``https://``; *tls* secures it, where that of the system does not do.
 
+        A connection is kept for *keep_alive* idle seconds.
+
         Raises `ConfigError` where it has an address to which *policy* lets nothing go, or *shape* cannot be used.
         """
-        self._tls, self._policy = tls, policy or Policy()
+        self._keep_alive, self._tls, self._policy = keep_alive, tls, policy or Policy()
         parsed = target.parse(url)
         if refusal := self._policy.refusal(parsed.host):
             raise ConfigError(f"processor: {refusal}")
@@ -76,7 +79,7 @@ class HttpService:
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Requests]:
         """Give a caller on this event loop, over connections that are kept while the context is open."""
-        egress = Egress(policy=self._policy, stood_still=self.outcomes.stood_still)
+        egress = Egress(policy=self._policy, keep_alive=self._keep_alive, stood_still=self.outcomes.stood_still)
         try:
             yield partial(self._attempt, egress)
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from collator.settings.option import (
     COUNT,
     DURATION,
+    DURATION_OR_OFF,
     FILE,
     POINTER,
     PROCESSOR,
@@ -97,6 +98,12 @@ class ProcessorSettings(Table):
         DURATION,
         "How long a packet waits for an HTTP service that is away, overloaded or refuses the configuration.",
         "A restart, a deployment or a wrong key can be mended within an hour, and no packet fails.",
+    )
+    processor_keep_alive: float | None = setting(
+        5.0,
+        DURATION_OR_OFF,
+        "How long an idle connection to an HTTP service is kept; off: each call has a connection of its own.",
+        "Most servers keep it as long; and idle connections take places of a service that counts connections.",
     )
     on_failure: str = setting(
         "incomplete",

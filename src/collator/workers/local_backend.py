@@ -30,6 +30,7 @@ def open_by(
             headers_file=settings.processor_headers_file,
             method=settings.processor_method,
         ),
+        keep_alive=settings.processor_keep_alive or 0.0,
         tls=secured(settings, ca_file=settings.tls_ca_file),
         policy=policy_of(settings),
     )
