@@ -178,5 +178,5 @@ def _body(exchange: Exchange) -> bytes | None:
 
 
 def _hide(exchange: Exchange | None, said: bytes) -> bytes:
-    """What the service has *said* without the secrets that it was sent."""
+    """Hide in *said* the secrets that the service was sent."""
     return said if exchange is None else exchange.request.without_secrets(said)

@@ -40,7 +40,7 @@ class Request(NamedTuple):
     """What the URL has of secrets."""
 
     def without_secrets(self, said: bytes) -> bytes:
-        """Return what a service has *said* without the secrets that it was sent, which some services repeat."""
+        """Hide in *said* the secrets that the service was sent, which some services repeat."""
         secrets = {*self.in_url}
         for name in self.secret.keys() - _STANDARD.keys():
             secrets |= {self.secret[name], self.secret[name].rpartition(" ")[2]}  # the latter: behind ``Bearer``
