@@ -50,6 +50,11 @@ class Metrics:
             "Calls of an HTTP processor, by what their end is due to: output, packet, service, configuration",
             "cause",
         )
+        self.hedges = self._counter(
+            "collator_processor_hedges",
+            "Second calls beside one that took long, by result: won (its output counts), wasted",
+            "result",
+        )
         self.dropped = self._counter(
             "collator_outcomes_dropped", "Outcomes that came too late: lease lost, or resource closed", "reason"
         )

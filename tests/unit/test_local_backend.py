@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from collator import workers
 from collator.clock import SystemClock
+from collator.errors import ConfigError
 from collator.processor import Function
 from collator.settings import Settings
 from collator.workers import local_backend
@@ -28,7 +30,7 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
     asked.workers("ledger", "outbox", metrics="metrics", lease=11.0)
     [((ledger, processor, outbox), options)] = given
     assert (ledger, outbox) == ("ledger", "outbox")
-    assert options == {"metrics": "metrics", "concurrency": 3, "lease": 11.0}
+    assert options == {"metrics": "metrics", "concurrency": 3, "lease": 11.0, "hedge": None}
     assert isinstance(processor, Function)
     assert processor.batch == 4
     assert {**vars(processor.outcomes), "_now": None} == {
@@ -40,6 +42,31 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
         "stood_still": stood_still,
         "_now": None,
     }
+
+
+async def _coroutine(payload: object) -> object:
+    return payload
+
+
+@pytest.mark.parametrize(
+    ("processor", "settings"),
+    [(len, {}), (_coroutine, {"batch": 2}), (None, {"processor": "builtins:len", "pool": "process"})],
+)
+def test_a_hedge_is_refused_where_the_loser_cannot_be_cancelled(
+    processor: Callable[..., object] | None, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="hedge: only calls of an HTTP service or of a coroutine function"):
+        workers.open_backend(
+            Settings(hedge=0.95, **settings), processor=processor, clock=SystemClock(), stood_still=lambda: 0.0
+        )
+
+
+@pytest.mark.parametrize("processor", [_coroutine, None])
+def test_a_hedge_is_for_coroutine_functions_and_http_services(
+    processor: Callable[..., object] | None,
+) -> None:
+    settings = Settings(hedge=0.95, processor="http://127.0.0.1:9/")
+    assert workers.open_backend(settings, processor=processor, clock=SystemClock(), stood_still=lambda: 0.0)
 
 
 def test_the_processor_of_a_program_counts_before_that_of_the_settings() -> None:

@@ -17,7 +17,7 @@ LABELS = {
     "state": "of resources or deliveries",
     "endpoint": "its name, of which there are as many as are configured",
 }
-COUNTS = ("packets", "attempts", "calls", "dropped", "closed", "items", "lost", "refused")
+COUNTS = ("packets", "attempts", "calls", "dropped", "hedges", "closed", "items", "lost", "refused")
 """What is counted and has no unit: the thing itself is the last word of the name."""
 
 

@@ -312,6 +312,18 @@ def test_a_size_may_be_off() -> None:
         values.size_or_off("some")
 
 
+@pytest.mark.parametrize(("text", "share"), [("p50", 0.5), ("p95", 0.95), ("p99.9", 0.999), ("off", None)])
+def test_a_quantile(text: str, share: float | None) -> None:
+    assert values.quantile_or_off(text) == (None if share is None else pytest.approx(share))
+    assert values.write_quantile(share) == text
+
+
+@pytest.mark.parametrize("text", ["95", "p", "p9", "p49.9", "p100", "p99.95", "p99,9", "P95", "p-95"])
+def test_a_quantile_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a quantile from p50 to p99.9; write p95, or off"):
+        values.quantile_or_off(text)
+
+
 @pytest.mark.parametrize("scope", Scope)
 def test_no_two_settings_of_a_scope_share_a_flag_and_none_a_variable(scope: Scope) -> None:
     flags = [flag(name) for name, option in OPTIONS.items() if option.scope is scope]

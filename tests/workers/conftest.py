@@ -30,6 +30,12 @@ def forger(request: pytest.FixtureRequest) -> Kind:
     return KINDS[request.param]
 
 
+@pytest.fixture(params=[name for name, kind in KINDS.items() if kind.hedges])
+def hedger(request: pytest.FixtureRequest) -> Kind:
+    """Each kind that may make a second call beside one that takes long."""
+    return KINDS[request.param]
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A ledger, and a directory for what calls say."""

@@ -1,7 +1,7 @@
 """The kinds of workers under test: each is one more line of the table, and no test names one.
 
 A kind starts workers on a ledger with a processor of `tests.workers.behaviours`. What it cannot do is said as data
-(`dies`, `forgery`), and a test that is about that is run for the kinds that can.
+(`dies`, `forgery`, `hedges`), and a test that is about that is run for the kinds that can.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 3
     lease: float = 30.0
     """Seconds, by the real clock; a third of it lies between two renewals."""
+    hedge: float | None = None
+    """The quantile of `collator.workers.hedges`, for kinds that hedge."""
     sweep: float = 0.02
     """Seconds after which workers ask the ledger without a hint."""
     behaviour: str = ""
@@ -61,6 +63,11 @@ class Kind(Protocol):
         """The behaviour that answers for a packet of others; empty where nobody has a way to."""
         ...
 
+    @property
+    def hedges(self) -> bool:
+        """Whether a call that takes long may be made a second time."""
+        ...
+
     def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AbstractAsyncContextManager[Workers]:
         """Workers at work on *ledger* while the context is open; leaving it ends them without a drain."""
         ...
@@ -78,6 +85,10 @@ class Local:
     @property
     def dies(self) -> bool:
         return self.pool == "process"
+
+    @property
+    def hedges(self) -> bool:
+        return self.behaviour == "coroutine"
 
     @asynccontextmanager
     async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
@@ -98,6 +109,7 @@ class Http:
     batch: int = 1
     dies: bool = False
     forgery: str = ""
+    hedges: bool = True
 
     @asynccontextmanager
     async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
@@ -122,6 +134,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 @asynccontextmanager
 async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: Terms) -> AsyncIterator[Workers]:
     options: dict[str, Any] = {"concurrency": terms.concurrency, "lease": terms.lease, "sweep": terms.sweep}
+    options["hedge"] = terms.hedge
     workers = LocalWorkers(ledger, processor, outbox, metrics=Metrics(), **options)
     run = asyncio.create_task(workers.run())
     try:

@@ -68,7 +68,7 @@ class Option:
 
     def written(self, value: object) -> str | None:
         """*value* as a user would write it; `None` where there is none."""
-        return self.type.write(value) if value is not None or self.type in {DURATION_OR_OFF, SIZE_OR_OFF} else None
+        return self.type.write(value) if value is not None or self.type in _OR_OFF else None
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ SIZE = ValueType("SIZE", values.size, values.write_size)
 SIZE_OR_OFF = ValueType("SIZE|off", values.size_or_off, values.write_size)
 SWITCH = ValueType("", values.switch, values.write_switch)
 """Yes or no; its flag takes no value."""
+QUANTILE_OR_OFF = ValueType("pNN|off", values.quantile_or_off, values.write_quantile)
 TEMPLATE = ValueType("JSON", values.some_text)
 URL = ValueType("URL", values.url)
 WEBHOOK = ValueType(f"URL|{values.NO_WEBHOOK}", values.webhook)
 WORKERS = ValueType("local", values.kind("kind of workers", "local"))
+_OR_OFF = (DURATION_OR_OFF, QUANTILE_OR_OFF, SIZE_OR_OFF)

@@ -12,6 +12,7 @@ from collator.settings.option import (
     FILE,
     POINTER,
     PROCESSOR,
+    QUANTILE_OR_OFF,
     SIZE_OR_OFF,
     TEMPLATE,
     WORKERS,
@@ -58,6 +59,13 @@ class ProcessorSettings(Table):
     )
     concurrency: int = setting(
         8, COUNT, "Maximum number of concurrent calls of the processor.", "Most processors wait for other services."
+    )
+    hedge: float | None = setting(
+        None,
+        QUANTILE_OR_OFF,
+        "Call an HTTP service or a coroutine function a second time for a packet if the first call takes longer than "
+        "this quantile of recent calls, such as p95; the first output counts, and at most 5 % more calls are made.",
+        "Calls for the same packet then overlap, and not every processor tolerates that.",
     )
     processor_request: str | None = setting(
         None,

@@ -35,6 +35,8 @@ _KIND = re.compile(r"[a-z][a-z0-9+]{0,19}(?=://|\Z)")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|\*")
+_QUANTILE = re.compile(r"p([0-9]{2}(?:\.[0-9])?)")
+_HALF, _NEARLY_ALL = 50.0, 99.9
 _DIGITS = 18  # far beyond any limit here, and quick to read
 
 
@@ -58,6 +60,14 @@ def size(text: str) -> int:
     return int(amount)
 
 
+def quantile(text: str) -> float:
+    """A share from ``p50`` to ``p99.9``: 0.95 for ``p95``."""
+    found = _QUANTILE.fullmatch(text)
+    if not found or not _HALF <= float(found[1]) <= _NEARLY_ALL:
+        raise ValueError(f"{text!r} is not a quantile from p50 to p99.9; write p95")
+    return float(found[1]) / 100
+
+
 def or_off(parse: Callable[[str], V]) -> Callable[[str], V | None]:
     """A parser of what *parse* takes, and of ``off``, which gives `None`: never, or no limit."""
 
@@ -74,6 +84,7 @@ def or_off(parse: Callable[[str], V]) -> Callable[[str], V | None]:
 
 duration_or_off = or_off(duration)
 size_or_off = or_off(size)
+quantile_or_off = or_off(quantile)
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
@@ -218,6 +229,11 @@ def write_duration(seconds: float | None) -> str:
     units = ((factor, unit) for unit, factor in _SECONDS.items() if unit and seconds % factor == 0)
     factor, unit = max(units, default=(1.0, "s") if seconds > 1 else (0.001, "ms"))
     return f"{seconds / factor:.15g}{unit}"
+
+
+def write_quantile(share: float | None) -> str:
+    """*share* as `quantile_or_off` reads it."""
+    return OFF if share is None else f"p{100 * share:.3g}"
 
 
 def write_networks(networks: Iterable[Network]) -> str:

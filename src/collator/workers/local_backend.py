@@ -6,8 +6,17 @@ from collections.abc import Callable
 
 from collator.clock import Clock
 from collator.delivery import policy_of, secured
+from collator.errors import ConfigError
 from collator.metrics import Metrics
-from collator.processor import HttpService, OutcomeFactory, Processor, ShapeOptions, SubprocessFunction, open_processor
+from collator.processor import (
+    Coroutine,
+    HttpService,
+    OutcomeFactory,
+    Processor,
+    ShapeOptions,
+    SubprocessFunction,
+    open_processor,
+)
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.settings import Settings
@@ -57,12 +66,24 @@ class LocalBackend:
             stood_still=stood_still,
         )
         self._processor = open_by(settings, outcomes, processor=processor)
-        self._concurrency = settings.concurrency
+        self._concurrency, self._hedge = settings.concurrency, settings.hedge
+        cancellable = isinstance(self._processor, Coroutine | HttpService) and settings.batch == 1
+        if self._hedge is not None and not cancellable:
+            raise ConfigError(
+                "hedge: only calls of an HTTP service or of a coroutine function, without batch, can be cancelled once "
+                "another one has given the output; leave hedge off"
+            )
         self.separate = isinstance(self._processor, HttpService | SubprocessFunction)
         self.wants_metadata = isinstance(self._processor, HttpService) and self._processor.shape.wants_metadata
 
     def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> LocalWorkers:
         """Pools of this process."""
         return LocalWorkers(
-            ledger, self._processor, outbox, metrics=metrics, concurrency=self._concurrency, lease=lease
+            ledger,
+            self._processor,
+            outbox,
+            metrics=metrics,
+            concurrency=self._concurrency,
+            lease=lease,
+            hedge=self._hedge,
         )

@@ -22,6 +22,7 @@ from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.seams.packets import WorkQueue
 from collator.throttle import Throttle
+from collator.workers.hedges import Hedges
 from collator.workers.leases import LeaseKeeper
 from collator.workers.pools import open_pool
 from collator.workers.reports import OUTSTANDING, ResultRecorder
@@ -49,12 +50,13 @@ class LocalWorkers:
         window: int = 4096,
         sweep: float = 0.5,
         lease: float = 30.0,
+        hedge: float | None = None,
     ) -> None:
         """Take the parts; nothing is started before `run`.
 
         *concurrency* calls at a time, and up to *max_abandoned* (default: as many) more that outlast their timeout;
         at most *window* tasks in memory. *sweep*: seconds after which the ledger is asked without a hint, as a retry
-        falls due without one. *lease*: `LedgerLimits.task_lease`, seconds.
+        falls due without one. *lease*: `LedgerLimits.task_lease`, seconds. *hedge*: the quantile of `Hedges`, if any.
         """
         self._ledger, self._operations = ledger, Operations()
         self._metrics = metrics
@@ -67,6 +69,7 @@ class LocalWorkers:
             concurrency=concurrency,
             max_abandoned=max_abandoned or concurrency,
             window=window,
+            hedges=None if hedge is None else Hedges(hedge, note=self._hedged),
         )
         self._buffer = self._pool.buffer
         unrecorded = self._pool.result_queue.unrecorded
@@ -149,6 +152,9 @@ class LocalWorkers:
     def health(self) -> str | None:
         """The reason why nothing is processed, in words; `None` while all is well."""
         return self._pool.health()
+
+    def _hedged(self, won: bool) -> None:  # noqa: FBT001 - it is the value
+        self._metrics.hedges.labels("won" if won else "wasted").inc()
 
     def _pass_on(self) -> None:
         """Put in line what has arrived in this turn of the event loop: one thread is woken, not one for each."""

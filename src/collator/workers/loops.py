@@ -19,11 +19,12 @@ from itertools import takewhile
 
 from collator.errors import ProcessorFailed
 from collator.messages import Result, Task, given_back
-from collator.processor import BatchFailed, Coroutine, EndedCall, HttpService
+from collator.processor import BatchFailed, Coroutine, HttpService
+from collator.workers.calls_under_way import CallsUnderWay
 from collator.workers.chunks import next_size
+from collator.workers.hedges import Hedges
 from collator.workers.pool import blocked_words, note_late
 from collator.workers.result_queue import ResultQueue
-from collator.workers.round_robin import BATCH_SIZE
 from collator.workers.runner import ProcessorCall, Runner
 from collator.workers.service_calls import NoteCause, ServiceCalls
 from collator.workers.task_buffer import TaskBuffer
@@ -49,8 +50,12 @@ class Loops:
         max_abandoned: int,
         window: int,
         note: NoteCause = lambda _cause: None,
+        hedges: Hedges | None = None,
     ) -> None:
-        """*tell* as in `ResultQueue`; *window* tasks at most. *note* is told how calls to an HTTP service end."""
+        """*tell* as in `ResultQueue`; *window* tasks at most. *note* is told how calls to an HTTP service end.
+
+        *hedges* decides when a second call is made; none is where a function takes a batch.
+        """
         self.buffer = TaskBuffer(batch=processor.batch)
         self.buffer.wake_one = self._wake_one
         self.result_queue = ResultQueue(tell)
@@ -65,20 +70,26 @@ class Loops:
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
         self._window = window
-        self._runners: list[Runner] = []
         self._alive = 0  # threads
-        self._late = 0  # calls that were given up and have not ended
-        self._lost = 0  # loops, likewise
-        self._held = 0  # tasks under way
+        self._lost = 0  # loops that were given up and have not ended
         self._stopped = False
         self._now = self._outcomes.running
+        self._calls = CallsUnderWay(
+            self.buffer,
+            self.result_queue.unrecorded,
+            batch=processor.batch,
+            now=self._now,
+            service=self._service,
+            hedges=hedges if processor.batch == 1 else None,
+        )
+        self._runners = self._calls.runners
         self._change = self.buffer.change
         self.result_queue.unrecorded.relieved = self._go_on
 
     @property
     def abandoned(self) -> int:
         """The number of calls and loops that were given up and have not ended."""
-        return self._late + self._lost
+        return self._calls.late + self._lost
 
     def start(self) -> None:
         """Start a loop."""
@@ -102,18 +113,18 @@ class Loops:
         unfinished = self.unfinished()
         with self._change:
             for runner in self._runners:
-                self._cancel(runner, [*runner.calls])
+                self._calls.cancel([*runner.calls])
         return unfinished
 
     def unfinished(self) -> list[Task]:
         """The tasks of all calls under way."""
         with self._change:
-            return [task for runner in self._runners for task in runner.tasks()]
+            return self._calls.unfinished()
 
     def in_hand(self) -> int:
         """The number of tasks under way and of results in the result queue."""
         # In this order: what moves meanwhile is counted twice, and not passed over.
-        return self._held + len(self.result_queue.results)
+        return self._calls.tasks + len(self.result_queue.results)
 
     def width(self) -> int:
         """Twice what is under way, within the window; more where calls take less than a look into the store."""
@@ -138,7 +149,7 @@ class Loops:
                 silent = runner.ask(now, self._answered)
                 calls = [*takewhile(lambda call: now - call.since >= self._time, runner.calls)]
                 if silent < min(FROZEN, self._outcomes.timeout / 2):
-                    self._cancel(runner, calls)
+                    calls = self._calls.cancel(calls)
                 else:
                     self._note_frozen(runner, silent)
                     calls = self._lose(runner, calls) if calls else []
@@ -170,25 +181,11 @@ class Loops:
         self._lost += 1
         runner.given_up = True
         runner.end()
-        for call in [*runner.calls]:
-            self._remove(runner, call)
+        alone = [call for call in [*runner.calls] if self._calls.remove(call)]
+        for call in alone:
             self.buffer.round_robin.put(call.tasks if call not in guilty else ())
         self._see_to_one()
-        return guilty
-
-    def _cancel(self, runner: Runner, calls: list[ProcessorCall]) -> None:
-        for call in calls:
-            self._remove(runner, call)
-            call.late = True
-            self._late += 1
-            runner.cancel(call)
-
-    def _remove(self, runner: Runner, call: ProcessorCall) -> None:
-        call.abandoned = True
-        del runner.calls[call]
-        self._held -= len(call.tasks)
-        if self._service is not None and call.ticket is not None:
-            self._service.give_up(call.ticket, self._now())
+        return [call for call in alone if call in guilty]
 
     def _see_to_one(self) -> None:
         """See that there is a loop that turns, as far as there may be another."""
@@ -213,9 +210,8 @@ class Loops:
             else:
                 self._runners.remove(runner)
             stopped = ProcessorFailed("the event loop was stopped")  # by the user's code
-            self.result_queue.add([self._outcomes.failed(task, stopped) for task in runner.tasks()])
-            for call in [*runner.calls]:
-                self._remove(runner, call)
+            alone = [call for call in [*runner.calls] if self._calls.remove(call)]
+            self.result_queue.add([self._outcomes.failed(task, stopped) for call in alone for task in call.tasks])
             self._see_to_one()
             self._wake_one()
 
@@ -230,12 +226,7 @@ class Loops:
         with self._change:
             runner.roused = False
             while self._may_take(runner) and len(begun) < AT_ONCE:
-                most = self.result_queue.unrecorded.batch(self._processor.batch)
-                call = ProcessorCall(self.buffer.round_robin.take(most, size=BATCH_SIZE), self._now())
-                call.ticket = None if self._service is None else self._service.begin()
-                runner.calls[call] = None
-                self._held += len(call.tasks)
-                begun.append(call)
+                begun.append(self._calls.begin(runner))
         for call in begun:
             call.running = asyncio.get_running_loop().create_task(self._attend(runner, call))
         if len(begun) == AT_ONCE:
@@ -244,23 +235,18 @@ class Loops:
     async def _attend(self, runner: Runner, call: ProcessorCall) -> None:
         results = await runner.make_call(call.tasks)
         with self._change:
-            self._late -= call.late
+            self._calls.late -= call.late
             if not call.abandoned:
-                self._finish(call, self._results(call, results) if isinstance(results, EndedCall) else results)
-                self._remove(runner, call)
+                self._finish(call, self._calls.end(call, results))
+                self._calls.remove(call)  # behind its results: see `in_hand`
             runner.end_if_idle()
         self._fill(runner)
 
-    def _results(self, call: ProcessorCall, ended: EndedCall) -> list[Result]:
-        """The result for the task of *call*, one to a service, which has *ended*."""
-        ticket, call.ticket = call.ticket, None
-        if self._service is None or ticket is None:
-            return [ended.result]
-        return [self._service.end(ticket, call.tasks[0], ended, self._now())]
-
     def _finish(self, call: ProcessorCall, results: list[Result] | BatchFailed) -> None:
+        if not results:  # another call for the same task decides
+            return
         seconds = self._now() - call.since
-        if not (results and isinstance(results, list) and given_back(results[0])):  # else it says nothing of the work
+        if not (isinstance(results, list) and given_back(results[0])):  # else it says nothing of the work
             self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._window)
         if isinstance(results, BatchFailed):
             self.buffer.put_each(call.tasks, results.reason)
@@ -275,13 +261,9 @@ class Loops:
                 runner.loop.call_soon_threadsafe(self._fill, runner)
 
     def _may_take(self, runner: Runner) -> bool:
-        if not self.buffer or self.buffer.paused or self._stopped or self._blocked():
+        if self._stopped or self._blocked() or not self._calls.may_begin():
             return False
         busy = sum([1 if other.frozen else len(other.calls) for other in self._runners])
-        if self.result_queue.unrecorded.full(self._held):
-            return False
-        if self._service is not None and not self._service.may_begin(self._now()):
-            return False
         return runner.takes_calls() and busy < self._concurrency
 
     def _blocked(self) -> bool:

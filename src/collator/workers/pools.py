@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from collator.processor import Function, Processor, SubprocessFunction
 from collator.workers.executor import Executor, ThreadExecutor
+from collator.workers.hedges import Hedges
 from collator.workers.loops import Loops
 from collator.workers.pool import WorkerPool
 from collator.workers.processes import ProcessExecutor
@@ -22,14 +23,22 @@ def open_pool(
     concurrency: int,
     max_abandoned: int,
     window: int,
+    hedges: Hedges | None = None,
 ) -> WorkerPool:
     """A pool for *processor*, which makes use of no more than *window* tasks; nothing is started yet.
 
     *tell* is called, in any thread, when there are results to collect, and *note* when a call to a service has ended.
+    *hedges* counts where a call can be cancelled: of coroutine functions and HTTP services.
     """
     if not isinstance(processor, Function | SubprocessFunction):
         return Loops(
-            processor, tell=tell, note=note, concurrency=concurrency, max_abandoned=max_abandoned, window=window
+            processor,
+            tell=tell,
+            note=note,
+            concurrency=concurrency,
+            max_abandoned=max_abandoned,
+            window=window,
+            hedges=hedges,
         )
 
     def executor(buffer: TaskBuffer) -> Executor:

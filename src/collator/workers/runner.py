@@ -26,13 +26,25 @@ _NOT_THEIRS = (str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1]
 class ProcessorCall:
     """A call under way."""
 
-    __slots__ = ("abandoned", "late", "running", "since", "tasks", "ticket")
+    __slots__ = (
+        *("abandoned", "hedged", "late", "other", "runner", "running", "second", "since", "tasks", "ticket", "won"),
+    )
 
-    def __init__(self, tasks: deque[Task], since: float) -> None:
+    def __init__(self, tasks: deque[Task], since: float, runner: Runner) -> None:
         self.tasks = tasks
         """What it is for: several where the function takes a batch."""
         self.since = since
         """Monotonic seconds."""
+        self.runner = runner
+        """The loop that it is on."""
+        self.other: ProcessorCall | None = None
+        """The other call for the same task, while both are under way."""
+        self.second = False
+        """It was begun because another one takes long."""
+        self.won = False
+        """It was a second one, and its output counts."""
+        self.hedged = False
+        """There was a second one for it."""
         self.ticket: int | None = None
         """That of a call to a service, while it is not known how it ends."""
         self.running: asyncio.Task[None] | None = None
@@ -40,6 +52,15 @@ class ProcessorCall:
         """Nobody waits for it any more."""
         self.late = False
         """It was given up by itself, not with its loop, and is counted until it has ended."""
+
+    def hedge(self, first: ProcessorCall) -> None:
+        """Be the second call for the task of *first*."""
+        self.second = first.hedged = True
+        self.other, first.other = first, self
+
+    def counts(self) -> bool:
+        """Return whether its tasks are counted by it, and not by a first call."""
+        return not (self.second and self.other is not None)
 
 
 class Runner:
@@ -108,10 +129,6 @@ class Runner:
         """Have *call* end, if its coroutine lets itself be ended."""
         if self.loop is not None and call.running is not None:
             self.loop.call_soon_threadsafe(call.running.cancel)
-
-    def tasks(self) -> list[Task]:
-        """The tasks of its calls."""
-        return [task for call in self.calls for task in call.tasks]
 
     def culprit(self) -> ProcessorCall | None:
         """The call in which the loop is at this moment."""

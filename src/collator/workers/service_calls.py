@@ -41,6 +41,11 @@ class ServiceCalls:
         """The number of calls that the service takes, as far as is known."""
         return self._limit.limit
 
+    @property
+    def troubled(self) -> bool:
+        """Whether nothing gets through."""
+        return bool(self._limit.trouble)
+
     def may_begin(self, now: float) -> bool:
         """Return whether a call may begin."""
         return self._limit.capacity(now) > 0
@@ -53,16 +58,20 @@ class ServiceCalls:
         """The call of *ticket* was given up: nobody knows how it will end."""
         self._limit.end(ticket, Sign.NOTHING, now)
 
-    def end(self, ticket: int, task: Task, ended: EndedCall, now: float) -> Result:
-        """The call of *ticket* for *task* has *ended*: what that means for the packet."""
+    def hear(self, ticket: int, ended: EndedCall, now: float) -> None:
+        """The call of *ticket* has *ended*: what that says of the service."""
         ending, result = ended
         self._limit.end(ticket, ending.sign, now, reason=ending.reason, after=ending.after)
         self._tell(ending, now)
-        if ending.cause in {Cause.SERVICE, Cause.CONFIGURATION}:
-            result = self._refused(task, ending, now)
-        elif ending.sign is Sign.ANSWERED:
-            self._refusals.answer(task.key)
         self._note(Cause.PACKET if ending.cause is Cause.OUTPUT and not isinstance(result, Output) else ending.cause)
+
+    def judge(self, task: Task, ended: EndedCall, now: float) -> Result:
+        """Judge the packet of *task*, whose call has *ended*; to be asked once the service was heard."""
+        ending, result = ended
+        if ending.cause in {Cause.SERVICE, Cause.CONFIGURATION}:
+            return self._refused(task, ending, now)
+        if ending.sign is Sign.ANSWERED:
+            self._refusals.answer(task.key)
         return result
 
     def health(self, now: float) -> str | None:
