@@ -307,6 +307,19 @@ async def test_a_second_answer_to_one_request_is_not_taken_for_that_to_the_next(
 # Options that make no sense with it.
 
 
+async def test_r27_after_a_refusal_no_connection_stands_idle() -> None:
+    """A service that counts connections would refuse for as long as they are there."""
+    async with Receiver(reply(200, body=b"1"), reply(200, body=b"1"), reply(503), reply(200, body=b"1")) as receiver:
+        service = HttpService(receiver.url)
+        async with service.calls() as call:
+            await asyncio.gather(call([task()]), call([task(index=5)]))
+            assert (receiver.open, receiver.connections) == (2, 2)
+            assert (await call([task()])).ending.sign is Sign.OVERLOADED
+            await until(lambda: receiver.open == 0)
+            await call([task()])
+            assert receiver.connections == 3
+
+
 def test_processes_and_batches_are_for_functions() -> None:
     with pytest.raises(ConfigError, match="works only with functions; an HTTP service needs no pool") as pool:
         open_processor("http://127.0.0.1:1/?key=hunter2", pool="process")

@@ -92,6 +92,11 @@ class Egress:
                 return outcome
             connection = None  # it was closed while it was kept: once more, on a fresh one
 
+    def close_idle(self) -> None:
+        """Close every connection on which nothing is under way."""
+        if self._pool is not None:
+            self._pool.close_idle()
+
     async def aclose(self) -> None:
         """Close every connection. A later `send` opens anew."""
         pool, self._pool = self._pool, None

@@ -98,6 +98,8 @@ class HttpService:
                 max_output=self.outcomes.max_output,
                 wall=self.outcomes.clock.wall(),
             )
+            if ending.sign is Sign.OVERLOADED:
+                egress.close_idle()  # a service may count them as calls, and goes on refusing while they are there
             return self._ended(task, ending)
         except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
             return EndedCall(endings.of_error(error, reason_of(error), sign=sign), self.outcomes.failed(task, error))
