@@ -2,6 +2,8 @@
 
     make bench                          all of the job below, three runs each; or python -m bench [--help]
     python -m bench.greedy              what honest senders feel of greedy clients
+    python -m bench.processor           how calls to an HTTP processor with a limit, or with slow calls, fare
+    python -m bench.limit_plots DIR     plots of the limit of calls, in a time that is made
     python -m bench.webhook_sender      CPU and rate of one POST, beside aiohttp
 
 The job: a service, a sender and a receiver are started, each a process of its own. Resources of some packets, 50 under

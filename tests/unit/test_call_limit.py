@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bench.limit_plots import Model, files, simulate
 from collator.processor import Sign
 from collator.workers.call_limit import FIRST_PAUSE, IN_A_ROW, LONGEST_PAUSE, SHORT_PAUSE, CallLimit
 
@@ -25,54 +24,32 @@ def begun(calls: CallLimit, now: float = 0.0) -> list[int]:
     return [calls.begin() for _ in range(calls.capacity(now))]
 
 
-class Run(NamedTuple):
-    """How a modelled service fared."""
-
-    used: float
-    """The share of what it could take that it took."""
-    refused: float
-    """The share of calls after the first five seconds that it refused."""
-    seconds: float
-
-
-def simulate(steps: Sequence[tuple[float, int]], *, ceiling: int, packets: int, call: float) -> Run:
-    """Give *packets* to a service that takes as many calls at a time as *steps* say, each by its time."""
-    calls, now, under_way, left, heap, number = limit(ceiling), 0.0, 0, packets, list[tuple[float, int, int, bool]](), 0
-    used = possible = late = refused = 0.0
-    while left:
-        most = next(most for since, most in reversed(steps) if since <= now)
-        while len(heap) < left and calls.capacity(now):
-            number, taken = number + 1, under_way < most
-            under_way += taken
-            heapq.heappush(heap, (now + (call if taken else 0.002), number, calls.begin(), taken))
-        before, now = now, heap[0][0] if heap else now + calls.wait(now)
-        used, possible = used + min(under_way, most) * (now - before), possible + most * (now - before)
-        if not heap:
-            continue
-        _, _, generation, taken = heapq.heappop(heap)
-        under_way, left = under_way - taken, left - taken
-        late, refused = late + (now > 5.0), refused + (now > 5.0 and not taken)
-        calls.end(generation, ANSWERED if taken else OVERLOADED, now)
-    return Run(used / possible, refused / max(late, 1.0), now)
-
-
 @pytest.mark.parametrize("ceiling", [8, 9, 20, 100])
 def test_a_service_of_a_fixed_limit_is_used_in_full_and_refuses_few(ceiling: int) -> None:
-    run = simulate([(0.0, 8)], ceiling=ceiling, packets=2000, call=0.2)
+    run = simulate(Model([(0.0, 8)], ceiling, 2000, 0.2))
     assert run.used > 0.97
     assert run.refused < 0.03
 
 
 @pytest.mark.parametrize("ceiling", [16, 64])
 def test_a_limit_that_falls_and_rises_is_followed(ceiling: int) -> None:
-    run = simulate([(0.0, 8), (10.0, 2), (25.0, 16)], ceiling=ceiling, packets=4000, call=0.2)
+    run = simulate(Model([(0.0, 8), (10.0, 2), (25.0, 16)], ceiling, 4000, 0.2))
     assert run.used > 0.9
     assert run.refused < 0.03
 
 
 def test_slow_calls_to_a_service_of_two() -> None:
     """24 packets of 3 s: what a service of two needs for them is 36 s."""
-    assert simulate([(0.0, 2)], ceiling=8, packets=24, call=3.0).seconds < 39.0
+    assert simulate(Model([(0.0, 2)], 8, 24, 3.0)).seconds < 39.0
+
+
+def test_the_plots_of_the_decision_are_what_the_code_does() -> None:
+    """`python -m bench.limit_plots docs/decisions` writes them."""
+    decisions = Path(__file__).parents[2] / "docs" / "decisions"
+    plots = files()
+    assert {path.name: path.read_text(encoding="utf-8") for path in decisions.glob("032-*.svg")} == plots
+    page = next(decisions.glob("032-*.md")).read_text(encoding="utf-8")
+    assert all(f"]({name})" in page for name in plots)
 
 
 def test_it_begins_with_the_ceiling_and_a_refusal_says_how_many_are_taken() -> None:
