@@ -18,7 +18,7 @@ from collator.client import Client
 from tests.harness.memory import bounded
 from tests.harness.service import ROOT, ServiceProcess
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("memory")]  # one at a time
 
 LIMIT = 512 * 1024 * 1024
 QUICK, LARGE, TAKEN = 10_000, 300, 120

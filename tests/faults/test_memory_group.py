@@ -19,7 +19,7 @@ from tests.harness.service import ServiceProcess
 from tests.requirements import need
 from tests.wait import until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("memory")]  # one at a time
 
 GROUPS = Path("/sys/fs/cgroup/memory")
 MEBIBYTE = 1024 * 1024
