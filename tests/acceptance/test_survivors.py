@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from collator.cli.children import free_port
 from collator.client import Client
+from tests.harness.note import note
 from tests.harness.service import ServiceProcess
 from tests.harness.starts import APART, ENDED, SLEEP
 from tests.requirements import need
@@ -36,12 +37,17 @@ async def send(service: ServiceProcess, resource_id: str, payload: object) -> No
         assert answer.status == 202
 
 
-async def started(service: ServiceProcess, folder: Path, what: str) -> int:
-    """The number of *what*, which a call in *service* has started."""
-    path = folder / what
-    await send(service, what, [what, str(path)])
-    await until(path.exists, PATIENCE)
-    return int(path.read_text())
+async def started(service: ServiceProcess, folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """The number of each of *names*, which one call in *service* has started."""
+    paths = {name: folder / name for name in names}
+    await send(service, "starts", [[*paths], str(folder)])
+    await until(lambda: all(path.exists() for path in paths.values()), PATIENCE)
+    return {name: int(path.read_text()) for name, path in paths.items()}
+
+
+def living(started: Mapping[str, int]) -> list[str]:
+    """Those of *started* that go on."""
+    return [name for name, pid in started.items() if alive(pid)]
 
 
 def files_of(pid: int) -> list[str]:
@@ -59,6 +65,14 @@ def ended(*numbers: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGKILL)
 
 
+async def until_ended(started: Mapping[str, int]) -> None:
+    """Return once none of *started* goes on."""
+    try:
+        await until(lambda: not living(started), PATIENCE)
+    finally:
+        note(f"still there: {living(started)}")
+
+
 @contextmanager
 def beside() -> Iterator[subprocess.Popen[bytes]]:
     """A program in the session and the group of the service, which is none of its own."""
@@ -67,19 +81,16 @@ def beside() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("what", ENDED)
-async def test_r30_what_a_call_has_started_ends_when_the_service_is_killed(
-    tmp_path: Path, kind: str, what: str
-) -> None:
+async def test_r30_what_a_call_has_started_ends_when_the_service_is_killed(tmp_path: Path, kind: str) -> None:
     need(sys.platform == "linux", "Linux, where all that a process has started can be found")
     with beside() as stranger:
         async with ServiceProcess(tmp_path, **KINDS[kind]) as service:
             await service.start()
-            pid = await started(service, tmp_path, what)
-            with ended(pid):
-                assert alive(pid)
+            all_started = await started(service, tmp_path, ENDED)
+            with ended(*all_started.values()):
+                assert living(all_started) == [*ENDED]
                 service.kill()
-                await until(lambda: not alive(pid), PATIENCE)
+                await until_ended(all_started)
         assert stranger.poll() is None
 
 
@@ -88,39 +99,37 @@ async def test_r30_what_a_call_has_started_ends_after_a_stop(tmp_path: Path, kin
     need(sys.platform == "linux", "Linux, as above")
     async with ServiceProcess(tmp_path, **KINDS[kind]) as service:
         await service.start(drain_timeout=0.5)
-        pid = await started(service, tmp_path, "a program in a group of its own")
-        with ended(pid):
+        all_started = await started(service, tmp_path, ["a program in a group of its own"])
+        with ended(*all_started.values()):
             await service.stop()
-            await until(lambda: not alive(pid), PATIENCE)
+            await until_ended(all_started)
 
 
 async def test_r30_what_a_call_has_started_ends_with_its_process_when_its_time_is_up(tmp_path: Path) -> None:
     need(sys.platform == "linux", "Linux, as above")
     async with ServiceProcess(tmp_path, **KINDS["process"], processor_timeout=1, processor_retries=0) as service:
         await service.start()
-        pid = await started(service, tmp_path, "a program in a group of its own")
-        with ended(pid):
-            await until(lambda: not alive(pid), PATIENCE)
+        all_started = await started(service, tmp_path, ["a program in a group of its own"])
+        with ended(*all_started.values()):
+            await until_ended(all_started)
             assert service.running()
 
 
-@pytest.mark.parametrize("what", APART)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_r30_what_goes_on_in_a_session_of_its_own_holds_nothing_of_the_service(
-    tmp_path: Path, kind: str, what: str
-) -> None:
+async def test_r30_what_goes_on_in_a_session_of_its_own_holds_nothing_of_the_service(tmp_path: Path, kind: str) -> None:
     need(sys.platform == "linux", "Linux, where one sees which files a process has open")
     async with ServiceProcess(tmp_path, **KINDS[kind], port=free_port()) as service:
         await service.start()
         async with aiohttp.ClientSession() as session, session.get(service.url + "/healthz"):  # a kept connection
-            pid = await started(service, tmp_path, what)
-        with ended(pid):
+            all_started = await started(service, tmp_path, APART)
+        with ended(*all_started.values()):
             service.kill()
-            assert [name for name in files_of(pid) if name.startswith(str(service.data_dir))] == []
+            held = [file for pid in all_started.values() for file in files_of(pid)]
+            assert [file for file in held if file.startswith(str(service.data_dir))] == []
             await service.start()  # on the same directory and the same port
             await send(service, "another", 1)
             await until_collated(service, "another")
-            assert alive(pid)
+            assert living(all_started) == [*APART]
             await service.stop()
 
 

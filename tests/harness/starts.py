@@ -1,6 +1,6 @@
 """Functions of a user that start something and go on until they are killed.
 
-The payload says what to start, and in which file to write its number.
+The payload says what to start, and in which folder to write the number of each.
 """
 
 from __future__ import annotations
@@ -93,12 +93,14 @@ def plain(payload: object) -> object:
     """Start what *payload* says and go on until the service is gone; give back what says nothing."""
     if not isinstance(payload, list):
         return payload
-    what, path = payload
-    if Path(path).exists():  # the call is repeated, after the service was killed
-        return what
-    pid = {**ENDED, **APART}[what]()
-    Path(path + ".new").write_text(str(pid), "ascii")
-    Path(path + ".new").rename(path)
+    names, folder = payload
+    paths = {name: Path(folder, name) for name in names}
+    if all(path.exists() for path in paths.values()):  # the call is repeated, after the service was killed
+        return names
+    for name, path in paths.items():
+        pid = {**ENDED, **APART}[name]()
+        Path(f"{path}.new").write_text(str(pid), "ascii")
+        Path(f"{path}.new").rename(path)
     return released.wait(LONG)
 
 
