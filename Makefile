@@ -31,8 +31,11 @@ ifneq ($(shell test -x $(BIN)/python && cat $(LIBRARIES) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(LIBRARIES))
 endif
 
+# Hundreds of programs are started by the tests, and each would compile all its source again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit test-faults docs torture bench format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit test-faults docs torture bench format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,12 +64,21 @@ test: setup ## Run the tests that need no root (at most 4 minutes)
 	$(BIN)/python -m pytest -m 'not faults' -n 4 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## Run lint, format, types, import contracts and shape (at most 1 minute)
+	@$(MAKE) --no-print-directory --jobs=2 types lint contracts shape audit
+
+# The parts of check. Types take as long as all others, so these run beside them.
+types: setup
+	$(BIN)/mypy
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+contracts: setup
 	$(BIN)/lint-imports
+
+shape: setup
 	$(BIN)/python -m pytest tests/test_shape.py tests/test_licences.py
-	@$(MAKE) --no-print-directory audit
 
 # An environment of its own: none of the thirty libraries of pip-audit is needed for anything else.
 .audit-venv/.libraries: requirements-audit.txt
@@ -87,7 +99,7 @@ audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of k
 	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
-	$(BIN)/python -m pytest tests/faults -m faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/faults -m faults -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 docs: setup ## Write docs/commands.md from the commands
 	$(BIN)/python -m collator.cli.manual >docs/commands.md
