@@ -13,6 +13,8 @@ settings.register_profile("default", derandomize=True, max_examples=50, deadline
 # New examples on each run, for the search for bugs, which takes its time:
 # HYPOTHESIS_PROFILE=thorough make test PYTEST_ARGS="-o faulthandler_timeout=0"
 settings.register_profile("thorough", derandomize=False, max_examples=2_000, deadline=None)
+# The shapes of examples, where all of them ran on another Python (.ci/run).
+settings.register_profile("brief", derandomize=True, max_examples=10, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A shell starts what runs in its background with Ctrl-C ignored, and every program that is started from there, too.
