@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 PAUSE = 0.002
+PATIENCE = 20.0
+"""Seconds that a condition has; generous, as machines that test are busy. Nothing waits for them to pass."""
 
 
-async def until(predicate: Callable[[], object | Awaitable[object]], timeout: float = 5.0) -> None:
+async def until(predicate: Callable[[], object | Awaitable[object]], timeout: float = PATIENCE) -> None:
     """Return as soon as *predicate* holds, while the event loop goes on; fail after *timeout* seconds."""
     end = time.monotonic() + timeout
     while not (await found if inspect.isawaitable(found := predicate()) else found):
@@ -21,7 +23,7 @@ async def until(predicate: Callable[[], object | Awaitable[object]], timeout: fl
             await anyio.sleep_forever()
 
 
-def until_sync(predicate: Callable[[], object], timeout: float = 5.0) -> None:
+def until_sync(predicate: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Return as soon as *predicate* holds; fail after *timeout* seconds. For tests without an event loop."""
     end = time.monotonic() + timeout
     never = threading.Event()

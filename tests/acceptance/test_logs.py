@@ -59,7 +59,7 @@ async def test_each_line_is_an_event_without_payload_secret_or_token(tmp_path: P
         assert await post(b'{"resource_id": "broken", "payload": "' + PAYLOAD.encode()) == 422
         assert await post(b"{}", given="another" + token) == 401
         await until(lambda: len(sink.webhooks) >= len(payloads), 15.0)
-        await until(lambda: "deliveries fail" in service.log(), 5.0)
+        await until(lambda: "deliveries fail" in service.log())
         await service.stop()
     log = service.log()
     events = assert_events(log)

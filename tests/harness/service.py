@@ -19,7 +19,7 @@ from tests.harness.note import note
 from tests.wait import until
 
 ROOT = Path(__file__).parents[2]
-START = 20.0
+START = 60.0
 """Seconds within which a service is ready, on a machine that is busy."""
 _URL = re.compile(r"event=serving\b.*?\burl=(\S+)\s")
 

@@ -25,7 +25,7 @@ from collator.web.app import App, Parts
 from collator.web.limits import MIB, HttpLimits
 from collator.web.server import Listener, serve
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds after which a test gives up waiting for the listener."""
 
 
