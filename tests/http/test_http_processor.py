@@ -488,6 +488,14 @@ async def test_a_connection_is_kept_for_as_long_as_the_settings_say(keep_alive: 
         assert receiver.connections == connections
 
 
+async def test_a_service_that_repeats_the_password_of_its_address_brings_it_into_no_reason() -> None:
+    said = b"no such user: me, NEVER SHOWN, NEVER%20SHOWN, bWU6TkVWRVIgU0hPV04="
+    async with Receiver(reply(403, "content-type: text/plain", body=said)) as receiver:
+        processor = HttpService(receiver.url.replace("http://", "http://me:NEVER%20SHOWN@"))
+        async with processor.calls() as make:
+            assert (await make([task()])).ending.reason == "HTTP 403: no such user: me, ***, ***, ***"
+
+
 async def test_an_output_is_as_the_service_gave_it(tmp_path: Path) -> None:
     path = tmp_path / "headers"
     path.write_text("X-Key: NEVERSHOWN\n")
