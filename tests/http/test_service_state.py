@@ -230,13 +230,13 @@ async def test_r28_a_wrong_path_or_key_is_told_and_costs_no_packet(tmp_path: Pat
 
     def judge(request: Request) -> Script:
         del request
-        return OK if mended else reply(status, body=b"")
+        return OK if mended else reply(status, "content-type: text/plain", body=b"no, NEVERSHOWN")
 
     with capture_logs() as lines:
         async with serving(judge) as receiver, house(tmp_path, receiver.url, clock) as it:
             await it.send(*range(20))
             await until(it.workers.health)
-            assert words in (it.workers.health() or "")
+            assert f"takes no packets: {words}; the next" in (it.workers.health() or ""), "who asks may be a stranger"
             mended = True
             clock.advance(1.0)
             report = await it.ended()

@@ -61,7 +61,7 @@ class ServiceCalls:
     def hear(self, ticket: int, ended: EndedCall, now: float) -> None:
         """The call of *ticket* has *ended*: what that says of the service."""
         ending, result = ended
-        self._limit.end(ticket, ending.sign, now, reason=ending.reason, after=ending.after)
+        self._limit.end(ticket, ending.sign, now, reason=_plain_reason(ending), after=ending.after)
         self._tell(ending, now)
         self._note(Cause.PACKET if ending.cause is Cause.OUTPUT and not isinstance(result, Output) else ending.cause)
 
@@ -92,8 +92,8 @@ class ServiceCalls:
         return Retry(task.lease, ending.reason, verdict.delay, counted=False)
 
     def _tell(self, ending: CallEnding, now: float) -> None:
-        """Log what is wrong with the service: without what it says, in which there may be a payload."""
-        what = f"HTTP {ending.status}" if ending.status else ending.reason
+        """Log what is wrong with the service."""
+        what = _plain_reason(ending)
         if ending.cause is Cause.CONFIGURATION and (times := self._throttle.times(what)):
             words = "the processor refuses the configuration: check its address, its headers and its keys"
             log.error(words, processor=self._address, answer=what, times=times)
@@ -106,3 +106,8 @@ class ServiceCalls:
             seconds = round(now - self._troubled_since, 1)
             self._troubled_since = None
             log.info("the processor takes packets again", processor=self._address, after_seconds=seconds)
+
+
+def _plain_reason(ending: CallEnding) -> str:
+    """The reason without what the service says, in which there may be a payload: logs and probes are read by many."""
+    return f"HTTP {ending.status}" if ending.status else ending.reason
