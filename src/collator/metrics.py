@@ -58,6 +58,9 @@ class Metrics:
         self.dropped = self._counter(
             "collator_outcomes_dropped", "Outcomes that came too late: lease lost, or resource closed", "reason"
         )
+        self.retried = self._counter(
+            "collator_retried_packets", "Packets without an output that a person had tried again"
+        )
         self.processing = self._histogram(
             "collator_processor_seconds", "Mean time of one call of the processor, by chunk", _COARSE
         )

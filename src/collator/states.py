@@ -60,7 +60,7 @@ StepTable = Mapping[StrEnum, Mapping[StrEnum, str]]
 RESOURCE_STEPS: StepTable = {
     State.OPEN: {State.COLLATED: "finished", State.INCOMPLETE: "closed early", State.CANCELLED: "by a person"},
     State.COLLATED: {},
-    State.INCOMPLETE: {},
+    State.INCOMPLETE: {State.OPEN: "retry by a person"},
     State.CANCELLED: {},
 }
 PACKET_STEPS: StepTable = {

@@ -70,7 +70,7 @@ FORMER = {
     "outputs": "outputs whole --cursor 0 --limit 5",
     "complete": "complete open-complete-former-{mode} --total 1",
     "cancel": "cancel open-cancel-former-{mode}",
-    "retry": "retry failing-former-{mode}",
+    "retry": "retry --state open --prefix failing-former-{mode}",
     "purge": "purge gone-former-{mode}",
     "replay": "replay {delivery}:default",
     "give-up": "give-up {delivery}:away",

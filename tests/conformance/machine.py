@@ -25,7 +25,7 @@ from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import OnFailure, State
 from tests.conformance.idle import Uptime
-from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model, body
+from tests.conformance.model import DONE, FAILED, LEASED, WAITING, Model
 from tests.conformance.steps import claim, packet
 from tests.conformance.store import NewStore
 from tests.conformance.views import compare
@@ -227,11 +227,10 @@ class Machine(RuleBasedStateMachine):
     def posted(self, deliveries: Sequence[Delivery]) -> None:
         """Lease to the caller deliveries that must be due by the model, with the one body of their generation."""
         for delivery in deliveries:
-            thing = self.model.things[delivery.resource_id]
-            post = thing.posts[delivery.endpoint]
+            posts, body = self.model.things[delivery.resource_id].generation(delivery.webhook_id)
+            post = posts[delivery.endpoint]
             assert post.due_at in self.model.posts_due(post.endpoint)
-            assert (delivery.webhook_id, delivery.attempt) == (thing.webhook_id, post.attempts + 1)
-            assert delivery.step == post.step
-            assert self.loop.run(self.ledger.body(delivery)) == body(thing)
+            assert (delivery.attempt, delivery.step) == (post.attempts + 1, post.step)
+            assert self.loop.run(self.ledger.body(delivery)) == body
             self.model.let_go(post)
             self.model.posts_held[delivery.lease] = post, self.model.now + DELIVERY_LEASE

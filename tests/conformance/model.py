@@ -51,8 +51,17 @@ class Post:
 
 
 @dataclass(eq=False)
+class Past:
+    """A generation that a retry has superseded."""
+
+    webhook_id: str
+    body: bytes
+    posts: dict[str, Post]
+
+
+@dataclass(eq=False)
 class Thing:
-    """One generation of a resource."""
+    """A resource, as the generation that it is."""
 
     resource_id: str
     opened_at: float
@@ -73,10 +82,29 @@ class Thing:
     """The number of the outcome that was recorded last (R26)."""
     webhook_id: str = ""
     """Learned from the ledger when it opens; must never change."""
+    past: list[Past] = field(default_factory=list)
+    """The generations before."""
 
     def indexes(self, *states: PacketState) -> list[int]:
         """The indexes of the packets in one of *states*, ascending."""
         return sorted(index for index, piece in self.pieces.items() if piece.state in states)
+
+    @property
+    def all_posts(self) -> list[Post]:
+        """The deliveries of all generations."""
+        return [post for posts in (self.posts, *(one.posts for one in self.past)) for post in posts.values()]
+
+    def generation(self, webhook_id: str) -> tuple[dict[str, Post], bytes]:
+        """The deliveries and the body of the generation with *webhook_id*."""
+        for one in self.past:
+            if one.webhook_id == webhook_id:
+                return one.posts, one.body
+        return (self.posts, body(self)) if webhook_id == self.webhook_id else ({}, b"")
+
+    @property
+    def mendable(self) -> bool:
+        """Whether it has ended early, and packets that it had received have no output (R16)."""
+        return self.state is State.INCOMPLETE and self.indexes(DONE) != self.indexes(*PacketState)
 
     @property
     def end(self) -> int:
@@ -190,8 +218,20 @@ class Model:
 
     def keep(self, thing: Thing) -> None:
         """Retention runs from the end of the last delivery; a dead one is kept for ever (R25)."""
-        ended = all(post.state is DeliveryState.DELIVERED for post in thing.posts.values())
+        ended = thing.state is not State.OPEN
+        ended = ended and all(post.state is DeliveryState.DELIVERED for post in thing.all_posts)
         thing.purge_at = self.now + self.retention if ended else None
+
+    def reopen(self, thing: Thing) -> int:
+        """Go on as a new generation, with what has no output: how many packets (R16)."""
+        thing.past.append(Past(thing.webhook_id, body(thing), thing.posts))
+        thing.posts, thing.webhook_id, thing.state, thing.ended_by, thing.purge_at = {}, "", State.OPEN, None, None
+        thing.opened_at = thing.active_at = thing.heard_at = self.now
+        thing.seq += 1  # which no outcome gets
+        again = thing.indexes(WAITING, LEASED, FAILED)
+        thing.pieces |= {index: Piece(thing.pieces[index].payload) for index in again}
+        self.held = {lease: held for lease, held in self.held.items() if held[0] is not thing}
+        return len(again)
 
     # Outcomes.
 
@@ -285,7 +325,7 @@ class Model:
 
     def posts(self) -> list[Post]:
         """All deliveries."""
-        return [post for thing in self.things.values() for post in thing.posts.values()]
+        return [post for thing in self.things.values() for post in thing.all_posts]
 
     def count(self, state: State) -> int:
         return sum(thing.state is state for thing in self.things.values())
@@ -329,6 +369,8 @@ def body(thing: Thing) -> bytes:
         "total": thing.total,
         "metadata": json.loads(thing.metadata or b"{}"),
     }
+    if thing.past:
+        data["supersedes"] = thing.past[-1].webhook_id
     if thing.state is State.COLLATED:
         data["outputs"] = [json.loads(thing.pieces[index].output) for index in done]
     else:

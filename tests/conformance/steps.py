@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Raw
 
+from collator.errors import Unavailable
 from collator.messages import (
     Attempt,
     Batch,
@@ -21,9 +23,11 @@ from collator.messages import (
     Key,
     Output,
     Recorded,
+    ResourceFilter,
     Retry,
     StepResult,
     Task,
+    UnfinishedResource,
     tasks_of,
 )
 from collator.packet import Packet, PacketLimits, Receipt, Status, check
@@ -156,6 +160,28 @@ async def replay(ledger: Ledger, *, limit: int = PLENTY, **wanted: Any) -> froze
         step = await ledger.replay(DeliveryFilter(**wanted), after=step.after, limit=limit)
         endpoints |= step.endpoints
     return endpoints
+
+
+async def unfinished(ledger: Ledger, wanted: ResourceFilter, limit: int = PLENTY) -> list[UnfinishedResource]:
+    """The resources that a retry of those *wanted* would find, all pages of *limit*."""
+    page = await ledger.unfinished(wanted, limit=limit)
+    found = [*page.resources]
+    while page.after is not None:
+        page = await ledger.unfinished(wanted, after=page.after, limit=limit)
+        found += page.resources
+    return found
+
+
+async def retry_all(ledger: Ledger, wanted: ResourceFilter, limit: int = PLENTY) -> int:
+    """Retry all that is *wanted*, *limit* at a step, up to the end or to a limit of the ledger: how many packets."""
+    packets = 0
+    with suppress(Unavailable):
+        step = await ledger.retry_all(wanted, limit=limit)
+        packets = step.packets
+        while step.after is not None:
+            step = await ledger.retry_all(wanted, after=step.after, limit=limit)
+            packets += step.packets
+    return packets
 
 
 async def content(ledger: Ledger, delivery: Delivery) -> dict[str, Any]:

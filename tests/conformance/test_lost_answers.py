@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from collator.errors import Uncertain
-from collator.messages import DeliveryFilter, Recorded, tasks_of
+from collator.messages import DeliveryFilter, Recorded, ResourceFilter, tasks_of
 from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
-from collator.states import DeliveryState, OnFailure
+from collator.states import DeliveryState, OnFailure, State
 from tests.conformance.steps import (
     claim,
     claim_one,
@@ -155,6 +155,13 @@ CASES = {
         one_with_a_gap, lambda ledger, _, operation: ledger.cancel("r", operation=operation), bool, True, False
     ),
     "retry": Case(one_failed, lambda ledger, _, operation: ledger.retry("r", operation=operation), int, 1, 0),
+    "retry_all": Case(
+        one_failed,
+        lambda ledger, _, operation: ledger.retry_all(ResourceFilter(state=State.OPEN), operation=operation),
+        lambda answer: (answer.resources, answer.packets),
+        (1, 1),
+        (0, 0),
+    ),
     "replay": Case(
         one_sent,
         lambda ledger, _, operation: ledger.replay(DeliveryFilter(), operation=operation),

@@ -242,15 +242,6 @@ async def test_r16_retry_where_nothing_failed_changes_nothing(ledger: Ledger) ->
     assert (await ledger.resource("r"), await ledger.counts()) == before
 
 
-async def test_r16_retry_of_what_has_ended_is_told_so(ledger: Ledger) -> None:
-    await send(ledger, *packets(1, "failed"), packet("cancelled", 0))
-    await record(ledger, *(Failure(task.lease, "bad") for task in await claim(ledger)))
-    await ledger.cancel("cancelled")
-    for name in ("failed", "cancelled"):
-        with pytest.raises(Ended):
-            await ledger.retry(name)
-
-
 async def test_r16_a_failure_after_a_retry_counts_once(store: Store) -> None:
     ledger = await store.open(LedgerLimits(on_failure=OnFailure.HOLD))
     await send(ledger, *packets(2))

@@ -44,6 +44,7 @@ def same_generation(report: ResourceReport, thing: Thing, ids: set[str]) -> None
         thing.webhook_id = report.webhook_id
         ids.add(report.webhook_id)
     assert report.webhook_id == thing.webhook_id
+    assert report.supersedes == (thing.past[-1].webhook_id if thing.past else None)
 
 
 def learn_deaths(report: ResourceReport, thing: Thing) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 
+from collator.errors import Permanent
 from collator.processor import word_lengths
 
 LOOK = 0.01
@@ -34,6 +35,13 @@ def gated(payload: str) -> list[int]:
     while not host_check.exists():
         threading.Event().wait(LOOK)
     return word_lengths(payload)
+
+
+def failing(payload: str) -> list[int]:
+    """Fail for good on what begins with ``fail``, until the file that the environment names in GATE is there."""
+    if payload.startswith("fail") and not Path(os.environ["GATE"]).exists():
+        raise Permanent("no such word")
+    return slow(payload)
 
 
 def holding(payload: str) -> list[int]:

@@ -14,7 +14,8 @@ _ORPHANS = {
     "outcomes without a packet": "select count(*) from outcome where k not in (select k from packet)",
     "ready packets that are not there": "select count(*) from ready where k not in (select k from packet)",
     "attempts on packets that are not there": "select count(*) from attempt where k not in (select k from packet)",
-    "deliveries without a resource": "select count(*) from delivery where rk not in (select rk from resource)",
+    "deliveries without a resource": "select count(*) from delivery "
+    "where rk not in (select rk from resource union all select gk from superseded)",
     "ready packets with an outcome": "select count(*) from ready join outcome using (k)",
     "ended resources without a delivery": """select count(*) from resource r where state in ('collated', 'incomplete')
         and not exists (select 1 from delivery d where d.rk = r.rk)""",

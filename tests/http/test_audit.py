@@ -72,6 +72,14 @@ ACTS: Mapping[str, tuple[str, str, object, str, str, int]] = {
     "completeResource": ("POST", "/v1/resources/open/complete", {"force": True}, "complete", "open", 1),
     "cancelResource": ("POST", "/v1/resources/open/cancel", None, "cancel", "open", 1),
     "retryResource": ("POST", "/v1/resources/failed/retry", None, "retry", "failed", 2),
+    "retryResources": (
+        "POST",
+        "/v1/resources/retry",
+        {"state": "open", "prefix": "f"},
+        "retry",
+        "state open, prefix f",
+        2,
+    ),
     "purgeResource": ("DELETE", "/v1/resources/gone", None, "purge", "gone", 1),
     "replayDeliveries": (
         "POST",
@@ -135,10 +143,10 @@ async def test_p6_what_was_refused_leaves_only_that(listener: Harness, name: str
 @by_act
 async def test_p6_what_failed_leaves_nothing(listener: Harness, name: str) -> None:
     method, path, body, *_ = ACTS[name]
-    wrong = {"state": "dead", "resource_id": "nobody"} if name == "replayDeliveries" else body
+    wrong = {"replayDeliveries": {"state": "dead", "resource_id": "nobody"}, "retryResources": {"cursor": "x"}}
     for part in ("open", "failed", "gone", "{gone}", "{due}", "default"):
         path = path.replace(f"/{part}", "/nobody")
-    assert (await ask(listener, method, path, wrong)).status in {404, 422}
+    assert (await ask(listener, method, path, wrong.get(name, body))).status in {404, 422}
     assert await log(listener) == []
 
 
@@ -360,6 +368,7 @@ BODIES: Mapping[str, object] = {
     "putPacket": 0,
     "completeResource": {"total": 4},
     "replayDeliveries": {"prefix": "d"},
+    "retryResources": {"state": "incomplete"},
 }
 PATHS = {"{resource_id}": "open", "{index}": "2", "{delivery_id}": "{due}", "{endpoint}": "default"}
 OTHER_PATHS = {"DELETE": {"{resource_id}": "gone"}, "GET": {"{index}": "0"}}

@@ -107,6 +107,15 @@ async def test_r16_fail_fast_closes_at_the_first_failed_packet(tmp_path: Path, p
         assert (report["state"], report["done"]) == ("incomplete", 0)
         assert len(it.receiver.received) == 1
 
+        processor.mended = True
+        assert await it.client.retry("a") == {"resource_id": "a", "retried": 2}
+        await it.client.send([{"resource_id": "a", "index": index, "payload": "late"} for index in (0, 2, 3, 4)])
+        await it.client.complete("a", total=6)
+        (first, second) = await it.receiver.wait(2)
+    said = json.loads(second.body)["data"]
+    assert said["outputs"] == ["late", "bad", "late", "late", "late", "slow"]
+    assert said["supersedes"] == first.headers["webhook-id"]
+
 
 async def test_r16_hold_waits_until_a_person_has_its_failed_packets_tried_again(
     tmp_path: Path, processor: Processor

@@ -415,6 +415,7 @@ async def test_r16_retry_gives_failed_packets_back_to_the_workforce(listener: Ha
     await process(listener)
     assert (await show(listener))["state"] == "collated"
     assert (await do(listener, "retry")).problem["code"] == "ended"
+    assert listener.workers.notified == 1
 
 
 async def test_r25_a_resource_that_has_ended_can_be_forgotten_and_its_id_opens_anew(listener: Harness) -> None:

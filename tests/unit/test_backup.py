@@ -35,7 +35,7 @@ async def test_p1_the_copy_of_a_running_store_holds_what_was_acknowledged(tmp_pa
     assert report.database == str(tmp_path / "copy" / "collator.db")
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["collator.db"]
     copy = await opened(tmp_path / "copy")
-    assert {one.resource_id for one in await copy.resources()} == {"whole", "part", "gone", "open"}
+    assert {one.resource_id for one in await copy.resources()} == {"whole", "part", "gone", "open", "again"}
     assert (await copy.resource("open")).unfinished == [(1, 2), (5, 5)]
     await copy.aclose()
 

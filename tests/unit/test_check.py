@@ -14,7 +14,7 @@ from collator.errors import ConfigError, Occupied, SchemaTooNew
 from collator.ledgers.sqlite import check, open_ledger
 from collator.ledgers.sqlite.check import Report, check_directory
 from collator.ledgers.sqlite.ledger import SqliteLedger
-from collator.messages import Counts, Failure, Retry
+from collator.messages import Counts, Failure, Output, Retry
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process
@@ -32,7 +32,7 @@ async def opened(data_dir: Path) -> SqliteLedger:
 
 
 async def fill(ledger: SqliteLedger) -> None:
-    """A resource of each kind: collated (tried once), incomplete, cancelled, open with one of each sort of packet."""
+    """A resource of each kind: collated (tried once), incomplete, cancelled, open with each sort of packet, retried."""
     await finish(ledger, "whole", [b"0", b'"one"', b"[2]"])
     await ledger.record_attempts([again(await due_one(ledger))])
     await offer(ledger, *packets(2, "part"))
@@ -46,6 +46,12 @@ async def fill(ledger: SqliteLedger) -> None:
     await offer(ledger, packet("open", 1))
     await ledger.record([Retry(task.lease, "busy", 3600.0) for task in await claim(ledger)], capacity={})
     await offer(ledger, packet("open", 2), packet("open", 5))
+    await offer(ledger, *packets(2, "again"))
+    tasks = {(task.key.resource_id, task.key.index): task for task in await claim(ledger)}
+    done, failed = tasks.pop(("again", 0)), tasks.pop(("again", 1))
+    await ledger.record([Output(done.lease, b"0"), Failure(failed.lease, "no")], capacity={})
+    await ledger.release([task.lease for task in tasks.values()])
+    await ledger.retry("again")
 
 
 @pytest.fixture
@@ -78,8 +84,8 @@ def told(report: Report) -> list[str]:
 async def test_a_sound_store_is_sound(data_dir: Path) -> None:
     report = check_directory(data_dir)
     assert (report.sound, told(report)) == (True, [])
-    assert report.rows == {"resources": 4, "packets": 11, "outcomes": 5, "deliveries": 2}
-    assert (report.counts.open, report.counts.waiting, report.counts.due) == (1, 3, 2)
+    assert report.rows == {"resources": 5, "packets": 13, "outcomes": 6, "deliveries": 3}
+    assert (report.counts.open, report.counts.waiting, report.counts.due) == (2, 4, 3)
 
 
 def test_one_row_is_told_as_one() -> None:
@@ -115,6 +121,12 @@ DAMAGE = {
     "attempt_alone": ("insert into attempt (k) values (99 << 24)", "handle 99, index 0"),
     "attempt_again": ("insert into attempt (k) values ({whole})", "resource 'whole', index 0"),
     "delivery_alone": ("update delivery set rk = 99 where did = 1", "handle 99: default"),
+    "superseded_alone": ("update superseded set rk = 99", "handle 99"),
+    "superseded_outputs": (
+        "update superseded set done = 2",
+        "resource 'again': 2 of 2 bytes counted, 1 of 2 there",
+    ),
+    "superseded_numbers": ("update superseded set last_seq = 9", "resource 'again': 9 of 3"),
     "delivery_early": ("update resource set state = 'cancelled' where id = 'whole'", "resource 'whole': default"),
     "delivery_forgotten": ("update resource set purge_at = 0 where id = 'whole'", "resource 'whole': default"),
     "log_alone": ("insert into delivery_log values (9, 1, 0, 0, 'failed', 'x')", "delivery 9, attempt 1"),
@@ -171,6 +183,25 @@ async def test_damage_is_told_with_its_place(data_dir: Path, name: str) -> None:
     assert f"{complaint(name)}: {place}" in told(report)
 
 
+@pytest.mark.parametrize(
+    ("name", "statement", "place"),
+    [
+        ("delivery_alone", "delete from superseded", "handle -1: default"),
+        ("delivery_forgotten", "update resource set purge_at = 0 where id = 'again'", "resource 'again': default"),
+        ("webhook_id", "update superseded set wid = wid + 1", "resource 'again'"),
+        ("generation", "update superseded set generation = 'g'", "resource 'again': g"),
+        ("frame_sum", "update superseded set head = head || ' '", "resource 'again'"),
+        ("superseded_outputs", "delete from outcome where k = {again}", "1 of 2 bytes counted, 0 of 0 there"),
+        ("superseded_numbers", "update resource set withdrawn = 0 where id = 'again'", "resource 'again': 2 of 1"),
+    ],
+)
+async def test_damage_to_what_a_retry_has_superseded_is_told(
+    data_dir: Path, name: str, statement: str, place: str
+) -> None:
+    damage(data_dir, statement)
+    assert any(line.startswith(complaint(name)) and line.endswith(place) for line in told(check_directory(data_dir)))
+
+
 def test_every_check_has_its_damage() -> None:
     text = (Path(check.__file__).parent / "checks.sql").read_text()
     assert [line.split()[2] for line in text.splitlines() if line.startswith("-- name: ")] == [*DAMAGE]
@@ -201,14 +232,14 @@ async def test_a_value_that_cannot_be_read_back_is_told(data_dir: Path, statemen
 async def test_a_wrong_counter_is_told(data_dir: Path) -> None:
     damage(data_dir, "update ledger set counts = json_set(counts, '$.backlog', 7)")
     assert told(check_directory(data_dir)) == [
-        "the stored counters do not match the rows: backlog: 7 stored, 315 counted"
+        "the stored counters do not match the rows: backlog: 7 stored, 520 counted"
     ]
 
 
 async def test_many_cases_are_counted_and_some_are_named(data_dir: Path) -> None:
     damage(data_dir, "update packet set crc = crc + 1")
     (found,) = check_directory(data_dir).complaints
-    assert (found.cases, len(found.where)) == (11, check.SHOWN)
+    assert (found.cases, len(found.where)) == (13, check.SHOWN)
 
 
 @pytest.mark.parametrize("wreck", [lambda data: data[:8192] + b"\x55" * (len(data) - 8192), lambda _: b"no database"])
@@ -244,7 +275,7 @@ async def test_what_a_killed_process_left_is_checked_and_not_changed(tmp_path: P
         del left["collator.db-shm"]
     for name, content in left.items():  # as it was before the connection was closed
         (tmp_path / name).write_bytes(content)
-    assert check_directory(tmp_path).rows["packets"] == 11
+    assert check_directory(tmp_path).rows["packets"] == 13
     assert contents(tmp_path) == left
 
 

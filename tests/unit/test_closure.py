@@ -19,6 +19,7 @@ from collator.rules.closure import (
     ClosePlan,
     Closure,
     Details,
+    Former,
     ends_of,
     plan_close,
     seen_at_a_glance,
@@ -52,6 +53,23 @@ def test_only_what_is_finished_ends_and_each_with_its_own_time() -> None:
         Closure(failed, Ending(State.INCOMPLETE, EndedBy.LAST), 0.0),
     ]
     assert [end.snapshot.key for end in ends_of([done, failed], OnFailure.HOLD)] == [1]
+
+
+@pytest.mark.parametrize("endpoints", [(), ("default",)])
+@pytest.mark.parametrize(
+    ("former", "kept"), [(Former("msg_a"), False), (Former("msg_a", due=1), True), (Former(dead=1), True)]
+)
+def test_r25_retention_waits_for_the_webhooks_of_the_generations_before(
+    former: Former, kept: bool, endpoints: Sequence[str]
+) -> None:
+    closure, limits = Closure(snapshot(total=0), WHOLE), LedgerLimits(retention=7.0)
+    details = Details()
+    plan = plan_close(closure, details, endpoints=endpoints, limits=limits, wall=WALL, now=NOW, former=former)
+    assert plan.purge_at == (None if kept or endpoints else NOW + 7.0)
+    said = json.loads(plan.head + plan.tail)["data"]
+    assert said.get("supersedes") == former.webhook_id
+    before = ["supersedes"] if former.webhook_id else []
+    assert [*said] == ["resource_id", "completed_by", "total", "metadata", *before, "outputs"]
 
 
 def test_r12_a_resource_ends_once() -> None:

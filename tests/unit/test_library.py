@@ -292,7 +292,7 @@ def test_settings_are_given_in_units_or_as_they_are_written(tmp_path: Path) -> N
 
 
 def test_every_verb_is_there_for_programs_of_every_kind() -> None:
-    verbs = {name for name in vars(Verbs) if not name.startswith("_")}
+    verbs = {name for name in dir(Verbs) if not name.startswith("_")}
     assert {"send", "result", "resources", "complete"} <= verbs
     for kind in (Client, Collator, SyncClient):
         assert [name for name in verbs if not hasattr(kind, name)] == [], kind

@@ -6,11 +6,26 @@ from typing import Any
 
 import pytest
 
-from collator.errors import Conflict, Ended, Malformed
+from collator.errors import Conflict, Ended, Malformed, Unavailable
+from collator.messages import Counts
 from collator.packet import PacketLimits
-from collator.rules.repair import CompletionPlan, cancels, check_purge, check_total, plan_completion, retries, withdraw
-from collator.rules.resource import Ending, Snapshot
-from collator.states import EndedBy, OnFailure, State
+from collator.rules.closure import supersedes
+from collator.rules.footprint import of_resource
+from collator.rules.repair import (
+    MAX_SUPERSEDED,
+    CompletionPlan,
+    cancels,
+    check_limits,
+    check_purge,
+    check_reopening,
+    check_total,
+    plan_completion,
+    reopen,
+    retries,
+    withdraw,
+)
+from collator.rules.resource import Ending, LedgerLimits, Snapshot
+from collator.states import EndedBy, IllegalStepError, OnFailure, State
 
 WHOLE, EARLY = State.COLLATED, State.INCOMPLETE
 OPEN = {"received": 3, "highest": 2, "done": 3}
@@ -87,8 +102,54 @@ def test_r16_failures_of_an_open_resource_are_retried() -> None:
     assert retries(snapshot(failed=1))
     assert not retries(snapshot())
     for state in (WHOLE, EARLY, State.CANCELLED):
-        with pytest.raises(Ended, match="cannot be retried"):
+        with pytest.raises(Ended, match="during the retry"):
             retries(snapshot(state=state, failed=1))
+
+
+@pytest.mark.parametrize(
+    ("known", "superseded", "words"),
+    [
+        ({"state": WHOLE, "received": 2, "done": 2}, 0, "nothing to retry"),
+        ({"state": EARLY, "received": 2, "done": 2, "total": 5}, 0, "nothing to retry"),
+        ({"state": State.CANCELLED, "received": 2, "failed": 1}, 0, "was cancelled"),
+        ({"state": EARLY, "received": 2, "failed": 1}, MAX_SUPERSEDED, "after 100 retries"),
+    ],
+)
+def test_r16_what_a_retry_cannot_mend_is_told_in_words(known: dict[str, Any], superseded: int, words: str) -> None:
+    one = snapshot(**known)
+    with pytest.raises(Ended, match=words):
+        check_reopening(one, superseded=superseded)
+    assert one == snapshot(**known)
+
+
+@pytest.mark.parametrize("known", [{"failed": 1}, {"done": 1}, {"done": 1, "failed": 1}])
+def test_r16_what_ended_with_packets_without_an_output_goes_on_as_a_new_generation(known: dict[str, Any]) -> None:
+    one = snapshot(state=EARLY, received=2, highest=1, total=2, body_size=3, seen=[(0, 1)], **known)
+    check_reopening(one, superseded=MAX_SUPERSEDED - 1)
+    before = one.seq
+    assert reopen(one, b"g" * 16, withdrawn=4) == 2 - known.get("done", 0)
+    assert (one.state, one.generation, one.failed, one.seen) == (State.OPEN, b"g" * 16, 0, ())
+    assert (one.total, one.highest, one.done, one.body_size) == (2, 1, known.get("done", 0), 3)
+    assert one.seq == before + 4 + 1
+    assert supersedes(one)
+    assert not supersedes(snapshot())
+
+
+@pytest.mark.parametrize("state", [WHOLE, State.CANCELLED, State.OPEN])
+def test_r12_only_what_ended_early_is_opened_again(state: State) -> None:
+    with pytest.raises(IllegalStepError):
+        reopen(snapshot(state=state, received=1, failed=1), bytes(16), withdrawn=0)
+
+
+def test_r9_what_is_opened_again_has_to_fit_as_a_new_one_has() -> None:
+    one, size = snapshot(metadata=b"{}"), 500
+    growth = of_resource("r", b"{}")
+    limits = LedgerLimits(max_open=2, max_backlog=1000 + size + growth)
+    assert check_limits(one, size, counts=Counts(open=1, backlog=1000), limits=limits) == growth
+    with pytest.raises(Unavailable, match=r"2 open resources .*max_open"):
+        check_limits(one, size, counts=Counts(open=2), limits=limits)
+    with pytest.raises(Unavailable, match=r"1001 bytes .*max_backlog"):
+        check_limits(one, size, counts=Counts(open=1, backlog=1001), limits=limits)
 
 
 def test_r26_withdrawn_numbers_are_not_given_again() -> None:

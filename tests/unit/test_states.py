@@ -19,7 +19,11 @@ from collator.states import (
 
 # The picture in the design, written down a second time.
 STEPS = {
-    "resource": (RESOURCE_STEPS, State, {"open > collated", "open > incomplete", "open > cancelled"}),
+    "resource": (
+        RESOURCE_STEPS,
+        State,
+        {"open > collated", "open > incomplete", "open > cancelled", "incomplete > open"},
+    ),
     "packet": (
         PACKET_STEPS,
         PacketState,

@@ -10,12 +10,13 @@ import msgspec
 
 from collator.cli.command import Noun, command
 from collator.cli.packet import packet
+from collator.cli.parameters import Moment, refuse_beside
 from collator.cli.phrases import listed, ranges
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.terminal import print_data, print_json, print_lines
 from collator.client import Client
 from collator.settings import Scope, Settings
-from collator.states import State
+from collator.states import EndedBy, State
 from collator.text import counted
 
 MAX_FAILURES, MAX_RANGES = 10, 100
@@ -162,19 +163,43 @@ def cancel(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 
 @command(
     Scope.CLIENT,
-    short="Process the failed packets of a resource again.",
-    examples=(("The model works again: retry the failed packets of call-17", "collator resources retry call-17"),),
+    short="Process packets that have no output again.",
+    examples=(
+        ("The model works again: retry the failed packets of call-17", "collator resources retry call-17"),
+        ("How many resources ended incomplete since Monday?", "collator resources retry --since 2026-11-23 --dry-run"),
+        ("Retry all of them", "collator resources retry --since 2026-11-23"),
+        ("Those with a certain failure", "collator resources retry --reason 'out of memory'"),
+        ("Those that --on-failure hold keeps open", "collator resources retry --state open"),
+    ),
 )
-@click.argument("resource_id", metavar="ID")
+@click.argument("resource_id", metavar="[ID]", required=False)
+@click.option("--state", type=click.Choice(["incomplete", "open"]), help="Only those in this state.  [incomplete]")
+@click.option("--prefix", metavar="TEXT", help="Only those whose id begins with this prefix.")
+@click.option("--since", type=Moment(), metavar="TIME", help="Only those that ended at this time or later.")
+@click.option("--completed-by", type=click.Choice([*EndedBy]), help="Only those that ended by this.")
+@click.option("--reason", metavar="TEXT", help="Only those with a packet that failed for a reason with this text.")
+@click.option("--dry-run", is_flag=True, help="Only count them; nothing changes.")
 @json_option
-def retry(*, settings: Settings, resource_id: str, as_json: bool) -> None:
-    """Process the failed packets of an open resource again, with a new set of attempts.
+def retry(*, settings: Settings, resource_id: str | None, dry_run: bool, as_json: bool, **wanted: str | None) -> None:
+    """Process packets that have no output again, with a new set of attempts: of one resource, or of all that fit.
 
-    Resources with failed packets stay open where the service runs with --on-failure hold.
+    Of an open resource these are the packets that failed. One that ended incomplete is opened again, if packets that
+    it had received failed or were not finished: its outputs are kept, and once it ends there is one more webhook, with
+    a new id, which says what it supersedes. TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24,
+    which begins at midnight UTC.
     """
-    answer = ask(settings, lambda client: client.retry(resource_id))
-    said = f"{resource_id}: {counted(answer['retried'], 'packet')} will be tried again"
-    print_answer(answer, [said], as_json=as_json)
+    if resource_id is not None:
+        refuse_beside("the ID of a resource", [*wanted, "dry_run"])
+        answer = ask(settings, lambda client: client.retry(resource_id))
+        said = f"{resource_id}: {counted(answer['retried'], 'packet')} will be tried again"
+        print_answer(answer, [said], as_json=as_json)
+        return
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    if not chosen:
+        raise click.UsageError("give the ID of a resource, or select with --state, --prefix, --since, …")
+    done: dict[str, Any] = ask(settings, lambda client: client.retry_all(dry_run=dry_run, **chosen))
+    packets = f"{counted(done['packets'], 'packet')} of {counted(done['resources'], 'resource')}"
+    print_answer(done, [f"{packets} {'would' if dry_run else 'will'} be tried again"], as_json=as_json)
 
 
 @command(
@@ -200,7 +225,7 @@ def purge(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 resources = Noun(
     "resources",
     *(list_, show, packet, outputs, complete, cancel, retry, purge),
-    text="Inspect resources, end one, retry its failed packets, or delete it. Without a verb: list.",
+    text="Inspect resources, end one, retry packets that have no output, or delete it. Without a verb: list.",
     short="Inspect resources, end one, or delete it.",
     examples=(
         ("Which resources are still open?", "collator resources list --state open"),
@@ -235,6 +260,8 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     if report.get("deliveries_more"):
         yield f"  webhook     and {report['deliveries_more']} others"
     yield f"  id          {report['webhook_id']}"
+    if report.get("supersedes"):
+        yield f"  supersedes  {report['supersedes']}"
     if report["why_undelivered"]:
         yield f"  not delivered yet: {report['why_undelivered']}"
 

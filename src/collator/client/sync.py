@@ -101,6 +101,7 @@ class SyncClient:
     complete = _waiting(Client.complete)
     cancel = _waiting(Client.cancel)
     retry = _waiting(Client.retry)
+    retry_all = _waiting(Client.retry_all)
     replay = _waiting(Client.replay)
     replay_all = _waiting(Client.replay_all)
     give_up = _waiting(Client.give_up)

@@ -14,13 +14,14 @@ from typing import Any
 
 import msgspec
 
-from collator.client.arguments import delivery_path, endpoint_path, integer, moment, packet_path, query, resource_path
+from collator.client.arguments import delivery_path, integer, moment, packet_path, query, resource_path
 from collator.client.arguments import packets as checked
 from collator.client.arguments import seconds as time_limit
 from collator.client.batch import Packets, Tally
 from collator.client.connection import ServiceConnection, Unopened
 from collator.client.feed import Feed
 from collator.client.poll import poll_outcomes, poll_until_ended
+from collator.client.repairs import Json, Repairs
 from collator.client.transfer import Transfer
 from collator.errors import CollatorError, Ended
 from collator.states import State
@@ -28,9 +29,6 @@ from collator.text import counted
 
 _PAGE = 100  # outcomes in one answer: each may have 1 MiB
 _MOST = 1000  # endpoints in one answer
-
-Json = dict[str, Any]
-"""An object as the service answers it."""
 
 
 class Rejected(CollatorError):
@@ -44,7 +42,7 @@ class Rejected(CollatorError):
         self.tally = tally
 
 
-class Verbs:
+class Verbs(Repairs):
     """The verbs, over one connection."""
 
     def __init__(self, *, batch: int, in_flight: int, patience: float | None, wait: float = 30.0) -> None:
@@ -211,67 +209,6 @@ class Verbs:
         """``{"records", "next_cursor"}``: who did what, the latest first, up to *limit* of those behind *cursor*."""
         return await self._ask("GET", "/v1/audit" + query(cursor=cursor, limit=limit))
 
-    # Repair.
-
-    async def complete(self, resource_id: str | int, *, total: int | None = None, force: bool = False) -> Json:
-        """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then.
-
-        A token that may only send is told the state alone, and *force* wants the role ``admin``.
-        A *total* of 0 ends what nobody sent a packet for: it is opened and closed in one step, empty (R10).
-        """
-        wanted = {"force": True} if force else {"total": total}
-        return await self._ask("POST", resource_path(resource_id) + "/complete", wanted)
-
-    async def cancel(self, resource_id: str | int) -> Json:
-        """End a resource without a webhook; the resource as it is then."""
-        return await self._ask("POST", resource_path(resource_id) + "/cancel")
-
-    async def retry(self, resource_id: str | int) -> Json:
-        """Give the failed packets of an open resource a new set of attempts (R16): ``{"resource_id", "retried"}``."""
-        return await self._ask("POST", resource_path(resource_id) + "/retry")
-
-    async def replay(self, delivery_id: str) -> Json:
-        """Send a delivery again that has ended, delivered or dead; the delivery as it is then."""
-        return await self._ask("POST", delivery_path(delivery_id) + "/replay")
-
-    async def replay_all(
-        self,
-        *,
-        state: str | None = None,
-        endpoint: str | None = None,
-        resource_id: str | None = None,
-        prefix: str | None = None,
-        since: str | datetime | None = None,
-    ) -> Json:
-        """Send all deliveries again that have ended and fit what is said, which has to be something: ``{"replayed"}``.
-
-        *state* is ``dead``, also where nothing is said, or ``delivered``.
-        """
-        said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
-        wanted = {name: value for name, value in {**said, "since": moment(since)}.items() if value is not None}
-        answer = await self._ask("POST", "/v1/deliveries/replay", wanted)
-        replayed = answer["replayed"]
-        while answer["next_cursor"] is not None:
-            answer = await self._ask("POST", "/v1/deliveries/replay", {**wanted, "cursor": answer["next_cursor"]})
-            replayed += answer["replayed"]
-        return {"replayed": replayed}
-
-    async def give_up(self, delivery_id: str) -> Json:
-        """Give up a delivery that is due; the delivery as it is then: dead, and replayable."""
-        return await self._ask("POST", delivery_path(delivery_id) + "/stop")
-
-    async def pause(self, endpoint: str) -> Json:
-        """Send nothing to an endpoint until it is resumed, over restarts; the endpoint as it is then."""
-        return await self._ask("POST", endpoint_path(endpoint) + "/pause")
-
-    async def resume(self, endpoint: str) -> Json:
-        """Send again what is due to an endpoint that is paused, as by a 410; the endpoint as it is then."""
-        return await self._ask("POST", endpoint_path(endpoint) + "/resume")
-
-    async def purge(self, resource_id: str | int) -> Json:
-        """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""
-        return await self._ask("DELETE", resource_path(resource_id))
-
     async def _ask(self, method: str, path: str, body: object = None) -> Json:
         """The object that the service answers with. Raises what its status means."""
         connection = self._connection
@@ -289,6 +226,8 @@ class Verbs:
 def _data(report: Json, outputs: Sequence[Json]) -> Json:
     """The data of the webhook of *report*'s resource (R17, R18). Pure."""
     data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
+    if report.get("supersedes") is not None:
+        data["supersedes"] = report["supersedes"]
     if report["state"] == State.COLLATED:
         return data | {"outputs": [output["output"] for output in outputs]}
     partial = [{"index": output["index"], "output": output["output"]} for output in outputs]

@@ -137,6 +137,8 @@ class ResourceReport(msgspec.Struct, frozen=True, kw_only=True):
 
     resource_id: str
     webhook_id: str
+    supersedes: str | None = None
+    """The webhook id of the generation before, where a retry has opened it again (R16)."""
     state: State
     completed_by: EndedBy | None
     total: int | None
@@ -178,6 +180,48 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     failed: int
     opened_at: str
+
+
+class ResourceFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """A filter of resources with packets that have no output: those that fit all that is said."""
+
+    state: State = State.INCOMPLETE
+    """`INCOMPLETE`: packets failed, or were not finished as it ended. `OPEN`: packets failed."""
+    prefix: str = ""
+    """What the id begins with."""
+    since: float | None = None
+    """Those that ended then or later; wall clock, seconds since 1970."""
+    completed_by: EndedBy | None = None
+    """What ended it."""
+    reason: str | None = None
+    """A text in the reason of one of the first 100 packets that failed."""
+
+
+class UnfinishedResource(msgspec.Struct, frozen=True):
+    """A resource with packets that have no output."""
+
+    resource_id: str
+    webhook_id: str
+    """That of the generation in which it was found."""
+    packets: int
+    """Those that a retry would try again."""
+
+
+class UnfinishedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a list of resources with packets that have no output."""
+
+    resources: Sequence[UnfinishedResource]
+    after: str | None
+    """Where the next page begins; `None` at the end. A page may have few lines, or none, and others behind it."""
+
+
+class RetriedResources(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one step of a retry of many resources."""
+
+    resources: int
+    packets: int
+    after: str | None
+    """Where the next step begins; `None` where all is done."""
 
 
 class OutcomeReport(msgspec.Struct, frozen=True, gc=False):

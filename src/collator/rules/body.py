@@ -33,6 +33,8 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None
     metadata: bytes | None
     """A JSON object, or `None` for an empty one."""
+    supersedes: str | None = None
+    """The webhook id of the generation before, where it was opened again (R16)."""
     missing: Ranges = ()
     unfinished: Ranges = ()
     failed: Sequence[PacketReport] = ()
@@ -44,7 +46,7 @@ def frame(closing: Closing) -> tuple[bytes, bytes]:
     """The head and the tail of the body: JSON, up to and from behind the outputs."""
     whole = closing.state is State.COLLATED
     head = (
-        b'{"type":"resource.%s","timestamp":%s,"data":{"resource_id":%s,"completed_by":%s,"total":%s,"metadata":%s,%s'
+        b'{"type":"resource.%s","timestamp":%s,"data":{"resource_id":%s,"completed_by":%s,"total":%s,"metadata":%s,%s%s'
         % (
             closing.state.encode(),
             _encode(closing.timestamp),
@@ -52,6 +54,7 @@ def frame(closing: Closing) -> tuple[bytes, bytes]:
             _encode(closing.ended_by),
             _encode(closing.total),
             closing.metadata or b"{}",
+            b'"supersedes":%s,' % _encode(closing.supersedes) if closing.supersedes else b"",
             b'"outputs":[' if whole else b'"partial":[',
         )
     )

@@ -44,6 +44,16 @@ class Details(msgspec.Struct, frozen=True):
     failed_more: Ranges = ()
 
 
+class Former(msgspec.Struct, frozen=True):
+    """The generations before that of a resource that was opened again, as its end has to know them."""
+
+    webhook_id: str | None = None
+    """That of the last of them, which the webhook supersedes (R16)."""
+    due: int = 0
+    """Deliveries of all of them that have not ended: retention does not begin before (R25)."""
+    dead: int = 0
+
+
 class ClosePlan(msgspec.Struct, frozen=True):
     """The plan for the end of one resource, before it is stored."""
 
@@ -75,7 +85,14 @@ def ends_of(
 
 
 def plan_close(
-    closure: Closure, details: Details, *, endpoints: Sequence[str], limits: LedgerLimits, wall: float, now: float
+    closure: Closure,
+    details: Details,
+    *,
+    endpoints: Sequence[str],
+    limits: LedgerLimits,
+    wall: float,
+    now: float,
+    former: Former | None = None,
 ) -> ClosePlan:
     """End the resource of *closure*, whose snapshot is changed; *endpoints* are those that match it."""
     snapshot, ending = closure.snapshot, closure.ending
@@ -84,7 +101,8 @@ def plan_close(
     if whole and snapshot.total is None:
         snapshot.total = snapshot.done
     cancelled = ending.state is State.CANCELLED
-    head, tail = (b"", b"") if cancelled else _frame(snapshot, ending, details, rfc3339(wall))
+    former = former or Former()
+    head, tail = (b"", b"") if cancelled else _frame(snapshot, ending, details, rfc3339(wall), former.webhook_id)
     snapshot.state = ending.state
     receivers = () if cancelled else endpoints
     return ClosePlan(
@@ -95,7 +113,7 @@ def plan_close(
         tail=tail,
         seen=None if whole else details.seen,
         endpoints=receivers,
-        purge_at=purge_at(due=len(receivers), dead=0, limits=limits, now=now),
+        purge_at=purge_at(due=len(receivers) + former.due, dead=former.dead, limits=limits, now=now),
         freed=of_resource(snapshot.resource_id, snapshot.metadata),
     )
 
@@ -107,7 +125,14 @@ def seen_at_a_glance(snapshot: Snapshot) -> Ranges | None:
     return [(0, snapshot.highest)] if snapshot.received else ()
 
 
-def _frame(snapshot: Snapshot, ending: Ending, details: Details, timestamp: str) -> tuple[bytes, bytes]:
+def supersedes(snapshot: Snapshot) -> bool:
+    """Return whether *snapshot* may have generations before it: see `collator.rules.repair.reopen`."""
+    return snapshot.withdrawn > 0
+
+
+def _frame(
+    snapshot: Snapshot, ending: Ending, details: Details, timestamp: str, superseded: str | None
+) -> tuple[bytes, bytes]:
     end = snapshot.highest + 1 if snapshot.total is None else snapshot.total
     closing = Closing(
         resource_id=snapshot.resource_id,
@@ -116,6 +141,7 @@ def _frame(snapshot: Snapshot, ending: Ending, details: Details, timestamp: str)
         timestamp=timestamp,
         total=snapshot.total,
         metadata=snapshot.metadata,
+        supersedes=superseded,
         missing=() if ending.state is State.COLLATED else gaps(details.seen, end),
         unfinished=details.unfinished,
         failed=details.failed,

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import msgspec
 
-from collator.errors import Conflict, Ended, Malformed
+from collator.errors import Conflict, Ended, Malformed, Unavailable
+from collator.messages import Counts
 from collator.packet import PacketLimits
-from collator.rules.resource import Ending, Snapshot, finished, forced
-from collator.states import PACKET_STEPS, EndedBy, OnFailure, PacketState, State, check_step
+from collator.rules.footprint import of_resource
+from collator.rules.resource import Ending, LedgerLimits, Snapshot, finished, forced
+from collator.states import PACKET_STEPS, RESOURCE_STEPS, EndedBy, OnFailure, PacketState, State, check_step
+
+MAX_SUPERSEDED = 100
+"""Generations of one resource that are kept beside the last: how often it can be opened again."""
 
 
 class CompletionPlan(msgspec.Struct, frozen=True):
@@ -57,11 +62,55 @@ def cancels(snapshot: Snapshot) -> bool:
 
 
 def retries(snapshot: Snapshot) -> bool:
-    """Return whether *snapshot* has failed packets that a retry gives a new set of attempts (R16). `Ended`."""
+    """Return whether *snapshot*, which is open, has failed packets that a retry gives a new set of attempts (R16).
+
+    `Ended` where it has ended meanwhile.
+    """
     if snapshot.state is not State.OPEN:
-        raise Ended(f"resource {snapshot.resource_id!r} has ended ({snapshot.state}); its packets cannot be retried")
+        raise Ended(f"resource {snapshot.resource_id!r} has ended ({snapshot.state}) during the retry; repeat it")
     check_step(PACKET_STEPS, PacketState.FAILED, PacketState.WAITING)
     return snapshot.failed > 0
+
+
+def check_reopening(snapshot: Snapshot, *, superseded: int) -> None:
+    """Raise `Ended` unless a retry opens *snapshot*, which has ended, again (R16).
+
+    That mends what ended with packets that it had received and that have no output: they failed, or were not finished
+    as it ended. *superseded*: how many generations there are before this one.
+    """
+    ended = f"resource {snapshot.resource_id!r} has ended ({snapshot.state})"
+    if snapshot.state is State.CANCELLED:
+        raise Ended(f"{ended}; a resource that was cancelled cannot be retried")
+    if snapshot.received == snapshot.done:
+        raise Ended(f"{ended}; there is nothing to retry: each packet received has an output")
+    if superseded >= MAX_SUPERSEDED:
+        raise Ended(f"{ended} after {superseded} retries, and cannot be retried again; purge it to send it anew")
+
+
+def check_limits(snapshot: Snapshot, size: int, *, counts: Counts, limits: LedgerLimits) -> int:
+    """The size that *snapshot* counts once it is open, without the *size* that its packets count which wait then (R9).
+
+    `Unavailable` where a limit does not allow it: of open resources, or of the backlog.
+    """
+    if counts.open >= limits.max_open:
+        raise Unavailable(f"the limit of {limits.max_open} open resources is reached (max_open)")
+    growth = of_resource(snapshot.resource_id, snapshot.metadata)
+    if counts.backlog + size + growth > limits.max_backlog:
+        raise Unavailable(f"the backlog of {counts.backlog} bytes is near its limit (max_backlog)")
+    return growth
+
+
+def reopen(snapshot: Snapshot, generation: bytes, *, withdrawn: int) -> int:
+    """Let *snapshot* go on as the new *generation*, with its outputs alone; how many packets wait again (R11, R16).
+
+    *withdrawn*: its numbers that were withdrawn before. Those of its failures are too, and one more (R26): so each
+    resource that supersedes a generation has some, and no other has to be asked at its end.
+    """
+    check_step(RESOURCE_STEPS, snapshot.state, State.OPEN)
+    snapshot.state, snapshot.generation = State.OPEN, generation
+    snapshot.withdrawn = withdrawn + snapshot.failed + 1
+    snapshot.failed, snapshot.seen = 0, ()
+    return snapshot.unfinished
 
 
 def check_purge(snapshot: Snapshot, *, due: int) -> None:

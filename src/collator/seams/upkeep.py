@@ -10,6 +10,8 @@ from typing import Protocol
 from collator.messages import (
     DeliveryFilter,
     Replayed,
+    ResourceFilter,
+    RetriedResources,
     StepResult,
 )
 from collator.seams.capacity import Capacity
@@ -70,9 +72,31 @@ class Repair(Protocol):
         ...
 
     async def retry(self, resource_id: str, *, operation: str = "") -> int:
-        """Give the failed packets of an open resource a new set of attempts (R16); how many. `Unknown`, `Ended`.
+        """Give the failed packets of a resource a new set of attempts (R16); how many packets. `Unknown`, `Ended`.
 
-        Many get them in several steps: `Ended` too where the resource ends between two of them.
+        Of an *open* resource many get them in several steps: `Ended` too where it ends between two of them.
+
+        One that has ended as incomplete is *opened again*, in one step, if packets that it had received have no output:
+        they failed, or were not finished as it ended. It is a new generation of the same packets (R11), with its
+        outputs, their numbers and its total as they were; what has no output waits, also what somebody is still at
+        work on under a lease, which is lost. Idle timeout and deadline begin anew. Its webhook has a new id, and
+        `supersedes` the one before. What was to be delivered of the generation before is delivered, or may be
+        replayed, under its id and byte for byte, as if nothing had been retried; retention runs from the end of the
+        last delivery of all generations. `Ended`, in words, for all others, and for one that has
+        `rules.repair.MAX_SUPERSEDED` generations. `Unavailable` where a limit of open resources or of the backlog
+        allows no other (R9).
+        """
+        ...
+
+    async def retry_all(
+        self, wanted: ResourceFilter, *, after: str = "", limit: int = 256, operation: str = ""
+    ) -> RetriedResources:
+        """Retry those of up to *limit* resources, in order of id, that are *wanted*; each as `retry` does.
+
+        A step at a time: `RetriedResources.after` begins the next, which leaves out resources that came after the
+        first. One that somebody else retried since it was found is left as it is, and so is one that cannot be opened
+        again. Where a limit allows no other, `after` begins with that one: `Unavailable` where it is the first.
+        `Malformed` for an *after* that no step gave. `Views.unfinished` finds them, and changes nothing.
         """
         ...
 

@@ -18,8 +18,10 @@ from collator.messages import (
     OutcomePage,
     PacketDetail,
     Pause,
+    ResourceFilter,
     ResourceReport,
     ResourceSummary,
+    UnfinishedPage,
 )
 from collator.paging import UNBOUNDED
 from collator.states import State
@@ -44,6 +46,13 @@ class Views(Protocol):
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
     ) -> Sequence[ResourceSummary]:
         """Up to *limit* resources in order of id, from behind the id *after*; of *state*, with *prefix*."""
+        ...
+
+    async def unfinished(self, wanted: ResourceFilter, *, after: str = "", limit: int = 256) -> UnfinishedPage:
+        """The resources that `Repair.retry_all` would retry: of up to *limit*, in order of id, those that are *wanted*.
+
+        `Malformed` for an *after* that no page gave.
+        """
         ...
 
     async def outputs(

@@ -50,6 +50,7 @@ from collator.web.request_body import (
     or_problem,
 )
 from collator.web.resources import Resources
+from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.streams import Streams, Wanted
 
@@ -108,12 +109,9 @@ class App:
         handlers = Handlers(
             health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
             resources=Resources(
-                parts.ledger,
-                parts.workers,
-                parts.outbox,
-                packet_limits=parts.packet_limits,
-                refusal=parts.intake.refusal,
+                parts.ledger, parts.outbox, packet_limits=parts.packet_limits, refusal=parts.intake.refusal
             ),
+            retries=Retries(parts.ledger, parts.workers, parts.metrics, refusal=parts.intake.refusal),
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=self._outputs,

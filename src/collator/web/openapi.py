@@ -40,7 +40,11 @@ _PROBLEM: Schema = {
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }
-_SAYS_WHICH = ("state", "endpoint", "resource_id", "prefix", "since")
+_SAYS_WHICH = {
+    "Replay": ("state", "endpoint", "resource_id", "prefix", "since"),
+    "RetryMany": ("state", "prefix", "since", "completed_by", "reason"),
+}
+"""The bodies that choose among many, and the members of which one at least has to be given."""
 _LATER = frozenset({429, 503, 507})
 _TOKEN: Schema = {
     "type": "http",
@@ -196,8 +200,9 @@ def _narrow(components: Mapping[str, Schema], packet_limits: PacketLimits) -> No
     says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}
     says_force = {"required": ["force"], "properties": {"force": {"const": True}}}
     components["Completion"]["anyOf"] = [says_total, says_force]
-    texts = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in _SAYS_WHICH]
-    components["Replay"]["anyOf"] = texts
+    for body, names in _SAYS_WHICH.items():
+        texts = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in names]
+        components[body]["anyOf"] = texts
 
 
 def _total(least: int, packet_limits: PacketLimits) -> Schema:

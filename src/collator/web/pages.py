@@ -25,6 +25,7 @@ from collator.web.packet_page import PacketPage
 from collator.web.packets import WholePackets
 from collator.web.request_body import MUCH, REQUEST, HttpAnswer, RequestBody
 from collator.web.resources import Resources
+from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
 
@@ -40,6 +41,7 @@ class Handlers(NamedTuple):
 
     health: Health
     resources: Resources
+    retries: Retries
     deliveries: Deliveries
     endpoints: Endpoints
     outputs: Outputs
@@ -58,7 +60,8 @@ class Handlers(NamedTuple):
             "getPacket": self.packet_page.show,
             "completeResource": self.resources.complete,
             "cancelResource": self.resources.cancel,
-            "retryResource": self.resources.retry,
+            "retryResource": self.retries.retry,
+            "retryResources": self.retries.retry_many,
             "purgeResource": self.resources.purge,
             "listDeliveries": self.deliveries.index,
             "replayDeliveries": self.deliveries.replay_many,
@@ -115,9 +118,8 @@ class Page:
 
 
 def methods_at(path: str) -> Sequence[str]:
-    """The methods that *path* takes, in order; those of the routes that have it word by word, where there are any."""
-    found = {route.method for route in ROUTES if route.path == path}
-    found = found or {route.method for route in ROUTES if re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path)}
+    """The methods that *path* takes, in order: a word of a path may be an id as well."""
+    found = {route.method for route in ROUTES if re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path)}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 

@@ -14,7 +14,6 @@ from collator.paging import fitting
 from collator.seams.ledger import Ledger
 from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
-from collator.seams.workers import Workers
 from collator.states import EndedBy, State
 from collator.tokens import Role
 from collator.web.audit import acting
@@ -52,14 +51,6 @@ class ResourcePage(msgspec.Struct, frozen=True, kw_only=True):
     """Where the next page begins; null where there is no more."""
 
 
-class Retried(msgspec.Struct, frozen=True):
-    """The result of a retry."""
-
-    resource_id: str
-    retried: int
-    """Packets that had failed."""
-
-
 class Purged(msgspec.Struct, frozen=True):
     """The result of a purge."""
 
@@ -82,18 +73,16 @@ class Resources:
     def __init__(
         self,
         ledger: Ledger,
-        workers: Workers,
         outbox: Outbox,
         *,
         packet_limits: PacketLimits,
         refusal: Callable[[], Unavailable | None],
     ) -> None:
-        """Look into *ledger*; hand what a repair sets free to *workers* and *outbox*.
+        """Look into *ledger*; hand what a repair sets free to *outbox*.
 
         *refusal* says why nothing new is taken at the moment.
         """
         self._ledger, self._operations = ledger, Operations()
-        self._workers = workers
         self._outbox = outbox
         self._packet_limits = packet_limits
         self._refusal = refusal
@@ -140,14 +129,6 @@ class Resources:
         async with acting(self._ledger, request, "cancel", "resource cancelled", target=resource_id):
             await self._operations.certain(self._ledger.cancel, resource_id)
         return await self._view(resource_id)
-
-    async def retry(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
-        """Give its failed packets a new set of attempts (R16). `Unknown`, `Ended`."""
-        await request.nothing()
-        async with acting(self._ledger, request, "retry", "failed packets retried", target=resource_id):
-            retried = await self._operations.certain(self._ledger.retry, resource_id)
-        self._workers.notify()
-        return answer_json(Retried(resource_id, retried))
 
     async def purge(self, request: RequestBody, *, resource_id: str) -> HttpAnswer:
         """Forget it (R25). `Unknown`; `Conflict` while it is open or has a delivery due."""

@@ -41,6 +41,8 @@ def join(parts: Sequence[Sequence[bool]]) -> list[bool]:
 def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
     asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
     stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
+    if len(stored) < len(asked):
+        stored += _decode_states(store.value("superseded_states", as_json(asked)).encode())
     deliveries = {row[1]: StoredDelivery(*row[1:]) for row in stored}
     places = {place: deliveries[key] for place, key, *_ in stored}
     held = store.deliveries.drop_all([number_of(attempt.delivery.lease) for attempt in attempts])

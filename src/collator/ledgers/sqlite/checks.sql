@@ -25,14 +25,30 @@ select k >> 24, k & 16777215, null from attempt where k not in (select k from pa
 select k >> 24, k & 16777215, null from attempt join outcome using (k);
 
 -- name: delivery_alone (a delivery belongs to no resource)
-select rk, null, endpoint from delivery where rk not in (select rk from resource);
+select rk, null, endpoint from delivery
+where rk not in (select rk from resource) and rk not in (select gk from superseded);
+
+-- name: superseded_alone (a superseded generation belongs to no resource)
+select rk, null, null from superseded where rk not in (select rk from resource);
+
+-- name: superseded_outputs (a superseded generation has not the outputs that it counts)
+select s.rk, null, format('%d of %d bytes counted, %d of %d there', s.done, s.body_size, count(o.k),
+                          coalesce(sum(octet_length(o.output) + 1), 0))
+from superseded s join resource r using (rk)
+left join outcome o on o.k between s.rk << 24 and s.rk << 24 | 16777215 and o.output is not null and o.seq <= s.last_seq
+where not r.purging group by s.gk
+having count(o.k) <> s.done or coalesce(sum(octet_length(o.output) + 1), 0) <> s.body_size;
+
+-- name: superseded_numbers (a superseded generation has a number that its resource has not given)
+select s.rk, null, format('%d of %d', s.last_seq, r.done + r.failed + r.withdrawn) from superseded s join resource r using (rk)
+where s.last_seq >= r.done + r.failed + r.withdrawn or r.withdrawn = 0;
 
 -- name: delivery_early (a delivery belongs to a resource that has not ended with one)
 select r.rk, null, d.endpoint from delivery d join resource r on r.rk = d.rk where r.state in ('open', 'cancelled');
 
 -- name: delivery_forgotten (a delivery is due in a resource that is about to be forgotten)
-select r.rk, null, d.endpoint from delivery d join resource r on r.rk = d.rk
-where d.state = 'due' and r.purge_at is not null;
+select r.rk, null, d.endpoint from delivery d left join superseded s on s.gk = d.rk
+join resource r on r.rk = ifnull(s.rk, d.rk) where d.state = 'due' and r.purge_at is not null;
 
 -- name: log_alone (an attempt to deliver belongs to no delivery)
 select null, null, format('delivery %d, attempt %d', did, attempt) from delivery_log
@@ -40,7 +56,10 @@ where did not in (select did from delivery);
 
 -- name: webhook_id (the deliveries of a resource are not found by their id)
 select rk, null, null from resource
-where rk in (select rk from delivery) and wid is not webhook_number(cast(id as blob), cast(generation as blob));
+where rk in (select rk from delivery) and wid is not webhook_number(cast(id as blob), cast(generation as blob))
+union all
+select s.rk, null, null from superseded s join resource r using (rk)
+where s.gk in (select rk from delivery) and s.wid is not webhook_number(cast(r.id as blob), cast(s.generation as blob));
 
 -- name: remembered (a resource that is there is remembered as gone)
 select r.rk, null, null from tombstone t join resource r using (id);
@@ -76,7 +95,9 @@ select d.rk, null, d.endpoint || ': ' || l.result from delivery_log l join deliv
 where l.result not in ('delivered', 'failed');
 
 -- name: generation (the generation of a resource is no number of 32 hexadecimal digits)
-select rk, null, generation from resource where length(generation) <> 32 or generation glob '*[^0-9a-f]*';
+select rk, null, generation from resource where length(generation) <> 32 or generation glob '*[^0-9a-f]*'
+union all
+select rk, null, generation from superseded where length(generation) <> 32 or generation glob '*[^0-9a-f]*';
 
 -- name: json (what a resource has as JSON is none)
 select rk, null, 'metadata' from resource where not json_valid(metadata)
@@ -143,4 +164,6 @@ select k >> 24, k & 16777215, null from packet where crc32(cast(payload as blob)
 select k >> 24, k & 16777215, null from outcome where output is not null and crc32(cast(output as blob)) is not crc;
 
 -- name: frame_sum (the frame of a body does not match its checksum)
-select rk, null, null from resource where frame_crc is not null and crc32(cast(head || tail as blob)) is not frame_crc;
+select rk, null, null from resource where frame_crc is not null and crc32(cast(head || tail as blob)) is not frame_crc
+union all
+select rk, null, null from superseded where crc32(cast(head || tail as blob)) is not frame_crc;

@@ -13,9 +13,18 @@ import msgspec
 from collator.ledgers.sqlite.bodies import Frame, framed_crc
 from collator.ledgers.sqlite.outbox import NewDelivery, create_deliveries
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.messages import PacketReport, StepResult, webhook_number
+from collator.messages import PacketReport, StepResult, webhook_id, webhook_number
 from collator.rules.body import MAX_FAILED, extent
-from collator.rules.closure import ClosePlan, Closure, Details, ends_of, plan_close, seen_at_a_glance
+from collator.rules.closure import (
+    ClosePlan,
+    Closure,
+    Details,
+    Former,
+    ends_of,
+    plan_close,
+    seen_at_a_glance,
+    supersedes,
+)
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ranges, Snapshot, ranges
 from collator.states import State
 
@@ -39,7 +48,8 @@ def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int])
     for end in ends:
         details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
         wanted = store.route(end.snapshot.resource_id)
-        plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now)
+        former = _look_back(store, end.snapshot) if supersedes(end.snapshot) else None
+        plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now, former=former)
         row, deliveries = _freeze(plan, end.known_at)
         rows.append(row)
         new_deliveries += deliveries
@@ -110,6 +120,16 @@ def _stop_early(store: Store, snapshot: Snapshot) -> Details:
         [PacketReport(index, reason, attempts) for index, reason, attempts in failures],
         _ranges(store, "failed_keys_from", first + failures[-1][0] + 1, last) if len(failures) == MAX_FAILED else (),
     )
+
+
+def _look_back(store: Store, snapshot: Snapshot) -> Former:
+    """The generations before *snapshot*, if there are any."""
+    generation, due, dead = store.value("superseded_by", snapshot.key)
+    try:
+        webhook = None if generation is None else webhook_id(snapshot.resource_id, bytes.fromhex(generation))
+    except ValueError:  # it is damaged, as `collator check` says: the end of its resource does not wait for it
+        webhook = None
+    return Former(webhook, due, dead)
 
 
 def _take_back(store: Store, first: int, last: int, unfinished: int) -> Ranges:

@@ -128,7 +128,7 @@ class DeliveryViews:
 
     def find_to_replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Found:
         """As `find`, but `Unknown` where a resource that is named has no delivery."""
-        if wanted.resource_id is not None and not self.of(self._resource_row(wanted.resource_id))[0]:
+        if wanted.resource_id is not None and not self._look(self._where(wanted), DeliveryFilter(), 1).rows:
             raise Unknown(f"resource {wanted.resource_id!r} has no delivery")
         return self.find(wanted, after, limit)
 
@@ -164,17 +164,13 @@ class DeliveryViews:
             return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
         until = int(self._value("last_delivery"))
         if wanted.resource_id is not None:
-            return _Stretch("one", self._resource_row(wanted.resource_id), 0, until)
+            return _Stretch("one", int(self._value("resource_handle", wanted.resource_id)), 0, until)  # 0: of none
         source = "undelivered" if wanted.state in {DeliveryState.DUE, DeliveryState.DEAD} else "all"
         return _Stretch(source, 0, 0, until)
 
     def _look(self, where: _Stretch, wanted: DeliveryFilter, limit: int) -> _Looked:
         fits = (wanted.state, wanted.endpoint, wanted.prefix, behind(wanted.prefix), wanted.since)
         return _decode_looked(self._value("list_deliveries", *where, LOOKED, *fits, limit))
-
-    def _resource_row(self, resource_id: str) -> int:
-        """The handle of a resource; 0, which none has, where it is not there."""
-        return int(self._value("resource_handle", resource_id))
 
     def _locate(self, name: str) -> tuple[int, int]:
         """The handles of the delivery with the id *name*, and of its resource."""

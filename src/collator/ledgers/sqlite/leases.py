@@ -93,6 +93,11 @@ class LeaseTable:
         number = next((number for number, held in self._held.items() if held.key == key), None)
         return None if number is None else self.drop(number)
 
+    def drop_between(self, first: int, last: int) -> None:
+        """End all leases on the keys *first* to *last*."""
+        for number in [number for number, held in self._held.items() if first <= held.key <= last]:
+            self.drop(number)
+
     def prolong(self, number: int, until: float) -> bool:
         """Let *number* hold until *until*; whether it still held."""
         held = self._held.get(number)

@@ -18,6 +18,7 @@ from collator.ledgers.sqlite.log import Log
 from collator.ledgers.sqlite.presence import Presence
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.reserve import Reserve
+from collator.ledgers.sqlite.retry_verbs import RetryVerbs
 from collator.ledgers.sqlite.startup import RESERVE, close_store, open_store
 from collator.ledgers.sqlite.store import DATABASE, Store
 from collator.ledgers.sqlite.views import SqliteViews
@@ -35,7 +36,7 @@ from collator.messages import (
     StepResult,
     output_size,
 )
-from collator.rules.resource import INDEX_MASK, LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
 from collator.seams.ledger import Capacity
 
@@ -74,7 +75,7 @@ async def open_ledger(
     return await asyncio.to_thread(open_directory)
 
 
-class SqliteLedger(AuditVerbs, SqliteViews):
+class SqliteLedger(AuditVerbs, RetryVerbs, SqliteViews):
     """A data directory, open. The contract of each verb is in `collator.seams.ledger`."""
 
     def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock, presence: Presence) -> None:
@@ -156,10 +157,6 @@ class SqliteLedger(AuditVerbs, SqliteViews):
         """End without a webhook."""
         return await self._writer.call(steps.CANCEL, (resource_id,), operation=operation)
 
-    async def retry(self, resource_id: str, *, operation: str = "") -> int:
-        """New attempts for failed packets."""
-        return await self._once(operation, lambda: self._retry(resource_id))
-
     async def replay(
         self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
     ) -> Replayed:
@@ -216,14 +213,6 @@ class SqliteLedger(AuditVerbs, SqliteViews):
         if operation:
             self._answers.keep(operation, answer, 0)
         return answer
-
-    async def _retry(self, resource_id: str) -> int:
-        retried, after = 0, -1
-        while after < INDEX_MASK:
-            step = await self._writer.call(steps.RETRY, (resource_id, after))
-            retried += step.number
-            after = step.after
-        return retried
 
     async def _replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Replayed:
         found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)

@@ -64,9 +64,8 @@ def _purge_resource(store: Store, time: Slice, due: _Due, limit: int) -> int:
     if due.purging != tombstones.BY_PERSON:
         tombstones.leave(store, due.resource_row)
     store.count(dead=-store.value("dead_of", due.resource_row), **{due.state: -1})
-    return removed + sum(
-        store.run(rows, due.resource_row) for rows in ("purge_log", "purge_deliveries", "purge_resource")
-    )
+    parts = ("purge_log", "purge_deliveries", "purge_superseded", "purge_resource")
+    return removed + sum(store.run(rows, due.resource_row) for rows in parts)
 
 
 def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> PurgeResult:

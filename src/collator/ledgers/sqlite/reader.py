@@ -26,6 +26,7 @@ from collator.ledgers.sqlite.deliveries import DeliveryViews
 from collator.ledgers.sqlite.pieces import BodyReader
 from collator.ledgers.sqlite.prefix import behind
 from collator.ledgers.sqlite.ranges import RangeSearch
+from collator.ledgers.sqlite.retry_views import UnfinishedViews
 from collator.ledgers.sqlite.store import connect, first_row, load_statements
 from collator.messages import (
     AuditPage,
@@ -64,10 +65,16 @@ class _Row(msgspec.Struct):
     withdrawn: int
     opened_at: float
     closed_at: float | None
+    superseded: str | None
 
     @property
     def webhook_id(self) -> str:
         return webhook_id(self.resource_id, bytes.fromhex(self.generation))
+
+    @property
+    def supersedes(self) -> str | None:
+        before = self.superseded
+        return None if before is None else webhook_id(self.resource_id, bytes.fromhex(before))
 
 
 _Outcome = tuple[int, int, str | None, int, str, int]
@@ -109,6 +116,7 @@ class Reader:
         """Open a reading connection to the database at *path*; *now* is the ledger's time."""
         self.deliveries = DeliveryViews(self._value, now=now)
         self._now = now
+        self.unfinished = UnfinishedViews(self._value)
         self._statements = load_statements()
         self._connection = connect(path, readonly=True)
         self._bodies = BodyReader(self._connection, self._statements)
@@ -188,6 +196,7 @@ class Reader:
         return ResourceReport(
             resource_id=row.resource_id,
             webhook_id=row.webhook_id,
+            supersedes=row.supersedes,
             state=row.state,
             completed_by=row.completed_by,
             total=row.total,

@@ -1,4 +1,4 @@
-"""Changes to resources by time and by people: timeouts, deadlines, complete, cancel, retry (R13 to R16)."""
+"""Changes to resources by time and by people: timeouts, deadlines, complete, cancel (R13 to R15)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import msgspec
 
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.acceptance import open_resources
-from collator.ledgers.sqlite.closure import close, span
+from collator.ledgers.sqlite.closure import close
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.lookup import find, look_for
-from collator.ledgers.sqlite.slices import ROWS, SECONDS, Slice
+from collator.ledgers.sqlite.slices import SECONDS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import StepResult
 from collator.rules.closure import CANCELLED, PAST_DEADLINE, Closure
 from collator.rules.expiry import plan_idle
 from collator.rules.footprint import of_resource
-from collator.rules.repair import cancels, check_total, plan_completion, retries, withdraw
+from collator.rules.repair import cancels, check_total, plan_completion
 from collator.rules.resource import Snapshot
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
@@ -28,26 +28,6 @@ LOOKED = 64
 """Resources at which one step looks: more than end in it, so that few are read in vain."""
 TICK = 5.0
 """Seconds after which the uptime is stored, even if nothing else changed: what a crash can add to an idle timeout."""
-
-
-class RetryResult(msgspec.Struct):
-    """The result of one step of a retry."""
-
-    number: int
-    """Packets."""
-    after: int
-    """The index behind which the next step begins; `INDEX_MASK` where there is no more."""
-
-
-class _Failed(msgspec.Struct, frozen=True):
-    """Failures of a resource."""
-
-    keys: list[int]
-    last: int | None
-    """Where there are more, the key behind which they are."""
-
-
-_decode_failed = msgspec.json.Decoder(_Failed).decode
 
 
 def expire(store: Store, accepting: bool, limit: int, capacity: Mapping[str, int]) -> StepResult:  # noqa: FBT001 - a step takes its call as it came
@@ -87,35 +67,6 @@ def cancel(store: Store, resource_id: str) -> bool:
     ends = cancels(snapshot)
     close(store, [Closure(snapshot, CANCELLED)] if ends else [], capacity={})
     return ends
-
-
-def retry(store: Store, resource_id: str, after: int) -> RetryResult:
-    """Give the failed packets behind the index *after* a new set of attempts, as long as a slice lasts (R16)."""
-    snapshot = find(store, resource_id)
-    first, last = span(snapshot.key)
-    retried = RetryResult(0, first + after if retries(snapshot) else last)
-    time = Slice()
-    while retried.after < last and time.lasts():
-        looked = _decode_failed(store.value("failed_keys", retried.after, last, ROWS).encode())
-        _withdraw(store, snapshot, looked.keys)
-        retried.number += len(looked.keys)
-        retried.after = last if looked.last is None or not snapshot.failed else looked.last
-    retried.after -= first
-    return retried
-
-
-def _withdraw(store: Store, snapshot: Snapshot, keys: Sequence[int]) -> None:
-    """Let the failures *keys* of *snapshot* be due again."""
-    if not keys:
-        return
-    rows = as_json(keys)
-    store.run("forget_outcomes", rows)
-    store.run("withdraw_numbers", snapshot.key, len(keys))
-    store.ready += store.run("add_ready", rows)
-    store.count(waiting=len(keys), backlog=store.value("backlog_of", rows))
-    withdraw(snapshot, len(keys))
-    progress = [snapshot.key, snapshot.done, snapshot.failed, snapshot.body_size]
-    store.run_rows("progress_resources", [progress], store.active)
 
 
 def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[Closure], int]:

@@ -244,30 +244,46 @@ select json_group_array(did) from (
   limit ?3);
 
 -- name: load_deliveries (what a sender needs, with the bytes of the frame in place of it; octet_length looks at the
---   header of a row)
-select json_group_array(json_array(d.did, r.rk, r.id, r.generation, r.state, d.endpoint, d.attempts, d.step,
-                                   r.body_size, ifnull(octet_length(r.head), 0) + ifnull(octet_length(r.tail), 0),
-                                   r.done, d.large))
-from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk;
+--   header of a row. The bodies of superseded generations are read piece by piece alone: see `frames_of`)
+select json_group_array(json_array(
+  d.did, d.rk, r.id, ifnull(s.generation, r.generation), iif(s.gk is null, r.state, 'incomplete'), d.endpoint, d.attempts,
+  d.step, ifnull(s.body_size, r.body_size),
+  ifnull(octet_length(iif(s.gk is null, r.head, s.head)), 0) + ifnull(octet_length(iif(s.gk is null, r.tail, s.tail)), 0),
+  ifnull(s.done, r.done), d.large))
+from jsonb_each(?1) j join delivery d on d.did = j.value
+left join superseded s on s.gk = d.rk join resource r on r.rk = ifnull(s.rk, d.rk);
 
 -- name: frames_of (by resource)
 select json_group_array(json_array(rk, state, cast(ifnull(head, '') as text), cast(ifnull(tail, '') as text),
                                    cast(ifnull(frame_crc, -1) as integer), done))
 from jsonb_each(?1) j join resource on rk = j.value;
 
--- name: body_to_read (of the delivery of resource id ?1, generation ?2, to endpoint ?3)
-select r.rk, r.state, r.done, cast(ifnull(r.frame_crc, -1) as integer)
+-- name: body_to_read (of the delivery of resource id ?1, generation ?2, to endpoint ?3: where its frame is, the resource
+--   that has its outputs, and the number of the last of them, which the end of the resource says)
+select 'resource', r.rk, r.rk, r.state, r.done, 9223372036854775807, cast(ifnull(r.frame_crc, -1) as integer)
 from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation = ?2 and d.endpoint = ?3;
 
--- name: outputs_behind (the key ?1, up to the key ?2; one of more than ?3 bytes without its bytes)
+-- name: superseded_body (the same of a generation that was superseded)
+select 'superseded', s.gk, s.rk, 'incomplete', s.done, s.last_seq, s.frame_crc
+from resource r join superseded s on s.rk = r.rk join delivery d on d.rk = s.gk
+where r.id = ?1 and s.generation = ?2 and d.endpoint = ?3;
+
+-- name: outputs_behind (the key ?1, up to the key ?2, numbered up to ?4; one of more than ?3 bytes without its bytes)
 select k, iif(octet_length(output) <= ?3, cast(output as blob), null), cast(ifnull(crc, -1) as integer) from outcome
-where k > ?1 and k <= ?2 and output is not null order by k;
+where k > ?1 and k <= ?2 and output is not null and seq <= ?4 order by k;
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
 select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note,
                                    d.tried_at, d.seconds, d.result) order by j.key)
 from jsonb_each(?1) j join resource r on r.id = j.value->>0 and r.generation = j.value->>1
 join delivery d on d.rk = r.rk and d.endpoint = j.value->>2;
+
+-- name: superseded_states (the same of generations that were superseded, with the handles of their resources)
+select json_group_array(json_array(j.key, d.did, s.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note,
+                                   d.tried_at, d.seconds, d.result) order by j.key)
+from jsonb_each(?1) j join resource r on r.id = j.value->>0
+join superseded s on s.rk = r.rk and s.generation = j.value->>1
+join delivery d on d.rk = s.gk and d.endpoint = j.value->>2;
 
 -- name: update_deliveries (an attempt has ended)
 update delivery set state = j.value->>1, attempts = j.value->>2, step = j.value->>3, due_at = j.value->>4,
@@ -284,23 +300,30 @@ delete from delivery_log where (did, attempt) in (
   select l.did, l.attempt from jsonb_each(?1) j
   join delivery_log l on l.did = j.value->>0 and l.attempt <= j.value->>1);
 
--- name: delivery_ends (for these resources: deliveries due, deliveries dead)
+-- name: delivery_ends (for these resources: deliveries due, deliveries dead, of all generations)
 select json_group_array(json_array(rk, due, dead)) from (
-  select d.rk, sum(d.state = 'due') as due, sum(d.state = 'dead') as dead
-  from jsonb_each(?1) j join delivery d on d.rk = j.value group by d.rk);
+  select h.rk, sum(d.state = 'due') as due, sum(d.state = 'dead') as dead
+  from (select value as rk, value as handle from jsonb_each(?1)
+        union all select s.rk, s.gk from jsonb_each(?1) j join superseded s on s.rk = j.value) h
+  join delivery d on d.rk = h.handle group by h.rk);
 
--- name: set_retention ([resource, purge_at]; one that is being forgotten stays so)
-update resource set purge_at = j.value->>1 from jsonb_each(?1) j where rk = j.value->>0 and not purging;
+-- name: set_retention ([resource, purge_at]; one that is being forgotten stays so, and one that is open again stays)
+update resource set purge_at = j.value->>1 from jsonb_each(?1) j
+where rk = j.value->>0 and not purging and state <> 'open';
 
 -- name: shorten_dead_retention (to the time ?1, of resources that have a dead delivery and none that is due;
 --   "state <> 'delivered'" is what the index of them says)
 update resource set purge_at = ?1
-where rk in (select rk from delivery where state <> 'delivered' and state = 'dead') and (purge_at is null or purge_at > ?1)
-  and not exists (select 1 from delivery d where d.rk = resource.rk and d.state = 'due');
+where rk in (select ifnull(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk
+             where d.state <> 'delivered' and d.state = 'dead')
+  and (purge_at is null or purge_at > ?1) and state <> 'open'
+  and not exists (select 1 from delivery d where d.state = 'due' and d.rk in (
+    select resource.rk union all select gk from superseded s where s.rk = resource.rk));
 
--- name: deliveries_to_repair (by handle)
-select json_group_array(json_array(d.did, d.rk, d.endpoint, d.state))
-from jsonb_each(?1) j join delivery d on d.did = j.value join resource r on r.rk = d.rk where not r.purging;
+-- name: deliveries_to_repair (by handle, with that of their resource)
+select json_group_array(json_array(d.did, r.rk, d.endpoint, d.state))
+from jsonb_each(?1) j join delivery d on d.did = j.value
+left join superseded s on s.gk = d.rk join resource r on r.rk = ifnull(s.rk, d.rk) where not r.purging;
 
 -- name: replay_deliveries (?2 is the ledger's time)
 update delivery set state = 'due', step = 0, due_at = ?2, note = 'replayed'
@@ -341,6 +364,62 @@ delete from outcome where k in (select value from jsonb_each(?1));
 -- name: withdraw_numbers (?2 more of resource ?1)
 update resource set withdrawn = withdrawn + ?2 where rk = ?1;
 
+-- name: before_reopening (of resource ?1: numbers withdrawn, whether it is being forgotten, generations superseded)
+select withdrawn, purging, (select count(*) from superseded s where s.rk = r.rk) from resource r where rk = ?1;
+
+-- name: failed_size (what the failed packets of the keys ?1 to ?2 will count as backlog)
+select coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.payload),
+                             (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
+from outcome o indexed by outcome_failed join packet p on p.k = o.k where o.k between ?1 and ?2 and o.output is null;
+
+-- name: supersede (the generation that resource ?1 has ended as; handles fall, so that none comes twice)
+insert into superseded
+select (select coalesce(min(gk), 0) - 1 from superseded), rk, generation, closed_at, done, body_size,
+       done + failed + withdrawn, head, tail, frame_crc, wid from resource where rk = ?1;
+
+-- name: leave_deliveries (of resource ?1 to the generation that was superseded last)
+update delivery set rk = (select min(gk) from superseded where rk = ?1) where rk = ?1;
+
+-- name: ready_failures (failed packets of the keys ?1 to ?2 wait for a worker)
+insert into ready select k from outcome indexed by outcome_failed where k between ?1 and ?2 and output is null;
+
+-- name: forget_failures (the same have no outcome)
+delete from outcome indexed by outcome_failed where k between ?1 and ?2 and output is null;
+
+-- name: ready_unfinished (packets of the keys ?1 to ?2 that have no outcome wait for a worker)
+insert into ready select k from packet p
+where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k) on conflict do nothing;
+
+-- name: reopen_resource
+update resource set generation = ?2, state = 'open', failed = 0, withdrawn = ?3, opened_at = ?4, active_at = ?5,
+                    idle_at = ?6, deadline_at = ?7, closed_at = null, ended_by = null, seen = null, head = null,
+                    tail = null, frame_crc = null, purge_at = null, wid = null
+where rk = ?1;
+
+-- name: superseded_by (resource ?1: the generation before it; deliveries of all before it that are due, and dead)
+select (select generation from superseded where rk = ?1 order by gk limit 1),
+       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = ?1 and d.state = 'due'),
+       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = ?1 and d.state = 'dead');
+
+-- name: list_unfinished (resources of state ?1, id from ?2 below ?3, of which packets have no output; those up to the
+--   handle ?4, ended since ?5, by ?6, with ?7 in one of the first 100 reasons of failures, or all; ?8 are looked at. For
+--   each its id, its generation, and how many packets; and the last id, where there may be others behind)
+with looked as materialized (
+  select rk, id from resource where state = ?1 and id >= ?2 and id < ifnull(?3, x'') order by id limit ?8
+)
+select json_object('last', iif((select count(*) from looked) = ?8, (select max(id) from looked), null), 'rows', json((
+  select json_group_array(json_array(id, generation, iif(state = 'open', failed, received - done)) order by id) from (
+    select r.* from looked l join resource r on r.rk = l.rk
+    where iif(r.state = 'open', r.failed > 0, r.received > r.done) and r.rk <= ?4 and not r.purging
+      and (?5 is null or r.closed_at >= ?5) and (?6 is null or r.ended_by = ?6)
+      and (?7 is null or exists (
+        select 1 from (select reason from outcome indexed by outcome_failed
+                       where k between r.rk << 24 and r.rk << 24 | 16777215 and output is null order by k limit 100)
+        where instr(reason, ?7)))))));
+
+-- name: last_resource (the latest handle)
+select json_quote(coalesce(max(rk), 0)) from resource;
+
 -- name: backlog_of (what these packets count as backlog, by keys)
 select coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.payload),
                              (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
@@ -374,16 +453,20 @@ delete from packet where k between ?1 and ?2;
 select ifnull(sum(octet_length(payload)), 0) from packet where k between ?1 and ?2;
 
 -- name: purge_log
-delete from delivery_log where did in (select did from delivery where rk = ?1);
+delete from delivery_log where did in (
+  select did from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1));
 
 -- name: purge_deliveries
-delete from delivery where rk = ?1;
+delete from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1);
 
--- name: dead_of (dead deliveries of a resource)
-select count(*) from delivery where rk = ?1 and state = 'dead';
+-- name: purge_superseded
+delete from superseded where rk = ?1;
+
+-- name: dead_of (dead deliveries of a resource, of all its generations)
+select count(*) from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1) and state = 'dead';
 
 -- name: due_of
-select count(*) from delivery where rk = ?1 and state = 'due';
+select count(*) from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1) and state = 'due';
 
 -- name: purge_begins (after its retention)
 update resource set purging = 1 where rk = ?1 and not purging;
@@ -438,7 +521,8 @@ from attempt a join packet p on p.k = a.k where a.alone > 0 and a.deaths >= ?1;
 -- name: report (one resource, for people)
 select json_object('resource_row', rk, 'resource_id', id, 'generation', generation, 'state', state, 'completed_by', ended_by,
                    'total', total, 'metadata', json(coalesce(metadata, '{}')), 'received', received,
-                   'highest', highest, 'done', done, 'failed', failed, 'withdrawn', withdrawn, 'opened_at', opened_at, 'closed_at', closed_at)
+                   'highest', highest, 'done', done, 'failed', failed, 'withdrawn', withdrawn, 'opened_at', opened_at, 'closed_at', closed_at,
+                   'superseded', (select s.generation from superseded s where s.rk = resource.rk order by gk limit 1))
 from resource where id = ?1 and not purging;
 
 -- name: list_resources (id from ?1 below ?2, at most ?3; no ?2 is x'', as a blob sorts behind all text: an `or` here
@@ -491,18 +575,22 @@ with looked as not materialized (
   select * from (select did from delivery where ?1 = 'undelivered' and state <> 'delivered' and did > ?3 and did <= ?4
                  order by did limit ?5)
   union all
-  select * from (select did from delivery where ?1 = 'one' and rk = ?2 and did > ?3 and did <= ?4 order by did limit ?5)
+  select * from (select did from delivery
+                 where ?1 = 'one' and rk in (select ?2 union all select gk from superseded where rk = ?2)
+                   and did > ?3 and did <= ?4 order by did limit ?5)
 ), chosen as materialized (  -- joined in this order: looked, which is the smallest, has the order already, and the join keeps it
-  select l.did from looked l cross join delivery d on d.did = l.did cross join resource r on r.rk = d.rk
+  select l.did from looked l cross join delivery d on d.did = l.did left join superseded s on s.gk = d.rk
+  cross join resource r on r.rk = ifnull(s.rk, d.rk)
   where (?6 is null or d.state = ?6) and (?7 is null or d.endpoint = ?7) and not r.purging
-    and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or r.closed_at >= ?10)
+    and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or ifnull(s.closed_at, r.closed_at) >= ?10)
   limit ?11
 )
 select json_object('looked', iif((select count(*) from chosen) < ?11, (select count(*) from looked), 0),
                    'last', iif((select count(*) from chosen) < ?11, (select max(did) from looked), 0), 'rows', json((
-  select json_group_array(json_array(d.did, r.id, r.generation, d.endpoint, d.state, d.attempts,
+  select json_group_array(json_array(d.did, r.id, ifnull(s.generation, r.generation), d.endpoint, d.state, d.attempts,
                                      coalesce(d.note, d.reason), d.tried_at, d.due_at) order by d.did)
-  from chosen c cross join delivery d on d.did = c.did cross join resource r on r.rk = d.rk)));
+  from chosen c cross join delivery d on d.did = c.did left join superseded s on s.gk = d.rk
+  cross join resource r on r.rk = ifnull(s.rk, d.rk))));
 
 -- name: deliveries_of (resource ?1: how many, and up to ?2 of them as `list_deliveries` has it, the undelivered before others)
 select json_object('count', (select count(*) from delivery where rk = ?1), 'rows', json((
@@ -519,8 +607,13 @@ select json_quote(coalesce(max(did), 0)) from delivery;
 select json_quote(coalesce((select rk from resource where id = ?1 and not purging), 0));
 
 -- name: resources_by_number (of a webhook id, to endpoint ?2: handles of both, and whose)
-select json_group_array(json_array(d.did, r.rk, r.id, r.generation))
-from resource r join delivery d on d.rk = r.rk and d.endpoint = ?2 where r.wid = ?1 and not r.purging;
+select json_group_array(json_array(did, rk, id, generation)) from (
+  select d.did, r.rk, r.id, r.generation
+  from resource r join delivery d on d.rk = r.rk and d.endpoint = ?2 where r.wid = ?1 and not r.purging
+  union all
+  select d.did, r.rk, r.id, s.generation
+  from superseded s join delivery d on d.rk = s.gk and d.endpoint = ?2 join resource r on r.rk = s.rk
+  where s.wid = ?1 and not r.purging);
 
 -- name: delivery_history (attempts of a delivery, oldest first, the last ?2)
 select json_group_array(json_array(attempt, tried_at, seconds, result, reason) order by attempt) from (

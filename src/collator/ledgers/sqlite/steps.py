@@ -24,6 +24,7 @@ from collator.ledgers.sqlite import (
     records,
     redelivery,
     repair,
+    retries,
 )
 from collator.ledgers.sqlite.store import Store
 from collator.messages import StepResult
@@ -93,5 +94,7 @@ PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoint
 COMPLETE = _audited(_upkeep(repair.complete), _closed)
 COMPLETE_EMPTY = _audited(_upkeep(repair.complete, grows=True), _closed)  # which may open a resource
 CANCEL = _audited(_upkeep(repair.cancel), int)
-RETRY = _audited(_upkeep(repair.retry), lambda step: step.number)
+RETRY = _audited(_upkeep(retries.retry), lambda step: step.number)
+REOPEN = _audited(_upkeep(retries.reopen_one, grows=True), int)
+REOPEN_ALL = _audited(_upkeep(retries.reopen_all, grows=True), lambda step: step.packets)
 PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource

@@ -21,6 +21,7 @@ _PLACES = {
     "ready": _PACKET,
     "attempt": _PACKET,
     "delivery": "rk, null",
+    "superseded": "rk, null",
     "tombstone": "null, null",
     "paused_endpoint": "null, null",
     "delivery_log": "(select d.rk from delivery d where d.did = delivery_log.did), null",

@@ -16,8 +16,10 @@ from collator.messages import (
     OutcomePage,
     PacketDetail,
     Pause,
+    ResourceFilter,
     ResourceReport,
     ResourceSummary,
+    UnfinishedPage,
 )
 from collator.paging import UNBOUNDED
 from collator.states import State
@@ -42,6 +44,10 @@ class SqliteViews:
     ) -> Sequence[ResourceSummary]:
         """A page of resources."""
         return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
+
+    async def unfinished(self, wanted: ResourceFilter, *, after: str = "", limit: int = 256) -> UnfinishedPage:
+        """A page of resources to retry."""
+        return await self._reader.ask(self._reader.unfinished.page, wanted, after, limit)
 
     async def outputs(
         self,

@@ -9,7 +9,8 @@ from collator.web.options import number, seconds, text, word
 from collator.web.outputs import OutputsPage
 from collator.web.packet_page import PacketView
 from collator.web.problems import ProblemType
-from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView, Retried
+from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView
+from collator.web.retries import Retried, RetryDone, RetryMany
 from collator.web.routes.route import JSON, Route, RouteReply
 
 _RESOURCE = "/v1/resources/{resource_id}"
@@ -143,9 +144,31 @@ RETRY_RESOURCE = Route(
     method="POST",
     path=f"{_RESOURCE}/retry",
     role=Role.ADMIN,
-    says="Give the failed packets of an open resource a new set of attempts.",
+    says="Give packets that have no output a new set of attempts.",
+    more=(
+        "Of an open resource: those that failed. One that ended as `incomplete` is opened again, if packets that it "
+        "had received have no output: as a new generation of the same packets, with the outputs that are there. Its "
+        "webhook has a new id, and `supersedes` the id of the one before, which stays as it is. Repeating it changes "
+        "nothing."
+    ),
     replies={200: RouteReply(says="How many packets that were.", content={JSON: Retried})},
-    problems=(*_WRITING, ProblemType.ENDED),
+    problems=(*_WRITING, ProblemType.ENDED, ProblemType.STORAGE_LOW),
+)
+
+RETRY_RESOURCES = Route(
+    name="retryResources",
+    method="POST",
+    path="/v1/resources/retry",
+    role=Role.ADMIN,
+    says="Retry resources that have packets without an output: all that fit what is said.",
+    more=(
+        "At least one member has to say which; `state` is `incomplete` where it does not say another. `dry_run` counts "
+        "them and changes nothing. One request takes on a bounded number: repeat it with `cursor` until `next_cursor` "
+        "is null. Where a limit allows no other, it stops, and the next request says why."
+    ),
+    body={JSON: RetryMany},
+    replies={200: RouteReply(says="How many are tried again.", content={JSON: RetryDone})},
+    problems=(*_WRITING[1:], ProblemType.STORAGE_LOW),
 )
 
 PURGE_RESOURCE = Route(
@@ -167,5 +190,6 @@ RESOURCES = (
     COMPLETE_RESOURCE,
     CANCEL_RESOURCE,
     RETRY_RESOURCE,
+    RETRY_RESOURCES,
     PURGE_RESOURCE,
 )

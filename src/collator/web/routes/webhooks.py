@@ -29,6 +29,8 @@ class CollatedData(msgspec.Struct, frozen=True, kw_only=True):
     """How many packets it has."""
     metadata: Mapping[str, Any]
     """What a packet said of the resource; empty where none did."""
+    supersedes: str | msgspec.UnsetType = msgspec.UNSET
+    """The id of the webhook that told of the resource before a retry; there only where there is one."""
     outputs: Sequence[msgspec.Raw]
     """The output of each packet, in index order, as the processor gave it."""
 
@@ -60,6 +62,8 @@ class IncompleteData(msgspec.Struct, frozen=True, kw_only=True):
     """How many packets it was to have; `None` where nobody said."""
     metadata: Mapping[str, Any]
     """What a packet said of the resource; empty where none did."""
+    supersedes: str | msgspec.UnsetType = msgspec.UNSET
+    """The id of the webhook that told of the resource before a retry; there only where there is one."""
     partial: Sequence[PartialOutput]
     """The outputs that there are, in index order."""
     missing: Sequence[tuple[int, int]]

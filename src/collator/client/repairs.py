@@ -1,0 +1,122 @@
+"""The verbs by which a person repairs what `Client` and `collator.Collator` show: each is one request, or several."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import Any
+
+from collator.client.answer import Unreachable
+from collator.client.arguments import delivery_path, endpoint_path, moment, resource_path
+from collator.text import counted
+
+Json = dict[str, Any]
+"""An object as the service answers it."""
+
+
+class Repairs:
+    """The verbs of repair."""
+
+    @abstractmethod
+    async def _ask(self, method: str, path: str, body: object = None) -> Json:
+        """The object that the service answers with."""
+
+    async def complete(self, resource_id: str | int, *, total: int | None = None, force: bool = False) -> Json:
+        """Fix the *total* of a resource, or close it now by *force* (R15); the resource as it is then.
+
+        A token that may only send is told the state alone, and *force* wants the role ``admin``.
+        A *total* of 0 ends what nobody sent a packet for: it is opened and closed in one step, empty (R10).
+        """
+        wanted = {"force": True} if force else {"total": total}
+        return await self._ask("POST", resource_path(resource_id) + "/complete", wanted)
+
+    async def cancel(self, resource_id: str | int) -> Json:
+        """End a resource without a webhook; the resource as it is then."""
+        return await self._ask("POST", resource_path(resource_id) + "/cancel")
+
+    async def retry(self, resource_id: str | int) -> Json:
+        """Give packets that have no output a new set of attempts (R16): ``{"resource_id", "retried"}``.
+
+        Of an open resource those that failed. One that ended as incomplete is opened again: its webhook has a new id.
+        """
+        return await self._ask("POST", resource_path(resource_id) + "/retry")
+
+    async def retry_all(
+        self,
+        *,
+        state: str | None = None,
+        prefix: str | None = None,
+        since: str | datetime | None = None,
+        completed_by: str | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Json:
+        """Retry all resources that fit what is said, which has to be something: ``{"resources", "packets"}``.
+
+        *state* is ``incomplete``, also where nothing is said, or ``open``; *reason* is a text in the reason of a packet
+        that failed. A *dry_run* counts them, and changes nothing. Raises `Unreachable` where a limit allows no
+        more: what was retried until then is, and the same call goes on with the others.
+        """
+        said = {"state": state, "prefix": prefix, "completed_by": completed_by, "reason": reason}
+        chosen = {name: value for name, value in {**said, "since": moment(since)}.items() if value is not None}
+        wanted = {**chosen, "dry_run": dry_run}
+        done = {"resources": 0, "packets": 0}
+        cursor: str | None = ""
+        while cursor is not None:
+            try:
+                answer = await self._ask("POST", "/v1/resources/retry", {**wanted, "cursor": cursor})
+            except Unreachable as error:
+                raise _after(error, done["resources"]) from None
+            done = {name: number + answer[name] for name, number in done.items()}
+            cursor = answer["next_cursor"]
+        return done
+
+    async def replay(self, delivery_id: str) -> Json:
+        """Send a delivery again that has ended, delivered or dead; the delivery as it is then."""
+        return await self._ask("POST", delivery_path(delivery_id) + "/replay")
+
+    async def replay_all(
+        self,
+        *,
+        state: str | None = None,
+        endpoint: str | None = None,
+        resource_id: str | None = None,
+        prefix: str | None = None,
+        since: str | datetime | None = None,
+    ) -> Json:
+        """Send all deliveries again that have ended and fit what is said, which has to be something: ``{"replayed"}``.
+
+        *state* is ``dead``, also where nothing is said, or ``delivered``.
+        """
+        said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
+        wanted = {name: value for name, value in {**said, "since": moment(since)}.items() if value is not None}
+        answer = await self._ask("POST", "/v1/deliveries/replay", wanted)
+        replayed = answer["replayed"]
+        while answer["next_cursor"] is not None:
+            answer = await self._ask("POST", "/v1/deliveries/replay", {**wanted, "cursor": answer["next_cursor"]})
+            replayed += answer["replayed"]
+        return {"replayed": replayed}
+
+    async def give_up(self, delivery_id: str) -> Json:
+        """Give up a delivery that is due; the delivery as it is then: dead, and replayable."""
+        return await self._ask("POST", delivery_path(delivery_id) + "/stop")
+
+    async def pause(self, endpoint: str) -> Json:
+        """Send nothing to an endpoint until it is resumed, over restarts; the endpoint as it is then."""
+        return await self._ask("POST", endpoint_path(endpoint) + "/pause")
+
+    async def resume(self, endpoint: str) -> Json:
+        """Send again what is due to an endpoint that is paused, as by a 410; the endpoint as it is then."""
+        return await self._ask("POST", endpoint_path(endpoint) + "/resume")
+
+    async def purge(self, resource_id: str | int) -> Json:
+        """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""
+        return await self._ask("DELETE", resource_path(resource_id))
+
+
+def _after(error: Unreachable, resources: int) -> Unreachable:
+    """*error*, with what was done before it."""
+    if not resources:
+        return error
+    before = f"{error.detail}; {counted(resources, 'resource')} retried before that; repeat it to go on"
+    return Unreachable(before, retry_after=error.retry_after)
