@@ -91,6 +91,7 @@ class SyncClient:
     status = _waiting(Client.status)
     resource = _waiting(Client.resource)
     resources = _waiting(Client.resources)
+    packet = _waiting(Client.packet)
     outputs = _waiting(Client.outputs)
     follow = _one_by_one(Client.follow)
     result = _waiting(Client.result)
