@@ -76,10 +76,54 @@ def test_answers_to_earlier_calls_hide_no_pause_that_the_service_has_asked_for()
     one, other, third, *_ = begun(calls)
     calls.end(one, OVERLOADED, 0.0, after=600.0, reason="HTTP 429")
     calls.end(other, ANSWERED, 1.0)
+    assert calls.trouble == "HTTP 429"
     calls.end(third, OVERLOADED, 2.0, reason="HTTP 503")
-    assert (calls.trouble != "", calls.wait(2.0)) == (True, 598.0)
+    assert (calls.trouble, calls.wait(2.0)) == ("HTTP 503", 598.0)
     calls.end(calls.begin(), ANSWERED, 600.0)
     assert calls.trouble == ""
+
+
+def test_a_limit_that_is_not_put_to_use_does_not_grow() -> None:
+    calls = limit()
+    for generation in begun(calls)[3:]:
+        calls.end(generation, OVERLOADED, 0.0)
+    for _ in range(3):
+        calls.end(0, ANSWERED, 0.0)
+    for _ in range(200):
+        calls.end(calls.begin(), ANSWERED, 1.0)
+    assert calls.limit <= 4
+
+
+def test_after_an_outage_it_grows_only_as_it_is_put_to_use() -> None:
+    calls = limit()
+    calls.end(calls.begin(), AWAY, 0.0, reason="away")
+    for _ in range(20):
+        calls.end(calls.begin(), ANSWERED, 1.0)
+    assert calls.limit == 2
+
+
+def test_an_answer_halves_the_pause_of_a_service_that_others_fill() -> None:
+    calls, now = limit(1), 0.0
+    for _ in range(4):
+        calls.end(calls.begin(), OVERLOADED, now)
+        now += calls.wait(now)
+    calls.end(calls.begin(), ANSWERED, now)
+    calls.end(calls.begin(), OVERLOADED, now)
+    assert calls.wait(now) == 8 * SHORT_PAUSE
+
+
+def test_a_shortage_of_our_own_is_waited_for_and_says_nothing_of_the_service() -> None:
+    calls = limit()
+    calls.end(calls.begin(), SHORTAGE, 0.0, reason="too many open files")
+    assert (calls.capacity(0.9), calls.capacity(FIRST_PAUSE), calls.trouble) == (0, CEILING, "")
+
+
+@pytest.mark.parametrize("sign", [AWAY, BROKEN, MISCONFIGURED, NOTHING])
+def test_a_probe_that_gets_no_answer_keeps_the_breaker_open(sign: Sign) -> None:
+    calls = limit()
+    calls.end(calls.begin(), AWAY, 0.0, reason="away")
+    calls.end(calls.begin(), sign, 1.0, reason="still")
+    assert (calls.wait(1.0), calls.trouble) == (2.0, "away" if sign is NOTHING else "still")
 
 
 def test_a_breaker_shortens_no_pause_that_the_service_has_asked_for() -> None:

@@ -78,6 +78,13 @@ def test_r29_the_examples_of_the_rfc(pointer: str, found: str) -> None:
     assert Pointer(pointer).find(RFC.encode(), what="it") == found.encode()
 
 
+def test_an_index_has_no_zeros_before_it_and_an_escape_is_read_once() -> None:
+    for token in "00", "01", "+1", "-1", "1.0", "\u0661":
+        with pytest.raises(NothingFoundError):
+            Pointer(f"/{token}").find(b"[1, 2]", what="it")
+    assert Pointer("/~01").find(b'{"/": 1, "~1": 2}', what="it") == b"2"
+
+
 @pytest.mark.parametrize("text", ["a", "$.choices[0]", "#/a", "choices/0"])
 def test_what_is_no_pointer_is_refused_with_what_one_looks_like(text: str) -> None:
     with pytest.raises(ValueError, match="is not a JSON Pointer; write a / before each name or index, as in /a/0/b"):

@@ -33,6 +33,22 @@ def test_a_packet_that_is_refused_while_others_are_answered_waits_longer_each_ti
     assert max(delays) == delays[-1] == LONGEST_DELAY
 
 
+def test_one_answer_to_others_speaks_against_a_packet_once() -> None:
+    known = refusals()
+    known.refuse(key(0), Sign.BROKEN, 0.0)
+    known.answer(key(1))
+    assert known.refuse(key(0), Sign.BROKEN, 1.0) == Verdict(0.25, counted=True)
+    assert known.refuse(key(0), Sign.BROKEN, 2.0) == Verdict()
+
+
+def test_only_a_broken_connection_is_held_against_a_packet() -> None:
+    known = refusals()
+    for sign in Sign.OVERLOADED, Sign.MISCONFIGURED, Sign.AWAY, Sign.SHORTAGE:
+        known.refuse(key(0), sign, 0.0)
+        known.answer(key(1))
+        assert not known.refuse(key(0), sign, 1.0).counted
+
+
 def test_a_packet_that_breaks_connections_while_others_are_answered_is_to_blame() -> None:
     known = refusals()
     assert not known.refuse(key(0), Sign.BROKEN, 0.0).counted

@@ -144,7 +144,7 @@ class CallLimit:
         self._until = max(self._until, now + pause)
         self._opened += 1
         self._generation += 1
-        self._under_way = self._peak = self._misses = 0
+        self._under_way = self._peak = 0
 
     def _close(self) -> None:
         """The service is there: begin gently."""

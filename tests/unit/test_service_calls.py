@@ -1,0 +1,62 @@
+"""What the end of a call to a service means for its packet, in a time that the test makes (R27)."""
+
+from __future__ import annotations
+
+from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
+from collator.processor import CallEnding, Cause, EndedCall, HttpService, OutcomeFactory, Sign
+from collator.workers.service_calls import ServiceCalls
+
+REFUSED = CallEnding(Cause.SERVICE, Sign.OVERLOADED, "HTTP 503: busy", after=900.0, status=503)
+BROKEN = CallEnding(Cause.SERVICE, Sign.BROKEN, "connection reset by peer")
+ANSWERED = CallEnding(Cause.OUTPUT, Sign.ANSWERED, output=b"1", status=200)
+
+
+def service_calls(*, retries: int = 3) -> ServiceCalls:
+    outcomes = OutcomeFactory(retries=retries, patience=600.0)
+    return ServiceCalls(HttpService("http://127.0.0.1:9/", outcomes), ceiling=8, note=lambda _: None)
+
+
+def task(index: int) -> Task:
+    return Task(Key("r", bytes(16), index), b"1", 1, Lease(1, 1))
+
+
+def ended(calls: ServiceCalls, index: int, ending: CallEnding, now: float = 0.0) -> Result:
+    """What becomes of a packet whose call has ended like this."""
+    result: Result = Output(Lease(1, 1), b"1") if ending.output else Failure(Lease(1, 1), ending.reason)
+    call = EndedCall(ending, result)
+    calls.hear(calls.begin(), call, now)
+    return calls.judge(task(index), call, now)
+
+
+def test_a_packet_has_failed_after_patience_and_more_refusals_than_retries() -> None:
+    calls = service_calls(retries=2)
+    results = [ended(calls, 0, REFUSED, now) for now in (0.0, 700.0, 800.0)]
+    assert [type(result) for result in results] == [Retry, Retry, Failure]
+    assert results[-1] == Failure(Lease(1, 1), "HTTP 503: busy; so for more than 600 s (processor_patience)")
+
+
+def test_a_service_may_ask_to_be_left_alone_for_as_long_as_packets_wait() -> None:
+    calls = service_calls()
+    ended(calls, 0, REFUSED)
+    assert (calls.may_begin(599.0), calls.may_begin(600.0)) == (False, True)
+
+
+def test_only_an_answer_speaks_against_a_packet_that_breaks_its_connection() -> None:
+    unsent = CallEnding(Cause.PACKET, Sign.UNSENT, "no text", final=True)
+    late = CallEnding(Cause.PACKET, Sign.NOTHING, "timed out")
+    for ending, counted in (unsent, False), (late, False), (ANSWERED, True):
+        calls = service_calls()
+        ended(calls, 0, BROKEN)
+        ended(calls, 1, ending)
+        result = ended(calls, 0, BROKEN)
+        assert isinstance(result, Retry)
+        assert result.counted is counted
+
+
+def test_a_probe_is_told_no_more_than_the_status() -> None:
+    calls = service_calls()
+    ended(calls, 0, REFUSED)
+    assert (
+        calls.health(0.0)
+        == "the processor http://127.0.0.1:9/ takes no packets: HTTP 503; the next call is made in 600 s"
+    )
