@@ -132,7 +132,9 @@ async def test_a_service_of_eight_gets_what_it_takes_and_no_packet_fails(tmp_pat
 
 
 async def test_a_service_of_two_with_429_is_never_idle_while_packets_wait(tmp_path: Path) -> None:
-    service = Limited(2, 0.1, reply(429, body=b"busy"))
+    # As BentoML 1.4.40 refuses beyond its max_concurrency: at once, and without Retry-After.
+    refusal = reply(429, "content-type: application/json", body=b'{"error":"Too many requests"}')
+    service = Limited(2, 0.1, refusal)
     async with serving(service) as receiver, house(tmp_path, receiver.url) as it:
         began = anyio.current_time()
         await it.send(*range(24))

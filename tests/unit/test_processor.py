@@ -550,6 +550,15 @@ def test_a_spec_without_module_or_function_is_refused_with_an_example(spec: str)
     assert "write MODULE:FUNCTION, as in collator.processor:word_lengths" in config_error(spec)
 
 
+@pytest.mark.parametrize(
+    "spec", ["127.0.0.1:8080/say", "localhost:8080", "me:NEVERSHOWN@localhost/", "ftp://localhost/"]
+)
+def test_an_address_without_its_scheme_is_told_what_it_lacks(spec: str) -> None:
+    told = config_error(spec)
+    assert told.endswith("the URL of a service begins with http:// or https://")
+    assert "NEVERSHOWN" not in told
+
+
 def test_a_module_that_does_not_exist_is_named(here: Path) -> None:
     detail = config_error("no_such_words:lengths")
     assert detail == "processor: cannot import no_such_words: ModuleNotFoundError: No module named 'no_such_words'"

@@ -45,7 +45,7 @@ def test_r29_an_ordinary_id_is_told_as_it_is() -> None:
 
 
 def test_r29_the_headers_of_the_file() -> None:
-    text = "# of the model\r\nX-API-Key: se:cret = \r\n\n  Authorization:Bearer a b\nX-Name:  J\u00fcrgen\t1"
+    text = "\ufeff# of the model\r\nX-API-Key: se:cret = \r\n\n  Authorization:Bearer a b\nX-Name:  J\u00fcrgen\t1"
     assert parse_headers(text) == {
         "x-api-key": "se:cret =",
         "authorization": "Bearer a b",

@@ -55,6 +55,7 @@ def parse_headers(text: str, *, authorized: bool = False) -> Mapping[str, str]:
     Raises `ConfigError` with the number of the line that cannot be used.
     """
     found: dict[str, str] = {}
+    text = text.removeprefix("\ufeff")  # the byte order mark of some editors
     for number, line in enumerate(map(str.strip, text.split("\n")), 1):
         if not line or line.startswith("#"):
             continue

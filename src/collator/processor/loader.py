@@ -34,6 +34,10 @@ def find(spec: str) -> UserFunction:
         raise ConfigError(
             f"processor {spec!r}: write MODULE:FUNCTION, as in collator.processor:word_lengths, or https://…"
         )
+    if not all(map(str.isidentifier, name.split("."))):  # HOST:PORT/PATH; it may hold a password
+        raise ConfigError(
+            "processor: no function has such a name; the URL of a service begins with http:// or https://"
+        )
     return checked(_attribute(_module(module), name, spec), f"{spec}: {name}")
 
 
