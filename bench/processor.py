@@ -13,7 +13,7 @@ The parts, each with a service and a stand-in for the processor of its own:
 | `minute` | takes 5 calls a minute |
 | `plain`, `hedge` | 1 % of calls of 0.2 s take 20 times as long; without and with `--hedge p95` |
 
-`used` is the share of what the processor could have done from the first packet to the last webhook.
+`used` is the time that the processor needs at best, as a share of that from the first packet to the last webhook.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -120,15 +121,17 @@ def _figures(part: Part, sent: Mapping[str, float], webhooks: Sequence[Webhook],
         "most_at_a_time": account.most,
         **{f"to_webhook_p{share}": quantile(delays, share / 100) for share in (50, 90, 99)},
     }
-    possible = _possible(part.manner, seconds)
-    return figures | ({} if part.rate or part.manner.per_minute else {"used": packets / possible})
+    return figures | ({} if part.rate or part.manner.per_minute else {"used": _at_best(part.manner, packets) / seconds})
 
 
-def _possible(manner: Manner, seconds: float) -> float:
-    """How many calls it could have taken in *seconds*."""
-    steps = [*manner.takes, (seconds, 0)]
-    spans = pairwise(steps)
-    return sum(most * max(0.0, min(until, seconds) - since) for (since, most), (until, _) in spans) / manner.seconds
+def _at_best(manner: Manner, packets: int) -> float:
+    """The seconds in which it takes *packets* at best."""
+    for (since, most), (until, _) in pairwise([*manner.takes, (inf, 0)]):
+        seconds = packets * manner.seconds / most
+        if since + seconds <= until:
+            return since + seconds
+        packets -= int((until - since) * most / manner.seconds)
+    raise AssertionError("it is never done")
 
 
 async def _order(stand_in: Helper, manner: Manner | None) -> Account:
