@@ -29,6 +29,8 @@ _FINE = (
     1,
     5,
 )
+FAILURES = ("exception", "timeout", "output", "process", "answer", "service", "configuration")
+"""Causes of attempts that failed: `collator.messages.Fault.label`."""
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _COARSE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
 
@@ -55,6 +57,14 @@ class Metrics:
             "Second calls beside one that took long, by result: won (its output counts), wasted",
             "result",
         )
+        self.failed_attempts = self._counter(
+            "collator_processor_failed_attempts",
+            "Attempts that failed, by cause: exception, timeout, output (unusable), process (ended), answer (HTTP), "
+            "service (away or overloaded), configuration",
+            "cause",
+        )
+        for label in FAILURES:
+            self.failed_attempts.labels(label)  # from the start: an increase from nothing would be none
         self.dropped = self._counter(
             "collator_outcomes_dropped", "Outcomes that came too late: lease lost, or resource closed", "reason"
         )

@@ -31,7 +31,7 @@ MOST_LAG = 0.1
 """Seconds for which the service's loop may stand still."""
 
 EVERYWHERE = [
-    ("fail", "ValueError: no sound in it"),
+    ("fail", f"ValueError: no sound in it ({fault_filesystem.FAILS})"),
     ("refuse", "this is a picture"),
     ("no_json", "output: not JSON: Encoding objects of type object is unsupported"),
     ("large", "output: much larger than max_output"),
@@ -42,7 +42,7 @@ FOR_PROCESSES = [
     ("seize", "timed out after 0.6 s"),
     ("leave", "the process ended with exit code 7"),
     ("crash", "the process ended with signal 11 (Segmentation fault)"),
-    ("devour", "MemoryError: pool_memory is 1024 MiB"),
+    ("devour", f"MemoryError: pool_memory is 1024 MiB ({fault_filesystem.DEVOURS})"),
     ("fork", "the process ended with exit code 9"),
 ]
 FOR_COROUTINES = [

@@ -32,6 +32,10 @@ def fail() -> object:
     raise ValueError("no sound in it")
 
 
+FAILS = f"tests/harness/fault_filesystem.py, line {fail.__code__.co_firstlineno + 1}, in fail"
+"""Where that is, as reasons have it."""
+
+
 def refuse() -> object:
     raise Permanent("this is a picture")
 
@@ -51,6 +55,9 @@ def crash() -> object:
 
 def devour() -> object:
     return bytearray(8 * 1024**3)
+
+
+DEVOURS = f"tests/harness/fault_filesystem.py, line {devour.__code__.co_firstlineno + 1}, in devour"
 
 
 def no_json() -> object:

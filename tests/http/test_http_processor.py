@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from collator import __version__
 from collator.client import Client
@@ -53,7 +54,9 @@ async def attempts(*scripts: Script, tasks: int = 1, **options: Any) -> list[Res
 async def call(url: str, *tasks: Task, **options: Any) -> list[Result]:  # noqa: ANN401 - as above
     processor = HttpService(url, OutcomeFactory(**{"clock": ManualClock(wall=NOW), "timeout": 10.0, **options}))
     async with processor.calls() as make:
-        return [(await make([one])).result for one in tasks]
+        results = [(await make([one])).result for one in tasks]
+    assert all(isinstance(result, Output) or result.fault for result in results)
+    return [result if isinstance(result, Output) else replace(result, fault=None) for result in results]
 
 
 def reason(result: Result) -> str:
@@ -446,9 +449,15 @@ async def test_r29_the_template_goes_around_the_payload_as_it_came() -> None:
 
 async def test_r29_a_payload_that_lacks_what_the_template_wants_is_not_sent() -> None:
     (result,), requests = await shaped(ShapeOptions(request='"{{payload/speech}}"'), reply(200, body=b"1"))
-    assert result == Failure(
-        Lease(9, 9),
-        "processor_request: the payload has nothing at /speech: the payload is an object with 'text', 'n'",
+    assert isinstance(result, Failure)
+    assert (
+        result.reason
+        == "processor_request: the payload has nothing at /speech: the payload is an object with 'text', 'n'"
+    )
+    assert result.fault is not None
+    assert (result.fault.kind, result.fault.label) == (
+        "processor_request: the payload has nothing at /speech",
+        "exception",
     )
     assert not requests
 

@@ -23,7 +23,13 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
     clock, given = SystemClock(), list[Any]()
     monkeypatch.setattr(local_backend, "LocalWorkers", lambda *parts, **options: given.append((parts, options)))
     settings = Settings(
-        processor_timeout=5.0, processor_retries=2, processor_patience=60.0, max_output=9, batch=4, concurrency=3
+        processor_timeout=5.0,
+        processor_retries=2,
+        processor_patience=60.0,
+        max_output=9,
+        batch=4,
+        concurrency=3,
+        hide_payloads=True,
     )
     backend = workers.open_backend(settings, processor=len, clock=clock, stood_still=stood_still)
     asked: Any = backend
@@ -33,14 +39,14 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
     assert options == {"metrics": "metrics", "concurrency": 3, "lease": 11.0, "hedge": None}
     assert isinstance(processor, Function)
     assert processor.batch == 4
-    assert {**vars(processor.outcomes), "_now": None} == {
+    assert {name: value for name, value in vars(processor.outcomes).items() if name[0] != "_"} == {
         "timeout": 5.0,
         "retries": 2,
         "patience": 60.0,
         "max_output": 9,
         "clock": clock,
+        "quote": False,
         "stood_still": stood_still,
-        "_now": None,
     }
 
 

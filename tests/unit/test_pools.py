@@ -159,7 +159,9 @@ async def test_a_batch_that_fails_is_called_again_one_by_one(kind: str, fault: s
     async with crew(kind, **BATCHES[kind], batch=5, timeout=0.3, concurrency=1) as it:
         await it.ended(it.put(0))
         leases = it.put(1, 2, fault, 4, 5)
-        reason = "ValueError: no sound in it" if fault == "fail" else "timed out after 0.3 s"
+        reason = (
+            f"ValueError: no sound in it ({fault_filesystem.FAILS})" if fault == "fail" else "timed out after 0.3 s"
+        )
         assert values(await it.ended(leases)) == [1, 2, reason, 4, 5]
 
 

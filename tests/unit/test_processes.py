@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from collator.messages import Key, Lease, Output, Task
-from collator.processor import OutcomeFactory, SubprocessFunction
+from collator.processor import BatchFailed, OutcomeFactory, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import (
     BatchFailedReply,
@@ -89,7 +89,7 @@ def returned(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
 
 
 def parted(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
-    return process.open.pop(0), BatchFailedReply(0, "it failed")
+    return process.open.pop(0), BatchFailedReply(0, BatchFailed("it failed"))
 
 
 def garbled(process: Scripted) -> tuple[Sequence[Task], ChildReply]:
@@ -175,7 +175,7 @@ def test_small_jobs_are_sent_ahead_up_to_a_bound() -> None:
         JobDone(7, [OutputAnswer(b"1")]),  # never sent
         JobDone(1, []),
         JobDone(1, [OutputAnswer(b"1"), OutputAnswer(b"2")]),
-        BatchFailedReply(3, "it failed"),
+        BatchFailedReply(3, BatchFailed("it failed")),
         JobsReturned([1]),  # which runs
         JobsReturned([2, 9]),
     ],

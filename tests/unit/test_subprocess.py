@@ -37,17 +37,17 @@ from collator.processor.wire import (
 from collator.testing import ManualClock
 from collator.workers.processes import ProcessExecutor
 from collator.workers.task_buffer import TaskBuffer
+from tests.harness.fault_filesystem import FAILS
 from tests.requirements import need
 from tests.wait import until_sync
 
 PLAIN = "tests.harness.fault_filesystem:plain"
 PATIENCE = 20.0
+KEY = Key("call-17", b"g" * 16, 4)
 
 
 def job(*payloads: object, attempt: int = 1) -> list[Task]:
-    return [
-        Task(Key("call-17", b"g" * 16, 4), msgspec.json.encode(payload), attempt, Lease(0, 1)) for payload in payloads
-    ]
+    return [Task(KEY, msgspec.json.encode(payload), attempt, Lease(0, 1)) for payload in payloads]
 
 
 def reply_of(child: Child) -> ChildReply | None:
@@ -76,13 +76,16 @@ def test_a_process_answers_jobs_in_order() -> None:
         replies = replies_of(it, 5)
         assert it.ahead == 0
     assert isinstance(again := getattr(replies.pop(1), "answers", [None])[0], RetryAnswer)
-    assert again.reason == "ValueError: no sound in it"
-    assert replies == [
-        JobDone(1, [OutputAnswer(b"1")]),
-        JobDone(3, [FailureAnswer("this is a picture")]),
-        JobDone(4, [FailureAnswer("ValueError: no sound in it")]),
-        JobDone(5, [OutputAnswer(b'{"a":null}')]),
+    assert again.reason == f"ValueError: no sound in it ({FAILS})"
+    assert again.fault is not None
+    assert (again.fault.kind, again.fault.label, again.fault.key) == (f"ValueError in {FAILS}", "exception", KEY)
+    assert again.fault.trace.endswith("""    raise ValueError("no sound in it")\nValueError""")
+    failed = [getattr(replies.pop(1), "answers", [None])[0] for _ in range(2)]
+    assert [answer.reason for answer in failed if isinstance(answer, FailureAnswer)] == [
+        "this is a picture",
+        f"ValueError: no sound in it ({FAILS})",
     ]
+    assert replies == [JobDone(1, [OutputAnswer(b"1")]), JobDone(5, [OutputAnswer(b'{"a":null}')])]
 
 
 def test_what_the_function_prints_and_reads_has_nothing_to_do_with_the_pipe(capfd: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +114,10 @@ def test_a_batch_is_one_call_and_fails_as_one() -> None:
     with child("tests.harness.fault_filesystem:batch", batch=3) as it:
         it.send([job(1, 2, 3), job(4, "fail", 6)])
         assert reply_of(it) == JobDone(1, [OutputAnswer(b"1"), OutputAnswer(b"2"), OutputAnswer(b"3")])
-        assert reply_of(it) == BatchFailedReply(2, "ValueError: no sound in it")
+        reply = reply_of(it)
+        assert isinstance(reply, BatchFailedReply)
+        assert (reply.number, reply.failed.kind) == (2, f"ValueError in {FAILS}")
+        assert reply.failed.trace.endswith("ValueError")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_the_memory_of_a_process_has_a_limit() -> None:
         reply = reply_of(it)
         assert isinstance(reply, JobDone)
         assert isinstance(again := reply.answers[0], RetryAnswer)
-        assert again.reason == "MemoryError: pool_memory is 1024 MiB"
+        assert again.reason.startswith("MemoryError: pool_memory is 1024 MiB (tests/harness/fault_filesystem.py, line ")
         assert reply_of(it) == JobDone(2, [OutputAnswer(b"2")])
         assert int(Path(f"/proc/{it.pid}/oom_score_adj").read_text()) >= 500
 

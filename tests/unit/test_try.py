@@ -61,7 +61,7 @@ def test_a_function_that_raises_is_told_with_the_frames_of_its_own_code(
     assert 'mine.py", line 6, in inner' in told
     assert "collator/processor" not in told
     assert told.splitlines()[-2:] == [
-        "failed: KeyError: 'sound'",
+        "failed: KeyError: 'sound' (mine.py, line 6, in inner)",
         "The service would try again, up to 3 times.",
     ]
 

@@ -245,6 +245,7 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"  packets     {packets}"
     yield from _ranges("missing", report)
     yield from _ranges("unfinished", report)
+    yield from _retrying(report)
     for failure in report["failures"][:MAX_FAILURES]:
         yield f"  failed      {failure['index']}: {failure['reason']} ({counted(failure['attempts'], 'attempt')})"
     if report["failed"] > MAX_FAILURES:
@@ -264,6 +265,15 @@ def describe(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"  supersedes  {report['supersedes']}"
     if report["why_undelivered"]:
         yield f"  not delivered yet: {report['why_undelivered']}"
+
+
+def _retrying(report: Mapping[str, Any]) -> Iterator[str]:
+    again = report.get("retrying", ())  # a service of before does not say
+    for one in again[:MAX_FAILURES]:
+        when = "" if one["due_in"] is None else f", next in {one['due_in']:.0f} s"
+        yield f"  tried       {one['index']}: {one['reason']} ({counted(one['attempts'], 'attempt')}{when})"
+    if report.get("retrying_more") or len(again) > MAX_FAILURES:
+        yield "  tried       and others"
 
 
 def _ranges(name: str, report: Mapping[str, Any]) -> Iterator[str]:

@@ -39,6 +39,10 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     """The lines that tell a person what *answer* says of the service at *url*. Pure."""
     yield f"{url}  {'ready' if answer['ready'] else 'NOT READY'}  (version {answer['version']})"
     yield from (f"  {reason}" for reason in answer["reasons"])
+    for failing in answer.get("failing", ()):  # a service of before does not say
+        when = "" if failing["due_in"] is None else f", next attempt in {failing['due_in']:.0f} s"
+        packet = f"{failing['resource_id']} {failing['index']} at {failing['last_at']}{when}"
+        yield f"  failed      {failing['times']} x {failing['reason']}; the last: {packet}"
     stored = answer["stored"]
     ended = ", ".join(f"{stored[state]} {state}" for state in ("collated", "incomplete", "cancelled"))
     gone = f", {stored['remembered']} deleted, ids remembered" if stored["remembered"] else ""

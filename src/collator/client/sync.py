@@ -90,8 +90,8 @@ class SyncClient:
 
     status = _waiting(Client.status)
     resource = _waiting(Client.resource)
-    resources = _waiting(Client.resources)
     packet = _waiting(Client.packet)
+    resources = _waiting(Client.resources)
     outputs = _waiting(Client.outputs)
     follow = _one_by_one(Client.follow)
     result = _waiting(Client.result)

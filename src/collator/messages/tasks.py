@@ -87,11 +87,25 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     """Reading of the monotonic clock when the output was there."""
 
 
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """What an attempt failed for, without a word of the payload: it may be logged and counted, and a reason may not."""
+
+    key: Key
+    kind: str
+    """Alike for what has the same cause: a type and a place in the code, a status, or a reason of our own."""
+    label: str
+    """Its class, for a metric: ``exception``, ``timeout``, ``output``, ``process``, ``answer``, ``service`` or
+    ``configuration``."""
+    trace: str = ""
+    """The traceback without texts, of the first of its kind."""
+
+
 class Failure(msgspec.Struct, frozen=True, gc=False):
     """No output, and no further attempt."""
 
     lease: Lease
     reason: str
+    fault: Fault | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
@@ -103,6 +117,7 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     """Seconds from when the ledger records it."""
     counted: bool = True
     """Whether the attempt is used up: false where the packet is not to blame (R27)."""
+    fault: Fault | None = None
 
 
 Result = Output | Failure | Retry

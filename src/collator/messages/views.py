@@ -48,6 +48,22 @@ class PacketDetail(msgspec.Struct, frozen=True, kw_only=True):
     """The number of its outcome in its resource; `None` before it."""
 
 
+class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts that failed alike of late, as the status shows them."""
+
+    reason: str
+    """That of the latest."""
+    times: int
+    """How many there were; those that use up no attempt count as well."""
+    last_at: str
+    """When the latest ended, RFC 3339 in UTC."""
+    resource_id: str
+    index: int
+    """The packet of the latest."""
+    due_in: float | None
+    """Seconds until its next attempt, 0 once it is due; `None` where there is none, or it has no time."""
+
+
 class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery, as views show it."""
 

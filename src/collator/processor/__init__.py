@@ -30,7 +30,7 @@ from collator.processor.function import Context, Function
 from collator.processor.guardian_client import run_guardian
 from collator.processor.http import EndedCall, HttpService, Requests
 from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
-from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
+from collator.processor.outcomes import BatchFailed, OutcomeFactory, fault_of, reason_of
 from collator.processor.request import ShapeOptions
 from collator.processor.subprocess import Child, SubprocessFunction
 from collator.processor.trial import Exchange, Trial, WatchedOutcomes, attempt
@@ -59,6 +59,7 @@ __all__ = [
     "Trial",
     "WatchedOutcomes",
     "attempt",
+    "fault_of",
     "look_here",
     "open_processor",
     "reason_of",

@@ -102,7 +102,7 @@ def _reply(function: Function, job: Job) -> ChildReply:
         return JobDone(job.number, [answer_of(function.attempt(job.tasks[0]))])
     results = function.attempt_all(job.tasks)
     if isinstance(results, BatchFailed):
-        return BatchFailedReply(job.number, results.reason)
+        return BatchFailedReply(job.number, results)
     return JobDone(job.number, [*map(answer_of, results)])
 
 
@@ -112,7 +112,11 @@ def _function(setup: Setup, stack: ExitStack) -> Function:
         function = _run(function, stack)
     if setup.memory is not None:
         function = _within(function, setup.memory)
-    return Function(function, OutcomeFactory(retries=setup.retries, max_output=setup.max_output), batch=setup.batch)
+    return Function(
+        function,
+        OutcomeFactory(retries=setup.retries, max_output=setup.max_output, quote=setup.quote),
+        batch=setup.batch,
+    )
 
 
 def _run(function: UserFunction, stack: ExitStack) -> UserFunction:
@@ -135,8 +139,9 @@ def _within(function: UserFunction, memory: int) -> UserFunction:
     def call(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
         try:
             return function(*args, **options)
-        except MemoryError:
-            raise MemoryError(f"pool_memory is {memory / 2**20:g} MiB") from None
+        except MemoryError as error:
+            short = MemoryError(f"pool_memory is {memory / 2**20:g} MiB")
+            raise short.with_traceback(error.__traceback__) from None
 
     return call
 

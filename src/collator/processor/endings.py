@@ -30,7 +30,7 @@ import msgspec
 from collator.backoff import MAX_RETRY_AFTER, parse_retry_after
 from collator.egress import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
 from collator.errors import Permanent, ProcessorFailed
-from collator.processor.outputs import Unusable
+from collator.processor.outputs import OUTPUT, Unusable
 from collator.text import one_line
 
 OVERLOADED = frozenset({408, 425, 429, 502, 503, 504})
@@ -96,12 +96,46 @@ class CallEnding(msgspec.Struct, frozen=True, gc=False):
     """Seconds for which the service, or the user's code, asks to be left alone: a day at most."""
     status: int = 0
     """That of the answer, if there was one."""
+    error: str = ""
+    """Of an error of the user's code: its type and place, without its text."""
+    trace: str = ""
+    """Its traceback, likewise."""
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with others of its cause: no word of the user's code or of the service is in it."""
+        if self.status and self.status not in SUCCESSES:
+            return f"HTTP {self.status}"
+        return self.error or self.reason
+
+    @property
+    def label(self) -> str:
+        """The class of a failure: `collator.messages.Fault.label`."""
+        if self.cause in {Cause.SERVICE, Cause.CONFIGURATION}:
+            return self.cause.value
+        if self.status and self.status not in SUCCESSES:
+            return "answer"
+        if self.sign is Sign.NOTHING:
+            return "timeout"
+        if self.reason.startswith(OUTPUT):
+            return "output"
+        return "exception" if self.final or self.kind != self.reason else "process"
 
 
-def of_error(error: BaseException, reason: str, *, sign: Sign = Sign.ANSWERED) -> CallEnding:
-    """The ending of a call that raised *error*, which is *reason* in words: the packet's fault, whatever it was."""
+def of_error(
+    error: BaseException, reason: str, *, kind: str = "", trace: str = "", sign: Sign = Sign.ANSWERED
+) -> CallEnding:
+    """The ending of a call that raised *error*, which is *reason* in words: the packet's fault, whatever it was.
+
+    *kind* and *trace* are what is told of an error of the user's code without its text.
+    """
     final = isinstance(error, Permanent)
-    return CallEnding(Cause.PACKET, sign, reason, final=final, after=_asked_for(error))
+    return CallEnding(Cause.PACKET, sign, reason, final=final, after=_asked_for(error), error=kind, trace=trace)
+
+
+def out_of_time(reason: str) -> CallEnding:
+    """The ending of a call that was given up, for *reason*."""
+    return CallEnding(Cause.PACKET, Sign.NOTHING, reason)
 
 
 def of_answer(answer: Answer | NoAnswer, *, size: int, max_output: int, wall: float) -> CallEnding:

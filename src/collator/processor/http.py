@@ -23,7 +23,7 @@ from collator.errors import ConfigError
 from collator.messages import Result, Retry, Task
 from collator.processor import endings
 from collator.processor.endings import SUCCESSES, CallEnding, Cause, Sign
-from collator.processor.outcomes import OutcomeFactory, reason_of
+from collator.processor.outcomes import OutcomeFactory, fault_of
 from collator.processor.request import Request, Shape, ShapeOptions
 
 _SHORTAGE_DELAY = 1.0
@@ -102,14 +102,16 @@ class HttpService:
                 egress.close_idle()  # a service may count them as calls, and goes on refusing while they are there
             return self._ended(task, ending)
         except BaseException as error:  # noqa: BLE001 - cancelled, too, it has ended in no other way than this
-            return EndedCall(endings.of_error(error, reason_of(error), sign=sign), self.outcomes.failed(task, error))
+            ending = self.outcomes.ending_of(error, sign=sign)
+            return EndedCall(ending, self.outcomes.blamed(task, ending))
 
     def _ended(self, task: Task, ending: CallEnding) -> EndedCall:
         if ending.cause is Cause.OUTPUT:
             return EndedCall(ending, self.outcomes.returned(task, msgspec.Raw(self.shape.output(ending.output))))
         if ending.cause is Cause.PACKET:
             return EndedCall(ending, self.outcomes.blamed(task, ending))
-        return EndedCall(ending, Retry(task.lease, ending.reason, 0.0, counted=False))
+        reason, fault = self.outcomes.reason(ending), fault_of(task, ending)
+        return EndedCall(ending, Retry(task.lease, reason, 0.0, counted=False, fault=fault))
 
     async def _answer(self, egress: Egress, request: Request) -> Answer | NoAnswer:
         """Send *request*; again while this process lacks descriptors or memory, until the time of the call is up."""

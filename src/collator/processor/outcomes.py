@@ -11,6 +11,7 @@ no attempt, and is for the workers, who see more than one call.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -18,19 +19,25 @@ import msgspec
 from collator.backoff import exponential_delay
 from collator.clock import Clock, SystemClock, never
 from collator.errors import CollatorError, ProcessorFailed
-from collator.messages import Failure, Output, Result, Retry, Task
+from collator.messages import Failure, Fault, Output, Result, Retry, Task
 from collator.processor import endings
-from collator.processor.endings import CallEnding
+from collator.processor.blame import leaf, place_of, trace_of
+from collator.processor.endings import CallEnding, Sign
 from collator.processor.outputs import Unusable, to_json
 from collator.text import one_line
+from collator.throttle import Throttle
 
 MAX_REASON = 500
+TRACE_PAUSE = 3600.0
+"""Seconds between two tracebacks of one kind."""
 
 
 class BatchFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """A batch failed as a whole, for *reason*: which packet caused it is not known, so each is called by itself."""
+    """A batch failed as a whole: which packet caused it is not known, so each is called by itself."""
 
-    reason: str
+    kind: str
+    """Why, as `collator.messages.Fault` has it."""
+    trace: str = ""
 
 
 class OutcomeFactory:
@@ -43,21 +50,25 @@ class OutcomeFactory:
         retries: int = 3,
         patience: float = 3600.0,
         max_output: int = 1024 * 1024,
+        quote: bool = True,
         clock: Clock | None = None,
         stood_still: Callable[[], float] = never,
     ) -> None:
         """*timeout* in seconds for one call, *retries* after the first attempt, *max_output* in bytes of JSON.
 
-        *patience*: seconds for which a packet may go back uncounted before that is held against it.
-        *stood_still* gives the seconds for which this process did: they are no part of a call's time.
+        *patience*: seconds for which a packet may go back uncounted before that is held against it. *quote*: whether a
+        reason may have what the code or the service says, in which a payload may be. *stood_still* gives the seconds
+        for which this process did: they are no part of a call's time.
         """
         self.timeout = timeout
         self.retries = retries
         self.patience = patience
         self.max_output = max_output
+        self.quote = quote
         self.clock = clock or SystemClock()
         self._now = self.clock.monotonic
         self.stood_still = stood_still
+        self._traces, self._tracing = Throttle(pause=TRACE_PAUSE), threading.Lock()
 
     def running(self) -> float:
         """Monotonic seconds that the time limits of calls run on."""
@@ -82,26 +93,56 @@ class OutcomeFactory:
 
     def failed(self, task: Task, error: BaseException) -> Result:
         """The call ended with *error*."""
-        return self.blamed(task, endings.of_error(error, reason_of(error)))
+        return self.blamed(task, self.ending_of(error))
+
+    def ending_of(self, error: BaseException, *, sign: Sign = Sign.ANSWERED) -> CallEnding:
+        """The ending of a call that raised *error*, with its traceback where none of its kind was given of late."""
+        place, ours = place_of(error), isinstance(error, CollatorError)
+        if ours and not place:
+            reason = reason_of(error)
+            kind = ": ".join(reason.split(": ")[:2])  # what follows may be of a payload or an answer
+            return endings.of_error(error, reason, kind=kind, sign=sign)
+        kind = type(leaf(error)).__name__ + (f" in {place}" if place else "")
+        # What the code says by an error of ours is meant for who reads it, and needs no place.
+        reason = reason_of(error, place="" if ours else place)
+        with self._tracing:
+            first = self._traces.times(kind)
+        return endings.of_error(error, reason, kind=kind, trace=trace_of(error) if first else "", sign=sign)
 
     def blamed(self, task: Task, ending: CallEnding) -> Result:
         """The call ended with *ending*, which is held against its packet."""
+        reason, fault = self.reason(ending), fault_of(task, ending)
         if ending.final:
-            return Failure(task.lease, ending.reason)
+            return Failure(task.lease, reason, fault)
         delay = exponential_delay(task.attempt, retries=self.retries, floor=ending.after, random=random.random)
-        return Failure(task.lease, ending.reason) if delay is None else Retry(task.lease, ending.reason, delay)
+        return Failure(task.lease, reason, fault) if delay is None else Retry(task.lease, reason, delay, fault=fault)
+
+    def reason(self, ending: CallEnding) -> str:
+        """The reason that is recorded of *ending*."""
+        return ending.reason if self.quote else ending.kind
 
     def failed_all(self, tasks: Sequence[Task], error: BaseException) -> list[Result] | BatchFailed:
         """The call of a batch ended with *error*."""
-        return BatchFailed(reason_of(error)) if len(tasks) > 1 else [self.failed(task, error) for task in tasks]
+        ending = self.ending_of(error)
+        return BatchFailed(ending.kind, ending.trace) if len(tasks) > 1 else [self.blamed(one, ending) for one in tasks]
 
     def timed_out(self, task: Task, *, why: str = "") -> Result:
         """The call still runs when its time is up; *why*, where that is known."""
-        return self.failed(task, ProcessorFailed(f"timed out after {self.timeout:g} s" + (why and f": {why}")))
+        reason = f"timed out after {self.timeout:g} s" + (why and f": {why}")
+        return self.blamed(task, endings.out_of_time(reason))
 
 
-def reason_of(error: BaseException) -> str:
-    """*error* in words for a person: one line of at most 500 printable characters."""
+def fault_of(task: Task, ending: CallEnding) -> Fault:
+    """What *ending* says of the failed attempt for *task*, without a word of the payload."""
+    return Fault(task.key, ending.kind, ending.label, ending.trace)
+
+
+def reason_of(error: BaseException, *, place: str = "") -> str:
+    """*error* in words for a person, and the *place* of it: one line of at most 500 printable characters.
+
+    Of a group of errors, the first.
+    """
+    error = leaf(error)
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
@@ -109,4 +150,6 @@ def reason_of(error: BaseException) -> str:
     line = one_line(text[: 4 * MAX_REASON], 4 * MAX_REASON)  # the cut comes last, behind the name
     if not isinstance(error, CollatorError):
         line = f"{type(error).__name__}: {line}" if line else type(error).__name__
-    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
+    end = f" ({place})" if place else ""
+    most = MAX_REASON - len(end)
+    return (line if len(line) <= most else line[: most - 1] + "…") + end

@@ -25,12 +25,16 @@ _TEXT = frozenset({str, bytes, bytearray})
 _ARRAY = frozenset({list, tuple})
 
 
+OUTPUT = "output: "
+"""How a reason begins that is about an output."""
+
+
 class Unusable(ProcessorFailed):
     """The output cannot be used."""
 
     def __init__(self, problem: str) -> None:
         """Say what the *problem* is."""
-        super().__init__(f"output: {problem}")
+        super().__init__(OUTPUT + problem)
 
 
 def to_json(value: object, limit: int) -> bytes:

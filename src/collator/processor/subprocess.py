@@ -21,6 +21,7 @@ from contextlib import suppress
 
 from collator.errors import ConfigError, ProcessorFailed
 from collator.messages import Task
+from collator.processor.blame import MOST_TRACE
 from collator.processor.child import CLOSED
 from collator.processor.guardian import end_session
 from collator.processor.guardian_client import Guardian
@@ -31,6 +32,8 @@ from collator.processor.wire import ChildReply, Frames, FunctionReady, Garbled, 
 PATIENCE = 1.0
 """Seconds from the end of a pipe to the end of its process."""
 
+_MOST_TRACES = 10 * 4 * MOST_TRACE
+"""Bytes of tracebacks in one message, of which each kind of error has one."""
 _REST = 100
 """Bytes of a task beside its payload, more or less."""
 _KILL = 9  # SIGKILL, which Windows does not have
@@ -49,8 +52,10 @@ class SubprocessFunction:
         self._memory = memory
         # As it is now: a process that replaces another finds what the first one found, wherever the program has gone.
         self._path = [os.path.abspath(one) for one in sys.path if isinstance(one, str)]  # noqa: PTH100 - "" is the directory
-        self._setup = frame(Setup(spec, batch, self.outcomes.retries, self.outcomes.max_output, memory))
-        self._limit = 1024 + batch * (self.outcomes.max_output + 8 * MAX_REASON)
+        self._setup = frame(
+            Setup(spec, batch, self.outcomes.retries, self.outcomes.max_output, self.outcomes.quote, memory)
+        )
+        self._limit = 1024 + batch * (self.outcomes.max_output + 8 * MAX_REASON) + _MOST_TRACES
         self._guarding = threading.Lock()
         self._guardian: Guardian | None = None
 

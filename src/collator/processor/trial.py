@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from pathlib import Path
 from typing import NamedTuple
 
 from collator.egress import Answer, NoAnswer
 from collator.messages import Result, Task
+from collator.processor.blame import from_user
 from collator.processor.coroutine import Coroutine
+from collator.processor.endings import CallEnding, Sign
 from collator.processor.function import Function
 from collator.processor.http import EndedCall, HttpService
 from collator.processor.outcomes import BatchFailed, OutcomeFactory
 from collator.processor.request import Request
 from collator.processor.subprocess import SubprocessFunction
-
-_OURS = str(Path(__file__).parents[1])
-"""Where Collator's own code is."""
 
 
 class Exchange(NamedTuple):
@@ -44,10 +42,10 @@ class WatchedOutcomes(OutcomeFactory):
 
     error: BaseException | None = None
 
-    def failed(self, task: Task, error: BaseException) -> Result:
-        """The call ended with *error*."""
+    def ending_of(self, error: BaseException, *, sign: Sign = Sign.ANSWERED) -> CallEnding:
+        """The ending of a call that raised *error*."""
         self.error = error
-        return super().failed(task, error)
+        return super().ending_of(error, sign=sign)
 
 
 def attempt(
@@ -97,7 +95,5 @@ def _frames(error: BaseException | None) -> str:
     """Return the traceback of *error* from the first frame on that is not ours; empty where there is none."""
     if error is None:
         return ""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
+    trace = from_user(error.__traceback__)
     return "".join(traceback.format_exception(type(error), error, trace)) if trace else ""

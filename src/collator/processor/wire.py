@@ -17,7 +17,8 @@ from typing import TypeVar
 import msgspec
 
 from collator.errors import ProcessorFailed
-from collator.messages import Failure, Lease, Output, Result, Retry, Task
+from collator.messages import Failure, Fault, Lease, Output, Result, Retry, Task
+from collator.processor.outcomes import BatchFailed
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Setup(msgspec.Struct, frozen=True, array_like=True):
     retries: int
     max_output: int
     """Bytes."""
+    quote: bool
+    """Whether reasons may have what the function says."""
     memory: int | None
     """Bytes of address space that the process may have."""
 
@@ -67,12 +70,14 @@ class RetryAnswer(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     reason: str
     delay: float
+    fault: Fault | None = None
 
 
 class FailureAnswer(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A failure for good."""
 
     reason: str
+    fault: Fault | None = None
 
 
 TaskAnswer = OutputAnswer | RetryAnswer | FailureAnswer
@@ -86,10 +91,10 @@ class JobDone(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class BatchFailedReply(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The batch of the job *number* failed as a whole, for *reason*."""
+    """The batch of the job *number* failed as a whole."""
 
     number: int
-    reason: str
+    failed: BatchFailed
 
 
 class JobsReturned(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -151,8 +156,8 @@ def answer_of(result: Result) -> TaskAnswer:
     if isinstance(result, Output):
         return OutputAnswer(result.output)
     if isinstance(result, Retry):
-        return RetryAnswer(result.reason, result.delay)
-    return FailureAnswer(result.reason)
+        return RetryAnswer(result.reason, result.delay, result.fault)
+    return FailureAnswer(result.reason, result.fault)
 
 
 def result_of(answer: TaskAnswer, lease: Lease, now: float) -> Result:
@@ -160,5 +165,5 @@ def result_of(answer: TaskAnswer, lease: Lease, now: float) -> Result:
     if isinstance(answer, OutputAnswer):
         return Output(lease, answer.output, now)
     if isinstance(answer, RetryAnswer):
-        return Retry(lease, answer.reason, answer.delay)
-    return Failure(lease, answer.reason)
+        return Retry(lease, answer.reason, answer.delay, fault=answer.fault)
+    return Failure(lease, answer.reason, answer.fault)

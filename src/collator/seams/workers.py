@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from collator.messages import Run
+from collator.messages import FailureReport, Run
 
 
 class Workers(Protocol):
@@ -52,7 +52,14 @@ class Workers(Protocol):
         ...
 
     def health(self) -> str | None:
-        """The reason why nothing is processed now, in words; `None` while all is well."""
+        """The reason why nothing is processed now, in words; `None` while all is well.
+
+        It is told to those who ask without a token, and logged: nothing of a payload is in it.
+        """
+        ...
+
+    def failures(self) -> Sequence[FailureReport]:
+        """The attempts that failed of late, those with one cause as one, the latest first: a few at most."""
         ...
 
     async def run(self) -> None:

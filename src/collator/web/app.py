@@ -107,9 +107,13 @@ class App:
         )
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         handlers = Handlers(
-            health=Health(parts.ledger, parts.metrics, readiness=parts.readiness),
+            health=Health(parts.ledger, parts.metrics, parts.workers, readiness=parts.readiness),
             resources=Resources(
-                parts.ledger, parts.outbox, packet_limits=parts.packet_limits, refusal=parts.intake.refusal
+                parts.ledger,
+                parts.outbox,
+                packet_limits=parts.packet_limits,
+                refusal=parts.intake.refusal,
+                trouble=parts.workers.health,
             ),
             retries=Retries(parts.ledger, parts.workers, parts.metrics, refusal=parts.intake.refusal),
             deliveries=Deliveries(parts.ledger, parts.outbox),

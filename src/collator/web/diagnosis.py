@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 
-from collator.messages import DeliveryReport, ResourceReport
+from collator.messages import DeliveryReport, ResourceReport, RetryReport
 from collator.rules.resource import Ranges
 from collator.states import DeliveryState, State
 from collator.text import counted
 
 _SHOWN = 5  # ranges in a sentence, and endpoints
+_REASONS = 3
 _NO_ENDPOINT = "no endpoint is configured: nothing is sent; read the outputs through the API"
 _MATCHES_NONE = "no endpoint matched its id when it ended"
 
 
 def why_undelivered(
-    report: ResourceReport, why_not_sent: Callable[[str], str | None], *, endpoints: bool
+    report: ResourceReport, why_not_sent: Callable[[str], str | None], *, endpoints: bool, trouble: str | None = None
 ) -> str | None:
     """The next thing that has to happen before *report*'s resource is delivered; `None` once it is.
 
     *why_not_sent* says of an endpoint why nothing is sent to it at the moment (`Outbox.why`); *endpoints*, whether
-    there are any. It is read by those who use HTTP, the commands and the library: so it speaks the language of none.
+    there are any; *trouble*, why nothing is processed. It is read by those who use HTTP, the commands and the library:
+    so it speaks the language of none.
     """
     if report.state is State.OPEN:
-        return _why_open(report)
+        return _why_open(report, trouble)
     if report.state is State.CANCELLED:
         return "it was cancelled; cancelled resources have no webhook"
     if not report.deliveries:
@@ -49,9 +52,10 @@ def why_waiting(delivery: DeliveryReport, why_not_sent: Callable[[str], str | No
     return f"next attempt in {delivery.due_in:.0f} s{tries}"
 
 
-def _why_open(report: ResourceReport) -> str:
+def _why_open(report: ResourceReport, trouble: str | None) -> str:
     if report.unfinished or report.unfinished_more:
-        return f"processing: no outcome yet for {_listed(report.unfinished, report.unfinished_more)}"
+        waiting = f"processing: no outcome yet for {_listed(report.unfinished, report.unfinished_more)}"
+        return "; ".join([waiting, *([trouble] if trouble else []), *_why_again(report)])
     if report.missing or report.missing_more:
         return f"never received: {_listed(report.missing, report.missing_more)}"
     if report.total is None:
@@ -59,6 +63,21 @@ def _why_open(report: ResourceReport) -> str:
     return (
         f"held open because {counted(report.failed, 'packet')} failed: retry them, or complete the resource with force"
     )
+
+
+def _why_again(report: ResourceReport) -> list[str]:
+    """The reasons for which the last attempts of packets failed, the first few, and when the next are made."""
+    by_reason: dict[str, list[RetryReport]] = {}
+    for one in report.retrying:
+        by_reason.setdefault(one.reason, []).append(one)
+    words = []
+    for reason, alike in [*by_reason.items()][:_REASONS]:
+        times = [one.due_in for one in alike if one.due_in]
+        when = f", next attempt in {ceil(min(times))} s" if times else ""
+        which = counted(len(alike), "packet") if len(alike) > 1 else f"index {alike[0].index}"
+        words.append(f"the last attempt for {which} failed: {reason}{when}")
+    others = report.retrying_more or len(by_reason) > _REASONS
+    return [*words, *(["and others"] if others else [])]
 
 
 def _listed(ranges: Ranges, more: int) -> str:

@@ -8,9 +8,11 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator import __version__
-from collator.messages import Counts
+from collator.messages import Counts, FailureReport
 from collator.metrics import Metrics
+from collator.paging import fitting
 from collator.seams.ledger import Ledger
+from collator.seams.workers import Workers
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
@@ -37,6 +39,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it takes packets and processes them."""
     reasons: Sequence[str]
     """Why it is not ready, a sentence for each reason."""
+    failing: Sequence[FailureReport]
+    """The calls of the processor that failed within ten minutes, those with one cause as one; the latest 10 causes."""
     paused: Sequence[str]
     """The endpoints to which nothing is sent until a person resumes them; the first 100."""
     paused_more: int
@@ -52,8 +56,9 @@ Readiness = Callable[[], Sequence[str]]
 class Health:
     """The pages of health and metrics."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, *, readiness: Readiness) -> None:
-        """Ask *readiness* and *ledger*."""
+    def __init__(self, ledger: Ledger, metrics: Metrics, workers: Workers, *, readiness: Readiness) -> None:
+        """Ask *readiness*, *ledger* and *workers*."""
+        self._workers = workers
         self._ledger = ledger
         self._metrics = metrics
         self._readiness = readiness
@@ -77,6 +82,7 @@ class Health:
                 version=__version__,
                 ready=not reasons,
                 reasons=reasons,
+                failing=fitting(self._workers.failures()),
                 paused=paused[:_SHOWN],
                 paused_more=len(paused[_SHOWN:]),
                 stored=stored,

@@ -77,11 +77,13 @@ class Resources:
         *,
         packet_limits: PacketLimits,
         refusal: Callable[[], Unavailable | None],
+        trouble: Callable[[], str | None],
     ) -> None:
         """Look into *ledger*; hand what a repair sets free to *outbox*.
 
-        *refusal* says why nothing new is taken at the moment.
+        *refusal* says why nothing new is taken at the moment, and *trouble* why nothing is processed.
         """
+        self._trouble = trouble
         self._ledger, self._operations = ledger, Operations()
         self._outbox = outbox
         self._packet_limits = packet_limits
@@ -148,7 +150,9 @@ class Resources:
 
     async def _view(self, resource_id: str) -> HttpAnswer:
         report = await self._ledger.resource(resource_id)
-        why = why_undelivered(report, self._outbox.why, endpoints=bool(self._outbox.capacity()))
+        why = why_undelivered(
+            report, self._outbox.why, endpoints=bool(self._outbox.capacity()), trouble=self._trouble()
+        )
         return answer_json(ResourceView(**msgspec.structs.asdict(report), why_undelivered=why))
 
     async def _wanted(self, request: RequestBody) -> tuple[int | None, bool]:

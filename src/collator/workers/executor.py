@@ -83,7 +83,7 @@ class ThreadExecutor:
         with self._buffer.change:
             batch = chunk.recall()
             if isinstance(results, BatchFailed) and not chunk.abandoned:
-                self._buffer.put_each(batch, results.reason)
+                self._buffer.put_each(batch, results)
             elif not isinstance(results, BatchFailed) and not chunk.abandoned:
                 chunk.done.extend(results)
         return 1, now - begun

@@ -62,6 +62,7 @@ class LocalBackend:
             retries=settings.processor_retries,
             patience=settings.processor_patience,
             max_output=settings.max_output,
+            quote=not settings.hide_payloads,
             clock=clock,
             stood_still=stood_still,
         )

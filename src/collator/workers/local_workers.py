@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from collator.errors import CollatorError
-from collator.messages import Lease, Run, Task, tasks_of
+from collator.messages import FailureReport, Lease, Run, Task, tasks_of
 from collator.metrics import Metrics
 from collator.processor import Processor
 from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.seams.packets import WorkQueue
 from collator.throttle import Throttle
+from collator.workers.failures import FailedAttempts
 from collator.workers.hedges import Hedges
 from collator.workers.leases import LeaseKeeper
 from collator.workers.pools import open_pool
@@ -29,6 +30,8 @@ from collator.workers.reports import OUTSTANDING, ResultRecorder
 
 WATCH = 0.025
 """Seconds between two looks at calls that take long."""
+TELL = 5.0
+"""Seconds between two looks for failed attempts that were not logged yet."""
 GRACE = 1.0
 """Seconds beyond the time for draining in which results are still recorded and leases given back."""
 
@@ -73,7 +76,11 @@ class LocalWorkers:
         )
         self._buffer = self._pool.buffer
         unrecorded = self._pool.result_queue.unrecorded
-        self._reports = ResultRecorder(ledger, outbox, unrecorded, metrics=metrics, recorded=self._recorded)
+        clock = processor.outcomes.clock
+        self._failures = FailedAttempts(timeout=processor.outcomes.timeout, now=clock.monotonic, wall=clock.wall)
+        self._reports = ResultRecorder(
+            ledger, outbox, unrecorded, metrics=metrics, recorded=self._recorded, failures=self._failures
+        )
         self._leases = LeaseKeeper(ledger, self._buffer, held=self._held, lease=lease)
         self._due = True
         self._partly = False  # the last claim gave less than there was room for
@@ -116,9 +123,11 @@ class LocalWorkers:
                 group.create_task(self._claim_forever())
                 group.create_task(self._watch_forever())
                 group.create_task(self._leases.run())
+                group.create_task(self._tell_forever())
                 for _ in range(OUTSTANDING):
                     group.create_task(self._reports.run())
         finally:
+            self._failures.tell_rest(everything=True)
             self._pool.stop()
             await self._until_ended()
 
@@ -151,7 +160,11 @@ class LocalWorkers:
 
     def health(self) -> str | None:
         """The reason why nothing is processed, in words; `None` while all is well."""
-        return self._pool.health()
+        return self._pool.health() or self._failures.health()
+
+    def failures(self) -> Sequence[FailureReport]:
+        """The attempts that failed of late, by kind."""
+        return self._failures.latest()
 
     def _hedged(self, won: bool) -> None:  # noqa: FBT001 - it is the value
         self._metrics.hedges.labels("won" if won else "wasted").inc()
@@ -202,6 +215,11 @@ class LocalWorkers:
         self._partly = 0 < got < capacity
         self._due = self._due or got > 0 or self._short
         self.submit(runs)
+
+    async def _tell_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TELL)
+            self._failures.tell_rest()
 
     async def _watch_forever(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from itertools import takewhile
 from collator.errors import ProcessorFailed
 from collator.messages import Result, Task, given_back
 from collator.processor import BatchFailed, Coroutine, HttpService
+from collator.throttle import Throttle
 from collator.workers.calls_under_way import CallsUnderWay
 from collator.workers.chunks import next_size
 from collator.workers.hedges import Hedges
@@ -84,6 +85,7 @@ class Loops:
         )
         self._runners = self._calls.runners
         self._change = self.buffer.change
+        self._late_calls = Throttle()
         self.result_queue.unrecorded.relieved = self._go_on
 
     @property
@@ -156,8 +158,7 @@ class Loops:
                 results += [result for call in calls for result in self._time_out(call, blocked=runner.given_up)]
                 late += [call.tasks[0] for call in calls]
             self._wake_one()
-        for task in late:
-            note_late(task, self.abandoned)
+        note_late(late, self.abandoned, self._late_calls)
         return results
 
     def _time_out(self, call: ProcessorCall, *, blocked: bool) -> list[Result]:
@@ -249,7 +250,7 @@ class Loops:
         if not (isinstance(results, list) and given_back(results[0])):  # else it says nothing of the work
             self.chunk_size = next_size(self.chunk_size, calls=1, seconds=seconds, limit=self._window)
         if isinstance(results, BatchFailed):
-            self.buffer.put_each(call.tasks, results.reason)
+            self.buffer.put_each(call.tasks, results)
             results = []
         self.result_queue.add(results, seconds)
 

@@ -13,11 +13,13 @@ most.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
 from collator.messages import Result, Task
+from collator.throttle import Throttle
 from collator.workers.result_queue import ResultQueue
 from collator.workers.task_buffer import TaskBuffer
 
@@ -80,14 +82,12 @@ class WorkerPool(Protocol):
         ...
 
 
-def note_late(task: Task, abandoned: int) -> None:
-    """Log that the time of the call for *task* is up; *abandoned* calls have not returned now."""
-    log.warning(
-        "processor call timed out and still runs",
-        resource_id=task.key.resource_id,
-        index=task.key.index,
-        abandoned=abandoned,
-    )
+def note_late(tasks: Sequence[Task], abandoned: int, throttle: Throttle) -> None:
+    """Log, as *throttle* allows, that the time of the calls for *tasks* is up; *abandoned* have not returned now."""
+    if tasks and (times := throttle.times(number=len(tasks))):
+        key = tasks[0].key
+        words = "processor call timed out and still runs"
+        log.warning(words, resource_id=key.resource_id, index=key.index, abandoned=abandoned, times=times)
 
 
 def blocked_words(abandoned: int, timeout: float) -> str:

@@ -15,7 +15,7 @@ import structlog
 
 from collator.errors import ProcessorFailed
 from collator.messages import Task, output_size
-from collator.processor import Child, SubprocessFunction
+from collator.processor import BatchFailed, Child, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import BatchFailedReply, ChildReply, Garbled, JobsReturned, result_of
 from collator.workers.chunks import Chunk
@@ -139,7 +139,7 @@ class ProcessExecutor:
         elif isinstance(reply, JobsReturned):
             self._buffer.put(chunk.recall(tasks))
         elif isinstance(reply, BatchFailedReply):
-            self._buffer.put_each(chunk.recall(), reply.reason)
+            self._buffer.put_each(chunk.recall(), reply.failed)
         else:
             now = self._now()
             results = [result_of(answer, task.lease, now) for task, answer in zip(tasks, reply.answers, strict=True)]
@@ -157,10 +157,7 @@ class ProcessExecutor:
             if chunk.abandoned:
                 return  # it was killed, as nobody waits for it any more
             if self._isolated.batch > 1 and others:
-                self._buffer.put_each([task, *others], reason)
+                self._buffer.put_each([task, *others], BatchFailed(reason))
             else:
                 chunk.done.append(self._isolated.outcomes.failed(task, ProcessorFailed(reason)))
                 self._buffer.put(others)
-        log.warning(
-            "a processor process has ended", reason=reason, resource_id=task.key.resource_id, index=task.key.index
-        )

@@ -24,6 +24,7 @@ from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.seams.packets import WorkQueue
 from collator.throttle import Throttle
+from collator.workers.failures import FailedAttempts
 from collator.workers.result_bytes import ResultBytes
 
 OUTSTANDING = 3
@@ -60,8 +61,13 @@ class ResultRecorder:
         *,
         metrics: Metrics,
         recorded: Recordings,
+        failures: FailedAttempts,
     ) -> None:
-        """*unrecorded* is told of what the ledger has; *recorded* is called after each step that it has taken."""
+        """*unrecorded* is told of what the ledger has, *failures* of attempts that failed.
+
+        *recorded* is called after each step that the ledger has taken.
+        """
+        self._failures = failures
         self._unrecorded = unrecorded
         self._ledger, self._operations = ledger, Operations()
         self._outbox = outbox
@@ -77,6 +83,7 @@ class ResultRecorder:
             Failure: metrics.attempts.labels("failure"),
         }
         self._returned = metrics.attempts.labels("returned")
+        self._failed = metrics.failed_attempts
         self._dropped: dict[Recorded, Count] = {
             status: metrics.dropped.labels(str(status)) for status in Recorded if status is not Recorded.RECORDED
         }
@@ -143,13 +150,16 @@ class ResultRecorder:
         kinds = Counter(map(type, results))
         if kinds[Retry] and (returned := sum(map(given_back, results))):
             self._returned.inc(returned)
-            kinds[Retry] -= returned  # the workers have told why
+            kinds[Retry] -= returned
         for kind, count in kinds.items():
             self._attempts[kind].inc(count)
-        if kinds[Retry] or kinds[Failure]:
-            one = outcome.failed  # its page says why; the reason may hold a payload, which no log does
-            told = {"resource_id": one.resource_id, "index": one.index} if one else {}
-            log.warning("attempts failed", final=kinds[Failure], retries=kinds[Retry], **told)
+        if kinds[Output]:
+            self._failures.succeed()
+        if kinds[Output] < len(results):
+            failed = [result for result in results if not isinstance(result, Output)]
+            self._failures.fail(failed)
+            for label, count in Counter(result.fault.label for result in failed if result.fault).items():
+                self._failed.labels(label).inc(count)
         if outcome.statuses.count(Recorded.RECORDED) != len(results):
             self._note_dropped(outcome)
 

@@ -12,7 +12,7 @@ from math import ceil
 import structlog
 
 from collator.messages import Failure, Output, Result, Retry, Task
-from collator.processor import CallEnding, Cause, EndedCall, HttpService, Sign
+from collator.processor import CallEnding, Cause, EndedCall, HttpService, Sign, fault_of
 from collator.throttle import Throttle
 from collator.workers.call_limit import CallLimit
 from collator.workers.refusals import RefusedPackets
@@ -61,7 +61,7 @@ class ServiceCalls:
     def hear(self, ticket: int, ended: EndedCall, now: float) -> None:
         """The call of *ticket* has *ended*: what that says of the service."""
         ending, result = ended
-        self._limit.end(ticket, ending.sign, now, reason=_plain_reason(ending), after=ending.after)
+        self._limit.end(ticket, ending.sign, now, reason=ending.kind, after=ending.after)
         self._tell(ending, now)
         self._note(Cause.PACKET if ending.cause is Cause.OUTPUT and not isinstance(result, Output) else ending.cause)
 
@@ -85,18 +85,23 @@ class ServiceCalls:
     def _refused(self, task: Task, ending: CallEnding, now: float) -> Result:
         verdict = self._refusals.refuse(task.key, ending.sign, now)
         if verdict.over:
-            reason = f"{ending.reason}; so for more than {self._outcomes.patience:g} s (processor_patience)"
-            return Failure(task.lease, reason)
+            so = f"; so for more than {self._outcomes.patience:g} s (processor_patience)"
+            return Failure(task.lease, self._outcomes.reason(ending) + so, fault_of(task, ending))
         if verdict.counted:
             return self._outcomes.blamed(task, ending)
-        return Retry(task.lease, ending.reason, verdict.delay, counted=False)
+        reason, fault = self._outcomes.reason(ending), fault_of(task, ending)
+        return Retry(task.lease, reason, verdict.delay, counted=False, fault=fault)
 
     def _tell(self, ending: CallEnding, now: float) -> None:
-        """Log what is wrong with the service."""
-        what = _plain_reason(ending)
+        """Log what is wrong with the service: without what it says, in which there may be a payload."""
+        what = ending.kind
         if ending.cause is Cause.CONFIGURATION and (times := self._throttle.times(what)):
             words = "the processor refuses the configuration: check its address, its headers and its keys"
             log.error(words, processor=self._address, answer=what, times=times)
+        elif ending.cause is Cause.SERVICE and not self._limit.trouble and (times := self._throttle.times(what)):
+            log.warning(
+                "the processor did not take a packet, which waits", processor=self._address, answer=what, times=times
+            )
         if bool(self._limit.trouble) == (self._troubled_since is not None):
             return
         if self._limit.trouble:
@@ -106,8 +111,3 @@ class ServiceCalls:
             seconds = round(now - self._troubled_since, 1)
             self._troubled_since = None
             log.info("the processor takes packets again", processor=self._address, after_seconds=seconds)
-
-
-def _plain_reason(ending: CallEnding) -> str:
-    """The reason without what the service says, in which there may be a payload: logs and probes are read by many."""
-    return f"HTTP {ending.status}" if ending.status else ending.reason

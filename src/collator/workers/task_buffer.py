@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 import structlog
 
 from collator.messages import Lease, Task
+from collator.processor import BatchFailed
+from collator.throttle import Throttle
 from collator.workers.chunks import Chunk
 from collator.workers.round_robin import RoundRobin
 
@@ -26,6 +28,7 @@ class TaskBuffer:
         """For who has to wait until the ledger has taken results."""
         self.round_robin = RoundRobin(batch=batch)
         """Who is next; to be used with the guard held."""
+        self._throttle = Throttle()
         self.paused = False
         """Nothing more may be taken."""
         self.wake_one: Callable[[], None] = lambda: None
@@ -43,12 +46,16 @@ class TaskBuffer:
             self.round_robin.put(tasks)
             self.wake_one()
 
-    def put_each(self, tasks: Sequence[Task], reason: str) -> None:
-        """Let *tasks*, which failed together for *reason*, wait for a call each."""
-        log.warning("a batch failed; its packets are processed one by one", packets=len(tasks), reason=reason)
+    def put_each(self, tasks: Sequence[Task], failed: BatchFailed) -> None:
+        """Let *tasks*, whose call has *failed*, wait for a call each."""
         with self.change:
+            times = self._throttle.times(failed.kind)
             self.round_robin.put_each(tasks)
             self.wake_one()
+        if times:
+            trace = {"exception": failed.trace} if failed.trace else {}
+            words = "a batch failed; its packets are processed one by one"
+            log.warning(words, packets=len(tasks), reason=failed.kind, times=times, **trace)
 
     def pause(self) -> None:
         """Let nothing more be taken; what is in hand is finished."""

@@ -19,6 +19,7 @@ import structlog
 
 from collator.messages import Result, Task
 from collator.processor import OutcomeFactory
+from collator.throttle import Throttle
 from collator.workers.chunks import Chunk, next_size
 from collator.workers.executor import Executor, PoolThread
 from collator.workers.pool import blocked_words, note_late
@@ -68,6 +69,7 @@ class Threads:
         self._alive = 0
         self._stopped = threading.Event()
         self._change = self.buffer.change
+        self._late_calls = Throttle()
         self.result_queue.unrecorded.relieved = self._go_on
 
     def start(self) -> None:
@@ -139,8 +141,7 @@ class Threads:
                     results += self._time_out(worker, chunk, call[0])
                     late.append(call[0])
             self._wake_one()
-        for task in late:
-            note_late(task, self.abandoned)
+        note_late(late, self.abandoned, self._late_calls)
         return results
 
     def _time_out(self, worker: PoolThread, chunk: Chunk, task: Task) -> list[Result]:
