@@ -19,7 +19,7 @@ from collator.backlog import Backlog
 from collator.errors import Unavailable
 from collator.messages import Batch
 from collator.metrics import Metrics
-from collator.packet import Packet, Receipt, Status
+from collator.packet import ACCEPTED, Packet, Receipt, Status
 from collator.rules.footprint import PACKET
 from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
@@ -85,7 +85,7 @@ class Intake:
             self._workers.notify()
         if accepted.endpoints:
             self._outbox.take((), accepted.endpoints)
-        answers = batch.in_order(accepted.receipts)
+        answers = batch.in_order(accepted.receipts) if accepted.exceptions else [ACCEPTED] * batch.size
         self._count(answers)
         return answers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collator.messages import Batch, Run
+from collator.messages import Batch, Run, tasks_of
 from collator.packet import Packet, Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -23,7 +23,7 @@ async def accepted(ledger: Ledger, *given: Packet, capacity: int = PLENTY) -> Se
 def told(runs: Sequence[Run]) -> dict[str, bytes | None]:
     """The metadata of each run, by the id of its resource, and that of its packets is the same."""
     assert {(run.resource_id, run.metadata) for run in runs} == {
-        (task.key.resource_id, task.metadata) for run in runs for task in run.tasks()
+        (task.key.resource_id, task.metadata) for task in tasks_of(runs)
     }
     return {run.resource_id: run.metadata for run in runs}
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from collator.errors import StorageFull, Unavailable, Uncertain
 from collator.intake import Intake, tally
-from collator.messages import Accepted, Group, Lease, Run, RunPacket
+from collator.messages import Accepted, Group, Lease, Run, RunPacket, tasks_of
 from collator.metrics import Metrics
 from collator.packet import ACCEPTED, DUPLICATE, Packet, Receipt, Status
 from tests.http.listener import Sender, Workers
@@ -83,7 +83,7 @@ async def test_what_is_handed_out_is_handed_on(parts: Parts) -> None:
     parts.ledger.open.set()
     parts.ledger.answer = Accepted(2, (), [run], 1, frozenset({"default"}))
     assert await parts.intake.accept(packets(2)) == [ACCEPTED, ACCEPTED]
-    assert (parts.workers.tasks, parts.workers.notified) == (run.tasks(), 1)
+    assert (parts.workers.tasks, parts.workers.notified) == (tasks_of([run]), 1)
     assert (parts.sender.deliveries, parts.sender.endpoints) == ([], {"default"})
 
 
@@ -93,7 +93,7 @@ async def test_p1_packets_whose_answer_is_lost_are_offered_again_as_the_same_ope
     parts.ledger.answer, parts.ledger.lost = Accepted(1, (), [run], 0, frozenset()), 2
     assert await parts.intake.accept(packets(1)) == [ACCEPTED]
     assert (len(parts.ledger.operations), len({*parts.ledger.operations})) == (3, 1)
-    assert parts.workers.tasks == run.tasks()
+    assert parts.workers.tasks == tasks_of([run])
 
 
 async def test_p7_a_drained_intake_refuses_before_the_store_is_asked(parts: Parts) -> None:

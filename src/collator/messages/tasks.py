@@ -48,20 +48,6 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         key, token = self.lease.key, self.lease.token
         return [Lease(key, token, position) for position in range(len(self.packets))]
 
-    def tasks(self) -> list[Task]:
-        """Return its packets one by one, as they are processed."""
-        resource_id, generation, key, token = self.resource_id, self.generation, self.lease.key, self.lease.token
-        return [
-            Task(
-                Key(resource_id, generation, packet.index),
-                packet.payload,
-                packet.attempt,
-                Lease(key, token, position),
-                self.metadata,
-            )
-            for position, packet in enumerate(self.packets)
-        ]
-
 
 class Task(msgspec.Struct, frozen=True, gc=False):
     """A packet of a run, to be processed."""
@@ -130,7 +116,17 @@ def given_back(result: Result) -> bool:
 
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
     """Return the packets of *runs* one by one."""
-    return [task for run in runs for task in run.tasks()]
+    return [
+        Task(
+            Key(run.resource_id, run.generation, packet.index),
+            packet.payload,
+            packet.attempt,
+            Lease(run.lease.key, run.lease.token, position),
+            run.metadata,
+        )
+        for run in runs
+        for position, packet in enumerate(run.packets)
+    ]
 
 
 def output_size(results: Iterable[Result]) -> int:

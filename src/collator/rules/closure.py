@@ -79,9 +79,12 @@ def ends_of(
     snapshots: Iterable[Snapshot], on_failure: OnFailure, known_at: Mapping[int, float] | None = None
 ) -> list[Closure]:
     """Return the ends of those of *snapshots* that are finished; *known_at*: when outputs were known, by handle."""
-    ends = ((snapshot, finished(snapshot, on_failure)) for snapshot in snapshots)
     times = known_at or {}
-    return [Closure(one, ending, times.get(one.key, 0.0)) for one, ending in ends if ending is not None]
+    return [
+        Closure(snapshot, ending, times.get(snapshot.key, 0.0))
+        for snapshot in snapshots
+        if (ending := finished(snapshot, on_failure)) is not None
+    ]
 
 
 def plan_close(

@@ -5,6 +5,7 @@ Who asks again is in this process, and memory is enough: with the process, its c
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -53,8 +54,8 @@ def handed_out(result: object) -> list[Run | Delivery]:
 
 
 def size_of(result: object) -> int:
-    """The bytes that *result* keeps in memory, about."""
-    size = ITEM * len(getattr(result, "exceptions", ()))
+    """The bytes that *result* has handed out, about."""
+    size = 0
     for item in handed_out(result):
         if isinstance(item, Run):
             size += sum([ITEM + len(packet.payload) for packet in item.packets])
@@ -68,7 +69,7 @@ class Answers:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._kept: dict[str, tuple[object, int]] = {}
+        self._kept = OrderedDict[str, tuple[object, int]]()
         self._size = 0
 
     def __contains__(self, operation: str) -> bool:
@@ -81,9 +82,13 @@ class Answers:
 
     def split(self, calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
         """Answer those of *calls* that were answered before; the others that come first, and those that come again."""
+        named = [call.operation for call in calls if call.operation]
+        operations = set(named)
+        if len(operations) == len(named) and self._kept.keys().isdisjoint(operations):  # nearly always
+            return [*calls], []
         first: list[Call] = []
         again: list[Call] = []
-        operations = set[str]()
+        operations.clear()
         for call in calls:
             if not call.operation:
                 first.append(call)
@@ -100,7 +105,8 @@ class Answers:
         """Keep the answers of *calls*. An error changed nothing, and may be another the next time."""
         for call in calls:
             if call.operation and not isinstance(call.result, BaseException):
-                self._kept[call.operation] = call.result, (size := size_of(call.result))
+                size = ITEM * call.size + call.weight if call.verb.echoes else size_of(call.result)
+                self._kept[call.operation] = call.result, size
                 self._size += size
         self._forget()
 
@@ -113,5 +119,5 @@ class Answers:
     def _forget(self) -> None:
         """Keep no more than the bounds allow, the latest."""
         while len(self._kept) > OPERATIONS or (self._size > BYTES and len(self._kept) > 1):
-            _, oldest = self._kept.pop(next(iter(self._kept)))
+            _, (_, oldest) = self._kept.popitem(last=False)
             self._size -= oldest

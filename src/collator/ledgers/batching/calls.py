@@ -27,6 +27,8 @@ class Verb(Generic[S, R]):
     """Takes new data; refused while the disk is full."""
     gives_way: bool = False
     """Each call has a commit of its own, between those of the others: nobody waits for more than one of them."""
+    echoes: bool = False
+    """A result holds no packet and no body that was not in the arguments of its call."""
     split: Callable[[Any], list[tuple[Any, int]]] | None = None
     """The arguments of one call as those of several smaller calls, and the size of each, for finding a culprit."""
     join: Callable[[Sequence[R]], R] | None = None

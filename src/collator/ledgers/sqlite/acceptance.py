@@ -158,7 +158,7 @@ def _lease_new(
     until = store.running + store.ledger_limits.task_lease
     for groups, capacity in batch:
         size = sum([len(group) for group in groups])
-        until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place)
+        until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place) if plan.exceptions else 0
         exceptions = [(place - start, receipt) for place, receipt in plan.exceptions[told:until_told]]
         start, told = start + size, until_told
         mine = list(islice(new, size - len(exceptions)))
@@ -176,7 +176,7 @@ def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], un
         if store.packets.size + len(payload) > store.ledger_limits.max_leased and len(store.packets):
             return
         number = store.packets.grant(Held(key, until, len(payload)))
-        yield Leased(number, key, snapshot.resource_id, snapshot.generation, payload, 1)
+        yield number, key, snapshot.resource_id, snapshot.generation, payload, 1
 
 
 def _metadata(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]]) -> Mapping[int, bytes]:

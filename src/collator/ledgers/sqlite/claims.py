@@ -169,7 +169,7 @@ def _hand_out(store: Store, keys: Sequence[int], *, stops: Mapping[int, int] | N
         elif store.packets.size + len(data) > store.ledger_limits.max_leased and len(store.packets):
             left.append(key)
         else:
-            leased.append(Leased(store.packets.grant(held), key, resource_id, generation, data, held.attempt))
+            leased.append((store.packets.grant(held), key, resource_id, generation, data, held.attempt))
     if stops:
         store.suspects += store.run_rows("suspects_wait", left)
     else:
@@ -184,7 +184,7 @@ def _metadata(store: Store, leased: Sequence[Leased]) -> Mapping[int, bytes]:
     """Return the metadata of the resources of *leased* that have some, by row, where it is handed out."""
     if not (leased and store.ledger_limits.hand_out_metadata):
         return {}
-    rows = as_json([*{one.key >> INDEX_BITS for one in leased}])
+    rows = as_json([*{key >> INDEX_BITS for _, key, *_ in leased}])
     return {row: metadata.encode() for row, metadata in _decode_metadata(store.value("load_metadata", rows).encode())}
 
 

@@ -92,9 +92,10 @@ class SqliteLedger(AuditVerbs, RetryVerbs, SqliteViews):
 
     async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         """Store what the rules accept."""
-        size = sum([len(group) for group in groups])
-        weight = sum([len(packet.payload) for group in groups for packet in group])
-        return await self._writer.call(steps.ACCEPT, (groups, capacity), size=size, weight=weight, operation=operation)
+        sizes = [len(packet.payload) for group in groups for packet in group]
+        return await self._writer.call(
+            steps.ACCEPT, (groups, capacity), size=len(sizes), weight=sum(sizes), operation=operation
+        )
 
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""

@@ -32,9 +32,11 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     answers, start = [], 0
     for place, (results, _) in enumerate(batch):
         end = start + len(results)
-        failed = next((plan.failed[one] for one in range(start, end) if one in plan.failed), None)
+        first_failed = min([one for one in plan.failed if start <= one < end], default=-1)
         answer = closed if place == 0 else StepResult([], [], frozenset())
-        answers.append(msgspec.structs.replace(answer, statuses=plan.statuses[start:end], failed=failed))
+        answers.append(
+            msgspec.structs.replace(answer, statuses=plan.statuses[start:end], failed=plan.failed.get(first_failed))
+        )
         start = end
     return answers
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from collator.messages import Lease, Run, RunPacket
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
-
-class Leased(NamedTuple):
-    """A packet that was leased."""
-
-    number: int
-    """In the table of leases; the next packet has the next one."""
-    key: int
-    resource_id: str
-    generation: bytes
-    payload: bytes
-    attempt: int
+Leased = tuple[int, int, str, bytes, bytes, int]
+"""A packet that was leased: number in the table of leases, where the next packet has the next one, key, resource id,
+generation, payload, attempt; a tuple, since this is made for every packet."""
 
 
 def runs_of(packets: Iterable[Leased], metadata: Mapping[int, bytes]) -> list[Run]:

@@ -78,7 +78,14 @@ def _closed(outcome: StepResult) -> int:
     return outcome.closed
 
 
-ACCEPT = Verb(acceptance.accept, grows=True, split=acceptance.halve, join=acceptance.join, isolate=acceptance.isolate)
+ACCEPT = Verb(
+    acceptance.accept,
+    grows=True,
+    echoes=True,
+    split=acceptance.halve,
+    join=acceptance.join,
+    isolate=acceptance.isolate,
+)
 RECORD = Verb(records.record, split=_halves_without_capacity, join=records.join, isolate=records.isolate)
 SETTLE = Verb(attempts.record_attempts, split=_halves, join=attempts.join, isolate=attempts.isolate)
 CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
