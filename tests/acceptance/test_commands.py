@@ -70,7 +70,7 @@ FORMER = {
     "outputs": "outputs whole --cursor 0 --limit 5",
     "complete": "complete open-complete-former-{mode} --total 1",
     "cancel": "cancel open-cancel-former-{mode}",
-    "retry": "retry --state open --prefix failing-former-{mode}",
+    "retry": "retry --state open --prefix failing-former-{mode} --reason yet",
     "purge": "purge gone-former-{mode}",
     "replay": "replay {delivery}:default",
     "give-up": "give-up {delivery}:away",
@@ -230,6 +230,8 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     assert said(capsys, stage.arguments("deliveries replay {delivery}:away", "text")).startswith(
         f"{stage.delivery}:away  due\n"
     )
+    line = "resources retry --completed-by failure --since 2026-11-24 --dry-run"
+    assert said(capsys, stage.arguments(line, "text")) == "0 packets of 0 resources would be tried again\n"
     paused = said(capsys, stage.arguments("endpoints pause away", "text"))
     assert re.match(r"away  paused\n  nothing is sent: paused since \S+, until it is resumed \(by a person\)\n", paused)
     assert re.search(

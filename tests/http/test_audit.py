@@ -150,6 +150,12 @@ async def test_p6_what_failed_leaves_nothing(listener: Harness, name: str) -> No
     assert await log(listener) == []
 
 
+async def test_p6_a_retry_of_what_cannot_be_retried_leaves_nothing(listener: Harness) -> None:
+    await arranged(listener)
+    assert (await ask(listener, "POST", "/v1/resources/gone/retry")).problem["code"] == "ended"
+    assert await log(listener) == []
+
+
 async def test_p6_steps_of_one_act_add_up_to_one_record(listener: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     await arranged(listener)
     monkeypatch.setattr("collator.web.deliveries._SLICE", 1)

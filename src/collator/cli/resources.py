@@ -176,7 +176,9 @@ def cancel(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 @click.option("--state", type=click.Choice(["incomplete", "open"]), help="Only those in this state.  [incomplete]")
 @click.option("--prefix", metavar="TEXT", help="Only those whose id begins with this prefix.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Only those that ended at this time or later.")
-@click.option("--completed-by", type=click.Choice([*EndedBy]), help="Only those that ended by this.")
+@click.option(
+    "--completed-by", type=click.Choice([end.value for end in EndedBy]), help="Only those that ended by this."
+)
 @click.option("--reason", metavar="TEXT", help="Only those with a packet that failed for a reason with this text.")
 @click.option("--dry-run", is_flag=True, help="Only count them; nothing changes.")
 @json_option

@@ -35,8 +35,9 @@ class Verb(Generic[S, R]):
     """The result of one call from those of the smaller ones."""
     isolate: Callable[[Exception], R] | None = None
     """The result of the smallest call where it is the culprit."""
-    changed: Callable[[Any, R], int] | None = None
-    """How many the arguments and the result of a step say were changed, where the audit log has what the verb does."""
+    changed: Callable[[Any, R], int | None] | None = None
+    """How many the arguments and the result of a step say were changed, where the audit log has what the verb does;
+    `None` for a step that is left to another."""
 
 
 class Call:

@@ -70,7 +70,7 @@ def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[Store, R]:
     return _alone(step, grows=grows, gives_way=True)
 
 
-def _audited(verb: Verb[Store, R], changed: Callable[[R], int]) -> Verb[Store, R]:
+def _audited(verb: Verb[Store, R], changed: Callable[[R], int | None]) -> Verb[Store, R]:
     return replace(verb, changed=lambda _, result: changed(result))
 
 
@@ -101,7 +101,7 @@ PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoint
 COMPLETE = _audited(_upkeep(repair.complete), _closed)
 COMPLETE_EMPTY = _audited(_upkeep(repair.complete, grows=True), _closed)  # which may open a resource
 CANCEL = _audited(_upkeep(repair.cancel), int)
-RETRY = _audited(_upkeep(retries.retry), lambda step: step.number)
+RETRY = _audited(_upkeep(retries.retry), lambda step: None if step.ended else step.number)
 REOPEN = _audited(_upkeep(retries.reopen_one, grows=True), int)
 REOPEN_ALL = _audited(_upkeep(retries.reopen_all, grows=True), lambda step: step.packets)
 PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource
