@@ -27,7 +27,7 @@ SCANS = re.compile(
 WHOLE = {
     "handles": "ready",
     "count_idle_times": "resource USING COVERING INDEX resource_idle",
-    "shorten_dead_retention": "delivery USING INDEX delivery_undelivered",
+    "shorten_dead_retention": "d USING INDEX delivery_undelivered",
     "some_due": "ready",
 }
 """What may be gone through besides: at a start, and in order, up to a limit."""
