@@ -103,7 +103,7 @@ class CallEnding(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def kind(self) -> str:
-        """What it has in common with others of its cause: no word of the user's code or of the service is in it."""
+        """The part that others of its cause share: no word of the user's code or of the service is in it."""
         if self.status and self.status not in SUCCESSES:
             return f"HTTP {self.status}"
         return self.error or self.reason

@@ -133,7 +133,7 @@ class OutcomeFactory:
 
 
 def fault_of(task: Task, ending: CallEnding) -> Fault:
-    """What *ending* says of the failed attempt for *task*, without a word of the payload."""
+    """The fault of an attempt for *task* that failed by *ending*, without a word of the payload."""
     return Fault(task.key, ending.kind, ending.label, ending.trace)
 
 
