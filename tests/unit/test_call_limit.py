@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_a_limit_that_falls_and_rises_is_followed(ceiling: int) -> None:
     run = simulate(Model([(0.0, 8), (10.0, 2), (25.0, 16)], ceiling, 4000, 0.2))
     assert run.used > 0.9
     assert run.refused < 0.03
+
+
+def test_steps_that_are_refused_are_not_always_as_many_calls_apart() -> None:
+    """As many resources as calls between two steps would have the same packet refused each time."""
+    refusals = simulate(Model([(0.0, 8)], 20, 4000, 0.2, 0.05)).refusals[20:]
+    calls = [(later - earlier) / 0.2 * 8 for earlier, later in pairwise(refusals)]
+    assert max(calls) - min(calls) > 5
 
 
 def test_slow_calls_to_a_service_of_two() -> None:

@@ -5,7 +5,8 @@ others under way* says that it takes n: so that is the limit from then on, at le
 loss says nothing of the number, would leave a quarter of the service idle.) *A round*, as many answers as there are
 calls under way, in which nothing is refused lets the limit grow by one, up to the ceiling. Where such a step is
 refused, the next one waits twice as many rounds, up to `PROBE` answers: so a service whose limit stays refuses one call
-in fifty, and one whose limit has risen is found out, and then grown into round by round.
+in fifty, and one whose limit has risen is found out, and then grown into round by round. The number of answers varies:
+else, with as many resources in turn, the same packet would be refused each time.
 
 Where nothing of ours was under way, and it refused all the same, others fill it or it counts by time. Then there is a
 pause, which doubles with each such refusal and halves with each answer. ``Retry-After`` makes one of its length, in
@@ -29,7 +30,8 @@ LONGEST_PAUSE = 30.0
 SHORT_PAUSE = 0.25
 """Seconds after the first refusal with nothing of ours under way."""
 PROBE = 48
-"""Answers after which the limit may always grow by one."""
+"""Answers after which the limit may always grow by one; up to `SPREAD` more."""
+SPREAD = 7
 IN_A_ROW = 3
 """Calls that get nothing from the service, one after the other, from which on it is the service."""
 TROUBLE = 10.0
@@ -59,6 +61,7 @@ class CallLimit:
         self._grown = False  # the limit has grown, and nothing was refused since
         self._rounds = 1
         self._needed = 0  # answers until it grows
+        self._refusals = 0
 
     def capacity(self, now: float) -> int:
         """The number of calls that may begin at this moment."""
@@ -131,7 +134,8 @@ class CallLimit:
             self._rounds = min(2 * self._rounds, PROBE) if self._grown else 1
             self.limit = max(1, others)
             self._starting, self._grown, self._peak = False, False, others
-            self._needed = min(self._rounds * self.limit, max(self.limit, PROBE))
+            self._refusals += 1
+            self._needed = min(self._rounds * self.limit, max(self.limit, PROBE + self._refusals % SPREAD))
         if not others:
             self._pause = min(max(SHORT_PAUSE, 2 * self._pause), LONGEST_PAUSE)
             after = max(after, self._pause)
