@@ -10,7 +10,7 @@ from typing import TypeVar
 from collator.errors import Damaged, Ended, Unknown
 from collator.ledgers.sqlite import steps
 from collator.ledgers.sqlite.reader import Reader
-from collator.ledgers.sqlite.retry_views import Found
+from collator.ledgers.sqlite.retry_views import Retryable
 from collator.ledgers.sqlite.writer import Writer
 from collator.messages import ResourceFilter, RetriedResources
 from collator.rules.resource import INDEX_MASK
@@ -53,14 +53,14 @@ class RetryVerbs:
         found = await self._reader.ask(self._reader.unfinished.find, wanted, after, limit)
         return await (self._retry_open(found) if wanted.state is State.OPEN else self._reopen(found))
 
-    async def _retry_open(self, found: Found) -> RetriedResources:
+    async def _retry_open(self, found: Retryable) -> RetriedResources:
         numbers = []
         for one in found.resources:
             with suppress(Unknown, Ended, Damaged):  # it has gone or ended since, or its row is damaged
                 numbers.append(await self._retry(one.resource_id))
         return RetriedResources(resources=len(numbers), packets=sum(numbers), after=found.after)
 
-    async def _reopen(self, found: Found) -> RetriedResources:
+    async def _reopen(self, found: Retryable) -> RetriedResources:
         looked, resources, packets = 0, 0, 0
         while looked < len(found.resources):
             step = await self._writer.call(steps.REOPEN_ALL, (found.resources[looked:],))

@@ -29,7 +29,7 @@ class _Looked(msgspec.Struct):
 _decode_looked = msgspec.json.Decoder(_Looked).decode
 
 
-class Found(NamedTuple):
+class Retryable(NamedTuple):
     """Resources that were found, and where to go on."""
 
     resources: Sequence[UnfinishedResource]
@@ -60,7 +60,7 @@ class UnfinishedViews:
         found = self.find(wanted, after, limit)
         return UnfinishedPage(resources=found.resources, after=found.after)
 
-    def find(self, wanted: ResourceFilter, after: str, limit: int) -> Found:
+    def find(self, wanted: ResourceFilter, after: str, limit: int) -> Retryable:
         """The same, with what a cursor is made of."""
         cursor = _CURSOR.fullmatch(after)
         if after and cursor is None:
@@ -75,4 +75,4 @@ class UnfinishedViews:
             UnfinishedResource(id_, webhook_id(id_, bytes.fromhex(generation)), packets)
             for id_, generation, packets in looked.rows
         ]
-        return Found(rows, looked.last, until)
+        return Retryable(rows, looked.last, until)
