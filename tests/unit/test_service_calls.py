@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
 from collator.processor import CallEnding, Cause, EndedCall, HttpService, OutcomeFactory, Sign
+from collator.workers.loops import Loops
 from collator.workers.service_calls import ServiceCalls
 
 REFUSED = CallEnding(Cause.SERVICE, Sign.OVERLOADED, "HTTP 503: busy", after=900.0, status=503)
@@ -60,3 +61,21 @@ def test_a_probe_is_told_no_more_than_the_status() -> None:
         calls.health(0.0)
         == "the processor http://127.0.0.1:9/ takes no packets: HTTP 503; the next call is made in 600 s"
     )
+
+
+def test_a_call_that_is_given_up_holds_no_place() -> None:
+    calls = service_calls()
+    tickets = [calls.begin() for _ in range(8)]
+    assert not calls.may_begin(0.0)
+    calls.give_up(tickets[0], 0.0)
+    assert calls.may_begin(0.0)
+
+
+def test_no_more_is_claimed_than_the_service_takes() -> None:
+    pool = Loops(HttpService("http://127.0.0.1:9/"), tell=lambda: None, concurrency=8, max_abandoned=8, window=100)
+    assert pool.width() == 16
+    service = pool._service
+    assert service is not None
+    call = EndedCall(REFUSED, Failure(Lease(1, 1), ""))
+    service.hear(service.begin(), call, 0.0)
+    assert pool.width() == 2
