@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,61 @@ async def test_of_a_group_the_first_error_counts() -> None:
         await groups()
     assert place_of(caught.value).endswith(".fails")
     assert trace_of(caught.value).endswith("KeyError")
+
+
+def test_of_a_group_whose_errors_were_never_raised_the_place_is_that_of_the_group() -> None:
+    reason = attempt(ExceptionGroup(SECRET, [KeyError("x")])).reason
+    assert reason.startswith("KeyError: 'x' (tests/unit/test_blame.py, line ")
+
+
+def test_where_the_working_directory_is_gone_no_text_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    text = "def f(e):\n    raise e\n"
+    scope: dict[str, Any] = {}
+    exec(compile(text, "<frozen own>", "exec"), scope)  # noqa: S102 - ours; it has no place that can be told
+    for raises in (module(tmp_path, text), scope["f"]):
+        failed = attempt(Permanent(SECRET), raises)
+        assert failed.reason == SECRET
+        assert failed.fault is not None
+        assert failed.fault.kind.partition(" in ")[0] == "Permanent"
+
+
+def test_no_type_of_an_error_breaks_what_is_told_of_it() -> None:
+    class Empty(ExceptionGroup[Exception]):
+        exceptions = ()
+
+    class Nameless(type):
+        @property
+        def __name__(cls) -> str:  # type: ignore[override]
+            raise RuntimeError
+
+    class Odd(Exception, metaclass=Nameless):
+        pass
+
+    class Text(str):
+        __slots__ = ()
+
+        def __getitem__(self, place: object) -> str:
+            raise RuntimeError
+
+    class Says(Exception):
+        def __str__(self) -> str:
+            return Text("x")
+
+    assert attempt(Empty("x", [KeyError(1)])).reason.startswith("KeyError: 1 (")
+    assert attempt(Odd("x")).reason.startswith("Odd: x (")
+    assert attempt(Says()).reason.startswith("Says: (its text cannot be read) (")
+
+
+def test_the_kind_of_an_error_is_short_and_printable() -> None:
+    failed = attempt(type("N" * 100_000 + "\n", (Exception,), {})())
+    assert failed.fault is not None
+    assert len(failed.fault.kind) <= 2 * MOST_PLACE + len(" in ")
+    assert failed.fault.kind.isprintable()
+    assert len(failed.fault.trace) <= MOST_TRACE
 
 
 def test_a_place_is_short_and_printable(tmp_path: Path) -> None:
@@ -167,8 +223,10 @@ def test_a_traceback_comes_once_for_each_kind_of_error() -> None:
     ]
 
 
-def attempt(error: Exception, *, quote: bool = True) -> Failure:
+def attempt(error: Exception, raises: Callable[..., object] | None = None, *, quote: bool = True) -> Failure:
     def function(_payload: object) -> object:
+        if raises is not None:
+            raises(error)
         raise error
 
     failed = Function(function, OutcomeFactory(retries=0, quote=quote)).attempt(task())

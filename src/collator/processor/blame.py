@@ -14,7 +14,7 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -32,13 +32,19 @@ FRAMES = 30
 OURS = str(Path(__file__).parents[1]) + os.sep
 """Where Collator's own code is."""
 _STANDARD = tuple({os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")})  # noqa: PTH118 - with a separator at its end
+# As the types of the user may give other things under these names.
+_errors_of: Callable[[BaseExceptionGroup[BaseException]], Sequence[BaseException]] = vars(BaseExceptionGroup)[
+    "exceptions"
+].__get__
+_name_of_type: Callable[[type], str] = vars(type)["__name__"].__get__
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def place_of(error: BaseException) -> str:
     """The last line of the user's own code that *error* came through; empty where there is none. Never raises."""
-    with suppress(Exception):  # memory may be short, or the working directory gone
-        if (found := _last_own(leaf(error).__traceback__)) is not None:
+    with suppress(Exception):  # memory may be short
+        # An error of a group may never have been raised: then the group was.
+        if (found := _last_own(leaf(error).__traceback__ or error.__traceback__)) is not None:
             frame, line = found
             path = _as_named(frame.f_code.co_filename)
             return one_line(
@@ -59,8 +65,18 @@ def trace_of(error: BaseException) -> str:
 def leaf(error: BaseException) -> BaseException:
     """The first error of a group, or *error* itself."""
     while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+        error = _errors_of(error)[0]
     return error
+
+
+def name_of(error: BaseException) -> str:
+    """The name of the type of *error*, on one line. Never raises, whatever the user's type says of itself."""
+    return one_line(_name_of_type(type(error)), MOST_PLACE)
+
+
+def is_raised_by_user(error: BaseException) -> bool:
+    """Return whether *error* came through any code that is not Collator's."""
+    return from_user(error.__traceback__) is not None
 
 
 def from_user(trace: TracebackType | None) -> TracebackType | None:
@@ -101,11 +117,18 @@ def _as_named(filename: str) -> str:
     if filename.startswith("<"):
         return filename
     path = Path(filename)
-    roots = [Path(root).absolute() for root in (*sys.path, "") if isinstance(root, str)]
-    within = [root for root in roots if path.is_relative_to(root)]
+    within = [root for root in _roots() if path.is_relative_to(root)]
     nearest = max(within, key=lambda root: len(root.parts), default=path.parent)
     name = str(path.relative_to(nearest))
     return name if len(name) <= MOST_PLACE // 2 else f"…{name[1 - MOST_PLACE // 2 :]}"
+
+
+def _roots() -> Iterator[Path]:
+    """The folders that files are named from."""
+    for root in (*sys.path, ""):
+        with suppress(OSError):  # it stands for the working directory, which is gone
+            if isinstance(root, str):
+                yield Path(root).absolute()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -122,4 +145,4 @@ def _one_trace(error: BaseException) -> str:
     if frames is None:
         return ""
     lines = traceback.format_list(traceback.extract_tb(frames, limit=-FRAMES))
-    return "Traceback (most recent call last):\n" + "".join(lines) + type(error).__name__
+    return "Traceback (most recent call last):\n" + "".join(lines) + name_of(error)

@@ -21,7 +21,7 @@ from collator.clock import Clock, SystemClock, never
 from collator.errors import CollatorError, ProcessorFailed
 from collator.messages import Failure, Fault, Output, Result, Retry, Task
 from collator.processor import endings
-from collator.processor.blame import leaf, place_of, trace_of
+from collator.processor.blame import is_raised_by_user, leaf, name_of, place_of, trace_of
 from collator.processor.endings import CallEnding, Sign
 from collator.processor.outputs import Unusable, to_json
 from collator.text import one_line
@@ -98,11 +98,11 @@ class OutcomeFactory:
     def ending_of(self, error: BaseException, *, sign: Sign = Sign.ANSWERED) -> CallEnding:
         """The ending of a call that raised *error*, with its traceback where none of its kind was given of late."""
         place, ours = place_of(error), isinstance(error, CollatorError)
-        if ours and not place:
+        if ours and not is_raised_by_user(error):
             reason = reason_of(error)
             kind = ": ".join(reason.split(": ")[:2])  # what follows may be of a payload or an answer
             return endings.of_error(error, reason, kind=kind, sign=sign)
-        kind = type(leaf(error)).__name__ + (f" in {place}" if place else "")
+        kind = name_of(leaf(error)) + (f" in {place}" if place else "")
         # What the code says by an error of ours is meant for who reads it, and needs no place.
         reason = reason_of(error, place="" if ours else place)
         with self._tracing:
@@ -144,12 +144,11 @@ def reason_of(error: BaseException, *, place: str = "") -> str:
     """
     error = leaf(error)
     try:
-        text = str(error)
+        line = one_line(str(error)[: 4 * MAX_REASON], 4 * MAX_REASON)  # the cut comes last, behind the name
     except BaseException:  # noqa: BLE001 - the error is the user's, and so is what it says of itself
-        text = "(its text cannot be read)"
-    line = one_line(text[: 4 * MAX_REASON], 4 * MAX_REASON)  # the cut comes last, behind the name
+        line = "(its text cannot be read)"
     if not isinstance(error, CollatorError):
-        line = f"{type(error).__name__}: {line}" if line else type(error).__name__
+        line = f"{name_of(error)}: {line}" if line else name_of(error)
     end = f" ({place})" if place else ""
     most = MAX_REASON - len(end)
     return (line if len(line) <= most else line[: most - 1] + "…") + end
