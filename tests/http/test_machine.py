@@ -275,13 +275,22 @@ class ServiceMachine(RuleBasedStateMachine):
     def retry(self, name: str) -> None:
         thing = self.model.things.get(name)
         reply = self.ask("POST", name, "/retry")
-        if thing is None or thing.state is not State.OPEN:
+        if thing is None or not (thing.state is State.OPEN or thing.mendable):
             assert self.code(reply) == ("unknown" if thing is None else "ended")
             return
-        failed = thing.indexes(FAILED)
-        assert reply.json == {"resource_id": name, "retried": len(failed)}
-        thing.pieces |= {index: Piece(thing.pieces[index].payload) for index in failed}
+        if thing.mendable and self.model.count(State.OPEN) == MAX_OPEN:
+            assert self.code(reply) == "unavailable"
+            return
+        retried = self.model.reopen(thing) if thing.mendable else self.retried(thing)
+        assert reply.json == {"resource_id": name, "retried": retried}
         self.settle()
+
+    @staticmethod
+    def retried(thing: Thing) -> int:
+        """The failed packets of an open resource are tried again: how many."""
+        failed = thing.indexes(FAILED)
+        thing.pieces |= {index: Piece(thing.pieces[index].payload) for index in failed}
+        return len(failed)
 
     @rule(name=names)
     def forget(self, name: str) -> None:
