@@ -71,7 +71,7 @@ def leaf(error: BaseException) -> BaseException:
 
 def name_of(error: BaseException) -> str:
     """The name of the type of *error*, on one line. Never raises, whatever the user's type says of itself."""
-    return one_line(_name_of_type(type(error)), MOST_PLACE)
+    return one_line(_name_of_type(type(error))[: 2 * MOST_PLACE], MOST_PLACE)
 
 
 def is_raised_by_user(error: BaseException) -> bool:
