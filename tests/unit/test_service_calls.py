@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from structlog.testing import capture_logs
+
 from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
 from collator.processor import CallEnding, Cause, EndedCall, HttpService, OutcomeFactory, Sign
 from collator.workers.loops import Loops
 from collator.workers.service_calls import ServiceCalls
 
 REFUSED = CallEnding(Cause.SERVICE, Sign.OVERLOADED, "HTTP 503: busy", after=900.0, status=503)
+BUSY = CallEnding(Cause.SERVICE, Sign.OVERLOADED, "HTTP 503: busy", status=503)
+AWAY = CallEnding(Cause.SERVICE, Sign.AWAY, "connection refused")
 BROKEN = CallEnding(Cause.SERVICE, Sign.BROKEN, "connection reset by peer")
 ANSWERED = CallEnding(Cause.OUTPUT, Sign.ANSWERED, output=b"1", status=200)
 
@@ -80,3 +84,16 @@ def test_no_more_is_claimed_than_the_service_takes() -> None:
     call = EndedCall(REFUSED, Failure(Lease(1, 1), ""))
     service.hear(service.begin(), call, 0.0)
     assert pool.width() == 2
+
+
+def test_a_service_that_is_there_again_and_refuses_does_not_take_packets_again() -> None:
+    calls = service_calls()
+    with capture_logs() as lines:
+        for index, (ending, now) in enumerate([(AWAY, 0.0), (BUSY, 10.0), (AWAY, 20.0), (ANSWERED, 30.0)]):
+            ended(calls, index, ending, now)
+    assert [line["event"] for line in lines] == [
+        "the processor takes no packets; they wait",
+        "the processor did not take a packet, which waits",
+        "the processor takes packets again",
+    ]
+    assert lines[-1]["after_seconds"] == 30.0

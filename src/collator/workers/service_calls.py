@@ -107,7 +107,7 @@ class ServiceCalls:
         if self._limit.trouble:
             self._troubled_since = now
             log.warning("the processor takes no packets; they wait", processor=self._address, answer=what)
-        elif self._troubled_since is not None:
+        elif self._troubled_since is not None and ending.sign is Sign.ANSWERED:  # one that refuses is only there
             seconds = round(now - self._troubled_since, 1)
             self._troubled_since = None
             log.info("the processor takes packets again", processor=self._address, after_seconds=seconds)
