@@ -162,6 +162,15 @@ def test_what_ended_earlier_replaces_nothing(tmp_path: Path, ending: str) -> Non
     assert write_newer(tmp_path, file(b"other", ended=1, name="other")) == 5
 
 
+@pytest.mark.parametrize("ending", SUFFIXES)
+def test_r16_what_supersedes_takes_the_place_of_either_file(tmp_path: Path, ending: str) -> None:
+    for before in SUFFIXES:
+        write_newer(tmp_path, file(b"old", ended=1, ending=before))
+    write_newer(tmp_path, file(b"other", ended=1, name="other"))
+    assert write_newer(tmp_path, file(b"new", ended=2, ending=ending)) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.txt", f"r{ending}"]
+
+
 def test_the_time_of_a_file_is_that_at_which_its_resource_ended(tmp_path: Path) -> None:
     write_newer(tmp_path, file_for(body("collated", "r", outputs=[1])))
     assert (tmp_path / "r.txt").stat().st_mtime_ns == 1_795_485_900_123_456_000

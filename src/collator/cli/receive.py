@@ -54,7 +54,7 @@ def receive(*, settings: Settings) -> None:
     A resource is written to DIR/NAME.txt, one output a line, as JSON; one that ended incomplete to
     DIR/NAME.incomplete.json. A webhook is answered with success once its file is safe on the disk; one that comes again
     writes the same file again. The time of a file is that at which its resource ended: one that ended before a file of
-    the same ID that is there is answered with success, and not written.
+    the same ID that is there is answered with success, and not written; one that ended later takes its place.
 
     One that the secret did not sign is refused with 401, and a line says so. Without a secret anyone who reaches the
     port can write files; pages in a browser cannot.

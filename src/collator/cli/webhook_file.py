@@ -45,7 +45,7 @@ MAX_NAME = 150
 MAX_INDENTED = 256 * 1024
 """Bytes of an incomplete resource that are written in lines with indents, which may make them many times as long."""
 SUFFIXES = (".txt", ".incomplete.json")
-"""Of the two files that a resource may have."""
+"""Of the two files that a resource may have, one at a time."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]|^\.")
 _BLANKS = frozenset(" \t\r\n")
@@ -148,11 +148,19 @@ def write_newer(directory: Path, file: File) -> int | None:
                 Path(aside).unlink()
                 return None
             Path(aside).replace(directory / file.full_name)
+            _remove_older(directory, file)
     except BaseException:
         Path(aside).unlink()
         raise
     sync_directory(directory)
     return size
+
+
+def _remove_older(directory: Path, file: File) -> None:
+    """Remove the other file of the resource, in whose place *file* is, as once a retry has mended it."""
+    for path in (directory / f"{file.name}{ending}" for ending in SUFFIXES if ending != file.ending):
+        if _ended(path) < file.ended:
+            path.unlink(missing_ok=True)
 
 
 def _shown(text: bytes) -> bytes:
