@@ -343,6 +343,20 @@ async def test_r9_a_limit_refuses_a_retry_before_anything_changes(
     assert await ledger.retry("r") == 1
 
 
+async def test_r9_what_the_backlog_can_never_hold_is_told_so_and_holds_up_no_other(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(max_backlog=3_000))
+    for index in range(4):  # one after the other there is room for them
+        await send(ledger, packet("a", index, b'"%s"' % (b"x" * 900), last=index == 3))
+        await fail(ledger)
+    await fail_some(ledger, "b")
+    before = await ledger.resource("a")
+    with pytest.raises(Ended, match=r"more than the whole backlog may have \(max_backlog\)"):
+        await ledger.retry("a")
+    assert await retry_all(ledger, EARLY) == 1
+    assert (await ledger.resource("b")).state is State.OPEN
+    assert await ledger.resource("a") == before
+
+
 # The generation before.
 
 

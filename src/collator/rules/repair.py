@@ -90,11 +90,16 @@ def check_reopening(snapshot: Snapshot, *, superseded: int) -> None:
 def check_limits(snapshot: Snapshot, size: int, *, counts: Counts, limits: LedgerLimits) -> int:
     """The size that *snapshot* counts once it is open, without the *size* that its packets count which wait then (R9).
 
-    `Unavailable` where a limit does not allow it: of open resources, or of the backlog.
+    `Unavailable` where a limit does not allow it: of open resources, or of the backlog. `Ended` where it can never fit.
     """
+    growth = of_resource(snapshot.resource_id, snapshot.metadata)
+    if size + growth > limits.max_backlog:
+        raise Ended(
+            f"resource {snapshot.resource_id!r} has ended ({snapshot.state}); its packets without an output count "
+            f"{size + growth} bytes, more than the whole backlog may have (max_backlog)"
+        )
     if counts.open >= limits.max_open:
         raise Unavailable(f"the limit of {limits.max_open} open resources is reached (max_open)")
-    growth = of_resource(snapshot.resource_id, snapshot.metadata)
     if counts.backlog + size + growth > limits.max_backlog:
         raise Unavailable(f"the backlog of {counts.backlog} bytes is near its limit (max_backlog)")
     return growth
