@@ -443,7 +443,7 @@ def test_the_processor_may_say_when_to_come_back() -> None:
 def test_nothing_that_is_raised_leaves_the_attempt(error: BaseException, reason: str) -> None:
     result = attempt(raising(error))
     assert isinstance(result, Retry)
-    assert result.reason == (reason if isinstance(error, BaseExceptionGroup) else f"{reason} ({RAISED})")
+    assert result.reason == f"{reason} ({RAISED})"
 
 
 def test_a_payload_that_does_not_fit_the_function_is_a_failed_attempt() -> None:
