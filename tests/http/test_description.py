@@ -50,15 +50,14 @@ async def test_the_service_gives_the_description_of_itself(listener: Harness) ->
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
 async def test_a_path_takes_the_methods_that_are_described_and_no_others(listener: Harness, path: str) -> None:
     described = {method.upper() for method in DOCUMENT["paths"][path]}
-    taken = described | also_taken(path)
-    taken |= {"HEAD"} if "GET" in taken else set()  # RFC 9110, 9.3.2
+    taken = described | ({"HEAD"} if "GET" in described else set())  # RFC 9110, 9.3.2
     for method in METHODS:
         reply = await listener.ask(method, filled(path)) if method != "HEAD" else None
         if reply is not None and reply.status == 405:
             assert method not in taken
             assert reply.headers["allow"] == ", ".join(sorted(taken))
         elif reply is not None:
-            assert method in taken
+            assert method in taken | also_taken(path)
             assert reply.status != 404 or reply.problem["code"] == "unknown"
 
 

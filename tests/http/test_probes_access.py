@@ -24,6 +24,7 @@ DECLARED: dict[str, tuple[str, Role | None]] = {
     "getPacket": ("GET /v1/resources/{resource_id}/packets/{index}", Role.READ),
     "completeResource": ("POST /v1/resources/{resource_id}/complete", Role.SEND),
     "cancelResource": ("POST /v1/resources/{resource_id}/cancel", Role.ADMIN),
+    "retryResources": ("POST /v1/resources/retry", Role.ADMIN),
     "retryResource": ("POST /v1/resources/{resource_id}/retry", Role.ADMIN),
     "purgeResource": ("DELETE /v1/resources/{resource_id}", Role.ADMIN),
     "listDeliveries": ("GET /v1/deliveries", Role.READ),

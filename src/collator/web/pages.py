@@ -118,8 +118,9 @@ class Page:
 
 
 def methods_at(path: str) -> Sequence[str]:
-    """The methods that *path* takes, in order: a word of a path may be an id as well."""
-    found = {route.method for route in ROUTES if re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path)}
+    """The methods that *path* takes, in order; those of the routes that have it word by word, where there are any."""
+    found = {route.method for route in ROUTES if route.path == path}
+    found = found or {route.method for route in ROUTES if re.fullmatch(_PART.sub("[^/]+", re.escape(route.path)), path)}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
