@@ -140,7 +140,7 @@ def test_a_resource_without_metadata_has_an_empty_object() -> None:
         ('["{{payload}}", "{{index/0}}"]', "line 1, column 18: {{index}} is a single value; only payload and metadata"),
         ('{"a": 1}', "it has no {{payload}}"),
         ('{"a": "{payload}"}', "it has no {{payload}}"),
-        ('{"a": "{{payload}}",}', "line 1, column 21: not JSON: "),
+        ('{"a": "{{payload}}" 1}', "line 1, column 21: not JSON: "),
         ('{"a": "{{payload}}"', "line 1, column 20: not JSON: "),
         ("", "line 1, column 1: not JSON: "),
         ('{"a":\n "{{payload/~}}"}', "line 2, column 3: '/~' is not a JSON Pointer"),
