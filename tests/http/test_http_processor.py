@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from collator.states import State
 from collator.testing import ManualClock
 from collator.workers.local_workers import LocalWorkers
 from tests.conformance.steps import outputs
+from tests.harness.at_work import at_work
 from tests.http.listener import Sender
 from tests.receiver import Close, Flood, Hold, Receiver, Request, Reset, Say, Script, Stall, reply
 from tests.wait import until
@@ -362,14 +363,8 @@ async def house(data_dir: Path, url: str) -> AsyncIterator[House]:
     clock = ManualClock()
     ledger = await open_ledger(data_dir, ledger_limits=LedgerLimits(), clock=clock, route=lambda _: ["default"])
     built = House(ledger, url, clock)
-    run = asyncio.create_task(built.workers.run())
-    try:
+    async with aclosing(ledger), at_work(built.workers):
         yield built
-    finally:
-        run.cancel()
-        with suppress(asyncio.CancelledError):
-            await run
-        await ledger.aclose()
 
 
 async def test_a_failed_call_is_made_again_with_the_same_key(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ Each is a row of what real servers did, with a server that answers as they do: n
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from collator.rules.resource import LedgerLimits
 from collator.states import State
 from collator.testing import ManualClock
 from collator.workers.local_workers import LocalWorkers
+from tests.harness.at_work import at_work
 from tests.http.listener import Sender
 from tests.receiver import Judge, Receiver, Request, Reset, Script, Step, reply
 from tests.wait import until
@@ -95,14 +95,8 @@ async def house(data_dir: Path, url: str, clock: Clock | None = None, **options:
     clock = clock or SystemClock()
     ledger = await open_ledger(data_dir, ledger_limits=LedgerLimits(), clock=clock, route=lambda _: ["default"])
     built = House(ledger, url, clock, **options)
-    run = asyncio.create_task(built.workers.run())
-    try:
+    async with aclosing(ledger), at_work(built.workers):
         yield built
-    finally:
-        run.cancel()
-        with suppress(asyncio.CancelledError):
-            await run
-        await ledger.aclose()
 
 
 def serving(judge: Callable[[Request], Awaitable[Script] | Script], *, port: int = 0) -> Receiver:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from collator.workers.executor import PoolThread
 from collator.workers.local_workers import LocalWorkers
 from collator.workers.reports import OUTSTANDING
 from collator.workers.threads import Threads
+from tests.harness.at_work import at_work
 from tests.wait import until
 
 pytestmark = pytest.mark.anyio
@@ -111,14 +111,8 @@ async def setup(
     )
     built = Setup(ledger, Function(function, OutcomeFactory(retries=retries, clock=clock)), clock, **options)
     await ledger.accept(Batch(backlog).groups, capacity=0)
-    run = asyncio.create_task(built.workers.run())
-    try:
+    async with aclosing(ledger), at_work(built.workers):
         yield built
-    finally:
-        run.cancel()
-        with suppress(asyncio.CancelledError):
-            await run
-        await ledger.aclose()
 
 
 class Gate:

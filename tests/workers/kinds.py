@@ -6,9 +6,8 @@ A kind starts workers on a ledger with a processor of `tests.workers.behaviours`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
 from collator.workers.local_workers import LocalWorkers
+from tests.harness.at_work import at_work
 from tests.receiver import Judge, Receiver, Request, Script, reply
 from tests.workers import behaviours
 
@@ -136,13 +136,8 @@ async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: 
     options: dict[str, Any] = {"concurrency": terms.concurrency, "lease": terms.lease, "sweep": terms.sweep}
     options["hedge"] = terms.hedge
     workers = LocalWorkers(ledger, processor, outbox, metrics=Metrics(), **options)
-    run = asyncio.create_task(workers.run())
-    try:
+    async with at_work(workers):
         yield workers
-    finally:
-        run.cancel()
-        with suppress(asyncio.CancelledError):
-            await run
 
 
 def _outcomes(terms: Terms) -> OutcomeFactory:
