@@ -106,13 +106,13 @@ class ResultRecorder:
         while True:
             parts = await self._gather()
             results = [*chain.from_iterable(part.results for part in parts)]
-            self._note(results, await self._record(results))
+            due = self._note(results, await self._record(results))
             for part in parts:
                 del self._kept[id(part)]
                 self._queue.task_done()
             self.size -= len(results)
             self._unrecorded.remove(sum(part.size for part in parts))
-            self._recorded(due=any(type(one) is Retry and one.delay <= 0 for one in results))
+            self._recorded(due=due)
 
     async def _gather(self) -> list[_Part]:
         """Gather the results that are recorded in one call."""
@@ -142,7 +142,8 @@ class ResultRecorder:
                 self._throttle.over()
                 return outcome
 
-    def _note(self, results: Sequence[Result], outcome: StepResult) -> None:
+    def _note(self, results: Sequence[Result], outcome: StepResult) -> bool:
+        """Tell all who want to know of *results*; whether packets are due at once because of them."""
         if outcome.deliveries or outcome.endpoints:
             self._outbox.take(outcome.deliveries, outcome.endpoints)
         if outcome.closed:
@@ -155,6 +156,7 @@ class ResultRecorder:
             self._attempts[kind].inc(count)
         if kinds[Output]:
             self._failures.succeed()
+        failed: list[Failure | Retry] = []
         if kinds[Output] < len(results):
             failed = [result for result in results if not isinstance(result, Output)]
             self._failures.fail(failed)
@@ -162,6 +164,7 @@ class ResultRecorder:
                 self._failed.labels(label).inc(count)
         if outcome.statuses.count(Recorded.RECORDED) != len(results):
             self._note_dropped(outcome)
+        return any(isinstance(one, Retry) and one.delay <= 0 for one in failed)
 
     def _note_dropped(self, outcome: StepResult) -> None:
         counts = Counter(outcome.statuses)

@@ -84,12 +84,12 @@ class ServiceCalls:
 
     def _refused(self, task: Task, ending: CallEnding, now: float) -> Result:
         verdict = self._refusals.refuse(task.key, ending.sign, now)
-        if verdict.over:
-            so = f"; so for more than {self._outcomes.patience:g} s (processor_patience)"
-            return Failure(task.lease, self._outcomes.reason(ending) + so, fault_of(task, ending))
         if verdict.counted:
             return self._outcomes.blamed(task, ending)
         reason, fault = self._outcomes.reason(ending), fault_of(task, ending)
+        if verdict.over:
+            so = f"; so for more than {self._outcomes.patience:g} s (processor_patience)"
+            return Failure(task.lease, reason + so, fault)
         return Retry(task.lease, reason, verdict.delay, counted=False, fault=fault)
 
     def _tell(self, ending: CallEnding, now: float) -> None:

@@ -83,12 +83,11 @@ class Answers:
     def split(self, calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
         """Answer those of *calls* that were answered before; the others that come first, and those that come again."""
         named = [call.operation for call in calls if call.operation]
-        operations = set(named)
-        if len(operations) == len(named) and self._kept.keys().isdisjoint(operations):  # nearly always
+        if len({*named}) == len(named) and self._kept.keys().isdisjoint(named):  # nearly always
             return [*calls], []
         first: list[Call] = []
         again: list[Call] = []
-        operations.clear()
+        operations = set[str]()
         for call in calls:
             if not call.operation:
                 first.append(call)
@@ -106,18 +105,12 @@ class Answers:
         for call in calls:
             if call.operation and not isinstance(call.result, BaseException):
                 size = ITEM * call.size + call.weight if call.verb.echoes else size_of(call.result)
-                self._kept[call.operation] = call.result, size
-                self._size += size
-        self._forget()
+                self.keep(call.operation, call.result, size)
 
     def keep(self, operation: str, answer: object, size: int) -> None:
         """Keep *answer*, the first to *operation*; it has *size* bytes."""
         self._kept[operation] = answer, size
         self._size += size
-        self._forget()
-
-    def _forget(self) -> None:
-        """Keep no more than the bounds allow, the latest."""
         while len(self._kept) > OPERATIONS or (self._size > BYTES and len(self._kept) > 1):
             _, (_, oldest) = self._kept.popitem(last=False)
             self._size -= oldest

@@ -158,14 +158,14 @@ def _lease_new(
     until = store.running + store.ledger_limits.task_lease
     for groups, capacity in batch:
         size = sum([len(group) for group in groups])
-        until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place) if plan.exceptions else 0
+        until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place)
         exceptions = [(place - start, receipt) for place, receipt in plan.exceptions[told:until_told]]
         start, told = start + size, until_told
         mine = list(islice(new, size - len(exceptions)))
         leased = [*_lease(store, mine[:capacity], until)] if idle else []
-        metadata = _metadata(store, mine[: len(leased)])
         ready += [key for key, _ in mine[len(leased) :]]
-        answers.append(Accepted(size, exceptions, runs_of(leased, metadata), len(mine) - len(leased), endpoints))
+        runs = runs_of(leased, _metadata(store, mine))
+        answers.append(Accepted(size, exceptions, runs, len(mine) - len(leased), endpoints))
     store.ready += store.run_rows("add_ready", ready)
     return answers
 
