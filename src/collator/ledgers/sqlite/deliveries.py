@@ -15,7 +15,7 @@ import msgspec
 
 from collator.clock import rfc3339
 from collator.errors import Malformed, Unknown
-from collator.ledgers.sqlite.prefix import behind
+from collator.ledgers.prefix import behind
 from collator.messages import (
     LOG,
     AttemptReport,

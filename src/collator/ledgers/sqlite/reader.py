@@ -24,7 +24,7 @@ from collator.ledgers.sqlite.bodies import check_output
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
 from collator.ledgers.sqlite.pieces import BodyReader
-from collator.ledgers.sqlite.prefix import behind
+from collator.ledgers.prefix import behind
 from collator.ledgers.sqlite.ranges import RangeSearch
 from collator.ledgers.sqlite.retry_views import UnfinishedViews
 from collator.ledgers.sqlite.store import connect, first_row, load_statements

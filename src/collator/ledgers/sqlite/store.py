@@ -22,7 +22,7 @@ import msgspec
 from collator.clock import Clock, never
 from collator.durability import sync_directory
 from collator.files import open_private
-from collator.ledgers.sqlite.hints import Hints
+from collator.ledgers.hints import Hints
 from collator.ledgers.sqlite.leases import LeaseTable
 from collator.ledgers.sqlite.schema import migrate
 from collator.messages import Counts

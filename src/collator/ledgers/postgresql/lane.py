@@ -1,0 +1,254 @@
+"""A lane: a connection on which calls that come while a commit runs are committed together (`collator.ledgers.batching`).
+
+When a commit fails. *The connection is lost before the commit was asked for*: nothing of the group is stored, and every
+caller is told. *It is lost while the commit runs*: the lane's own row says, once the server can be asked, whether the
+step was taken; meanwhile every caller is told `Uncertain`. *A deadlock*: the group is committed again. *Anything else*:
+the group is halved, and halved again, so that only the culprit is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+
+from collator.errors import Broken, CollatorError, Unavailable, Uncertain
+from collator.ledgers.batching.answers import Answers, Orphaned, resolve
+from collator.ledgers.batching.calls import Call, Verb, batches, fail_calls
+from collator.ledgers.batching.culprits import conclude, parts_of
+from collator.ledgers.batching.groups import Groups
+from collator.ledgers.postgresql.audit import ACTING
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words, is_transient, refused
+from collator.ledgers.postgresql.step import Step
+from collator.ledgers.postgresql.steps import execute
+from collator.rules.resource import Snapshot
+from collator.throttle import Throttle
+
+log = structlog.get_logger("collator.ledger")
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+Connect = Callable[[], Awaitable[asyncpg.Connection]]
+Begin = Callable[[asyncpg.Connection], Step]
+Committed = Callable[[float, int], None]
+"""Is told of each commit: its seconds, and how many items it had."""
+Touched = Callable[[Sequence[Iterable[Snapshot]]], None]
+
+AGAIN = 5
+"""Commits of one group that may fail in a deadlock."""
+STALLED = 3.0
+"""Seconds after which a group that is not committed yet shows that the server does not answer."""
+
+
+class Lane:
+    """A connection that commits groups of calls, one after the other."""
+
+    def __init__(
+        self, number: int, *, connect: Connect, begin: Begin, answers: Answers, touched: Touched, orphaned: Orphaned
+    ) -> None:
+        """Commit what is called; results whose caller has gone are passed to *orphaned*."""
+        self.committed: Committed = lambda _seconds, _items: None
+        self.trouble: str | None = None
+        """Why nothing can be stored; `None` while all is well."""
+        self._number, self._connect, self._begin = number, connect, begin
+        self._touched, self._orphaned, self._answers = touched, orphaned, answers
+        self._connection: asyncpg.Connection | None = None
+        self._groups = Groups()
+        self._steps = 0
+        self._in_doubt: tuple[int, Sequence[Call]] | None = None  # a step whose commit was not answered
+        self._began: float | None = None
+        self._came = asyncio.Event()
+        self._stopping = False
+        self._throttle = Throttle()
+        self._task = asyncio.create_task(self._run(), name=f"collator-lane-{number}")
+
+    async def call(
+        self,
+        verb: Verb[Step, R],
+        arguments: Any,  # noqa: ANN401 - the verb knows
+        *,
+        size: int = 1,
+        weight: int = 0,
+        operation: str = "",
+    ) -> R:
+        """Execute *verb*, with *size* items of *weight* bytes, in the next group that has room; its result, durable.
+
+        Where *operation* was answered before, that answer.
+        """
+        if self._stopping:
+            raise Unavailable("the store is closed")
+        call = Call(verb, arguments, size, weight, operation=operation, act=ACTING.get())
+        call.future = asyncio.get_running_loop().create_future()
+        self._groups.waiting.append(call)
+        self._came.set()
+        result: R = await call.future
+        return result
+
+    def post(self, verb: Verb[Step, Any], arguments: Any) -> None:  # noqa: ANN401 - the verb knows
+        """Execute *verb* in the next group; nobody waits for it."""
+        self._groups.waiting.append(Call(verb, arguments))
+        self._came.set()
+
+    def stalled(self) -> str | None:
+        """The reason why a call would wait for long, in words; `None` where it would not."""
+        seconds = 0.0 if self._began is None else time.perf_counter() - self._began
+        return f"the server has not answered for {seconds:.0f} s" if seconds >= STALLED else None
+
+    async def stop(self) -> None:
+        """End once all calls are done; who calls later is told so."""
+        self._stopping = True
+        self._came.set()
+        await self._task
+        if self._connection is not None:
+            await _close(self._connection)
+
+    def abandon(self) -> None:
+        """End as a dying process does. For tests of what it leaves behind."""
+        self._stopping = True
+        self._task.cancel()
+        if self._connection is not None:
+            self._connection.terminate()
+
+    async def _run(self) -> None:
+        while True:
+            while not self._groups.waiting:
+                if self._stopping:
+                    return
+                self._came.clear()
+                await self._came.wait()
+            await self._take_group()
+
+    async def _take_group(self) -> None:
+        group = self._groups.take()
+        self._began = began = time.perf_counter()
+        try:
+            connection = await self._ready()
+            first, again = self._answers.split(group)
+            self._groups.waiting += again
+            await self._commit(connection, first)
+            self._answers.keep_of(first)
+            answered = [call for call in group if call not in again] if again else group
+        except CollatorError as error:
+            fail_calls(group, error)
+            answered = group
+        except Exception as error:  # noqa: BLE001 - a waiter must never wait for ever
+            log.critical("a lane failed", error=repr(error))
+            fail_calls(group, Broken())
+            answered = group
+        self._began = None
+        self.committed(time.perf_counter() - began, sum(call.size for call in group))
+        resolve(answered, self._orphaned)
+
+    async def _ready(self) -> asyncpg.Connection:
+        """Return the connection, opened anew where it was lost; what was in doubt is cleared up first. `Unavailable`."""
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            try:
+                connection = self._connection = await self._connect()
+            except CONNECTION_ERRORS as error:
+                self._tell(error)
+                raise Unavailable(self.trouble) from error
+        if self._in_doubt is not None:
+            await self._clear_up(connection, *self._in_doubt)
+        if self.trouble is not None:
+            log.info("the store can be used again")
+            self.trouble = None
+            self._throttle.over()
+        return connection
+
+    async def _clear_up(self, connection: asyncpg.Connection, number: int, calls: Sequence[Call]) -> None:
+        """Keep the answers of *calls*, the step *number*, if it was committed after all."""
+        try:
+            async with connection.transaction():
+                last = await self._begin(connection).value("last_step", self._begin(connection).node, self._number)
+        except CONNECTION_ERRORS as error:
+            self._tell(error)
+            raise Unavailable(self.trouble) from error
+        if last == number:
+            self._answers.keep_of(calls)
+        self._in_doubt = None
+
+    async def _commit(self, connection: asyncpg.Connection, group: Sequence[Call]) -> None:
+        """Commit *group*, and nothing of it twice: what fails is told or tried again only of what is not committed."""
+        if not group:
+            return
+        for attempt in range(1, AGAIN + 1):
+            try:
+                await self._commit_once(connection, group)
+                return
+            except CONNECTION_ERRORS as error:
+                if not connection.is_closed():
+                    connection.terminate()
+                self._tell(error)
+                fail_calls(group, Unavailable(self.trouble))
+                return
+            except Uncertain as error:
+                fail_calls(group, error)
+                return
+            except asyncpg.PostgresError as error:
+                if is_transient(error) and attempt < AGAIN:
+                    continue
+                if (words := refused(error)) is not None:
+                    self._tell(error)
+                    fail_calls(group, words)
+                    return
+                await self._find_culprit(connection, group, error)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
+                await self._find_culprit(connection, group, error)
+                return
+
+    async def _find_culprit(self, connection: asyncpg.Connection, group: Sequence[Call], error: Exception) -> None:
+        parts = parts_of(group)
+        for part in parts:
+            await self._commit(connection, part)
+        conclude(group, parts, error)
+
+    async def _commit_once(self, connection: asyncpg.Connection, group: Sequence[Call]) -> None:
+        transaction = connection.transaction()
+        await transaction.start()
+        step = self._begin(connection)
+        number = self._steps = self._steps + 1
+        try:
+            await step.look_around()
+            for calls in batches(group):
+                await execute(step, calls)
+            if step.changes:
+                await step.store_counts(self._number, number)
+        except BaseException:
+            if not connection.is_closed():
+                await _roll_back(transaction)
+            raise
+        try:
+            await transaction.commit()
+        except CONNECTION_ERRORS as error:
+            self._tell(error)
+            connection.terminate()
+            self._in_doubt = number, [*group]
+            raise Uncertain from error
+        if step.touched:
+            self._touched(step.touched)
+
+    def _tell(self, error: Exception) -> None:
+        self.trouble = f"the store cannot be used at the moment: {in_words(error)}"
+        if times := self._throttle.times():
+            log.error("the store cannot be used", error=repr(error), times=times)
+
+
+async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:
+    try:
+        await transaction.rollback()
+    except CONNECTION_ERRORS:
+        pass  # nothing is stored of it either way
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=5)
+    except (*CONNECTION_ERRORS, TimeoutError):
+        connection.terminate()

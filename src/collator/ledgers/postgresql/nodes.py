@@ -1,0 +1,47 @@
+"""Nodes: who has the ledger open, and is alive as long as its beat comes. All upkeep begins with a beat.
+
+The beat of any node moves the time that all share. While none comes, as all nodes are stopped or the server takes
+nothing, neither leases nor idle timeouts run (`most_between_beats` in the schema).
+"""
+
+from __future__ import annotations
+
+from collator.ledgers.postgresql import claims
+from collator.ledgers.postgresql.step import Step
+
+DEAD = 30.0
+"""Seconds without a beat after which a node is dead; the statement `context` says the same."""
+
+
+async def beat(step: Step, accepting: bool) -> None:  # noqa: FBT001 - a step takes its call as it came
+    """Let time pass: it counts as uptime where the service was *accepting* and refused nobody (R13)."""
+    await step.run("tick", accepting)
+    await step.run("see_node", step.node, step.running)
+
+
+async def enter(step: Step) -> None:
+    """Begin to work as a node: what others, that have died, left is found at once."""
+    if not await step.value("other_nodes", step.node, step.running):
+        await step.run("skip_time", step.running)  # an outage closes nothing
+    await step.run("see_node", step.node, step.running)
+    for node in step.dead_nodes:
+        await claims.bury(step, node)
+    await _apply_limits(step)
+
+
+async def leave(step: Step) -> None:
+    """End in order: what is handed out is due at once."""
+    await step.run("tick", True)  # noqa: FBT003 - a parameter of a statement
+    await claims.give_back(step, step.node)
+    await step.run("unregister_node", step.node)
+
+
+async def _apply_limits(step: Step) -> None:
+    """Have timeouts that are new, or shorter than at the last start, hold for what is there, too."""
+    limits = step.ledger_limits
+    if limits.idle_timeout is not None:
+        if await step.value("count_idle_times") < step.counts.open:
+            await step.run("set_idle_times", limits.idle_timeout)
+        await step.run("shorten_idle_times", limits.idle_timeout, step.active)
+    if limits.dead_retention is not None and step.counts.dead:
+        await step.run("shorten_dead_retention", step.now + limits.dead_retention)

@@ -1,0 +1,59 @@
+"""Bodies, read piece by piece: so much of a body as a piece has is in memory, however large it is (P5).
+
+Every part is verified against its checksum before its last byte is given (P3), the frame before anything is. Each piece
+is a look of its own. What a resource that has ended holds does not change, so that all looks see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from collator.errors import Damaged, Unknown
+from collator.ledgers.postgresql.bodies import check_output, framed_crc
+from collator.ledgers.postgresql.reader import Reader
+from collator.messages import Delivery
+from collator.rules.body import around
+from collator.rules.resource import INDEX_BITS, INDEX_MASK
+from collator.states import State
+
+PIECE = 256 * 1024
+"""Bytes that are read of the store for one piece, or one output that has more."""
+_MOST_OUTPUTS = 4096
+"""Outputs in a piece."""
+
+
+async def pieces_of(reader: Reader, delivery: Delivery) -> AsyncGenerator[bytes, None]:
+    """The body of *delivery*, each piece read as it is asked for. `Unknown`, `Damaged`, `Unavailable`."""
+    if delivery.body is not None:
+        yield delivery.body
+        return
+    async with reader.look() as look:
+        row = await look.row("body_to_read", delivery.resource_id, delivery.generation, delivery.endpoint)
+    if row is None:
+        raise Unknown(f"the delivery of resource {delivery.resource_id!r} to {delivery.endpoint} is gone")
+    head, tail = row["head"] or b"", row["tail"] or b""
+    if framed_crc(head, tail) != row["frame_crc"]:
+        raise Damaged("the frame of the body does not match its checksum")
+    yield head
+    async for piece in _outputs(reader, row["rk"], State(row["state"]), row["done"]):
+        yield piece
+    for start in range(0, len(tail), PIECE):
+        yield tail[start : start + PIECE]
+
+
+async def _outputs(reader: Reader, resource_row: int, state: State, done: int) -> AsyncGenerator[bytes, None]:
+    behind, last, count, comma = (resource_row << INDEX_BITS) - 1, resource_row << INDEX_BITS | INDEX_MASK, 0, b""
+    while True:
+        async with reader.look() as look:
+            rows = await look.rows("outputs_behind", behind, last, PIECE, _MOST_OUTPUTS)
+        if not rows:
+            break
+        parts = []
+        for key, output, crc in rows:
+            before, after = around(state, key & INDEX_MASK)
+            parts += [comma, before, check_output(key & INDEX_MASK, output, crc), after]
+            comma = b","
+        yield b"".join(parts)
+        behind, count = rows[-1]["k"], count + len(rows)
+    if count != done:
+        raise Damaged(f"{done} outputs were stored, {count} were found")

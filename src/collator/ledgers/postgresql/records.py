@@ -1,0 +1,81 @@
+"""The step of `Ledger.record`: one outcome for each task, progress of its resource, and its end where it is finished.
+
+The lease decides who may speak: its place is dropped as its result is taken, so no packet gets a second outcome.
+Resources are locked first, in the order of their ids, then leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from collator.ledgers.postgresql.closure import close_finished
+from collator.ledgers.postgresql.leases import Held, count_returned, lock_leases, store_dropped
+from collator.ledgers.postgresql.step import Step, as_snapshot, clean
+from collator.messages import Result, StepResult
+from collator.rules.capacity import merge_capacities
+from collator.rules.outcomes import OutcomePlan, plan_results
+from collator.rules.resource import INDEX_BITS, Snapshot
+
+
+async def record(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
+    """Store *batch*, a list of (results, capacity), and answer each of its parts.
+
+    The deliveries that are created go to the first part, within the capacity that it has.
+    """
+    given = [result for results, _ in batch for result in results]
+    snapshots = await lock_rows(step, {result.lease.key for result in given})
+    leases = await lock_leases(step, [result.lease for result in given])
+    held = [
+        lease.drop(result.lease.position)
+        if (lease := leases.get(result.lease.token)) is not None and lease.resource_row == result.lease.key
+        else None
+        for result in given
+    ]
+    count_returned(step, [one for one in held if one is not None])
+    await store_dropped(step, leases.values())
+    plan = await apply_results(step, list(zip(given, held, strict=True)), snapshots)
+    capacity = batch[0][1] if len(batch) == 1 else merge_capacities([capacity for _, capacity in batch])
+    closed = await close_finished(step, [*plan.touched.values()], capacity=capacity, known_at=plan.known_at)
+    answers, start = [], 0
+    for place, (results, _) in enumerate(batch):
+        end = start + len(results)
+        failed = next((plan.failed[one] for one in range(start, end) if one in plan.failed), None)
+        answer = closed if place == 0 else StepResult([], [], frozenset())
+        answers.append(msgspec.structs.replace(answer, statuses=plan.statuses[start:end], failed=failed))
+        start = end
+    return answers
+
+
+async def lock_rows(step: Step, resource_rows: Iterable[int]) -> dict[int, Snapshot]:
+    """The resources *resource_rows* by handle, as far as they are there, locked in the order of their ids."""
+    asked = [*resource_rows]
+    rows = await step.rows("lock_resources", asked) if asked else []
+    return {row["rk"]: as_snapshot(row) for row in rows}
+
+
+async def apply_results(
+    step: Step, held: Sequence[tuple[Result, Held | None]], snapshots: Mapping[int, Snapshot]
+) -> OutcomePlan:
+    """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
+    plan = plan_results(held, snapshots, max_body=step.ledger_limits.max_body, now=step.now)
+    outcomes = [
+        (key, None if output is None else output.encode(), crc, None if reason is None else clean(reason), attempts, seq)
+        for key, output, crc, reason, attempts, seq in plan.outcomes
+    ]
+    await step.run_rows("insert_outcomes", outcomes)
+    step.count(waiting=-len(plan.outcomes), backlog=-plan.backlog)
+    retries = {key: (key, used, due_at, clean(reason)) for key, used, due_at, reason in plan.retries}
+    await step.run_rows("retry_later", [*retries.values()])
+    if plan.tried:
+        await step.run("forget_attempts", plan.tried)
+    progress = [[one.key, one.done, one.failed, one.body_size] for one in plan.touched.values()]
+    await step.run_rows("progress_resources", progress, step.active)
+    step.touch(plan.touched.values())
+    return plan
+
+
+def held_rows(held: Iterable[Held]) -> set[int]:
+    """The resources of packets that are *held*."""
+    return {one.key >> INDEX_BITS for one in held}

@@ -1,0 +1,574 @@
+-- The statements of the ledger on PostgreSQL, by name. Batches come as an array for each column.
+-- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
+
+-- name: context (what every step goes by: the time, the counts, and what stands in the way of handing out)
+select x.now, x.now - x.stood as running, x.uptime + x.now - x.stood - x.ticked_at as active, x.wall, x.suspects, c.*,
+       (select coalesce(array_agg(endpoint), '{}') from paused_endpoint) as paused,
+       (select coalesce(array_agg(n.node), '{}') from node n where n.seen < x.now - x.stood - 30) as dead_nodes
+from (select y.now, y.wall, y.uptime, y.ticked_at, y.suspects,
+             y.stood + greatest(0, y.now - y.beat_at - most_between_beats()) as stood
+      from (select greatest(l.clock, w.wall) as now, w.wall, l.uptime, l.ticked_at, l.suspects, l.beat_at, l.stood
+            from ledger l, (select wall() as wall) w) y) x,
+     (select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigint as collated,
+             coalesce(sum(incomplete), 0)::bigint as incomplete, coalesce(sum(cancelled), 0)::bigint as cancelled,
+             coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
+             coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
+             coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered,
+             coalesce(sum(leased), 0)::bigint as leased from lane) c;
+
+-- name: store_counts (of lane $2 of node $1, at its step $3)
+insert into lane as l values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+on conflict (node, lane) do update
+set step = excluded.step, open = l.open + excluded.open, collated = l.collated + excluded.collated,
+    incomplete = l.incomplete + excluded.incomplete, cancelled = l.cancelled + excluded.cancelled,
+    waiting = l.waiting + excluded.waiting, backlog = l.backlog + excluded.backlog,
+    open_bytes = l.open_bytes + excluded.open_bytes, due = l.due + excluded.due, dead = l.dead + excluded.dead,
+    remembered = l.remembered + excluded.remembered, leased = l.leased + excluded.leased;
+
+-- name: last_step (of lane $2 of node $1, once nobody else changes it)
+select step from lane where node = $1 and lane = $2 for update;
+
+-- Nodes and time.
+
+-- name: register_node
+insert into node (seen) values ($1) returning node;
+
+-- name: unregister_node
+delete from node where node = $1;
+
+-- name: bury_node
+delete from node where node = $1;
+
+-- name: other_nodes (that are alive at $2)
+select count(*) from node where node <> $1 and seen >= $2::float8 - 30;
+
+-- name: see_node (node $1 is alive at $2)
+insert into node (node, seen) overriding system value values ($1, $2)
+on conflict (node) do update set seen = greatest(node.seen, excluded.seen);
+
+-- name: tick (beat; $1: whether the time since the last tick counts as uptime)
+update ledger set (clock, beat_at, stood, uptime, ticked_at, refused) = (
+  select x.now, x.now, x.stood, uptime + case when $1 and not refused then x.now - x.stood - ticked_at else 0 end,
+         x.now - x.stood, false
+  from (select y.now, stood + greatest(0, y.now - beat_at - most_between_beats()) as stood
+        from (select greatest(clock, w.wall) as now from (select wall() as wall) w) y) x);
+
+-- name: skip_time (nothing since the last tick counts as uptime)
+update ledger set ticked_at = $1;
+
+-- name: note_refusal
+update ledger set refused = true where not refused;
+
+-- name: note_suspects
+update ledger set suspects = true where not suspects;
+
+-- name: forget_suspects (where there are none)
+update ledger set suspects = false where suspects and not exists (select from attempt where stops > 0);
+
+-- name: one_at_a_time
+select 1 from ledger for update;
+
+-- name: next_turn (0, 1, 2 …)
+select nextval('share');
+
+-- Packets come in.
+
+-- name: look (see the function)
+select * from look($1, $2);
+
+-- name: lock_resources (by handle, in the order of their ids)
+select rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size, withdrawn, purging
+from resource where rk = any ($1::bigint[]) order by id for update;
+
+-- name: lock_resource (by id)
+select rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size, withdrawn, purging
+from resource where id = $1 for update;
+
+-- name: drop_resources (that were created in this step)
+delete from resource where rk = any ($1::bigint[]);
+
+-- name: open_resources (new generations; $7 is the uptime, $8 the wall clock)
+update resource r set total = t.total, total_by = t.total_by, metadata = t.metadata, received = t.received,
+                      highest = t.highest, active_at = $7::float8, opened_at = $8::float8, idle_at = $9::float8, deadline_at = $10::float8
+from unnest($1::bigint[], $2::int[], $3::text[], $4::bytea[], $5::int[], $6::int[])
+  as t (rk, total, total_by, metadata, received, highest) where r.rk = t.rk;
+
+-- name: grow_resources (packets came; $7 is the uptime)
+update resource r set total = t.total, total_by = t.total_by, metadata = t.metadata, received = t.received,
+                      highest = t.highest, active_at = $7::float8
+from unnest($1::bigint[], $2::int[], $3::text[], $4::bytea[], $5::int[], $6::int[])
+  as t (rk, total, total_by, metadata, received, highest) where r.rk = t.rk;
+
+-- name: insert_packets
+insert into packet select * from unnest($1::bigint[], $2::bytea[], $3::bigint[]);
+
+-- name: sizes_of_packets (by key, of those that are there)
+select k, octet_length(payload) as size from packet where k = any ($1::bigint[]);
+
+-- name: stored_payloads
+select k, payload from packet where k = any ($1::bigint[]);
+
+-- name: received_before (by the resource $1, while it is being forgotten: its ranges)
+select seen from resource where rk = $1 and purging <> 0;
+
+-- name: find_tombstones
+select id, state, total, seen from tombstone where id = any ($1::text[]);
+
+-- name: tombstone (how a resource that is gone had ended)
+select state, total, closed_at from tombstone where id = $1;
+
+-- Work.
+
+-- name: hand_out_allowed (no packet waits, or is to be alone)
+select not exists (select from waiting) and not exists (select from attempt where stops > 0 and waits)
+  and not exists (select from attempt where due_at <= $2)
+  and not exists (select from lease where alone_until > $1 or until <= $1);
+
+-- name: is_alone (a packet is handed out beside which nothing may be)
+select exists (select from lease where alone_until > $1);
+
+-- name: none_beside (all that is handed out has been alone)
+select coalesce(bool_and(alone_until > 0 and alone_until <= $1), true) from lease;
+
+-- name: work_waits
+select exists (select from waiting) or exists (select from attempt where stops > 0 and waits);
+
+-- name: store_waiting (a row for each resource: its handle, and the stretch of the indexes $4)
+insert into waiting as w (rk, first, indexes)
+select t.rk, ($4::int[])[t.a], ($4::int[])[t.a:t.b] from unnest($1::bigint[], $2::int[], $3::int[]) as t (rk, a, b)
+on conflict (rk, first) do update set indexes = w.indexes || excluded.indexes;
+
+-- name: forget_waiting (of resource $1)
+delete from waiting where rk = $1;
+
+-- name: next_resources (up to $1 resources with waiting packets, once round from behind the one that had its turn last)
+with recursive behind (rk) as (
+  select min(w.rk) from waiting w where w.rk > (select last_value from turn)
+  union all
+  select (select min(w.rk) from waiting w where w.rk > behind.rk) from behind where behind.rk is not null
+), before (rk) as (
+  select min(w.rk) from waiting w where w.rk <= (select last_value from turn)
+  union all
+  select (select min(w.rk) from waiting w where w.rk > before.rk and w.rk <= (select last_value from turn))
+  from before where before.rk is not null
+)
+select rk from ((select rk from behind where rk is not null limit $1) union all (select rk from before where rk is not null limit $1)) x
+limit $1;
+
+-- name: set_turn
+select setval('turn', $1);
+
+-- name: take_waiting (rows of the resources $1, up to $2 of each, unless another claim is just taking them)
+delete from waiting w using (
+  select l.rk, l.first from unnest($1::bigint[]) as t (rk) cross join lateral (
+    select rk, first from waiting where rk = t.rk order by first limit $2 for update skip locked) l) x
+where w.rk = x.rk and w.first = x.first returning w.rk, w.indexes;
+
+-- name: load_tasks (all that a worker needs, by key; payloads as long as all before have $2 bytes, and the first where $3)
+select x.k, r.id, r.generation, r.state, r.metadata, a.attempts, x.crc,
+       case when x.total <= $2 or (x.place = 1 and $3) then x.payload end as payload
+from (select p.k, p.payload, p.crc, t.place, sum(octet_length(p.payload)) over (order by t.place) as total
+      from unnest($1::bigint[]) with ordinality as t (k, place) join packet p on p.k = t.k) x
+join resource r on r.rk = x.k >> 24 left join attempt a on a.k = x.k;
+
+-- name: grant_leases (a row for each: token, resource, the stretch of the indexes $7, the sizes $8 …)
+insert into lease (token, rk, indexes, sizes, attempts, tried, suspect, alone_until, node, until)
+select t.token, t.rk, ($7::int[])[t.a:t.b], ($8::int[])[t.a:t.b], ($9::int[])[t.a:t.b], ($10::boolean[])[t.a:t.b],
+       t.suspect, t.alone_until, $11, $12
+from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::boolean[], $6::float8[])
+  as t (token, rk, a, b, suspect, alone_until);
+
+-- name: lock_leases (by token, in order)
+select token, rk, indexes, sizes, attempts, tried, suspect from lease where token = any ($1::bigint[]) order by token for update;
+
+-- name: end_leases
+delete from lease where token = any ($1::bigint[]);
+
+-- name: shrink_lease
+update lease set indexes = $1 where token = $2;
+
+-- name: renew_leases
+update lease set until = $2 where token = any ($1::bigint[]);
+
+-- name: ended_leases (up to $2)
+select token, rk, indexes, sizes, attempts, tried, suspect from lease where until <= $1 order by token limit $2 for update skip locked;
+
+-- name: leases_of_node
+select token, rk, indexes, sizes, attempts, tried, suspect from lease where node = $1 order by token for update;
+
+-- name: still_open
+select rk from resource where rk = any ($1::bigint[]) and state = 'open';
+
+-- name: count_lost (a lease ended; whether the packet is a suspect stays as it is)
+insert into attempt (k, attempts, reason) select k, attempts, $3 from unnest($1::bigint[], $2::int[]) as t (k, attempts)
+on conflict (k) do update set attempts = excluded.attempts, reason = excluded.reason;
+
+-- name: take_due_retries (up to $2, those that are longest due)
+update attempt set due_at = null where k in (
+  select k from attempt where due_at <= $1 order by due_at, k limit $2 for update skip locked) returning k;
+
+-- name: retry_later (an attempt failed; it is due again)
+insert into attempt (k, attempts, due_at, reason) select * from unnest($1::bigint[], $2::int[], $3::float8[], $4::text[])
+on conflict (k) do update set attempts = excluded.attempts, due_at = excluded.due_at, reason = excluded.reason, stops = 0, waits = false;
+
+-- name: forget_attempts
+delete from attempt where k = any ($1::bigint[]);
+
+-- name: attempt_range
+delete from attempt where k between $1 and $2;
+
+-- name: suspect (they were in work at one more death, which is on their account where $2 and it is not among the first $3)
+insert into attempt as a (k, deaths, stops, waits) select k, case when 1 > $3 then $2 else 0 end, 1, true from unnest($1::bigint[]) as t (k)
+on conflict (k) do update set deaths = a.deaths + case when a.stops + 1 > $3 then $2 else 0 end, stops = a.stops + 1, waits = true;
+
+-- name: suspects_wait (they were handed out, and wait again)
+update attempt set waits = true where k = any ($1::bigint[]) and stops > 0;
+
+-- name: take_suspects (that wait, up to $3, of those that were in work at more than $1 and up to $2 deaths)
+update attempt set waits = false where k in (
+  select k from attempt where stops > $1 and stops <= $2 and stops > 0 and waits order by k limit $3 for update) returning k, stops;
+
+-- name: lethal (of these, those whose node died $2 times while they were in work alone)
+select a.k, octet_length(p.payload), a.attempts, a.deaths from attempt a join packet p on p.k = a.k
+where a.k = any ($1::bigint[]) and a.stops > 0 and a.deaths >= $2;
+
+-- Outcomes and ends.
+
+-- name: insert_outcomes
+insert into outcome (k, output, crc, reason, attempts, seq)
+select * from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::text[], $5::int[], $6::int[]);
+
+-- name: progress_resources (outcomes came; $5 is the uptime)
+update resource r set done = t.done, failed = t.failed, body_size = t.size, active_at = $5
+from unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) as t (rk, done, failed, size) where r.rk = t.rk;
+
+-- name: close_resources (the atomic end)
+update resource r set state = t.state, ended_by = t.ended_by, closed_at = t.closed_at, seen = t.seen, head = t.head,
+                      tail = t.tail, frame_crc = t.crc, total = t.total, purge_at = t.purge_at, wid = t.wid,
+                      idle_at = null, deadline_at = null
+from unnest($1::bigint[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[], $9::int[],
+            $10::float8[], $11::bigint[]) as t (rk, state, ended_by, closed_at, seen, head, tail, crc, total, purge_at, wid)
+where r.rk = t.rk;
+
+-- name: packet_ranges (indexes received, of the keys $1 to $2, as ranges)
+select (min(k) & 16777215)::int as first, (max(k) & 16777215)::int as last
+from (select k, k - row_number() over (order by k) as island from packet where k between $1 and $2) x group by island order by 1;
+
+-- name: unfinished_ranges (indexes received without an outcome)
+select (min(k) & 16777215)::int as first, (max(k) & 16777215)::int as last
+from (select k, k - row_number() over (order by k) as island from packet p
+      where k between $1 and $2 and not exists (select from outcome o where o.k = p.k)) x group by island order by 1;
+
+-- name: failed_ranges (indexes that have failed)
+select (min(k) & 16777215)::int as first, (max(k) & 16777215)::int as last
+from (select k, k - row_number() over (order by k) as island from outcome where k between $1 and $2 and output is null) x
+group by island order by 1;
+
+-- name: unfinished_size (what packets without an outcome count as backlog)
+select coalesce(sum(footprint(octet_length(payload))), 0)::bigint from packet p
+where k between $1 and $2 and not exists (select from outcome o where o.k = p.k);
+
+-- name: failures_of (failed packets, the first $3)
+select (k & 16777215)::int, coalesce(reason, ''), attempts from outcome where k between $1 and $2 and output is null order by k limit $3;
+
+-- name: frames_of (by resource)
+select rk, state, head, tail, frame_crc, done from resource where rk = any ($1::bigint[]);
+
+-- name: outputs_of (all outputs of these resources, in index order)
+select o.k, o.output, o.crc from unnest($1::bigint[]) as t (rk)
+join outcome o on o.k between t.rk << 24 and t.rk << 24 | 16777215 where o.output is not null order by o.k;
+
+-- Deliveries.
+
+-- name: insert_deliveries (due; leased where they have a token)
+insert into delivery (rk, endpoint, large, due_at, token, node, until)
+select rk, endpoint, large, $6::float8, nullif(token, 0), case when token <> 0 then $7::bigint end, case when token <> 0 then $8::float8 end
+from unnest($1::int[], $2::bigint[], $3::text[], $4::boolean[], $5::bigint[]) as t (place, rk, endpoint, large, token)
+order by place returning did, rk, endpoint;
+
+-- name: due_deliveries (of endpoint $1, large or not, due by $3, that nobody holds at $4; the longest due first)
+select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)
+order by due_at, did limit $5 for update skip locked;
+
+-- name: latest_deliveries (as `due_deliveries`, the shortest due first)
+select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)
+order by due_at desc, did desc limit $5 for update skip locked;
+
+-- name: deliveries_to_probe (of endpoint $1: of the 1,000 that became due last those that were tried least, the longest due
+--   first; then those that are due next)
+select did from (
+  select did from (
+    (select * from (select did, step, due_at, 0 as later from delivery
+                    where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)
+                    order by due_at desc limit 1000) x order by step, due_at limit $5)
+    union all
+    (select did, 0, due_at, 1 from delivery
+     where state = 'due' and endpoint = $1 and large = $2 and due_at > $3 and (token is null or until <= $4) order by due_at limit $5)) y
+  order by later, step, due_at, did limit $5) z;
+
+-- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out)
+with mine as (
+  update delivery d set token = t.token, node = $4, until = $5
+  from (select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token)
+        join delivery l on l.did = x.did where l.state = 'due' and (l.token is null or l.until <= $3) for update of l skip locked) t
+  where d.did = t.did returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)
+select m.*, r.id, r.generation, r.state as resource_state, r.body_size, r.done,
+       coalesce(octet_length(r.head), 0) + coalesce(octet_length(r.tail), 0) as frame
+from mine m join resource r on r.rk = m.rk;
+
+-- name: release_deliveries ([handle, token])
+update delivery d set token = null, node = null, until = null
+from unnest($1::bigint[], $2::bigint[]) as t (did, token) where d.did = t.did and d.token = t.token;
+
+-- name: release_deliveries_of (a node)
+update delivery set token = null, node = null, until = null where state = 'due' and node = $1;
+
+-- name: lock_delivery_states (of [place, resource id, generation, endpoint]; resources are locked in order, then deliveries)
+with locked as materialized (
+  select rk, id, generation from resource where id = any ($2::text[]) order by id for update)
+select t.place, d.did, d.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token
+from unnest($1::int[], $2::text[], $3::bytea[], $4::text[]) as t (place, id, generation, endpoint)
+join locked r on r.id = t.id and r.generation = t.generation
+join delivery d on d.rk = r.rk and d.endpoint = t.endpoint order by t.place;
+
+-- name: update_deliveries (an attempt has ended)
+update delivery d set state = t.state, attempts = t.attempts, step = t.step, due_at = t.due_at, reason = t.reason, note = t.note,
+                      tried_at = t.tried_at, seconds = t.seconds, result = t.result, token = t.token,
+                      node = case when t.token is not null then d.node end, until = case when t.token is not null then d.until end
+from unnest($1::bigint[], $2::text[], $3::int[], $4::int[], $5::float8[], $6::text[], $7::text[], $8::float8[], $9::float8[],
+            $10::text[], $11::bigint[])
+  as t (did, state, attempts, step, due_at, reason, note, tried_at, seconds, result, token) where d.did = t.did;
+
+-- name: log_attempts (those that are no longer the last of their delivery)
+insert into delivery_log select * from unnest($1::bigint[], $2::int[], $3::float8[], $4::float8[], $5::text[], $6::text[])
+on conflict (did, attempt) do nothing;
+
+-- name: trim_log ([delivery, attempt]: that one and those before it)
+delete from delivery_log l using unnest($1::bigint[], $2::int[]) as t (did, attempt) where l.did = t.did and l.attempt <= t.attempt;
+
+-- name: delivery_ends (for these resources: deliveries due, deliveries dead)
+select rk, count(*) filter (where state = 'due'), count(*) filter (where state = 'dead') from delivery
+where rk = any ($1::bigint[]) group by rk;
+
+-- name: set_retention ([resource, purge_at]; one that is being forgotten stays so)
+update resource r set purge_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at) where r.rk = t.rk and r.purging = 0;
+
+-- name: deliveries_to_repair (by handle; their resources are locked)
+with locked as materialized (
+  select rk from resource where rk in (select rk from delivery where did = any ($1::bigint[])) and purging = 0 order by id for update)
+select d.did, d.rk, d.endpoint, d.state from delivery d join locked l on l.rk = d.rk
+where d.did = any ($1::bigint[]) order by array_position($1::bigint[], d.did);
+
+-- name: replay_deliveries ($2 is the ledger's time)
+update delivery set state = 'due', step = 0, due_at = $2, note = 'replayed', token = null, node = null, until = null
+where did = any ($1::bigint[]);
+
+-- name: stop_delivery (by a person)
+update delivery set state = 'dead', note = 'given up by a person', token = null, node = null, until = null where did = $1;
+
+-- name: pause_endpoint
+insert into paused_endpoint values ($1, $2, $3) on conflict do nothing;
+
+-- name: resume_endpoint
+delete from paused_endpoint where endpoint = $1;
+
+-- Upkeep and repair.
+
+-- name: past_deadline (up to $2, locked)
+select rk from resource where deadline_at <= $1 order by deadline_at limit $2 for update skip locked;
+
+-- name: idle_resources (whose time to look has come by the uptime $1; up to $2, locked)
+select rk, active_at from resource where idle_at <= $1 order by idle_at limit $2 for update skip locked;
+
+-- name: look_again ([resource, uptime of the next look])
+update resource r set idle_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at) where r.rk = t.rk;
+
+-- name: count_idle_times
+select count(*) from resource where idle_at is not null;
+
+-- name: set_idle_times (of open resources that have none; $1 is the timeout)
+update resource set idle_at = active_at + $1 where state = 'open' and idle_at is null;
+
+-- name: shorten_idle_times (to the timeout $1; $2 is the uptime)
+update resource set idle_at = active_at + $1 where idle_at > $1::float8 + $2::float8;
+
+-- name: shorten_dead_retention (to the time $1, of resources that have a dead delivery and none that is due)
+update resource r set purge_at = $1
+where rk in (select rk from delivery where state <> 'delivered' and state = 'dead') and (purge_at is null or purge_at > $1)
+  and not exists (select from delivery d where d.rk = r.rk and d.state = 'due');
+
+-- name: fix_total (by a person)
+update resource set total = $2, total_by = 'total' where rk = $1;
+
+-- name: failed_keys (behind the key $1 and up to $2, at most $3)
+select k from outcome where k > $1 and k <= $2 and output is null order by k limit $3;
+
+-- name: forget_outcomes
+delete from outcome where k = any ($1::bigint[]);
+
+-- name: withdraw_numbers ($2 more of resource $1)
+update resource set withdrawn = withdrawn + $2 where rk = $1;
+
+-- name: backlog_of (what these packets count as backlog)
+select coalesce(sum(footprint(octet_length(payload))), 0)::bigint from packet where k = any ($1::bigint[]);
+
+-- name: purge_due (the next resource to forget, unless another node does)
+select rk, state, received, body_size, purging from resource where purge_at <= $1 order by purge_at limit 1 for update skip locked;
+
+-- name: purge_outcomes (of the keys $1 to $2: the first $3)
+delete from outcome where k in (select k from outcome where k between $1 and $2 order by k limit $3);
+
+-- name: purge_packets (the same)
+delete from packet where k in (select k from packet where k between $1 and $2 order by k limit $3);
+
+-- name: purge_log
+delete from delivery_log where did in (select did from delivery where rk = $1);
+
+-- name: purge_deliveries
+delete from delivery where rk = $1;
+
+-- name: dead_of (dead deliveries of a resource)
+select count(*) from delivery where rk = $1 and state = 'dead';
+
+-- name: due_of
+select count(*) from delivery where rk = $1 and state = 'due';
+
+-- name: purge_begins (after its retention)
+update resource set purging = 1 where rk = $1 and purging = 0;
+
+-- name: purge_resource
+delete from resource where rk = $1;
+
+-- name: purge_now (by a person: before all that is due to be forgotten, and without a tombstone)
+update resource set purge_at = 0, purging = 2 where rk = $1 and purging < 2;
+
+-- name: leave_tombstone (of resource $1, which is removed at the ledger time $2)
+insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
+select id, state, ended_by, total, seen, coalesce(closed_at, 0), $2 from resource where rk = $1 on conflict do nothing;
+
+-- name: delete_tombstones (up to $2 of those that were removed by $1)
+delete from tombstone where tk in (select tk from tombstone where removed_at <= $1 order by tk limit $2 for update skip locked);
+
+-- name: delete_tombstone (by id)
+delete from tombstone where id = $1;
+
+-- name: record_act (its steps add up)
+insert into audit as a (act, at, kept_at, who, peer, verb, target, changed, refused) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+on conflict (act) do update set changed = a.changed + excluded.changed;
+
+-- name: trim_audit (of those that were refused, or not, as $1 says, all but the latest $2)
+delete from audit where refused = $1
+  and id <= (select id from audit where refused = $1 order by id desc limit 1 offset $2);
+
+-- name: forget_audit (the first $2, where they were recorded before $1)
+delete from audit where id in (select id from audit order by id limit $2) and kept_at < $1;
+
+-- Views.
+
+-- name: counts
+select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigint as collated,
+       coalesce(sum(incomplete), 0)::bigint as incomplete, coalesce(sum(cancelled), 0)::bigint as cancelled,
+       coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
+       coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
+       coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered from lane;
+
+-- name: now
+select greatest(clock, w.wall) from ledger, (select wall() as wall) w;
+
+-- name: report (one resource, for people)
+select rk, id, generation, state, ended_by, total, metadata, received, highest, done, failed, withdrawn, opened_at, closed_at
+from resource where id = $1 and purging = 0;
+
+-- name: count_packets (of the keys $1 to $2)
+select count(*) from packet where k between $1 and $2;
+
+-- name: count_outcomes (of the keys $1 to $2)
+select count(*) from outcome where k between $1 and $2;
+
+-- name: list_resources (id from $1 below $2, at most $3)
+select id, state, total, received, done, failed, opened_at from resource
+where id >= $1 and ($2::text is null or id < $2) and purging = 0 order by id limit $3;
+
+-- name: list_resources_in (of state $4, id from $1 below $2, at most $3)
+select id, state, total, received, done, failed, opened_at from resource
+where state = $4 and id >= $1 and ($2::text is null or id < $2) and purging = 0 order by id limit $3;
+
+-- name: list_outputs (behind the key $1, up to the key $2, at most $3 + 1; those beyond $4 bytes, but for the first, without output)
+select seq, (k & 16777215)::int as index, case when place = 1 or total <= $4 then output end as output, crc, '' as reason, 0 as attempts,
+       place <= $3::bigint and (place = 1 or total <= $4) as shown
+from (select k, seq, output, crc, row_number() over w as place, sum(octet_length(output)) over w as total from (
+        select k, seq, output, crc from outcome where k > $1 and k <= $2 and output is not null order by k limit $3::bigint + 1) x
+      window w as (order by k)) y order by k;
+
+-- name: list_outcomes (of resource $1, numbered behind $2, of which $5 is the last; at most $3 + 1, as `list_outputs` has it)
+select seq, (k & 16777215)::int as index, case when place = 1 or total <= $4 then output end as output, crc, coalesce(reason, '') as reason,
+       attempts, place <= $3::bigint and (place = 1 or total <= $4) as shown, output is null as failed
+from (select *, row_number() over w as place, sum(coalesce(octet_length(output), 2 * octet_length(reason), 0)) over w as total from (
+        select * from (
+          (select * from outcome where k >= ($1::bigint << 24 | $2::bigint) and k < ($1::bigint << 24) + $5::bigint
+             and seq = (k & 16777215) + 1 order by k limit $3::bigint + 1)
+          union all
+          (select * from outcome where k >> 24 = $1 and seq > $2 and seq <> (k & 16777215) + 1 order by seq limit $3::bigint + 1)) u
+        order by seq limit $3::bigint + 1) x
+      window w as (order by seq)) y order by seq;
+
+-- name: list_deliveries ($1: 'all', 'undelivered', or 'one' resource $2; handles behind $3 up to $4; $5 are looked at)
+select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,
+       r.purging = 0 and ($6::text is null or d.state = $6) and ($7::text is null or d.endpoint = $7)
+         and r.id >= $8 and ($9::text is null or r.id < $9) and ($10::float8 is null or r.closed_at >= $10) as fits
+from (
+  (select did from delivery where $1 = 'all' and did > $3 and did <= $4 order by did limit $5)
+  union all
+  (select did from delivery where $1 = 'undelivered' and state <> 'delivered' and did > $3 and did <= $4 order by did limit $5)
+  union all
+  (select did from delivery where $1 = 'one' and rk = $2 and did > $3 and did <= $4 order by did limit $5)) l
+join delivery d on d.did = l.did join resource r on r.rk = d.rk order by d.did;
+
+-- name: deliveries_of (resource $1: up to $2 of them, the undelivered before others, and how many there are)
+select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,
+       count(*) over () as number
+from delivery d join resource r on r.rk = d.rk where d.rk = $1 and r.purging = 0 order by d.state = 'delivered', d.did limit $2;
+
+-- name: last_delivery (the latest handle)
+select coalesce(max(did), 0) from delivery;
+
+-- name: resource_handle (by id)
+select rk from resource where id = $1 and purging = 0;
+
+-- name: resources_by_number (of a webhook id, to endpoint $2: handles of both, and whose)
+select d.did, r.rk, r.id, r.generation from resource r join delivery d on d.rk = r.rk and d.endpoint = $2
+where r.wid = $1 and r.purging = 0;
+
+-- name: delivery_history (attempts of a delivery, the latest first, at most $2)
+select attempt, tried_at, seconds, result, reason from (
+  select attempt, tried_at, seconds, result, reason from delivery_log where did = $1
+  union all
+  select attempts, tried_at, seconds, result, reason from delivery where did = $1 and tried_at is not null) x
+order by attempt desc limit $2;
+
+-- name: paused_endpoints (with the time and the reason)
+select endpoint, paused_at, reason from paused_endpoint;
+
+-- name: due_endpoints (that have something due by $1, and are not paused)
+with recursive name (endpoint) as (
+  select min(endpoint) from delivery where state = 'due'
+  union all
+  select (select min(endpoint) from delivery where state = 'due' and endpoint > name.endpoint) from name where name.endpoint is not null
+)
+select endpoint from name
+where endpoint is not null and endpoint not in (select endpoint from paused_endpoint)
+  and exists (select from delivery d where d.state = 'due' and d.endpoint = name.endpoint and d.large in (false, true) and d.due_at <= $1);
+
+-- name: body_to_read (of the delivery of resource id $1, generation $2, to endpoint $3)
+select r.rk, r.state, r.done, r.head, r.tail, r.frame_crc
+from resource r join delivery d on d.rk = r.rk where r.id = $1 and r.generation = $2 and d.endpoint = $3;
+
+-- name: outputs_behind (the key $1, up to the key $2: as many as have $3 bytes, or one, and $4 at most)
+select k, output, crc from (
+  select k, output, crc, row_number() over w as place, sum(octet_length(output)) over w as total from (
+    select k, output, crc from outcome where k > $1 and k <= $2 and output is not null order by k limit $4) x
+  window w as (order by k)) y
+where place = 1 or total <= $3 order by k;
+
+-- name: list_audit (those before the record $1, the latest first, at most $2)
+select id, at, who, peer, verb, target, changed from audit where id < $1 order by id desc limit $2;

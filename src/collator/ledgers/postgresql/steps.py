@@ -1,0 +1,95 @@
+"""The verbs of the ledger as a lane executes them: which step each is, and how a call is split.
+
+Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
+batch is the culprit of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from collator.errors import CollatorError
+from collator.ledgers.batching import joining
+from collator.ledgers.batching.calls import Call, Verb, keep_results
+from collator.ledgers.postgresql import (
+    acceptance,
+    attempts,
+    audit,
+    claims,
+    endpoints,
+    nodes,
+    outbox,
+    purge,
+    records,
+    redelivery,
+    repair,
+)
+from collator.ledgers.postgresql.step import Step
+from collator.messages import StepResult
+
+R = TypeVar("R")
+
+
+async def execute(step: Step, calls: Sequence[Call]) -> None:
+    """Execute *calls*, which are of one verb, keep the result with each, and add to the audit log what it changed."""
+    verb = calls[0].verb
+    try:
+        results: Any = await verb.step(step, [call.arguments for call in calls])
+    except CollatorError as error:
+        if not verb.alone:
+            raise
+        calls[0].result = error
+        return
+    keep_results(calls, results)
+    if verb.changed is not None:
+        for call in calls:
+            if call.act is not None and call.changed is not None:
+                await audit.record(step, call.act, call.changed)
+
+
+def _alone(taken: Callable[..., Awaitable[R]], *, grows: bool = False, gives_way: bool = False) -> Verb[Step, R]:
+    async def alone(step: Step, calls: Sequence[tuple[Any, ...]]) -> list[R]:
+        return [await taken(step, *calls[0])]
+
+    return Verb(alone, alone=True, grows=grows, gives_way=gives_way)
+
+
+def _upkeep(taken: Callable[..., Awaitable[R]]) -> Verb[Step, R]:
+    """A verb of time or people: its step may last as long as the end of a large resource takes."""
+    return _alone(taken, gives_way=True)
+
+
+def _audited(verb: Verb[Step, R], changed: Callable[[R], int]) -> Verb[Step, R]:
+    return replace(verb, changed=lambda _, result: changed(result))
+
+
+def _closed(outcome: StepResult) -> int:
+    return outcome.closed
+
+
+ACCEPT = Verb(
+    acceptance.accept, grows=True, split=joining.halve_groups, join=joining.join_accepted, isolate=joining.refuse_packet
+)
+RECORD = Verb(
+    records.record, split=joining.halve_results, join=joining.join_recorded, isolate=joining.refuse_result
+)
+SETTLE = Verb(
+    attempts.record_attempts, split=joining.halve_items, join=joining.join_lists, isolate=joining.refuse_attempt
+)
+CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
+RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
+CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
+BEAT, ENTER, LEAVE = _alone(nodes.beat), _alone(nodes.enter), _alone(nodes.leave)
+EXPIRE = _upkeep(repair.expire)
+NOTE = _alone(audit.note)
+
+# What people do, which the audit log has.
+REPLAY = _audited(_upkeep(redelivery.replay), lambda result: result.number)
+STOP = _audited(_upkeep(redelivery.give_up), int)
+PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoints.resume), int)
+COMPLETE = _audited(_upkeep(repair.complete), _closed)
+CANCEL = _audited(_upkeep(repair.cancel), int)
+RETRY = _audited(_upkeep(repair.retry), lambda result: result.number)
+PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource
