@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-START = 1_800_000_000.0
+START = 1_790_000_000.0
 TEMPLATE = "collator_template"
 _PREPARE = f"""
 create table test_clock (at float8 not null);
-insert into test_clock values ({START});
 create or replace function wall() returns float8 language sql volatile as 'select at from collator.test_clock';
 create or replace function most_between_beats() returns float8 language sql immutable as 'select 0::float8';
-update ledger set clock = {START}, beat_at = {START}, ticked_at = {START};
+"""
+_EMPTY = f"""
+truncate node, lane, resource, packet, outcome, waiting, lease, attempt, delivery, delivery_log, paused_endpoint, tombstone,
+  audit, share, ledger, test_clock;
+insert into test_clock values ({START});
+insert into ledger values (1, {START}, {START}, 0, 0, {START}, false, false);
+select setval('turn', 0);
 """
 
 
@@ -41,6 +46,7 @@ class Admin:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="postgresql-admin").start()
         self._number = 0
+        self._free: list[asyncpg.Connection] = []
         self.prefix = f"collator_test_{threading.get_native_id()}"
         self.connection = self.run(self._begin())
 
@@ -48,12 +54,22 @@ class Admin:
         """Wait for *work*."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
-    def new_database(self) -> str:
-        """Copy the template."""
+    def lend_database(self) -> asyncpg.Connection:
+        """Connect to a database that is empty: one that was given back, or a copy of the template."""
+        return self._free.pop() if self._free else self.run(self._copy())
+
+    def take_back(self, database: asyncpg.Connection) -> None:
+        """Empty the database that was lent."""
+        self.run(database.execute(_EMPTY))
+        self._free.append(database)
+
+    async def _copy(self) -> asyncpg.Connection:
+        import asyncpg
+
         self._number += 1
         name = f"{self.prefix}_{self._number}"
-        self.run(self.connection.execute(f"create database {name} template {self.prefix}"))
-        return name
+        await self.connection.execute(f"create database {name} template {self.prefix}")
+        return await asyncpg.connect(f"{self.url}/{name}", server_settings={"search_path": "collator"})
 
     async def _begin(self) -> asyncpg.Connection:
         import asyncpg
@@ -64,7 +80,7 @@ class Admin:
         await connection.execute(f"create database {self.prefix}")
         other = await asyncpg.connect(f"{self.url}/{self.prefix}", server_settings={"search_path": "collator"})
         await migrate(other)
-        await other.execute(_PREPARE)
+        await other.execute(_PREPARE + _EMPTY)
         await other.close()
         return connection
 
@@ -78,10 +94,10 @@ def admin() -> Admin:
 class ServerClock:
     """The clock of the server, as the ledger asks it."""
 
-    def __init__(self) -> None:
-        """Begin at a time of its own."""
+    def __init__(self, database: asyncpg.Connection) -> None:
+        """Begin at a time of its own, in *database*."""
         self.at = START
-        self.database: asyncpg.Connection | None = None
+        self._database = database
 
     def wall(self) -> float:
         """Seconds since 1970."""
@@ -103,8 +119,7 @@ class ServerClock:
         raise NotImplementedError
 
     def _execute(self, statement: str) -> None:
-        if self.database is not None:
-            admin().run(self.database.execute(statement))
+        admin().run(self._database.execute(statement))
 
 
 class PostgresqlHarness(Harness["PostgresqlLedger"]):
@@ -115,13 +130,11 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
     clock: ServerClock
 
     def __init__(self, directory: Path) -> None:
-        """Copy a database that is empty."""
-        import asyncpg
-
-        self.clock = ServerClock()
-        self._name = admin().new_database()
-        self._url = f"{admin().url}/{self._name}"
-        self.clock.database = admin().run(asyncpg.connect(self._url, server_settings={"search_path": "collator"}))
+        """Take a database that is empty."""
+        self._database = admin().lend_database()
+        self.clock = ServerClock(self._database)
+        name = admin().run(self._database.fetchval("select current_database()"))
+        self._url = f"{admin().url}/{name}"
         self._nodes: list[PostgresqlLedger] = []
 
     @classmethod
@@ -147,9 +160,7 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         """Cut its connections; that it has not been heard of for long is known at once."""
         self._nodes.remove(node)
         node.abandon()
-        database = self.clock.database
-        assert database is not None
-        admin().run(database.execute("update node set seen = '-infinity' where node = $1", node.node))
+        admin().run(self._database.execute("update node set seen = '-infinity' where node = $1", node.node))
 
     def lose_answer(self, node: PostgresqlLedger, verb: str) -> None:
         """Drop the answer of the verb."""
@@ -167,8 +178,5 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         self.clock.stand_still(seconds)
 
     async def close(self) -> None:
-        """Remove the database."""
-        database = self.clock.database
-        assert database is not None
-        admin().run(database.close())
-        admin().run(admin().connection.execute(f"drop database {self._name} with (force)"))
+        """Give the database back."""
+        admin().take_back(self._database)

@@ -58,7 +58,7 @@ async def test_r13_a_timeout_that_was_changed_holds_for_what_is_open(store: Stor
     ledger = await start(store, LedgerLimits(idle_timeout=before))
     await send(ledger, packet("r", 0))
     await process(ledger)
-    await store.close()
+    await store.stop_all()
     ledger = await start(store)
     store.clock.advance(99)
     assert await expire(ledger) == 0

@@ -156,7 +156,7 @@ async def test_r25_a_retention_of_the_dead_that_was_changed_holds_for_those_that
     for delivery in [*await due(ledger, "a"), *await due(ledger, "b")]:
         ended = (delivery.resource_id, delivery.endpoint) != ("due", "b")
         await ledger.record_attempts([dead(delivery) if ended else again(delivery)])
-    await store.close()
+    await store.stop_all()
     ledger = await store.open(LedgerLimits(dead_retention=500.0))
     store.clock.advance(499)
     assert await purge(ledger) == 0

@@ -134,7 +134,7 @@ async def test_r25_nothing_is_remembered_where_that_is_off(store: Store) -> None
     ledger = await store.open(TERMS)
     await finish(ledger, "before")
     await gone(store, ledger)
-    await store.close()
+    await store.stop_all()
     ledger = await store.open(LedgerLimits(retention=100.0, remember=None))
     await finish(ledger, "r")
     await gone(store, ledger)

@@ -6,6 +6,7 @@ A ledger is imported where it is chosen, and nowhere else: nobody needs the libr
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from collator.clock import Clock
 from collator.errors import ConfigError
@@ -32,6 +33,16 @@ async def open_backend(
             from collator.ledgers.sqlite.backend import SqliteBackend
 
             return await SqliteBackend.open(
+                settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
+            )
+        case address if "://" in address:
+            if find_spec("asyncpg") is None:
+                raise ConfigError(
+                    "--ledger postgresql:// needs asyncpg; install it with: pip install 'collator[postgresql]'"
+                )
+            from collator.ledgers.postgresql.backend import PostgresqlBackend
+
+            return await PostgresqlBackend.open(
                 settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
             )
         case _:  # what stands there may hold a password

@@ -46,8 +46,21 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
     ledger: str = setting(
         "sqlite",
         LEDGER,
-        "Ledger, which stores packets, outcomes and deliveries: sqlite, a database in data_dir.",
+        "Ledger, which stores packets, outcomes and deliveries: sqlite, a database in data_dir, or "
+        "postgresql://USER@HOST[,HOST…]/DATABASE, which several nodes may share.",
         "No other service has to be installed.",
+    )
+    ledger_password_file: Path | None = setting(
+        None,
+        FILE,
+        "File with the password of the PostgreSQL user; none: that of PGPASSFILE, or no password.",
+        "An address with a password in it would be seen in lists of processes.",
+    )
+    ledger_durability: str = setting(
+        "strict",
+        ValueType("strict|relaxed", choice("strict", "relaxed")),
+        "strict refuses a PostgreSQL server that may lose what it acknowledged, such as with fsync off; relaxed warns.",
+        "An acknowledged packet survives a power cut.",
     )
     data_dir: Path = setting(
         Path("collator-data"),

@@ -125,6 +125,18 @@ def kind(noun: str, *kinds: str) -> Callable[[str], str]:
     return parse
 
 
+def ledger(text: str) -> str:
+    """``sqlite``, or the address of a PostgreSQL database, without a password."""
+    if text.partition("://")[0] not in {"postgresql", "postgres"}:
+        return kind("ledger", "sqlite", "postgresql://USER@HOST/DATABASE")(text)
+    place = urlsplit(text)
+    if ":" in place.netloc.rpartition("@")[0] or "password=" in place.query:
+        raise ValueError("the address of the database has a password in it; put it into a file (ledger_password_file)")
+    if not place.netloc and "host=" not in place.query:
+        raise ValueError("the address of the database names no host; write postgresql://USER@HOST/DATABASE")
+    return text
+
+
 def some_text(text: str) -> str:
     """*text*, which must not be blank."""
     if not text.strip():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncpg
 import msgspec
 
+from collator.errors import ConfigError
 from collator.ledgers.postgresql.schema import SCHEMA
+from collator.settings import Settings
 
 TIMEOUT = 10.0
 """Seconds in which a connection has to be made."""
@@ -51,3 +53,18 @@ class Address(msgspec.Struct, frozen=True):
             server_settings=session,
             target_session_attrs="read-write" if "default_transaction_read_only" not in session else "any",
         )
+
+
+def address_of(settings: Settings) -> Address:
+    """The address that *settings* give. `ConfigError` where the password cannot be read."""
+    return Address(settings.ledger, _password(settings))
+
+
+def _password(settings: Settings) -> str | None:
+    """What the file of the password holds; without one, the driver looks into PGPASSFILE."""
+    if settings.ledger_password_file is None:
+        return None
+    try:
+        return settings.ledger_password_file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--ledger-password-file: {settings.ledger_password_file}: {error}") from None

@@ -52,7 +52,7 @@ def _freeze(plan: ClosePlan, known_at: float) -> tuple[list[object], list[NewDel
     head, tail = plan.head, plan.tail
     frozen = Frame(snapshot.key, snapshot.state, head, tail, framed_crc(head, tail), snapshot.done)
     whole = extent(snapshot.state, done=snapshot.done, size=snapshot.body_size, frame=len(head) + len(tail))
-    row = [
+    row: list[object] = [
         snapshot.key,
         snapshot.state.value,
         plan.ended_by and plan.ended_by.value,

@@ -55,7 +55,7 @@ async def open_ledger(address: Address, *, ledger_limits: LedgerLimits, route: R
         try:
             begun = await migrate(connection) == 0
             statements = load_statements()
-            node = await connection.fetchval(statements["register_node"], float("-inf"))
+            node = await connection.fetchval(statements["register_node"])
         finally:
             connection.terminate()
     except CONNECTION_ERRORS as error:
@@ -243,12 +243,13 @@ class PostgresqlLedger(PostgresqlViews):
         except Unavailable:  # others find out that this node is gone
             pass
         await self._upkeep.stop()
-        await self._reader.close()
+        self._reader.close()
 
     def abandon(self) -> None:
         """Stop as a dying process does: nothing is marked, memory is lost. For tests of what others find."""
         for lane in self._lanes:
             lane.abandon()
+        self._reader.close()
 
     async def _once(self, operation: str, steps_of_verb: Callable[[], Awaitable[R]]) -> R:
         """Take several steps as one *operation*: the first answer to it, where there is one."""

@@ -84,7 +84,7 @@ async def claim_deliveries(
     order = "deliveries_to_probe" if probe else "due_deliveries"
     found = [row["did"] for row in await step.rows(order, *asked)]
     if found and len(found) == capacity and not probe:
-        share = await _share_of_latest(step, capacity)
+        share = await _share_of_latest(step, endpoint, large, capacity)
         found = mixed(found, [row["did"] for row in await step.rows("latest_deliveries", *asked)], capacity, share)
     if not found:
         return []
@@ -97,10 +97,10 @@ async def claim_deliveries(
     return [_leased(row, bodies.get(row["rk"])) for row in rows]
 
 
-async def _share_of_latest(step: Step, capacity: int) -> int:
+async def _share_of_latest(step: Step, endpoint: str, large: bool, capacity: int) -> int:  # noqa: FBT001 - as above
     """The part of *capacity* for those that became due last: half, and every other time one more of an odd number."""
     share, odd = divmod(capacity, 2)
-    return share + (await step.value("next_turn") % 2 if odd else 0)
+    return share + (await step.value("next_share", endpoint, large) if odd else 0)
 
 
 def _extent(row: asyncpg.Record) -> tuple[int, int]:

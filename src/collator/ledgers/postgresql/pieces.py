@@ -6,6 +6,7 @@ is a look of its own. What a resource that has ended holds does not change, so t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncGenerator
 
 from collator.errors import Damaged, Unknown
@@ -17,7 +18,7 @@ from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.states import State
 
 PIECE = 256 * 1024
-"""Bytes that are read of the store for one piece, or one output that has more."""
+"""Bytes that are read of the store for one piece."""
 _MOST_OUTPUTS = 4096
 """Outputs in a piece."""
 
@@ -34,7 +35,8 @@ async def pieces_of(reader: Reader, delivery: Delivery) -> AsyncGenerator[bytes,
     head, tail = row["head"] or b"", row["tail"] or b""
     if framed_crc(head, tail) != row["frame_crc"]:
         raise Damaged("the frame of the body does not match its checksum")
-    yield head
+    for start in range(0, len(head), PIECE):
+        yield head[start : start + PIECE]
     async for piece in _outputs(reader, row["rk"], State(row["state"]), row["done"]):
         yield piece
     for start in range(0, len(tail), PIECE):
@@ -51,9 +53,33 @@ async def _outputs(reader: Reader, resource_row: int, state: State, done: int) -
         parts = []
         for key, output, crc in rows:
             before, after = around(state, key & INDEX_MASK)
-            parts += [comma, before, check_output(key & INDEX_MASK, output, crc), after]
+            parts += [comma, before]
+            if output is None:
+                yield b"".join(parts)
+                parts = []
+                async for piece in _large_output(reader, key, crc):
+                    yield piece
+            else:
+                parts.append(check_output(key & INDEX_MASK, output, crc))
+            parts.append(after)
             comma = b","
         yield b"".join(parts)
         behind, count = rows[-1]["k"], count + len(rows)
     if count != done:
         raise Damaged(f"{done} outputs were stored, {count} were found")
+
+
+async def _large_output(reader: Reader, key: int, crc: int) -> AsyncGenerator[bytes, None]:
+    """Give the output of *key*, the last piece of it once it is known that all match *crc*."""
+    checked, held, start = 0, b"", 1
+    while True:
+        async with reader.look() as look:
+            piece = await look.value("piece_of_output", key, start, PIECE)
+        if not piece:
+            break
+        if held:
+            yield held
+        checked, held, start = zlib.crc32(piece, checked), piece, start + len(piece)
+    if checked != crc:
+        raise Damaged(f"the output of index {key & INDEX_MASK} does not match its checksum")
+    yield held

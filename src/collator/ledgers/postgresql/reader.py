@@ -51,7 +51,7 @@ class Reader:
             except CONNECTION_ERRORS as error:
                 raise Unavailable(f"the store cannot be read at the moment: {in_words(error)}") from error
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the connections."""
         self._closed = True
         for connection in self._idle:

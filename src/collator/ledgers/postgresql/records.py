@@ -61,7 +61,14 @@ async def apply_results(
     """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
     plan = plan_results(held, snapshots, max_body=step.ledger_limits.max_body, now=step.now)
     outcomes = [
-        (key, None if output is None else output.encode(), crc, None if reason is None else clean(reason), attempts, seq)
+        (
+            key,
+            None if output is None else output.encode(),
+            crc,
+            None if reason is None else clean(reason),
+            attempts,
+            seq,
+        )
         for key, output, crc, reason, attempts, seq in plan.outcomes
     ]
     await step.run_rows("insert_outcomes", outcomes)

@@ -30,8 +30,8 @@ select step from lane where node = $1 and lane = $2 for update;
 
 -- Nodes and time.
 
--- name: register_node
-insert into node (seen) values ($1) returning node;
+-- name: register_node (one that has not beaten yet is alive for as long as any)
+insert into node (seen) select greatest(clock, wall()) - stood from ledger returning node;
 
 -- name: unregister_node
 delete from node where node = $1;
@@ -68,8 +68,8 @@ update ledger set suspects = false where suspects and not exists (select from at
 -- name: one_at_a_time
 select 1 from ledger for update;
 
--- name: next_turn (0, 1, 2 …)
-select nextval('share');
+-- name: next_share (of endpoint $1 and large ones or not: whether the odd delivery is the one that became due last)
+insert into share as s values ($1, $2, false) on conflict (endpoint, large) do update set latest = not s.latest returning latest;
 
 -- Packets come in.
 
@@ -563,8 +563,11 @@ where endpoint is not null and endpoint not in (select endpoint from paused_endp
 select r.rk, r.state, r.done, r.head, r.tail, r.frame_crc
 from resource r join delivery d on d.rk = r.rk where r.id = $1 and r.generation = $2 and d.endpoint = $3;
 
--- name: outputs_behind (the key $1, up to the key $2: as many as have $3 bytes, or one, and $4 at most)
-select k, output, crc from (
+-- name: piece_of_output (of key $1: $3 bytes from byte $2 on, the first is 1)
+select substring(output from $2::int for $3::int) from outcome where k = $1;
+
+-- name: outputs_behind (the key $1, up to the key $2: as many as have $3 bytes, or one, and $4 at most; of one that has more, no output)
+select k, case when octet_length(output) <= $3 then output end as output, crc from (
   select k, output, crc, row_number() over w as place, sum(octet_length(output)) over w as total from (
     select k, output, crc from outcome where k > $1 and k <= $2 and output is not null order by k limit $4) x
   window w as (order by k)) y

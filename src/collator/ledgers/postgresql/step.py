@@ -40,7 +40,8 @@ class Statements:
 
     async def rows(self, name: str, *parameters: object) -> list[asyncpg.Record]:
         """The rows that the statement *name* gives."""
-        return await self.connection.fetch(self._statements[name], *parameters)
+        found: list[asyncpg.Record] = await self.connection.fetch(self._statements[name], *parameters)
+        return found
 
     async def row(self, name: str, *parameters: object) -> asyncpg.Record | None:
         """The first row of the statement *name*."""

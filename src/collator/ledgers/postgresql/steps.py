@@ -36,7 +36,8 @@ async def execute(step: Step, calls: Sequence[Call]) -> None:
     """Execute *calls*, which are of one verb, keep the result with each, and add to the audit log what it changed."""
     verb = calls[0].verb
     try:
-        results: Any = await verb.step(step, [call.arguments for call in calls])
+        taken: Any = verb.step(step, [call.arguments for call in calls])
+        results: Any = await taken
     except CollatorError as error:
         if not verb.alone:
             raise
@@ -72,9 +73,7 @@ def _closed(outcome: StepResult) -> int:
 ACCEPT = Verb(
     acceptance.accept, grows=True, split=joining.halve_groups, join=joining.join_accepted, isolate=joining.refuse_packet
 )
-RECORD = Verb(
-    records.record, split=joining.halve_results, join=joining.join_recorded, isolate=joining.refuse_result
-)
+RECORD = Verb(records.record, split=joining.halve_results, join=joining.join_recorded, isolate=joining.refuse_result)
 SETTLE = Verb(
     attempts.record_attempts, split=joining.halve_items, join=joining.join_lists, isolate=joining.refuse_attempt
 )

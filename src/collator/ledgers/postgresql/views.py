@@ -140,19 +140,18 @@ class PostgresqlViews:
     @contextmanager
     def hint(self, resource_id: str) -> Iterator[asyncio.Event]:
         """An event that is set when the resource may have news; now and then, as another node may have them."""
-        loop = asyncio.get_running_loop()
         with self._hints.of(resource_id) as event:
 
-            def again() -> None:
-                nonlocal timer
-                event.set()
-                timer = loop.call_later(LATE, again)
+            async def look_again() -> None:
+                while True:
+                    await asyncio.sleep(LATE)
+                    event.set()
 
-            timer = loop.call_later(LATE, again)
+            task = asyncio.get_running_loop().create_task(look_again())
             try:
                 yield event
             finally:
-                timer.cancel()
+                task.cancel()
 
     async def deliveries(
         self, wanted: DeliveryFilter, *, after: str = "", limit: int = 100, size: int = UNBOUNDED

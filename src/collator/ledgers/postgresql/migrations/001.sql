@@ -185,11 +185,21 @@ create index audit_refused on audit (refused, id);
 
 -- Where the last claim ended: a hint that all nodes share, and that no commit waits for.
 create unlogged sequence turn minvalue 0 start 0;
--- How many deliveries were claimed by odd numbers: whether the odd one is that due longest or last.
-create unlogged sequence share minvalue 0 start 0;
+
+-- Of which endpoints, and size, the next odd delivery that is claimed is the one that became due last: a hint, too.
+create unlogged table share (
+  endpoint text collate "C" not null,
+  large boolean not null,
+  latest boolean not null,
+  primary key (endpoint, large)
+);
 
 -- The server's clock, in one place.
 create function wall() returns float8 language sql volatile as $$ select extract(epoch from clock_timestamp())::float8 $$;
+
+-- Outputs are read piece by piece, and hardly ever compress well enough to pay for it.
+alter table packet alter column payload set storage external;
+alter table outcome alter column output set storage external;
 
 -- Seconds between two beats that count; the rest is a standstill.
 create function most_between_beats() returns float8 language sql immutable as $$ select 2.0::float8 $$;
