@@ -8,11 +8,12 @@ from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
-from collator.errors import Uncertain
 from collator.rules.resource import LedgerLimits
 from tests.conformance.harness import Harness, Routing
 from tests.servers import postgresql
+from tests.servers.proxy import Proxy
 
 if TYPE_CHECKING:
     import asyncpg
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collator.ledgers.postgresql import PostgresqlLedger
 
 T = TypeVar("T")
+
+BEFORE = {"expire": 1}
+"""Verbs that have other commits before the one that counts, and how many."""
 
 START = 1_790_000_000.0
 TEMPLATE = "collator_template"
@@ -43,6 +47,7 @@ class Admin:
     def __init__(self) -> None:
         """Start the server, if it is not there, and make a database to copy."""
         self.url = postgresql.server_url()
+        self.port = urlsplit(self.url).port or 5432
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="postgresql-admin").start()
         self._number = 0
@@ -133,9 +138,8 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         """Take a database that is empty."""
         self._database = admin().lend_database()
         self.clock = ServerClock(self._database)
-        name = admin().run(self._database.fetchval("select current_database()"))
-        self._url = f"{admin().url}/{name}"
-        self._nodes: list[PostgresqlLedger] = []
+        self._name = admin().run(self._database.fetchval("select current_database()"))
+        self._proxies: dict[int, Proxy] = {}
 
     @classmethod
     def needs(cls) -> str | None:
@@ -147,31 +151,26 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         from collator.ledgers.postgresql import open_ledger
         from collator.ledgers.postgresql.address import Address
 
-        node = await open_ledger(Address(self._url), ledger_limits=ledger_limits, route=route)
-        self._nodes.append(node)
+        proxy = await Proxy.start(admin().port)
+        address = Address(f"postgresql://collator@127.0.0.1:{proxy.port}/{self._name}")
+        node = await open_ledger(address, ledger_limits=ledger_limits, route=route)
+        self._proxies[node.node] = proxy
         return node
 
     async def stop(self, node: PostgresqlLedger) -> None:
         """Stop it in order."""
-        self._nodes.remove(node)
         await node.aclose()
+        await self._proxies.pop(node.node).stop()
 
     async def kill(self, node: PostgresqlLedger) -> None:
         """Cut its connections; that it has not been heard of for long is known at once."""
-        self._nodes.remove(node)
         node.abandon()
+        await self._proxies.pop(node.node).stop()
         admin().run(self._database.execute("update node set seen = '-infinity' where node = $1", node.node))
 
     def lose_answer(self, node: PostgresqlLedger, verb: str) -> None:
-        """Drop the answer of the verb."""
-        answered = getattr(node, verb)
-
-        async def unanswered(*given: Any, **options: Any) -> None:  # noqa: ANN401 - as the verb has it
-            delattr(node, verb)
-            await answered(*given, **options)
-            raise Uncertain
-
-        setattr(node, verb, unanswered)
+        """Cut the connection behind its commit, before the answer comes."""
+        self._proxies[node.node].cut_after(BEFORE.get(verb, 0))
 
     def stand_still(self, seconds: float) -> None:
         """Let time pass without a beat."""

@@ -11,23 +11,25 @@ from collator.settings import Settings
 
 TIMEOUT = 10.0
 """Seconds in which a connection has to be made."""
+COMMAND_TIMEOUT = 60.0
+"""Seconds after which a server that does not answer is given up: the end of a large resource takes some."""
 
-_SESSION = {
-    "search_path": SCHEMA,
-    "application_name": "collator",
-    "timezone": "UTC",
-    "jit": "off",
-    "statement_timeout": "0",
-    "lock_timeout": "30s",
-    "idle_in_transaction_session_timeout": "60s",
-    "plan_cache_mode": "force_generic_plan",
-}
-_WRITER = {
-    # Statements are planned once, maybe while the tables are empty: a scan of one that has grown took seconds.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
+_SESSION = f"""
+set search_path to {SCHEMA};
+set timezone to 'UTC';
+set jit to off;
+set statement_timeout to 0;
+set lock_timeout to '30s';
+set plan_cache_mode to force_generic_plan;
+"""
+"""Set once connected, and not as it connects: PgBouncer lets nothing through that it does not know."""
+_WRITER = """
+set enable_seqscan to off;
+set enable_hashjoin to off;
+set enable_mergejoin to off;
+"""
+"""Statements are planned once, maybe while the tables are empty: a scan of one that has grown took seconds."""
+_READER = "set default_transaction_read_only to on;"
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -37,22 +39,29 @@ class Address(msgspec.Struct, frozen=True):
     password: str | None = None
 
     async def connect(self) -> asyncpg.Connection:
-        """Make a connection for steps."""
-        return await self._connect({**_SESSION, **_WRITER})
+        """Make a connection for steps, to the server that takes changes where there are several."""
+        return await self._connect("collator", _SESSION + _WRITER)
 
     async def connect_reader(self) -> asyncpg.Connection:
         """Make a connection for looks, which changes nothing."""
-        return await self._connect({**_SESSION, "default_transaction_read_only": "on"})
+        return await self._connect("collator-reader", _SESSION + _READER)
 
-    async def _connect(self, session: dict[str, str]) -> asyncpg.Connection:
-        return await asyncpg.connect(
+    async def _connect(self, name: str, session: str) -> asyncpg.Connection:
+        connection = await asyncpg.connect(
             self.url,
             password=self.password,
             timeout=TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
             statement_cache_size=400,
-            server_settings=session,
-            target_session_attrs="read-write" if "default_transaction_read_only" not in session else "any",
+            server_settings={"application_name": name},
+            target_session_attrs="read-write",
         )
+        try:
+            await connection.execute(session)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
 
 def address_of(settings: Settings) -> Address:

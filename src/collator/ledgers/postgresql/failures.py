@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from collator.errors import ReadOnly, StorageFull, Unavailable
+from collator.errors import StorageFull, Unavailable
 
 CONNECTION_ERRORS = (
     OSError,
@@ -20,18 +20,16 @@ CONNECTION_ERRORS = (
 _TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 
 
-def is_transient(error: asyncpg.PostgresError) -> bool:
+def is_transient(error: Exception) -> bool:
     """Return whether the same step may succeed at once."""
     return isinstance(error, _TRANSIENT)
 
 
-def refused(error: asyncpg.PostgresError) -> Unavailable | None:
+def refused(error: Exception) -> Unavailable | None:
     """Return the error for all callers where the server takes nothing; `None` where one call may be the culprit."""
     match error:
         case asyncpg.DiskFullError():
             return StorageFull("the disk of the database server is full; free some space, and the service continues")
-        case asyncpg.ReadOnlySQLTransactionError():
-            return ReadOnly("the database server takes no changes: it is a standby, or read-only", retry_after=2.0)
         case asyncpg.InsufficientResourcesError() | asyncpg.OperatorInterventionError():
             return Unavailable(f"the database server: {error}")
         case _:
@@ -45,6 +43,8 @@ def in_words(error: Exception) -> str:
             return f"the database server has no connection left ({error})"
         case asyncpg.InvalidAuthorizationSpecificationError():
             return f"the database server refuses the user ({error})"
+        case asyncpg.ReadOnlySQLTransactionError():
+            return "the database server takes no changes: it is a standby, or read-only"
         case asyncpg.InvalidCatalogNameError():
             return f"the database does not exist ({error})"
         case _:

@@ -1,4 +1,4 @@
-"""A lane: a connection on which calls that come while a commit runs are committed together (`collator.ledgers.batching`).
+"""A lane: a connection, on which calls that come while a commit runs are committed together.
 
 When a commit fails. *The connection is lost before the commit was asked for*: nothing of the group is stored, and every
 caller is told. *It is lost while the commit runs*: the lane's own row says, once the server can be asked, whether the
@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from copy import copy
 from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 
-from collator.errors import Broken, CollatorError, Unavailable, Uncertain
+from collator.errors import Broken, Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, Orphaned, resolve
 from collator.ledgers.batching.calls import Call, Verb, batches, fail_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
@@ -133,8 +135,8 @@ class Lane:
             await self._commit(connection, first)
             self._answers.keep_of(first)
             answered = [call for call in group if call not in again] if again else group
-        except CollatorError as error:
-            fail_calls(group, error)
+        except Unavailable as error:
+            self._refuse(group, error)
             answered = group
         except Exception as error:  # noqa: BLE001 - a waiter must never wait for ever
             log.critical("a lane failed", error=repr(error))
@@ -144,13 +146,19 @@ class Lane:
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
         resolve(answered, self._orphaned)
 
+    def _refuse(self, group: Sequence[Call], error: Unavailable) -> None:
+        """Answer *group* with *error*, and with `Uncertain` where what was called before is in doubt."""
+        doubted = {call.operation for call in self._in_doubt[1]} if self._in_doubt is not None else set()
+        fail_calls([call for call in group if not call.operation or call.operation not in doubted], error)
+        fail_calls([call for call in group if call.operation and call.operation in doubted], Uncertain(error.detail))
+
     async def _ready(self) -> asyncpg.Connection:
-        """Return the connection, opened anew where it was lost; what was in doubt is cleared up first. `Unavailable`."""
+        """Return the connection, opened anew where it was lost, once nothing is in doubt. `Unavailable`."""
         connection = self._connection
         if connection is None or connection.is_closed():
             try:
                 connection = self._connection = await self._connect()
-            except CONNECTION_ERRORS as error:
+            except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
                 self._tell(error)
                 raise Unavailable(self.trouble) from error
         if self._in_doubt is not None:
@@ -163,10 +171,11 @@ class Lane:
 
     async def _clear_up(self, connection: asyncpg.Connection, number: int, calls: Sequence[Call]) -> None:
         """Keep the answers of *calls*, the step *number*, if it was committed after all."""
+        step = self._begin(connection)
         try:
-            async with connection.transaction():
-                last = await self._begin(connection).value("last_step", self._begin(connection).node, self._number)
-        except CONNECTION_ERRORS as error:
+            last = await step.value("last_step", step.node, self._number)  # waits for a commit that still goes on
+        except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
+            connection.terminate()
             self._tell(error)
             raise Unavailable(self.trouble) from error
         if last == number:
@@ -177,31 +186,31 @@ class Lane:
         """Commit *group*, and nothing of it twice: what fails is told or tried again only of what is not committed."""
         if not group:
             return
-        for attempt in range(1, AGAIN + 1):
+        again = AGAIN
+        while again:
+            again -= 1
             try:
                 await self._commit_once(connection, group)
-                return
-            except CONNECTION_ERRORS as error:
-                if not connection.is_closed():
-                    connection.terminate()
+            except (*CONNECTION_ERRORS, asyncpg.ReadOnlySQLTransactionError) as error:
+                connection.terminate()  # the next may be to another server
                 self._tell(error)
                 fail_calls(group, Unavailable(self.trouble))
-                return
             except Uncertain as error:
                 fail_calls(group, error)
-                return
-            except asyncpg.PostgresError as error:
-                if is_transient(error) and attempt < AGAIN:
-                    continue
-                if (words := refused(error)) is not None:
-                    self._tell(error)
-                    fail_calls(group, words)
-                    return
-                await self._find_culprit(connection, group, error)
-                return
             except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
-                await self._find_culprit(connection, group, error)
-                return
+                if is_transient(error) and again:
+                    continue
+                await self._fail(connection, group, error)
+            again = 0
+
+    async def _fail(self, connection: asyncpg.Connection, group: Sequence[Call], error: Exception) -> None:
+        """Tell those of *group* whom *error* concerns, and commit what the others called."""
+        words = refused(error)
+        if words is None:
+            await self._find_culprit(connection, group, error)
+        else:
+            self._tell(error)
+            fail_calls(group, words)
 
     async def _find_culprit(self, connection: asyncpg.Connection, group: Sequence[Call], error: Exception) -> None:
         parts = parts_of(group)
@@ -218,7 +227,7 @@ class Lane:
             await step.look_around()
             for calls in batches(group):
                 await execute(step, calls)
-            if step.changes:
+            if step.changes or step.wrote:
                 await step.store_counts(self._number, number)
         except BaseException:
             if not connection.is_closed():
@@ -229,7 +238,7 @@ class Lane:
         except CONNECTION_ERRORS as error:
             self._tell(error)
             connection.terminate()
-            self._in_doubt = number, [*group]
+            self._in_doubt = number, [copy(call) for call in group]  # their callers are told otherwise
             raise Uncertain from error
         if step.touched:
             self._touched(step.touched)
@@ -241,10 +250,8 @@ class Lane:
 
 
 async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:
-    try:
+    with suppress(*CONNECTION_ERRORS):  # nothing is stored of it either way
         await transaction.rollback()
-    except CONNECTION_ERRORS:
-        pass  # nothing is stored of it either way
 
 
 async def _close(connection: asyncpg.Connection) -> None:

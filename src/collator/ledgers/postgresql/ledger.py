@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from typing import TypeVar, cast
 
 import asyncpg
 
-from collator.errors import Unavailable
+from collator.errors import Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.hints import Hints
 from collator.ledgers.postgresql import deliveries, steps
@@ -131,11 +132,9 @@ class PostgresqlLedger(PostgresqlViews):
     async def expire(self, *, accepting: bool, limit: int, capacity: Capacity, operation: str = "") -> StepResult:
         """Close what time has ended."""
 
-        async def look() -> StepResult:
+        with suppress(Uncertain):  # the next beat makes up for it
             await self._upkeep.call(steps.BEAT, (accepting,))
-            return await self._upkeep.call(steps.EXPIRE, (limit, capacity), operation=operation)
-
-        return await look()
+        return await self._upkeep.call(steps.EXPIRE, (limit, capacity), operation=operation)
 
     async def work_due(self) -> bool:
         """Return whether packets are due that nobody holds."""
@@ -178,13 +177,13 @@ class PostgresqlLedger(PostgresqlViews):
 
     async def retry(self, resource_id: str, *, operation: str = "") -> int:
         """New attempts for failed packets."""
-        return await self._once(operation, lambda: self._retry(resource_id))
+        return await self._once(operation, lambda: self._retry(resource_id, operation))
 
     async def replay(
         self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
     ) -> Replayed:
         """Make ended deliveries due again."""
-        return await self._once(operation, lambda: self._replay(wanted, after, limit))
+        return await self._once(operation, lambda: self._replay(wanted, after, limit, operation))
 
     async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
         """Give up a delivery."""
@@ -202,7 +201,7 @@ class PostgresqlLedger(PostgresqlViews):
 
     async def purge(self, *, limit: int, resource_id: str | None = None, operation: str = "") -> int:
         """Forget what may be forgotten."""
-        return await self._once(operation, lambda: self._purge(limit, resource_id))
+        return await self._once(operation, lambda: self._purge(limit, resource_id, operation))
 
     @contextmanager
     def audited(self, act: Act) -> Iterator[None]:
@@ -238,10 +237,8 @@ class PostgresqlLedger(PostgresqlViews):
     async def aclose(self) -> None:
         """A clean stop: what this node holds is due at once."""
         await self._work.stop()
-        try:
+        with suppress(Unavailable):  # else others find out that this node is gone
             await self._upkeep.call(steps.LEAVE, ())
-        except Unavailable:  # others find out that this node is gone
-            pass
         await self._upkeep.stop()
         self._reader.close()
 
@@ -260,30 +257,38 @@ class PostgresqlLedger(PostgresqlViews):
             self._answers.keep(operation, answer, 0)
         return answer
 
-    async def _retry(self, resource_id: str) -> int:
+    async def _retry(self, resource_id: str, operation: str) -> int:
         retried, after = 0, -1
-        while after < INDEX_MASK:
-            step = await self._upkeep.call(steps.RETRY, (resource_id, after))
+        for part in parts_of(operation):
+            step = await self._upkeep.call(steps.RETRY, (resource_id, after), operation=part)
             retried += step.number
             after = step.after
+            if after == INDEX_MASK:
+                break
         return retried
 
-    async def _replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Replayed:
-        async with self._reader.look(whole=True) as look:
-            found = await deliveries.find_to_replay(look, wanted, after, limit)
+    async def _replay(self, wanted: DeliveryFilter, after: str, limit: int, operation: str) -> Replayed:
+        found = await self._once(operation and f"{operation}/found", lambda: self._find_to_replay(wanted, after, limit))
         delivery_rows, number, endpoints = found.delivery_rows(), 0, frozenset[str]()
-        while delivery_rows:
-            step = await self._upkeep.call(steps.REPLAY, (delivery_rows, wanted.state))
+        for part in parts_of(operation):
+            if not delivery_rows:
+                break
+            step = await self._upkeep.call(steps.REPLAY, (delivery_rows, wanted.state), operation=part)
             delivery_rows, number = delivery_rows[step.looked :], number + step.number
             endpoints |= step.endpoints
         return Replayed(replayed=number, endpoints=endpoints, after=found.after)
 
-    async def _purge(self, limit: int, resource_id: str | None) -> int:
-        step = await self._upkeep.call(steps.PURGE, (limit, resource_id))
-        removed = step.rows
-        while step.more and removed < limit:  # what a person wants to be gone goes first
-            step = await self._upkeep.call(steps.PURGE, (limit - removed, None))
-            removed += step.rows
+    async def _find_to_replay(self, wanted: DeliveryFilter, after: str, limit: int) -> deliveries.Found:
+        async with self._reader.look(whole=True) as look:
+            return await deliveries.find_to_replay(look, wanted, after, limit)
+
+    async def _purge(self, limit: int, resource_id: str | None, operation: str) -> int:
+        removed = 0
+        for part in parts_of(operation):  # what a person wants to be gone goes first
+            step = await self._upkeep.call(steps.PURGE, (limit - removed, resource_id), operation=part)
+            removed, resource_id = removed + step.rows, None
+            if not step.more or removed >= limit:
+                break
         return removed
 
     def _take_back_orphaned(self, result: object) -> None:
@@ -292,3 +297,8 @@ class PostgresqlLedger(PostgresqlViews):
         leases = [lease for item in handed for lease in (item.leases() if isinstance(item, Run) else [item.lease])]
         if leases:
             self._work.post(steps.RELEASE, (leases,))
+
+
+def parts_of(operation: str) -> Iterator[str]:
+    """Give the operations of the steps of a verb that takes several: none where it is none."""
+    return (operation and f"{operation}/{number}" for number in count())

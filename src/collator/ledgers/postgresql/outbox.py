@@ -91,6 +91,7 @@ async def claim_deliveries(
     until = step.running + step.ledger_limits.delivery_lease
     tokens = [next(_tokens) for _ in found]
     leased = await step.rows("lease_deliveries", found, tokens, step.running, step.node, until)
+    step.wrote = True
     by_handle = {row["did"]: row for row in leased}
     rows = [by_handle[handle] for handle in found if handle in by_handle]
     bodies = await inline_bodies(step, await load_frames(step, joined_at_once(map(_extent, rows))))

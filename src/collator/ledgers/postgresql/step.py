@@ -85,6 +85,13 @@ class Step(Statements):
         self.touched: list[Iterable[Snapshot]] = []
         """Resources that got outcomes or ended."""
         self.wrote = False
+        """Whether it changed anything."""
+
+    async def run(self, name: str, *parameters: object) -> int:
+        """Execute the statement *name*; how many rows it changed."""
+        changed = await super().run(name, *parameters)
+        self.wrote |= changed > 0
+        return changed
 
     async def look_around(self) -> None:
         """Read the time, the counts, and what else every verb goes by."""
