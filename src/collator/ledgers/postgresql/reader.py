@@ -49,7 +49,7 @@ class Reader:
                 finally:
                     self._give_back(connection)
             except CONNECTION_ERRORS as error:
-                raise Unavailable(f"the store cannot be read at the moment: {in_words(error)}") from error
+                raise Unavailable(f"the store cannot be read at the moment: {in_words(error)}") from None
 
     def close(self) -> None:
         """Close the connections."""
