@@ -17,6 +17,7 @@ from collator.errors import Unavailable
 from collator.ledgers.postgresql import tombstones
 from collator.ledgers.postgresql.closure import close_finished
 from collator.ledgers.postgresql.leases import Held, NewLease, grant, hand_out_allowed, store_waiting
+from collator.ledgers.postgresql.plain import accept_plain
 from collator.ledgers.postgresql.step import Step, as_snapshot, decode_ranges
 from collator.messages import Accepted, Group, Run
 from collator.packet import Packet
@@ -31,6 +32,10 @@ _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 
 async def accept(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
     """Store *batch*, a list of (groups, capacity), and answer each of its parts."""
+    return await accept_plain(step, batch) or await _accept_odd(step, batch)
+
+
+async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
     groups = [group for part, _ in batch for group in part if group]
     ids = sorted({str(group[0].resource_id) for group in groups}, key=str.encode)
     found, new = await lock(step, ids)

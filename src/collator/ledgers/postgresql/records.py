@@ -12,6 +12,7 @@ import msgspec
 
 from collator.ledgers.postgresql.closure import close_finished
 from collator.ledgers.postgresql.leases import Held, count_returned, lock_leases, store_dropped
+from collator.ledgers.postgresql.plain import record_plain
 from collator.ledgers.postgresql.step import Step, as_snapshot, clean
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
@@ -24,6 +25,10 @@ async def record(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str
 
     The deliveries that are created go to the first part, within the capacity that it has.
     """
+    return await record_plain(step, batch) or await _record_odd(step, batch)
+
+
+async def _record_odd(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
     given = [result for results, _ in batch for result in results]
     snapshots = await lock_rows(step, {result.lease.key for result in given})
     leases = await lock_leases(step, [result.lease for result in given])

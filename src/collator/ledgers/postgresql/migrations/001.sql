@@ -222,5 +222,94 @@ begin
     from resource r where r.id = any (ids) order by r.id for update;
 end $$;
 
+-- Accept packets where nothing is odd: all are new, and contradict nothing. No row where something is, and nothing has changed
+-- then. Of each resource: id, the generation if it is new, how many packets, the highest index, what they claim; of each
+-- packet: the place of its resource, and the token of its lease, 0 for none.
+create function accept_plain(
+    ids text[], generations bytea[], numbers int[], highests int[], totals int[], totals_by text[], metadatas bytea[],
+    places int[], indexes int[], payloads bytea[], crcs bigint[], tokens bigint[],
+    holder bigint, lease_until float8, running float8, now float8, active float8, wall float8, silent float8, late float8, most_new int)
+  returns table (rk bigint, generation bytea, metadata bytea, new boolean, handed boolean) language plpgsql as $$
+declare rks bigint[]; gens bytea[]; metas bytea[]; news boolean[]; sound boolean; fresh int; allowed boolean;
+begin
+  insert into resource as r (id, generation, opened_at, active_at, idle_at, deadline_at)
+    select t.id, t.generation, wall, active, silent, late from unnest(ids, generations) as t (id, generation)
+    where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
+    order by t.id collate "C" on conflict do nothing;
+  with locked as materialized (select r.* from resource r where r.id = any (ids) order by r.id for update)
+  select array_agg(l.rk order by t.place), array_agg(l.generation order by t.place), array_agg(coalesce(l.metadata, t.metadata) order by t.place),
+         array_agg(l.generation = t.generation order by t.place), count(*) filter (where l.generation = t.generation),
+         bool_and(l.state = 'open' and (t.total is null or l.total is null or l.total = t.total)
+                  and (t.total is null or t.total > l.highest) and (coalesce(l.total, t.total) is null or t.highest < coalesce(l.total, t.total))
+                  and (t.metadata is null or l.metadata = t.metadata or l.generation = t.generation))
+    into rks, gens, metas, news, fresh, sound
+    from unnest(ids, generations, highests, totals, metadatas) with ordinality as t (id, generation, highest, total, metadata, place)
+    join locked l on l.id = t.id;
+  if not sound or cardinality(rks) <> cardinality(ids) or fresh > most_new then
+    raise exception 'odd' using errcode = 'CL001';
+  end if;
+  insert into packet select rks[t.place]::bigint << 24 | t.index, t.payload, t.crc
+    from unnest(places, indexes, payloads, crcs) as t (place, index, payload, crc);
+  update resource r set received = r.received + t.number, highest = greatest(r.highest, t.highest), total = coalesce(r.total, t.total),
+                        total_by = case when r.total is null then t.total_by else r.total_by end, metadata = t.metadata, active_at = active
+    from unnest(rks, numbers, highests, totals, totals_by, metas) as t (rk, number, highest, total, total_by, metadata) where r.rk = t.rk;
+  allowed := exists (select from unnest(tokens) as t (token) where t.token <> 0)
+    and not exists (select from waiting) and not exists (select from attempt a where a.stops > 0 and a.waits)
+    and not exists (select from attempt a where a.due_at <= now)
+    and not exists (select from lease e where e.alone_until > running or e.until <= running);
+  if allowed then
+    insert into lease (token, node, rk, until, indexes, sizes, attempts, tried, suspect, alone_until)
+      select t.token, holder, rks[t.place], lease_until, array_agg(t.index order by t.n), array_agg(octet_length(t.payload) order by t.n),
+             array_agg(1), array_agg(false), false, 0
+      from unnest(tokens, places, indexes, payloads) with ordinality as t (token, place, index, payload, n)
+      where t.token <> 0 group by t.token, t.place;
+  end if;
+  insert into waiting select rks[t.place], min(t.index), array_agg(t.index order by t.index)
+    from unnest(tokens, places, indexes) as t (token, place, index) where not allowed or t.token = 0 group by t.place;
+  return query select t.*, allowed from unnest(rks, gens, metas, news) as t (a, b, c, d);
+exception when sqlstate 'CL001' or unique_violation then
+  return;
+end $$;
+
+-- Record outputs where nothing is odd: all leases hold, and each is reported whole, of packets that were never tried before. No
+-- row where something is, and nothing has changed then; else the resources as they are now, and what their packets counted.
+create function record_plain(tokens bigint[], holders bigint[], positions int[], outputs bytea[], crcs bigint[], active float8, most_body bigint)
+  returns table (rk bigint, id text, generation bytea, state text, total int, total_by text, metadata bytea, received int,
+                 highest int, done int, failed int, body_size bigint, withdrawn int, freed bigint, returned bigint)
+  language plpgsql as $$
+declare sound boolean;
+begin
+  perform from resource r where r.rk = any (holders) order by r.id for update;
+  perform from lease e where e.token = any (tokens) order by e.token for update;
+  select count(*) = cardinality(tokens) and bool_and(r.state = 'open')
+         and max(r.body_size) + sum(octet_length(t.output) + 1) <= most_body
+         and count(*) = (select sum(cardinality(e.indexes)) from lease e where e.token = any (tokens))
+    into sound
+    from unnest(tokens, holders, positions, outputs) as t (token, holder, position, output)
+    join lease e on e.token = t.token and e.rk = t.holder and not (true = any (e.tried)) and e.indexes[t.position + 1] >= 0
+    join resource r on r.rk = e.rk;
+  if sound is not true then
+    return;
+  end if;
+  return query
+  with told as materialized (
+    select t.n, e.rk, e.indexes[t.position + 1] as index, e.sizes[t.position + 1] as size, e.attempts[t.position + 1] as attempt, t.output, t.crc
+    from unnest(tokens, positions, outputs, crcs) with ordinality as t (token, position, output, crc, n) join lease e on e.token = t.token),
+  sums as (select t.rk, min(t.n) as first, count(*)::int as number, sum(octet_length(t.output) + 1) as size from told t group by t.rk),
+  gone as (delete from lease e where e.token = any (tokens)),
+  kept as (
+    insert into outcome (k, output, crc, attempts, seq)
+      select t.rk << 24 | t.index, t.output, t.crc, t.attempt,
+             r.done + r.failed + r.withdrawn + row_number() over (partition by t.rk order by t.n)
+      from told t join resource r on r.rk = t.rk),
+  grown as (
+    update resource r set done = r.done + s.number, body_size = r.body_size + s.size, active_at = active
+      from sums s where r.rk = s.rk returning r.*, s.first)
+  select g.rk, g.id, g.generation, g.state, g.total, g.total_by, g.metadata, g.received, g.highest, g.done, g.failed, g.body_size,
+         g.withdrawn, c.freed, c.returned
+  from grown g, (select sum(footprint(t.size))::bigint as freed, sum(t.size)::bigint as returned from told t) c
+  order by g.first;
+end $$;
+
 insert into ledger values (1, 0, 0, 0, 0, 0, false, false);
 update ledger set clock = wall(), beat_at = wall(), ticked_at = wall();
