@@ -27,18 +27,19 @@ BEFORE = {"expire": 1}
 
 START = 1_790_000_000.0
 TEMPLATE = "collator_template"
-_PREPARE = f"""
+_PREPARE = """
 create table test_clock (at float8 not null);
 create or replace function wall() returns float8 language sql volatile as 'select at from collator.test_clock';
 create or replace function most_between_beats() returns float8 language sql immutable as 'select 0::float8';
 """
 _EMPTY = f"""
-truncate node, lane, resource, packet, outcome, waiting, lease, attempt, delivery, delivery_log, paused_endpoint, tombstone,
-  audit, share, ledger, test_clock;
-insert into test_clock values ({START});
-insert into ledger values (1, {START}, {START}, 0, 0, {START}, false, false);
+truncate node, writer, resource, packet, outcome, waiting, lease, attempt, delivery, delivery_log, paused_endpoint,
+  tombstone, audit, share, ledger, test_clock;
+insert into test_clock values ({START:f});
+insert into ledger values (1, {START:f}, {START:f}, 0, 0, {START:f}, false, false);
 select setval('turn', 0);
 """
+"""A store in which nothing ever was."""
 
 
 class Admin:
@@ -111,20 +112,20 @@ class ServerClock:
     def advance(self, seconds: float) -> None:
         """Let time pass in which nodes beat, as the living do."""
         self.stand_still(seconds)
-        self._execute(f"update ledger set beat_at = beat_at + {seconds}")
-        self._execute(f"update node set seen = seen + {seconds}")
+        self._execute("update ledger set beat_at = beat_at + $1", seconds)
+        self._execute("update node set seen = seen + $1", seconds)
 
     def stand_still(self, seconds: float) -> None:
         """Let time pass without a beat."""
         self.at += seconds
-        self._execute(f"update test_clock set at = {self.at!r}")
+        self._execute("update test_clock set at = $1", self.at)
 
     def jump_wall(self, seconds: float) -> None:
         """Never called: the server's clock is not the test's to set."""
         raise NotImplementedError
 
-    def _execute(self, statement: str) -> None:
-        admin().run(self._database.execute(statement))
+    def _execute(self, statement: str, value: float) -> None:
+        admin().run(self._database.execute(statement, value))
 
 
 class PostgresqlHarness(Harness["PostgresqlLedger"]):

@@ -43,7 +43,8 @@ async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) 
     opening = {one.resource_id: (one.key, one.generation) for one in new.values()}
     basis = Basis(limits=step.ledger_limits, counts=step.counts, opening=lambda id_: opening[id_])
     plan = plan_groups(groups, found, await _stored(step, [*chain(*groups)], found), basis)
-    await _drop_unopened(step, plan, new)
+    if unopened := {one.key for one in new.values()} - {one.key for one in plan.opened}:
+        await step.run("drop_resources", [*unopened])
     await _store_packets(step, plan)
     await store_opened(step, plan.opened, plan.resource_bytes)
     grown = plan.grown()
@@ -84,13 +85,6 @@ async def store_opened(step: Step, snapshots: Sequence[Snapshot], size: int) -> 
         *first_times(step.ledger_limits, uptime=step.active, now=step.now),
     )
     step.count(open=len(snapshots), backlog=size, open_bytes=size)
-
-
-async def _drop_unopened(step: Step, plan: AcceptPlan, new: Mapping[str, Snapshot]) -> None:
-    """Delete the rows of resources that were created and whose packets the plan takes not."""
-    unopened = {one.key for one in new.values()} - {one.key for one in plan.opened}
-    if unopened:
-        await step.run("drop_resources", [*unopened])
 
 
 async def _look_up_late(step: Step, groups: Sequence[Group], found: Mapping[str | int, Snapshot]) -> None:

@@ -57,7 +57,7 @@ async def claim(step: Step, capacity: int) -> list[Run]:
 async def refresh(step: Step) -> None:
     """Make ready what has fallen due: retries whose time has come, packets whose lease or node has ended."""
     for node in step.dead_nodes:
-        await bury(step, node)
+        await mark_dead(step, node)
     ended = [as_lease(row) for row in await step.rows("ended_leases", step.running, ROWS)]
     if ended:
         lost = [(lease, held) for lease in ended for held in lease.drop_all()]
@@ -118,9 +118,9 @@ async def give_back(step: Step, node: int) -> None:
     await step.run("release_deliveries_of", node)
 
 
-async def bury(step: Step, node: int) -> None:
+async def mark_dead(step: Step, node: int) -> None:
     """End the leases of *node*, which is dead; what it had in work are suspects, and fail where they died too often."""
-    if not await step.run("bury_node", node):
+    if not await step.run("forget_node", node):
         return  # another node does
     leases = [as_lease(row) for row in await step.rows("leases_of_node", node)]
     held = [one for lease in leases for one in lease.drop_all()]
@@ -208,12 +208,12 @@ async def _take_fair(step: Step, capacity: int) -> list[tuple[int, int]]:
 
 
 async def _hand_out(step: Step, places: Sequence[tuple[int, int]], stops: Mapping[int, int]) -> list[Run]:
-    """Lease *places*, as far as there is room for their bytes; *stops*: at how many deaths each suspect was in work."""
+    """Lease *places*, as far as there is free for their bytes; *stops*: at how many deaths each suspect was in work."""
     if not places:
         return []
-    room = step.ledger_limits.max_leased - step.leased
+    free = step.ledger_limits.max_leased - step.leased
     keys = [resource_row << INDEX_BITS | index for resource_row, index in places]
-    rows = {row["k"]: row for row in await step.rows("load_tasks", keys, min(room, READ_AT_ONCE), step.leased == 0)}
+    rows = {row["k"]: row for row in await step.rows("load_tasks", keys, min(free, READ_AT_ONCE), step.leased == 0)}
     leases: list[NewLease] = []
     left: list[int] = []
     damaged: list[tuple[Failure, Held]] = []

@@ -1,49 +1,45 @@
-"""The ledger on PostgreSQL (`collator.seams.ledger`): verbs are steps of a lane, views looks of the reader."""
+"""The ledger on PostgreSQL (`collator.seams.ledger`): verbs are steps of a writer, views looks of the reader."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import count
-from typing import TypeVar, cast
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 import asyncpg
 
 from collator.errors import Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.hints import Hints
-from collator.ledgers.postgresql import deliveries, steps
+from collator.ledgers.postgresql import steps
 from collator.ledgers.postgresql.address import Address
-from collator.ledgers.postgresql.audit import ACTING
 from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words
-from collator.ledgers.postgresql.lane import Committed, Lane
 from collator.ledgers.postgresql.pieces import pieces_of
 from collator.ledgers.postgresql.reader import Reader
+from collator.ledgers.postgresql.repair_verbs import RepairVerbs
 from collator.ledgers.postgresql.schema import migrate
 from collator.ledgers.postgresql.step import Step, load_statements
 from collator.ledgers.postgresql.views import PostgresqlViews
+from collator.ledgers.postgresql.writer import Committed, Writer
 from collator.messages import (
     Accepted,
-    Act,
     Attempt,
     Delivery,
-    DeliveryFilter,
     Group,
     Lease,
-    Replayed,
     Result,
     Run,
     StepResult,
     output_size,
 )
-from collator.rules.resource import INDEX_MASK, LedgerLimits
+from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
 from collator.seams.ledger import Capacity
 
 R = TypeVar("R")
 
 WORK, UPKEEP = 0, 1
-"""The lanes: what packets and deliveries need; and what time and people ask for, which holds up none of them."""
+"""The writers: what packets and deliveries need; and what time and people ask for, which holds up none of them."""
 
 
 async def open_ledger(address: Address, *, ledger_limits: LedgerLimits, route: Routing) -> PostgresqlLedger:
@@ -70,7 +66,7 @@ async def open_ledger(address: Address, *, ledger_limits: LedgerLimits, route: R
     return ledger
 
 
-class PostgresqlLedger(PostgresqlViews):
+class PostgresqlLedger(RepairVerbs, PostgresqlViews):
     """A database, open as one of its nodes. The contract of each verb is in `collator.seams.ledger`."""
 
     def __init__(
@@ -92,8 +88,8 @@ class PostgresqlLedger(PostgresqlViews):
         def begin(connection: asyncpg.Connection) -> Step:
             return Step(connection, statements, node=node, ledger_limits=ledger_limits, route=route)
 
-        self._lanes = [
-            Lane(
+        self._writers = [
+            Writer(
                 number,
                 connect=address.connect,
                 begin=begin,
@@ -103,7 +99,7 @@ class PostgresqlLedger(PostgresqlViews):
             )
             for number in (WORK, UPKEEP)
         ]
-        self._work, self._upkeep = self._lanes
+        self._work, self._upkeep = self._writers
 
     async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         """Store what the rules accept."""
@@ -131,7 +127,6 @@ class PostgresqlLedger(PostgresqlViews):
 
     async def expire(self, *, accepting: bool, limit: int, capacity: Capacity, operation: str = "") -> StepResult:
         """Close what time has ended."""
-
         with suppress(Uncertain):  # the next beat makes up for it
             await self._upkeep.call(steps.BEAT, (accepting,))
         return await self._upkeep.call(steps.EXPIRE, (limit, capacity), operation=operation)
@@ -158,72 +153,14 @@ class PostgresqlLedger(PostgresqlViews):
         """Store how attempts ended."""
         return await self._work.call(steps.SETTLE, attempts, size=len(attempts))
 
-    async def complete(
-        self,
-        resource_id: str,
-        *,
-        total: int | None = None,
-        force: bool = False,
-        capacity: Capacity | None = None,
-        operation: str = "",
-    ) -> StepResult:
-        """Fix the total, or close now."""
-        arguments = (resource_id, total, force, capacity or {})
-        return await self._upkeep.call(steps.COMPLETE, arguments, operation=operation)
-
-    async def cancel(self, resource_id: str, *, operation: str = "") -> bool:
-        """End without a webhook."""
-        return await self._upkeep.call(steps.CANCEL, (resource_id,), operation=operation)
-
-    async def retry(self, resource_id: str, *, operation: str = "") -> int:
-        """New attempts for failed packets."""
-        return await self._once(operation, lambda: self._retry(resource_id, operation))
-
-    async def replay(
-        self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
-    ) -> Replayed:
-        """Make ended deliveries due again."""
-        return await self._once(operation, lambda: self._replay(wanted, after, limit, operation))
-
-    async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
-        """Give up a delivery."""
-        async with self._reader.look() as look:
-            delivery_row, _ = await deliveries.locate(look, delivery_id)
-        return await self._upkeep.call(steps.STOP, (delivery_row,), operation=operation)
-
-    async def pause(self, endpoint: str, *, reason: str, operation: str = "") -> bool:
-        """Hand out nothing to an endpoint."""
-        return await self._upkeep.call(steps.PAUSE, (endpoint, reason), operation=operation)
-
-    async def resume(self, endpoint: str, *, operation: str = "") -> bool:
-        """Go on with an endpoint."""
-        return await self._upkeep.call(steps.RESUME, (endpoint,), operation=operation)
-
-    async def purge(self, *, limit: int, resource_id: str | None = None, operation: str = "") -> int:
-        """Forget what may be forgotten."""
-        return await self._once(operation, lambda: self._purge(limit, resource_id, operation))
-
-    @contextmanager
-    def audited(self, act: Act) -> Iterator[None]:
-        """Record what is done within the context as one act."""
-        token = ACTING.set(act)
-        try:
-            yield
-        finally:
-            ACTING.reset(token)
-
-    async def note(self, act: Act) -> None:
-        """Record an act that no verb does."""
-        await self._upkeep.call(steps.NOTE, (act,))
-
     def watch(self, committed: Committed) -> None:
         """Tell *committed* of each commit from now on: its seconds and its size."""
-        for lane in self._lanes:
-            lane.committed = committed
+        for writer in self._writers:
+            writer.committed = committed
 
     def health(self) -> str | None:
         """The trouble with the store, in words; `None` while all is well."""
-        return next((words for lane in self._lanes if (words := lane.stalled() or lane.trouble)), None)
+        return next((words for writer in self._writers if (words := writer.stalled() or writer.trouble)), None)
 
     def refusal(self) -> Unavailable | None:
         """The error for all packets while they would wait for long; `None` while they would not."""
@@ -244,52 +181,9 @@ class PostgresqlLedger(PostgresqlViews):
 
     def abandon(self) -> None:
         """Stop as a dying process does: nothing is marked, memory is lost. For tests of what others find."""
-        for lane in self._lanes:
-            lane.abandon()
+        for writer in self._writers:
+            writer.abandon()
         self._reader.close()
-
-    async def _once(self, operation: str, steps_of_verb: Callable[[], Awaitable[R]]) -> R:
-        """Take several steps as one *operation*: the first answer to it, where there is one."""
-        if operation in self._answers:
-            return cast("R", self._answers.get(operation))
-        answer = await steps_of_verb()
-        if operation:
-            self._answers.keep(operation, answer, 0)
-        return answer
-
-    async def _retry(self, resource_id: str, operation: str) -> int:
-        retried, after = 0, -1
-        for part in parts_of(operation):
-            step = await self._upkeep.call(steps.RETRY, (resource_id, after), operation=part)
-            retried += step.number
-            after = step.after
-            if after == INDEX_MASK:
-                break
-        return retried
-
-    async def _replay(self, wanted: DeliveryFilter, after: str, limit: int, operation: str) -> Replayed:
-        found = await self._once(operation and f"{operation}/found", lambda: self._find_to_replay(wanted, after, limit))
-        delivery_rows, number, endpoints = found.delivery_rows(), 0, frozenset[str]()
-        for part in parts_of(operation):
-            if not delivery_rows:
-                break
-            step = await self._upkeep.call(steps.REPLAY, (delivery_rows, wanted.state), operation=part)
-            delivery_rows, number = delivery_rows[step.looked :], number + step.number
-            endpoints |= step.endpoints
-        return Replayed(replayed=number, endpoints=endpoints, after=found.after)
-
-    async def _find_to_replay(self, wanted: DeliveryFilter, after: str, limit: int) -> deliveries.Found:
-        async with self._reader.look(whole=True) as look:
-            return await deliveries.find_to_replay(look, wanted, after, limit)
-
-    async def _purge(self, limit: int, resource_id: str | None, operation: str) -> int:
-        removed = 0
-        for part in parts_of(operation):  # what a person wants to be gone goes first
-            step = await self._upkeep.call(steps.PURGE, (limit - removed, resource_id), operation=part)
-            removed, resource_id = removed + step.rows, None
-            if not step.more or removed >= limit:
-                break
-        return removed
 
     def _take_back_orphaned(self, result: object) -> None:
         """Take back what was handed to a caller who has gone."""
@@ -297,8 +191,3 @@ class PostgresqlLedger(PostgresqlViews):
         leases = [lease for item in handed for lease in (item.leases() if isinstance(item, Run) else [item.lease])]
         if leases:
             self._work.post(steps.RELEASE, (leases,))
-
-
-def parts_of(operation: str) -> Iterator[str]:
-    """Give the operations of the steps of a verb that takes several: none where it is none."""
-    return (operation and f"{operation}/{number}" for number in count())

@@ -1,4 +1,4 @@
-"""A resource by its id, for the verbs of people, locked until the end of the step; and what to say where it is not there."""
+"""A resource by its id, for the verbs of people, locked until the step ends; and what to say where it is not there."""
 
 from __future__ import annotations
 

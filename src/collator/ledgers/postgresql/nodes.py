@@ -25,7 +25,8 @@ async def enter(step: Step) -> None:
         await step.run("skip_time", step.running)  # an outage closes nothing
     await step.run("see_node", step.node, step.running)
     for node in step.dead_nodes:
-        await claims.bury(step, node)
+        await claims.mark_dead(step, node)
+    await step.run("fold_counts")
     await _apply_limits(step)
 
 

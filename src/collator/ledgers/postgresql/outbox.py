@@ -84,7 +84,8 @@ async def claim_deliveries(
     order = "deliveries_to_probe" if probe else "due_deliveries"
     found = [row["did"] for row in await step.rows(order, *asked)]
     if found and len(found) == capacity and not probe:
-        share = await _share_of_latest(step, endpoint, large, capacity)
+        share, odd = divmod(capacity, 2)
+        share += await step.value("next_share", endpoint, large) if odd else 0
         found = mixed(found, [row["did"] for row in await step.rows("latest_deliveries", *asked)], capacity, share)
     if not found:
         return []
@@ -96,12 +97,6 @@ async def claim_deliveries(
     rows = [by_handle[handle] for handle in found if handle in by_handle]
     bodies = await inline_bodies(step, await load_frames(step, joined_at_once(map(_extent, rows))))
     return [_leased(row, bodies.get(row["rk"])) for row in rows]
-
-
-async def _share_of_latest(step: Step, endpoint: str, large: bool, capacity: int) -> int:  # noqa: FBT001 - as above
-    """The part of *capacity* for those that became due last: half, and every other time one more of an odd number."""
-    share, odd = divmod(capacity, 2)
-    return share + (await step.value("next_share", endpoint, large) if odd else 0)
 
 
 def _extent(row: asyncpg.Record) -> tuple[int, int]:

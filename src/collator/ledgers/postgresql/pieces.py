@@ -45,24 +45,19 @@ async def pieces_of(reader: Reader, delivery: Delivery) -> AsyncGenerator[bytes,
 
 async def _outputs(reader: Reader, resource_row: int, state: State, done: int) -> AsyncGenerator[bytes, None]:
     behind, last, count, comma = (resource_row << INDEX_BITS) - 1, resource_row << INDEX_BITS | INDEX_MASK, 0, b""
-    while True:
-        async with reader.look() as look:
-            rows = await look.rows("outputs_behind", behind, last, PIECE, _MOST_OUTPUTS)
-        if not rows:
-            break
+    while rows := await reader.rows("outputs_behind", behind, last, PIECE, _MOST_OUTPUTS):
         parts = []
         for key, output, crc in rows:
             before, after = around(state, key & INDEX_MASK)
             parts += [comma, before]
-            if output is None:
-                yield b"".join(parts)
-                parts = []
-                async for piece in _large_output(reader, key, crc):
-                    yield piece
-            else:
-                parts.append(check_output(key & INDEX_MASK, output, crc))
-            parts.append(after)
             comma = b","
+            if output is not None:
+                parts += [check_output(key & INDEX_MASK, output, crc), after]
+                continue
+            yield b"".join(parts)
+            parts = [after]
+            async for piece in _large_output(reader, key, crc):
+                yield piece
         yield b"".join(parts)
         behind, count = rows[-1]["k"], count + len(rows)
     if count != done:

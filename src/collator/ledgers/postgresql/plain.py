@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
+import asyncpg
 import msgspec
 
 from collator.ledgers.postgresql.closure import close_finished
@@ -88,11 +90,12 @@ async def accept_plain(step: Step, batch: Sequence[tuple[Sequence[Group], int]])
     limits, counts = step.ledger_limits, step.counts
     if counts.backlog + size + sum(growth.values()) > limits.max_backlog or step.leased + leased > limits.max_leased:
         return None
+    claims = [(one.number, one.highest, one.total, one.total_by, one.metadata) for one in offered.values()]
     found = await step.rows(
         "accept_plain",
         [*offered],
         [os.urandom(16) for _ in offered],
-        *zip(*((one.number, one.highest, one.total, one.total_by, one.metadata) for one in offered.values()), strict=True),
+        *zip(*claims, strict=True),
         rows.places, rows.indexes, rows.payloads, rows.crcs, rows.tokens,
         step.node, step.running + limits.task_lease, step.running, step.now, step.active, step.wall,
         *first_times(limits, uptime=step.active, now=step.now),
@@ -112,14 +115,12 @@ async def accept_plain(step: Step, batch: Sequence[tuple[Sequence[Group], int]])
 def _offered(batch: Sequence[tuple[Sequence[Group], int]]) -> dict[str, _Offered] | None:
     """What *batch* offers, by resource in the order of their ids; `None` where it contradicts itself."""
     offered: dict[str, _Offered] = {}
-    for groups, _ in batch:
-        for group in groups:
-            for packet in group:
-                one = offered.get(str(packet.resource_id))
-                if one is None:
-                    one = offered[str(packet.resource_id)] = _Offered(str(packet.resource_id))
-                if not one.add(packet):
-                    return None
+    for packet in chain.from_iterable(group for groups, _ in batch for group in groups):
+        one = offered.get(str(packet.resource_id))
+        if one is None:
+            one = offered[str(packet.resource_id)] = _Offered(str(packet.resource_id))
+        if not one.add(packet):
+            return None
     if not offered or not all(one.sound for one in offered.values()):
         return None
     return dict(sorted(offered.items(), key=lambda item: item[0].encode()))
@@ -144,7 +145,7 @@ def _answers(
     step: Step,
     batch: Sequence[tuple[Sequence[Group], int]],
     rows: _Rows,
-    found: Mapping[str, Mapping[str, object]],
+    found: Mapping[str, asyncpg.Record],
     *,
     handed: bool,
 ) -> list[Accepted]:
@@ -155,18 +156,14 @@ def _answers(
             end = at + len(group)
             taken = sum([1 for token in rows.tokens[at:end] if token]) if handed else 0
             if taken:
-                runs.append(_run(step, str(group[0].resource_id), rows, found[str(group[0].resource_id)], at, taken))
+                row = found[str(group[0].resource_id)]
+                packets = [RunPacket(rows.indexes[one], rows.payloads[one], 1) for one in range(at, at + taken)]
+                metadata = row["metadata"] if step.ledger_limits.hand_out_metadata else None
+                lease = Lease(row["rk"], rows.tokens[at])
+                runs.append(Run(str(group[0].resource_id), row["generation"], lease, packets, metadata))
             size, leased, at = size + len(group), leased + taken, end
         answers.append(Accepted(size, [], runs, size - leased, frozenset()))
     return answers
-
-
-def _run(step: Step, resource_id: str, rows: _Rows, row: Mapping[str, object], start: int, number: int) -> Run:
-    """The first *number* packets of the group that starts at *start*."""
-    packets = [RunPacket(rows.indexes[at], rows.payloads[at], 1) for at in range(start, start + number)]
-    metadata = row["metadata"] if step.ledger_limits.hand_out_metadata else None
-    lease = Lease(row["rk"], rows.tokens[start])  # type: ignore[arg-type]
-    return Run(resource_id, row["generation"], lease, packets, metadata)  # type: ignore[arg-type]
 
 
 async def record_plain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import asyncpg
 
@@ -14,8 +14,6 @@ from collator.ledgers.postgresql.step import Statements
 
 LOOKS = 4
 """Looks at a time; others wait for one of them."""
-TIMEOUT = 30.0
-"""Seconds after which a look is given up."""
 
 
 class Reader:
@@ -31,25 +29,15 @@ class Reader:
     @asynccontextmanager
     async def look(self, *, whole: bool = False) -> AsyncIterator[Statements]:
         """Give the statements of one look; all of them see the same commit where it is to be *whole*. `Unavailable`."""
-        if self._closed:
-            raise Unavailable("the store is closed")
-        async with self._turns:
-            try:
-                connection = await self._open()
-                try:
-                    if whole:
-                        async with connection.transaction(isolation="repeatable_read", readonly=True):
-                            yield Statements(connection, self._statements)
-                    else:
-                        yield Statements(connection, self._statements)
-                except BaseException:
-                    if connection.is_in_transaction():
-                        connection.terminate()
-                    raise
-                finally:
-                    self._give_back(connection)
-            except CONNECTION_ERRORS as error:
-                raise Unavailable(f"the store cannot be read at the moment: {in_words(error)}") from None
+        async with self._turns, self._connected() as connection:
+            snapshot = connection.transaction(isolation="repeatable_read", readonly=True)
+            async with snapshot if whole else nullcontext():
+                yield Statements(connection, self._statements)
+
+    async def rows(self, name: str, *parameters: object) -> list[asyncpg.Record]:
+        """The rows that the statement *name* gives, as a look of its own. `Unavailable`."""
+        async with self.look() as look:
+            return await look.rows(name, *parameters)
 
     def close(self) -> None:
         """Close the connections."""
@@ -58,15 +46,18 @@ class Reader:
             connection.terminate()
         self._idle.clear()
 
-    async def _open(self) -> asyncpg.Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return await self._connect()
-
-    def _give_back(self, connection: asyncpg.Connection) -> None:
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
         if self._closed:
-            connection.terminate()
-        elif not connection.is_closed():
-            self._idle.append(connection)
+            raise Unavailable("the store is closed")
+        try:
+            connection = self._idle.pop() if self._idle else await self._connect()
+            try:
+                yield connection
+            finally:
+                if self._closed or connection.is_closed() or connection.is_in_transaction():
+                    connection.terminate()
+                else:
+                    self._idle.append(connection)
+        except CONNECTION_ERRORS as error:
+            raise Unavailable(f"the store cannot be read at the moment: {in_words(error)}") from None

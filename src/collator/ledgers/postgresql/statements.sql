@@ -14,19 +14,31 @@ from (select y.now, y.wall, y.uptime, y.ticked_at, y.suspects,
              coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
              coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
              coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered,
-             coalesce(sum(leased), 0)::bigint as leased from lane) c;
+             coalesce(sum(leased), 0)::bigint as leased from writer) c;
 
--- name: store_counts (of lane $2 of node $1, at its step $3)
-insert into lane as l values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-on conflict (node, lane) do update
+-- name: store_counts (of writer $2 of node $1, at its step $3)
+insert into writer as l values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+on conflict (node, writer) do update
 set step = excluded.step, open = l.open + excluded.open, collated = l.collated + excluded.collated,
     incomplete = l.incomplete + excluded.incomplete, cancelled = l.cancelled + excluded.cancelled,
     waiting = l.waiting + excluded.waiting, backlog = l.backlog + excluded.backlog,
     open_bytes = l.open_bytes + excluded.open_bytes, due = l.due + excluded.due, dead = l.dead + excluded.dead,
     remembered = l.remembered + excluded.remembered, leased = l.leased + excluded.leased;
 
--- name: last_step (of lane $2 of node $1, once nobody else changes it)
-select step from lane where node = $1 and lane = $2 for update;
+-- name: fold_counts (of nodes that are gone, into one row)
+with gone as (delete from writer w where node <> 0 and not exists (select from node n where n.node = w.node) returning *)
+insert into writer as l
+select 0, 0, 0, sum(open), sum(collated), sum(incomplete), sum(cancelled), sum(waiting), sum(backlog), sum(open_bytes), sum(due),
+       sum(dead), sum(remembered), sum(leased) from gone having count(*) > 0
+on conflict (node, writer) do update
+set open = l.open + excluded.open, collated = l.collated + excluded.collated,
+    incomplete = l.incomplete + excluded.incomplete, cancelled = l.cancelled + excluded.cancelled,
+    waiting = l.waiting + excluded.waiting, backlog = l.backlog + excluded.backlog,
+    open_bytes = l.open_bytes + excluded.open_bytes, due = l.due + excluded.due, dead = l.dead + excluded.dead,
+    remembered = l.remembered + excluded.remembered, leased = l.leased + excluded.leased;
+
+-- name: last_step (of writer $2 of node $1, once nobody else changes it)
+select step from writer where node = $1 and writer = $2 for update;
 
 -- Nodes and time.
 
@@ -36,7 +48,7 @@ insert into node (seen) select greatest(clock, wall()) - stood from ledger retur
 -- name: unregister_node
 delete from node where node = $1;
 
--- name: bury_node
+-- name: forget_node
 delete from node where node = $1;
 
 -- name: other_nodes (that are alive at $2)
@@ -476,7 +488,7 @@ select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigin
        coalesce(sum(incomplete), 0)::bigint as incomplete, coalesce(sum(cancelled), 0)::bigint as cancelled,
        coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
        coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
-       coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered from lane;
+       coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered from writer;
 
 -- name: now
 select greatest(clock, w.wall) from ledger, (select wall() as wall) w;

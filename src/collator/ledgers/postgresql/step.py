@@ -95,8 +95,7 @@ class Step(Statements):
 
     async def look_around(self) -> None:
         """Read the time, the counts, and what else every verb goes by."""
-        row = await self.row("context")
-        assert row is not None, "the ledger's own row is there"
+        (row,) = await self.rows("context")
         self.now: float = row["now"]
         """The ledger's time: that of the server, and never back."""
         self.running: float = row["running"]
@@ -127,10 +126,10 @@ class Step(Statements):
         """Have those hinted who wait for one of *snapshots*, once this is committed."""
         self.touched.append(snapshots)
 
-    async def store_counts(self, lane: int, number: int) -> None:
-        """Store what has changed of the counts as those of *lane*, and that its step *number* was taken."""
+    async def store_counts(self, writer: int, number: int) -> None:
+        """Store what has changed of the counts as those of *writer*, and that its step *number* was taken."""
         changed = [self.changes.get(name, 0) for name in (*_COUNTS, "leased")]
-        await self.run("store_counts", self.node, lane, number, *changed)
+        await self.run("store_counts", self.node, writer, number, *changed)
 
 
 def as_json(rows: object) -> str:

@@ -1,4 +1,4 @@
-"""The verbs of the ledger as a lane executes them: which step each is, and how a call is split.
+"""The verbs of the ledger as a writer executes them: which step each is, and how a call is split.
 
 Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
 batch is the culprit of an error.
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from collator.errors import CollatorError
-from collator.ledgers.batching import joining
+from collator.ledgers.batching import parts
 from collator.ledgers.batching.calls import Call, Verb, keep_results
 from collator.ledgers.postgresql import (
     acceptance,
@@ -71,12 +71,10 @@ def _closed(outcome: StepResult) -> int:
 
 
 ACCEPT = Verb(
-    acceptance.accept, grows=True, split=joining.halve_groups, join=joining.join_accepted, isolate=joining.refuse_packet
+    acceptance.accept, grows=True, split=parts.halve_groups, join=parts.join_accepted, isolate=parts.refuse_packet
 )
-RECORD = Verb(records.record, split=joining.halve_results, join=joining.join_recorded, isolate=joining.refuse_result)
-SETTLE = Verb(
-    attempts.record_attempts, split=joining.halve_items, join=joining.join_lists, isolate=joining.refuse_attempt
-)
+RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
+SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
 CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
 RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)

@@ -19,12 +19,12 @@ import msgspec
 
 from collator.clock import rfc3339
 from collator.errors import Conflict, Damaged, Unavailable, Unknown
+from collator.ledgers.prefix import behind
 from collator.ledgers.sqlite import audit, packet_views, ranges, tombstones
 from collator.ledgers.sqlite.bodies import check_output
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
 from collator.ledgers.sqlite.pieces import BodyReader
-from collator.ledgers.prefix import behind
 from collator.ledgers.sqlite.ranges import RangeSearch
 from collator.ledgers.sqlite.retry_views import UnfinishedViews
 from collator.ledgers.sqlite.store import connect, first_row, load_statements

@@ -18,9 +18,9 @@ create table node (               -- who has the ledger open
   seen float8 not null            -- its last beat, in ledger time without `stood`
 );
 
-create table lane (               -- what the commits of one connection of a node have changed: the sum is `Counts`
+create table writer (               -- what the commits of one connection of a node have changed: the sum is `Counts`
   node bigint not null,
-  lane smallint not null,
+  writer smallint not null,
   step bigint not null,           -- the last commit, so that one whose answer was lost can be told
   open bigint not null,
   collated bigint not null,
@@ -33,7 +33,7 @@ create table lane (               -- what the commits of one connection of a nod
   dead bigint not null,
   remembered bigint not null,
   leased bigint not null,         -- bytes of payloads that are handed out
-  primary key (node, lane)
+  primary key (node, writer)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
 create table resource (

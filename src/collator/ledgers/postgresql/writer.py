@@ -1,7 +1,7 @@
-"""A lane: a connection, on which calls that come while a commit runs are committed together.
+"""A writer: a connection, on which calls that come while a commit runs are committed together.
 
 When a commit fails. *The connection is lost before the commit was asked for*: nothing of the group is stored, and every
-caller is told. *It is lost while the commit runs*: the lane's own row says, once the server can be asked, whether the
+caller is told. *It is lost while the commit runs*: the writer's own row says, once the server can be asked, whether the
 step was taken; meanwhile every caller is told `Uncertain`. *A deadlock*: the group is committed again. *Anything else*:
 the group is halved, and halved again, so that only the culprit is told.
 """
@@ -47,7 +47,7 @@ STALLED = 3.0
 """Seconds after which a group that is not committed yet shows that the server does not answer."""
 
 
-class Lane:
+class Writer:
     """A connection that commits groups of calls, one after the other."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Lane:
         self._came = asyncio.Event()
         self._stopping = False
         self._throttle = Throttle()
-        self._task = asyncio.create_task(self._run(), name=f"collator-lane-{number}")
+        self._task = asyncio.create_task(self._run(), name=f"collator-writer-{number}")
 
     async def call(
         self,
@@ -107,7 +107,7 @@ class Lane:
         self._came.set()
         await self._task
         if self._connection is not None:
-            await _close(self._connection)
+            self._connection.terminate()
 
     def abandon(self) -> None:
         """End as a dying process does. For tests of what it leaves behind."""
@@ -136,21 +136,17 @@ class Lane:
             self._answers.keep_of(first)
             answered = [call for call in group if call not in again] if again else group
         except Unavailable as error:
-            self._refuse(group, error)
+            doubted = {call.operation for call in self._in_doubt[1]} - {""} if self._in_doubt is not None else set()
+            fail_calls([call for call in group if call.operation not in doubted], error)
+            fail_calls([call for call in group if call.operation in doubted], Uncertain(error.detail))
             answered = group
         except Exception as error:  # noqa: BLE001 - a waiter must never wait for ever
-            log.critical("a lane failed", error=repr(error))
+            log.critical("a writer failed", error=repr(error))
             fail_calls(group, Broken())
             answered = group
         self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
         resolve(answered, self._orphaned)
-
-    def _refuse(self, group: Sequence[Call], error: Unavailable) -> None:
-        """Answer *group* with *error*, and with `Uncertain` where what was called before is in doubt."""
-        doubted = {call.operation for call in self._in_doubt[1]} if self._in_doubt is not None else set()
-        fail_calls([call for call in group if not call.operation or call.operation not in doubted], error)
-        fail_calls([call for call in group if call.operation and call.operation in doubted], Uncertain(error.detail))
 
     async def _ready(self) -> asyncpg.Connection:
         """Return the connection, opened anew where it was lost, once nothing is in doubt. `Unavailable`."""
@@ -205,14 +201,10 @@ class Lane:
 
     async def _fail(self, connection: asyncpg.Connection, group: Sequence[Call], error: Exception) -> None:
         """Tell those of *group* whom *error* concerns, and commit what the others called."""
-        words = refused(error)
-        if words is None:
-            await self._find_culprit(connection, group, error)
-        else:
+        if (words := refused(error)) is not None:
             self._tell(error)
             fail_calls(group, words)
-
-    async def _find_culprit(self, connection: asyncpg.Connection, group: Sequence[Call], error: Exception) -> None:
+            return
         parts = parts_of(group)
         for part in parts:
             await self._commit(connection, part)
@@ -230,8 +222,8 @@ class Lane:
             if step.changes or step.wrote:
                 await step.store_counts(self._number, number)
         except BaseException:
-            if not connection.is_closed():
-                await _roll_back(transaction)
+            with suppress(*CONNECTION_ERRORS):  # nothing is stored of it either way
+                await transaction.rollback()
             raise
         try:
             await transaction.commit()
@@ -247,15 +239,3 @@ class Lane:
         self.trouble = f"the store cannot be used at the moment: {in_words(error)}"
         if times := self._throttle.times():
             log.error("the store cannot be used", error=repr(error), times=times)
-
-
-async def _roll_back(transaction: asyncpg.transaction.Transaction) -> None:
-    with suppress(*CONNECTION_ERRORS):  # nothing is stored of it either way
-        await transaction.rollback()
-
-
-async def _close(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=5)
-    except (*CONNECTION_ERRORS, TimeoutError):
-        connection.terminate()
