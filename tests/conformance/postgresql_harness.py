@@ -32,13 +32,13 @@ create table test_clock (at float8 not null);
 create or replace function wall() returns float8 language sql volatile as 'select at from collator.test_clock';
 create or replace function most_between_beats() returns float8 language sql immutable as 'select 0::float8';
 """
-_EMPTY = f"""
-truncate node, writer, resource, packet, outcome, waiting, lease, attempt, delivery, delivery_log, paused_endpoint,
-  tombstone, audit, share, ledger, test_clock;
-insert into test_clock values ({START:f});
-insert into ledger values (1, {START:f}, {START:f}, 0, 0, {START:f}, false, false);
+_EMPTY = """
+truncate node, writer, resource, superseded, packet, outcome, waiting, lease, attempt, delivery, delivery_log,
+  paused_endpoint, tombstone, audit, share, ledger, test_clock;
+insert into test_clock values (START);
+insert into ledger values (1, START, START, 0, 0, START, false, false);
 select setval('turn', 0);
-"""
+""".replace("START", str(START))
 """A store in which nothing ever was."""
 
 

@@ -11,9 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from collator.ledgers.postgresql.bodies import Frame, framed_crc
 from collator.ledgers.postgresql.outbox import NewDelivery, create_deliveries
 from collator.ledgers.postgresql.step import Step, as_json, clean
-from collator.messages import PacketReport, StepResult, webhook_number
+from collator.messages import PacketReport, StepResult, webhook_id, webhook_number
 from collator.rules.body import MAX_FAILED, extent
-from collator.rules.closure import ClosePlan, Closure, Details, ends_of, plan_close, seen_at_a_glance
+from collator.rules.closure import (
+    ClosePlan,
+    Closure,
+    Details,
+    Former,
+    ends_of,
+    plan_close,
+    seen_at_a_glance,
+    supersedes,
+)
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ranges, Snapshot
 from collator.states import State
 
@@ -31,8 +40,9 @@ async def close(step: Step, ends: Iterable[Closure], *, capacity: Mapping[str, i
     limits, wall, now = step.ledger_limits, step.wall, step.now
     for end in ends:
         details = Details() if end.ending.state is State.COLLATED else await _stop_early(step, end.snapshot)
+        former = await _look_back(step, end.snapshot) if supersedes(end.snapshot) else None
         wanted = step.route(end.snapshot.resource_id)
-        plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now)
+        plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now, former=former)
         row, deliveries = _freeze(plan, end.known_at)
         rows.append(row)
         new_deliveries += deliveries
@@ -85,6 +95,12 @@ async def _stop_early(step: Step, snapshot: Snapshot) -> Details:
     behind = first + failures[-1].index + 1
     more = await _ranges(step, "failed_ranges", behind, last) if len(failures) == MAX_FAILED else ()
     return Details(seen, waiting, failures, more)
+
+
+async def _look_back(step: Step, snapshot: Snapshot) -> Former:
+    """The generations before *snapshot*, if there are any."""
+    ((generation, due, dead),) = await step.rows("superseded_by", snapshot.key)
+    return Former(None if generation is None else webhook_id(snapshot.resource_id, generation), due, dead)
 
 
 async def _take_back(step: Step, first: int, last: int, snapshot: Snapshot) -> Ranges:

@@ -102,8 +102,8 @@ async def detail(look: Statements, name: str) -> DeliveryDetail:
 async def find_to_replay(look: Statements, wanted: DeliveryFilter, after: str, limit: int) -> Found:
     """As `find`, but `Unknown` where a resource that is named has no delivery."""
     if wanted.resource_id is not None:
-        posts, _ = await of(look, await _resource_row(look, wanted.resource_id))
-        if not posts:
+        rows, _ = await _look(look, await _where(look, wanted), DeliveryFilter(), 1)
+        if not rows:
             raise Unknown(f"resource {wanted.resource_id!r} has no delivery")
     return await find(look, wanted, after, limit)
 
@@ -130,7 +130,7 @@ async def locate(look: Statements, name: str) -> tuple[int, int]:
         for did, rk, id_, generation in await look.rows("resources_by_number", number, clean(endpoint)):
             if webhook_id(id_, generation) == webhook:
                 return did, rk
-    raise Unknown(f"delivery {quoted(name)} is unknown: it was never created, or was purged")
+    raise Unknown(f"delivery {quoted(name)} is unknown: it never existed, or was purged")
 
 
 async def _where(look: Statements, wanted: DeliveryFilter) -> _Stretch:
@@ -139,7 +139,8 @@ async def _where(look: Statements, wanted: DeliveryFilter) -> _Stretch:
         return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
     until = await look.value("last_delivery")
     if wanted.resource_id is not None:
-        return _Stretch("one", await _resource_row(look, wanted.resource_id), 0, until)
+        handle = await look.value("resource_handle", clean(wanted.resource_id))
+        return _Stretch("one", handle or 0, 0, until)  # 0: of none
     source = "undelivered" if wanted.state in {DeliveryState.DUE, DeliveryState.DEAD} else "all"
     return _Stretch(source, 0, 0, until)
 
@@ -155,13 +156,6 @@ async def _look(
     if len(rows) >= limit:
         return rows[:limit], rows[limit - 1]["did"] if limit else where.first
     return rows, looked[-1]["did"] if len(looked) == LOOKED else None
-
-
-async def _resource_row(look: Statements, resource_id: str) -> int:
-    found: int | None = await look.value("resource_handle", clean(resource_id))
-    if found is None:
-        raise Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
-    return found
 
 
 async def _reports(look: Statements, rows: Sequence[asyncpg.Record]) -> list[DeliveryReport]:

@@ -46,7 +46,7 @@ async def _purge_resource(step: Step, resource_row: int, state: str, purging: in
     if purging != tombstones.BY_PERSON and step.ledger_limits.remember is not None:
         step.count(remembered=await step.run("leave_tombstone", resource_row, step.now))
     step.count(dead=-await step.value("dead_of", resource_row), **{state: -1})
-    for rows in ("purge_log", "purge_deliveries", "purge_resource"):
+    for rows in ("purge_log", "purge_deliveries", "purge_superseded", "purge_resource"):
         removed += await step.run(rows, resource_row)
     return removed
 

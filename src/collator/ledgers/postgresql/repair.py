@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from collator.ledgers.postgresql import tombstones
 from collator.ledgers.postgresql.acceptance import lock, store_opened
-from collator.ledgers.postgresql.closure import close, span
-from collator.ledgers.postgresql.leases import store_waiting
+from collator.ledgers.postgresql.closure import close
 from collator.ledgers.postgresql.lookup import find
 from collator.ledgers.postgresql.records import lock_rows
 from collator.ledgers.postgresql.step import Step, clean
@@ -17,22 +16,11 @@ from collator.messages import StepResult
 from collator.rules.closure import CANCELLED, PAST_DEADLINE, Closure
 from collator.rules.expiry import plan_idle
 from collator.rules.footprint import of_resource
-from collator.rules.repair import cancels, check_total, plan_completion, retries, withdraw
-from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
+from collator.rules.repair import cancels, check_total, plan_completion
+from collator.rules.resource import Snapshot
 
 LOOKED = 64
 """Resources at which one step looks: none of them takes packets meanwhile."""
-ROWS = 256
-"""Failures that one step withdraws."""
-
-
-class RetryResult(msgspec.Struct):
-    """The result of one step of a retry."""
-
-    number: int
-    """Packets."""
-    after: int
-    """The index behind which the next step begins; `INDEX_MASK` where there is no more."""
 
 
 async def expire(step: Step, limit: int, capacity: Mapping[str, int]) -> StepResult:
@@ -67,31 +55,6 @@ async def cancel(step: Step, resource_id: str) -> bool:
     ends = cancels(snapshot)
     await close(step, [Closure(snapshot, CANCELLED)] if ends else [], capacity={})
     return ends
-
-
-async def retry(step: Step, resource_id: str, after: int) -> RetryResult:
-    """Give the failed packets behind the index *after* a new set of attempts, `ROWS` at most (R16)."""
-    snapshot = await find(step, resource_id)
-    first, last = span(snapshot.key)
-    if not retries(snapshot):
-        return RetryResult(0, INDEX_MASK)
-    keys = [row["k"] for row in await step.rows("failed_keys", first + after, last, ROWS)]
-    await _withdraw(step, snapshot, keys)
-    more = len(keys) == ROWS and snapshot.failed
-    return RetryResult(len(keys), keys[-1] & INDEX_MASK if more else INDEX_MASK)
-
-
-async def _withdraw(step: Step, snapshot: Snapshot, keys: Sequence[int]) -> None:
-    """Let the failures *keys* of *snapshot* be due again."""
-    if not keys:
-        return
-    await step.run("forget_outcomes", keys)
-    await step.run("withdraw_numbers", snapshot.key, len(keys))
-    await store_waiting(step, [(key >> INDEX_BITS, key & INDEX_MASK) for key in keys])
-    step.count(waiting=len(keys), backlog=await step.value("backlog_of", keys))
-    withdraw(snapshot, len(keys))
-    progress = [snapshot.key, snapshot.done, snapshot.failed, snapshot.body_size]
-    await step.run_rows("progress_resources", [progress], step.active)
 
 
 async def _idle(step: Step, limit: int, but: set[int]) -> tuple[list[Closure], int]:

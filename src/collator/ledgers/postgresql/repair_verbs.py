@@ -5,29 +5,18 @@ A verb that takes several steps gives each of them an operation of its own, so t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
-from typing import TypeVar, cast
 
-from collator.ledgers.batching.answers import Answers
 from collator.ledgers.postgresql import deliveries, steps
 from collator.ledgers.postgresql.audit import ACTING
-from collator.ledgers.postgresql.reader import Reader
-from collator.ledgers.postgresql.writer import Writer
+from collator.ledgers.postgresql.retry_verbs import RetryVerbs, parts_of
 from collator.messages import Act, DeliveryFilter, Replayed, StepResult
-from collator.rules.resource import INDEX_MASK
 from collator.seams.ledger import Capacity
 
-R = TypeVar("R")
 
-
-class RepairVerbs:
+class RepairVerbs(RetryVerbs):
     """The verbs of people. The contract of each is in the seams."""
-
-    _answers: Answers
-    _reader: Reader
-    _upkeep: Writer
 
     async def complete(
         self,
@@ -45,10 +34,6 @@ class RepairVerbs:
     async def cancel(self, resource_id: str, *, operation: str = "") -> bool:
         """End without a webhook."""
         return await self._upkeep.call(steps.CANCEL, (resource_id,), operation=operation)
-
-    async def retry(self, resource_id: str, *, operation: str = "") -> int:
-        """New attempts for failed packets."""
-        return await self._once(operation, lambda: self._retry(resource_id, operation))
 
     async def replay(
         self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
@@ -87,25 +72,6 @@ class RepairVerbs:
         """Record an act that no verb does."""
         await self._upkeep.call(steps.NOTE, (act,))
 
-    async def _once(self, operation: str, steps_of_verb: Callable[[], Awaitable[R]]) -> R:
-        """Take several steps as one *operation*: the first answer to it, where there is one."""
-        if operation in self._answers:
-            return cast("R", self._answers.get(operation))
-        answer = await steps_of_verb()
-        if operation:
-            self._answers.keep(operation, answer, 0)
-        return answer
-
-    async def _retry(self, resource_id: str, operation: str) -> int:
-        retried, after = 0, -1
-        for part in parts_of(operation):
-            step = await self._upkeep.call(steps.RETRY, (resource_id, after), operation=part)
-            retried += step.number
-            after = step.after
-            if after == INDEX_MASK:
-                break
-        return retried
-
     async def _replay(self, wanted: DeliveryFilter, after: str, limit: int, operation: str) -> Replayed:
         found = await self._once(operation and f"{operation}/found", lambda: self._find_to_replay(wanted, after, limit))
         delivery_rows, number, endpoints = found.delivery_rows(), 0, frozenset[str]()
@@ -129,8 +95,3 @@ class RepairVerbs:
             if not step.more or removed >= limit:
                 break
         return removed
-
-
-def parts_of(operation: str) -> Iterator[str]:
-    """Give the operations of the steps of a verb that takes several: none where it is none."""
-    return (operation and f"{operation}/{number}" for number in count())

@@ -330,9 +330,11 @@ with mine as (
   from (select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token)
         join delivery l on l.did = x.did where l.state = 'due' and (l.token is null or l.until <= $3) for update of l skip locked) t
   where d.did = t.did returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)
-select m.*, r.id, r.generation, r.state as resource_state, r.body_size, r.done,
-       coalesce(octet_length(r.head), 0) + coalesce(octet_length(r.tail), 0) as frame
-from mine m join resource r on r.rk = m.rk;
+select m.*, r.id, coalesce(s.generation, r.generation) as generation, case when s.gk is null then r.state else 'incomplete' end as resource_state,
+       coalesce(s.body_size, r.body_size) as body_size, coalesce(s.done, r.done) as done,
+       case when s.gk is null then coalesce(octet_length(r.head), 0) + coalesce(octet_length(r.tail), 0)
+            else coalesce(octet_length(s.head), 0) + coalesce(octet_length(s.tail), 0) end as frame
+from mine m left join superseded s on s.gk = m.rk join resource r on r.rk = coalesce(s.rk, m.rk);
 
 -- name: release_deliveries ([handle, token])
 update delivery d set token = null, node = null, until = null
@@ -343,11 +345,15 @@ update delivery set token = null, node = null, until = null where state = 'due' 
 
 -- name: lock_delivery_states (of [place, resource id, generation, endpoint]; resources are locked in order, then deliveries)
 with locked as materialized (
-  select rk, id, generation from resource where id = any ($2::text[]) order by id for update)
-select t.place, d.did, d.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token
+  select rk, id, generation from resource where id = any ($2::text[]) order by id for update),
+handles as (
+  select rk, id, generation, rk as handle from locked
+  union all
+  select l.rk, l.id, s.generation, s.gk from locked l join superseded s on s.rk = l.rk)
+select t.place, d.did, r.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token
 from unnest($1::int[], $2::text[], $3::bytea[], $4::text[]) as t (place, id, generation, endpoint)
-join locked r on r.id = t.id and r.generation = t.generation
-join delivery d on d.rk = r.rk and d.endpoint = t.endpoint order by t.place;
+join handles r on r.id = t.id and r.generation = t.generation
+join delivery d on d.rk = r.handle and d.endpoint = t.endpoint order by t.place;
 
 -- name: update_deliveries (an attempt has ended)
 update delivery d set state = t.state, attempts = t.attempts, step = t.step, due_at = t.due_at, reason = t.reason, note = t.note,
@@ -364,17 +370,22 @@ on conflict (did, attempt) do nothing;
 -- name: trim_log ([delivery, attempt]: that one and those before it)
 delete from delivery_log l using unnest($1::bigint[], $2::int[]) as t (did, attempt) where l.did = t.did and l.attempt <= t.attempt;
 
--- name: delivery_ends (for these resources: deliveries due, deliveries dead)
-select rk, count(*) filter (where state = 'due'), count(*) filter (where state = 'dead') from delivery
-where rk = any ($1::bigint[]) group by rk;
+-- name: delivery_ends (for these resources: deliveries due, deliveries dead, of all generations)
+select h.rk, count(*) filter (where d.state = 'due'), count(*) filter (where d.state = 'dead')
+from (select x.rk, x.rk as handle from unnest($1::bigint[]) as x (rk)
+      union all select s.rk, s.gk from superseded s where s.rk = any ($1::bigint[])) h
+join delivery d on d.rk = h.handle group by h.rk;
 
--- name: set_retention ([resource, purge_at]; one that is being forgotten stays so)
-update resource r set purge_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at) where r.rk = t.rk and r.purging = 0;
+-- name: set_retention ([resource, purge_at]; one that is being forgotten stays so, and one that is open again stays)
+update resource r set purge_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at)
+where r.rk = t.rk and r.purging = 0 and r.state <> 'open';
 
 -- name: deliveries_to_repair (by handle; their resources are locked)
 with locked as materialized (
-  select rk from resource where rk in (select rk from delivery where did = any ($1::bigint[])) and purging = 0 order by id for update)
-select d.did, d.rk, d.endpoint, d.state from delivery d join locked l on l.rk = d.rk
+  select rk from resource where purging = 0 and rk in (
+    select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk where d.did = any ($1::bigint[]))
+  order by id for update)
+select d.did, l.rk, d.endpoint, d.state from delivery d left join superseded s on s.gk = d.rk join locked l on l.rk = coalesce(s.rk, d.rk)
 where d.did = any ($1::bigint[]) order by array_position($1::bigint[], d.did);
 
 -- name: replay_deliveries ($2 is the ledger's time)
@@ -391,6 +402,43 @@ insert into paused_endpoint values ($1, $2, $3) on conflict do nothing;
 delete from paused_endpoint where endpoint = $1;
 
 -- Upkeep and repair.
+
+-- name: before_reopening (of resource $1: numbers withdrawn, whether it is being forgotten, generations superseded)
+select withdrawn, purging, (select count(*) from superseded s where s.rk = r.rk) from resource r where rk = $1;
+
+-- name: failed_size (what the failed packets of the keys $1 to $2 will count as backlog)
+select coalesce(sum(footprint(octet_length(p.payload))), 0)::bigint from outcome o join packet p on p.k = o.k
+where o.k between $1 and $2 and o.output is null;
+
+-- name: supersede (the generation that resource $1 has ended as, and its deliveries)
+with gone as (
+  insert into superseded
+  select nextval('superseded_handle'), rk, generation, closed_at, done, body_size, done + failed + withdrawn, head, tail, frame_crc, wid
+  from resource where rk = $1 returning gk)
+update delivery set rk = gone.gk from gone where rk = $1;
+
+-- name: forget_failures (failed packets of the keys $1 to $2 have no outcome)
+delete from outcome where k between $1 and $2 and output is null;
+
+-- name: leases_of_resource
+select token, rk, indexes, sizes, attempts, tried, suspect from lease where rk = $1 order by token for update;
+
+-- name: wait_unfinished (packets of the keys $1 to $2 that have no outcome wait for a worker, in rows of 1,000)
+insert into waiting
+select $1::bigint >> 24, min(i), array_agg(i order by i)
+from (select (k & 16777215)::int as i, (row_number() over (order by k) - 1) / 1000 as part from packet p
+      where k between $1 and $2 and not exists (select from outcome o where o.k = p.k)) x group by part;
+
+-- name: reopen_resource
+update resource set generation = $2, state = 'open', failed = 0, withdrawn = $3, opened_at = $4, active_at = $5, idle_at = $6,
+                    deadline_at = $7, closed_at = null, ended_by = null, seen = null, head = null, tail = null, frame_crc = null,
+                    purge_at = null, wid = null
+where rk = $1;
+
+-- name: superseded_by (resource $1: the generation before it; deliveries of all before it that are due, and dead)
+select (select generation from superseded where rk = $1 order by gk limit 1),
+       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and d.state = 'due'),
+       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and d.state = 'dead');
 
 -- name: past_deadline (up to $2, locked)
 select rk from resource where deadline_at <= $1 order by deadline_at limit $2 for update skip locked;
@@ -412,8 +460,11 @@ update resource set idle_at = active_at + $1 where idle_at > $1::float8 + $2::fl
 
 -- name: shorten_dead_retention (to the time $1, of resources that have a dead delivery and none that is due)
 update resource r set purge_at = $1
-where rk in (select rk from delivery where state <> 'delivered' and state = 'dead') and (purge_at is null or purge_at > $1)
-  and not exists (select from delivery d where d.rk = r.rk and d.state = 'due');
+where rk in (select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk
+             where d.state <> 'delivered' and d.state = 'dead')
+  and (purge_at is null or purge_at > $1) and state <> 'open'
+  and not exists (select from delivery d where d.state = 'due' and d.rk in (
+    select r.rk union all select s.gk from superseded s where s.rk = r.rk));
 
 -- name: fix_total (by a person)
 update resource set total = $2, total_by = 'total' where rk = $1;
@@ -440,16 +491,20 @@ delete from outcome where k in (select k from outcome where k between $1 and $2 
 delete from packet where k in (select k from packet where k between $1 and $2 order by k limit $3);
 
 -- name: purge_log
-delete from delivery_log where did in (select did from delivery where rk = $1);
+delete from delivery_log where did in (
+  select did from delivery where rk = $1 or rk in (select gk from superseded where rk = $1));
 
 -- name: purge_deliveries
-delete from delivery where rk = $1;
+delete from delivery where rk = $1 or rk in (select gk from superseded where rk = $1);
 
--- name: dead_of (dead deliveries of a resource)
-select count(*) from delivery where rk = $1 and state = 'dead';
+-- name: purge_superseded
+delete from superseded where rk = $1;
+
+-- name: dead_of (dead deliveries of a resource, of all its generations)
+select count(*) from delivery where (rk = $1 or rk in (select gk from superseded where rk = $1)) and state = 'dead';
 
 -- name: due_of
-select count(*) from delivery where rk = $1 and state = 'due';
+select count(*) from delivery where (rk = $1 or rk in (select gk from superseded where rk = $1)) and state = 'due';
 
 -- name: purge_begins (after its retention)
 update resource set purging = 1 where rk = $1 and purging = 0;
@@ -494,7 +549,8 @@ select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigin
 select greatest(clock, w.wall) from ledger, (select wall() as wall) w;
 
 -- name: report (one resource, for people)
-select rk, id, generation, state, ended_by, total, metadata, received, highest, done, failed, withdrawn, opened_at, closed_at
+select rk, id, generation, state, ended_by, total, metadata, received, highest, done, failed, withdrawn, opened_at, closed_at,
+       (select s.generation from superseded s where s.rk = resource.rk order by gk limit 1) as superseded
 from resource where id = $1 and purging = 0;
 
 -- name: count_packets (of the keys $1 to $2)
@@ -510,6 +566,31 @@ where id >= $1 and ($2::text is null or id < $2) and purging = 0 order by id lim
 -- name: list_resources_in (of state $4, id from $1 below $2, at most $3)
 select id, state, total, received, done, failed, opened_at from resource
 where state = $4 and id >= $1 and ($2::text is null or id < $2) and purging = 0 order by id limit $3;
+
+-- name: list_unfinished (resources of state $1, id from $2 below $3, at most $4 of them; up to the handle $5, ended since $6, by $7,
+--   with $8 in one of the first 100 reasons of failures, or all: whether each fits, and how many of its packets have no output)
+select r.id, r.generation, case when r.state = 'open' then r.failed else r.received - r.done end as packets,
+       case when r.state = 'open' then r.failed > 0 else r.received > r.done end and r.rk <= $5 and r.purging = 0
+         and ($6::float8 is null or r.closed_at >= $6) and ($7::text is null or r.ended_by = $7)
+         and ($8::text is null or exists (
+           select from (select reason from outcome where k between r.rk << 24 and r.rk << 24 | 16777215 and output is null
+                        order by k limit 100) f where strpos(f.reason, $8) > 0)) as fits
+from (select rk from resource where state = $1 and id >= $2 and ($3::text is null or id < $3) order by id limit $4) l
+join resource r on r.rk = l.rk order by r.id;
+
+-- name: last_resource (the latest handle)
+select coalesce(max(rk), 0) from resource;
+
+-- name: retrying_of (packets without an outcome whose last attempt failed, the first $3 of the keys $1 to $2)
+select (k & 16777215)::int, reason, attempts, due_at from attempt where k between $1 and $2 and reason is not null order by k limit $3;
+
+-- name: packet_detail (of resource $1, by index: its payload, where it waits, what came of it before, and its outcome)
+select p.payload, p.crc,
+       exists (select from waiting w where w.rk = $1 and w.first <= $2 and $2 = any (w.indexes))
+         or coalesce(a.due_at is not null or a.waits, false) as waits,
+       coalesce(a.attempts, 0) as attempts, coalesce(a.reason, '') as reason, a.due_at,
+       o.k is not null as ended, o.output, o.crc as output_crc, coalesce(o.reason, '') as failure, o.attempts as used, o.seq
+from packet p left join attempt a on a.k = p.k left join outcome o on o.k = p.k where p.k = $1::bigint << 24 | $2::int;
 
 -- name: list_outputs (behind the key $1, up to the key $2, at most $3 + 1; those beyond $4 bytes, but for the first, without output)
 select seq, (k & 16777215)::int as index, case when place = 1 or total <= $4 then output end as output, crc, '' as reason, 0 as attempts,
@@ -531,16 +612,18 @@ from (select *, row_number() over w as place, sum(coalesce(octet_length(output),
       window w as (order by seq)) y order by seq;
 
 -- name: list_deliveries ($1: 'all', 'undelivered', or 'one' resource $2; handles behind $3 up to $4; $5 are looked at)
-select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,
-       r.purging = 0 and ($6::text is null or d.state = $6) and ($7::text is null or d.endpoint = $7)
-         and r.id >= $8 and ($9::text is null or r.id < $9) and ($10::float8 is null or r.closed_at >= $10) as fits
+select d.did, r.id, coalesce(s.generation, r.generation) as generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason,
+       d.tried_at, d.due_at,
+       r.purging = 0 and ($6::text is null or d.state = $6) and ($7::text is null or d.endpoint = $7) and r.id >= $8
+         and ($9::text is null or r.id < $9) and ($10::float8 is null or coalesce(s.closed_at, r.closed_at) >= $10) as fits
 from (
   (select did from delivery where $1 = 'all' and did > $3 and did <= $4 order by did limit $5)
   union all
   (select did from delivery where $1 = 'undelivered' and state <> 'delivered' and did > $3 and did <= $4 order by did limit $5)
   union all
-  (select did from delivery where $1 = 'one' and rk = $2 and did > $3 and did <= $4 order by did limit $5)) l
-join delivery d on d.did = l.did join resource r on r.rk = d.rk order by d.did;
+  (select did from delivery where $1 = 'one' and (rk = $2 or rk in (select gk from superseded where rk = $2))
+     and did > $3 and did <= $4 order by did limit $5)) l
+join delivery d on d.did = l.did left join superseded s on s.gk = d.rk join resource r on r.rk = coalesce(s.rk, d.rk) order by d.did;
 
 -- name: deliveries_of (resource $1: up to $2 of them, the undelivered before others, and how many there are)
 select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,
@@ -555,7 +638,10 @@ select rk from resource where id = $1 and purging = 0;
 
 -- name: resources_by_number (of a webhook id, to endpoint $2: handles of both, and whose)
 select d.did, r.rk, r.id, r.generation from resource r join delivery d on d.rk = r.rk and d.endpoint = $2
-where r.wid = $1 and r.purging = 0;
+where r.wid = $1 and r.purging = 0
+union all
+select d.did, r.rk, r.id, s.generation from superseded s join delivery d on d.rk = s.gk and d.endpoint = $2
+join resource r on r.rk = s.rk where s.wid = $1 and r.purging = 0;
 
 -- name: delivery_history (attempts of a delivery, the latest first, at most $2)
 select attempt, tried_at, seconds, result, reason from (
@@ -577,17 +663,24 @@ select endpoint from name
 where endpoint is not null and endpoint not in (select endpoint from paused_endpoint)
   and exists (select from delivery d where d.state = 'due' and d.endpoint = name.endpoint and d.large in (false, true) and d.due_at <= $1);
 
--- name: body_to_read (of the delivery of resource id $1, generation $2, to endpoint $3)
-select r.rk, r.state, r.done, r.head, r.tail, r.frame_crc
-from resource r join delivery d on d.rk = r.rk where r.id = $1 and r.generation = $2 and d.endpoint = $3;
+-- name: body_to_read (of the delivery of resource id $1, generation $2, to endpoint $3: with the number of its last output)
+select r.rk, r.state, r.done, 2147483647 as last_seq, r.head, r.tail, r.frame_crc
+from resource r join delivery d on d.rk = r.rk where r.id = $1 and r.generation = $2 and d.endpoint = $3
+union all
+select s.rk, 'incomplete', s.done, s.last_seq, s.head, s.tail, s.frame_crc
+from resource r join superseded s on s.rk = r.rk join delivery d on d.rk = s.gk
+where r.id = $1 and s.generation = $2 and d.endpoint = $3;
+
+-- name: last_output (the number of the last output of the generation $2 of resource id $1, once it is superseded)
+select s.last_seq from resource r join superseded s on s.rk = r.rk where r.id = $1 and s.generation = $2;
 
 -- name: piece_of_output (of key $1: $3 bytes from byte $2 on, the first is 1)
 select substring(output from $2::int for $3::int) from outcome where k = $1;
 
--- name: outputs_behind (the key $1, up to the key $2: as many as have $3 bytes, or one, and $4 at most; of one that has more, no output)
+-- name: outputs_behind (the key $1, up to the key $2: as many as have $3 bytes, or one, and $4 at most, numbered up to $5; of one that has more, no output)
 select k, case when octet_length(output) <= $3 then output end as output, crc from (
   select k, output, crc, row_number() over w as place, sum(octet_length(output)) over w as total from (
-    select k, output, crc from outcome where k > $1 and k <= $2 and output is not null order by k limit $4) x
+    select k, output, crc from outcome where k > $1 and k <= $2 and output is not null and seq <= $5 order by k limit $4) x
   window w as (order by k)) y
 where place = 1 or total <= $3 order by k;
 

@@ -25,6 +25,7 @@ from collator.ledgers.postgresql import (
     records,
     redelivery,
     repair,
+    retries,
 )
 from collator.ledgers.postgresql.step import Step
 from collator.messages import StepResult
@@ -71,7 +72,12 @@ def _closed(outcome: StepResult) -> int:
 
 
 ACCEPT = Verb(
-    acceptance.accept, grows=True, split=parts.halve_groups, join=parts.join_accepted, isolate=parts.refuse_packet
+    acceptance.accept,
+    grows=True,
+    echoes=True,
+    split=parts.halve_groups,
+    join=parts.join_accepted,
+    isolate=parts.refuse_packet,
 )
 RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
 SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
@@ -88,5 +94,7 @@ STOP = _audited(_upkeep(redelivery.give_up), int)
 PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoints.resume), int)
 COMPLETE = _audited(_upkeep(repair.complete), _closed)
 CANCEL = _audited(_upkeep(repair.cancel), int)
-RETRY = _audited(_upkeep(repair.retry), lambda result: result.number)
+RETRY = _audited(_upkeep(retries.retry), lambda result: result.number)
+REOPEN = _audited(_upkeep(retries.reopen_one), int)
+REOPEN_ALL = _audited(_upkeep(retries.reopen_all), lambda result: result.packets)
 PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource

@@ -10,9 +10,9 @@ import asyncpg
 import msgspec
 
 from collator.clock import rfc3339
-from collator.errors import Conflict
+from collator.errors import Conflict, Unknown
 from collator.ledgers.hints import Hints
-from collator.ledgers.postgresql import audit, deliveries, ranges, tombstones
+from collator.ledgers.postgresql import audit, deliveries, packet_views, ranges, retry_views, tombstones
 from collator.ledgers.postgresql.bodies import check_output
 from collator.ledgers.postgresql.closure import span
 from collator.ledgers.postgresql.reader import Reader
@@ -26,10 +26,13 @@ from collator.messages import (
     DeliveryPage,
     OutcomePage,
     OutcomeReport,
+    PacketDetail,
     PacketReport,
     Pause,
+    ResourceFilter,
     ResourceReport,
     ResourceSummary,
+    UnfinishedPage,
 )
 from collator.messages import webhook_id as webhook_id_of
 from collator.paging import UNBOUNDED, fitting
@@ -63,6 +66,9 @@ class PostgresqlViews:
             failures = await look.rows("failures_of", first, last, FAILURES_SHOWN) if failed else []
             shown = fitting([PacketReport(*failure) for failure in failures], FAILURES_SIZE)
             posts, posts_more = await deliveries.of(look, row["rk"])
+            retrying, retrying_more = (
+                await packet_views.retrying(look, first, last) if received > done + failed else ((), False)
+            )
         return ResourceReport(
             resource_id=row["id"],
             webhook_id=webhook_id_of(row["id"], row["generation"]),
@@ -83,7 +89,25 @@ class PostgresqlViews:
             closed_at=None if row["closed_at"] is None else rfc3339(row["closed_at"]),
             deliveries=posts,
             deliveries_more=posts_more,
+            supersedes=None if row["superseded"] is None else webhook_id_of(row["id"], row["superseded"]),
+            retrying=retrying,
+            retrying_more=retrying_more,
         )
+
+    async def packet(self, resource_id: str, index: int) -> PacketDetail:
+        """One packet."""
+        async with self._reader.look(whole=True) as look:
+            row = await _find(look, resource_id)
+            found = await packet_views.detail(look, row["rk"], index, is_open=row["state"] == State.OPEN)
+        if found is None:
+            raise Unknown(f"resource {resource_id!r} has not received a packet with index {index}")
+        return found
+
+    async def unfinished(self, wanted: ResourceFilter, *, after: str = "", limit: int = 256) -> UnfinishedPage:
+        """A page of resources to retry."""
+        async with self._reader.look(whole=True) as look:
+            found = await retry_views.find(look, wanted, after, limit)
+        return UnfinishedPage(resources=found.resources, after=found.after)
 
     async def resources(
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100

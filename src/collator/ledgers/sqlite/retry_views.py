@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from collator.errors import Malformed
-from collator.ledgers.sqlite.prefix import behind
+from collator.ledgers.prefix import behind
 from collator.messages import ResourceFilter, UnfinishedPage, UnfinishedResource, webhook_id
 from collator.text import quoted
 

@@ -70,6 +70,23 @@ create index resource_purge on resource (purge_at) where purge_at is not null;
 create index resource_state on resource (state, id);
 create index resource_wid on resource (wid) where wid is not null;
 
+create table superseded (         -- a generation that a retry has superseded; written once
+  gk bigint primary key,          -- its handle, which `delivery.rk` has: below 0, so that it is that of no resource; falls
+  rk bigint not null,             -- the resource, which has its packets and outputs
+  generation bytea not null,
+  closed_at float8,               -- wall clock, for people
+  done int not null,
+  body_size bigint not null,
+  last_seq int not null,          -- its body has the outputs up to this number: those of later generations are beyond it
+  head bytea,                     -- frame of its body
+  tail bytea,
+  frame_crc bigint,
+  wid bigint                      -- `webhook_number`, where it has deliveries
+);
+create sequence superseded_handle increment -1;
+create index superseded_rk on superseded (rk);
+create index superseded_wid on superseded (wid) where wid is not null;
+
 create table packet (
   k bigint primary key,
   payload bytea not null,         -- JSON as received
