@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import asyncpg
 
@@ -43,15 +44,16 @@ EVER = 2**31 - 1
 """More suspects, or deaths, than there will be."""
 
 
-async def claim(step: Step, capacity: int) -> list[Run]:
-    """Lease up to *capacity* due packets."""
+async def claim(step: Step, capacity: int) -> list[Run] | None:
+    """Lease up to *capacity* due packets; `None` where others are just claiming all that wait."""
     await refresh(step)
-    if capacity <= 0 or await step.value("is_alone", step.running):
+    full = step.leased >= step.ledger_limits.max_leased
+    if capacity <= 0 or full or await step.value("is_alone", step.running):
         return []
     if step.suspects and (suspects := await _claim_suspects(step, capacity)) is not None:
         return suspects
     places = await _take_fair(step, capacity)
-    return await _hand_out(step, places, {})
+    return None if places is None else await _hand_out(step, places, {})
 
 
 async def refresh(step: Step) -> None:
@@ -68,6 +70,7 @@ async def refresh(step: Step) -> None:
         await step.run_rows("count_lost", rows, "the lease was lost")
         await _wait_again(step, lost, open_rows)
     due = [row["k"] for row in await step.rows("take_due_retries", step.now, ROWS)]
+    step.wrote |= bool(due)
     await store_waiting(step, [(key >> INDEX_BITS, key & INDEX_MASK) for key in due])
 
 
@@ -181,16 +184,24 @@ async def _claim_suspects(step: Step, capacity: int) -> list[Run] | None:
 
 async def _waiting_suspects(step: Step, above: int, most: int, limit: int) -> dict[int, int]:
     """Up to *limit* suspects that were in work at more than *above* and up to *most* deaths, and at how many."""
-    return {row["k"]: row["stops"] for row in await step.rows("take_suspects", above, most, limit)}
+    rows = sorted(await step.rows("take_suspects", above, most, limit), key=itemgetter("k"))
+    step.wrote |= bool(rows)
+    return {row["k"]: row["stops"] for row in rows}
 
 
-async def _take_fair(step: Step, capacity: int) -> list[tuple[int, int]]:
-    """Take up to *capacity* packets from those that wait, resources in turns: (resource, index)."""
+async def _take_fair(step: Step, capacity: int) -> list[tuple[int, int]] | None:
+    """Take up to *capacity* packets from those that wait, resources in turns: (resource, index).
+
+    `None` where all that wait are just taken by others.
+    """
     turn = [row["rk"] for row in await step.rows("next_resources", max(min(capacity, TURN), capacity // QUANTUM))]
     if not turn:
         return []
     quantum = -(-capacity // len(turn))
     rows = await step.rows("take_waiting", turn, quantum)
+    if not rows:
+        return None
+    step.wrote = True
     there: dict[int, list[int]] = {}
     for row in rows:
         there.setdefault(row["rk"], []).extend(row["indexes"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TypeVar
 
 import asyncpg
@@ -17,6 +19,7 @@ from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words
 from collator.ledgers.postgresql.pieces import pieces_of
 from collator.ledgers.postgresql.reader import Reader
 from collator.ledgers.postgresql.repair_verbs import RepairVerbs
+from collator.ledgers.postgresql.retry_verbs import parts_of
 from collator.ledgers.postgresql.schema import migrate
 from collator.ledgers.postgresql.step import Step, load_statements
 from collator.ledgers.postgresql.views import PostgresqlViews
@@ -40,6 +43,11 @@ R = TypeVar("R")
 
 WORK, UPKEEP = 0, 1
 """The writers: what packets and deliveries need; and what time and people ask for, which holds up none of them."""
+
+CLAIMS = 5
+"""Claims of one call, where other nodes are just claiming all that wait."""
+PAUSE = 0.005
+"""Seconds between two of them: about as long as a commit takes."""
 
 
 async def open_ledger(address: Address, *, ledger_limits: LedgerLimits, route: Routing) -> PostgresqlLedger:
@@ -109,7 +117,12 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
 
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""
-        return await self._work.call(steps.CLAIM, (capacity,), operation=operation)
+        for part in islice(parts_of(operation), CLAIMS):
+            runs = await self._work.call(steps.CLAIM, (capacity,), operation=part)
+            if runs is not None:
+                return runs
+            await asyncio.sleep(PAUSE)
+        return []
 
     async def record(self, results: Sequence[Result], *, capacity: Capacity, operation: str = "") -> StepResult:
         """Store outcomes; close what is finished."""

@@ -74,7 +74,9 @@ async def _outputs_behind(reader: Reader, delivery: Delivery, behind: int, last:
     """The next outputs of *delivery*, none of a generation that a retry has opened since."""
     async with reader.look(whole=True) as look:
         last_seq = await look.value("last_output", delivery.resource_id, delivery.generation)
-        return await look.rows("outputs_behind", behind, last, PIECE, _MOST_OUTPUTS, last_seq or _EVERY)
+        return await look.rows(
+            "outputs_behind", behind, last, PIECE, _MOST_OUTPUTS, _EVERY if last_seq is None else last_seq
+        )
 
 
 async def _large_output(reader: Reader, key: int, crc: int) -> AsyncGenerator[bytes, None]:

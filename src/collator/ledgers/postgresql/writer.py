@@ -219,8 +219,10 @@ class Writer:
             await step.look_around()
             for calls in batches(group):
                 await execute(step, calls)
-            if step.changes or step.wrote:
-                await step.store_counts(self._number, number)
+            if not (step.changes or step.wrote):
+                await transaction.rollback()  # of what changed nothing, no answer can be lost
+                return
+            await step.store_counts(self._number, number)
         except BaseException:
             with suppress(*CONNECTION_ERRORS):  # nothing is stored of it either way
                 await transaction.rollback()

@@ -262,7 +262,7 @@ begin
     into rks, gens, metas, news, fresh, sound
     from unnest(ids, generations, highests, totals, metadatas) with ordinality as t (id, generation, highest, total, metadata, place)
     join locked l on l.id = t.id;
-  if not sound or cardinality(rks) <> cardinality(ids) or fresh > most_new then
+  if sound is not true or cardinality(rks) <> cardinality(ids) or fresh > most_new then
     raise exception 'odd' using errcode = 'CL001';
   end if;
   insert into packet select rks[t.place]::bigint << 24 | t.index, t.payload, t.crc
