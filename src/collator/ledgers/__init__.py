@@ -35,7 +35,7 @@ async def open_backend(
             return await SqliteBackend.open(
                 settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
             )
-        case address if "://" in address:
+        case address if address.startswith(("postgresql://", "postgres://")):
             if find_spec("asyncpg") is None:
                 raise ConfigError(
                     "--ledger postgresql:// needs asyncpg; install it with: pip install 'collator[postgresql]'"

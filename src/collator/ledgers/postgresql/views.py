@@ -56,13 +56,7 @@ class PostgresqlViews:
             row = await _find(look, resource_id)
             first, last = span(row["rk"])
             received, done, failed = row["received"], row["done"], row["failed"]
-            end = row["highest"] + 1 if row["total"] is None else row["total"]
-            missing = ranges.RangeSearch(ranges.missing, first=first, end=end, count=end - received)
-            unfinished = ranges.RangeSearch(
-                ranges.unfinished, first=first, end=row["highest"] + 1, count=received - done - failed
-            )
-            await missing.advance(look)
-            await unfinished.advance(look)
+            missing, unfinished = await _lacking(look, row)
             failures = await look.rows("failures_of", first, last, FAILURES_SHOWN) if failed else []
             shown = fitting([PacketReport(*failure) for failure in failures], FAILURES_SIZE)
             posts, posts_more = await deliveries.of(look, row["rk"])
@@ -216,6 +210,17 @@ class PostgresqlViews:
 
 def _ended_by(row: asyncpg.Record) -> EndedBy | None:
     return None if row["ended_by"] is None else EndedBy(row["ended_by"])
+
+
+async def _lacking(look: Statements, row: asyncpg.Record) -> tuple[ranges.RangeSearch, ranges.RangeSearch]:
+    """Which indexes of the resource *row* were never received, and which have no outcome."""
+    (first, _), received, seen = span(row["rk"]), row["received"], row["highest"] + 1
+    end, waiting = seen if row["total"] is None else row["total"], received - row["done"] - row["failed"]
+    missing = ranges.RangeSearch(ranges.missing, first=first, end=end, count=end - received)
+    unfinished = ranges.RangeSearch(ranges.unfinished, first=first, end=seen, count=waiting)
+    await missing.advance(look)
+    await unfinished.advance(look)
+    return missing, unfinished
 
 
 async def _find(look: Statements, resource_id: str) -> asyncpg.Record:
