@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from collator.messages.checks import Complaint
 from collator.rules.resource import LedgerLimits
 from tests.conformance.harness import Harness, Routing
 from tests.servers import postgresql
@@ -65,9 +66,18 @@ class Admin:
         return self._free.pop() if self._free else self.run(self._copy())
 
     def take_back(self, database: asyncpg.Connection) -> None:
-        """Empty the database that was lent."""
-        self.run(database.execute(_EMPTY))
-        self._free.append(database)
+        """Check the database that was lent, and empty it."""
+        try:
+            assert not self.run(self._check(database))
+        finally:
+            self.run(database.execute(_EMPTY))
+            self._free.append(database)
+
+    async def _check(self, database: asyncpg.Connection) -> Sequence[Complaint]:
+        from collator.ledgers.postgresql.check import check
+
+        async with database.transaction(isolation="repeatable_read"):
+            return (await check(database, "test")).complaints
 
     async def _copy(self) -> asyncpg.Connection:
         import asyncpg
@@ -178,5 +188,5 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         self.clock.stand_still(seconds)
 
     async def close(self) -> None:
-        """Give the database back."""
+        """See that the store is sound, and give it back."""
         admin().take_back(self._database)

@@ -12,9 +12,10 @@ from collator.cli.check import describe
 from collator.clock import SystemClock
 from collator.errors import ConfigError, Occupied, SchemaTooNew
 from collator.ledgers.sqlite import check, open_ledger
-from collator.ledgers.sqlite.check import Report, check_directory
+from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.ledger import SqliteLedger
 from collator.messages import Counts, Failure, Output, Retry
+from collator.messages.checks import Report
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.steps import again, claim, due_one, finish, offer, packet, packets, process

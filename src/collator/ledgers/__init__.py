@@ -5,11 +5,13 @@ A ledger is imported where it is chosen, and nowhere else: nobody needs the libr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from importlib.util import find_spec
 
 from collator.clock import Clock
 from collator.errors import ConfigError
+from collator.messages.checks import Report
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import LedgerBackend, Routing
 from collator.settings import Settings
@@ -35,15 +37,37 @@ async def open_backend(
             return await SqliteBackend.open(
                 settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
             )
-        case address if address.startswith(("postgresql://", "postgres://")):
-            if find_spec("asyncpg") is None:
-                raise ConfigError(
-                    "--ledger postgresql:// needs asyncpg; install it with: pip install 'collator[postgresql]'"
-                )
+        case address if is_postgresql(address):
             from collator.ledgers.postgresql.backend import PostgresqlBackend
 
             return await PostgresqlBackend.open(
                 settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
             )
-        case _:  # what stands there may hold a password
-            raise ConfigError("--ledger does not name a supported ledger; use sqlite")
+        case _:
+            raise _unsupported()
+
+
+def check(settings: Settings) -> Report:
+    """Check the whole store that *settings* name. Raises what looking at it raises."""
+    if settings.ledger == "sqlite":
+        from collator.ledgers.sqlite.check import check_directory
+
+        return check_directory(settings.data_dir)
+    if not is_postgresql(settings.ledger):
+        raise _unsupported()
+    from collator.ledgers.postgresql.check import check_database
+
+    return asyncio.run(check_database(settings))
+
+
+def is_postgresql(ledger: str) -> bool:
+    """Return whether *ledger* is the address of a PostgreSQL database. `ConfigError` where its driver is missing."""
+    found = ledger.startswith(("postgresql://", "postgres://"))
+    if found and find_spec("asyncpg") is None:
+        raise ConfigError("--ledger postgresql:// needs asyncpg; install it with: pip install 'collator[postgresql]'")
+    return found
+
+
+def _unsupported() -> ConfigError:
+    """The error for a ledger that is none; what stands there may hold a password."""
+    return ConfigError("--ledger does not name a supported ledger; use sqlite or postgresql://USER@HOST/DATABASE")

@@ -24,7 +24,7 @@ _LOCK = 0x636F6C6C61746F72
 
 async def migrate(connection: asyncpg.Connection) -> int:
     """Bring the schema up to date; what it was, 0 for none. `SchemaTooNew`."""
-    steps = sorted(path.name for path in _MIGRATIONS.iterdir() if path.name.endswith(".sql"))
+    steps = _steps()
     async with connection.transaction():
         await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
         version = await _version(connection)
@@ -40,6 +40,15 @@ async def migrate(connection: asyncpg.Connection) -> int:
     if 0 < version < len(steps):
         log.info("schema upgraded; earlier versions cannot read it", was=version, now=len(steps))
     return version
+
+
+def newest() -> int:
+    """The schema that this version of Collator works with."""
+    return len(_steps())
+
+
+def _steps() -> list[str]:
+    return sorted(path.name for path in _MIGRATIONS.iterdir() if path.name.endswith(".sql"))
 
 
 async def _version(connection: asyncpg.Connection) -> int:

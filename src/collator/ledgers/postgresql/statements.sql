@@ -545,6 +545,26 @@ select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigin
        coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
        coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered from writer;
 
+-- name: counted_rows (what the counts should be)
+select (select count(*) from resource where state = 'open') as open,
+       (select count(*) from resource where state = 'collated') as collated,
+       (select count(*) from resource where state = 'incomplete') as incomplete,
+       (select count(*) from resource where state = 'cancelled') as cancelled,
+       (select count(*) from delivery where state = 'due') as due,
+       (select count(*) from delivery where state = 'dead') as dead,
+       (select count(*) from tombstone) as remembered,
+       w.waiting, o.open_bytes, o.open_bytes + w.bytes as backlog
+from (select count(*) as waiting, coalesce(sum(footprint(octet_length(p.payload))), 0)::bigint as bytes
+      from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
+      where r.state = 'open' and not exists (select from outcome o where o.k = p.k)) w,
+     (select coalesce(sum(3 * name + case when row <= 1024 then row else (row + 2047) / 2048 * 2048 end), 0)::bigint as open_bytes
+      from (select octet_length(id) as name, 128 + octet_length(id) + coalesce(octet_length(metadata), 0) as row
+            from resource where state = 'open') x) o;
+
+-- name: number_of_rows
+select (select count(*) from resource) as resources, (select count(*) from packet) as packets,
+       (select count(*) from outcome) as outcomes, (select count(*) from delivery) as deliveries;
+
 -- name: now
 select greatest(clock, w.wall) from ledger, (select wall() as wall) w;
 

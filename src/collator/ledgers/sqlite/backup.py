@@ -19,10 +19,11 @@ from collator.durability import sync_directory
 from collator.errors import CollatorError, ConfigError, Damaged, StorageFull, Unavailable
 from collator.file_watch import MAX_FILE
 from collator.files import new_file, read_file
-from collator.ledgers.sqlite.check import Report, check, find, schema_of
+from collator.ledgers.sqlite.check import check, find, schema_of
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
 from collator.ledgers.sqlite.lock import kept_out
 from collator.ledgers.sqlite.store import DATABASE, connect, load_statements, make_private
+from collator.messages.checks import Report
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
 PARTIAL = DATABASE + ".partial"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from importlib.resources import files
 from itertools import chain, islice
@@ -28,6 +28,7 @@ from collator.ledgers.sqlite.schema import migrate, newest
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.values import strays
 from collator.messages import Counts, webhook_number
+from collator.messages.checks import Complaint, Report
 
 SHOWN = 10
 """Cases of one complaint that are listed; all are counted."""
@@ -41,39 +42,6 @@ _AS_READ = """with found (rk, place, words) as ({})
 
 _package = files("collator.ledgers.sqlite")
 _decode_counts = msgspec.json.Decoder(Counts).decode
-
-
-class Complaint(msgspec.Struct, frozen=True):
-    """One thing that is wrong, and where."""
-
-    what: str
-    cases: int
-    where: Sequence[str]
-    """The first `SHOWN` of them."""
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a check."""
-
-    database: str
-    schema: int
-    newest: int
-    """The schema that this version of Collator works with."""
-    counts: Counts
-    """What it holds, counted row by row."""
-    rows: dict[str, int]
-    """How many ``resources``, ``packets``, ``outcomes`` and ``deliveries`` there are."""
-    complaints: Sequence[Complaint]
-
-    @property
-    def older(self) -> bool:
-        """Whether the schema is an earlier one: pages are checked and rows counted, and no more."""
-        return 0 < self.schema < self.newest
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing that was looked at is wrong."""
-        return not self.complaints
 
 
 def check_directory(data_dir: Path) -> Report:
