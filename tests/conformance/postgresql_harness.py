@@ -187,6 +187,12 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         """Let time pass without a beat."""
         self.clock.stand_still(seconds)
 
+    async def connect(self) -> asyncpg.Connection:
+        """Connect to the database, beside its nodes."""
+        from collator.ledgers.postgresql.address import Address
+
+        return await Address(f"{admin().url}/{self._name}").connect()
+
     async def close(self) -> None:
         """See that the store is sound, and give it back."""
         admin().take_back(self._database)
