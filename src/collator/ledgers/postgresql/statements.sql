@@ -140,10 +140,10 @@ select state, total, closed_at from tombstone where id = $1;
 -- name: hand_out_allowed (no packet waits, or is to be alone)
 select not exists (select from waiting) and not exists (select from attempt where stops > 0 and waits)
   and not exists (select from attempt where due_at <= $2)
-  and not exists (select from lease where alone_until > $1 or until <= $1);
+  and not exists (select from lease where alone_until > 0 and alone_until > $1) and not exists (select from lease where until <= $1);
 
 -- name: is_alone (a packet is handed out beside which nothing may be)
-select exists (select from lease where alone_until > $1);
+select exists (select from lease where alone_until > 0 and alone_until > $1);
 
 -- name: none_beside (all that is handed out has been alone)
 select coalesce(bool_and(alone_until > 0 and alone_until <= $1), true) from lease;
@@ -209,7 +209,7 @@ update lease set indexes = $1 where token = $2;
 update lease set until = $2 where token = any ($1::bigint[]);
 
 -- name: ended_leases (up to $2)
-select token, rk, indexes, sizes, attempts, tried, suspect from lease where until <= $1 order by token limit $2 for update skip locked;
+select token, rk, indexes, sizes, attempts, tried, suspect from lease where until <= $1 order by until limit $2 for update skip locked;
 
 -- name: leases_of_node
 select token, rk, indexes, sizes, attempts, tried, suspect from lease where node = $1 order by token for update;
@@ -324,11 +324,12 @@ select did from (
      where state = 'due' and endpoint = $1 and large = $2 and due_at > $3 and (token is null or until <= $4) order by due_at limit $5)) y
   order by later, step, due_at, did limit $5) z;
 
--- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out)
+-- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out. The state is
+--   compared so that no index of states is taken for it, here and below)
 with mine as (
   update delivery d set token = t.token, node = $4, until = $5
   from (select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token)
-        join delivery l on l.did = x.did where l.state = 'due' and (l.token is null or l.until <= $3) for update of l skip locked) t
+        join delivery l on l.did = x.did where coalesce(l.state, '') = 'due' and (l.token is null or l.until <= $3) for update of l skip locked) t
   where d.did = t.did returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)
 select m.*, r.id, coalesce(s.generation, r.generation) as generation, case when s.gk is null then r.state else 'incomplete' end as resource_state,
        coalesce(s.body_size, r.body_size) as body_size, coalesce(s.done, r.done) as done,
@@ -437,8 +438,8 @@ where rk = $1;
 
 -- name: superseded_by (resource $1: the generation before it; deliveries of all before it that are due, and dead)
 select (select generation from superseded where rk = $1 order by gk limit 1),
-       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and d.state = 'due'),
-       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and d.state = 'dead');
+       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and coalesce(d.state, '') = 'due'),
+       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and coalesce(d.state, '') = 'dead');
 
 -- name: past_deadline (up to $2, locked)
 select rk from resource where deadline_at <= $1 order by deadline_at limit $2 for update skip locked;
@@ -492,19 +493,22 @@ delete from packet where k in (select k from packet where k between $1 and $2 or
 
 -- name: purge_log
 delete from delivery_log where did in (
-  select did from delivery where rk = $1 or rk in (select gk from superseded where rk = $1));
+  select d.did from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle);
 
 -- name: purge_deliveries
-delete from delivery where rk = $1 or rk in (select gk from superseded where rk = $1);
+delete from delivery where did in (
+  select d.did from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle);
 
 -- name: purge_superseded
 delete from superseded where rk = $1;
 
 -- name: dead_of (dead deliveries of a resource, of all its generations)
-select count(*) from delivery where (rk = $1 or rk in (select gk from superseded where rk = $1)) and state = 'dead';
+select count(*) from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle
+where coalesce(d.state, '') = 'dead';
 
 -- name: due_of
-select count(*) from delivery where (rk = $1 or rk in (select gk from superseded where rk = $1)) and state = 'due';
+select count(*) from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle
+where coalesce(d.state, '') = 'due';
 
 -- name: purge_begins (after its retention)
 update resource set purging = 1 where rk = $1 and purging = 0;
@@ -520,7 +524,8 @@ insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
 select id, state, ended_by, total, seen, coalesce(closed_at, 0), $2 from resource where rk = $1 on conflict do nothing;
 
 -- name: delete_tombstones (up to $2 of those that were removed by $1)
-delete from tombstone where tk in (select tk from tombstone where removed_at <= $1 order by tk limit $2 for update skip locked);
+delete from tombstone where tk in (
+  select tk from (select tk, removed_at from tombstone order by tk limit $2) x where removed_at <= $1);
 
 -- name: delete_tombstone (by id)
 delete from tombstone where id = $1;

@@ -125,6 +125,9 @@ create table lease (              -- packets of a resource that were handed out 
   alone_until float8 not null     -- until when nothing is handed out beside it; 0 for never
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+create index lease_until on lease (until);
+create index lease_alone on lease (token) where alone_until > 0;
+
 create table attempt (
   k bigint primary key,
   attempts int not null default 0,    -- that were used up
@@ -253,7 +256,7 @@ begin
     select t.id, t.generation, wall, active, silent, late from unnest(ids, generations) as t (id, generation)
     where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
     order by t.id collate "C" on conflict do nothing;
-  with locked as materialized (select r.* from resource r where r.id = any (ids) order by r.id for update)
+  perform from resource r where r.id = any (ids) order by r.id for update;
   select array_agg(l.rk order by t.place), array_agg(l.generation order by t.place), array_agg(coalesce(l.metadata, t.metadata) order by t.place),
          array_agg(l.generation = t.generation order by t.place), count(*) filter (where l.generation = t.generation),
          bool_and(l.state = 'open' and (t.total is null or l.total is null or l.total = t.total)
@@ -261,7 +264,7 @@ begin
                   and (t.metadata is null or l.metadata = t.metadata or l.generation = t.generation))
     into rks, gens, metas, news, fresh, sound
     from unnest(ids, generations, highests, totals, metadatas) with ordinality as t (id, generation, highest, total, metadata, place)
-    join locked l on l.id = t.id;
+    join resource l on l.id = t.id;
   if sound is not true or cardinality(rks) <> cardinality(ids) or fresh > most_new then
     raise exception 'odd' using errcode = 'CL001';
   end if;
@@ -273,7 +276,8 @@ begin
   allowed := exists (select from unnest(tokens) as t (token) where t.token <> 0)
     and not exists (select from waiting) and not exists (select from attempt a where a.stops > 0 and a.waits)
     and not exists (select from attempt a where a.due_at <= now)
-    and not exists (select from lease e where e.alone_until > running or e.until <= running);
+    and not exists (select from lease e where e.alone_until > 0 and e.alone_until > running)
+    and not exists (select from lease e where e.until <= running);
   if allowed then
     insert into lease (token, node, rk, until, indexes, sizes, attempts, tried, suspect, alone_until)
       select t.token, holder, rks[t.place], lease_until, array_agg(t.index order by t.n), array_agg(octet_length(t.payload) order by t.n),
