@@ -89,6 +89,7 @@ class Server:
 
     def remove(self) -> None:
         """Stop it and remove its directory."""
+        atexit.unregister(self.remove)
         self.stop()
         shutil.rmtree(self._home, ignore_errors=True)
 

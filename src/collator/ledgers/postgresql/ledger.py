@@ -182,7 +182,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
 
     async def enter(self) -> None:
         """Begin as a node."""
-        await self._upkeep.call(steps.ENTER, ())
+        await self._upkeep.call(steps.ENTER, ([WORK, UPKEEP],))
 
     async def aclose(self) -> None:
         """A clean stop: what this node holds is due at once."""

@@ -6,6 +6,8 @@ nothing, neither leases nor idle timeouts run (`most_between_beats` in the schem
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from collator.ledgers.postgresql import claims
 from collator.ledgers.postgresql.step import Step
 
@@ -19,8 +21,10 @@ async def beat(step: Step, accepting: bool) -> None:  # noqa: FBT001 - a step ta
     await step.run("see_node", step.node, step.running)
 
 
-async def enter(step: Step) -> None:
-    """Begin to work as a node: what others, that have died, left is found at once."""
+async def enter(step: Step, writers: Sequence[int]) -> None:
+    """Begin to work as a node with *writers*: what others, that have died, left is found at once."""
+    for number in writers:  # their rows are there before the first commit whose answer may be lost
+        await step.store_counts(number, 0)
     if not await step.value("other_nodes", step.node, step.running):
         await step.run("skip_time", step.running)  # an outage closes nothing
     await step.run("see_node", step.node, step.running)
