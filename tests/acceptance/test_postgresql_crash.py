@@ -60,7 +60,6 @@ class Load:
                     accepted = await operations.certain(ledger.accept, batch.groups, capacity=0)
                     assert accepted.receipts[0].status in {Status.ACCEPTED, Status.DUPLICATE}
                     self.acknowledged.add((name, index))
-                await asyncio.sleep(0.01)
 
     async def work(self, ledger: Ledger) -> None:
         """Claim and record until all is over."""
@@ -72,7 +71,6 @@ class Load:
                 if tasks:
                     self.closed += (await operations.certain(ledger.record, echo(tasks), capacity={})).closed
                 self.collated = (await ledger.counts()).collated
-            await asyncio.sleep(0.02)
 
 
 async def test_p1_p2_crashes_of_the_server_lose_nothing_and_repeat_nothing(server: postgresql.Server) -> None:
