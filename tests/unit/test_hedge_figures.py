@@ -12,7 +12,7 @@ from collator.messages import Key, Lease, Output, Task
 from collator.processor import Coroutine
 from collator.workers.calls_under_way import CallsUnderWay
 from collator.workers.hedges import Hedges
-from collator.workers.local_workers import WATCH
+from collator.workers.pooled_workers import WATCH
 from collator.workers.result_bytes import ResultBytes
 from collator.workers.runner import ProcessorCall, Runner
 from collator.workers.task_buffer import TaskBuffer

@@ -164,7 +164,7 @@ class Child:
             self._process.wait(PATIENCE)
         code = self._process.returncode
         self._finish()
-        return _words(CLOSED if code is None else code)
+        return ending_words(CLOSED if code is None else code)
 
     def close(self) -> None:
         """Let it end, as it has nothing more to do."""
@@ -207,7 +207,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _words(code: int) -> str:
+def ending_words(code: int) -> str:
+    """Return in words how a process ended, by its exit *code*."""
     if code == CLOSED:
         return "the process closed its pipe"
     if code >= 0:

@@ -14,7 +14,7 @@ given up and has not ended is counted, and from `max_abandoned` on nothing is be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from collator.errors import ProcessorFailed
@@ -134,6 +134,9 @@ class Loops:
             return 0
         calls = self._concurrency if self._service is None else self._service.limit
         return min(self._window, 2 * calls * max(self.chunk_size, self._processor.batch))
+
+    def recorded(self, results: Sequence[Result]) -> None:
+        """Nothing is to be done."""
 
     def health(self) -> str | None:
         """The reason why nothing is begun or gets through, in words; `None` while all is well."""

@@ -65,6 +65,10 @@ class WorkerPool(Protocol):
         """The tasks that were taken and have no result."""
         ...
 
+    def recorded(self, results: Sequence[Result]) -> None:
+        """The ledger has *results*."""
+        ...
+
     def health(self) -> str | None:
         """The reason why no call is begun, in words; `None` while all is well."""
         ...

@@ -37,8 +37,8 @@ log = structlog.get_logger("collator.workers")
 class Recordings(Protocol):
     """Who is told that results are recorded."""
 
-    def __call__(self, *, due: bool) -> None:
-        """The ledger has some; *due*: packets are due at once because of them."""
+    def __call__(self, results: Sequence[Result], *, due: bool) -> None:
+        """The ledger has *results*; *due*: packets are due at once because of them."""
         ...
 
 
@@ -65,7 +65,7 @@ class ResultRecorder:
     ) -> None:
         """*unrecorded* is told of what the ledger has, *failures* of attempts that failed.
 
-        *recorded* is called after each step that the ledger has taken.
+        *recorded* is called with the results of each step that the ledger has taken.
         """
         self._failures = failures
         self._unrecorded = unrecorded
@@ -112,7 +112,7 @@ class ResultRecorder:
                 self._queue.task_done()
             self.size -= len(results)
             self._unrecorded.remove(sum(part.size for part in parts))
-            self._recorded(due=due)
+            self._recorded(results, due=due)
 
     async def _gather(self) -> list[_Part]:
         """Gather the results that are recorded in one call."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -116,6 +116,9 @@ class Threads:
         if self._blocked():
             return 0
         return min(self._window, 2 * self._concurrency * max(self.chunk_size, self._batch))
+
+    def recorded(self, results: Sequence[Result]) -> None:
+        """Nothing is to be done."""
 
     def health(self) -> str | None:
         """The reason why no call is begun, in words; `None` while all is well."""
