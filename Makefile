@@ -119,7 +119,7 @@ format: setup ## Format the code and mend what lint can mend
 lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants python3.11)
 	python3.11 -m venv --clear .lock-venv
 	.lock-venv/bin/python -m pip install --quiet --upgrade pip pip-tools
-	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --generate-hashes \
+	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --extra celery --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-dev.txt pyproject.toml
 	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \

@@ -42,8 +42,10 @@ def never() -> float:
         ("ledger", f"postgresql://me:{SECRET}@db/calls", "has a password in it; put it into a file"),
         ("ledger", f"postgresql://db/calls?password={SECRET}", "has a password in it; put it into a file"),
         ("ledger", "postgresql:///calls", "names no host; write postgresql://USER@HOST/DATABASE"),
-        ("workers", "celery", "'celery' is not a supported kind of workers; use local"),
-        ("workers", f"redis://:{SECRET}@db", "'redis' is not a supported kind of workers; use local"),
+        ("workers", "dask", "'dask' is not a supported kind of workers; use local or celery"),
+        ("workers", f"redis://:{SECRET}@db", "'redis' is not a supported kind of workers; use local or celery"),
+        ("broker", f"http://me:{SECRET}@db", "http:// is not supported; write one of redis://…"),
+        ("broker", f"redis://db;me:{SECRET}@db", "it is not supported; write one of redis://…"),
     ],
 )
 def test_a_kind_that_is_not_there_is_refused_in_words_without_its_password(
@@ -106,8 +108,17 @@ async def test_each_kind_of_which_the_settings_know_can_be_opened(tmp_path: Path
         assert (backend.begun, backend.behind, backend.health(), backend.lost()) == (True, 0.0, None, None)
         await backend.aclose()
     for kind in OPTIONS["workers"].type.metavar.split("|"):
-        opened = workers.open_backend(Settings(workers=kind), clock=SystemClock(), stood_still=never)
-        assert not opened.separate, "the processor of the defaults is a function"
+        settings = Settings(workers=kind, broker="redis://127.0.0.1:9/")
+        opened = workers.open_backend(settings, clock=SystemClock(), stood_still=never)
+        assert opened.separate is (kind == "celery"), "the processor of the defaults is a function"
+
+
+def test_celery_workers_want_a_broker_and_the_name_of_a_processor() -> None:
+    with pytest.raises(ConfigError, match="--workers celery needs a broker"):
+        workers.open_backend(Settings(workers="celery"), clock=SystemClock(), stood_still=never)
+    settings = Settings(workers="celery", broker="redis://127.0.0.1:9/")
+    with pytest.raises(ConfigError, match="give its name as MODULE:FUNCTION"):
+        workers.open_backend(settings, processor=len, clock=SystemClock(), stood_still=never)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.sqlite_harness import SqliteHarness
+from tests.workers.celery_kinds import WORKERS
 from tests.workers.kinds import KINDS, Kind
 from tests.workers.node import Store, open_store
 
@@ -43,3 +44,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     directory.mkdir()
     async with open_store(SqliteHarness(directory), tmp_path) as store:
         yield store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def celery_workers() -> Iterator[None]:
+    """End the worker processes with the session."""
+    yield
+    WORKERS.close()

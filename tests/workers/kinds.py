@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import msgspec
-
 from collator.metrics import Metrics
 from collator.processor import HttpService, OutcomeFactory, Processor, SubprocessFunction, open_processor
 from collator.seams.ledger import Ledger
@@ -21,28 +19,14 @@ from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
 from collator.workers.local_workers import LocalWorkers
 from tests.harness.at_work import at_work
-from tests.receiver import Judge, Receiver, Request, Script, reply
-from tests.workers import behaviours
+from tests.receiver import Judge, Receiver
+from tests.workers.behaving_service import answer
+from tests.workers.celery_kinds import OnCelery
+from tests.workers.terms import Terms
+
+__all__ = ["KINDS", "Kind", "Terms"]
 
 MODULE = "tests.workers.behaviours"
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What workers are asked for."""
-
-    concurrency: int = 1
-    """Calls at a time; each may cost a test a process."""
-    timeout: float = 60.0
-    """Seconds that a call may take, by the real clock: it may be taken in another process."""
-    retries: int = 3
-    lease: float = 30.0
-    """Seconds, by the real clock; a third of it lies between two renewals."""
-    hedge: float | None = None
-    """The quantile of `collator.workers.hedges`, for kinds that hedge."""
-    sweep: float = 0.02
-    """Seconds after which workers ask the ledger without a hint."""
-    behaviour: str = ""
-    """A processor other than the usual one of the kind: a function of `tests.workers.behaviours`."""
 
 
 class Kind(Protocol):
@@ -114,7 +98,7 @@ class Http:
     @asynccontextmanager
     async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
         async with (
-            Receiver((Judge(_answer),)) as service,
+            Receiver((Judge(answer),)) as service,
             _at_work(ledger, outbox, HttpService(service.url, _outcomes(terms)), terms) as workers,
         ):
             yield workers
@@ -127,6 +111,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "processes": Local("plain", pool="process", forgery="forge"),
         "loops": Local("coroutine"),
         "http": Http(),
+        "celery-threads": OnCelery("plain", "threads"),
+        "celery-solo": OnCelery("plain", "solo", workers=3),
+        "celery-prefork": OnCelery("plain", "prefork", dies=True),
+        "celery-gevent": OnCelery("plain", "gevent"),
+        "celery-batches": OnCelery("batch", "threads", batch=4),
+        "celery-loops": OnCelery("coroutine", "threads"),
+        "celery-http": OnCelery("", "threads"),
+        "celery-rabbitmq": OnCelery("plain", "threads", broker="rabbitmq"),
     }
 )
 
@@ -142,12 +134,3 @@ async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: 
 
 def _outcomes(terms: Terms) -> OutcomeFactory:
     return OutcomeFactory(timeout=terms.timeout, retries=terms.retries)
-
-
-async def _answer(request: Request) -> Script:
-    payload = msgspec.json.decode(request.body, type=behaviours.Payload)
-    try:
-        output = repr(await behaviours.coroutine(payload))
-        return reply(200, "content-type: application/json", body=output.encode())
-    except ValueError as error:
-        return reply(500, body=str(error).encode())

@@ -30,10 +30,12 @@ def command(
     examples: Examples,
     read: CommandFunction = load,
     short: str | None = None,
+    others: bool = False,
 ) -> Callable[[CommandFunction], click.Command]:
     """Make a function a command; its docstring is the help, which ends with *examples*.
 
-    *short* is its line in the list of commands, where the first sentence of the help is too long for one.
+    *short* is its line in the list of commands, where the first sentence of the help is too long for one. With *others*
+    it takes options that it does not know as arguments.
 
     It has the flags of every setting in *scopes* and of *some* more, by name, behind its own options, and
     ``--config``; the function is called with the effective ``settings``, or what else *read* makes of them.
@@ -43,7 +45,8 @@ def command(
     def make(function: CommandFunction) -> click.Command:
         called = _with_settings(function, names, read)
         name = function.__name__.strip("_").replace("_", "-")  # list_ is no builtin
-        made = click.command(name, short_help=short, epilog=_epilog(examples, names), context_settings=_WIDE)(called)
+        context = {**_WIDE, "ignore_unknown_options": others}
+        made = click.command(name, short_help=short, epilog=_epilog(examples, names), context_settings=context)(called)
         for param in made.params:
             if param.type is click.STRING and param.name not in {*names, "config"}:
                 param.callback = _filled

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "demo": "demo:demo",
         "try": "try_processor:try_",
         "serve": "serve:serve",
+        "worker": "worker:worker",
         "send": "send:send",
         "receive": "receive:receive",
         "status": "status:status",

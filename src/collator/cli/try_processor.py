@@ -21,7 +21,7 @@ from collator.messages import Key, Lease, Output, Retry, Task
 from collator.packet import Packet, PacketLimits, check
 from collator.processor import Exchange, Trial
 from collator.settings import Settings, hidden
-from collator.settings.values import HIDDEN
+from collator.settings.addresses import HIDDEN
 from collator.text import counted, shown
 
 _CUT = 2_000

@@ -9,7 +9,7 @@ from collator.client.arguments import token as checked
 from collator.client.connection import HttpConnection, Unopened
 from collator.client.verbs import Verbs
 from collator.errors import ConfigError
-from collator.settings.values import service
+from collator.settings.addresses import service
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,6 +7,7 @@ same way, as `delivery.EndpointSettings`.
 
 from __future__ import annotations
 
+from collator.settings.addresses import NO_WEBHOOK, hidden
 from collator.settings.delivery import EndpointSettings
 from collator.settings.option import SWITCH, Option, Scope, Tables, options_of
 from collator.settings.sources import (
@@ -20,7 +21,6 @@ from collator.settings.sources import (
     load,
 )
 from collator.settings.table import OPTIONS, TABLES, Settings, default, flag, variable
-from collator.settings.values import NO_WEBHOOK, hidden
 
 __all__ = [
     "CONFIG_FILE",

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from collator.settings import values
+from collator.settings import addresses, values
 
 V = TypeVar("V")
 
@@ -107,6 +107,7 @@ def required_of(table: type[Table]) -> list[str]:
     return [field.name for field in fields(table) if field.name in options and field.default is MISSING]
 
 
+BROKER = ValueType("URL", addresses.broker)
 COUNT = ValueType("N", values.integer(1, 10_000))
 DIR = ValueType("DIR", values.path)
 DURATION = ValueType("DURATION", values.duration, values.write_duration)
@@ -114,20 +115,20 @@ DURATION_OR_OFF = ValueType("DURATION|off", values.duration_or_off, values.write
 FILE = ValueType("FILE", values.path)
 GLOB = ValueType("GLOB", values.some_text)
 HOST = ValueType("HOST", values.some_text)
-LEDGER = ValueType("sqlite|URL", values.ledger)
+LEDGER = ValueType("sqlite|URL", addresses.ledger)
 NAMES = ValueType("NAME[,NAME…]", values.hosts, ",".join)
 NETWORKS = ValueType("NETWORK[,NETWORK…]", values.networks, values.write_networks)
 POINTER = ValueType("POINTER", values.some_text)
 PORT = ValueType("PORT", values.integer(0, 65_535))
-PROCESSOR = ValueType("MODULE:FUNCTION|URL", values.processor)
-SERVICE = ValueType("URL", values.service)
+PROCESSOR = ValueType("MODULE:FUNCTION|URL", addresses.processor)
+SERVICE = ValueType("URL", addresses.service)
 SIZE = ValueType("SIZE", values.size, values.write_size)
 SIZE_OR_OFF = ValueType("SIZE|off", values.size_or_off, values.write_size)
 SWITCH = ValueType("", values.switch, values.write_switch)
 """Yes or no; its flag takes no value."""
 QUANTILE_OR_OFF = ValueType("pNN|off", values.quantile_or_off, values.write_quantile)
 TEMPLATE = ValueType("JSON", values.some_text)
-URL = ValueType("URL", values.url)
-WEBHOOK = ValueType(f"URL|{values.NO_WEBHOOK}", values.webhook)
-WORKERS = ValueType("local", values.kind("kind of workers", "local"))
+URL = ValueType("URL", addresses.url)
+WEBHOOK = ValueType(f"URL|{addresses.NO_WEBHOOK}", addresses.webhook)
+WORKERS = ValueType("local|celery", values.kind("kind of workers", "local", "celery"))
 _OR_OFF = (DURATION_OR_OFF, QUANTILE_OR_OFF, SIZE_OR_OFF)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collator.settings.option import (
+    BROKER,
     COUNT,
     DURATION,
     DURATION_OR_OFF,
@@ -36,8 +37,14 @@ class ProcessorSettings(Table):
     workers: str = setting(
         "local",
         WORKERS,
-        "Workers, which call the processor: local, those of the service itself.",
+        "Workers, which call the processor: local, those of the service itself; or celery, on any number of machines.",
         "No other service has to be installed.",
+    )
+    broker: str | None = setting(
+        None,
+        BROKER,
+        "Broker between the service and its Celery workers: redis://, valkey:// or amqp://, for example.",
+        "Local workers need none.",
     )
     pool: str = setting(
         "thread",

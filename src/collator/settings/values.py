@@ -11,19 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
-
-from collator import target
 
 V = TypeVar("V")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 OFF = "off"
-NO_WEBHOOK = "none"
-"""What `webhook` says where results are only pulled (R20)."""
-
-HIDDEN = "***"
-"""Stands for what may be a secret."""
 
 _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
@@ -32,7 +24,6 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _KIND = re.compile(r"[a-z][a-z0-9+]{0,19}(?=://|\Z)")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|\*")
 _QUANTILE = re.compile(r"p([0-9]{2}(?:\.[0-9])?)")
@@ -125,18 +116,6 @@ def kind(noun: str, *kinds: str) -> Callable[[str], str]:
     return parse
 
 
-def ledger(text: str) -> str:
-    """``sqlite``, or the address of a PostgreSQL database, without a password."""
-    if text.partition("://")[0] not in {"postgresql", "postgres"}:
-        return kind("ledger", "sqlite", "postgresql://USER@HOST/DATABASE")(text)
-    place = urlsplit(text)
-    if ":" in place.netloc.rpartition("@")[0] or "password=" in place.query:
-        raise ValueError("the address of the database has a password in it; put it into a file (ledger_password_file)")
-    if not place.netloc and "host=" not in place.query:
-        raise ValueError("the address of the database names no host; write postgresql://USER@HOST/DATABASE")
-    return text
-
-
 def some_text(text: str) -> str:
     """*text*, which must not be blank."""
     if not text.strip():
@@ -183,55 +162,6 @@ def path(text: str) -> Path:
         return Path(some_text(text)).expanduser()
     except RuntimeError:
         raise ValueError(f"{text!r} begins with the home directory of an unknown user") from None
-
-
-def url(text: str) -> str:
-    """An address that webhooks or payloads can be sent to; what can never work is refused."""
-    try:
-        target.parse(text)
-    except ValueError as error:
-        shown = "it" if {*text} & {"@", "?"} else repr(text)  # what stands there may be a secret
-        raise ValueError(f"{shown} is not a valid URL: {error}") from None
-    return text
-
-
-def service(text: str) -> str:
-    """The address of a service, with nothing but a path behind the host, for a proxy that has it below one."""
-    try:
-        parts = urlsplit(text)
-        named = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        named = False
-    if not named or not text.isascii() or any(character <= " " for character in text):
-        shown = "it" if {*text} & {"@", "?"} else repr(text)
-        raise ValueError(f"{shown} is not a URL; write http://HOST:PORT/PATH or https://…")
-    if "@" in urlsplit(text).netloc:
-        raise ValueError("it contains a user name or a password; authenticate with a token instead")
-    if "?" in text or "#" in text:
-        raise ValueError("it has a query or a fragment; write http://HOST:PORT/PATH or https://…")
-    return text
-
-
-def hidden(text: str) -> str:
-    """*text* without what may be a secret in it, where it is an address."""
-    if not _ADDRESS.match(text):
-        return text
-    parts = urlsplit(text)
-    host = f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc
-    return parts._replace(netloc=host, query=HIDDEN if parts.query else "", fragment="").geturl()
-
-
-def processor(text: str) -> str:
-    """An address, or something else, as ``MODULE:FUNCTION``: whether that is there is seen when it is opened."""
-    return url(text) if target.is_url(text) else some_text(text)
-
-
-def webhook(text: str) -> str:
-    """An address, or ``none``."""
-    try:
-        return text if text == NO_WEBHOOK else url(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or {NO_WEBHOOK}") from None
 
 
 def write_duration(seconds: float | None) -> str:

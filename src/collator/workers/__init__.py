@@ -5,7 +5,7 @@ A kind is imported where it is chosen, and nowhere else: nobody needs the librar
 | file | what lives there |
 |---|---|
 | `local_backend` | the local workers as a backend: the processor, opened |
-| `local_workers` | which packets are in memory, for how long, and what becomes of them at the end |
+| `pooled_workers` | which packets are in memory, for how long, and what becomes of them at the end |
 | `leases` | renews what is held for long, and gives back what is not worked on |
 | `reports` | the way of the results into the ledger |
 | `pool` | **the seam** to those who make the calls: `threads` (`executor`, `processes`), `loops` (`runner`) |
@@ -49,8 +49,17 @@ def open_backend(
             from collator.workers.local_backend import LocalBackend
 
             return LocalBackend(settings, processor=processor, clock=clock, stood_still=stood_still)
+        case "celery":
+            if processor is not None:
+                raise ConfigError("workers: Celery workers import the processor; give its name as MODULE:FUNCTION")
+            try:
+                from collator.workers.celery.backend import CeleryBackend
+            except ImportError as error:
+                raise ConfigError(f"--workers celery needs Celery: pip install 'collator[celery]' ({error})") from None
+
+            return CeleryBackend(settings, clock=clock, stood_still=stood_still)
         case _:  # what stands there may hold a password
-            raise ConfigError("--workers does not name a supported kind of workers; use local")
+            raise ConfigError("--workers does not name a supported kind of workers; use local or celery")
 
 
 def try_out(settings: Settings, task: Task) -> Trial:

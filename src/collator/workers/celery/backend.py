@@ -1,0 +1,54 @@
+"""The Celery workers as a backend, seen from a node: it has no processor, and calls nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable
+
+from collator.clock import Clock
+from collator.errors import ConfigError
+from collator.metrics import Metrics
+from collator.processor import OutcomeFactory
+from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
+from collator.settings import Settings
+from collator.workers.celery.pool import MOST_OUT, CeleryPool
+from collator.workers.pooled_workers import PooledWorkers
+
+WINDOW = 2 * MOST_OUT
+"""Packets in memory, at most: those that are out, and as many that wait for their turn."""
+
+
+class CeleryBackend:
+    """Workers at a broker; implements `collator.seams.backend.WorkersBackend`."""
+
+    separate = True
+    wants_metadata = True
+
+    def __init__(self, settings: Settings, *, clock: Clock, stood_still: Callable[[], float]) -> None:
+        """Raise `ConfigError` where *settings* name no broker. It may be away."""
+        if not settings.broker:
+            raise ConfigError("--workers celery needs a broker, as in --broker redis://127.0.0.1:6379/0")
+        self._url = settings.broker
+        self._outcomes = OutcomeFactory(
+            timeout=settings.processor_timeout,
+            retries=settings.processor_retries,
+            patience=settings.processor_patience,
+            max_output=settings.max_output,
+            clock=clock,
+            stood_still=stood_still,
+        )
+        # The same after a restart, so that no queue is left behind.
+        place = f"{socket.gethostname()}\0{settings.data_dir}".encode()
+        self._queue = f"collator.node.{hashlib.sha256(place).hexdigest()[:16]}"
+
+    def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> PooledWorkers:
+        """The pool that sends jobs to them."""
+
+        def make_pool(tell: Callable[[], None]) -> CeleryPool:
+            return CeleryPool(self._url, self._outcomes, tell=tell, queue=self._queue)
+
+        return PooledWorkers(
+            ledger, make_pool, outbox, outcomes=self._outcomes, metrics=metrics, window=WINDOW, lease=lease
+        )

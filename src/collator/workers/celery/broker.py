@@ -1,0 +1,56 @@
+"""The broker: its address, and connections on which nothing blocks for long."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from kombu import Connection
+
+CONNECT = 0.5
+"""Seconds that a connection may take."""
+ANSWER = 0.8
+"""Seconds that the broker may take to answer."""
+
+_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+
+
+def address(url: str) -> str:
+    """*url*, of one or more addresses, in the schemes that kombu has."""
+    return ";".join(_address(one) for one in url.split(";"))
+
+
+def transport_options(url: str) -> dict[str, Any]:
+    """Options for kombu beside the address of the broker at *url*: the name that sentinels know it by."""
+    queries = [one.partition("?")[2] for one in url.split(";") if one.startswith("sentinel:")]
+    master = [name for query in queries for name in parse_qs(query).get("master", [])]
+    return {"master_name": master[0]} if master else {}
+
+
+def quick(scheme: str) -> dict[str, Any]:
+    """Options for kombu with which a broker of *scheme* answers within a second or counts as away.
+
+    What is published to RabbitMQ is confirmed, or it would be lost without a word with a connection that has ended.
+    """
+    if "amqp" in scheme:
+        return {"confirm_publish": True, "read_timeout": ANSWER, "write_timeout": ANSWER}
+    return {
+        "socket_connect_timeout": CONNECT,
+        "socket_timeout": ANSWER,
+        "retry_on_timeout": False,
+        "health_check_interval": 0,
+    }
+
+
+def connect(url: str) -> Connection:
+    """A connection of a node, not opened yet: whoever uses it has its answer within a second."""
+    known = address(url)
+    options = {**quick(known.partition("://")[0]), **transport_options(url)}
+    return Connection(known, connect_timeout=CONNECT, transport_options=options, heartbeat=0)
+
+
+def _address(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme == "sentinel":
+        rest = rest.partition("?")[0]
+    return f"{_SCHEMES.get(scheme, scheme)}://{rest}"

@@ -1,0 +1,160 @@
+"""What travels over the broker, as JSON: jobs to the workers, and what they say of them.
+
+A job is the only argument of the Celery task, as text: what Celery makes of JSON would not be the payload that came in,
+so a worker reads the text itself. Results name the job and the places of its packets; which lease that is, only the
+node knows. A field that is added comes last and has a default: workers may be older or newer than their node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from collator.messages import Failure, Fault, Lease, Output, Result, Retry, Task
+
+TASK = "collator.process"
+"""The name of the task."""
+QUEUE = "collator"
+"""The queue of the jobs."""
+
+NO_JSON = msgspec.Raw(b"null")
+
+
+class JobPacket(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One packet of a job."""
+
+    resource_id: str
+    generation: bytes
+    index: int
+    attempt: int
+    payload: msgspec.Raw
+    metadata: msgspec.Raw = NO_JSON
+
+
+class CallLimits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """The limits of calls, which the node's settings say for all its workers."""
+
+    timeout: float
+    """Seconds that a call may take."""
+    retries: int
+    patience: float
+    """Seconds for which a packet may go back uncounted."""
+    max_output: int
+    """Bytes."""
+
+
+class PacketJob(msgspec.Struct, frozen=True, array_like=True):
+    """Packets that are processed in one task; none, where the node only asks who is there."""
+
+    limits: CallLimits
+    packets: list[JobPacket]
+
+
+class WorkerState(msgspec.Struct, frozen=True, array_like=True):
+    """A worker, as it describes itself."""
+
+    name: str
+    """No other has it, and none after it."""
+    processes: int
+    """That call the processor."""
+    tasks: int
+    """That each of them has in hand at a time."""
+    calls: int
+    """That each of them makes at a time, for packets of any task; of a batch each packet counts."""
+    trouble: str = ""
+    """Why no call gets through, in words."""
+
+
+class JobOutput(msgspec.Struct, frozen=True, array_like=True, tag="output"):
+    """An output."""
+
+    output: msgspec.Raw
+
+
+class JobRetry(msgspec.Struct, frozen=True, array_like=True, tag="retry"):
+    """A failed attempt, and the seconds until the next."""
+
+    reason: str
+    delay: float
+    counted: bool = True
+    fault: Fault | None = None
+
+
+class JobFailure(msgspec.Struct, frozen=True, array_like=True, tag="failure"):
+    """A failure for good."""
+
+    reason: str
+    fault: Fault | None = None
+
+
+class NotBegun(msgspec.Struct, frozen=True, array_like=True, tag="not_begun"):
+    """No call was made."""
+
+
+JobAnswer = JobOutput | JobRetry | JobFailure | NotBegun
+
+
+class JobAnswers(msgspec.Struct, frozen=True, array_like=True, tag="answers"):
+    """Answers for packets, by their jobs and their places in them; none, where a node only asked who is there."""
+
+    worker: WorkerState
+    jobs: Sequence[tuple[str, Sequence[tuple[int, JobAnswer]]]]
+    seconds: float | None = None
+    """The mean time of a call for one of them, where any was made."""
+
+
+class JobEnded(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """The process that had a job has ended, or was ended, for *reason*."""
+
+    job: str
+    reason: str
+
+
+class JobRedelivered(msgspec.Struct, frozen=True, array_like=True, tag="redelivered"):
+    """A job came out of the queue again; it may have been begun, and was not begun now."""
+
+    job: str
+
+
+class WorkerHeartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
+    """A worker lives, and has these jobs in hand."""
+
+    worker: WorkerState
+    jobs: list[str]
+
+
+class Nudge(msgspec.Struct, frozen=True, array_like=True, tag="nudge"):
+    """Nothing but a reason for a node to look up."""
+
+
+WorkerReply = JobAnswers | JobEnded | JobRedelivered | WorkerHeartbeat | Nudge
+
+encode = msgspec.json.Encoder().encode
+decode_job = msgspec.json.Decoder(PacketJob).decode
+decode_reply = msgspec.json.Decoder(WorkerReply).decode
+
+
+def packet_of(task: Task) -> JobPacket:
+    """*task* as it travels."""
+    key = task.key
+    metadata = NO_JSON if task.metadata is None else msgspec.Raw(task.metadata)
+    return JobPacket(key.resource_id, key.generation, key.index, task.attempt, msgspec.Raw(task.payload), metadata)
+
+
+def answer_of(result: Result) -> JobAnswer:
+    """*result* without its lease."""
+    if isinstance(result, Output):
+        return JobOutput(msgspec.Raw(result.output))
+    if isinstance(result, Retry):
+        return JobRetry(result.reason, result.delay, result.counted, result.fault)
+    return JobFailure(result.reason, result.fault)
+
+
+def result_of(answer: JobOutput | JobRetry | JobFailure, lease: Lease, now: float) -> Result:
+    """*answer*, which came *now*, as the result of the task of *lease*."""
+    if isinstance(answer, JobOutput):
+        return Output(lease, bytes(answer.output), now)
+    if isinstance(answer, JobRetry):
+        return Retry(lease, answer.reason, answer.delay, answer.counted, answer.fault)
+    return Failure(lease, answer.reason, answer.fault)

@@ -1,0 +1,300 @@
+"""The pool whose calls are made by Celery workers: jobs out, answers in; implements `collator.workers.pool.WorkerPool`.
+
+Lives here: what is sent when, and what an answer, or none, means for a packet. Does not live here: the broker
+(`node_threads`), and who decides: how much is sent (`job_size`), what is lost (`sent_jobs`), who works (`crew`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil
+from secrets import token_hex
+
+import structlog
+
+from collator.errors import ProcessorFailed
+from collator.messages import Result, Retry, Task
+from collator.processor import OutcomeFactory
+from collator.settings import hidden
+from collator.workers.celery.arrivals import Arrivals
+from collator.workers.celery.crew import SILENCE, Crew
+from collator.workers.celery.echoes import Echoes
+from collator.workers.celery.job_size import MOST_BYTES, CallTime, JobSize, job_size
+from collator.workers.celery.messages import (
+    CallLimits,
+    JobAnswer,
+    JobAnswers,
+    JobEnded,
+    JobRedelivered,
+    NotBegun,
+    Nudge,
+    PacketJob,
+    WorkerHeartbeat,
+    WorkerReply,
+    packet_of,
+    result_of,
+)
+from collator.workers.celery.node_threads import Echo, NodeThreads, OutgoingJob
+from collator.workers.celery.sent_jobs import SentJob, SentJobs
+from collator.workers.celery.suspects import Suspects
+from collator.workers.result_queue import ResultQueue
+from collator.workers.task_buffer import TaskBuffer
+
+MOST_OUT = 4096
+"""Packets that are out, at most."""
+BYTES_OUT = 32 * 1024 * 1024
+"""Bytes of their payloads beyond which nothing more is sent."""
+GRACE = 5.0
+"""Seconds beyond the time of its calls after which a process that has a job is ended."""
+LOOK = 0.5
+"""Seconds between two looks for jobs that are lost."""
+LEAST = 8
+"""Packets that wait here, twice as many at most, where it is not known what may be out."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two questions who is there, where nobody answers; doubles up to that."""
+log = structlog.get_logger("collator.workers")
+
+
+class CeleryPool:
+    """Sends jobs, and takes what comes back."""
+
+    def __init__(
+        self, url: str, outcomes: OutcomeFactory, *, tell: Callable[[], None], queue: str, most_out: int = MOST_OUT
+    ) -> None:
+        """*queue*: the name of the node's own queue. At most *most_out* packets are out. *tell* as in `ResultQueue`."""
+        self.buffer = TaskBuffer()
+        self.buffer.wake_one = self._wake
+        self.result_queue = ResultQueue(tell)
+        self.chunk_size = 1
+        self.abandoned = 0
+        self._url = url
+        self._outcomes = outcomes
+        self._limits = CallLimits(
+            timeout=outcomes.timeout,
+            retries=outcomes.retries,
+            patience=outcomes.patience,
+            max_output=outcomes.max_output,
+        )
+        self._now = outcomes.running
+        self._most_out = most_out
+        self._sent, self._crew, self._time = SentJobs(), Crew(), CallTime()
+        self._suspects, self._arrivals = Suspects(), Arrivals()
+        self._looked = 0.0
+        self._ask_at, self._asked = 0.0, 0  # when the workers are asked next, and how often they were in vain
+        self._echoes = Echoes()
+        self._waits_since: float | None = None  # since when no worker is known, though packets wait
+        self._stopped = False
+        self._change = self.buffer.change
+        self._threads = NodeThreads(url, queue, self)
+        self.result_queue.unrecorded.relieved = self._go_on
+
+    def start(self) -> None:
+        """Start the threads that talk to the broker."""
+        self._threads.start()
+
+    def stop(self) -> None:
+        """Let them end."""
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+        self._threads.stop()
+
+    def ended(self) -> bool:
+        """Return whether they have."""
+        return self._threads.ended()
+
+    def give_up(self) -> list[Task]:
+        """Wait for no answer any more."""
+        with self._change:
+            unfinished = self.unfinished()
+            self._sent = SentJobs()
+            return unfinished
+
+    def unfinished(self) -> list[Task]:
+        """The packets that are out."""
+        with self._change:
+            return self._sent.tasks()
+
+    def in_hand(self) -> int:
+        """The number of packets that are out, and of results in the result queue."""
+        return self._sent.packets + len(self.result_queue.results)
+
+    def width(self) -> int:
+        """Twice what may be out; nothing while the broker is away."""
+        if "receive" in self._threads.trouble:
+            return 0
+        return 2 * min(self._most_out, max(LEAST, self._size().out))
+
+    def health(self) -> str | None:
+        """The reason why nothing is processed, in words; `None` while all is well."""
+        if trouble := [*self._threads.trouble.values()]:
+            return f"the broker {hidden(self._url)} cannot be used, and packets wait: {trouble[0]}"
+        if self._crew.trouble:
+            return self._crew.trouble
+        since = self._waits_since
+        if since is not None and (silent := self._now() - since) >= SILENCE:
+            return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now"
+        return None
+
+    def watch(self) -> list[Result]:
+        """Look for jobs of which nothing is heard."""
+        now = self._now()
+        if now - self._looked < LOOK or self._threads.trouble:
+            return []
+        self._looked = now
+        with self._change:
+            if not self._hears(now):
+                self._wake()
+                return []
+            for name in self._crew.forget(now):
+                log.warning("nothing is heard of a Celery worker", worker=name, seconds=SILENCE)
+            lost = self._sent.lost(now, idle=self._crew.idle())
+            results = [result for job in lost for result in self._lose(job, "no worker gave a sign of life with it")]
+            self._wake()
+        return results
+
+    def recorded(self, results: Sequence[Result]) -> None:
+        """The ledger has *results*: what brought them is not needed any more."""
+        with self._change:
+            self._arrivals.recorded(results)
+
+    # What the threads ask for, and tell.
+
+    def next(self) -> OutgoingJob | Echo | None:
+        """Wait until something may be sent, and take it."""
+        with self._change:
+            while not self._stopped:
+                if self._asks():
+                    return OutgoingJob(token_hex(16), [], PacketJob(self._limits, []), GRACE)
+                if self._sent.packets and self._echoes.due(self._now()):
+                    self._echoes.send(self._now())
+                    return Echo()
+                if self._may_send():
+                    return self._take()
+                self._change.wait(LOOK if self._sent.packets or self._waits_since is not None else None)
+            return None
+
+    def unsent(self, what: OutgoingJob | Echo) -> None:
+        """Let the packets of a job wait; perhaps it was sent all the same, and then its answers come too late."""
+        with self._change:
+            known = None if isinstance(what, Echo) else self._sent.remove(what.id)
+            if known is not None:
+                self.buffer.put([*known.tasks.values()])
+
+    def reconnected(self) -> None:
+        """Answers come again: nothing was heard meanwhile, and that means nothing."""
+        with self._change:
+            self._sent.hear_all(self._now())
+            self._ask_at = 0.0
+            self._wake()
+
+    def reply(self, reply: WorkerReply, acknowledge: Callable[[], None]) -> None:
+        """Do as *reply* says."""
+        now = self._now()
+        with self._change:
+            match reply:
+                case JobAnswers():
+                    self._crew.hear(reply.worker, now)
+                    self._answer(reply, acknowledge, now)
+                case JobEnded() if (job := self._sent.remove(reply.job)) is not None:
+                    self.result_queue.add(self._lose(job, reply.reason))
+                case JobRedelivered():
+                    self._sent.doubt(reply.job, now)
+                case Nudge():
+                    self._hears(now)
+                    self._echoes.hear(now)
+                case WorkerHeartbeat():
+                    self._crew.hear(reply.worker, now, len(reply.jobs))
+                    self._sent.hear(reply.jobs, now)
+            if not isinstance(reply, JobAnswers):
+                acknowledge()
+            self._wake()
+
+    def _answer(self, reply: JobAnswers, acknowledge: Callable[[], None], now: float) -> None:
+        results: list[Result] = []
+        returned: list[Task] = []
+        for job, answers in reply.jobs:
+            tasks = self._sent.answer(job, [place for place, _ in answers], now)
+            for task, (_, answer) in zip(tasks, answers, strict=True):
+                if task is not None:
+                    self._sort(task, answer, results, returned)
+        if returned:
+            self.buffer.put(returned)
+        if reply.seconds is not None:
+            self._time.measure(reply.seconds)
+        self._arrivals.add(results, acknowledge)
+        self.result_queue.add(results, reply.seconds)
+
+    def _sort(self, task: Task, answer: JobAnswer, results: list[Result], returned: list[Task]) -> None:
+        if isinstance(answer, NotBegun):
+            returned.append(task)
+        else:
+            self._suspects.clear(task)
+            results.append(result_of(answer, task.lease, self._outcomes.clock.monotonic()))
+
+    def _lose(self, job: SentJob, reason: str) -> list[Result]:
+        """*job* is lost for *reason*: the results. Of several packets nobody knows which is to blame."""
+        tasks = job.tasks.values()
+        log.warning("a job of a Celery worker is lost", job=job.id, packets=len(tasks), reason=reason)
+        if job.alone:
+            return [self._outcomes.failed(task, ProcessorFailed(reason)) for task in tasks]
+        self._suspects.add(tasks)
+        return [Retry(task.lease, reason, 0.0, counted=False) for task in tasks]
+
+    def _hears(self, now: float) -> bool:
+        """Return whether the broker passed on a message of our own of late; if not, silence means nothing."""
+        if self._echoes.fresh(now):
+            return True
+        self._sent.hear_all(now)
+        if self._echoes.lost(now):
+            self._threads.reconnect()
+        return False
+
+    def _size(self) -> JobSize:
+        crew = self._crew
+        return job_size(self._time.seconds, processes=crew.processes, tasks=crew.tasks, calls=crew.calls)
+
+    def _asks(self) -> bool:
+        """Return whether it is time to ask who is there: packets wait, and no worker is known."""
+        if len(self._crew) or not self.buffer or self.buffer.paused:
+            self._waits_since, self._ask_at, self._asked = None, 0.0, 0
+            return False
+        now = self._now()
+        self._waits_since = self._waits_since or now
+        if now < self._ask_at:
+            return False
+        self._asked += 1
+        self._ask_at = now + min(LONGEST_PAUSE, 2.0**self._asked)
+        return True
+
+    def _may_send(self) -> bool:
+        waiting = len(self.buffer)
+        if not waiting or self.buffer.paused or self.result_queue.unrecorded.full(self._sent.packets):
+            return False
+        size = self._size()
+        if self._sent.packets >= min(size.out, self._most_out) or self._sent.bytes >= BYTES_OUT:
+            return False
+        return waiting >= size.full or len(self._sent) < size.small
+
+    def _take(self) -> OutgoingJob:
+        """The next job. A suspect travels alone."""
+        size = self._size()
+        count = min(size.full, min(size.out, self._most_out) - self._sent.packets)
+        together, alone = self._suspects.part(self.buffer.round_robin.take(count, size=MOST_BYTES))
+        self.buffer.round_robin.put_each(alone[1:] if not together else alone)
+        return self._outgoing(together or alone[:1])
+
+    def _outgoing(self, tasks: Sequence[Task]) -> OutgoingJob:
+        job = token_hex(16)
+        self._sent.add(job, tasks, self._now())
+        rounds = ceil(len(tasks) / self._crew.calls_of_one())
+        limit = self._outcomes.timeout * rounds + GRACE
+        return OutgoingJob(job, tasks, PacketJob(self._limits, [packet_of(task) for task in tasks]), limit)
+
+    def _go_on(self) -> None:
+        """The ledger has taken results, for which nothing was sent."""
+        with self._change:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._change.notify_all()

@@ -1,0 +1,162 @@
+"""The Celery task, and what its worker does about a process that ends.
+
+A task is acknowledged when all its answers are on their way. A job that comes out of the queue a second time is not
+begun: somebody may work on it, or it may have killed its worker; its node knows more, and sends it again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from typing import Any
+
+import structlog
+from celery import Task as CeleryTask
+from celery.exceptions import Reject, WorkerLostError
+from celery.worker.request import Request
+from kombu import Connection
+
+from collator.processor import OutcomeFactory
+from collator.processor.subprocess import ending_words
+from collator.settings import Settings
+from collator.workers.celery import broker
+from collator.workers.celery.host import ProcessorHost
+from collator.workers.celery.messages import (
+    TASK,
+    CallLimits,
+    JobEnded,
+    JobRedelivered,
+    WorkerState,
+    decode_job,
+    encode,
+)
+from collator.workers.celery.node_notifier import NodeNotifier
+from collator.workers.celery.publisher import Publisher
+from collator.workers.celery.wake_up import WakeUp
+from collator.workers.local_backend import open_by
+
+_STATUS = re.compile(r"(exitcode|signal) (\d+)")
+
+log = structlog.get_logger("collator.workers")
+
+
+class JobRequest(Request):
+    """A job in the main process of a worker."""
+
+    @property
+    def _notifier(self) -> NodeNotifier | None:
+        notifier: NodeNotifier | None = self.task.notifier
+        return notifier
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """A process or thread of the pool begins it."""
+        if self._notifier is not None:
+            self._notifier.begin(self.id, self.reply_to)
+        super().on_accepted(pid, time_accepted)
+
+    def acknowledge(self) -> None:
+        """The job has come to its end. Not `on_success`, as Celery puts a method of its own in the place of that."""
+        self._end()
+        super().acknowledge()
+        self.task.wake_up.wake()
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - as Celery has it
+        """Nothing came of it."""
+        self._end()
+        super().reject(requeue)
+        self.task.wake_up.wake()
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002 - as Celery has it
+        """The task has raised, or its process has ended."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it, to keep its traceback
+        if isinstance(error, WorkerLostError):
+            self._end(_words(str(error)))
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - as Celery has it
+        """The process took so long that it is ended."""
+        if not soft:
+            self._end(f"its process was ended after {timeout:g} s")
+        super().on_timeout(soft, timeout)
+
+    def _end(self, reason: str = "") -> None:
+        if self._notifier is not None:
+            self._notifier.end(self.id)
+            if reason:
+                self._notifier.tell(self.reply_to, JobEnded(self.id, reason))
+
+
+class ProcessTask(CeleryTask):
+    """Has the processor of *settings* called for the packets of a job."""
+
+    name = TASK
+    Request = JobRequest
+    acks_late = True
+    acks_on_failure_or_timeout = True
+    reject_on_worker_lost = False
+    ignore_result = True
+    store_errors_even_if_ignored = False
+    send_events = True
+
+    def __init__(self, settings: Settings) -> None:
+        self.notifier: NodeNotifier | None = None
+        """In the main process of a worker."""
+        self.wake_up = WakeUp()
+        self.state = WorkerState(f"process-{os.getpid()}", 1, 1, 1)
+        """What the worker is, once that is known."""
+        self.calls = 1
+        """At a time in each process."""
+        self.replaced = False
+        """Whether a process that ends is replaced by another."""
+        self.settings = settings
+        self._guard = threading.Lock()
+        self._here = 0  # the process to which the rest belongs
+        self._host: ProcessorHost | None = None
+
+    def run(self, text: str) -> None:
+        """Process the job that is *text*. Raises `Reject`, so that it is queued again, where that cannot be told."""
+        job_id, node = self.request.id, self.request.reply_to
+        if self.request.delivery_info.get("redelivered"):
+            publisher = Publisher(self.connect)
+            publisher.publish(encode(JobRedelivered(job_id)), node)
+            publisher.close()
+            return
+        job = decode_job(text)
+        host = self._hosting(job.limits)
+        if failed := host.work(job, job_id=job_id, node=node):
+            raise Reject(reason=failed, requeue=True)
+        if self.replaced and host.blocked():
+            log.warning("a process of the pool is replaced, as its calls do not return")
+            os._exit(os.EX_TEMPFAIL)
+
+    def open(self, limits: CallLimits) -> ProcessorHost:
+        """Open the processor with *limits*. Raises `ConfigError` where it cannot be used."""
+        outcomes = OutcomeFactory(
+            timeout=limits.timeout, retries=limits.retries, patience=limits.patience, max_output=limits.max_output
+        )
+        processor = open_by(self.settings, outcomes)
+        return ProcessorHost(processor, limits, Publisher(self.connect), state=self.state, calls=self.calls)
+
+    def connect(self) -> Connection:
+        """A connection to the broker, on which nothing blocks for long, and nothing is lost without a word."""
+        scheme = str(self.app.connection_for_write().transport_cls)
+        connection: Connection = self.app.connection_for_write(heartbeat=0, transport_options=broker.quick(scheme))
+        return connection
+
+    def _hosting(self, limits: CallLimits) -> ProcessorHost:
+        with self._guard:
+            if self._here != os.getpid():  # forked, or the first job
+                self._here, self._host = os.getpid(), None
+            if self._host is not None and self._host.limits != limits:  # the settings of the nodes have changed
+                self._host.retire()
+                self._host = None
+            self._host = self._host or self.open(limits)
+            return self._host
+
+
+def _words(status: str) -> str:
+    found = _STATUS.search(status)
+    if found is None:
+        return "the process ended"
+    return ending_words(int(found[2]) if found[1] == "exitcode" else -int(found[2]))

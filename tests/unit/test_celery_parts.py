@@ -1,0 +1,157 @@
+"""What a node of Celery workers decides: how much is sent, who works, what is lost, what is acknowledged."""
+
+from __future__ import annotations
+
+import pytest
+
+from collator.messages import Key, Lease, Output, Task
+from collator.workers.celery.arrivals import Arrivals
+from collator.workers.celery.broker import address, transport_options
+from collator.workers.celery.crew import BEAT, SILENCE, Crew
+from collator.workers.celery.job_size import MOST_PACKETS, CallTime, job_size
+from collator.workers.celery.messages import WorkerState
+from collator.workers.celery.sent_jobs import SentJobs
+from collator.workers.celery.suspects import MOST, Suspects
+
+
+def task(index: int, size: int = 10) -> Task:
+    return Task(Key("a", bytes(16), index), b"0" * size, 1, Lease(1, 1, index))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "processes", "tasks", "calls", "full"),
+    [
+        (None, 1, 1, 1, 1),
+        (None, 1, 1, 8, 8),  # a process with one task needs all its calls in that
+        (10.0, 1, 1, 1, 1),
+        (10.0, 1, 64, 64, 1),
+        (0.1, 1, 64, 64, 16),
+        (0.01, 1, 64, 64, 160),
+        (0.01, 8, 8, 8, 2),
+        (3e-6, 1, 1, 1, MOST_PACKETS),
+    ],
+)
+def test_a_job_is_25_ms_of_work_of_a_process(
+    seconds: float | None, processes: int, tasks: int, calls: int, full: int
+) -> None:
+    size = job_size(seconds, processes=processes, tasks=tasks, calls=calls)
+    assert size.full == full
+    assert size.out >= calls + processes
+    assert size.small >= 1
+
+
+def test_nothing_is_sent_to_nobody() -> None:
+    assert job_size(0.001, processes=0, tasks=0, calls=0).out == 0
+
+
+def test_one_measurement_moves_the_time_of_a_call_by_a_factor_of_four_at_most() -> None:
+    time = CallTime()
+    time.measure(0.001)
+    assert time.seconds == 0.001
+    time.measure(10.0)
+    assert time.seconds == 0.004
+    for _ in range(100):
+        time.measure(1.0)
+    assert time.seconds == pytest.approx(1.0)
+
+
+def test_workers_are_those_of_whom_something_is_heard() -> None:
+    crew = Crew()
+    crew.hear(WorkerState("one", 2, 1, 4), 0.0, 2)
+    crew.hear(WorkerState("two", 1, 64, 64, "the service is away"), 5.0, 1)
+    assert (crew.processes, crew.tasks, crew.calls) == (3, 66, 72)
+    assert (crew.idle(), crew.trouble, crew.calls_of_one()) == (False, "", 24)
+    assert crew.forget(SILENCE) == ["one"]
+    assert (crew.processes, crew.trouble) == (1, "the service is away")
+    crew.hear(WorkerState("two", 1, 64, 64), 6.0, 0)
+    assert (crew.idle(), crew.trouble) == (True, "")
+    assert crew.forget(SILENCE + 6.0) == ["two"]
+    assert (len(crew), crew.processes, crew.calls) == (0, 0, 0)
+
+
+def test_a_job_that_is_not_begun_waits_for_its_turn_however_long() -> None:
+    jobs = SentJobs()
+    jobs.add("first", [task(0)], 0.0)
+    jobs.add("second", [task(1), task(2)], 0.0)
+    assert (len(jobs), jobs.packets, jobs.bytes) == (2, 3, 30)
+    for now in range(0, 1000, 5):
+        jobs.hear(["first"], now)
+        assert jobs.lost(now, idle=False) == []
+    assert [job.id for job in jobs.lost(995 + SILENCE, idle=True)] == ["first", "second"]
+    assert (len(jobs), jobs.packets, jobs.bytes) == (0, 0, 0)
+
+
+def test_a_job_is_lost_where_a_later_one_was_begun_and_nothing_was_heard_of_it() -> None:
+    jobs = SentJobs()
+    jobs.add("lost", [task(0)], 0.0)
+    jobs.add("later", [task(1)], 0.0)
+    assert jobs.answer("later", [0], 1.0) == [task(1)]
+    assert jobs.lost(SILENCE - 1, idle=False) == []
+    assert [job.id for job in jobs.lost(SILENCE, idle=False)] == ["lost"]
+    assert jobs.answer("lost", [0], SILENCE) == [None]
+
+
+def test_an_answer_counts_once_and_for_what_waits_for_it() -> None:
+    jobs = SentJobs()
+    jobs.add("job", [task(0), task(1)], 0.0)
+    assert jobs.answer("job", [1, 1, 7], 1.0) == [task(1), None, None]
+    assert jobs.tasks() == [task(0)]
+    assert jobs.answer("job", [0], 1.0) == [task(0)]
+    assert jobs.answer("job", [0], 1.0) == [None]
+    assert len(jobs) == 0
+
+
+def test_a_job_that_was_delivered_again_is_lost_unless_a_worker_has_it() -> None:
+    jobs = SentJobs()
+    jobs.add("job", [task(0)], 0.0)
+    jobs.doubt("job", 100.0)
+    assert jobs.lost(100.0 + 2 * BEAT, idle=False) == []
+    jobs.hear(["job"], 100.0 + 2 * BEAT)
+    assert jobs.lost(100.0 + 3 * BEAT, idle=False) == []
+    jobs.doubt("job", 200.0)
+    assert len(jobs.lost(200.0 + 2.5 * BEAT, idle=False)) == 1
+
+
+def test_no_time_counts_in_which_nothing_could_be_heard() -> None:
+    jobs = SentJobs()
+    jobs.add("job", [task(0)], 0.0)
+    jobs.hear(["job"], 0.0)
+    jobs.hear_all(1000.0)
+    assert jobs.lost(1000.0 + SILENCE - 1, idle=True) == []
+
+
+def test_suspects_are_sent_alone_until_they_are_answered() -> None:
+    suspects = Suspects()
+    assert suspects.part([task(0), task(1)]) == ([task(0), task(1)], [])
+    suspects.add([task(1), task(2)])
+    assert suspects.part([task(0), task(1)]) == ([task(0)], [task(1)])
+    suspects.clear(task(1))
+    assert suspects.part([task(1), task(2)]) == ([task(1)], [task(2)])
+    suspects.add([task(index) for index in range(10, 10 + MOST)])
+    assert suspects.part([task(2)]) == ([task(2)], [])
+
+
+def test_a_reply_is_acknowledged_once_all_that_it_brought_is_recorded() -> None:
+    arrivals, acknowledged = Arrivals(), list[str]()
+    first, second = Output(Lease(1, 1, 0), b"0"), Output(Lease(1, 1, 1), b"0")
+    arrivals.add([first, second], lambda: acknowledged.append("both"))
+    arrivals.add([], lambda: acknowledged.append("nothing"))
+    arrivals.recorded([first])
+    assert acknowledged == ["nothing"]
+    arrivals.recorded([second, second])
+    assert acknowledged == ["nothing", "both"]
+
+
+@pytest.mark.parametrize(
+    ("url", "known", "options"),
+    [
+        ("redis://h:1/0", "redis://h:1/0", {}),
+        ("valkey://h:1/0", "redis://h:1/0", {}),
+        ("valkeys://:p@h:1/0", "rediss://:p@h:1/0", {}),
+        ("amqp://u:p@h/v", "amqp://u:p@h/v", {}),
+        ("amqp://a;amqp://b", "amqp://a;amqp://b", {}),
+        ("sentinel://a:1/0?master=m;sentinel://b:1", "sentinel://a:1/0;sentinel://b:1", {"master_name": "m"}),
+    ],
+)
+def test_addresses_are_those_that_kombu_knows(url: str, known: str, options: dict[str, str]) -> None:
+    assert (address(url), transport_options(url)) == (known, options)
