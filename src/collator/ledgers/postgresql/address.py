@@ -78,7 +78,7 @@ def address_of(settings: Settings) -> Address:
 
 
 def _password(settings: Settings) -> str | None:
-    """What the file of the password holds; without one, the driver looks into PGPASSFILE."""
+    """The contents of the file of the password; without one, the driver looks into PGPASSFILE."""
     if settings.ledger_password_file is None:
         return None
     try:

@@ -152,7 +152,7 @@ async def _fail(step: Step, failed: Sequence[tuple[Failure, Held]]) -> None:
 
 
 async def _open_rows(step: Step, resource_rows: set[int]) -> set[int]:
-    """Those of *resource_rows* that are open: of one that has ended nothing waits any more."""
+    """The open ones among *resource_rows*: of one that has ended nothing waits any more."""
     return {row["rk"] for row in await step.rows("still_open", [*resource_rows])} if resource_rows else set()
 
 

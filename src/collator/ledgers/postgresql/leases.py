@@ -124,7 +124,7 @@ class StoredLease(msgspec.Struct):
     suspect: bool
 
     def held(self, position: int) -> Held | None:
-        """What is held at *position*."""
+        """The lease at *position*."""
         if not 0 <= position < len(self.indexes) or self.indexes[position] == REPORTED:
             return None
         key = self.resource_row << INDEX_BITS | self.indexes[position]

@@ -113,7 +113,7 @@ async def accept_plain(step: Step, batch: Sequence[tuple[Sequence[Group], int]])
 
 
 def _offered(batch: Sequence[tuple[Sequence[Group], int]]) -> dict[str, _Offered] | None:
-    """What *batch* offers, by resource in the order of their ids; `None` where it contradicts itself."""
+    """The packets of *batch*, by resource in the order of their ids; `None` where it contradicts itself."""
     offered: dict[str, _Offered] = {}
     for packet in chain.from_iterable(group for groups, _ in batch for group in groups):
         one = offered.get(str(packet.resource_id))

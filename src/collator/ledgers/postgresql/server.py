@@ -53,7 +53,7 @@ async def examine(address: Address) -> Found:
 
 
 def unfit(found: Found) -> list[str]:
-    """Return why commits on the server that was *found* are not durable, in words; nothing where they are."""
+    """Return the reasons, in words, why commits on the server that was *found* are not durable."""
     return [
         f"{name} is {found.settings[name]}: {consequence}"
         for name, (wrong, consequence) in _UNSAFE.items()

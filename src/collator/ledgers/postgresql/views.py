@@ -213,7 +213,7 @@ def _ended_by(row: asyncpg.Record) -> EndedBy | None:
 
 
 async def _lacking(look: Statements, row: asyncpg.Record) -> tuple[ranges.RangeSearch, ranges.RangeSearch]:
-    """Which indexes of the resource *row* were never received, and which have no outcome."""
+    """The indexes of the resource *row* that were never received, and those without an outcome."""
     (first, _), received, seen = span(row["rk"]), row["received"], row["highest"] + 1
     end, waiting = seen if row["total"] is None else row["total"], received - row["done"] - row["failed"]
     missing = ranges.RangeSearch(ranges.missing, first=first, end=end, count=end - received)

@@ -24,8 +24,8 @@ class WakeUp:
         os.set_blocking(self._source, False)
         os.set_blocking(self._sink, False)
 
-    def listen(self, hub: Any) -> None:  # noqa: ANN401 - as Celery has it
-        """Have *hub* listen, which forgets it with each connection."""
+    def attach(self, hub: Any) -> None:  # noqa: ANN401 - as Celery has it
+        """Have *hub* watch the pipe, which forgets it with each connection."""
         hub.add_reader(self._source, self._drain)
 
     def wake(self) -> None:
@@ -46,4 +46,4 @@ class WakeUpStep(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:  # noqa: ANN401 - as Celery has it
         """The consumer has connected."""
         if consumer.hub is not None:
-            consumer.app.tasks[TASK].wake_up.listen(consumer.hub)
+            consumer.app.tasks[TASK].wake_up.attach(consumer.hub)
