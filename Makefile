@@ -35,7 +35,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit test-faults docs torture bench format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs torture bench format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,7 +61,7 @@ demo: setup ## Show the whole flow on this machine
 	$(BIN)/collator demo
 
 test: setup ## Run the tests that need no root (at most 4 minutes)
-	$(BIN)/python -m pytest -m 'not faults' -n 4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m 'not faults and not cluster' -n 4 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## Run lint, format, types, import contracts and shape (at most 1 minute)
 	@$(MAKE) --no-print-directory --jobs=2 types lint contracts shape audit
@@ -97,6 +97,9 @@ servers: .servers-venv/.libraries ## Install the servers that tests/servers call
 
 audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of known vulnerabilities
 	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
+
+test-cluster: setup ## Run what make test leaves out of the tests on PostgreSQL and on Celery workers
+	$(BIN)/python -m pytest -m cluster -n 4 --dist worksteal $(PYTEST_ARGS)
 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
 	$(BIN)/python -m pytest tests/faults -m faults -n 3 --dist loadgroup $(PYTEST_ARGS)
