@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # Extra arguments for pytest, for example: make test PYTEST_ARGS="-n 2 tests/unit"
 PYTEST_ARGS ?=
 
+# Of the measurement, for example: make bench BENCH_ARGS='--workers celery --broker rabbitmq --only post'
+BENCH_ARGS ?=
+
 # A Python that can do the job: new enough, and able to build a virtual environment (Debian splits that off).
 # It is run, not only found: a shim may stand for a version that is not there.
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -111,7 +114,7 @@ torture: setup ## Kill a service 300 times, and see that nothing is lost (at lea
 	$(BIN)/collator chaos --rounds 300
 
 bench: setup ## Measure packets per second and the delay to the webhook
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 format: setup ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .

@@ -12,6 +12,7 @@ import uvloop
 from rich.console import Console
 
 from bench import report
+from bench.celery_workers import BROKERS
 from bench.figures import PARTS, rows
 from bench.runs import Scale, Session
 from bench.usage import profiler
@@ -34,7 +35,8 @@ def main() -> int:
         parser.error(error.detail)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    return _carry_out(scale, runs=given.runs, parts=given.only or PARTS, as_json=given.json)
+    broker = given.broker if given.workers == "celery" else None
+    return _carry_out(scale, runs=given.runs, parts=given.only or PARTS, broker=broker, as_json=given.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, metavar="N", default=1, help="decides the order of the packets [1]")
     add("--dir", type=Path, metavar="DIR", default=Path(), help="where stores are made, and removed [.]")
     add("--set", action="append", metavar="NAME=VALUE", default=[], help="a setting of the service")
+    add("--workers", choices=("local", "celery"), default="local", help="who calls the processor [local]")
+    add("--broker", choices=BROKERS, default="valkey", help="of --workers celery; it is started, and ended [valkey]")
     add("--source", type=Path, metavar="DIR", help="the src of another checkout, whose service is measured")
     add("--timeout", type=_Numbers(1, 3600), metavar="SECONDS", default=120, help="of one part of one run [120]")
     add("--profile", type=Path, metavar="DIR", help="profile the service, with py-spy")
@@ -98,12 +102,13 @@ def _settings(changed: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _carry_out(scale: Scale, *, runs: int, parts: Sequence[str], as_json: bool) -> int:
-    about = report.about(scale, runs)
+def _carry_out(scale: Scale, *, runs: int, parts: Sequence[str], broker: str | None, as_json: bool) -> int:
+    about = report.about(scale, runs, broker)
     session = Session(
         scale,
         parts=[part for part in PARTS if part in parts],
         runs=runs,
+        broker=broker,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     try:

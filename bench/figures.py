@@ -7,7 +7,8 @@ from statistics import median
 from typing import NamedTuple
 
 POST, STREAM, LIGHT, YARDSTICKS, RATIOS = "post", "stream", "light", "yardsticks", "ratios"
-PARTS = (POST, STREAM, LIGHT, YARDSTICKS)
+TENTH, HUNDREDTH = "tenth", "hundredth"
+PARTS = (POST, STREAM, LIGHT, TENTH, HUNDREDTH, YARDSTICKS)
 """What can be measured by itself."""
 
 
@@ -24,6 +25,19 @@ class Figure(NamedTuple):
     """From seconds and pieces, which are measured, to the unit."""
 
 
+_USED = (
+    Figure("service_us_per_packet", "service time", "µs", "processor time of the service for a packet", 1e6),
+    Figure("worker_us_per_packet", "worker time", "µs", "the same of the Celery worker", 1e6),
+    Figure("broker_us_per_packet", "broker time", "µs", "the same of the broker", 1e6),
+    Figure("service_cores", "service", "cores", "used by the service"),
+    Figure("worker_cores", "worker", "cores", "used by the Celery worker"),
+    Figure("broker_cores", "broker", "cores", "used by the broker"),
+    Figure("sender_cores", "sender", "cores", "used by the sender, which shares the cores with the service"),
+    Figure("receiver_cores", "receiver", "cores", "used by the receiver, which does too"),
+    Figure("others_cores", "others", "cores", "used by strangers: the more, the less all of this says"),
+)
+
+
 def _under_load(*more: Figure) -> tuple[Figure, ...]:
     return (
         Figure("packets_per_second", "packets", "/s", "first byte sent to last webhook received"),
@@ -32,11 +46,7 @@ def _under_load(*more: Figure) -> tuple[Figure, ...]:
             "completion_to_send_p50_ms", "send p50", "ms", "last output known to webhook begun, in the service", 1e3
         ),
         Figure("completion_to_send_p99_ms", "send p99", "ms", "the same", 1e3),
-        Figure("service_us_per_packet", "service time", "µs", "processor time of the service for a packet", 1e6),
-        Figure("service_cores", "service", "cores", "used by the service"),
-        Figure("sender_cores", "sender", "cores", "used by the sender, which shares the cores with the service"),
-        Figure("receiver_cores", "receiver", "cores", "used by the receiver, which does too"),
-        Figure("others_cores", "others", "cores", "used by strangers: the more, the less all of this says"),
+        *_USED,
         Figure("service_peak_mib", "memory", "MiB", "the most that the service had resident"),
     )
 
@@ -44,6 +54,12 @@ def _under_load(*more: Figure) -> tuple[Figure, ...]:
 _ACK = (
     Figure("ack_p50_ms", "ack p50", "ms", "request written to answer read: the packet is durable", 1e3),
     Figure("ack_p99_ms", "ack p99", "ms", "the same", 1e3),
+)
+
+_CALLS = (
+    Figure("busy", "busy", "%", "the calls, of the time from the first byte sent to the last webhook received", 100.0),
+    Figure("packets_per_second", "packets", "/s", "the same"),
+    *_USED,
 )
 
 SECTIONS: Mapping[str, tuple[str, tuple[Figure, ...]]] = {
@@ -62,6 +78,8 @@ SECTIONS: Mapping[str, tuple[str, tuple[Figure, ...]]] = {
             Figure("ack_to_webhook_p99_ms", "webhook p99", "ms", "the same", 1e3),
         ),
     ),
+    TENTH: ("one NDJSON stream, 64 calls of 100 ms at a time", _CALLS),
+    HUNDREDTH: ("one NDJSON stream, 64 calls of 10 ms at a time", _CALLS),
     YARDSTICKS: (
         "what the machine and the libraries give",
         (

@@ -21,8 +21,10 @@ T = TypeVar("T")
 
 START, STOP = 20.0, 20.0
 """Seconds that a child may take to be ready, and to end when it is told to."""
-_ROOT = Path(__file__).parents[1]
-_SOURCE = Path(collator.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
+"""The checkout."""
+SOURCE = Path(collator.__file__).parents[1]
+"""The folder of the package that is measured, where no other is given."""
 _MAX_LINE = 1024 * 1024 * 1024
 _LAST_WORDS = 5
 _SERVING = re.compile(r"event=serving .*url=http://[^ ]*:(\d+)")
@@ -115,14 +117,14 @@ async def helper(name: str) -> AsyncIterator[Helper]:
     """The module *name* of this package as a child, ready."""
     arguments = (sys.executable, "-m", f"{__package__}.{name}")
     process = await asyncio.create_subprocess_exec(
-        *arguments, stdin=PIPE, stdout=PIPE, env=_environment(_ROOT, _SOURCE), limit=_MAX_LINE, start_new_session=True
+        *arguments, stdin=PIPE, stdout=PIPE, env=environment(ROOT, SOURCE), limit=_MAX_LINE, start_new_session=True
     )
     try:
         child = Helper(name, process)
         child.port = await child.ready()
         yield child
     finally:
-        await _end(process)
+        await end(process)
 
 
 @asynccontextmanager
@@ -140,7 +142,7 @@ async def service(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "collator", "serve", *arguments),
         cwd=directory,
-        env=_environment(source or _SOURCE) | settings,
+        env=environment(source or SOURCE, ROOT) | settings,
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=PIPE,
@@ -151,16 +153,17 @@ async def service(
         await child.serving()
         yield child
     finally:
-        await _end(process)
+        await end(process)
 
 
-def _environment(*paths: Path) -> dict[str, str]:
+def environment(*paths: Path) -> dict[str, str]:
     """The environment without settings of Collator, in which Python finds modules in *paths* first."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COLLATOR_")}
     return kept | {"PYTHONPATH": os.pathsep.join([*map(str, paths), *filter(None, [kept.get("PYTHONPATH")])])}
 
 
-async def _end(process: Process) -> None:
+async def end(process: Process) -> None:
+    """End *process*, as a service wants to be ended. Raises `CollatorError` where it had to be killed."""
     if process.returncode is None:
         process.terminate()
     try:

@@ -24,7 +24,7 @@ Sender, receiver and service share the cores of this machine. Each run has a fre
 up by a check of 50 resources whose payloads all differ. Every webhook of every run is compared with what it must be."""
 
 
-def about(scale: Scale, runs: int) -> dict[str, Any]:
+def about(scale: Scale, runs: int, broker: str | None) -> dict[str, Any]:
     """Return where and with what is measured, and how much."""
     machine = {
         "collator": __version__,
@@ -37,7 +37,8 @@ def about(scale: Scale, runs: int) -> dict[str, Any]:
         "msgspec": version("msgspec"),
     }
     job = {name: getattr(scale, name) for name in ("resources", "packets", "connections", "seed")}
-    return {"machine": machine, "job": {**job, "runs": runs, "settings": scale.changed}}
+    workers = f"Celery on {broker}" if broker else "local"
+    return {"machine": machine, "job": {**job, "workers": workers, "runs": runs, "settings": scale.changed}}
 
 
 def as_json(about: dict[str, Any], rows: Sequence[Row], faults: Sequence[str]) -> bytes:
@@ -68,7 +69,7 @@ def _job(**job: Any) -> str:  # noqa: ANN401 - numbers, and settings
     settings = "".join(f", {name}={value}" for name, value in job["settings"].items())
     return (
         "{resources} resources × {packets} packets, 50 under way at once, {connections} connections for single POSTs; "
-        "{spread}"
+        "{workers} workers; {spread}"
     ).format(**job, spread=spread) + settings
 
 

@@ -8,8 +8,8 @@ A run that cannot be finished, or whose webhooks are not right, gives no figures
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +18,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench import job, sender, yardsticks
-from bench.figures import LIGHT, POST, STREAM, YARDSTICKS, Samples
+from bench.celery_workers import Broker, broker, worker
+from bench.figures import HUNDREDTH, LIGHT, POST, STREAM, TENTH, YARDSTICKS, Samples
 from bench.processes import Helper, ServiceProcess, helper, service
 from bench.quantiles import Buckets, buckets, interpolated, quantile, since
 from bench.receiver import Webhook
 from bench.usage import Meter, peak_memory, profiled
+from bench.waiting import CALLS, SECONDS
 from collator.errors import CollatorError
 from collator.signals import cancel_on_stop
 
 WARM_UP = 50
 """Resources with payloads of their own, before each run."""
 LIGHT_RESOURCES = 200
+CALLS_SECONDS = 8.0
+"""Of a run with calls that take long."""
 _WARM_PACKETS, _WARM_CONNECTIONS = 20, 8
 _SHARES = {"p50": 0.5, "p99": 0.99}
 _SEND = "collator_completion_to_send_seconds"
@@ -52,6 +56,8 @@ class Scale(NamedTuple):
     """Where profiles of the service go."""
     source: Path | None = None
     """The ``src`` of the checkout whose service is measured; `None` for this one."""
+    between: Broker | None = None
+    """The broker between the service and a Celery worker; `None` for the workers of the service."""
 
 
 class Stage(NamedTuple):
@@ -60,6 +66,8 @@ class Stage(NamedTuple):
     service: ServiceProcess
     receiver: Helper
     scale: Scale
+    others: Mapping[str, int] = {}
+    """The ids of the worker and of the broker, if they are processes of their own."""
 
 
 Outcome = tuple[Samples, list[str]]
@@ -91,8 +99,18 @@ async def measure(part: str, scale: Scale, run: int) -> Result:
 
 async def _served(part: str, scale: Scale, directory: Path, receiver: Helper, run: int) -> Result:
     webhook = f"http://127.0.0.1:{receiver.port}/"
-    async with service(directory, webhook, scale.changed, scale.source) as child:
-        stage = Stage(child, receiver, scale)
+    called = {"processor": f"bench.waiting:{part}"} if part in SECONDS else {}
+    async with AsyncExitStack() as stack:
+        if (between := scale.between) is None:
+            settings, others = {**called, **({"concurrency": str(CALLS)} if called else {})}, {}
+        else:
+            options = ("-P", "threads", "-c", str(CALLS)) if called else ("-P", "solo")
+            pid = await stack.enter_async_context(worker(between, directory, called, options, scale.source))
+            settings, others = {"workers": "celery", "broker": between.url}, {"worker": pid, "broker": between.pid}
+        child = await stack.enter_async_context(
+            service(directory, webhook, {**settings, **scale.changed}, scale.source)
+        )
+        stage = Stage(child, receiver, scale, others)
         samples, faults = await _within(stage, _warm_up)
         if not faults:
             async with profiled(scale.profiles, f"{part}-{run}", child.pid):
@@ -148,7 +166,8 @@ async def _under_load(
 ) -> tuple[Samples, list[str], sender.Sent]:
     before = await _completions(stage)
     stage.receiver.order(str(len(load.outputs)))
-    meter = Meter({"service": stage.service.pid, "sender": os.getpid(), "receiver": stage.receiver.pid})
+    pids = {"service": stage.service.pid, "receiver": stage.receiver.pid, **stage.others}
+    meter = Meter(pids)
     sent = await send()  # made here, where it is awaited: what comes before may be interrupted
     webhooks = await _answered(stage.receiver)
     cores = meter.cores()
@@ -182,7 +201,23 @@ async def _light(stage: Stage) -> Outcome:
     return samples, [*job.faults(load, bodies)]
 
 
-_JOBS: Mapping[str, Callable[[Stage], Coroutine[Any, Any, Outcome]]] = {POST: _post, STREAM: _stream, LIGHT: _light}
+async def _calls(part: str, stage: Stage) -> Outcome:
+    """So many packets that the calls take `CALLS_SECONDS` at best."""
+    seconds, scale = SECONDS[part], stage.scale
+    resources = int(CALLS_SECONDS * CALLS / seconds / scale.packets)
+    load = job.load(scale.seed, resources, scale.packets)
+    send = partial(sender.stream, stage.service.port, load.stream(), len(load.packets))
+    samples, faults, _ = await _under_load(stage, load, send)
+    return {**samples, "busy": samples["packets_per_second"] * seconds / CALLS}, faults
+
+
+_JOBS: Mapping[str, Callable[[Stage], Coroutine[Any, Any, Outcome]]] = {
+    POST: _post,
+    STREAM: _stream,
+    LIGHT: _light,
+    TENTH: partial(_calls, TENTH),
+    HUNDREDTH: partial(_calls, HUNDREDTH),
+}
 
 
 async def _yardsticks(scale: Scale, directory: Path) -> Result:
@@ -211,7 +246,7 @@ def _quantiles(counts: Buckets) -> Samples:
 def _used(stage: Stage, cores: Mapping[str, float], packets_per_second: float) -> Samples:
     memory = peak_memory(stage.service.pid)
     used = {f"{name}_cores": value for name, value in cores.items()}
-    used |= {"service_us_per_packet": cores["service"] / packets_per_second} if cores else {}
+    used |= {f"{name}_us_per_packet": cores[name] / packets_per_second for name in ("service", *stage.others) if cores}
     return used | ({} if memory is None else {"service_peak_mib": memory})
 
 
@@ -236,21 +271,29 @@ def _bodies(webhooks: Sequence[Webhook]) -> list[bytes]:
 class Session:
     """The runs, and what they gave."""
 
-    def __init__(self, scale: Scale, *, parts: Sequence[str], runs: int, tell: Callable[[str], None]) -> None:
-        """Measure *parts*, *runs* times each; *tell* gets a line after each."""
+    def __init__(
+        self, scale: Scale, *, parts: Sequence[str], runs: int, broker: str | None, tell: Callable[[str], None]
+    ) -> None:
+        """Measure *parts*, *runs* times each; *tell* gets a line after each.
+
+        With a *broker* the processor is called by a Celery worker.
+        """
         self.samples: list[Mapping[str, Samples]] = []
         """For each run what its parts measured."""
         self.faults: list[str] = []
         self._scale = scale
         self._parts = parts
         self._runs = runs
+        self._broker = broker
         self._tell = tell
 
     async def run(self) -> None:
         """Measure everything. SIGTERM ends it as Ctrl-C does, so that no child outlives it."""
         cancel_on_stop()
-        for number in range(1, self._runs + 1):
-            self.samples.append({part: await self._measure(part, number) for part in self._parts})
+        with broker(self._broker) as between:
+            self._scale = self._scale._replace(between=between)
+            for number in range(1, self._runs + 1):
+                self.samples.append({part: await self._measure(part, number) for part in self._parts})
 
     async def _measure(self, part: str, number: int) -> Samples:
         result = await measure(part, self._scale, number)

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Meter:
     """Counts the processor time of some processes, and of all others together, from when it is made."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        """Watch *pids*, by name; all of them have to live until `cores` is called."""
+        """Watch *pids*, by name, and this process as the sender; all have to live until `cores` is called."""
         self.seconds = 0.0
         """How long it counted, once `cores` was called."""
         self._pids = pids
@@ -44,19 +44,32 @@ class Meter:
         after = self._seconds()
         used = {name: (after[name] - self._before[name]) / self.seconds for name in after}
         if used:
-            used["others"] = max(0.0, used.pop("all") - sum(used[name] for name in self._pids))
+            used["others"] = max(0.0, 2 * used["all"] - sum(used.values()))
+            del used["all"]
         return used
 
     def _seconds(self) -> dict[str, float]:
         if not _tells():
             return {}
-        return {name: cpu_seconds(pid) for name, pid in self._pids.items()} | {"all": _busy_seconds()}
+        return {
+            **{name: sum(map(cpu_seconds, _family(pid))) for name, pid in self._pids.items()},
+            "sender": cpu_seconds(os.getpid()),
+            "all": _busy_seconds(),
+        }
 
 
 def cpu_seconds(pid: int) -> float:
     """Processor time of the process *pid* until now, all its threads together."""
     fields = _stat(pid).rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield *pid*, and the processes that it has started."""
+    yield pid
+    for children in (_PROC / str(pid) / "task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from _family(int(child))
 
 
 def peak_memory(pid: int) -> float | None:

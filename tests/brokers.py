@@ -46,6 +46,11 @@ class Valkey:
         self._program = str(program)
         self._process = self._started()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def url(self, database: int = 0) -> str:
         """The address of *database*."""
         return f"redis://127.0.0.1:{self.port}/{database}"
@@ -125,6 +130,11 @@ class RabbitMQ:
     def url(self) -> str:
         """Its address."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
 
     def kill(self) -> None:
         """End it at once, and what it has started: all are of its session."""
