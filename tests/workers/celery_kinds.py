@@ -22,6 +22,7 @@ from collator.workers.pooled_workers import PooledWorkers
 from tests.brokers import RabbitMQ, Valkey, free_port
 from tests.harness.at_work import at_work
 from tests.receiver import Judge, Receiver
+from tests.wait import until_sync
 from tests.workers.behaving_service import answer
 from tests.workers.terms import Terms
 
@@ -29,6 +30,9 @@ MODULE = "tests.workers.behaviours"
 CALLS = 3
 """That a worker makes at a time: as many as any test asks for."""
 ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
+"""Seconds until a worker is ready: it takes one of CPU time, and others start too."""
+_QUIET = ("--without-gossip", "--without-mingle")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class CeleryWorkers:
         if kind not in self._workers:
             url = self._broker(kind.broker)
             self._workers[kind] = url
-            self._processes += [self._start(kind, url, number) for number in range(kind.workers)]
+            self._start(kind, url)
         return self._workers[kind]
 
     def close(self) -> None:
@@ -111,24 +115,23 @@ class CeleryWorkers:
         self._valkey = self._valkey or Valkey()
         return self._valkey.url(len(self._workers))
 
-    def _start(self, kind: OnCelery, url: str, number: int) -> subprocess.Popen[bytes]:
+    def _start(self, kind: OnCelery, url: str) -> None:
+        """Start the workers of *kind*, and wait until they work."""
+        service = f"http://127.0.0.1:{self.service_port}/"
         settings = {
             "COLLATOR_BROKER": url,
-            "COLLATOR_PROCESSOR": f"{MODULE}:{kind.behaviour}"
-            if kind.behaviour
-            else f"http://127.0.0.1:{self.service_port}/",
+            "COLLATOR_PROCESSOR": f"{MODULE}:{kind.behaviour}" if kind.behaviour else service,
             "COLLATOR_BATCH": str(kind.batch),
         }
-        options = ["-P", kind.pool, "-c", str(CALLS // kind.workers), "-n", f"worker{number}@test", "-l", "info"]
-        command = [sys.executable, "-m", "celery", "-A", "collator.workers.celery", "worker", *options]
-        with Path(self._directory, f"{kind.pool}-{number}.log").open("wb") as log:
-            return subprocess.Popen(
-                [*command, "--without-gossip", "--without-mingle"],
-                env={**os.environ, **settings},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
+        logs = [Path(self._directory, f"{len(self._workers)}-{number}.log") for number in range(kind.workers)]
+        for number, path in enumerate(logs):
+            options = ["-P", kind.pool, "-c", str(CALLS // kind.workers), "-n", f"worker{number}@test", "-l", "info"]
+            command = [sys.executable, "-m", "celery", "-A", "collator.workers.celery", "worker", *options, *_QUIET]
+            with path.open("wb") as log:
+                self._processes.append(
+                    subprocess.Popen(command, env={**os.environ, **settings}, cwd=ROOT, stdout=log, stderr=log)
+                )
+        until_sync(lambda: all(b" ready." in path.read_bytes() for path in logs), PATIENCE)
 
 
 WORKERS = CeleryWorkers()

@@ -12,8 +12,17 @@ from tests.workers.celery_kinds import WORKERS
 from tests.workers.kinds import KINDS, Kind
 from tests.workers.node import Store, open_store
 
+IN_SHORT = ("celery-threads",)
+"""Kinds of Celery workers that each test runs on; the others, where calls die, or by ``make test-cluster``."""
 
-@pytest.fixture(params=[*KINDS])
+
+def _in_full(name: str) -> object:
+    """The kind *name*, with the mark of what ``make test`` leaves out where it is such a one."""
+    left_out = name.startswith("celery-") and name not in IN_SHORT
+    return pytest.param(name, marks=pytest.mark.cluster) if left_out else name
+
+
+@pytest.fixture(params=[_in_full(name) for name in KINDS])
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind in turn."""
     return KINDS[request.param]
