@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Self
 
-COMMIT = b"COMMIT;"
+COMMIT = b"commit;"
 READER = b"collator-reader"
 
 

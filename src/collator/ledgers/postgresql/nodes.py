@@ -24,7 +24,7 @@ async def beat(step: Step, accepting: bool) -> None:  # noqa: FBT001 - a step ta
 async def enter(step: Step, writers: Sequence[int]) -> None:
     """Begin to work as a node with *writers*: what others, that have died, left is found at once."""
     for number in writers:  # their rows are there before the first commit whose answer may be lost
-        await step.store_counts(number, 0)
+        await step.enter(number)
     if not await step.value("other_nodes", step.node, step.running):
         await step.run("skip_time", step.running)  # an outage closes nothing
     await step.run("see_node", step.node, step.running)

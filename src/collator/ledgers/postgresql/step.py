@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
 from collator.seams.backend import Routing
 from collator.states import EndedBy, State
 
 _COUNTS = Counts.__struct_fields__
+_STORED = (*_COUNTS, "leased")
 _package = files("collator.ledgers.postgresql")
 _encode = msgspec.json.Encoder().encode
 decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -37,6 +40,10 @@ class Statements:
     def __init__(self, connection: asyncpg.Connection, statements: dict[str, str]) -> None:
         """Use *connection*."""
         self.connection, self._statements = connection, statements
+
+    def statement(self, name: str) -> str:
+        """The text of the statement *name*."""
+        return self._statements[name]
 
     async def rows(self, name: str, *parameters: object) -> list[asyncpg.Record]:
         """The rows that the statement *name* gives."""
@@ -77,7 +84,7 @@ class Step(Statements):
         ledger_limits: LedgerLimits,
         route: Routing,
     ) -> None:
-        """Begin, with `look_around`, what *node* does by *ledger_limits*."""
+        """Prepare, before `begin`, what *node* does by *ledger_limits*."""
         super().__init__(connection, statements)
         self.node, self.ledger_limits, self.route = node, ledger_limits, route
         self.changes: dict[str, int] = {}
@@ -93,8 +100,10 @@ class Step(Statements):
         self.wrote |= changed > 0
         return changed
 
-    async def look_around(self) -> None:
-        """Read the time, the counts, and what else every verb goes by."""
+    async def begin(self) -> None:
+        """Begin, unless the commit before has, and read the time, the counts, and what else every verb goes by."""
+        if not self.connection.is_in_transaction():
+            await self.connection.execute("begin")
         (row,) = await self.rows("context")
         self.now: float = row["now"]
         """The ledger's time: that of the server, and never back."""
@@ -126,10 +135,28 @@ class Step(Statements):
         """Have those hinted who wait for one of *snapshots*, once this is committed."""
         self.touched.append(snapshots)
 
-    async def store_counts(self, writer: int, number: int) -> None:
-        """Store what has changed of the counts as those of *writer*, and that its step *number* was taken."""
-        changed = [self.changes.get(name, 0) for name in (*_COUNTS, "leased")]
-        await self.run("store_counts", self.node, writer, number, *changed)
+    async def prepare(self) -> None:
+        """Prepare a new connection for `commit`."""
+        await self.connection.execute(f"prepare store_counts as {self.statement('store_counts')}")
+
+    async def enter(self, writer: int) -> None:
+        """Have *writer* known as one of the node that has stored nothing yet."""
+        await self.run("store_counts", self.node, writer, 0, *[0] * len(_STORED))
+
+    async def commit(self, writer: int, number: int, *, more: bool) -> None:
+        """Commit, with what has changed of the counts as those of *writer*, and that its step *number* was taken.
+
+        In one round trip; where *more* waits, with the beginning of the next step.
+        """
+        changed = [self.changes.get(name, 0) for name in _STORED]
+        numbers = ", ".join(map(str, (self.node, writer, number, *changed)))
+        await self.connection.execute(f"execute store_counts({numbers}); commit; {'begin' if more else ''}")
+
+    async def roll_back(self) -> None:
+        """Undo all; of a connection that is lost nothing is stored either way."""
+        with suppress(*CONNECTION_ERRORS):
+            if self.connection.is_in_transaction():
+                await self.connection.execute("rollback")
 
 
 def as_json(rows: object) -> str:

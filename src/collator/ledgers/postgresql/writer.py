@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from copy import copy
 from typing import Any, TypeVar
 
@@ -154,6 +153,7 @@ class Writer:
         if connection is None or connection.is_closed():
             try:
                 connection = self._connection = await self._connect()
+                await self._begin(connection).prepare()
             except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
                 self._tell(error)
                 raise Unavailable(self.trouble) from error
@@ -181,6 +181,7 @@ class Writer:
     async def _commit(self, connection: asyncpg.Connection, group: Sequence[Call]) -> None:
         """Commit *group*, and nothing of it twice: what fails is told or tried again only of what is not committed."""
         if not group:
+            await self._begin(connection).roll_back()  # what the commit before may have begun
             return
         again = AGAIN
         while again:
@@ -211,29 +212,28 @@ class Writer:
         conclude(group, parts, error)
 
     async def _commit_once(self, connection: asyncpg.Connection, group: Sequence[Call]) -> None:
-        transaction = connection.transaction()
-        await transaction.start()
         step = self._begin(connection)
         number = self._steps = self._steps + 1
         try:
-            await step.look_around()
+            await step.begin()
             for calls in batches(group):
                 await execute(step, calls)
             if not (step.changes or step.wrote):
-                await transaction.rollback()  # of what changed nothing, no answer can be lost
+                await step.roll_back()  # of what changed nothing, no answer can be lost
                 return
-            await step.store_counts(self._number, number)
         except BaseException:
-            with suppress(*CONNECTION_ERRORS):  # nothing is stored of it either way
-                await transaction.rollback()
+            await step.roll_back()
             raise
         try:
-            await transaction.commit()
+            await step.commit(self._number, number, more=bool(self._groups.waiting))
         except CONNECTION_ERRORS as error:
             self._tell(error)
             connection.terminate()
             self._in_doubt = number, [copy(call) for call in group]  # their callers are told otherwise
             raise Uncertain from error
+        except asyncpg.PostgresError:
+            await step.roll_back()
+            raise
         if step.touched:
             self._touched(step.touched)
 
