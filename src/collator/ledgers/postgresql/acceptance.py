@@ -36,6 +36,7 @@ async def accept(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> li
 
 
 async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
+    await step.look_around()
     groups = [group for part, _ in batch for group in part if group]
     ids = sorted({str(group[0].resource_id) for group in groups}, key=str.encode)
     found, new = await lock(step, ids)

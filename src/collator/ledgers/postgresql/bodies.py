@@ -49,9 +49,15 @@ async def inline_bodies(step: Step, frames: Sequence[Frame]) -> dict[int, bytes]
     """The bodies of *frames*, by resource; a damaged one is left to who reads it piece by piece."""
     if not frames:
         return {}
+    found = await step.rows("outputs_of", [frame.resource_row for frame in frames])
+    return bodies_of(frames, [(key, output, crc) for key, output, crc in found])
+
+
+def bodies_of(frames: Sequence[Frame], stored: Iterable[StoredOutput]) -> dict[int, bytes]:
+    """The bodies of *frames*, with the outputs that are *stored*, in index order; as `inline_bodies`."""
     outputs: dict[int, list[StoredOutput]] = {frame.resource_row: [] for frame in frames}
-    for key, output, crc in await step.rows("outputs_of", [*outputs]):
-        outputs[key >> INDEX_BITS].append((key, output, crc))
+    for one in stored:
+        outputs[one[0] >> INDEX_BITS].append(one)
     joined = ((frame.resource_row, _join_verified(frame, outputs[frame.resource_row])) for frame in frames)
     return {resource_row: whole for resource_row, whole in joined if whole is not None}
 

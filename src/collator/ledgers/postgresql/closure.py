@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from collator.ledgers.postgresql.bodies import Frame, framed_crc
-from collator.ledgers.postgresql.outbox import NewDelivery, create_deliveries
+from collator.ledgers.postgresql.outbox import NewDelivery, store_ends
 from collator.ledgers.postgresql.step import Step, as_json, clean
 from collator.messages import PacketReport, StepResult, webhook_id, webhook_number
 from collator.rules.body import MAX_FAILED, extent
@@ -50,9 +50,8 @@ async def close(step: Step, ends: Iterable[Closure], *, capacity: Mapping[str, i
         step.count(open=-1, backlog=-plan.freed, open_bytes=-plan.freed, **{plan.snapshot.state.value: 1})
     if not ended:
         return StepResult([], [], frozenset())
-    await step.run_rows("close_resources", rows)
     step.touch(ended)
-    leased, endpoints = await create_deliveries(step, new_deliveries, capacity)
+    leased, endpoints = await store_ends(step, rows, new_deliveries, capacity)
     return StepResult([], leased, endpoints, len(ended))
 
 

@@ -13,7 +13,7 @@ from itertools import count
 import asyncpg
 import msgspec
 
-from collator.ledgers.postgresql.bodies import Frame, inline_bodies, load_frames
+from collator.ledgers.postgresql.bodies import Frame, bodies_of, inline_bodies, load_frames
 from collator.ledgers.postgresql.leases import DELIVERIES
 from collator.ledgers.postgresql.step import Step
 from collator.messages import Delivery, Lease
@@ -36,12 +36,13 @@ class NewDelivery(msgspec.Struct, frozen=True):
     known_at: float
 
 
-async def create_deliveries(
-    step: Step, new_deliveries: Sequence[NewDelivery], capacity: Mapping[str, int]
+async def store_ends(
+    step: Step, ends: Sequence[Sequence[object]], new_deliveries: Sequence[NewDelivery], capacity: Mapping[str, int]
 ) -> tuple[list[Delivery], frozenset[str]]:
-    """Store *new_deliveries* as due; lease what fits *capacity*, none that is large. And the other endpoints."""
-    if not new_deliveries:
-        return [], frozenset()
+    """Store *ends*, rows of resources, and their *new_deliveries* as due; lease what fits *capacity*, none large.
+
+    Gives what is leased, and the endpoints of all else.
+    """
     takes = leased_at_once(((one.endpoint, one.whole) for one in new_deliveries), capacity, step.paused)
     tokens = [next(_tokens) if taken else 0 for taken in takes]
     until = step.running + step.ledger_limits.delivery_lease
@@ -49,13 +50,20 @@ async def create_deliveries(
         (place, new.frame.resource_row, new.endpoint, is_large(new.whole), token)
         for place, (new, token) in enumerate(zip(new_deliveries, tokens, strict=True))
     ]
-    created = await step.rows("insert_deliveries", *zip(*rows, strict=True), step.now, step.node, until)
-    handles = {(row["rk"], row["endpoint"]): row["did"] for row in created}
-    step.count(due=len(new_deliveries))
     leased = [one for one, taken in zip(new_deliveries, takes, strict=True) if taken]
     fit = {*joined_at_once((one.frame.resource_row, one.whole) for one in leased)}
     frames = {one.frame.resource_row: one.frame for one in leased if one.frame.resource_row in fit}
-    bodies = await inline_bodies(step, [*frames.values()])
+    found = await step.rows(
+        "close_resources",
+        *zip(*ends, strict=True),
+        *(zip(*rows, strict=True) if rows else [[]] * 5),
+        step.now, step.node, until, [*frames],
+    )  # fmt: skip
+    step.wrote = True
+    step.count(due=len(new_deliveries))
+    handles = {(row["rk"], row["endpoint"]): row["did"] for row in found if row["did"] is not None}
+    outputs = [(row["k"], row["output"], row["crc"]) for row in found if row["did"] is None]
+    bodies = bodies_of([*frames.values()], outputs)
     handed = []
     for one, token in zip(new_deliveries, tokens, strict=True):
         if token:

@@ -20,7 +20,6 @@ from collator.ledgers.postgresql.step import Step, as_snapshot
 from collator.messages import Accepted, Group, Lease, Output, Recorded, Result, Run, RunPacket, StepResult
 from collator.packet import Packet, claimed_total
 from collator.rules.capacity import merge_capacities
-from collator.rules.expiry import first_times
 from collator.rules.footprint import of_packet, of_resource
 from collator.states import EndedBy
 
@@ -87,9 +86,7 @@ async def accept_plain(step: Step, batch: Sequence[tuple[Sequence[Group], int]])
     for payload, token in zip(rows.payloads, rows.tokens, strict=True):
         leased += len(payload) if token else 0
     growth = {one.resource_id: of_resource(one.resource_id, one.metadata) for one in offered.values()}
-    limits, counts = step.ledger_limits, step.counts
-    if counts.backlog + size + sum(growth.values()) > limits.max_backlog or step.leased + leased > limits.max_leased:
-        return None
+    limits = step.ledger_limits
     claims = [(one.number, one.highest, one.total, one.total_by, one.metadata) for one in offered.values()]
     found = await step.rows(
         "accept_plain",
@@ -97,12 +94,13 @@ async def accept_plain(step: Step, batch: Sequence[tuple[Sequence[Group], int]])
         [os.urandom(16) for _ in offered],
         *zip(*claims, strict=True),
         rows.places, rows.indexes, rows.payloads, rows.crcs, rows.tokens,
-        step.node, step.running + limits.task_lease, step.running, step.now, step.active, step.wall,
-        *first_times(limits, uptime=step.active, now=step.now),
-        min(limits.max_open - counts.open, 2**31 - 1),
+        size + sum(growth.values()), leased, step.node,
+        limits.task_lease, limits.idle_timeout, limits.deadline,
+        limits.max_open, limits.max_backlog, limits.max_leased,
     )  # fmt: skip
     if not found:
         return None
+    step.see(found[0]["seen"])
     new = [one for one, row in zip(offered.values(), found, strict=True) if row["new"]]
     opened = sum([growth[one.resource_id] for one in new])
     step.count(open=len(new), open_bytes=opened, backlog=size + opened, waiting=len(rows.indexes))
@@ -181,11 +179,11 @@ async def record_plain(
         [one.lease.position for one in outputs],
         [one.output for one in outputs],
         [zlib.crc32(one.output) for one in outputs],
-        step.active,
         step.ledger_limits.max_body,
     )
     if not found:
         return None
+    step.see(found[0]["seen"])
     step.count(waiting=-len(given), backlog=-found[0]["freed"])
     step.count_leased(-found[0]["returned"])
     snapshots = [as_snapshot(row) for row in found]

@@ -29,6 +29,7 @@ async def record(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str
 
 
 async def _record_odd(step: Step, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
+    await step.look_around()
     given = [result for results, _ in batch for result in results]
     snapshots = await lock_rows(step, {result.lease.key for result in given})
     leases = await lock_leases(step, [result.lease for result in given])

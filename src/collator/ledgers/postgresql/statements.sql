@@ -1,20 +1,8 @@
 -- The statements of the ledger on PostgreSQL, by name. Batches come as an array for each column.
 -- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
 
--- name: context (what every step goes by: the time, the counts, and what stands in the way of handing out)
-select x.now, x.now - x.stood as running, x.uptime + x.now - x.stood - x.ticked_at as active, x.wall, x.suspects, c.*,
-       (select coalesce(array_agg(endpoint), '{}') from paused_endpoint) as paused,
-       (select coalesce(array_agg(n.node), '{}') from node n where n.seen < x.now - x.stood - 30) as dead_nodes
-from (select y.now, y.wall, y.uptime, y.ticked_at, y.suspects,
-             y.stood + greatest(0, y.now - y.beat_at - most_between_beats()) as stood
-      from (select greatest(l.clock, w.wall) as now, w.wall, l.uptime, l.ticked_at, l.suspects, l.beat_at, l.stood
-            from ledger l, (select wall() as wall) w) y) x,
-     (select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigint as collated,
-             coalesce(sum(incomplete), 0)::bigint as incomplete, coalesce(sum(cancelled), 0)::bigint as cancelled,
-             coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
-             coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
-             coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered,
-             coalesce(sum(leased), 0)::bigint as leased from writer) c;
+-- name: look_around (see the function)
+select * from look_around();
 
 -- name: store_counts (of writer $2 of node $1, at its step $3)
 insert into writer as l values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
@@ -92,7 +80,7 @@ select * from look($1, $2);
 select * from accept_plain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
 
 -- name: record_plain (see the function)
-select * from record_plain($1, $2, $3, $4, $5, $6, $7);
+select * from record_plain($1, $2, $3, $4, $5, $6);
 
 -- name: lock_resources (by handle, in the order of their ids)
 select rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size, withdrawn, purging
@@ -260,13 +248,24 @@ select * from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::text[], $5::in
 update resource r set done = t.done, failed = t.failed, body_size = t.size, active_at = $5
 from unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) as t (rk, done, failed, size) where r.rk = t.rk;
 
--- name: close_resources (the atomic end)
-update resource r set state = t.state, ended_by = t.ended_by, closed_at = t.closed_at, seen = t.seen, head = t.head,
-                      tail = t.tail, frame_crc = t.crc, total = t.total, purge_at = t.purge_at, wid = t.wid,
-                      idle_at = null, deadline_at = null
-from unnest($1::bigint[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[], $9::int[],
-            $10::float8[], $11::bigint[]) as t (rk, state, ended_by, closed_at, seen, head, tail, crc, total, purge_at, wid)
-where r.rk = t.rk;
+-- name: close_resources (the atomic end; and the deliveries $12 … that are due for it, leased where they have a token. What
+--   was created of these, and the outputs of the resources $20 in index order)
+with closed as (
+  update resource r set state = t.state, ended_by = t.ended_by, closed_at = t.closed_at, seen = t.seen, head = t.head,
+                        tail = t.tail, frame_crc = t.crc, total = t.total, purge_at = t.purge_at, wid = t.wid,
+                        idle_at = null, deadline_at = null
+  from unnest($1::bigint[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[], $9::int[],
+              $10::float8[], $11::bigint[]) as t (rk, state, ended_by, closed_at, seen, head, tail, crc, total, purge_at, wid)
+  where r.rk = t.rk),
+created as (
+  insert into delivery (rk, endpoint, large, due_at, token, node, until)
+  select rk, endpoint, large, $17::float8, nullif(token, 0), case when token <> 0 then $18::bigint end, case when token <> 0 then $19::float8 end
+  from unnest($12::int[], $13::bigint[], $14::text[], $15::boolean[], $16::bigint[]) as t (place, rk, endpoint, large, token)
+  order by place returning did, rk, endpoint)
+select did, rk, endpoint, null::bigint as k, null::bytea as output, null::bigint as crc from created
+union all
+select null, null, null, o.k, o.output, o.crc from unnest($20::bigint[]) as t (rk)
+join outcome o on o.k between t.rk << 24 and t.rk << 24 | 16777215 where o.output is not null order by k;
 
 -- name: packet_ranges (indexes received, of the keys $1 to $2, as ranges)
 select (min(k) & 16777215)::int as first, (max(k) & 16777215)::int as last
@@ -297,12 +296,6 @@ select o.k, o.output, o.crc from unnest($1::bigint[]) as t (rk)
 join outcome o on o.k between t.rk << 24 and t.rk << 24 | 16777215 where o.output is not null order by o.k;
 
 -- Deliveries.
-
--- name: insert_deliveries (due; leased where they have a token)
-insert into delivery (rk, endpoint, large, due_at, token, node, until)
-select rk, endpoint, large, $6::float8, nullif(token, 0), case when token <> 0 then $7::bigint end, case when token <> 0 then $8::float8 end
-from unnest($1::int[], $2::bigint[], $3::text[], $4::boolean[], $5::bigint[]) as t (place, rk, endpoint, large, token)
-order by place returning did, rk, endpoint;
 
 -- name: due_deliveries (of endpoint $1, large or not, due by $3, that nobody holds at $4; the longest due first)
 select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)

@@ -91,6 +91,7 @@ class Step(Statements):
         """What has changed of the counts, and of `leased`."""
         self.touched: list[Iterable[Snapshot]] = []
         """Resources that got outcomes or ended."""
+        self._seen = False
         self.wrote = False
         """Whether it changed anything."""
 
@@ -101,10 +102,21 @@ class Step(Statements):
         return changed
 
     async def begin(self) -> None:
-        """Begin, unless the commit before has, and read the time, the counts, and what else every verb goes by."""
+        """Begin, unless the commit before has."""
         if not self.connection.is_in_transaction():
             await self.connection.execute("begin")
-        (row,) = await self.rows("context")
+
+    async def look_around(self) -> None:
+        """Read the time, the counts, and what else verbs go by, unless that was seen in this step."""
+        if not self._seen:
+            (row,) = await self.rows("look_around")
+            self.see(row)
+
+    def see(self, row: asyncpg.Record) -> None:
+        """Go by what the function ``look_around`` gave, *row*, unless that was seen in this step."""
+        if self._seen:
+            return
+        self._seen = True
         self.now: float = row["now"]
         """The ledger's time: that of the server, and never back."""
         self.running: float = row["running"]

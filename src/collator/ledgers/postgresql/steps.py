@@ -37,6 +37,8 @@ async def execute(step: Step, calls: Sequence[Call]) -> None:
     """Execute *calls*, which are of one verb, keep the result with each, and add to the audit log what it changed."""
     verb = calls[0].verb
     try:
+        if verb not in _PLAIN:
+            await step.look_around()
         taken: Any = verb.step(step, [call.arguments for call in calls])
         results: Any = await taken
     except CollatorError as error:
@@ -80,6 +82,8 @@ ACCEPT = Verb(
     isolate=parts.refuse_packet,
 )
 RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
+_PLAIN = (ACCEPT, RECORD)
+"""Verbs whose plain case looks around by itself."""
 SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
 CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
 RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)

@@ -224,6 +224,32 @@ alter table outcome alter column output set storage external;
 -- Seconds between two beats that count; the rest is a standstill.
 create function most_between_beats() returns float8 language sql immutable as $$ select 2.0::float8 $$;
 
+-- What every step goes by: the time, the counts, and what stands in the way of handing out.
+create type around as (
+  now float8, running float8, active float8, wall float8, suspects boolean, open bigint, collated bigint, incomplete bigint,
+  cancelled bigint, waiting bigint, backlog bigint, open_bytes bigint, due bigint, dead bigint, remembered bigint, leased bigint,
+  paused text[], dead_nodes bigint[]);
+
+create function look_around() returns around language plpgsql as $$
+declare found around;
+begin
+  select x.now, x.now - x.stood, x.uptime + x.now - x.stood - x.ticked_at, x.wall, x.suspects, c.*,
+         (select coalesce(array_agg(endpoint), '{}') from paused_endpoint),
+         (select coalesce(array_agg(n.node), '{}') from node n where n.seen < x.now - x.stood - 30)
+  from (select y.now, y.wall, y.uptime, y.ticked_at, y.suspects,
+               y.stood + greatest(0, y.now - y.beat_at - most_between_beats()) as stood
+        from (select greatest(l.clock, w.wall) as now, w.wall, l.uptime, l.ticked_at, l.suspects, l.beat_at, l.stood
+              from ledger l, (select wall() as wall) w) y) x,
+       (select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigint as collated,
+               coalesce(sum(incomplete), 0)::bigint as incomplete, coalesce(sum(cancelled), 0)::bigint as cancelled,
+               coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
+               coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
+               coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered,
+               coalesce(sum(leased), 0)::bigint as leased from writer) c
+  into found;
+  return found;
+end $$;
+
 create function footprint(size int) returns bigint language sql immutable as $$   -- `collator.rules.footprint.of_packet`
   select 56 + case when size <= 1024 then size else (size + 2047) / 2048 * 2048 end::bigint $$;
 
@@ -242,18 +268,22 @@ begin
     from resource r where r.id = any (ids) order by r.id for update;
 end $$;
 
--- Accept packets where nothing is odd: all are new, and contradict nothing. No row where something is, and nothing has changed
--- then. Of each resource: id, the generation if it is new, how many packets, the highest index, what they claim; of each
--- packet: the place of its resource, and the token of its lease, 0 for none.
+-- Accept packets where nothing is odd: all are new, contradict nothing, and have room. No row where something is, and nothing
+-- has changed then. Of each resource: id, the generation if it is new, how many packets, the highest index, what they claim; of
+-- each packet: the place of its resource, and the token of its lease, 0 for none. What all are judged by is in the first row.
 create function accept_plain(
     ids text[], generations bytea[], numbers int[], highests int[], totals int[], totals_by text[], metadatas bytea[],
-    places int[], indexes int[], payloads bytea[], crcs bigint[], tokens bigint[],
-    holder bigint, lease_until float8, running float8, now float8, active float8, wall float8, silent float8, late float8, most_new int)
-  returns table (rk bigint, generation bytea, metadata bytea, new boolean, handed boolean) language plpgsql as $$
-declare rks bigint[]; gens bytea[]; metas bytea[]; news boolean[]; sound boolean; fresh int; allowed boolean;
+    places int[], indexes int[], payloads bytea[], crcs bigint[], tokens bigint[], size bigint, handed_size bigint,
+    holder bigint, lease_time float8, idle_time float8, life_time float8, most_open bigint, most_backlog bigint, most_leased bigint)
+  returns table (rk bigint, generation bytea, metadata bytea, new boolean, handed boolean, seen around) language plpgsql as $$
+declare a around; rks bigint[]; gens bytea[]; metas bytea[]; news boolean[]; sound boolean; fresh int; allowed boolean;
 begin
+  a := look_around();
+  if a.backlog + size > most_backlog or a.leased + handed_size > most_leased then
+    return;
+  end if;
   insert into resource as r (id, generation, opened_at, active_at, idle_at, deadline_at)
-    select t.id, t.generation, wall, active, silent, late from unnest(ids, generations) as t (id, generation)
+    select t.id, t.generation, a.wall, a.active, a.active + idle_time, a.now + life_time from unnest(ids, generations) as t (id, generation)
     where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
     order by t.id collate "C" on conflict do nothing;
   perform from resource r where r.id = any (ids) order by r.id for update;
@@ -265,40 +295,41 @@ begin
     into rks, gens, metas, news, fresh, sound
     from unnest(ids, generations, highests, totals, metadatas) with ordinality as t (id, generation, highest, total, metadata, place)
     join resource l on l.id = t.id;
-  if sound is not true or cardinality(rks) <> cardinality(ids) or fresh > most_new then
+  if sound is not true or cardinality(rks) <> cardinality(ids) or a.open + fresh > most_open then
     raise exception 'odd' using errcode = 'CL001';
   end if;
   insert into packet select rks[t.place]::bigint << 24 | t.index, t.payload, t.crc
     from unnest(places, indexes, payloads, crcs) as t (place, index, payload, crc);
   update resource r set received = r.received + t.number, highest = greatest(r.highest, t.highest), total = coalesce(r.total, t.total),
-                        total_by = case when r.total is null then t.total_by else r.total_by end, metadata = t.metadata, active_at = active
+                        total_by = case when r.total is null then t.total_by else r.total_by end, metadata = t.metadata, active_at = a.active
     from unnest(rks, numbers, highests, totals, totals_by, metas) as t (rk, number, highest, total, total_by, metadata) where r.rk = t.rk;
   allowed := exists (select from unnest(tokens) as t (token) where t.token <> 0)
-    and not exists (select from waiting) and not exists (select from attempt a where a.stops > 0 and a.waits)
-    and not exists (select from attempt a where a.due_at <= now)
-    and not exists (select from lease e where e.alone_until > 0 and e.alone_until > running)
-    and not exists (select from lease e where e.until <= running);
+    and not exists (select from waiting) and not exists (select from attempt t where t.stops > 0 and t.waits)
+    and not exists (select from attempt t where t.due_at <= a.now)
+    and not exists (select from lease e where e.alone_until > 0 and e.alone_until > a.running)
+    and not exists (select from lease e where e.until <= a.running);
   if allowed then
     insert into lease (token, node, rk, until, indexes, sizes, attempts, tried, suspect, alone_until)
-      select t.token, holder, rks[t.place], lease_until, array_agg(t.index order by t.n), array_agg(octet_length(t.payload) order by t.n),
+      select t.token, holder, rks[t.place], a.running + lease_time, array_agg(t.index order by t.n), array_agg(octet_length(t.payload) order by t.n),
              array_agg(1), array_agg(false), false, 0
       from unnest(tokens, places, indexes, payloads) with ordinality as t (token, place, index, payload, n)
       where t.token <> 0 group by t.token, t.place;
   end if;
   insert into waiting select rks[t.place], min(t.index), array_agg(t.index order by t.index)
     from unnest(tokens, places, indexes) as t (token, place, index) where not allowed or t.token = 0 group by t.place;
-  return query select t.*, allowed from unnest(rks, gens, metas, news) as t (a, b, c, d);
+  return query select t.rk, t.gen, t.meta, t.new, allowed, case when t.place = 1 then a end
+    from unnest(rks, gens, metas, news) with ordinality as t (rk, gen, meta, new, place);
 exception when sqlstate 'CL001' or unique_violation then
   return;
 end $$;
 
 -- Record outputs where nothing is odd: all leases hold, and each is reported whole, of packets that were never tried before. No
 -- row where something is, and nothing has changed then; else the resources as they are now, and what their packets counted.
-create function record_plain(tokens bigint[], holders bigint[], positions int[], outputs bytea[], crcs bigint[], active float8, most_body bigint)
+create function record_plain(tokens bigint[], holders bigint[], positions int[], outputs bytea[], crcs bigint[], most_body bigint)
   returns table (rk bigint, id text, generation bytea, state text, total int, total_by text, metadata bytea, received int,
-                 highest int, done int, failed int, body_size bigint, withdrawn int, freed bigint, returned bigint)
+                 highest int, done int, failed int, body_size bigint, withdrawn int, freed bigint, returned bigint, seen around)
   language plpgsql as $$
-declare sound boolean;
+declare a around; sound boolean;
 begin
   perform from resource r where r.rk = any (holders) order by r.id for update;
   perform from lease e where e.token = any (tokens) order by e.token for update;
@@ -312,6 +343,7 @@ begin
   if sound is not true then
     return;
   end if;
+  a := look_around();
   return query
   with told as materialized (
     select t.n, e.rk, e.indexes[t.position + 1] as index, e.sizes[t.position + 1] as size, e.attempts[t.position + 1] as attempt, t.output, t.crc
@@ -324,10 +356,10 @@ begin
              r.done + r.failed + r.withdrawn + row_number() over (partition by t.rk order by t.n)
       from told t join resource r on r.rk = t.rk),
   grown as (
-    update resource r set done = r.done + s.number, body_size = r.body_size + s.size, active_at = active
+    update resource r set done = r.done + s.number, body_size = r.body_size + s.size, active_at = a.active
       from sums s where r.rk = s.rk returning r.*, s.first)
   select g.rk, g.id, g.generation, g.state, g.total, g.total_by, g.metadata, g.received, g.highest, g.done, g.failed, g.body_size,
-         g.withdrawn, c.freed, c.returned
+         g.withdrawn, c.freed, c.returned, case when row_number() over (order by g.first) = 1 then a end
   from grown g, (select sum(footprint(t.size))::bigint as freed, sum(t.size)::bigint as returned from told t) c
   order by g.first;
 end $$;
