@@ -20,7 +20,7 @@ SENTENCE = (1, 12)
 """Words of a payload, least and most."""
 
 
-class Step(NamedTuple):
+class PlannedPacket(NamedTuple):
     """One packet, and how long to wait before it."""
 
     pause: float
@@ -48,14 +48,14 @@ class Plan:
         names = (f"run-{self.seed}-{number:0{width}}" for number in range(1, self.resources + 1))
         return {name: chance.randint(*self.packets) for name in names}
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[PlannedPacket]:
         """Every packet, in the order in which they are sent."""
         chance, pauses = self._chance("order"), self._chance("pauses")
         waiting = self._shuffled()
         under_way = list(islice(waiting, self.at_once))
         while under_way:
             place = chance.randrange(len(under_way))
-            yield Step(pauses.uniform(*self.pause), under_way[place].pop())
+            yield PlannedPacket(pauses.uniform(*self.pause), under_way[place].pop())
             if not under_way[place]:
                 under_way[place : place + 1] = islice(waiting, 1)
 

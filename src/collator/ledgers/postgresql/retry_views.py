@@ -20,7 +20,7 @@ from collator.text import quoted
 _CURSOR = re.compile(r"([0-9]{1,18})-(.+)", re.DOTALL)
 
 
-class Found(NamedTuple):
+class FoundResources(NamedTuple):
     """Resources that were found, and where to go on."""
 
     resources: Sequence[UnfinishedResource]
@@ -39,7 +39,7 @@ class Found(NamedTuple):
         return f"{self.until}-{last}"
 
 
-async def find(look: Statements, wanted: ResourceFilter, after: str, limit: int) -> Found:
+async def find(look: Statements, wanted: ResourceFilter, after: str, limit: int) -> FoundResources:
     """Of up to *limit* resources, from the cursor *after* on, those that are *wanted*. `Malformed`."""
     cursor = _CURSOR.fullmatch(after)
     if after and cursor is None:
@@ -55,4 +55,4 @@ async def find(look: Statements, wanted: ResourceFilter, after: str, limit: int)
         for row in looked
         if row["fits"]
     ]
-    return Found(rows, looked[-1]["id"] if len(looked) == limit and looked else None, until)
+    return FoundResources(rows, looked[-1]["id"] if len(looked) == limit and looked else None, until)
