@@ -65,18 +65,18 @@ class RetryVerbs:
         found = await self._once(operation and f"{operation}/found", lambda: self._find(wanted, after, limit))
         return await (self._retry_open if wanted.state is State.OPEN else self._reopen)(found, operation)
 
-    async def _find(self, wanted: ResourceFilter, after: str, limit: int) -> retry_views.Found:
+    async def _find(self, wanted: ResourceFilter, after: str, limit: int) -> retry_views.FoundResources:
         async with self._reader.look(whole=True) as look:
             return await retry_views.find(look, wanted, after, limit)
 
-    async def _retry_open(self, found: retry_views.Found, operation: str) -> RetriedResources:
+    async def _retry_open(self, found: retry_views.FoundResources, operation: str) -> RetriedResources:
         numbers = []
         for one, part in zip(found.resources, parts_of(operation), strict=False):
             with suppress(Unknown, Ended, Damaged):  # it has gone or ended since
                 numbers.append(await self._retry(one.resource_id, part))
         return RetriedResources(resources=len(numbers), packets=sum(numbers), after=found.after)
 
-    async def _reopen(self, found: retry_views.Found, operation: str) -> RetriedResources:
+    async def _reopen(self, found: retry_views.FoundResources, operation: str) -> RetriedResources:
         looked, resources, packets = 0, 0, 0
         for part in parts_of(operation):
             if looked >= len(found.resources):
