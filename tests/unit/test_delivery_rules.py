@@ -13,8 +13,8 @@ from collator.errors import Ended
 from collator.messages import Attempt, Delivery, Lease
 from collator.rules.deliveries import (
     AttemptPlan,
+    DeliveryCounts,
     FoundDelivery,
-    Moves,
     StoredDelivery,
     gives_up,
     plan_attempts,
@@ -122,7 +122,7 @@ def test_r23_a_failure_is_due_again_after_its_delay_and_the_attempt_before_moves
 def test_r24_a_late_success_of_a_dead_delivery_ends_the_lease_of_whoever_tries_again() -> None:
     delivery = stored(state=DEAD)
     whole = plan((Attempt(SENT, DELIVERED), delivery, False), (Attempt(SENT, DELIVERED), None, False))
-    assert (whole.changed, whole.overtaken, whole.moves) == ([True, False], [1], Moves(dead=-1))
+    assert (whole.changed, whole.overtaken, whole.moves) == ([True, False], [1], DeliveryCounts(dead=-1))
 
 
 def test_r23_a_receiver_that_wants_no_more_has_its_endpoint_paused_if_it_may_still_say_so() -> None:
@@ -144,13 +144,13 @@ FOUND = [FoundDelivery(key, key // 2, str(state), state) for key, state in enume
 @pytest.mark.parametrize(
     ("state", "due", "moves", "endpoints"),
     [
-        (None, [1, 2, 3], Moves(due=3, dead=-2), {"due", "delivered", "dead"}),
-        (DEAD, [2, 3], Moves(due=2, dead=-2), {"due", "dead"}),
-        (DELIVERED, [1], Moves(due=1), {"due", "delivered"}),
+        (None, [1, 2, 3], DeliveryCounts(due=3, dead=-2), {"due", "delivered", "dead"}),
+        (DEAD, [2, 3], DeliveryCounts(due=2, dead=-2), {"due", "dead"}),
+        (DELIVERED, [1], DeliveryCounts(due=1), {"due", "delivered"}),
     ],
 )
 def test_r24_a_replay_makes_due_again_what_has_ended(
-    state: DeliveryState | None, due: list[int], moves: Moves, endpoints: set[str]
+    state: DeliveryState | None, due: list[int], moves: DeliveryCounts, endpoints: set[str]
 ) -> None:
     replay = plan_replay(FOUND, state)
     assert (replay.due, replay.moves, replay.endpoints) == (due, moves, endpoints)

@@ -55,8 +55,8 @@ class FoundDelivery(NamedTuple):
     state: DeliveryState
 
 
-class Moves(msgspec.Struct):
-    """By how many the counts of deliveries change."""
+class DeliveryCounts(msgspec.Struct):
+    """How many deliveries are due and dead, or by how many that changes."""
 
     due: int = 0
     dead: int = 0
@@ -75,7 +75,7 @@ class AttemptPlan(msgspec.Struct):
     touched: dict[int, StoredDelivery] = {}
     log: list[LogRow] = []
     """Attempts that others have followed."""
-    moves: Moves = msgspec.field(default_factory=Moves)
+    moves: DeliveryCounts = msgspec.field(default_factory=DeliveryCounts)
     overtaken: list[int] = []
     """Deliveries that have ended by a late success: the lease of whoever tries again ends."""
     paused: dict[str, str] = {}
@@ -91,7 +91,7 @@ class ReplayPlan(msgspec.Struct):
     """Their resources."""
     endpoints: set[str] = set()
     """Those that have something due, what was due before included."""
-    moves: Moves = msgspec.field(default_factory=Moves)
+    moves: DeliveryCounts = msgspec.field(default_factory=DeliveryCounts)
 
 
 def plan_attempts(

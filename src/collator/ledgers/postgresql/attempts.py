@@ -6,12 +6,12 @@ closing or a purge does it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from collator.ledgers.postgresql.endpoints import pause
 from collator.ledgers.postgresql.step import Step, clean
 from collator.messages import LOG, Attempt
-from collator.rules.deliveries import LogRow, StoredDelivery, plan_attempts, purge_at
+from collator.rules.deliveries import DeliveryCounts, LogRow, StoredDelivery, plan_attempts, purge_at
 from collator.states import DeliveryState
 
 
@@ -30,11 +30,14 @@ async def _record_attempts(step: Step, attempts: Sequence[Attempt]) -> list[bool
     deliveries: dict[int, StoredDelivery] = {}
     tokens: dict[int, int | None] = {}
     places: dict[int, int] = {}
-    for place, key, rk, state, *rest, token in stored:
+    moves: dict[int, DeliveryCounts] = {}
+    for place, key, rk, state, *rest, token, due, dead in stored:
         places[place] = key
         if key not in deliveries:
             deliveries[key] = StoredDelivery(key, rk, DeliveryState(state), *rest)
             tokens[key] = token
+            moves[rk] = DeliveryCounts(due, dead)
+    states = {key: one.state for key, one in deliveries.items()}
     ended = []
     for place, attempt in enumerate(attempts):
         found = places.get(place)
@@ -48,26 +51,33 @@ async def _record_attempts(step: Step, attempts: Sequence[Attempt]) -> list[bool
     for endpoint, reason in plan.paused.items():
         await pause(step, endpoint, reason)
     step.count(due=plan.moves.due, dead=plan.moves.dead)
-    await _write(step, [*plan.touched.values()], tokens, plan.log)
-    await start_retention(step, {one.resource_key for one in plan.touched.values()})
+    for key, delivery in plan.touched.items():
+        moves[delivery.resource_key].add(states[key], delivery.state)
+    kept = {one.resource_key: moves[one.resource_key] for one in plan.touched.values()}
+    await _write(step, [*plan.touched.values()], tokens, plan.log, _retention(step, kept))
     return plan.changed
 
 
 async def start_retention(step: Step, resource_rows: Iterable[int]) -> None:
     """Let the retention of *resource_rows* run from now, where nothing of them is due (R25)."""
-    limits, now = step.ledger_limits, step.now
     asked = [*resource_rows]
-    if not asked:
-        return
-    rows = [
-        (rk, purge_at(due=due, dead=dead, limits=limits, now=now))
-        for rk, due, dead in await step.rows("delivery_ends", asked)
-    ]
-    await step.run_rows("set_retention", rows)
+    if asked:
+        counts = {rk: DeliveryCounts(due, dead) for rk, due, dead in await step.rows("delivery_ends", asked)}
+        await step.run_rows("set_retention", _retention(step, counts))
+
+
+def _retention(step: Step, counts: Mapping[int, DeliveryCounts]) -> list[tuple[int, float | None]]:
+    """Until when resources are kept that have so many deliveries due and dead: (resource, time)."""
+    limits, now = step.ledger_limits, step.now
+    return [(rk, purge_at(due=one.due, dead=one.dead, limits=limits, now=now)) for rk, one in counts.items()]
 
 
 async def _write(
-    step: Step, rows: Sequence[StoredDelivery], tokens: dict[int, int | None], log: Sequence[LogRow]
+    step: Step,
+    rows: Sequence[StoredDelivery],
+    tokens: Mapping[int, int | None],
+    log: Sequence[LogRow],
+    retention: Sequence[tuple[int, float | None]],
 ) -> None:
     updates = [
         (
@@ -85,6 +95,6 @@ async def _write(
         )
         for row in rows
     ]
-    await step.run_rows("update_deliveries", updates)
+    await step.run_rows("update_deliveries", updates, *zip(*retention, strict=True))
     await step.run_rows("log_attempts", [[*row[:-1], clean(row[-1])] for row in {row[:2]: row for row in log}.values()])
     await step.run_rows("trim_log", [(row.key, row.attempts - LOG) for row in rows if row.attempts > LOG])

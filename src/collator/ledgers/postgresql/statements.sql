@@ -337,19 +337,27 @@ from unnest($1::bigint[], $2::bigint[]) as t (did, token) where d.did = t.did an
 -- name: release_deliveries_of (a node)
 update delivery set token = null, node = null, until = null where state = 'due' and node = $1;
 
--- name: lock_delivery_states (of [place, resource id, generation, endpoint]; resources are locked in order, then deliveries)
+-- name: lock_delivery_states (of [place, resource id, generation, endpoint], and how many deliveries of the resource are due and
+--   dead; resources are locked in order)
 with locked as materialized (
   select rk, id, generation from resource where id = any ($2::text[]) order by id for update),
 handles as (
   select rk, id, generation, rk as handle from locked
   union all
   select l.rk, l.id, s.generation, s.gk from locked l join superseded s on s.rk = l.rk)
-select t.place, d.did, r.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token
+select t.place, d.did, r.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token,
+       e.due, e.dead
 from unnest($1::int[], $2::text[], $3::bytea[], $4::text[]) as t (place, id, generation, endpoint)
 join handles r on r.id = t.id and r.generation = t.generation
-join delivery d on d.rk = r.handle and d.endpoint = t.endpoint order by t.place;
+join delivery d on d.rk = r.handle and d.endpoint = t.endpoint
+cross join lateral (
+  select count(*) filter (where x.state = 'due') as due, count(*) filter (where x.state = 'dead') as dead from delivery x
+  where x.rk = any (array(select r.rk union all select s.gk from superseded s where s.rk = r.rk))) e order by t.place;
 
--- name: update_deliveries (an attempt has ended)
+-- name: update_deliveries (an attempt has ended; and the retention of resources, [$12, $13], as `set_retention`)
+with kept as (
+  update resource r set purge_at = t.at from unnest($12::bigint[], $13::float8[]) as t (rk, at)
+  where r.rk = t.rk and r.purging = 0 and r.state <> 'open')
 update delivery d set state = t.state, attempts = t.attempts, step = t.step, due_at = t.due_at, reason = t.reason, note = t.note,
                       tried_at = t.tried_at, seconds = t.seconds, result = t.result, token = t.token,
                       node = case when t.token is not null then d.node end, until = case when t.token is not null then d.until end
