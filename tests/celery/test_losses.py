@@ -171,7 +171,7 @@ async def test_nothing_is_sent_where_no_worker_is_known_and_that_is_said(store: 
         await at_work.send("a", payload())
         assert at_work.workers.health() is None
         await until(lambda: at_work.workers.capacity() < 16, PATIENCE)  # it waits here
-        await until(lambda: node.pool._waits_since is not None, PATIENCE)
+        await until(lambda: node.pool._discovery.since is not None, PATIENCE)
         node.clock.advance(SILENCE)
         words = str(at_work.workers.health())
         assert words.startswith("no Celery worker takes packets from redis://127.0.0.1:")

@@ -7,8 +7,8 @@ import pytest
 from collator.messages import Key, Lease, Output, Task
 from collator.workers.celery.arrivals import Arrivals
 from collator.workers.celery.broker import address, transport_options
-from collator.workers.celery.crew import BEAT, SILENCE, Crew
-from collator.workers.celery.job_size import MOST_PACKETS, CallTime, job_size
+from collator.workers.celery.crew import BEAT, LONGEST_PAUSE, SILENCE, Crew, Discovery
+from collator.workers.celery.job_size import FEW, HOLD, MOST_PACKETS, CallTime, JobPace, job_size
 from collator.workers.celery.messages import WorkerState
 from collator.workers.celery.sent_jobs import SentJobs
 from collator.workers.celery.suspects import MOST, Suspects
@@ -37,7 +37,31 @@ def test_a_job_is_25_ms_of_work_of_a_process(
     size = job_size(seconds, processes=processes, tasks=tasks, calls=calls)
     assert size.full == full
     assert size.out >= calls + processes
-    assert size.small >= 1
+
+
+def test_little_goes_at_once_while_a_process_has_nothing_to_do() -> None:
+    pace = JobPace()
+    pace.send(FEW - 2, 100.0)
+    assert pace.wait(1, 100.0, idle=True) == 0.0
+    assert pace.wait(1, 100.0, idle=False) == pytest.approx(HOLD)
+    assert pace.wait(1, 100.0 + 2 * HOLD, idle=False) == 0.0
+
+
+def test_where_much_comes_it_is_gathered() -> None:
+    pace = JobPace()
+    pace.send(FEW, 100.0)
+    assert pace.wait(1, 100.0, idle=True) == pytest.approx(HOLD)
+    assert pace.wait(1, 100.0 + 2 * HOLD, idle=True) == 0.0
+
+
+def test_a_question_that_nobody_answers_is_asked_less_and_less_often() -> None:
+    discovery = Discovery()
+    asked = [second for second in range(200) if discovery.due(1000.0 + second)]
+    assert asked == [0, 2, 6, 14, 30, 62, 122, 182]
+    assert asked[-1] - asked[-2] == LONGEST_PAUSE
+    assert discovery.since == 1000.0
+    discovery.soon()
+    assert discovery.due(1183.0)
 
 
 def test_nothing_is_sent_to_nobody() -> None:

@@ -42,6 +42,14 @@ def quick(scheme: str) -> dict[str, Any]:
     }
 
 
+def acknowledges(url: str) -> bool:
+    """Return whether the broker at *url* gives what is not acknowledged again as soon as its receiver is away.
+
+    Valkey would after an hour, when nobody wants it, and takes a millisecond for each message to keep it.
+    """
+    return url.startswith("amqp")
+
+
 def connect(url: str) -> Connection:
     """A connection of a node, not opened yet: whoever uses it has its answer within a second."""
     known = address(url)

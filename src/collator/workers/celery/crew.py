@@ -16,6 +16,10 @@ SILENCE = 10.0
 """Seconds without a word after which a worker is gone."""
 
 
+LONGEST_PAUSE = 60.0
+"""Seconds between two questions who is there, where nobody answers; doubles up to that."""
+
+
 class _Heard(msgspec.Struct):
     state: WorkerState
     at: float
@@ -71,3 +75,25 @@ class Crew:
         self.tasks = sum(state.processes * state.tasks for state in states)
         self.calls = sum(state.processes * state.calls for state in states)
         self.trouble = states[0].trouble if states and all(state.trouble for state in states) else ""
+
+
+class Discovery:
+    """When a node asks who is there, as packets wait and no worker is known."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        """Since when."""
+        self._next, self._asked = 0.0, 0
+
+    def due(self, now: float) -> bool:
+        """Return whether it is time to ask, which is done then."""
+        self.since = self.since or now
+        if now < self._next:
+            return False
+        self._asked += 1
+        self._next = now + min(LONGEST_PAUSE, 2.0**self._asked)
+        return True
+
+    def soon(self) -> None:
+        """Ask again: nobody could answer."""
+        self._next = 0.0

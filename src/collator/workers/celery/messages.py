@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.messages import Failure, Fault, Lease, Output, Result, Retry, Task
+from collator.processor import OutcomeFactory
 
 TASK = "collator.process"
 """The name of the task."""
@@ -133,6 +134,16 @@ WorkerReply = JobAnswers | JobEnded | JobRedelivered | WorkerHeartbeat | Nudge
 encode = msgspec.json.Encoder().encode
 decode_job = msgspec.json.Decoder(PacketJob).decode
 decode_reply = msgspec.json.Decoder(WorkerReply).decode
+
+
+def limits_of(outcomes: OutcomeFactory) -> CallLimits:
+    """The limits by which *outcomes* are made."""
+    return CallLimits(
+        timeout=outcomes.timeout,
+        retries=outcomes.retries,
+        patience=outcomes.patience,
+        max_output=outcomes.max_output,
+    )
 
 
 def packet_of(task: Task) -> JobPacket:

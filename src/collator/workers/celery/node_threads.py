@@ -76,6 +76,7 @@ class NodeThreads:
         self.trouble: dict[str, str] = {}
         """Why the broker cannot be used, in words; for each thread that cannot use it."""
         self._url, self._queue, self._jobs = url, queue, jobs
+        self._acknowledges = broker.acknowledges(url)
         self._stopped = threading.Event()
         self._deaf = False
         self._acknowledged: deque[Message] = deque()
@@ -153,7 +154,8 @@ class NodeThreads:
 
     def _receive(self, connection: Connection) -> None:
         queue = Queue(self._queue, durable=True)
-        with connection.channel() as channel, Consumer(channel, [queue], on_message=self._take, accept=["json"]):
+        options = {"on_message": self._take, "accept": ["json"], "no_ack": not self._acknowledges}
+        with connection.channel() as channel, Consumer(channel, [queue], **options):
             self._deaf = False
             self._acknowledged.clear()  # of the connection before, which gives them again
             self._jobs.reconnected()
@@ -171,9 +173,13 @@ class NodeThreads:
             reply = decode_reply(message.body)
         except msgspec.MsgspecError as error:
             log.warning("a reply of a worker cannot be read; is it of another release?", reason=str(error))
-            message.ack()
+            self._acknowledge(message)
             return
-        self._jobs.reply(reply, lambda: self._acknowledged.append(message))
+        self._jobs.reply(reply, lambda: self._acknowledge(message))
+
+    def _acknowledge(self, message: Message) -> None:
+        if self._acknowledges:
+            self._acknowledged.append(message)
 
     def _fail(self, what: str, error: Exception) -> None:
         reason = one_line(str(error), 200) or type(error).__name__

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil
 from secrets import token_hex
+from time import monotonic
 
 import structlog
 
@@ -17,11 +18,10 @@ from collator.messages import Result, Retry, Task
 from collator.processor import OutcomeFactory
 from collator.settings import hidden
 from collator.workers.celery.arrivals import Arrivals
-from collator.workers.celery.crew import SILENCE, Crew
+from collator.workers.celery.crew import SILENCE, Crew, Discovery
 from collator.workers.celery.echoes import Echoes
-from collator.workers.celery.job_size import MOST_BYTES, CallTime, JobSize, job_size
+from collator.workers.celery.job_size import HOLD, MOST_BYTES, CallTime, JobPace, JobSize, job_size
 from collator.workers.celery.messages import (
-    CallLimits,
     JobAnswer,
     JobAnswers,
     JobEnded,
@@ -31,6 +31,7 @@ from collator.workers.celery.messages import (
     PacketJob,
     WorkerHeartbeat,
     WorkerReply,
+    limits_of,
     packet_of,
     result_of,
 )
@@ -50,8 +51,6 @@ LOOK = 0.5
 """Seconds between two looks for jobs that are lost."""
 LEAST = 8
 """Packets that wait here, twice as many at most, where it is not known what may be out."""
-LONGEST_PAUSE = 60.0
-"""Seconds between two questions who is there, where nobody answers; doubles up to that."""
 log = structlog.get_logger("collator.workers")
 
 
@@ -63,26 +62,22 @@ class CeleryPool:
     ) -> None:
         """*queue*: the name of the node's own queue. At most *most_out* packets are out. *tell* as in `ResultQueue`."""
         self.buffer = TaskBuffer()
-        self.buffer.wake_one = self._wake
+        self.buffer.wake_one = self._note_more
         self.result_queue = ResultQueue(tell)
         self.chunk_size = 1
         self.abandoned = 0
         self._url = url
         self._outcomes = outcomes
-        self._limits = CallLimits(
-            timeout=outcomes.timeout,
-            retries=outcomes.retries,
-            patience=outcomes.patience,
-            max_output=outcomes.max_output,
-        )
+        self._limits = limits_of(outcomes)
         self._now = outcomes.running
         self._most_out = most_out
-        self._sent, self._crew, self._time = SentJobs(), Crew(), CallTime()
+        self._sent, self._crew = SentJobs(), Crew()
+        self._time, self._pace = CallTime(), JobPace()
         self._suspects, self._arrivals = Suspects(), Arrivals()
         self._looked = 0.0
-        self._ask_at, self._asked = 0.0, 0  # when the workers are asked next, and how often they were in vain
+        self._discovery = Discovery()
         self._echoes = Echoes()
-        self._waits_since: float | None = None  # since when no worker is known, though packets wait
+        self._enough = 1  # packets that must wait here for the thread that sends to look before its time
         self._stopped = False
         self._change = self.buffer.change
         self._threads = NodeThreads(url, queue, self)
@@ -131,7 +126,7 @@ class CeleryPool:
             return f"the broker {hidden(self._url)} cannot be used, and packets wait: {trouble[0]}"
         if self._crew.trouble:
             return self._crew.trouble
-        since = self._waits_since
+        since = self._discovery.since
         if since is not None and (silent := self._now() - since) >= SILENCE:
             return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now"
         return None
@@ -169,9 +164,12 @@ class CeleryPool:
                 if self._sent.packets and self._echoes.due(self._now()):
                     self._echoes.send(self._now())
                     return Echo()
-                if self._may_send():
-                    return self._take()
-                self._change.wait(LOOK if self._sent.packets or self._waits_since is not None else None)
+                size = self._size()
+                wait = self._wait(size)
+                if wait == 0.0:
+                    return self._take(size)
+                self._enough = 1 if wait is None or wait > HOLD else size.full
+                self._change.wait(wait)
             return None
 
     def unsent(self, what: OutgoingJob | Echo) -> None:
@@ -185,7 +183,7 @@ class CeleryPool:
         """Answers come again: nothing was heard meanwhile, and that means nothing."""
         with self._change:
             self._sent.hear_all(self._now())
-            self._ask_at = 0.0
+            self._discovery.soon()
             self._wake()
 
     def reply(self, reply: WorkerReply, acknowledge: Callable[[], None]) -> None:
@@ -252,34 +250,30 @@ class CeleryPool:
 
     def _size(self) -> JobSize:
         crew = self._crew
-        return job_size(self._time.seconds, processes=crew.processes, tasks=crew.tasks, calls=crew.calls)
+        size = job_size(self._time.seconds, processes=crew.processes, tasks=crew.tasks, calls=crew.calls)
+        return JobSize(size.full, min(size.out, self._most_out))
 
     def _asks(self) -> bool:
         """Return whether it is time to ask who is there: packets wait, and no worker is known."""
         if len(self._crew) or not self.buffer or self.buffer.paused:
-            self._waits_since, self._ask_at, self._asked = None, 0.0, 0
+            self._discovery = Discovery()
             return False
-        now = self._now()
-        self._waits_since = self._waits_since or now
-        if now < self._ask_at:
-            return False
-        self._asked += 1
-        self._ask_at = now + min(LONGEST_PAUSE, 2.0**self._asked)
-        return True
+        return self._discovery.due(self._now())
 
-    def _may_send(self) -> bool:
-        waiting = len(self.buffer)
-        if not waiting or self.buffer.paused or self.result_queue.unrecorded.full(self._sent.packets):
-            return False
-        size = self._size()
-        if self._sent.packets >= min(size.out, self._most_out) or self._sent.bytes >= BYTES_OUT:
-            return False
-        return waiting >= size.full or len(self._sent) < size.small
+    def _wait(self, size: JobSize) -> float | None:
+        """The seconds until a job may go, at most, where nothing changes before; `None`: for ever."""
+        count = min(len(self.buffer), size.out - self._sent.packets)
+        full = self._sent.bytes >= BYTES_OUT or self.result_queue.unrecorded.full(self._sent.packets)
+        if count <= 0 or self.buffer.paused or full:
+            return LOOK if self._sent.packets or self._discovery.since is not None else None
+        if count >= size.full:
+            return 0.0
+        return self._pace.wait(count, monotonic(), idle=len(self._sent) < self._crew.processes)
 
-    def _take(self) -> OutgoingJob:
+    def _take(self, size: JobSize) -> OutgoingJob:
         """The next job. A suspect travels alone."""
-        size = self._size()
-        count = min(size.full, min(size.out, self._most_out) - self._sent.packets)
+        count = min(size.full, size.out - self._sent.packets)
+        self._pace.send(min(count, len(self.buffer)), monotonic())
         together, alone = self._suspects.part(self.buffer.round_robin.take(count, size=MOST_BYTES))
         self.buffer.round_robin.put_each(alone[1:] if not together else alone)
         return self._outgoing(together or alone[:1])
@@ -294,6 +288,11 @@ class CeleryPool:
     def _go_on(self) -> None:
         """The ledger has taken results, for which nothing was sent."""
         with self._change:
+            self._wake()
+
+    def _note_more(self) -> None:
+        """More waits here. A thread that gathers is woken once a job is full: it would look for each single packet."""
+        if len(self.buffer) >= self._enough:
             self._wake()
 
     def _wake(self) -> None:
