@@ -121,6 +121,19 @@ class Metrics:
         for name, gauge in self._stored.items():
             gauge.set(counts[name])
 
+    def shared(self, nodes: int, *, leased: int) -> None:
+        """Show how many *nodes* have the ledger open, and how many packets are *leased* to this one."""
+        self._nodes.set(nodes)
+        self._leased.set(leased)
+
+    def durable(self, risks: int, lags: Mapping[tuple[str, str], tuple[float, int]]) -> None:
+        """Show the number of *risks*, and how far standbys are behind, in seconds and bytes, by name and ``sync``."""
+        self._risks.set(risks)
+        for place, gauge in enumerate((self._lag_seconds, self._lag_bytes)):
+            gauge.clear()
+            for labels, lag in lags.items():
+                gauge.labels(*labels).set(lag[place])
+
     def committed(self, seconds: float, items: int) -> None:
         """Count a commit. From any thread."""
         self._commit_seconds.observe(seconds)
@@ -140,6 +153,16 @@ class Metrics:
             "collator_backlog_bytes", "Bytes of packets that wait, and of open resources"
         )
         self._stored["open_bytes"] = self._gauge("collator_open_bytes", "Bytes of open resources, without packets")
+        self.usable = self._gauge("collator_ledger_usable", "1 while the store can be written")
+        self._nodes = self._gauge("collator_nodes", "Processes that have the ledger open; 0 while it cannot be read")
+        self._leased = self._gauge("collator_packets_leased", "Packets that this node holds leases on")
+        self._risks = self._gauge("collator_durability_risks", "Reasons why an acknowledged packet may be lost")
+        self._lag_seconds = self._gauge(
+            "collator_standby_lag_seconds", "How far a standby is behind in storing commits", "standby", "sync"
+        )
+        self._lag_bytes = self._gauge(
+            "collator_standby_lag_bytes", "What a standby has not stored yet", "standby", "sync"
+        )
         self.clock_behind = self._gauge(
             "collator_clock_behind_seconds", "How far the store's time stays behind a clock that has jumped"
         )

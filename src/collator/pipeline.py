@@ -22,6 +22,7 @@ from collator.delivery import Circuits, Dispatcher, Endpoint, configure, longest
 from collator.egress import Egress
 from collator.intake import Intake
 from collator.janitor import Janitor
+from collator.messages import Durability
 from collator.metrics import Metrics
 from collator.packet import PacketLimits
 from collator.rules.resource import LedgerLimits
@@ -69,6 +70,7 @@ class Pipeline:
         self.metrics = Metrics()
         ledger_backend.watch(self.metrics)
         self.metrics.clock_behind.set(ledger_backend.behind)
+        self.metrics.usable.set_function(lambda: float(ledger_backend.health() is None))
         circuits = Circuits(failures=settings.breaker_failures, longest=settings.breaker_pause)
         egress = Egress(policy=policy_of(settings), stood_still=beats.process.stood_still)
         self.outbox = Dispatcher(
@@ -103,6 +105,14 @@ class Pipeline:
         refusal = self.intake.refusal()
         reasons = (refusal and refusal.detail, self._backend.health(), self.workers.health())
         return [*dict.fromkeys(reason for reason in reasons if reason)]
+
+    def risks(self) -> Sequence[str]:
+        """The reasons why an acknowledged packet may be lost nevertheless, a sentence each."""
+        return self._backend.risks()
+
+    async def durability(self) -> Durability:
+        """The durability of commits of the ledger. `Unavailable`."""
+        return await self._backend.durability()
 
     def left(self) -> float:
         """Seconds of the time for draining that are left."""

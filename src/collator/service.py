@@ -134,6 +134,8 @@ def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
         outbox=pipeline.outbox,
         metrics=pipeline.metrics,
         readiness=pipeline.readiness,
+        risks=pipeline.risks,
+        durability=pipeline.durability,
         packet_limits=pipeline.packet_limits,
         limits=limits_of(settings),
         hosts=names_of(settings.host, settings.allow_host),

@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "api.md"
 VARIES = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "a moment"),
     (r"msg_[a-z2-7]{52}", "an id"),
+    (r'"name": ?"[^"]+:\d+"', '"name": "a node"'),
 )
 
 

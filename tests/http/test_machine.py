@@ -86,7 +86,9 @@ class Door:
         self._it = it
 
     async def counts(self) -> Counts:
-        return (await self._look("/v1/status", ServiceStatus)).stored
+        stored = (await self._look("/v1/status", ServiceStatus)).stored
+        assert stored is not None
+        return stored
 
     async def resources(self) -> Sequence[ResourceSummary]:
         page = await self._look("/v1/resources?limit=2", ResourcePage)

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from collator import ledgers, workers
 from collator.cli.main import run
 from collator.clock import SystemClock
 from collator.errors import CollatorError, ConfigError, Unavailable, Vanished
-from collator.messages import Counts, StepResult
+from collator.messages import Counts, Durability, NodeReport, Replication, Standby, StepResult
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.pipeline import STOPS_BESIDE_OTHERS, open_pipeline
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import LedgerBackend, WorkersBackend
 from collator.seams.workers import Workers
+from collator.service import open_service
 from collator.service import run as serve
 from collator.settings import OPTIONS, Settings, load
 from collator.signals import stops
 from tests.http import listener
 
 SECRET = "hunter2"
+MOMENT = "2026-11-24T02:05:00.000000Z"
 
 
 def never() -> float:
@@ -41,7 +45,7 @@ def never() -> float:
         ("ledger", "", "it is not a supported ledger; use sqlite or postgresql://"),
         ("ledger", f"postgresql://me:{SECRET}@db/calls", "has a password in it; put it into a file"),
         ("ledger", f"postgresql://db/calls?password={SECRET}", "has a password in it; put it into a file"),
-        ("ledger", "postgresql:///calls", "names no host; write postgresql://USER@HOST/DATABASE"),
+        ("ledger", "postgresql:///calls", "names no host; write postgresql://USER@HOST"),
         ("workers", "dask", "'dask' is not a supported kind of workers; use local or celery"),
         ("workers", f"redis://:{SECRET}@db", "'redis' is not a supported kind of workers; use local or celery"),
         ("broker", f"http://me:{SECRET}@db", "http:// is not supported; write one of redis://…"),
@@ -160,8 +164,19 @@ async def test_p5_what_would_wait_for_the_sqlite_ledger_is_refused(
 class Verbs:
     """The verbs that a pipeline without packets asks of a ledger."""
 
+    away = False
+
     async def counts(self) -> Counts:
+        if self.away:
+            raise Unavailable
         return Counts()
+
+    async def nodes(self, *, limit: int) -> Sequence[NodeReport]:
+        node = NodeReport(id=1, name="web-1:4711", version="0.1.0", since=MOMENT, beat=0.5, leased=3, here=False)
+        return [node, replace(node, id=2, name="web-2:42", leased=5, here=True)][:limit]
+
+    async def note(self, _act: object) -> None:
+        pass
 
     async def paused(self) -> Mapping[str, object]:
         return {}
@@ -182,11 +197,12 @@ class Verbs:
 class Backend:
     """A ledger of no kind that there is, and what a test says of its health."""
 
-    ledger: Any = Verbs()
     begun, behind = False, 0.0
 
     def __init__(self) -> None:
+        self.ledger: Any = Verbs()
         self.why_unhealthy: str | None = None
+        self.why_at_risk: Sequence[str] = ()
         self.why_refused: Unavailable | None = None
         self.gone: CollatorError | None = None
         self.watched: list[Metrics] = []
@@ -201,6 +217,15 @@ class Backend:
 
     def refusal(self) -> Unavailable | None:
         return self.why_refused
+
+    def risks(self) -> Sequence[str]:
+        return self.why_at_risk
+
+    async def durability(self) -> Durability:
+        standby = Standby(name="db-2", sync="sync", lag_seconds=None, lag_bytes=7)
+        return Durability(
+            store="shelf", risks=self.why_at_risk, replication=Replication.SYNCHRONOUS, standbys=[standby]
+        )
 
     def lost(self) -> CollatorError | None:
         return self.gone
@@ -306,3 +331,41 @@ async def test_a_store_that_is_lost_ends_the_pipeline(backend: Backend, crew: Cr
         async with open_pipeline(Settings(webhook="none")) as pipeline, pipeline.at_work():
             await pipeline.intake.draining.wait()
     assert backend.closed == 1
+
+
+async def test_a_risk_that_was_accepted_is_told_to_all_and_a_store_that_is_away_keeps_no_status_back(
+    tmp_path: Path, backend: Backend, crew: Crew
+) -> None:
+    del crew
+    backend.why_at_risk = ["fsync is off"]
+    settings = Settings(data_dir=tmp_path / "data", webhook="none", port=0)
+    async with open_service(settings) as service, aiohttp.ClientSession(service.url) as session:
+
+        async def ask(path: str) -> Any:  # noqa: ANN401 - JSON may be anything
+            async with session.get(path) as answer:
+                assert answer.status == 200
+                return await (answer.json() if answer.content_type == "application/json" else answer.text())
+
+        assert (await ask("/readyz"))["risks"] == ["fsync is off"]
+        status = await ask("/v1/status")
+        assert status["durability"] == {
+            "store": "shelf",
+            "risks": ["fsync is off"],
+            "replication": "synchronous",
+            "standbys": [{"name": "db-2", "sync": "sync", "lag_seconds": None, "lag_bytes": 7}],
+        }
+        assert [node["name"] for node in status["nodes"]] == ["web-1:4711", "web-2:42"]
+        metrics = await ask("/metrics")
+        for line in (
+            "collator_nodes 2.0",
+            "collator_packets_leased 5.0",
+            "collator_durability_risks 1.0",
+            'collator_standby_lag_bytes{standby="db-2",sync="sync"} 7.0',
+        ):
+            assert line in metrics
+        backend.why_unhealthy = "the server is away"
+        backend.ledger.away = True
+        status = await ask("/v1/status")
+        assert (status["ready"], status["reasons"]) == (False, ["the server is away"])
+        assert (status["stored"], status["durability"], status["nodes"]) == (None, None, [])
+        assert "collator_nodes 0.0" in await ask("/metrics")

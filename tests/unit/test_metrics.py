@@ -15,6 +15,8 @@ LABELS = {
     "result": "of an attempt",
     "reason": "an outcome came too late",
     "state": "of resources or deliveries",
+    "standby": "its name, of which there are 20 at most",
+    "sync": "how a server calls the ways of replication",
     "endpoint": "its name, of which there are as many as are configured",
 }
 COUNTS = ("packets", "attempts", "calls", "dropped", "hedges", "closed", "items", "lost", "refused")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+from types import MappingProxyType
 from typing import Any
 
 from collator.cli.command import command
 from collator.cli.exits import Exit
-from collator.cli.phrases import sized
+from collator.cli.phrases import aligned, sized
 from collator.cli.service_call import ask, json_option, print_answer
+from collator.messages import Replication
 from collator.settings import Scope, Settings
+
+_REPLICATED = MappingProxyType(
+    {
+        Replication.ASYNCHRONOUS: "so a failover may lose the last commits",
+        Replication.SYNCHRONOUS: "so a failover loses nothing",
+    }
+)
+_COLUMNS = 80
+_NAME = 24
+"""Characters of the name of a node."""
 
 
 @command(
@@ -43,7 +56,12 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
         when = "" if failing["due_in"] is None else f", next attempt in {failing['due_in']:.0f} s"
         packet = f"{failing['resource_id']} {failing['index']} at {failing['last_at']}{when}"
         yield f"  failed      {failing['times']} x {failing['reason']}; the last: {packet}"
+    for risk in (answer.get("durability") or {}).get("risks", ()):
+        yield from wrap(risk, _COLUMNS, initial_indent="  at risk     ", subsequent_indent=" " * 14)
     stored = answer["stored"]
+    if stored is None:
+        yield "  store       cannot be read at the moment"
+        return
     ended = ", ".join(f"{stored[state]} {state}" for state in ("collated", "incomplete", "cancelled"))
     gone = f", {stored['remembered']} deleted, ids remembered" if stored["remembered"] else ""
     yield f"  resources   {stored['open']} open, {ended}{gone}"
@@ -51,3 +69,34 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"
     if answer.get("paused"):  # a service of before does not say
         yield f"  paused      {', '.join(answer['paused'])}: nothing is sent until collator endpoints resume"
+    yield from _shared(answer)
+
+
+def _shared(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The other nodes, and the servers that have its commits: nothing where it is of one process alone."""
+    durability = answer.get("durability")  # a service of before does not say
+    if durability and durability["replication"] != Replication.NONE:
+        yield f"  replication {durability['replication']}, {_REPLICATED[durability['replication']]}"
+        standbys = durability["standbys"]
+        yield from (f"    {line}" for line in map(_standby, standbys))
+        if durability["replication"] == Replication.SYNCHRONOUS and not standbys:
+            yield "    no standby is connected: commits wait for one"
+    nodes = answer.get("nodes", ())
+    if len(nodes) > 1:
+        yield f"  nodes       {len(nodes)}"
+        heads = ("id", "name", "version", "since", "beat", "leased")
+        yield from (f"    {line}" for line in aligned(heads, map(_node, nodes)))
+
+
+def _standby(standby: Mapping[str, Any]) -> str:
+    behind = "" if standby["lag_bytes"] is None else f", {sized(standby['lag_bytes'])} behind"
+    late = f" ({standby['lag_seconds']:.1f} s)" if standby["lag_seconds"] else ""
+    return f"{standby['name'] or 'a standby'}  {standby['sync'] or 'grant pg_monitor to see more'}{behind}{late}"
+
+
+def _node(node: Mapping[str, Any]) -> Sequence[object]:
+    number = f"{node['id']}*" if node["here"] else f"{node['id']}"
+    name = node["name"]
+    if len(name) > _NAME:  # its beginning, and its end with the process id
+        name = f"{name[: _NAME // 2]}…{name[1 - _NAME // 2 :]}"
+    return number, name, node["version"], f"{node['since'][:16]}Z", f"{node['beat']:.0f} s", node["leased"]

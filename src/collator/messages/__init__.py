@@ -2,7 +2,7 @@
 
 Frozen values, one line on each field. Lives here: `leases`, the right to report on what was handed out; `tasks`,
 packets and what a verb did with them; `deliveries`, deliveries and attempts; `views`, what a person may look at;
-`audit`, who did what.
+`nodes`, who has a ledger open, and what becomes of its commits; `audit`, who did what.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collator.messages.deliveries import (
     webhook_number,
 )
 from collator.messages.leases import Lease
+from collator.messages.nodes import Durability, NodeReport, Replication, Standby
 from collator.messages.tasks import (
     Accepted,
     Failure,
@@ -77,12 +78,14 @@ __all__ = [
     "DeliveryFilter",
     "DeliveryPage",
     "DeliveryReport",
+    "Durability",
     "Failure",
     "FailureReport",
     "Fault",
     "Group",
     "Key",
     "Lease",
+    "NodeReport",
     "OutcomePage",
     "OutcomeReport",
     "Output",
@@ -91,6 +94,7 @@ __all__ = [
     "Pause",
     "Recorded",
     "Replayed",
+    "Replication",
     "ResourceFilter",
     "ResourceReport",
     "ResourceSummary",
@@ -100,6 +104,7 @@ __all__ = [
     "RetryReport",
     "Run",
     "RunPacket",
+    "Standby",
     "StepResult",
     "Task",
     "UnfinishedPage",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from collator.errors import CollatorError, Unavailable
+from collator.messages import Durability
 from collator.metrics import Metrics
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
@@ -52,6 +53,14 @@ class LedgerBackend(Protocol):
 
         What is there is processed and delivered meanwhile, as far as the store takes it.
         """
+        ...
+
+    def risks(self) -> Sequence[str]:
+        """The reasons why an acknowledged packet may be lost nevertheless, a sentence each; none where P1 holds."""
+        ...
+
+    async def durability(self) -> Durability:
+        """The durability of commits, by a look at the store. `Unavailable`."""
         ...
 
     def lost(self) -> CollatorError | None:

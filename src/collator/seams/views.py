@@ -15,6 +15,7 @@ from collator.messages import (
     DeliveryDetail,
     DeliveryFilter,
     DeliveryPage,
+    NodeReport,
     OutcomePage,
     PacketDetail,
     Pause,
@@ -121,4 +122,8 @@ class Views(Protocol):
 
     async def counts(self) -> Counts:
         """The counts of the store."""
+        ...
+
+    async def nodes(self, *, limit: int = 100) -> Sequence[NodeReport]:
+        """The nodes that have the ledger open, the earliest first, up to *limit*; a dead one until others noticed."""
         ...

@@ -9,6 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from collator import target
+from collator.settings import postgresql
 from collator.settings.values import kind, some_text
 
 NO_WEBHOOK = "none"
@@ -65,11 +66,7 @@ def ledger(text: str) -> str:
     """``sqlite``, or the address of a PostgreSQL database, without a password."""
     if text.partition("://")[0] not in {"postgresql", "postgres"}:
         return kind("ledger", "sqlite", "postgresql://USER@HOST/DATABASE")(text)
-    place = urlsplit(text)
-    if ":" in place.netloc.rpartition("@")[0] or "password=" in place.query:
-        raise ValueError("the address of the database has a password in it; put it into a file (ledger_password_file)")
-    if not place.netloc and "host=" not in place.query:
-        raise ValueError("the address of the database names no host; write postgresql://USER@HOST/DATABASE")
+    postgresql.parse(text)
     return text
 
 

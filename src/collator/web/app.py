@@ -5,13 +5,14 @@ What lives here: which path leads where, and what is counted of a request from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from collator.intake import Intake
+from collator.messages import Durability
 from collator.metrics import Metrics
 from collator.packet import PacketLimits
 from collator.seams.ledger import Ledger
@@ -25,7 +26,7 @@ from collator.web.buffer_memory import BufferMemory
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
 from collator.web.formats import JSON
-from collator.web.health import Health, Readiness
+from collator.web.health import Health, Readiness, unknown_durability
 from collator.web.host_check import OWN, HostCheck
 from collator.web.limits import HttpLimits
 from collator.web.load import Load, may_repair, who_asks
@@ -67,6 +68,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     readiness: Readiness
     """Why the service is not ready."""
+    risks: Callable[[], Sequence[str]] = tuple
+    """Why an acknowledged packet may be lost nevertheless."""
+    durability: Callable[[], Awaitable[Durability | None]] = unknown_durability
+    """What becomes of commits."""
     packet_limits: PacketLimits = PacketLimits()
     limits: HttpLimits = HttpLimits()
     hosts: Sequence[str] | None = OWN
@@ -107,7 +112,7 @@ class App:
         )
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         handlers = Handlers(
-            health=Health(parts.ledger, parts.metrics, parts.workers, readiness=parts.readiness),
+            health=_health(parts),
             resources=Resources(
                 parts.ledger,
                 parts.outbox,
@@ -196,4 +201,15 @@ def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:
     allowed = ", ".join(methods_at(path.decode("ascii")))
     return HttpProblem(
         ProblemType.METHOD_NOT_ALLOWED, f"allowed methods: {allowed}", headers=((b"allow", allowed.encode()),)
+    )
+
+
+def _health(parts: Parts) -> Health:
+    return Health(
+        parts.ledger,
+        parts.metrics,
+        parts.workers,
+        readiness=parts.readiness,
+        risks=parts.risks,
+        durability=parts.durability,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator import __version__
-from collator.messages import Counts, FailureReport
+from collator.errors import Unavailable
+from collator.messages import Counts, Durability, FailureReport, NodeReport
 from collator.metrics import Metrics
 from collator.paging import fitting
 from collator.seams.ledger import Ledger
@@ -17,6 +20,8 @@ from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _SHOWN = 100  # endpoints in the status; their list has them all
+_NODES = 100  # nodes in the status
+_PATIENCE = 2.0  # seconds in which a store that is away has to answer: the status is wanted most while it is
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -29,6 +34,8 @@ class Ready(msgspec.Struct, frozen=True):
     """That it is ready."""
 
     status: str = "ready"
+    risks: Sequence[str] = ()
+    """Why an acknowledged packet may be lost nevertheless: only where that was accepted in the settings."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,19 +52,47 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The endpoints to which nothing is sent until a person resumes them; the first 100."""
     paused_more: int
     """How many there are beyond those."""
-    stored: Counts
-    """How much it holds."""
+    stored: Counts | None
+    """How much is stored; null while the store cannot be read."""
+    nodes: Sequence[NodeReport]
+    """The processes that have the ledger open, the earliest first: the first 100."""
+    durability: Durability | None
+    """What becomes of commits; null while the store cannot be read."""
 
 
 Readiness = Callable[[], Sequence[str]]
 """Why the service is not ready, a sentence for each reason; nothing where it is."""
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    """What the store answered."""
+
+    stored: Counts | None = None
+    paused: Sequence[str] = ()
+    nodes: Sequence[NodeReport] = ()
+    durability: Durability | None = None
+
+
+async def unknown_durability() -> Durability | None:
+    """Tell nothing of what becomes of commits."""
+    return None
+
+
 class Health:
     """The pages of health and metrics."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, workers: Workers, *, readiness: Readiness) -> None:
-        """Ask *readiness*, *ledger* and *workers*."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        metrics: Metrics,
+        workers: Workers,
+        *,
+        readiness: Readiness,
+        risks: Callable[[], Sequence[str]],
+        durability: Callable[[], Awaitable[Durability | None]],
+    ) -> None:
+        """Ask *readiness*, *risks*, *durability*, *ledger* and *workers*."""
+        self._risks, self._durability = risks, durability
         self._workers = workers
         self._ledger = ledger
         self._metrics = metrics
@@ -72,24 +107,46 @@ class Health:
         reasons = self._readiness()
         if reasons:
             raise HttpProblem(ProblemType.NOT_READY, "; ".join(reasons), retry_after=1.0, members={"reasons": reasons})
-        return answer_json(Ready())
+        return answer_json(Ready(risks=self._risks()))
 
     async def status(self, _request: RequestBody) -> HttpAnswer:
         """The state of the service, for people: 200 whatever it is."""
-        reasons, stored, paused = self._readiness(), await self._ledger.counts(), sorted(await self._ledger.paused())
+        seen, reasons = await self._look(), self._readiness()
         return answer_json(
             ServiceStatus(
                 version=__version__,
                 ready=not reasons,
                 reasons=reasons,
                 failing=fitting(self._workers.failures()),
-                paused=paused[:_SHOWN],
-                paused_more=len(paused[_SHOWN:]),
-                stored=stored,
+                paused=seen.paused[:_SHOWN],
+                paused_more=len(seen.paused[_SHOWN:]),
+                stored=seen.stored,
+                nodes=fitting(seen.nodes),
+                durability=seen.durability,
             )
         )
 
     async def metrics(self, _request: RequestBody) -> HttpAnswer:
         """Get all metrics, in the text format of Prometheus."""
-        self._metrics.stored(msgspec.structs.asdict(await self._ledger.counts()))
+        seen = await self._look()
+        if seen.stored is not None:
+            self._metrics.stored(msgspec.structs.asdict(seen.stored))
+        if seen.durability is not None:
+            lags = {
+                (one.name, one.sync): (one.lag_seconds or 0.0, one.lag_bytes or 0) for one in seen.durability.standbys
+            }
+            self._metrics.durable(len(seen.durability.risks), lags)
+        self._metrics.shared(len(seen.nodes), leased=sum(node.leased for node in seen.nodes if node.here))
         return HttpAnswer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
+
+    async def _look(self) -> _Seen:
+        """The answers of the store, if it answers soon enough; otherwise none."""
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                return _Seen(
+                    await self._ledger.counts(),
+                    sorted(await self._ledger.paused()),
+                    await self._ledger.nodes(limit=_NODES),
+                    await self._durability(),
+                )
+        return _Seen()

@@ -1,16 +1,21 @@
-"""The address of a database, and connections to it."""
+"""The address of a database, and connections to one of its hosts."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
 import msgspec
 
 from collator.errors import ConfigError
+from collator.file_watch import WatchedFile
 from collator.ledgers.postgresql.schema import SCHEMA
 from collator.settings import Settings
+from collator.settings.postgresql import FILES, DatabaseUrl, Host, parse
 
-TIMEOUT = 10.0
-"""Seconds in which a connection has to be made."""
+TIMEOUT = 5.0
+"""Seconds in which a connection has to be made to a host, before the next one is tried."""
 COMMAND_TIMEOUT = 60.0
 """Seconds after which a server that does not answer is given up: the end of a large resource takes some."""
 
@@ -44,25 +49,35 @@ class Address(msgspec.Struct, frozen=True):
     """Where a database is, and how to be let in."""
 
     url: str
-    password: str | None = None
+    password: Callable[[], str] | None = None
+    """The password of this moment; `None`: the driver looks into PGPASSFILE."""
 
-    async def connect(self) -> asyncpg.Connection:
-        """Make a connection for steps, to the server that takes changes where there are several."""
-        return await self._connect("collator", _SESSION + _WRITER)
+    @property
+    def parts(self) -> DatabaseUrl:
+        """The parts of the address."""
+        return parse(self.url)
 
-    async def connect_reader(self) -> asyncpg.Connection:
+    async def connect(self, host: Host | None = None) -> asyncpg.Connection:
+        """Make a connection for steps, to *host*, or the first one."""
+        return await self._connect(host, "collator", _SESSION + _WRITER)
+
+    async def connect_reader(self, host: Host | None = None) -> asyncpg.Connection:
         """Make a connection for looks, which changes nothing."""
-        return await self._connect("collator-reader", _SESSION + _READER)
+        return await self._connect(host, "collator-reader", _SESSION + _READER)
 
-    async def _connect(self, name: str, session: str) -> asyncpg.Connection:
+    async def _connect(self, host: Host | None, name: str, session: str) -> asyncpg.Connection:
+        parts = self.parts
+        host = host or parts.hosts[0]
         connection = await asyncpg.connect(
-            self.url,
+            parts.without_hosts,
+            host=host.name,
+            port=host.port,
             password=self.password,
             timeout=TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
             statement_cache_size=400,
             server_settings={"application_name": name},
-            target_session_attrs="read-write",
+            target_session_attrs="any",
         )
         try:
             await connection.execute(session)
@@ -73,15 +88,22 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def address_of(settings: Settings) -> Address:
-    """The address that *settings* give. `ConfigError` where the password cannot be read."""
-    return Address(settings.ledger, _password(settings))
-
-
-def _password(settings: Settings) -> str | None:
-    """The contents of the file of the password; without one, the driver looks into PGPASSFILE."""
-    if settings.ledger_password_file is None:
-        return None
+    """The address that *settings* give. `ConfigError` where a file that it names cannot be read."""
     try:
-        return settings.ledger_password_file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--ledger-password-file: {settings.ledger_password_file}: {error}") from None
+        parameters = parse(settings.ledger).parameters
+    except ValueError as error:
+        raise ConfigError(f"--ledger: {error}") from None
+    for name in FILES:
+        if name in parameters and not Path(parameters[name]).is_file():
+            raise ConfigError(f"--ledger: {name}: the file {parameters[name]} does not exist or cannot be read")
+    if settings.ledger_password_file is None:
+        return Address(settings.ledger)
+    file = WatchedFile(settings.ledger_password_file, _password, what="--ledger-password-file", secret=True)
+    return Address(settings.ledger, file.current)
+
+
+def _password(text: str) -> str:
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password or "\n" in password or "\0" in password:
+        raise ConfigError("it has to contain the password, and nothing else")
+    return password

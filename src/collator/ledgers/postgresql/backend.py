@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import structlog
-from prometheus_client import Gauge
 
 from collator.clock import Clock
 from collator.errors import CollatorError, Unavailable
-from collator.ledgers.postgresql import server
+from collator.ledgers.postgresql import replication
 from collator.ledgers.postgresql.address import address_of
 from collator.ledgers.postgresql.ledger import PostgresqlLedger, open_ledger
+from collator.ledgers.postgresql.server import Server
+from collator.messages import Durability
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
@@ -24,8 +25,9 @@ log = structlog.get_logger("collator.ledger")
 class PostgresqlBackend:
     """A database that is open; implements `collator.seams.backend.LedgerBackend`."""
 
-    def __init__(self, ledger: PostgresqlLedger) -> None:
+    def __init__(self, ledger: PostgresqlLedger, server: Server) -> None:
         """Use `open`."""
+        self._server = server
         self.ledger = ledger
         self.begun = ledger.begun
         self.behind = 0.0  # the server's clock is the one that counts
@@ -40,21 +42,26 @@ class PostgresqlBackend:
         route: Routing,
         stood_still: Callable[[], float],
     ) -> Self:
-        """Open `Settings.ledger`. Raises what `address_of`, `server.examine` and `open_ledger` raise."""
+        """Open `Settings.ledger`. Raises what `address_of`, `Server.examine` and `open_ledger` raise."""
         del clock, stood_still  # time is the server's, and what it is without a beat it finds itself
-        address = address_of(settings)
-        found = await server.examine(address)
-        server.refuse_unfit(found, relaxed=settings.ledger_durability == "relaxed")
-        log.info("opened the ledger on PostgreSQL", server=found.version, standby=found.standby)
+        server = Server(address_of(settings), relaxed=settings.ledger_durability == "relaxed")
+        found = await server.examine()
         if settings.webhook is not None and settings.webhook_secret_file is None:
             log.warning("other nodes need the secret of this one: give all of them --webhook-secret-file")
-        return cls(await open_ledger(address, ledger_limits=ledger_limits, route=route))
+        ledger = await open_ledger(server, ledger_limits=ledger_limits, route=route)
+        backend = cls(ledger, server)
+        durability = await backend.durability()
+        log.info(
+            "opened the ledger on PostgreSQL",
+            server=found.version,
+            replication=durability.replication,
+            standbys=[standby.name for standby in durability.standbys],
+        )
+        return backend
 
     def watch(self, metrics: Metrics) -> None:
-        """Count commits, and show whether the server can be used."""
+        """Count commits."""
         self.ledger.watch(metrics.committed)
-        usable = Gauge("collator_ledger_usable", "1 while the database can be used", registry=metrics.registry)
-        usable.set_function(lambda: float(self.ledger.health() is None))
 
     def health(self) -> str | None:
         """The trouble with the server, in words; `None` while all is well."""
@@ -63,6 +70,15 @@ class PostgresqlBackend:
     def refusal(self) -> Unavailable | None:
         """The error for all packets: they would wait for long; `None` otherwise."""
         return self.ledger.refusal()
+
+    def risks(self) -> Sequence[str]:
+        """The losses that were accepted, of the server as it answered last."""
+        return self._server.risks()
+
+    async def durability(self) -> Durability:
+        """Ask the server, whichever it is at the moment."""
+        async with self.ledger.look() as look:
+            return await replication.durability(look, await self._server.look(look.connection))
 
     def lost(self) -> CollatorError | None:
         """Return nothing: a server that is away may come back."""

@@ -14,12 +14,12 @@ from importlib.resources import files
 import asyncpg
 import msgspec
 
-from collator.errors import ConfigError, SchemaTooNew, Unavailable
-from collator.ledgers.postgresql import server
+from collator.errors import ConfigError, SchemaTooNew
 from collator.ledgers.postgresql.address import address_of
 from collator.ledgers.postgresql.bodies import framed_crc
-from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, translated
 from collator.ledgers.postgresql.schema import newest
+from collator.ledgers.postgresql.server import Server
 from collator.ledgers.postgresql.step import Statements, load_statements
 from collator.messages import Counts
 from collator.messages.checks import Complaint, Report
@@ -43,17 +43,17 @@ select r.id, coalesce(s.head, ''), coalesce(s.tail, ''), s.frame_crc from supers
 
 async def check_database(settings: Settings) -> Report:
     """Check the store that *settings* name. `ConfigError`, `Unavailable`, `SchemaTooNew`."""
-    address = address_of(settings)
-    server.refuse_unfit(await server.examine(address), relaxed=settings.ledger_durability == "relaxed")
+    server = Server(address_of(settings), relaxed=settings.ledger_durability == "relaxed")
+    await server.examine()
     try:
-        connection = await address.connect_reader()
+        connection = await server.connect_reader()
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await check(connection, await connection.fetchval("select current_database()"))
         finally:
             connection.terminate()
-    except CONNECTION_ERRORS as error:
-        raise Unavailable(in_words(error)) from error
+    except (*CONNECTION_ERRORS, asyncpg.InsufficientPrivilegeError) as error:
+        raise translated(error) from error
 
 
 async def check(connection: asyncpg.Connection, name: str) -> Report:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+
 import asyncpg
 
-from collator.errors import StorageFull, Unavailable
+from collator.errors import CollatorError, ConfigError, StorageFull, Unavailable
 
 CONNECTION_ERRORS = (
     OSError,
@@ -36,9 +38,46 @@ def refused(error: Exception) -> Unavailable | None:
             return None
 
 
-def in_words(error: Exception) -> str:
+SHARED = (
+    "the database is behind a pooler that shares a session between clients, which the ledger cannot use: "
+    "set pool_mode = session for this database in PgBouncer, or connect to the server itself"
+)
+_SHARED = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A session is another, or used by others: statements that were prepared are gone, or there already."""
+
+_FOR_PERSONS = (
+    *_SHARED,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.exceptions.ClientConfigurationError,
+    ssl.SSLCertVerificationError,
+)
+"""These do not pass by themselves."""
+
+
+def translated(error: Exception) -> CollatorError:
+    """Return *error*, met while connecting, as `ConfigError` where a person has to act, otherwise as `Unavailable`."""
+    if isinstance(error, CollatorError):
+        return error
+    return ConfigError(in_words(error)) if isinstance(error, _FOR_PERSONS) else Unavailable(in_words(error))
+
+
+def in_words(error: Exception) -> str:  # noqa: C901, PLR0911 - a table
     """Say what *error* is; nothing of a password is in it."""
     match error:
+        case CollatorError():
+            return error.detail
+        case asyncpg.InvalidSQLStatementNameError() | asyncpg.DuplicatePreparedStatementError():
+            return SHARED
+        case asyncpg.InsufficientPrivilegeError():
+            return f"the database user lacks a right ({error}): let it own the schema collator, or create one"
+        case asyncpg.exceptions.ClientConfigurationError():
+            return f"the address of the database: {error}"
+        case ssl.SSLCertVerificationError():
+            return f"the certificate of the database server is not accepted: {error.verify_message}"
+        case TimeoutError():
+            return "the database server does not answer"
         case asyncpg.TooManyConnectionsError():
             return f"the database server has no connection left ({error})"
         case asyncpg.InvalidAuthorizationSpecificationError():

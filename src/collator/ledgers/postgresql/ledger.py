@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import asyncpg
 
+from collator import __version__
 from collator.errors import Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.hints import Hints
+from collator.ledgers.node_name import node_name
 from collator.ledgers.postgresql import steps
-from collator.ledgers.postgresql.address import Address
-from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, translated
 from collator.ledgers.postgresql.pieces import pieces_of
 from collator.ledgers.postgresql.reader import Reader
 from collator.ledgers.postgresql.repair_verbs import RepairVerbs
 from collator.ledgers.postgresql.retry_verbs import parts_of
 from collator.ledgers.postgresql.schema import migrate
-from collator.ledgers.postgresql.step import Step, load_statements
+from collator.ledgers.postgresql.step import Statements, Step, load_statements
 from collator.ledgers.postgresql.views import PostgresqlViews
 from collator.ledgers.postgresql.writer import Committed, Writer
 from collator.messages import (
@@ -50,22 +51,34 @@ PAUSE = 0.005
 """Seconds between two of them: about as long as a commit takes."""
 
 
-async def open_ledger(address: Address, *, ledger_limits: LedgerLimits, route: Routing) -> PostgresqlLedger:
-    """The ledger at *address*, as a new node. Raises `Unavailable`, and `SchemaTooNew`.
+class Database(Protocol):
+    """Makes connections: a `Server`, or in a test an `Address`."""
+
+    async def connect(self) -> asyncpg.Connection:
+        """Make a connection for steps."""
+        ...
+
+    async def connect_reader(self) -> asyncpg.Connection:
+        """Make a connection for looks, which changes nothing."""
+        ...
+
+
+async def open_ledger(database: Database, *, ledger_limits: LedgerLimits, route: Routing) -> PostgresqlLedger:
+    """The ledger in *database*, as a new node. Raises `Unavailable`, `ConfigError` and `SchemaTooNew`.
 
     *route* gives the endpoints of a resource by its id.
     """
     try:
-        connection = await address.connect()
+        connection = await database.connect()
         try:
             begun = await migrate(connection) == 0
             statements = load_statements()
-            node = await connection.fetchval(statements["register_node"])
+            node = await connection.fetchval(statements["register_node"], node_name(), __version__)
         finally:
             connection.terminate()
-    except CONNECTION_ERRORS as error:
-        raise Unavailable(in_words(error)) from error
-    ledger = PostgresqlLedger(address, statements, node, ledger_limits=ledger_limits, route=route, begun=begun)
+    except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
+        raise translated(error) from error
+    ledger = PostgresqlLedger(database, statements, node, ledger_limits=ledger_limits, route=route, begun=begun)
     try:
         await ledger.enter()
     except BaseException:
@@ -79,7 +92,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
 
     def __init__(
         self,
-        address: Address,
+        database: Database,
         statements: dict[str, str],
         node: int,
         *,
@@ -91,7 +104,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         self.begun, self.node = begun, node
         self._hints = Hints()
         self._answers = Answers()
-        self._reader = Reader(address.connect_reader, statements)
+        self._reader = Reader(database.connect_reader, statements)
 
         def begin(connection: asyncpg.Connection) -> Step:
             return Step(connection, statements, node=node, ledger_limits=ledger_limits, route=route)
@@ -99,7 +112,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         self._writers = [
             Writer(
                 number,
-                connect=address.connect,
+                connect=database.connect,
                 begin=begin,
                 answers=self._answers,
                 touched=self._hints.wake,
@@ -165,6 +178,10 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
     async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         """Store how attempts ended."""
         return await self._work.call(steps.SETTLE, attempts, size=len(attempts))
+
+    def look(self) -> AbstractAsyncContextManager[Statements]:
+        """The statements of one look at the server. `Unavailable`."""
+        return self._reader.look()
 
     def watch(self, committed: Committed) -> None:
         """Tell *committed* of each commit from now on: its seconds and its size."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collator import __version__
+from collator.ledgers.node_name import node_name
 from collator.ledgers.postgresql import claims
 from collator.ledgers.postgresql.step import Step
 
@@ -18,7 +20,7 @@ DEAD = 30.0
 async def beat(step: Step, accepting: bool) -> None:  # noqa: FBT001 - a step takes its call as it came
     """Let time pass: it counts as uptime where the service was *accepting* and refused nobody (R13)."""
     await step.run("tick", accepting)
-    await step.run("see_node", step.node, step.running)
+    await _see(step)
 
 
 async def enter(step: Step, writers: Sequence[int]) -> None:
@@ -27,7 +29,7 @@ async def enter(step: Step, writers: Sequence[int]) -> None:
         await step.enter(number)
     if not await step.value("other_nodes", step.node, step.running):
         await step.run("skip_time", step.running)  # an outage closes nothing
-    await step.run("see_node", step.node, step.running)
+    await _see(step)
     for node in step.dead_nodes:
         await claims.mark_dead(step, node)
     await step.run("fold_counts")
@@ -39,6 +41,11 @@ async def leave(step: Step) -> None:
     await step.run("tick", True)  # noqa: FBT003 - a parameter of a statement
     await claims.give_back(step, step.node)
     await step.run("unregister_node", step.node)
+
+
+async def _see(step: Step) -> None:
+    """Let the node be alive; also one that was dead for others, and is not."""
+    await step.run("see_node", step.node, step.running, node_name(), __version__)
 
 
 async def _apply_limits(step: Step) -> None:

@@ -52,7 +52,8 @@ def _steps() -> list[str]:
 
 
 async def _version(connection: asyncpg.Connection) -> int:
-    await connection.execute(f"create schema if not exists {SCHEMA}")
+    if not await connection.fetchval("select exists (select from pg_namespace where nspname = $1)", SCHEMA):
+        await connection.execute(f"create schema {SCHEMA}")
     if await connection.fetchval("select to_regclass('version')") is None:
         await connection.execute("create table version (number int not null)")
         await connection.execute("insert into version values (0)")

@@ -31,7 +31,7 @@ select step from writer where node = $1 and writer = $2 for update;
 -- Nodes and time.
 
 -- name: register_node (one that has not beaten yet is alive for as long as any)
-insert into node (seen) select greatest(clock, wall()) - stood from ledger returning node;
+insert into node (seen, name, version, since) select greatest(clock, wall()) - stood, $1, $2, wall() from ledger returning node;
 
 -- name: unregister_node
 delete from node where node = $1;
@@ -42,8 +42,8 @@ delete from node where node = $1;
 -- name: other_nodes (that are alive at $2)
 select count(*) from node where node <> $1 and seen >= $2::float8 - 30;
 
--- name: see_node (node $1 is alive at $2)
-insert into node (node, seen) overriding system value values ($1, $2)
+-- name: see_node (node $1 is alive at $2; its name $3 and version $4, where others took it for dead)
+insert into node (node, seen, name, version, since) overriding system value values ($1, $2, $3, $4, wall())
 on conflict (node) do update set seen = greatest(node.seen, excluded.seen);
 
 -- name: tick (beat; $1: whether the time since the last tick counts as uptime)
@@ -550,6 +550,17 @@ select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigin
        coalesce(sum(waiting), 0)::bigint as waiting, coalesce(sum(backlog), 0)::bigint as backlog,
        coalesce(sum(open_bytes), 0)::bigint as open_bytes, coalesce(sum(due), 0)::bigint as due,
        coalesce(sum(dead), 0)::bigint as dead, coalesce(sum(remembered), 0)::bigint as remembered from writer;
+
+-- name: list_nodes (with the seconds since their last beat, and the packets that each holds; at most $1)
+select n.node, n.name, n.version, n.since, greatest(0, greatest(l.clock, w.wall) - l.stood - n.seen) as beat,
+       coalesce((select sum(cardinality(array_remove(indexes, -1))) from lease where lease.node = n.node), 0)::bigint as leased
+from node n, ledger l, (select wall() as wall) w order by n.node limit $1;
+
+-- name: standbys (at most $1)
+select application_name, sync_state, extract(epoch from flush_lag)::float8,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn)::bigint
+from pg_stat_replication where coalesce(state, 'streaming') in ('streaming', 'catchup')
+order by sync_priority, application_name limit $1;
 
 -- name: counted_rows (what the counts should be)
 select (select count(*) from resource where state = 'open') as open,

@@ -24,6 +24,7 @@ from collator.messages import (
     DeliveryDetail,
     DeliveryFilter,
     DeliveryPage,
+    NodeReport,
     OutcomePage,
     OutcomeReport,
     PacketDetail,
@@ -47,6 +48,7 @@ LATE = 0.5
 class PostgresqlViews:
     """What the ledger holds. The contract of each verb is in `collator.seams.views`."""
 
+    node: int
     _reader: Reader
     _hints: Hints
 
@@ -200,6 +202,23 @@ class PostgresqlViews:
         async with self._reader.look() as look:
             row = await look.row("counts")
         return Counts(**dict(row or {}))
+
+    async def nodes(self, *, limit: int = 100) -> Sequence[NodeReport]:
+        """The nodes."""
+        async with self._reader.look() as look:
+            rows = await look.rows("list_nodes", limit)
+        return [
+            NodeReport(
+                id=row["node"],
+                name=row["name"],
+                version=row["version"],
+                since=rfc3339(row["since"]),
+                beat=row["beat"],
+                leased=row["leased"],
+                here=row["node"] == self.node,
+            )
+            for row in rows
+        ]
 
     async def audit(self, *, after: int | None = None, limit: int = 100, size: int = UNBOUNDED) -> AuditPage:
         """A page of the audit log."""

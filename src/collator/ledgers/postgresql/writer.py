@@ -154,7 +154,7 @@ class Writer:
             try:
                 connection = self._connection = await self._connect()
                 await self._begin(connection).prepare()
-            except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
+            except (*CONNECTION_ERRORS, asyncpg.PostgresError, Unavailable) as error:
                 self._tell(error)
                 raise Unavailable(self.trouble) from error
         if self._in_doubt is not None:

@@ -102,6 +102,7 @@ class Store:
         """
         self.ledger_limits, self.clock, self.route = ledger_limits, clock, route
         self.path = path
+        self.opened_at = clock.wall()
         self._stood_still = stood_still
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)

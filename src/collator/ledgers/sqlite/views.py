@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
+from collator import __version__
+from collator.clock import rfc3339
+from collator.ledgers.node_name import node_name
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.store import Store
 from collator.messages import (
@@ -13,6 +16,7 @@ from collator.messages import (
     DeliveryDetail,
     DeliveryFilter,
     DeliveryPage,
+    NodeReport,
     OutcomePage,
     PacketDetail,
     Pause,
@@ -98,3 +102,19 @@ class SqliteViews:
     async def counts(self) -> Counts:
         """The counts of the store."""
         return self._store.committed
+
+    async def nodes(self, *, limit: int = 100) -> Sequence[NodeReport]:
+        """The one node."""
+        del limit
+        store = self._store
+        return [
+            NodeReport(
+                id=1,
+                name=node_name(),
+                version=__version__,
+                since=rfc3339(store.opened_at),
+                beat=0.0,
+                leased=len(store.packets),
+                here=True,
+            )
+        ]
