@@ -31,7 +31,8 @@ _UNSAFE = {
 _ASKED = f"""
 select current_setting('server_version') as version, current_setting('server_version_num')::int as number,
        current_setting('server_encoding') as encoding, current_setting('synchronous_standby_names') as standbys,
-       pg_is_in_recovery() as recovers, current_setting('default_transaction_read_only') = 'on' as read_only,
+       pg_is_in_recovery() as recovers,
+       (select reset_val = 'on' from pg_settings where name = 'default_transaction_read_only') as read_only,
        {", ".join(f"current_setting('{name}', true) as {name}" for name in _UNSAFE)}
 """
 
@@ -51,7 +52,7 @@ class ServerState(msgspec.Struct, frozen=True):
     recovers: bool
     """Whether it is a standby itself."""
     read_only: bool
-    """Whether it takes no changes, as it is set."""
+    """Whether it takes no changes, as it is set for all: a connection for looks sets that for itself."""
 
 
 def unfit(found: ServerState) -> list[str]:
