@@ -34,7 +34,7 @@ select current_setting('server_version') as version, current_setting('server_ver
        pg_is_in_recovery() as recovers,
        (select reset_val = 'on' from pg_settings where name = 'default_transaction_read_only') as read_only,
        {", ".join(f"current_setting('{name}', true) as {name}" for name in _UNSAFE)}
-"""
+"""  # noqa: S608 - names of settings
 
 ConnectTo = Callable[[Host], Awaitable[asyncpg.Connection]]
 
