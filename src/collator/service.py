@@ -178,7 +178,8 @@ async def _serve_until_told(settings: Settings) -> None:
     try:
         async with open_service(settings) as service:
             on_stop(tell)
-            endpoints, processor = ",".join(names(settings)) or NO_WEBHOOK, hidden(settings.processor)
+            endpoints = ",".join(names(settings)) or NO_WEBHOOK
+            processor = hidden(settings.processor) if settings.workers == "local" else f"{settings.workers} workers"
             data_dir = str(settings.data_dir)
             log.info("serving", url=service.url, data_dir=data_dir, processor=processor, endpoints=endpoints)
             await told.wait()

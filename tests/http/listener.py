@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from collator.errors import Unavailable
 from collator.intake import Intake
 from collator.ledgers.sqlite import open_ledger
-from collator.messages import Accepted, Delivery, FailureReport, Group, Run, Task, tasks_of
+from collator.messages import Accepted, Delivery, FailureReport, Group, Run, Task, WorkerReport, tasks_of
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
@@ -62,6 +62,9 @@ class Idle:
 class Workers(Idle):
     def health(self) -> str | None:
         return None
+
+    def reports(self) -> Sequence[WorkerReport]:
+        return ()
 
     def failures(self) -> Sequence[FailureReport]:
         return []

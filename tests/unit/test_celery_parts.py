@@ -7,9 +7,10 @@ import pytest
 from collator.messages import Key, Lease, Output, Task
 from collator.workers.celery.arrivals import Arrivals
 from collator.workers.celery.broker import address, transport_options
-from collator.workers.celery.crew import BEAT, LONGEST_PAUSE, SILENCE, Crew, Discovery
+from collator.workers.celery.crew import BEAT, SILENCE, Crew
+from collator.workers.celery.discovery import LONGEST_PAUSE, ROUND, UNANSWERED, Discovery
 from collator.workers.celery.job_size import FEW, HOLD, MOST_PACKETS, CallTime, JobPace, job_size
-from collator.workers.celery.messages import WorkerState
+from collator.workers.celery.messages import WorkerProgram, WorkerState
 from collator.workers.celery.sent_jobs import SentJobs
 from collator.workers.celery.suspects import MOST, Suspects
 
@@ -54,16 +55,6 @@ def test_where_much_comes_it_is_gathered() -> None:
     assert pace.wait(1, 100.0 + 2 * HOLD, idle=True) == 0.0
 
 
-def test_a_question_that_nobody_answers_is_asked_less_and_less_often() -> None:
-    discovery = Discovery()
-    asked = [second for second in range(200) if discovery.due(1000.0 + second)]
-    assert asked == [0, 2, 6, 14, 30, 62, 122, 182]
-    assert asked[-1] - asked[-2] == LONGEST_PAUSE
-    assert discovery.since == 1000.0
-    discovery.soon()
-    assert discovery.due(1183.0)
-
-
 def test_nothing_is_sent_to_nobody() -> None:
     assert job_size(0.001, processes=0, tasks=0, calls=0).out == 0
 
@@ -81,13 +72,13 @@ def test_one_measurement_moves_the_time_of_a_call_by_a_factor_of_four_at_most() 
 
 def test_workers_are_those_of_whom_something_is_heard() -> None:
     crew = Crew()
-    crew.hear(WorkerState("one", 2, 1, 4), 0.0, 2)
-    crew.hear(WorkerState("two", 1, 64, 64, "the service is away"), 5.0, 1)
+    crew.hear(WorkerState("one", 2, 1, 4), 0.0, ["a", "b"])
+    crew.hear(WorkerState("two", 1, 64, 64, "the service is away"), 5.0, ["c"])
     assert (crew.processes, crew.tasks, crew.calls) == (3, 66, 72)
     assert (crew.idle(), crew.trouble, crew.calls_of_one()) == (False, "", 24)
     assert crew.forget(SILENCE) == ["one"]
     assert (crew.processes, crew.trouble) == (1, "the service is away")
-    crew.hear(WorkerState("two", 1, 64, 64), 6.0, 0)
+    crew.hear(WorkerState("two", 1, 64, 64), 6.0, [])
     assert (crew.idle(), crew.trouble) == (True, "")
     assert crew.forget(SILENCE + 6.0) == ["two"]
     assert (len(crew), crew.processes, crew.calls) == (0, 0, 0)
@@ -179,3 +170,35 @@ def test_a_reply_is_acknowledged_once_all_that_it_brought_is_recorded() -> None:
 )
 def test_addresses_are_those_that_kombu_knows(url: str, known: str, options: dict[str, str]) -> None:
     assert (address(url), transport_options(url)) == (known, options)
+
+
+def test_workers_are_shown_as_they_last_described_themselves() -> None:
+    crew = Crew()
+    crew.hear(WorkerState("two", 2, 1, 4), 0.0, ["a", "b"], WorkerProgram("host", "prefork", "words:lengths", "0.1.0"))
+    crew.hear(WorkerState("two", 2, 1, 4, "the service is away"), 3.0)
+    crew.hear(WorkerState("one", 1, 64, 64), 4.0)
+    one, two = crew.reports(4.5, lambda jobs: [3 for _ in jobs])
+    assert (one.name, one.pool, one.calls, one.packets, one.beat) == ("one", "", 64, 0, 0.5)
+    assert (two.host, two.pool, two.processor, two.version) == ("host", "prefork", "words:lengths", "0.1.0")
+    assert (two.calls, two.jobs, two.packets, two.beat, two.trouble) == (8, 2, 6, 1.5, "the service is away")
+
+
+def test_a_question_that_nobody_answers_is_asked_less_and_less_often() -> None:
+    discovery = Discovery()
+    asked = [second for second in range(200) if discovery.due(1000.0 + second, 0, waiting=True)]
+    assert asked == [0, 2, 6, 14, 30, 62, 122, 182]
+    assert asked[-1] - asked[-2] == LONGEST_PAUSE
+    assert discovery.since == 1000.0
+    discovery.soon()
+    assert discovery.due(1183.0, 0, waiting=True)
+    assert not discovery.due(1184.0, 1, waiting=True)
+    assert discovery.since is None
+
+
+def test_each_worker_is_asked_now_and_then_and_one_more() -> None:
+    discovery = Discovery()
+    assert [discovery.due(0.0, 3, waiting=False) for _ in range(5)] == [True] * 4 + [False]
+    asked = sum(discovery.due(ROUND * rounds, 0, waiting=False) for rounds in range(1, 2 * UNANSWERED))
+    assert asked == UNANSWERED - 4
+    discovery.hear()
+    assert discovery.due(ROUND * 2 * UNANSWERED, 0, waiting=False)

@@ -67,3 +67,31 @@ def test_a_risk_is_told_and_a_store_that_cannot_be_read() -> None:
         "  the store cannot be used",
         "  store       cannot be read at the moment",
     ]
+
+
+def test_celery_workers_are_a_table_in_80_columns_and_their_trouble_is_told() -> None:
+    worker: dict[str, object] = {
+        "name": "collator-1f2e3d@a-host-with-a-long-name",
+        "host": "a-host-with-a-long-name",
+        "pool": "prefork",
+    }
+    worker |= {"processor": "words:lengths", "version": "0.1.0", "calls": 64, "jobs": 3, "packets": 12, "beat": 1.4}
+    silent: dict[str, object] = {
+        "name": "w@b",
+        "host": "",
+        "pool": "",
+        "processor": "",
+        "version": "",
+        "calls": 1,
+        "jobs": 0,
+    }
+    silent |= {"packets": 0, "beat": 0.0, "trouble": "the processor http://127.0.0.1:9/ takes no packets: HTTP 503"}
+    found = lines(workers=[worker | {"trouble": ""}, silent])
+    assert found[-5:] == [
+        "  workers     2",
+        "    name                      pool     version  beat  calls  packets",
+        "    collator-1f2…a-long-name  prefork  0.1.0    1 s   64     12",
+        "    w@b                       ?        ?        0 s   1      0",
+        "    w@b: the processor http://127.0.0.1:9/ takes no packets: HTTP 503",
+    ]
+    assert max(map(len, found)) <= 80

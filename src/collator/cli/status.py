@@ -70,6 +70,7 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     if answer.get("paused"):  # a service of before does not say
         yield f"  paused      {', '.join(answer['paused'])}: nothing is sent until collator endpoints resume"
     yield from _shared(answer)
+    yield from _elsewhere(answer)
 
 
 def _shared(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -88,6 +89,25 @@ def _shared(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"    {line}" for line in aligned(heads, map(_node, nodes)))
 
 
+def _elsewhere(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The Celery workers: nothing where there are none."""
+    workers = answer.get("workers", ())  # a service of before does not say
+    if workers:
+        yield f"  workers     {len(workers)}"
+        heads = ("name", "pool", "version", "beat", "calls", "packets")
+        yield from (f"    {line}" for line in aligned(heads, map(_worker, workers)))
+    for worker in workers:
+        if worker["trouble"]:
+            trouble = f"{worker['name']}: {worker['trouble']}"
+            yield from wrap(trouble, _COLUMNS, initial_indent="    ", subsequent_indent="      ")
+
+
+def _worker(worker: Mapping[str, Any]) -> Sequence[object]:
+    beat = f"{worker['beat']:.0f} s"
+    name = _shortened(worker["name"])
+    return (name, worker["pool"] or "?", worker["version"] or "?", beat, worker["calls"], worker["packets"])
+
+
 def _standby(standby: Mapping[str, Any]) -> str:
     behind = "" if standby["lag_bytes"] is None else f", {sized(standby['lag_bytes'])} behind"
     late = f" ({standby['lag_seconds']:.1f} s)" if standby["lag_seconds"] else ""
@@ -96,7 +116,16 @@ def _standby(standby: Mapping[str, Any]) -> str:
 
 def _node(node: Mapping[str, Any]) -> Sequence[object]:
     number = f"{node['id']}*" if node["here"] else f"{node['id']}"
-    name = node["name"]
-    if len(name) > _NAME:  # its beginning, and its end with the process id
-        name = f"{name[: _NAME // 2]}…{name[1 - _NAME // 2 :]}"
-    return number, name, node["version"], f"{node['since'][:16]}Z", f"{node['beat']:.0f} s", node["leased"]
+    return (
+        number,
+        _shortened(node["name"]),
+        node["version"],
+        f"{node['since'][:16]}Z",
+        f"{node['beat']:.0f} s",
+        node["leased"],
+    )
+
+
+def _shortened(name: str) -> str:
+    """*name*, or its beginning and its end: the process id of a node, the host of a worker."""
+    return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[1 - _NAME // 2 :]}"

@@ -2,7 +2,7 @@
 
 Frozen values, one line on each field. Lives here: `leases`, the right to report on what was handed out; `tasks`,
 packets and what a verb did with them; `deliveries`, deliveries and attempts; `views`, what a person may look at;
-`nodes`, who has a ledger open, and what becomes of its commits; `audit`, who did what.
+`nodes`, who has a ledger open, and what becomes of its commits; `workers`, who works elsewhere; `audit`, who did what.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ from collator.messages.views import (
     UnfinishedPage,
     UnfinishedResource,
 )
+from collator.messages.workers import WorkerReport
 
 __all__ = [
     "LARGE_BODY",
@@ -109,6 +110,7 @@ __all__ = [
     "Task",
     "UnfinishedPage",
     "UnfinishedResource",
+    "WorkerReport",
     "delivery_id",
     "given_back",
     "output_size",

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from collator.messages import FailureReport, Run
+from collator.messages import FailureReport, Run, WorkerReport
 
 
 class Workers(Protocol):
@@ -60,6 +60,10 @@ class Workers(Protocol):
 
     def failures(self) -> Sequence[FailureReport]:
         """The attempts that failed of late, those with one cause as one, the latest first: a few at most."""
+        ...
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """The workers outside this process that are known, as they last described themselves; none for local ones."""
         ...
 
     async def run(self) -> None:

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from collator import __version__
 from collator.errors import Unavailable
-from collator.messages import Counts, Durability, FailureReport, NodeReport
+from collator.messages import Counts, Durability, FailureReport, NodeReport, WorkerReport
 from collator.metrics import Metrics
 from collator.paging import fitting
 from collator.seams.ledger import Ledger
@@ -19,7 +19,7 @@ from collator.seams.workers import Workers
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
-_SHOWN = 100  # endpoints in the status; their list has them all
+_SHOWN = 100  # endpoints and workers in the status
 _NODES = 100  # nodes in the status
 _PATIENCE = 2.0  # seconds in which a store that is away has to answer: the status is wanted most while it is
 
@@ -56,6 +56,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How much is stored; null while the store cannot be read."""
     nodes: Sequence[NodeReport]
     """The processes that have the ledger open, the earliest first: the first 100."""
+    workers: Sequence[WorkerReport]
+    """The Celery workers that the node that answers hears of, by name: the first 100; none where workers are local."""
     durability: Durability | None
     """What becomes of commits; null while the store cannot be read."""
 
@@ -122,6 +124,7 @@ class Health:
                 paused_more=len(seen.paused[_SHOWN:]),
                 stored=seen.stored,
                 nodes=fitting(seen.nodes),
+                workers=fitting(self._workers.reports()[:_SHOWN]),
                 durability=seen.durability,
             )
         )
@@ -136,6 +139,9 @@ class Health:
                 (one.name, one.sync): (one.lag_seconds or 0.0, one.lag_bytes or 0) for one in seen.durability.standbys
             }
             self._metrics.durable(len(seen.durability.risks), lags)
+        workers = self._workers.reports()
+        packets = sum(worker.packets for worker in workers)
+        self._metrics.elsewhere(len(workers), calls=sum(worker.calls for worker in workers), packets=packets)
         self._metrics.shared(len(seen.nodes), leased=sum(node.leased for node in seen.nodes if node.here))
         return HttpAnswer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
 

@@ -45,6 +45,16 @@ def open_by(
     )
 
 
+def check_hedge(settings: Settings, processor: Processor) -> None:
+    """Raise `ConfigError` where calls of *processor* are to be hedged, and cannot be cancelled."""
+    cancellable = isinstance(processor, Coroutine | HttpService) and settings.batch == 1
+    if settings.hedge is not None and not cancellable:
+        raise ConfigError(
+            "hedge: only calls of an HTTP service or of a coroutine function, without batch, can be cancelled once "
+            "another one has given the output; leave hedge off"
+        )
+
+
 class LocalBackend:
     """A processor that is open; implements `collator.seams.backend.WorkersBackend`."""
 
@@ -68,12 +78,7 @@ class LocalBackend:
         )
         self._processor = open_by(settings, outcomes, processor=processor)
         self._concurrency, self._hedge = settings.concurrency, settings.hedge
-        cancellable = isinstance(self._processor, Coroutine | HttpService) and settings.batch == 1
-        if self._hedge is not None and not cancellable:
-            raise ConfigError(
-                "hedge: only calls of an HTTP service or of a coroutine function, without batch, can be cancelled once "
-                "another one has given the output; leave hedge off"
-            )
+        check_hedge(settings, self._processor)
         self.separate = isinstance(self._processor, HttpService | SubprocessFunction)
         self.wants_metadata = isinstance(self._processor, HttpService) and self._processor.shape.wants_metadata
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from collator.errors import ProcessorFailed
-from collator.messages import Result, Task, given_back
+from collator.messages import Result, Task, WorkerReport, given_back
 from collator.processor import BatchFailed, Coroutine, HttpService
 from collator.throttle import Throttle
 from collator.workers.calls_under_way import CallsUnderWay
@@ -137,6 +137,10 @@ class Loops:
 
     def recorded(self, results: Sequence[Result]) -> None:
         """Nothing is to be done."""
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """None are elsewhere."""
+        return ()
 
     def health(self) -> str | None:
         """The reason why nothing is begun or gets through, in words; `None` while all is well."""

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from collator.messages import Result, Task
+from collator.messages import Result, Task, WorkerReport
 from collator.throttle import Throttle
 from collator.workers.result_queue import ResultQueue
 from collator.workers.task_buffer import TaskBuffer
@@ -67,6 +67,10 @@ class WorkerPool(Protocol):
 
     def recorded(self, results: Sequence[Result]) -> None:
         """The ledger has *results*."""
+        ...
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """The workers elsewhere that are known."""
         ...
 
     def health(self) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from collator.errors import CollatorError
-from collator.messages import FailureReport, Lease, Result, Run, Task, tasks_of
+from collator.messages import FailureReport, Lease, Result, Run, Task, WorkerReport, tasks_of
 from collator.metrics import Metrics
 from collator.processor import OutcomeFactory
 from collator.seams.operations import Operations
@@ -153,6 +153,10 @@ class PooledWorkers:
     def health(self) -> str | None:
         """The reason why nothing is processed, in words; `None` while all is well."""
         return self._pool.health() or self._failures.health()
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """The workers elsewhere that are known."""
+        return self._pool.reports()
 
     def failures(self) -> Sequence[FailureReport]:
         """The attempts that failed of late, by kind."""

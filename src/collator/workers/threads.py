@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from collator.messages import Result, Task
+from collator.messages import Result, Task, WorkerReport
 from collator.processor import OutcomeFactory
 from collator.throttle import Throttle
 from collator.workers.chunks import Chunk, next_size
@@ -119,6 +119,10 @@ class Threads:
 
     def recorded(self, results: Sequence[Result]) -> None:
         """Nothing is to be done."""
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """None are elsewhere."""
+        return ()
 
     def health(self) -> str | None:
         """The reason why no call is begun, in words; `None` while all is well."""

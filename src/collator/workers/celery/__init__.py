@@ -7,7 +7,7 @@
 |---|---|
 | `backend` | the workers as a backend |
 | `pool` | which packets are out, and what an answer, or none, means for them |
-| `job_size`, `crew` | how much is sent, who works; pure |
+| `job_size`, `crew`, `discovery` | how much is sent, who works, and when they are asked; pure |
 | `sent_jobs`, `suspects`, `echoes`, `arrivals` | what is lost, and what is acknowledged; pure |
 | `node_threads` | the threads that talk to the broker |
 
@@ -16,7 +16,7 @@
 | `app` | the Celery app, and what a worker does beside its tasks |
 | `task` | the task, and what becomes of one whose process ends |
 | `host` | the processor in a process: the calls of several jobs side by side |
-| `answer_sender` | the way of the answers |
+| `answer_sender`, `call_counts` | the way of the answers, and of what is counted |
 | `node_notifier` | heartbeats |
 | `wake_up` | wakes the event loop of Celery |
 

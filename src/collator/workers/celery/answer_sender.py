@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from collator.throttle import Throttle
+from collator.workers.celery.call_counts import CallCounts
 from collator.workers.celery.messages import JobAnswer, JobAnswers, WorkerReply, WorkerState, encode
 from collator.workers.celery.publisher import Publisher
 
@@ -65,12 +66,13 @@ class AnswerSender:
         state: Callable[[], WorkerState],
         published: Callable[[int], None],
         expected: Callable[[], int],
+        counts: CallCounts,
     ) -> None:
         """*publisher* is its own from now on; *published* is called with the bytes of outputs that are on their way.
 
-        *expected* gives the number of answers that will come behind those that were given to `add`.
+        *expected* gives the number of answers that will come behind those that were given to `add`. *counts* go along.
         """
-        self._expected = expected
+        self._expected, self._counts = expected, counts
         self._publisher, self._state, self._published = publisher, state, published
         self._portions: list[Portion] = []
         self._guard = threading.Lock()
@@ -112,7 +114,7 @@ class AnswerSender:
             times = [portion.seconds for portion in some if portion.seconds is not None]
             seconds = sum(times) / len(times) if times else None
             answers = [(portion.job.id, portion.answers) for portion in some if portion.answers]
-            failed = self._publish(node, JobAnswers(self._state(), answers, seconds))
+            failed = self._publish(node, JobAnswers(self._state(), answers, seconds, *self._counts.take()))
             for portion in some:
                 self._note(portion, failed)
 

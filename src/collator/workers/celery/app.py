@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import socket
+from types import MappingProxyType
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
 from celery.worker.components import Pool
 
+from collator import __version__
 from collator.errors import CollatorError, ConfigError
 from collator.processor import Function, OutcomeFactory
-from collator.settings import Settings
+from collator.settings import Settings, hidden
 from collator.workers.celery import broker
-from collator.workers.celery.messages import QUEUE, TASK, WorkerState
+from collator.workers.celery.messages import QUEUE, TASK, WorkerProgram, WorkerState
 from collator.workers.celery.node_notifier import NodeNotifier
 from collator.workers.celery.publisher import Publisher
 from collator.workers.celery.task import ProcessTask
 from collator.workers.celery.wake_up import WakeUpStep
-from collator.workers.local_backend import open_by
+from collator.workers.local_backend import check_hedge, open_by
 
 _SHARED = frozenset({"thread", "gevent"})
 """Pools of one process that runs many tasks at a time."""
+_POOLS = MappingProxyType({"thread": "threads"})
+"""The names of pools as one gives them, where they differ from those of their modules."""
 
 log = structlog.get_logger("collator.workers")
 
@@ -60,6 +65,8 @@ class WorkerStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self._task: ProcessTask = worker.app.tasks[TASK]
         kind = worker.pool_cls.__module__.rpartition(".")[2]
+        processor = hidden(self._task.settings.processor)
+        self._program = WorkerProgram(socket.gethostname(), _POOLS.get(kind, kind), processor, __version__)
         try:
             self._prepare(kind, worker.concurrency, worker.hostname)
         except CollatorError as error:
@@ -67,7 +74,7 @@ class WorkerStep(bootsteps.StartStopStep):
 
     def start(self, _worker: object) -> None:
         """Begin to tell nodes of this worker."""
-        self._task.notifier = NodeNotifier(Publisher(self._task.connect), self._task.state)
+        self._task.notifier = NodeNotifier(Publisher(self._task.connect), self._task.state, self._program)
         self._task.notifier.start()
 
     def stop(self, _worker: object) -> None:
@@ -79,6 +86,7 @@ class WorkerStep(bootsteps.StartStopStep):
         if kind == "eventlet":
             raise ConfigError("the pool eventlet is not supported, as its maintainers have frozen it; use -P gevent")
         processor = open_by(self._task.settings, OutcomeFactory())
+        check_hedge(self._task.settings, processor)
         shared = kind in _SHARED
         self._task.replaced = kind == "prefork"
         one_by_one = isinstance(processor, Function)

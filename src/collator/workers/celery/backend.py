@@ -9,15 +9,19 @@ from collections.abc import Callable
 from collator.clock import Clock
 from collator.errors import ConfigError
 from collator.metrics import Metrics
-from collator.processor import OutcomeFactory
+from collator.processor import Cause, OutcomeFactory
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.settings import Settings
-from collator.workers.celery.pool import MOST_OUT, CeleryPool
+from collator.workers.celery.job_size import MOST_OUT
+from collator.workers.celery.messages import JobAnswers
+from collator.workers.celery.pool import CeleryPool
 from collator.workers.pooled_workers import PooledWorkers
 
 WINDOW = 2 * MOST_OUT
 """Packets in memory, at most: those that are out, and as many that wait for their turn."""
+_CAUSES = frozenset(map(str, Cause))
+_HEDGES = frozenset({"won", "wasted"})
 
 
 class CeleryBackend:
@@ -36,6 +40,7 @@ class CeleryBackend:
             retries=settings.processor_retries,
             patience=settings.processor_patience,
             max_output=settings.max_output,
+            quote=not settings.hide_payloads,
             clock=clock,
             stood_still=stood_still,
         )
@@ -46,8 +51,16 @@ class CeleryBackend:
     def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> PooledWorkers:
         """The pool that sends jobs to them."""
 
+        def note(answers: JobAnswers) -> None:
+            for cause in _CAUSES & answers.service_calls.keys():
+                metrics.service_calls.labels(cause).inc(answers.service_calls[cause])
+            for result in _HEDGES & answers.hedges.keys():
+                metrics.hedges.labels(result).inc(answers.hedges[result])
+
         def make_pool(tell: Callable[[], None]) -> CeleryPool:
-            return CeleryPool(self._url, self._outcomes, tell=tell, queue=self._queue)
+            pool = CeleryPool(self._url, self._outcomes, tell=tell, queue=self._queue)
+            pool.note = note
+            return pool
 
         return PooledWorkers(
             ledger, make_pool, outbox, outcomes=self._outcomes, metrics=metrics, window=WINDOW, lease=lease

@@ -6,24 +6,26 @@ heard of for `SILENCE` is gone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
-from collator.workers.celery.messages import WorkerState
+from collator.messages import WorkerReport
+from collator.workers.celery.messages import WorkerProgram, WorkerState
 
 BEAT = 2.0
 """Seconds between two heartbeats of a worker."""
 SILENCE = 10.0
 """Seconds without a word after which a worker is gone."""
-
-
-LONGEST_PAUSE = 60.0
-"""Seconds between two questions who is there, where nobody answers; doubles up to that."""
+UNKNOWN = WorkerProgram("", "", "", "")
+"""Of a worker that has sent no heartbeat yet, or is of a release that says nothing of it."""
 
 
 class _Heard(msgspec.Struct):
     state: WorkerState
     at: float
-    jobs: int
+    jobs: Sequence[str] = ()
+    program: WorkerProgram = UNKNOWN
 
 
 class Crew:
@@ -44,12 +46,22 @@ class Crew:
         """The number of workers."""
         return len(self._workers)
 
-    def hear(self, state: WorkerState, now: float, jobs: int | None = None) -> None:
-        """A worker describes itself as *state*; *jobs* are in its hands, where it says so."""
+    def hear(
+        self,
+        state: WorkerState,
+        now: float,
+        jobs: Sequence[str] | None = None,
+        program: WorkerProgram | None = None,
+    ) -> None:
+        """A worker describes itself as *state*; *jobs* are in its hands, and it is made of *program*, if it says so."""
         known = self._workers.get(state.name)
-        count = jobs if jobs is not None else known.jobs if known else 0
-        self._workers[state.name] = _Heard(state, now, count)
-        if known is None or known.state != state:
+        before = known and known.state
+        if known is None:
+            known = self._workers[state.name] = _Heard(state, now)
+        known.state, known.at = state, now
+        known.jobs = known.jobs if jobs is None else jobs
+        known.program = program or known.program
+        if state != before:
             self._count()
 
     def forget(self, now: float) -> list[str]:
@@ -63,7 +75,26 @@ class Crew:
 
     def idle(self) -> bool:
         """Return whether any has fewer jobs than processes, by what it said last."""
-        return any(heard.jobs < heard.state.processes for heard in self._workers.values())
+        return any(len(heard.jobs) < heard.state.processes for heard in self._workers.values())
+
+    def reports(self, now: float, packets_of: Callable[[Sequence[str]], Sequence[int]]) -> Sequence[WorkerReport]:
+        """The workers that are there, for people, by name; *packets_of* as in `SentJobs`."""
+        reports: list[WorkerReport] = []
+        for name, heard in sorted(self._workers.items()):
+            if now - heard.at >= SILENCE:
+                continue  # nobody looked since, as nothing was to be done
+            packets = packets_of(heard.jobs)
+            report = WorkerReport(
+                name=name,
+                **msgspec.structs.asdict(heard.program),
+                calls=heard.state.processes * heard.state.calls,
+                jobs=len(packets),
+                packets=sum(packets),
+                beat=round(max(0.0, now - heard.at), 1),
+                trouble=heard.state.trouble,
+            )
+            reports.append(report)
+        return reports
 
     def calls_of_one(self) -> int:
         """The number of calls that a process makes at a time, on the average."""
@@ -75,25 +106,3 @@ class Crew:
         self.tasks = sum(state.processes * state.tasks for state in states)
         self.calls = sum(state.processes * state.calls for state in states)
         self.trouble = states[0].trouble if states and all(state.trouble for state in states) else ""
-
-
-class Discovery:
-    """When a node asks who is there, as packets wait and no worker is known."""
-
-    def __init__(self) -> None:
-        self.since: float | None = None
-        """Since when."""
-        self._next, self._asked = 0.0, 0
-
-    def due(self, now: float) -> bool:
-        """Return whether it is time to ask, which is done then."""
-        self.since = self.since or now
-        if now < self._next:
-            return False
-        self._asked += 1
-        self._next = now + min(LONGEST_PAUSE, 2.0**self._asked)
-        return True
-
-    def soon(self) -> None:
-        """Ask again: nobody could answer."""
-        self._next = 0.0

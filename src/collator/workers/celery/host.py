@@ -17,9 +17,11 @@ import msgspec
 from collator.messages import Key, Lease, Result, Task, output_size
 from collator.processor import OutcomeFactory, Processor
 from collator.workers.celery.answer_sender import AnswerSender, HostedJob, Portion
+from collator.workers.celery.call_counts import CallCounts
 from collator.workers.celery.job_size import TRAVEL, CallTime
 from collator.workers.celery.messages import NO_JSON, CallLimits, NotBegun, PacketJob, WorkerState, answer_of
 from collator.workers.celery.publisher import Publisher
+from collator.workers.hedges import Hedges
 from collator.workers.pools import open_pool
 
 RETURN = 1.0
@@ -36,11 +38,18 @@ class ProcessorHost:
     """The processor, and the jobs that it works on."""
 
     def __init__(
-        self, processor: Processor, limits: CallLimits, publisher: Publisher, *, state: WorkerState, calls: int
+        self,
+        processor: Processor,
+        limits: CallLimits,
+        publisher: Publisher,
+        *,
+        state: WorkerState,
+        calls: int,
+        hedge: float | None = None,
     ) -> None:
         """Make up to *calls* calls at a time within *limits*, as *processor* was opened with.
 
-        *publisher* sends the answers of a worker that is as *state* says.
+        *publisher* sends the answers of a worker that is as *state* says. *hedge*: the quantile of `Hedges`, if any.
         """
         self.limits = limits
         self._outcomes: OutcomeFactory = processor.outcomes
@@ -52,8 +61,19 @@ class ProcessorHost:
         self._asking = threading.Lock()
         self._busy = threading.Event()
         self._retired = self._ended = False
-        self._pool = open_pool(processor, tell=self._collect, concurrency=calls, max_abandoned=calls, window=WINDOW)
-        self._sender = AnswerSender(publisher, state=self._state, published=self._published, expected=self._expected)
+        counts = CallCounts()
+        self._pool = open_pool(
+            processor,
+            tell=self._collect,
+            note=counts.note_call,
+            concurrency=calls,
+            max_abandoned=calls,
+            window=WINDOW,
+            hedges=None if hedge is None else Hedges(hedge, note=counts.note_hedge),
+        )
+        self._sender = AnswerSender(
+            publisher, state=self._state, published=self._published, expected=self._expected, counts=counts
+        )
         self._pool.start()
         threading.Thread(target=self._watch_forever, name="collator-watch", daemon=True).start()
 

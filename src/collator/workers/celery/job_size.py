@@ -27,6 +27,10 @@ MOST_PACKETS = 500
 """Packets of a job."""
 MOST_BYTES = 256 * 1024
 """Bytes of the payloads of a job, or a single one."""
+MOST_OUT = 4096
+"""Packets that are out, at most."""
+BYTES_OUT = 32 * 1024 * 1024
+"""Bytes of the payloads that are out beyond which nothing more is sent."""
 _QUICKEST = 1e-6
 _STEP = 4.0
 

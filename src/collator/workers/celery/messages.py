@@ -7,7 +7,7 @@ node knows. A field that is added comes last and has a default: workers may be o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -43,6 +43,8 @@ class CallLimits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Seconds for which a packet may go back uncounted."""
     max_output: int
     """Bytes."""
+    quote: bool = True
+    """Whether a reason may have what a service says, in which there may be a payload."""
 
 
 class PacketJob(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +67,18 @@ class WorkerState(msgspec.Struct, frozen=True, array_like=True):
     """That each of them makes at a time, for packets of any task; of a batch each packet counts."""
     trouble: str = ""
     """Why no call gets through, in words."""
+
+
+class WorkerProgram(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker is made of, which never changes."""
+
+    host: str
+    pool: str
+    """Celery's."""
+    processor: str
+    """Without credentials."""
+    version: str
+    """Of Collator."""
 
 
 class JobOutput(msgspec.Struct, frozen=True, array_like=True, tag="output"):
@@ -103,6 +117,10 @@ class JobAnswers(msgspec.Struct, frozen=True, array_like=True, tag="answers"):
     jobs: Sequence[tuple[str, Sequence[tuple[int, JobAnswer]]]]
     seconds: float | None = None
     """The mean time of a call for one of them, where any was made."""
+    service_calls: Mapping[str, int] = {}
+    """Calls of an HTTP service that have ended since the last answers, by cause."""
+    hedges: Mapping[str, int] = {}
+    """Second calls that have ended since then, by result."""
 
 
 class JobEnded(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
@@ -122,7 +140,8 @@ class WorkerHeartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbe
     """A worker lives, and has these jobs in hand."""
 
     worker: WorkerState
-    jobs: list[str]
+    jobs: Sequence[str]
+    program: WorkerProgram | None = None
 
 
 class Nudge(msgspec.Struct, frozen=True, array_like=True, tag="nudge"):
@@ -143,6 +162,7 @@ def limits_of(outcomes: OutcomeFactory) -> CallLimits:
         retries=outcomes.retries,
         patience=outcomes.patience,
         max_output=outcomes.max_output,
+        quote=outcomes.quote,
     )
 
 

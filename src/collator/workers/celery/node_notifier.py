@@ -14,7 +14,7 @@ import structlog
 
 from collator.throttle import Throttle
 from collator.workers.celery.crew import BEAT
-from collator.workers.celery.messages import WorkerHeartbeat, WorkerReply, WorkerState, encode
+from collator.workers.celery.messages import WorkerHeartbeat, WorkerProgram, WorkerReply, WorkerState, encode
 from collator.workers.celery.publisher import Publisher
 
 REMEMBER = 60.0
@@ -26,9 +26,9 @@ log = structlog.get_logger("collator.workers")
 class NodeNotifier:
     """Tells nodes of their jobs."""
 
-    def __init__(self, publisher: Publisher, state: WorkerState) -> None:
+    def __init__(self, publisher: Publisher, state: WorkerState, program: WorkerProgram) -> None:
         """*publisher* is its own from now on."""
-        self._publisher, self._state = publisher, state
+        self._publisher, self._state, self._program = publisher, state, program
         self._jobs: dict[str, str] = {}  # the node of each
         self._nodes: dict[str, float] = {}  # until when each is told
         self._messages: deque[tuple[str, WorkerReply]] = deque()
@@ -88,4 +88,4 @@ class NodeNotifier:
             jobs = {node: [job for job, whose in self._jobs.items() if whose == node] for node in self._nodes}
             self._nodes = {node: until for node, until in self._nodes.items() if until > now or jobs[node]}
         for node in [*self._nodes]:
-            self._publisher.publish(encode(WorkerHeartbeat(self._state, jobs[node])), node)
+            self._publisher.publish(encode(WorkerHeartbeat(self._state, jobs[node], self._program)), node)

@@ -14,13 +14,14 @@ from time import monotonic
 import structlog
 
 from collator.errors import ProcessorFailed
-from collator.messages import Result, Retry, Task
+from collator.messages import Result, Retry, Task, WorkerReport
 from collator.processor import OutcomeFactory
 from collator.settings import hidden
 from collator.workers.celery.arrivals import Arrivals
-from collator.workers.celery.crew import SILENCE, Crew, Discovery
+from collator.workers.celery.crew import SILENCE, Crew
+from collator.workers.celery.discovery import Discovery
 from collator.workers.celery.echoes import Echoes
-from collator.workers.celery.job_size import HOLD, MOST_BYTES, CallTime, JobPace, JobSize, job_size
+from collator.workers.celery.job_size import BYTES_OUT, HOLD, MOST_BYTES, MOST_OUT, CallTime, JobPace, JobSize, job_size
 from collator.workers.celery.messages import (
     JobAnswer,
     JobAnswers,
@@ -41,10 +42,6 @@ from collator.workers.celery.suspects import Suspects
 from collator.workers.result_queue import ResultQueue
 from collator.workers.task_buffer import TaskBuffer
 
-MOST_OUT = 4096
-"""Packets that are out, at most."""
-BYTES_OUT = 32 * 1024 * 1024
-"""Bytes of their payloads beyond which nothing more is sent."""
 GRACE = 5.0
 """Seconds beyond the time of its calls after which a process that has a job is ended."""
 LOOK = 0.5
@@ -61,6 +58,8 @@ class CeleryPool:
         self, url: str, outcomes: OutcomeFactory, *, tell: Callable[[], None], queue: str, most_out: int = MOST_OUT
     ) -> None:
         """*queue*: the name of the node's own queue. At most *most_out* packets are out. *tell* as in `ResultQueue`."""
+        self.note: Callable[[JobAnswers], None] = lambda _answers: None
+        """Counts what answers say of calls."""
         self.buffer = TaskBuffer()
         self.buffer.wake_one = self._note_more
         self.result_queue = ResultQueue(tell)
@@ -101,9 +100,8 @@ class CeleryPool:
     def give_up(self) -> list[Task]:
         """Wait for no answer any more."""
         with self._change:
-            unfinished = self.unfinished()
-            self._sent = SentJobs()
-            return unfinished
+            sent, self._sent = self._sent, SentJobs()
+            return sent.tasks()
 
     def unfinished(self) -> list[Task]:
         """The packets that are out."""
@@ -116,20 +114,21 @@ class CeleryPool:
 
     def width(self) -> int:
         """Twice what may be out; nothing while the broker is away."""
-        if "receive" in self._threads.trouble:
-            return 0
-        return 2 * min(self._most_out, max(LEAST, self._size().out))
+        return 0 if "receive" in self._threads.trouble else 2 * min(self._most_out, max(LEAST, self._size().out))
 
     def health(self) -> str | None:
         """The reason why nothing is processed, in words; `None` while all is well."""
         if trouble := [*self._threads.trouble.values()]:
             return f"the broker {hidden(self._url)} cannot be used, and packets wait: {trouble[0]}"
-        if self._crew.trouble:
-            return self._crew.trouble
         since = self._discovery.since
         if since is not None and (silent := self._now() - since) >= SILENCE:
             return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now"
-        return None
+        return self._crew.trouble or None
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """The workers that are known."""
+        with self._change:
+            return self._crew.reports(self._now(), self._sent.packets_of)
 
     def watch(self) -> list[Result]:
         """Look for jobs of which nothing is heard."""
@@ -153,8 +152,6 @@ class CeleryPool:
         with self._change:
             self._arrivals.recorded(results)
 
-    # What the threads ask for, and tell.
-
     def next(self) -> OutgoingJob | Echo | None:
         """Wait until something may be sent, and take it."""
         with self._change:
@@ -168,7 +165,7 @@ class CeleryPool:
                 wait = self._wait(size)
                 if wait == 0.0:
                     return self._take(size)
-                self._enough = 1 if wait is None or wait > HOLD else size.full
+                self._enough = 1 if wait > HOLD else size.full
                 self._change.wait(wait)
             return None
 
@@ -178,6 +175,7 @@ class CeleryPool:
             known = None if isinstance(what, Echo) else self._sent.remove(what.id)
             if known is not None:
                 self.buffer.put([*known.tasks.values()])
+            self._discovery.soon()  # that may have been a question
 
     def reconnected(self) -> None:
         """Answers come again: nothing was heard meanwhile, and that means nothing."""
@@ -193,6 +191,7 @@ class CeleryPool:
             match reply:
                 case JobAnswers():
                     self._crew.hear(reply.worker, now)
+                    self._discovery.hear()
                     self._answer(reply, acknowledge, now)
                 case JobEnded() if (job := self._sent.remove(reply.job)) is not None:
                     self.result_queue.add(self._lose(job, reply.reason))
@@ -202,7 +201,7 @@ class CeleryPool:
                     self._hears(now)
                     self._echoes.hear(now)
                 case WorkerHeartbeat():
-                    self._crew.hear(reply.worker, now, len(reply.jobs))
+                    self._crew.hear(reply.worker, now, reply.jobs, reply.program)
                     self._sent.hear(reply.jobs, now)
             if not isinstance(reply, JobAnswers):
                 acknowledge()
@@ -218,6 +217,7 @@ class CeleryPool:
                     self._sort(task, answer, results, returned)
         if returned:
             self.buffer.put(returned)
+        self.note(reply)
         if reply.seconds is not None:
             self._time.measure(reply.seconds)
         self._arrivals.add(results, acknowledge)
@@ -254,18 +254,18 @@ class CeleryPool:
         return JobSize(size.full, min(size.out, self._most_out))
 
     def _asks(self) -> bool:
-        """Return whether it is time to ask who is there: packets wait, and no worker is known."""
-        if len(self._crew) or not self.buffer or self.buffer.paused:
+        """Return whether it is time to ask who is there."""
+        if self.buffer.paused:
             self._discovery = Discovery()
             return False
-        return self._discovery.due(self._now())
+        return self._discovery.due(self._now(), len(self._crew), waiting=bool(self.buffer))
 
-    def _wait(self, size: JobSize) -> float | None:
-        """The seconds until a job may go, at most, where nothing changes before; `None`: for ever."""
+    def _wait(self, size: JobSize) -> float:
+        """The seconds until a job may go, or to look for one that is lost, where nothing changes before."""
         count = min(len(self.buffer), size.out - self._sent.packets)
         full = self._sent.bytes >= BYTES_OUT or self.result_queue.unrecorded.full(self._sent.packets)
         if count <= 0 or self.buffer.paused or full:
-            return LOOK if self._sent.packets or self._discovery.since is not None else None
+            return LOOK if self._sent.packets or self._discovery.since is not None else SILENCE
         if count >= size.full:
             return 0.0
         return self._pace.wait(count, monotonic(), idle=len(self._sent) < self._crew.processes)

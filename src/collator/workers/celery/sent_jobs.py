@@ -107,9 +107,9 @@ class SentJobs:
         """The packets that have no answer."""
         return [task for job in self._jobs.values() for task in job.tasks.values()]
 
-    def oldest(self) -> float | None:
-        """The time at which the first of those that are not begun was sent."""
-        return min((job.sent for job in self._jobs.values() if not job.begun), default=None)
+    def packets_of(self, jobs: Iterable[str]) -> list[int]:
+        """The number of packets that have no answer of each of *jobs* that is out."""
+        return [len(self._jobs[job].tasks) for job in jobs if job in self._jobs]
 
     def _hear(self, job: SentJob, now: float) -> None:
         job.begun, job.heard = True, now

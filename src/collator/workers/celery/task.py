@@ -133,10 +133,20 @@ class ProcessTask(CeleryTask):
     def open(self, limits: CallLimits) -> ProcessorHost:
         """Open the processor with *limits*. Raises `ConfigError` where it cannot be used."""
         outcomes = OutcomeFactory(
-            timeout=limits.timeout, retries=limits.retries, patience=limits.patience, max_output=limits.max_output
+            timeout=limits.timeout,
+            retries=limits.retries,
+            patience=limits.patience,
+            max_output=limits.max_output,
+            quote=limits.quote,
         )
-        processor = open_by(self.settings, outcomes)
-        return ProcessorHost(processor, limits, Publisher(self.connect), state=self.state, calls=self.calls)
+        return ProcessorHost(
+            open_by(self.settings, outcomes),
+            limits,
+            Publisher(self.connect),
+            state=self.state,
+            calls=self.calls,
+            hedge=self.settings.hedge,
+        )
 
     def connect(self) -> Connection:
         """A connection to the broker, on which nothing blocks for long, and nothing is lost without a word."""
