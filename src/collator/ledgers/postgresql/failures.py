@@ -50,6 +50,7 @@ _FOR_PERSONS = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidSchemaNameError,
     asyncpg.exceptions.ClientConfigurationError,
     ssl.SSLCertVerificationError,
 )
@@ -60,6 +61,8 @@ def translated(error: Exception) -> CollatorError:
     """Return *error*, met while connecting, as `ConfigError` where a person has to act, otherwise as `Unavailable`."""
     if isinstance(error, CollatorError):
         return error
+    if "statement pooling mode" in str(error):  # PgBouncer ends the connection with that
+        return ConfigError(SHARED)
     return ConfigError(in_words(error)) if isinstance(error, _FOR_PERSONS) else Unavailable(in_words(error))
 
 
@@ -70,8 +73,8 @@ def in_words(error: Exception) -> str:  # noqa: C901, PLR0911 - a table
             return error.detail
         case asyncpg.InvalidSQLStatementNameError() | asyncpg.DuplicatePreparedStatementError():
             return SHARED
-        case asyncpg.InsufficientPrivilegeError():
-            return f"the database user lacks a right ({error}): let it own the schema collator, or create one"
+        case asyncpg.InsufficientPrivilegeError() | asyncpg.InvalidSchemaNameError():
+            return f"the database user lacks a right ({error}): let it own the schema collator, or create it"
         case asyncpg.exceptions.ClientConfigurationError():
             return f"the address of the database: {error}"
         case ssl.SSLCertVerificationError():

@@ -50,6 +50,9 @@ class Reader:
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
         if self._closed:
             raise Unavailable("the store is closed")
+        self._idle = [
+            connection for connection in self._idle if not connection.is_closed()
+        ]  # the server may be another
         try:
             connection = self._idle.pop() if self._idle else await self._connect()
             try:
