@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -76,3 +77,39 @@ async def test_packets_of_one_resource_at_two_nodes_make_one_webhook(tmp_path: P
         await nodes[1].stop()
     assert not [webhook.problem for webhook in sink.webhooks if webhook.problem]
     assert len({webhook.id for webhook in sink.webhooks}) == len(sink.webhooks) == 6
+
+
+async def test_nodes_with_the_same_resources_never_wait_for_each_other_in_a_circle(
+    tmp_path: Path, database: str, sink: Sink
+) -> None:
+    packets = [(f"r{number:02}", index) for number in range(40) for index in range(10)]
+    chance = random.Random(1)
+    chance.shuffle(packets)
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(node(tmp_path / name, database, sink)) for name in ("one", "two")]
+        await asyncio.gather(*(each.start() for each in nodes))
+
+        async def send() -> list[int]:
+            statuses = []
+            while packets:
+                name, index = packets.pop()
+                statuses.append(await post(chance.choice(nodes).url, name, index, last=index == 9))
+            return statuses
+
+        statuses = {status for sent in await asyncio.gather(*(send() for _ in range(32))) for status in sent}
+        await until(lambda: len(sink.webhooks) >= 40, 30)
+        await asyncio.gather(*(each.stop() for each in nodes))
+    assert statuses == {202}
+    assert await deadlocks(database) == 0
+
+
+async def deadlocks(database: str) -> int:
+    """How many the server has seen in *database*, whose connections have ended."""
+    import asyncpg
+
+    connection = await asyncpg.connect(database)
+    try:
+        query = "select deadlocks from pg_stat_database where datname = current_database()"
+        return int(await connection.fetchval(query))
+    finally:
+        await connection.close()

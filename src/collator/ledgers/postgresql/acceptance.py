@@ -60,7 +60,8 @@ async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) 
 async def lock(step: Step, ids: Sequence[str]) -> tuple[Snapshots, dict[str, Snapshot]]:
     """Lock the resources *ids*, which are in order: those that are there or remembered, and those that are new."""
     generations = [os.urandom(16) for _ in ids]
-    rows = {row["id"]: row for row in await step.rows("look", ids, generations)} if ids else {}
+    looked = await step.rows("look", ids, generations, *step.beside) if ids else []
+    rows = {row["id"]: row for row in looked}
     found: Snapshots = {}
     new: dict[str, Snapshot] = {}
     for id_, generation in zip(ids, generations, strict=True):

@@ -97,6 +97,7 @@ async def accept_plain(step: Step, batch: Sequence[tuple[Sequence[Group], int]])
         size + sum(growth.values()), leased, step.node,
         limits.task_lease, limits.idle_timeout, limits.deadline,
         limits.max_open, limits.max_backlog, limits.max_leased,
+        step.beside.ids, step.beside.handles,
     )  # fmt: skip
     if not found:
         return None
@@ -180,6 +181,7 @@ async def record_plain(
         [one.output for one in outputs],
         [zlib.crc32(one.output) for one in outputs],
         step.ledger_limits.max_body,
+        step.beside.ids,
     )
     if not found:
         return None

@@ -57,6 +57,8 @@ async def _record_odd(step: Step, batch: Sequence[tuple[Sequence[Result], Mappin
 async def lock_rows(step: Step, resource_rows: Iterable[int]) -> dict[int, Snapshot]:
     """The resources *resource_rows* by handle, as far as they are there, locked in the order of their ids."""
     asked = [*resource_rows]
+    if step.beside.ids:
+        await step.value("lock_all", step.beside.ids, asked)
     rows = await step.rows("lock_resources", asked) if asked else []
     return {row["rk"]: as_snapshot(row) for row in rows}
 

@@ -74,13 +74,16 @@ insert into share as s values ($1, $2, false) on conflict (endpoint, large) do u
 -- Packets come in.
 
 -- name: look (see the function)
-select * from look($1, $2);
+select * from look($1, $2, $3, $4);
 
 -- name: accept_plain (see the function)
-select * from accept_plain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
+select * from accept_plain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
 
 -- name: record_plain (see the function)
-select * from record_plain($1, $2, $3, $4, $5, $6);
+select * from record_plain($1, $2, $3, $4, $5, $6, $7);
+
+-- name: lock_all (see the function)
+select lock_all($1, $2);
 
 -- name: lock_resources (by handle, in the order of their ids)
 select rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size, withdrawn, purging

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -72,6 +72,13 @@ class Statements:
         await self.connection.executemany(self._statements[name], rows)
 
 
+class Beside(NamedTuple):
+    """Resources that a step touches after those that it locks first, and locks with them."""
+
+    ids: Sequence[str] = ()
+    handles: Sequence[int] = ()
+
+
 class Step(Statements):
     """A transaction that is open."""
 
@@ -91,6 +98,7 @@ class Step(Statements):
         """What has changed of the counts, and of `leased`."""
         self.touched: list[Iterable[Snapshot]] = []
         """Resources that got outcomes or ended."""
+        self.beside = Beside()
         self._seen = False
         self.wrote = False
         """Whether it changed anything."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from collator.errors import CollatorError
 from collator.ledgers.batching import parts
-from collator.ledgers.batching.calls import Call, Verb, keep_results
+from collator.ledgers.batching.calls import Call, Verb, batches, keep_results
 from collator.ledgers.postgresql import (
     acceptance,
     attempts,
@@ -27,10 +27,23 @@ from collator.ledgers.postgresql import (
     repair,
     retries,
 )
-from collator.ledgers.postgresql.step import Step
+from collator.ledgers.postgresql.step import Beside, Step
 from collator.messages import StepResult
 
 R = TypeVar("R")
+
+
+def in_order(group: Sequence[Call]) -> list[list[Call]]:
+    """The calls of *group* by verb, as they are executed: first what creates resources, then what locks them."""
+    return sorted(batches(group), key=lambda calls: _LOCKING.get(calls[0].verb, len(_LOCKING)))
+
+
+def beside(parts: Sequence[Sequence[Call]]) -> Beside:
+    """What the step that executes *parts*, in this order, touches after the resources of the first."""
+    later = [call for calls in parts[1:] for call in calls]
+    handles = {result.lease.key for call in later if call.verb is RECORD for result in call.arguments[0]}
+    ids = {str(attempt.delivery.resource_id) for call in later if call.verb is SETTLE for attempt in call.arguments}
+    return Beside([*ids], [*handles])
 
 
 async def execute(step: Step, calls: Sequence[Call]) -> None:
@@ -82,9 +95,10 @@ ACCEPT = Verb(
     isolate=parts.refuse_packet,
 )
 RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
+SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
 _PLAIN = (ACCEPT, RECORD)
 """Verbs whose plain case looks around by itself."""
-SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
+_LOCKING = {ACCEPT: 0, RECORD: 1, SETTLE: 2}
 CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
 RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)

@@ -19,13 +19,13 @@ import structlog
 
 from collator.errors import Broken, Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, Orphaned, resolve
-from collator.ledgers.batching.calls import Call, Verb, batches, fail_calls
+from collator.ledgers.batching.calls import Call, Verb, fail_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
 from collator.ledgers.batching.groups import Groups
 from collator.ledgers.postgresql.audit import ACTING
 from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words, is_transient, refused
 from collator.ledgers.postgresql.step import Step
-from collator.ledgers.postgresql.steps import execute
+from collator.ledgers.postgresql.steps import beside, execute, in_order
 from collator.rules.resource import Snapshot
 from collator.throttle import Throttle
 
@@ -216,7 +216,9 @@ class Writer:
         number = self._steps = self._steps + 1
         try:
             await step.begin()
-            for calls in batches(group):
+            parts = in_order(group)
+            step.beside = beside(parts)
+            for calls in parts:
                 await execute(step, calls)
             if not (step.changes or step.wrote):
                 await step.roll_back()  # of what changed nothing, no answer can be lost

@@ -256,8 +256,17 @@ end $$;
 create function footprint(size int) returns bigint language sql immutable as $$   -- `collator.rules.footprint.of_packet`
   select 56 + case when size <= 1024 then size else (size + 2047) / 2048 * 2048 end::bigint $$;
 
--- Lock the resources `ids` in order, those that nobody knows created in order before: so two nodes never wait for each other.
-create function look(ids text[], generations bytea[])
+-- Lock resources in the order of their ids. Each step does it once, for all that it will touch, and what it creates was created in
+-- order before: so two nodes never wait for each other.
+create function lock_all(ids text[], rks bigint[]) returns void language plpgsql as $$
+begin
+  perform from resource r
+    where r.rk in (select o.rk from resource o where o.id = any (ids) union select k.rk from unnest(rks) as k (rk))
+    order by r.id for update;
+end $$;
+
+-- The resources `ids`, those that nobody knows created; locked, and with them `others` and `other_rks`.
+create function look(ids text[], generations bytea[], others text[], other_rks bigint[])
   returns table (rk bigint, id text, generation bytea, state text, total int, total_by text, metadata bytea, received int,
                  highest int, done int, failed int, body_size bigint, withdrawn int, purging smallint)
   language plpgsql as $$
@@ -266,18 +275,20 @@ begin
     select t.id, t.generation, 0, 0 from unnest(ids, generations) as t (id, generation)
     where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
     order by t.id collate "C" on conflict do nothing;
+  perform lock_all(ids || others, other_rks);
   return query select r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received, r.highest, r.done,
                       r.failed, r.body_size, r.withdrawn, r.purging
-    from resource r where r.id = any (ids) order by r.id for update;
+    from resource r where r.id = any (ids);
 end $$;
 
 -- Accept packets where nothing is odd: all are new, contradict nothing, and have room. No row where something is, and nothing
 -- has changed then. Of each resource: id, the generation if it is new, how many packets, the highest index, what they claim; of
--- each packet: the place of its resource, and the token of its lease, 0 for none. What all are judged by is in the first row.
+-- each packet: the place of its resource, and the token of its lease, 0 for none. What all are judged by is in the first row. `others` are locked with them.
 create function accept_plain(
     ids text[], generations bytea[], numbers int[], highests int[], totals int[], totals_by text[], metadatas bytea[],
     places int[], indexes int[], payloads bytea[], crcs bigint[], tokens bigint[], size bigint, handed_size bigint,
-    holder bigint, lease_time float8, idle_time float8, life_time float8, most_open bigint, most_backlog bigint, most_leased bigint)
+    holder bigint, lease_time float8, idle_time float8, life_time float8, most_open bigint, most_backlog bigint, most_leased bigint,
+    others text[], other_rks bigint[])
   returns table (rk bigint, generation bytea, metadata bytea, new boolean, handed boolean, seen around) language plpgsql as $$
 declare a around; rks bigint[]; gens bytea[]; metas bytea[]; news boolean[]; sound boolean; fresh int; allowed boolean;
 begin
@@ -289,7 +300,7 @@ begin
     select t.id, t.generation, a.wall, a.active, a.active + idle_time, a.now + life_time from unnest(ids, generations) as t (id, generation)
     where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
     order by t.id collate "C" on conflict do nothing;
-  perform from resource r where r.id = any (ids) order by r.id for update;
+  perform lock_all(ids || others, other_rks);
   select array_agg(l.rk order by t.place), array_agg(l.generation order by t.place), array_agg(coalesce(l.metadata, t.metadata) order by t.place),
          array_agg(l.generation = t.generation order by t.place), count(*) filter (where l.generation = t.generation),
          bool_and(l.state = 'open' and (t.total is null or l.total is null or l.total = t.total)
@@ -328,13 +339,13 @@ end $$;
 
 -- Record outputs where nothing is odd: all leases hold, and each is reported whole, of packets that were never tried before. No
 -- row where something is, and nothing has changed then; else the resources as they are now, and what their packets counted.
-create function record_plain(tokens bigint[], holders bigint[], positions int[], outputs bytea[], crcs bigint[], most_body bigint)
+create function record_plain(tokens bigint[], holders bigint[], positions int[], outputs bytea[], crcs bigint[], most_body bigint, others text[])
   returns table (rk bigint, id text, generation bytea, state text, total int, total_by text, metadata bytea, received int,
                  highest int, done int, failed int, body_size bigint, withdrawn int, freed bigint, returned bigint, seen around)
   language plpgsql as $$
 declare a around; sound boolean;
 begin
-  perform from resource r where r.rk = any (holders) order by r.id for update;
+  perform lock_all(others, holders);
   perform from lease e where e.token = any (tokens) order by e.token for update;
   select count(*) = cardinality(tokens) and bool_and(r.state = 'open')
          and max(r.body_size) + sum(octet_length(t.output) + 1) <= most_body
