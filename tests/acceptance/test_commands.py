@@ -87,7 +87,7 @@ FORMER_FORMS = (
 )
 ASKING_NOBODY = {"backup", "check", "token", "try"}
 RUN_UNTIL_STOPPED = {"serve", "receive", "worker"}
-TOLD_ELSEWHERE = {"demo": "test_demo", "chaos": "test_chaos"}
+TOLD_ELSEWHERE = {"demo": "test_demo", "chaos": "test_chaos", "move": "../move/test_move"}
 TYPED = {path: command for path, command in verbs(listed()) if not isinstance(command, click.Group)}
 # Routes without a command of their own, and why.
 FOR_PROGRAMS = {

@@ -35,7 +35,7 @@ create or replace function most_between_beats() returns float8 language sql immu
 """
 _EMPTY = """
 truncate node, writer, resource, superseded, packet, outcome, waiting, lease, attempt, delivery, delivery_log,
-  paused_endpoint, tombstone, audit, share, ledger, test_clock;
+  paused_endpoint, tombstone, audit, share, ledger, move, test_clock;
 insert into test_clock values (START);
 insert into ledger values (1, START, START, 0, 0, START, false, false);
 select setval('turn', 0);
@@ -152,6 +152,11 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         self._name = admin().run(self._database.fetchval("select current_database()"))
         self._proxies: dict[int, Proxy] = {}
 
+    @property
+    def url(self) -> str:
+        """The address of the database."""
+        return f"{admin().url}/{self._name}"
+
     @classmethod
     def needs(cls) -> str | None:
         """Return what is missing."""
@@ -164,7 +169,11 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
 
         proxy = await Proxy.start(admin().port)
         address = Address(f"postgresql://collator@127.0.0.1:{proxy.port}/{self._name}")
-        node = await open_ledger(address, ledger_limits=ledger_limits, route=route)
+        try:
+            node = await open_ledger(address, ledger_limits=ledger_limits, route=route)
+        except BaseException:
+            await proxy.stop()
+            raise
         self._proxies[node.node] = proxy
         return node
 
@@ -191,7 +200,7 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
         """Connect to the database, beside its nodes."""
         from collator.ledgers.postgresql.address import Address
 
-        return await Address(f"{admin().url}/{self._name}").connect()
+        return await Address(self.url).connect()
 
     async def close(self) -> None:
         """See that the store is sound, and give it back."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Self
 
-COMMIT = b"commit;"
+COMMITS = (b"commit;", b"COMMIT;")
+"""As steps say it, and as the driver does."""
 READER = b"collator-reader"
 
 
@@ -65,7 +66,7 @@ class Proxy:
         reads_only = False
         while data := await reader.read(2**16):
             reads_only |= READER in data
-            if self._left is not None and COMMIT in data and not reads_only:
+            if self._left is not None and any(commit in data for commit in COMMITS) and not reads_only:
                 self._left -= 1
                 if self._left < 0:
                     self._left = None

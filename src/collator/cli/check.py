@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from collator import logs
 from collator.cli.command import command
 from collator.cli.exits import Exit
 from collator.cli.service_call import json_option, print_answer
@@ -47,6 +48,7 @@ def check(*, settings: Settings, as_json: bool) -> Exit:
     """
     from collator.ledgers import check
 
+    logs.configure_for_library()  # warnings go to the standard error
     report = check(settings)
     for path, secret in {settings.data_dir: False, settings.secret_file: True}.items():
         if path.exists() and (problem := exposure(path, path.stat(), secret=secret)):

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "config": "config:config",
         "check": "check:check",
         "backup": "backup:backup",
+        "move": "move:move",
         "chaos": "chaos:chaos",
     }
 )

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import asyncpg
 
 from collator import __version__
-from collator.errors import Unavailable, Uncertain
+from collator.errors import ConfigError, Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.hints import Hints
 from collator.ledgers.node_name import node_name
@@ -73,6 +73,11 @@ async def open_ledger(database: Database, *, ledger_limits: LedgerLimits, route:
         try:
             begun = await migrate(connection) == 0
             statements = load_statements()
+            if (directory := await connection.fetchval(statements["unfinished_move"])) is not None:
+                raise ConfigError(
+                    f"the move of {directory} into this ledger is not finished: run collator move again, or give it up "
+                    "with collator move --give-up"
+                )
             node = await connection.fetchval(statements["register_node"], node_name(), __version__)
         finally:
             connection.terminate()

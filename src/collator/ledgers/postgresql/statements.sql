@@ -33,6 +33,9 @@ select step from writer where node = $1 and writer = $2 for update;
 -- name: register_node (one that has not beaten yet is alive for as long as any)
 insert into node (seen, name, version, since) select greatest(clock, wall()) - stood, $1, $2, wall() from ledger returning node;
 
+-- name: unfinished_move (the data directory that is being moved into this store)
+select directory from move where not finished;
+
 -- name: unregister_node
 delete from node where node = $1;
 

@@ -22,6 +22,7 @@ from collator.files import new_file, read_file
 from collator.ledgers.sqlite.check import check, find, schema_of
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
 from collator.ledgers.sqlite.lock import kept_out
+from collator.ledgers.sqlite.move_mark import MARK
 from collator.ledgers.sqlite.store import DATABASE, connect, load_statements, make_private
 from collator.messages.checks import Report
 
@@ -152,9 +153,10 @@ def _mark_stopped(copy: apsw.Connection) -> None:
 
 
 def _finish(data_dir: Path, target: Path) -> None:
-    if (data_dir / SECRET).exists():
-        _, secret = read_file(data_dir / SECRET, MAX_FILE)
-        with new_file(target / SECRET) as copy:
-            copy.write(secret)
+    for name in (SECRET, MARK):
+        if (data_dir / name).exists():
+            _, content = read_file(data_dir / name, MAX_FILE)
+            with new_file(target / name) as copy:
+                copy.write(content)
     (target / PARTIAL).replace(target / DATABASE)
     sync_directory(target)

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
 from collator.ledgers.batching.answers import Answers, handed_out
-from collator.ledgers.sqlite import steps
+from collator.ledgers.sqlite import move_mark, steps
 from collator.ledgers.sqlite.audit_verbs import AuditVerbs
 from collator.ledgers.sqlite.lock import DirectoryLock
 from collator.ledgers.sqlite.log import Log
@@ -52,7 +52,7 @@ async def open_ledger(
     stood_still: Callable[[], float] = never,
     synchronous: str = "full",
 ) -> SqliteLedger:
-    """The ledger in *data_dir*, which is created. Raises what `DirectoryLock` and `open_store` raise.
+    """The ledger in *data_dir*, which is created. Raises what the lock, the mark of a move and `open_store` raise.
 
     *route* gives the endpoints of a resource by its id, *stood_still* the seconds for which nobody could act, so that
     neither leases nor idle timeouts ran. *synchronous* is SQLite's; anything but ``full`` breaks the
@@ -63,6 +63,7 @@ async def open_ledger(
         lock = DirectoryLock(data_dir)
         database = data_dir / DATABASE
         try:
+            move_mark.refuse(data_dir)
             made = partial(Store, database, ledger_limits=ledger_limits, clock=clock, route=route)
             make = partial(made, stood_still=stood_still, synchronous=synchronous)
             store = open_store(data_dir, make)

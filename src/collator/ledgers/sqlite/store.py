@@ -41,9 +41,9 @@ _decode_counts = msgspec.json.Decoder(Counts).decode
 _package = files("collator.ledgers.sqlite")
 
 
-def load_statements() -> dict[str, str]:
-    """The statements of ``statements.sql`` by name."""
-    text = (_package / "statements.sql").read_text("utf-8")
+def load_statements(file: str = "statements.sql") -> dict[str, str]:
+    """The statements of *file* by name."""
+    text = (_package / file).read_text("utf-8")
     parts = re.split(r"^-- name: (\w+).*$(?:\n--.*$)*", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
