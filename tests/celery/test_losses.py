@@ -5,6 +5,9 @@ The worker is the test. The node's time is moved by hand, as it waits for long.
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 
 from collator.messages import Recorded
@@ -19,6 +22,8 @@ from tests.workers.terms import Terms
 
 MANY = WorkerState("many", 1, 1, 4)
 """A worker that makes four calls at a time, for the packets of one job."""
+TWO = WorkerState("two", 1, 2, 2)
+"""A worker that has two jobs in hand at a time."""
 
 
 @pytest.fixture
@@ -78,11 +83,59 @@ async def test_a_job_that_is_lost_is_sent_again_while_later_ones_are_answered(
         await until(lambda: len(at_work.ledger.statuses) == 2, PATIENCE)
         at_work.clock.advance(2.0)
         again = await worker.job()
-        assert (again.indexes, again.attempts) == (lost.indexes, [2])
+        assert (again.indexes, again.attempts) == (lost.indexes, [1])
         await worker.answer(again)
         await worker.answer(lost)
         assert (await at_work.ended("a")).state is State.COLLATED
-        assert at_work.ledger.statuses == [Recorded.RECORDED] * 3  # the loss, counted, is one of them
+        assert at_work.ledger.statuses == [Recorded.RECORDED] * 3  # the loss is one of them
+
+
+async def test_a_job_that_was_lost_with_the_only_worker_is_sent_to_the_next_one(
+    store: Store, node: CeleryNode, worker: ScriptedWorker
+) -> None:
+    async with store.node(node) as at_work:
+        await at_work.send("a", payload())
+        await worker.job()  # and is never heard of again: no heartbeat has named it
+        next_job = asyncio.create_task(worker.job(PATIENCE))  # says that it is there when it is asked
+        for _ in range(4):
+            await node.pass_time(SILENCE / 2)
+        await until(lambda: len(node.pool._crew) == 1, PATIENCE)
+        for _ in range(round(SILENCE / BEAT) + 1):
+            await node.hears(worker.beat())
+            await node.pass_time(BEAT)
+        await until(lambda: at_work.ledger.statuses, PATIENCE)
+        at_work.clock.advance(2.0)
+        again = await next_job
+        assert again.attempts == [1]
+        await worker.answer(again)
+        assert (await at_work.ended("a")).state is State.COLLATED
+
+
+async def test_of_what_is_lost_with_workers_again_and_again_one_packet_at_a_time_is_tried_and_blamed(
+    store: Store, node: CeleryNode, worker: ScriptedWorker
+) -> None:
+    worker.state = TWO
+    async with store.node(node, Terms(retries=0)) as at_work:
+        await at_work.send("a", payload(), payload())
+        for generation in range(2):  # the first loss is held against nobody
+            jobs = [await worker.job(), await worker.job()]
+            assert [job.attempts for job in jobs] == [[1], [1]]
+            await node.hears(worker.beat(*[job.id for job in jobs]))
+            await node.pass_time(SILENCE + BEAT)
+            await until(lambda: len(at_work.ledger.statuses) == 2 * (generation + 1), PATIENCE)  # noqa: B023
+            worker.state = msgspec.structs.replace(TWO, name=f"two-{generation}")
+        deadly = await worker.job()
+        await node.hears(worker.beat(deadly.id))
+        assert len(node.pool.buffer) == 1, "the other one is sent, too"
+        await node.pass_time(SILENCE + BEAT)
+        await until(lambda: len(at_work.ledger.statuses) == 5, PATIENCE)
+        worker.state = msgspec.structs.replace(TWO, name="two-2")
+        await worker.answer(await worker.job())
+        report = await at_work.ended("a")
+        (failure,) = report.failures
+        assert failure.index == deadly.indexes[0]
+        assert failure.reason == "the Celery worker that had it gave no sign of life"
+        assert report.done == 1
 
 
 async def test_a_job_that_is_in_hand_is_waited_for_however_long(
@@ -161,7 +214,7 @@ async def test_a_job_that_comes_out_of_the_queue_twice_is_lost_unless_a_worker_h
         await until(lambda: len(at_work.ledger.statuses) == 1, PATIENCE)
         at_work.clock.advance(2.0)
         again = await worker.job()
-        assert again.attempts == [2]
+        assert again.attempts == [1]
         await worker.answer(again)
         assert (await at_work.ended("a")).state is State.COLLATED
 

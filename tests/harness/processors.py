@@ -28,6 +28,17 @@ def slower(payload: str) -> list[int]:
     return word_lengths(payload)
 
 
+def dragging(payload: str) -> list[int]:
+    """Take 3 s."""
+    threading.Event().wait(3.0)
+    return word_lengths(payload)
+
+
+def wrong(payload: str) -> list[int]:
+    """Wait as `gated` does, and give what is not the output."""
+    return [0, *gated(payload)]
+
+
 def gated(payload: str) -> list[int]:
     """Wait until the file that the environment names in GATE is there; ``.called`` beside it says that it waits."""
     host_check = Path(os.environ["GATE"])

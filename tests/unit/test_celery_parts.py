@@ -138,12 +138,36 @@ def test_no_time_counts_in_which_nothing_could_be_heard() -> None:
 def test_suspects_are_sent_alone_until_they_are_answered() -> None:
     suspects = Suspects()
     assert suspects.part([task(0), task(1)]) == ([task(0), task(1)], [])
-    suspects.add([task(1), task(2)])
+    suspects.lost_together([task(1), task(2)])
     assert suspects.part([task(0), task(1)]) == ([task(0)], [task(1)])
     suspects.clear(task(1))
     assert suspects.part([task(1), task(2)]) == ([task(1)], [task(2)])
-    suspects.add([task(index) for index in range(10, 10 + MOST)])
+    suspects.lost_together([task(index) for index in range(10, 10 + MOST)])
     assert suspects.part([task(2)]) == ([task(2)], [])
+
+
+def test_what_is_lost_with_a_worker_is_to_blame_where_it_was_tried_alone() -> None:
+    suspects = Suspects()
+    assert not suspects.lost_with_worker(task(0))
+    assert suspects.part([task(0)]) == ([task(0)], [])
+    assert not suspects.lost_with_worker(task(0))
+    assert suspects.part([task(0)]) == ([], [task(0)])
+    assert suspects.alone(task(0))
+    suspects.lost_together([task(0), task(1)])
+    assert suspects.alone(task(0))
+    assert not suspects.alone(task(1))
+    assert suspects.lost_with_worker(task(0))
+
+
+def test_a_crew_is_complete_while_something_is_heard_of_all() -> None:
+    crew = Crew()
+    assert crew.complete(0.0, 0.0)
+    crew.hear(WorkerState("a", 1, 1, 1), 0.0)
+    assert crew.complete(0.0, 2 * BEAT)
+    assert not crew.complete(0.0, 3 * BEAT)
+    crew.forget(SILENCE)
+    assert not crew.complete(SILENCE, SILENCE)
+    assert crew.complete(SILENCE + 1, SILENCE + 2)
 
 
 def test_a_reply_is_acknowledged_once_all_that_it_brought_is_recorded() -> None:

@@ -8,7 +8,8 @@
 | `backend` | the workers as a backend |
 | `pool` | which packets are out, and what an answer, or none, means for them |
 | `job_size`, `crew`, `discovery` | how much is sent, who works, and when they are asked; pure |
-| `sent_jobs`, `suspects`, `echoes`, `arrivals` | what is lost, and what is acknowledged; pure |
+| `sent_jobs`, `losses`, `suspects` | what is lost, and what that means; pure |
+| `echoes`, `arrivals` | whether the broker passes anything on, and what is acknowledged; pure |
 | `node_threads` | the threads that talk to the broker |
 
 | in a worker | what lives there |

@@ -17,6 +17,8 @@ BEAT = 2.0
 """Seconds between two heartbeats of a worker."""
 SILENCE = 10.0
 """Seconds without a word after which a worker is gone."""
+DOUBT = 2.5 * BEAT
+"""Seconds without a word after which a worker may be gone."""
 UNKNOWN = WorkerProgram("", "", "", "")
 """Of a worker that has sent no heartbeat yet, or is of a release that says nothing of it."""
 
@@ -33,6 +35,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._workers: dict[str, _Heard] = {}
+        self._gone = float("-inf")  # when one was found to be gone, the last time
         self.processes = 0
         """Of all workers."""
         self.tasks = 0
@@ -70,8 +73,13 @@ class Crew:
         for name in gone:
             del self._workers[name]
         if gone:
+            self._gone = now
             self._count()
         return gone
+
+    def complete(self, since: float, now: float) -> bool:
+        """Return whether all that were known at *since* are still there, as far as one can tell."""
+        return self._gone < since and all(now - heard.at < DOUBT for heard in self._workers.values())
 
     def idle(self) -> bool:
         """Return whether any has fewer jobs than processes, by what it said last."""

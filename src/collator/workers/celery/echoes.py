@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collator.workers.celery.crew import BEAT, SILENCE
-
-DEAF = 2.5 * BEAT
-"""Seconds after which it counts that nothing of our own has come back."""
+from collator.workers.celery.crew import BEAT, DOUBT, SILENCE
 
 
 class Echoes:
@@ -30,7 +27,7 @@ class Echoes:
 
     def fresh(self, now: float) -> bool:
         """Return whether one came back of late; if not, silence means nothing."""
-        return now - self._heard <= DEAF
+        return now - self._heard <= DOUBT
 
     def lost(self, now: float) -> bool:
         """Return whether nothing came back for long, once: it is time to connect anew."""

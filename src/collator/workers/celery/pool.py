@@ -7,14 +7,14 @@ Lives here: what is sent when, and what an answer, or none, means for a packet. 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from math import ceil
 from secrets import token_hex
 from time import monotonic
 
 import structlog
 
-from collator.errors import ProcessorFailed
-from collator.messages import Result, Retry, Task, WorkerReport
+from collator.messages import Result, Task, WorkerReport
 from collator.processor import OutcomeFactory
 from collator.settings import hidden
 from collator.workers.celery.arrivals import Arrivals
@@ -22,6 +22,7 @@ from collator.workers.celery.crew import SILENCE, Crew
 from collator.workers.celery.discovery import Discovery
 from collator.workers.celery.echoes import Echoes
 from collator.workers.celery.job_size import BYTES_OUT, HOLD, MOST_BYTES, MOST_OUT, CallTime, JobPace, JobSize, job_size
+from collator.workers.celery.losses import Losses
 from collator.workers.celery.messages import (
     JobAnswer,
     JobAnswers,
@@ -37,7 +38,7 @@ from collator.workers.celery.messages import (
     result_of,
 )
 from collator.workers.celery.node_threads import Echo, NodeThreads, OutgoingJob
-from collator.workers.celery.sent_jobs import SentJob, SentJobs
+from collator.workers.celery.sent_jobs import SentJobs
 from collator.workers.celery.suspects import Suspects
 from collator.workers.result_queue import ResultQueue
 from collator.workers.task_buffer import TaskBuffer
@@ -48,6 +49,7 @@ LOOK = 0.5
 """Seconds between two looks for jobs that are lost."""
 LEAST = 8
 """Packets that wait here, twice as many at most, where it is not known what may be out."""
+
 log = structlog.get_logger("collator.workers")
 
 
@@ -73,6 +75,7 @@ class CeleryPool:
         self._sent, self._crew = SentJobs(), Crew()
         self._time, self._pace = CallTime(), JobPace()
         self._suspects, self._arrivals = Suspects(), Arrivals()
+        self._losses = Losses(outcomes, self._suspects)
         self._looked = 0.0
         self._discovery = Discovery()
         self._echoes = Echoes()
@@ -143,9 +146,9 @@ class CeleryPool:
             for name in self._crew.forget(now):
                 log.warning("nothing is heard of a Celery worker", worker=name, seconds=SILENCE)
             lost = self._sent.lost(now, idle=self._crew.idle())
-            results = [result for job in lost for result in self._lose(job, "no worker gave a sign of life with it")]
             self._wake()
-        return results
+            results = [self._losses.missed(job, all_there=self._crew.complete(job.sent, now)) for job in lost]
+        return [*chain.from_iterable(results)]
 
     def recorded(self, results: Sequence[Result]) -> None:
         """The ledger has *results*: what brought them is not needed any more."""
@@ -158,15 +161,15 @@ class CeleryPool:
             while not self._stopped:
                 if self._asks():
                     return OutgoingJob(token_hex(16), [], PacketJob(self._limits, []), GRACE)
-                if self._sent.packets and self._echoes.due(self._now()):
+                if self._looks() and self._echoes.due(self._now()):
                     self._echoes.send(self._now())
                     return Echo()
                 size = self._size()
                 wait = self._wait(size)
-                if wait == 0.0:
-                    return self._take(size)
+                if wait == 0.0 and (job := self._take(size)) is not None:
+                    return job
                 self._enough = 1 if wait > HOLD else size.full
-                self._change.wait(wait)
+                self._change.wait(wait or LOOK)  # for a suspect that is out, where something may go
             return None
 
     def unsent(self, what: OutgoingJob | Echo) -> None:
@@ -194,7 +197,7 @@ class CeleryPool:
                     self._discovery.hear()
                     self._answer(reply, acknowledge, now)
                 case JobEnded() if (job := self._sent.remove(reply.job)) is not None:
-                    self.result_queue.add(self._lose(job, reply.reason))
+                    self.result_queue.add(self._losses.with_process(job, reply.reason))
                 case JobRedelivered():
                     self._sent.doubt(reply.job, now)
                 case Nudge():
@@ -230,15 +233,6 @@ class CeleryPool:
             self._suspects.clear(task)
             results.append(result_of(answer, task.lease, self._outcomes.clock.monotonic()))
 
-    def _lose(self, job: SentJob, reason: str) -> list[Result]:
-        """*job* is lost for *reason*: the results. Of several packets nobody knows which is to blame."""
-        tasks = job.tasks.values()
-        log.warning("a job of a Celery worker is lost", job=job.id, packets=len(tasks), reason=reason)
-        if job.alone:
-            return [self._outcomes.failed(task, ProcessorFailed(reason)) for task in tasks]
-        self._suspects.add(tasks)
-        return [Retry(task.lease, reason, 0.0, counted=False) for task in tasks]
-
     def _hears(self, now: float) -> bool:
         """Return whether the broker passed on a message of our own of late; if not, silence means nothing."""
         if self._echoes.fresh(now):
@@ -258,25 +252,31 @@ class CeleryPool:
         if self.buffer.paused:
             self._discovery = Discovery()
             return False
-        return self._discovery.due(self._now(), len(self._crew), waiting=bool(self.buffer))
+        return self._discovery.due(self._now(), len(self._crew), waiting=bool(self.buffer or self._sent.packets))
+
+    def _looks(self) -> bool:
+        """Return whether it matters if the broker passes anything on; trouble is over once something was sent."""
+        return bool(self._sent.packets or self._threads.trouble)
 
     def _wait(self, size: JobSize) -> float:
         """The seconds until a job may go, or to look for one that is lost, where nothing changes before."""
         count = min(len(self.buffer), size.out - self._sent.packets)
         full = self._sent.bytes >= BYTES_OUT or self.result_queue.unrecorded.full(self._sent.packets)
         if count <= 0 or self.buffer.paused or full:
-            return LOOK if self._sent.packets or self._discovery.since is not None else SILENCE
+            return LOOK if self._looks() or self._discovery.since is not None else SILENCE
         if count >= size.full:
             return 0.0
         return self._pace.wait(count, monotonic(), idle=len(self._sent) < self._crew.processes)
 
-    def _take(self, size: JobSize) -> OutgoingJob:
-        """The next job. A suspect travels alone."""
+    def _take(self, size: JobSize) -> OutgoingJob | None:
+        """The next job; `None` where all that waits has to wait for a suspect that is out."""
         count = min(size.full, size.out - self._sent.packets)
         self._pace.send(min(count, len(self.buffer)), monotonic())
-        together, alone = self._suspects.part(self.buffer.round_robin.take(count, size=MOST_BYTES))
-        self.buffer.round_robin.put_each(alone[1:] if not together else alone)
-        return self._outgoing(together or alone[:1])
+        together, single = self._suspects.part(self.buffer.round_robin.take(count, size=MOST_BYTES))
+        tried = any(self._suspects.alone(task) for task in self._sent.tasks()) if single else False
+        chosen = together or [task for task in single if not (tried and self._suspects.alone(task))][:1]
+        self.buffer.round_robin.put_each([task for task in single if task not in chosen])
+        return self._outgoing(chosen) if chosen else None
 
     def _outgoing(self, tasks: Sequence[Task]) -> OutgoingJob:
         job = token_hex(16)
