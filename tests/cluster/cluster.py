@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
+from tests.brokers import free_port
 from tests.cluster.load import Load
 from tests.cluster.worker_process import WorkerProcess
 from tests.harness.checker import complaints, failures
@@ -33,6 +34,7 @@ class Cluster:
             self._home / f"node-{len(self.nodes) + 1}",
             webhook=self.sink.url,
             webhook_secret_file=self._home / "secret",
+            port=free_port(),  # the same after a restart
             workers="celery",
             broker=broker,
         )
@@ -51,6 +53,10 @@ class Cluster:
         self.workers.append(self._stack.enter_context(worker))
         return worker
 
+    def processes(self) -> list[ServiceProcess | WorkerProcess]:
+        """All nodes and workers."""
+        return [*self.nodes, *self.workers]
+
     def load(self, seed: int = 1, *, patience: float | None = None) -> Load:
         """Load for the nodes, which have to listen."""
         return Load([node.url for node in self.nodes], self.sink, Random(seed), patience=patience)
@@ -62,9 +68,12 @@ class Cluster:
 
     def note_logs(self) -> None:
         """Put on record what the latest processes have written, for a test that fails."""
-        processes: list[ServiceProcess | WorkerProcess] = [*self.nodes, *self.workers]
-        for process in processes:
+        for process in self.processes():
             note(f"{process.home.name}:\n{process.log()[-4000:]}" if process.starts else "")
+
+    def delivered(self) -> set[str]:
+        """The resources of which a webhook was taken."""
+        return {json.loads(webhook.body)["data"]["resource_id"] for webhook in self.sink.webhooks if webhook.taken}
 
     def failed(self) -> list[str]:
         """The reasons of all packets that ended as failed."""

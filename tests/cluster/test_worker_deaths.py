@@ -25,7 +25,7 @@ LOSES = ("workers/celery/sent_jobs.py", "elif now - job.heard >= SILENCE:", "eli
 async def test_p2_processes_of_a_worker_that_are_killed_lose_nothing(cluster: Cluster, valkey: Valkey) -> None:
     node = await cluster.node(valkey.url(), processor_retries=20)
     worker = cluster.worker(valkey.url(), "-c", "2")
-    worker.start()
+    await worker.start()
     await node.start()
     load = cluster.load()
     async with load.run():
@@ -43,14 +43,14 @@ async def test_p2_workers_that_are_killed_lose_nothing(cluster: Cluster, valkey:
     node = await cluster.node(valkey.url(), processor_retries=20)
     workers = [cluster.worker(valkey.url(), "-P", "threads", "-c", "2") for _ in range(2)]
     for worker in workers:
-        worker.start()
+        await worker.start()
     await node.start()
     load = cluster.load()
     async with load.run():
         for worker in workers:
             await load.acknowledges(100)
             worker.kill()
-            worker.start()
+            await worker.start()
     await load.delivered()
     await node.stop()
     assert cluster.judge(load, at_least=200) == []
@@ -63,15 +63,15 @@ async def test_a_node_that_sends_nothing_again_loses_what_a_killed_worker_had(
 ) -> None:
     node = await cluster.node(valkey.url(), source=variant(tmp_path, *LOSES))
     worker = cluster.worker(valkey.url(), "-P", "threads", "-c", "2")
-    worker.start()
+    await worker.start()
     await node.start()
     load = cluster.load()
     async with load.run():
         await load.acknowledges(200)
         worker.kill()
-        worker.start()
+        await worker.start()
     await until(lambda: load.undelivered() < 10)
-    worker.stop()
+    await worker.stop()
     assert any(complaint.startswith("I1 ") for complaint in cluster.judge(load, at_least=200))
 
 
@@ -85,18 +85,18 @@ async def test_p2_what_a_worker_says_that_stood_still_beyond_its_lease_changes_n
     node = await cluster.node(valkey.url(), processor_retries=20)
     late, other = cluster.worker(valkey.url(), "-P", pool, "-c", "2", processor="wrong"), cluster.worker(valkey.url())
     late.environment["GATE"] = str(gate)
-    late.start()
+    await late.start()
     await node.start()
     load = cluster.load()
     await load.send_packets([Packet("a", index, payload_of("a", index)) for index in range(4)])
     await until(gate.with_suffix(".called").exists)
     late.signal(signal.SIGSTOP)
     gate.touch()
-    other.start()
+    await other.start()
     await until(lambda: _done(node, 4), 60.0)
     late.signal(signal.SIGCONT)
     await until(lambda: " succeeded in " in late.log())
-    late.stop()
+    await late.stop()
     await load.send_packets([Packet("a", 4, payload_of("a", 4), last=True)])
     await load.delivered()
     await node.stop()
@@ -109,7 +109,7 @@ async def test_what_that_worker_says_would_be_seen(cluster: Cluster, valkey: Val
     node = await cluster.node(valkey.url())
     worker = cluster.worker(valkey.url(), "-P", "threads", "-c", "2", processor="wrong")
     worker.environment["GATE"] = str(tmp_path)  # it is there
-    worker.start()
+    await worker.start()
     await node.start()
     load = cluster.load()
     await load.send(1)
@@ -124,7 +124,7 @@ async def test_a_packet_that_kills_what_processes_it_fails_after_its_attempts_an
     """With threads it takes the whole worker with it, which is then started again as by a supervisor."""
     node = await cluster.node(valkey.url(), processor_retries=1)
     worker = cluster.worker(valkey.url(), "-P", pool, "-c", "2", processor="fatal")
-    worker.start()
+    await worker.start()
     await node.start()
     load = cluster.load()
     packets = [Packet("poison", index, payload_of("poison", index), last=index == 5) for index in range(6)]
@@ -135,7 +135,7 @@ async def test_a_packet_that_kills_what_processes_it_fails_after_its_attempts_an
         await until(lambda: not (load.undelivered() and worker.running()), 60.0)
         if not worker.running():
             starts += 1
-            worker.start()
+            await worker.start()
     assert cluster.judge(load, at_least=6) == []
     (body,) = [json.loads(webhook.body) for webhook in cluster.sink.webhooks]
     (failure,) = body["data"]["failed"]
@@ -149,7 +149,7 @@ async def test_p2_a_task_that_outlasts_the_visibility_timeout_counts_once(cluste
     node = await cluster.node(valkey.url())
     app = "tests.cluster.hasty_app"
     for _ in range(2):
-        cluster.worker(valkey.url(), "-P", "threads", "-c", "2", processor="dragging", app=app).start()
+        await cluster.worker(valkey.url(), "-P", "threads", "-c", "2", processor="dragging", app=app).start()
     await node.start()
     load = cluster.load()
     await load.send(1, longest=8)

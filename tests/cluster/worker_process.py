@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.wait import until_sync
+from tests.wait import until
 
 ROOT = Path(__file__).parents[2]
 START = 60.0
@@ -55,10 +55,10 @@ class WorkerProcess:
         """Return whether its main process is there."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start it, and wait until it takes jobs."""
         self.spawn()
-        until_sync(lambda: READY in self.log() or not self.running(), START)
+        await until(lambda: READY in self.log() or not self.running(), START)
         assert self.running(), self.log()[-2000:]
 
     def spawn(self) -> None:
@@ -87,11 +87,12 @@ class WorkerProcess:
         assert self._process is not None
         self._process.wait()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Tell it to stop, and see that it does so in good order."""
         assert self._process is not None
         self._process.terminate()
-        assert self._process.wait(START) == 0, self.log()[-2000:]
+        await until(lambda: not self.running(), START)
+        assert self._process.returncode == 0, self.log()[-2000:]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all its processes."""
