@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
 from collator.messages import Key, Lease, Output, Task
 from collator.workers.celery.arrivals import Arrivals
-from collator.workers.celery.broker import address, transport_options
+from collator.workers.celery.broker import address, tls, transport_options
 from collator.workers.celery.crew import BEAT, SILENCE, Crew
 from collator.workers.celery.discovery import LONGEST_PAUSE, ROUND, UNANSWERED, Discovery
 from collator.workers.celery.job_size import FEW, HOLD, MOST_PACKETS, CallTime, JobPace, job_size
@@ -186,7 +188,7 @@ def test_a_reply_is_acknowledged_once_all_that_it_brought_is_recorded() -> None:
     [
         ("redis://h:1/0", "redis://h:1/0", {}),
         ("valkey://h:1/0", "redis://h:1/0", {}),
-        ("valkeys://:p@h:1/0", "rediss://:p@h:1/0", {}),
+        ("valkeys://:p@h:1/0", "rediss://:p@h:1/0?ssl_cert_reqs=required", {}),
         ("amqp://u:p@h/v", "amqp://u:p@h/v", {}),
         ("amqp://a;amqp://b", "amqp://a;amqp://b", {}),
         ("sentinel://a:1/0?master=m;sentinel://b:1", "sentinel://a:1/0;sentinel://b:1", {"master_name": "m"}),
@@ -226,3 +228,14 @@ def test_each_worker_is_asked_now_and_then_and_one_more() -> None:
     assert asked == UNANSWERED - 4
     discovery.hear()
     assert discovery.due(ROUND * 2 * UNANSWERED, 0, waiting=False)
+
+
+def test_a_certificate_is_checked_whatever_the_broker_is() -> None:
+    assert address("valkeys://h:1/0") == "rediss://h:1/0?ssl_cert_reqs=required"
+    assert address("rediss://h/0?ssl_ca_certs=/ca.pem") == "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required"
+    assert address("rediss://h/0?ssl_cert_reqs=none") == "rediss://h/0?ssl_cert_reqs=none"
+    url = "amqps://u:p@h:1/v?ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/c.key"
+    assert address(url) == "amqps://u:p@h:1/v"
+    files = {"ca_certs": "/ca.pem", "certfile": "/c.pem", "keyfile": "/c.key"}
+    assert tls(url) == {**files, "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h"}
+    assert tls("amqp://h/") is tls("rediss://h/?ssl_ca_certs=/ca.pem") is None

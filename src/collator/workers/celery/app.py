@@ -42,6 +42,7 @@ def make_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
         broker_transport_options=broker.transport_options(settings.broker),
+        broker_use_ssl=broker.tls(settings.broker),
     )
     register(app, settings)
     return app

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from kombu import Connection
 
@@ -13,6 +14,7 @@ ANSWER = 0.8
 """Seconds that the broker may take to answer."""
 
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def address(url: str) -> str:
@@ -54,11 +56,28 @@ def connect(url: str) -> Connection:
     """A connection of a node, not opened yet: whoever uses it has its answer within a second."""
     known = address(url)
     options = {**quick(known.partition("://")[0]), **transport_options(url)}
-    return Connection(known, connect_timeout=CONNECT, transport_options=options, heartbeat=0)
+    return Connection(known, connect_timeout=CONNECT, transport_options=options, heartbeat=0, ssl=tls(url) or False)
+
+
+def tls(url: str) -> dict[str, Any] | None:
+    """Options for TLS to a RabbitMQ at *url*; `None` for others, whose address says it.
+
+    kombu takes the names in the query of an address for those of redis-py, whatever the transport is.
+    """
+    parts = urlsplit(url.partition(";")[0])
+    if parts.scheme != "amqps":
+        return None
+    query = dict(parse_qsl(parts.query))
+    files = {name.removeprefix("ssl_"): query[name] for name in _FILES if name in query}
+    return {**files, "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
 
 
 def _address(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    if scheme == "sentinel":
-        rest = rest.partition("?")[0]
-    return f"{_SCHEMES.get(scheme, scheme)}://{rest}"
+    scheme = _SCHEMES.get(scheme, scheme)
+    place, _, query = rest.partition("?")
+    if scheme in {"sentinel", "amqps"}:
+        query = ""
+    elif scheme == "rediss" and "ssl_cert_reqs" not in query:  # without it, kombu trusts any certificate
+        query = f"{query}&ssl_cert_reqs=required".lstrip("&")
+    return f"{scheme}://{place}{query and '?'}{query}"
