@@ -39,7 +39,7 @@ def in_order(group: Sequence[Call]) -> list[list[Call]]:
 
 
 def beside(parts: Sequence[Sequence[Call]]) -> Beside:
-    """What the step that executes *parts*, in this order, touches after the resources of the first."""
+    """The resources that the step of *parts*, in this order, touches after those of the first."""
     later = [call for calls in parts[1:] for call in calls]
     handles = {result.lease.key for call in later if call.verb is RECORD for result in call.arguments[0]}
     ids = {str(attempt.delivery.resource_id) for call in later if call.verb is SETTLE for attempt in call.arguments}
