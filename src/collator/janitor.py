@@ -59,15 +59,18 @@ class Janitor:
 
     async def run(self) -> None:
         """Go round until cancelled, or until the store is lost, which is raised."""
-        while True:
-            await self.round()
-            if lost := self._lost():
-                raise lost
-            await asyncio.sleep(self._interval)
+        telling = asyncio.create_task(self._tell_forever())
+        try:
+            while True:
+                await self.round()
+                if lost := self._lost():
+                    raise lost
+                await asyncio.sleep(self._interval)
+        finally:
+            telling.cancel()
 
     async def round(self) -> None:
         """Expire, sweep, purge; each in slices, and whatever becomes of the others."""
-        self._tell()
         for part in (self._expire, self._sweep, self._purge):
             name = part.__name__
             try:
@@ -79,7 +82,8 @@ class Janitor:
             else:
                 self._throttle.over(name)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell whether packets are taken and processed, where that has changed."""
         reasons = self._trouble()
         if bool(reasons) != self._troubled:
             self._troubled = bool(reasons)
@@ -87,6 +91,12 @@ class Janitor:
                 log.error("not ready", reason="; ".join(reasons))
             else:
                 log.info("ready again")
+
+    async def _tell_forever(self) -> None:
+        """Beside the rounds, which a store that does not answer holds up."""
+        while True:
+            self.tell()
+            await asyncio.sleep(self._interval)
 
     async def _expire(self) -> None:
         for _ in range(SLICES):

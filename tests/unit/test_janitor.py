@@ -96,7 +96,7 @@ async def test_trouble_is_told_when_it_begins_and_when_it_ends(ledger: Script) -
     with capture_logs() as logs:
         for now in ([], ["3 MiB are free"], ["2 MiB are free"], [], []):
             reasons[:] = now
-            await janitor.round()
+            janitor.tell()
     assert [(line["log_level"], line["event"], line.get("reason")) for line in logs] == [
         ("error", "not ready", "3 MiB are free"),
         ("info", "ready again", None),

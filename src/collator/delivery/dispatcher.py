@@ -21,7 +21,7 @@ from collator.delivery.pauses import Pauses
 from collator.delivery.sender import Sender
 from collator.delivery.verdict import put_off
 from collator.egress import Egress
-from collator.errors import CollatorError
+from collator.errors import CollatorError, Unavailable
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
 from collator.seams.capacity import Capacity
@@ -155,9 +155,13 @@ class Dispatcher:
         try:
             await self._refresh_pauses()
             due = await self._ledger.due_endpoints()
-        except Exception:  # noqa: BLE001 - a defect must not end the stage: who has nothing due claims in vain
+        except Exception as error:  # noqa: BLE001 - a defect must not end the stage: who has nothing due claims in vain
             if not self._blind:  # told once, and not at every poll
-                _log.exception("cannot look up endpoints with due deliveries")
+                words = "cannot look up endpoints with due deliveries"
+                if isinstance(error, Unavailable):
+                    _log.warning(words, reason=error.detail)
+                else:
+                    _log.exception(words)
             self._blind = True
             return [*self._endpoints]
         self._blind = False

@@ -38,8 +38,10 @@ def resolve(calls: Sequence[Call], orphaned: Orphaned) -> None:
         if call.act is not None and call.changed is not None and not isinstance(call.result, BaseException):
             call.act.changed += call.changed  # here, as a step that is undone and taken again changes nothing twice
             call.act.stored = True
-        if call.future is None or call.future.done():
+        if call.future is None or call.future.cancelled():
             orphaned(call.result)
+        elif call.future.done():
+            continue  # told that it is uncertain: who asks again is given the answer
         elif isinstance(call.result, BaseException):
             call.future.set_exception(call.result)
         else:

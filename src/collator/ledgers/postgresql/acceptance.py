@@ -43,6 +43,7 @@ async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) 
     await _look_up_late(step, groups, found)
     opening = {one.resource_id: (one.key, one.generation) for one in new.values()}
     basis = Basis(limits=step.ledger_limits, counts=step.counts, opening=lambda id_: opening[id_])
+    step.wrote = True  # a repeat is promised, too: only once what it repeats is wherever commits have to be
     plan = plan_groups(groups, found, await _stored(step, [*chain(*groups)], found), basis)
     if unopened := {one.key for one in new.values()} - {one.key for one in plan.opened}:
         await step.run("drop_resources", [*unopened])

@@ -16,8 +16,10 @@ from collator.settings.postgresql import FILES, DatabaseUrl, Host, parse
 
 TIMEOUT = 5.0
 """Seconds in which a connection has to be made to a host, before the next one is tried."""
-COMMAND_TIMEOUT = 60.0
+COMMAND_TIMEOUT = 30.0
 """Seconds after which a server that does not answer is given up: the end of a large resource takes some."""
+LOOK_TIMEOUT = 10.0
+"""The same for a look, which a page of a view or a piece of a body is."""
 
 _SESSION = f"""
 set search_path to {SCHEMA};
@@ -59,13 +61,15 @@ class Address(msgspec.Struct, frozen=True):
 
     async def connect(self, host: Host | None = None) -> asyncpg.Connection:
         """Make a connection for steps, to *host*, or the first one."""
-        return await self._connect(host, "collator", _SESSION + _WRITER)
+        return await self._connect(host, "collator", _SESSION + _WRITER, COMMAND_TIMEOUT)
 
-    async def connect_reader(self, host: Host | None = None) -> asyncpg.Connection:
-        """Make a connection for looks, which changes nothing."""
-        return await self._connect(host, "collator-reader", _SESSION + _READER)
+    async def connect_reader(
+        self, host: Host | None = None, *, timeout: float | None = LOOK_TIMEOUT
+    ) -> asyncpg.Connection:
+        """Make a connection for looks, which changes nothing; each takes *timeout* seconds at most."""
+        return await self._connect(host, "collator-reader", _SESSION + _READER, timeout)
 
-    async def _connect(self, host: Host | None, name: str, session: str) -> asyncpg.Connection:
+    async def _connect(self, host: Host | None, name: str, session: str, timeout: float | None) -> asyncpg.Connection:
         parts = self.parts
         host = host or parts.hosts[0]
         connection = await asyncpg.connect(
@@ -74,7 +78,7 @@ class Address(msgspec.Struct, frozen=True):
             port=host.port,
             password=self.password,
             timeout=TIMEOUT,
-            command_timeout=COMMAND_TIMEOUT,
+            command_timeout=timeout,
             statement_cache_size=400,
             server_settings={"application_name": name},
             target_session_attrs="any",

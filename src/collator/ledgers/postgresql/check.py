@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from importlib.resources import files
 
 import asyncpg
@@ -46,7 +47,7 @@ async def check_database(settings: Settings) -> Report:
     server = Server(address_of(settings), relaxed=settings.ledger_durability == "relaxed")
     await server.examine()
     try:
-        connection = await server.connect_reader()
+        connection = await server.find(partial(server.address.connect_reader, timeout=None))
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await check(connection, await connection.fetchval("select current_database()"))

@@ -11,6 +11,7 @@ from collator.errors import CollatorError, ConfigError, StorageFull, Unavailable
 CONNECTION_ERRORS = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -18,6 +19,10 @@ CONNECTION_ERRORS = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """The connection is lost, or was not made; TimeoutError is an OSError."""
+PASSING = (*CONNECTION_ERRORS, asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError)
+"""The same call may succeed later."""
+NOT_CONNECTED = (*CONNECTION_ERRORS, asyncpg.PostgresError)
+"""What comes of a connection that is not made; the server may say why."""
 
 _TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 
@@ -31,9 +36,11 @@ def refused(error: Exception) -> Unavailable | None:
     """Return the error for all callers where the server takes nothing; `None` where one call may be the culprit."""
     match error:
         case asyncpg.DiskFullError():
-            return StorageFull("the disk of the database server is full; free some space, and the service continues")
+            return StorageFull(in_words(error))
         case asyncpg.InsufficientResourcesError() | asyncpg.OperatorInterventionError():
             return Unavailable(f"the database server: {error}")
+        case asyncpg.UndefinedTableError() | asyncpg.InsufficientPrivilegeError():
+            return Unavailable(f"the database has no ledger that can be used ({error}); restart, to make or migrate it")
         case _:
             return None
 
@@ -81,11 +88,13 @@ def in_words(error: Exception) -> str:  # noqa: C901, PLR0911 - a table
             return f"the certificate of the database server is not accepted: {error.verify_message}"
         case TimeoutError():
             return "the database server does not answer"
+        case asyncpg.DiskFullError():
+            return "the disk of the database server is full; free some space, and the service continues"
         case asyncpg.TooManyConnectionsError():
             return f"the database server has no connection left ({error})"
         case asyncpg.InvalidAuthorizationSpecificationError():
             return f"the database server refuses the user ({error})"
-        case asyncpg.ReadOnlySQLTransactionError():
+        case asyncpg.ReadOnlySQLTransactionError() | asyncpg.TargetServerAttributeNotMatched():
             return "the database server takes no changes: it is a standby, or read-only"
         case asyncpg.InvalidCatalogNameError():
             return f"the database does not exist ({error})"

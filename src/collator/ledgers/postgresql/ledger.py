@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import asyncpg
 
 from collator import __version__
-from collator.errors import ConfigError, Unavailable, Uncertain
+from collator.errors import ConfigError, StorageFull, Unavailable, Uncertain
 from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.hints import Hints
 from collator.ledgers.node_name import node_name
@@ -109,7 +109,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         self.begun, self.node = begun, node
         self._hints = Hints()
         self._answers = Answers()
-        self._reader = Reader(database.connect_reader, statements)
+        self._reader = Reader(database.connect_reader, statements, away=self._away)
 
         def begin(connection: asyncpg.Connection) -> Step:
             return Step(connection, statements, node=node, ledger_limits=ledger_limits, route=route)
@@ -200,7 +200,12 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
     def refusal(self) -> Unavailable | None:
         """The error for all packets while they would wait for long; `None` while they would not."""
         reason = self._work.stalled() or self._work.trouble
-        return None if reason is None else Unavailable(reason, retry_after=2.0)
+        if reason is None:
+            return None
+        return (StorageFull if self._work.full else Unavailable)(reason, retry_after=2.0)
+
+    def _away(self) -> str | None:
+        return self._work.trouble if self._work.away else None
 
     async def enter(self) -> None:
         """Begin as a node."""

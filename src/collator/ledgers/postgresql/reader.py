@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, nullcontext
 import asyncpg
 
 from collator.errors import Unavailable
-from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, PASSING, in_words
 from collator.ledgers.postgresql.step import Statements
 
 LOOKS = 4
@@ -19,9 +19,15 @@ LOOKS = 4
 class Reader:
     """Connections that read."""
 
-    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]], statements: dict[str, str]) -> None:
-        """Open connections as they are needed."""
-        self._connect, self._statements = connect, statements
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        statements: dict[str, str],
+        *,
+        away: Callable[[], str | None],
+    ) -> None:
+        """Open connections as they are needed, unless *away* says why the server cannot be reached."""
+        self._connect, self._statements, self._away = connect, statements, away
         self._idle: list[asyncpg.Connection] = []
         self._turns = asyncio.Semaphore(LOOKS)
         self._closed = False
@@ -50,17 +56,26 @@ class Reader:
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
         if self._closed:
             raise Unavailable("the store is closed")
-        self._idle = [
-            connection for connection in self._idle if not connection.is_closed()
-        ]  # the server may be another
+        if (reason := self._away()) is not None:  # nobody waits in vain
+            raise Unavailable(reason)
         try:
-            connection = self._idle.pop() if self._idle else await self._connect()
+            connection = await self._take()
             try:
                 yield connection
+            except CONNECTION_ERRORS:
+                connection.terminate()  # it may still wait for an answer
+                raise
             finally:
                 if self._closed or connection.is_closed() or connection.is_in_transaction():
                     connection.terminate()
                 else:
                     self._idle.append(connection)
-        except CONNECTION_ERRORS as error:
+        except PASSING as error:
             raise Unavailable(f"the store cannot be read at the moment: {in_words(error)}") from None
+
+    async def _take(self) -> asyncpg.Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return await self._connect()

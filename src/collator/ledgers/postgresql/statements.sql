@@ -71,6 +71,10 @@ update ledger set suspects = false where suspects and not exists (select from at
 -- name: one_at_a_time
 select 1 from ledger for update;
 
+-- name: take_space (1 MiB that does not compress: an error while the disk is full)
+insert into audit (act, at, kept_at, who, peer, verb, target, changed, refused)
+select 'take_space', 0, 0, '', '', '', string_agg(md5(random()::text), ''), 0, false from generate_series(1, 32768);
+
 -- name: next_share (of endpoint $1 and large ones or not: whether the odd delivery is the one that became due last)
 insert into share as s values ($1, $2, false) on conflict (endpoint, large) do update set latest = not s.latest returning latest;
 

@@ -3,7 +3,8 @@
 When a commit fails. *The connection is lost before the commit was asked for*: nothing of the group is stored, and every
 caller is told. *It is lost while the commit runs*: the writer's own row says, once the server can be asked, whether the
 step was taken; meanwhile every caller is told `Uncertain`. *A deadlock*: the group is committed again. *Anything else*:
-the group is halved, and halved again, so that only the culprit is told.
+the group is halved, and halved again, so that only the culprit is told. *It takes long*, as the server says nothing: no
+caller waits for more than `PATIENCE`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collator.ledgers.batching.calls import Call, Verb, fail_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
 from collator.ledgers.batching.groups import Groups
 from collator.ledgers.postgresql.audit import ACTING
-from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words, is_transient, refused
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, NOT_CONNECTED, in_words, is_transient, refused
 from collator.ledgers.postgresql.step import Step
 from collator.ledgers.postgresql.steps import beside, execute, in_order
 from collator.rules.resource import Snapshot
@@ -44,6 +45,9 @@ AGAIN = 5
 """Commits of one group that may fail in a deadlock."""
 STALLED = 3.0
 """Seconds after which a group that is not committed yet shows that the server does not answer."""
+PATIENCE = 10.0
+"""Seconds after which the callers of such a group are told that its answer is uncertain, and others that they come in
+vain. The group goes on: its end tells who asks again."""
 
 
 class Writer:
@@ -56,6 +60,10 @@ class Writer:
         self.committed: Committed = lambda _seconds, _items: None
         self.trouble: str | None = None
         """Why nothing can be stored; `None` while all is well."""
+        self.away = False
+        """Whether that is because the server cannot be reached."""
+        self.full = False
+        """Whether that is because its disk is full."""
         self._number, self._connect, self._begin = number, connect, begin
         self._touched, self._orphaned, self._answers = touched, orphaned, answers
         self._connection: asyncpg.Connection | None = None
@@ -66,6 +74,7 @@ class Writer:
         self._came = asyncio.Event()
         self._stopping = False
         self._throttle = Throttle()
+        self._patience: asyncio.TimerHandle
         self._task = asyncio.create_task(self._run(), name=f"collator-writer-{number}")
 
     async def call(
@@ -127,6 +136,7 @@ class Writer:
     async def _take_group(self) -> None:
         group = self._groups.take()
         self._began = began = time.perf_counter()
+        self._wait_for(group, PATIENCE)
         try:
             connection = await self._ready()
             first, again = self._answers.split(group)
@@ -135,48 +145,72 @@ class Writer:
             self._answers.keep_of(first)
             answered = [call for call in group if call not in again] if again else group
         except Unavailable as error:
-            doubted = {call.operation for call in self._in_doubt[1]} - {""} if self._in_doubt is not None else set()
-            fail_calls([call for call in group if call.operation not in doubted], error)
-            fail_calls([call for call in group if call.operation in doubted], Uncertain(error.detail))
+            _refuse(group, error, doubted=self._in_doubt[1] if self._in_doubt is not None else ())
             answered = group
         except Exception as error:  # noqa: BLE001 - a waiter must never wait for ever
             log.critical("a writer failed", error=repr(error))
             fail_calls(group, Broken())
             answered = group
+        self._patience.cancel()
         self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
         resolve(answered, self._orphaned)
 
+    def _wait_for(self, group: Sequence[Call], seconds: float) -> None:
+        self._patience = asyncio.get_running_loop().call_later(seconds, self._lose_patience, group)
+
+    def _lose_patience(self, group: Sequence[Call]) -> None:
+        """Let nobody wait any longer for *group*, or behind it."""
+        words = f"the store cannot be used at the moment: {self.stalled()}"
+        for call in group:
+            if call.future is not None and not call.future.done():
+                call.future.set_exception(Uncertain(words))
+        behind, self._groups.waiting = self._groups.waiting, []
+        _refuse(behind, Unavailable(words), doubted=group)
+        resolve(behind, self._orphaned)
+        self._wait_for(group, 1.0)
+
     async def _ready(self) -> asyncpg.Connection:
         """Return the connection, opened anew where it was lost, once nothing is in doubt. `Unavailable`."""
         connection = self._connection
-        if connection is None or connection.is_closed():
-            try:
+        try:
+            if connection is None or connection.is_closed():
                 connection = self._connection = await self._connect()
                 await self._begin(connection).prepare()
-            except (*CONNECTION_ERRORS, asyncpg.PostgresError, Unavailable) as error:
-                self._tell(error)
-                raise Unavailable(self.trouble) from error
-        if self._in_doubt is not None:
-            await self._clear_up(connection, *self._in_doubt)
-        if self.trouble is not None:
+            if self._in_doubt is not None:
+                await self._clear_up(connection, *self._in_doubt)
+            full = self.full and await self._is_full(connection)
+        except (*NOT_CONNECTED, Unavailable) as error:
+            if connection is not None:
+                connection.terminate()
+            self._tell(error)
+            self.away = isinstance(error, Unavailable)  # of who connects
+            raise Unavailable(self.trouble) from error
+        if self.trouble is not None and not full:
             log.info("the store can be used again")
-            self.trouble = None
+            self.trouble, self.away, self.full = None, False, False
             self._throttle.over()
         return connection
 
     async def _clear_up(self, connection: asyncpg.Connection, number: int, calls: Sequence[Call]) -> None:
         """Keep the answers of *calls*, the step *number*, if it was committed after all."""
         step = self._begin(connection)
-        try:
-            last = await step.value("last_step", step.node, self._number)  # waits for a commit that still goes on
-        except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
-            connection.terminate()
-            self._tell(error)
-            raise Unavailable(self.trouble) from error
+        last = await step.value("last_step", step.node, self._number)  # waits for a commit that still goes on
         if last == number:
             self._answers.keep_of(calls)
         self._in_doubt = None
+
+    async def _is_full(self, connection: asyncpg.Connection) -> bool:
+        """Return whether the disk is full still: what changes something may find room where what is new finds none."""
+        step = self._begin(connection)
+        try:
+            await step.begin()
+            await step.run("take_space")
+        except asyncpg.DiskFullError:
+            return True
+        finally:
+            await step.roll_back()
+        return False
 
     async def _commit(self, connection: asyncpg.Connection, group: Sequence[Call]) -> None:
         """Commit *group*, and nothing of it twice: what fails is told or tried again only of what is not committed."""
@@ -223,12 +257,14 @@ class Writer:
             if not (step.changes or step.wrote):
                 await step.roll_back()  # of what changed nothing, no answer can be lost
                 return
+        except CONNECTION_ERRORS:
+            raise  # nothing to roll back: the connection is given up
         except BaseException:
             await step.roll_back()
             raise
         try:
             await step.commit(self._number, number, more=bool(self._groups.waiting))
-        except CONNECTION_ERRORS as error:
+        except (*CONNECTION_ERRORS, asyncpg.OperatorInterventionError) as error:  # it may be cancelled once it is done
             self._tell(error)
             connection.terminate()
             self._in_doubt = number, [copy(call) for call in group]  # their callers are told otherwise
@@ -240,6 +276,14 @@ class Writer:
             self._touched(step.touched)
 
     def _tell(self, error: Exception) -> None:
+        self.full = isinstance(error, asyncpg.DiskFullError)
         self.trouble = f"the store cannot be used at the moment: {in_words(error)}"
         if times := self._throttle.times():
             log.error("the store cannot be used", error=repr(error), times=times)
+
+
+def _refuse(calls: Sequence[Call], error: Unavailable, *, doubted: Sequence[Call]) -> None:
+    """Make *error* the result of *calls*; of those that repeat one of *doubted*, that it is uncertain."""
+    operations = {call.operation for call in doubted} - {""}
+    fail_calls([call for call in calls if call.operation not in operations], error)
+    fail_calls([call for call in calls if call.operation in operations], Uncertain(error.detail))
