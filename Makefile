@@ -105,7 +105,7 @@ test-cluster: setup ## Run what make test leaves out of the tests on PostgreSQL 
 	$(BIN)/python -m pytest -m cluster -n 4 --dist worksteal $(PYTEST_ARGS)
 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
-	$(BIN)/python -m pytest tests/faults -m faults -n 3 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/faults -m 'faults and not cluster' -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 docs: setup ## Write docs/commands.md from the commands
 	$(BIN)/python -m collator.cli.manual >docs/commands.md

@@ -19,6 +19,8 @@ Key = tuple[str, int]
 TAKEN = frozenset({"accepted", "duplicate"})
 NOT_TAKEN = frozenset({"refused", "unavailable", "storage_full", "read_only", "busy"})
 """Answers that promise that nothing was stored."""
+UNKNOWN = frozenset({"uncertain"})
+"""Answers that promise nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class History:
         if word in TAKEN:
             self.acked.add(key)
             self.acks.touch()
-        elif word not in NOT_TAKEN:
+        elif word not in NOT_TAKEN | UNKNOWN:
             self.contradictions.append(f"{key} was answered {word!r}")
 
     def unacknowledged(self) -> list[Packet]:

@@ -54,8 +54,8 @@ class OperatedServer(Server):
     ) -> None:
         """Start one that lets in whom *access* says, with TLS by *keys*; its superuser is ``collator``."""
         self._prepare()
-        self._run(["initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
-                   "--locale", "C", "--no-sync"])  # fmt: skip
+        self._run("initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
+                  "--locale", "C", "--no-sync")  # fmt: skip
         if keys is not None:
             for name in ("localhost.pem", "localhost.key", "ca.pem"):
                 self._take(keys / name)
@@ -71,14 +71,10 @@ class OperatedServer(Server):
         standby = cls.__new__(cls)
         standby._prepare()
         source = f"host=127.0.0.1 port={primary.port} user=collator application_name={name}"
-        standby._run(["pg_basebackup", "-D", str(standby.data), "-R", "-c", "fast", "-d", source])
+        standby._run("pg_basebackup", "-D", str(standby.data), "-R", "-c", "fast", "-d", source)
         standby._configure("synchronous_standby_names = ''\n")
         standby.start()
         return standby
-
-    def promote(self) -> None:
-        """Let it take changes."""
-        self._run(["pg_ctl", "promote", "-D", str(self.data), "-w", "-s"])
 
     def _prepare(self) -> None:
         need(_PLACES, "a PostgreSQL server of the machine (apt-get install postgresql)")

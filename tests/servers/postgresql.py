@@ -1,7 +1,7 @@
 """A PostgreSQL server for tests: the one that a URL names, that of the machine, or that of the wheel.
 
 The server is one of its own for this run, on loopback, in a directory of its own, and ends with the run. It does not
-wait for the disk: what survives a power cut is not what these tests ask.
+wait for the disk: what survives a power cut is not what most tests ask.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
+
+from tests.wait import until_sync
 
 URL = "COLLATOR_TEST_POSTGRESQL"
 """The environment variable that names a server of the tester's own: ``postgresql://user@host/database``."""
@@ -32,6 +38,14 @@ shared_buffers = 128MB
 max_wal_size = 4GB
 autovacuum_naptime = 10s
 """
+DURABLE = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "max_wal_size": "256MB",
+    "shared_buffers": "32MB",
+    "max_connections": "40",
+}
+"""What a server needs to lose nothing."""
 
 
 def binaries() -> Path | None:
@@ -60,48 +74,127 @@ def server_url() -> str:
 class Server:
     """A server that ends with this process."""
 
-    def __init__(self, configuration: str = _CONFIGURATION) -> None:
-        """Make its directory, and start it."""
+    def __init__(self, settings: Mapping[str, str] | None = None, *, home: Path | None = None) -> None:
+        """Make its directory, or make it in *home*, and start it with *settings* of its own."""
+        self._take_place(home, _free_port())
+        self._run("initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
+                  "--locale", "C", *([] if home else ["--no-sync"]))  # fmt: skip
+        self.configure({**dict(line.split(" = ") for line in _CONFIGURATION.split("\n") if line), **(settings or {})})
+        self.start()
+
+    def _take_place(self, home: Path | None, port: int) -> None:
         found = binaries()
         assert found is not None, "missing() was asked"
-        self._binaries = found
-        self._user = _other_user()
-        self._home = Path(tempfile.mkdtemp(prefix="collator-postgresql-"))
+        self._binaries, self._user, self.port = found, _other_user(), port
+        self._home = home or Path(tempfile.mkdtemp(prefix="collator-postgresql-"))
         self.data = self._home / "data"
         if self._user is not None:
             os.chown(self._home, self._user.pw_uid, self._user.pw_gid)
-        self._run(["initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
-                   "--locale", "C", "--no-sync"])  # fmt: skip
-        self.port = _free_port()
-        with (self.data / "postgresql.conf").open("a") as file:
-            file.write(f"{configuration}port = {self.port}\n")
-        self.url = f"postgresql://collator@127.0.0.1:{self.port}"
-        self.start()
+        self.url = f"postgresql://collator@127.0.0.1:{port}"
         atexit.register(self.remove)
+
+    @classmethod
+    def on(cls, home: Path) -> Self:
+        """The server whose directory is in *home*, not started: what another has left there."""
+        server = cls.__new__(cls)
+        server._take_place(home, _free_port())
+        (server.data / "postmaster.pid").unlink(missing_ok=True)
+        server.configure({"port": str(server.port)})
+        return server
+
+    @classmethod
+    def follower_of(cls, primary: Server, port: int) -> Self:
+        """A standby of *primary*, which it reaches at *port*; started."""
+        server = cls.__new__(cls)
+        server._take_place(None, _free_port())
+        source = f"host=127.0.0.1 port={port} user=collator application_name=standby"
+        server._run("pg_basebackup", "-D", str(server.data), "-R", "-X", "stream", "-c", "fast", "-N", "-d", source)
+        server.configure({"port": str(server.port), "fsync": "off"})
+        server.start()
+        return server
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Add *settings*, which count from the next start or `reload` on."""
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write("".join(f"{name} = {value}\n" for name, value in {"port": self.port, **settings}.items()))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def reload(self) -> None:
+        """Have it read its settings."""
+        self._run("pg_ctl", "reload", "-D", str(self.data), "-s")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        self._run(["pg_ctl", "start", "-D", str(self.data), "-l", str(self._home / "log"), "-w", "-s"])
+        try:
+            self._run("pg_ctl", "start", "-D", str(self.data), "-l", str(self._home / "log"), "-w", "-s")
+        except AssertionError as error:
+            error.add_note(self.log()[-2000:])
+            raise
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it: ``immediate`` as by a crash, ``fast`` in order."""
-        self._run(["pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-w", "-s"])
+        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-w", "-s")
+
+    def promote(self) -> None:
+        """Have a standby take changes."""
+        self._run("pg_ctl", "promote", "-D", str(self.data), "-w", "-s")
+
+    def kill(self) -> None:
+        """End all its processes as they stand."""
+        pids = self.processes()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until_sync(lambda: not any(_runs(pid) for pid in pids))
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def processes(self, kind: str = "") -> list[int]:
+        """Its first process and the children of that; or those whose title has *kind* in it."""
+        first = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [pid for pid in (first, *map(int, children)) if kind in _title(pid)]
+
+    def running(self) -> bool:
+        """Return whether it has not ended by itself."""
+        return (self.data / "postmaster.pid").exists()
+
+    def log(self) -> str:
+        """What it has written."""
+        return (self._home / "log").read_text(errors="replace")
+
+    def close(self) -> None:
+        """Stop it, and leave its directory."""
+        atexit.unregister(self.remove)
+        if self.running():
+            self.stop()
 
     def remove(self) -> None:
-        """Stop it and remove its directory."""
-        atexit.unregister(self.remove)
-        self.stop()
+        """Stop it, if it runs, and remove its directory."""
+        self.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def _run(self, command: list[str]) -> None:
-        program = str(self._binaries / command[0])
+    def _run(self, program: str, *arguments: str) -> None:
         user = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
         done = subprocess.run(
-            [program, *command[1:]], cwd=self._home, env=environment, stdin=subprocess.DEVNULL,
+            [str(self._binaries / program), *arguments], cwd=self._home, env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60, **user,  # type: ignore[call-overload]
         )  # fmt: skip
-        assert done.returncode == 0, f"{command[0]}: {done.stdout}"
+        assert done.returncode == 0, f"{program}: {done.stdout}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _title(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
 
 
 def _other_user() -> pwd.struct_passwd | None:
