@@ -76,6 +76,11 @@ class OperatedServer(Server):
         standby.start()
         return standby
 
+    @property
+    def programs(self) -> Path:
+        """The directory of its programs."""
+        return self._binaries
+
     def _prepare(self) -> None:
         need(_PLACES, "a PostgreSQL server of the machine (apt-get install postgresql)")
         self._binaries, self._user = _PLACES[0], _other_user()
