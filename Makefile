@@ -102,7 +102,7 @@ audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of k
 	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
 
 test-cluster: setup ## Run what make test leaves out of the tests on PostgreSQL and on Celery workers
-	$(BIN)/python -m pytest -m cluster -n 4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m cluster -n 4 --dist worksteal -o faulthandler_timeout=900 $(PYTEST_ARGS)
 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
 	$(BIN)/python -m pytest tests/faults -m 'faults and not cluster' -n 3 --dist loadgroup $(PYTEST_ARGS)

@@ -91,6 +91,7 @@ async def test_a_broker_that_is_away_from_the_start_is_said_and_packets_wait(clu
     await node.stop()
 
 
+@pytest.mark.cluster
 async def test_p1_a_broker_that_dies_and_comes_back_empty_loses_nothing(cluster: Cluster, valkey: Valkey) -> None:
     load = await running(cluster, valkey.url(), valkey.url())
     async with load.run():
