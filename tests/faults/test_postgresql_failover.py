@@ -118,7 +118,7 @@ async def until_a_power_cut(tmp_path: Path, home: Path, settings: dict[str, str]
         place = disk.mount / "server"
         place.mkdir()
         server = await asyncio.to_thread(lambda: Server(DURABLE, home=place))
-        async with nodes(tmp_path, server) as it:
+        async with nodes(tmp_path, server, ledger_durability="relaxed" if settings else "strict") as it:
             if settings:
                 await it.weaken(settings)
             with it.sending(80) as sending:

@@ -44,7 +44,7 @@ async def test_p1_a_server_that_is_killed_again_and_again_loses_nothing(
 
 async def test_the_test_of_kills_sees_what_a_weaker_server_loses(tmp_path: Path) -> None:
     server = Server(DURABLE)
-    async with nodes(tmp_path, server) as it:
+    async with nodes(tmp_path, server, ledger_durability="relaxed") as it:
         await it.weaken({"synchronous_commit": "off", "wal_writer_delay": "10s"})
         with it.sending(80) as sending:
             await it.acknowledged(60)

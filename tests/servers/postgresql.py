@@ -109,7 +109,7 @@ class Server:
         server._take_place(None, _free_port())
         source = f"host=127.0.0.1 port={port} user=collator application_name=standby"
         server._run("pg_basebackup", "-D", str(server.data), "-R", "-X", "stream", "-c", "fast", "-N", "-d", source)
-        server.configure({"port": str(server.port), "fsync": "off"})
+        server.configure({"port": str(server.port)})
         server.start()
         return server
 
