@@ -15,7 +15,7 @@ COPY pyproject.toml LICENSE ./
 COPY src ./src
 RUN python -m pip wheel --quiet --no-deps --no-index --find-links /wheels --wheel-dir /wheels . \
     && python -m venv /opt/collator \
-    && /opt/collator/bin/pip install --quiet --no-index --find-links /wheels collator
+    && /opt/collator/bin/pip install --quiet --no-index --find-links /wheels 'collator[celery,postgresql]'
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 collator \

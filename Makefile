@@ -38,7 +38,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs torture bench format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs torture bench bench-peers format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -89,14 +89,24 @@ shape: setup
 	.audit-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# Another one: servers of the field, which the processor is tried with. Without them tests/servers is skipped.
+# Another one: servers of the field, which the processor is tried with, and what says whether files of others are valid.
+# Without it their tests are skipped.
 .servers-venv/.libraries: requirements-servers.txt
 	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .servers-venv
 	.servers-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-servers: .servers-venv/.libraries ## Install the servers that tests/servers calls (110 MB)
+servers: .servers-venv/.libraries ## Install the servers and validators that tests call (150 MB)
 	@:
+
+# And one for what Collator is measured beside.
+.peers-venv/.libraries: requirements-peers.txt
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .peers-venv
+	.peers-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-peers: setup .peers-venv/.libraries ## Measure the same job by other means beside Collator
+	$(BIN)/python -m bench.peers $(BENCH_ARGS)
 
 audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of known vulnerabilities
 	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
@@ -125,18 +135,22 @@ format: setup ## Format the code and mend what lint can mend
 lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants python3.11)
 	python3.11 -m venv --clear .lock-venv
 	.lock-venv/bin/python -m pip install --quiet --upgrade pip pip-tools
-	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --extra celery --generate-hashes \
+	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --extra demo --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-dev.txt pyproject.toml
 	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-audit.txt -
-	printf 'fastapi\nflask\ngunicorn\nhttptools\nlitserve\nslowapi\nuvicorn\n' | \
+	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nslowapi\nuvicorn\n' | \
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-servers.txt -
+	printf 'celery[redis]\nflask\ngunicorn\nhiredis\nurllib3\n' | \
+		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
+		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--no-emit-options --output-file requirements-peers.txt -
 	rm -rf .lock-venv
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
     make bench                          all of the job below, three runs each; or python -m bench [--help]
     make bench BENCH_ARGS='--workers celery --broker rabbitmq'          the same with a Celery worker
+    make bench-peers                    the same job by a Celery chord, and by Flask with Celery and Redis
     python -m bench.greedy              what honest senders feel of greedy clients
     python -m bench.processor           how calls to an HTTP processor with a limit, or with slow calls, fare
     python -m bench.limit_plots DIR     plots of the limit of calls, in a time that is made

