@@ -24,7 +24,22 @@ PASSING = (*CONNECTION_ERRORS, asyncpg.InsufficientResourcesError, asyncpg.Opera
 NOT_CONNECTED = (*CONNECTION_ERRORS, asyncpg.PostgresError)
 """What comes of a connection that is not made; the server may say why."""
 
-_TRANSIENT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+_TRANSIENT = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,  # a node of a later version has changed the schema
+    asyncpg.OutdatedSchemaCacheError,
+)
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether the connection is of no use any more, or its server takes no changes.
+
+    What the driver cannot put into words of the protocol, a number that is too large, is a `ValueError` besides.
+    """
+    lost = isinstance(error, (*CONNECTION_ERRORS, asyncpg.ReadOnlySQLTransactionError))
+    return lost and not isinstance(error, ValueError)
 
 
 def is_transient(error: Exception) -> bool:

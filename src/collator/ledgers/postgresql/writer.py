@@ -24,7 +24,14 @@ from collator.ledgers.batching.calls import Call, Verb, fail_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
 from collator.ledgers.batching.groups import Groups
 from collator.ledgers.postgresql.audit import ACTING
-from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, NOT_CONNECTED, in_words, is_transient, refused
+from collator.ledgers.postgresql.failures import (
+    CONNECTION_ERRORS,
+    NOT_CONNECTED,
+    in_words,
+    is_lost,
+    is_transient,
+    refused,
+)
 from collator.ledgers.postgresql.step import Step
 from collator.ledgers.postgresql.steps import beside, execute, in_order
 from collator.rules.resource import Snapshot
@@ -222,10 +229,6 @@ class Writer:
             again -= 1
             try:
                 await self._commit_once(connection, group)
-            except (*CONNECTION_ERRORS, asyncpg.ReadOnlySQLTransactionError) as error:
-                connection.terminate()  # the next may be to another server
-                self._tell(error)
-                fail_calls(group, Unavailable(self.trouble))
             except Uncertain as error:
                 fail_calls(group, error)
             except Exception as error:  # noqa: BLE001 - whatever it is, only the culprit may suffer
@@ -236,6 +239,11 @@ class Writer:
 
     async def _fail(self, connection: asyncpg.Connection, group: Sequence[Call], error: Exception) -> None:
         """Tell those of *group* whom *error* concerns, and commit what the others called."""
+        if is_lost(error):
+            connection.terminate()  # the next may be to another server
+            self._tell(error)
+            fail_calls(group, Unavailable(self.trouble))
+            return
         if (words := refused(error)) is not None:
             self._tell(error)
             fail_calls(group, words)
