@@ -7,6 +7,7 @@ all others (docs/decisions/003-after-an-unclean-stop.md). What another node is j
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -31,6 +32,7 @@ from collator.ledgers.postgresql.step import Step
 from collator.messages import Failure, Lease, Run
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.rules.suspects import alone_for, lethal
+from collator.states import State
 
 TURN = 16
 """Resources in a claim, at least, where so many wait: no one of them fills the window of a slow processor."""
@@ -60,15 +62,9 @@ async def refresh(step: Step) -> None:
     """Make ready what has fallen due: retries whose time has come, packets whose lease or node has ended."""
     for node in step.dead_nodes:
         await mark_dead(step, node)
-    ended = [as_lease(row) for row in await step.rows("ended_leases", step.running, ROWS)]
-    if ended:
-        lost = [(lease, held) for lease in ended for held in lease.drop_all()]
-        count_returned(step, [held for _, held in lost])
-        await step.run("end_leases", [lease.token for lease in ended])
-        open_rows = await _open_rows(step, held_rows(held for _, held in lost))
-        rows = [(held.key, held.attempt) for _, held in lost if held.key >> INDEX_BITS in open_rows]
-        await step.run_rows("count_lost", rows, "the lease was lost")
-        await _wait_again(step, lost, open_rows)
+    lost = await _take_back(step, await step.rows("ended_leases", step.running, ROWS), by=step.running)
+    await step.run_rows("count_lost", [(held.key, held.attempt) for _, held in lost], "the lease was lost")
+    await _wait_again(step, lost)
     due = [row["k"] for row in await step.rows("take_due_retries", step.now, ROWS)]
     step.wrote |= bool(due)
     await store_waiting(step, [(key >> INDEX_BITS, key & INDEX_MASK) for key in due])
@@ -97,6 +93,7 @@ async def renew(step: Step, leases: Sequence[Lease]) -> list[bool]:
 
 async def release(step: Step, leases: Sequence[Lease]) -> None:
     """Give back *leases*, on packets and on deliveries."""
+    open_rows = await _lock_open(step, {lease.key for lease in leases if lease.token < DELIVERIES})
     stored = await lock_leases(step, leases)
     given_back: list[tuple[StoredLease, Held]] = []
     for lease in leases:
@@ -105,19 +102,14 @@ async def release(step: Step, leases: Sequence[Lease]) -> None:
             given_back.append((one, held))
     count_returned(step, [held for _, held in given_back])
     await store_dropped(step, stored.values())
-    await _wait_again(step, given_back, await _open_rows(step, held_rows(held for _, held in given_back)))
+    await _wait_again(step, [one for one in given_back if one[0].resource_row in open_rows])
     deliveries = [(lease.key, lease.token) for lease in leases if lease.token >= DELIVERIES]
     await step.run_rows("release_deliveries", deliveries)
 
 
 async def give_back(step: Step, node: int) -> None:
     """Give back all that *node* holds, as it stops."""
-    held = [as_lease(row) for row in await step.rows("leases_of_node", node)]
-    given_back = [(lease, one) for lease in held for one in lease.drop_all()]
-    count_returned(step, [one for _, one in given_back])
-    if held:
-        await step.run("end_leases", [lease.token for lease in held])
-    await _wait_again(step, given_back, await _open_rows(step, held_rows(one for _, one in given_back)))
+    await _wait_again(step, await _take_back(step, await step.rows("leases_of_node", node)))
     await step.run("release_deliveries_of", node)
 
 
@@ -125,13 +117,7 @@ async def mark_dead(step: Step, node: int) -> None:
     """End the leases of *node*, which is dead; what it had in work are suspects, and fail where they died too often."""
     if not await step.run("forget_node", node):
         return  # another node does
-    leases = [as_lease(row) for row in await step.rows("leases_of_node", node)]
-    held = [one for lease in leases for one in lease.drop_all()]
-    count_returned(step, held)
-    if leases:
-        await step.run("end_leases", [lease.token for lease in leases])
-    open_rows = await _open_rows(step, held_rows(held))
-    found = [one.key for one in held if one.key >> INDEX_BITS in open_rows]
+    found = [held.key for _, held in await _take_back(step, await step.rows("leases_of_node", node))]
     if found:  # who was not alone may be innocent
         await step.run("suspect", found, int(len(found) == 1), step.ledger_limits.side_by_side)
         await step.run("note_suspects")
@@ -151,17 +137,31 @@ async def _fail(step: Step, failed: Sequence[tuple[Failure, Held]]) -> None:
         await close_finished(step, [*plan.touched.values()], capacity={}, known_at={})
 
 
-async def _open_rows(step: Step, resource_rows: set[int]) -> set[int]:
-    """The open ones among *resource_rows*: of one that has ended nothing waits any more."""
-    return {row["rk"] for row in await step.rows("still_open", [*resource_rows])} if resource_rows else set()
+async def _take_back(
+    step: Step, found: Sequence[asyncpg.Record], *, by: float = math.inf
+) -> list[tuple[StoredLease, Held]]:
+    """End the leases *found* that end *by* then; what they held of open resources."""
+    if not found:
+        return []
+    open_rows = await _lock_open(step, {row["rk"] for row in found})
+    ended = [as_lease(row) for row in await step.rows("end_leases", [row["token"] for row in found], by)]
+    step.wrote |= bool(ended)
+    held = [(lease, one) for lease in ended for one in lease.drop_all()]
+    count_returned(step, [one for _, one in held])
+    return [(lease, one) for lease, one in held if lease.resource_row in open_rows]
 
 
-async def _wait_again(step: Step, returned: Sequence[tuple[StoredLease, Held]], open_rows: set[int]) -> None:
-    """Let packets of the resources *open_rows* wait for a worker again, and a suspect for its turn."""
-    still = [(lease, held) for lease, held in returned if held.key >> INDEX_BITS in open_rows]
-    places = [(held.key >> INDEX_BITS, held.key & INDEX_MASK) for lease, held in still if not lease.suspect]
+async def _lock_open(step: Step, resource_rows: set[int]) -> set[int]:
+    """Lock *resource_rows* before their leases, so that none ends meanwhile; the open ones: of others nothing waits."""
+    snapshots = await lock_rows(step, resource_rows)
+    return {resource_row for resource_row, one in snapshots.items() if one.state is State.OPEN}
+
+
+async def _wait_again(step: Step, returned: Sequence[tuple[StoredLease, Held]]) -> None:
+    """Let packets of open resources wait for a worker again, and a suspect for its turn."""
+    places = [(held.key >> INDEX_BITS, held.key & INDEX_MASK) for lease, held in returned if not lease.suspect]
     await store_waiting(step, places)
-    suspects = [held.key for lease, held in still if lease.suspect]
+    suspects = [held.key for lease, held in returned if lease.suspect]
     if suspects:
         await step.run("suspects_wait", suspects)
 

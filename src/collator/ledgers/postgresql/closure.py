@@ -106,8 +106,8 @@ async def _take_back(step: Step, first: int, last: int, snapshot: Snapshot) -> R
     """Let what has no outcome wait no more; its indexes."""
     size = await step.value("unfinished_size", first, last)
     step.count(waiting=-snapshot.unfinished, backlog=-size)
+    await step.run("attempt_range", first, last)  # first, as a claim that is under way may make one of them wait
     await step.run("forget_waiting", snapshot.key)
-    await step.run("attempt_range", first, last)
     return await _ranges(step, "unfinished_ranges", first, last)
 
 

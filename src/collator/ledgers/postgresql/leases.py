@@ -163,7 +163,7 @@ async def store_dropped(step: Step, leases: Iterable[StoredLease]) -> None:
     """Store *leases*, of which some were dropped."""
     over = [lease.token for lease in leases if lease.over]
     if over:
-        await step.run("end_leases", over)
+        await step.run("drop_leases", over)
     left = [(lease.indexes, lease.token) for lease in leases if not lease.over]
     if left:
         await step.run_each("shrink_lease", left)

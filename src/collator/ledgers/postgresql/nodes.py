@@ -13,34 +13,31 @@ from collator.ledgers.node_name import node_name
 from collator.ledgers.postgresql import claims
 from collator.ledgers.postgresql.step import Step
 
-DEAD = 30.0
-"""Seconds without a beat after which a node is dead; the statement `context` says the same."""
-
 
 async def beat(step: Step, accepting: bool) -> None:  # noqa: FBT001 - a step takes its call as it came
     """Let time pass: it counts as uptime where the service was *accepting* and refused nobody (R13)."""
-    await step.run("tick", accepting)
     await _see(step)
+    await step.run("tick", accepting)
 
 
 async def enter(step: Step, writers: Sequence[int]) -> None:
     """Begin to work as a node with *writers*: what others, that have died, left is found at once."""
     for number in writers:  # their rows are there before the first commit whose answer may be lost
         await step.enter(number)
-    if not await step.value("other_nodes", step.node, step.running):
-        await step.run("skip_time", step.running)  # an outage closes nothing
     await _see(step)
     for node in step.dead_nodes:
         await claims.mark_dead(step, node)
+    if not await step.value("other_nodes", step.node, step.running):
+        await step.run("skip_time", step.running)  # an outage closes nothing
     await step.run("fold_counts")
     await _apply_limits(step)
 
 
 async def leave(step: Step) -> None:
     """End in order: what is handed out is due at once."""
-    await step.run("tick", True)  # noqa: FBT003 - a parameter of a statement
+    await step.run("forget_node", step.node)
     await claims.give_back(step, step.node)
-    await step.run("unregister_node", step.node)
+    await step.run("tick", True)  # noqa: FBT003 - a parameter of a statement
 
 
 async def _see(step: Step) -> None:

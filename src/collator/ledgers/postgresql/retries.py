@@ -105,10 +105,10 @@ async def _reopen(step: Step, snapshot: Snapshot) -> int:
     growth = check_limits(snapshot, size, counts=step.counts, limits=step.ledger_limits)
     await step.run("supersede", snapshot.key)
     await step.run("forget_failures", first, last)
-    leases = [as_lease(row) for row in await step.rows("leases_of_resource", snapshot.key)]
-    if leases:  # an outcome of the old generation must not touch the new one (R11)
-        count_returned(step, [held for lease in leases for held in lease.drop_all()])
-        await step.run("end_leases", [lease.token for lease in leases])
+    # An outcome of the old generation must not touch the new one (R11), and what a claim put back as it ended is over.
+    leases = [as_lease(row) for row in await step.rows("end_leases_of", snapshot.key)]
+    count_returned(step, [held for lease in leases for held in lease.drop_all()])
+    await step.run("forget_waiting", snapshot.key)
     await step.run("wait_unfinished", first, last)
     was = snapshot.state
     waiting = reopen(snapshot, os.urandom(16), withdrawn=withdrawn)

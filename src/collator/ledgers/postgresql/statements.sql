@@ -1,5 +1,8 @@
 -- The statements of the ledger on PostgreSQL, by name. Batches come as an array for each column.
 -- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
+-- What locks rows before it changes them does so in a materialized part: a plan may run a subquery again for each row, and
+-- one with a limit then locks and gives others each time.
+-- Rows are locked in this order: node, resources by id, leases by token, ledger.
 
 -- name: look_around (see the function)
 select * from look_around();
@@ -31,19 +34,18 @@ select step from writer where node = $1 and writer = $2 for update;
 -- Nodes and time.
 
 -- name: register_node (one that has not beaten yet is alive for as long as any)
-insert into node (seen, name, version, since) select greatest(clock, wall()) - stood, $1, $2, wall() from ledger returning node;
+insert into node (seen, name, version, since)
+select x.now - x.stood - greatest(0, x.now - x.beat_at - most_between_beats()), $1, $2, x.wall
+from (select greatest(l.clock, w.wall) as now, w.wall, l.stood, l.beat_at from ledger l, (select wall() as wall) w) x returning node;
 
 -- name: unfinished_move (the data directory that is being moved into this store)
 select directory from move where not finished;
-
--- name: unregister_node
-delete from node where node = $1;
 
 -- name: forget_node
 delete from node where node = $1;
 
 -- name: other_nodes (that are alive at $2)
-select count(*) from node where node <> $1 and seen >= $2::float8 - 30;
+select count(*) from node where node <> $1 and seen >= $2::float8 - dead_after();
 
 -- name: see_node (node $1 is alive at $2; its name $3 and version $4, where others took it for dead)
 insert into node (node, seen, name, version, since) overriding system value values ($1, $2, $3, $4, wall())
@@ -175,10 +177,10 @@ limit $1;
 select setval('turn', $1);
 
 -- name: take_waiting (rows of the resources $1, up to $2 of each, unless another claim is just taking them)
-delete from waiting w using (
+with mine as materialized (
   select l.rk, l.first from unnest($1::bigint[]) as t (rk) cross join lateral (
-    select rk, first from waiting where rk = t.rk order by first limit $2 for update skip locked) l) x
-where w.rk = x.rk and w.first = x.first returning w.rk, w.indexes;
+    select rk, first from waiting where rk = t.rk order by first limit $2 for update skip locked) l)
+delete from waiting w using mine where w.rk = mine.rk and w.first = mine.first returning w.rk, w.indexes;
 
 -- name: load_tasks (all that a worker needs, by key; payloads as long as all before have $2 bytes, and the first where $3)
 select x.k, r.id, r.generation, r.state, r.metadata, a.attempts, x.crc,
@@ -197,8 +199,10 @@ from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::boolean[], $6:
 -- name: lock_leases (by token, in order)
 select token, rk, indexes, sizes, attempts, tried, suspect from lease where token = any ($1::bigint[]) order by token for update;
 
--- name: end_leases
-delete from lease where token = any ($1::bigint[]);
+-- name: end_leases (that are still held, and end by $2)
+with mine as materialized (select token from lease where token = any ($1::bigint[]) and until <= $2 order by token for update)
+delete from lease l using mine where l.token = mine.token
+returning l.token, l.rk, l.indexes, l.sizes, l.attempts, l.tried, l.suspect;
 
 -- name: shrink_lease
 update lease set indexes = $1 where token = $2;
@@ -206,22 +210,22 @@ update lease set indexes = $1 where token = $2;
 -- name: renew_leases
 update lease set until = $2 where token = any ($1::bigint[]);
 
+-- name: drop_leases (of which nothing is held any more)
+delete from lease where token = any ($1::bigint[]);
+
 -- name: ended_leases (up to $2)
-select token, rk, indexes, sizes, attempts, tried, suspect from lease where until <= $1 order by until limit $2 for update skip locked;
+select token, rk from lease where until <= $1 order by until limit $2;
 
 -- name: leases_of_node
-select token, rk, indexes, sizes, attempts, tried, suspect from lease where node = $1 order by token for update;
-
--- name: still_open
-select rk from resource where rk = any ($1::bigint[]) and state = 'open';
+select token, rk from lease where node = $1;
 
 -- name: count_lost (a lease ended; whether the packet is a suspect stays as it is)
 insert into attempt (k, attempts, reason) select k, attempts, $3 from unnest($1::bigint[], $2::int[]) as t (k, attempts)
 on conflict (k) do update set attempts = excluded.attempts, reason = excluded.reason;
 
 -- name: take_due_retries (up to $2, those that are longest due)
-update attempt set due_at = null where k in (
-  select k from attempt where due_at <= $1 order by due_at, k limit $2 for update skip locked) returning k;
+with due as materialized (select k from attempt where due_at <= $1 order by due_at, k limit $2 for update skip locked)
+update attempt a set due_at = null from due where a.k = due.k returning a.k;
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason) select * from unnest($1::bigint[], $2::int[], $3::float8[], $4::text[])
@@ -241,8 +245,9 @@ on conflict (k) do update set deaths = a.deaths + case when a.stops + 1 > $3 the
 update attempt set waits = true where k = any ($1::bigint[]) and stops > 0;
 
 -- name: take_suspects (that wait, up to $3, of those that were in work at more than $1 and up to $2 deaths)
-update attempt set waits = false where k in (
-  select k from attempt where stops > $1 and stops <= $2 and stops > 0 and waits order by k limit $3 for update) returning k, stops;
+with mine as materialized (
+  select k from attempt where stops > $1 and stops <= $2 and stops > 0 and waits order by k limit $3 for update)
+update attempt a set waits = false from mine where a.k = mine.k returning a.k, a.stops;
 
 -- name: lethal (of these, those whose node died $2 times while they were in work alone)
 select a.k, octet_length(p.payload), a.attempts, a.deaths from attempt a join packet p on p.k = a.k
@@ -329,11 +334,12 @@ select did from (
 
 -- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out. The state is
 --   compared so that no index of states is taken for it, here and below)
-with mine as (
-  update delivery d set token = t.token, node = $4, until = $5
-  from (select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token)
-        join delivery l on l.did = x.did where coalesce(l.state, '') = 'due' and (l.token is null or l.until <= $3) for update of l skip locked) t
-  where d.did = t.did returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)
+with free as materialized (
+  select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token) join delivery l on l.did = x.did
+  where coalesce(l.state, '') = 'due' and (l.token is null or l.until <= $3) for update of l skip locked),
+mine as (
+  update delivery d set token = free.token, node = $4, until = $5 from free where d.did = free.did
+  returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)
 select m.*, r.id, coalesce(s.generation, r.generation) as generation, case when s.gk is null then r.state else 'incomplete' end as resource_state,
        coalesce(s.body_size, r.body_size) as body_size, coalesce(s.done, r.done) as done,
        case when s.gk is null then coalesce(octet_length(r.head), 0) + coalesce(octet_length(r.tail), 0)
@@ -432,8 +438,8 @@ update delivery set rk = gone.gk from gone where rk = $1;
 -- name: forget_failures (failed packets of the keys $1 to $2 have no outcome)
 delete from outcome where k between $1 and $2 and output is null;
 
--- name: leases_of_resource
-select token, rk, indexes, sizes, attempts, tried, suspect from lease where rk = $1 order by token for update;
+-- name: end_leases_of (resource $1)
+delete from lease where rk = $1 returning token, rk, indexes, sizes, attempts, tried, suspect;
 
 -- name: wait_unfinished (packets of the keys $1 to $2 that have no outcome wait for a worker, in rows of 1,000)
 insert into waiting

@@ -244,6 +244,9 @@ alter table outcome alter column output set storage external;
 -- Seconds between two beats that count; the rest is a standstill.
 create function most_between_beats() returns float8 language sql immutable as $$ select 2.0::float8 $$;
 
+-- Seconds without a beat after which a node is dead.
+create function dead_after() returns float8 language sql immutable as $$ select 30.0::float8 $$;
+
 -- What every step goes by: the time, the counts, and what stands in the way of handing out.
 create type around as (
   now float8, running float8, active float8, wall float8, suspects boolean, open bigint, collated bigint, incomplete bigint,
@@ -255,7 +258,7 @@ declare found around;
 begin
   select x.now, x.now - x.stood, x.uptime + x.now - x.stood - x.ticked_at, x.wall, x.suspects, c.*,
          (select coalesce(array_agg(endpoint), '{}') from paused_endpoint),
-         (select coalesce(array_agg(n.node), '{}') from node n where n.seen < x.now - x.stood - 30)
+         (select coalesce(array_agg(n.node), '{}') from node n where n.seen < x.now - x.stood - dead_after())
   from (select y.now, y.wall, y.uptime, y.ticked_at, y.suspects,
                y.stood + greatest(0, y.now - y.beat_at - most_between_beats()) as stood
         from (select greatest(l.clock, w.wall) as now, w.wall, l.uptime, l.ticked_at, l.suspects, l.beat_at, l.stood

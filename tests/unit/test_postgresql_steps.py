@@ -1,0 +1,77 @@
+"""Steps of the ledger on PostgreSQL, where the server, or the driver, does not do what one would think."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.steps import packet, send
+from tests.conformance.store import default_route
+from tests.requirements import need
+
+pytest.importorskip("asyncpg")
+
+import asyncpg
+
+from collator.errors import Broken
+from collator.ledgers.postgresql.step import load_statements
+from collator.messages import Lease
+from collator.rules.resource import LedgerLimits
+from tests.conformance.postgresql_harness import PostgresqlHarness
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[PostgresqlHarness]:
+    """A database that is empty."""
+    need(PostgresqlHarness.needs() is None, str(PostgresqlHarness.needs()))
+    harness = PostgresqlHarness(tmp_path)
+    yield harness
+    await harness.close()
+
+
+@pytest.fixture
+async def connection(harness: PostgresqlHarness) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as that of a writer."""
+    connection = await harness.connect()
+    yield connection
+    connection.terminate()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "columns", "values"),
+    [("take_suspects", (0, 9, 1), "stops, waits", "1, true"), ("take_due_retries", (9.0, 1), "due_at", "1")],
+)
+async def test_no_more_rows_are_taken_than_asked_for_by_a_plan_that_was_made_for_an_empty_table(
+    connection: asyncpg.Connection, name: str, given: tuple[object, ...], columns: str, values: str
+) -> None:
+    statement = load_statements()[name]
+    await connection.execute("vacuum analyze attempt")
+    assert not await connection.fetch(statement, *given)
+    numbers = "from generate_series(1, 7) k"
+    await connection.execute(f"insert into attempt (k, {columns}) select k, {values} {numbers}")
+    assert len(await connection.fetch(statement, *given)) == 1
+    await connection.execute("truncate attempt")
+
+
+async def test_a_node_that_begins_after_a_standstill_is_dead_no_later_than_others(
+    harness: PostgresqlHarness, connection: asyncpg.Connection
+) -> None:
+    await harness.stop(await harness.open(LedgerLimits(), default_route))
+    harness.stand_still(3600)
+    node = await harness.open(LedgerLimits(), default_route)
+    running = await connection.fetchval("select running from look_around()")
+    assert await connection.fetchval("select seen from node where node = $1", node.node) == running
+    await harness.stop(node)
+
+
+async def test_what_the_driver_cannot_send_fails_alone(harness: PostgresqlHarness) -> None:
+    node = await harness.open(LedgerLimits(), default_route)
+    calls = node.release([Lease(1 << 80, 1)]), send(node, packet("r", 0))
+    refused, statuses = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(refused, Broken)
+    assert not isinstance(statuses, BaseException)
+    assert node.health() is None
+    await harness.stop(node)
