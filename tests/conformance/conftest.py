@@ -6,12 +6,13 @@ a harness can run here is asked in one place: what it lacks skips its tests at h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from collator.seams.ledger import Ledger
 from tests.conformance.harness import Harness
@@ -19,7 +20,10 @@ from tests.conformance.store import NewStore, Store
 from tests.requirements import need
 
 OPTION = "--ledger-harness"
-HARNESSES = ("tests.conformance.sqlite_harness:SqliteHarness",)
+HARNESSES = (
+    "tests.conformance.sqlite_harness:SqliteHarness",
+    "tests.conformance.postgresql_harness:PostgresqlHarness",
+)
 """The ledgers of this project: a new one is one more line."""
 
 CHOSEN = pytest.StashKey[Sequence[type[Harness[Any]]]]()
@@ -72,12 +76,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def variants(harness: type[Harness[Any]], markers: set[str]) -> Sequence[Variant]:
-    """On which stores of *harness* a test with *markers* runs."""
+    """On which stores of *harness* a test with *markers* runs; those of more nodes first."""
     if ("two_nodes" in markers and harness.max_nodes == 1) or ("wall_jumps" in markers and not harness.wall_jumps):
         return []
     if markers & {"one_holder", "two_nodes"}:
         return [Variant(harness, 1)]
-    return [Variant(harness, asked) for asked in range(1, min(harness.max_nodes, 2) + 1)]
+    return [Variant(harness, asked) for asked in (2, 1) if asked <= harness.max_nodes]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -89,26 +93,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("new_store", named or [pytest.param(None, id="no ledger")], indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what no ledger has the nodes or the clock for."""
-    left_out = [item for item in items if isinstance(item, pytest.Function) and runs_nowhere(item)]
-    config.hook.pytest_deselected(items=left_out)
+    """Leave out what no ledger has the nodes or the clock for, and to ``make test-cluster`` what is much the same."""
+    asked = [(item, call.params["new_store"]) for item in items if (call := asks_for_store(item))]
+    left_out = {item for item, variant in asked if variant is None}
+    config.hook.pytest_deselected(items=[*left_out])
     items[:] = [item for item in items if item not in left_out]
+    seen = set[tuple[str, type[Harness[Any]]]]()
+    for item, variant in asked:
+        if variant is not None and variant.harness.brief:
+            test = item.nodeid.partition("[")[0], variant.harness
+            if test in seen:  # on more nodes, as those variants come first
+                item.add_marker(pytest.mark.cluster)
+            seen.add(test)
 
 
-def runs_nowhere(item: pytest.Function) -> bool:
-    """Whether no ledger has what the test asks for."""
+def asks_for_store(item: pytest.Item) -> Any:  # noqa: ANN401 - pytest has no public name for it
+    """The parameters of *item*, if a store is one of them."""
     call = getattr(item, "callspec", None)
-    return call is not None and call.params.get("new_store", call) is None
+    return call if call is not None and "new_store" in call.params else None
 
 
 @pytest.fixture
-def new_store(request: pytest.FixtureRequest) -> NewStore:
+def new_store(request: pytest.FixtureRequest) -> Iterator[NewStore]:
     """What makes an empty store in an empty directory."""
     variant: Variant = request.param
     missing = variant.harness.needs()
     need(missing is None, str(missing))
-    return lambda directory: Store(variant.harness(directory), asked=variant.asked)
+    profile = settings.get_current_profile_name()
+    if variant.harness.brief and profile == "default":
+        settings.load_profile("brief")
+    yield lambda directory: Store(variant.harness(directory), asked=variant.asked)
+    settings.load_profile(profile)
 
 
 @pytest.fixture

@@ -47,6 +47,9 @@ class Harness(ABC, Generic[Node]):
     """How many nodes may have a store open at a time: 1, or 2 for all that is more."""
     wall_jumps: ClassVar[bool] = False
     """Whether a test can set the wall clock. That of a server can only be moved on."""
+    brief: ClassVar[bool] = False
+    """Whether ``make test`` runs each test once, on as many nodes as there may be, with the first of its parameters and
+    few examples of Hypothesis: the rest is left to ``make test-cluster``."""
     clock: LedgerClock
 
     @abstractmethod

@@ -143,6 +143,7 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
 
     name = "postgresql"
     max_nodes = 2
+    brief = True
     clock: ServerClock
 
     def __init__(self, directory: Path) -> None:
