@@ -55,6 +55,18 @@ async def test_the_number_of_deaths_is_a_limit(store: Store) -> None:
     assert (await ledger.resource("r")).state is State.INCOMPLETE
 
 
+async def test_r13_a_failure_that_a_start_finds_is_heard_of_at_the_start(store: Store) -> None:
+    """The time of the outage before was added to it, and the idle timeout came so much later."""
+    limits = LedgerLimits(max_deaths=1, idle_timeout=100)
+    ledger = await store.open(limits)
+    await ledger.expire(accepting=True, limit=1, capacity={})
+    await ledger.accept(Batch([packet("r", 0)]).groups, capacity=1)
+    ledger = await store.crash(down=60)
+    await ledger.expire(accepting=True, limit=1, capacity={})
+    store.clock.advance(111)  # an unclean stop may forget up to 10 s
+    assert (await ledger.expire(accepting=True, limit=1, capacity={})).closed == 1
+
+
 async def test_packets_that_were_in_work_together_count_no_death(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_deaths=1))
     await ledger.accept(Batch(packets(2)).groups, capacity=2)

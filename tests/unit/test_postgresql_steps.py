@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.steps import packet, send
+from tests.conformance.steps import delivered, due_one, finish, packet, send
 from tests.conformance.store import default_route
 from tests.requirements import need
+from tests.wait import until
 
 pytest.importorskip("asyncpg")
 
@@ -75,3 +77,27 @@ async def test_what_the_driver_cannot_send_fails_alone(harness: PostgresqlHarnes
     assert not isinstance(statuses, BaseException)
     assert node.health() is None
     await harness.stop(node)
+
+
+async def test_what_two_nodes_say_of_a_delivery_while_both_wait_for_its_resource_is_judged_one_after_the_other(
+    harness: PostgresqlHarness, connection: asyncpg.Connection
+) -> None:
+    nodes = [await harness.open(LedgerLimits(), default_route) for _ in range(2)]
+    await finish(nodes[0])
+    delivery = await due_one(nodes[0])
+    lock = connection.transaction()
+    await lock.start()
+    await connection.execute("select from resource for update")
+    settled = [asyncio.create_task(node.record_attempts([delivered(delivery)])) for node in nodes]
+    await until(partial(both_wait, connection))
+    await lock.rollback()
+    assert sorted([*await settled[0], *await settled[1]]) == [False, True]
+    assert (await nodes[0].counts()).due == 0
+    for node in nodes:
+        await harness.stop(node)
+
+
+async def both_wait(connection: asyncpg.Connection) -> bool:
+    """Whether two steps wait for a lock."""
+    number: int = await connection.fetchval("select count(*) from pg_locks where not granted")
+    return number > 1

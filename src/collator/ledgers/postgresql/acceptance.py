@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 
-from collator.errors import Unavailable
 from collator.ledgers.postgresql import tombstones
 from collator.ledgers.postgresql.closure import close_finished
+from collator.ledgers.postgresql.failures import Changed
 from collator.ledgers.postgresql.leases import Held, NewLease, grant, hand_out_allowed, store_waiting
 from collator.ledgers.postgresql.plain import accept_plain
 from collator.ledgers.postgresql.step import Step, as_snapshot, decode_ranges
@@ -72,8 +72,8 @@ async def lock(step: Step, ids: Sequence[str]) -> tuple[Snapshots, dict[str, Sna
     gone = [id_ for id_ in ids if id_ not in rows]
     if gone:
         found.update(await tombstones.find(step, gone))
-        if any(id_ not in found for id_ in gone):  # forgotten in this moment
-            raise Unavailable("the resource was removed meanwhile; send it again", retry_after=0.1)
+        if any(id_ not in found for id_ in gone):  # forgotten in this moment: it is new
+            raise Changed
     return found, new
 
 

@@ -24,7 +24,13 @@ PASSING = (*CONNECTION_ERRORS, asyncpg.InsufficientResourcesError, asyncpg.Opera
 NOT_CONNECTED = (*CONNECTION_ERRORS, asyncpg.PostgresError)
 """What comes of a connection that is not made; the server may say why."""
 
+
+class Changed(Exception):
+    """What a step had found has changed before it could lock it: the step is taken again."""
+
+
 _TRANSIENT = (
+    Changed,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,

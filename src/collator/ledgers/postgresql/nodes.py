@@ -24,11 +24,11 @@ async def enter(step: Step, writers: Sequence[int]) -> None:
     """Begin to work as a node with *writers*: what others, that have died, left is found at once."""
     for number in writers:  # their rows are there before the first commit whose answer may be lost
         await step.enter(number)
+    if not await step.value("other_nodes", step.node, step.running):
+        step.active = await step.value("skip_time", step.running)  # an outage closes nothing, and prolongs nothing
     await _see(step)
     for node in step.dead_nodes:
         await claims.mark_dead(step, node)
-    if not await step.value("other_nodes", step.node, step.running):
-        await step.run("skip_time", step.running)  # an outage closes nothing
     await step.run("fold_counts")
     await _apply_limits(step)
 

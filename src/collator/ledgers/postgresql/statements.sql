@@ -58,8 +58,8 @@ update ledger set (clock, beat_at, stood, uptime, ticked_at, refused) = (
   from (select y.now, stood + greatest(0, y.now - beat_at - most_between_beats()) as stood
         from (select greatest(clock, w.wall) as now from (select wall() as wall) w) y) x);
 
--- name: skip_time (nothing since the last tick counts as uptime)
-update ledger set ticked_at = $1;
+-- name: skip_time (nothing since the last tick counts as uptime, of which there is so much)
+update ledger set ticked_at = $1 returning uptime;
 
 -- name: note_refusal
 update ledger set refused = true where not refused;
@@ -353,22 +353,8 @@ from unnest($1::bigint[], $2::bigint[]) as t (did, token) where d.did = t.did an
 -- name: release_deliveries_of (a node)
 update delivery set token = null, node = null, until = null where state = 'due' and node = $1;
 
--- name: lock_delivery_states (of [place, resource id, generation, endpoint], and how many deliveries of the resource are due and
---   dead; resources are locked in order)
-with locked as materialized (
-  select rk, id, generation from resource where id = any ($2::text[]) order by id for update),
-handles as (
-  select rk, id, generation, rk as handle from locked
-  union all
-  select l.rk, l.id, s.generation, s.gk from locked l join superseded s on s.rk = l.rk)
-select t.place, d.did, r.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token,
-       e.due, e.dead
-from unnest($1::int[], $2::text[], $3::bytea[], $4::text[]) as t (place, id, generation, endpoint)
-join handles r on r.id = t.id and r.generation = t.generation
-join delivery d on d.rk = r.handle and d.endpoint = t.endpoint
-cross join lateral (
-  select count(*) filter (where x.state = 'due') as due, count(*) filter (where x.state = 'dead') as dead from delivery x
-  where x.rk = any (array(select r.rk union all select s.gk from superseded s where s.rk = r.rk))) e order by t.place;
+-- name: lock_delivery_states (see the function)
+select * from lock_delivery_states($1, $2, $3, $4);
 
 -- name: update_deliveries (an attempt has ended; and the retention of resources, [$12, $13], as `set_retention`)
 with kept as (
@@ -398,13 +384,8 @@ join delivery d on d.rk = h.handle group by h.rk;
 update resource r set purge_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at)
 where r.rk = t.rk and r.purging = 0 and r.state <> 'open';
 
--- name: deliveries_to_repair (by handle; their resources are locked)
-with locked as materialized (
-  select rk from resource where purging = 0 and rk in (
-    select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk where d.did = any ($1::bigint[]))
-  order by id for update)
-select d.did, l.rk, d.endpoint, d.state from delivery d left join superseded s on s.gk = d.rk join locked l on l.rk = coalesce(s.rk, d.rk)
-where d.did = any ($1::bigint[]) order by array_position($1::bigint[], d.did);
+-- name: deliveries_to_repair (see the function)
+select * from deliveries_to_repair($1);
 
 -- name: replay_deliveries ($2 is the ledger's time)
 update delivery set state = 'due', step = 0, due_at = $2, note = 'replayed', token = null, node = null, until = null

@@ -398,5 +398,35 @@ begin
   order by g.first;
 end $$;
 
+-- The deliveries of [place, resource id, generation, endpoint], and how many of their resource are due and dead. Resources are
+-- locked in order before they are looked at: one statement for both would show them as they were before it waited.
+create function lock_delivery_states(places int[], ids text[], generations bytea[], endpoints text[])
+  returns table (place int, did bigint, rk bigint, state text, attempts int, step int, due_at float8, reason text, note text,
+                 tried_at float8, seconds float8, result text, token bigint, due bigint, dead bigint)
+  language plpgsql as $$
+begin
+  perform from resource r where r.id = any (ids) order by r.id for update;
+  return query
+  select t.place, d.did, r.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token,
+         e.due, e.dead
+  from unnest(places, ids, generations, endpoints) as t (place, id, generation, endpoint)
+  join resource r on r.id = t.id left join superseded s on s.rk = r.rk and s.generation = t.generation
+  join delivery d on d.rk = case when r.generation = t.generation then r.rk else s.gk end and d.endpoint = t.endpoint
+  cross join lateral (
+    select count(*) filter (where x.state = 'due') as due, count(*) filter (where x.state = 'dead') as dead from delivery x
+    where x.rk = any (array(select r.rk union all select g.gk from superseded g where g.rk = r.rk))) e
+  order by t.place;
+end $$;
+
+-- The deliveries with the handles `dids`, of resources that are not being forgotten; locked and looked at in the same way.
+create function deliveries_to_repair(dids bigint[]) returns table (did bigint, rk bigint, endpoint text, state text) language plpgsql as $$
+begin
+  perform from resource r where r.rk in (
+    select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk where d.did = any (dids)) order by r.id for update;
+  return query
+  select d.did, r.rk, d.endpoint, d.state from unnest(dids) with ordinality as t (did, place) join delivery d on d.did = t.did
+  left join superseded s on s.gk = d.rk join resource r on r.rk = coalesce(s.rk, d.rk) where r.purging = 0 order by t.place;
+end $$;
+
 insert into ledger values (1, 0, 0, 0, 0, 0, false, false);
 update ledger set clock = wall(), beat_at = wall(), ticked_at = wall();
