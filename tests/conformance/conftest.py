@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from collator.seams.ledger import Ledger
+from tests.conformance.brief import leave_repeats
 from tests.conformance.harness import Harness
 from tests.conformance.store import NewStore, Store
 from tests.requirements import need
@@ -100,13 +101,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = {item for item, variant in asked if variant is None}
     config.hook.pytest_deselected(items=[*left_out])
     items[:] = [item for item in items if item not in left_out]
-    seen = set[tuple[str, type[Harness[Any]]]]()
-    for item, variant in asked:
-        if variant is not None and variant.harness.brief:
-            test = item.nodeid.partition("[")[0], variant.harness
-            if test in seen:  # on more nodes, as those variants come first
-                item.add_marker(pytest.mark.cluster)
-            seen.add(test)
+    leave_repeats(
+        (item, variant.harness) for item, variant in asked if variant is not None
+    )  # those of two nodes are first
 
 
 def asks_for_store(item: pytest.Item) -> Any:  # noqa: ANN401 - pytest has no public name for it

@@ -8,9 +8,9 @@ replies, all through a `Harness`; what follows from each stands in `collator.sea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -83,6 +83,10 @@ class Harness(ABC, Generic[Node]):
     @abstractmethod
     def stand_still(self, seconds: float) -> None:
         """Let *seconds* pass in which no node could act: all were stopped, or the store took nothing."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings by which a service opens the store, beside ``data_dir``."""
+        return {}
 
     async def close(self) -> None:
         """Remove the store; its nodes are stopped by now."""

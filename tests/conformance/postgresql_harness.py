@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +41,11 @@ insert into ledger values (1, START, START, 0, 0, START, false, false);
 select setval('turn', 0);
 """.replace("START", str(START))
 """A store in which nothing ever was."""
+_PASS = """
+with c as (update test_clock set at = $1::float8), b as (update ledger set beat_at = beat_at + $2::float8)
+update node set seen = seen + $2::float8
+"""
+"""It is $1, and all have beaten for $2 seconds."""
 
 
 class Admin:
@@ -121,21 +126,19 @@ class ServerClock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass in which nodes beat, as the living do."""
-        self.stand_still(seconds)
-        self._execute("update ledger set beat_at = beat_at + $1", seconds)
-        self._execute("update node set seen = seen + $1", seconds)
+        self._pass(seconds, beating=seconds)
 
     def stand_still(self, seconds: float) -> None:
         """Let time pass without a beat."""
-        self.at += seconds
-        self._execute("update test_clock set at = $1", self.at)
+        self._pass(seconds, beating=0.0)
 
     def jump_wall(self, seconds: float) -> None:
         """Never called: the server's clock is not the test's to set."""
         raise NotImplementedError
 
-    def _execute(self, statement: str, value: float) -> None:
-        admin().run(self._database.execute(statement, value))
+    def _pass(self, seconds: float, *, beating: float) -> None:
+        self.at += seconds
+        admin().run(self._database.execute(_PASS, self.at, beating))
 
 
 class PostgresqlHarness(Harness["PostgresqlLedger"]):
@@ -196,6 +199,10 @@ class PostgresqlHarness(Harness["PostgresqlLedger"]):
     def stand_still(self, seconds: float) -> None:
         """Let time pass without a beat."""
         self.clock.stand_still(seconds)
+
+    def settings(self) -> Mapping[str, Any]:
+        """Name the database, of a server that does not wait for its disk."""
+        return {"ledger": f"{admin().url}/{self._name}", "ledger_durability": "relaxed"}
 
     async def connect(self) -> asyncpg.Connection:
         """Connect to the database, beside its nodes."""

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 from collator.errors import Unavailable
 from collator.intake import Intake
-from collator.ledgers.sqlite import open_ledger
 from collator.messages import Accepted, Delivery, FailureReport, Group, Run, Task, WorkerReport, tasks_of
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
-from collator.testing import ManualClock
 from collator.tokens import Tokens
 from collator.web.app import App, Parts
 from collator.web.limits import MIB, HttpLimits
 from collator.web.server import Listener, serve
+from tests.conformance.harness import LedgerClock
+from tests.http.ledgers import STORES
 
 PATIENCE = 20.0
 """Seconds after which a test gives up waiting for the listener."""
@@ -219,7 +219,7 @@ class Harness(NamedTuple):
     workers: Workers
     sender: Sender
     metrics: Metrics
-    clock: ManualClock
+    clock: LedgerClock
     reasons: list[str]
     """Why it says that it is not ready."""
     app: App
@@ -297,8 +297,8 @@ async def open_door(
     hide_payloads: bool = False,
 ) -> AsyncIterator[Harness]:
     """The HTTP app, open."""
-    ledger_limits, clock, metrics = ledger_limits or LedgerLimits(), ManualClock(), Metrics()
-    ledger = await open_ledger(data_dir, ledger_limits=ledger_limits, clock=clock, route=lambda _: endpoints)
+    ledger_limits, store, metrics = ledger_limits or LedgerLimits(), STORES.at(data_dir), Metrics()
+    ledger, clock = await store.open(ledger_limits, lambda _: endpoints), store.clock
     troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(endpoints), list[str]()
     intake = Intake(troubled, workers, sender, metrics=metrics, unavailable=unavailable)
     parts = Parts(
@@ -326,4 +326,4 @@ async def open_door(
         async with serving as listener:
             yield Harness(listener.port, listener, troubled, intake, workers, sender, metrics, clock, reasons, app)
     finally:
-        await ledger.aclose()
+        await store.stop(ledger)

@@ -15,6 +15,7 @@ from collator.messages import Counts
 from collator.service import Service, open_service
 from collator.settings import Settings
 from collator.testing import ManualClock, Receiver
+from tests.http.ledgers import STORES, ClockOfBoth
 from tests.http.listener import PATIENCE, Reply, Wire, connect, request
 from tests.wait import until
 
@@ -94,10 +95,11 @@ class Running(NamedTuple):
 @asynccontextmanager
 async def running(data_dir: Path, *, clock: ManualClock | None = None, **settings: object) -> AsyncIterator[Running]:
     """A service on a port of its own; *settings* by their names."""
-    host_check, clock = Gate(), clock or ManualClock()
+    store = STORES.at(data_dir)
+    host_check, clock = Gate(), clock or ClockOfBoth(store.clock)
     async with Receiver() as receiver:
         given: Mapping[str, Any] = {"port": 0, "webhook": receiver.url, "min_free_disk": 1, **settings}
-        made = Settings(data_dir=data_dir, **given)
+        made = Settings(data_dir=data_dir, **store.settings(), **given)
         async with open_service(made, clock=clock, processor=host_check) as service:
             wire = await connect(int(service.url.rpartition(":")[2]))
             try:

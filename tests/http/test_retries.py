@@ -18,6 +18,8 @@ from tests.http.listener import Harness, Reply, open_door, packet
 from tests.http.service import Running, running
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 
 @pytest.fixture
 async def listener(tmp_path: Path) -> AsyncIterator[Harness]:

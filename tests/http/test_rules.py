@@ -16,6 +16,8 @@ from tests.http.listener import PATIENCE, ndjson, packet
 from tests.http.service import Running, running
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 CLOSED = 409
 FAILS = {"fail": "no such word"}
 
