@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +47,7 @@ def children(*wanted: Child, directory: Path) -> Iterator[None]:
     processes: list[subprocess.Popen[bytes]] = []
     with ExitStack() as stack:
         stack.callback(_stop, processes)
-        processes.extend(spawn(one.name, one.command, directory=directory) for one in wanted)
+        uninterrupted(lambda: processes.extend(spawn(one.name, one.command, directory=directory) for one in wanted))
         for one, process in zip(wanted, processes, strict=True):
             _wait_until(one.ready, process, one.name, directory / f"{one.name}.log")
             print_lines(one.says)
@@ -66,6 +67,12 @@ def spawn(name: str, command: Sequence[str], *, directory: Path) -> subprocess.P
             stderr=output,
             start_new_session=True,  # Ctrl-C is for the parent, which then stops its children in order
         )
+
+
+def uninterrupted(work: Callable[[], None]) -> None:
+    """Do *work* to its end, and only then be interrupted: a child that starts just then would be known to nobody."""
+    with ThreadPoolExecutor(1) as thread:  # signals are for the main thread, which waits for it on every way out
+        thread.submit(work).result()
 
 
 def command_line(*arguments: str) -> list[str]:

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from collator.cli.children import free_port
+from collator.cli.children import free_port, uninterrupted
 from collator.errors import CollatorError
 from collator.files import new_file
 
@@ -79,10 +79,10 @@ class PostgresqlServer:
     def start(self) -> None:
         """Start it, and wait until it can be used. Raises `CollatorError`."""
         with self.log.open("ab") as log:
-            self._process = self._spawn("postgres", "-D", str(self.data), output=log.fileno())
+            uninterrupted(lambda: self._keep(self._spawn("postgres", "-D", str(self.data), output=log.fileno())))
         end = time.monotonic() + PATIENCE
         while self._state() != "ready":
-            if self._process.poll() is not None or time.monotonic() > end:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > end:
                 last = self.log.read_text("utf-8", "replace").splitlines()[-3:]
                 raise CollatorError("\n".join(["the PostgreSQL server did not start; its last words:", *last]))
             time.sleep(_PAUSE)
@@ -97,6 +97,9 @@ class PostgresqlServer:
         finally:
             _end(self._process)
             self._process = None
+
+    def _keep(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
 
     def _run(self, *command: str) -> None:
         """Run a program of the server to its end, as its user. Raises `CollatorError`."""
