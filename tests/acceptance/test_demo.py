@@ -110,7 +110,8 @@ def test_one_with_servers_that_is_stopped_leaves_nothing_behind(tmp_path: Path, 
         assert "Traceback" not in demo.output()
         assert "interrupted; service and receiver have ended" in demo.output()
         until_sync(lambda: not any(map(listens, all_ports(demo.output()))))
-    assert files(left) == []
+    # A worker of Celery that is told to end while it starts leaves an empty directory of multiprocessing.
+    assert [name for name in files(left) if not name.startswith("pymp-")] == []
 
 
 def test_a_server_that_is_not_there_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

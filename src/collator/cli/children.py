@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import collator
 from collator.cli.terminal import print_lines
 from collator.errors import CollatorError
 from collator.files import open_private
+from collator.signals import stops
 
 START, STOP = 60.0, 20.0
 """Seconds that a child may take to be ready, and to end when it is told to."""
@@ -70,9 +70,19 @@ def spawn(name: str, command: Sequence[str], *, directory: Path) -> subprocess.P
 
 
 def uninterrupted(work: Callable[[], None]) -> None:
-    """Do *work* to its end, and only then be interrupted: a child that starts just then would be known to nobody."""
-    with ThreadPoolExecutor(1) as thread:  # signals are for the main thread, which waits for it on every way out
-        thread.submit(work).result()
+    """Do *work* in the main thread to its end, and let signals that stop count only then.
+
+    A child that starts just as one comes would be known to no caller, and stay.
+    """
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda given, _frame: told.append(given)) for number in stops()}
+    try:
+        work()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
+        signal.raise_signal(told[0])
 
 
 def command_line(*arguments: str) -> list[str]:
