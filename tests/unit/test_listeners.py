@@ -20,6 +20,7 @@ GUARDED = "web/server.py"
 """`serve`, by which all others listen: a service, a receiver (`web/inbox.py`), and the yardstick in `bench/`."""
 OF_THIS_MACHINE = {
     "cli/children.py": "a port that is free, at which nobody is answered",
+    "cli/demo/balancer.py": "what stands before the nodes of a demo",
 }
 """Others, which have to say the loopback address itself."""
 

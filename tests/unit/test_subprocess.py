@@ -18,7 +18,7 @@ import pytest
 
 from collator.errors import ConfigError, ProcessorFailed
 from collator.messages import Key, Lease, Task
-from collator.processor import Child, OutcomeFactory, SubprocessFunction, open_processor
+from collator.processor import ChildProcess, OutcomeFactory, SubprocessFunction, open_processor
 from collator.processor.job_queue import JobQueue
 from collator.processor.wire import (
     BatchFailedReply,
@@ -50,17 +50,17 @@ def job(*payloads: object, attempt: int = 1) -> list[Task]:
     return [Task(KEY, msgspec.json.encode(payload), attempt, Lease(0, 1)) for payload in payloads]
 
 
-def reply_of(child: Child) -> ChildReply | None:
+def reply_of(child: ChildProcess) -> ChildReply | None:
     received = child.receive()
     return None if received is None else received[1]
 
 
-def replies_of(child: Child, count: int) -> list[ChildReply | None]:
+def replies_of(child: ChildProcess, count: int) -> list[ChildReply | None]:
     return [reply_of(child) for _ in range(count)]
 
 
 @contextmanager
-def child(spec: str = PLAIN, **options: Any) -> Iterator[Child]:  # noqa: ANN401 - those of SubprocessFunction
+def child(spec: str = PLAIN, **options: Any) -> Iterator[ChildProcess]:  # noqa: ANN401 - those of SubprocessFunction
     started = SubprocessFunction(spec, OutcomeFactory(retries=1), **options).start()
     try:
         started.ready()

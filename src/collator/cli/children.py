@@ -120,6 +120,14 @@ def listens(port: int) -> bool:
     return True
 
 
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill *process*, and those that it has started, such as the processes of a worker, where the system has groups."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str, log: Path) -> None:
     end = time.monotonic() + START
     while not ready():
@@ -138,5 +146,5 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         try:
             process.wait(STOP)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with those that it has started, such as the processes of a worker
+            kill_group(process)
             process.wait()

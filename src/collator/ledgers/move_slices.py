@@ -40,7 +40,7 @@ COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType(
 Row = tuple[object, ...]
 
 
-class Stage(IntEnum):
+class MoveStage(IntEnum):
     """The stages of a move, in their order. A resource comes after all that belongs to it."""
 
     PACKETS = 1
@@ -55,7 +55,7 @@ class Stage(IntEnum):
 class RowSlice(msgspec.Struct, frozen=True):
     """Some rows of one stage, and the position in it that they reach."""
 
-    stage: Stage
+    stage: MoveStage
     position: int
     rows: Mapping[str, Sequence[Row]]
     """By table."""

@@ -32,7 +32,7 @@ from collator.processor.http import EndedCall, HttpService, Requests
 from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
 from collator.processor.outcomes import BatchFailed, OutcomeFactory, fault_of, reason_of
 from collator.processor.request import ShapeOptions
-from collator.processor.subprocess import Child, SubprocessFunction
+from collator.processor.subprocess import ChildProcess, SubprocessFunction
 from collator.processor.trial import Exchange, Trial, WatchedOutcomes, attempt
 from collator.target import is_url
 
@@ -43,7 +43,7 @@ __all__ = [
     "CallEnding",
     "Calls",
     "Cause",
-    "Child",
+    "ChildProcess",
     "Context",
     "Coroutine",
     "EndedCall",

@@ -59,11 +59,11 @@ class SubprocessFunction:
         self._guarding = threading.Lock()
         self._guardian: Guardian | None = None
 
-    def start(self) -> Child:
-        """A new process, which is not `Child.ready` yet. Raises `OSError` where the system has none to give."""
+    def start(self) -> ChildProcess:
+        """A new process, which is not `ChildProcess.ready` yet. Raises `OSError` where the system has none to give."""
         with self._guarding:
             self._guardian = self._guardian or Guardian()
-        return Child(self._setup, self._guardian, path=self._path, limit=self._limit)
+        return ChildProcess(self._setup, self._guardian, path=self._path, limit=self._limit)
 
     def try_out(self) -> None:
         """Start a process, and let it end again. Raises `ConfigError` where the function cannot be called there."""
@@ -80,7 +80,7 @@ class SubprocessFunction:
             child.close()
 
 
-class Child:
+class ChildProcess:
     """One process. All but `alive` and `kill` belongs to one thread."""
 
     def __init__(self, setup: bytes, guardian: Guardian, *, path: Sequence[str], limit: int) -> None:

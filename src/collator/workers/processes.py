@@ -15,7 +15,7 @@ import structlog
 
 from collator.errors import ProcessorFailed
 from collator.messages import Task, output_size
-from collator.processor import BatchFailed, Child, SubprocessFunction
+from collator.processor import BatchFailed, ChildProcess, SubprocessFunction
 from collator.processor.subprocess import weight
 from collator.processor.wire import BatchFailedReply, ChildReply, Garbled, JobsReturned, result_of
 from collator.workers.chunks import Chunk
@@ -41,7 +41,7 @@ class ProcessExecutor:
         self._starting: float | None = None  # since when, monotonic seconds
         self._isolated = isolated
         self._buffer = buffer
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._now = isolated.outcomes.running
 
     @property
@@ -107,7 +107,7 @@ class ProcessExecutor:
         self._trouble = None
         return True
 
-    def _send(self, child: Child, chunk: Chunk) -> bool:
+    def _send(self, child: ChildProcess, chunk: Chunk) -> bool:
         """Send more of *chunk*, if there is too little ahead of *child*; whether any of it is under way."""
         jobs: list[list[Task]] = []
         size = child.ahead
@@ -121,7 +121,7 @@ class ProcessExecutor:
             child.send(jobs)
         return chunk.call is not None
 
-    def _receive(self, child: Child) -> tuple[tuple[Sequence[Task], ChildReply] | None, str]:
+    def _receive(self, child: ChildProcess) -> tuple[tuple[Sequence[Task], ChildReply] | None, str]:
         """The next reply of *child*, if any; and the reason why it was killed, where the reply was garbled."""
         try:
             return child.receive(), ""
@@ -147,7 +147,7 @@ class ProcessExecutor:
             return output_size(results)
         return 0
 
-    def _fail_chunk(self, child: Child, chunk: Chunk, garbled: str) -> None:
+    def _fail_chunk(self, child: ChildProcess, chunk: Chunk, garbled: str) -> None:
         """The process has ended within a call, or was killed, as what it said was *garbled*."""
         ended = child.end()
         reason = garbled or ended

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from collator.cli.children import free_port, uninterrupted
+from collator.cli.children import free_port, kill_group, uninterrupted
 from collator.errors import CollatorError
 from collator.files import new_file
 
@@ -141,7 +141,7 @@ class PostgresqlServer:
     def _make_password(self) -> Path:
         with new_file(self.password_file) as file:
             file.write(secrets.token_urlsafe().encode())
-        if self._user:
+        if self._user and sys.platform != "win32":
             os.chown(self.password_file, self._user["user"], self._user["group"])
         return self.password_file
 
@@ -168,5 +168,5 @@ def _other_user(home: Path) -> dict[str, Any]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End *process* and what it has started, as far as they have not ended by themselves."""
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
     process.wait()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collator.errors import Damaged
-from collator.ledgers.move_slices import Row, RowSlice, Shift, Stage
+from collator.ledgers.move_slices import MoveStage, Row, RowSlice, Shift
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
 NEVER = 1e15
@@ -17,29 +17,29 @@ SourceRows = Sequence[Sequence[Any]]
 """Rows as the statement of a stage gives them."""
 
 
-def slice_of(stage: Stage, found: SourceRows, shift: Shift, attempts: SourceRows) -> RowSlice:
+def slice_of(stage: MoveStage, found: SourceRows, shift: Shift, attempts: SourceRows) -> RowSlice:
     """The rows *found* of *stage* as they are in the target; of deliveries, with the *attempts* before the last.
 
     `Damaged` where a checksum differs.
     """
     rows: dict[str, Sequence[Row]]
     match stage:
-        case Stage.PACKETS:
+        case MoveStage.PACKETS:
             rows = _packets(found, shift)
-        case Stage.OUTCOMES:
+        case MoveStage.OUTCOMES:
             rows = {"outcome": [_outcome(row, shift) for row in found]}
-        case Stage.SUPERSEDED:
+        case MoveStage.SUPERSEDED:
             rows = {"superseded": [_superseded(row, shift) for row in found]}
-        case Stage.DELIVERIES:
+        case MoveStage.DELIVERIES:
             rows = {
                 "delivery": [_delivery(row, shift) for row in found],
                 "delivery_log": [(row[0] + shift.delivery, *row[1:5], clean(row[5])) for row in attempts],
             }
-        case Stage.RESOURCES:
+        case MoveStage.RESOURCES:
             rows = {"resource": [_resource(row, shift) for row in found]}
-        case Stage.TOMBSTONES:
+        case MoveStage.TOMBSTONES:
             rows = {"tombstone": [(*row[1:7], row[7] + shift.clock) for row in found]}
-        case Stage.DELIVERED:
+        case MoveStage.DELIVERED:
             rows = {"tombstone": [(*row[1:], shift.moved_at) for row in found]}
     return RowSlice(stage, found[-1][0], rows)
 

@@ -19,7 +19,7 @@ from typing import Any
 import apsw
 
 from collator.errors import ConfigError, Damaged, Unavailable
-from collator.ledgers.move_slices import Extent, Origin, RowSlice, Shift, Stage
+from collator.ledgers.move_slices import Extent, MoveStage, Origin, RowSlice, Shift
 from collator.ledgers.sqlite.check import check, find
 from collator.ledgers.sqlite.departing_rows import slice_of
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
@@ -84,12 +84,12 @@ class Departure:
 
     def slices(self, shift: Shift, *, stage: int = 0, position: int = 0) -> Iterator[RowSlice]:
         """The slices of all that is moved, from behind *position* in *stage*. `Damaged` where a checksum differs."""
-        for one in Stage:
+        for one in MoveStage:
             if one >= stage:
                 start = position if one == stage else 0
                 cursor = self._connection.execute(self._statements[one.name], (start,))
                 for found in _parts(cursor):
-                    yield slice_of(one, found, shift, self._attempts(found) if one is Stage.DELIVERIES else ())
+                    yield slice_of(one, found, shift, self._attempts(found) if one is MoveStage.DELIVERIES else ())
 
     def paused(self) -> Sequence[tuple[str, float, str]]:
         """The endpoints that are paused: name, since when, and why."""
