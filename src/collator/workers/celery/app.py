@@ -50,6 +50,9 @@ def make_app(settings: Settings) -> Celery:
 
 def register(app: Celery, settings: Settings) -> ProcessTask:
     """Add the task to *app*, with the processor of *settings*; its workers have to consume the queue ``collator``."""
+    # With it, threads of the pool and the loop read from one connection after a reconnection, each the other's answer,
+    # and wait for ever.
+    app.conf.worker_enable_prefetch_count_reduction = False
     task: ProcessTask = app.register_task(ProcessTask(settings))
     app.steps["worker"].add(WorkerStep)
     app.steps["consumer"].add(WakeUpStep)

@@ -27,8 +27,6 @@ PAUSE = 1.0
 """Seconds until a broker that is away is tried again."""
 LOOK = 1.0
 """Seconds after which a thread that hears nothing looks up."""
-BEATS = 10.0
-"""Seconds between two heartbeats of a connection to RabbitMQ, at most."""
 _EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 log = structlog.get_logger("collator.workers")
