@@ -15,7 +15,7 @@ from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
 from collator.testing import ManualClock
-from collator.workers.celery.crew import BEAT
+from collator.workers.celery.known_workers import BEAT
 from collator.workers.celery.messages import WorkerReply
 from collator.workers.celery.pool import CeleryPool
 from collator.workers.pooled_workers import PooledWorkers

@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from collator.states import State
-from collator.workers.celery.crew import BEAT, SILENCE
+from collator.workers.celery.known_workers import BEAT, SILENCE
 from tests.brokers import Valkey
 from tests.celery.celery_node import CeleryNode
 from tests.celery.scripted_worker import ScriptedWorker

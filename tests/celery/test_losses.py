@@ -12,7 +12,7 @@ import pytest
 
 from collator.messages import Recorded
 from collator.states import State
-from collator.workers.celery.crew import BEAT, SILENCE
+from collator.workers.celery.known_workers import BEAT, SILENCE
 from collator.workers.celery.messages import JobEnded, JobRedelivered, NotBegun, WorkerState
 from tests.celery.celery_node import CeleryNode
 from tests.celery.scripted_worker import ScriptedWorker
@@ -99,7 +99,7 @@ async def test_a_job_that_was_lost_with_the_only_worker_is_sent_to_the_next_one(
         next_job = asyncio.create_task(worker.job(PATIENCE))  # says that it is there when it is asked
         for _ in range(4):
             await node.pass_time(SILENCE / 2)
-        await until(lambda: len(node.pool._crew) == 1, PATIENCE)
+        await until(lambda: len(node.pool._workers) == 1, PATIENCE)
         for _ in range(round(SILENCE / BEAT) + 1):
             await node.hears(worker.beat())
             await node.pass_time(BEAT)

@@ -47,7 +47,7 @@ async def test_collator_worker_calls_the_processor(store: Store, url: str) -> No
         async with store.node(kind) as node:
             await node.send("a", payload(), payload())
             assert (await node.ended("a")).state is State.COLLATED
-            await until(lambda: len(kind.pool._crew) == 1 and kind.pool._crew.idle(), PATIENCE)
+            await until(lambda: len(kind.pool._workers) == 1 and kind.pool._workers.idle(), PATIENCE)
 
 
 async def test_the_command_of_celery_does_too_and_an_address_of_valkey_is_one_of_redis(store: Store, url: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 from collator.messages import Key, Lease, Output, Task
 from collator.workers.celery.arrivals import Arrivals
 from collator.workers.celery.broker import address, tls, transport_options
-from collator.workers.celery.crew import BEAT, SILENCE, Crew
 from collator.workers.celery.discovery import LONGEST_PAUSE, ROUND, UNANSWERED, Discovery
 from collator.workers.celery.job_size import FEW, HOLD, MOST_PACKETS, CallTime, JobPace, job_size
+from collator.workers.celery.known_workers import BEAT, SILENCE, KnownWorkers
 from collator.workers.celery.messages import WorkerProgram, WorkerState
 from collator.workers.celery.sent_jobs import SentJobs
 from collator.workers.celery.suspects import MOST, Suspects
@@ -73,17 +73,17 @@ def test_one_measurement_moves_the_time_of_a_call_by_a_factor_of_four_at_most() 
 
 
 def test_workers_are_those_of_whom_something_is_heard() -> None:
-    crew = Crew()
-    crew.hear(WorkerState("one", 2, 1, 4), 0.0, ["a", "b"])
-    crew.hear(WorkerState("two", 1, 64, 64, "the service is away"), 5.0, ["c"])
-    assert (crew.processes, crew.tasks, crew.calls) == (3, 66, 72)
-    assert (crew.idle(), crew.trouble, crew.calls_of_one()) == (False, "", 24)
-    assert crew.forget(SILENCE) == ["one"]
-    assert (crew.processes, crew.trouble) == (1, "the service is away")
-    crew.hear(WorkerState("two", 1, 64, 64), 6.0, [])
-    assert (crew.idle(), crew.trouble) == (True, "")
-    assert crew.forget(SILENCE + 6.0) == ["two"]
-    assert (len(crew), crew.processes, crew.calls) == (0, 0, 0)
+    workers = KnownWorkers()
+    workers.hear(WorkerState("one", 2, 1, 4), 0.0, ["a", "b"])
+    workers.hear(WorkerState("two", 1, 64, 64, "the service is away"), 5.0, ["c"])
+    assert (workers.processes, workers.tasks, workers.calls) == (3, 66, 72)
+    assert (workers.idle(), workers.trouble, workers.calls_of_one()) == (False, "", 24)
+    assert workers.forget(SILENCE) == ["one"]
+    assert (workers.processes, workers.trouble) == (1, "the service is away")
+    workers.hear(WorkerState("two", 1, 64, 64), 6.0, [])
+    assert (workers.idle(), workers.trouble) == (True, "")
+    assert workers.forget(SILENCE + 6.0) == ["two"]
+    assert (len(workers), workers.processes, workers.calls) == (0, 0, 0)
 
 
 def test_a_job_that_is_not_begun_waits_for_its_turn_however_long() -> None:
@@ -161,15 +161,15 @@ def test_what_is_lost_with_a_worker_is_to_blame_where_it_was_tried_alone() -> No
     assert suspects.lost_with_worker(task(0))
 
 
-def test_a_crew_is_complete_while_something_is_heard_of_all() -> None:
-    crew = Crew()
-    assert crew.complete(0.0, 0.0)
-    crew.hear(WorkerState("a", 1, 1, 1), 0.0)
-    assert crew.complete(0.0, 2 * BEAT)
-    assert not crew.complete(0.0, 3 * BEAT)
-    crew.forget(SILENCE)
-    assert not crew.complete(SILENCE, SILENCE)
-    assert crew.complete(SILENCE + 1, SILENCE + 2)
+def test_known_workers_are_complete_while_something_is_heard_of_all() -> None:
+    workers = KnownWorkers()
+    assert workers.complete(0.0, 0.0)
+    workers.hear(WorkerState("a", 1, 1, 1), 0.0)
+    assert workers.complete(0.0, 2 * BEAT)
+    assert not workers.complete(0.0, 3 * BEAT)
+    workers.forget(SILENCE)
+    assert not workers.complete(SILENCE, SILENCE)
+    assert workers.complete(SILENCE + 1, SILENCE + 2)
 
 
 def test_a_reply_is_acknowledged_once_all_that_it_brought_is_recorded() -> None:
@@ -199,11 +199,13 @@ def test_addresses_are_those_that_kombu_knows(url: str, known: str, options: dic
 
 
 def test_workers_are_shown_as_they_last_described_themselves() -> None:
-    crew = Crew()
-    crew.hear(WorkerState("two", 2, 1, 4), 0.0, ["a", "b"], WorkerProgram("host", "prefork", "words:lengths", "0.1.0"))
-    crew.hear(WorkerState("two", 2, 1, 4, "the service is away"), 3.0)
-    crew.hear(WorkerState("one", 1, 64, 64), 4.0)
-    one, two = crew.reports(4.5, lambda jobs: [3 for _ in jobs])
+    workers = KnownWorkers()
+    workers.hear(
+        WorkerState("two", 2, 1, 4), 0.0, ["a", "b"], WorkerProgram("host", "prefork", "words:lengths", "0.1.0")
+    )
+    workers.hear(WorkerState("two", 2, 1, 4, "the service is away"), 3.0)
+    workers.hear(WorkerState("one", 1, 64, 64), 4.0)
+    one, two = workers.reports(4.5, lambda jobs: [3 for _ in jobs])
     assert (one.name, one.pool, one.calls, one.packets, one.beat) == ("one", "", 64, 0, 0.5)
     assert (two.host, two.pool, two.processor, two.version) == ("host", "prefork", "words:lengths", "0.1.0")
     assert (two.calls, two.jobs, two.packets, two.beat, two.trouble) == (8, 2, 6, 1.5, "the service is away")

@@ -7,7 +7,7 @@
 |---|---|
 | `backend` | the workers as a backend |
 | `pool` | which packets are out, and what an answer, or none, means for them |
-| `job_size`, `crew`, `discovery` | how much is sent, who works, and when they are asked; pure |
+| `job_size`, `known_workers`, `discovery` | how much is sent, who works, and when they are asked; pure |
 | `sent_jobs`, `losses`, `suspects` | what is lost, and what that means; pure |
 | `echoes`, `arrivals` | whether the broker passes anything on, and what is acknowledged; pure |
 | `node_threads` | the threads that talk to the broker |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collator.workers.celery.crew import BEAT, DOUBT, SILENCE
+from collator.workers.celery.known_workers import BEAT, DOUBT, SILENCE
 
 
 class Echoes:

@@ -13,7 +13,7 @@ from collections import deque
 import structlog
 
 from collator.throttle import Throttle
-from collator.workers.celery.crew import BEAT
+from collator.workers.celery.known_workers import BEAT
 from collator.workers.celery.messages import WorkerHeartbeat, WorkerProgram, WorkerReply, WorkerState, encode
 from collator.workers.celery.publisher import Publisher
 

@@ -1,7 +1,8 @@
 """The pool whose calls are made by Celery workers: jobs out, answers in; implements `collator.workers.pool.WorkerPool`.
 
 Lives here: what is sent when, and what an answer, or none, means for a packet. Does not live here: the broker
-(`node_threads`), and who decides: how much is sent (`job_size`), what is lost (`sent_jobs`), who works (`crew`).
+(`node_threads`), and who decides: how much is sent (`job_size`), what is lost (`sent_jobs`), who works
+(`known_workers`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from collator.messages import Result, Task, WorkerReport
 from collator.processor import OutcomeFactory
 from collator.settings import hidden
 from collator.workers.celery.arrivals import Arrivals
-from collator.workers.celery.crew import SILENCE, Crew
 from collator.workers.celery.discovery import Discovery
 from collator.workers.celery.echoes import Echoes
 from collator.workers.celery.job_size import BYTES_OUT, HOLD, MOST_BYTES, MOST_OUT, CallTime, JobPace, JobSize, job_size
+from collator.workers.celery.known_workers import SILENCE, KnownWorkers
 from collator.workers.celery.losses import Losses
 from collator.workers.celery.messages import (
     JobAnswer,
@@ -72,7 +73,7 @@ class CeleryPool:
         self._limits = limits_of(outcomes)
         self._now = outcomes.running
         self._most_out = most_out
-        self._sent, self._crew = SentJobs(), Crew()
+        self._sent, self._workers = SentJobs(), KnownWorkers()
         self._time, self._pace = CallTime(), JobPace()
         self._suspects, self._arrivals = Suspects(), Arrivals()
         self._losses = Losses(outcomes, self._suspects)
@@ -126,12 +127,12 @@ class CeleryPool:
         since = self._discovery.since
         if since is not None and (silent := self._now() - since) >= SILENCE:
             return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now"
-        return self._crew.trouble or None
+        return self._workers.trouble or None
 
     def reports(self) -> Sequence[WorkerReport]:
         """The workers that are known."""
         with self._change:
-            return self._crew.reports(self._now(), self._sent.packets_of)
+            return self._workers.reports(self._now(), self._sent.packets_of)
 
     def watch(self) -> list[Result]:
         """Look for jobs of which nothing is heard."""
@@ -143,11 +144,11 @@ class CeleryPool:
             if not self._hears(now):
                 self._wake()
                 return []
-            for name in self._crew.forget(now):
+            for name in self._workers.forget(now):
                 log.warning("nothing is heard of a Celery worker", worker=name, seconds=SILENCE)
-            lost = self._sent.lost(now, idle=self._crew.idle())
+            lost = self._sent.lost(now, idle=self._workers.idle())
             self._wake()
-            results = [self._losses.missed(job, all_there=self._crew.complete(job.sent, now)) for job in lost]
+            results = [self._losses.missed(job, all_there=self._workers.complete(job.sent, now)) for job in lost]
         return [*chain.from_iterable(results)]
 
     def recorded(self, results: Sequence[Result]) -> None:
@@ -193,7 +194,7 @@ class CeleryPool:
         with self._change:
             match reply:
                 case JobAnswers():
-                    self._crew.hear(reply.worker, now)
+                    self._workers.hear(reply.worker, now)
                     self._discovery.hear()
                     self._answer(reply, acknowledge, now)
                 case JobEnded() if (job := self._sent.remove(reply.job)) is not None:
@@ -204,7 +205,7 @@ class CeleryPool:
                     self._hears(now)
                     self._echoes.hear(now)
                 case WorkerHeartbeat():
-                    self._crew.hear(reply.worker, now, reply.jobs, reply.program)
+                    self._workers.hear(reply.worker, now, reply.jobs, reply.program)
                     self._sent.hear(reply.jobs, now)
             if not isinstance(reply, JobAnswers):
                 acknowledge()
@@ -243,8 +244,8 @@ class CeleryPool:
         return False
 
     def _size(self) -> JobSize:
-        crew = self._crew
-        size = job_size(self._time.seconds, processes=crew.processes, tasks=crew.tasks, calls=crew.calls)
+        workers = self._workers
+        size = job_size(self._time.seconds, processes=workers.processes, tasks=workers.tasks, calls=workers.calls)
         return JobSize(size.full, min(size.out, self._most_out))
 
     def _asks(self) -> bool:
@@ -252,7 +253,7 @@ class CeleryPool:
         if self.buffer.paused:
             self._discovery = Discovery()
             return False
-        return self._discovery.due(self._now(), len(self._crew), waiting=bool(self.buffer or self._sent.packets))
+        return self._discovery.due(self._now(), len(self._workers), waiting=bool(self.buffer or self._sent.packets))
 
     def _looks(self) -> bool:
         """Return whether it matters if the broker passes anything on; trouble is over once something was sent."""
@@ -266,7 +267,7 @@ class CeleryPool:
             return LOOK if self._looks() or self._discovery.since is not None else SILENCE
         if count >= size.full:
             return 0.0
-        return self._pace.wait(count, monotonic(), idle=len(self._sent) < self._crew.processes)
+        return self._pace.wait(count, monotonic(), idle=len(self._sent) < self._workers.processes)
 
     def _take(self, size: JobSize) -> OutgoingJob | None:
         """The next job; `None` where all that waits has to wait for a suspect that is out."""
@@ -281,7 +282,7 @@ class CeleryPool:
     def _outgoing(self, tasks: Sequence[Task]) -> OutgoingJob:
         job = token_hex(16)
         self._sent.add(job, tasks, self._now())
-        rounds = ceil(len(tasks) / self._crew.calls_of_one())
+        rounds = ceil(len(tasks) / self._workers.calls_of_one())
         limit = self._outcomes.timeout * rounds + GRACE
         return OutgoingJob(job, tasks, PacketJob(self._limits, [packet_of(task) for task in tasks]), limit)
 

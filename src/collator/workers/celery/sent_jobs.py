@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from collator.messages import Task
-from collator.workers.celery.crew import BEAT, SILENCE
+from collator.workers.celery.known_workers import BEAT, SILENCE
 
 
 class SentJob(msgspec.Struct):

@@ -30,7 +30,7 @@ class _Heard(msgspec.Struct):
     program: WorkerProgram = UNKNOWN
 
 
-class Crew:
+class KnownWorkers:
     """The workers."""
 
     def __init__(self) -> None:
