@@ -1,13 +1,14 @@
 """Upkeep: idle timeouts and deadlines, lost hints, and deletion.
 
 A packet that arrives, is processed and delivered needs nothing of this; everything else does. Each round asks the
-ledger, which decides; what fails of a round is logged and tried again at the next.
+ledger, which decides; what fails of a round is logged and tried again at the next. Lost hints are looked for beside the
+rounds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -59,28 +60,22 @@ class Janitor:
 
     async def run(self) -> None:
         """Go round until cancelled, or until the store is lost, which is raised."""
-        telling = asyncio.create_task(self._tell_forever())
+        parts = (self._go_round(), self._sweep_forever(), self._tell_forever())
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
-            while True:
-                await self.round()
-                if lost := self._lost():
-                    raise lost
-                await asyncio.sleep(self._interval)
+            await asyncio.gather(*tasks)
         finally:
-            telling.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def round(self) -> None:
-        """Expire, sweep, purge; each in slices, and whatever becomes of the others."""
-        for part in (self._expire, self._sweep, self._purge):
-            name = part.__name__
-            try:
-                await part()
-            except CollatorError as error:
-                if times := self._throttle.times(name):
-                    words = "maintenance failed; it will be tried again"
-                    log.warning(words, part=name, reason=error.detail, times=times)
-            else:
-                self._throttle.over(name)
+        """Expire, purge; each in slices, and whatever becomes of the other."""
+        await self._try(self._expire)
+        await self._try(self._purge)
+
+    async def sweep(self) -> None:
+        """Look for packets that are due and of which nobody was told."""
+        await self._try(self._sweep)
 
     def tell(self) -> None:
         """Tell whether packets are taken and processed, where that has changed."""
@@ -92,11 +87,35 @@ class Janitor:
             else:
                 log.info("ready again")
 
+    async def _go_round(self) -> None:
+        while True:
+            await self.round()
+            if lost := self._lost():
+                raise lost
+            await asyncio.sleep(self._interval)
+
+    async def _sweep_forever(self) -> None:
+        """Beside the rounds, with which the ledger beats: a packet that another node has locked holds up no beat."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(self._interval)
+
     async def _tell_forever(self) -> None:
         """Beside the rounds, which a store that does not answer holds up."""
         while True:
             self.tell()
             await asyncio.sleep(self._interval)
+
+    async def _try(self, part: Callable[[], Awaitable[None]]) -> None:
+        name = part.__name__
+        try:
+            await part()
+        except CollatorError as error:
+            if times := self._throttle.times(name):
+                words = "maintenance failed; it will be tried again"
+                log.warning(words, part=name, reason=error.detail, times=times)
+        else:
+            self._throttle.over(name)
 
     async def _expire(self) -> None:
         for _ in range(SLICES):

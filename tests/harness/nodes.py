@@ -81,9 +81,12 @@ class Nodes:
     async def declare_dead(self, node: int) -> None:
         """Have the others find that *node* has not beaten for long."""
         connection = await self.connect()
-        number = self._numbers[self.services[node]]
-        await connection.execute("update collator.node set seen = '-infinity' where node = $1", number)
+        await connection.execute("update collator.node set seen = '-infinity' where node = $1", self.number(node))
         await connection.close()
+
+    def number(self, node: int) -> int:
+        """The number by which the others know *node*."""
+        return self._numbers[self.services[node]]
 
     async def weaken(self, settings: Mapping[str, str]) -> None:
         """Have the server go by *settings*, under which it loses what was acknowledged from now on."""

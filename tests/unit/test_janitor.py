@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -67,26 +68,48 @@ async def test_a_part_that_fails_ends_neither_the_round_nor_the_janitor(
 ) -> None:
     ledger.errors[verb] = error
     await janitor.round()
-    assert ledger.asked == ["expire", "work_due", "purge"]
+    await janitor.sweep()
+    assert ledger.asked == ["expire", "purge", "work_due"]
 
 
 async def test_what_ended_in_a_step_whose_answer_is_lost_is_asked_for_again(janitor: Janitor, ledger: Script) -> None:
     ledger.lost = 2
     await janitor.round()
-    assert ledger.asked == ["expire", "expire", "expire", "work_due", "purge"]
+    assert ledger.asked == ["expire", "expire", "expire", "purge"]
     assert len({*ledger.operations}) == 1
 
 
 async def test_a_round_goes_on_while_there_is_more(janitor: Janitor, ledger: Script) -> None:
     ledger.outcomes, ledger.purged = [MORE, MORE], [SLICE, SLICE]
     await janitor.round()
-    assert [ledger.asked.count(verb) for verb in ("expire", "work_due", "purge")] == [3, 1, 3]
+    assert [ledger.asked.count(verb) for verb in ("expire", "purge")] == [3, 3]
 
 
 async def test_a_round_comes_to_its_end_however_much_there_is_to_look_at(janitor: Janitor, ledger: Script) -> None:
     ledger.outcomes = [MORE] * 2 * SLICES
     await janitor.round()
-    assert ledger.asked[-2:] == ["work_due", "purge"]
+    assert ledger.asked[-2:] == ["expire", "purge"]
+
+
+async def test_a_look_for_packets_that_waits_for_others_holds_up_no_round(ledger: Script) -> None:
+    """The ledger beats with each round: time stood still for all nodes while one that was cut off held locks."""
+    rounds = asyncio.Event()
+
+    async def work_due() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    def beat() -> None:
+        if len(ledger.operations) == 3:
+            rounds.set()
+
+    ledger.work_due = work_due  # type: ignore[method-assign]
+    options: dict[str, Any] = {"accepting": lambda: True, "metrics": Metrics(), "beat": beat, "interval": 0.001}
+    running = asyncio.create_task(Janitor(ledger, Workers(), Sender(), **options).run())  # type: ignore[arg-type]
+    await asyncio.wait_for(rounds.wait(), 10)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
 
 
 async def test_trouble_is_told_when_it_begins_and_when_it_ends(ledger: Script) -> None:

@@ -28,13 +28,15 @@ set jit to off;
 set statement_timeout to 0;
 set lock_timeout to '30s';
 set idle_in_transaction_session_timeout to '10s';
-set tcp_keepalives_idle to 10;
-set tcp_keepalives_interval to 5;
+set tcp_keepalives_idle to 5;
+set tcp_keepalives_interval to 2;
 set tcp_keepalives_count to 3;
+set tcp_user_timeout to '10s';
 set plan_cache_mode to force_generic_plan;
 """
 """Set once connected, and not as it connects: PgBouncer lets nothing through that it does not know. A node that stands
-still, or is cut off, holds no lock for longer than the timeouts say."""
+still, or is cut off, holds no lock for longer than the timeouts say, also where the server waits for the rest of a
+statement, or for its answer to be taken."""
 _WRITER = """
 set enable_seqscan to off;
 set enable_hashjoin to off;
