@@ -27,6 +27,34 @@ DAMAGE = {
     "update outcome set seq = 2 where seq = 1": "the outcomes of a resource are not numbered one by one",
     "update writer set due = 5": "the stored counters do not match the rows",
 }
+MANY = """
+with r as (insert into resource (id, generation, opened_at, active_at, received, highest)
+           values ('many', '', 0, 0, 50000, 49999) returning rk),
+w as (insert into waiting select rk, 0, array(select generate_series(0, 49999)) from r)
+insert into packet select rk << 24 | i, '0', 4108050209 from r, generate_series(0, 49999) as i
+"""
+"""A resource with 50,000 packets that wait."""
+SOON = "10s"
+"""For each statement, which takes 0.1 s on an idle machine; when each packet was looked for alone, it took minutes."""
+
+
+async def test_a_look_takes_as_long_as_there_are_packets_that_wait(tmp_path: Path) -> None:
+    need(PostgresqlHarness.needs() is None, str(PostgresqlHarness.needs()))
+    harness = PostgresqlHarness(tmp_path)
+    connection = await harness.connect()
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(f"{MANY}; set local statement_timeout to '{SOON}'")
+        found = {complaint.what for complaint in (await check(connection, "calls")).complaints}
+        assert found == {"the stored counters do not match the rows"}
+        await connection.execute("update waiting set indexes = indexes[2:]")
+        found_then = {complaint.what: complaint for complaint in (await check(connection, "calls")).complaints}
+        assert found_then["a packet without an outcome is in nobody's hands"].where == ["resource 'many', index 0"]
+        await transaction.rollback()
+    finally:
+        connection.terminate()
+        await harness.close()
 
 
 async def test_what_is_damaged_is_found_and_nothing_else(tmp_path: Path) -> None:

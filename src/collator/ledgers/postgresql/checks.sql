@@ -10,11 +10,12 @@ select o.k >> 24, (o.k & 16777215)::int, null from outcome o left join packet p 
 where p.k is null and coalesce(r.purging, 0) = 0;
 
 -- name: packet_lost (a packet without an outcome is in nobody's hands)
-select r.rk, (p.k & 16777215)::int, null from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
-where r.state = 'open' and not exists (select from outcome o where o.k = p.k)
-  and not exists (select from attempt a where a.k = p.k and (a.due_at is not null or a.waits))
-  and not exists (select from waiting w where w.rk = r.rk and (p.k & 16777215)::int = any (w.indexes))
-  and not exists (select from lease l where l.rk = r.rk and (p.k & 16777215)::int = any (l.indexes));
+select k >> 24, (k & 16777215)::int, null from (
+  select p.k from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
+  where r.state = 'open' and not exists (select from outcome o where o.k = p.k)
+  except
+  (select rk << 24 | i from (select rk, unnest(indexes) as i from waiting union all select rk, unnest(indexes) from lease) h where i >= 0
+   union all select k from attempt where due_at is not null or waits)) x;
 
 -- name: packet_twice (a packet is in the hands of two)
 select rk, i, null from (
