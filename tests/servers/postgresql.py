@@ -170,9 +170,11 @@ class Server:
             self.stop()
 
     def remove(self) -> None:
-        """Stop it, if it runs, and remove its directory."""
-        self.close()
-        shutil.rmtree(self._home, ignore_errors=True)
+        """Stop it, if it runs, and remove its directory, also where it cannot be stopped."""
+        try:
+            self.close()
+        finally:
+            shutil.rmtree(self._home, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         user = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}

@@ -200,8 +200,29 @@ async def test_a_pair_of_servers_fails_over_and_loses_nothing() -> None:
         await ledger.aclose()
     finally:
         for each in (primary, standby):
-            with suppress(AssertionError):
-                each.remove()
+            each.remove()
+
+
+async def test_a_server_that_becomes_unsafe_while_it_is_in_use_is_told_of_and_connected_to_no_more(
+    operated: OperatedServer,
+) -> None:
+    server = server_of(f"{operated.url}/postgres")
+    connection = await server.connect()
+    try:
+        await change(operated, "alter system set full_page_writes = off", "select pg_reload_conf()")
+
+        async def noticed() -> bool:
+            look = Statements(connection, load_statements())
+            found = await replication.durability(look, await server.look(connection))
+            return [risk.partition(":")[0] for risk in found.risks] == ["full_page_writes is off"]
+
+        await until(noticed, 30.0)
+        assert len(server.risks()) == 1
+        with pytest.raises(Unavailable, match=r"full_page_writes is off: .*--ledger-durability relaxed"):
+            await server.connect()
+    finally:
+        await change(operated, "alter system reset full_page_writes", "select pg_reload_conf()")
+        connection.terminate()
 
 
 async def test_a_host_that_says_nothing_holds_up_no_other(

@@ -140,28 +140,29 @@ class Server:
         raise Unavailable(words) if passes else ConfigError(words)
 
     async def look(self, connection: asyncpg.Connection) -> ServerState:
-        """Ask the server at *connection*, and remember its answer."""
-        row = await connection.fetchrow(_ASKED)
-        fields = dict(row or {})
-        found = ServerState(settings={name: fields.pop(name) for name in _UNSAFE}, **fields)
-        refuse_unusable(found)
-        if not self._relaxed:
-            refuse_unfit(found)
+        """Ask the server at *connection*, and remember its answer, good or not: one in use may have changed."""
+        return self._remember(await _ask(connection))
+
+    def risks(self) -> Sequence[str]:
+        """The reasons why an acknowledged packet may be lost, as of the last look."""
+        return () if self.found is None else unfit(self.found)
+
+    def _remember(self, found: ServerState) -> ServerState:
         if self.found is None or unfit(self.found) != unfit(found):
             for reason in unfit(found):
                 log.warning("acknowledged packets may be lost", reason=reason)
         self.found = found
         return found
 
-    def risks(self) -> Sequence[str]:
-        """The reasons why an acknowledged packet may be lost, as of the last look."""
-        return () if self.found is None else unfit(self.found)
-
     async def _connect(self, host: Host, connect: ConnectTo) -> asyncpg.Connection:
         connection = None
         try:
             connection = await connect(host)
-            await self.look(connection)
+            found = await _ask(connection)
+            refuse_unusable(found)
+            if not self._relaxed:
+                refuse_unfit(found)
+            self._remember(found)
         except BaseException as error:
             if connection is not None:
                 connection.terminate()
@@ -169,6 +170,12 @@ class Server:
                 raise translated(error) from error
             raise
         return connection
+
+
+async def _ask(connection: asyncpg.Connection) -> ServerState:
+    row = await connection.fetchrow(_ASKED)
+    fields = dict(row or {})
+    return ServerState(settings={name: fields.pop(name) for name in _UNSAFE}, **fields)
 
 
 async def _at_run_time(connecting: Awaitable[asyncpg.Connection]) -> asyncpg.Connection:
