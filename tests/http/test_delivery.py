@@ -281,7 +281,7 @@ async def test_a_ledger_that_cannot_say_what_is_due_is_told_of_once_and_asked_fo
             async with stage.dispatcher(poll=0.001):
                 await stage.settled(1)
                 await until(lambda: stage.ledger.calls.count("due_endpoints") > 7)
-    assert [line["log_level"] for line in logs if "cannot look up" in line["event"]] == ["error"]
+    assert [line["log_level"] for line in logs if "cannot look up" in line["event"]] == ["warning"]
 
 
 async def test_what_was_due_before_the_start_is_sent_at_the_start(stage: Stage) -> None:

@@ -506,7 +506,7 @@ async def test_healthz_needs_nothing(listener: Harness) -> None:
 
 
 async def test_readyz_gives_its_reasons(listener: Harness) -> None:
-    assert (await listener.ask("GET", "/readyz")).json == {"status": "ready"}
+    assert (await listener.ask("GET", "/readyz")).json == {"status": "ready", "risks": []}
     listener.reasons.append("the disk is full")
     reply = await listener.ask("GET", "/readyz")
     assert (reply.status, reply.problem["reasons"]) == (503, ["the disk is full"])
