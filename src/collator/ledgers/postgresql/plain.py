@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 
 import asyncpg
 import msgspec
@@ -22,6 +23,8 @@ from collator.packet import Packet, claimed_total
 from collator.rules.capacity import merge_capacities
 from collator.rules.footprint import of_packet, of_resource
 from collator.states import EndedBy
+
+_token = attrgetter("token")
 
 
 class _Offered:
@@ -171,15 +174,21 @@ async def record_plain(
     """Store *batch*, a list of (results, capacity), and answer each of its parts; `None` where something is odd."""
     given = [result for results, _ in batch for result in results]
     outputs = [result for result in given if type(result) is Output]
-    if not given or len(outputs) < len(given) or len({one.lease for one in outputs}) < len(given):
+    if not given or len(outputs) < len(given):
+        return None
+    places = sorted(range(len(outputs)), key=lambda place: _of_lease(outputs[place]))
+    in_order = [outputs[place] for place in places]
+    leases = {token: [*group] for token, group in groupby([one.lease for one in in_order], key=_token)}
+    if not all(_whole(group) for group in leases.values()):
         return None
     found = await step.rows(
         "record_plain",
-        [one.lease.token for one in outputs],
-        [one.lease.key for one in outputs],
-        [one.lease.position for one in outputs],
-        [one.output for one in outputs],
-        [zlib.crc32(one.output) for one in outputs],
+        [*leases],
+        [group[0].key for group in leases.values()],
+        [len(group) for group in leases.values()],
+        [one.output for one in in_order],
+        [zlib.crc32(one.output) for one in in_order],
+        places,
         step.ledger_limits.max_body,
         step.beside.ids,
     )
@@ -198,3 +207,13 @@ async def record_plain(
         answer = closed if place == 0 else StepResult([], [], frozenset())
         answers.append(msgspec.structs.replace(answer, statuses=[Recorded.RECORDED] * len(results)))
     return answers
+
+
+def _of_lease(output: Output) -> tuple[int, int]:
+    """The lease of *output*, and its place in it."""
+    return output.lease.token, output.lease.position
+
+
+def _whole(group: Sequence[Lease]) -> bool:
+    """Return whether *group*, of one token, reports a lease whole: of one resource, each place once."""
+    return all(one.position == place and one.key == group[0].key for place, one in enumerate(group))

@@ -89,7 +89,7 @@ select * from look($1, $2, $3, $4);
 select * from accept_plain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
 
 -- name: record_plain (see the function)
-select * from record_plain($1, $2, $3, $4, $5, $6, $7);
+select * from record_plain($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: lock_all (see the function)
 select lock_all($1, $2);

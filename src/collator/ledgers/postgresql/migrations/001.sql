@@ -359,29 +359,37 @@ end $$;
 
 -- Record outputs where nothing is odd: all leases hold, and each is reported whole, of packets that were never tried before. No
 -- row where something is, and nothing has changed then; else the resources as they are now, and what their packets counted.
-create function record_plain(tokens bigint[], holders bigint[], positions int[], outputs bytea[], crcs bigint[], most_body bigint, others text[])
+-- Of each lease: token, resource, and how many outputs. Outputs come by lease, in the order of the tokens, and by position in
+-- it, and are zipped with what the leases say: an element of a long array that is stored costs as much as the array. `places`
+-- are theirs in the order in which they were reported.
+create function record_plain(tokens bigint[], holders bigint[], numbers int[], outputs bytea[], crcs bigint[], places int[],
+                             most_body bigint, others text[])
   returns table (rk bigint, id text, generation bytea, state text, total int, total_by text, metadata bytea, received int,
                  highest int, done int, failed int, body_size bigint, withdrawn int, freed bigint, returned bigint, seen around)
   language plpgsql as $$
-declare a around; sound boolean;
+declare a around; sound boolean; rks bigint[]; indexes int[]; sizes int[]; tries int[];
 begin
   perform lock_all(others, holders);
   perform from lease e where e.token = any (tokens) order by e.token for update;
   select count(*) = cardinality(tokens) and bool_and(r.state = 'open')
-         and max(r.body_size) + sum(octet_length(t.output) + 1) <= most_body
-         and count(*) = (select sum(cardinality(e.indexes)) from lease e where e.token = any (tokens))
+         and max(r.body_size) + (select sum(octet_length(t.output) + 1) from unnest(outputs) as t (output)) <= most_body
     into sound
-    from unnest(tokens, holders, positions, outputs) as t (token, holder, position, output)
-    join lease e on e.token = t.token and e.rk = t.holder and not (true = any (e.tried)) and e.indexes[t.position + 1] >= 0
+    from unnest(tokens, holders, numbers) as t (token, holder, number)
+    join lease e on e.token = t.token and e.rk = t.holder and cardinality(e.indexes) = t.number and not (true = any (e.tried))
+                    and 0 <= all (e.indexes)
     join resource r on r.rk = e.rk;
   if sound is not true then
     return;
   end if;
+  select array_agg(l.rk), array_agg(l.index), array_agg(l.size), array_agg(l.attempt) into rks, indexes, sizes, tries
+    from (select e.rk, p.index, p.size, p.attempt
+          from lease e cross join lateral unnest(e.indexes, e.sizes, e.attempts) with ordinality as p (index, size, attempt, position)
+          where e.token = any (tokens) order by e.token, p.position) l;
   a := look_around();
   return query
   with told as materialized (
-    select t.n, e.rk, e.indexes[t.position + 1] as index, e.sizes[t.position + 1] as size, e.attempts[t.position + 1] as attempt, t.output, t.crc
-    from unnest(tokens, positions, outputs, crcs) with ordinality as t (token, position, output, crc, n) join lease e on e.token = t.token),
+    select t.n, t.rk, t.index, t.size, t.attempt, t.output, t.crc
+    from unnest(rks, indexes, sizes, tries, outputs, crcs, places) as t (rk, index, size, attempt, output, crc, n)),
   sums as (select t.rk, min(t.n) as first, count(*)::int as number, sum(octet_length(t.output) + 1) as size from told t group by t.rk),
   gone as (delete from lease e where e.token = any (tokens)),
   kept as (
