@@ -127,7 +127,7 @@ class Metrics:
         self._leased.set(leased)
 
     def elsewhere(self, workers: int, *, calls: int, packets: int) -> None:
-        """Show how many *workers* are known, how many *calls* they make at a time, and *packets* they have in hand."""
+        """Show how many *workers* there are, how many *calls* they make at a time, and *packets* they have in hand."""
         self._workers.set(workers)
         self._worker_calls.set(calls)
         self._worker_packets.set(packets)
@@ -162,7 +162,7 @@ class Metrics:
         self.usable = self._gauge("collator_ledger_usable", "1 while the store can be written")
         self._nodes = self._gauge("collator_nodes", "Processes that have the ledger open; 0 while it cannot be read")
         self._leased = self._gauge("collator_packets_leased", "Packets that this node holds leases on")
-        self._workers = self._gauge("collator_workers", "Celery workers that this node hears of")
+        self._workers = self._gauge("collator_workers", "Celery workers that take packets of this node")
         self._worker_calls = self._gauge("collator_worker_calls", "Calls that they make at a time, at most")
         self._worker_packets = self._gauge("collator_worker_packets", "Packets of this node that they have in hand")
         self._risks = self._gauge("collator_durability_risks", "Reasons why an acknowledged packet may be lost")

@@ -88,7 +88,7 @@ class ScriptedWorker:
             message = self._queue.get(timeout=patience)
             message.ack()
             self.node = message.properties["reply_to"]
-            (text,), _, _ = msgspec.json.decode(message.body)
+            (text, *_), _, _ = msgspec.json.decode(message.body)
             job = Received(message.headers["id"], decode_job(text))
             if job.content.packets:
                 return job

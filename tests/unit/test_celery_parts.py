@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ssl
 
+import msgspec
 import pytest
 
 from collator.messages import Key, Lease, Output, Task
 from collator.workers.celery.arrivals import Arrivals
 from collator.workers.celery.broker import address, tls, transport_options
-from collator.workers.celery.discovery import LONGEST_PAUSE, ROUND, UNANSWERED, Discovery
+from collator.workers.celery.discovery import AGAIN, LONGEST_PAUSE, ROUND, UNANSWERED, Discovery
 from collator.workers.celery.job_size import FEW, HOLD, MOST_PACKETS, CallTime, JobPace, job_size
 from collator.workers.celery.known_workers import BEAT, SILENCE, KnownWorkers
-from collator.workers.celery.messages import WorkerProgram, WorkerState
+from collator.workers.celery.messages import JobOutput, NotBegun, WorkerProgram, WorkerState
 from collator.workers.celery.sent_jobs import SentJobs
 from collator.workers.celery.suspects import MOST, Suspects
 
@@ -86,6 +87,23 @@ def test_workers_are_those_of_whom_something_is_heard() -> None:
     assert (len(workers), workers.processes, workers.calls) == (0, 0, 0)
 
 
+def test_a_worker_that_refuses_jobs_counts_for_nothing_until_it_answers_one() -> None:
+    workers = KnownWorkers()
+    old, new = WorkerState("old", 2, 1, 4), WorkerState("new", 1, 1, 1)
+    workers.hear(old, 0.0, ["a"])
+    assert workers.refuse(old, "it reads version 1", 1.0)
+    assert not workers.refuse(old, "it reads version 1", 2.0)
+    workers.hear(old, 2.0, [])
+    assert (len(workers), workers.processes, workers.idle(), workers.trouble) == (0, 0, False, "it reads version 1")
+    workers.hear(new, 2.0, ["b"])
+    assert (len(workers), workers.processes, workers.idle(), workers.trouble) == (1, 1, False, "")
+    of_new, of_old = workers.reports(2.0, lambda jobs: [1 for _ in jobs])
+    assert (of_new.calls, of_new.trouble) == (1, "")
+    assert (of_old.calls, of_old.trouble) == (0, "it reads version 1")
+    workers.answer(old, 3.0)
+    assert (len(workers), workers.processes, workers.trouble) == (2, 3, "")
+
+
 def test_a_job_that_is_not_begun_waits_for_its_turn_however_long() -> None:
     jobs = SentJobs()
     jobs.add("first", [task(0)], 0.0)
@@ -102,19 +120,20 @@ def test_a_job_is_lost_where_a_later_one_was_begun_and_nothing_was_heard_of_it()
     jobs = SentJobs()
     jobs.add("lost", [task(0)], 0.0)
     jobs.add("later", [task(1)], 0.0)
-    assert jobs.answer("later", [0], 1.0) == [task(1)]
+    assert jobs.answer("later", [(0, NotBegun())], 1.0) == [(task(1), NotBegun())]
     assert jobs.lost(SILENCE - 1, idle=False) == []
     assert [job.id for job in jobs.lost(SILENCE, idle=False)] == ["lost"]
-    assert jobs.answer("lost", [0], SILENCE) == [None]
+    assert not jobs.answer("lost", [(0, NotBegun())], SILENCE)
 
 
 def test_an_answer_counts_once_and_for_what_waits_for_it() -> None:
     jobs = SentJobs()
     jobs.add("job", [task(0), task(1)], 0.0)
-    assert jobs.answer("job", [1, 1, 7], 1.0) == [task(1), None, None]
+    output, other = JobOutput(msgspec.Raw(b"1")), JobOutput(msgspec.Raw(b"2"))
+    assert jobs.answer("job", [(1, output), (1, other), (7, other)], 1.0) == [(task(1), output)]
     assert jobs.tasks() == [task(0)]
-    assert jobs.answer("job", [0], 1.0) == [task(0)]
-    assert jobs.answer("job", [0], 1.0) == [None]
+    assert jobs.answer("job", [(0, output)], 1.0) == [(task(0), output)]
+    assert not jobs.answer("job", [(0, other)], 1.0)
     assert len(jobs) == 0
 
 
@@ -230,6 +249,17 @@ def test_each_worker_is_asked_now_and_then_and_one_more() -> None:
     assert asked == UNANSWERED - 4
     discovery.hear()
     assert discovery.due(ROUND * 2 * UNANSWERED, 0, waiting=False)
+
+
+def test_where_a_worker_refuses_jobs_others_are_asked_before_long() -> None:
+    discovery = Discovery()
+    assert [second for second in range(200) if discovery.due(float(second), 0, waiting=True)][-1] == 182
+    discovery.refuse(200.0)
+    asked = [
+        [discovery.due(now, 0, refusing=2, waiting=True) for _ in range(4)]
+        for now in (200.0 + AGAIN / 2, 200.0 + AGAIN)
+    ]
+    assert asked == [[False] * 4, [True] * 3 + [False]]
 
 
 def test_a_certificate_is_checked_whatever_the_broker_is() -> None:

@@ -18,7 +18,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     """Its version of Collator."""
     calls: int
-    """How many calls it makes at a time; of a batch each packet counts."""
+    """How many calls it makes at a time; of a batch each packet counts. None, if it cannot read what the node sends."""
     jobs: int
     """How many jobs of the node that answers it has in hand."""
     packets: int
@@ -26,4 +26,4 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     beat: float
     """Seconds since its last sign of life. One that is silent for 10 s is gone, and what it had is sent again."""
     trouble: str
-    """Why its calls get nowhere; empty while they do."""
+    """Why its calls get nowhere, or why it refuses packets; empty while neither is so."""

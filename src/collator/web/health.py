@@ -140,8 +140,11 @@ class Health:
             }
             self._metrics.durable(len(seen.durability.risks), lags)
         workers = self._workers.reports()
-        packets = sum(worker.packets for worker in workers)
-        self._metrics.elsewhere(len(workers), calls=sum(worker.calls for worker in workers), packets=packets)
+        self._metrics.elsewhere(
+            sum(worker.calls > 0 for worker in workers),  # others cannot read what this service sends
+            calls=sum(worker.calls for worker in workers),
+            packets=sum(worker.packets for worker in workers),
+        )
         self._metrics.shared(len(seen.nodes), leased=sum(node.leased for node in seen.nodes if node.here))
         return HttpAnswer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
 

@@ -1,7 +1,7 @@
 """The workers that a node has heard of, and what they can do. Pure; times are readings of one clock.
 
 Theory. Nobody lists the workers: each says of itself what it is, with every answer and in a heartbeat. One that is not
-heard of for `SILENCE` is gone.
+heard of for `SILENCE` is gone. One that cannot read the jobs is known, but counts for nothing until it answers one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class _Heard(msgspec.Struct):
     at: float
     jobs: Sequence[str] = ()
     program: WorkerProgram = UNKNOWN
+    refusal: str = ""
+    """Why it does not take jobs, in words."""
 
 
 class KnownWorkers:
@@ -42,12 +44,14 @@ class KnownWorkers:
         """That they have in hand at a time."""
         self.calls = 0
         """That they make at a time."""
+        self.refusing = 0
+        """Workers that cannot read the jobs."""
         self.trouble = ""
         """Why no call gets through at any of them, in words; empty while one does."""
 
     def __len__(self) -> int:
-        """The number of workers."""
-        return len(self._workers)
+        """The number of workers that take jobs."""
+        return len(self._taking())
 
     def hear(
         self,
@@ -67,6 +71,23 @@ class KnownWorkers:
         if state != before:
             self._count()
 
+    def answer(self, state: WorkerState, now: float) -> None:
+        """The worker *state* has answered jobs, so it can read them."""
+        self.hear(state, now)
+        if self._workers[state.name].refusal:
+            self._workers[state.name].refusal = ""
+            self._count()
+
+    def refuse(self, state: WorkerState, reason: str, now: float) -> bool:
+        """The worker *state* cannot read a job, for *reason*; return whether that is news."""
+        self.hear(state, now)
+        known = self._workers[state.name]
+        if known.refusal == reason:
+            return False
+        known.refusal = reason
+        self._count()
+        return True
+
     def forget(self, now: float) -> list[str]:
         """The names of those that are gone, which are known no longer."""
         gone = [name for name, heard in self._workers.items() if now - heard.at >= SILENCE]
@@ -79,11 +100,11 @@ class KnownWorkers:
 
     def complete(self, since: float, now: float) -> bool:
         """Return whether all that were known at *since* are still there, as far as one can tell."""
-        return self._gone < since and all(now - heard.at < DOUBT for heard in self._workers.values())
+        return self._gone < since and all(now - heard.at < DOUBT for heard in self._taking())
 
     def idle(self) -> bool:
         """Return whether any has fewer jobs than processes, by what it said last."""
-        return any(len(heard.jobs) < heard.state.processes for heard in self._workers.values())
+        return any(len(heard.jobs) < heard.state.processes for heard in self._taking())
 
     def reports(self, now: float, packets_of: Callable[[Sequence[str]], Sequence[int]]) -> Sequence[WorkerReport]:
         """The workers that are there, for people, by name; *packets_of* as in `SentJobs`."""
@@ -95,11 +116,11 @@ class KnownWorkers:
             report = WorkerReport(
                 name=name,
                 **msgspec.structs.asdict(heard.program),
-                calls=heard.state.processes * heard.state.calls,
+                calls=0 if heard.refusal else heard.state.processes * heard.state.calls,
                 jobs=len(packets),
                 packets=sum(packets),
                 beat=round(max(0.0, now - heard.at), 1),
-                trouble=heard.state.trouble,
+                trouble=heard.refusal or heard.state.trouble,
             )
             reports.append(report)
         return reports
@@ -108,9 +129,14 @@ class KnownWorkers:
         """The number of calls that a process makes at a time, on the average."""
         return max(1, self.calls // max(1, self.processes))
 
+    def _taking(self) -> Sequence[_Heard]:
+        return [heard for heard in self._workers.values() if not heard.refusal]
+
     def _count(self) -> None:
-        states = [heard.state for heard in self._workers.values()]
+        states = [heard.state for heard in self._taking()]
+        self.refusing = len(self._workers) - len(states)
         self.processes = sum(state.processes for state in states)
         self.tasks = sum(state.processes * state.tasks for state in states)
         self.calls = sum(state.processes * state.calls for state in states)
-        self.trouble = states[0].trouble if states and all(state.trouble for state in states) else ""
+        troubles = [state.trouble for state in states] or [heard.refusal for heard in self._workers.values()]
+        self.trouble = troubles[0] if troubles and all(troubles) else ""

@@ -1,8 +1,13 @@
 """What travels over the broker, as JSON: jobs to the workers, and what they say of them.
 
-A job is the only argument of the Celery task, as text: what Celery makes of JSON would not be the payload that came in,
-so a worker reads the text itself. Results name the job and the places of its packets; which lease that is, only the
-node knows. A field that is added comes last and has a default: workers may be older or newer than their node.
+A job is the first argument of the Celery task, as text: what Celery makes of JSON would not be the payload that came
+in, so a worker reads the text itself. Results name the job and the places of its packets; which lease that is, only the
+node knows.
+
+Workers may be older or newer than their node by one release. A field or an argument that is added comes last and has a
+default: who does not know it does not read it. Where that is not enough, the next `VERSION`, the second argument of
+the task, says so. A worker answers in the version of the job, and refuses one that it cannot read; `JobRefused` and
+`WorkerHeartbeat` are the same in all versions, so that it can say so.
 """
 
 from __future__ import annotations
@@ -18,6 +23,10 @@ TASK = "collator.process"
 """The name of the task."""
 QUEUE = "collator"
 """The queue of the jobs."""
+VERSION = 1
+"""Of what travels."""
+READABLE = frozenset({VERSION})
+"""The versions that a worker can read and answer."""
 
 NO_JSON = msgspec.Raw(b"null")
 
@@ -136,6 +145,14 @@ class JobRedelivered(msgspec.Struct, frozen=True, array_like=True, tag="redelive
     job: str
 
 
+class JobRefused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """A job that a worker cannot read, for *reason*; nothing of it was begun, and no other will be."""
+
+    worker: WorkerState
+    job: str
+    reason: str
+
+
 class WorkerHeartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """A worker lives, and has these jobs in hand."""
 
@@ -148,7 +165,7 @@ class Nudge(msgspec.Struct, frozen=True, array_like=True, tag="nudge"):
     """Nothing but a reason for a node to look up."""
 
 
-WorkerReply = JobAnswers | JobEnded | JobRedelivered | WorkerHeartbeat | Nudge
+WorkerReply = JobAnswers | JobEnded | JobRedelivered | JobRefused | WorkerHeartbeat | Nudge
 
 encode = msgspec.json.Encoder().encode
 decode_job = msgspec.json.Decoder(PacketJob).decode

@@ -20,7 +20,16 @@ from collator.messages import Task
 from collator.settings import hidden
 from collator.text import one_line
 from collator.workers.celery import broker
-from collator.workers.celery.messages import QUEUE, TASK, Nudge, PacketJob, WorkerReply, decode_reply, encode
+from collator.workers.celery.messages import (
+    QUEUE,
+    TASK,
+    VERSION,
+    Nudge,
+    PacketJob,
+    WorkerReply,
+    decode_reply,
+    encode,
+)
 from collator.workers.celery.publisher import Publisher
 
 PAUSE = 1.0
@@ -139,7 +148,7 @@ class NodeThreads:
             "kwargsrepr": "{}",
             "origin": self._queue,
         }
-        body = encode([[encode(job.content).decode()], {}, _EMBED])
+        body = encode([[encode(job.content).decode(), VERSION], {}, _EMBED])
         publisher.publish(body, QUEUE, headers=headers, correlation_id=job.id, reply_to=self._queue)
 
     def _receive_forever(self) -> None:

@@ -25,10 +25,10 @@ from collator.workers.celery.job_size import BYTES_OUT, HOLD, MOST_BYTES, MOST_O
 from collator.workers.celery.known_workers import SILENCE, KnownWorkers
 from collator.workers.celery.losses import Losses
 from collator.workers.celery.messages import (
-    JobAnswer,
     JobAnswers,
     JobEnded,
     JobRedelivered,
+    JobRefused,
     NotBegun,
     Nudge,
     PacketJob,
@@ -69,19 +69,16 @@ class CeleryPool:
         self.chunk_size = 1
         self.abandoned = 0
         self._url = url
-        self._outcomes = outcomes
-        self._limits = limits_of(outcomes)
+        self._outcomes, self._limits = outcomes, limits_of(outcomes)
         self._now = outcomes.running
         self._most_out = most_out
         self._sent, self._workers = SentJobs(), KnownWorkers()
         self._time, self._pace = CallTime(), JobPace()
         self._suspects, self._arrivals = Suspects(), Arrivals()
         self._losses = Losses(outcomes, self._suspects)
-        self._looked = 0.0
-        self._discovery = Discovery()
-        self._echoes = Echoes()
+        self._discovery, self._echoes = Discovery(), Echoes()
         self._enough = 1  # packets that must wait here for the thread that sends to look before its time
-        self._stopped = False
+        self._stopped, self._looked = False, 0.0
         self._change = self.buffer.change
         self._threads = NodeThreads(url, queue, self)
         self.result_queue.unrecorded.relieved = self._go_on
@@ -126,7 +123,8 @@ class CeleryPool:
             return f"the broker {hidden(self._url)} cannot be used, and packets wait: {trouble[0]}"
         since = self._discovery.since
         if since is not None and (silent := self._now() - since) >= SILENCE:
-            return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now"
+            reason = self._workers.trouble and f": {self._workers.trouble}"
+            return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now{reason}"
         return self._workers.trouble or None
 
     def reports(self) -> Sequence[WorkerReport]:
@@ -142,12 +140,12 @@ class CeleryPool:
         self._looked = now
         with self._change:
             if not self._hears(now):
-                self._wake()
+                self._change.notify_all()
                 return []
             for name in self._workers.forget(now):
                 log.warning("nothing is heard of a Celery worker", worker=name, seconds=SILENCE)
             lost = self._sent.lost(now, idle=self._workers.idle())
-            self._wake()
+            self._change.notify_all()
             results = [self._losses.missed(job, all_there=self._workers.complete(job.sent, now)) for job in lost]
         return [*chain.from_iterable(results)]
 
@@ -176,9 +174,8 @@ class CeleryPool:
     def unsent(self, what: OutgoingJob | Echo) -> None:
         """Let the packets of a job wait; perhaps it was sent all the same, and then its answers come too late."""
         with self._change:
-            known = None if isinstance(what, Echo) else self._sent.remove(what.id)
-            if known is not None:
-                self.buffer.put([*known.tasks.values()])
+            if isinstance(what, OutgoingJob):
+                self._take_back(what.id)
             self._discovery.soon()  # that may have been a question
 
     def reconnected(self) -> None:
@@ -186,7 +183,7 @@ class CeleryPool:
         with self._change:
             self._sent.hear_all(self._now())
             self._discovery.soon()
-            self._wake()
+            self._change.notify_all()
 
     def reply(self, reply: WorkerReply, acknowledge: Callable[[], None]) -> None:
         """Do as *reply* says."""
@@ -194,11 +191,16 @@ class CeleryPool:
         with self._change:
             match reply:
                 case JobAnswers():
-                    self._workers.hear(reply.worker, now)
+                    self._workers.answer(reply.worker, now)
                     self._discovery.hear()
                     self._answer(reply, acknowledge, now)
                 case JobEnded() if (job := self._sent.remove(reply.job)) is not None:
                     self.result_queue.add(self._losses.with_process(job, reply.reason))
+                case JobRefused():
+                    if self._workers.refuse(reply.worker, reply.reason, now):
+                        log.error("a Celery worker refuses jobs", worker=reply.worker.name, reason=reply.reason)
+                    self._discovery.refuse(now)
+                    self._take_back(reply.job)
                 case JobRedelivered():
                     self._sent.doubt(reply.job, now)
                 case Nudge():
@@ -209,16 +211,18 @@ class CeleryPool:
                     self._sent.hear(reply.jobs, now)
             if not isinstance(reply, JobAnswers):
                 acknowledge()
-            self._wake()
+            self._change.notify_all()
 
     def _answer(self, reply: JobAnswers, acknowledge: Callable[[], None], now: float) -> None:
         results: list[Result] = []
         returned: list[Task] = []
-        for job, answers in reply.jobs:
-            tasks = self._sent.answer(job, [place for place, _ in answers], now)
-            for task, (_, answer) in zip(tasks, answers, strict=True):
-                if task is not None:
-                    self._sort(task, answer, results, returned)
+        arrived = self._outcomes.clock.monotonic()
+        for task, answer in [pair for job, answers in reply.jobs for pair in self._sent.answer(job, answers, now)]:
+            if isinstance(answer, NotBegun):
+                returned.append(task)
+            else:
+                self._suspects.clear(task)
+                results.append(result_of(answer, task.lease, arrived))
         if returned:
             self.buffer.put(returned)
         self.note(reply)
@@ -227,12 +231,11 @@ class CeleryPool:
         self._arrivals.add(results, acknowledge)
         self.result_queue.add(results, reply.seconds)
 
-    def _sort(self, task: Task, answer: JobAnswer, results: list[Result], returned: list[Task]) -> None:
-        if isinstance(answer, NotBegun):
-            returned.append(task)
-        else:
-            self._suspects.clear(task)
-            results.append(result_of(answer, task.lease, self._outcomes.clock.monotonic()))
+    def _take_back(self, job: str) -> None:
+        """Let the packets of *job* wait again."""
+        known = self._sent.remove(job)
+        if known is not None:
+            self.buffer.put([*known.tasks.values()])
 
     def _hears(self, now: float) -> bool:
         """Return whether the broker passed on a message of our own of late; if not, silence means nothing."""
@@ -253,7 +256,8 @@ class CeleryPool:
         if self.buffer.paused:
             self._discovery = Discovery()
             return False
-        return self._discovery.due(self._now(), len(self._workers), waiting=bool(self.buffer or self._sent.packets))
+        waiting, taking = bool(self.buffer or self._sent.packets), len(self._workers)
+        return self._discovery.due(self._now(), taking, refusing=self._workers.refusing, waiting=waiting)
 
     def _looks(self) -> bool:
         """Return whether it matters if the broker passes anything on; trouble is over once something was sent."""
@@ -282,19 +286,15 @@ class CeleryPool:
     def _outgoing(self, tasks: Sequence[Task]) -> OutgoingJob:
         job = token_hex(16)
         self._sent.add(job, tasks, self._now())
-        rounds = ceil(len(tasks) / self._workers.calls_of_one())
-        limit = self._outcomes.timeout * rounds + GRACE
+        limit = self._outcomes.timeout * ceil(len(tasks) / self._workers.calls_of_one()) + GRACE
         return OutgoingJob(job, tasks, PacketJob(self._limits, [packet_of(task) for task in tasks]), limit)
 
     def _go_on(self) -> None:
         """The ledger has taken results, for which nothing was sent."""
         with self._change:
-            self._wake()
+            self._change.notify_all()
 
     def _note_more(self) -> None:
         """More waits here. A thread that gathers is woken once a job is full: it would look for each single packet."""
         if len(self.buffer) >= self._enough:
-            self._wake()
-
-    def _wake(self) -> None:
-        self._change.notify_all()
+            self._change.notify_all()

@@ -14,6 +14,7 @@ import msgspec
 
 from collator.messages import Task
 from collator.workers.celery.known_workers import BEAT, SILENCE
+from collator.workers.celery.messages import JobAnswer
 
 
 class SentJob(msgspec.Struct):
@@ -53,19 +54,21 @@ class SentJobs:
         self.packets += len(tasks)
         self.bytes += _size(tasks)
 
-    def answer(self, job: str, places: Iterable[int], now: float) -> list[Task | None]:
-        """The tasks of *places* in *job*, which are answered; `None` for one that does not wait for an answer."""
+    def answer(
+        self, job: str, answers: Sequence[tuple[int, JobAnswer]], now: float
+    ) -> Sequence[tuple[Task, JobAnswer]]:
+        """The tasks of *job* that are answered, with their *answers*, of those that wait for one."""
         known = self._jobs.get(job)
         if known is None:
-            return [None for _ in places]
+            return ()
         self._hear(known, now)
-        tasks = [known.tasks.pop(place, None) for place in places]
-        answered = [task for task in tasks if task is not None]
+        waiting = known.tasks
+        answered = [(waiting.pop(place), answer) for place, answer in answers if place in waiting]
         self.packets -= len(answered)
-        self.bytes -= _size(answered)
-        if not known.tasks:
+        self.bytes -= _size([task for task, _ in answered])
+        if not waiting:
             del self._jobs[job]
-        return tasks
+        return answered
 
     def hear(self, jobs: Iterable[str], now: float) -> None:
         """A worker has *jobs* in hand."""

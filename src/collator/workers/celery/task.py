@@ -1,7 +1,8 @@
 """The Celery task, and what its worker does about a process that ends.
 
 A task is acknowledged when all its answers are on their way. A job that comes out of the queue a second time is not
-begun: somebody may work on it, or it may have killed its worker; its node knows more, and sends it again.
+begun: somebody may work on it, or it may have killed its worker; its node knows more, and sends it again. One that
+cannot be read goes back to its node, but not at once: meanwhile others can take what waits.
 """
 
 from __future__ import annotations
@@ -11,22 +12,29 @@ import re
 import threading
 from typing import Any
 
+import msgspec
 import structlog
 from celery import Task as CeleryTask
 from celery.exceptions import Reject, WorkerLostError
 from celery.worker.request import Request
 from kombu import Connection
 
+from collator import __version__
 from collator.processor import OutcomeFactory
 from collator.processor.subprocess import ending_words
 from collator.settings import Settings
+from collator.throttle import Throttle
 from collator.workers.celery import broker
 from collator.workers.celery.host import ProcessorHost
 from collator.workers.celery.messages import (
+    READABLE,
     TASK,
     CallLimits,
     JobEnded,
     JobRedelivered,
+    JobRefused,
+    PacketJob,
+    WorkerReply,
     WorkerState,
     decode_job,
     encode,
@@ -36,6 +44,8 @@ from collator.workers.celery.publisher import Publisher
 from collator.workers.celery.wake_up import WakeUp
 from collator.workers.local_backend import open_by
 
+REFUSAL = 1.0
+"""Seconds until a job goes back that cannot be read."""
 _STATUS = re.compile(r"(exitcode|signal) (\d+)")
 
 log = structlog.get_logger("collator.workers")
@@ -110,19 +120,29 @@ class ProcessTask(CeleryTask):
         self.replaced = False
         """Whether a process that ends is replaced by another."""
         self.settings = settings
+        self._throttle = Throttle()
         self._guard = threading.Lock()
         self._here = 0  # the process to which the rest belongs
         self._host: ProcessorHost | None = None
 
-    def run(self, text: str) -> None:
-        """Process the job that is *text*. Raises `Reject`, so that it is queued again, where that cannot be told."""
+    def run(self, text: str, version: int = 1, *_added: object) -> None:
+        """Process the job that is *text*, of *version*.
+
+        Raises `Reject`, so that it is queued again, where what became of it cannot be told.
+        """
         job_id, node = self.request.id, self.request.reply_to
         if self.request.delivery_info.get("redelivered"):
-            publisher = Publisher(self.connect)
-            publisher.publish(encode(JobRedelivered(job_id)), node)
-            publisher.close()
+            self._say(JobRedelivered(job_id), node)
             return
-        job = decode_job(text)
+        try:
+            job = _read(text, version)
+        except msgspec.MsgspecError as error:
+            reason = str(error)
+            if times := self._throttle.times(reason):
+                log.warning("jobs cannot be read, and go back", node=node, reason=reason, times=times)
+            threading.Event().wait(REFUSAL)
+            self._say(JobRefused(self.state, job_id, reason), node)
+            return
         host = self._hosting(job.limits)
         if failed := host.work(job, job_id=job_id, node=node):
             raise Reject(reason=failed, requeue=True)
@@ -154,6 +174,11 @@ class ProcessTask(CeleryTask):
         connection: Connection = self.app.connection_for_write(heartbeat=0, transport_options=broker.quick(scheme))
         return connection
 
+    def _say(self, reply: WorkerReply, node: str) -> None:
+        publisher = Publisher(self.connect)
+        publisher.publish(encode(reply), node)
+        publisher.close()
+
     def _hosting(self, limits: CallLimits) -> ProcessorHost:
         with self._guard:
             if self._here != os.getpid():  # forked, or the first job
@@ -163,6 +188,17 @@ class ProcessTask(CeleryTask):
                 self._host = None
             self._host = self._host or self.open(limits)
             return self._host
+
+
+def _read(text: str, version: int) -> PacketJob:
+    """The job that is *text*. Raises `msgspec.MsgspecError` where it is none, or of an unknown *version*."""
+    if version in READABLE:
+        return decode_job(text)
+    known = ", ".join(map(str, sorted(READABLE)))
+    raise msgspec.ValidationError(
+        f"Collator {__version__} of the worker reads messages of version {known}, and the service sends version"
+        f" {version}: they are more than one release apart"
+    )
 
 
 def _words(status: str) -> str:
