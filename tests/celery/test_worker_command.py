@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
 from collator.states import State
-from tests.brokers import Sentinel, Valkey
+from tests.brokers import RabbitMQ, Sentinel, Valkey
 from tests.celery.celery_node import CeleryNode
 from tests.wait import until
 from tests.workers.node import PATIENCE, Store, payload
@@ -21,6 +22,7 @@ from tests.workers.node import PATIENCE, Store, payload
 ROOT = Path(__file__).parents[2]
 COLLATOR = (sys.executable, "-m", "collator")
 CELERY = (sys.executable, "-m", "celery")
+KEY = "xyzzy"
 EXAMPLE = ROOT / "examples" / "celery"
 
 
@@ -94,6 +96,33 @@ def test_what_cannot_work_is_refused_in_words(arguments: Sequence[str], words: s
     assert done.returncode != 0
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_valkey_that_refuses_the_worker_ends_it_with_a_line() -> None:
+    with closing(Valkey()) as server, redis.Redis(port=server.port) as client:
+        client.config_set("requirepass", KEY)
+        refused(server.url(), "authenticated")
+        refused(server.url().replace("//", f"//:not-{KEY}@"), "invalid username-password pair")
+
+
+@pytest.mark.cluster
+def test_a_rabbitmq_that_refuses_the_worker_ends_it_with_a_line() -> None:
+    with closing(RabbitMQ()) as server:
+        refused(f"{server.url}nowhere", "vhost nowhere not found")
+        refused(server.url.replace("guest@", f"{KEY}@"), "ACCESS_REFUSED")
+
+
+def refused(url: str, words: str) -> None:
+    """See that a worker at *url* ends, and says why in one line, without the password."""
+    options = ["--broker", url, "--processor", "tests.workers.behaviours:plain", "-P", "solo", "-l", "warning"]
+    done = subprocess.run([*COLLATOR, "worker", *options], capture_output=True, text=True, timeout=60, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("collator: ")]
+    assert done.returncode == 1
+    assert len(lines) == 1, done.stderr
+    assert "refuses the connection" in lines[0]
+    assert words in lines[0]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert KEY not in done.stdout + done.stderr
 
 
 async def test_p2_what_a_worker_had_that_was_killed_is_processed_by_another(store: Store, valkey: Valkey) -> None:

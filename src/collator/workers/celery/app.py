@@ -65,7 +65,7 @@ class WorkerStep(bootsteps.StartStopStep):
     requires = (Pool,)
 
     def __init__(self, worker: Any, **options: Any) -> None:  # noqa: ANN401 - as Celery has it
-        """Open the processor, to see whether it can be used; a pool that cannot be used ends the worker."""
+        """Open the processor and a connection; what cannot be used, and a broker that refuses, end the worker."""
         super().__init__(worker, **options)
         self._task: ProcessTask = worker.app.tasks[TASK]
         kind = worker.pool_cls.__module__.rpartition(".")[2]
@@ -91,6 +91,7 @@ class WorkerStep(bootsteps.StartStopStep):
             raise ConfigError("the pool eventlet is not supported, as its maintainers have frozen it; use -P gevent")
         processor = open_by(self._task.settings, OutcomeFactory())
         check_hedge(self._task.settings, processor)
+        broker.check(self._task.connect())
         shared = kind in _SHARED
         self._task.replaced = kind == "prefork"
         one_by_one = isinstance(processor, Function)

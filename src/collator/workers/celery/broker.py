@@ -6,13 +6,20 @@ import ssl
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+from amqp.exceptions import AccessRefused, NotAllowed
 from kombu import Connection
+from redis.exceptions import AuthenticationError, ResponseError
+
+from collator.errors import ConfigError
+from collator.settings import hidden
+from collator.text import one_line
 
 CONNECT = 0.5
 """Seconds that a connection may take."""
 ANSWER = 0.8
 """Seconds that the broker may take to answer."""
 
+_REFUSALS = (AccessRefused, NotAllowed, AuthenticationError, ResponseError)
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
@@ -57,6 +64,18 @@ def connect(url: str) -> Connection:
     known = address(url)
     options = {**quick(known.partition("://")[0]), **transport_options(url)}
     return Connection(known, connect_timeout=CONNECT, transport_options=options, heartbeat=0, ssl=tls(url) or False)
+
+
+def check(connection: Connection) -> None:
+    """Raise `ConfigError` where the broker of *connection* does not let it in, as it never will. It may be away."""
+    try:
+        connection.connect()
+    except Exception as error:  # noqa: BLE001 - each kind of broker that is away has its own
+        if isinstance(error, _REFUSALS):
+            reason = one_line(str(error), 200)
+            raise ConfigError(f"the broker {hidden(connection.as_uri())} refuses the connection: {reason}") from None
+    finally:
+        connection.release()
 
 
 def tls(url: str) -> dict[str, Any] | None:
