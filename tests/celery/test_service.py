@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from collator import __version__
 from collator.client import Client
 from tests.celery.test_worker_command import COLLATOR, started
 from tests.harness.service import ServiceProcess
-from tests.receiver import Judge, Receiver, reply
+from tests.receiver import Judge, Receiver, Request, Script, reply
 from tests.wait import until
 
 PATIENCE = 60.0
@@ -69,6 +71,27 @@ async def test_r27_the_status_shows_workers_that_call_a_service_which_is_away_an
             assert 'collator_processor_calls_total{cause="service"}' in metrics
             assert 'collator_processor_failed_attempts_total{cause="service"} 0.0' not in metrics
             assert "collator_workers 1.0" in metrics
+
+
+@pytest.mark.cluster
+async def test_r28_r29_a_configuration_that_is_refused_uses_up_no_attempt_and_text_is_an_output(
+    tmp_path: Path, url: str
+) -> None:
+    refuses = [True]
+
+    def answer(_request: Request) -> Script:
+        return reply(401) if refuses[0] else reply(200, "content-type: text/plain", body=b"word")
+
+    async with Receiver((Judge(answer),)) as receiver:
+        options = ["--broker", url, "--processor", receiver.url, "-P", "threads", "-c", "4", "-l", "warning"]
+        with started([*COLLATOR, "worker", *options]):
+            async with node(tmp_path, url, processor_retries=0) as service, Client(service.url) as client:
+                await client.send([{"resource_id": "r", "index": n, "payload": n, "last": n == 5} for n in range(6)])
+                await until(lambda: not_ready(service), PATIENCE)
+                assert "401" in str((await status(service))["workers"])
+                refuses[0] = False
+                await until(lambda: collated(client), PATIENCE)
+                assert [(await client.packet("r", n))["output"] for n in range(6)] == ["word"] * 6
 
 
 async def not_ready(service: ServiceProcess) -> bool:

@@ -25,7 +25,7 @@ async def test_the_packet_of_a_worker_that_dies_is_processed_again(store: Store,
         assert sorted(node.begun()) == [0, 1, 1, 2, 3, 4]
 
 
-async def test_a_packet_that_kills_its_worker_has_failed_at_last_and_no_other(store: Store, mortal: Kind) -> None:
+async def test_r27_a_packet_that_kills_its_worker_has_failed_at_last_and_no_other(store: Store, mortal: Kind) -> None:
     async with store.node(mortal, Terms(retries=1)) as node:
         await node.send("a", payload(), payload("die"), *[payload()] * 3)
         await until(lambda: len(node.ledger.statuses) == 5, PATIENCE)
@@ -63,7 +63,7 @@ async def test_a_call_that_hangs_holds_up_nobody_and_is_made_again(store: Store,
         assert node.begun().count(1000) == 2
 
 
-async def test_a_call_that_is_out_of_time_has_failed_at_last_and_what_it_brings_changes_nothing(
+async def test_r27_a_call_that_is_out_of_time_has_failed_at_last_and_what_it_brings_changes_nothing(
     store: Store, kind: Kind
 ) -> None:
     async with store.node(kind, Terms(concurrency=2, timeout=SHORT, retries=0)) as node:

@@ -13,7 +13,7 @@ COUNT = FIRST_CALLS - 1
 """Packets that are quick: enough for a quantile, and with the next one for a hedge."""
 
 
-async def test_a_call_that_does_not_end_holds_up_no_resource(store: Store, hedger: Kind) -> None:
+async def test_r27_a_call_that_does_not_end_holds_up_no_resource(store: Store, hedger: Kind) -> None:
     async with store.node(hedger, Terms(concurrency=4, hedge=0.5)) as node:
         await node.send("a", *[payload()] * COUNT)
         await node.ended("a")
@@ -25,7 +25,7 @@ async def test_a_call_that_does_not_end_holds_up_no_resource(store: Store, hedge
         assert len(node.outbox.taken) == 2
 
 
-async def test_without_a_budget_there_is_no_second_call(store: Store, hedger: Kind) -> None:
+async def test_r27_without_a_budget_there_is_no_second_call(store: Store, hedger: Kind) -> None:
     async with store.node(hedger, Terms(concurrency=4, hedge=0.5)) as node:
         await node.send("a", *[payload()] * (COUNT // 2))
         await node.ended("a")

@@ -24,7 +24,7 @@ async def test_p2_every_packet_has_one_outcome_and_its_own(store: Store, kind: K
         assert len(node.outbox.taken) == 3
 
 
-async def test_a_call_that_fails_is_a_failure_of_its_packet_alone(store: Store, kind: Kind) -> None:
+async def test_r27_a_call_that_fails_is_a_failure_of_its_packet_alone(store: Store, kind: Kind) -> None:
     async with store.node(kind, Terms(retries=0)) as node:
         await node.send("a", payload(), payload("fail"), payload(), payload("no_json"), *[payload()] * COUNT)
         report = await node.ended("a")
@@ -35,7 +35,7 @@ async def test_a_call_that_fails_is_a_failure_of_its_packet_alone(store: Store, 
         assert no_json.reason.startswith("output: not JSON")
 
 
-async def test_a_call_that_failed_is_made_again_after_its_delay(store: Store, kind: Kind) -> None:
+async def test_r27_a_call_that_failed_is_made_again_after_its_delay(store: Store, kind: Kind) -> None:
     async with store.node(kind) as node:
         await node.send("a", payload("fail", times=1))
         await until(lambda: node.ledger.statuses, PATIENCE)
@@ -47,7 +47,7 @@ async def test_a_call_that_failed_is_made_again_after_its_delay(store: Store, ki
         assert node.begun() == [0, 0]
 
 
-async def test_a_call_is_made_at_most_so_often(store: Store, kind: Kind) -> None:
+async def test_r27_a_call_is_made_at_most_so_often(store: Store, kind: Kind) -> None:
     async with store.node(kind, Terms(retries=1)) as node:
         await node.send("a", payload("fail"))
         await until(lambda: len(node.ledger.statuses) == 1, PATIENCE)
