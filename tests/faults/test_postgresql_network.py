@@ -93,6 +93,7 @@ async def test_p5_a_server_that_accepts_and_says_nothing_is_told_of_quickly(
         assert it.history.lost == set()
 
 
+@pytest.mark.cluster
 async def test_a_network_that_is_slow_only_costs_time(tmp_path: Path, postgresql_server: Server) -> None:
     async with nodes(tmp_path, postgresql_server) as it:
         for proxy in it.proxies:

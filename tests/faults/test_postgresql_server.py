@@ -69,7 +69,8 @@ async def test_p1_a_server_that_is_restarted_in_order_loses_nothing(tmp_path: Pa
         assert it.history.lost == set()
 
 
-@pytest.mark.parametrize("verb", ["pg_terminate_backend", pytest.param("pg_cancel_backend", marks=pytest.mark.cluster)])
+@pytest.mark.cluster
+@pytest.mark.parametrize("verb", ["pg_terminate_backend", "pg_cancel_backend"])
 async def test_p1_statements_and_connections_that_are_ended_at_random_lose_nothing(
     tmp_path: Path, postgresql_server: Server, verb: str
 ) -> None:
