@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,14 @@ from collator.delivery import Endpoint
 from collator.rules.resource import LedgerLimits
 from tests.conformance.brief import leave_repeats
 from tests.conformance.conftest import HARNESSES
+from tests.conformance.harness import Harness
 from tests.http.ledgers import STORES, ClockOfBoth
 from tests.http.stage import Stage
 from tests.requirements import need
 
-LEDGERS = [pytest.param(kind, id=kind.name) for kind in map(resolve_name, HARNESSES)]
+KINDS = [*map(resolve_name, HARNESSES)]
+LEDGERS = [pytest.param(kind, id=kind.name) for kind in KINDS]
+LEFT = [pytest.param(kind, id=kind.name, marks=[pytest.mark.cluster] if kind.brief else []) for kind in KINDS]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,9 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(params=LEDGERS)
 def each_ledger(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run the test on each ledger."""
-    missing = request.param.needs()
+    yield from _on(request.param)
+
+
+@pytest.fixture(params=LEFT)
+def each_ledger_if_asked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run the test on each ledger; on one that is tested in brief only by ``make test-cluster``, as it takes long."""
+    yield from _on(request.param)
+
+
+def _on(kind: type[Harness[Any]]) -> Iterator[None]:
+    missing = kind.needs()
     need(missing is None, str(missing))
-    STORES.kind = request.param
+    STORES.kind = kind
     yield
     asyncio.run(STORES.close())
 

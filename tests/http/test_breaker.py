@@ -21,6 +21,8 @@ from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
+
 NEVER = 3600.0
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 

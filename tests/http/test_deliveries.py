@@ -14,6 +14,8 @@ from collator.states import DeliveryState
 from collator.web import deliveries
 from tests.http.listener import Harness, Reply, open_door, packet
 
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
+
 DUE, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.DEAD
 
 

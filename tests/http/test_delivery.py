@@ -29,7 +29,7 @@ from tests.http.stage import Stage
 from tests.receiver import Close, Flood, Hold, Judge, Receiver, Request, Reset, Say, Script, Stall, reply
 from tests.wait import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("each_ledger_if_asked")]
 
 NEVER = 3600.0
 """A poll that no test lives to see."""

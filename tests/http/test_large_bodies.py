@@ -20,7 +20,7 @@ from tests.http.stage import Stage
 from tests.receiver import Close, Receiver, Stall, reply
 from tests.wait import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("each_ledger_if_asked")]
 
 LONG = 20.0
 PIECE = b"x" * 256 * 1024
@@ -204,4 +204,4 @@ async def test_p5_a_receiver_that_hangs_over_a_large_body_ends_its_reading_with_
         async with stage.dispatcher(poll=3600.0) as dispatcher:
             await stage.finish("r", dispatcher=dispatcher, outputs=[OUTPUT] * 7)
             await stage.settled(1)
-    assert (await stage.report()).reason == "timed out after 0.3 s"
+    assert (await stage.report()).reason.startswith("timed out after 0.3 s")

@@ -19,6 +19,8 @@ from tests.conformance.steps import claim, echo
 from tests.http.listener import Harness, Reply, Wire, open_door, packet, request
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 FOR_EVER = 60
 """Seconds to wait that no test has: what it waits for comes, or the test fails by its own deadline."""
 
@@ -51,7 +53,8 @@ async def record(listener: Harness, *indexes: int) -> None:
 
 def hinted(listener: Harness) -> Mapping[str, Any]:
     """Who waits for a hint, by resource."""
-    waiting: Mapping[str, Any] = listener.ledger._store.hints._waiting
+    hints = getattr(listener.ledger, "_hints", None) or listener.ledger._store.hints
+    waiting: Mapping[str, Any] = hints._waiting
     return waiting
 
 

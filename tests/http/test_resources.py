@@ -20,6 +20,8 @@ from collator.web.limits import KIB, HttpLimits
 from tests.http.listener import Harness, Reply, open_door, packet, request
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 
 @pytest.fixture
 async def listener(tmp_path: Path) -> AsyncIterator[Harness]:

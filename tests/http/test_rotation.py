@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import pytest
 import standardwebhooks
 
 from collator.delivery import Dispatcher, Endpoint
@@ -13,6 +14,8 @@ from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Judge, Receiver, Request
 from tests.wait import until
+
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
 
 BATCH = 5
 ENOUGH = 60
