@@ -41,6 +41,7 @@ def make_app(settings: Settings) -> Celery:
         accept_content=["json"],
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
+        control_queue_exclusive=False,  # or RabbitMQ may keep it for a connection that has silently ended
         broker_transport_options=broker.transport_options(settings.broker),
         broker_use_ssl=broker.tls(settings.broker),
     )
