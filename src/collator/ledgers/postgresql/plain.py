@@ -176,11 +176,13 @@ async def record_plain(
     outputs = [result for result in given if type(result) is Output]
     if not given or len(outputs) < len(given):
         return None
-    places = sorted(range(len(outputs)), key=lambda place: _of_lease(outputs[place]))
+    keys = [(one.lease.token, one.lease.position) for one in outputs]
+    places = sorted(range(len(outputs)), key=keys.__getitem__)
     in_order = [outputs[place] for place in places]
     leases = {token: [*group] for token, group in groupby([one.lease for one in in_order], key=_token)}
-    if not all(_whole(group) for group in leases.values()):
-        return None
+    for group in leases.values():  # each is of one resource, and reported whole
+        if any(one.position != place or one.key != group[0].key for place, one in enumerate(group)):
+            return None
     found = await step.rows(
         "record_plain",
         [*leases],
@@ -207,13 +209,3 @@ async def record_plain(
         answer = closed if place == 0 else StepResult([], [], frozenset())
         answers.append(msgspec.structs.replace(answer, statuses=[Recorded.RECORDED] * len(results)))
     return answers
-
-
-def _of_lease(output: Output) -> tuple[int, int]:
-    """The lease of *output*, and its place in it."""
-    return output.lease.token, output.lease.position
-
-
-def _whole(group: Sequence[Lease]) -> bool:
-    """Return whether *group*, of one token, reports a lease whole: of one resource, each place once."""
-    return all(one.position == place and one.key == group[0].key for place, one in enumerate(group))
