@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 from collator.cli.main import listed
 from collator.cli.manual import verbs
 from tests.acceptance.programs import receiving, run, serving
+from tests.requirements import need
+from tests.servers import postgresql
 from tests.wait import until_sync
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
@@ -54,6 +57,29 @@ def _chaos(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _move(home: Path) -> None:
+    missing = postgresql.missing()
+    need(missing is None, str(missing))
+    with serving(home, webhook="http://127.0.0.1:1/") as (_, url):
+        assert run("send", "--no-wait", "--url", url, "-", cwd=home, stdin=PACKETS).returncode == 0
+    database = asyncio.run(_make_database())
+    flags = ("--ledger", database, "--ledger-durability", "relaxed")
+    done = run("move", *flags, cwd=home, prefix=OPEN)
+    assert done.returncode == 0, done.stderr
+    assert (home / "collator-data" / "moved").exists()
+
+
+async def _make_database() -> str:
+    """The address of a new database."""
+    import asyncpg
+
+    url = postgresql.server_url()
+    connection = await asyncpg.connect(f"{url}/postgres")
+    await connection.execute("create database modes")
+    await connection.close()
+    return f"{url}/modes"
+
+
 MAKING: dict[str, Callable[[Path], None]] = {
     "serve": _serve,
     "receive": _receive,
@@ -61,8 +87,9 @@ MAKING: dict[str, Callable[[Path], None]] = {
     "token": _token,
     "demo": _demo,
     "chaos": _chaos,
+    "move": _move,
 }
-NOTHING_LEFT = {"check", "config", "try"}
+NOTHING_LEFT = {"check", "config", "try", "worker"}
 """Commands that make nothing, or only within a directory of `tempfile`, which goes."""
 
 

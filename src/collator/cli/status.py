@@ -77,7 +77,8 @@ def _shared(answer: Mapping[str, Any]) -> Iterator[str]:
     """The other nodes, and the servers that have its commits: nothing where it is of one process alone."""
     durability = answer.get("durability")  # a service of before does not say
     if durability and durability["replication"] != Replication.NONE:
-        yield f"  replication {durability['replication']}, {_REPLICATED[durability['replication']]}"
+        known = _REPLICATED.get(durability["replication"])  # a service of later may have another kind
+        yield f"  replication {durability['replication']}" + (f", {known}" if known else "")
         standbys = durability["standbys"]
         yield from (f"    {line}" for line in map(_standby, standbys))
         if durability["replication"] == Replication.SYNCHRONOUS and not standbys:
