@@ -9,5 +9,6 @@ waits, and nothing here knows a store, or what its errors mean.
 | `calls` | a verb as it is executed, a call of it, and what came of that |
 | `groups` | which calls are committed together, and whose turn it is |
 | `culprits` | a group that failed, in parts, until the error is that of one item |
+| `parts` | the calls of a verb taken apart and put together, and what its culprit is answered |
 | `answers` | the results: told to who waits, and kept for who asks again |
 """

@@ -10,12 +10,11 @@ import os
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, chain, count, groupby, islice
-from operator import attrgetter, itemgetter
+from itertools import chain, count, islice
+from operator import itemgetter
 
 import msgspec
 
-from collator.ledgers.batching.culprits import halves
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
@@ -23,13 +22,13 @@ from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.runs import Leased, runs_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
 from collator.messages import Accepted, Group
-from collator.packet import Packet, Receipt, Status
+from collator.packet import Packet
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
 from collator.rules.expiry import first_times
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot, ranges
 from collator.states import State
 
-_resource, _place = attrgetter("resource_id"), itemgetter(0)
+_place = itemgetter(0)
 _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -51,30 +50,6 @@ def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> No
     """Store *snapshots*, which are new generations, and count *size* bytes that open resources take from now on."""
     store.run_rows("open_resources", [_opening(store, snapshot) for snapshot in snapshots])
     store.count(open=len(snapshots), backlog=size, open_bytes=size)
-
-
-def isolate(error: Exception) -> Accepted:
-    """The answer for the one packet that the store could not take."""
-    refused = Receipt(Status.ERROR, f"the packet could not be stored: {error}")
-    return Accepted(1, [(0, refused)], [], 0, frozenset())
-
-
-def halve(arguments: tuple[Sequence[Group], int]) -> list[tuple[tuple[Sequence[Group], int], int]]:
-    """The groups of a call in two parts of as many packets, which hand nothing out, and the size of each."""
-    packets = [packet for group in arguments[0] for packet in group]
-    return [(([[*group] for _, group in groupby(half, _resource)], 0), len(half)) for half in halves(packets)]
-
-
-def join(parts: Sequence[Accepted]) -> Accepted:
-    """The answers to the parts of one call as one answer."""
-    starts = accumulate([0, *(part.size for part in parts)])
-    return Accepted(
-        sum([part.size for part in parts]),
-        [(start + at, receipt) for start, part in zip(starts, parts, strict=False) for at, receipt in part.exceptions],
-        [run for part in parts for run in part.runs],
-        sum([part.waiting for part in parts]),
-        frozenset().union(*(part.endpoints for part in parts)),
-    )
 
 
 def _insert(store: Store, groups: Sequence[Group]) -> AcceptPlan:

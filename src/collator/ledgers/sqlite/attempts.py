@@ -27,17 +27,6 @@ def record_attempts(store: Store, batch: Sequence[Sequence[Attempt]]) -> list[li
     return [[next(changed) for _ in attempts] for attempts in batch]
 
 
-def isolate(error: Exception) -> list[bool]:
-    """The answer for the one attempt that the store could not take."""
-    del error  # the log has it; the delivery is due again when its lease ends
-    return [False]
-
-
-def join(parts: Sequence[Sequence[bool]]) -> list[bool]:
-    """The answers to the parts of one call as one answer."""
-    return [changed for part in parts for changed in part]
-
-
 def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
     asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
     stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())

@@ -13,7 +13,7 @@ import msgspec
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held, number_of
 from collator.ledgers.sqlite.store import BULKY, Store, as_json
-from collator.messages import Recorded, Result, StepResult
+from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, plan_results
 from collator.rules.resource import INDEX_BITS
@@ -58,20 +58,3 @@ def apply_results(store: Store, held: Sequence[tuple[Result, Held | None]]) -> O
     store.run_rows("progress_resources", progress, store.active)
     store.touch(plan.touched.values())
     return plan
-
-
-def isolate(error: Exception) -> StepResult:
-    """The answer for the one result that the store could not take."""
-    del error  # the caller's log has it; the packet will be handed out again when its lease ends
-    return StepResult([Recorded.ERROR], [], frozenset())
-
-
-def join(parts: Sequence[StepResult]) -> StepResult:
-    """The answers to the parts of one call as one answer."""
-    return StepResult(
-        [status for part in parts for status in part.statuses],
-        [delivery for part in parts for delivery in part.deliveries],
-        frozenset().union(*(part.endpoints for part in parts)),
-        sum(part.closed for part in parts),
-        failed=next((part.failed for part in parts if part.failed), None),
-    )

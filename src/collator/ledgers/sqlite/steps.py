@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from collator.errors import CollatorError
+from collator.ledgers.batching import parts
 from collator.ledgers.batching.calls import Call, Verb, keep_results
-from collator.ledgers.batching.culprits import halves
 from collator.ledgers.sqlite import (
     acceptance,
     attempts,
@@ -49,15 +49,6 @@ def execute(store: Store, calls: Sequence[Call]) -> None:
                 audit.record(store, call.act, call.changed)
 
 
-def _halves(items: Sequence[Any]) -> list[tuple[Any, int]]:
-    return [(half, len(half)) for half in halves(items)]
-
-
-def _halves_without_capacity(arguments: tuple[Sequence[Any], Any]) -> list[tuple[Any, int]]:
-    """Halves which hand nothing out."""
-    return [((half, {}), len(half)) for half in halves(arguments[0])]
-
-
 def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = False) -> Verb[Store, R]:
     def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
         return [step(store, *calls[0])]
@@ -82,12 +73,12 @@ ACCEPT = Verb(
     acceptance.accept,
     grows=True,
     echoes=True,
-    split=acceptance.halve,
-    join=acceptance.join,
-    isolate=acceptance.isolate,
+    split=parts.halve_groups,
+    join=parts.join_accepted,
+    isolate=parts.refuse_packet,
 )
-RECORD = Verb(records.record, split=_halves_without_capacity, join=records.join, isolate=records.isolate)
-SETTLE = Verb(attempts.record_attempts, split=_halves, join=attempts.join, isolate=attempts.isolate)
+RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
+SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
 CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
 RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
 CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
