@@ -5,11 +5,10 @@ A verb that takes several steps gives each of them an operation of its own, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
+from collator.ledgers import acts
 from collator.ledgers.postgresql import deliveries, steps
-from collator.ledgers.postgresql.audit import ACTING
 from collator.ledgers.postgresql.retry_verbs import RetryVerbs, parts_of
 from collator.messages import Act, DeliveryFilter, Replayed, StepResult
 from collator.seams.ledger import Capacity
@@ -59,14 +58,9 @@ class RepairVerbs(RetryVerbs):
         """Forget what may be forgotten."""
         return await self._once(operation, lambda: self._purge(limit, resource_id, operation))
 
-    @contextmanager
-    def audited(self, act: Act) -> Iterator[None]:
+    def audited(self, act: Act) -> AbstractContextManager[None]:
         """Record what is done within the context as one act."""
-        token = ACTING.set(act)
-        try:
-            yield
-        finally:
-            ACTING.reset(token)
+        return acts.audited(act)
 
     async def note(self, act: Act) -> None:
         """Record an act that no verb does."""

@@ -11,8 +11,9 @@ import msgspec
 
 from collator.clock import rfc3339
 from collator.errors import Conflict, Unknown
+from collator.ledgers import acts
 from collator.ledgers.hints import Hints
-from collator.ledgers.postgresql import audit, deliveries, packet_views, ranges, retry_views, tombstones
+from collator.ledgers.postgresql import deliveries, packet_views, ranges, retry_views, tombstones
 from collator.ledgers.postgresql.bodies import check_output
 from collator.ledgers.postgresql.closure import span
 from collator.ledgers.postgresql.reader import Reader
@@ -223,8 +224,8 @@ class PostgresqlViews:
     async def audit(self, *, after: int | None = None, limit: int = 100, size: int = UNBOUNDED) -> AuditPage:
         """A page of the audit log."""
         async with self._reader.look() as look:
-            rows = await look.rows("list_audit", audit.NEWEST if after is None else after, limit + 1)
-        return audit.page(rows, limit, size)
+            rows = await look.rows("list_audit", acts.NEWEST if after is None else after, limit + 1)
+        return acts.page(rows, limit, size)
 
 
 def _ended_by(row: asyncpg.Record) -> EndedBy | None:

@@ -19,11 +19,11 @@ import asyncpg
 import structlog
 
 from collator.errors import Broken, Unavailable, Uncertain
+from collator.ledgers.acts import ACTING
 from collator.ledgers.batching.answers import Answers, Orphaned, resolve
 from collator.ledgers.batching.calls import Call, Verb, fail_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
 from collator.ledgers.batching.groups import Groups
-from collator.ledgers.postgresql.audit import ACTING
 from collator.ledgers.postgresql.failures import (
     CONNECTION_ERRORS,
     NOT_CONNECTED,

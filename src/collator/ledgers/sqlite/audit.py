@@ -1,30 +1,22 @@
 """The audit log: what people did is stored in the step that does it, and each record once, whatever steps it takes.
 
-An act is known to the task that does it (`ACTING`), so that the verbs of the ledger say nothing of it: whatever step
-one of them takes meanwhile carries the act along, and adds what it changed to its record. The log is bounded: the
-latest `KEPT` acts, and of refused tokens the latest `REFUSALS_KEPT`, apart, so that nobody can push out the others.
+An act is known to the task that does it (`collator.ledgers.acts`), so that the verbs of the ledger say nothing of it:
+whatever step one of them takes meanwhile carries the act along, and adds what it changed to its record. The log is
+bounded: the latest `KEPT` acts, and of refused tokens the latest `REFUSALS_KEPT`, apart, so that nobody can push out
+the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 
 import msgspec
 
-from collator.clock import rfc3339
+from collator.ledgers import acts
+from collator.ledgers.acts import KEPT, NEWEST, REFUSALS_KEPT, SLICE
 from collator.ledgers.sqlite.store import Store, as_json
-from collator.messages import REFUSED, Act, AuditPage, AuditRecord
-from collator.paging import fitting
+from collator.messages import REFUSED, Act, AuditPage
 from collator.text import shorten
-
-KEPT, REFUSALS_KEPT = 10_000, 1_000
-"""Records."""
-_SLICE = 100  # records that go at a time, because they are old
-_NEWEST = 2**62
-
-ACTING: ContextVar[Act | None] = ContextVar("acting", default=None)
-"""The act that the task does."""
 
 _decode_records = msgspec.json.Decoder(list[tuple[int, float, str, str, str, str, int]]).decode
 
@@ -47,15 +39,10 @@ def note(store: Store, act: Act) -> None:
 def delete_old(store: Store) -> None:
     """Delete some of the records that are older than `LedgerLimits.remember`."""
     if store.ledger_limits.remember is not None:
-        store.run("forget_audit", store.now - store.ledger_limits.remember, _SLICE)
+        store.run("forget_audit", store.now - store.ledger_limits.remember, SLICE)
 
 
 def page(value: Callable[..., bytes], after: int | None, limit: int, size: int) -> AuditPage:
     """Up to *limit* records, the latest first, that are older than *after*; *value* gives what a statement gives."""
-    rows = _decode_records(value("list_audit", _NEWEST if after is None else after, limit + 1))
-    records = [
-        AuditRecord(id=number, at=rfc3339(at), who=who, peer=peer, verb=verb, target=target, changed=changed)
-        for number, at, who, peer, verb, target, changed in rows[:limit]
-    ]
-    shown = fitting(records, size)
-    return AuditPage(records=shown, after=shown[-1].id if len(rows) > len(shown) else None)
+    rows = _decode_records(value("list_audit", NEWEST if after is None else after, limit + 1))
+    return acts.page(rows, limit, size)

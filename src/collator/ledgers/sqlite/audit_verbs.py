@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
+from collator.ledgers import acts
 from collator.ledgers.sqlite import steps
-from collator.ledgers.sqlite.audit import ACTING
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.writer import Writer
 from collator.messages import Act, AuditPage
@@ -19,14 +18,9 @@ class AuditVerbs:
     _writer: Writer
     _reader: Reader
 
-    @contextmanager
-    def audited(self, act: Act) -> Iterator[None]:
+    def audited(self, act: Act) -> AbstractContextManager[None]:
         """Record what is done within the context as one act."""
-        token = ACTING.set(act)
-        try:
-            yield
-        finally:
-            ACTING.reset(token)
+        return acts.audited(act)
 
     async def note(self, act: Act) -> None:
         """Record an act that no verb does."""

@@ -21,11 +21,11 @@ import apsw
 import structlog
 
 from collator.errors import Broken, CollatorError, ReadOnly, StorageFull, Unavailable
+from collator.ledgers.acts import ACTING
 from collator.ledgers.batching.answers import Answers, Orphaned, answer
 from collator.ledgers.batching.calls import Call, Verb, batches, fail_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
 from collator.ledgers.batching.groups import Groups
-from collator.ledgers.sqlite.audit import ACTING
 from collator.ledgers.sqlite.log import Log
 from collator.ledgers.sqlite.presence import Presence
 from collator.ledgers.sqlite.reserve import Reserve
