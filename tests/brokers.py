@@ -5,33 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+from collator.cli.children import free_port, listens
 from collator.cli.demo import valkey
 from tests.requirements import need
 from tests.wait import until_sync
 
 PATIENCE = 20.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def is_open(port: int) -> bool:
-    """Return whether somebody listens on *port*."""
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.5).close()
-    except OSError:
-        return False
-    return True
 
 
 class Valkey:
@@ -80,7 +63,7 @@ class Valkey:
     def _started(self) -> subprocess.Popen[bytes]:
         command = valkey.command_line(self._program, self.port, Path(self._directory))
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        until_sync(lambda: is_open(self.port), PATIENCE)
+        until_sync(lambda: listens(self.port), PATIENCE)
         return process
 
 
@@ -99,7 +82,7 @@ class Sentinel:
         )
         command = [str(valkey.program()), str(settings), "--sentinel"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        until_sync(lambda: is_open(self.port), PATIENCE)
+        until_sync(lambda: listens(self.port), PATIENCE)
 
     @property
     def url(self) -> str:
@@ -140,7 +123,7 @@ class RabbitMQ:
         """End it at once, and what it has started: all are of its session."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        until_sync(lambda: not is_open(self.port), PATIENCE)
+        until_sync(lambda: not listens(self.port), PATIENCE)
 
     def restart(self) -> None:
         """Start it again, with what it had on its disk, behind `kill`."""
@@ -173,7 +156,7 @@ class RabbitMQ:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        until_sync(lambda: is_open(self.port), 3 * PATIENCE)
+        until_sync(lambda: listens(self.port), 3 * PATIENCE)
         return process
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from collator.cli.children import free_port
 from tests.acceptance.programs import PATIENCE, serving
 from tests.http.listener import chunk, connect, ndjson, packet, stream_head
 from tests.wait import until_sync
@@ -32,11 +33,6 @@ def said(language: str) -> str:
     """What the page says in *language*."""
     (block,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return str(block)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

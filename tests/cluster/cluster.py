@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
-from tests.brokers import free_port
+from collator.cli.children import free_port
 from tests.cluster.load import Load
 from tests.cluster.worker_process import WorkerProcess
 from tests.harness.checker import complaints, failures

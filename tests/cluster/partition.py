@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.brokers import Valkey, free_port
+from collator.cli.children import free_port
+from tests.brokers import Valkey
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.load import Load
 from tests.cluster.proxy import BrokerProxy

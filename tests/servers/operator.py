@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from collator.cli.children import free_port
 from tests.requirements import need
-from tests.servers.postgresql import Server, _free_port, _other_user
+from tests.servers.postgresql import Server, _other_user
 from tests.servers.server import START
 from tests.wait import until_sync
 
@@ -86,7 +87,7 @@ class OperatedServer(Server):
         self._binaries, self._user = _PLACES[0], _other_user()
         self._home = Path(tempfile.mkdtemp(prefix="collator-operated-"))
         self.data = self._home / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"postgresql://collator@127.0.0.1:{self.port}"
         self._own(self._home)
         atexit.register(self.remove)
@@ -110,7 +111,7 @@ def pgbouncer(server: Server, mode: str) -> Iterator[int]:
     """A PgBouncer before *server*, which pools by *mode*; its port."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     need(program, "pgbouncer")
-    port, user = _free_port(), _other_user()
+    port, user = free_port(), _other_user()
     place = Path(tempfile.mkdtemp(prefix="collator-pgbouncer-"))
     (place / "users").write_text('"collator" ""\n')
     (place / "pgbouncer.ini").write_text(

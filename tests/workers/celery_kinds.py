@@ -13,13 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from collator.cli.children import free_port
 from collator.metrics import Metrics
 from collator.processor import OutcomeFactory
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
 from collator.workers.pooled_workers import PooledWorkers
-from tests.brokers import RabbitMQ, Valkey, free_port
+from tests.brokers import RabbitMQ, Valkey
 from tests.harness.at_work import at_work
 from tests.receiver import Judge, Receiver
 from tests.wait import until_sync
