@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 import pytest
+from structlog.testing import capture_logs
 
 from collator.messages import Key, Lease, Result, Task
-from collator.processor import Function, OutcomeFactory
+from collator.processor import BatchFailed, Function, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.chunks import Chunk
 from collator.workers.executor import ThreadExecutor
@@ -160,3 +161,13 @@ def test_p2_a_batch_that_was_given_up_brings_nothing_and_is_not_called_again(rai
 
     ThreadExecutor(Function(function, OutcomeFactory(), batch=3), buffer).work(chunk)
     assert (chunk.collect(), buffer.take_back()) == ([], [])
+
+
+def test_the_traceback_of_a_batch_is_told_even_where_another_batch_was_told_first() -> None:
+    """It is given once an hour, and the thread that has it may be the later one to lay its batch down."""
+    buffer = TaskBuffer(batch=3)
+    tasks = [Task(Key("a", b"g" * 16, index), b"1", 1, Lease(0, index)) for index in range(3)]
+    with capture_logs() as lines:
+        for trace in ("", "", "Traceback", ""):
+            buffer.put_each(tasks, BatchFailed("ValueError in own.py", trace))
+    assert [line.get("exception") for line in lines] == [None, "Traceback"]

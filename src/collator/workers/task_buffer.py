@@ -49,6 +49,8 @@ class TaskBuffer:
     def put_each(self, tasks: Sequence[Task], failed: BatchFailed) -> None:
         """Let *tasks*, whose call has *failed*, wait for a call each."""
         with self.change:
+            if failed.trace:  # given once an hour: told, also where another thread came first without it
+                self._throttle.over(failed.kind)
             times = self._throttle.times(failed.kind)
             self.round_robin.put_each(tasks)
             self.wake_one()
