@@ -141,6 +141,7 @@ class Recorded(StrEnum):
     LOST = "lost"  #: the lease is no longer held; nothing changed
     CLOSED = "closed"  #: the resource has ended; the outcome is dropped (R12)
     ERROR = "error"  #: the store could not take this result; the packet will be handed out again
+    UNAVAILABLE = "unavailable"  #: the part of the store that it concerns is away; report it again
 
 
 class Accepted(msgspec.Struct, frozen=True):

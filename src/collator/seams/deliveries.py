@@ -49,8 +49,10 @@ class DeliveryQueue(Protocol):
         """The same as a whole, for who can do nothing with a part of it."""
         ...
 
-    async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
+    async def record_attempts(self, attempts: Sequence[Attempt]) -> Sequence[bool | None]:
         """Store how *attempts* to deliver ended. False for each that changed nothing, as its lease was lost.
+
+        None for each that concerns a part of the store that is away: it is to be recorded again.
 
         Repeating it changes nothing, whatever it says then: a lease is good for one report.
 

@@ -64,6 +64,9 @@ class WorkQueue(Protocol):
         not `counted`, the next attempt has the number of this one, and the packet its place in order (R27). An output
         that would make the body larger than `LedgerLimits.max_body` fails its packet with that reason (R19). A resource
         that finishes (R10, R16) gets its closing time, its frozen body and one delivery for each endpoint.
+
+        Where only a part of the store is away, results that concern it are told `UNAVAILABLE`: they are to be recorded
+        again, by themselves and as the same operation.
         """
         ...
 

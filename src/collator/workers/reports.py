@@ -3,7 +3,9 @@
 Theory. What comes in while a `record` runs goes with the next one. A few of them are outstanding at a time, so that a
 group commit always finds some; when none is, the first result is recorded at once. Each has a few MiB at most, so that
 no commit takes long. A result is kept until the ledger has it, however long the store is unavailable: it was paid for
-with the time of the processor.
+with the time of the processor. Where only a part of the store is away, nothing that others have waits for it: its
+results are put aside; and outputs beyond `ASIDE` are dropped, so that their packets are due again, uncounted, once it
+is back.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 import structlog
+from msgspec.structs import replace
 from prometheus_client import Counter as Count
 
 from collator.errors import Unavailable
@@ -30,6 +33,10 @@ from collator.workers.result_bytes import ResultBytes
 OUTSTANDING = 3
 PART = 2 * 1024 * 1024
 """Bytes of outputs that go into the ledger together, or a single one; one call records less than two of these."""
+ASIDE = 16 * 1024 * 1024
+"""Bytes of outputs that are kept for parts of the store that are away."""
+AGAIN = 1.0
+"""Seconds until what was put aside is recorded again."""
 
 log = structlog.get_logger("collator.workers")
 
@@ -76,6 +83,7 @@ class ResultRecorder:
         self._kept: dict[int, list[Result]] = {}
         self.size = 0
         """How many results the ledger does not have yet."""
+        self._aside = 0  # bytes of outputs
         self._throttle = Throttle()
         self._attempts: dict[type, Count] = {
             Output: metrics.attempts.labels("output"),
@@ -85,7 +93,7 @@ class ResultRecorder:
         self._returned = metrics.attempts.labels("returned")
         self._failed = metrics.failed_attempts
         self._dropped: dict[Recorded, Count] = {
-            status: metrics.dropped.labels(str(status)) for status in Recorded if status is not Recorded.RECORDED
+            status: metrics.dropped.labels(str(status)) for status in (Recorded.LOST, Recorded.CLOSED, Recorded.ERROR)
         }
         self._closed = metrics.resources
 
@@ -103,16 +111,43 @@ class ResultRecorder:
 
     async def run(self) -> None:
         """Record until cancelled. `OUTSTANDING` of these run at a time."""
-        while True:
-            parts = await self._gather()
-            results = [*chain.from_iterable(part.results for part in parts)]
-            due = self._note(results, await self._record(results))
-            for part in parts:
-                del self._kept[id(part)]
-                self._queue.task_done()
-            self.size -= len(results)
-            self._unrecorded.remove(sum(part.size for part in parts))
-            self._recorded(results, due=due)
+        async with asyncio.TaskGroup() as later:
+            while True:
+                parts = await self._gather()
+                results = [*chain.from_iterable(part.results for part in parts)]
+                operation = self._operations.new()
+                left = self._take(results, await self._record(results, operation))
+                for part in parts:
+                    del self._kept[id(part)]
+                self._unrecorded.remove(sum(part.size for part in parts))
+                if left:
+                    later.create_task(self._record_later(self._put_aside(left), operation))
+                for _ in parts[1:] if left else parts:
+                    self._queue.task_done()
+
+    async def _record_later(self, results: list[Result], operation: str) -> None:
+        """Record *results*, which were put aside, once the part of the store that they concern is back."""
+        size = output_size(results)
+        while results:
+            await asyncio.sleep(AGAIN)
+            outcome = await self._record(results, operation)
+            del self._kept[id(results)]
+            results = self._take(results, outcome)
+            self._kept.update({id(results): results} if results else {})
+        self._aside -= size
+        self._queue.task_done()
+
+    def _put_aside(self, results: list[Result]) -> list[Result]:
+        """Keep *results*, whose outputs are dropped where there is no room for them."""
+        if times := self._throttle.times("aside"):
+            log.warning("results kept in memory; a part of the store is away", results=self.size, times=times)
+        if self._aside + output_size(results) > ASIDE:
+            reason = "the output was dropped, as the store was away for too long"
+            dropped = [Retry(result.lease, reason, 0.0, counted=False) for result in results]
+            results = [new if isinstance(old, Output) else old for old, new in zip(results, dropped, strict=True)]
+        self._aside += output_size(results)
+        self._kept[id(results)] = results
+        return results
 
     async def _gather(self) -> list[_Part]:
         """Gather the results that are recorded in one call."""
@@ -128,8 +163,7 @@ class ResultRecorder:
         """Return once the ledger has every result."""
         await self._queue.join()
 
-    async def _record(self, results: Sequence[Result]) -> StepResult:
-        operation = self._operations.new()
+    async def _record(self, results: Sequence[Result], operation: str) -> StepResult:
         while True:
             try:
                 outcome = await self._ledger.record(results, capacity=self._outbox.capacity(), operation=operation)
@@ -141,6 +175,19 @@ class ResultRecorder:
             else:
                 self._throttle.over()
                 return outcome
+
+    def _take(self, results: list[Result], outcome: StepResult) -> list[Result]:
+        """Tell all who want to know of those of *results* that the ledger has; the others."""
+        left: list[Result] = []
+        if Recorded.UNAVAILABLE in outcome.statuses:
+            told = [*zip(results, outcome.statuses, strict=True)]
+            left = [result for result, status in told if status is Recorded.UNAVAILABLE]
+            results = [result for result, status in told if status is not Recorded.UNAVAILABLE]
+            outcome = replace(outcome, statuses=[one for one in outcome.statuses if one is not Recorded.UNAVAILABLE])
+        due = self._note(results, outcome)
+        self.size -= len(results)
+        self._recorded(results, due=due)
+        return left
 
     def _note(self, results: Sequence[Result], outcome: StepResult) -> bool:
         """Tell all who want to know of *results*; whether packets are due at once because of them."""
