@@ -24,6 +24,7 @@ OPTION = "--ledger-harness"
 HARNESSES = (
     "tests.conformance.sqlite_harness:SqliteHarness",
     "tests.conformance.postgresql_harness:PostgresqlHarness",
+    "tests.conformance.slots_harness:SlotsHarness",
 )
 """The ledgers of this project: a new one is one more line."""
 
@@ -33,6 +34,7 @@ MARKERS = (
     "one_holder: tells what one holder sees or leaves behind; no second node is asked in between",
     "two_nodes: opens a second node on the same store",
     "wall_jumps: sets the wall clock",
+    "one_ledger(reason): tells of several resources what several ledgers as one keep each for itself",
 )
 
 
@@ -79,6 +81,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 def variants(harness: type[Harness[Any]], markers: set[str]) -> Sequence[Variant]:
     """On which stores of *harness* a test with *markers* runs; those of more nodes first."""
     if ("two_nodes" in markers and harness.max_nodes == 1) or ("wall_jumps" in markers and not harness.wall_jumps):
+        return []
+    if "one_ledger" in markers and harness.divided:
         return []
     if markers & {"one_holder", "two_nodes"}:
         return [Variant(harness, 1)]

@@ -50,6 +50,10 @@ class Harness(ABC, Generic[Node]):
     brief: ClassVar[bool] = False
     """Whether ``make test`` runs each test once, on as many nodes as there may be, with the first of its parameters and
     few examples of Hypothesis: the rest is left to ``make test-cluster``."""
+    chosen: ClassVar[frozenset[str] | None] = None
+    """The modules of the suite that ``make test`` runs in brief; none for all."""
+    divided: ClassVar[bool] = False
+    """Whether a store is several ledgers as one, each of which keeps an order and a bound for itself."""
     clock: LedgerClock
 
     @abstractmethod

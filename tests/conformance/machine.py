@@ -83,8 +83,9 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(on_failure=st.sampled_from(OnFailure), given=packets)
     def open(self, on_failure: OnFailure, given: list[Packet]) -> None:
-        self.model = Model(on_failure, ENDPOINTS, TERMS.max_open, TERMS.max_deaths, RETENTION, REMEMBER)
-        ledger_limits = msgspec.structs.replace(TERMS, on_failure=on_failure)
+        max_open = 9 if self.store.divided else TERMS.max_open  # several ledgers have a bound each
+        self.model = Model(on_failure, ENDPOINTS, max_open, TERMS.max_deaths, RETENTION, REMEMBER)
+        ledger_limits = msgspec.structs.replace(TERMS, on_failure=on_failure, max_open=max_open)
         self.ledger = self.do(self.store.open(ledger_limits, route=ENDPOINTS.__getitem__))
         self.do(self.ledger.expire(accepting=True, limit=1, capacity={}))
         self.uptime.tick(0.0, "counted")
@@ -121,7 +122,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(given=packets, capacity=st.integers(0, 4), kinds=outcomes)
     def accept(self, given: list[Packet], capacity: int, kinds: list[str]) -> None:
-        capacity_left = 0 if self.model.due() else capacity
+        others_wait = self.model.due() and not self.store.divided  # a ledger does not know what waits in another
+        capacity_left = 0 if others_wait else capacity
         batch = Batch(given)
         accepted = self.do(self.ledger.accept(batch.groups, capacity=capacity))
         assert [receipt.status for receipt in batch.in_order(accepted.receipts)] == self.model.accept(given)

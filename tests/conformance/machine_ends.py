@@ -203,7 +203,12 @@ class LedgerMachine(Machine):
         due = self.model.posts_due(endpoint)
         deliveries = self.do(self.ledger.claim_deliveries(endpoint, capacity=capacity))
         generations = [self.model.things[one.resource_id].generation(one.webhook_id) for one in deliveries]
-        assert [posts[endpoint].due_at for posts, _ in generations] == due[:capacity]
+        found = [posts[endpoint].due_at for posts, _ in generations]
+        if self.store.divided:  # several ledgers have an order each
+            assert len(found) == len(due[:capacity])
+            assert set(found) <= set(due)
+        else:
+            assert found == due[:capacity]
         self.posted(deliveries)
         self.check()
         if deliveries:
@@ -222,8 +227,9 @@ class LedgerMachine(Machine):
             for pick, state, delay in chosen
         ]
         changed = self.do(self.ledger.record_attempts(attempts))
+        assert None not in changed
         for attempt, answer in zip(attempts, changed, strict=True):
-            self.settled(attempt, answer)
+            self.settled(attempt, bool(answer))
         self.check()
 
     def settled(self, attempt: Attempt, changed: bool) -> None:

@@ -35,7 +35,7 @@ create or replace function most_between_beats() returns float8 language sql immu
 """
 _EMPTY = """
 truncate node, writer, resource, superseded, packet, outcome, waiting, lease, attempt, delivery, delivery_log,
-  paused_endpoint, tombstone, audit, share, ledger, move, test_clock;
+  paused_endpoint, tombstone, audit, share, ledger, move, division, test_clock;
 insert into test_clock values (START);
 insert into ledger values (1, START, START, 0, 0, START, false, false);
 select setval('turn', 0);

@@ -56,5 +56,9 @@ class SqliteHarness(Harness[SqliteLedger]):
 
     def stand_still(self, seconds: float) -> None:
         """Count *seconds* as time in which the process could not act."""
-        self._stood_still += seconds
+        self.count_standstill(seconds)
         self.clock.advance(seconds)
+
+    def count_standstill(self, seconds: float) -> None:
+        """Count *seconds*, which the clock is moved by elsewhere."""
+        self._stood_still += seconds

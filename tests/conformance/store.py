@@ -37,6 +37,11 @@ class Store:
         """Whether the wall clock can be set."""
         return self._harness.wall_jumps
 
+    @property
+    def divided(self) -> bool:
+        """Whether it is several ledgers as one."""
+        return self._harness.divided
+
     def stand_still(self, seconds: float) -> None:
         """Let *seconds* pass in which nobody could act."""
         self._harness.stand_still(seconds)

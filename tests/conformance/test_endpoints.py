@@ -29,12 +29,12 @@ async def test_r23_to_a_paused_endpoint_nothing_is_handed_out_and_what_is_due_st
     await finish(ledger, "both-later")
     assert not await due(ledger, "a")
     assert await ledger.due_endpoints() == {"b"}
-    assert [delivery.resource_id for delivery in await due(ledger, "b")] == ["both", "both-later"]
+    assert {delivery.resource_id for delivery in await due(ledger, "b")} == {"both", "both-later"}
     store.clock.advance(1_000_000)
     assert {report.state for report in await listed(ledger, endpoint="a")} == {DeliveryState.DUE}
     assert not await ledger.claim_deliveries("a", capacity=1, probe=True)
     assert await ledger.resume("a")
-    assert [delivery.resource_id for delivery in await due(ledger, "a")] == ["both", "both-later"]
+    assert {delivery.resource_id for delivery in await due(ledger, "a")} == {"both", "both-later"}
 
 
 async def test_r23_what_is_born_for_a_paused_endpoint_is_not_leased_to_its_caller(store: Store) -> None:

@@ -324,6 +324,7 @@ async def test_expire_keeps_to_its_limit_and_comes_to_an_end(store: Store) -> No
     assert (await ledger.counts()).open == 1
 
 
+@pytest.mark.one_ledger("each ledger has a share of the capacity, whether it can use it or not")
 async def test_expire_hands_out_deliveries_within_the_room(store: Store) -> None:
     ledger = await start(store)
     await send(ledger, *(packet(name, 0) for name in "abc"))

@@ -31,6 +31,7 @@ def ids(deliveries: Sequence[Delivery]) -> list[str]:
     return [delivery.resource_id for delivery in deliveries]
 
 
+@pytest.mark.one_ledger("each ledger hands out its own oldest and freshest")
 @pytest.mark.parametrize("size", SIZES)
 async def test_p5_one_that_is_fresh_does_not_go_behind_a_backlog(store: Store, size: str) -> None:
     ledger = await store.open(TERMS)
@@ -42,6 +43,7 @@ async def test_p5_one_that_is_fresh_does_not_go_behind_a_backlog(store: Store, s
     assert sorted(name for (name,) in got) == sorted([*(f"old-{number:04d}" for number in range(7)), "fresh"])
 
 
+@pytest.mark.one_ledger("each ledger hands out its own oldest and freshest")
 @pytest.mark.parametrize("capacity", [1, 2, 3, 4, 5, 7, 10, 64])
 async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_last(store: Store, capacity: int) -> None:
     ledger = await store.open(TERMS)
@@ -55,6 +57,7 @@ async def test_p5_half_of_what_is_claimed_is_longest_due_and_half_became_due_las
     assert {*claimed} <= {*names[: len(claimed) // 2 + 1], *names[-(len(claimed) // 2 + 1) :]}
 
 
+@pytest.mark.one_ledger("each ledger hands out its own oldest and freshest")
 async def test_p5_a_backlog_ends_in_its_order_however_many_fresh_ones_come(store: Store) -> None:
     ledger = await store.open(TERMS)
     names = await backlog(store, ledger, 12)
@@ -78,6 +81,7 @@ async def test_what_fits_is_claimed_as_a_whole_the_longest_due_first(store: Stor
     assert await ledger.claim_deliveries("default", capacity=capacity) == []
 
 
+@pytest.mark.one_ledger("ledgers have turns, whichever endpoint asks")
 async def test_p5_endpoints_have_turns_of_their_own(store: Store) -> None:
     ledger = await store.open(TERMS, route=lambda _: ["a", "b"])
     names = await backlog(store, ledger, 6)

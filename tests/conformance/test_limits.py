@@ -119,6 +119,7 @@ async def test_r9_the_limit_on_the_backlog_outlives_the_process(store: Store) ->
     assert await send(ledger, packet("r", 2, b'"%s"' % (b"x" * 598))) == [REFUSED]
 
 
+@pytest.mark.one_ledger("each ledger has a bound of its own")
 async def test_r9_ids_and_metadata_of_open_resources_are_backlog_too(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_backlog=10_000))
     given = [packet(f"{number}", 0, metadata=b'{"a":"%s"}' % (b"x" * 2000)) for number in range(10)]
@@ -135,6 +136,7 @@ async def test_r9_ids_and_metadata_of_open_resources_are_backlog_too(store: Stor
     assert (counts.backlog, counts.open_bytes) == (0, 0)
 
 
+@pytest.mark.one_ledger("each ledger has a bound of its own")
 @pytest.mark.parametrize("again", [0, 1], ids=["with a repeat", "with a new packet"])
 async def test_r9_metadata_that_comes_late_is_backlog_too(store: Store, again: int) -> None:
     ledger = await store.open(LedgerLimits(max_backlog=10_000))
@@ -171,6 +173,7 @@ async def test_r9_what_was_counted_is_given_back_to_the_byte(store: Store, end: 
     assert (counts.backlog, counts.open_bytes, counts.waiting) == (0, 0, 0)
 
 
+@pytest.mark.one_ledger("each ledger has a bound of its own")
 async def test_r13_what_open_resources_take_stops_no_time_as_only_their_end_frees_it(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_backlog=1000, idle_timeout=100.0))
     for number in range(7):
@@ -185,7 +188,7 @@ async def test_r13_what_open_resources_take_stops_no_time_as_only_their_end_free
 
 async def test_p5_nothing_that_was_accepted_is_ever_evicted(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_open=1, max_backlog=1000))
-    statuses = await send(ledger, *packets(100, last=False), packet("other", 0))
+    statuses = await send(ledger, *packets(100, last=False), packet("late", 0))
     await process(ledger)
     assert [index for index, _ in await outputs(ledger, "r")] == [
         index for index, status in enumerate(statuses) if status is ACCEPTED

@@ -89,6 +89,7 @@ async def test_p5_many_tiny_outputs_of_what_is_incomplete_make_a_large_body(ledg
     assert len(await in_pieces(ledger, delivery)) > MEBIBYTE
 
 
+@pytest.mark.one_ledger("each ledger has a bound of its own")
 async def test_p5_bodies_that_come_with_their_deliveries_are_bounded_together(ledger: Ledger) -> None:
     for number in range(60):
         await send(ledger, *packets(1, f"r{number}"))

@@ -332,14 +332,14 @@ async def test_r9_a_limit_refuses_a_retry_before_anything_changes(
 ) -> None:
     ledger = await store.open(limits)
     await fail_some(ledger)
-    await send(ledger, packet("other", 0))
+    await send(ledger, packet("late", 0))
     before = await look(ledger)
     with pytest.raises(Unavailable, match=words):
         await ledger.retry("r")
     with pytest.raises(Unavailable, match=words):
         await ledger.retry_all(EARLY)
     assert await look(ledger) == before
-    await ledger.cancel("other")
+    await ledger.cancel("late")
     assert await ledger.retry("r") == 1
 
 
@@ -560,6 +560,7 @@ async def test_r16_failed_packets_of_resources_that_are_held_open_are_retried_by
     assert not await unfinished(ledger, held)
 
 
+@pytest.mark.one_ledger("each ledger has a bound of its own")
 async def test_r9_a_retry_of_many_goes_on_where_a_limit_has_stopped_it(store: Store) -> None:
     ledger = await many(store, max_open=3)
     await ledger.cancel("b-open")

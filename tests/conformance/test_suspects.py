@@ -209,14 +209,14 @@ async def test_where_calls_are_made_elsewhere_suspects_run_side_by_side_first_an
 ) -> None:
     ledger = await store.open(LedgerLimits(side_by_side=2))
     await ledger.accept(Batch([packet(name, 0) for name in ("a", "b", "c")]).groups, capacity=3)
-    await send(ledger, *packets(2, "other", last=False))
+    await send(ledger, *packets(2, "x", last=False))
     ledger = await store.crash()
     assert places(await claim(ledger, 2)) == [("a", 0), ("b", 0)]
     assert places(await claim(ledger, 5)) == [("c", 0)]
     assert not tasks_of(
         (await ledger.accept(Batch([packet("new", 0)]).groups, capacity=5)).runs
     )  # others have waited for longer
-    assert places(await claim(ledger, 1)) == [("other", 0)]
+    assert places(await claim(ledger, 1)) == [("x", 0)]
     ledger = await store.crash()
     assert len(await claim(ledger)) == 4
     ledger = await store.crash()  # the third
@@ -227,12 +227,12 @@ async def test_where_calls_are_made_elsewhere_suspects_run_side_by_side_first_an
 async def test_a_suspect_that_is_given_back_side_by_side_stays_first(store: Store) -> None:
     ledger = await store.open(LedgerLimits(side_by_side=1))
     await ledger.accept(Batch([packet(name, 0) for name in ("a", "b")]).groups, capacity=2)
-    await send(ledger, packet("other", 0))
+    await send(ledger, packet("x", 0))
     ledger = await store.crash()
     await ledger.release([task.lease for task in await claim(ledger, 2)])
     assert places(await claim(ledger, 1)) == [("a", 0)]
     assert places(await claim(ledger, 5)) == [("b", 0)]
-    assert places(await claim(ledger, 5)) == [("other", 0)]
+    assert places(await claim(ledger, 5)) == [("x", 0)]
 
 
 async def test_a_suspect_is_not_handed_out_to_who_has_no_room_for_it(store: Store) -> None:

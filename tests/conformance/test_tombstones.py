@@ -147,6 +147,6 @@ async def test_r9_what_is_gone_is_told_so_where_no_other_may_be_open(store: Stor
     ledger = await store.open(LedgerLimits(retention=100.0, max_open=1))
     await finish(ledger, "old")
     await gone(store, ledger)
-    batch = [packet("open", 0), packet("old", 0), packet("new", 0), packet("old", 1), packet("open", 1)]
+    batch = [packet("first", 0), packet("old", 0), packet("new", 0), packet("old", 1), packet("first", 1)]
     assert await send(ledger, *batch) == [ACCEPTED, DUPLICATE, REFUSED, CLOSED, ACCEPTED]
-    assert (await ledger.resource("open")).state is State.OPEN
+    assert (await ledger.resource("first")).state is State.OPEN

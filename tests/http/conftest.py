@@ -20,7 +20,7 @@ from tests.http.ledgers import STORES, ClockOfBoth
 from tests.http.stage import Stage
 from tests.requirements import need
 
-KINDS = [*map(resolve_name, HARNESSES)]
+KINDS = [kind for kind in map(resolve_name, HARNESSES) if not kind.divided]  # no setting names those
 LEDGERS = [pytest.param(kind, id=kind.name) for kind in KINDS]
 LEFT = [pytest.param(kind, id=kind.name, marks=[pytest.mark.cluster] if kind.brief else []) for kind in KINDS]
 

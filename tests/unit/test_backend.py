@@ -350,6 +350,7 @@ async def test_a_risk_that_was_accepted_is_told_to_all_and_a_store_that_is_away_
         status = await ask("/v1/status")
         assert status["durability"] == {
             "store": "shelf",
+            "away": [],
             "risks": ["fsync is off"],
             "replication": "synchronous",
             "standbys": [{"name": "db-2", "sync": "sync", "lag_seconds": None, "lag_bytes": 7}],

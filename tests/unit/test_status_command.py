@@ -10,7 +10,7 @@ STORED = {"open": 1, "collated": 2, "incomplete": 0, "cancelled": 0, "remembered
 STORED |= {"waiting": 3, "backlog": 4096, "due": 1, "dead": 0}
 ANSWER: dict[str, Any] = {"ready": True, "version": "0.1.0", "reasons": [], "stored": STORED}
 NODE = {"name": "web-1:4711", "version": "0.1.0", "since": "2026-11-24T02:05:00.123456Z", "beat": 0.4, "leased": 12}
-SAFE = {"store": "SQLite", "risks": [], "replication": "none", "standbys": []}
+SAFE = {"store": "SQLite", "away": [], "risks": [], "replication": "none", "standbys": []}
 
 
 def lines(**other: object) -> list[str]:
@@ -34,6 +34,11 @@ def test_several_nodes_are_a_table_in_80_columns() -> None:
         "    12345*  web-1:4711                0.1.0    2026-11-24T02:05Z  31 s  12",
     ]
     assert max(map(len, found)) <= 80
+
+
+def test_one_of_several_databases_that_is_away_is_named() -> None:
+    found = lines(durability=SAFE | {"away": ["ledger 2: the server does not answer"]})
+    assert "  away        ledger 2: the server does not answer" in found
 
 
 def test_replication_says_what_a_failover_loses() -> None:

@@ -56,7 +56,10 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
         when = "" if failing["due_in"] is None else f", next attempt in {failing['due_in']:.0f} s"
         packet = f"{failing['resource_id']} {failing['index']} at {failing['last_at']}{when}"
         yield f"  failed      {failing['times']} x {failing['reason']}; the last: {packet}"
-    for risk in (answer.get("durability") or {}).get("risks", ()):
+    durability = answer.get("durability") or {}  # a service of before does not say
+    for away in durability.get("away", ()):
+        yield from wrap(away, _COLUMNS, initial_indent="  away        ", subsequent_indent=" " * 14)
+    for risk in durability.get("risks", ()):
         yield from wrap(risk, _COLUMNS, initial_indent="  at risk     ", subsequent_indent=" " * 14)
     stored = answer["stored"]
     if stored is None:

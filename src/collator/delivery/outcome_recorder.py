@@ -79,7 +79,7 @@ class OutcomeRecorder:
         self._task = None
 
     async def _record(self, batch: Sequence[Attempt], failures: int) -> Sequence[bool | None] | None:
-        """What `DeliveryQueue.record_attempts` says of each of *batch*; none where it says nothing."""
+        """The answers of `DeliveryQueue.record_attempts` for *batch*; none while it cannot answer."""
         try:
             return await self._ledger.record_attempts(batch)
         except Unavailable as error:

@@ -6,7 +6,8 @@ A ledger is imported where it is chosen, and nowhere else: nobody needs the libr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
 from collator.clock import Clock
@@ -15,6 +16,9 @@ from collator.messages.checks import Report
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import LedgerBackend, Routing
 from collator.settings import Settings
+
+DIVIDER = ";"
+"""Between the addresses of several ledgers."""
 
 
 async def open_backend(
@@ -37,6 +41,14 @@ async def open_backend(
             return await SqliteBackend.open(
                 settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
             )
+        case address if DIVIDER in address:
+            if not all(map(is_postgresql, address.split(DIVIDER))):
+                raise _unsupported()
+            from collator.ledgers.ledger_list import open_list
+
+            return await open_list(
+                each_of(settings), ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
+            )
         case address if is_postgresql(address):
             from collator.ledgers.postgresql.backend import PostgresqlBackend
 
@@ -47,8 +59,17 @@ async def open_backend(
             raise _unsupported()
 
 
+def each_of(settings: Settings) -> Sequence[Settings]:
+    """The settings of each ledger of a list."""
+    return [replace(settings, ledger=address) for address in settings.ledger.split(DIVIDER)]
+
+
 def check(settings: Settings) -> Report:
     """Check the whole store that *settings* name. Raises what looking at it raises."""
+    if DIVIDER in settings.ledger:
+        from collator.ledgers.slots.reports import as_one
+
+        return as_one([check(one) for one in each_of(settings)])
     if settings.ledger == "sqlite":
         from collator.ledgers.sqlite.check import check_directory
 

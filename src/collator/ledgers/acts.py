@@ -23,8 +23,8 @@ ACTING: ContextVar[Act | None] = ContextVar("acting", default=None)
 
 
 @contextmanager
-def audited(act: Act) -> Iterator[None]:
-    """Record what the task does within the context as one *act*."""
+def audited(act: Act | None) -> Iterator[None]:
+    """Record what the task does within the context as one *act*; where it is none, nothing."""
     token = ACTING.set(act)
     try:
         yield

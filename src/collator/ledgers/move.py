@@ -11,7 +11,7 @@ import time
 
 from collator.clock import rfc3339
 from collator.errors import CollatorError, ConfigError, Unavailable
-from collator.ledgers import is_postgresql
+from collator.ledgers import DIVIDER, is_postgresql
 from collator.ledgers.move_slices import Extent
 from collator.ledgers.postgresql.arrival import Arrival, arriving
 from collator.ledgers.sqlite import move_mark
@@ -89,6 +89,8 @@ class Move:
         move_mark.write(self._data_dir, Mark(self._settings.ledger, rfc3339(time.time()), finished))
 
     def _check_target(self) -> None:
+        if DIVIDER in self._settings.ledger:
+            raise ConfigError("collator move moves into one ledger, and --ledger names several")
         if not is_postgresql(self._settings.ledger):
             raise ConfigError("--ledger does not name a ledger to move to; use postgresql://USER@HOST/DATABASE")
 

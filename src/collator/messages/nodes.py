@@ -52,6 +52,8 @@ class Durability(msgspec.Struct, frozen=True, kw_only=True):
 
     store: str
     """What holds it, as in ``SQLite`` or ``PostgreSQL 15.18``."""
+    away: Sequence[str] = ()
+    """The parts of the store that cannot be used while the rest goes on, each with the reason."""
     risks: Sequence[str] = ()
     """Why an acknowledged packet may be lost nevertheless, a sentence for each reason."""
     replication: Replication = Replication.NONE

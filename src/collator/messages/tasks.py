@@ -42,6 +42,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     packets: Sequence[RunPacket]
     metadata: bytes | None = None
     """That of the resource, as JSON, where it has some and `LedgerLimits.hand_out_metadata` asks for it."""
+    alone: float = 0.0
+    """Seconds for which nothing else may be in work beside it, in any process that it could end."""
 
     def leases(self) -> list[Lease]:
         """Return the leases of its packets."""

@@ -63,10 +63,14 @@ def webhook(text: str) -> str:
 
 
 def ledger(text: str) -> str:
-    """``sqlite``, or the address of a PostgreSQL database, without a password."""
-    if text.partition("://")[0] not in {"postgresql", "postgres"}:
-        return kind("ledger", "sqlite", "postgresql://USER@HOST/DATABASE")(text)
-    postgresql.parse(text)
+    """``sqlite``, or the address of a PostgreSQL database, without a password, or several with ``;`` between them."""
+    several = text.split(";")
+    for one in several:
+        if one.partition("://")[0] not in {"postgresql", "postgres"}:
+            return kind("ledger", "sqlite", "postgresql://USER@HOST/DATABASE[;postgresql://…]")(text)
+        postgresql.parse(one)
+    if len({*several}) < len(several):
+        raise ValueError("the list of ledgers has one of them twice")
     return text
 
 

@@ -47,7 +47,8 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
         "sqlite",
         LEDGER,
         "Ledger, which stores packets, outcomes and deliveries: sqlite, a database in data_dir, or "
-        "postgresql://USER@HOST[,HOST…]/DATABASE, which several nodes may share.",
+        "postgresql://USER@HOST[,HOST…]/DATABASE, which several nodes may share; several of them, with ; in between, "
+        "divide the resources among them.",
         "No other service has to be installed.",
     )
     ledger_password_file: Path | None = setting(

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from collator.errors import Conflict, Damaged, Occupied, Unavailable
+from collator.errors import ConfigError, Conflict, Damaged, Occupied, Unavailable
 from collator.ledgers.move_slices import COLUMNS, Extent, Origin, Row, RowSlice, Shift
 from collator.ledgers.postgresql.address import address_of
 from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, in_words, refused
@@ -90,6 +90,8 @@ class Arrival:
             await self._statements.rows("keep_nodes_out")
             begun = await self._begun(origin)
             if begun is None:
+                if await self._connection.fetchval("select exists (select from division)"):
+                    raise ConfigError("the database is one of a list of ledgers, which would not find what is moved")
                 now = await self._require_no_nodes()
                 await self._require_unknown(origin, ids)
                 begun = await self._reserve(origin, now)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Self
 
+import asyncpg
 import structlog
 
 from collator.clock import Clock
 from collator.errors import CollatorError, Unavailable
 from collator.ledgers.postgresql import replication
 from collator.ledgers.postgresql.address import address_of
+from collator.ledgers.postgresql.division import ALONE, Division, complete
+from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, translated
 from collator.ledgers.postgresql.ledger import PostgresqlLedger, open_ledger
 from collator.ledgers.postgresql.server import Server
 from collator.messages import Durability
@@ -41,6 +44,7 @@ class PostgresqlBackend:
         clock: Clock,
         route: Routing,
         stood_still: Callable[[], float],
+        division: Division = ALONE,
     ) -> Self:
         """Open `Settings.ledger`. Raises what `address_of`, `Server.examine` and `open_ledger` raise."""
         del clock, stood_still  # time is the server's, and what it is without a beat it finds itself
@@ -48,7 +52,7 @@ class PostgresqlBackend:
         found = await server.examine()
         if settings.webhook is not None and settings.webhook_secret_file is None:
             log.warning("other nodes need the secret of this one: give all of them --webhook-secret-file")
-        ledger = await open_ledger(server, ledger_limits=ledger_limits, route=route)
+        ledger = await open_ledger(server, ledger_limits=ledger_limits, route=route, division=division)
         backend = cls(ledger, server)
         durability = await backend.durability()
         log.info(
@@ -58,6 +62,16 @@ class PostgresqlBackend:
             standbys=[standby.name for standby in durability.standbys],
         )
         return backend
+
+    async def complete_division(self) -> None:
+        """Make the place in the list final: all that are in it are open. Raises what `connect` raises."""
+        connection = await self._server.connect()
+        try:
+            await complete(connection, self.ledger.division)
+        except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
+            raise translated(error) from error
+        finally:
+            connection.terminate()
 
     def watch(self, metrics: Metrics) -> None:
         """Count commits."""

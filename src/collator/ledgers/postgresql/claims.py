@@ -31,7 +31,7 @@ from collator.ledgers.postgresql.records import apply_results, held_rows, lock_r
 from collator.ledgers.postgresql.step import Step
 from collator.messages import Failure, Lease, Run
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
-from collator.rules.suspects import alone_for, lethal
+from collator.rules.suspects import alone_for, alone_runs, lethal
 from collator.states import State
 
 TURN = 16
@@ -179,7 +179,8 @@ async def _claim_suspects(step: Step, capacity: int) -> list[Run] | None:
     if not waiting:
         await step.run("forget_suspects")
         return None
-    return await _hand_out(step, [(key >> INDEX_BITS, key & INDEX_MASK) for key in waiting], waiting)
+    runs = await _hand_out(step, [(key >> INDEX_BITS, key & INDEX_MASK) for key in waiting], waiting)
+    return alone_runs(runs, alone, step.ledger_limits) if alone else runs
 
 
 async def _waiting_suspects(step: Step, above: int, most: int, limit: int) -> dict[int, int]:

@@ -16,6 +16,7 @@ from collator.ledgers.batching.answers import Answers, handed_out
 from collator.ledgers.hints import Hints
 from collator.ledgers.node_name import node_name
 from collator.ledgers.postgresql import steps
+from collator.ledgers.postgresql.division import ALONE, Division, settle
 from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, translated
 from collator.ledgers.postgresql.pieces import pieces_of
 from collator.ledgers.postgresql.reader import Reader
@@ -63,15 +64,18 @@ class Database(Protocol):
         ...
 
 
-async def open_ledger(database: Database, *, ledger_limits: LedgerLimits, route: Routing) -> PostgresqlLedger:
+async def open_ledger(
+    database: Database, *, ledger_limits: LedgerLimits, route: Routing, division: Division = ALONE
+) -> PostgresqlLedger:
     """The ledger in *database*, as a new node. Raises `Unavailable`, `ConfigError` and `SchemaTooNew`.
 
-    *route* gives the endpoints of a resource by its id.
+    *route* gives the endpoints of a resource by its id, *division* its place among others.
     """
     try:
         connection = await database.connect()
         try:
             begun = await migrate(connection) == 0
+            division = await settle(connection, division)
             statements = load_statements()
             if (directory := await connection.fetchval(statements["unfinished_move"])) is not None:
                 raise ConfigError(
@@ -84,6 +88,7 @@ async def open_ledger(database: Database, *, ledger_limits: LedgerLimits, route:
     except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
         raise translated(error) from error
     ledger = PostgresqlLedger(database, statements, node, ledger_limits=ledger_limits, route=route, begun=begun)
+    ledger.division = division
     try:
         await ledger.enter()
     except BaseException:
@@ -107,6 +112,8 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
     ) -> None:
         """Use `open_ledger`."""
         self.begun, self.node = begun, node
+        self.division = ALONE
+        """Its place among others."""
         self._hints = Hints()
         self._answers = Answers()
         self._reader = Reader(database.connect_reader, statements, away=self._away)

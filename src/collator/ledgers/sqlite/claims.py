@@ -23,7 +23,7 @@ from collator.ledgers.sqlite.slices import ROWS, Slice
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Failure, Lease, Run
 from collator.rules.resource import INDEX_BITS
-from collator.rules.suspects import alone_for
+from collator.rules.suspects import alone_for, alone_runs
 
 TURN = 16
 """Resources in a claim, at least, where so many wait: no one of them fills the window of a slow processor."""
@@ -117,7 +117,8 @@ def _claim_suspects(store: Store, capacity: int) -> list[Run] | None:
     if alone and not store.packets.none_beside(store.running):
         return []
     waiting = alone or _waiting_suspects(store, 0, together, capacity)
-    return _hand_out(store, [*waiting], stops=waiting) if waiting else None
+    runs = _hand_out(store, [*waiting], stops=waiting) if waiting else None
+    return runs if not alone or runs is None else alone_runs(runs, alone, store.ledger_limits)
 
 
 def _waiting_suspects(store: Store, above: int, most: int, limit: int) -> dict[int, int]:
