@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 MAX_FILE = 64 * 1024
 """Bytes that such a file may have."""
+LOOK = 0.1
+"""Seconds between two looks for `WatchedFile.recent`."""
 _SAME_MOMENT = 100_000_000
 """Nanoseconds after a change in which another may have the same time: file systems count in ticks of up to 10 ms."""
 
@@ -35,6 +37,7 @@ class WatchedFile(Generic[T]):
         """
         self._path, self._parse, self._what, self._secret = path, parse, what, secret
         self._exposure: str | None = None  # as it was told
+        self._look_at = 0.0  # when `recent` looks again
         self._settled = True  # whether the stamp would tell a change that came after the reading
         try:
             stamp, content = self._read()
@@ -53,6 +56,14 @@ class WatchedFile(Generic[T]):
         if stamp != self._stamp or not self._settled:
             self._reload(stamp)
         return self._said
+
+    def recent(self) -> T:
+        """The content, parsed, as it was at most `LOOK` seconds ago: for who asks at every request."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return self._said
+        self._look_at = now + LOOK
+        return self.current()
 
     def _reload(self, stamp: _Stamp) -> None:
         try:

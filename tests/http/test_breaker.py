@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from structlog.testing import capture_logs
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.circuit import PAUSED
-from collator.egress import Answer, Body, Egress, NoAnswer, context
+from collator.egress import Body, Egress, NoAnswer, OutboundRequest, context
+from collator.egress.request import RequestEnded
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
@@ -219,21 +221,24 @@ class Short(Egress):
         super().__init__()
         self.often, self.asked = often, 0
 
-    async def send(
+    def begin(
         self,
         url: str,
         headers: Mapping[str, str],
         body: Body,
+        told: RequestEnded,
         *,
         method: str = "POST",
         timeout: float,
         keep: int = 0,
         tls: ssl.SSLContext | None = None,
-    ) -> Answer | NoAnswer:
+    ) -> OutboundRequest | None:
         self.asked += 1
         if self.asked <= self.often:
-            return NoAnswer("too many open files", reached=False, own_shortage=True)
-        return await super().send(url, headers, body, method=method, timeout=timeout, keep=keep, tls=tls)
+            answer = NoAnswer("too many open files", reached=False, own_shortage=True)
+            asyncio.get_running_loop().call_soon(told, answer)
+            return None
+        return super().begin(url, headers, body, told, method=method, timeout=timeout, keep=keep, tls=tls)
 
 
 async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nobody(stage: Stage) -> None:

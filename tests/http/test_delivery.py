@@ -360,6 +360,7 @@ async def test_the_body_of_what_waited_too_long_is_not_fetched(stage: Stage) -> 
         stage.endpoint(receiver.url)
         await stage.finish(*map(str, range(LARGE + 3)), outputs=BIG)
         leased = await stage.ledger.claim_deliveries("default", capacity=LARGE + 3, large=True)
+        stage.ledger.trouble["claim_deliveries"] = [Unavailable("not now")] * 10  # what is given back stays due
         async with stage.dispatcher(poll=NEVER) as dispatcher:
             dispatcher.take(leased, ())
             await until(lambda: len(receiver.requests) == LARGE)
@@ -587,7 +588,7 @@ async def test_r20_the_url_is_looked_up_at_each_attempt(stage: Stage) -> None:
         assert (len(wrong.requests), len(right.requests)) == (1, 1)
 
 
-async def test_r21_the_secret_file_is_looked_at_at_each_attempt(stage: Stage) -> None:
+async def test_r21_attempts_are_signed_with_what_the_secret_file_says_since_a_moment(stage: Stage) -> None:
     async with Receiver(reply(500), reply(200)) as receiver:
         old = stage.endpoint(receiver.url)
         async with stage.dispatcher() as dispatcher:
@@ -595,6 +596,7 @@ async def test_r21_the_secret_file_is_looked_at_at_each_attempt(stage: Stage) ->
             await stage.settled(1)
             new = generate_secret()
             (stage.folder / "default.secret").write_text(f"{new}\n{old}\n")
+            await until(lambda: len(stage.endpoints["default"].signs_with()) > 1)
             stage.clock.advance(1.0)
             await stage.settled(2)
     assert len(receiver.requests[1].headers["webhook-signature"].split(" ")) == 2

@@ -31,7 +31,8 @@ def delivery(step: int = 0) -> Delivery:
 def verdict(
     answer: Answer | NoAnswer, *, step: int = 0, drawn: float = 0.0, probe: bool = False, wait: float = 0.0
 ) -> Attempt:
-    return judge(answer, delivery(step), size=20_000, probe=probe, wait=wait, now=NOW, random=lambda: drawn)
+    said, reason = evidence(answer, now=NOW), words(answer, size=20_000)
+    return judge(answer, said, delivery(step), reason=reason, probe=probe, wait=wait, seconds=0.1, random=lambda: drawn)
 
 
 def asks_to_wait(answer: Answer | NoAnswer) -> bool:

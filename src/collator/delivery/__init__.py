@@ -1,10 +1,10 @@
 """The delivery stage: from a delivery that is leased to this process, to an attempt that the ledger has stored.
 
-Lives here: what each answer means (`verdict`), how one attempt is made (`sender`), when and how many at a time
-(`endpoint_worker`, one for each endpoint), whether requests go to a receiver that fails (`breaker`) and how fast to one
-that asks for less (`pace`; `circuit` has both), how outcomes get back into the ledger (`outcome_recorder`), and which
-endpoints there are (`configuration`). Does not live here: HTTP (`egress`), signatures (`signing`), the schedule
-(`backoff`), the outbox itself, which the ledger owns.
+Lives here: what each answer means (`verdict`), how one attempt is made (`sender`: by callbacks, without a task), when
+and how many at a time (`endpoint_worker`, one for each endpoint), whether requests go to a receiver that fails
+(`breaker`) and how fast to one that asks for less (`pace`; `circuit` has both), how outcomes get back into the ledger
+(`outcome_recorder`), and which endpoints there are (`configuration`). Does not live here: HTTP (`egress`), signatures
+(`signing`), the schedule (`backoff`), the outbox itself, which the ledger owns.
 
 Theory. The ledger is the outbox: a delivery is created in the step that closes its resource, and stays due until it is
 delivered or dead. This stage only holds leases. What was created with a lease is sent in the same turn of the event

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random as chance
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -143,9 +144,12 @@ class Dispatcher:
         self._draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        under_way = {task for worker in self._all_workers() for task in worker.stop()}
-        if under_way:
-            await asyncio.wait(under_way, timeout=timeout)
+        for worker in self._all_workers():
+            worker.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                for worker in self._all_workers():
+                    await worker.over()
         await self._give_back()
         await self._recorder.finish(max(SETTLE_GRACE, end - loop.time()))
         await self._egress.aclose()
@@ -191,7 +195,7 @@ class Dispatcher:
     async def _give_back(self) -> None:
         abandoned = [worker.abandon() for worker in self._all_workers()]
         leases = [lease for leases, _ in abandoned for lease in leases]
-        if ending := {task for _, tasks in abandoned for task in tasks}:
+        if ending := [task for _, tasks in abandoned for task in tasks]:
             await asyncio.wait(ending, timeout=CANCEL_GRACE)
         if not leases:
             return

@@ -10,7 +10,7 @@ from fnmatch import translate
 import msgspec
 
 from collator.egress import Answer, NoAnswer
-from collator.signing import SecretFile
+from collator.signing import Secret, SecretFile
 
 EVERYTHING = "*"
 
@@ -37,6 +37,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for one attempt, from connecting to the last byte of the answer (R22)."""
     tls: ssl.SSLContext | None = None
     """What connections to it are secured by, where the settings name something; else what the system trusts."""
+
+    def signs_with(self) -> Sequence[Secret]:
+        """The secrets that sign for it now."""
+        return () if self.secrets is None else self.secrets.recent()
 
 
 def router(endpoints: Mapping[str, Endpoint]) -> Callable[[str], Sequence[str]]:

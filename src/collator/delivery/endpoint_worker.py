@@ -20,7 +20,7 @@ from collator.clock import Clock
 from collator.delivery.circuit import PAUSED, SLOWED, Circuit, Passage
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.delivery.pauses import Pauses
-from collator.delivery.sender import Sender
+from collator.delivery.sender import Sender, UnderWay
 from collator.delivery.verdict import put_off
 from collator.errors import Unavailable
 from collator.messages import Attempt, Delivery, Lease
@@ -36,7 +36,6 @@ UNSETTLED = 4
 LOOK_AGAIN = 1.0
 """Seconds after which a worker that waits for its circuit looks again, at the latest: a poll may be later still."""
 
-_DEFECT_RETRY = 60.0
 _RESULTS = {DeliveryState.DELIVERED: "delivered", DeliveryState.DUE: "retry", DeliveryState.DEAD: "dead"}
 
 _log = structlog.get_logger("collator.delivery")
@@ -73,7 +72,7 @@ class EndpointWorker:
         self._circuit = circuit
         self._pauses, self._large = pauses, large
         self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
-        self._running: dict[Lease, asyncio.Task[None]] = {}  # by lease
+        self._running: dict[Lease, UnderWay] = {}
         self._waiting: deque[tuple[Delivery, float]] = deque()
         self._unsettled = 0
         self._delivered: set[tuple[str, bytes]] = set()  # and not settled: the ledger may hand these out again
@@ -81,6 +80,7 @@ class EndpointWorker:
         self._claiming: asyncio.Task[None] | None = None
         self._claims_fail = False
         self._stopped = False
+        self._over = asyncio.Event()
         self._throttle = Throttle(now=clock.monotonic)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -124,20 +124,22 @@ class EndpointWorker:
         if self._more:
             self.wake()
 
-    def stop(self) -> set[asyncio.Task[None]]:
-        """Claim and start nothing more; what is still under way."""
+    def stop(self) -> None:
+        """Claim and start nothing more."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        return {*self._running.values(), *([self._claiming] if self._claiming else [])}
+        self._look_whether_over()
 
-    def abandon(self) -> tuple[list[Lease], set[asyncio.Task[None]]]:
+    async def over(self) -> None:
+        """Return once it was stopped, and nothing is under way."""
+        await self._over.wait()
+
+    def abandon(self) -> tuple[list[Lease], list[asyncio.Task[None]]]:
         """Cancel what is still under way: the leases to give back, and the tasks that are about to end."""
         leases = [*self._running, *(delivery.lease for delivery, _ in self._waiting)]
         self._waiting.clear()
-        for task in self._running.values():
-            task.cancel()
-        return leases, {*self._running.values()}
+        return leases, [task for under_way in [*self._running.values()] if (task := under_way.cancel())]
 
     def _start_waiting(self) -> None:
         while self._waiting and not self._stopped and len(self._running) < self._concurrency:
@@ -152,29 +154,30 @@ class EndpointWorker:
                 self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
                 return
             passage = Passage(circuit, passed)
-        task = asyncio.get_running_loop().create_task(self._run(delivery, taken_at, passage))
-        self._running[delivery.lease] = task
+        begun = self._sender.begin(delivery, taken_at, passage, self._attempt_ended)
+        if isinstance(begun, UnderWay):
+            self._running[delivery.lease] = begun
+            return
+        if passage is not None:
+            passage.circuit.leave(passage.passed)
+        self._end(begun)
 
-    async def _run(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> None:
-        try:
-            attempt = await self._deliver(delivery, taken_at, passage)
-        finally:
-            del self._running[delivery.lease]
-            if passage is not None:
-                passage.circuit.leave(passage.passed)
-        self._end(attempt)
+    def _attempt_ended(self, under_way: UnderWay, attempt: Attempt | None) -> None:
+        if self._running.pop(under_way.delivery.lease, None) is None:  # it was cancelled
+            return
+        under_way.passage.circuit.leave(under_way.passage.passed)
+        if attempt is not None:
+            self._end(attempt)
+        if self._stopped:
+            self._look_whether_over()
+            return
         self._start_waiting()
         if self._more:
             self.wake()
 
-    async def _deliver(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
-        try:
-            return await self._sender.deliver(delivery, taken_at, passage)
-        except Exception:  # noqa: BLE001 - a defect must not cost the delivery: it is logged, and due again
-            _log.exception(
-                "delivery attempt failed by an internal error", endpoint=self._name, webhook_id=delivery.webhook_id
-            )
-            return put_off(delivery, "an internal error; see the log of the service", _DEFECT_RETRY)
+    def _look_whether_over(self) -> None:
+        if self._stopped and not self._running and self._claiming is None:
+            self._over.set()
 
     def _end(self, attempt: Attempt) -> None:
         if attempt.pauses and self._pauses.add(attempt):
@@ -203,6 +206,7 @@ class EndpointWorker:
             self._claims_fail = False
         finally:
             self._claiming = None
+            self._look_whether_over()
         if self._more:
             self._wake_later()
 

@@ -1,4 +1,7 @@
-"""One attempt: find the body and the endpoint, sign, send, and judge what came back.
+"""The sender, and one attempt under way: find the body and the endpoint, sign, send, and judge what came back.
+
+An attempt is a small state machine. Where its body came with its delivery it is signed and sent at once, and the answer
+is a call from the connection: no task is made. A task is needed only to read a body, or for a part of this process.
 
 A body that did not come with its delivery is read twice, piece by piece: once to verify and sign it, for nothing may be
 sent of one that is damaged (P3), and once to send it, as the receiver takes it. So an attempt holds some pieces of it,
@@ -7,20 +10,20 @@ however large it is (P5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import NamedTuple
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 
-import msgspec
 import structlog
+from prometheus_client import Histogram
 
 from collator import __version__
 from collator.backoff import Random
 from collator.clock import Clock
-from collator.delivery.circuit import BreakerState, Passage
-from collator.delivery.endpoint import Endpoint
+from collator.delivery.circuit import Passage
+from collator.delivery.endpoint import Endpoint, LocalHandler
 from collator.delivery.verdict import evidence, judge, put_off
-from collator.egress import Answer, Body, Egress, NoAnswer, Pieces, length, words
+from collator.egress import Answer, Body, Egress, NoAnswer, OutboundRequest, Pieces, length, words
 from collator.errors import Damaged, Unavailable, Unknown
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
@@ -35,19 +38,13 @@ waited longer could still be under way when the ledger hands it out again, so it
 _TOO_LATE = "it waited too long for a free connection"
 _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
+_DEFECT_RETRY = 60.0
 
 _log = structlog.get_logger("collator.delivery")
 
 
-class _Request(NamedTuple):
-    """A request to be sent."""
-
-    headers: Mapping[str, str]
-    body: Body
-
-
 class Sender:
-    """Makes attempts. URL and secrets are looked up at each, so that they can be mended (R20, R21)."""
+    """Begins attempts. URL and secrets are looked up at each, so that they can be mended (R20, R21)."""
 
     def __init__(
         self,
@@ -60,82 +57,175 @@ class Sender:
         random: Random,
     ) -> None:
         """Send to *endpoints*, by name, what *ledger* handed out; *random* is for the jitter."""
-        self._ledger = ledger
+        self.ledger, self.egress = ledger, egress
+        self.clock, self.random = clock, random
+        self.completion_to_send = metrics.completion_to_send
+        self.request_seconds: Callable[[str], Histogram] = cache(metrics.request_seconds.labels)
+        self.headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
         self._endpoints = endpoints
-        self._egress = egress
-        self._clock = clock
-        self._random = random
-        self._completion_to_send = metrics.completion_to_send
-        self._request_seconds = metrics.request_seconds
-        self._headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
 
-    async def deliver(self, delivery: Delivery, taken_at: float, passage: Passage | None) -> Attempt:
-        """Try once to deliver what was leased at *taken_at* (monotonic clock) and passed its circuit, if it has one."""
+    def begin(
+        self, delivery: Delivery, taken_at: float, passage: Passage | None, ended: AttemptEnded
+    ) -> UnderWay | Attempt:
+        """Try once to deliver what was leased at *taken_at* (monotonic clock) and passed its circuit, if it has one.
+
+        *ended* is called with what comes of it in a later turn of the event loop; what has ended already is returned.
+        """
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None or passage is None:
             return put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured", _UNKNOWN_RETRY)
-        if self._clock.monotonic() - taken_at > MAX_WAIT:  # here too, before a large body is read in vain
+        if self.clock.monotonic() - taken_at > MAX_WAIT:
             return put_off(delivery, _TOO_LATE)
+        under_way = UnderWay(self, endpoint, delivery, taken_at=taken_at, passage=passage, ended=ended)
         try:
-            return await self._try_once(endpoint, delivery, taken_at, passage)
-        except Damaged as error:
-            return Attempt(delivery, DeliveryState.DEAD, error.detail)
-        except (Unavailable, Unknown) as error:
-            return put_off(delivery, error.detail, _STORE_RETRY)
+            under_way.start()
+        except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
+            return failed(error, delivery)
+        return under_way
 
-    async def _try_once(self, endpoint: Endpoint, delivery: Delivery, taken_at: float, passage: Passage) -> Attempt:
-        request = await self._request(endpoint, delivery)
-        began, size = self._clock.monotonic(), length(request.body)
-        if began - taken_at > MAX_WAIT:
-            return put_off(delivery, _TOO_LATE)
-        if delivery.known_at:
-            self._completion_to_send.observe(began - delivery.known_at)
-        answer = await self._post(endpoint, delivery, request)
-        now = self._clock.monotonic()
-        self._request_seconds.labels(endpoint.name).observe(now - began)
-        if endpoint.handler is None:  # a part of this process is never away
-            self._report(endpoint.name, passage, answer, size=size)
-        attempt = judge(
+
+class UnderWay:
+    """An attempt under way. It ends once, by a call of *ended*, also where it is cancelled."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        endpoint: Endpoint,
+        delivery: Delivery,
+        *,
+        taken_at: float,
+        passage: Passage,
+        ended: AttemptEnded,
+    ) -> None:
+        """Use `Sender.begin`."""
+        self.delivery, self.passage = delivery, passage
+        self._sender, self._endpoint, self._taken_at = sender, endpoint, taken_at
+        self._ended = ended
+        self._task: asyncio.Task[None] | None = None
+        self._request: OutboundRequest | None = None
+        self._began, self._size = 0.0, 0
+
+    def start(self) -> None:
+        """Send it, or read its body first."""
+        body, handler = self.delivery.body, self._endpoint.handler
+        if body is None or handler is not None:
+            self._task = asyncio.get_running_loop().create_task(self._run(handler))
+            return
+        timestamp = int(self._sender.clock.wall())
+        webhook_id = self.delivery.webhook_id
+        self._send(webhook_id, timestamp, sign(self._endpoint.signs_with(), webhook_id, timestamp, body), body)
+
+    def cancel(self) -> asyncio.Task[None] | None:
+        """Cut it; the task that is about to end, where it has one: it is over then."""
+        if self._task is not None:
+            self._task.cancel()
+            return self._task
+        if self._request is not None:
+            self._request.cancel()
+        self._ended(self, None)
+        return None
+
+    def _send(self, webhook_id: str, timestamp: int, signature: str, body: Body) -> None:
+        sender, endpoint = self._sender, self._endpoint
+        self._begin(length(body))
+        headers = {**sender.headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}
+        self._request = sender.egress.begin(
+            endpoint.url, headers, body, self._answered, timeout=endpoint.timeout, tls=endpoint.tls
+        )
+
+    def _begin(self, size: int) -> None:
+        self._began, self._size = self._sender.clock.monotonic(), size
+        if self.delivery.known_at:
+            self._sender.completion_to_send.observe(self._began - self.delivery.known_at)
+
+    def _answered(self, outcome: Answer | NoAnswer | Exception) -> None:
+        self._request = None
+        self._ended(self, self._judged(outcome))
+
+    def _judged(self, outcome: Answer | NoAnswer | Exception) -> Attempt:
+        if isinstance(outcome, Exception):
+            return failed(outcome, self.delivery)
+        try:
+            return self._judge(outcome)
+        except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
+            return failed(error, self.delivery)
+
+    def _judge(self, answer: Answer | NoAnswer) -> Attempt:
+        """Judge *answer*, and tell the circuit of it."""
+        sender, circuit = self._sender, self.passage.circuit
+        now = sender.clock.monotonic()
+        seconds = now - self._began
+        sender.request_seconds(self._endpoint.name).observe(seconds)
+        said, reason = evidence(answer, now=sender.clock.wall()), words(answer, size=self._size)
+        if self._endpoint.handler is None:  # a part of this process is never away
+            was_open = circuit.open
+            circuit.report(self.passage.passed, said, now, reason)
+            if circuit.open and not was_open:
+                _log.warning("receiver fails; deliveries paused", endpoint=self._endpoint.name, reason=reason)
+            elif was_open and not circuit.open:
+                _log.info("receiver works again", endpoint=self._endpoint.name)
+        return judge(
             answer,
-            delivery,
-            size=size,
-            probe=passage.passed.probe,
-            wait=passage.circuit.wait(now),
-            now=self._clock.wall(),
-            random=self._random,
-        )
-        return msgspec.structs.replace(attempt, seconds=now - began)
-
-    async def _request(self, endpoint: Endpoint, delivery: Delivery) -> _Request:
-        """Sign the request. `Damaged`, `Unavailable`, `Unknown`."""
-        webhook_id, timestamp = delivery.webhook_id, int(self._clock.wall())
-        secrets = None if endpoint.secrets is None else endpoint.secrets.current()
-        if secrets is None or endpoint.handler is not None:
-            return _Request(self._headers, await self._ledger.body(delivery))
-        body: Body
-        if delivery.body is None:
-            signature, size = Signature(secrets, webhook_id, timestamp), 0
-            async for piece in self._ledger.pieces(delivery):
-                signature.update(piece)
-                size += len(piece)
-            signed, body = signature.value(), Pieces(size, partial(self._ledger.pieces, delivery))
-        else:
-            signed, body = sign(secrets, webhook_id, timestamp, delivery.body), delivery.body
-        return _Request({**self._headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signed}, body)
-
-    async def _post(self, endpoint: Endpoint, delivery: Delivery, request: _Request) -> Answer | NoAnswer:
-        if endpoint.handler is not None and isinstance(request.body, bytes):
-            return await endpoint.handler(delivery.webhook_id, request.body)
-        return await self._egress.send(
-            endpoint.url, request.headers, request.body, timeout=endpoint.timeout, tls=endpoint.tls
+            said,
+            self.delivery,
+            reason=reason,
+            probe=self.passage.passed.probe,
+            wait=circuit.wait(now),
+            seconds=seconds,
+            random=sender.random,
         )
 
-    def _report(self, name: str, passage: Passage, answer: Answer | NoAnswer, *, size: int) -> None:
-        """Tell the circuit; a line where a breaker opens or closes."""
-        circuit, reason = passage.circuit, words(answer, size=size)
-        before = circuit.state
-        circuit.report(passage.passed, evidence(answer, now=self._clock.wall()), self._clock.monotonic(), reason)
-        if before is BreakerState.CLOSED and circuit.open:
-            _log.warning("receiver fails; deliveries paused", endpoint=name, reason=reason)
-        elif before is not BreakerState.CLOSED and not circuit.open:
-            _log.info("receiver works again", endpoint=name)
+    async def _run(self, handler: LocalHandler | None) -> None:
+        """Do what takes more than a turn: until the end, or until the request is under way."""
+        attempt: Attempt | None = None
+        try:
+            attempt = await (self._read_and_send() if handler is None else self._hand_to(handler))
+        except asyncio.CancelledError:
+            self._ended(self, None)
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
+            attempt = failed(error, self.delivery)
+        self._task = None
+        if attempt is not None:
+            self._ended(self, attempt)
+
+    async def _read_and_send(self) -> Attempt | None:
+        webhook_id, timestamp = self.delivery.webhook_id, int(self._sender.clock.wall())
+        signature, size = Signature(self._endpoint.signs_with(), webhook_id, timestamp), 0
+        pieces = partial(self._sender.ledger.pieces, self.delivery)
+        async for piece in pieces():
+            signature.update(piece)
+            size += len(piece)
+        if self._waited_too_long():
+            return put_off(self.delivery, _TOO_LATE)
+        self._send(webhook_id, timestamp, signature.value(), Pieces(size, pieces))
+        return None
+
+    async def _hand_to(self, handler: LocalHandler) -> Attempt:
+        body = await self._sender.ledger.body(self.delivery)
+        if self._waited_too_long():
+            return put_off(self.delivery, _TOO_LATE)
+        self._begin(len(body))
+        return self._judged(await handler(self.delivery.webhook_id, body))
+
+    def _waited_too_long(self) -> bool:
+        return self._sender.clock.monotonic() - self._taken_at > MAX_WAIT
+
+
+AttemptEnded = Callable[[UnderWay, Attempt | None], None]
+"""Takes what came of an attempt; `None` where it was cancelled, and none was made."""
+
+
+def failed(error: Exception, delivery: Delivery) -> Attempt:
+    """The end by *error*, which is not about the receiver: a damaged body is not sent, all else is due again."""
+    if isinstance(error, Damaged):
+        return Attempt(delivery, DeliveryState.DEAD, error.detail)
+    if isinstance(error, Unavailable | Unknown):
+        return put_off(delivery, error.detail, _STORE_RETRY)
+    _log.error(
+        "delivery attempt failed by an internal error",
+        endpoint=delivery.endpoint,
+        webhook_id=delivery.webhook_id,
+        exc_info=error,
+    )
+    return put_off(delivery, "an internal error; see the log of the service", _DEFECT_RETRY)

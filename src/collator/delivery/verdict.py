@@ -6,7 +6,7 @@ import msgspec
 
 from collator.backoff import SCHEDULE, Random, next_delay, parse_retry_after
 from collator.delivery.circuit import Evidence
-from collator.egress import REDIRECTS, Answer, NoAnswer, words
+from collator.egress import REDIRECTS, Answer, NoAnswer
 from collator.messages import Attempt, Delivery
 from collator.states import DeliveryState
 
@@ -22,23 +22,31 @@ SHORTAGE_DELAY = 1.0
 
 
 def judge(
-    answer: Answer | NoAnswer, delivery: Delivery, *, size: int, probe: bool, wait: float, now: float, random: Random
+    answer: Answer | NoAnswer,
+    said: Evidence,
+    delivery: Delivery,
+    *,
+    reason: str,
+    probe: bool,
+    wait: float,
+    seconds: float,
+    random: Random,
 ) -> Attempt:
-    """Judge an attempt that sent *size* bytes and got *answer* at *now* (wall clock).
+    """Judge an attempt that got *answer*, in words *reason*, after *seconds*; *said* is its `evidence`.
 
     Only 2xx succeeds. What is about the receiver, or about this process, uses up no attempt: a receiver that asks to
     wait or wants no more (410, which pauses its endpoint), a *probe* of one that fails, a shortage here; the next is
     made when *wait* is over. Everything else is tried again as the schedule has it, and is dead once that is used up.
     """
-    reason, said = words(answer, size=size), evidence(answer, now=now)
     if isinstance(answer, Answer) and answer.status in SUCCESS:
-        return Attempt(delivery, DeliveryState.DELIVERED, reason)
+        return Attempt(delivery, DeliveryState.DELIVERED, reason, seconds=seconds)
     attempt = _judge_failure(said, delivery, reason, probe=probe, wait=wait, random=random)
+    attempt = msgspec.structs.replace(attempt, seconds=seconds)
     if isinstance(answer, NoAnswer):
         return attempt
     excerpt = "" if answer.status in REDIRECTS else answer.excerpt  # of which the address is all that counts
     if answer.status == GONE:
-        attempt = msgspec.structs.replace(put_off(delivery, reason), pauses=True)
+        attempt = msgspec.structs.replace(put_off(delivery, reason), seconds=seconds, pauses=True)
     return msgspec.structs.replace(attempt, excerpt=excerpt)
 
 

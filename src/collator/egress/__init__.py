@@ -6,6 +6,7 @@ Does not live here: what an answer means, when to try again, what is sent.
 | file | is |
 |---|---|
 | `egress` | the public class: one request, within one timeout from connecting to the last byte of the answer |
+| `request`, `exchange` | a request under way, and what a connection sees of it |
 | `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
 | `policy` | where requests may go, by address; pure |
@@ -24,6 +25,7 @@ from collator.egress.body import Body, Pieces, length
 from collator.egress.egress import Egress
 from collator.egress.policy import Policy
 from collator.egress.reader import MAX_ANSWER
+from collator.egress.request import OutboundRequest
 from collator.egress.tls import context, missing_trust
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Body",
     "Egress",
     "NoAnswer",
+    "OutboundRequest",
     "Pieces",
     "Policy",
     "context",

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import cast
 
-from collator.egress.answer import Answer, NoAnswer
-from collator.egress.body import PIECE, Body, Pieces, as_pieces
+from collator.egress.answer import NoAnswer
+from collator.egress.body import PIECE, Pieces, as_pieces
+from collator.egress.exchange import Outcome, WireExchange
 from collator.egress.failure import no_answer
 from collator.egress.head import NotHttp
 from collator.egress.reader import AnswerReader
@@ -25,9 +26,6 @@ from collator.egress.tls import Tls
 from collator.forks import Kept
 
 _READ = 64 * 1024
-
-Outcome = Answer | NoAnswer | None
-"""`None`: the connection had been kept, and was closed before any byte of the answer."""
 
 
 class OutboundConnection(asyncio.Protocol):
@@ -48,12 +46,11 @@ class OutboundConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._tls: Tls | None = None
         self._secured: asyncio.Future[None] | None = None
-        self._waiter: asyncio.Future[Outcome] | None = None
+        self._exchange: WireExchange | None = None  # that is under way
         self._reader = AnswerReader()
         self._feeding: asyncio.Task[None] | None = None  # as long as not all of the body is written
         self._flows: asyncio.Future[None] | None = None  # done once writing may go on
         self._timer: asyncio.TimerHandle | None = None
-        self._limits: tuple[float, float, Callable[[], float], float]
         self._paused = False
         self._failed = False  # a write did
         self._used = False
@@ -66,35 +63,28 @@ class OutboundConnection(asyncio.Protocol):
         self.data_received(b"")
         await self._secured
 
-    async def exchange(
-        self, head: bytes, body: Body, *, keep: int, timeout: float, deadline: float, stood_still: Callable[[], float]
-    ) -> Outcome:
-        """Send a request and read its answer until *deadline*, a time of the loop, *timeout* after the beginning.
-
-        What this process stood still meanwhile, as *stood_still* has it, is put behind *deadline*. Raises what reading
-        the pieces of *body* raises.
-        """
-        waiter: asyncio.Future[Outcome] = self._loop.create_future()
-        self._reader, self._waiter = AnswerReader(keep), waiter
-        self._limit(timeout, deadline, stood_still, stood_still())
+    def begin(self, exchange: WireExchange) -> None:
+        """Send the request of *exchange*, and read the answer. `WireExchange.ended` is called in a later turn."""
+        self._reader, self._exchange = AnswerReader(exchange.keep), exchange
+        self._limit(exchange)
+        head, body = exchange.head, exchange.body
         if isinstance(body, bytes) and len(body) <= PIECE:
             self._write(head + body)
         else:
             self._feeding = self._loop.create_task(self._feed(as_pieces(body)))
             self._write(head)
-        try:
-            return await waiter
-        finally:
-            if self._feeding is not None:
-                self._feeding.cancel()
-            if self._waiter is waiter:  # cancelled; else another exchange may have begun
-                self._waiter = None
-                self._transport.abort()
+
+    def cancel(self, exchange: WireExchange) -> None:
+        """Cut *exchange*, if it is under way: it has no end, and the connection none that the receiver expects."""
+        if self._exchange is exchange:
+            self._exchange = None
+            self._stop_feeding()
+            self._transport.abort()
 
     def usable(self) -> bool:
         """Return whether an exchange may begin: nothing has come since the last one, not even the end."""
         try:
-            if not self._transport.is_closing():
+            if not (self._transport.is_closing() or self._ended):
                 self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
@@ -122,7 +112,7 @@ class OutboundConnection(asyncio.Protocol):
         try:
             if self._tls is not None:
                 data = self._open(self._tls, data)
-            if data and self._waiter is None:
+            if data and self._exchange is None:
                 self._transport.abort()
             elif data:
                 self._reader.feed(data)
@@ -132,24 +122,24 @@ class OutboundConnection(asyncio.Protocol):
         except ssl.SSLError as error:
             self._lose(error)
             self._transport.abort()
-        if self._tls is not None and self._tls.ended:
+        if self._ended:
             self.eof_received()
 
     def eof_received(self) -> bool:
         """Take note that no more is coming; whether the connection stays open, to write what is left."""
-        if self._waiter is not None and self._reader.head is not None:
+        if self._exchange is not None and self._reader.head is not None:
             self._reader.end()
             self._look()
         else:
             self._lose(None)
-        return self._waiter is not None
+        return self._exchange is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Read what is left in the socket where that is why, and come to an end."""
-        if exc is not None and self._waiter is not None:
+        if exc is not None and self._exchange is not None:
             self._failed = self._failed or self._paused
             try:
-                while self._waiter is not None and (left := self._sock.recv(_READ)):
+                while self._exchange is not None and (left := self._sock.recv(_READ)):
                     self.data_received(left)
             except OSError:
                 pass
@@ -167,12 +157,17 @@ class OutboundConnection(asyncio.Protocol):
         self._paused = False
         if self._flows is not None and not self._flows.done():
             self._flows.set_result(None)
-        if self._sent and self._waiter is not None:
+        if self._sent and self._exchange is not None:
             self._look()
 
     @property
     def _sent(self) -> bool:
         return not (self._feeding or self._paused or self._failed)
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the receiver has ended it within TLS, which the transport does not see."""
+        return self._tls is not None and self._tls.ended
 
     def _open(self, tls: Tls, data: bytes) -> bytes:
         try:
@@ -192,14 +187,14 @@ class OutboundConnection(asyncio.Protocol):
         try:
             if not await self._wrote_all(body):
                 return
-        except Exception as error:  # noqa: BLE001 - the caller of `exchange` gets it
-            waiter, self._waiter = self._waiter, None
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - whoever sends gets it
+            exchange, self._exchange = self._exchange, None
             self._transport.abort()  # the receiver has a part of the body, and gets no more
+            if exchange is not None:
+                exchange.ended(error)
             return
         self._feeding = None
-        if self._sent and self._waiter is not None:
+        if self._sent and self._exchange is not None:
             self._look()
 
     async def _wrote_all(self, body: Pieces) -> bool:
@@ -227,7 +222,7 @@ class OutboundConnection(asyncio.Protocol):
         """Nothing more will come, because of *error* or in good order."""
         if self._secured is not None and not self._secured.done():
             self._secured.set_exception(error or ConnectionAbortedError(errno.ECONNABORTED, "during the handshake"))
-        if self._waiter is None:
+        if self._exchange is None:
             return
         if self._reader.head is not None:
             self._finish(self._reader.answer(sent=self._sent))
@@ -236,32 +231,35 @@ class OutboundConnection(asyncio.Protocol):
         else:
             self._finish(no_answer(error, reached=True))
 
-    def _limit(self, timeout: float, deadline: float, stood_still: Callable[[], float], before: float) -> None:
-        """Have the exchange expire at *deadline*. A timer stays for the next exchange: one for each was 3 of 22 µs."""
-        self._limits = timeout, deadline, stood_still, before
-        if self._timer is not None and self._timer.when() > deadline:
+    def _limit(self, exchange: WireExchange) -> None:
+        """Have *exchange* expire in time. A timer stays for the next exchange: one for each was 3 of 22 µs."""
+        if self._timer is not None and self._timer.when() > exchange.deadline:
             self._timer.cancel()
             self._timer = None
-        self._timer = self._timer or self._loop.call_at(deadline, self._expire)
+        self._timer = self._timer or self._loop.call_at(exchange.deadline, self._expire)
 
     def _expire(self) -> None:
-        self._timer = None
-        if self._waiter is None:
+        self._timer, exchange = None, self._exchange
+        if exchange is None:
             return
-        timeout, deadline, stood_still, before = self._limits
-        more = stood_still() - before
-        if more > 0 or self._loop.time() < deadline:  # the latter: it was set for an exchange before
-            self._limit(timeout, deadline + more, stood_still, before + more)
+        if exchange.prolong() or self._loop.time() < exchange.deadline:  # the latter: it was set for one before
+            self._limit(exchange)
         else:
-            self._finish(self._reader.late(timeout, sent=self._sent))
+            self._finish(self._reader.late(exchange.timeout, sent=self._sent))
 
     def _finish(self, outcome: Outcome) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(outcome)
+        """Tell what came of the exchange, once the connection can have the next one."""
+        exchange, self._exchange = self._exchange, None
         if self._reader.reusable and self._sent and not self._transport.is_closing():
             self._used = True
             self.idle = self._reader.head.idle if self._reader.head else 0.0
             self._free(self)
         else:
             self.close()
+            self._stop_feeding()
+        if exchange is not None:
+            exchange.ended(outcome)
+
+    def _stop_feeding(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from collator import target as targets
 from collator.clock import never
@@ -15,6 +16,7 @@ from collator.egress.dial import Dial
 from collator.egress.failure import no_answer
 from collator.egress.policy import Policy
 from collator.egress.pool import ConnectionPool
+from collator.egress.request import OutboundRequest, RequestEnded
 from collator.egress.resolver import Resolver
 from collator.egress.tls import context
 from collator.target import Target
@@ -61,36 +63,53 @@ class Egress:
         keep: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> Answer | NoAnswer:
+        """Send a request as `begin` does, and wait for what comes of it. What reading the body raises is raised."""
+        waiter: asyncio.Future[Answer | NoAnswer] = asyncio.get_running_loop().create_future()
+        told = partial(_resolve, waiter)
+        request = self.begin(url, headers, body, told, method=method, timeout=timeout, keep=keep, tls=tls)
+        try:
+            return await waiter
+        finally:
+            if request is not None:
+                request.cancel()
+
+    def begin(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        told: RequestEnded,
+        *,
+        method: str = "POST",
+        timeout: float,
+        keep: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> OutboundRequest | None:
         """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer.
 
-        Keep the answer's body where it has at most *keep* bytes; none by default. *tls* secures the connection where
-        that of the system does not do. A body in pieces is read as it is taken; what reading it raises is raised.
+        *told* gets the answer, or the exception that reading a body in pieces raised: once, in a later turn of the
+        event loop, and not at all where the request that this returns is cancelled before. Such a body is read as it
+        is taken. Keep the answer's body where it has at most *keep* bytes; none by default. *tls* secures the
+        connection where that of the system does not do. `None` where nothing can be sent to such a URL.
         """
-        deadline = asyncio.get_running_loop().time() + timeout
         try:
             target = self._targets.get(url)
             if target is None:
                 target = self._targets[url] = targets.parse(url)
             head = _head(target, method, headers, length(body))
         except ValueError:
-            return NoAnswer("the URL cannot be used")
+            asyncio.get_running_loop().call_soon(told, NoAnswer("the URL cannot be used"))
+            return None
         pool = self._pool
         if pool is None:
             pool = self._pool = ConnectionPool(keep_alive=self._keep_alive, max_age=self._max_age)
             self._resolver = Resolver()
-        connection = pool.take((target.origin, tls))
-        while True:
-            if connection is None:
-                made = await self._connect(pool, target, tls, deadline=deadline, timeout=timeout)
-                if isinstance(made, NoAnswer):
-                    return made
-                connection = made
-            outcome = await connection.exchange(
-                head, body, keep=keep, timeout=timeout, deadline=deadline, stood_still=self._stood_still
-            )
-            if outcome is not None:
-                return outcome
-            connection = None  # it was closed while it was kept: once more, on a fresh one
+        connect = partial(self._connect, pool, target, tls)
+        request = OutboundRequest(
+            head, body, keep=keep, timeout=timeout, connect=connect, stood_still=self._stood_still, told=told
+        )
+        request.start(pool.take((target.origin, tls)))
+        return request
 
     def close_idle(self) -> None:
         """Close every connection on which nothing is under way."""
@@ -105,7 +124,7 @@ class Egress:
             await asyncio.sleep(0)  # the transports close in the next turn
 
     async def _connect(
-        self, pool: ConnectionPool, target: Target, tls: ssl.SSLContext | None, *, deadline: float, timeout: float
+        self, pool: ConnectionPool, target: Target, tls: ssl.SSLContext | None, deadline: float, timeout: float
     ) -> OutboundConnection | NoAnswer:
         dial = Dial(target, (tls or self._default_tls()) if target.tls else None, self._resolver, self._policy)
         limit = asyncio.timeout_at(deadline)
@@ -125,6 +144,15 @@ class Egress:
     def _default_tls(self) -> ssl.SSLContext:
         self._tls = self._tls or context()
         return self._tls
+
+
+def _resolve(waiter: asyncio.Future[Answer | NoAnswer], outcome: Answer | NoAnswer | Exception) -> None:
+    if waiter.done():  # cancelled
+        return
+    if isinstance(outcome, Exception):
+        waiter.set_exception(outcome)
+    else:
+        waiter.set_result(outcome)
 
 
 def _head(target: Target, method: str, headers: Mapping[str, str], length: int) -> bytes:
