@@ -10,6 +10,9 @@ PYTEST_ARGS ?=
 # Of the measurement, for example: make bench BENCH_ARGS='--workers celery --broker rabbitmq --only post'
 BENCH_ARGS ?=
 
+# Of the comparison, for example: make compare COMPARE_ARGS='--with main~20 --only one'
+COMPARE_ARGS ?=
+
 # A Python that can do the job: new enough, and able to build a virtual environment (Debian splits that off).
 # It is run, not only found: a shim may stand for a version that is not there.
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -38,7 +41,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs torture bench bench-peers format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs torture bench bench-peers compare format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -126,6 +129,9 @@ torture: setup ## Kill a service 300 times, and see that nothing is lost (at lea
 bench: setup ## Measure packets per second and the delay to the webhook
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+compare: setup ## Measure this build beside another commit, in turns
+	$(BIN)/python -m bench.compare $(COMPARE_ARGS)
+
 format: setup ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -153,4 +159,5 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .compare && git worktree prune
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

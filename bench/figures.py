@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 POST, STREAM, LIGHT, YARDSTICKS, RATIOS = "post", "stream", "light", "yardsticks", "ratios"
 TENTH, HUNDREDTH = "tenth", "hundredth"
-PARTS = (POST, STREAM, LIGHT, TENTH, HUNDREDTH, YARDSTICKS)
+ONE, THOUSAND, HUNDRED_THOUSAND, WIDE, PURGE = "one", "thousand", "hundred-thousand", "wide", "purge"
+PARTS = (POST, STREAM, ONE, THOUSAND, HUNDRED_THOUSAND, WIDE, PURGE, LIGHT, TENTH, HUNDREDTH, YARDSTICKS)
 """What can be measured by itself."""
 
 
@@ -62,11 +63,21 @@ _CALLS = (
     *_USED,
 )
 
+_STREAMED = _under_load(Figure("acked_per_second", "acknowledged", "/s", "first byte sent to summary received"))
+
 SECTIONS: Mapping[str, tuple[str, tuple[Figure, ...]]] = {
     POST: ("single POSTs over many connections", _under_load(*_ACK)),
-    STREAM: (
-        "one NDJSON stream",
-        _under_load(Figure("acked_per_second", "acknowledged", "/s", "first byte sent to summary received")),
+    STREAM: ("one NDJSON stream", _STREAMED),
+    ONE: ("one NDJSON stream, one packet a resource", _STREAMED),
+    THOUSAND: ("one NDJSON stream, 1,000 packets a resource", _STREAMED),
+    HUNDRED_THOUSAND: ("one NDJSON stream, 100,000 packets a resource", _STREAMED),
+    WIDE: ("one NDJSON stream, 3,000 resources under way at once", _STREAMED),
+    PURGE: (
+        "deletion of what was kept for its time, after a stream",
+        (
+            Figure("purge_us_per_packet", "service time", "µs", "processor time of deletion for a packet", 1e6),
+            Figure("idle_cores", "idle", "cores", "used by the service before that, and taken off"),
+        ),
     ),
     LIGHT: (
         "one resource at a time, over one connection",

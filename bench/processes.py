@@ -129,18 +129,18 @@ async def helper(name: str) -> AsyncIterator[Helper]:
 
 @asynccontextmanager
 async def service(
-    directory: Path, webhook: str, changed: Mapping[str, str], source: Path | None = None
+    directory: Path, webhook: str, changed: Mapping[str, str], source: Path | None = None, python: str = sys.executable
 ) -> AsyncIterator[ServiceProcess]:
     """A service with its store in *directory*, which delivers to *webhook*; *changed* are settings by name.
 
-    It is that of *source*, the ``src`` of a checkout, or of this one.
+    It is that of *source*, the ``src`` of a checkout, or of this one, and run by *python*.
 
     It knows no other settings: neither the environment's nor those of a file count.
     """
     arguments = ("--host", "127.0.0.1", "--port", "0", "--data-dir", "store", "--webhook", webhook)
     settings = {f"COLLATOR_{name.upper()}": value for name, value in changed.items()}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "collator", "serve", *arguments),
+        *(python, "-m", "collator", "serve", *arguments),
         cwd=directory,
         env=environment(source or SOURCE, ROOT) | settings,
         stdin=DEVNULL,

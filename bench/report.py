@@ -50,11 +50,16 @@ def show(console: Console, about: dict[str, Any], rows: Iterable[Row]) -> None:
     """Print all of it on *console* for a person."""
     if not console.is_terminal:
         console.width = _WIDE
-    console.print(Text(f"{_machine(**about['machine'])}\n{_job(**about['job'])}"))
+    show_machine(console, about)
     for part, found in groupby(rows, lambda row: row.part):
         console.print(Text(f"\n{part}: {SECTIONS[part][0]}", style="bold"))
         console.print(_table(found, about["job"]["runs"]))
     console.print(Text(f"\n{_NOTE}", style="dim"))
+
+
+def show_machine(console: Console, about: dict[str, Any]) -> None:
+    """Print where and with what was measured, and how much."""
+    console.print(Text(f"{_machine(**about['machine'])}\n{_job(**about['job'])}"))
 
 
 def _machine(**found: object) -> str:

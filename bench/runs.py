@@ -8,6 +8,7 @@ A run that cannot be finished, or whose webhooks are not right, gives no figures
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -17,12 +18,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench import job, sender, yardsticks
+from bench import job, retention, sender, yardsticks
 from bench.celery_workers import Broker, broker, worker
-from bench.figures import HUNDREDTH, LIGHT, POST, STREAM, TENTH, YARDSTICKS, Samples
+from bench.figures import HUNDREDTH, LIGHT, POST, PURGE, STREAM, TENTH, YARDSTICKS, Samples
 from bench.processes import Helper, ServiceProcess, helper, service
 from bench.quantiles import Buckets, buckets, interpolated, quantile, since
 from bench.receiver import Webhook
+from bench.shapes import SHAPES, Shape
 from bench.usage import Meter, peak_memory, profiled
 from bench.waiting import CALLS, SECONDS
 from collator.errors import CollatorError
@@ -56,6 +58,8 @@ class Scale(NamedTuple):
     """Where profiles of the service go."""
     source: Path | None = None
     """The ``src`` of the checkout whose service is measured; `None` for this one."""
+    python: str = sys.executable
+    """What runs the service."""
     between: Broker | None = None
     """The broker between the service and a Celery worker; `None` for the workers of the service."""
 
@@ -107,8 +111,10 @@ async def _served(part: str, scale: Scale, directory: Path, receiver: Helper, ru
             options = ("-P", "threads", "-c", str(CALLS)) if called else ("-P", "solo")
             pid = await stack.enter_async_context(worker(between, directory, called, options, scale.source))
             settings, others = {"workers": "celery", "broker": between.url}, {"worker": pid, "broker": between.pid}
+        if part == PURGE:
+            settings["retention"] = f"{retention.kept(scale.resources * scale.packets):g}"
         child = await stack.enter_async_context(
-            service(directory, webhook, {**settings, **scale.changed}, scale.source)
+            service(directory, webhook, {**settings, **scale.changed}, scale.source, scale.python)
         )
         stage = Stage(child, receiver, scale, others)
         samples, faults = await _within(stage, _warm_up)
@@ -154,8 +160,8 @@ async def _post(stage: Stage) -> Outcome:
     return {**samples, **_acks(sent.delays)}, faults
 
 
-async def _stream(stage: Stage) -> Outcome:
-    load = _load(stage.scale)
+async def _stream(part: str, stage: Stage) -> Outcome:
+    load = _load(stage.scale, part)
     send = partial(sender.stream, stage.service.port, load.stream(), len(load.packets))
     samples, faults, sent = await _under_load(stage, load, send)
     return {**samples, "acked_per_second": len(load.packets) / (sent.ended - sent.started)}, faults
@@ -211,9 +217,16 @@ async def _calls(part: str, stage: Stage) -> Outcome:
     return {**samples, "busy": samples["packets_per_second"] * seconds / CALLS}, faults
 
 
+async def _purge(stage: Stage) -> Outcome:
+    samples, faults = await _stream(PURGE, stage)
+    packets = len(_load(stage.scale, PURGE).packets) + WARM_UP * _WARM_PACKETS
+    return {**samples, **await retention.purged(stage.service, packets)}, faults
+
+
 _JOBS: Mapping[str, Callable[[Stage], Coroutine[Any, Any, Outcome]]] = {
     POST: _post,
-    STREAM: _stream,
+    **{part: partial(_stream, part) for part in (STREAM, *SHAPES)},
+    PURGE: _purge,
     LIGHT: _light,
     TENTH: partial(_calls, TENTH),
     HUNDREDTH: partial(_calls, HUNDREDTH),
@@ -230,8 +243,14 @@ async def _yardsticks(scale: Scale, directory: Path) -> Result:
         return Result({}, [f"not done within {scale.timeout:g} s"])
 
 
-def _load(scale: Scale) -> job.Load:
-    return job.load(scale.seed, scale.resources, scale.packets)
+def _load(scale: Scale, part: str = "") -> job.Load:
+    shape = _shape(scale, part)
+    return job.load(scale.seed, shape.resources, shape.packets, at_once=shape.at_once)
+
+
+def _shape(scale: Scale, part: str) -> Shape:
+    usual = Shape(scale.resources, scale.packets)
+    return SHAPES[part].scaled(scale.resources * scale.packets) if part in SHAPES else usual
 
 
 def _acks(delays: Sequence[float]) -> Samples:
@@ -299,11 +318,12 @@ class Session:
         result = await measure(part, self._scale, number)
         where = f"{part}, run {number} of {self._runs}"
         self.faults += [f"{where}: {fault}" for fault in result.faults]
-        self._tell(f"{where}: {_words(result)}")
+        self._tell(f"{where}: {words(result)}")
         return result.samples
 
 
-def _words(result: Result) -> str:
+def words(result: Result) -> str:
+    """Return *result* in a line."""
     packets = result.samples.get("packets_per_second")
     said = f"{packets:,.0f} packets/s" if packets else "done"
     words = [*result.faults] or [said]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,7 +13,12 @@ import pytest
 
 import bench
 import collator
-from bench.figures import PARTS, RATIOS, SECTIONS
+from bench.checkouts import this
+from bench.compare import Comparison
+from bench.comparison import COMPARED, lines
+from bench.figures import PARTS, PURGE, RATIOS, WIDE
+from bench.runs import Scale
+from bench.shapes import SHAPES
 from tests.acceptance import programs
 from tests.acceptance.programs import children, files, running
 
@@ -26,11 +32,12 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_tiny_run_measures_every_part_and_leaves_nothing(tmp_path: Path) -> None:
-    done = run(*TINY, cwd=tmp_path)
+    parts = [part for part in PARTS if part not in SHAPES]
+    done = run(*TINY, *(word for part in parts for word in ("--only", part)), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for part in SECTIONS:
+    for part in [*parts, RATIOS]:
         assert f"\n{part}: " in done.stdout
-    for part in PARTS:
+    for part in parts:
         assert f"{part}, run 1 of 1: " in done.stderr
     assert f"{os.cpu_count()} cores" in done.stdout
     assert "12 resources × 5 packets" in done.stdout
@@ -50,6 +57,14 @@ def test_json_has_every_figure_with_its_runs(tmp_path: Path) -> None:
     assert 0 < throughput["min"] <= throughput["median"] <= throughput["max"]
     ratio = rows[RATIOS, "stream_to_lines"]["runs"][0]
     assert ratio == pytest.approx(throughput["runs"][0] / rows["yardsticks", "lines_per_second"]["runs"][0])
+
+
+def test_a_shape_is_measured_and_the_cost_of_deletion(tmp_path: Path) -> None:
+    done = run(*TINY, "--only", WIDE, "--only", PURGE, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {(row["part"], row["name"]) for row in json.loads(done.stdout)["rows"]}
+    assert {(WIDE, "packets_per_second"), (PURGE, "purge_us_per_packet")} <= found
+    assert files(tmp_path) == []
 
 
 def test_wrong_bodies_fail_the_bench(tmp_path: Path) -> None:
@@ -102,6 +117,24 @@ def test_what_cannot_be_measured_is_told(tmp_path: Path, arguments: list[str]) -
     done = run(*TINY, *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: python -m bench")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_comparison_measures_both_builds_in_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = this()
+    scale = Scale(4, 5, 4, seed=1, timeout=60, directory=tmp_path, changed={})
+    comparison = Comparison(scale, (mine, mine._replace(name="other")), ["light"])
+    asyncio.run(comparison.run(1))
+    assert comparison.faults == []
+    assert capsys.readouterr().err.splitlines() == [f"light, run 1, {mine.name}: done", "light, run 1, other: done"]
+    assert [line.figure.name for line in lines(comparison.runs)] == [*COMPARED["light"]]
+    assert files(tmp_path) == []
+
+
+def test_a_commit_that_is_not_there_is_told(tmp_path: Path) -> None:
+    done = programs.run("--with", "gone", cwd=tmp_path, env=PATH, command=(sys.executable, "-m", "bench.compare"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "gone^{commit}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -12,11 +12,13 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from bench import job
-from bench.figures import LIGHT, POST, RATIOS, STREAM, YARDSTICKS, rows
+from bench.comparison import lines, plot
+from bench.figures import LIGHT, ONE, POST, RATIOS, STREAM, THOUSAND, WIDE, YARDSTICKS, rows
 from bench.messages import size, status
 from bench.processes import Helper, ServiceProcess
 from bench.quantiles import buckets, interpolated, quantile, since
 from bench.runs import _JOBS, Scale, Stage
+from bench.shapes import SHAPES, USUAL, Shape
 
 # The job.
 
@@ -72,6 +74,30 @@ def _body(load: job.Load, name: str) -> bytes:
     data: dict[str, Any] = {"resource_id": name, "completed_by": "last", "total": len(load.outputs[name])}
     data |= {"metadata": {}, "outputs": load.outputs[name]}
     return json.dumps({"type": "resource.collated", "timestamp": "2026-11-24T02:05:00.123456Z", "data": data}).encode()
+
+
+# Shapes.
+
+
+def test_a_shape_grows_and_shrinks_with_the_run() -> None:
+    assert SHAPES[WIDE].scaled(USUAL) == SHAPES[WIDE] == Shape(3000, 20, at_once=3000)
+    assert SHAPES[ONE].scaled(2 * USUAL) == Shape(40_000, 1)
+    assert SHAPES[THOUSAND].scaled(USUAL // 600) == Shape(1, 100)
+    assert SHAPES[WIDE].scaled(1) == Shape(1, 1, at_once=3000)
+
+
+# Comparisons.
+
+
+def test_a_comparison_takes_the_median_of_the_ratios_of_the_runs() -> None:
+    runs = [
+        {POST: ({"packets_per_second": 30.0}, {"packets_per_second": 10.0})},
+        {POST: ({"packets_per_second": 40.0, "service_us_per_packet": 2e-6}, {"packets_per_second": 40.0})},
+        {POST: ({"packets_per_second": 10.0}, {"packets_per_second": 5.0}), LIGHT: ({}, {"ack_p50_ms": 1.0})},
+    ]
+    (line,) = lines(runs)
+    assert (line.part, line.figure.name, line.medians, line.ratio) == (POST, "packets_per_second", (30.0, 10.0), 2.0)
+    assert plot(("this", "other"), [line]).count(">2.00<") == 1
 
 
 # Ends.
