@@ -118,6 +118,7 @@ async def open_service(
             lagged=metrics.loop_lag.observe,
             stopping=pipeline.intake.draining.is_set,
             refusals=app.refusals,
+            direct=app.direct,
         )
         async with app.audit.recording(), listener as opened, pipeline.at_work():
             metrics.connections.set_function(lambda: opened.connections)

@@ -295,8 +295,9 @@ async def open_door(
     tokens: Callable[[], Tokens] | None = None,
     unavailable: Callable[[], Unavailable | None] = lambda: None,
     hide_payloads: bool = False,
+    direct: bool = True,
 ) -> AsyncIterator[Harness]:
-    """The HTTP app, open."""
+    """The HTTP app, open; *direct*: with the short way for single packets, as a service has it."""
     ledger_limits, store, metrics = ledger_limits or LedgerLimits(), STORES.at(data_dir), Metrics()
     ledger, clock = await store.open(ledger_limits, lambda _: endpoints), store.clock
     troubled, workers, sender, reasons = Troubled(ledger), Workers(), Sender(endpoints), list[str]()
@@ -322,6 +323,7 @@ async def open_door(
             grace=lambda: grace,
             stopping=intake.draining.is_set,
             refusals=app.refusals,
+            direct=app.direct if direct else None,
         )
         async with serving as listener:
             yield Harness(listener.port, listener, troubled, intake, workers, sender, metrics, clock, reasons, app)

@@ -50,7 +50,14 @@ def known_tokens() -> Tokens:
 async def service(folder: Path, limits: HttpLimits | None = None) -> AsyncIterator[Listener]:
     """A service to which everybody may send."""
     async with open_door(folder, limits=limits) as listener:
-        yield Listener(listener.port, lambda: len(listener.ledger.calls))
+        yield Listener(listener.port, lambda: sum(listener.ledger.calls))
+
+
+@asynccontextmanager
+async def app_alone(folder: Path, limits: HttpLimits | None = None) -> AsyncIterator[Listener]:
+    """The same, where the app answers all requests, as in a server of others."""
+    async with open_door(folder, limits=limits, direct=False) as listener:
+        yield Listener(listener.port, lambda: sum(listener.ledger.calls))
 
 
 @asynccontextmanager
@@ -66,7 +73,7 @@ async def receiver(_folder: Path, limits: HttpLimits | None = None) -> AsyncIter
         yield Listener(urlsplit(inbox.url).port or 0, lambda: len(taken))
 
 
-LISTENERS = {"service": service, "receiver": receiver}
+LISTENERS = {"service": service, "app alone": app_alone, "receiver": receiver}
 ACT = request("POST", "/v1/packets", json.dumps(packet()).encode())
 """What each of them acts on."""
 

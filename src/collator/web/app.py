@@ -24,6 +24,7 @@ from collator.web.audit import Audit
 from collator.web.auth import Auth
 from collator.web.buffer_memory import BufferMemory
 from collator.web.deliveries import Deliveries
+from collator.web.direct_packets import DirectPackets
 from collator.web.endpoints import Endpoints
 from collator.web.formats import JSON
 from collator.web.health import Health, Readiness, unknown_durability
@@ -31,10 +32,9 @@ from collator.web.host_check import OWN, HostCheck
 from collator.web.limits import HttpLimits
 from collator.web.load import Load, may_repair, who_asks
 from collator.web.loop_turns import LoopTurns
-from collator.web.ndjson import MEDIA_TYPES
 from collator.web.openapi import Description
-from collator.web.options import read_query
 from collator.web.outputs import Outputs
+from collator.web.packet_heads import PacketHeads
 from collator.web.packet_page import PacketPage
 from collator.web.packets import WholePackets
 from collator.web.pages import Handlers, make_pages, methods_at
@@ -44,10 +44,8 @@ from collator.web.request_body import (
     KEPT,
     MUCH,
     REQUEST,
-    TARGET_HOST,
     HttpAnswer,
     RequestBody,
-    foreign_media_type,
     or_problem,
 )
 from collator.web.resources import Resources
@@ -95,12 +93,21 @@ class App:
         self.refusals = Refusals(parts.metrics)
         self._host_check = HostCheck(parts.hosts)
         self._auth = Auth(parts.tokens)
+        self._packet_heads = PacketHeads(self._host_check, self._auth)
         self._buffer_memory = BufferMemory(parts.limits.max_buffered)
         self._turns = LoopTurns()
         self._load = Load(parts.limits)
         self._packets = WholePackets(
             parts.intake, self.refusals, packet_limits=parts.packet_limits, limits=parts.limits
         )
+        self.direct = DirectPackets(
+            self._packet_heads,
+            self._packets,
+            load=self._load,
+            buffer_memory=self._buffer_memory,
+            refusals=self.refusals,
+        )
+        """The short way for single packets, for connections that can take it."""
         self.audit = Audit(parts.ledger)
         self._streams = Streams(
             parts.intake,
@@ -111,7 +118,12 @@ class App:
             load=self._load,
         )
         self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
-        handlers = Handlers(
+        self._pages = make_pages(self._handlers(parts), self._auth)
+        parts.metrics.requests.set_function(lambda: self._load.requests.used)
+        parts.metrics.streams.set_function(lambda: self._load.streams.used)
+
+    def _handlers(self, parts: Parts) -> Handlers:
+        return Handlers(
             health=_health(parts),
             resources=Resources(
                 parts.ledger,
@@ -129,9 +141,6 @@ class App:
             audit=self.audit,
             description=Description(packet_limits=parts.packet_limits, guarded=self._auth.guarded),
         )
-        self._pages = make_pages(handlers, self._auth)
-        parts.metrics.requests.set_function(lambda: self._load.requests.used)
-        parts.metrics.streams.set_function(lambda: self._load.streams.used)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
@@ -160,19 +169,20 @@ class App:
 
     async def _answer(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
-        self._host_check.check(request.headers, request.scope.get(TARGET_HOST, b""))
-        if path not in _OPEN:
-            self._begin(request)
         if path == POST_PACKETS.path:
             return await self._take(request, send)
+        self._host_check.check(request.headers, request.target_host)
+        if path not in _OPEN:
+            request.caller = self._auth.identify(request.headers)
+            self._begin(request)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
         scope = {**request.scope, "path": path, "app": self, REQUEST: request}
         await self._pages(scope, request.receive, send)
         return None
 
     def _begin(self, request: RequestBody) -> None:
-        """Identify the caller, and see whether there is a place for the request."""
-        caller = request.caller = self._auth.identify(request.headers)
+        """See whether there is a place for the request, whose caller is known."""
+        caller = request.caller
         request.who = who_asks(caller, request.scope.get("client"))
         kept = may_repair(caller)
         if KEPT in request.scope and not kept:
@@ -181,18 +191,11 @@ class App:
         request.under_way = True
 
     async def _take(self, request: RequestBody, send: Send) -> HttpAnswer | None:
-        if request.scope["method"] != "POST":
-            raise HttpProblem(ProblemType.METHOD_NOT_ALLOWED, "send packets with POST", headers=((b"allow", b"POST"),))
-        self._auth.require(request.caller, POST_PACKETS.role)
-        query, receipts = request.scope["query_string"], None
-        if query:  # seldom: nothing is made for a request without one
-            receipts = read_query(POST_PACKETS.options, query)["receipts"]
-        media_type = request.media_type()
-        if media_type in MEDIA_TYPES:
-            return await self._streams.post(request, send, receipts=receipts or Wanted.NONE)
-        if media_type == JSON:
+        wanted = self._packet_heads.judge(request)
+        self._begin(request)
+        if wanted.media_type == JSON:
             return await self._packets.post(request)
-        raise foreign_media_type(media_type, JSON, *sorted(MEDIA_TYPES))
+        return await self._streams.post(request, send, receipts=wanted.receipts or Wanted.NONE)
 
 
 def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:

@@ -23,6 +23,10 @@ class Auth:
         """Whether a token is required."""
         return self._tokens is not None
 
+    def tokens(self) -> Tokens | None:
+        """The tokens that are valid at this moment; `None` where none is needed."""
+        return None if self._tokens is None else self._tokens()
+
     def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         """Return the caller; `None` where the service asks for no token.
 

@@ -27,8 +27,9 @@ from collator.web.limits import HttpLimits
 from collator.web.load import peer
 from collator.web.problems import HttpProblem, busy
 from collator.web.refusals import Asked, RefusalLog
-from collator.web.request_body import HALF_CLOSED, KEPT, PATIENT, TARGET_HOST
+from collator.web.request_body import HALF_CLOSED, KEPT, PATIENT
 from collator.web.request_feed import RequestFeed, RequestProgress
+from collator.web.request_head import TARGET_HOST
 from collator.web.transport import BufferedTransport
 
 
@@ -154,7 +155,7 @@ class Guard(RequestFeed):
         self.reading, self.deadline = RequestProgress.ENDED, math.inf
         if waits:
             self.cycle.keep_alive = False  # it is the newest: the connection ends with its answer
-            noticed = self.scope.get(HALF_CLOSED)
+            noticed = self.cycle.scope.get(HALF_CLOSED)
             if isinstance(noticed, asyncio.Event):
                 noticed.set()  # perhaps it has gone for good, which cannot be seen from here
         else:

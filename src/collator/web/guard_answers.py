@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
+from collator.web.answer_bytes import AnswerBytes
 from collator.web.limits import HttpLimits
 from collator.web.problems import Headers, HttpProblem, ProblemType, busy
 from collator.web.request_body import answer_problem
@@ -45,7 +44,4 @@ def no_place(limits: HttpLimits) -> HttpProblem:
 
 def last_answer(refusal: HttpProblem, default_headers: Headers) -> bytes:
     """*refusal* as the bytes of an answer with which the connection ends."""
-    answer = answer_problem(refusal)
-    fields = [*default_headers, *answer.headers, (b"connection", b"close")]
-    fields.append((b"content-length", b"%d" % len(answer.body)))
-    return STATUS_LINE[answer.status] + b"".join(b"%s: %s\r\n" % field for field in fields) + b"\r\n" + answer.body
+    return AnswerBytes().of(answer_problem(refusal), default_headers, last=True)

@@ -43,10 +43,10 @@ class Load:
         self.requests.take(who)
         self._connections.take(who)
 
-    def end(self, who: str) -> None:
-        """A request of *who* has ended."""
-        self.requests.give(who)
-        self._connections.give(who)
+    def end(self, who: str, number: int = 1) -> None:
+        """A request of *who* has ended, or a *number* of them."""
+        self.requests.give(who, number)
+        self._connections.give(who, number)
 
     @contextmanager
     def instead(self, shared: Shared, who: str, *, retry_after: float) -> Iterator[None]:

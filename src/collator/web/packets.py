@@ -15,10 +15,11 @@ from collator.errors import Malformed, Unavailable
 from collator.intake import Intake, tally
 from collator.json_text import AT_ONCE
 from collator.packet import Packet, PacketLimits, Receipt, Status, check, check_steps
+from collator.tokens import Caller
 from collator.web.auth import check_reach
 from collator.web.batch_status import BatchStatus
 from collator.web.formats import name_for_json
-from collator.web.limits import MIB, HttpLimits
+from collator.web.limits import KIB, MIB, HttpLimits
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.receipts import ArrayReceipts, receipt_problem, wire_one
 from collator.web.refusals import Asked, Refusals
@@ -29,6 +30,7 @@ _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which is limited per line only"
 _SLICE = 1_000  # packets of an array that are stored in one go, so that a large one does not hold up all others
 _SLICE_SIZE = MIB  # bytes of their payloads, about
+_SMALL = 16 * KIB  # bytes of a packet whose fault may be looked for twice, as it is where `read_small` finds one
 _KEPT = MIB  # bytes of memory that an array may take decoded; what takes more is decoded again, slice by slice
 
 
@@ -41,6 +43,7 @@ class WholePackets:
         self._refusals = refusals
         self._packet_limits = packet_limits
         self._limits = limits
+        self._small = min(_SMALL, limits.max_body, longest_packet(packet_limits))
 
     async def post(self, request: RequestBody) -> HttpAnswer:
         """One packet: 202 accepted, 200 duplicate, or a problem. An array: a receipt each, under 202 or by R9."""
@@ -62,6 +65,21 @@ class WholePackets:
             raise
         check_reach(request.caller, [packet.resource_id])
         return await self._one(request, packet)
+
+    def read_small(self, body: bytes, caller: Caller | None) -> Packet | None:
+        """The packet of a whole *body* that is judged at once; `None` where `post` has to look at it.
+
+        Raises `Malformed` and `HttpProblem`: `post` says what is wrong, and why.
+        """
+        if body[:1] != b"{" or len(body) > self._small:
+            return None
+        packet = decode_packet(body, self._packet_limits)
+        check_reach(caller, [packet.resource_id])
+        return packet
+
+    async def accept(self, packets: Sequence[Packet], *, who: str) -> Sequence[Receipt]:
+        """Store *packets*, each of a request of *who*; a receipt for each."""
+        return await self._intake.accept(packets, who=who, size=sum([len(packet.payload) for packet in packets]))
 
     async def put(
         self, request: RequestBody, *, resource_id: str, index: int, last: bool, total: int | None
@@ -86,12 +104,8 @@ class WholePackets:
         return await self._one(request, checked)
 
     async def _one(self, request: RequestBody, packet: Packet) -> HttpAnswer:
-        (receipt,) = await self._intake.accept((packet,), who=request.who, size=len(packet.payload))
-        if receipt.status is Status.ACCEPTED:
-            return HttpAnswer(202, JSON_FIELDS, wire_one(packet, receipt))
-        if receipt.status is Status.DUPLICATE:
-            return HttpAnswer(200, JSON_FIELDS, wire_one(packet, receipt))
-        raise receipt_problem(packet, receipt)
+        (receipt,) = await self.accept((packet,), who=request.who)
+        return answer_receipt(packet, receipt)
 
     async def _array(self, request: RequestBody, body: bytes) -> HttpAnswer:
         parts = await self._checked(request, body)
@@ -148,6 +162,15 @@ class WholePackets:
             whole.add(tally(receipts), receipts)
             await request.turns.turn(request.who)
         return why
+
+
+def answer_receipt(packet: Packet, receipt: Receipt) -> HttpAnswer:
+    """The answer to the request with *packet*. Raises `HttpProblem` where it was not taken."""
+    if receipt.status is Status.ACCEPTED:
+        return HttpAnswer(202, JSON_FIELDS, wire_one(packet, receipt))
+    if receipt.status is Status.DUPLICATE:
+        return HttpAnswer(200, JSON_FIELDS, wire_one(packet, receipt))
+    raise receipt_problem(packet, receipt)
 
 
 def _slices(parts: Iterable[Sequence[Packet]]) -> Iterator[list[Packet]]:

@@ -25,14 +25,8 @@ from collator.web.load import peer
 from collator.web.loop_turns import LoopTurns
 from collator.web.problems import HttpProblem, ProblemType, busy
 from collator.web.refusals import RefusalLog
-from collator.web.request_body import (
-    KEPT,
-    TARGET_HOST,
-    HttpAnswer,
-    RequestBody,
-    foreign_media_type,
-    or_problem,
-)
+from collator.web.request_body import KEPT, HttpAnswer, RequestBody, or_problem
+from collator.web.request_head import foreign_media_type
 from collator.webhook import Handle, Received
 
 _LARGE = 1 * MIB
@@ -78,7 +72,7 @@ class ReceiverApp:
             await request.answer(answer, send)
 
     async def _answer(self, request: RequestBody) -> HttpAnswer:
-        self._host_check.check(request.headers, request.scope.get(TARGET_HOST, b""))
+        self._host_check.check(request.headers, request.target_host)
         if KEPT in request.scope:
             raise busy("too many connections with a request")
         if request.scope["method"] != "POST":

@@ -1,8 +1,8 @@
-"""One request, as the raw endpoints see it: its fields, its media type, its body up to a limit. And one answer."""
+"""One request, as the raw endpoints see it: its head, and its body up to a limit. And one answer."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import msgspec
@@ -11,13 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from collator.errors import CollatorError, Malformed
 from collator.packet import NOT_JSON, in_words
-from collator.text import quoted, shown
-from collator.tokens import Caller
 from collator.web.buffer_memory import BufferMemory
-from collator.web.formats import BOM, JSON, name_for_json, wide_charset
+from collator.web.formats import BOM, JSON, name_for_json
 from collator.web.loop_turns import LoopTurns
 from collator.web.problems import Headers, HttpProblem, ProblemType, encode, problem, problem_headers, problem_of
 from collator.web.refusals import Asked, RefusalLog
+from collator.web.request_head import RequestHead, foreign_media_type
 
 T = TypeVar("T")
 
@@ -26,11 +25,8 @@ REQUEST = "collator.request"
 """Where the scope of a page holds its `RequestBody`."""
 PATIENT = "collator.patient"
 """Set in the scope of a request that waits for its body itself: the guard puts no deadline on it."""
-TARGET_HOST = "collator.target_host"
-"""The host in the scope of a request whose target is a whole URL."""
 KEPT = "collator.kept"
 """Set in the scope of a request for which only the places reserved for health checks and repairs are free."""
-_FORM = "application/x-www-form-urlencoded"
 HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
 _SMALL = 4096  # bytes of a body that says nothing
@@ -77,25 +73,19 @@ def answer_problem(error: CollatorError) -> HttpAnswer:
     return HttpAnswer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)))
 
 
-class RequestBody:
+class RequestBody(RequestHead):
     """A request whose body has not been read."""
 
-    __slots__ = (
-        "answering", "buffer_memory", "caller", "headers", "held", "receive", "scope", "turns", "under_way", "who",
-        "whole",
-    )  # fmt: skip
+    __slots__ = ("answering", "buffer_memory", "held", "receive", "turns", "under_way", "who", "whole")
 
     def __init__(self, scope: Scope, receive: Receive, buffer_memory: BufferMemory, turns: LoopTurns) -> None:
         """Look at *scope*; read nothing yet."""
-        self.scope = scope
+        super().__init__(scope)
         self.receive = receive
-        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.whole = False
         """Whether the body was read to its end."""
         self.answering = False
         """Whether a part of the answer is written, so that there can be no other."""
-        self.caller: Caller | None = None
-        """Who asks, where the service wants to know."""
         self.who = ""
         """Whose share counts."""
         self.under_way = False
@@ -126,29 +116,6 @@ class RequestBody:
         if not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers):
             answer = msgspec.structs.replace(answer, headers=(*answer.headers, _CLOSE))
         await answer(self.scope, self.receive, send)
-
-    def media_type(self) -> str:
-        """The media type of the body in small letters.
-
-        Raises `HttpProblem` for a charset in which it would be no JSON.
-        """
-        field = self.headers.get(b"content-type", b"").decode("latin-1")
-        if ";" not in field:
-            return field if field == JSON else field.strip().lower()
-        charset = wide_charset(field)
-        if charset is not None:
-            raise HttpProblem(
-                ProblemType.UNSUPPORTED_MEDIA_TYPE,
-                f"charset {quoted(charset)} is not supported; send UTF-8",
-            )
-        return field.partition(";")[0].strip().lower()
-
-    def require_plain(self) -> None:
-        """Raise `HttpProblem` for a body that is packed: what it unfolds to would be without a limit."""
-        coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1")
-        if coding.lower() != "identity":
-            detail = f"content-encoding {quoted(coding)} is not supported; send the body uncompressed"
-            raise HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, detail)
 
     async def body(self, limit: int, *, instead: str = "") -> bytes:
         """The whole body, which holds something, as `_body` has it. Raises `Malformed`, `HttpProblem`, `ClientGone`."""
@@ -234,8 +201,13 @@ async def or_problem(
     except CollatorError as error:
         return _problem(problem_of(error), request, refusals)
     except Exception:  # noqa: BLE001 - logged, and answered
-        _log.exception("request failed", method=request.scope["method"])
-        return _problem(HttpProblem(ProblemType.INTERNAL_ERROR, "see the log of the service"), request, refusals)
+        return _problem(log_defect(request.scope["method"]), request, refusals)
+
+
+def log_defect(method: str) -> HttpProblem:
+    """Log the error that is being handled, with which a request of *method* ended; the refusal for it."""
+    _log.exception("request failed", method=method)
+    return HttpProblem(ProblemType.INTERNAL_ERROR, "see the log of the service")
 
 
 def _problem(refusal: HttpProblem, request: RequestBody, refusals: RefusalLog) -> HttpAnswer:
@@ -244,16 +216,3 @@ def _problem(refusal: HttpProblem, request: RequestBody, refusals: RefusalLog) -
     if request.answering:
         raise refusal
     return answer_problem(refusal)
-
-
-def foreign_media_type(found: str, *wanted: str) -> HttpProblem:
-    """The body is not of a *wanted* media type."""
-    there = f"set it to {' or '.join(wanted)}"
-    if not found:
-        return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"the request has no content-type; {there}")
-    if found == _FORM:
-        return HttpProblem(
-            ProblemType.UNSUPPORTED_MEDIA_TYPE,
-            f"content-type {found}, the default of curl and wget, is not supported; {there}",
-        )
-    return HttpProblem(ProblemType.UNSUPPORTED_MEDIA_TYPE, f"content-type {shown(found)} is not supported; {there}")

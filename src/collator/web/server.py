@@ -22,8 +22,10 @@ from uvicorn.server import ServerState
 from collator.errors import cannot_listen
 from collator.forks import Kept
 from collator.web.connections import Connections
+from collator.web.direct_packets import DirectPackets
 from collator.web.guard import Guard
 from collator.web.limits import HttpLimits
+from collator.web.packet_connection import PacketConnection
 from collator.web.refusals import RefusalLog
 from collator.web.request_feed import check_parser
 
@@ -67,11 +69,13 @@ async def serve(
     lagged: Callable[[float], object] = bool,
     stopping: Callable[[], bool] = lambda: False,
     refusals: RefusalLog | None = None,
+    direct: DirectPackets | None = None,
 ) -> AsyncIterator[Listener]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 
     *lagged* is told ten times a second for how many seconds others held up the event loop; *refusals* notes what is
-    refused before *app* sees it. Once *stopping* says so, requests that have not come whole are waited for no longer.
+    refused before *app* sees it; *direct* may answer in its place. Once *stopping* says so, requests that have not come
+    whole are waited for no longer.
 
     At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
     off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives, and
@@ -88,9 +92,13 @@ async def serve(
     guarded = limits or HttpLimits()
     loop = asyncio.get_running_loop()
     places: Connections[Guard] = Connections(guarded.max_connections, max_queued=guarded.max_queued)
-    server = await loop.create_server(
-        lambda: Guard(config, state, guarded, refusals, places), sock=listener, backlog=_BACKLOG
-    )
+
+    def connection() -> Guard:
+        if direct is None:
+            return Guard(config, state, guarded, refusals, places)
+        return PacketConnection(config, state, guarded, refusals, places, direct=direct)
+
+    server = await loop.create_server(connection, sock=listener, backlog=_BACKLOG)
     closing = asyncio.Event()
     ticking = asyncio.create_task(_tick(state, lagged, lambda: closing.is_set() or stopping()))
     try:

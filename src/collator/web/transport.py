@@ -60,6 +60,12 @@ class BufferedTransport(asyncio.Transport):
         if self._size > _GATHERED:
             self._flush()
 
+    def write_through(self, data: bytes) -> None:
+        """Write *data*, a whole answer, with what was written before: nothing comes that could leave with it."""
+        self._gathered.append(data)
+        self._size += len(data)
+        self._flush()
+
     def is_closing(self) -> bool:
         """Return whether nothing more can be written."""
         return self._closing or self._transport.is_closing()
