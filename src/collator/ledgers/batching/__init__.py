@@ -7,6 +7,7 @@ waits, and nothing here knows a store, or what its errors mean.
 | file | what lives there |
 |---|---|
 | `calls` | a verb as it is executed, a call of it, and what came of that |
+| `kinds` | the verbs of the ledger |
 | `groups` | which calls are committed together, and whose turn it is |
 | `culprits` | a group that failed, in parts, until the error is that of one item |
 | `parts` | the calls of a verb taken apart and put together, and what its culprit is answered |

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from collator.errors import CollatorError
@@ -15,12 +15,10 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Verb(Generic[S, R]):
-    """The execution of one verb on a store of the type S, whose calls have results of the type R."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a verb is, whichever store executes it."""
 
-    step: Callable[[S, Sequence[Any]], Sequence[R] | Awaitable[Sequence[R]]]
-    """From the store and the arguments of all calls to their results, inside a transaction."""
     alone: bool = False
     """Each call is a batch of its own, and its `CollatorError` is its result."""
     grows: bool = False
@@ -31,13 +29,25 @@ class Verb(Generic[S, R]):
     """A result holds no packet and no body that was not in the arguments of its call."""
     split: Callable[[Any], list[tuple[Any, int]]] | None = None
     """The arguments of one call as those of several smaller calls, and the size of each, for finding a culprit."""
-    join: Callable[[Sequence[R]], R] | None = None
+    join: Callable[[Sequence[Any]], Any] | None = None
     """The result of one call from those of the smaller ones."""
-    isolate: Callable[[Exception], R] | None = None
+    isolate: Callable[[Exception], Any] | None = None
     """The result of the smallest call where it is the culprit."""
-    changed: Callable[[Any, R], int | None] | None = None
+    changed: Callable[[Any, Any], int | None] | None = None
     """How many the arguments and the result of a step say were changed, where the audit log has what the verb does;
     `None` for a step that is left to another."""
+
+    def by(self, step: Callable[[S, Sequence[Any]], Sequence[R] | Awaitable[Sequence[R]]]) -> Verb[S, R]:
+        """A verb of this kind, which *step* executes."""
+        return Verb(step, **{field.name: getattr(self, field.name) for field in fields(Kind)})
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Kind, Generic[S, R]):
+    """The execution of one verb on a store of the type S, whose calls have results of the type R."""
+
+    step: Callable[[S, Sequence[Any]], Sequence[R] | Awaitable[Sequence[R]]]
+    """From the store and the arguments of all calls to their results, inside a transaction."""
 
 
 class Call:

@@ -1,18 +1,13 @@
-"""The verbs of the ledger as a writer executes them: which step each is, and how a call is split.
-
-Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
-batch is the culprit of an error.
-"""
+"""The verbs of the ledger as a writer executes them: which step each is, and what is locked in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from collator.errors import CollatorError
-from collator.ledgers.batching import parts
-from collator.ledgers.batching.calls import Call, Verb, batches, keep_results
+from collator.ledgers.batching import kinds
+from collator.ledgers.batching.calls import Call, batches, keep_results
 from collator.ledgers.postgresql import (
     acceptance,
     attempts,
@@ -28,7 +23,6 @@ from collator.ledgers.postgresql import (
     retries,
 )
 from collator.ledgers.postgresql.step import Beside, Step
-from collator.messages import StepResult
 
 R = TypeVar("R")
 
@@ -66,53 +60,33 @@ async def execute(step: Step, calls: Sequence[Call]) -> None:
                 await audit.record(step, call.act, call.changed)
 
 
-def _alone(taken: Callable[..., Awaitable[R]], *, grows: bool = False, gives_way: bool = False) -> Verb[Step, R]:
+def _alone(taken: Callable[..., Awaitable[R]]) -> Callable[[Step, Sequence[tuple[Any, ...]]], Awaitable[list[R]]]:
     async def alone(step: Step, calls: Sequence[tuple[Any, ...]]) -> list[R]:
         return [await taken(step, *calls[0])]
 
-    return Verb(alone, alone=True, grows=grows, gives_way=gives_way)
+    return alone
 
 
-def _upkeep(taken: Callable[..., Awaitable[R]]) -> Verb[Step, R]:
-    """A verb of time or people: its step may last as long as the end of a large resource takes."""
-    return _alone(taken, gives_way=True)
-
-
-def _audited(verb: Verb[Step, R], changed: Callable[[R], int]) -> Verb[Step, R]:
-    return replace(verb, changed=lambda _, result: changed(result))
-
-
-def _closed(outcome: StepResult) -> int:
-    return outcome.closed
-
-
-ACCEPT = Verb(
-    acceptance.accept,
-    grows=True,
-    echoes=True,
-    split=parts.halve_groups,
-    join=parts.join_accepted,
-    isolate=parts.refuse_packet,
-)
-RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
-SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
+ACCEPT = kinds.ACCEPT.by(acceptance.accept)
+RECORD = kinds.RECORD.by(records.record)
+SETTLE = kinds.SETTLE.by(attempts.record_attempts)
 _PLAIN = (ACCEPT, RECORD)
 """Verbs whose plain case looks around by itself."""
 _LOCKING = {ACCEPT: 0, RECORD: 1, SETTLE: 2}
-CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
-RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
-CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
-BEAT, ENTER, LEAVE = _alone(nodes.beat), _alone(nodes.enter), _alone(nodes.leave)
-EXPIRE = _upkeep(repair.expire)
-NOTE = _alone(audit.note)
-
-# What people do, which the audit log has.
-REPLAY = _audited(_upkeep(redelivery.replay), lambda result: result.number)
-STOP = _audited(_upkeep(redelivery.give_up), int)
-PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoints.resume), int)
-COMPLETE = _audited(_upkeep(repair.complete), _closed)
-CANCEL = _audited(_upkeep(repair.cancel), int)
-RETRY = _audited(_upkeep(retries.retry), lambda result: result.number)
-REOPEN = _audited(_upkeep(retries.reopen_one), int)
-REOPEN_ALL = _audited(_upkeep(retries.reopen_all), lambda result: result.packets)
-PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource
+CLAIM, WORK_DUE = kinds.ALONE.by(_alone(claims.claim)), kinds.ALONE.by(_alone(claims.work_due))
+RENEW, RELEASE = kinds.ALONE.by(_alone(claims.renew)), kinds.ALONE.by(_alone(claims.release))
+CLAIM_DELIVERIES = kinds.ALONE.by(_alone(outbox.claim_deliveries))
+BEAT, ENTER = kinds.ALONE.by(_alone(nodes.beat)), kinds.ALONE.by(_alone(nodes.enter))
+LEAVE = kinds.ALONE.by(_alone(nodes.leave))
+NOTE = kinds.ALONE.by(_alone(audit.note))
+EXPIRE = kinds.EXPIRE.by(_alone(repair.expire))
+REPLAY = kinds.REPLAY.by(_alone(redelivery.replay))
+STOP = kinds.STOP.by(_alone(redelivery.give_up))
+PAUSE = kinds.PAUSE.by(_alone(endpoints.pause))
+RESUME = kinds.RESUME.by(_alone(endpoints.resume))
+COMPLETE = kinds.COMPLETE.by(_alone(repair.complete))
+CANCEL = kinds.CANCEL.by(_alone(repair.cancel))
+RETRY = kinds.RETRY.by(_alone(retries.retry))
+REOPEN = kinds.REOPEN.by(_alone(retries.reopen_one))
+REOPEN_ALL = kinds.REOPEN_ALL.by(_alone(retries.reopen_all))
+PURGE = kinds.PURGE.by(_alone(purge.purge))

@@ -1,18 +1,13 @@
-"""The verbs of the ledger as the writer executes them: which step each is, and how a call is split.
-
-Most are executed alone. Those that come by the thousand are executed together, and taken apart where one call of a
-batch is the culprit of an error.
-"""
+"""The verbs of the ledger as the writer executes them: which step each is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from collator.errors import CollatorError
-from collator.ledgers.batching import parts
-from collator.ledgers.batching.calls import Call, Verb, keep_results
+from collator.ledgers.batching import kinds
+from collator.ledgers.batching.calls import Call, keep_results
 from collator.ledgers.sqlite import (
     acceptance,
     attempts,
@@ -27,7 +22,6 @@ from collator.ledgers.sqlite import (
     retries,
 )
 from collator.ledgers.sqlite.store import Store
-from collator.messages import StepResult
 
 R = TypeVar("R")
 
@@ -49,50 +43,29 @@ def execute(store: Store, calls: Sequence[Call]) -> None:
                 audit.record(store, call.act, call.changed)
 
 
-def _alone(step: Callable[..., R], *, grows: bool = False, gives_way: bool = False) -> Verb[Store, R]:
-    def execute(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
+def _alone(step: Callable[..., R]) -> Callable[[Store, Sequence[tuple[Any, ...]]], list[R]]:
+    def alone(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[R]:
         return [step(store, *calls[0])]
 
-    return Verb(execute, alone=True, grows=grows, gives_way=gives_way)
+    return alone
 
 
-def _upkeep(step: Callable[..., R], *, grows: bool = False) -> Verb[Store, R]:
-    """A verb of time or people: its step may last a slice, or as long as the end of a large resource takes."""
-    return _alone(step, grows=grows, gives_way=True)
-
-
-def _audited(verb: Verb[Store, R], changed: Callable[[R], int | None]) -> Verb[Store, R]:
-    return replace(verb, changed=lambda _, result: changed(result))
-
-
-def _closed(outcome: StepResult) -> int:
-    return outcome.closed
-
-
-ACCEPT = Verb(
-    acceptance.accept,
-    grows=True,
-    echoes=True,
-    split=parts.halve_groups,
-    join=parts.join_accepted,
-    isolate=parts.refuse_packet,
-)
-RECORD = Verb(records.record, split=parts.halve_results, join=parts.join_recorded, isolate=parts.refuse_result)
-SETTLE = Verb(attempts.record_attempts, split=parts.halve_items, join=parts.join_lists, isolate=parts.refuse_attempt)
-CLAIM, WORK_DUE = _alone(claims.claim), _alone(claims.work_due)
-RENEW, RELEASE = _alone(claims.renew), _alone(claims.release)
-CLAIM_DELIVERIES = _alone(outbox.claim_deliveries)
-EXPIRE = _upkeep(repair.expire)
-NOTE = _alone(audit.note)
-
-# What people do, which the audit log has.
-REPLAY = _audited(_upkeep(redelivery.replay), lambda step: step.number)
-STOP = _audited(_upkeep(redelivery.give_up), int)
-PAUSE, RESUME = _audited(_alone(endpoints.pause), int), _audited(_alone(endpoints.resume), int)
-COMPLETE = _audited(_upkeep(repair.complete), _closed)
-COMPLETE_EMPTY = _audited(_upkeep(repair.complete, grows=True), _closed)  # which may open a resource
-CANCEL = _audited(_upkeep(repair.cancel), int)
-RETRY = _audited(_upkeep(retries.retry), lambda step: None if step.ended else step.number)
-REOPEN = _audited(_upkeep(retries.reopen_one, grows=True), int)
-REOPEN_ALL = _audited(_upkeep(retries.reopen_all, grows=True), lambda step: step.packets)
-PURGE = replace(_upkeep(purge.purge), changed=lambda arguments, _: int(arguments[-1] is not None))  # the resource
+ACCEPT = kinds.ACCEPT.by(acceptance.accept)
+RECORD = kinds.RECORD.by(records.record)
+SETTLE = kinds.SETTLE.by(attempts.record_attempts)
+CLAIM, WORK_DUE = kinds.ALONE.by(_alone(claims.claim)), kinds.ALONE.by(_alone(claims.work_due))
+RENEW, RELEASE = kinds.ALONE.by(_alone(claims.renew)), kinds.ALONE.by(_alone(claims.release))
+CLAIM_DELIVERIES = kinds.ALONE.by(_alone(outbox.claim_deliveries))
+NOTE = kinds.ALONE.by(_alone(audit.note))
+EXPIRE = kinds.EXPIRE.by(_alone(repair.expire))
+REPLAY = kinds.REPLAY.by(_alone(redelivery.replay))
+STOP = kinds.STOP.by(_alone(redelivery.give_up))
+PAUSE = kinds.PAUSE.by(_alone(endpoints.pause))
+RESUME = kinds.RESUME.by(_alone(endpoints.resume))
+COMPLETE = kinds.COMPLETE.by(_alone(repair.complete))
+COMPLETE_EMPTY = kinds.COMPLETE_EMPTY.by(_alone(repair.complete))
+CANCEL = kinds.CANCEL.by(_alone(repair.cancel))
+RETRY = kinds.RETRY.by(_alone(retries.retry))
+REOPEN = kinds.REOPEN.by(_alone(retries.reopen_one))
+REOPEN_ALL = kinds.REOPEN_ALL.by(_alone(retries.reopen_all))
+PURGE = kinds.PURGE.by(_alone(purge.purge))
