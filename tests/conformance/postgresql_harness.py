@@ -37,7 +37,7 @@ _EMPTY = """
 truncate node, writer, resource, superseded, packet, outcome, waiting, lease, attempt, delivery, delivery_log,
   paused_endpoint, tombstone, audit, share, ledger, move, division, test_clock;
 insert into test_clock values (START);
-insert into ledger values (1, START, START, 0, 0, START, false, false);
+insert into ledger values (1, START, START, 0, 0, START, false);
 select setval('turn', 0);
 """.replace("START", str(START))
 """A store in which nothing ever was."""

@@ -166,6 +166,7 @@ class _Connection:
         """Note *statement*; the trap that it springs before it is executed."""
         commits = COMMIT in statement.lower() and not self._reads_only
         if commits:
+            self._step |= {name for text, name in _NAMES.items() if text in statement}
             traps = [self._proxy._springs(one, committed=True) for one in self._step]
             self._lost = next((trap for trap in traps if trap), None)
             if self._lost is None and self._proxy._commits_left():

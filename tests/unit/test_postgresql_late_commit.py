@@ -1,7 +1,8 @@
-"""A step that is committed once its node has been marked as dead: nobody looks for the leases of that node any more."""
+"""A node that is cut off: what its last step holds up, and a step that it commits after it was found dead."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,36 +13,76 @@ from tests.requirements import need
 
 pytest.importorskip("asyncpg")
 
+import asyncpg
+
+from collator.ledgers.postgresql import nodes
+from collator.ledgers.postgresql.step import Step, load_statements
 from collator.messages import Output
 from collator.rules.resource import LedgerLimits
 from tests.conformance.postgresql_harness import PostgresqlHarness
 
-LIMITS = LedgerLimits(task_lease=30.0, delivery_lease=30.0)
+LIMITS = LedgerLimits(task_lease=30.0, delivery_lease=900.0)
 
 
-async def test_what_it_leased_passes_on_when_the_lease_ends(tmp_path: Path) -> None:
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[PostgresqlHarness]:
+    """A database that is empty."""
     need(PostgresqlHarness.needs() is None, str(PostgresqlHarness.needs()))
     harness = PostgresqlHarness(tmp_path)
+    yield harness
+    await harness.close()
+
+
+@pytest.fixture
+async def connection(harness: PostgresqlHarness) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as that of a writer."""
+    connection = await harness.connect()
+    yield connection
+    connection.terminate()
+
+
+async def test_what_it_leased_passes_on_with_the_next_beat_of_another(
+    harness: PostgresqlHarness, connection: asyncpg.Connection
+) -> None:
     late, other = [await harness.open(LIMITS, default_route) for _ in range(2)]
     await finish(other, "whole")
     await send(other, packet("open", 0, last=True))
-    connection = await harness.connect()
-    try:
-        await connection.execute("update node set seen = '-infinity' where node = $1", late.node)
-        assert await claim(other, 0) == []  # which marks it
-        assert await connection.fetchval("select count(*) from node") == 1
-        assert [task.key.resource_id for task in await claim(late)] == ["open"]
-        assert [delivery.resource_id for delivery in await due(late)] == ["whole"]
-        late.abandon()
-        harness.clock.advance(29.5)
-        assert (await claim(other), await due(other)) == ([], [])
-        harness.clock.advance(1.0)
-        (task,) = await claim(other)
-        assert [delivery.resource_id for delivery in await due(other)] == ["whole"]
-        await record(other, Output(task.lease, b"1"))
-        assert (await other.counts()).collated == 2
-    finally:
-        connection.terminate()
-        await harness.stop(other)
-        await harness.kill(late)
-        await harness.close()
+    await connection.execute("update node set seen = '-infinity' where node = $1", late.node)
+    assert await claim(other, 0) == []  # which marks it
+    assert await connection.fetchval("select count(*) from node") == 1
+    assert [task.key.resource_id for task in await claim(late)] == ["open"]
+    assert [delivery.resource_id for delivery in await due(late)] == ["whole"]
+    late.abandon()
+    await other.expire(accepting=True, limit=1, capacity={})
+    (task,) = await claim(other)
+    assert [delivery.resource_id for delivery in await due(other)] == ["whole"]
+    await record(other, Output(task.lease, b"1"))
+    assert (await other.counts()).collated == 2
+    await harness.stop(other)
+    await harness.kill(late)
+
+
+async def test_what_a_living_node_was_granted_stays_with_it(harness: PostgresqlHarness) -> None:
+    holder, other = [await harness.open(LIMITS, default_route) for _ in range(2)]
+    await finish(other, "whole")
+    await send(other, packet("open", 0, last=True))
+    assert (len(await claim(holder)), len(await due(holder))) == (1, 1)
+    await other.expire(accepting=True, limit=1, capacity={})
+    assert (await claim(other), await due(other)) == ([], [])
+    for node in (holder, other):
+        await harness.stop(node)
+
+
+@pytest.mark.parametrize("accepting", [True, False])
+async def test_a_beat_that_is_cut_off_before_its_commit_holds_up_no_other(
+    harness: PostgresqlHarness, connection: asyncpg.Connection, accepting: bool
+) -> None:
+    node = await harness.open(LIMITS, default_route)
+    step = Step(await harness.connect(), load_statements(), node=node.node, ledger_limits=LIMITS, route=default_route)
+    await step.begin()
+    await step.look_around()
+    await nodes.beat(step, accepting)
+    async with connection.transaction():
+        assert await connection.fetchval("select 1 from ledger for update nowait") == 1
+    step.connection.terminate()
+    await harness.stop(node)

@@ -58,6 +58,14 @@ async def test_no_more_rows_are_taken_than_asked_for_by_a_plan_that_was_made_for
     await connection.execute("truncate attempt")
 
 
+async def test_suspects_are_seen_whoever_else_has_just_found_none(connection: asyncpg.Connection) -> None:
+    """A flag in the row of the ledger was cleared by a claim that did not see yet what another step committed."""
+    assert not await connection.fetchval("select suspects from look_around()")
+    await connection.execute("insert into attempt (k, stops, waits) values (1, 1, false)")
+    assert await connection.fetchval("select suspects from look_around()")
+    await connection.execute("truncate attempt")
+
+
 async def test_a_node_that_begins_after_a_standstill_is_dead_no_later_than_others(
     harness: PostgresqlHarness, connection: asyncpg.Connection
 ) -> None:

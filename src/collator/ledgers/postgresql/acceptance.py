@@ -53,7 +53,7 @@ async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) 
     await step.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], step.active)
     step.count(waiting=len(plan.new), backlog=plan.packet_bytes)
     if plan.held_up:
-        await step.run("note_refusal")
+        step.at_end("note_refusal")
     closed = await close_finished(step, grown, capacity={}, known_at={}) if grown else None
     return await _lease_new(step, batch, plan, closed.endpoints if closed else frozenset())
 

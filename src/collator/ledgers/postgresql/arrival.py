@@ -186,7 +186,6 @@ class Arrival:
             await statements.run("store_counts", _NOBODY, 0, 0, *changes, leased)
             await self._connection.executemany(statements.statement("pause_endpoint"), paused)
             await statements.run("bury_node", node)
-            await statements.run("note_suspects")
             await statements.run("finish_move", self._move["move"])
 
     async def give_up(self, directory: str) -> bool:

@@ -56,8 +56,5 @@ select $1::bigint, -1e9::float8, 'the data directory that was moved', '', wall()
 -- name: bytes_in_work (that the node $1 holds)
 select coalesce(sum(size), 0)::bigint from lease l cross join unnest(l.sizes) as size where l.node = $1;
 
--- name: note_suspects
-update ledger set suspects = true where not suspects and exists (select from attempt where stops > 0);
-
 -- name: finish_move
 update move set finished = true where move = $1;

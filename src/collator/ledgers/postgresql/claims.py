@@ -120,7 +120,6 @@ async def mark_dead(step: Step, node: int) -> None:
     found = [held.key for _, held in await _take_back(step, await step.rows("leases_of_node", node))]
     if found:  # who was not alone may be innocent
         await step.run("suspect", found, int(len(found) == 1), step.ledger_limits.side_by_side)
-        await step.run("note_suspects")
         step.suspects = True
     await step.run("release_deliveries_of", node)
     rows = await step.rows("lethal", found, step.ledger_limits.max_deaths) if found else []
@@ -168,7 +167,7 @@ async def _wait_again(step: Step, returned: Sequence[tuple[StoredLease, Held]]) 
 
 async def _claim_suspects(step: Step, capacity: int) -> list[Run] | None:
     """Lease the suspects whose turn it is; `None` where other packets may be handed out now."""
-    await step.run("one_at_a_time")  # two nodes that claim at once hand out no two suspects that are to be alone
+    await step.value("one_at_a_time")  # two nodes that claim at once hand out no two suspects that are to be alone
     if await step.value("is_alone", step.running):
         return []
     together = step.ledger_limits.side_by_side
@@ -177,7 +176,6 @@ async def _claim_suspects(step: Step, capacity: int) -> list[Run] | None:
         return []
     waiting = alone or await _waiting_suspects(step, 0, together, capacity)
     if not waiting:
-        await step.run("forget_suspects")
         return None
     runs = await _hand_out(step, [(key >> INDEX_BITS, key & INDEX_MASK) for key in waiting], waiting)
     return alone_runs(runs, alone, step.ledger_limits) if alone else runs

@@ -17,7 +17,10 @@ from collator.ledgers.postgresql.step import Step
 async def beat(step: Step, accepting: bool) -> None:  # noqa: FBT001 - a step takes its call as it came
     """Let time pass: it counts as uptime where the service was *accepting* and refused nobody (R13)."""
     await _see(step)
-    await step.run("tick", accepting)
+    await step.run("end_strays", step.running)
+    if not accepting:
+        step.at_end("note_refusal")
+    step.at_end("tick")
 
 
 async def enter(step: Step, writers: Sequence[int]) -> None:
@@ -37,7 +40,7 @@ async def leave(step: Step) -> None:
     """End in order: what is handed out is due at once."""
     await step.run("forget_node", step.node)
     await claims.give_back(step, step.node)
-    await step.run("tick", True)  # noqa: FBT003 - a parameter of a statement
+    step.at_end("tick")
 
 
 async def _see(step: Step) -> None:

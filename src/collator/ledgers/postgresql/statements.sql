@@ -51,9 +51,9 @@ select count(*) from node where node <> $1 and seen >= $2::float8 - dead_after()
 insert into node (node, seen, name, version, since) overriding system value values ($1, $2, $3, $4, wall())
 on conflict (node) do update set seen = greatest(node.seen, excluded.seen);
 
--- name: tick (beat; $1: whether the time since the last tick counts as uptime)
+-- name: tick (beat; the time since the last one counts as uptime, unless a refusal was noted)
 update ledger set (clock, beat_at, stood, uptime, ticked_at, refused) = (
-  select x.now, x.now, x.stood, uptime + case when $1 and not refused then x.now - x.stood - ticked_at else 0 end,
+  select x.now, x.now, x.stood, uptime + case when not refused then x.now - x.stood - ticked_at else 0 end,
          x.now - x.stood, false
   from (select y.now, stood + greatest(0, y.now - beat_at - most_between_beats()) as stood
         from (select greatest(clock, w.wall) as now from (select wall() as wall) w) y) x);
@@ -64,14 +64,8 @@ update ledger set ticked_at = $1 returning uptime;
 -- name: note_refusal
 update ledger set refused = true where not refused;
 
--- name: note_suspects
-update ledger set suspects = true where not suspects;
-
--- name: forget_suspects (where there are none)
-update ledger set suspects = false where suspects and not exists (select from attempt where stops > 0);
-
--- name: one_at_a_time
-select 1 from ledger for update;
+-- name: one_at_a_time (the row of the ledger would hold up beats)
+select pg_advisory_xact_lock(hashtext('collator.suspects'));
 
 -- name: take_space (1 MiB that does not compress: an error while the disk is full)
 insert into audit (act, at, kept_at, who, peer, verb, target, changed, refused)
@@ -216,6 +210,11 @@ delete from lease where token = any ($1::bigint[]);
 -- name: ended_leases (up to $2)
 select token, rk from lease where until <= $1 order by until limit $2;
 
+-- name: end_strays (now, $1: leases that a node was granted in a step which it committed after it was found dead)
+with mine as materialized (
+  select token from lease where until > $1 and node not in (select node from node) for update skip locked)
+update lease l set until = $1 from mine where l.token = mine.token;
+
 -- name: leases_of_node
 select token, rk from lease where node = $1;
 
@@ -312,12 +311,15 @@ join outcome o on o.k between t.rk << 24 and t.rk << 24 | 16777215 where o.outpu
 
 -- Deliveries.
 
--- name: due_deliveries (of endpoint $1, large or not, due by $3, that nobody holds at $4; the longest due first)
-select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)
+-- name: due_deliveries (of endpoint $1, large or not, due by $3, that nobody holds at $4: no node that is dead, either, as one is that
+--   committed after it was found to be; the longest due first)
+select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3
+  and (token is null or until <= $4 or node not in (select n.node from node n))
 order by due_at, did limit $5 for update skip locked;
 
 -- name: latest_deliveries (as `due_deliveries`, the shortest due first)
-select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)
+select did from delivery where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3
+  and (token is null or until <= $4 or node not in (select n.node from node n))
 order by due_at desc, did desc limit $5 for update skip locked;
 
 -- name: deliveries_to_probe (of endpoint $1: of the 1,000 that became due last those that were tried least, the longest due
@@ -325,18 +327,21 @@ order by due_at desc, did desc limit $5 for update skip locked;
 select did from (
   select did from (
     (select * from (select did, step, due_at, 0 as later from delivery
-                    where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3 and (token is null or until <= $4)
+                    where state = 'due' and endpoint = $1 and large = $2 and due_at <= $3
+                      and (token is null or until <= $4 or node not in (select n.node from node n))
                     order by due_at desc limit 1000) x order by step, due_at limit $5)
     union all
     (select did, 0, due_at, 1 from delivery
-     where state = 'due' and endpoint = $1 and large = $2 and due_at > $3 and (token is null or until <= $4) order by due_at limit $5)) y
+     where state = 'due' and endpoint = $1 and large = $2 and due_at > $3
+       and (token is null or until <= $4 or node not in (select n.node from node n)) order by due_at limit $5)) y
   order by later, step, due_at, did limit $5) z;
 
 -- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out. The state is
 --   compared so that no index of states is taken for it, here and below)
 with free as materialized (
   select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token) join delivery l on l.did = x.did
-  where coalesce(l.state, '') = 'due' and (l.token is null or l.until <= $3) for update of l skip locked),
+  where coalesce(l.state, '') = 'due' and (l.token is null or l.until <= $3 or l.node not in (select n.node from node n))
+  for update of l skip locked),
 mine as (
   update delivery d set token = free.token, node = $4, until = $5 from free where d.did = free.did
   returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)

@@ -100,6 +100,7 @@ class Step(Statements):
         """Resources that got outcomes or ended."""
         self.beside = Beside()
         self._seen = False
+        self._end = ""
         self.wrote = False
         """Whether it changed anything."""
 
@@ -108,6 +109,14 @@ class Step(Statements):
         changed = await super().run(name, *parameters)
         self.wrote |= changed > 0
         return changed
+
+    def at_end(self, name: str) -> None:
+        """Execute the statement *name*, which has no parameters, in the round trip of the commit.
+
+        What it locks is free at once: a node that is cut off in the middle of a step holds up nobody who needs it.
+        """
+        self._end += self._statements[name]
+        self.wrote = True
 
     async def begin(self) -> None:
         """Begin, unless the commit before has."""
@@ -170,7 +179,7 @@ class Step(Statements):
         """
         changed = [self.changes.get(name, 0) for name in _STORED]
         numbers = ", ".join(map(str, (self.node, writer, number, *changed)))
-        await self.connection.execute(f"execute store_counts({numbers}); commit; {'begin' if more else ''}")
+        await self.connection.execute(f"execute store_counts({numbers}); {self._end} commit; {'begin' if more else ''}")
 
     async def roll_back(self) -> None:
         """Undo all; of a connection that is lost nothing is stored either way."""

@@ -9,8 +9,7 @@ create table ledger (             -- one row; changed by the beat of any node, a
   stood float8 not null,          -- seconds in which no node could act, ever: leases and idle timeouts do not run in them
   uptime float8 not null,         -- seconds during which packets were accepted, ever: idle timeouts run on this
   ticked_at float8 not null,      -- until when `uptime` counts, in ledger time without `stood`
-  refused boolean not null,       -- whether packets of any resource were refused since then
-  suspects boolean not null       -- whether there may be packets that were in work when their node died
+  refused boolean not null        -- whether packets of any resource were refused since then
 );
 
 create table division (           -- one row where the store is one of a list, among which resources are divided (division.py)
@@ -264,12 +263,13 @@ create type around as (
 create function look_around() returns around language plpgsql as $$
 declare found around;
 begin
-  select x.now, x.now - x.stood, x.uptime + x.now - x.stood - x.ticked_at, x.wall, x.suspects, c.*,
+  select x.now, x.now - x.stood, x.uptime + x.now - x.stood - x.ticked_at, x.wall,
+         exists (select from attempt where stops > 0), c.*,
          (select coalesce(array_agg(endpoint), '{}') from paused_endpoint),
          (select coalesce(array_agg(n.node), '{}') from node n where n.seen < x.now - x.stood - dead_after())
-  from (select y.now, y.wall, y.uptime, y.ticked_at, y.suspects,
+  from (select y.now, y.wall, y.uptime, y.ticked_at,
                y.stood + greatest(0, y.now - y.beat_at - most_between_beats()) as stood
-        from (select greatest(l.clock, w.wall) as now, w.wall, l.uptime, l.ticked_at, l.suspects, l.beat_at, l.stood
+        from (select greatest(l.clock, w.wall) as now, w.wall, l.uptime, l.ticked_at, l.beat_at, l.stood
               from ledger l, (select wall() as wall) w) y) x,
        (select coalesce(sum(open), 0)::bigint as open, coalesce(sum(collated), 0)::bigint as collated,
                coalesce(sum(incomplete), 0)::bigint as incomplete, coalesce(sum(cancelled), 0)::bigint as cancelled,
@@ -444,5 +444,5 @@ begin
   left join superseded s on s.gk = d.rk join resource r on r.rk = coalesce(s.rk, d.rk) where r.purging = 0 order by t.place;
 end $$;
 
-insert into ledger values (1, 0, 0, 0, 0, 0, false, false);
+insert into ledger values (1, 0, 0, 0, 0, 0, false);
 update ledger set clock = wall(), beat_at = wall(), ticked_at = wall();
