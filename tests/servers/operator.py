@@ -5,30 +5,23 @@ It is that of the machine, as the wheel has no TLS.
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 from collator.cli.children import free_port
 from tests.requirements import need
-from tests.servers.postgresql import Server, _other_user
+from tests.servers.postgresql import Server
 from tests.servers.server import START
 from tests.wait import until_sync
 
-_CONFIGURATION = """
-listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
-shared_buffers = 32MB
-max_connections = 50
-wal_keep_size = 64MB
-"""
+_SETTINGS = {"shared_buffers": "32MB", "max_connections": "50", "wal_keep_size": "64MB"}
+_TLS = {"ssl": "on", "ssl_cert_file": "'localhost.pem'", "ssl_key_file": "'localhost.key'", "ssl_ca_file": "'ca.pem'"}
 _PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -48,62 +41,30 @@ def certificates(folder: Path) -> None:
 
 
 class OperatedServer(Server):
-    """A server with settings of its own, or a standby."""
+    """A server with settings of its own."""
 
     def __init__(
-        self, configuration: str = "", *, access: str = "host all all 127.0.0.1/32 trust", keys: Path | None = None
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        access: str = "host all all 127.0.0.1/32 trust",
+        keys: Path | None = None,
     ) -> None:
         """Start one that lets in whom *access* says, with TLS by *keys*; its superuser is ``collator``."""
-        self._prepare()
-        self._run("initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
-                  "--locale", "C", "--no-sync")  # fmt: skip
+        need(_PLACES, "a PostgreSQL server of the machine (apt-get install postgresql)")
+        self._take_place(None, _PLACES[0])
+        self.create()
         if keys is not None:
             for name in ("localhost.pem", "localhost.key", "ca.pem"):
                 self._take(keys / name)
-            configuration += "ssl = on\nssl_cert_file = 'localhost.pem'\nssl_key_file = 'localhost.key'\n"
-            configuration += "ssl_ca_file = 'ca.pem'\n"
         (self.data / "pg_hba.conf").write_text(f"{access}\nhost replication all 127.0.0.1/32 trust\n")
-        self._configure(_CONFIGURATION + configuration)
+        self.configure({**_SETTINGS, **(settings or {}), **(_TLS if keys else {})})
         self.start()
-
-    @classmethod
-    def standby_of(cls, primary: OperatedServer, name: str) -> Self:
-        """Start a copy that follows *primary* as *name*."""
-        standby = cls.__new__(cls)
-        standby._prepare()
-        source = f"host=127.0.0.1 port={primary.port} user=collator application_name={name}"
-        standby._run("pg_basebackup", "-D", str(standby.data), "-R", "-c", "fast", "-d", source)
-        standby._configure("synchronous_standby_names = ''\n")
-        standby.start()
-        return standby
-
-    @property
-    def programs(self) -> Path:
-        """The directory of its programs."""
-        return self._binaries
-
-    def _prepare(self) -> None:
-        need(_PLACES, "a PostgreSQL server of the machine (apt-get install postgresql)")
-        self._binaries, self._user = _PLACES[0], _other_user()
-        self._home = Path(tempfile.mkdtemp(prefix="collator-operated-"))
-        self.data = self._home / "data"
-        self.port = free_port()
-        self.url = f"postgresql://collator@127.0.0.1:{self.port}"
-        self._own(self._home)
-        atexit.register(self.remove)
-
-    def _configure(self, configuration: str) -> None:
-        with (self.data / "postgresql.conf").open("a") as file:
-            file.write(f"{configuration}port = {self.port}\n")
 
     def _take(self, path: Path) -> None:
         shutil.copy(path, self.data)
         (self.data / path.name).chmod(0o600)
-        self._own(self.data / path.name)
-
-    def _own(self, path: Path) -> None:
-        if self._user is not None:
-            os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        shutil.chown(self.data / path.name, self.data.stat().st_uid, self.data.stat().st_gid)
 
 
 @contextmanager
@@ -111,7 +72,7 @@ def pgbouncer(server: Server, mode: str) -> Iterator[int]:
     """A PgBouncer before *server*, which pools by *mode*; its port."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     need(program, "pgbouncer")
-    port, user = free_port(), _other_user()
+    port = free_port()
     place = Path(tempfile.mkdtemp(prefix="collator-pgbouncer-"))
     (place / "users").write_text('"collator" ""\n')
     (place / "pgbouncer.ini").write_text(
@@ -119,12 +80,11 @@ def pgbouncer(server: Server, mode: str) -> Iterator[int]:
         f"listen_port = {port}\nauth_type = trust\nauth_file = {place}/users\npool_mode = {mode}\n"
         "unix_socket_dir =\n"
     )
-    options = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    if user is not None:
-        os.chown(place, user.pw_uid, user.pw_gid)
+    if server.user:  # nor does it run as root
+        shutil.chown(place, server.user["user"], server.user["group"])
     process = subprocess.Popen(
         [str(program), "-q", str(place / "pgbouncer.ini")], cwd=place, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options,  # type: ignore[call-overload]
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **server.user,
     )  # fmt: skip
     try:
         until_sync(lambda: _listens(port), START)

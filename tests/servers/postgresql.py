@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import pwd
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,24 +18,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from collator.cli.children import free_port
-from collator.cli.demo.postgresql import binaries
+from collator.cli.demo.postgresql import PostgresqlServer, binaries
 from tests.wait import until_sync
 
 URL = "COLLATOR_TEST_POSTGRESQL"
 """The environment variable that names a server of the tester's own: ``postgresql://user@host/database``."""
 
-_CONFIGURATION = """
-listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
-fsync = off
-synchronous_commit = on
-full_page_writes = off
-max_connections = 200
-shared_buffers = 128MB
-max_wal_size = 4GB
-autovacuum_naptime = 10s
-"""
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "on",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "max_wal_size": "4GB",
+    "autovacuum_naptime": "10s",
+}
 DURABLE = {
     "fsync": "on",
     "full_page_writes": "on",
@@ -64,45 +58,39 @@ def server_url() -> str:
     return os.environ.get(URL) or Server().url
 
 
-class Server:
+class Server(PostgresqlServer):
     """A server that ends with this process."""
 
     def __init__(self, settings: Mapping[str, str] | None = None, *, home: Path | None = None) -> None:
-        """Make its directory, or make it in *home*, and start it with *settings* of its own."""
-        self._take_place(home, free_port())
-        self._run("initdb", "--pgdata", str(self.data), "--username", "collator", "--auth", "trust", "-E", "UTF8",
-                  "--locale", "C", *([] if home else ["--no-sync"]))  # fmt: skip
-        self.configure({**dict(line.split(" = ") for line in _CONFIGURATION.split("\n") if line), **(settings or {})})
+        """Make its directory, or make it in *home*, on the disk then, and start it with *settings* of its own."""
+        self._take_place(home)
+        self.create(durable=home is not None)
+        self.configure({**_SETTINGS, **(settings or {})})
         self.start()
 
-    def _take_place(self, home: Path | None, port: int) -> None:
-        found = binaries()
+    def _take_place(self, home: Path | None, programs: Path | None = None) -> None:
+        found = programs or binaries()
         assert found is not None, "missing() was asked"
-        self._binaries, self._user, self.port = found, _other_user(), port
-        self._home = home or Path(tempfile.mkdtemp(prefix="collator-postgresql-"))
-        self.data = self._home / "data"
-        if self._user is not None:
-            os.chown(self._home, self._user.pw_uid, self._user.pw_gid)
-        self.url = f"postgresql://collator@127.0.0.1:{port}"
+        super().__init__(found, home or Path(tempfile.mkdtemp(prefix="collator-postgresql-")))
         atexit.register(self.remove)
 
     @classmethod
     def on(cls, home: Path) -> Self:
         """The server whose directory is in *home*, not started: what another has left there."""
         server = cls.__new__(cls)
-        server._take_place(home, free_port())
+        server._take_place(home)
         (server.data / "postmaster.pid").unlink(missing_ok=True)
-        server.configure({"port": str(server.port)})
+        server.configure({})
         return server
 
     @classmethod
-    def follower_of(cls, primary: Server, port: int) -> Self:
-        """A standby of *primary*, which it reaches at *port*; started."""
+    def follower_of(cls, primary: Server, port: int, *, name: str = "standby") -> Self:
+        """A standby of *primary*, which it reaches at *port*, as *name*; started."""
         server = cls.__new__(cls)
-        server._take_place(None, free_port())
-        source = f"host=127.0.0.1 port={port} user=collator application_name=standby"
-        server._run("pg_basebackup", "-D", str(server.data), "-R", "-X", "stream", "-c", "fast", "-N", "-d", source)
-        server.configure({"port": str(server.port)})
+        server._take_place(None, primary.programs)
+        source = f"host=127.0.0.1 port={port} user=collator application_name={name}"
+        server.run("pg_basebackup", "-D", str(server.data), "-R", "-X", "stream", "-c", "fast", "-N", "-d", source)
+        server.configure({"synchronous_standby_names": "''"})
         server.start()
         return server
 
@@ -115,23 +103,11 @@ class Server:
 
     def reload(self) -> None:
         """Have it read its settings."""
-        self._run("pg_ctl", "reload", "-D", str(self.data), "-s")
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        try:
-            self._run("pg_ctl", "start", "-D", str(self.data), "-l", str(self._home / "log"), "-w", "-s")
-        except AssertionError as error:
-            error.add_note(self.log()[-2000:])
-            raise
-
-    def stop(self, mode: str = "immediate") -> None:
-        """Stop it: ``immediate`` as by a crash, ``fast`` in order."""
-        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-w", "-s")
+        self.run("pg_ctl", "reload", "-D", str(self.data), "-s")
 
     def promote(self) -> None:
         """Have a standby take changes."""
-        self._run("pg_ctl", "promote", "-D", str(self.data), "-w", "-s")
+        self.run("pg_ctl", "promote", "-D", str(self.data), "-w", "-s")
 
     def kill(self) -> None:
         """End all its processes as they stand."""
@@ -139,6 +115,7 @@ class Server:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.stop()  # nothing is left of it but what the system keeps until somebody has asked
         until_sync(lambda: not any(_runs(pid) for pid in pids))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -148,35 +125,17 @@ class Server:
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return [pid for pid in (first, *map(int, children)) if kind in _title(pid)]
 
-    def running(self) -> bool:
-        """Return whether it has not ended by itself."""
-        return (self.data / "postmaster.pid").exists()
-
-    def log(self) -> str:
-        """What it has written."""
-        return (self._home / "log").read_text(errors="replace")
-
     def close(self) -> None:
         """Stop it, and leave its directory."""
         atexit.unregister(self.remove)
-        if self.running():
-            self.stop()
+        self.stop()
 
     def remove(self) -> None:
         """Stop it, if it runs, and remove its directory, also where it cannot be stopped."""
         try:
             self.close()
         finally:
-            shutil.rmtree(self._home, ignore_errors=True)
-
-    def _run(self, program: str, *arguments: str) -> None:
-        user = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-        environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
-        done = subprocess.run(
-            [str(self._binaries / program), *arguments], cwd=self._home, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60, **user,  # type: ignore[call-overload]
-        )  # fmt: skip
-        assert done.returncode == 0, f"{program}: {done.stdout}"
+            shutil.rmtree(self.home, ignore_errors=True)
 
 
 def _runs(pid: int) -> bool:
@@ -190,15 +149,3 @@ def _title(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return ""
-
-
-def _other_user() -> pwd.struct_passwd | None:
-    """The user to run a server as: root may not."""
-    if sys.platform == "win32" or os.getuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise AssertionError("there is no user to run a server as")

@@ -165,8 +165,8 @@ async def test_pgbouncer_works_by_session_and_is_refused_otherwise(operated: Ope
 
 
 async def test_a_pair_of_servers_fails_over_and_loses_nothing() -> None:
-    primary = OperatedServer("synchronous_standby_names = 'two'\n")
-    standby = OperatedServer.standby_of(primary, "two")
+    primary = OperatedServer({"synchronous_standby_names": "'two'"})
+    standby = OperatedServer.follower_of(primary, primary.port, name="two")
     try:
         server = server_of(f"postgresql://collator@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres")
         await server.examine()  # the primary is the second

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -70,10 +71,13 @@ def spawn(name: str, command: Sequence[str], *, directory: Path) -> subprocess.P
 
 
 def uninterrupted(work: Callable[[], None]) -> None:
-    """Do *work* in the main thread to its end, and let signals that stop count only then.
+    """Do *work* to its end, and let signals that stop count only then; they interrupt none but the main thread.
 
     A child that starts just as one comes would be known to no caller, and stay.
     """
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
     told: list[int] = []
     before = {number: signal.signal(number, lambda given, _frame: told.append(given)) for number in stops()}
     try:

@@ -54,24 +54,29 @@ def _places() -> Iterator[Path]:
 class PostgresqlServer:
     """A server with its files in a directory; it can be started and stopped again and again."""
 
-    def __init__(self, programs: Path, home: Path, *, protected: bool, configuration: str = "") -> None:
-        """Make it in the empty directory *home*, of *programs*, with what is in *configuration*. `CollatorError`.
-
-        If it is *protected*, `USER` needs the password in `password_file`; else whoever reaches the port is let in.
-        """
+    def __init__(self, programs: Path, home: Path) -> None:
+        """Use *programs*, and the directory *home*: one that is empty (`create`), or has its files. `CollatorError`."""
         self.data = home / "data"
         self.log = home / "log"
         self.password_file = home / "password"
         self.port = free_port()
         self.url = f"postgresql://{USER}@127.0.0.1:{self.port}"
         """Without a database; there is one with the name postgres."""
-        self._home = home
-        self._user = _other_user(home)
-        self._programs = self._within_reach(programs)
+        self.home = home
+        self.user = _other_user(home)
+        """Arguments for `subprocess` to run as its user; none where that is this one."""
+        self.programs = self._within_reach(programs)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def create(self, configuration: str = "", *, protected: bool = False, durable: bool = False) -> None:
+        """Make its files, with what is in *configuration*; on the disk where they are to be *durable*. `CollatorError`.
+
+        If it is *protected*, `USER` needs the password in `password_file`; else whoever reaches the port is let in.
+        """
         trust = ["--auth", "scram-sha-256", "--pwfile", str(self._make_password())] if protected else ["--auth=trust"]
         locale = ["--encoding", "UTF8", "--locale", "C"]
-        self._run("initdb", "--pgdata", str(self.data), "--username", USER, *trust, *locale, "--no-sync")
+        sync = [] if durable else ["--no-sync"]
+        self.run("initdb", "--pgdata", str(self.data), "--username", USER, *trust, *locale, *sync)
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n")
             file.write(configuration)
@@ -82,7 +87,7 @@ class PostgresqlServer:
             uninterrupted(lambda: self._keep(self._spawn("postgres", "-D", str(self.data), output=log.fileno())))
         end = time.monotonic() + PATIENCE
         while self._state() != "ready":
-            if self._process is None or self._process.poll() is not None or time.monotonic() > end:
+            if not self.running() or time.monotonic() > end:
                 last = self.log.read_text("utf-8", "replace").splitlines()[-3:]
                 raise CollatorError("\n".join(["the PostgreSQL server did not start; its last words:", *last]))
             time.sleep(_PAUSE)
@@ -98,10 +103,11 @@ class PostgresqlServer:
             _end(self._process)
             self._process = None
 
-    def _keep(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def running(self) -> bool:
+        """Return whether it was started, and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
-    def _run(self, *command: str) -> None:
+    def run(self, *command: str) -> None:
         """Run a program of the server to its end, as its user. Raises `CollatorError`."""
         process = self._spawn(*command, output=subprocess.PIPE)
         try:
@@ -111,38 +117,43 @@ class PostgresqlServer:
         if process.returncode:
             raise CollatorError(f"{command[0]} failed: {said.decode('utf-8', 'replace')}")
 
+    def _keep(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
     def _spawn(self, name: str, *arguments: str, output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - no shell
-            [str(self._programs / name), *arguments],
-            cwd=self._home,
+            [str(self.programs / name), *arguments],
+            cwd=self.home,
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the parent, which then stops its children in order
-            **self._user,
+            **self.user,
         )
 
     def _state(self) -> str:
         """Its state as it writes it: ``starting``, ``ready``; nothing before it has begun."""
         with suppress(OSError, IndexError):
-            return (self.data / "postmaster.pid").read_text("utf-8").splitlines()[_STATE_LINE].strip()
+            lines = (self.data / "postmaster.pid").read_text("utf-8").splitlines()
+            if self._process is not None and lines[0] == str(self._process.pid):  # else one that has crashed wrote it
+                return lines[_STATE_LINE].strip()
         return ""
 
     def _within_reach(self, programs: Path) -> Path:
         """The directory of the *programs*, or of a copy where its user cannot get there: below /root, for example."""
         try:
-            subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **self._user)  # noqa: S603
+            subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **self.user)  # noqa: S603
         except PermissionError:
-            shutil.copytree(programs.parent, self._home / "programs", symlinks=True)
-            return self._home / "programs" / programs.name
+            shutil.copytree(programs.parent, self.home / "programs", symlinks=True)
+            return self.home / "programs" / programs.name
         return programs
 
     def _make_password(self) -> Path:
         with new_file(self.password_file) as file:
             file.write(secrets.token_urlsafe().encode())
-        if self._user and sys.platform != "win32":
-            os.chown(self.password_file, self._user["user"], self._user["group"])
+        if self.user and sys.platform != "win32":
+            os.chown(self.password_file, self.user["user"], self.user["group"])
         return self.password_file
 
 

@@ -74,8 +74,9 @@ class Stage:
         """A PostgreSQL server; the options of its nodes."""
         # Not in the directory of the demo: who runs the server may have no access to that.
         with TemporaryDirectory(prefix="collator-postgresql-", ignore_cleanup_errors=True) as home:
-            server = postgresql.PostgresqlServer(_postgresql(), Path(home), protected=True)
+            server = postgresql.PostgresqlServer(_postgresql(), Path(home))
             try:
+                server.create(protected=True)
                 server.start()
                 print_lines(f"database   {server.url}/postgres, a PostgreSQL server of its own")
                 yield "--ledger", f"{server.url}/postgres", "--ledger-password-file", str(server.password_file)
