@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.cluster.variant import variant
 from tests.harness.disk import ext4, filled
 from tests.harness.nodes import Nodes, nodes
 from tests.harness.note import note
@@ -104,6 +105,30 @@ async def test_p5_a_server_without_connections_is_told_of_and_waited_for(
         assert it.history.lost == set()
 
 
+@pytest.mark.cluster
+async def test_the_test_of_connections_sees_a_node_that_acknowledges_what_it_could_not_store(
+    tmp_path: Path, postgresql_server: Server
+) -> None:
+    async with nodes(tmp_path, postgresql_server, source=careless(tmp_path)) as it:
+        with it.sending(60) as sending:
+            await it.acknowledged(20)
+            taken = await take_all_connections(postgresql_server, it)
+            for connection in taken:
+                connection.terminate()
+            await sending
+        assert [sentence for sentence in await it.conclude() if sentence.startswith("I1")]
+        note(f"{len(it.history.lost)} of {len(it.history.acked)} lost")
+        assert it.history.lost
+
+
+def careless(directory: Path) -> Path:
+    """A Collator, in *directory*, that acknowledges packets whose step has failed."""
+    failed = "        call.result = copy(error)"
+    accepted = "__import__('collator.messages').messages.Accepted(call.size, [], [], call.size, frozenset())"
+    careless = f"        call.result = {accepted} if call.verb.echoes else copy(error)"
+    return variant(directory, "ledgers/batching/calls.py", failed, careless)
+
+
 async def take_all_connections(server: Server, it: Nodes) -> list[asyncpg.Connection]:
     """Take each connection that a node of *it* loses, until there is none."""
     taken: list[asyncpg.Connection] = []
@@ -135,15 +160,17 @@ def home() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def on_a_small_disk(tmp_path: Path, server: Server, mount: Path) -> AsyncIterator[Nodes]:
-    """Nodes whose database is on the disk at *mount*, and the log of the server elsewhere."""
+async def on_a_small_disk(
+    tmp_path: Path, server: Server, mount: Path, *, source: Path | None = None
+) -> AsyncIterator[Nodes]:
+    """Nodes of the code in *source* whose database is on the disk at *mount*, and the log of the server elsewhere."""
     place = mount / "tables"
     place.mkdir()
     shutil.chown(place, *[server.data.stat().st_uid] * 2)
     connection = await asyncpg.connect(f"{server.url}/postgres")
     await connection.execute(f"create tablespace small location '{place}'")
     await connection.close()
-    async with nodes(tmp_path, server, tablespace="small") as it:
+    async with nodes(tmp_path, server, tablespace="small", source=source) as it:
         yield it
 
 
@@ -164,6 +191,24 @@ async def test_p5_a_full_disk_of_the_server_refuses_what_is_new_until_there_is_s
                 await sending
             assert await it.conclude() == []
             assert it.history.lost == set()
+        server.remove()
+
+
+@pytest.mark.cluster
+async def test_the_test_of_full_disks_sees_a_node_that_acknowledges_what_found_no_room(
+    tmp_path: Path, home: Path
+) -> None:
+    server = Server(DURABLE)
+    with ext4(home, size=SIZE) as disk:
+        async with on_a_small_disk(tmp_path, server, disk.mount, source=careless(tmp_path)) as it:
+            with it.sending(40, padding=20_000) as sending:
+                await it.acknowledged(20)
+                with filled(disk.mount):
+                    await until(lambda: not_ready(it, "is full"), 60)
+                await sending
+            assert [sentence for sentence in await it.conclude() if sentence.startswith("I1")]
+            note(f"{len(it.history.lost)} of {len(it.history.acked)} lost")
+            assert it.history.lost
         server.remove()
 
 

@@ -179,9 +179,14 @@ class Nodes:
 
 @asynccontextmanager
 async def nodes(
-    home: Path, *servers: postgresql.Server, number: int = 2, tablespace: str = "pg_default", **settings: object
+    home: Path,
+    *servers: postgresql.Server,
+    number: int = 2,
+    tablespace: str = "pg_default",
+    source: Path | None = None,
+    **settings: object,
 ) -> AsyncIterator[Nodes]:
-    """As many nodes, started, on a database of their own in *tablespace*."""
+    """As many nodes, started, on a database of their own in *tablespace*; of the code in *source*, if that is given."""
     name = f"faults_{home.name.lower()}"[:60].replace("-", "_")
     secret = home / "secret"
     secret.write_text(SECRET)
@@ -205,6 +210,7 @@ async def nodes(
                 **settings,
             }
             service = ServiceProcess(home / f"node-{place}", webhook=it.sink.url, **own)
+            service.environment = {} if source is None else {"PYTHONPATH": str(source)}
             it.services.append(await stack.enter_async_context(service))
             it.proxies.append(proxies[0])
             it.all_proxies += proxies

@@ -23,6 +23,10 @@ class Stores:
             self._opened[directory] = self.kind(directory)
         return self._opened[directory]
 
+    async def leave(self, directory: Path) -> None:
+        """Remove that of *directory*, which no service has open."""
+        await self._opened.pop(directory).close()
+
     async def close(self) -> None:
         """Remove all; the next test begins with SQLite."""
         opened, self._opened, self.kind = self._opened, {}, SqliteHarness

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from collator.client import Client
 from collator.errors import Broken, CollatorError, Unavailable
+from collator.ledgers import acts
 from collator.ledgers.sqlite import audit
 from collator.library.asgi import AsgiConnection
 from collator.messages import Attempt, DeliveryFilter, Failure, Output, tasks_of
@@ -27,6 +28,8 @@ from collator.web.audit import Audit
 from collator.web.resources import ResourceState, ResourceView
 from collator.web.routes import ROUTES, Route
 from tests.http.listener import Harness, Reply, ndjson, open_door, packet
+
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
 
 TOKENS = {role: generate_token() for role in Role}
 
@@ -224,8 +227,8 @@ async def test_p6_the_log_comes_in_pages_the_latest_first(listener: Harness) -> 
 async def test_p5_the_log_is_bounded_and_refusals_push_out_nothing(
     listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "KEPT", 3)
-    monkeypatch.setattr(audit, "REFUSALS_KEPT", 2)
+    monkeypatch.setattr(acts, "KEPT", 3)
+    monkeypatch.setattr(acts, "REFUSALS_KEPT", 2)
     monkeypatch.setattr(listener.app.audit, "_times", lambda asked: (1, 0))
     for _ in range(4):
         await ask(listener, "POST", "/v1/endpoints/default/pause")

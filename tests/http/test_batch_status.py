@@ -17,6 +17,8 @@ from collator.rules.resource import LedgerLimits
 from tests.http.listener import Harness, Reply, chunk, ndjson, open_door, packet, stream_head
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
+
 LIMIT = 2
 NEW, OTHER = packet(1, "a"), packet(2, "b")
 AGAIN = packet(0, "a")

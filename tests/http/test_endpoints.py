@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from collator.clock import rfc3339
 from tests.http.listener import Harness, open_door
 
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
+
 SENT_TO = {"configured": True, "paused": False, "paused_at": None, "reason": None, "why_not_sent": None}
 
 

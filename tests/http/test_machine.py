@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -26,13 +27,13 @@ from collator.messages import Counts, OutcomePage, OutcomeReport, ResourceReport
 from collator.packet import Packet, Status
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState, EndedBy, OnFailure, State
-from collator.testing import ManualClock
 from collator.web.health import ServiceStatus
 from collator.web.outputs import FailureView, OutputsPage
 from collator.web.resources import ResourcePage, ResourceView
 from tests.conformance.model import DONE, FAILED, Model, Piece, Thing, body
 from tests.conformance.steps import packet
 from tests.conformance.views import compare
+from tests.http.ledgers import STORES, ClockOfBoth
 from tests.http.listener import Reply
 from tests.http.service import Running, running
 
@@ -137,7 +138,7 @@ class Host:
 
     def __init__(self, data_dir: Path, **given: object) -> None:
         self._data_dir, self._given = data_dir, given
-        self.clock = ManualClock()
+        self.clock = ClockOfBoth(STORES.at(data_dir).clock)
 
     async def start(self) -> Running:
         self._stop = asyncio.Event()
@@ -182,6 +183,7 @@ class ServiceMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.do(self.host.stop())
+        self.do(STORES.leave(Path(self.directory.name)))
         self.loop.close()
         self.directory.cleanup()
 
@@ -354,6 +356,7 @@ def contradicts(thing: Thing, total: int | None) -> bool:
     return total != thing.total if thing.total or thing.state is not State.OPEN else total < thing.end
 
 
+@pytest.mark.usefixtures("each_ledger_if_asked")
 def test_a_running_service_agrees_with_the_model_after_every_step() -> None:
     # What fails is short as it is; to shrink it would take longer than a run may.
     bounded = settings(max_examples=15, stateful_step_count=12, phases=[Phase.generate])

@@ -18,6 +18,8 @@ from collator.web.limits import HttpLimits
 from tests.http.listener import Harness, Reply, chunk, ndjson, open_door, packet, request, stream_head
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
+
 TERMS = LedgerLimits(
     packet_limits=PacketLimits(max_packets=10, max_payload=1000), max_open=2, max_backlog=3100, max_body=20
 )

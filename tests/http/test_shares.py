@@ -18,6 +18,8 @@ from collator.web.limits import HttpLimits
 from tests.http.listener import Harness, Reply, Wire, chunk, connect, ndjson, open_door, packet, request, stream_head
 from tests.wait import until
 
+pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
+
 TOKENS = {name: generate_token() for name in ("greedy", "honest", "admin")}
 ROLES = {"admin": [Role.ADMIN]}
 LIMITS = HttpLimits(max_connections=60, max_requests=40, max_streams=20, max_waits=20)

@@ -8,7 +8,7 @@ the others.
 
 from __future__ import annotations
 
-from collator.ledgers.acts import KEPT, REFUSALS_KEPT, SLICE
+from collator.ledgers import acts
 from collator.ledgers.postgresql.step import Step, clean
 from collator.messages import REFUSED, Act
 from collator.text import shorten
@@ -20,7 +20,7 @@ async def record(step: Step, act: Act, changed: int) -> None:
     words = (clean(act.who), clean(act.peer), act.verb, clean(shorten(act.target, 500)))
     await step.run("record_act", act.id, step.wall, step.now, *words, changed, refused)
     if not act.stored:  # else a record had its place before: an act may have thousands of steps
-        await step.run("trim_audit", refused, REFUSALS_KEPT if refused else KEPT)
+        await step.run("trim_audit", refused, acts.REFUSALS_KEPT if refused else acts.KEPT)
         await delete_old(step)
 
 
@@ -32,4 +32,4 @@ async def note(step: Step, act: Act) -> None:
 async def delete_old(step: Step) -> None:
     """Delete some of the records that are older than `LedgerLimits.remember`."""
     if step.ledger_limits.remember is not None:
-        await step.run("forget_audit", step.now - step.ledger_limits.remember, SLICE)
+        await step.run("forget_audit", step.now - step.ledger_limits.remember, acts.SLICE)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 import msgspec
 
 from collator.ledgers import acts
-from collator.ledgers.acts import KEPT, NEWEST, REFUSALS_KEPT, SLICE
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import REFUSED, Act, AuditPage
 from collator.text import shorten
@@ -27,7 +26,7 @@ def record(store: Store, act: Act, changed: int) -> None:
     row = [act.id, store.wall, store.now, act.who, act.peer, act.verb, shorten(act.target, 500), changed]
     store.run("record_act", as_json([*row, int(refused)]))
     if not act.stored:  # else a record had its place before: an act may have thousands of steps
-        store.run("trim_audit", int(refused), REFUSALS_KEPT if refused else KEPT)
+        store.run("trim_audit", int(refused), acts.REFUSALS_KEPT if refused else acts.KEPT)
         delete_old(store)
 
 
@@ -39,10 +38,10 @@ def note(store: Store, act: Act) -> None:
 def delete_old(store: Store) -> None:
     """Delete some of the records that are older than `LedgerLimits.remember`."""
     if store.ledger_limits.remember is not None:
-        store.run("forget_audit", store.now - store.ledger_limits.remember, SLICE)
+        store.run("forget_audit", store.now - store.ledger_limits.remember, acts.SLICE)
 
 
 def page(value: Callable[..., bytes], after: int | None, limit: int, size: int) -> AuditPage:
     """Up to *limit* records, the latest first, that are older than *after*; *value* gives what a statement gives."""
-    rows = _decode_records(value("list_audit", NEWEST if after is None else after, limit + 1))
+    rows = _decode_records(value("list_audit", acts.NEWEST if after is None else after, limit + 1))
     return acts.page(rows, limit, size)
