@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -116,6 +117,8 @@ async def test_the_test_of_connections_sees_a_node_that_acknowledges_what_it_cou
             for connection in taken:
                 connection.terminate()
             await sending
+        for node in (0, 1):  # else what is sent once more finds no connection, either
+            await until(partial(it.ready, node), 60)
         assert [sentence for sentence in await it.conclude() if sentence.startswith("I1")]
         note(f"{len(it.history.lost)} of {len(it.history.acked)} lost")
         assert it.history.lost
