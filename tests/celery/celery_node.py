@@ -44,6 +44,7 @@ class CeleryNode:
     dies: bool = False
     forgery: str = ""
     hedges: bool = False
+    service_port: int = 0
     pool: CeleryPool = field(init=False)
     """That of its workers, once they are started."""
     replies: int = 0

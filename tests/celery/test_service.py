@@ -58,9 +58,9 @@ async def test_r27_the_status_shows_workers_that_call_a_service_which_is_away_an
             assert "127.0.0.1" in worker["processor"]
             await client.send([{"resource_id": "r", "index": n, "payload": n, "last": n == 5} for n in range(6)])
             await until(lambda: not_ready(service), PATIENCE)
-            (worker,) = await workers()
-            assert "takes no packets: connection refused" in worker["trouble"]
-            assert worker["calls"] == 1
+            (reason,) = (await status(service))["reasons"]
+            assert f"127.0.0.1:{free_tcp_port}/" in reason
+            assert "takes no packets: connection refused" in reason
             assert KEY not in str(await status(service))
             async with Receiver(ECHO, port=free_tcp_port) as receiver:
                 await until(lambda: collated(client), PATIENCE)
@@ -88,7 +88,7 @@ async def test_r28_r29_a_configuration_that_is_refused_uses_up_no_attempt_and_te
             async with node(tmp_path, url, processor_retries=0) as service, Client(service.url) as client:
                 await client.send([{"resource_id": "r", "index": n, "payload": n, "last": n == 5} for n in range(6)])
                 await until(lambda: not_ready(service), PATIENCE)
-                assert "401" in str((await status(service))["workers"])
+                assert "401" in str((await status(service))["reasons"])
                 refuses[0] = False
                 await until(lambda: collated(client), PATIENCE)
                 assert [(await client.packet("r", n))["output"] for n in range(6)] == ["word"] * 6

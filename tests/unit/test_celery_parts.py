@@ -120,7 +120,7 @@ def test_a_job_is_lost_where_a_later_one_was_begun_and_nothing_was_heard_of_it()
     jobs = SentJobs()
     jobs.add("lost", [task(0)], 0.0)
     jobs.add("later", [task(1)], 0.0)
-    assert jobs.answer("later", [(0, NotBegun())], 1.0) == [(task(1), NotBegun())]
+    assert jobs.answer("later", [(0, NotBegun())], 1.0) == [(task(1), NotBegun(), 0)]
     assert jobs.lost(SILENCE - 1, idle=False) == []
     assert [job.id for job in jobs.lost(SILENCE, idle=False)] == ["lost"]
     assert not jobs.answer("lost", [(0, NotBegun())], SILENCE)
@@ -130,9 +130,9 @@ def test_an_answer_counts_once_and_for_what_waits_for_it() -> None:
     jobs = SentJobs()
     jobs.add("job", [task(0), task(1)], 0.0)
     output, other = JobOutput(msgspec.Raw(b"1")), JobOutput(msgspec.Raw(b"2"))
-    assert jobs.answer("job", [(1, output), (1, other), (7, other)], 1.0) == [(task(1), output)]
+    assert jobs.answer("job", [(1, output), (1, other), (7, other)], 1.0) == [(task(1), output, 0)]
     assert jobs.tasks() == [task(0)]
-    assert jobs.answer("job", [(0, output)], 1.0) == [(task(0), output)]
+    assert jobs.answer("job", [(0, output)], 1.0) == [(task(0), output, 0)]
     assert not jobs.answer("job", [(0, other)], 1.0)
     assert len(jobs) == 0
 
@@ -161,7 +161,7 @@ def test_suspects_are_sent_alone_until_they_are_answered() -> None:
     assert suspects.part([task(0), task(1)]) == ([task(0), task(1)], [])
     suspects.lost_together([task(1), task(2)])
     assert suspects.part([task(0), task(1)]) == ([task(0)], [task(1)])
-    suspects.clear(task(1))
+    suspects.clear([task(1)])
     assert suspects.part([task(1), task(2)]) == ([task(1)], [task(2)])
     suspects.lost_together([task(index) for index in range(10, 10 + MOST)])
     assert suspects.part([task(2)]) == ([task(2)], [])

@@ -17,6 +17,7 @@ from collator.processor import Coroutine, EndedCall, HttpService, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.hedges import FIRST_CALLS, Hedges
 from collator.workers.loops import Loops
+from collator.workers.service_calls import ServiceCalls
 from tests.wait import until
 
 QUICK, SLOW = 1.0, 2.0
@@ -42,8 +43,15 @@ class Calls:
             hedges.add(QUICK)
             hedges.begin_first()
         processor = _Service(self) if service else Coroutine(self.called, outcomes)
+        self.service = ServiceCalls(outcomes, "http://127.0.0.1:9/", ceiling=ceiling) if service else None
         self.loops = Loops(
-            processor, tell=lambda: None, concurrency=ceiling, max_abandoned=2, window=100, hedges=hedges
+            processor,
+            tell=lambda: None,
+            concurrency=ceiling,
+            max_abandoned=2,
+            window=100,
+            judge=self.service,
+            hedges=hedges,
         )
 
     def put(self, *names: str) -> None:
@@ -244,7 +252,7 @@ async def test_the_refusal_of_a_second_call_lowers_the_limit_and_is_not_held_aga
     await calls.hedged("a", "a")
     calls.end("a", 1, Answer(503))
     await until(lambda: calls.hedges == [False])
-    service = calls.loops._service
+    service = calls.service
     assert service is not None
     assert (service.limit, len(service._refusals), calls.look(), calls.results) == (1, 0, True, {})
     calls.end("a", 0, DONE)

@@ -18,7 +18,7 @@ ANSWERED = CallEnding(Cause.OUTPUT, Sign.ANSWERED, output=b"1", status=200)
 
 def service_calls(*, retries: int = 3) -> ServiceCalls:
     outcomes = OutcomeFactory(retries=retries, patience=600.0)
-    return ServiceCalls(HttpService("http://127.0.0.1:9/", outcomes), ceiling=8, note=lambda _: None)
+    return ServiceCalls(outcomes, "http://127.0.0.1:9/", ceiling=8)
 
 
 def task(index: int) -> Task:
@@ -77,10 +77,9 @@ def test_a_call_that_is_given_up_holds_no_place() -> None:
 
 
 def test_no_more_is_claimed_than_the_service_takes() -> None:
-    pool = Loops(HttpService("http://127.0.0.1:9/"), tell=lambda: None, concurrency=8, max_abandoned=8, window=100)
+    processor, service = HttpService("http://127.0.0.1:9/"), service_calls()
+    pool = Loops(processor, tell=lambda: None, concurrency=8, max_abandoned=8, window=100, judge=service)
     assert pool.width() == 16
-    service = pool._service
-    assert service is not None
     call = EndedCall(REFUSED, Failure(Lease(1, 1), ""))
     service.hear(service.begin(), call, 0.0)
     assert pool.width() == 2

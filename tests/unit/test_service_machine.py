@@ -87,8 +87,9 @@ class ServiceMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.counted: Counter[Cause] = Counter()
         outcomes = OutcomeFactory(retries=RETRIES, patience=PATIENCE, clock=self.clock)
-        self.service = HttpService("http://127.0.0.1:9/", outcomes)
-        self.calls = ServiceCalls(self.service, ceiling=CEILING, note=lambda cause: self.counted.update([cause]))
+        address = "http://127.0.0.1:9/"
+        self.service = HttpService(address, outcomes)
+        self.calls = ServiceCalls(outcomes, address, ceiling=CEILING, note=lambda cause: self.counted.update([cause]))
         tasks = [Task(Key("r", b"g" * 16, index), b"1", 1, Lease(index, 1)) for index in range(PACKETS)]
         self.waiting = deque((0.0, task) for task in tasks)
         self.under_way: list[Call] = []

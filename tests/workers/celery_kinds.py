@@ -50,12 +50,18 @@ class OnCelery:
     """Worker processes, which make so many calls at a time together."""
     broker: str = "valkey"
 
+    @property
+    def service_port(self) -> int:
+        return 0 if self.behaviour else WORKERS.service_port
+
     @asynccontextmanager
     async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
         from collator.workers.celery.pool import CeleryPool
 
         url = WORKERS.broker_of(self)
-        outcomes = OutcomeFactory(timeout=terms.timeout, retries=terms.retries)
+        outcomes = OutcomeFactory(
+            timeout=terms.timeout, retries=terms.retries, patience=terms.patience, clock=terms.clock
+        )
 
         def make_pool(tell: Callable[[], None]) -> CeleryPool:
             queue = f"node-{secrets.token_hex(4)}"
@@ -65,7 +71,7 @@ class OnCelery:
             ledger, make_pool, outbox, outcomes=outcomes, metrics=Metrics(), lease=terms.lease, sweep=terms.sweep
         )
         async with AsyncExitStack() as stack:
-            if not self.behaviour:
+            if terms.service and not self.behaviour:
                 await stack.enter_async_context(Receiver((Judge(answer),), port=WORKERS.service_port))
             async with at_work(workers):
                 yield workers
@@ -123,6 +129,7 @@ class CeleryWorkers:
             "COLLATOR_BROKER": url,
             "COLLATOR_PROCESSOR": f"{MODULE}:{kind.behaviour}" if kind.behaviour else service,
             "COLLATOR_BATCH": str(kind.batch),
+            "COLLATOR_CONCURRENCY": "1",  # in each process
         }
         logs = [Path(self._directory, f"{len(self._workers)}-{number}.log") for number in range(kind.workers)]
         for number, path in enumerate(logs):

@@ -46,6 +46,18 @@ def hedger(request: pytest.FixtureRequest) -> Kind:
     return KINDS[request.param]
 
 
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.cluster) if name == "celery-http" else name
+        for name, kind in KINDS.items()
+        if kind.service_port
+    ]
+)
+def caller(request: pytest.FixtureRequest) -> Kind:
+    """Each kind whose processor is an HTTP service; its processes, if it has several, are as one to the service."""
+    return KINDS[request.param]
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A ledger, and a directory for what calls say."""

@@ -7,11 +7,12 @@ A kind starts workers on a ledger with a processor of `tests.workers.behaviours`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from collator.cli.children import free_port
 from collator.metrics import Metrics
 from collator.processor import HttpService, OutcomeFactory, Processor, SubprocessFunction, open_processor
 from collator.seams.ledger import Ledger
@@ -52,6 +53,11 @@ class Kind(Protocol):
         """Whether a call that takes long may be made a second time."""
         ...
 
+    @property
+    def service_port(self) -> int:
+        """Where the HTTP service is that is called; 0 where none is."""
+        ...
+
     def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AbstractAsyncContextManager[Workers]:
         """Workers at work on *ledger* while the context is open; leaving it ends them without a drain."""
         ...
@@ -65,6 +71,7 @@ class Local:
     pool: str = "thread"
     batch: int = 1
     forgery: str = ""
+    service_port: int = 0
 
     @property
     def dies(self) -> bool:
@@ -94,14 +101,15 @@ class Http:
     dies: bool = False
     forgery: str = ""
     hedges: bool = True
+    service_port: int = field(default_factory=free_port)
 
     @asynccontextmanager
     async def start(self, ledger: Ledger, outbox: Outbox, terms: Terms) -> AsyncIterator[Workers]:
-        async with (
-            Receiver((Judge(answer),)) as service,
-            _at_work(ledger, outbox, HttpService(service.url, _outcomes(terms)), terms) as workers,
-        ):
-            yield workers
+        processor = HttpService(f"http://127.0.0.1:{self.service_port}/", _outcomes(terms))
+        async with AsyncExitStack() as stack:
+            if terms.service:
+                await stack.enter_async_context(Receiver((Judge(answer),), port=self.service_port))
+            yield await stack.enter_async_context(_at_work(ledger, outbox, processor, terms))
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -118,6 +126,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "celery-batches": OnCelery("batch", "threads", batch=4),
         "celery-loops": OnCelery("coroutine", "threads"),
         "celery-http": OnCelery("", "threads"),
+        "celery-http-prefork": OnCelery("", "prefork"),
         "celery-rabbitmq": OnCelery("plain", "threads", broker="rabbitmq"),
     }
 )
@@ -133,4 +142,4 @@ async def _at_work(ledger: Ledger, outbox: Outbox, processor: Processor, terms: 
 
 
 def _outcomes(terms: Terms) -> OutcomeFactory:
-    return OutcomeFactory(timeout=terms.timeout, retries=terms.retries)
+    return OutcomeFactory(timeout=terms.timeout, retries=terms.retries, patience=terms.patience, clock=terms.clock)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from collator.clock import Clock
+
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What workers are asked for."""
@@ -13,6 +15,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 60.0
     """Seconds that a call may take, by the real clock: it may be taken in another process."""
     retries: int = 3
+    patience: float = 3600.0
+    """Seconds for which a service may refuse a packet."""
+    clock: Clock | None = None
+    """That calls and a service are waited for by, if not the real one."""
+    service: bool = True
+    """Whether the service of the kind, if it has one, is started with the workers; else the test plays it."""
     lease: float = 30.0
     """Seconds, by the real clock; a third of it lies between two renewals."""
     hedge: float | None = None

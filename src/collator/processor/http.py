@@ -20,7 +20,7 @@ import msgspec
 from collator import target
 from collator.egress import Answer, Egress, NoAnswer, Policy
 from collator.errors import ConfigError
-from collator.messages import Result, Retry, Task
+from collator.messages import Output, Result, Retry, Task
 from collator.processor import endings
 from collator.processor.endings import SUCCESSES, CallEnding, Cause, Sign
 from collator.processor.outcomes import OutcomeFactory, fault_of
@@ -36,6 +36,12 @@ class EndedCall(NamedTuple):
     ending: CallEnding
     result: Result
     """What it means for the packet; where that is not to blame, before anything is known of other calls."""
+
+    @property
+    def cause(self) -> Cause:
+        """Who is to blame; an answer that the output cannot be taken from is the packet's fault."""
+        cause = self.ending.cause
+        return Cause.PACKET if cause is Cause.OUTPUT and not isinstance(self.result, Output) else cause
 
 
 Requests = Callable[[Sequence[Task]], Awaitable[EndedCall]]

@@ -73,9 +73,9 @@ class CallLimit:
         """Seconds until the pause ends; 0 where there is none."""
         return max(0.0, self._until - now)
 
-    def begin(self) -> int:
-        """A call begins; the generation to end it by."""
-        self._under_way += 1
+    def begin(self, count: int = 1) -> int:
+        """*count* calls begin; the generation to end each by."""
+        self._under_way += count
         self._peak = max(self._peak, self._under_way)
         return self._generation
 

@@ -19,7 +19,7 @@ from collator.workers.hedges import Hedges
 from collator.workers.result_bytes import ResultBytes
 from collator.workers.round_robin import BATCH_SIZE
 from collator.workers.runner import ProcessorCall, Runner
-from collator.workers.service_calls import ServiceCalls
+from collator.workers.service_calls import CallJudge
 from collator.workers.task_buffer import TaskBuffer
 
 
@@ -33,7 +33,7 @@ class CallsUnderWay:
         *,
         batch: int,
         now: Callable[[], float],
-        service: ServiceCalls | None,
+        service: CallJudge | None,
         hedges: Hedges | None,
     ) -> None:
         """Tasks are taken from *buffer*, up to *batch* for a call; *service* and *hedges* where there are such."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collator.metrics import Metrics
-from collator.processor import Processor
+from collator.processor import Cause, HttpService, Processor
 from collator.seams.outbox import Outbox
 from collator.seams.packets import WorkQueue
 from collator.workers.hedges import Hedges
 from collator.workers.pool import WorkerPool
 from collator.workers.pooled_workers import WINDOW, PooledWorkers
 from collator.workers.pools import open_pool
+from collator.workers.service_calls import ServiceCalls
 
 
 class LocalWorkers(PooledWorkers):
@@ -39,11 +40,18 @@ class LocalWorkers(PooledWorkers):
         def note_hedge(won: bool) -> None:  # noqa: FBT001 - it is the value
             metrics.hedges.labels("won" if won else "wasted").inc()
 
+        def note_call(cause: Cause) -> None:
+            metrics.service_calls.labels(str(cause)).inc()
+
+        judge = None
+        if isinstance(processor, HttpService):
+            judge = ServiceCalls(processor.outcomes, processor.address, ceiling=concurrency, note=note_call)
+
         def make_pool(tell: Callable[[], None]) -> WorkerPool:
             return open_pool(
                 processor,
                 tell=tell,
-                note=lambda cause: metrics.service_calls.labels(str(cause)).inc(),
+                judge=judge,
                 concurrency=concurrency,
                 max_abandoned=max_abandoned or concurrency,
                 window=window,

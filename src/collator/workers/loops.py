@@ -27,7 +27,7 @@ from collator.workers.hedges import Hedges
 from collator.workers.pool import blocked_words, note_late
 from collator.workers.result_queue import ResultQueue
 from collator.workers.runner import ProcessorCall, Runner
-from collator.workers.service_calls import NoteCause, ServiceCalls
+from collator.workers.service_calls import CallJudge
 from collator.workers.task_buffer import TaskBuffer
 
 FROZEN = 1.0
@@ -50,10 +50,10 @@ class Loops:
         concurrency: int,
         max_abandoned: int,
         window: int,
-        note: NoteCause = lambda _cause: None,
+        judge: CallJudge | None = None,
         hedges: Hedges | None = None,
     ) -> None:
-        """*tell* as in `ResultQueue`; *window* tasks at most. *note* is told how calls to an HTTP service end.
+        """*tell* as in `ResultQueue`; *window* tasks at most. *judge* decides on calls to an HTTP service.
 
         *hedges* decides when a second call is made; none is where a function takes a batch.
         """
@@ -64,10 +64,9 @@ class Loops:
         self._processor = processor
         self._outcomes = processor.outcomes
         self._time = self._outcomes.timeout
-        self._service: ServiceCalls | None = None
+        self._service = judge
         if isinstance(processor, HttpService):
             self._time += LATE
-            self._service = ServiceCalls(processor, ceiling=concurrency, note=note)
         self._concurrency = concurrency
         self._max_abandoned = max_abandoned
         self._window = window

@@ -10,7 +10,7 @@ from collator.workers.hedges import Hedges
 from collator.workers.loops import Loops
 from collator.workers.pool import WorkerPool
 from collator.workers.processes import ProcessExecutor
-from collator.workers.service_calls import NoteCause
+from collator.workers.service_calls import CallJudge
 from collator.workers.task_buffer import TaskBuffer
 from collator.workers.threads import Threads
 
@@ -19,7 +19,7 @@ def open_pool(
     processor: Processor,
     *,
     tell: Callable[[], None],
-    note: NoteCause = lambda _cause: None,
+    judge: CallJudge | None = None,
     concurrency: int,
     max_abandoned: int,
     window: int,
@@ -27,14 +27,14 @@ def open_pool(
 ) -> WorkerPool:
     """A pool for *processor*, which makes use of no more than *window* tasks; nothing is started yet.
 
-    *tell* is called, in any thread, when there are results to collect, and *note* when a call to a service has ended.
+    *tell* is called, in any thread, when there are results to collect; *judge* decides on calls to an HTTP service.
     *hedges* counts where a call can be cancelled: of coroutine functions and HTTP services.
     """
     if not isinstance(processor, Function | SubprocessFunction):
         return Loops(
             processor,
             tell=tell,
-            note=note,
+            judge=judge,
             concurrency=concurrency,
             max_abandoned=max_abandoned,
             window=window,

@@ -9,6 +9,7 @@
 | `pool` | which packets are out, and what an answer, or none, means for them |
 | `job_size`, `known_workers`, `discovery` | how much is sent, who works, and when they are asked; pure |
 | `sent_jobs`, `losses`, `suspects` | what is lost, and what that means; pure |
+| `called_service` | what is known of an HTTP service that the workers call; pure |
 | `echoes`, `arrivals` | whether the broker passes anything on, and what is acknowledged; pure |
 | `node_threads` | the threads that talk to the broker |
 
@@ -17,6 +18,7 @@
 | `app` | the Celery app, and what a worker does beside its tasks |
 | `task` | the task, and what becomes of one whose process ends |
 | `host` | the processor in a process: the calls of several jobs side by side |
+| `reported_calls` | how calls to an HTTP service ended, until that is sent |
 | `answer_sender`, `call_counts` | the way of the answers, and of what is counted |
 | `node_notifier` | heartbeats |
 | `wake_up` | wakes the event loop of Celery |

@@ -81,10 +81,10 @@ class AnswerSender:
         self._throttle = Throttle()
         threading.Thread(target=self._run, name="collator-answers", daemon=True).start()
 
-    def add(self, portion: Portion) -> None:
-        """Have *portion* published. In any thread."""
+    def add(self, *portions: Portion) -> None:
+        """Have *portions* published, those for one node together. In any thread."""
         with self._guard:
-            self._portions.append(portion)
+            self._portions += portions
         if self._expected() == 0:
             self._last.set()
         self._news.set()

@@ -12,7 +12,7 @@ from celery.worker.components import Pool
 
 from collator import __version__
 from collator.errors import CollatorError, ConfigError
-from collator.processor import Function, OutcomeFactory
+from collator.processor import Function, HttpService, OutcomeFactory
 from collator.settings import Settings, hidden
 from collator.workers.celery import broker
 from collator.workers.celery.messages import QUEUE, TASK, WorkerProgram, WorkerState
@@ -98,4 +98,5 @@ class WorkerStep(bootsteps.StartStopStep):
         one_by_one = isinstance(processor, Function)
         self._task.calls = concurrency if shared else 1 if one_by_one else self._task.settings.concurrency
         processes, tasks = (concurrency if kind == "prefork" else 1), (concurrency if shared else 1)
-        self._task.state = WorkerState(name, processes, tasks, self._task.calls * processor.batch)
+        service = processor.address if isinstance(processor, HttpService) else ""
+        self._task.state = WorkerState(name, processes, tasks, self._task.calls * processor.batch, service=service)

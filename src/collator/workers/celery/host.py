@@ -1,26 +1,39 @@
 """The processor in one process of a worker: calls for the packets of several jobs side by side.
 
-The calls are made by the same pools as those of local workers, so time limits, batches and what an HTTP service says
-mean the same. The thread of a task waits until the answers of its job are published, by the thread of `answer_sender`.
+The calls are made by the same pools as those of local workers, so time limits and batches mean the same. The thread of
+a task waits until the answers of its job are published, by the thread of `answer_sender`.
 
 Theory. A job is small, but nobody knows how long its calls take this time. Packets that were not begun within
-`RETURN` seconds go back, to be sent to whoever is free, and so does what a service that is away does not take.
+`RETURN` seconds go back, to be sent to whoever is free. Where a service does not take a packet, all that waits goes
+back at once: its node decides when the service is called again (`reported_calls`).
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Sequence
 from itertools import count
 
 import msgspec
 
 from collator.messages import Key, Lease, Result, Task, output_size
-from collator.processor import OutcomeFactory, Processor
+from collator.processor import HttpService, OutcomeFactory, Processor
 from collator.workers.celery.answer_sender import AnswerSender, HostedJob, Portion
 from collator.workers.celery.call_counts import CallCounts
 from collator.workers.celery.job_size import TRAVEL, CallTime
-from collator.workers.celery.messages import NO_JSON, CallLimits, NotBegun, PacketJob, WorkerState, answer_of
+from collator.workers.celery.messages import (
+    NO_JSON,
+    CallLimits,
+    CallRefused,
+    JobAnswer,
+    NotBegun,
+    PacketJob,
+    WorkerState,
+    answer_of,
+    answer_of_call,
+)
 from collator.workers.celery.publisher import Publisher
+from collator.workers.celery.reported_calls import ReportedCalls
 from collator.workers.hedges import Hedges
 from collator.workers.pools import open_pool
 
@@ -62,10 +75,13 @@ class ProcessorHost:
         self._busy = threading.Event()
         self._retired = self._ended = False
         counts = CallCounts()
+        self._service = (
+            ReportedCalls(calls=calls, note=counts.note_call) if isinstance(processor, HttpService) else None
+        )
         self._pool = open_pool(
             processor,
             tell=self._collect,
-            note=counts.note_call,
+            judge=self._service,
             concurrency=calls,
             max_abandoned=calls,
             window=WINDOW,
@@ -105,10 +121,10 @@ class ProcessorHost:
         """Return whether so many calls do not return that no other is begun."""
         return self._pool.width() == 0
 
-    def _answer(self, portion: Portion) -> None:
+    def _answer(self, *portions: Portion) -> None:
         with self._asking:
-            self._answered += len(portion.answers)
-        self._sender.add(portion)
+            self._answered += sum(len(portion.answers) for portion in portions)
+        self._sender.add(*portions)
 
     def _expected(self) -> int:
         """Return the number of packets that have no answer."""
@@ -145,11 +161,24 @@ class ProcessorHost:
         by_job: dict[int, list[Result]] = {}
         for result in collected.results:
             by_job.setdefault(result.lease.key, []).append(result)
-        for number, results in by_job.items():
-            hosted = self._jobs.get(number)
-            if hosted is not None:
-                answers = [(result.lease.position, answer_of(result)) for result in results]
-                self._answer(Portion(hosted, answers, seconds, output_size(results)))
+        answered = [(self._jobs.get(number), self._answers(results), results) for number, results in by_job.items()]
+        portions = [
+            Portion(hosted, answers, seconds, output_size(results))
+            for hosted, answers, results in answered
+            if hosted is not None
+        ]
+        if any(isinstance(answer, CallRefused) for portion in portions for _, answer in portion.answers):
+            portions += self._taken_back([*self._jobs])
+        if portions:
+            self._answer(*portions)
+
+    def _answers(self, results: Sequence[Result]) -> list[tuple[int, JobAnswer]]:
+        """The answers that *results* of one job are, by their places."""
+        service = self._service
+        if service is None:
+            return [(result.lease.position, answer_of(result)) for result in results]
+        with self._pool.buffer.change:
+            return [(result.lease.position, answer_of_call(result, service.ending(result))) for result in results]
 
     def _watch_forever(self) -> None:
         while not self._ended:
@@ -161,19 +190,27 @@ class ProcessorHost:
                     self._busy.set()
             self._pool.result_queue.add(self._pool.watch())
             now = self._outcomes.running()
-            for number, hosted in [*self._jobs.items()]:
-                if now - hosted.begun >= RETURN or self.blocked():
-                    hosted.begun = now
-                    self._return(number, hosted)
+            late = {
+                number: hosted
+                for number, hosted in [*self._jobs.items()]
+                if now - hosted.begun >= RETURN or self.blocked()
+            }
+            for hosted in late.values():
+                hosted.begun = now
+            if portions := self._taken_back(late):
+                self._answer(*portions)
 
-    def _return(self, number: int, hosted: HostedJob) -> None:
-        """Give back what of *hosted* was not begun."""
+    def _taken_back(self, numbers: Collection[int]) -> list[Portion]:
+        """Take back what of the jobs of *numbers* was not begun: what to tell of it."""
         buffer = self._pool.buffer
         with buffer.change:
-            waiting = [task.lease for task in buffer.tasks() if task.lease.key == number]
+            waiting = [task.lease for task in buffer.tasks() if task.lease.key in numbers]
             buffer.drop({*waiting})
-        if waiting:
-            self._answer(Portion(hosted, [(lease.position, NotBegun()) for lease in waiting]))
+        by_job: dict[int, list[tuple[int, JobAnswer]]] = {}
+        for lease in waiting:
+            by_job.setdefault(lease.key, []).append((lease.position, NotBegun()))
+        found = [(self._jobs.get(number), answers) for number, answers in by_job.items()]
+        return [Portion(hosted, answers) for hosted, answers in found if hosted is not None]
 
 
 def _tasks_of(job: PacketJob, number: int) -> list[Task]:

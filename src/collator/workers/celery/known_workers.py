@@ -46,8 +46,10 @@ class KnownWorkers:
         """That they make at a time."""
         self.refusing = 0
         """Workers that cannot read the jobs."""
+        self.service = ""
+        """The address of the HTTP service that they call; empty where they call none."""
         self.trouble = ""
-        """Why no call gets through at any of them, in words; empty while one does."""
+        """Why no call is begun at any of them, in words; empty while one is."""
 
     def __len__(self) -> int:
         """The number of workers that take jobs."""
@@ -138,5 +140,6 @@ class KnownWorkers:
         self.processes = sum(state.processes for state in states)
         self.tasks = sum(state.processes * state.tasks for state in states)
         self.calls = sum(state.processes * state.calls for state in states)
+        self.service = next((state.service for state in states if state.service), "")
         troubles = [state.trouble for state in states] or [heard.refusal for heard in self._workers.values()]
         self.trouble = troubles[0] if troubles and all(troubles) else ""

@@ -7,6 +7,7 @@ import structlog
 from collator.errors import ProcessorFailed
 from collator.messages import Result, Retry, Task
 from collator.processor import OutcomeFactory
+from collator.workers.celery.called_service import CalledService
 from collator.workers.celery.sent_jobs import SentJob
 from collator.workers.celery.suspects import Suspects
 
@@ -16,11 +17,12 @@ log = structlog.get_logger("collator.workers")
 class Losses:
     """Has packets sent again, and holds the loss against those that are to blame."""
 
-    def __init__(self, outcomes: OutcomeFactory, suspects: Suspects) -> None:
-        self._outcomes, self._suspects = outcomes, suspects
+    def __init__(self, outcomes: OutcomeFactory, suspects: Suspects, service: CalledService) -> None:
+        self._outcomes, self._suspects, self._service = outcomes, suspects, service
 
     def with_process(self, job: SentJob, reason: str) -> list[Result]:
         """The process that had *job* has ended, for *reason*."""
+        self._service.give_up(job)
         log.warning("a process of a Celery worker has ended", job=job.id, packets=len(job.tasks), reason=reason)
         if job.alone:
             return [self._blame(task, reason) for task in job.tasks.values()]
@@ -29,6 +31,7 @@ class Losses:
 
     def missed(self, job: SentJob, *, all_there: bool) -> list[Result]:
         """Nothing is heard of *job*, nor, unless *all_there*, of a worker that may have had it."""
+        self._service.give_up(job)
         if all_there:  # a broker has lost a message, for which no packet is to blame
             log.warning("a message to or from a Celery worker is lost", job=job.id, packets=len(job.tasks))
             return [_again(task, "a message was lost on its way") for task in job.tasks.values()]

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collator.messages import Failure, Fault, Lease, Output, Result, Retry, Task
-from collator.processor import OutcomeFactory
+from collator.processor import CallEnding, Cause, OutcomeFactory, Sign
 
 TASK = "collator.process"
 """The name of the task."""
@@ -75,7 +75,9 @@ class WorkerState(msgspec.Struct, frozen=True, array_like=True):
     calls: int
     """That each of them makes at a time, for packets of any task; of a batch each packet counts."""
     trouble: str = ""
-    """Why no call gets through, in words."""
+    """Why no call is begun, in words."""
+    service: str = ""
+    """The address of the HTTP service that it calls, without what may be a secret; empty where it calls none."""
 
 
 class WorkerProgram(msgspec.Struct, frozen=True, array_like=True):
@@ -103,6 +105,8 @@ class JobRetry(msgspec.Struct, frozen=True, array_like=True, tag="retry"):
     delay: float
     counted: bool = True
     fault: Fault | None = None
+    sign: Sign = Sign.ANSWERED
+    """What it says of the service, where one is called."""
 
 
 class JobFailure(msgspec.Struct, frozen=True, array_like=True, tag="failure"):
@@ -110,13 +114,27 @@ class JobFailure(msgspec.Struct, frozen=True, array_like=True, tag="failure"):
 
     reason: str
     fault: Fault | None = None
+    sign: Sign = Sign.ANSWERED
+    """As in `JobRetry`."""
+
+
+class CallRefused(msgspec.Struct, frozen=True, array_like=True, tag="call_refused"):
+    """The service did not take the packet; what that means for it, its node decides."""
+
+    cause: Cause
+    sign: Sign
+    reason: str
+    after: float = 0.0
+    """Seconds for which it asks to be left alone."""
+    status: int = 0
 
 
 class NotBegun(msgspec.Struct, frozen=True, array_like=True, tag="not_begun"):
     """No call was made."""
 
 
-JobAnswer = JobOutput | JobRetry | JobFailure | NotBegun
+CallAnswer = JobOutput | JobRetry | JobFailure | CallRefused
+JobAnswer = CallAnswer | NotBegun
 
 
 class JobAnswers(msgspec.Struct, frozen=True, array_like=True, tag="answers"):
@@ -190,19 +208,39 @@ def packet_of(task: Task) -> JobPacket:
     return JobPacket(key.resource_id, key.generation, key.index, task.attempt, msgspec.Raw(task.payload), metadata)
 
 
-def answer_of(result: Result) -> JobAnswer:
-    """*result* without its lease."""
+def answer_of(result: Result, sign: Sign = Sign.ANSWERED) -> JobAnswer:
+    """*result* without its lease; its call says *sign* of a service."""
     if isinstance(result, Output):
         return JobOutput(msgspec.Raw(result.output))
     if isinstance(result, Retry):
-        return JobRetry(result.reason, result.delay, result.counted, result.fault)
-    return JobFailure(result.reason, result.fault)
+        return JobRetry(result.reason, result.delay, result.counted, result.fault, sign)
+    return JobFailure(result.reason, result.fault, sign)
 
 
-def result_of(answer: JobOutput | JobRetry | JobFailure, lease: Lease, now: float) -> Result:
+def answer_of_call(result: Result, ending: CallEnding | None) -> JobAnswer:
+    """*result* of a call to a service, which ended by *ending*, if anybody waited for its end."""
+    if ending is None:
+        return answer_of(result, Sign.NOTHING)
+    if isinstance(result, Retry) and ending.cause in {Cause.SERVICE, Cause.CONFIGURATION}:
+        return CallRefused(ending.cause, ending.sign, result.reason, ending.after, ending.status)
+    return answer_of(result, ending.sign)
+
+
+def result_of(answer: CallAnswer, lease: Lease, now: float) -> Result:
     """*answer*, which came *now*, as the result of the task of *lease*."""
     if isinstance(answer, JobOutput):
         return Output(lease, bytes(answer.output), now)
+    if isinstance(answer, CallRefused):
+        return Retry(lease, answer.reason, 0.0, counted=False)
     if isinstance(answer, JobRetry):
         return Retry(lease, answer.reason, answer.delay, answer.counted, answer.fault)
     return Failure(lease, answer.reason, answer.fault)
+
+
+def ending_of(answer: CallAnswer) -> CallEnding:
+    """What *answer* says of the service that was called."""
+    if isinstance(answer, JobOutput):
+        return CallEnding(Cause.OUTPUT, Sign.ANSWERED)
+    if isinstance(answer, CallRefused):
+        return CallEnding(answer.cause, answer.sign, answer.reason, after=answer.after, status=answer.status)
+    return CallEnding(Cause.PACKET, answer.sign, answer.reason)

@@ -8,7 +8,6 @@ Lives here: what is sent when, and what an answer, or none, means for a packet. 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from math import ceil
 from secrets import token_hex
 from time import monotonic
@@ -19,6 +18,7 @@ from collator.messages import Result, Task, WorkerReport
 from collator.processor import OutcomeFactory
 from collator.settings import hidden
 from collator.workers.celery.arrivals import Arrivals
+from collator.workers.celery.called_service import CalledService
 from collator.workers.celery.discovery import Discovery
 from collator.workers.celery.echoes import Echoes
 from collator.workers.celery.job_size import BYTES_OUT, HOLD, MOST_BYTES, MOST_OUT, CallTime, JobPace, JobSize, job_size
@@ -29,14 +29,12 @@ from collator.workers.celery.messages import (
     JobEnded,
     JobRedelivered,
     JobRefused,
-    NotBegun,
     Nudge,
     PacketJob,
     WorkerHeartbeat,
     WorkerReply,
     limits_of,
     packet_of,
-    result_of,
 )
 from collator.workers.celery.node_threads import Echo, NodeThreads, OutgoingJob
 from collator.workers.celery.sent_jobs import SentJobs
@@ -74,9 +72,9 @@ class CeleryPool:
         self._most_out = most_out
         self._sent, self._workers = SentJobs(), KnownWorkers()
         self._time, self._pace = CallTime(), JobPace()
-        self._suspects, self._arrivals = Suspects(), Arrivals()
-        self._losses = Losses(outcomes, self._suspects)
-        self._discovery, self._echoes = Discovery(), Echoes()
+        self._suspects, self._arrivals, self._discovery, self._echoes = Suspects(), Arrivals(), Discovery(), Echoes()
+        self._service = CalledService(outcomes)
+        self._losses = Losses(outcomes, self._suspects, self._service)
         self._enough = 1  # packets that must wait here for the thread that sends to look before its time
         self._stopped, self._looked = False, 0.0
         self._change = self.buffer.change
@@ -125,7 +123,7 @@ class CeleryPool:
         if since is not None and (silent := self._now() - since) >= SILENCE:
             reason = self._workers.trouble and f": {self._workers.trouble}"
             return f"no Celery worker takes packets from {hidden(self._url)}, for {silent:.0f} s now{reason}"
-        return self._workers.trouble or None
+        return self._workers.trouble or self._service.health()
 
     def reports(self) -> Sequence[WorkerReport]:
         """The workers that are known."""
@@ -146,8 +144,8 @@ class CeleryPool:
                 log.warning("nothing is heard of a Celery worker", worker=name, seconds=SILENCE)
             lost = self._sent.lost(now, idle=self._workers.idle())
             self._change.notify_all()
-            results = [self._losses.missed(job, all_there=self._workers.complete(job.sent, now)) for job in lost]
-        return [*chain.from_iterable(results)]
+            missed = [self._losses.missed(job, all_there=self._workers.complete(job.sent, now)) for job in lost]
+        return [result for results in missed for result in results]
 
     def recorded(self, results: Sequence[Result]) -> None:
         """The ledger has *results*: what brought them is not needed any more."""
@@ -214,17 +212,12 @@ class CeleryPool:
             self._change.notify_all()
 
     def _answer(self, reply: JobAnswers, acknowledge: Callable[[], None], now: float) -> None:
-        results: list[Result] = []
-        returned: list[Task] = []
-        arrived = self._outcomes.clock.monotonic()
-        for task, answer in [pair for job, answers in reply.jobs for pair in self._sent.answer(job, answers, now)]:
-            if isinstance(answer, NotBegun):
-                returned.append(task)
-            else:
-                self._suspects.clear(task)
-                results.append(result_of(answer, task.lease, arrived))
-        if returned:
-            self.buffer.put(returned)
+        answered = [one for job, answers in reply.jobs for one in self._sent.answer(job, answers, now)]
+        results, not_begun = self._service.read(answered, self._outcomes.clock.monotonic())
+        waiting = {task.lease for task in not_begun}
+        self._suspects.clear([task for task, _, _ in answered if task.lease not in waiting])
+        if not_begun:
+            self.buffer.put(not_begun)
         self.note(reply)
         if reply.seconds is not None:
             self._time.measure(reply.seconds)
@@ -233,8 +226,8 @@ class CeleryPool:
 
     def _take_back(self, job: str) -> None:
         """Let the packets of *job* wait again."""
-        known = self._sent.remove(job)
-        if known is not None:
+        if (known := self._sent.remove(job)) is not None:
+            self._service.take_back(known)
             self.buffer.put([*known.tasks.values()])
 
     def _hears(self, now: float) -> bool:
@@ -249,7 +242,11 @@ class CeleryPool:
     def _size(self) -> JobSize:
         workers = self._workers
         size = job_size(self._time.seconds, processes=workers.processes, tasks=workers.tasks, calls=workers.calls)
-        return JobSize(size.full, min(size.out, self._most_out))
+        return JobSize(size.full, min(size.out, self._most_out, self._service.limit))
+
+    def _sendable(self, size: JobSize) -> int:
+        """The number of packets that may be sent."""
+        return min(size.out - self._sent.packets, self._service.capacity())
 
     def _asks(self) -> bool:
         """Return whether it is time to ask who is there."""
@@ -265,17 +262,19 @@ class CeleryPool:
 
     def _wait(self, size: JobSize) -> float:
         """The seconds until a job may go, or to look for one that is lost, where nothing changes before."""
-        count = min(len(self.buffer), size.out - self._sent.packets)
+        count = min(len(self.buffer), self._sendable(size))
         full = self._sent.bytes >= BYTES_OUT or self.result_queue.unrecorded.full(self._sent.packets)
         if count <= 0 or self.buffer.paused or full:
-            return LOOK if self._looks() or self._discovery.since is not None else SILENCE
+            if self._looks() or self._discovery.since is not None:
+                return LOOK
+            return min(SILENCE, self._service.wait() or SILENCE)
         if count >= size.full:
             return 0.0
         return self._pace.wait(count, monotonic(), idle=len(self._sent) < self._workers.processes)
 
     def _take(self, size: JobSize) -> OutgoingJob | None:
         """The next job; `None` where all that waits has to wait for a suspect that is out."""
-        count = min(size.full, size.out - self._sent.packets)
+        count = min(size.full, self._sendable(size))
         self._pace.send(min(count, len(self.buffer)), monotonic())
         together, single = self._suspects.part(self.buffer.round_robin.take(count, size=MOST_BYTES))
         tried = any(self._suspects.alone(task) for task in self._sent.tasks()) if single else False
@@ -285,7 +284,8 @@ class CeleryPool:
 
     def _outgoing(self, tasks: Sequence[Task]) -> OutgoingJob:
         job = token_hex(16)
-        self._sent.add(job, tasks, self._now())
+        ticket = self._service.begin(len(tasks), self._workers.service)
+        self._sent.add(job, tasks, self._now(), ticket=ticket)
         limit = self._outcomes.timeout * ceil(len(tasks) / self._workers.calls_of_one()) + GRACE
         return OutgoingJob(job, tasks, PacketJob(self._limits, [packet_of(task) for task in tasks]), limit)
 

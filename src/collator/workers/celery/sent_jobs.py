@@ -16,6 +16,9 @@ from collator.messages import Task
 from collator.workers.celery.known_workers import BEAT, SILENCE
 from collator.workers.celery.messages import JobAnswer
 
+AnsweredTask = tuple[Task, JobAnswer, int]
+"""With its answer, and the ticket of its job."""
+
 
 class SentJob(msgspec.Struct):
     """A job, and which of its packets have no answer."""
@@ -31,6 +34,8 @@ class SentJob(msgspec.Struct):
     heard: float
     """When there last was a sign of it, or no reason to wait for one."""
     begun: bool = False
+    ticket: int = 0
+    """That of its calls, in `CalledService`."""
 
 
 class SentJobs:
@@ -47,25 +52,24 @@ class SentJobs:
         """The number of jobs."""
         return len(self._jobs)
 
-    def add(self, job: str, tasks: Sequence[Task], now: float) -> None:
-        """*tasks* are sent as *job*."""
+    def add(self, job: str, tasks: Sequence[Task], now: float, *, ticket: int = 0) -> None:
+        """*tasks* are sent as *job*, of whose calls this is the *ticket*."""
         self._number += 1
-        self._jobs[job] = SentJob(job, dict(enumerate(tasks)), len(tasks) == 1, self._number, now, now)
+        waiting = dict(enumerate(tasks))
+        self._jobs[job] = SentJob(job, waiting, len(tasks) == 1, self._number, now, now, ticket=ticket)
         self.packets += len(tasks)
         self.bytes += _size(tasks)
 
-    def answer(
-        self, job: str, answers: Sequence[tuple[int, JobAnswer]], now: float
-    ) -> Sequence[tuple[Task, JobAnswer]]:
+    def answer(self, job: str, answers: Sequence[tuple[int, JobAnswer]], now: float) -> Sequence[AnsweredTask]:
         """The tasks of *job* that are answered, with their *answers*, of those that wait for one."""
         known = self._jobs.get(job)
         if known is None:
             return ()
         self._hear(known, now)
         waiting = known.tasks
-        answered = [(waiting.pop(place), answer) for place, answer in answers if place in waiting]
+        answered = [(waiting.pop(place), answer, known.ticket) for place, answer in answers if place in waiting]
         self.packets -= len(answered)
-        self.bytes -= _size([task for task, _ in answered])
+        self.bytes -= _size([task for task, _, _ in answered])
         if not waiting:
             del self._jobs[job]
         return answered

@@ -46,9 +46,11 @@ class Suspects:
         self._suspect(task, Suspicion.ONCE if known is None else Suspicion.ALONE)
         return known is Suspicion.ALONE
 
-    def clear(self, task: Task) -> None:
-        """*task* was answered."""
-        self._keys.pop(task.key, None)
+    def clear(self, tasks: Iterable[Task]) -> None:
+        """*tasks* were answered."""
+        if self._keys:
+            for task in tasks:
+                self._keys.pop(task.key, None)
 
     def part(self, tasks: Iterable[Task]) -> tuple[Sequence[Task], Sequence[Task]]:
         """*tasks* in two: those that may travel together, and those that are sent each in a job of its own."""
