@@ -27,6 +27,10 @@ _SHARED = frozenset({"thread", "gevent"})
 _POOLS = MappingProxyType({"thread": "threads"})
 """The names of pools as one gives them, where they differ from those of their modules."""
 
+HEARTBEAT = 20
+"""Seconds between two heartbeats of a connection to RabbitMQ, which counts as ended without two of them."""
+_DEFAULT_HEARTBEAT = 120
+
 log = structlog.get_logger("collator.workers")
 
 
@@ -96,6 +100,9 @@ class WorkerStep(bootsteps.StartStopStep):
         shared = kind in _SHARED
         self._task.replaced = kind == "prefork"
         one_by_one = isinstance(processor, Function)
+        conf = self._task.app.conf
+        if kind != "solo" and conf.broker_heartbeat == _DEFAULT_HEARTBEAT:  # a call of solo would miss them
+            conf.broker_heartbeat = HEARTBEAT
         self._task.calls = concurrency if shared else 1 if one_by_one else self._task.settings.concurrency
         processes, tasks = (concurrency if kind == "prefork" else 1), (concurrency if shared else 1)
         service = processor.address if isinstance(processor, HttpService) else ""

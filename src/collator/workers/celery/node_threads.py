@@ -162,7 +162,7 @@ class NodeThreads:
     def _receive(self, connection: Connection) -> None:
         queue = Queue(self._queue, durable=True)
         options = {"on_message": self._take, "accept": ["json"], "no_ack": not self._acknowledges}
-        with connection.channel() as channel, Consumer(channel, [queue], **options):
+        with connection.channel() as channel, Consumer(channel, [queue], **options) as consumer:
             self._deaf = False
             self._acknowledged.clear()  # of the connection before, which gives them again
             self._jobs.reconnected()
@@ -173,6 +173,7 @@ class NodeThreads:
                 while self._acknowledged:
                     self._acknowledged.popleft().ack()
             if not self._deaf:
+                consumer.cancel()  # or RabbitMQ does, while the channel is closed, and that is logged
                 queue(channel).delete()
 
     def _take(self, message: Message) -> None:
