@@ -16,6 +16,7 @@
 | in a worker | what lives there |
 |---|---|
 | `app` | the Celery app, and what a worker does beside its tasks |
+| `consumer` | goes on when a connection ends |
 | `task` | the task, and what becomes of one whose process ends |
 | `host` | the processor in a process: the calls of several jobs side by side |
 | `reported_calls` | how calls to an HTTP service ended, until that is sent |

@@ -30,6 +30,7 @@ _POOLS = MappingProxyType({"thread": "threads"})
 HEARTBEAT = 20
 """Seconds between two heartbeats of a connection to RabbitMQ, which counts as ended without two of them."""
 _DEFAULT_HEARTBEAT = 120
+_DEFAULT_CONSUMER = "celery.worker.consumer:Consumer"
 
 log = structlog.get_logger("collator.workers")
 
@@ -58,6 +59,8 @@ def register(app: Celery, settings: Settings) -> ProcessTask:
     # With it, threads of the pool and the loop read from one connection after a reconnection, each the other's answer,
     # and wait for ever.
     app.conf.worker_enable_prefetch_count_reduction = False
+    if app.conf.worker_consumer == _DEFAULT_CONSUMER:
+        app.conf.worker_consumer = "collator.workers.celery.consumer:JobConsumer"
     task: ProcessTask = app.register_task(ProcessTask(settings))
     app.steps["worker"].add(WorkerStep)
     app.steps["consumer"].add(WakeUpStep)

@@ -54,13 +54,6 @@ log = structlog.get_logger("collator.workers")
 class JobRequest(Request):
     """A job in the main process of a worker."""
 
-    def __init__(self, message: Any, **options: Any) -> None:  # noqa: ANN401 - as Celery has it
-        """What goes wrong where it is acknowledged is logged, and costs nothing: its node sends it again.
-
-        A connection that has just ended raises more than what kombu lists, and the worker would end by that.
-        """
-        super().__init__(message, **{**options, "connection_errors": (Exception,)})
-
     @property
     def _notifier(self) -> NodeNotifier | None:
         notifier: NodeNotifier | None = self.task.notifier
