@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
+
+from tests.harness.tcp_proxy import TcpProxy
 
 TASK = re.compile(rb"\*2\r\n\$\d+\r\ncollator\r\n")
 """How the answer of BRPOP begins that has a job."""
@@ -15,12 +18,12 @@ REPLY = re.compile(rb"\*2\r\n\$\d+\r\ncollator\.node\.")
 _PUSH = re.compile(rb"\A\*3(\r\n\$5\r\nLPUSH\r\n\$\d+\r\n(\S+)\r\n)(\$(\d+)\r\n)(.*)\r\n\Z", re.DOTALL)
 
 
-class BrokerProxy:
-    """A proxy on loopback, or at another address of the machine."""
+class BrokerProxy(TcpProxy):
+    """The proxy."""
 
     def __init__(self, target: int) -> None:
         """Forward to the port *target* of this machine."""
-        self.port = 0
+        super().__init__(target)
         self.delay = 0.0
         """Seconds that each piece takes in either direction."""
         self.lost = 0
@@ -29,21 +32,9 @@ class BrokerProxy:
         """Where it is not set, connections are taken and nothing passes: what came before waits."""
         self.open.set()
         self._ended = asyncio.Event()
-        self._target = target
         self._lose: Callable[[bytes], bool] = lambda _: False
         self._late = False
         self._double: Callable[[bytes], bool] = lambda _: False
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._served: set[asyncio.Task[Any]] = set()
-
-    @classmethod
-    async def start(cls, target: int, host: str = "127.0.0.1") -> Self:
-        """Listen."""
-        proxy = cls(target)
-        proxy._server = await asyncio.start_server(proxy._serve, host, 0)
-        proxy.port = proxy._server.sockets[0].getsockname()[1]
-        return proxy
 
     def lose(self, answer: re.Pattern[bytes], *, chances: Callable[[], bool], delivered: bool = False) -> None:
         """Cut the connection where an *answer* comes and *chances* say so: before it, or once it is *delivered*."""
@@ -60,44 +51,18 @@ class BrokerProxy:
         self.delay = 0.0
         self.open.set()
 
-    def cut(self) -> None:
-        """Reset all connections at once."""
-        for writer in self._writers:
-            writer.transport.abort()
-
     async def stop(self) -> None:
         """End, with all connections."""
-        assert self._server is not None
-        self._server.close()
         self._ended.set()
         self.open.set()
-        self.cut()
-        for task in self._served:
-            task.cancel()
-        await asyncio.gather(*self._served, return_exceptions=True)
+        await super().stop()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if task := asyncio.current_task():
-            self._served.add(task)
-            task.add_done_callback(self._served.discard)
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._writers |= {writer, back}
-        tasks = [asyncio.create_task(self._there(reader, back)), asyncio.create_task(self._back(there, writer))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in tasks:
-                way.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for one in (writer, back):
-                one.transport.abort()
-            self._writers -= {writer, back}
+    def ways(
+        self, reader: StreamReader, back: StreamWriter, there: StreamReader, writer: StreamWriter
+    ) -> Sequence[Coroutine[Any, Any, None]]:
+        return self._there(reader, back), self._back(there, writer)
 
-    async def _there(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    async def _there(self, reader: StreamReader, back: StreamWriter) -> None:
         while data := await reader.read(2**20):
             await self._wait()
             push = _PUSH.match(data)
@@ -107,7 +72,7 @@ class BrokerProxy:
             back.write(data)
             await back.drain()
 
-    async def _back(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _back(self, there: StreamReader, writer: StreamWriter) -> None:
         while data := await there.read(2**20):
             await self._wait()
             lose = self._lose(data)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Self
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import anyio
 
 from collator.ledgers.postgresql.step import load_statements
+from tests.harness.tcp_proxy import TcpProxy
 
 COMMIT = "commit;"
 """What a step ends with; the driver says it in capitals."""
@@ -27,13 +28,12 @@ class Trap(NamedTuple):
     action: Callable[[], object]
 
 
-class Proxy:
-    """A proxy on loopback."""
+class Proxy(TcpProxy):
+    """The proxy."""
 
     def __init__(self, target: int) -> None:
         """Forward to the port *target* of this machine."""
-        self.port = 0
-        self.target = target
+        super().__init__(target)
         self.silent = False
         """Nothing is passed on, and nobody is told: as behind a wall that drops what comes."""
         self.delay = 0.0
@@ -44,17 +44,6 @@ class Proxy:
         """Answers to commits that were lost on purpose, by the statement that was committed."""
         self._left: int | None = None
         self._traps: list[Trap] = []
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._served: set[asyncio.Task[Any]] = set()
-
-    @classmethod
-    async def start(cls, target: int) -> Self:
-        """Listen."""
-        proxy = cls(target)
-        proxy._server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0)
-        proxy.port = proxy._server.sockets[0].getsockname()[1]
-        return proxy
 
     def cut_after(self, commits: int) -> None:
         """Let *commits* be answered, and cut the connection of the next once it is done."""
@@ -73,50 +62,19 @@ class Proxy:
         """Return whether something is still to be done at a statement."""
         return bool(self._traps)
 
-    def cut(self) -> None:
-        """Cut all connections at once."""
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def stop(self) -> None:
-        """End, with all connections."""
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        for task in self._served:
-            task.cancel()
-        await asyncio.gather(*self._served, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if task := asyncio.current_task():
-            self._served.add(task)
-        self._writers.add(writer)
-        try:
-            if not self.silent:
-                await self._forward(reader, writer)
-            else:
-                while await reader.read(2**16):
-                    pass
-        except (OSError, asyncio.CancelledError):  # `stop` cancels it, and asyncio would tell of that
-            pass
-        finally:
-            writer.transport.abort()
-            self._writers.discard(writer)
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.target)
-        self._writers.add(back)
+    def ways(
+        self, reader: StreamReader, back: StreamWriter, there: StreamReader, writer: StreamWriter
+    ) -> Sequence[Coroutine[Any, Any, None]]:
         connection = _Connection(self)
-        ways = [connection.there(reader, back, writer), connection.back(there, writer)]
-        tasks = [asyncio.create_task(way) for way in ways]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            back.transport.abort()
-            self._writers.discard(back)
+        return connection.there(reader, back, writer), connection.back(there, writer)
+
+    async def forward(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Serve a client."""
+        if not self.silent:
+            await super().forward(reader, writer)
+        else:
+            while await reader.read(2**16):
+                pass
 
     def _springs(self, statement: str, *, committed: bool) -> Trap | None:
         """Take the trap that *statement* springs."""
@@ -146,7 +104,7 @@ class _Connection:
         self._step: set[str] = set()  # statements of the transaction
         self._lost: Trap | None = None  # what to do when the answer to the commit comes
 
-    async def there(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, own: asyncio.StreamWriter) -> None:
+    async def there(self, reader: StreamReader, back: StreamWriter, own: StreamWriter) -> None:
         """Pass on what the client says, until a trap springs."""
         while data := await reader.read(2**16):
             self._reads_only |= READER in data
@@ -177,7 +135,7 @@ class _Connection:
             self._step.add(statement)
         return self._proxy._springs(statement, committed=False)
 
-    async def back(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def back(self, there: StreamReader, writer: StreamWriter) -> None:
         """Pass on what the server says, but for an answer that is to be lost."""
         while data := await there.read(2**16):
             if self._lost is not None:  # what came now is the answer
