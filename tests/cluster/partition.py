@@ -1,6 +1,7 @@
-"""A cluster in network namespaces of which some are cut off and come back: ``partition.py DIRECTORY``.
+"""A cluster in network namespaces of which some are cut off and come back: ``partition.py DIRECTORY [stuck]``.
 
-To be run in a network namespace of its own, as root. Ends with 1 where a promise was broken, and says which.
+To be run in a network namespace of its own, as root. Ends with 1 where a promise was broken, and says which. *stuck*:
+with nodes from which no lease passes on, so that it has to.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.brokers import Valkey
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.load import Load
 from tests.cluster.proxy import BrokerProxy
+from tests.cluster.variant import variant
 from tests.servers import postgresql
 from tests.wait import until, until_sync
 
@@ -25,6 +27,8 @@ HUB = "10.99.0.1"
 """The address of the servers and of the sender, here."""
 LONG = 240.0
 """Seconds within which what one had that is cut off is done by the other, on a machine that is busy."""
+SHORT = 60.0
+"""Seconds within which it is known that nobody else does it."""
 CUT = (1, 3)
 """The second node and the second worker."""
 
@@ -77,7 +81,7 @@ def network(size: int) -> Iterator[Network]:
             holder.wait()
 
 
-async def run(home: Path) -> list[str]:
+async def run(home: Path, *, stuck: bool) -> list[str]:
     """What was broken, in words."""
     with closing(Valkey()) as valkey, network(4) as net:
         server = await asyncio.to_thread(postgresql.Server)
@@ -85,7 +89,7 @@ async def run(home: Path) -> list[str]:
         async with cluster(home) as group:
             receiver = int(group.sink.url.rpartition(":")[2].partition("/")[0])
             proxies = [await BrokerProxy.start(port, HUB) for port in (valkey.port, server.port, receiver)]
-            await _start(group, net, *[proxy.port for proxy in proxies])
+            await _start(group, net, [proxy.port for proxy in proxies], _stuck(home) if stuck else None)
             load = group.load()
             async with load.run():
                 await load.acknowledges(300)
@@ -93,7 +97,7 @@ async def run(home: Path) -> list[str]:
                     net.cut(number)
                 await load.acknowledges(100)
                 whole = _whole(load)
-                await until(lambda: not whole - group.delivered(), LONG)
+                await until(lambda: not whole - group.delivered(), SHORT if stuck else LONG)
                 for number in CUT:
                     net.heal(number)
                 await load.acknowledges(300)
@@ -108,11 +112,13 @@ async def run(home: Path) -> list[str]:
         return complaints
 
 
-async def _start(group: Cluster, net: Network, broker: int, database: int, receiver: int) -> None:
+async def _start(group: Cluster, net: Network, ports: Sequence[int], source: Path | None) -> None:
+    broker, database, receiver = ports
     url = f"redis://{HUB}:{broker}/0"
     for number in range(2):
         node = await group.node(
             url,
+            source=source,
             ledger=f"postgresql://collator@{HUB}:{database}/cluster",
             ledger_durability="relaxed",
             webhook=f"http://{HUB}:{receiver}/hook",
@@ -136,6 +142,13 @@ async def _create(url: str) -> None:
     await connection.close()
 
 
+def _stuck(home: Path) -> Path:
+    """A Collator of which no node takes over what another holds."""
+    claims = "ledgers/postgresql/claims.py"
+    variant(home, claims, '"ended_leases", step.running,', '"ended_leases", -1.0,')
+    return variant(home, claims, "for node in step.dead_nodes:", "for node in step.dead_nodes[:0]:")
+
+
 def _whole(load: Load) -> set[str]:
     """The resources of which all packets are acknowledged."""
     left: defaultdict[str, int] = defaultdict(int)
@@ -149,5 +162,5 @@ def _ip(words: str) -> None:
 
 
 if __name__ == "__main__":
-    found = asyncio.run(run(Path(sys.argv[1])))
+    found = asyncio.run(run(Path(sys.argv[1]), stuck="stuck" in sys.argv[2:]))
     sys.exit("\n".join(found) if found else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,7 +13,6 @@ from tests.brokers import Valkey
 from tests.cluster.cluster import Cluster
 from tests.cluster.load import Load
 from tests.harness.note import note
-from tests.requirements import need
 from tests.servers import postgresql
 from tests.wait import until
 
@@ -25,25 +24,13 @@ LONG = 300.0
 """Seconds within which all is delivered in the end, on a machine that is busy."""
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[postgresql.Server]:
-    """A database server of the test's own, as it is killed."""
-    missing = postgresql.missing()
-    need(missing is None, str(missing))
-    server = await asyncio.to_thread(postgresql.Server)
-    import asyncpg
-
-    connection = await asyncpg.connect(f"{server.url}/postgres")
-    await connection.execute("create database cluster")
-    await connection.close()
-    yield server
-    await asyncio.to_thread(server.remove)
-
-
-async def two_of_each(cluster: Cluster, database: str, broker: str, *, retries: int) -> None:
-    """Two nodes on *database* and two workers, which run."""
+async def two_of_each(
+    cluster: Cluster, database: str, broker: str, *, retries: int, source: Path | None = None
+) -> None:
+    """Two nodes on *database*, from *source*, and two workers, which run."""
+    settings = {"ledger": database, "ledger_durability": "relaxed", "processor_retries": retries}
     for _ in range(2):
-        await cluster.node(broker, ledger=database, ledger_durability="relaxed", processor_retries=retries)
+        await cluster.node(broker, source=source, **settings)
         cluster.worker(broker, "-P", "threads", "-c", "2")
     await asyncio.gather(*[process.start() for process in cluster.processes()])
 

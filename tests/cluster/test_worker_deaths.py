@@ -12,14 +12,10 @@ import pytest
 
 from tests.brokers import Valkey
 from tests.cluster.cluster import Cluster
-from tests.cluster.variant import variant
 from tests.harness.history import Packet, payload_of
 from tests.harness.processors import DEADLY
 from tests.harness.service import ServiceProcess
 from tests.wait import until
-
-LOSES = ("workers/celery/sent_jobs.py", "elif now - job.heard >= SILENCE:", "elif now < 0:")
-"""A node that never sends again what is lost."""
 
 
 async def test_p2_processes_of_a_worker_that_are_killed_lose_nothing(cluster: Cluster, valkey: Valkey) -> None:
@@ -55,24 +51,6 @@ async def test_p2_workers_that_are_killed_lose_nothing(cluster: Cluster, valkey:
     await node.stop()
     assert cluster.judge(load, at_least=200) == []
     assert cluster.failed() == []
-
-
-@pytest.mark.cluster
-async def test_a_node_that_sends_nothing_again_loses_what_a_killed_worker_had(
-    cluster: Cluster, valkey: Valkey, tmp_path: Path
-) -> None:
-    node = await cluster.node(valkey.url(), source=variant(tmp_path, *LOSES))
-    worker = cluster.worker(valkey.url(), "-P", "threads", "-c", "2")
-    await worker.start()
-    await node.start()
-    load = cluster.load()
-    async with load.run():
-        await load.acknowledges(200)
-        worker.kill()
-        await worker.start()
-    await until(lambda: load.undelivered() < 10)
-    await worker.stop()
-    assert any(complaint.startswith("I1 ") for complaint in cluster.judge(load, at_least=200))
 
 
 @pytest.mark.cluster
