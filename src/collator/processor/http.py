@@ -39,7 +39,7 @@ class EndedCall(NamedTuple):
 
     @property
     def cause(self) -> Cause:
-        """Who is to blame; an answer that the output cannot be taken from is the packet's fault."""
+        """The one to blame: for an answer that the output cannot be taken from, the packet."""
         cause = self.ending.cause
         return Cause.PACKET if cause is Cause.OUTPUT and not isinstance(self.result, Output) else cause
 

@@ -48,19 +48,19 @@ class CalledService:
         return self._calls.health(self._now())
 
     def begin(self, packets: int, address: str) -> int:
-        """So many *packets* are sent to workers that call the service at *address*, if any: the ticket of their job."""
+        """Count *packets* that are sent to workers that call a service at *address*, if any: the ticket of the job."""
         if not address:
             return UNCOUNTED
         self._calls.address = address
         return self._calls.begin(packets)
 
     def take_back(self, job: SentJob) -> None:
-        """What is left of *job* was not called for."""
+        """Forget what is left of *job*, which was not called for."""
         for _ in job.tasks:
             self._calls.take_back(job.ticket, self._now())
 
     def give_up(self, job: SentJob) -> None:
-        """Nobody knows what became of what is left of *job*."""
+        """Give up what is left of *job*: nobody knows what became of it."""
         for _ in job.tasks:
             self._calls.give_up(job.ticket, self._now())
 

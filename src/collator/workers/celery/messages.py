@@ -238,7 +238,7 @@ def result_of(answer: CallAnswer, lease: Lease, now: float) -> Result:
 
 
 def ending_of(answer: CallAnswer) -> CallEnding:
-    """What *answer* says of the service that was called."""
+    """The ending that *answer* tells of: what it says of the service that was called."""
     if isinstance(answer, JobOutput):
         return CallEnding(Cause.OUTPUT, Sign.ANSWERED)
     if isinstance(answer, CallRefused):

@@ -47,5 +47,5 @@ class ReportedCalls:
         """Nothing is known here."""
 
     def ending(self, result: Result) -> CallEnding | None:
-        """How the call has ended that gave *result*; `None` where nobody waited for its end."""
+        """The ending of the call that gave *result*; `None` where nobody waited for it."""
         return self._ended.pop(result.lease, None)
