@@ -26,7 +26,6 @@ class CalledService:
     """The service, if there is one. To be called with the guard of the pool held."""
 
     def __init__(self, outcomes: OutcomeFactory) -> None:
-        self._outcomes = outcomes
         self._now = outcomes.running
         self._calls = ServiceCalls(outcomes, "", ceiling=MOST_OUT)
 

@@ -70,8 +70,7 @@ class CeleryPool:
         self._outcomes, self._limits = outcomes, limits_of(outcomes)
         self._now = outcomes.running
         self._most_out = most_out
-        self._sent, self._workers = SentJobs(), KnownWorkers()
-        self._time, self._pace = CallTime(), JobPace()
+        self._sent, self._workers, self._time, self._pace = SentJobs(), KnownWorkers(), CallTime(), JobPace()
         self._suspects, self._arrivals, self._discovery, self._echoes = Suspects(), Arrivals(), Discovery(), Echoes()
         self._service = CalledService(outcomes)
         self._losses = Losses(outcomes, self._suspects, self._service)
@@ -113,7 +112,8 @@ class CeleryPool:
 
     def width(self) -> int:
         """Twice what may be out; nothing while the broker is away."""
-        return 0 if "receive" in self._threads.trouble else 2 * min(self._most_out, max(LEAST, self._size().out))
+        out = min(self._size().out, self._service.limit)
+        return 0 if "receive" in self._threads.trouble else 2 * min(self._most_out, max(LEAST, out))
 
     def health(self) -> str | None:
         """The reason why nothing is processed, in words; `None` while all is well."""
@@ -242,7 +242,7 @@ class CeleryPool:
     def _size(self) -> JobSize:
         workers = self._workers
         size = job_size(self._time.seconds, processes=workers.processes, tasks=workers.tasks, calls=workers.calls)
-        return JobSize(size.full, min(size.out, self._most_out, self._service.limit))
+        return JobSize(size.full, min(size.out, self._most_out))
 
     def _sendable(self, size: JobSize) -> int:
         """The number of packets that may be sent."""
