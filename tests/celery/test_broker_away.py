@@ -38,7 +38,7 @@ async def test_packets_wait_for_a_broker_that_is_away_and_nothing_is_held_up(sto
         server.restart()
         with closing(ScriptedWorker(server.url())) as worker:
             for _ in range(3):
-                await worker.answer(await worker.job())
+                await worker.answer(await worker.job(PATIENCE))
             assert (await at_work.ended("a")).state is State.COLLATED
             assert (await at_work.ended("b")).state is State.COLLATED
         assert at_work.workers.health() is None

@@ -35,6 +35,7 @@ from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
 from collator.seams.workers import Workers
+from collator.workers.pooled_workers import PooledWorkers
 from tests.conformance.harness import Harness, LedgerClock
 from tests.wait import until
 from tests.workers.behaviours import Payload
@@ -193,6 +194,10 @@ class Node:
         self.clock.advance(LEASE + 1)
         results = [Output(task.lease, output) for task in await self._claim()]
         return (await self._beside().record(results, capacity={})).statuses
+
+    def in_hand(self) -> int:
+        """How many packets are called for, or on their way to a call and back."""
+        return cast("PooledWorkers", self.workers)._pool.in_hand()
 
     def open(self) -> None:
         """Let go of every call that waits."""

@@ -37,6 +37,8 @@ class Service:
     def __init__(self, clock: ManualClock, receiver: Receiver) -> None:
         self.clock = clock
         self.receiver = receiver
+        self.under_way: Callable[[], int] = lambda: 0
+        """How many packets are on their way to it, or back."""
         self.answer: Callable[[int], Script] = lambda _value: FINE
         """What it says to the packet of this value."""
 
@@ -61,6 +63,7 @@ class Service:
     async def calls_at_rest(self) -> int:
         """How many were made, once no other comes."""
         while True:
+            await until(lambda: self.under_way() == 0, PATIENCE)
             calls = self.calls
             try:
                 await until(lambda: self.calls > calls, STILL)  # noqa: B023 - over before the next round
@@ -85,6 +88,7 @@ async def called(
     receiver.scripts = ((Judge(service.judge),),)
     terms = Terms(concurrency=CALLS, retries=retries, patience=patience, clock=clock, service=False)
     async with receiver, store.node(caller, terms) as node:
+        service.under_way = node.in_hand
         yield node, service
 
 
