@@ -6,8 +6,9 @@ Who asks again is in this process, and memory is enough: with the process, its c
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import count
 
 from collator.ledgers.batching.calls import Call
 from collator.messages import Delivery, Run
@@ -116,3 +117,8 @@ class Answers:
         while len(self._kept) > OPERATIONS or (self._size > BYTES and len(self._kept) > 1):
             _, (_, oldest) = self._kept.popitem(last=False)
             self._size -= oldest
+
+
+def operations_of_steps(operation: str) -> Iterator[str]:
+    """Give the operations of the steps of a verb that takes several, so that it goes on where an answer was lost."""
+    return (operation and f"{operation}/{number}" for number in count())

@@ -82,6 +82,7 @@ class Address(msgspec.Struct, frozen=True):
             timeout=TIMEOUT,
             command_timeout=timeout,
             statement_cache_size=400,
+            max_cached_statement_lifetime=0,  # else each is prepared and planned again every 5 minutes
             server_settings={"application_name": name},
             target_session_attrs="any",
         )

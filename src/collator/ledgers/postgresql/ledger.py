@@ -6,32 +6,35 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
 from collator import __version__
 from collator.errors import ConfigError, StorageFull, Unavailable, Uncertain
-from collator.ledgers.batching.answers import Answers, handed_out
+from collator.ledgers.batching.answers import Answers, handed_out, operations_of_steps
+from collator.ledgers.batching.calls import Verb
 from collator.ledgers.hints import Hints
 from collator.ledgers.node_name import node_name
-from collator.ledgers.postgresql import steps
+from collator.ledgers.postgresql import deliveries, retry_views, steps
 from collator.ledgers.postgresql.division import ALONE, Division, settle
 from collator.ledgers.postgresql.failures import CONNECTION_ERRORS, translated
 from collator.ledgers.postgresql.pieces import pieces_of
 from collator.ledgers.postgresql.reader import Reader
-from collator.ledgers.postgresql.repair_verbs import RepairVerbs
-from collator.ledgers.postgresql.retry_verbs import parts_of
 from collator.ledgers.postgresql.schema import migrate
 from collator.ledgers.postgresql.step import Statements, Step, load_statements
 from collator.ledgers.postgresql.views import PostgresqlViews
 from collator.ledgers.postgresql.writer import Committed, Writer
+from collator.ledgers.repair_steps import FoundResources
+from collator.ledgers.repair_verbs import RepairVerbs
 from collator.messages import (
     Accepted,
     Attempt,
     Delivery,
+    DeliveryFilter,
     Group,
     Lease,
+    ResourceFilter,
     Result,
     Run,
     StepResult,
@@ -100,6 +103,8 @@ async def open_ledger(
 class PostgresqlLedger(RepairVerbs, PostgresqlViews):
     """A database, open as one of its nodes. The contract of each verb is in `collator.seams.ledger`."""
 
+    _steps = steps
+
     def __init__(
         self,
         database: Database,
@@ -142,7 +147,7 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
 
     async def claim(self, *, capacity: int, operation: str = "") -> Sequence[Run]:
         """Lease due packets."""
-        for part in islice(parts_of(operation), CLAIMS):
+        for part in islice(operations_of_steps(operation), CLAIMS):
             runs = await self._work.call(steps.CLAIM, (capacity,), operation=part)
             if runs is not None:
                 return runs
@@ -210,6 +215,24 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         if reason is None:
             return None
         return (StorageFull if self._work.full else Unavailable)(reason, retry_after=2.0)
+
+    async def _repair(self, verb: Verb[Step, R], arguments: tuple[Any, ...], operation: str = "") -> R:
+        return await self._upkeep.call(verb, arguments, operation=operation)
+
+    async def _find_resources(self, wanted: ResourceFilter, after: str, limit: int) -> FoundResources:
+        async with self._reader.look(whole=True) as look:
+            return await retry_views.find(look, wanted, after, limit)
+
+    async def _find_deliveries(
+        self, wanted: DeliveryFilter, after: str, limit: int
+    ) -> tuple[Sequence[int], str | None]:
+        async with self._reader.look(whole=True) as look:
+            found = await deliveries.find_to_replay(look, wanted, after, limit)
+        return found.delivery_rows(), found.after
+
+    async def _find_delivery(self, delivery_id: str) -> int:
+        async with self._reader.look() as look:
+            return (await deliveries.locate(look, delivery_id))[0]
 
     def _away(self) -> str | None:
         return self._work.trouble if self._work.away else None

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from collator.ledgers.postgresql import audit, tombstones
 from collator.ledgers.postgresql.closure import span
 from collator.ledgers.postgresql.lookup import look_for
 from collator.ledgers.postgresql.step import Step, clean
+from collator.ledgers.repair_steps import PurgeResult
 from collator.rules.repair import check_purge
 
 ROWS = 1000
 """Rows that one step deletes, about: as many as a few commits of others have."""
-
-
-class PurgeResult(msgspec.Struct, frozen=True):
-    """The result of one step of a purge."""
-
-    rows: int
-    more: bool
-    """Whether there is more to forget."""
 
 
 async def purge(step: Step, limit: int, resource_id: str | None) -> PurgeResult:

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from collator.errors import Unknown
 from collator.ledgers.postgresql.attempts import start_retention
 from collator.ledgers.postgresql.step import Step
+from collator.ledgers.repair_steps import ReplayResult
 from collator.rules.deliveries import FoundDelivery, gives_up, plan_replay
 from collator.states import DeliveryState
 
 ROWS = 256
 """Deliveries at which one step looks."""
-
-
-class ReplayResult(msgspec.Struct):
-    """The result of one step of a replay."""
-
-    number: int = 0
-    endpoints: frozenset[str] = frozenset()
-    looked: int = 0
-    """How many of the deliveries that were named were looked at."""
 
 
 async def replay(step: Step, delivery_rows: Sequence[int], state: DeliveryState | None) -> ReplayResult:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import msgspec
-
 from collator.errors import CollatorError, Unavailable, Unknown
 from collator.ledgers.postgresql.closure import span
 from collator.ledgers.postgresql.leases import as_lease, count_returned, store_waiting
 from collator.ledgers.postgresql.lookup import find
 from collator.ledgers.postgresql.step import Step
+from collator.ledgers.repair_steps import ReopenResult, RetryResult
 from collator.messages import UnfinishedResource, webhook_id
 from collator.rules.expiry import first_times
 from collator.rules.repair import check_limits, check_reopening, reopen, retries, withdraw
@@ -27,28 +26,6 @@ ROWS = 256
 """Failures that one step withdraws."""
 RESOURCES = 16
 """Resources that one step opens again."""
-
-
-class RetryResult(msgspec.Struct):
-    """The result of one step of a retry."""
-
-    number: int
-    """Packets."""
-    after: int
-    """The index behind which the next step begins; `INDEX_MASK` where there is no more."""
-    ended: bool = False
-    """Whether the resource has ended, so that nothing was done: `reopen` is for those."""
-
-
-class ReopenResult(msgspec.Struct):
-    """The result of one step that opens resources again."""
-
-    resources: int = 0
-    packets: int = 0
-    looked: int = 0
-    """How many of those that were named were looked at."""
-    refusal: Unavailable | None = None
-    """Why no more of them may be opened; the next is the first that was not."""
 
 
 async def retry(step: Step, resource_id: str, after: int) -> RetryResult:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from collator.clock import Clock, never
 from collator.errors import Unavailable, Vanished
 from collator.ledgers.batching.answers import Answers, handed_out
+from collator.ledgers.batching.calls import Verb
+from collator.ledgers.repair_steps import FoundResources
+from collator.ledgers.repair_verbs import RepairVerbs
 from collator.ledgers.sqlite import move_mark, steps
-from collator.ledgers.sqlite.audit_verbs import AuditVerbs
 from collator.ledgers.sqlite.lock import DirectoryLock
 from collator.ledgers.sqlite.log import Log
 from collator.ledgers.sqlite.presence import Presence
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.reserve import Reserve
-from collator.ledgers.sqlite.retry_verbs import RetryVerbs
 from collator.ledgers.sqlite.startup import RESERVE, close_store, open_store
 from collator.ledgers.sqlite.store import DATABASE, Store
 from collator.ledgers.sqlite.views import SqliteViews
@@ -26,16 +27,18 @@ from collator.ledgers.sqlite.writer import Committed, Writer
 from collator.messages import (
     Accepted,
     Attempt,
+    AuditPage,
     Delivery,
     DeliveryFilter,
     Group,
     Lease,
-    Replayed,
+    ResourceFilter,
     Result,
     Run,
     StepResult,
     output_size,
 )
+from collator.paging import UNBOUNDED
 from collator.rules.resource import LedgerLimits
 from collator.seams.backend import Routing
 from collator.seams.ledger import Capacity
@@ -76,8 +79,10 @@ async def open_ledger(
     return await asyncio.to_thread(open_directory)
 
 
-class SqliteLedger(AuditVerbs, RetryVerbs, SqliteViews):
+class SqliteLedger(RepairVerbs, SqliteViews):
     """A data directory, open. The contract of each verb is in `collator.seams.ledger`."""
+
+    _steps = steps
 
     def __init__(self, store: Store, reader: Reader, reserve: Reserve, lock: DirectoryLock, presence: Presence) -> None:
         """Use `open_ledger`."""
@@ -142,45 +147,9 @@ class SqliteLedger(AuditVerbs, RetryVerbs, SqliteViews):
         """Store how attempts ended."""
         return await self._writer.call(steps.SETTLE, attempts, size=len(attempts))
 
-    async def complete(
-        self,
-        resource_id: str,
-        *,
-        total: int | None = None,
-        force: bool = False,
-        capacity: Capacity | None = None,
-        operation: str = "",
-    ) -> StepResult:
-        """Fix the total, or close now."""
-        verb = steps.COMPLETE_EMPTY if total == 0 else steps.COMPLETE
-        return await self._writer.call(verb, (resource_id, total, force, capacity or {}), operation=operation)
-
-    async def cancel(self, resource_id: str, *, operation: str = "") -> bool:
-        """End without a webhook."""
-        return await self._writer.call(steps.CANCEL, (resource_id,), operation=operation)
-
-    async def replay(
-        self, wanted: DeliveryFilter, *, after: str = "", limit: int = 1000, operation: str = ""
-    ) -> Replayed:
-        """Make ended deliveries due again."""
-        return await self._once(operation, lambda: self._replay(wanted, after, limit))
-
-    async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
-        """Give up a delivery."""
-        delivery_row = await self._reader.ask(self._reader.deliveries.delivery_row, delivery_id)
-        return await self._writer.call(steps.STOP, (delivery_row,), operation=operation)
-
-    async def pause(self, endpoint: str, *, reason: str, operation: str = "") -> bool:
-        """Hand out nothing to an endpoint."""
-        return await self._writer.call(steps.PAUSE, (endpoint, reason), operation=operation)
-
-    async def resume(self, endpoint: str, *, operation: str = "") -> bool:
-        """Go on with an endpoint."""
-        return await self._writer.call(steps.RESUME, (endpoint,), operation=operation)
-
-    async def purge(self, *, limit: int, resource_id: str | None = None, operation: str = "") -> int:
-        """Forget what may be forgotten."""
-        return await self._once(operation, lambda: self._purge(limit, resource_id))
+    async def audit(self, *, after: int | None = None, limit: int = 100, size: int = UNBOUNDED) -> AuditPage:
+        """A page of the audit log."""
+        return await self._reader.ask(self._reader.audit, after, limit, size)
 
     def watch(self, committed: Committed) -> None:
         """Tell *committed* of each commit from now on: its seconds and its size, in the thread that commits."""
@@ -207,31 +176,20 @@ class SqliteLedger(AuditVerbs, RetryVerbs, SqliteViews):
         """Stop as a dying process does: nothing is marked, memory is lost. For tests of what a start finds."""
         self._close(clean=False)
 
-    async def _once(self, operation: str, steps_of_verb: Callable[[], Awaitable[R]]) -> R:
-        """Take several steps as one *operation*: the first answer to it, where there is one."""
-        if operation in self._answers:
-            return cast("R", self._answers.get(operation))
-        answer = await steps_of_verb()
-        if operation:
-            self._answers.keep(operation, answer, 0)
-        return answer
+    async def _repair(self, verb: Verb[Store, R], arguments: tuple[Any, ...], operation: str = "") -> R:
+        return await self._writer.call(verb, arguments, operation=operation)
 
-    async def _replay(self, wanted: DeliveryFilter, after: str, limit: int) -> Replayed:
+    async def _find_resources(self, wanted: ResourceFilter, after: str, limit: int) -> FoundResources:
+        return await self._reader.ask(self._reader.unfinished.find, wanted, after, limit)
+
+    async def _find_deliveries(
+        self, wanted: DeliveryFilter, after: str, limit: int
+    ) -> tuple[Sequence[int], str | None]:
         found = await self._reader.ask(self._reader.deliveries.find_to_replay, wanted, after, limit)
-        delivery_rows, number, endpoints = found.delivery_rows(), 0, frozenset[str]()
-        while delivery_rows:
-            step = await self._writer.call(steps.REPLAY, (delivery_rows, wanted.state))
-            delivery_rows, number = delivery_rows[step.looked :], number + step.number
-            endpoints |= step.endpoints
-        return Replayed(replayed=number, endpoints=endpoints, after=found.after)
+        return found.delivery_rows(), found.after
 
-    async def _purge(self, limit: int, resource_id: str | None) -> int:
-        step = await self._writer.call(steps.PURGE, (limit, resource_id))
-        removed = step.rows
-        while step.more and removed < limit:  # what a person wants to be gone goes first
-            step = await self._writer.call(steps.PURGE, (limit - removed, None))
-            removed += step.rows
-        return removed
+    async def _find_delivery(self, delivery_id: str) -> int:
+        return await self._reader.ask(self._reader.deliveries.delivery_row, delivery_id)
 
     def _close(self, *, clean: bool) -> None:
         self._writer.stop()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
-
+from collator.ledgers.repair_steps import PurgeResult
 from collator.ledgers.sqlite import audit, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.lookup import look_for
@@ -13,14 +12,6 @@ from collator.ledgers.sqlite.slices import BYTES, ROWS, Slice
 from collator.ledgers.sqlite.store import Store
 from collator.ledgers.sqlite.vacuum import shrink
 from collator.rules.repair import check_purge
-
-
-class PurgeResult(msgspec.Struct, frozen=True):
-    """The result of one step of a purge."""
-
-    rows: int
-    more: bool
-    """Whether there is more to forget; an upper bound of rows may have ended the step, or its time."""
 
 
 class _Due(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.errors import Unknown
+from collator.ledgers.repair_steps import ReplayResult
 from collator.ledgers.sqlite.attempts import start_retention
 from collator.ledgers.sqlite.slices import Slice, in_units
 from collator.ledgers.sqlite.store import Store, as_json
@@ -14,15 +15,6 @@ from collator.rules.deliveries import FoundDelivery, ReplayPlan, gives_up, plan_
 from collator.states import DeliveryState
 
 _decode_found = msgspec.json.Decoder(list[FoundDelivery]).decode
-
-
-class ReplayResult(msgspec.Struct):
-    """The result of one step of a replay."""
-
-    number: int = 0
-    endpoints: frozenset[str] = frozenset()
-    looked: int = 0
-    """How many of the deliveries that were named were looked at."""
 
 
 def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> ReplayResult:

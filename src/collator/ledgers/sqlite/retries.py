@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.errors import CollatorError, Unavailable, Unknown
+from collator.ledgers.repair_steps import ReopenResult, RetryResult
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.lookup import find
 from collator.ledgers.sqlite.slices import ROWS, Slice
@@ -22,28 +23,6 @@ from collator.rules.expiry import first_times
 from collator.rules.repair import check_limits, check_reopening, reopen, retries, withdraw
 from collator.rules.resource import INDEX_MASK, Snapshot
 from collator.states import State
-
-
-class RetryResult(msgspec.Struct):
-    """The result of one step of a retry."""
-
-    number: int
-    """Packets."""
-    after: int
-    """The index behind which the next step begins; `INDEX_MASK` where there is no more."""
-    ended: bool = False
-    """Whether the resource has ended, so that nothing was done: `reopen` is for those."""
-
-
-class ReopenResult(msgspec.Struct):
-    """The result of one step that opens resources again."""
-
-    resources: int = 0
-    packets: int = 0
-    looked: int = 0
-    """How many of those that were named were looked at."""
-    refusal: Unavailable | None = None
-    """Why no more of them may be opened; the next is the first that was not."""
 
 
 class _Failed(msgspec.Struct, frozen=True):

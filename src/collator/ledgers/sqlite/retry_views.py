@@ -7,18 +7,13 @@ end to it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import msgspec
 
-from collator.errors import Malformed
 from collator.ledgers.prefix import behind
+from collator.ledgers.repair_steps import FoundResources, parse_cursor
 from collator.messages import ResourceFilter, UnfinishedPage, UnfinishedResource, webhook_id
-from collator.text import quoted
-
-_CURSOR = re.compile(r"([0-9]{1,18})-(.+)", re.DOTALL)
 
 
 class _Looked(msgspec.Struct):
@@ -27,25 +22,6 @@ class _Looked(msgspec.Struct):
 
 
 _decode_looked = msgspec.json.Decoder(_Looked).decode
-
-
-class Retryable(NamedTuple):
-    """Resources that were found, and where to go on."""
-
-    resources: Sequence[UnfinishedResource]
-    last: str | None
-    """The last id that was looked at; `None` where there are no others behind it."""
-    until: int
-    """The latest handle of all that are looked through."""
-
-    @property
-    def after(self) -> str | None:
-        """The cursor of what is behind."""
-        return None if self.last is None else self.behind(self.last)
-
-    def behind(self, last: str) -> str:
-        """The cursor of what is behind the id *last*."""
-        return f"{self.until}-{last}"
 
 
 class UnfinishedViews:
@@ -60,12 +36,11 @@ class UnfinishedViews:
         found = self.find(wanted, after, limit)
         return UnfinishedPage(resources=found.resources, after=found.after)
 
-    def find(self, wanted: ResourceFilter, after: str, limit: int) -> Retryable:
+    def find(self, wanted: ResourceFilter, after: str, limit: int) -> FoundResources:
         """The same, with what a cursor is made of."""
-        cursor = _CURSOR.fullmatch(after)
-        if after and cursor is None:
-            raise Malformed(f"cursor: {quoted(after)} is not a cursor of a previous page")
-        until, last = (int(cursor[1]), cursor[2]) if cursor else (int(self._value("last_resource")), "")
+        until, last = parse_cursor(after)
+        if until is None:
+            until = int(self._value("last_resource"))
         first = wanted.prefix if wanted.prefix > last else last + "\0"  # the least text behind `last`
         fits = (until, wanted.since, wanted.completed_by, wanted.reason)
         looked = _decode_looked(
@@ -75,4 +50,4 @@ class UnfinishedViews:
             UnfinishedResource(id_, webhook_id(id_, bytes.fromhex(generation)), packets)
             for id_, generation, packets in looked.rows
         ]
-        return Retryable(rows, looked.last, until)
+        return FoundResources(rows, looked.last, until)
