@@ -107,7 +107,11 @@ class RabbitMQ:
         Path(self._directory, "rabbitmq.conf").write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n", "ascii")
         # By ourselves, as the one that it would start would stay.
         self._names = subprocess.Popen(["epmd", "-address", "127.0.0.1", "-port", str(self._mapper)])
-        self._process = self._started()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
@@ -127,7 +131,7 @@ class RabbitMQ:
 
     def restart(self) -> None:
         """Start it again, with what it had on its disk, behind `kill`."""
-        self._process = self._started()
+        self._start()
 
     def close(self) -> None:
         """End it, and remove what it has written."""
@@ -136,7 +140,7 @@ class RabbitMQ:
         self._names.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> None:
         where = dict.fromkeys(("HOME", "RABBITMQ_MNESIA_BASE", "RABBITMQ_LOG_BASE"), self._directory)
         settings = {
             "RABBITMQ_CONFIG_FILE": f"{self._directory}/rabbitmq.conf",
@@ -149,7 +153,7 @@ class RabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._mapper),
         }
-        process = subprocess.Popen(
+        self._process = subprocess.Popen(
             [str(_RABBITMQ)],
             env={**os.environ, **where, **settings},
             stdout=subprocess.DEVNULL,
@@ -157,7 +161,6 @@ class RabbitMQ:
             start_new_session=True,
         )
         until_sync(lambda: listens(self.port), 3 * PATIENCE)
-        return process
 
 
 _RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
