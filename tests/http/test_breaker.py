@@ -101,7 +101,7 @@ async def test_r23_endpoints_of_an_origin_that_cannot_be_reached_share_its_break
         async with stage.dispatcher(poll=NEVER, circuits=Circuits(failures=2)) as dispatcher:
             await stage.finish("r", dispatcher=dispatcher)
             await stage.settled(3)
-            assert dispatcher.capacity() == {"a": 0, "b": 0, "healthy": 64}
+            assert dispatcher.capacity() == {"a": 0, "b": 0, "healthy": 128}
             assert "connection refused" in (dispatcher.why("a") or "")
             await stage.finish("s", dispatcher=dispatcher)
             await stage.settled(4)

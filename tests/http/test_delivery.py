@@ -18,7 +18,7 @@ import collator
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.dispatcher import LARGE
-from collator.delivery.endpoint_worker import UNSETTLED
+from collator.delivery.endpoint_worker import PROMPT, UNSETTLED
 from collator.delivery.sender import MAX_WAIT
 from collator.errors import Damaged, Unavailable
 from collator.messages import LARGE_BODY, Delivery, DeliveryFilter
@@ -306,6 +306,30 @@ async def test_r23_an_endpoint_has_no_more_requests_under_way_than_it_may_have(s
             host_check.set()
             await stage.settled(10)  # those that were not leased are claimed as places become free
         assert len(receiver.requests) == 10
+        assert receiver.connections == 3
+
+
+async def test_a_receiver_that_answers_at_once_is_handed_more_as_resources_end(stage: Stage) -> None:
+    first, last = anyio.Event(), anyio.Event()
+    scripts = [reply(200), *[(Hold(first), *reply(200))] * 6, (Hold(last), *reply(200))]
+    async with Receiver(*scripts) as receiver:
+        stage.endpoint(receiver.url, concurrency=3)
+        async with stage.dispatcher(poll=NEVER) as dispatcher:
+            await until(lambda: "due_endpoints" in stage.ledger.answered)
+            await stage.finish("0", dispatcher=dispatcher)
+            await stage.settled(1)
+            assert dispatcher.capacity() == {"default": 6}
+            leased = await stage.finish(*"123456", dispatcher=dispatcher)
+            assert (len(leased), dispatcher.capacity()) == (6, {"default": 0})
+            await until(lambda: len(receiver.requests) == 1 + 3)  # no more than its concurrency are under way
+            first.set()
+            await stage.settled(7)
+            await stage.finish("7", dispatcher=dispatcher)
+            await until(lambda: len(receiver.requests) == 8)
+            stage.clock.advance(PROMPT)
+            last.set()
+            await stage.settled(8)
+            assert dispatcher.capacity() == {"default": 3}
         assert receiver.connections == 3
 
 
