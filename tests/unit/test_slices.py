@@ -214,6 +214,32 @@ async def test_what_is_large_is_purged_by_its_bytes(ledger: SqliteLedger) -> Non
         assert connection.changes() == 1
 
 
+async def test_small_resources_are_purged_in_sets_of_few_bytes(
+    ledger: SqliteLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = b'"' + b"x" * 700_000 + b'"'
+    small = [(f"a{number}", b"1") for number in range(40)]
+    for resource_id, payload in [*small, ("b", whole), ("c", whole), ("d", b"1")]:
+        await ledger.accept(Batch([Packet(resource_id, 0, Raw(payload))]).groups, capacity=0)
+        await ledger.cancel(resource_id)
+        clock.advance(1)
+    clock.advance(101)
+    sets: list[int] = []
+    run = ledger._store.run
+
+    def counted(name: str, *parameters: object) -> int:
+        changed = run(name, *parameters)
+        if name == "delete_resources":
+            sets.append(changed)
+        return changed
+
+    monkeypatch.setattr(ledger._store, "run", counted)
+    while await ledger.purge(limit=1000) >= 1000:
+        pass
+    assert sets == [32, 9, 2]  # as many as a set has, as the bytes of a unit allow, the rest
+    assert (await ledger.counts()).cancelled == 0
+
+
 async def test_a_retry_is_over_where_the_resource_ends_meanwhile(ledger: SqliteLedger) -> None:
     await large(ledger, lambda lease: Failure(lease, "no"))
     await asyncio.gather(ledger.retry("large"), ledger.cancel("large"), return_exceptions=True)

@@ -1,17 +1,30 @@
-"""Deletion of resources after their retention, or at once by a person, and of tombstones (R25)."""
+"""Deletion of resources after their retention, or at once by a person, and of tombstones (R25).
+
+Small resources go as sets, in one unit of a slice: a statement for each table costs as much as the rows of several of
+them. One that is large goes in pieces.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
+
+import msgspec
 
 from collator.ledgers.repair_steps import PurgeResult
 from collator.ledgers.sqlite import audit, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.lookup import look_for
 from collator.ledgers.sqlite.slices import BYTES, ROWS, Slice
-from collator.ledgers.sqlite.store import Store
+from collator.ledgers.sqlite.store import Store, as_json
 from collator.ledgers.sqlite.vacuum import shrink
 from collator.rules.repair import check_purge
+
+SET = 32
+"""Resources in a set: more take hardly less time for each."""
 
 
 class _Due(NamedTuple):
@@ -25,38 +38,69 @@ class _Due(NamedTuple):
     purging: int
 
 
+_decode_due = msgspec.json.Decoder(list[_Due]).decode
+_decode_numbers = msgspec.json.Decoder(list[int]).decode
+
+
 def purge(store: Store, limit: int, resource_id: str | None) -> PurgeResult:
     """Forget what may be forgotten, about *limit* rows at most, as long as a slice lasts."""
     time = Slice()
     removed = 0 if resource_id is None else _purge_now(store, resource_id)
+    due: Sequence[_Due] = ()
     while removed < limit and time.lasts():
-        due = store.value("purge_due", store.now)
-        if due is None:
+        due = due or _decode_due(store.value("purge_due", store.now, SET).encode())
+        if not due:
             return _purge_little(store, time, removed, limit)
-        removed += _purge_resource(store, time, _Due(*due), limit - removed)
+        if small := _small(store, due, min(ROWS, limit - removed)):
+            removed += _purge_set(store, small)
+            due = due[len(small) :]
+        else:
+            removed += _purge_pieces(store, time, due[0], limit - removed)
+            due = ()
     return PurgeResult(removed, more=True)
 
 
-def _purge_resource(store: Store, time: Slice, due: _Due, limit: int) -> int:
+def _small(store: Store, due: Sequence[_Due], rows: int) -> Sequence[_Due]:
+    """The first of *due* that make a unit: *rows* packets and `BYTES` at most; none where the first is too large."""
+    fit = _fitting([one.received for one in due], rows)
+    fit = _fitting([one.size for one in due[:fit]], BYTES)
+    if not fit:
+        return ()
+    payloads = _decode_numbers(store.value("payload_bytes", as_json([one.resource_row for one in due[:fit]])).encode())
+    return due[: _fitting([one.size + size for one, size in zip(due, payloads, strict=False)], BYTES)]
+
+
+def _fitting(sizes: Sequence[int], most: int) -> int:
+    """The number of *sizes*, from the first on, that are *most* together."""
+    return bisect_right([*accumulate(sizes)], most)
+
+
+def _purge_set(store: Store, due: Sequence[_Due]) -> int:
+    """Forget the resources *due*, of which little or nothing is left but their own rows; how many rows went."""
+    rows = [one.resource_row for one in due]
+    resource_rows = as_json(rows)
+    removed = store.run("delete_outcomes", resource_rows) + store.run("delete_packets", resource_rows)
+    tombstones.leave(store, [one.resource_row for one in due if one.purging != tombstones.BY_PERSON])
+    handles = as_json(rows + _decode_numbers(store.value("superseded_handles", resource_rows).encode()))
+    gone = Counter(one.state for one in due)
+    store.count(dead=-store.value("dead_of", handles), **{state: -number for state, number in gone.items()})
+    removed += store.run("delete_log", handles) + store.run("delete_deliveries", handles)
+    return removed + store.run("delete_superseded", resource_rows) + store.run("delete_resources", resource_rows)
+
+
+def _purge_pieces(store: Store, time: Slice, due: _Due, limit: int) -> int:
     """Forget the resource *due*, or as many of its rows as there is time for; how many rows went."""
     first, last = span(due.resource_row)
     removed = 0
-    if due.received <= min(ROWS, limit) and due.size + store.value("packet_bytes", first, last) <= BYTES:
-        removed = store.run("outcome_range", first, last) + store.run("packet_range", first, last)
-    else:
-        while rows := (
-            store.run("purge_outcomes", first, last, min(ROWS, limit - removed), BYTES)
-            or store.run("purge_packets", first, last, min(ROWS, limit - removed), BYTES)
-        ):
-            removed += rows
-            if removed >= limit or not time.lasts():
-                store.run("purge_begins", due.resource_row)
-                return removed
-    if due.purging != tombstones.BY_PERSON:
-        tombstones.leave(store, due.resource_row)
-    store.count(dead=-store.value("dead_of", due.resource_row), **{due.state: -1})
-    parts = ("purge_log", "purge_deliveries", "purge_superseded", "purge_resource")
-    return removed + sum(store.run(rows, due.resource_row) for rows in parts)
+    while rows := (
+        store.run("purge_outcomes", first, last, min(ROWS, limit - removed), BYTES)
+        or store.run("purge_packets", first, last, min(ROWS, limit - removed), BYTES)
+    ):
+        removed += rows
+        if removed >= limit or not time.lasts():
+            store.run("purge_begins", due.resource_row)
+            return removed
+    return removed + _purge_set(store, [due])
 
 
 def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> PurgeResult:

@@ -425,9 +425,10 @@ select coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.pay
                              (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
 from jsonb_each(?1) j join packet p on p.k = j.value;
 
--- name: purge_due (the next resource to forget: its handle, its state, how many packets it had, the bytes of its outputs, and
---   whether it is being forgotten already)
-select rk, state, received, body_size, purging from resource where purge_at <= ?1 order by purge_at limit 1;
+-- name: purge_due (up to ?2 resources to forget, in their order: handle, state, how many packets each had, the bytes of its
+--   outputs, and whether it is being forgotten already)
+select json_group_array(json_array(rk, state, received, body_size, purging)) from (
+  select rk, state, received, body_size, purging from resource where purge_at <= ?1 order by purge_at limit ?2);
 
 -- name: purge_outcomes (of the keys ?1 to ?2: the first ?3, of ?4 bytes at most or a single one)
 delete from outcome where k in (
@@ -443,27 +444,37 @@ delete from packet where k in (
       select k, octet_length(payload) as size from packet where k between ?1 and ?2 order by k limit ?3))
   where place = 1 or size <= ?4);
 
--- name: outcome_range
-delete from outcome where k between ?1 and ?2;
+-- name: payload_bytes (of each of these resources, in order)
+select json_group_array(ifnull((
+  select sum(octet_length(payload)) from packet where k between j.value << 24 and j.value << 24 | 16777215), 0))
+from jsonb_each(?1) j;
 
--- name: packet_range
-delete from packet where k between ?1 and ?2;
+-- name: delete_outcomes (of these resources)
+delete from outcome where k in (
+  select o.k from jsonb_each(?1) j join outcome o on o.k between j.value << 24 and j.value << 24 | 16777215);
 
--- name: packet_bytes (of the keys ?1 to ?2)
-select ifnull(sum(octet_length(payload)), 0) from packet where k between ?1 and ?2;
+-- name: delete_packets (of these resources)
+delete from packet where k in (
+  select p.k from jsonb_each(?1) j join packet p on p.k between j.value << 24 and j.value << 24 | 16777215);
 
--- name: purge_log
+-- name: delete_log (of the deliveries of these handles, of resources and of generations)
 delete from delivery_log where did in (
-  select did from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1));
+  select d.did from jsonb_each(?1) j join delivery d on d.rk = j.value);
 
--- name: purge_deliveries
-delete from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1);
+-- name: delete_deliveries (of these handles)
+delete from delivery where rk in (select value from jsonb_each(?1));
 
--- name: purge_superseded
-delete from superseded where rk = ?1;
+-- name: delete_superseded (of these resources)
+delete from superseded where rk in (select value from jsonb_each(?1));
 
--- name: dead_of (dead deliveries of a resource, of all its generations)
-select count(*) from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1) and state = 'dead';
+-- name: delete_resources
+delete from resource where rk in (select value from jsonb_each(?1));
+
+-- name: superseded_handles (of these resources)
+select json_group_array(gk) from superseded where rk in (select value from jsonb_each(?1));
+
+-- name: dead_of (dead deliveries of these handles)
+select count(*) from delivery where rk in (select value from jsonb_each(?1)) and state = 'dead';
 
 -- name: due_of
 select count(*) from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1) and state = 'due';
@@ -471,16 +482,14 @@ select count(*) from delivery where rk in (select ?1 union all select gk from su
 -- name: purge_begins (after its retention)
 update resource set purging = 1 where rk = ?1 and not purging;
 
--- name: purge_resource
-delete from resource where rk = ?1;
-
 -- name: purge_now (by a person: before all that is due to be forgotten, and without a tombstone; once, as it writes the whole
 --   row, in which the ranges of what was received are)
 update resource set purge_at = 0, purging = 2 where rk = ?1 and purging < 2;
 
--- name: leave_tombstone (of resource ?1, which is removed at the ledger time ?2)
+-- name: leave_tombstones (of these resources, which are removed at the ledger time ?2)
 insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
-select id, state, ended_by, total, seen, ifnull(closed_at, 0), ?2 from resource where rk = ?1 on conflict do nothing;
+select id, state, ended_by, total, seen, ifnull(closed_at, 0), ?2 from resource
+where rk in (select value from jsonb_each(?1)) on conflict do nothing;
 
 -- name: find_tombstones (resources by id that are gone, as `find_resources` gives those that are there)
 select json_group_array(json_array(0, t.id, '', t.state, t.total, null, null, 0, -1, 0, 0, 0, 0, t.seen))

@@ -22,10 +22,10 @@ BY_PERSON = 2
 _decode = msgspec.json.Decoder(tuple[State, int | None, float]).decode
 
 
-def leave(store: Store, resource_row: int) -> None:
-    """Remember how the resource *resource_row* ended, which is removed in this step."""
+def leave(store: Store, resource_rows: Sequence[int]) -> None:
+    """Remember how the resources *resource_rows* ended, which are removed in this step."""
     if store.ledger_limits.remember is not None:
-        store.count(remembered=store.run("leave_tombstone", resource_row, store.now))
+        store.count(remembered=store.run_rows("leave_tombstones", resource_rows, store.now))
 
 
 def find(store: Store, resource_ids: Sequence[str | int]) -> list[Snapshot]:
