@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw, Struct, field
 from msgspec.structs import asdict, replace
 
-from collator.messages import Batch, Counts
+from collator.messages import Batch, Counts, Group
 from collator.packet import ACCEPTED, Packet, Receipt, Status
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
 from collator.rules.footprint import of_packet, of_resource
@@ -28,9 +28,13 @@ class Model(Struct):
     handles: count[int] = field(default_factory=lambda: count(1))
 
     def accept(self, packets: Sequence[Packet]) -> AcceptPlan:
-        """Judge *packets* and store what is taken."""
+        """Judge *packets* one by one and store what is taken."""
+        return self.accept_groups([[one] for one in packets])
+
+    def accept_groups(self, groups: Sequence[Group]) -> AcceptPlan:
+        """Judge the packets of *groups* and store what is taken."""
         basis = Basis(limits=self.limits, counts=self.counts, opening=lambda id_: (next(self.handles), id_.encode()))
-        plan = plan_groups([[one] for one in packets], self.snapshots, self.stored, basis)
+        plan = plan_groups(groups, self.snapshots, self.stored, basis)
         self.stored |= {key: bytes(packet.payload) for key, (packet, _) in plan.new.items()}
         self.counts = replace(
             self.counts,
@@ -68,6 +72,43 @@ packets = st.lists(
 bounds = st.builds(
     LedgerLimits, max_open=st.sampled_from([0, 2, 3, 100]), max_backlog=st.sampled_from([0, 300, 900, 5000, 10**6])
 )
+
+
+def claiming(index: int, id_: str, claim: str, payload: bytes) -> Packet:
+    """Return a packet that says how many there are, or not."""
+    return replace(packet(index, id_, payload, last=claim == "last"), total=7 if claim == "total" else None)
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> list[list[Packet]]:
+    """Groups in which mostly nothing is odd."""
+    groups = []
+    for _ in range(draw(st.integers(0, 6))):
+        id_ = draw(st.sampled_from("ab"))
+        indexes = draw(st.lists(st.integers(0, 7), max_size=6, unique=draw(st.integers(0, 3)) > 0))
+        claims = st.sampled_from(["", "", "", "total", "last"])
+        groups.append([claiming(one, id_, draw(claims), draw(st.sampled_from([b"1", b"1", b"22"]))) for one in indexes])
+    return groups
+
+
+@given(groups=grouped(), limits=bounds, over=st.booleans())
+def test_r7_a_group_is_judged_at_once_as_its_packets_one_by_one(
+    *, groups: list[list[Packet]], limits: LedgerLimits, over: bool
+) -> None:
+    whole, single = Model(limits), Model(limits)
+    if over:  # one of them has ended
+        for model in (whole, single):
+            model.snapshots["b"] = Snapshot(
+                resource_id="b", generation=b"b", key=9, state=State.CANCELLED, seen=[(1, 2)]
+            )
+    plans = [single.accept([one]) for group in groups for one in group]
+    plan = whole.accept_groups(groups)
+    assert [one.status for one in receipts(plan)] == [receipts(one)[0].status for one in plans]
+    assert [*plan.new] == [key for one in plans for key in one.new]
+    assert {*plan.changed} == {key for one in plans for key in one.changed}
+    assert plan.held_up == any(one.held_up for one in plans)
+    assert [asdict(one) for one in whole.snapshots.values()] == [asdict(one) for one in single.snapshots.values()]
+    assert (whole.counts, whole.stored) == (single.counts, single.stored)
 
 
 @given(packets, bounds)

@@ -1,7 +1,8 @@
 """The plan of a batch of packets: what is stored of it, and what each packet is answered. Pure; rules R5 to R9.
 
 Packets come in groups, one resource each, and are judged one by one in order (R7), against snapshots of their
-resources that change as the batch goes on. A ledger looks up the snapshots and the payloads that are there, asks for
+resources that change as the batch goes on; those of a group all at once where nothing is odd about any of them, so that
+their order makes no difference. A ledger looks up the snapshots and the payloads that are there, asks for
 the plan, and stores it; what it could not have seen (an index that is there after all) shows as it stores, and then it
 looks again and asks again.
 
@@ -11,18 +12,21 @@ counts for new ids and new metadata alone: their other packets are what ends the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from collator.messages import Counts, Group
 from collator.packet import ACCEPTED, DUPLICATE, Packet, Receipt, Status
-from collator.rules.footprint import of_packet, of_resource
-from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot, admit, judge
+from collator.rules.footprint import of_packet, of_packets, of_resource
+from collator.rules.resource import INDEX_BITS, LedgerLimits, Snapshot, admit, admit_together, judge
 from collator.states import State
 
 OTHER = b""
 """Stands for a payload that need not be read, as it cannot be equal: none is empty."""
+
+_TOGETHER = 2
+"""Packets from which it takes less time to judge them together."""
 
 Snapshots = dict[str | int, Snapshot]
 """By resource id; working copies, which a plan changes and to which it adds what it opens."""
@@ -70,17 +74,42 @@ def plan_groups(groups: Iterable[Group], snapshots: Snapshots, stored: Mapping[i
     """
     plan = AcceptPlan()
     for group in groups:
-        snapshot = snapshots.get(group[0].resource_id) if group else None
-        for packet in group:
-            if snapshot is None:
-                receipt = _open(plan, packet, snapshots, basis)
-                snapshot = snapshots.get(packet.resource_id)
-            else:
-                receipt = _judge(plan, packet, snapshot, stored, basis)
-            if receipt is not ACCEPTED:
-                plan.exceptions.append((plan.size, receipt))
-            plan.size += 1
+        place = 0
+        while place < len(group) and group[place].resource_id not in snapshots:
+            _answer(plan, _open(plan, group[place], snapshots, basis))
+            place += 1
+        left = group[place:] if place else group
+        together = len(left) >= _TOGETHER
+        if together and _admit_together(plan, left, snapshots[left[0].resource_id], stored, basis):
+            continue
+        for packet in left:
+            _answer(plan, _judge(plan, packet, snapshots[packet.resource_id], stored, basis))
     return plan
+
+
+def _answer(plan: AcceptPlan, receipt: Receipt) -> None:
+    if receipt is not ACCEPTED:
+        plan.exceptions.append((plan.size, receipt))
+    plan.size += 1
+
+
+def _admit_together(
+    plan: AcceptPlan, packets: Sequence[Packet], snapshot: Snapshot, stored: Mapping[int, bytes], basis: Basis
+) -> bool:
+    """Admit *packets*, of a resource that is there, at once, if each of them would be accepted; whether that is so."""
+    size = plan.packet_bytes + of_packets([len(packet.payload) for packet in packets])
+    if basis.counts.backlog - basis.counts.open_bytes + size > basis.limits.max_backlog:
+        return False
+    base = snapshot.key << INDEX_BITS
+    keys = [base | packet.index for packet in packets]
+    new = len({*keys}) == len(keys) and plan.new.keys().isdisjoint(keys) and stored.keys().isdisjoint(keys)
+    if not new or not admit_together(packets, snapshot):
+        return False
+    plan.new.update(zip(keys, [(packet, snapshot) for packet in packets], strict=True))
+    plan.changed[snapshot.key] = snapshot
+    plan.packet_bytes = size
+    plan.size += len(packets)
+    return True
 
 
 def _judge(plan: AcceptPlan, packet: Packet, snapshot: Snapshot, stored: Mapping[int, bytes], basis: Basis) -> Receipt:

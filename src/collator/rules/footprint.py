@@ -8,6 +8,8 @@ more than what is counted, in whatever order it comes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 PACKET = 56
 """Bytes of a packet beside its payload: its row, and that it waits. Half of it where indexes come in order."""
 RESOURCE = 128
@@ -22,6 +24,13 @@ HALF_PAGE = 2048
 def of_packet(size: int) -> int:
     """The bytes that a packet with a payload of *size* bytes counts."""
     return PACKET + (size if size <= SMALL else _on_pages(size))
+
+
+def of_packets(sizes: Sequence[int]) -> int:
+    """The bytes that packets with payloads of *sizes* bytes count together."""
+    if max(sizes, default=0) <= SMALL:
+        return PACKET * len(sizes) + sum(sizes)
+    return sum([of_packet(size) for size in sizes])
 
 
 def of_resource(resource_id: str, metadata: bytes | None) -> int:

@@ -8,13 +8,14 @@ its resource (R26). An attempt that ended for no fault of the packet is not used
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Protocol
 
 import msgspec
 
 from collator.messages import Failure, Key, Output, Recorded, Result, Retry
-from collator.rules.footprint import of_packet
+from collator.rules.footprint import of_packet, of_packets
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
 from collator.states import State
 
@@ -32,6 +33,11 @@ class LeasedPacket(Protocol):
     attempt: int
     tried: bool
     """Whether the store has a row on earlier attempts of it."""
+
+
+_Given = tuple[Result, LeasedPacket | None]
+_TOGETHER = 2
+"""Results from which it takes less time to take them together."""
 
 
 class OutcomePlan(msgspec.Struct):
@@ -57,29 +63,53 @@ class OutcomePlan(msgspec.Struct):
 
 
 def plan_results(
-    results: Iterable[tuple[Result, LeasedPacket | None]],
+    results: Iterable[_Given],
     snapshots: Mapping[int, Snapshot],
     *,
     max_body: int,
     now: float,
 ) -> OutcomePlan:
-    """Decide *results*, each with what its lease held, one by one; *snapshots*, by handle, change as they go on."""
+    """Decide *results*, each with what its lease held, as one by one; *snapshots*, by handle, change as they go on."""
     plan = OutcomePlan()
-    for result, held in results:
-        snapshot = None if held is None else snapshots.get(held.key >> INDEX_BITS)
-        if held is None:
-            status = Recorded.LOST
-        elif snapshot is None or snapshot.state is not State.OPEN:
-            status = Recorded.CLOSED
-        else:
-            status = Recorded.RECORDED
-            if isinstance(result, Retry):
+    for resource_key, some in groupby(results, lambda one: None if one[1] is None else one[1].key >> INDEX_BITS):
+        snapshot = None if resource_key is None else snapshots.get(resource_key)
+        given = [*some]
+        if snapshot and len(given) >= _TOGETHER and _conclude_together(plan, given, snapshot, max_body):
+            continue
+        for result, held in given:
+            if held is None:
+                status = Recorded.LOST
+            elif snapshot is None or snapshot.state is not State.OPEN:
+                status = Recorded.CLOSED
+            elif isinstance(result, Retry):
+                status = Recorded.RECORDED
                 used = held.attempt if result.counted else held.attempt - 1
                 plan.retries.append((held.key, used, now + result.delay, result.reason))
             else:
+                status = Recorded.RECORDED
                 _conclude(plan, result, held, snapshot, max_body)
-        plan.statuses.append(status)
+            plan.statuses.append(status)
     return plan
+
+
+def _conclude_together(plan: OutcomePlan, given: Sequence[_Given], snapshot: Snapshot, max_body: int) -> bool:
+    """Give the packets of *snapshot* their outputs at once, if nothing is odd about any of them; whether that is so."""
+    plain = [(held, result) for result, held in given if held is not None and type(result) is Output and not held.tried]
+    size = snapshot.body_size + sum([len(result.output) for _, result in plain]) + len(plain)
+    if len(plain) < len(given) or snapshot.state is not State.OPEN or size > max_body:
+        return False
+    plan.outcomes += [
+        (held.key, result.output.decode(), zlib.crc32(result.output), None, held.attempt, seq)
+        for seq, (held, result) in enumerate(plain, snapshot.seq + 1)
+    ]
+    plan.output_bytes += size - snapshot.body_size - len(plain)
+    snapshot.done += len(plain)
+    snapshot.body_size = size
+    plan.known_at[snapshot.key] = plain[-1][1].known_at
+    plan.touched[snapshot.key] = snapshot
+    plan.backlog += of_packets([held.size for held, _ in plain])
+    plan.statuses += [Recorded.RECORDED] * len(plain)
+    return True
 
 
 def _conclude(

@@ -142,6 +142,28 @@ def admit(packet: Packet, snapshot: Snapshot, *, new: bool) -> bool:
     return changed
 
 
+def admit_together(packets: Sequence[Packet], snapshot: Snapshot) -> bool:
+    """Make *packets* count, whose indexes are new and differ, if that is what comes of them one by one in any order.
+
+    Returns whether it is. Where it is not, nothing has changed, and they are judged one by one.
+    """
+    if snapshot.state is not State.OPEN or [packet for packet in packets if packet.metadata]:
+        return False
+    claims = {packet.index + 1 if packet.last else packet.total for packet in packets} - {None, snapshot.total}
+    if len(claims) > (snapshot.total is None):
+        return False
+    total = snapshot.total if snapshot.total is not None else next(iter(claims), None)
+    highest = max(snapshot.highest, *[packet.index for packet in packets])
+    if total is not None and highest >= total:
+        return False
+    if claims:
+        first = next(packet for packet in packets if claimed_total(packet) is not None)
+        snapshot.total, snapshot.total_by = total, EndedBy.LAST if first.last else EndedBy.TOTAL
+    snapshot.received += len(packets)
+    snapshot.highest = highest
+    return True
+
+
 def finished(snapshot: Snapshot, on_failure: OnFailure) -> Ending | None:
     """The end of *snapshot* by what it has (R10, R16); `None` while it goes on."""
     if snapshot.failed and on_failure is OnFailure.FAIL_FAST:
