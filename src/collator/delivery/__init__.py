@@ -1,6 +1,6 @@
 """The delivery stage: from a delivery that is leased to this process, to an attempt that the ledger has stored.
 
-Lives here: what each answer means (`verdict`), how one attempt is made (`sender`: by callbacks, without a task), when
+Lives here: what each answer means (`verdict`), how one attempt is made (`sender`: by callbacks, decision 43), when
 and how many at a time (`endpoint_worker`, one for each endpoint), whether requests go to a receiver that fails
 (`breaker`) and how fast to one that asks for less (`pace`; `circuit` has both), how outcomes get back into the ledger
 (`outcome_recorder`), and which endpoints there are (`configuration`). Does not live here: HTTP (`egress`), signatures
