@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
@@ -249,11 +249,9 @@ async def repeat(url: str, history: History) -> None:
 async def listed(service: ServiceProcess) -> set[str]:
     """The ids of all resources, page by page."""
     found: set[str] = set()
-    after = ""
-    while True:
-        page: Mapping[str, list[dict[str, str]]] = (await service.get(f"/v1/resources?limit=50&after={after}"))[2]
-        names = [line["resource_id"] for line in page["resources"]]
-        found.update(names)
-        if len(names) < 50:
-            return found
-        after = names[-1]
+    cursor: str | None = ""
+    while cursor is not None:
+        page: Mapping[str, Any] = (await service.get(f"/v1/resources?limit=50&cursor={cursor}"))[2]
+        found.update(line["resource_id"] for line in page["resources"])
+        cursor = page["next_cursor"]
+    return found
