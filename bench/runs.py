@@ -89,7 +89,9 @@ class Result(NamedTuple):
 
 
 async def measure(part: str, scale: Scale, run: int) -> Result:
-    """Run *part* once."""
+    """Run *part* once, with ids of its own: a ledger on PostgreSQL has those of the parts before."""
+    seed = scale.seed + 2 * (run * len(_JOBS) + [*_JOBS, part].index(part))  # two for each: `_warm_up` has one too
+    scale = scale._replace(seed=seed)
     with TemporaryDirectory(prefix="collator-bench-", dir=scale.directory) as name:
         directory = Path(name)
         if part == YARDSTICKS:
