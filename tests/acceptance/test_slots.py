@@ -213,8 +213,8 @@ async def test_a_node_and_a_ledger_die_under_load_and_nothing_is_lost(
         await traffic.further(100, 0)
         answers = [*traffic.answers]
         assert {answer.status for answer in answers if answer.slot == 0} == {202}
-        assert {answer.says_when for answer in answers if answer.status == 503} == {True}
-        assert {answer.status for answer in answers if answer.slot == 1} <= {202, 503}
+        assert {answer.says_when for answer in answers if answer.status != 202} == {True}
+        assert {answer.status for answer in answers if answer.slot == 1} <= {202, 429, 503}
         assert (await nodes[1].get("/readyz"))[0] == 200
         assert "ledger 2: " in (await nodes[1].get("/v1/status"))[2]["durability"]["away"][0]
         nodes[0].kill()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from collator.messages import Recorded
+from collator.messages import Output, Recorded
 from collator.packet import Status
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -54,6 +54,18 @@ async def test_a_clean_stop_gives_back_what_its_node_holds(store: Store) -> None
     await claim(second, 1)
     await store.stop(first)
     assert len(await claim(second)) == 1
+
+
+async def test_a_suspect_waits_for_what_the_other_node_has_in_work_and_then_has_its_turn(store: Store) -> None:
+    first, second = await two(store)
+    await send(first, packet("suspect", 0), packet("other", 0))
+    (suspect,) = await claim(first, 1)
+    (other,) = await claim(second, 1)
+    await store.kill(first)
+    assert not await claim(second)  # for it is to be alone
+    assert not await claim(second)
+    await record(second, Output(other.lease, b"1"))
+    assert [task.key for task in await claim(second)] == [suspect.key]
 
 
 async def test_a_clean_stop_leaves_the_leases_of_the_other_node_alone(store: Store) -> None:

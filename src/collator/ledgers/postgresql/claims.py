@@ -171,9 +171,9 @@ async def _claim_suspects(step: Step, capacity: int) -> list[Run] | None:
     if await step.value("is_alone", step.running):
         return []
     together = step.ledger_limits.side_by_side
+    if await step.value("suspect_waits", together) and not await step.value("none_beside", step.running):
+        return []  # before one is taken, which would then be neither leased nor waiting
     alone = await _waiting_suspects(step, together, EVER, 1)
-    if alone and not await step.value("none_beside", step.running):
-        return []
     waiting = alone or await _waiting_suspects(step, 0, together, capacity)
     if not waiting:
         return None

@@ -243,6 +243,9 @@ on conflict (k) do update set deaths = a.deaths + case when a.stops + 1 > $3 the
 -- name: suspects_wait (they were handed out, and wait again)
 update attempt set waits = true where k = any ($1::bigint[]) and stops > 0;
 
+-- name: suspect_waits (one that was in work at more than $1 deaths)
+select exists (select from attempt where stops > 0 and stops > $1 and waits);
+
 -- name: take_suspects (that wait, up to $3, of those that were in work at more than $1 and up to $2 deaths)
 with mine as materialized (
   select k from attempt where stops > $1 and stops <= $2 and stops > 0 and waits order by k limit $3 for update)
