@@ -10,7 +10,6 @@ that of a single one. Their requests are answered one by one, as if each had bee
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -55,7 +54,7 @@ class Asking(Protocol):
         ...
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work* as that of a request, which the end of the service waits for."""
+        """Run *work*, from the next turn of the loop on, as that of a request: the end of the service waits for it."""
         ...
 
 
@@ -128,26 +127,20 @@ class DirectPackets:
         except CollatorError:
             return False
         self._buffer_memory.take(who, len(body))
-        if not self._gathered:
-            asyncio.get_running_loop().call_soon(self._accept_all)
-        together = self._gathered.setdefault(who, Together())
+        together = self._gathered.get(who)
+        if together is None:
+            together = self._gathered[who] = Together()
+            connection.start(self._accept(who, together))
         together.requests.append(Waiting(connection, cycle, head, packet))
         together.size += len(body)
         if together.size > _TOGETHER:
             del self._gathered[who]
-            self._start(who, together)
         return True
 
-    def _accept_all(self) -> None:
-        gathered, self._gathered = self._gathered, {}
-        for who, together in gathered.items():
-            self._start(who, together)
-
-    def _start(self, who: str, together: Together) -> None:
-        together.requests[0].connection.start(self._accept(who, together))
-
     async def _accept(self, who: str, together: Together) -> None:
-        """Accept the packets of requests that came *together*, and answer them."""
+        """Accept the packets of requests that came *together* until the loop gets here, and answer them."""
+        if self._gathered.get(who) is together:
+            del self._gathered[who]
         requests = together.requests
         try:
             receipts = await self._packets.accept([request.packet for request in requests], who=who)

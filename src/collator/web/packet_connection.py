@@ -80,7 +80,7 @@ class PacketConnection(Guard):
         finally:
             self._in_read = False
         held, self._held = self._held, None
-        if held is not None and not held.disconnected:
+        if held is not None:
             self._start(held, data if rests else b"")
 
     # Decisions.
@@ -90,7 +90,7 @@ class PacketConnection(Guard):
         return (
             (self.reading is RequestProgress.WHOLE or self.reading is RequestProgress.NOTHING)
             and (self.cycle is None or self.cycle.response_complete)
-            and not (self.framing or self.last or self.flow.write_paused or self.transport.is_closing())
+            and not (self.framing or self.flow.write_paused or self.transport.is_closing())
             and self.admission is Admission.TAKEN
         )
 
