@@ -20,7 +20,7 @@ from collator.tokens import Role, TokenFile, Tokens, generate_token, line_for, p
 from collator.web.guard import Guard
 from tests.http.listener import Harness, Reply, open_door, packet, request
 from tests.http.listeners import calling
-from tests.http.reads import LAST, answers
+from tests.http.reads import LAST, answers, connected
 from tests.wait import until
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - the directory in it is made safely
@@ -290,6 +290,65 @@ async def test_a_token_that_is_taken_back_ends_at_once_also_on_a_kept_connection
             write(*roles)
             assert (await caller.ask(ask(index))).status == status
         assert len(parsed) == 4
+
+
+@pytest.mark.parametrize("asked", range(4))
+async def test_a_token_that_is_taken_back_while_its_head_is_judged_ends_too(tmp_path: Path, asked: int) -> None:
+    """Whichever look at the tokens is the last before that."""
+    left = iter([TOKENS] * asked)
+    without = parse_tokens(line_for(READER, roles=[Role.SEND], name="another"))
+    async with open_door(tmp_path, tokens=lambda: next(left, without)) as listener, calling(listener.port) as caller:
+        replies = [await caller.ask(post(index, authorization=f"Bearer {SENDER}")) for index in range(3)]
+        assert replies[-1].status == 401
+
+
+async def test_blank_lines_before_a_known_head_take_the_parser(listener: Harness, parsed: list[bytes]) -> None:
+    connection, socket = connected(listener.app, direct=True)
+    for data in (post(0), b"\r\n", post(1)):
+        connection.data_received(data)
+        await until(lambda: connection.idle_since() is not None)
+    assert parsed == [post(0), b"\r\n", post(1)]
+    assert bytes(socket.written).count(b"HTTP/1.1 202") == 2
+    connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("end", ["eof_received", "shutdown"])
+async def test_p7_who_sends_no_more_and_who_is_asked_to_stop_are_answered_before_the_end(
+    listener: Harness, end: str
+) -> None:
+    connection, socket = connected(listener.app, direct=True)
+    connection.data_received(post(0))
+    await until(lambda: connection.idle_since() is not None)
+    listener.ledger.open.clear()
+    connection.data_received(post(1))
+    await until(lambda: sum(listener.ledger.calls) == 2)
+    getattr(connection, end)()
+    assert not socket.ended
+    listener.ledger.open.set()
+    await until(lambda: socket.ended)
+    first, last = bytes(socket.written).split(b"HTTP/1.1 202 Accepted\r\n")[1:]
+    assert b"connection: close" not in first
+    assert b"connection: close" in last
+    connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("fields", [{}, {"x": "y"}], ids=["a known head", "a new head"])
+async def test_p5_who_does_not_read_his_answers_gets_no_further(tmp_path: Path, fields: dict[str, str]) -> None:
+    async with open_door(tmp_path) as listener:
+        connection, socket = connected(listener.app, direct=True)
+        for index in range(2):
+            connection.data_received(post(index))
+            await until(lambda: connection.idle_since() is not None)
+        connection.pause_writing()
+        read = len(socket.written)
+        connection.data_received(post(2, **fields))
+        await until(lambda: listener.metrics.packets.labels("accepted")._value.get() == 3)
+        connection.data_received(post(3))
+        assert socket.paused
+        assert len(socket.written) == read
+        connection.resume_writing()
+        await until(lambda: bytes(socket.written).count(b"HTTP/1.1 202") == 4)
+        connection.connection_lost(None)
 
 
 # Packets that came together.
