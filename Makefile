@@ -158,6 +158,5 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	rm -rf .lock-venv
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf .compare && git worktree prune
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
