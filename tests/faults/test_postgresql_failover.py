@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -114,10 +114,11 @@ async def cut_power(it: Nodes, disk: Disk, home: Path) -> Path:
 @asynccontextmanager
 async def until_a_power_cut(tmp_path: Path, home: Path, settings: dict[str, str]) -> AsyncIterator[Nodes]:
     """Nodes whose server loses its power under load, and starts again; before, *settings* are made."""
-    with ext4(home, size=2**30) as disk:
+    with ext4(home, size=2**30) as disk, ExitStack() as stack:
         place = disk.mount / "server"
         place.mkdir()
         server = await asyncio.to_thread(lambda: Server(DURABLE, home=place))
+        stack.callback(server.close)  # where the test has failed before: the disk would stay mounted
         async with nodes(tmp_path, server, ledger_durability="relaxed" if settings else "strict") as it:
             if settings:
                 await it.weaken(settings)

@@ -27,8 +27,8 @@ OLDEST = 15
 """The oldest version that the ledger works on."""
 USER = "collator"
 """The name of the superuser."""
-PATIENCE = 60.0
-"""Seconds that it may take to be made, to start or to stop; alone it takes one."""
+PATIENCE = 180.0
+"""Seconds that it may take to be made, to start or to stop: alone it takes one, on a machine that is busy over 60."""
 _PAUSE = 0.01
 _WITHOUT_RIGHTS = 65_534  # the user that owns nothing, on every Unix
 _STATE_LINE = 7  # of its file postmaster.pid, counted from 0
