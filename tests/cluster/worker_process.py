@@ -98,6 +98,11 @@ class WorkerProcess:
         """Send a signal to all its processes."""
         os.killpg(self.pid, number)
 
+    def stands_still(self) -> bool:
+        """Return whether each thread of its processes is stopped."""
+        tasks = [one for pid in (self.pid, *self.children()) for one in Path(f"/proc/{pid}/task").iterdir()]
+        return all((one / "stat").read_text("ascii").rpartition(")")[2].split()[0] == "T" for one in tasks)
+
     def log(self) -> str:
         """What the latest process has written."""
         return self._log_path().read_text(errors="replace")
