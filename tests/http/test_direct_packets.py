@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from collator.errors import StorageFull
 from collator.tokens import Role, TokenFile, Tokens, generate_token, line_for, parse_tokens
+from collator.web.connections import Admission
 from collator.web.guard import Guard
 from tests.http.listener import Harness, Reply, open_door, packet, request
 from tests.http.listeners import calling
@@ -349,6 +350,42 @@ async def test_p5_who_does_not_read_his_answers_gets_no_further(tmp_path: Path, 
         connection.resume_writing()
         await until(lambda: bytes(socket.written).count(b"HTTP/1.1 202") == 4)
         connection.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "answered"),
+    [({"content-encoding": "gzip"}, b"HTTP/1.1 415 "), ({"expect": "100-continue"}, b"HTTP/1.1 100 Continue")],
+)
+async def test_what_a_head_asks_for_is_not_passed_over(
+    listener: Harness, fields: dict[str, str], answered: bytes
+) -> None:
+    found = await answers(listener.app, [post(0), b"", post(1, **fields), b"", LAST], direct=True)
+    assert found.count(answered) == 1
+
+
+async def test_p5_there_is_no_other_room_for_the_short_way(listener: Harness) -> None:
+    memory = listener.app._buffer_memory
+    with memory.holding("another", memory.most):
+        assert (await listener.post(packet())).problem["code"] == "busy"
+    assert memory.used == 0
+
+
+async def test_p5_a_connection_beyond_the_limit_has_no_short_way_and_time_counts_from_its_last_byte(
+    listener: Harness,
+) -> None:
+    connection, socket = connected(listener.app, direct=True)
+    connection.data_received(post(0))
+    await until(lambda: connection.idle_since() is not None)
+    connection.moved = 0.0
+    connection.data_received(post(1))
+    assert connection.moved > 0
+    await until(lambda: connection.idle_since() is not None)
+    connection.admission = Admission.KEPT
+    connection.data_received(post(2))
+    await until(lambda: socket.ended)
+    assert b"HTTP/1.1 503 " in socket.written
+    assert sum(listener.ledger.calls) == 2
+    connection.connection_lost(None)
 
 
 # Packets that came together.
