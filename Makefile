@@ -66,7 +66,7 @@ $(PROJECT): $(LIBRARIES) pyproject.toml
 demo: setup ## Show the whole flow on this machine
 	$(BIN)/collator demo
 
-test: setup ## Run the tests that need no root (at most 4 minutes)
+test: setup ## Run the tests that need no root (about 9 minutes on two cores)
 	$(BIN)/python -m pytest -m 'not faults and not cluster' -n 4 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## Run lint, format, types, import contracts and shape (at most 1 minute)
