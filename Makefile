@@ -151,7 +151,7 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-servers.txt -
-	printf 'celery[redis]\nflask\ngunicorn\nhiredis\nurllib3\n' | \
+	printf 'async-timeout\ncelery[redis]\nflask\ngunicorn\nhiredis\nurllib3\n' | \
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-peers.txt -
