@@ -194,6 +194,19 @@ async def test_r13_it_has_not_run_where_packets_were_refused_before_a_stop(store
     assert await expire(ledger) == 1
 
 
+async def test_r13_it_has_not_run_while_the_service_refused_before_a_crash(store: Store) -> None:
+    ledger = await start(store)
+    await send(ledger, packet("r", 0))
+    await process(ledger)
+    store.clock.advance(90)
+    await send(ledger, packet("s", 0))  # nobody knows yet whether the time until here counts
+    assert await expire(ledger, accepting=False) == 0
+    ledger = await store.crash()
+    assert await expire(ledger) == 0
+    store.clock.advance(20)
+    assert await expire(ledger) == 0
+
+
 @pytest.mark.parametrize("stop", ["clean", "unclean"])
 async def test_r13_downtime_does_not_count(store: Store, stop: str) -> None:
     ledger = await start(store)

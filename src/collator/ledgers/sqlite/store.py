@@ -213,7 +213,7 @@ class Store:
             yield
             wrote = self.connection.total_changes() != before
             if wrote:
-                self.run("persist", self.now, self.active, _encode(self.counts).decode())
+                self.run("persist", self.now, self.uptime, _encode(self.counts).decode())
                 self.persisted_at = self.now
             self._execute("commit")
         except BaseException:
