@@ -27,6 +27,7 @@ async def test_p2_processes_of_a_worker_that_are_killed_lose_nothing(cluster: Cl
     async with load.run():
         for _ in range(5):
             await load.acknowledges(100)
+            await until(worker.children)  # the one before may not have been replaced yet
             os.kill(worker.children()[0], signal.SIGKILL)
     await load.delivered()
     await node.stop()
