@@ -21,7 +21,7 @@ from collator.web.app import App
 from tests.http.listener import Harness, open_door
 
 MIB = 1024 * 1024
-SIZE = MIB // 4
+SIZE = MIB // 8
 LIMIT = 0.060
 """Seconds a MiB of what comes and what is answered."""
 LONGEST = 0.050
@@ -168,7 +168,7 @@ async def test_a_large_payload_keeps_nobody_waiting(tmp_path: Path, shape: str) 
 async def test_many_packets_keep_nobody_waiting(tmp_path: Path, form: str, shape: str) -> None:
     async with open_door(tmp_path) as listener:
         slow, make = slowness(), {**PACKETS, **LINES}[shape]
-        cost = await ask(listener.app, form, joined(form, many(make, b'"r"', 4 * SIZE)), watched=True)
+        cost = await ask(listener.app, form, joined(form, many(make, b'"r"', MIB)), watched=True)
         assert cost.longest <= LONGEST * NOISE * max(slow, slowness())
 
 
