@@ -58,6 +58,7 @@ class History:
         self.answers: Counter[str] = Counter()
         self.lost: set[Key] = set()
         """Packets that were taken as new although they had been acknowledged before."""
+        self._repeated: set[Key] = set()  # of which no answer says that they are there, since that is asked
         self.contradictions: list[str] = []
         self.acks = Tripwire()
 
@@ -72,11 +73,21 @@ class History:
             self.contradictions.append(f"an answer to {key}, which was never sent")
         if word == "accepted" and key in self.acked:
             self.lost.add(key)
+        if word not in NOT_TAKEN | UNKNOWN:
+            self._repeated.discard(key)
         if word in TAKEN:
             self.acked.add(key)
             self.acks.touch()
         elif word not in NOT_TAKEN | UNKNOWN:
             self.contradictions.append(f"{key} was answered {word!r}")
+
+    def repeat(self) -> None:
+        """Begin to ask once more for all that was acknowledged."""
+        self._repeated = {*self.acked}
+
+    def unconfirmed(self) -> list[Packet]:
+        """What was acknowledged, and has not been again since `repeat`."""
+        return [self.sent[key] for key in sorted(self._repeated)]
 
     def unacknowledged(self) -> list[Packet]:
         """What a careful sender sends again."""

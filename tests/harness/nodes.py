@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -115,11 +115,15 @@ class Nodes:
     async def send(self, packets: Sequence[Packet]) -> None:
         """Send *packets*, and what was not acknowledged before, until all is acknowledged."""
         self.history.sending(packets)
-        while todo := self.history.unacknowledged():
+        await self._send_until_none(self.history.unacknowledged)
+
+    async def _send_until_none(self, left: Callable[[], list[Packet]]) -> None:
+        """Send what is *left* again and again, until nothing is."""
+        while todo := left():
             before = len(todo)
             self.random.shuffle(todo)
             await self._send_once(todo)
-            if len(self.history.unacknowledged()) == before:
+            if len(left()) == before:
                 end = time.monotonic() + AGAIN
                 await until(lambda: time.monotonic() > end)  # noqa: B023 - it is awaited here
 
@@ -156,8 +160,8 @@ class Nodes:
 
     async def conclude(self, timeout: float = RECOVERY) -> list[str]:
         """Send all that was acknowledged once more, wait until all is delivered, stop; all that was broken."""
-        old = [self.history.sent[key] for key in sorted(self.history.acked)]
-        await self._send_once(old)
+        self.history.repeat()
+        await self._send_until_none(self.history.unconfirmed)
         await self.send([])
         await self.delivered(timeout)
         for service in self.services:
