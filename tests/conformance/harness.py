@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from collator.errors import Uncertain
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 
@@ -94,3 +95,15 @@ class Harness(ABC, Generic[Node]):
 
     async def close(self) -> None:
         """Remove the store; its nodes are stopped by now."""
+
+
+def drop_answer(node: Ledger, verb: str) -> None:
+    """Drop the next answer of *verb*: for `Harness.lose_answer` where none is lost by itself, as within a process."""
+    answered = getattr(node, verb)
+
+    async def unanswered(*given: Any, **options: Any) -> None:  # noqa: ANN401 - as the verb has it
+        delattr(node, verb)
+        await answered(*given, **options)
+        raise Uncertain
+
+    setattr(node, verb, unanswered)

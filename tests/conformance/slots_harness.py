@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from collator.errors import Unavailable, Uncertain
+from collator.errors import Unavailable
 from collator.ledgers.slots import SlottedLedger
 from collator.ledgers.sqlite import SqliteLedger
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
-from tests.conformance.harness import Harness, Routing
+from tests.conformance.harness import Harness, Routing, drop_answer
 from tests.conformance.sqlite_harness import SqliteHarness
 
 
@@ -73,14 +73,7 @@ class SlotsHarness(Harness[SlotsNode]):
 
     def lose_answer(self, node: SlotsNode, verb: str) -> None:
         """Drop the answer of the verb: that of the ledger that is asked last, or of any that is asked at all."""
-        answered = getattr(node, verb)
-
-        async def unanswered(*given: Any, **options: Any) -> None:  # noqa: ANN401 - as the verb has it
-            delattr(node, verb)
-            await answered(*given, **options)
-            raise Uncertain
-
-        setattr(node, verb, unanswered)
+        drop_answer(node, verb)
 
     def stand_still(self, seconds: float) -> None:
         """Count *seconds* as time in which the process could not act."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from collator.errors import Uncertain
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
-from tests.conformance.harness import Harness, Routing
+from tests.conformance.harness import Harness, Routing, drop_answer
 
 
 class SqliteHarness(Harness[SqliteLedger]):
@@ -45,14 +43,7 @@ class SqliteHarness(Harness[SqliteLedger]):
 
     def lose_answer(self, node: SqliteLedger, verb: str) -> None:
         """Drop the answer of the verb: within a process none is lost by itself."""
-        answered = getattr(node, verb)
-
-        async def unanswered(*given: Any, **options: Any) -> None:  # noqa: ANN401 - as the verb has it
-            delattr(node, verb)
-            await answered(*given, **options)
-            raise Uncertain
-
-        setattr(node, verb, unanswered)
+        drop_answer(node, verb)
 
     def stand_still(self, seconds: float) -> None:
         """Count *seconds* as time in which the process could not act."""
