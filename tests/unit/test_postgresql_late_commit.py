@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from tests.conformance.steps import claim, due, finish, packet, record, send
 from tests.conformance.store import default_route
-from tests.requirements import need
 
 pytest.importorskip("asyncpg")
 
@@ -22,23 +18,6 @@ from collator.rules.resource import LedgerLimits
 from tests.conformance.postgresql_harness import PostgresqlHarness
 
 LIMITS = LedgerLimits(task_lease=30.0, delivery_lease=900.0)
-
-
-@pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[PostgresqlHarness]:
-    """A database that is empty."""
-    need(PostgresqlHarness.needs() is None, str(PostgresqlHarness.needs()))
-    harness = PostgresqlHarness(tmp_path)
-    yield harness
-    await harness.close()
-
-
-@pytest.fixture
-async def connection(harness: PostgresqlHarness) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as that of a writer."""
-    connection = await harness.connect()
-    yield connection
-    connection.terminate()
 
 
 async def test_what_it_leased_passes_on_with_the_next_beat_of_another(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from tests.conformance.steps import delivered, due_one, finish, packet, send
 from tests.conformance.store import default_route
-from tests.requirements import need
 from tests.wait import until
 
 pytest.importorskip("asyncpg")
@@ -23,23 +20,6 @@ from collator.ledgers.postgresql.step import load_statements
 from collator.messages import Lease
 from collator.rules.resource import LedgerLimits
 from tests.conformance.postgresql_harness import PostgresqlHarness
-
-
-@pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[PostgresqlHarness]:
-    """A database that is empty."""
-    need(PostgresqlHarness.needs() is None, str(PostgresqlHarness.needs()))
-    harness = PostgresqlHarness(tmp_path)
-    yield harness
-    await harness.close()
-
-
-@pytest.fixture
-async def connection(harness: PostgresqlHarness) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as that of a writer."""
-    connection = await harness.connect()
-    yield connection
-    connection.terminate()
 
 
 @pytest.mark.parametrize(
