@@ -22,7 +22,7 @@ Connector = Callable[[float, float], Coroutine[None, None, OutboundConnection | 
 
 
 class OutboundRequest:
-    """A request under way; an `WireExchange` of the connection that it goes out on."""
+    """A request under way; a `WireExchange` of the connection that it goes out on."""
 
     def __init__(
         self,

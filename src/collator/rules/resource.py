@@ -149,7 +149,7 @@ def admit_together(packets: Sequence[Packet], snapshot: Snapshot) -> bool:
     """
     if snapshot.state is not State.OPEN or [packet for packet in packets if packet.metadata]:
         return False
-    claims = {packet.index + 1 if packet.last else packet.total for packet in packets} - {None, snapshot.total}
+    claims = {claimed_total(packet) for packet in packets} - {None, snapshot.total}
     if len(claims) > (snapshot.total is None):
         return False
     total = snapshot.total if snapshot.total is not None else next(iter(claims), None)
