@@ -31,6 +31,7 @@ class SqliteHarness(Harness[SqliteLedger]):
             clock=self.clock,
             route=route,
             stood_still=lambda: self._stood_still,
+            timer=self.clock.monotonic,  # a step does all that its limit allows, however busy the machine is
         )
 
     async def stop(self, node: SqliteLedger) -> None:

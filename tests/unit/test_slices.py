@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,10 @@ async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteLedg
     await opened.aclose()
 
 
-async def resources(ledger: SqliteLedger, prefix: str = "r", *, last: bool = False) -> None:
-    """Many resources of one packet each, with its output."""
-    for first in range(0, MANY, 500):
-        given = [Packet(f"{prefix}{number}", 0, Raw(b"1"), last=last) for number in range(first, first + 500)]
+async def resources(ledger: SqliteLedger, *, number: int = MANY, last: bool = False) -> None:
+    """So many resources of one packet each, with its output."""
+    for first in range(0, number, 500):
+        given = [Packet(f"r{one}", 0, Raw(b"1"), last=last) for one in range(first, min(first + 500, number))]
         tasks = tasks_of((await ledger.accept(Batch(given).groups, capacity=500)).runs)
         await ledger.record([Output(task.lease, b"1") for task in tasks], capacity={})
 
@@ -199,6 +200,20 @@ async def test_no_step_of_upkeep_takes_long(
     await verb(ledger, clock, steps)
     assert max(steps) < LONGEST, sorted(steps)[-5:]
     assert sum(steps) < (len(steps) + 1) * 4 * SECONDS
+
+
+@pytest.mark.parametrize(("timer", "closed"), [(repeat(0.0), [20, 0]), (count(), [1] * 20 + [0])])
+async def test_how_much_a_step_does_goes_by_the_timer_that_the_ledger_is_given(
+    tmp_path: Path, clock: ManualClock, timer: Iterator[float], closed: Sequence[int]
+) -> None:
+    opened = await open_ledger(
+        tmp_path, ledger_limits=TERMS, clock=clock, route=lambda _: [], timer=lambda: next(timer)
+    )
+    await resources(opened, number=20)
+    await opened.expire(accepting=True, limit=1, capacity={})
+    clock.advance(101)
+    assert [(await opened.expire(accepting=True, limit=50, capacity={})).closed for _ in closed] == closed
+    await opened.aclose()
 
 
 async def test_what_is_large_is_purged_by_its_bytes(ledger: SqliteLedger) -> None:

@@ -19,7 +19,7 @@ from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.leases import Held, number_of
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.runs import Leased, runs_of
-from collator.ledgers.sqlite.slices import ROWS, Slice
+from collator.ledgers.sqlite.slices import ROWS
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import Failure, Lease, Run
 from collator.rules.resource import INDEX_BITS
@@ -68,7 +68,7 @@ def refresh(store: Store) -> None:
     rows = [(held.key, held.attempt, "the lease was lost") for held in lost if held.key in still_open]
     store.run_rows("count_lost", rows)
     take_back(store, ended)
-    time = Slice()
+    time = store.slice()
     while store.next_retry <= now and time.lasts():
         store.ready += store.run("due_retries", now, ROWS)
         store.run("clear_due_retries", now, ROWS)

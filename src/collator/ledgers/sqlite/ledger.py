@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -53,13 +54,14 @@ async def open_ledger(
     clock: Clock,
     route: Routing,
     stood_still: Callable[[], float] = never,
+    timer: Callable[[], float] = time.perf_counter,
     synchronous: str = "full",
 ) -> SqliteLedger:
     """The ledger in *data_dir*, which is created. Raises what the lock, the mark of a move and `open_store` raise.
 
     *route* gives the endpoints of a resource by its id, *stood_still* the seconds for which nobody could act, so that
-    neither leases nor idle timeouts ran. *synchronous* is SQLite's; anything but ``full`` breaks the
-    durable acknowledgement (P1) and exists for the test that shows this.
+    neither leases nor idle timeouts ran; *timer* counts the seconds that a step works (`slices`). *synchronous* is
+    SQLite's; anything but ``full`` breaks the durable acknowledgement (P1) and exists for the test that shows this.
     """
 
     def open_directory() -> SqliteLedger:
@@ -68,7 +70,7 @@ async def open_ledger(
         try:
             move_mark.refuse(data_dir)
             made = partial(Store, database, ledger_limits=ledger_limits, clock=clock, route=route)
-            make = partial(made, stood_still=stood_still, synchronous=synchronous)
+            make = partial(made, stood_still=stood_still, timer=timer, synchronous=synchronous)
             store = open_store(data_dir, make)
             presence = Presence(data_dir)
             return SqliteLedger(store, Reader(database, now=store.time), Reserve(data_dir / RESERVE), lock, presence)

@@ -44,7 +44,7 @@ _decode_numbers = msgspec.json.Decoder(list[int]).decode
 
 def purge(store: Store, limit: int, resource_id: str | None) -> PurgeResult:
     """Forget what may be forgotten, about *limit* rows at most, as long as a slice lasts."""
-    time = Slice()
+    time = store.slice()
     removed = 0 if resource_id is None else _purge_now(store, resource_id)
     due: Sequence[_Due] = ()
     while removed < limit and time.lasts():

@@ -8,6 +8,7 @@ stretch in which nothing is lacking costs a count: 0.05 us an index, where the r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -61,7 +62,7 @@ class RangeSearch:
 
     def advance(self, value: Value) -> None:
         """Look further, for one turn: a stretch, and others as long as there is time."""
-        turn = Slice(TURN)
+        turn = Slice(TURN, now=time.perf_counter)
         while not self.over and turn.lasts():
             last = min(self._next + STRETCH, self._end) - 1
             found, looked = self._find(value, self._first + self._next, self._first + last)

@@ -9,7 +9,7 @@ import msgspec
 from collator.errors import Unknown
 from collator.ledgers.repair_steps import ReplayResult
 from collator.ledgers.sqlite.attempts import start_retention
-from collator.ledgers.sqlite.slices import Slice, in_units
+from collator.ledgers.sqlite.slices import in_units
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.rules.deliveries import FoundDelivery, ReplayPlan, gives_up, plan_replay
 from collator.states import DeliveryState
@@ -20,7 +20,7 @@ _decode_found = msgspec.json.Decoder(list[FoundDelivery]).decode
 def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | None) -> ReplayResult:
     """Make those of *delivery_rows* that have ended, in *state* if given, due again, as long as a slice lasts."""
     replayed = ReplayResult()
-    for some in Slice().take(in_units(delivery_rows)):
+    for some in store.slice().take(in_units(delivery_rows)):
         plan = _replay_some(store, some, state)
         replayed.number += len(plan.due)
         replayed.endpoints |= plan.endpoints

@@ -12,7 +12,7 @@ from collator.ledgers.sqlite.acceptance import open_resources
 from collator.ledgers.sqlite.closure import close
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.lookup import find, look_for
-from collator.ledgers.sqlite.slices import SECONDS, Slice
+from collator.ledgers.sqlite.slices import SECONDS
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import StepResult
 from collator.rules.closure import CANCELLED, PAST_DEADLINE, Closure
@@ -40,7 +40,7 @@ def expire(store: Store, accepting: bool, limit: int, capacity: Mapping[str, int
     ends = [Closure(snapshot, PAST_DEADLINE) for snapshot in _snapshots(store, late)]
     idle, looked = _idle(store, limit - len(ends), {end.snapshot.key for end in ends})
     ends += idle
-    time = Slice(SECONDS / 2)  # what is written at the end takes as long again
+    time = store.slice(SECONDS / 2)  # what is written at the end takes as long again
     closed = close(store, time.take(ends), capacity=capacity)
     return msgspec.structs.replace(closed, more=len(late) + looked >= limit or closed.closed < len(ends))
 

@@ -16,7 +16,7 @@ from collator.errors import CollatorError, Unavailable, Unknown
 from collator.ledgers.repair_steps import ReopenResult, RetryResult
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.lookup import find
-from collator.ledgers.sqlite.slices import ROWS, Slice
+from collator.ledgers.sqlite.slices import ROWS
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import UnfinishedResource, webhook_id
 from collator.rules.expiry import first_times
@@ -46,7 +46,7 @@ def retry(store: Store, resource_id: str, after: int) -> RetryResult:
         return RetryResult(0, INDEX_MASK, ended=True)
     first, last = span(snapshot.key)
     retried = RetryResult(0, first + after if retries(snapshot) else last)
-    time = Slice()
+    time = store.slice()
     while retried.after < last and time.lasts():
         looked = _decode_failed(store.value("failed_keys", retried.after, last, ROWS).encode())
         _withdraw(store, snapshot, looked.keys)
@@ -65,7 +65,7 @@ def reopen_one(store: Store, resource_id: str) -> int:
 def reopen_all(store: Store, wanted: Sequence[UnfinishedResource]) -> ReopenResult:
     """Open those of *wanted* again that are as they were found, as long as a slice lasts and a limit allows it."""
     reopened = ReopenResult()
-    for one in Slice().take(wanted):
+    for one in store.slice().take(wanted):
         try:
             snapshot = find(store, one.resource_id)
             if webhook_id(snapshot.resource_id, snapshot.generation) == one.webhook_id:  # else it was retried since

@@ -8,7 +8,6 @@ each had a million.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -25,7 +24,7 @@ BYTES = 1024 * 1024
 class Slice:
     """The time of one step, from now on."""
 
-    def __init__(self, seconds: float = SECONDS, *, now: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, seconds: float, *, now: Callable[[], float]) -> None:
         """Last *seconds*, as *now* counts them."""
         self._now, self._until, self._begun = now, now() + seconds, False
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +26,7 @@ from collator.files import open_private
 from collator.ledgers.hints import Hints
 from collator.ledgers.sqlite.leases import LeaseTable
 from collator.ledgers.sqlite.schema import migrate
+from collator.ledgers.sqlite.slices import SECONDS, Slice
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
 from collator.seams.backend import Routing
@@ -94,16 +96,17 @@ class Store:
         clock: Clock,
         route: Routing,
         stood_still: Callable[[], float] = never,
+        timer: Callable[[], float] = time.perf_counter,
         synchronous: str = "full",
     ) -> None:
         """Open the database at *path*, creating or migrating it. `SchemaTooNew`.
 
-        *stood_still* gives the seconds for which nobody could act: see `running`.
+        *stood_still* gives the seconds for which nobody could act: see `running`; *timer* those that a slice counts.
         """
         self.ledger_limits, self.clock, self.route = ledger_limits, clock, route
         self.path = path
         self.opened_at = clock.wall()
-        self._stood_still = stood_still
+        self._stood_still, self._timer = stood_still, timer
         self.statements = load_statements()
         self.connection = connect(path, synchronous=synchronous)
         self._execute = self.connection.execute
@@ -156,6 +159,10 @@ class Store:
         self.running = self.now - self._stood_still()
         """The time that leases and idle timeouts run on: `now`, less what nobody could act in."""
         self.wall = self.clock.wall()
+
+    def slice(self, seconds: float = SECONDS) -> Slice:
+        """The time that what a step does may take, from now on."""
+        return Slice(seconds, now=self._timer)
 
     @property
     def active(self) -> float:
