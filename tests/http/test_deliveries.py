@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from collator.errors import Unavailable
 from collator.messages import Attempt, Output, tasks_of
 from collator.states import DeliveryState
 from collator.web import deliveries
@@ -201,6 +202,27 @@ async def test_p5_a_replay_goes_by_steps_and_says_where_to_go_on(
         cursor = reply.json["next_cursor"]
     assert sum(counts) == 10
     assert max(counts) == 4
+
+
+async def test_a_replay_that_the_ledger_stops_says_what_it_did_and_then_why(
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "_SLICE", 2)
+    await finish(listener, "a", "b", "c")
+    await settle(listener, "crm", DEAD, "HTTP 410")
+    replay_step, asked = listener.ledger.replay, list[str]()
+
+    async def replay_once(*given: Any, **options: Any) -> Any:  # noqa: ANN401 - as the ledger has it
+        asked.append(options["after"])
+        if len(asked) > 1:
+            raise Unavailable("away", retry_after=1.0)
+        return await replay_step(*given, **options)
+
+    monkeypatch.setattr(listener.ledger, "replay", replay_once, raising=False)
+    done = (await replay(listener, state="dead")).json
+    assert (done["replayed"], done["next_cursor"], listener.sender.endpoints) == (2, asked[1], {"crm"})
+    reply = await replay(listener, state="dead", cursor=done["next_cursor"])
+    assert (reply.status, reply.problem["detail"]) == (503, "away")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ class FakeService:
 async def serving(*script: Script) -> AsyncIterator[FakeService]:
     service = FakeService(*script)
     app = web.Application()
-    app.router.add_post("/v1/packets", service.answer)
+    for path in ("/v1/packets", "/v1/deliveries/replay"):
+        app.router.add_post(path, service.answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -357,6 +358,18 @@ async def test_what_the_service_says_of_a_resource_is_raised(
         with pytest.raises(error, match="words"):
             await client.complete("a", total=3)
     assert paths == ["/v1/resources/a%2Fb%20%3F%252F", "/v1/resources/a/complete"]
+
+
+async def test_a_replay_that_breaks_off_says_how_many_are_due_again() -> None:
+    away = {"title": "unavailable", "code": "unavailable", "detail": "the ledger is away"}
+    script: list[Script] = [lambda _: (200, {"replayed": 3, "next_cursor": "1."}), lambda _: (503, away)]
+    async with serving(*script) as service, Client(service.url) as client:
+        with pytest.raises(Unreachable, match="away; 3 webhooks made due again before that; repeat it to go on"):
+            await client.replay_all(state="dead")
+        assert [asked["cursor"] for asked in service.requests] == ["", "1."]  # type: ignore[call-overload]
+        with pytest.raises(Unreachable) as caught:
+            await client.replay_all(state="dead")
+    assert "before that" not in str(caught.value)
 
 
 async def test_a_client_outside_of_its_context_says_so() -> None:

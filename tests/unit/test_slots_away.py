@@ -12,6 +12,7 @@ from collator.delivery import outcome_recorder
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.errors import Unavailable
 from collator.ledgers.slots import SlottedLedger
+from collator.ledgers.slots.absent import AbsentBackend
 from collator.ledgers.slots.places import slot_of
 from collator.ledgers.sqlite import SqliteLedger
 from collator.messages import Act, Attempt, Batch, Delivery, DeliveryFilter, Output, Result, Retry
@@ -208,6 +209,20 @@ async def test_a_packet_that_is_to_be_alone_holds_up_nothing_while_its_ledger_is
     two.away = None
     for ledger in ledgers:
         await ledger.aclose()
+
+
+async def test_a_replay_of_many_says_what_it_did_before_a_ledger_that_is_away_and_then_why(two: Two) -> None:
+    for name in (HERE, AWAY):
+        await finish(two.ledger, name)
+    await two.ledger.record_attempts([delivered(delivery) for delivery in await due(two.ledger)])
+    apart = SlottedLedger([OnePart(two.parts[0], lambda: None), AbsentBackend(Unavailable("away"))], task_lease=30.0)
+    step = await apart.replay(DeliveryFilter())
+    assert (step.replayed, *step.endpoints) == (1, "default")
+    with pytest.raises(Unavailable, match="away"):
+        await apart.replay(DeliveryFilter(), after=step.after or "")
+    assert (await two.ledger.replay(DeliveryFilter(), after=step.after or "")).replayed == 1
+    with pytest.raises(Unavailable, match="away"):  # there is nothing to tell of the first
+        await apart.replay(DeliveryFilter())
 
 
 async def test_an_act_in_several_ledgers_counts_what_each_has_changed_and_a_pause_once(two: Two) -> None:

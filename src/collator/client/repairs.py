@@ -66,7 +66,7 @@ class Repairs:
             try:
                 answer = await self._ask("POST", "/v1/resources/retry", {**wanted, "cursor": cursor})
             except Unreachable as error:
-                raise _after(error, done["resources"]) from None
+                raise _after(error, done["resources"], "resource", "retried") from None
             done = {name: number + answer[name] for name, number in done.items()}
             cursor = answer["next_cursor"]
         return done
@@ -86,15 +86,19 @@ class Repairs:
     ) -> Json:
         """Send all deliveries again that have ended and fit what is said, which has to be something: ``{"replayed"}``.
 
-        *state* is ``dead``, also where nothing is said, or ``delivered``.
+        *state* is ``dead``, also where nothing is said, or ``delivered``. Raises `Unreachable` where a ledger of the
+        service cannot be reached: what was made due until then is sent, and the same call goes on with what is dead.
         """
         said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
         wanted = {name: value for name, value in {**said, "since": moment(since)}.items() if value is not None}
-        answer = await self._ask("POST", "/v1/deliveries/replay", wanted)
-        replayed = answer["replayed"]
-        while answer["next_cursor"] is not None:
-            answer = await self._ask("POST", "/v1/deliveries/replay", {**wanted, "cursor": answer["next_cursor"]})
-            replayed += answer["replayed"]
+        replayed = 0
+        cursor: str | None = ""
+        while cursor is not None:
+            try:
+                answer = await self._ask("POST", "/v1/deliveries/replay", {**wanted, "cursor": cursor})
+            except Unreachable as error:
+                raise _after(error, replayed, "webhook", "made due again") from None
+            replayed, cursor = replayed + answer["replayed"], answer["next_cursor"]
         return {"replayed": replayed}
 
     async def give_up(self, delivery_id: str) -> Json:
@@ -114,9 +118,9 @@ class Repairs:
         return await self._ask("DELETE", resource_path(resource_id))
 
 
-def _after(error: Unreachable, resources: int) -> Unreachable:
+def _after(error: Unreachable, number: int, what: str, done: str) -> Unreachable:
     """*error*, with what was done before it."""
-    if not resources:
+    if not number:
         return error
-    before = f"{error.detail}; {counted(resources, 'resource')} retried before that; repeat it to go on"
+    before = f"{error.detail}; {counted(number, what)} {done} before that; repeat it to go on"
     return Unreachable(before, retry_after=error.retry_after)

@@ -106,8 +106,9 @@ class Repair(Protocol):
         """Make up to *limit* of the *wanted* deliveries that have ended due again, with the same id and bytes (R24).
 
         Their schedule starts anew, and their attempts go on counting. A step at a time, so that a million of them hold
-        up nobody: `Replayed.after` begins the next, which leaves out what was created after the first. `Unknown` where
-        an `id` or `resource_id` has no delivery.
+        up nobody: `Replayed.after` begins the next, which leaves out what was created after the first. Where a part of
+        the ledger is away, `after` begins with it: `Unavailable` where it is the first. `Unknown` where an `id` or
+        `resource_id` has no delivery.
         """
         ...
 

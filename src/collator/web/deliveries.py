@@ -8,7 +8,7 @@ from os.path import commonprefix
 
 import msgspec
 
-from collator.errors import Malformed
+from collator.errors import Malformed, Unavailable
 from collator.messages import DeliveryDetail, DeliveryFilter, DeliveryReport
 from collator.paging import PAGE
 from collator.seams.ledger import Ledger
@@ -138,15 +138,26 @@ class Deliveries:
         wanted, after = await self._wanted(request)
         fields = msgspec.structs.asdict(wanted)
         target = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, ""})
-        replayed = 0
+        done = ReplayDone(0, after)
         async with acting(self._ledger, request, "replay", "deliveries replayed", target=target):
             for _ in range(_STEPS):
-                step = await self._operations.certain(self._ledger.replay, wanted, after=after or "", limit=_SLICE)
-                self._outbox.take((), step.endpoints)
-                replayed, after = replayed + step.replayed, step.after
-                if after is None:
+                step = await self._step(wanted, done)
+                done = step or done
+                if step is None or done.next_cursor is None:
                     break
-        return answer_json(ReplayDone(replayed, after))
+        return answer_json(done)
+
+    async def _step(self, wanted: DeliveryFilter, done: ReplayDone) -> ReplayDone | None:
+        """Take the step behind what is *done*: all that is done then; `None` where it was the last for now."""
+        after = done.next_cursor or ""
+        try:
+            step = await self._operations.certain(self._ledger.replay, wanted, after=after, limit=_SLICE)
+        except Unavailable:
+            if done.replayed:
+                return None  # what is done is told, and who goes on is told why nothing more can be
+            raise
+        self._outbox.take((), step.endpoints)
+        return ReplayDone(done.replayed + step.replayed, step.after)
 
     async def replay(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
         """Make one due again (R24); the delivery as it is then. `Unknown`."""

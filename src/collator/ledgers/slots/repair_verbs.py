@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from collator.errors import Unavailable, Uncertain
 from collator.ledgers.slots import merger
 from collator.ledgers.slots.audit_verbs import SlotAudit
 from collator.ledgers.slots.places import cursor, parse_cursor, slot_of
 from collator.ledgers.slots.shares import capacities, shares
 from collator.ledgers.slots.slots import Slots
-from collator.messages import (
-    DeliveryFilter,
-    Replayed,
-    ResourceFilter,
-    RetriedResources,
-    StepResult,
-)
+from collator.messages import DeliveryFilter, Replayed, ResourceFilter, RetriedResources, StepResult
 from collator.seams.capacity import Capacity
+from collator.seams.ledger import Ledger
+
+S = TypeVar("S", RetriedResources, Replayed)
+"""The result of a step, which says where the next begins."""
 
 
 class SlotRepairs(SlotAudit):
@@ -79,24 +80,13 @@ class SlotRepairs(SlotAudit):
         self, wanted: ResourceFilter, *, after: str = "", limit: int = 256, operation: str = ""
     ) -> RetriedResources:
         """Retry many, a step in one ledger at a time."""
-        resources = packets = 0
-        place: str | None = after
-        while place is not None and resources < limit:
-            slot, behind = parse_cursor(place, self._slots.count)
-            try:
-                step = await self._slots.ledger(slot).retry_all(
-                    wanted, after=behind, limit=limit - resources, operation=operation
-                )
-            except Uncertain:
-                raise
-            except Unavailable:
-                if not resources:
-                    raise
-                break  # the next step begins there, and is told so
-            resources, packets = resources + step.resources, packets + step.packets
-            place = cursor(slot, step.after, self._slots.count)
-            if step.after is not None:
-                break
+
+        async def retry(ledger: Ledger, behind: str, left: int) -> tuple[RetriedResources, int]:
+            step = await ledger.retry_all(wanted, after=behind, limit=left, operation=operation)
+            return step, step.resources
+
+        steps, place = await self._in_turn(retry, after, limit)
+        resources, packets = sum(step.resources for step in steps), sum(step.packets for step in steps)
         return RetriedResources(resources=resources, packets=packets, after=place)
 
     async def replay(
@@ -109,16 +99,14 @@ class SlotRepairs(SlotAudit):
             if (wanted_id := wanted.id) is not None:
                 slot, _ = await slots.find(lambda ledger: ledger.delivery(wanted_id))
             return await slots.ledger(slot).replay(wanted, after=after, limit=limit, operation=operation)
-        number, endpoints = 0, frozenset[str]()
-        place: str | None = after
-        while place is not None and number < limit:
-            slot, behind = parse_cursor(place, slots.count)
-            step = await slots.ledger(slot).replay(wanted, after=behind, limit=limit - number, operation=operation)
-            number, endpoints = number + step.replayed, endpoints | step.endpoints
-            place = cursor(slot, step.after, slots.count)
-            if step.after is not None:
-                break
-        return Replayed(replayed=number, endpoints=endpoints, after=place)
+
+        async def replay(ledger: Ledger, behind: str, left: int) -> tuple[Replayed, int]:
+            step = await ledger.replay(wanted, after=behind, limit=left, operation=operation)
+            return step, step.replayed
+
+        steps, place = await self._in_turn(replay, after, limit)
+        endpoints = frozenset[str]().union(*[step.endpoints for step in steps])
+        return Replayed(replayed=sum(step.replayed for step in steps), endpoints=endpoints, after=place)
 
     async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
         """Give up a delivery."""
@@ -140,3 +128,30 @@ class SlotRepairs(SlotAudit):
             return await self._slots.ledger(slot).resume(endpoint, operation=operation)
 
         return await self._everywhere(resume)
+
+    async def _in_turn(
+        self, verb: Callable[[Ledger, str, int], Awaitable[tuple[S, int]]], after: str, limit: int
+    ) -> tuple[list[S], str | None]:
+        """The steps of *verb* in one ledger after the other, and where the next begins.
+
+        *verb* has the place in the ledger and what is left of *limit*, and says how much of it the step took up.
+        `Unavailable` where nothing was done before; else the next begins at the ledger that is away, and is told so.
+        """
+        steps: list[S] = []
+        left = limit
+        place: str | None = after
+        while place is not None and left > 0:
+            slot, behind = parse_cursor(place, self._slots.count)
+            try:
+                step, number = await verb(self._slots.ledger(slot), behind, left)
+            except Uncertain:
+                raise
+            except Unavailable:
+                if left == limit:
+                    raise
+                break
+            steps.append(step)
+            left, place = left - number, cursor(slot, step.after, self._slots.count)
+            if step.after is not None:
+                break
+        return steps, place
