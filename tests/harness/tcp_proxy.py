@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Coroutine, Sequence
+from ssl import SSLContext
 from typing import Any, Self
 
 
@@ -21,10 +22,10 @@ class TcpProxy(ABC):
         self._served: set[asyncio.Task[Any]] = set()
 
     @classmethod
-    async def start(cls, target: int, host: str = "127.0.0.1") -> Self:
-        """Listen."""
+    async def start(cls, target: int, host: str = "127.0.0.1", *, tls: SSLContext | None = None) -> Self:
+        """Listen; with *tls*, speak it to clients, and not to the server."""
         proxy = cls(target)
-        proxy._server = await asyncio.start_server(proxy._serve, host, 0)
+        proxy._server = await asyncio.start_server(proxy._serve, host, 0, ssl=tls)
         proxy.port = proxy._server.sockets[0].getsockname()[1]
         return proxy
 
