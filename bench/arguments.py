@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ MOST = 5_000_000
 """Packets of one run: they are prepared in memory, so that making them is no part of what is measured."""
 OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes."""
+_SEEDS = range(10**6, 10**7, 10**4)
+"""Those of new runs: all of one length, as ids have it, and so far apart that the seeds of all parts fit between."""
 
 
 def add_scale(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_scale(parser: argparse.ArgumentParser) -> None:
     add("--connections", type=_Numbers(1, 512), metavar="N", default=64, help="of single POSTs [64]")
     add("--runs", type=_Numbers(1, 99), metavar="N", default=3, help="of everything [3]")
     add("--only", choices=PARTS, action="append", help="this part; may be given again [all]")
-    add("--seed", type=int, metavar="N", default=1, help="decides the order of the packets [1]")
+    add("--seed", type=int, metavar="N", help="decides ids and order of the packets [a new run]")
     add("--dir", type=Path, metavar="DIR", default=Path(), help="where stores are made, and removed [.]")
     add("--set", action="append", metavar="NAME=VALUE", default=[], help="a setting of the service")
     add("--timeout", type=_Numbers(1, 3600), metavar="SECONDS", default=120, help="of one part of one run [120]")
@@ -69,7 +72,7 @@ def _scale(given: argparse.Namespace) -> Scale:
         given.resources,
         given.packets,
         given.connections,
-        given.seed,
+        secrets.choice(_SEEDS) if given.seed is None else given.seed,  # a database may have the ids of a run before
         given.timeout,
         writable(given.dir, option="--dir").resolve(),
         _settings(given.set),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from bench import job
+from bench.arguments import add_scale, parse_scale
 from bench.comparison import lines, plot
 from bench.figures import LIGHT, ONE, POST, RATIOS, STREAM, THOUSAND, WIDE, YARDSTICKS, rows
 from bench.messages import size, status
@@ -21,6 +23,14 @@ from bench.runs import _JOBS, Scale, Stage
 from bench.shapes import SHAPES, USUAL, Shape
 
 # The job.
+
+
+def test_each_run_has_packets_of_its_own_unless_a_seed_says_which() -> None:
+    parser = argparse.ArgumentParser()
+    add_scale(parser)
+    new = [parse_scale(parser, parser.parse_args([])).seed for _ in range(20)]
+    assert len({*new}) > 1
+    assert parse_scale(parser, parser.parse_args(["--seed", "7"])).seed == 7
 
 
 def test_a_load_holds_every_packet_once_and_its_end() -> None:
