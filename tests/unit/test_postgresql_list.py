@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from collator.cli.children import free_port
 from collator.clock import SystemClock
 from collator.errors import ConfigError, Unavailable
 from collator.ledgers import open_backend
+from collator.ledgers.postgresql import ledger, writer
 from collator.ledgers.slots import backend
 from collator.metrics import Metrics
 from collator.packet import Status
@@ -110,6 +112,24 @@ async def test_a_list_begins_once_all_are_there_and_goes_on_where_one_is_away(
         proxy.target = port
         await until(lambda: accepts(listed, HERE), 30)
         assert (await listed.ledger.counts()).open == 2
+    await proxy.stop()
+
+
+async def test_what_concerns_two_does_not_wait_for_the_one_that_is_silent(
+    databases: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "STALLED", 0.3)
+    monkeypatch.setattr(ledger, "PATIENCE_IN_LIST", 0.5)
+    monkeypatch.setattr(writer, "PATIENCE", 600.0)
+    a, b, _ = databases
+    host, _, name = b.rpartition("/")
+    proxy = await Proxy.start(int(host.rpartition(":")[2]))
+    async with opened(a, f"postgresql://collator@127.0.0.1:{proxy.port}/{name}") as listed:
+        proxy.silent = True
+        async with asyncio.timeout(60):
+            statuses = await send(listed.ledger, packet(HERE), packet(AWAY))
+        assert statuses == [Status.ACCEPTED, Status.REFUSED]
+        proxy.cut()
     await proxy.stop()
 
 

@@ -24,7 +24,7 @@ from collator.ledgers.postgresql.reader import Reader
 from collator.ledgers.postgresql.schema import migrate
 from collator.ledgers.postgresql.step import Statements, Step, load_statements
 from collator.ledgers.postgresql.views import PostgresqlViews
-from collator.ledgers.postgresql.writer import Committed, Writer
+from collator.ledgers.postgresql.writer import PATIENCE_IN_LIST, Committed, Writer
 from collator.ledgers.repair_steps import FoundResources
 from collator.ledgers.repair_verbs import RepairVerbs
 from collator.messages import (
@@ -90,8 +90,9 @@ async def open_ledger(
             connection.terminate()
     except (*CONNECTION_ERRORS, asyncpg.PostgresError) as error:
         raise translated(error) from error
-    ledger = PostgresqlLedger(database, statements, node, ledger_limits=ledger_limits, route=route, begun=begun)
-    ledger.division = division
+    ledger = PostgresqlLedger(
+        database, statements, node, ledger_limits=ledger_limits, route=route, begun=begun, division=division
+    )
     try:
         await ledger.enter()
     except BaseException:
@@ -114,10 +115,11 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         ledger_limits: LedgerLimits,
         route: Routing,
         begun: bool,
+        division: Division,
     ) -> None:
         """Use `open_ledger`."""
         self.begun, self.node = begun, node
-        self.division = ALONE
+        self.division = division
         """Its place among others."""
         self._hints = Hints()
         self._answers = Answers()
@@ -138,6 +140,8 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
             for number in (WORK, UPKEEP)
         ]
         self._work, self._upkeep = self._writers
+        if division.count > 1:
+            self._work.patience = PATIENCE_IN_LIST
 
     async def accept(self, groups: Sequence[Group], *, capacity: int, operation: str = "") -> Accepted:
         """Store what the rules accept."""

@@ -4,7 +4,7 @@ When a commit fails. *The connection is lost before the commit was asked for*: n
 caller is told. *It is lost while the commit runs*: the writer's own row says, once the server can be asked, whether the
 step was taken; meanwhile every caller is told `Uncertain`. *A deadlock*: the group is committed again. *Anything else*:
 the group is halved, and halved again, so that only the culprit is told. *It takes long*, as the server says nothing: no
-caller waits for more than `PATIENCE`.
+caller waits for more than `PATIENCE`, or `PATIENCE_IN_LIST`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ STALLED = 3.0
 PATIENCE = 10.0
 """Seconds after which the callers of such a group are told that its answer is uncertain, and others that they come in
 vain. The group goes on: its end tells who asks again."""
+PATIENCE_IN_LIST = STALLED + 0.2
+"""The same in a list of ledgers: as soon as this one counts as away, so that what concerns others too does not wait."""
 
 
 class Writer:
@@ -71,6 +73,7 @@ class Writer:
         """Whether that is because the server cannot be reached."""
         self.full = False
         """Whether that is because its disk is full."""
+        self.patience = PATIENCE  # seconds, for each caller
         self._number, self._connect, self._begin = number, connect, begin
         self._touched, self._orphaned, self._answers = touched, orphaned, answers
         self._connection: asyncpg.Connection | None = None
@@ -143,7 +146,7 @@ class Writer:
     async def _take_group(self) -> None:
         group = self._groups.take()
         self._began = began = time.perf_counter()
-        self._wait_for(group, PATIENCE)
+        self._wait_for(group, self.patience)
         try:
             connection = await self._ready()
             first, again = self._answers.split(group)
