@@ -18,9 +18,10 @@ COMPARE_ARGS ?=
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 WHICH := import sys; print(sys.base_prefix, sys.version)
 
-# Two stamps, so that an edit of pyproject.toml does not install every library again.
-LIBRARIES := $(VENV)/.libraries
+# A stamp for each step: the demo needs the first two alone, and an edit of pyproject.toml installs no library again.
+RUNTIME := $(VENV)/.runtime
 PROJECT := $(VENV)/.project
+LIBRARIES := $(VENV)/.libraries
 
 ifeq ($(origin PYTHON),undefined)
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -28,13 +29,13 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 else
 # Asked for another Python than the one at hand: build anew.
 ifneq ($(shell $(PYTHON) -c '$(WHICH)' 2>/dev/null),$(shell $(BIN)/python -c '$(WHICH)' 2>/dev/null))
-$(shell rm -f $(LIBRARIES))
+$(shell rm -f $(RUNTIME))
 endif
 endif
 
 # A virtual environment holds absolute paths: build anew where it was moved, or where its Python has gone.
-ifneq ($(shell test -x $(BIN)/python && cat $(LIBRARIES) 2>/dev/null),$(CURDIR))
-$(shell rm -f $(LIBRARIES))
+ifneq ($(shell test -x $(BIN)/python && cat $(RUNTIME) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(RUNTIME))
 endif
 
 # Hundreds of programs are started by the tests, and each would compile all its source again.
@@ -46,24 +47,30 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: $(PROJECT) ## Build .venv with everything in it (quick when nothing has changed)
+setup: $(PROJECT) $(LIBRARIES) ## Build .venv with everything in it (quick when nothing has changed)
 	@:
 
-$(LIBRARIES): requirements-dev.txt
+# The libraries of Collator itself, and what builds it; pip tells how far it is. Python compiles what it imports.
+$(RUNTIME): requirements.txt
 	@test -n '$(PYTHON)' || { echo 'Collator needs Python 3.11 or later, with venv and ensurepip' \
 		'(Debian: apt-get install python3-venv). If yours has another name: make setup PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) -c '$(FITS)' || { echo '$(PYTHON) does not do: Collator needs Python 3.11 or later,' \
 		'with venv and ensurepip.' >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --require-hashes -r requirements.txt
 	@echo '$(CURDIR)' >$@
 
 # The libraries above hold the build tools too, so nothing is fetched here that is not pinned.
-$(PROJECT): $(LIBRARIES) pyproject.toml
+$(PROJECT): $(RUNTIME) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## Show the whole flow on this machine
+# What develops and tests it, the same versions among it.
+$(LIBRARIES): $(RUNTIME) requirements-dev.txt | $(PROJECT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(PROJECT) ## Show the whole flow on this machine
 	$(BIN)/collator demo
 
 test: setup ## Run the tests that need no root (about 9 minutes on two cores)
@@ -84,7 +91,7 @@ contracts: setup
 	$(BIN)/lint-imports
 
 shape: setup
-	$(BIN)/python -m pytest tests/test_shape.py tests/test_licences.py
+	$(BIN)/python -m pytest tests/test_shape.py tests/test_licences.py tests/test_pins.py
 
 # An environment of its own: none of the thirty libraries of pip-audit is needed for anything else.
 .audit-venv/.libraries: requirements-audit.txt
@@ -144,6 +151,9 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --extra demo --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --generate-hashes --build-deps-for editable \
+		--constraint requirements-dev.txt --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --no-emit-options --output-file requirements.txt pyproject.toml
 	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-audit.txt -
