@@ -1,11 +1,12 @@
 """The end of attempts: the state of the delivery, its history, and what that means for its resource (R24, R25).
 
-What an attempt does is decided in `collator.rules.deliveries`.
+What an attempt does is decided in `collator.rules.deliveries`. Nothing is read of a delivery whose first lease still
+holds, as nearly all do: nobody has changed it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -18,7 +19,6 @@ from collator.states import DeliveryState
 
 _Stored = tuple[int, int, int, DeliveryState, int, int, float, str, str | None, float | None, float | None, str | None]
 _decode_states = msgspec.json.Decoder(list[_Stored]).decode
-_decode_triples = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
 
 
 def record_attempts(store: Store, batch: Sequence[Sequence[Attempt]]) -> list[list[bool]]:
@@ -28,13 +28,14 @@ def record_attempts(store: Store, batch: Sequence[Sequence[Attempt]]) -> list[li
 
 
 def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
-    asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for one in attempts]
-    stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
-    if len(stored) < len(asked):
-        stored += _decode_states(store.value("superseded_states", as_json(asked)).encode())
-    deliveries = {row[1]: StoredDelivery(*row[1:]) for row in stored}
-    places = {place: deliveries[key] for place, key, *_ in stored}
     held = store.deliveries.drop_all([number_of(attempt.delivery.lease) for attempt in attempts])
+    places = {  # as they were created
+        place: StoredDelivery(one.key, one.resource_row, DeliveryState.DUE, 0, 0, 0.0, "", None, None, None, None)
+        for place, one in enumerate(held)
+        if one is not None and one.resource_row is not None
+    }
+    if len(places) < len(attempts):
+        places |= _look_up(store, [(place, one) for place, one in enumerate(attempts) if place not in places], places)
     ended = [
         (attempt, places.get(place), one is not None)
         for place, (attempt, one) in enumerate(zip(attempts, held, strict=True))
@@ -53,9 +54,22 @@ def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
 def start_retention(store: Store, resource_rows: Iterable[int]) -> None:
     """Let the retention of *resource_rows* run from now, where nothing of them is due (R25)."""
     limits, now = store.ledger_limits, store.now
-    ends = _decode_triples(store.value("delivery_ends", as_json([*resource_rows])).encode())
-    rows = [(resource_row, purge_at(due=due, dead=dead, limits=limits, now=now)) for resource_row, due, dead in ends]
-    store.run_rows("set_retention", rows)
+    kept = [purge_at(due=0, dead=dead, limits=limits, now=now) for dead in (0, 1)]
+    store.run_rows("set_retention", [*resource_rows], *kept)
+
+
+def _look_up(
+    store: Store, attempts: Sequence[tuple[int, Attempt]], known: Mapping[int, StoredDelivery]
+) -> Mapping[int, StoredDelivery]:
+    """The deliveries of *attempts*, each with its place, as they are stored; one that is *known* is the same."""
+    asked = [(one.delivery.resource_id, one.delivery.generation.hex(), one.delivery.endpoint) for _, one in attempts]
+    stored = _decode_states(store.value("delivery_states", as_json(asked)).encode())
+    if len(stored) < len(asked):
+        stored += _decode_states(store.value("superseded_states", as_json(asked)).encode())
+    deliveries = {one.key: one for one in known.values()}
+    for row in stored:
+        deliveries.setdefault(row[1], StoredDelivery(*row[1:]))
+    return {attempts[place][0]: deliveries[key] for place, key, *_ in stored}
 
 
 def _write(store: Store, rows: Sequence[StoredDelivery], log: Sequence[LogRow]) -> None:

@@ -34,6 +34,8 @@ class Held(msgspec.Struct, gc=False):
     """Until when, by `Store.running`, no packet is handed out beside it."""
     endpoint: str = ""
     """Whom a delivery is for."""
+    resource_row: int | None = None
+    """The resource of a delivery that was leased as it was created: its row is as it was created while this holds."""
 
 
 def number_of(lease: Lease) -> int:

@@ -132,7 +132,8 @@ def _extent(row: _Loaded) -> tuple[int, int]:
 
 
 def _lease_new(store: Store, delivery_row: int, new: NewDelivery, body: bytes | None, until: float) -> Delivery:
-    lease = Lease(delivery_row, store.deliveries.grant(Held(delivery_row, until, endpoint=new.endpoint)))
+    held = Held(delivery_row, until, endpoint=new.endpoint, resource_row=new.frame.resource_row)
+    lease = Lease(delivery_row, store.deliveries.grant(held))
     return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
 
 

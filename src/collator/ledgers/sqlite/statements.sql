@@ -300,16 +300,14 @@ delete from delivery_log where (did, attempt) in (
   select l.did, l.attempt from jsonb_each(?1) j
   join delivery_log l on l.did = j.value->>0 and l.attempt <= j.value->>1);
 
--- name: delivery_ends (for these resources: deliveries due, deliveries dead, of all generations)
-select json_group_array(json_array(rk, due, dead)) from (
+-- name: set_retention (of these resources, where no delivery of any generation is due: to the time ?2, or ?3 where one
+-- is dead; one that is being forgotten stays so, and one that is open again stays)
+update resource set purge_at = iif(e.due, null, iif(e.dead, ?3, ?2)) from (
   select h.rk, sum(d.state = 'due') as due, sum(d.state = 'dead') as dead
   from (select value as rk, value as handle from jsonb_each(?1)
         union all select s.rk, s.gk from jsonb_each(?1) j join superseded s on s.rk = j.value) h
-  join delivery d on d.rk = h.handle group by h.rk);
-
--- name: set_retention ([resource, purge_at]; one that is being forgotten stays so, and one that is open again stays)
-update resource set purge_at = j.value->>1 from jsonb_each(?1) j
-where rk = j.value->>0 and not purging and state <> 'open';
+  join delivery d on d.rk = h.handle group by h.rk) e
+where resource.rk = e.rk and not purging and resource.state <> 'open';
 
 -- name: shorten_dead_retention (to the time ?1, of resources that have a dead delivery and none that is due;
 --   "state <> 'delivered'" is what the index of them says)
