@@ -115,7 +115,14 @@ servers: .servers-venv/.libraries ## Install the servers and validators that tes
 	.peers-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-bench-peers: setup .peers-venv/.libraries ## Measure the same job by other means beside Collator
+# With no address in the lock, npm asks the registry that it knows. Nothing of a package is run while it is installed.
+.peers-node/.libraries: bench/peers/package.json bench/peers/package-lock.json
+	@mkdir -p .peers-node && cp $^ .peers-node
+	@if command -v npm >/dev/null; then npm ci --prefix .peers-node --ignore-scripts --no-audit --no-fund --loglevel=error; \
+		else echo 'There is no npm: peers that need what it installs are skipped.' >&2; fi
+	@touch $@
+
+bench-peers: setup .peers-venv/.libraries .peers-node/.libraries ## Measure the same job by other means beside Collator
 	$(BIN)/python -m bench.peers $(BENCH_ARGS)
 
 audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of known vulnerabilities
@@ -161,12 +168,13 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-servers.txt -
-	printf 'async-timeout\ncelery[redis]\nflask\ngunicorn\nhiredis\nurllib3\n' | \
+	printf 'aiohttp\nasync-timeout\ncelery[redis]\nflask\ngranian\ngunicorn\nhiredis\nrestate-sdk\ntaskiq\ntaskiq-redis\nurllib3\nuvloop\n' | \
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-peers.txt -
 	rm -rf .lock-venv
+	cd bench/peers && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv .peers-node .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
     make bench                          all of the job below, three runs each; or python -m bench [--help]
     make bench BENCH_ARGS='--workers celery --broker rabbitmq'          the same with a Celery worker
-    make bench-peers                    the same job by a Celery chord, and by Flask with Celery and Redis
+    make bench-peers                    the same job by Celery, taskiq, BullMQ and Restate
     make compare                        this build beside another commit, in turns; python -m bench.compare --help
     python -m bench.greedy              what honest senders feel of greedy clients
     python -m bench.processor           how calls to an HTTP processor with a limit, or with slow calls, fare

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from bench.bars import Bar, bars
 from bench.figures import LIGHT, PARTS, PURGE, SECTIONS, YARDSTICKS, Figure, Samples
 from bench.report import number
 
@@ -78,26 +79,8 @@ def show(console: Console, names: tuple[str, str], found: Sequence[Line]) -> Non
     console.print(table)
 
 
-_WIDTH, _LEFT, _RIGHT, _BAR, _GAP, _TOP = 640, 210, 70, 11, 14, 44
-
-
 def plot(names: tuple[str, str], found: Sequence[Line]) -> str:
-    """*found* as SVG: for each figure this build (blue) by the other (grey), which is 1."""
-    height = _TOP + len(found) * (_BAR + _GAP)
-    most = max([1.0, *(line.ratio for line in found)])
-    unit = (_WIDTH - _LEFT - _RIGHT) / most
-    box = f"0 0 {_WIDTH} {height}"
-    drawn = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="11">',
-        '<rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="8" y="18">{names[0]} by {names[1]}: more packets a second is better, of all else less</text>',
-        f'<path d="M{_LEFT + unit:.1f} {_TOP - 10}V{height - 6}" stroke="#888"/>',
-    ]
-    for place, line in enumerate(found):
-        y = _TOP + place * (_BAR + _GAP)
-        drawn += [
-            f'<text x="{_LEFT - 6}" y="{y + 9}" text-anchor="end">{line.part}: {line.figure.label}</text>',
-            f'<rect x="{_LEFT}" y="{y}" width="{unit * line.ratio:.1f}" height="{_BAR}" fill="#15c"/>',
-            f'<text x="{_LEFT + unit * line.ratio + 5:.1f}" y="{y + 9}">{line.ratio:.2f}</text>',
-        ]
-    return "\n".join([*drawn, "</svg>", ""])
+    """*found* as SVG: for each figure this build (a bar) by the other, which is 1 (a line)."""
+    title = f"{names[0]} by {names[1]}: more packets a second is better, of all else less"
+    drawn = [Bar(f"{line.part}: {line.figure.label}", line.ratio, f"{line.ratio:.2f}") for line in found]
+    return bars(title, drawn, mark=1.0)

@@ -1,18 +1,18 @@
 """A Celery chord for each resource: its packets are the header, the webhook is the body.
 
 It runs in the environment of the peers, and imports nothing of Collator. A chord needs all packets of a resource at
-once. As a program it says that it is ready, takes one resource a line from its standard input, and sends each at once.
+once. As a program it submits what `bench.peers.feed` brings.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from typing import Any
 
 import urllib3
 from celery import Celery, chord
+
+from bench.peers.feed import loads
 
 BROKER, WEBHOOK = os.environ["BROKER"], os.environ["WEBHOOK"]
 
@@ -36,12 +36,11 @@ def collate(outputs: list[Any], resource_id: str) -> None:
 
 
 def main() -> None:
-    """Send a chord for each line."""
+    """Send a chord for each resource."""
     queue.connection_for_write().ensure_connection()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        resource_id, payloads = json.loads(line)
-        chord([process.s(payload) for payload in payloads])(collate.s(resource_id))
+    for load in loads():
+        for resource_id, payloads in load:
+            chord([process.s(payload) for payload in payloads])(collate.s(resource_id))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""A Celery chord for each resource."""

@@ -1,0 +1,1 @@
+"""taskiq on Redis streams: a task for each packet, the collating in Redis beside."""
