@@ -13,6 +13,7 @@ from rich.console import Console
 import bench.peers
 from bench import job
 from bench.peers import children
+from bench.peers.__main__ import _present
 from bench.peers.results import SYSTEMS, plot, rows, show
 from bench.peers.runs import Figures
 from bench.peers.systems import MEMORY, PEERS, SYNCED
@@ -80,6 +81,14 @@ def test_the_packages_of_node_have_hashes_and_no_address() -> None:
     assert {name: lock[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert all(package["integrity"].startswith("sha512-") for package in lock.values())
     assert not any("resolved" in package for package in lock.values())
+
+
+def test_a_peer_that_is_missing_is_skipped_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert _present(["collator", "bullmq", "chord"]) == ["collator", "chord"]
+    assert capsys.readouterr().err == "bullmq is skipped: there is no Node\n"
 
 
 async def test_a_client_that_ends_is_told_of() -> None:
