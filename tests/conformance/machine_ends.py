@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from collator.clock import rfc3339
 from collator.errors import Conflict, Ended, Unavailable, Unknown
@@ -370,3 +371,16 @@ class LedgerMachine(Machine):
         self.sent = []
         if self.model.posts_due(endpoint):
             self.claim_deliveries(endpoint=endpoint, capacity=8, chosen=[(place, DELIVERED, 0.0) for place in range(8)])
+
+
+def run_machine(new_store: NewStore) -> None:
+    """Run the machine on stores that are made by *new_store*."""
+
+    class OneLedger(LedgerMachine):
+        def __init__(self) -> None:
+            super().__init__(new_store)
+
+    # Repeatable examples are shown as they were found, since to shrink one takes minutes; HYPOTHESIS_PROFILE=thorough
+    # looks for new ones and shrinks them.
+    phases = (Phase.explicit, Phase.generate) if settings().derandomize else settings().phases
+    run_state_machine_as_test(OneLedger, settings=settings(stateful_step_count=50, phases=phases))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
+from collator.ledgers.sqlite.store import Store
 from collator.rules.resource import LedgerLimits
 from collator.testing import ManualClock
 from tests.conformance.harness import Harness, Routing, drop_answer
@@ -25,7 +28,7 @@ class SqliteHarness(Harness[SqliteLedger]):
 
     async def open(self, ledger_limits: LedgerLimits, route: Routing) -> SqliteLedger:
         """Open the directory."""
-        return await open_ledger(
+        ledger = await open_ledger(
             self._directory,
             ledger_limits=ledger_limits,
             clock=self.clock,
@@ -33,6 +36,8 @@ class SqliteHarness(Harness[SqliteLedger]):
             stood_still=lambda: self._stood_still,
             timer=self.clock.monotonic,  # a step does all that its limit allows, however busy the machine is
         )
+        compare_after_commits(ledger._store)
+        return ledger
 
     async def stop(self, node: SqliteLedger) -> None:
         """Close it."""
@@ -54,3 +59,17 @@ class SqliteHarness(Harness[SqliteLedger]):
     def count_standstill(self, seconds: float) -> None:
         """Count *seconds*, which the clock is moved by elsewhere."""
         self._stood_still += seconds
+
+
+def compare_after_commits(store: Store) -> None:
+    """Have each commit of *store* followed by a look whether the snapshots in memory are those that are stored."""
+    transaction = store.transaction
+
+    @contextmanager
+    def compared() -> Iterator[None]:
+        with transaction():
+            yield
+        cached = {one.key: one for one in store.resources}
+        assert cached == {one.key: one for one in store.snapshots("find_handles", [*cached])}
+
+    store.transaction = compared  # type: ignore[method-assign]

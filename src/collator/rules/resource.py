@@ -67,7 +67,7 @@ class LedgerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long such a packet runs alone before another is handed out; four times as long after each further stop."""
 
 
-class Snapshot(msgspec.Struct, kw_only=True):
+class Snapshot(msgspec.Struct, kw_only=True, gc=False):
     """The snapshot of one resource that the rules judge: a working copy, changed by `admit` as a batch is judged."""
 
     resource_id: str

@@ -37,12 +37,13 @@ _decode_stored = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 def accept(store: Store, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
     """Store *batch*, a list of (groups, capacity), and answer each of its parts."""
-    plan = _insert(store, [group for groups, _ in batch for group in groups])
+    plan, snapshots = _insert(store, [group for groups, _ in batch for group in groups])
     open_resources(store, plan.opened, plan.resource_bytes)
     grown = plan.grown()
     store.run_rows("grow_resources", [_growth(snapshot) for snapshot in grown], store.active)
     store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
     closed = close_finished(store, grown, capacity={}, known_at={}) if grown else None
+    store.resources.put(snapshots.values())
     return _lease_new(store, batch, plan, closed.endpoints if closed else frozenset())
 
 
@@ -52,8 +53,10 @@ def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> No
     store.count(open=len(snapshots), backlog=size, open_bytes=size)
 
 
-def _insert(store: Store, groups: Sequence[Group]) -> AcceptPlan:
-    plan = _plan(store, groups, _look_up(store, groups), {})
+def _insert(store: Store, groups: Sequence[Group]) -> tuple[AcceptPlan, Snapshots]:
+    """Store the packets of *groups* that are accepted; the plan of all, and the snapshots that it has changed."""
+    snapshots = _look_up(store, groups)
+    plan = _plan(store, groups, snapshots, {})
     store.run("mark")
     if _store_packets(store, plan) != len(plan.new):
         store.run("undo_to_mark")
@@ -62,7 +65,7 @@ def _insert(store: Store, groups: Sequence[Group]) -> AcceptPlan:
         _store_packets(store, plan)
     store.next_rk += len(plan.opened)
     store.refused |= plan.held_up
-    return plan
+    return plan, snapshots
 
 
 def _plan(store: Store, groups: Sequence[Group], snapshots: Snapshots, stored: Mapping[int, bytes]) -> AcceptPlan:
@@ -80,7 +83,7 @@ def _look_up(store: Store, groups: Sequence[Group]) -> Snapshots:
 
 def _by_id(store: Store, ids: Sequence[str | int]) -> Snapshots:
     """The resources *ids* that are there, and those that are gone and remembered."""
-    found: Snapshots = {one.resource_id: one for one in store.snapshots("find_resources", as_json(ids))}
+    found = store.resources.take_by_id(ids)
     if len(found) < len(ids):
         gone = tombstones.find(store, [id_ for id_ in ids if id_ not in found])
         found |= {snapshot.resource_id: snapshot for snapshot in gone}

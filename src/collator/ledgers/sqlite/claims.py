@@ -14,7 +14,6 @@ from functools import partial
 
 import msgspec
 
-from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.leases import Held, number_of
 from collator.ledgers.sqlite.records import apply_results
@@ -176,8 +175,7 @@ def _hand_out(store: Store, keys: Sequence[int], *, stops: Mapping[int, int] | N
     else:
         store.ready += store.run_rows("add_ready", left)
     if damaged:
-        plan = apply_results(store, damaged)
-        close_finished(store, [*plan.touched.values()], capacity={}, known_at={})
+        apply_results(store, damaged, {})
     return runs_of(leased, _metadata(store, leased))
 
 

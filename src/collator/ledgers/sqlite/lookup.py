@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collator.errors import Damaged
 from collator.ledgers.sqlite import tombstones
-from collator.ledgers.sqlite.store import Store, as_json
+from collator.ledgers.sqlite.store import Store
 from collator.rules.resource import Snapshot
 
 
@@ -19,7 +19,6 @@ def find(store: Store, resource_id: str) -> Snapshot:
 def look_for(store: Store, resource_id: str) -> Snapshot | None:
     """The resource *resource_id*, if it is there. `Damaged`."""
     try:
-        found = store.snapshots("find_resources", as_json([resource_id]))
+        return store.resources.take_by_id([resource_id], anew=True).get(resource_id)
     except ValueError as error:
         raise Damaged(f"the stored data of resource {resource_id!r} is damaged: {error}") from error
-    return found[0] if found else None

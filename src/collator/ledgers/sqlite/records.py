@@ -12,7 +12,7 @@ import msgspec
 
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held, number_of
-from collator.ledgers.sqlite.store import BULKY, Store, as_json
+from collator.ledgers.sqlite.store import BULKY, Store
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, plan_results
@@ -26,9 +26,8 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     """
     given = [result for results, _ in batch for result in results]
     held = store.packets.drop_all([number_of(result.lease) for result in given])
-    plan = apply_results(store, list(zip(given, held, strict=True)))
     capacity = batch[0][1] if len(batch) == 1 else merge_capacities([capacity for _, capacity in batch])
-    closed = close_finished(store, [*plan.touched.values()], capacity=capacity, known_at=plan.known_at)
+    plan, closed = apply_results(store, list(zip(given, held, strict=True)), capacity)
     answers, start = [], 0
     for place, (results, _) in enumerate(batch):
         end = start + len(results)
@@ -41,10 +40,12 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     return answers
 
 
-def apply_results(store: Store, held: Sequence[tuple[Result, Held | None]]) -> OutcomePlan:
-    """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
+def apply_results(
+    store: Store, held: Sequence[tuple[Result, Held | None]], capacity: Mapping[str, int]
+) -> tuple[OutcomePlan, StepResult]:
+    """Store the results of packets that were *held*, and the ends of resources that come of them."""
     resource_rows = {one.key >> INDEX_BITS for _, one in held if one is not None}
-    snapshots = {snapshot.key: snapshot for snapshot in store.snapshots("find_handles", as_json([*resource_rows]))}
+    snapshots = store.resources.take_by_row(resource_rows)
     plan = plan_results(held, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
     bulky = plan.output_bytes > BULKY * len(plan.outcomes)
     insert = partial(store.run_each, "insert_outcome") if bulky else partial(store.run_rows, "insert_outcomes")
@@ -57,4 +58,6 @@ def apply_results(store: Store, held: Sequence[tuple[Result, Held | None]]) -> O
     progress = [[one.key, one.done, one.failed, one.body_size] for one in plan.touched.values()]
     store.run_rows("progress_resources", progress, store.active)
     store.touch(plan.touched.values())
-    return plan
+    closed = close_finished(store, [*plan.touched.values()], capacity=capacity, known_at=plan.known_at)
+    store.resources.put(snapshots.values())
+    return plan, closed

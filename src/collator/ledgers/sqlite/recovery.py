@@ -11,7 +11,6 @@ import msgspec
 import structlog
 
 from collator.ledgers.sqlite.claims import take_back
-from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.store import Store
@@ -69,5 +68,4 @@ def _fail_lethal_packets(store: Store) -> None:
         for key, size, attempts, deaths in rows
     ]
     if held:
-        plan = apply_results(store, held)
-        close_finished(store, [*plan.touched.values()], capacity={}, known_at={})
+        apply_results(store, held, {})

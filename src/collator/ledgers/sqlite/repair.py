@@ -13,7 +13,7 @@ from collator.ledgers.sqlite.closure import close
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.lookup import find, look_for
 from collator.ledgers.sqlite.slices import SECONDS
-from collator.ledgers.sqlite.store import Store, as_json
+from collator.ledgers.sqlite.store import Store
 from collator.messages import StepResult
 from collator.rules.closure import CANCELLED, PAST_DEADLINE, Closure
 from collator.rules.expiry import plan_idle
@@ -83,7 +83,7 @@ def _idle(store: Store, limit: int, but: set[int]) -> tuple[list[Closure], int]:
 
 def _snapshots(store: Store, resource_rows: Sequence[int]) -> list[Snapshot]:
     """The snapshots of the resources *resource_rows*, as far as they can be read."""
-    return readable(lambda some: store.snapshots("find_handles", as_json(some)), resource_rows)
+    return readable(lambda some: [*store.resources.take_by_row(some, anew=True).values()], resource_rows)
 
 
 def _find_or_open(store: Store, resource_id: str) -> Snapshot:

@@ -1,8 +1,9 @@
-"""The writing connection and all that changes with it: statements, counters, leases, the ledger's time.
+"""The writing connection and all that changes with it: statements, counters, leases, snapshots, the ledger's time.
 
 Owned by the writer thread. `transaction` makes memory follow the database: what a failed transaction changed in
-counters, leases or handles is undone with it. SQLite's interpreter-lock cost is paid per row that crosses into
-Python, so every statement takes its batch as one JSON text and gives its answer as one JSON text (docs/decisions).
+counters, leases or handles is undone with it, and snapshots are forgotten. SQLite's interpreter-lock cost is paid per
+row that crosses into Python, so every statement takes its batch as one JSON text and gives its answer as one JSON text
+(docs/decisions).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collator.ledgers.hints import Hints
 from collator.ledgers.sqlite.leases import LeaseTable
 from collator.ledgers.sqlite.schema import migrate
 from collator.ledgers.sqlite.slices import SECONDS, Slice
+from collator.ledgers.sqlite.snapshot_cache import SnapshotCache
 from collator.messages import Counts
 from collator.rules.resource import LedgerLimits, Snapshot
 from collator.seams.backend import Routing
@@ -117,6 +119,7 @@ class Store:
             """Whether this start has made the database."""
             sync_directory(path.parent)
             self.packets, self.deliveries = LeaseTable(0), LeaseTable(1)
+            self.resources = SnapshotCache(self.snapshots)
             self._load()
         except BaseException:
             self.connection.close()
@@ -196,9 +199,9 @@ class Store:
         row = first_row(self.connection, self.statements[name], parameters)
         return None if row is None else row[0] if len(row) == 1 else row
 
-    def snapshots(self, name: str, *parameters: object) -> list[Snapshot]:
-        """The resources that the statement *name* gives as one JSON text."""
-        return [as_snapshot(row) for row in _decode_snapshots(self.value(name, *parameters).encode())]
+    def snapshots(self, name: str, keys: Sequence[str | int]) -> list[Snapshot]:
+        """The resources that the statement *name* gives for *keys*; those that are open are had of `resources`."""
+        return [as_snapshot(row) for row in _decode_snapshots(self.value(name, as_json(keys)).encode())]
 
     # Transactions.
 
@@ -229,6 +232,7 @@ class Store:
             vars(self).update(memory)
             self.packets.rollback()
             self.deliveries.rollback()
+            self.resources.clear()
             raise
         self.committed = self.counts
         self.trouble = None if wrote else self.trouble

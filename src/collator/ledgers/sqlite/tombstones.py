@@ -13,7 +13,7 @@ import msgspec
 from collator.clock import rfc3339
 from collator.errors import Unknown
 from collator.ledgers.sqlite.slices import BYTES
-from collator.ledgers.sqlite.store import Store, as_json
+from collator.ledgers.sqlite.store import Store
 from collator.rules.resource import Snapshot
 from collator.states import State
 
@@ -32,7 +32,7 @@ def find(store: Store, resource_ids: Sequence[str | int]) -> list[Snapshot]:
     """The snapshots of those of *resource_ids*, which are not stored, that are remembered."""
     if not (store.counts.remembered and resource_ids):
         return []
-    return store.snapshots("find_tombstones", as_json(resource_ids))
+    return store.snapshots("find_tombstones", resource_ids)
 
 
 def delete(store: Store, resource_id: str) -> int:
