@@ -1,5 +1,6 @@
-"""Work does not grow faster than its data: each verb on so much, twice and four times as much.
+"""Work does not grow faster than its data, nor with what is open beside it.
 
+Each verb on so much, twice and four times as much, and beside few and many open resources.
 Counted are the instructions of SQLite, and the bytes that go into its statements and come out of them: neither depends
 on the machine or on what else it does.
 """
@@ -19,7 +20,19 @@ from collator.ledgers.sqlite import SqliteLedger, open_ledger
 from collator.ledgers.sqlite.reader import Reader
 from collator.ledgers.sqlite.slices import Slice
 from collator.ledgers.sqlite.store import Store
-from collator.messages import Attempt, Batch, DeliveryFilter, Failure, Lease, Output, Result, Retry, Task, tasks_of
+from collator.messages import (
+    Attempt,
+    Batch,
+    DeliveryFilter,
+    Failure,
+    Lease,
+    Output,
+    ResourceFilter,
+    Result,
+    Retry,
+    Task,
+    tasks_of,
+)
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState, OnFailure
@@ -28,6 +41,10 @@ from collator.testing import ManualClock
 SIZES = (100, 200, 400)
 MOST = 2.4
 """What twice the data may cost."""
+BESIDE = (50, 500)
+"""Open resources beside those that a verb is about."""
+NO_MORE = 1.2
+"""What it may cost beside ten times as many: the B-trees are deeper."""
 FEW = 25
 """What one call takes: the number of calls grows with the data."""
 TERMS = LedgerLimits(idle_timeout=100.0, retention=100.0, remember=1000.0, on_failure=OnFailure.HOLD)
@@ -106,10 +123,10 @@ async def done(work: Work, count: int, order: str = "gaps", result: Callable[[Le
     await record(work, await offer(work, count, order, capacity=FEW), result)
 
 
-async def resources(work: Work, count: int, *, last: bool = True) -> None:
+async def resources(work: Work, count: int, *, last: bool = True, name: str = "r") -> None:
     """So many resources of one packet each."""
     for first in range(0, count, FEW):
-        given = [Packet(f"r{number:06}", 0, Raw(b"1"), last=last) for number in range(first, first + FEW)]
+        given = [Packet(f"{name}{number:06}", 0, Raw(b"1"), last=last) for number in range(first, first + FEW)]
         await record(work, tasks_of((await work.ledger.accept(Batch(given).groups, capacity=FEW)).runs), output)
 
 
@@ -344,6 +361,16 @@ async def list_deliveries(work: Work, count: int) -> None:
         after = (await work.ledger.deliveries(DeliveryFilter(), after=after, limit=FEW)).after
 
 
+async def list_unfinished(work: Work, count: int) -> None:
+    for number in range(count):
+        await offer(work, 1, name=f"r{number:06}")
+        await work.ledger.complete(f"r{number:06}", force=True)
+    work.begin()
+    after: str | None = ""
+    while after is not None:
+        after = (await work.ledger.unfinished(ResourceFilter(), after=after, limit=FEW)).after
+
+
 VERBS: Mapping[str, Callable[[Work, int], Awaitable[None]]] = MappingProxyType({
     verb.__name__: verb
     for verb in (
@@ -351,23 +378,37 @@ VERBS: Mapping[str, Callable[[Work, int], Awaitable[None]]] = MappingProxyType({
         claim, record_outputs, record_in_reverse, record_failures, renew_and_release, lost_leases, due_retries,
         complete_with_gaps, complete_with_failures, cancel, retry, expire, delete_with_gaps, delete_cancelled, purge,
         forget, claim_and_settle, failed_attempts, replay, show, outputs, outcomes, list_resources, list_deliveries,
+        list_unfinished,
     )
 })  # fmt: skip
 
 
+ABOUT_ALL = {"expire", "list_resources"}
+"""Verbs that concern all that is open."""
+
+
+async def cost(directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, count: int, *, beside: int = 0) -> int:
+    """What the verb *name* costs on *count*, while *beside* further resources are open."""
+    with monkeypatch.context() as patch:
+        clock = ManualClock()
+        ledger = await open_ledger(
+            directory, ledger_limits=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
+        )
+        work = Work(ledger, clock, patch)
+        await resources(work, beside, last=False, name="other")
+        await VERBS[name](work, count)
+        await ledger.aclose()
+        return work.cost
+
+
 @pytest.mark.parametrize("name", [*VERBS])
 async def test_twice_the_data_costs_twice_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    costs = []
-    for count in SIZES:
-        with monkeypatch.context() as patch:
-            clock = ManualClock()
-            data_dir = tmp_path / str(count)
-            ledger = await open_ledger(
-                data_dir, ledger_limits=TERMS, clock=clock, route=lambda _: ["default"], synchronous="off"
-            )
-            work = Work(ledger, clock, patch)
-            await VERBS[name](work, count)
-            costs.append(work.cost)
-            await ledger.aclose()
+    costs = [await cost(tmp_path / str(count), monkeypatch, name, count) for count in SIZES]
     assert costs[1] < MOST * costs[0], costs
     assert costs[2] < MOST * costs[1], costs
+
+
+@pytest.mark.parametrize("name", sorted({*VERBS} - ABOUT_ALL))
+async def test_what_is_open_beside_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    few, many = [await cost(tmp_path / str(beside), monkeypatch, name, FEW, beside=beside) for beside in BESIDE]
+    assert many < NO_MORE * few

@@ -111,8 +111,8 @@ update attempt set alone = alone + 1 where k in (select value from jsonb_each(?1
 -- name: suspects_wait (they were handed out, and wait again)
 update attempt set alone = alone - 1 where k in (select value from jsonb_each(?1)) and alone > 0 and alone % 2 = 0;
 
--- name: still_open (of these packets, those of open resources)
-select json_group_array(j.value) from jsonb_each(?1) j join resource r on r.rk = j.value >> 24 where r.state = 'open';
+-- name: still_open (of these packets, those of open resources; joined in this order, as all open resources are many)
+select json_group_array(j.value) from jsonb_each(?1) j cross join resource r on r.rk = j.value >> 24 where r.state = 'open';
 
 -- name: sizes_of_packets (by key, in bytes; read from the heads of the rows alone)
 select json_group_array(json_array(k, ifnull(octet_length(payload), 0))) from packet
@@ -407,7 +407,7 @@ with looked as materialized (
 )
 select json_object('last', iif((select count(*) from looked) = ?8, (select max(id) from looked), null), 'rows', json((
   select json_group_array(json_array(id, generation, iif(state = 'open', failed, received - done)) order by id) from (
-    select r.* from looked l join resource r on r.rk = l.rk
+    select r.* from looked l cross join resource r on r.rk = l.rk
     where iif(r.state = 'open', r.failed > 0, r.received > r.done) and r.rk <= ?4 and not r.purging
       and (?5 is null or r.closed_at >= ?5) and (?6 is null or r.ended_by = ?6)
       and (?7 is null or exists (
