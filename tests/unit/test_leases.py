@@ -26,6 +26,7 @@ def change(random: Random, leases: LeaseTable) -> None:
         lambda: leases.drop_all([*some, 17]),
         lambda: [leases.drop_key(one.key) for number in some if (one := leases.get(number)) is not None],
         lambda: leases.drop(17),
+        lambda: leases.grant_all([Held(random.randrange(10**9), 50.0, size) for size in range(random.randint(1, 4))]),
     ]
     random.choice(ways)()
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import zlib
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, count, islice
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain, count, islice
 from operator import itemgetter
 
 import msgspec
@@ -140,7 +140,7 @@ def _lease_new(
         exceptions = [(place - start, receipt) for place, receipt in plan.exceptions[told:until_told]]
         start, told = start + size, until_told
         mine = list(islice(new, size - len(exceptions)))
-        leased = [*_lease(store, mine[:capacity], until)] if idle else []
+        leased = _lease(store, mine[:capacity], until) if idle else []
         ready += [key for key, _ in mine[len(leased) :]]
         runs = runs_of(leased, _metadata(store, mine))
         answers.append(Accepted(size, exceptions, runs, len(mine) - len(leased), endpoints))
@@ -148,13 +148,20 @@ def _lease_new(
     return answers
 
 
-def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], until: float) -> Iterator[Leased]:
-    for key, (packet, snapshot) in rows:
-        payload = bytes(packet.payload)
-        if store.packets.size + len(payload) > store.ledger_limits.max_leased and len(store.packets):
-            return
-        number = store.packets.grant(Held(key, until, len(payload)))
-        yield number, key, snapshot.resource_id, snapshot.generation, payload, 1
+def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], until: float) -> Sequence[Leased]:
+    """Lease the first of *rows*, as far as there is room for their bytes; one in any case where nothing is held."""
+    sizes = [len(packet.payload) for _, (packet, _) in rows]
+    fit = bisect_right([*accumulate(sizes)], store.ledger_limits.max_leased - store.packets.size)
+    some = rows[: fit or int(not len(store.packets))]
+    if not some:
+        return []
+    numbers = store.packets.grant_all(
+        [Held(key, until, size) for (key, _), size in zip(some, sizes[: len(some)], strict=True)]
+    )
+    return [
+        (number, key, snapshot.resource_id, snapshot.generation, bytes(packet.payload), 1)
+        for number, (key, (packet, snapshot)) in zip(numbers, some, strict=True)
+    ]
 
 
 def _metadata(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]]) -> Mapping[int, bytes]:

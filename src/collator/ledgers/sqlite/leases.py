@@ -9,7 +9,7 @@ Changes are made inside a transaction of the store and undone with it: `rollback
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -63,12 +63,17 @@ class LeaseTable:
 
     def grant(self, held: Held) -> int:
         """Lease *held*; its number, one higher than the last."""
-        self._next = number = self._next + 1
-        self._held[number] = held
-        self.size += held.size
-        self._earliest = min(self._earliest, held.until)
-        self._alone_until = max(self._alone_until, held.alone_until)
-        return number
+        return self.grant_all([held])[0]
+
+    def grant_all(self, held: Sequence[Held]) -> range:
+        """Lease *held*, which are some; their numbers, each one higher than the last."""
+        numbers = range(self._next + 1, self._next + 1 + len(held))
+        self._next = numbers[-1]
+        self._held.update(zip(numbers, held, strict=True))
+        self.size += sum([one.size for one in held])
+        self._earliest = min(self._earliest, *[one.until for one in held])
+        self._alone_until = max(self._alone_until, *[one.alone_until for one in held])
+        return numbers
 
     def get(self, number: int) -> Held | None:
         """The packets or deliveries under the lease *number*, if it has not ended."""
