@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bench.arguments import FAILED, INTERRUPTED, OK
 from bench.peers import results, runs
-from bench.peers.results import SYSTEMS
+from bench.peers.results import SYSTEMS, UNASKED
 from bench.peers.runs import Figures
 from bench.peers.systems import PEERS
 from collator.errors import CollatorError
@@ -34,14 +34,14 @@ def main() -> int:
     add = parser.add_argument
     add("--resources", type=int, default=3000, metavar="N", help="of a run of Collator; slow peers get fewer [3000]")
     add("--runs", type=int, choices=range(1, 10), default=3, help="of everything [3]")
-    add("--only", choices=SYSTEMS, action="append", help="this system; may be given again [all]")
+    add("--only", choices=SYSTEMS, action="append", help="this system; may be given again [all but restate]")
     add("--dir", type=Path, metavar="DIR", default=Path(), help="where stores are made, and removed [.]")
     add("--plot", type=Path, metavar="FILE", help="write a plot of the rates, as SVG")
     add("--json", action="store_true", help="print the result as JSON, and progress to stderr")
     given = parser.parse_args()
     if not 1 <= given.resources <= MOST:
         parser.error(f"--resources: between 1 and {MOST}")
-    systems = [*_present(given.only or SYSTEMS)]
+    systems = [*_present(given.only or UNASKED)]
     try:
         found = uvloop.run(_measure(systems, given.resources, given.runs, given.dir.resolve()))
     except (CollatorError, TimeoutError) as error:

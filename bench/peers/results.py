@@ -15,6 +15,8 @@ from bench.peers.systems import PEERS, SYNCED
 from bench.report import number
 
 SYSTEMS = (COLLATOR, WITH_CELERY, *PEERS)
+UNASKED = tuple(name for name in SYSTEMS if name not in PEERS or not PEERS[name].asks_outside)
+"""Those that are measured where none is named."""
 _HEADS = ("", "packets/s", "CPU µs a packet", "delay ms", "durability of an ack")
 
 
