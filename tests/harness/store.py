@@ -21,12 +21,12 @@ _ORPHANS = {
         and not exists (select 1 from delivery d where d.rk = r.rk)""",
     "resources whose counts are not those of their rows": """select count(*) from resource r where
         received != (select count(*) from packet p where p.k >> 24 = r.rk) or
-        done != (select count(*) from outcome o where o.k >> 24 = r.rk and output is not null) or
-        failed != (select count(*) from outcome o where o.k >> 24 = r.rk and output is null)""",
+        r.done != (select count(*) from outcome o where o.rk = r.rk and not o.failed) or
+        r.failed != (select count(*) from outcome o where o.rk = r.rk and o.failed)""",
 }
 _COUNTS = """
 with waiting as (select p.payload from packet p join resource r on r.rk = p.k >> 24 and r.state = 'open'
-                 where not exists (select 1 from outcome o where o.k = p.k)),
+                 where p.k not in (select k from outcome)),
      sized as (select octet_length(id) as name, 128 + octet_length(id) + ifnull(octet_length(metadata), 0) as row
                from resource where state = 'open'),
      opened as (select coalesce(sum(3 * name + iif(row <= 1024, row, (row + 2047) / 2048 * 2048)), 0) as open_bytes
@@ -44,7 +44,7 @@ select json_object('open', (select count(*) from resource where state = 'open'),
                    'remembered', (select count(*) from tombstone)) from opened"""
 _CHECKED = {
     "payload": "select payload, crc from packet",
-    "output": "select output, crc from outcome where output is not null",
+    "output": "select indexes || ifnull(outputs, ''), crc from outrun",
 }
 
 

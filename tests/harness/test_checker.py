@@ -187,10 +187,10 @@ DAMAGE = [
     ("insert into ready select min(k) from outcome", "ready packets with an outcome"),
     ("insert into attempt (k) values (1)", "attempts on packets that are not there"),
     ("delete from delivery", "ended resources without a delivery"),
-    ("delete from outcome", "resources whose counts are not those of their rows"),
+    ("delete from outrun", "resources whose counts are not those of their rows"),
     ("update ledger set counts = json_set(counts, '$.waiting', 7)", "the counters say"),
     ("update packet set payload = '\"other\"' where k in (select min(k) from packet)", "payload does not match"),
-    ("update outcome set output = '[2]'", "output does not match"),
+    ("update outrun set outputs = '[[2]]'", "output does not match"),
     ("update delivery set rk = 99", "deliveries without a resource"),
 ]
 

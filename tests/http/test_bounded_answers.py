@@ -38,6 +38,8 @@ LONGEST = 0.05
 """Seconds of the reader's processor time that a page takes."""
 ACTS = 2_000
 GAPS, DENSE, SMALL, FAILURES, MANY, ENDPOINTS = 200_000, 300_000, 100_000, 3_000, 1_500, 1_200
+RUN = 256
+"""Outputs in a run."""
 GENERATION = bytes(16)
 HOSTILE = '"' * 245
 """Characters of an id that take twice their bytes as JSON."""
@@ -55,7 +57,12 @@ select value->>0, value->>1, hex(zeroblob(16)), value->>2, value->>3, ?2, value-
 COUNT = "with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < ?1) "
 RECEIVED = f"{COUNT} insert into packet select ?2 << 24 | i * ?3, '0', crc('0') from n where i <> ?4"  # noqa: S608 - ours
 TRIED_AGAIN = f"{COUNT} insert into attempt (k, attempts, due_at, reason) select 1 << 24 | i * 2, 1, 9e9, ?2 from n"  # noqa: S608
-RECORDED = f"{COUNT} insert into outcome select ?2 << 24 | i, ?3, crc(?3), ?4, 3, i + 1 from n where i <> ?5"  # noqa: S608
+RECORDED = f"""{COUNT} insert into outrun (rk, seq, attempts, indexes, crc, outputs)
+select ?2, seq, 3, indexes, crc(indexes || outputs), outputs from (
+  select min(i) + 1 as seq, '[' || group_concat(i) || ']' as indexes, '[' || group_concat(?3) || ']' as outputs
+  from n group by i / ?4)"""  # noqa: S608 - ours
+FAILED = f"""{COUNT} insert into outrun (rk, seq, attempts, indexes, crc, reason)
+select ?2, i + 1, 3, format('[%d]', i), crc(format('[%d]', i)), ?3 from n"""  # noqa: S608 - ours
 DONE = f"{COUNT} insert into audit select 1 + i, i, 0, 0, ?2, '::1', 'stop', ?2, 1, 0 from n"  # noqa: S608
 
 
@@ -84,13 +91,13 @@ def fill(database: Path) -> None:
         db.execute(RECEIVED, (GAPS, 1, 2, -1))
         db.execute(TRIED_AGAIN, (1_000, SAID))
         db.execute(RECEIVED, (DENSE, 2, 1, DENSE - 2))
-        db.execute(RECORDED, (DENSE - 1, 2, "0", None, DENSE - 2))
+        db.execute(RECORDED, (DENSE - 2, 2, "0", RUN))
         db.execute(RECEIVED, (SMALL, 3, 1, -1))
-        db.execute(RECORDED, (SMALL, 3, '"small"', None, -1))
+        db.execute(RECORDED, (SMALL, 3, '"small"', RUN))
         db.execute(RECEIVED, (FAILURES, 4, 1, -1))
-        db.execute(RECORDED, (FAILURES, 4, None, SAID, -1))
+        db.execute(FAILED, (FAILURES, 4, SAID))
         db.execute(RECEIVED, (4, 5, 1, -1))
-        db.execute(RECORDED, (4, 5, '"%s"' % ("x" * (1024 * 1024 - 2)), None, -1))
+        db.execute(RECORDED, (4, 5, '"%s"' % ("x" * (1024 * 1024 - 2)), 1))
         columns = [row[1] for row in db.execute("pragma table_info(delivery)")]
         owed = "did, rk, endpoint, state, attempts, due_at, reason, note"
         assert {*owed.split(", ")} <= {*columns}

@@ -172,7 +172,7 @@ async def test_a_service_or_a_node_that_is_there_is_in_the_way(settings: Setting
     "statement",
     [
         "update packet set payload = '8' where k = {open} + 1",
-        "update outcome set output = '8' where k = {open}",
+        "update outrun set outputs = '[8]' where rk = {open} >> 24",
         "update resource set head = 'x' where id = 'whole'",
         "delete from packet where k = {open} + 5",
     ],

@@ -121,6 +121,10 @@ DAMAGE = {
     "ready_late": ("insert into ready values ({part} | 1)", "resource 'part', index 1: incomplete"),
     "attempt_alone": ("insert into attempt (k) values (99 << 24)", "handle 99, index 0"),
     "attempt_again": ("insert into attempt (k) values ({whole})", "resource 'whole', index 0"),
+    "twice": (
+        "insert into outrun values (99, {whole} >> 24, 4, 1, '[1]', 0, null, '[0]')",
+        "resource 'whole', index 1",
+    ),
     "delivery_alone": ("update delivery set rk = 99 where did = 1", "handle 99: default"),
     "superseded_alone": ("update superseded set rk = 99", "handle 99"),
     "superseded_outputs": (
@@ -147,24 +151,34 @@ DAMAGE = {
     "times": ("update resource set opened_at = 1e18 where id = 'open'", "resource 'open': opened_at"),
     "received": ("delete from packet where k = {open} | 5", "resource 'open': 4 counted, 3 there"),
     "outcomes": (
-        "update outcome set output = null, reason = 'x' where k = {whole}",
-        "resource 'whole': 3 done and 0 failed counted, 2 and 1 there",
+        "insert into outrun values (99, {whole} >> 24, 4, 1, '[7]', 0, 'x', null)",
+        "resource 'whole': 3 done and 0 failed counted, 3 and 1 there",
     ),
     "numbers": (
-        "update outcome set seq = 3 where k = {whole}",
-        "resource 'whole': 2 numbers up to 3 for 3 outcomes, 3 were given",
+        "update outrun set seq = seq + 1 where rk = {whole} >> 24",
+        "resource 'whole': 3 numbers up to 4 for 3 outcomes, 3 were given",
     ),
     "body_size": (
-        "update outcome set output = '00' where k = {whole}",
-        "resource 'whole': 12 bytes counted, 13 there",
+        "update outrun set outputs = replace(outputs, '[', '[ ') where rk = {whole} >> 24",
+        "resource 'whole': 12 bytes counted, 14 there",
     ),
     "highest": ("update resource set highest = 7 where id = 'open'", "resource 'open', index 5: 7 is said"),
     "beyond": ("update resource set total = 5 where id = 'open'", "resource 'open', index 5: total 5"),
     "whole": ("update resource set total = 4 where id = 'whole'", "resource 'whole': 3 outputs, total 4"),
     "ending": ("update resource set closed_at = null where id = 'gone'", "resource 'gone': cancelled"),
-    "failures": ("update outcome set reason = '' where k = {part}", "resource 'part', index 0"),
+    "failures": (
+        "update outrun set reason = '' where rk = {part} >> 24 and outputs is null",
+        "resource 'part', index 0",
+    ),
     "payload_sum": ("update packet set payload = '1' where k = {open} | 2", "resource 'open', index 2"),
-    "output_sum": ("update outcome set output = '9' where k = {whole}", "resource 'whole', index 0"),
+    "output_sum": (
+        "update outrun set outputs = '[9]' where rk = {whole} >> 24",
+        "resource 'whole', index 0: 3 together",
+    ),
+    "run": (
+        "update outrun set outputs = '[9]', crc = 3319633042 where rk = {whole} >> 24",
+        "resource 'whole', index 0",
+    ),
     "frame_sum": ("update resource set tail = tail || ' ' where id = 'part'", "resource 'part'"),
 }
 
@@ -192,7 +206,7 @@ async def test_damage_is_told_with_its_place(data_dir: Path, name: str) -> None:
         ("webhook_id", "update superseded set wid = wid + 1", "resource 'again'"),
         ("generation", "update superseded set generation = 'g'", "resource 'again': g"),
         ("frame_sum", "update superseded set head = head || ' '", "resource 'again'"),
-        ("superseded_outputs", "delete from outcome where k = {again}", "1 of 2 bytes counted, 0 of 0 there"),
+        ("superseded_outputs", "delete from outrun where rk = {again} >> 24", "1 of 2 bytes counted, 0 of 0 there"),
         ("superseded_numbers", "update resource set withdrawn = 0 where id = 'again'", "resource 'again': 2 of 1"),
     ],
 )
@@ -212,10 +226,9 @@ def test_every_check_has_its_damage() -> None:
     ("statement", "place"),
     [
         (
-            "update outcome set reason = cast(x'6eff' as text) where k = {part}",
-            "resource 'part', index 0: outcome.reason",
+            "update outrun set reason = cast(x'6eff' as text) where rk = {part} >> 24 and outputs is null",
+            "resource 'part': outrun.reason",
         ),
-        ("update outcome set attempts = 'x' where k = {part}", "resource 'part', index 0: outcome.attempts"),
         ("update packet set payload = x'31' where k = {open} | 2", "resource 'open', index 2: packet.payload"),
         ("update attempt set due_at = 9e999", "resource 'open', index 1: attempt.due_at"),
         ("update delivery set reason = cast(x'ff' as text) where did = 1", "resource 'whole': delivery.reason"),

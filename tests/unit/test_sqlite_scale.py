@@ -22,7 +22,7 @@ from collator.testing import ManualClock
 
 SCANS = re.compile(
     r"SCAN (?!ledger|\w+ USING INDEX attempt_alone)"  # one row; the suspects, which are few
-    r"(resource|packet|outcome|ready|attempt|delivery|delivery_log|[aodpry])\b"  # or by alias
+    r"(resource|packet|outrun|ready|attempt|delivery|delivery_log|[aodpry])\b"  # or by alias
 )
 WHOLE = {
     "handles": "ready",

@@ -200,7 +200,7 @@ async def test_p5_outcomes_beside_a_culprit_hand_out_no_more_deliveries_than_the
     accepted = await ledger.accept(Batch([packet(f"r{n}") for n in range(10)]).groups, capacity=10)
     sql(
         tmp_path,
-        "create trigger t before insert on outcome when new.output = '[3]' begin select raise(abort, 'no'); end",
+        "create trigger t before insert on outrun when new.outputs = '[[3]]' begin select raise(abort, 'no'); end",
     )
     outputs = [Output(task.lease, b"[%d]" % n) for n, task in enumerate(tasks_of(accepted.runs))]
     step = await ledger.record(outputs, capacity={"default": 1})
@@ -469,9 +469,9 @@ async def test_a_damaged_payload_fails_its_packet_and_no_other(tmp_path: Path, d
 @pytest.mark.parametrize(
     "damage",
     [
-        "update outcome set output = '[2]'",
-        "update outcome set output = cast(x'5bff5d' as text)",
-        "delete from outcome",
+        "update outrun set outputs = '[[2]]'",
+        "update outrun set outputs = cast(x'5b5bff5d5d' as text)",
+        "delete from outrun",
         "update resource set head = head || ' '",
         "update resource set head = cast(cast(head as blob) || x'ff' as text)",
     ],
@@ -494,7 +494,7 @@ async def test_a_damaged_output_keeps_no_other_resource_from_its_end(ledger: Sql
     )
     early, *late = [Output(task.lease, b"[1]") for task in tasks_of(accepted.runs)]
     await ledger.record([early], capacity={})
-    sql(tmp_path, "update outcome set output = cast(x'5bff5d' as text)")
+    sql(tmp_path, "update outrun set outputs = cast(x'5b5bff5d5d' as text)")
     outcome = await ledger.record(late, capacity={"default": 2})
     assert outcome.statuses == [Recorded.RECORDED] * 2
     bodies = {delivery.resource_id: delivery.body for delivery in outcome.deliveries}

@@ -85,7 +85,7 @@ def break_off_everywhere(connection: apsw.Connection, *, every: int) -> int:
     """Migrate, broken off *every* so many instructions of SQLite further on each time, until it ends. How often."""
     for times in count():
         before = dump(connection)
-        connection.set_progress_handler(partial(next, chain(repeat(0, times), repeat(1))), every)
+        connection.set_progress_handler(partial(next, chain(repeat(0, times), (1,), repeat(0))), every)
         try:
             migrate(connection)
         except apsw.InterruptError:
@@ -285,6 +285,7 @@ async def test_a_migration_that_meets_a_full_disk_leaves_the_old_schema_whole(da
         (2, "create table tombstone (did)"),
         (3, "create table paused_endpoint (did)"),
         (5, "create table superseded (did)"),
+        (6, "create table outrun (did)"),
     ],
 )
 async def test_a_step_that_fails_each_time_is_told_as_damage(data_dir: Path, statement: str) -> None:

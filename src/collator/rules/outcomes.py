@@ -7,7 +7,6 @@ its resource (R26). An attempt that ended for no fault of the packet is not used
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
@@ -19,9 +18,8 @@ from collator.rules.footprint import of_packet, of_packets
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
 from collator.states import State
 
-OutcomeRow = tuple[int, str | None, int, str | None, int, int]
-"""Key, output and its CRC-32 or `None` and 0, reason of a failure, attempts, number in its resource: as it is stored,
-since this is made for every packet."""
+OutcomeRow = tuple[int, bytes | None, str | None, int, int]
+"""Key, output or `None`, reason of a failure, attempts, number in its resource. A tuple, as each packet has one."""
 
 
 class LeasedPacket(Protocol):
@@ -99,8 +97,7 @@ def _conclude_together(plan: OutcomePlan, given: Sequence[_Given], snapshot: Sna
     if len(plain) < len(given) or snapshot.state is not State.OPEN or size > max_body:
         return False
     plan.outcomes += [
-        (held.key, result.output.decode(), zlib.crc32(result.output), None, held.attempt, seq)
-        for seq, (held, result) in enumerate(plain, snapshot.seq + 1)
+        (held.key, result.output, None, held.attempt, seq) for seq, (held, result) in enumerate(plain, snapshot.seq + 1)
     ]
     plan.output_bytes += size - snapshot.body_size - len(plain)
     snapshot.done += len(plain)
@@ -125,8 +122,7 @@ def _conclude(
     else:
         snapshot.done += 1
         snapshot.body_size = size
-        crc = zlib.crc32(result.output)
-        plan.outcomes.append((held.key, result.output.decode(), crc, None, held.attempt, snapshot.seq))
+        plan.outcomes.append((held.key, result.output, None, held.attempt, snapshot.seq))
         plan.output_bytes += len(result.output)
         plan.known_at[snapshot.key] = result.known_at
     plan.touched[snapshot.key] = snapshot
@@ -136,4 +132,4 @@ def _conclude(
 def _fail(plan: OutcomePlan, snapshot: Snapshot, held: LeasedPacket, reason: str) -> None:
     snapshot.failed += 1
     plan.failed[len(plan.statuses)] = Key(snapshot.resource_id, snapshot.generation, held.key & INDEX_MASK)
-    plan.outcomes.append((held.key, None, 0, reason, held.attempt, snapshot.seq))
+    plan.outcomes.append((held.key, None, reason, held.attempt, snapshot.seq))

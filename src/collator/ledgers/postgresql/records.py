@@ -6,6 +6,7 @@ Resources are locked first, in the order of their ids, then leases.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -71,13 +72,13 @@ async def apply_results(
     outcomes = [
         (
             key,
-            None if output is None else output.encode(),
-            crc,
+            output,
+            0 if output is None else zlib.crc32(output),
             None if reason is None else clean(reason),
             attempts,
             seq,
         )
-        for key, output, crc, reason, attempts, seq in plan.outcomes
+        for key, output, reason, attempts, seq in plan.outcomes
     ]
     await step.run_rows("insert_outcomes", outcomes)
     step.count(waiting=-len(plan.outcomes), backlog=-plan.backlog)

@@ -23,7 +23,9 @@ from collator.ledgers.sqlite.check import check, find, schema_of
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
 from collator.ledgers.sqlite.lock import kept_out
 from collator.ledgers.sqlite.move_mark import MARK
-from collator.ledgers.sqlite.store import DATABASE, connect, load_statements, make_private
+from collator.ledgers.sqlite.recovery import in_work
+from collator.ledgers.sqlite.schema import BY_RUNS
+from collator.ledgers.sqlite.store import DATABASE, as_json, connect, load_statements, make_private
 from collator.messages.checks import Report
 
 SECRET = "webhook.secret"  # noqa: S105 - the name of a file
@@ -147,8 +149,9 @@ def _mark_stopped(copy: apsw.Connection) -> None:
     copy.pragma("synchronous", "full")
     with copy:
         copy.execute("update attempt set alone = alone - 1 where alone > 0 and alone % 2 = 0")
-        in_work = copy.execute(statements["in_work"]).get
-        copy.execute(statements["add_ready"], (in_work,))
+        if copy.pragma("user_version") < BY_RUNS:  # outcomes are a table with a row for each
+            copy.execute("create temp view outcome as select k, k >> 24 as rk from main.outcome")
+        copy.execute(statements["add_ready"], (as_json(in_work(copy, statements)),))
         copy.execute(statements["set_clean"], (1,))
 
 

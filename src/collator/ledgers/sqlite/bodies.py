@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 
 from collator.errors import Damaged
+from collator.ledgers.sqlite.outruns import outputs_of, verified
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.rules.body import body
-from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.states import State
 
-StoredOutput = tuple[int, str, int]
-"""Key or index, JSON, crc32."""
+StoredRun = tuple[bytes, bytes, int]
+"""Indexes, outputs, checksum of a run."""
 _StoredFrame = tuple[int, State, str, str, int, int]
 _decode_frames = msgspec.json.Decoder(list[_StoredFrame]).decode
-_decode_outputs = msgspec.json.Decoder(list[StoredOutput]).decode
+_decode_runs = msgspec.json.Decoder(list[tuple[int, str, str, int]]).decode
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -49,34 +50,24 @@ def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
     """The bodies of *frames*, by resource; a damaged one is left to the reader."""
     if not frames:
         return {}
-    outputs: dict[int, list[StoredOutput]] = {frame.resource_row: [] for frame in frames}
-    for row in _decode_outputs(store.value("outputs_of", as_json([*outputs])).encode()):
-        outputs[row[0] >> INDEX_BITS].append(row)
-    joined = ((frame.resource_row, _join_verified(frame, outputs[frame.resource_row])) for frame in frames)
+    runs: dict[int, list[StoredRun]] = {frame.resource_row: [] for frame in frames}
+    for resource_row, indexes, outputs, crc in _decode_runs(store.value("outputs_of", as_json([*runs])).encode()):
+        runs[resource_row].append((indexes.encode(), outputs.encode(), crc))
+    joined = ((frame.resource_row, _join_verified(frame, runs[frame.resource_row])) for frame in frames)
     return {resource_row: whole for resource_row, whole in joined if whole is not None}
 
 
-def join(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes:
-    """The body of *frame* with all its *outputs*. `Damaged`."""
+def join(frame: Frame, runs: Sequence[StoredRun]) -> bytes:
+    """The body of *frame* with the outputs of all its *runs*. `Damaged`."""
     head, tail = frame.head.encode(), frame.tail.encode()
     if framed_crc(head, tail) != frame.crc:
         raise Damaged("the frame of the body does not match its checksum")
-    if len(outputs) != frame.done:
-        raise Damaged(f"{frame.done} outputs were stored, {len(outputs)} were found")
-    return body(frame.state, head, verified(outputs), tail)
-
-
-def verified(outputs: Iterable[StoredOutput]) -> list[tuple[int, bytes]]:
-    """*outputs* as (index, JSON). `Damaged` where a checksum differs."""
-    return [(key & INDEX_MASK, check_output(key & INDEX_MASK, text, crc)) for key, text, crc in outputs]
-
-
-def check_output(index: int, text: str, crc: int) -> bytes:
-    """The output *text* of *index* as JSON. `Damaged` where its checksum is not *crc*."""
-    output = text.encode()
-    if zlib.crc32(output) != crc:
-        raise Damaged(f"the output of index {index} does not match its checksum")
-    return output
+    indexes = [index for run in runs for index in verified(*run)]
+    if len(indexes) != frame.done:
+        raise Damaged(f"{frame.done} outputs were stored, {len(indexes)} were found")
+    if frame.state is State.COLLATED and indexes == [*range(frame.done)]:  # as they are stored, which is the rule
+        return head + b",".join([outputs[1:-1] for _, outputs, _ in runs]) + tail
+    return body(frame.state, head, sorted(chain.from_iterable(outputs_of(*run) for run in runs)), tail)
 
 
 def check_payload(index: int, text: str, crc: int) -> bytes:
@@ -87,8 +78,8 @@ def check_payload(index: int, text: str, crc: int) -> bytes:
     return payload
 
 
-def _join_verified(frame: Frame, outputs: Sequence[StoredOutput]) -> bytes | None:
+def _join_verified(frame: Frame, runs: Sequence[StoredRun]) -> bytes | None:
     try:
-        return join(frame, outputs)
+        return join(frame, runs)
     except Damaged:  # no commit fails for it: `Ledger.pieces` raises it again, to the one who wants to send it
         return None

@@ -24,6 +24,7 @@ from collator.errors import ConfigError, Damaged, SchemaTooNew
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
 from collator.ledgers.sqlite.lock import kept_out
 from collator.ledgers.sqlite.origin import foreign_log
+from collator.ledgers.sqlite.outruns import indexes_of
 from collator.ledgers.sqlite.schema import migrate, newest
 from collator.ledgers.sqlite.store import DATABASE
 from collator.ledgers.sqlite.values import strays
@@ -123,6 +124,7 @@ def _made(connection: apsw.Connection) -> dict[str, bytes]:
 
 def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
     connection.create_scalar_function("crc32", _crc32, 1, deterministic=True)
+    connection.create_scalar_function("number_of", _number_of, 1, deterministic=True)
     connection.create_scalar_function("webhook_number", _webhook_number, 2, deterministic=True)
     checks = (_package / "checks.sql").read_text("utf-8")
     statements = re.findall(r"^-- name: \w+ \((.+)\)\n([^;]+);", checks, flags=re.MULTILINE)
@@ -137,6 +139,12 @@ def _contents(connection: apsw.Connection) -> Iterator[Complaint]:
 def _crc32(*columns: Any) -> int | None:  # noqa: ANN401 - what they hold
     (data,) = columns
     return None if data is None else zlib.crc32(data)
+
+
+def _number_of(*columns: Any) -> int:  # noqa: ANN401 - what they hold
+    """The number of outcomes of a run."""
+    (indexes,) = columns
+    return len(indexes_of(indexes.encode() if isinstance(indexes, str) else b""))
 
 
 def _webhook_number(*columns: Any) -> int | None:  # noqa: ANN401 - what they hold
@@ -169,7 +177,8 @@ def _counted(connection: apsw.Connection, *, tombstones: int) -> Counts:
         """select count(*), coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.payload),
                                                   (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
            from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
-           where r.state = 'open' and not exists (select 1 from outcome o where o.k = p.k)"""
+           where r.state = 'open' and p.k not in (
+             select o.k from outcome o join resource r on r.rk = o.k >> 24 where r.state = 'open')"""
     ).get
     open_bytes = connection.execute(
         """select coalesce(sum(3 * name + iif(row <= 1024, row, (row + 2047) / 2048 * 2048)), 0) from (

@@ -6,14 +6,14 @@
 select k >> 24, k & 16777215, null from packet where k >> 24 not in (select rk from resource);
 
 -- name: outcome_alone (an outcome belongs to no packet)
-select o.k >> 24, o.k & 16777215, null from outcome o left join packet p on p.k = o.k left join resource r on r.rk = o.k >> 24
+select o.rk, o.k & 16777215, null from outcome o left join packet p on p.k = o.k left join resource r on r.rk = o.rk
 where p.k is null and coalesce(r.purging, 0) = 0;
 
 -- name: ready_alone (a packet waits that is not there)
 select k >> 24, k & 16777215, null from ready where k not in (select k from packet);
 
 -- name: ready_again (a packet waits that has an outcome)
-select k >> 24, k & 16777215, null from ready join outcome using (k);
+select o.rk, o.k & 16777215, null from outcome o cross join ready y on y.k = o.k;
 
 -- name: ready_late (a packet waits in a resource that has ended)
 select r.rk, y.k & 16777215, r.state from ready y join resource r on r.rk = y.k >> 24 where r.state <> 'open';
@@ -22,7 +22,12 @@ select r.rk, y.k & 16777215, r.state from ready y join resource r on r.rk = y.k 
 select k >> 24, k & 16777215, null from attempt where k not in (select k from packet);
 
 -- name: attempt_again (a packet that has an outcome is to be tried again)
-select k >> 24, k & 16777215, null from attempt join outcome using (k);
+select o.rk, o.k & 16777215, null from outcome o cross join attempt a on a.k = o.k;
+
+-- name: twice (a packet has two outcomes)
+select rk, place, null from (
+  select rk, (select o.k & 16777215 from outcome o where o.rk = r.rk group by o.k having count(*) > 1 limit 1) as place
+  from resource r) where place is not null;
 
 -- name: delivery_alone (a delivery belongs to no resource)
 select rk, null, endpoint from delivery
@@ -32,12 +37,12 @@ where rk not in (select rk from resource) and rk not in (select gk from supersed
 select rk, null, null from superseded where rk not in (select rk from resource);
 
 -- name: superseded_outputs (a superseded generation has not the outputs that it counts)
-select s.rk, null, format('%d of %d bytes counted, %d of %d there', s.done, s.body_size, count(o.k),
-                          coalesce(sum(octet_length(o.output) + 1), 0))
+select s.rk, null, format('%d of %d bytes counted, %d of %d there', s.done, s.body_size,
+                          coalesce(sum(number_of(o.indexes)), 0), coalesce(sum(octet_length(o.outputs) - 1), 0))
 from superseded s join resource r using (rk)
-left join outcome o on o.k between s.rk << 24 and s.rk << 24 | 16777215 and o.output is not null and o.seq <= s.last_seq
+left join outrun o on o.rk = s.rk and o.outputs is not null and o.seq <= s.last_seq
 where not r.purging group by s.gk
-having count(o.k) <> s.done or coalesce(sum(octet_length(o.output) + 1), 0) <> s.body_size;
+having coalesce(sum(number_of(o.indexes)), 0) <> s.done or coalesce(sum(octet_length(o.outputs) - 1), 0) <> s.body_size;
 
 -- name: superseded_numbers (a superseded generation has a number that its resource has not given)
 select s.rk, null, format('%d of %d', s.last_seq, r.done + r.failed + r.withdrawn) from superseded s join resource r using (rk)
@@ -120,22 +125,24 @@ left join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
 where not r.purging group by r.rk having count(p.k) <> r.received;
 
 -- name: outcomes (the outcomes of a resource are not as many as it counts)
-select r.rk, null, format('%d done and %d failed counted, %d and %d there', r.done, r.failed, count(o.output),
-                          count(o.k) - count(o.output)) from resource r
-left join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215
-where not r.purging group by r.rk having count(o.output) <> r.done or count(o.k) - count(o.output) <> r.failed;
+select r.rk, null, format('%d done and %d failed counted, %d and %d there', r.done, r.failed, o.done, o.failed)
+from resource r join (
+  select r.rk, coalesce(sum(number_of(iif(o.outputs is null, null, o.indexes))), 0) as done,
+         count(o.n) - count(o.outputs) as failed
+  from resource r left join outrun o on o.rk = r.rk group by r.rk) o using (rk)
+where not r.purging and (o.done <> r.done or o.failed <> r.failed);
 
 -- name: numbers (the outcomes of a resource are not numbered one by one)
 select r.rk, null, format('%d numbers up to %d for %d outcomes, %d were given', count(distinct o.seq), max(o.seq),
                           count(o.k), r.done + r.failed + r.withdrawn) from resource r
-join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215
+join outcome o on o.rk = r.rk
 where not r.purging group by r.rk
 having count(distinct o.seq) <> count(o.k) or min(o.seq) < 1 or max(o.seq) > r.done + r.failed + r.withdrawn;
 
 -- name: body_size (the outputs of a resource have not the size that it counts)
-select r.rk, null, format('%d bytes counted, %d there', r.body_size, coalesce(sum(octet_length(o.output) + 1), 0))
-from resource r left join outcome o on o.k between r.rk << 24 and r.rk << 24 | 16777215 and o.output is not null
-where not r.purging group by r.rk having coalesce(sum(octet_length(o.output) + 1), 0) <> r.body_size;
+select r.rk, null, format('%d bytes counted, %d there', r.body_size, coalesce(sum(octet_length(o.outputs) - 1), 0))
+from resource r left join outrun o on o.rk = r.rk and o.outputs is not null
+where not r.purging group by r.rk having coalesce(sum(octet_length(o.outputs) - 1), 0) <> r.body_size;
 
 -- name: highest (the highest index of a resource is another than it says)
 select r.rk, max(p.k) & 16777215, format('%d is said', r.highest) from resource r
@@ -155,13 +162,19 @@ where (state = 'open') <> (closed_at is null) or (state = 'open') <> (frame_crc 
    or (state in ('collated', 'incomplete')) <> (ended_by is not null);
 
 -- name: failures (a packet has failed without a reason)
-select k >> 24, k & 16777215, null from outcome where output is null and coalesce(reason, '') = '';
+select rk, k & 16777215, null from failure where coalesce(reason, '') = '';
 
 -- name: payload_sum (a payload does not match its checksum)
 select k >> 24, k & 16777215, null from packet where crc32(cast(payload as blob)) is not crc;
 
 -- name: output_sum (an output does not match its checksum)
-select k >> 24, k & 16777215, null from outcome where output is not null and crc32(cast(output as blob)) is not crc;
+select rk, cast(substr(indexes, 2) as integer), iif(number_of(indexes) > 1, format('%d together', number_of(indexes)), null)
+from outrun where crc32(cast(indexes || ifnull(outputs, '') as blob)) is not crc;
+
+-- name: run (a run has not as many outputs as indexes)
+select rk, cast(substr(indexes, 2) as integer), null from outrun
+where number_of(indexes) <> iif(outputs is null, 1, iif(json_valid(outputs), json_array_length(outputs), 0))
+  and crc32(cast(indexes || ifnull(outputs, '') as blob)) is crc;
 
 -- name: frame_sum (the frame of a body does not match its checksum)
 select rk, null, null from resource where frame_crc is not null and crc32(cast(head || tail as blob)) is not frame_crc

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from collator.errors import Damaged
 from collator.ledgers.move_slices import MoveStage, Row, RowSlice, Shift
+from collator.ledgers.sqlite.outruns import outputs_of, verified
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
 NEVER = 1e15
 """When the lease on a packet ends whose service was killed: its node is found dead before."""
+
+INDEXES = 5
+"""The column of a run of outputs that has its indexes."""
 
 SourceRows = Sequence[Sequence[Any]]
 """Rows as the statement of a stage gives them."""
@@ -27,7 +31,7 @@ def slice_of(stage: MoveStage, found: SourceRows, shift: Shift, attempts: Source
         case MoveStage.PACKETS:
             rows = _packets(found, shift)
         case MoveStage.OUTCOMES:
-            rows = {"outcome": [_outcome(row, shift) for row in found]}
+            rows = {"outcome": [outcome for row in found for outcome in _outcomes(row, shift)]}
         case MoveStage.SUPERSEDED:
             rows = {"superseded": [_superseded(row, shift) for row in found]}
         case MoveStage.DELIVERIES:
@@ -58,7 +62,9 @@ def _packets(found: SourceRows, shift: Shift) -> dict[str, Sequence[Row]]:
         key = k + (shift.resource << INDEX_BITS)
         row, index = key >> INDEX_BITS, key & INDEX_MASK
         if zlib.crc32(payload) != crc:
-            raise _damaged("payload", k)
+            raise Damaged(
+                f"the payload of index {index} of a resource does not match its checksum; collator check says of which"
+            )
         packets.append((key, payload, crc))
         if not unfinished:
             continue
@@ -81,11 +87,16 @@ def _lease(row: int, held: Sequence[tuple[int, int, int, bool]], shift: Shift) -
     return -(row << INDEX_BITS | held[0][0]), shift.node, row, NEVER, indexes, sizes, attempts, tried, False, 0.0
 
 
-def _outcome(row: Sequence[Any], shift: Shift) -> Row:
-    k, output, crc, reason, attempts, seq = row
-    if output is not None and zlib.crc32(output) != crc:
-        raise _damaged("output", k)
-    return k + (shift.resource << INDEX_BITS), output, crc, clean(reason), attempts, seq
+def _outcomes(row: Sequence[Any], shift: Shift) -> Iterator[Row]:
+    """The outcomes of a run, one by one."""
+    _, rk, seq, attempts, reason, indexes, crc, outputs = row
+    first = (rk + shift.resource) << INDEX_BITS
+    if outputs is None:
+        (index,) = verified(indexes, b"", crc)
+        yield first | index, None, 0, clean(reason), attempts, seq
+    else:
+        for number, (index, output) in enumerate(outputs_of(indexes, outputs, crc), seq):
+            yield first | index, output, zlib.crc32(output), None, attempts, number
 
 
 def _superseded(row: Sequence[Any], shift: Shift) -> Row:
@@ -118,9 +129,3 @@ def _later(at: float | None, by: float) -> float | None:
 def _check_frame(head: bytes | None, tail: bytes | None, crc: int | None) -> None:
     if crc is not None and zlib.crc32(tail or b"", zlib.crc32(head or b"")) != crc:
         raise Damaged("the frame of a body does not match its checksum; collator check says of which resource")
-
-
-def _damaged(what: str, k: int) -> Damaged:
-    return Damaged(
-        f"the {what} of index {k & INDEX_MASK} of a resource does not match its checksum; collator check says of which"
-    )

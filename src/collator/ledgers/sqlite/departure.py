@@ -10,7 +10,7 @@ is found as with any other that died.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ import apsw
 from collator.errors import ConfigError, Damaged, Unavailable
 from collator.ledgers.move_slices import Extent, MoveStage, Origin, RowSlice, Shift
 from collator.ledgers.sqlite.check import check, find
-from collator.ledgers.sqlite.departing_rows import slice_of
+from collator.ledgers.sqlite.departing_rows import INDEXES, slice_of
 from collator.ledgers.sqlite.immutable import cannot_be_read, open_immutable
 from collator.ledgers.sqlite.lock import kept_out
 from collator.ledgers.sqlite.store import DATABASE, load_statements
@@ -73,6 +73,8 @@ class Departure:
         connection.pragma("temp_store", "file")  # there may be millions of resources
         connection.execute(self._statements["whole"])
         connection.execute("create unique index temp.whole_rk on whole (rk)")
+        connection.execute(self._statements["finished"])
+        connection.execute("create unique index temp.finished_k on finished (k)")
         self.origin = Origin(str(data_dir.resolve()), *self._row("origin"))
         self.extent = Extent(*self._row("extent"))
 
@@ -88,7 +90,7 @@ class Departure:
             if one >= stage:
                 start = position if one == stage else 0
                 cursor = self._connection.execute(self._statements[one.name], (start,))
-                for found in _parts(cursor):
+                for found in _parts(cursor, _number_of_run if one is MoveStage.OUTCOMES else _one):
                     yield slice_of(one, found, shift, self._attempts(found) if one is MoveStage.DELIVERIES else ())
 
     def paused(self) -> Sequence[tuple[str, float, str]]:
@@ -105,18 +107,28 @@ class Departure:
         return next(rows)
 
 
-def _parts(cursor: Iterator[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
-    """The rows of *cursor*, in parts of `ROWS` or `SIZE`."""
+def _parts(cursor: Iterator[Sequence[Any]], weigh: Callable[[Sequence[Any]], int]) -> Iterator[list[Sequence[Any]]]:
+    """The rows of *cursor*, in parts of about `ROWS`, each counted as *weigh* says, or of `SIZE`."""
     part: list[Sequence[Any]] = []
-    size = 0
+    number = size = 0
     for row in cursor:
-        part.append(row)
-        size += sum(len(value) for value in row if isinstance(value, (bytes, str)))
-        if len(part) == ROWS or size >= SIZE:
+        more = weigh(row)
+        if part and (number + more > ROWS or size >= SIZE):
             yield part
-            part, size = [], 0
+            part, number, size = [], 0, 0
+        part.append(row)
+        number += more
+        size += sum(len(value) for value in row if isinstance(value, (bytes, str)))
     if part:
         yield part
+
+
+def _one(_row: Sequence[Any]) -> int:
+    return 1
+
+
+def _number_of_run(row: Sequence[Any]) -> int:
+    return bytes(row[INDEXES]).count(b",") + 1
 
 
 def _check(data_dir: Path) -> None:

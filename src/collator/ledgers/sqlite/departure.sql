@@ -11,6 +11,9 @@ where not purging and (state in ('open', 'incomplete')
     select 1 from delivery d where d.rk in (select r.rk union all select gk from superseded s where s.rk = r.rk)))
 order by rk;
 
+-- name: finished (packets of open resources that have an outcome)
+create temp table finished as select o.k from whole w cross join outcome o on o.rk = w.rk where w.open;
+
 -- name: extent (how much that is, by the numbers of the resources)
 select (select count(*) from whole),
        (select coalesce(sum(received), 0) from whole w cross join resource r on r.rk = w.rk),
@@ -31,13 +34,12 @@ select id from resource where purging < 2 union all select id from tombstone;
 select p.k, cast(ifnull(p.payload, '') as blob), ifnull(p.crc, -1), w.open and o.k is null, y.k is not null, a.attempts, a.deaths,
        a.alone, a.due_at, a.reason
 from whole w cross join packet p on p.k between w.rk << 24 and w.rk << 24 | 16777215
-left join outcome o on o.k = p.k left join ready y on y.k = p.k left join attempt a on a.k = p.k
+left join temp.finished o on o.k = p.k left join ready y on y.k = p.k left join attempt a on a.k = p.k
 where w.rk >= ?1 >> 24 and p.k > ?1 order by w.rk, p.k;
 
--- name: OUTCOMES
-select o.k, cast(o.output as blob), ifnull(o.crc, -1), o.reason, o.attempts, o.seq
-from whole w cross join outcome o on o.k between w.rk << 24 and w.rk << 24 | 16777215
-where w.rk >= ?1 >> 24 and o.k > ?1 order by w.rk, o.k;
+-- name: OUTCOMES (by runs, whose handles are the positions)
+select n, rk, seq, attempts, reason, cast(indexes as blob), ifnull(crc, -1), cast(outputs as blob)
+from outrun where n > ?1 and rk in (select rk from whole) order by n;
 
 -- name: SUPERSEDED (their handles are below 0: the positions are those without the sign)
 select -gk, rk, generation, closed_at, done, body_size, last_seq, cast(head as blob), cast(tail as blob), frame_crc, wid

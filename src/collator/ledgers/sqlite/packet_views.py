@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from collator.ledgers.sqlite.bodies import check_output, check_payload
+from collator.ledgers.sqlite.bodies import check_payload
+from collator.ledgers.sqlite.output_map import OutputMap
 from collator.messages import PacketDetail, RetryReport
 from collator.paging import fitting
 from collator.rules.resource import INDEX_BITS
@@ -15,8 +16,8 @@ from collator.states import PacketState
 SHOWN, SIZE = 100, 64 * 1024
 """Packets of a resource that are shown as tried again, and their bytes."""
 
-_Outcome = tuple[str | None, int, str, int, int]
-_decode_detail = msgspec.json.Decoder(tuple[str, int, int, int, str, float | None, _Outcome | None] | None).decode
+_Failure = tuple[str, int, int]
+_decode_detail = msgspec.json.Decoder(tuple[str, int, int, int, str, float | None, _Failure | None] | None).decode
 _decode_retries = msgspec.json.Decoder(list[tuple[int, str, int, float | None]]).decode
 
 StatementValue = Callable[..., bytes]
@@ -31,29 +32,32 @@ def retrying(value: StatementValue, first: int, last: int, now: float) -> tuple[
     return shown, len(rows) > len(shown)
 
 
-def detail(value: StatementValue, resource_row: int, index: int, *, is_open: bool, now: float) -> PacketDetail | None:
-    """The packet *index* of *resource_row* at *now*; `None` where there is none. `Damaged`."""
+def detail(
+    value: StatementValue, where: OutputMap, resource_row: int, index: int, *, is_open: bool, now: float
+) -> PacketDetail | None:
+    """The packet *index* of *resource_row*, whose outputs are where *where* says, at *now*. `Damaged`.
+
+    `None` where there is none.
+    """
     row = _decode_detail(value("packet_detail", resource_row << INDEX_BITS | index, empty="null"))
     if row is None:
         return None
-    text, crc, waits, attempts, reason, due_at, outcome = row
+    text, crc, waits, attempts, reason, due_at, failure = row
     payload = check_payload(index, text, crc)
-    if outcome is None:
+    run = where.run_of(index)
+    if run is None and failure is None:
         state = (PacketState.WAITING if waits else PacketState.LEASED) if is_open else None
         due_in = _due_in(due_at, now)
         return PacketDetail(
             state=state, attempts=attempts, reason=reason, due_in=due_in, payload=payload, output=None, seq=None
         )
-    output, crc, reason, attempts, seq = outcome
-    failed = output is None
+    if run is not None:
+        state, reason, attempts = PacketState.DONE, "", run.attempts
+        seq, output = where.outputs(run)[index]
+    else:
+        state, output, (reason, attempts, seq) = PacketState.FAILED, None, failure
     return PacketDetail(
-        state=PacketState.FAILED if failed else PacketState.DONE,
-        attempts=attempts,
-        reason=reason if failed else "",
-        due_in=None,
-        payload=payload,
-        output=None if output is None else check_output(index, output, crc),
-        seq=seq,
+        state=state, attempts=attempts, reason=reason, due_in=None, payload=payload, output=output, seq=seq
     )
 
 

@@ -9,23 +9,24 @@ out where it is.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import apsw
 
 from collator.errors import Damaged, Unknown
+from collator.ledgers.sqlite.output_map import OutputMap, OutputMaps, RunPlace
+from collator.ledgers.sqlite.outruns import damaged, indexes_of
 from collator.messages import Delivery
 from collator.rules.body import around
-from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.states import State
 
 PIECE = 256 * 1024
-"""Bytes that are read of the store for one piece; of small outputs up to twice as many make one."""
-_MOST_OUTPUTS = 4096
-"""Outputs in a piece: some 5 ms."""
-
-_Stored = tuple[int, bytes | None, int]
+"""Bytes that are read of the store for one piece; up to twice as many make one."""
+WINDOW = 1024 * 1024
+"""Bytes of outputs that are read together, about: each run that has some of them is read for it."""
+_MOST_OUTPUTS = 16_384
+"""Outputs that are read together: some 5 ms."""
 
 
 class _Place(NamedTuple):
@@ -46,12 +47,13 @@ class _Place(NamedTuple):
 class BodyReader:
     """Reads bodies by a connection of its owner."""
 
-    def __init__(self, connection: apsw.Connection, statements: Mapping[str, str]) -> None:
+    def __init__(self, connection: apsw.Connection, statements: Mapping[str, str], maps: OutputMaps) -> None:
         self._connection = connection
         self._statements = statements
+        self._maps = maps
 
     def pieces(self, delivery: Delivery) -> Iterator[bytes]:
-        """The body of *delivery*; each step is one look. `Unknown`, `Damaged`."""
+        """The body of *delivery*; each step is one look, and some give nothing yet. `Unknown`, `Damaged`."""
         self._check_frame(self._find(delivery))
         yield from self._part(delivery, "head")
         yield from self._outputs(delivery)
@@ -80,37 +82,52 @@ class BodyReader:
             offset += len(piece)
 
     def _outputs(self, delivery: Delivery) -> Iterator[bytes]:
+        """The outputs and the commas between them."""
+        where = self._maps.of(self._find(delivery).resource_row)
+        while not where.advance():
+            yield b""
         place = self._find(delivery)
-        state, behind = State(place.state), (place.resource_row << INDEX_BITS) - 1
-        count, comma = 0, b""
-        while found := self._outputs_behind(behind, self._find(delivery)):
-            parts = []
-            for key, output, crc in found:
-                before, after = around(state, key & INDEX_MASK)
-                parts += [comma, before]
-                if output is None:
-                    yield b"".join(parts)
-                    parts = []
-                    yield from _verified(self._value("outcome", "output", key), crc, key)
-                else:
-                    parts += _verified([output], crc, key)
-                parts.append(after)
-                comma = b","
-            yield b"".join(parts)
-            behind, count = found[-1][0], count + len(found)
-        if count != place.done:
+        if (count := where.count(place.last_seq)) != place.done:
             raise Damaged(f"{place.done} outputs were stored, {count} were found")
+        state, comma = State(place.state), b""
+        after: int | None = -1
+        while after is not None:
+            last = self._find(delivery).last_seq
+            indexes, after = where.behind(after, most=_MOST_OUTPUTS, size=WINDOW, last_seq=last)
+            for piece in self._window(where, indexes, state) if indexes else ():
+                yield comma + piece if piece else piece
+                comma = b"" if piece else comma
+            comma = b"," if indexes else comma
 
-    def _outputs_behind(self, key: int, place: _Place) -> list[_Stored]:
-        last = place.resource_row << INDEX_BITS | INDEX_MASK
-        found: list[_Stored] = []
-        size = 0
-        for row in self._connection.execute(self._statements["outputs_behind"], (key, last, PIECE, place.last_seq)):
-            found.append(row)
-            size += PIECE if row[1] is None else len(row[1])
-            if size >= PIECE or len(found) == _MOST_OUTPUTS:
-                break
-        return found
+    def _window(self, where: OutputMap, indexes: Sequence[int], state: State) -> Iterator[bytes]:
+        """The outputs of *indexes* with commas between them."""
+        run = where.run_of(indexes[0])
+        if run is not None and run.number == 1 and run.size > WINDOW:  # it is alone in its window
+            before, after = around(state, indexes[0])
+            yield before
+            yield from self._large(run)
+            yield after
+            return
+        for outputs in where.read(indexes):
+            if outputs is None:
+                yield b""
+            else:
+                yield from _joined(state, ((index, outputs[index][1]) for index in indexes))
+
+    def _large(self, run: RunPlace) -> Iterator[bytes]:
+        """The one output of *run*: read twice, as it is too large to be held until its checksum is known."""
+        ((indexes, crc),) = self._connection.execute(self._statements["head_of_outrun"], (run.n,))
+        checked = zlib.crc32(indexes)
+        for piece in self._value("outrun", "outputs", run.n):
+            checked = zlib.crc32(piece, checked)
+            yield b""
+        if checked != crc:
+            raise damaged(indexes_of(indexes))
+        place = 1
+        while place < run.size - 1:
+            piece = self._read("outrun", run.n, place, column="outputs")
+            yield piece[: run.size - 1 - place]
+            place += len(piece)
 
     def _value(self, table: str, column: str, row: int) -> Iterator[bytes]:
         """The bytes of one value, which is never in memory as a whole."""
@@ -128,13 +145,17 @@ class BodyReader:
             value.close()
 
 
-def _verified(pieces: Iterator[bytes] | list[bytes], crc: int, key: int) -> Iterator[bytes]:
-    """Give *pieces* of the output of *key*, the last of them once it is known that all match *crc*."""
-    checked, held = 0, b""
-    for piece in pieces:
-        if held:
-            yield held
-        checked, held = zlib.crc32(piece, checked), piece
-    if checked != crc:
-        raise Damaged(f"the output of index {key & INDEX_MASK} does not match its checksum")
-    yield held
+def _joined(state: State, outputs: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
+    """*outputs*, (index, JSON) in order, with what is around each, in pieces."""
+    parts: list[bytes] = []
+    size, comma = 0, b""
+    for index, output in outputs:
+        before, after = around(state, index)
+        parts += [comma, before, output, after]
+        comma = b","
+        size += len(output)
+        if size >= PIECE:
+            whole = b"".join(parts)
+            yield from (whole[start : start + PIECE] for start in range(0, len(whole), PIECE))
+            parts, size = [], 0
+    yield b"".join(parts)

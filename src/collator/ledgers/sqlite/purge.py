@@ -79,7 +79,7 @@ def _purge_set(store: Store, due: Sequence[_Due]) -> int:
     """Forget the resources *due*, of which little or nothing is left but their own rows; how many rows went."""
     rows = [one.resource_row for one in due]
     resource_rows = as_json(rows)
-    removed = store.run("delete_outcomes", resource_rows) + store.run("delete_packets", resource_rows)
+    removed = store.run("delete_outruns", resource_rows) + store.run("delete_packets", resource_rows)
     tombstones.leave(store, [one.resource_row for one in due if one.purging != tombstones.BY_PERSON])
     handles = as_json(rows + _decode_numbers(store.value("superseded_handles", resource_rows).encode()))
     gone = Counter(one.state for one in due)
@@ -93,7 +93,7 @@ def _purge_pieces(store: Store, time: Slice, due: _Due, limit: int) -> int:
     first, last = span(due.resource_row)
     removed = 0
     while rows := (
-        store.run("purge_outcomes", first, last, min(ROWS, limit - removed), BYTES)
+        store.run("purge_outruns", due.resource_row, min(ROWS, limit - removed), BYTES)
         or store.run("purge_packets", first, last, min(ROWS, limit - removed), BYTES)
     ):
         removed += rows

@@ -8,29 +8,30 @@ stretch in which nothing is lacking costs a count: 0.05 us an index, where the r
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
 import msgspec
 
+from collator.ledgers.sqlite.output_map import TURN, OutputMap
 from collator.ledgers.sqlite.slices import Slice
-from collator.rules.resource import Ranges, gaps
+from collator.rules.resource import INDEX_MASK, Ranges, gaps
 
 SHOWN = 1000
 """Ranges that a view lists."""
 STRETCH = 4096
 """Indexes that are looked at in one go: 2 ms at most."""
-TURN = 0.005
-"""Seconds after which a look gives way to others."""
 LOOKED = 1_000_000
 """Rows that one look goes through at most: as many as a resource has by default."""
 
+_decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 Value = Callable[..., bytes]
 """What a named statement gives, as JSON."""
-Find = Callable[[Value, int, int], tuple[Ranges, int]]
-"""What is lacking between two keys, as ranges of indexes; and how many rows were looked at."""
+Find = Callable[[Value, int, int], tuple[Ranges, int] | None]
+"""What is lacking between two keys, as ranges of indexes, and how many rows were looked at; `None` for not yet."""
 
 
 class RangeSearch:
@@ -65,7 +66,10 @@ class RangeSearch:
         turn = Slice(TURN, now=time.perf_counter)
         while not self.over and turn.lasts():
             last = min(self._next + STRETCH, self._end) - 1
-            found, looked = self._find(value, self._first + self._next, self._first + last)
+            answer = self._find(value, self._first + self._next, self._first + last)
+            if answer is None:
+                return
+            found, looked = answer
             if found and self._found and self._found[-1][1] + 1 == found[0][0]:
                 self._found[-1] = self._found[-1][0], found[0][1]
                 found = found[1:]
@@ -77,17 +81,34 @@ class RangeSearch:
 def missing(value: Value, first: int, last: int) -> tuple[Ranges, int]:
     """The indexes between the keys *first* and *last* that were never received."""
     received = int(value("count_packets", first, last))
-    begin, size = first & 0xFFFFFF, last - first + 1
+    begin, size = first & INDEX_MASK, last - first + 1
     if received in {0, size}:
         return ([(begin, begin + size - 1)] if not received else []), received
     there = [(low - begin, high - begin) for low, high in _decode_ranges(value("packet_ranges", first, last))]
     return [(low + begin, high + begin) for low, high in gaps(there, size)], received
 
 
-def unfinished(value: Value, first: int, last: int) -> tuple[Ranges, int]:
-    """The indexes between the keys *first* and *last* that were received and have no outcome."""
-    received = int(value("count_packets", first, last))
-    finished = int(value("count_outcomes", first, last)) if received else 0
-    if received == finished:
-        return [], received + finished
-    return _decode_ranges(value("unfinished_ranges", first, last)), received + finished
+def unfinished(where: OutputMap) -> Find:
+    """What finds the indexes that were received and have no outcome; *where* the outputs of the resource are."""
+
+    def find(value: Value, first: int, last: int) -> tuple[Ranges, int] | None:
+        if not where.advance():
+            return None
+        received = int(value("count_packets", first, last))
+        if not received:
+            return [], 0
+        begin, end = first & INDEX_MASK, (last & INDEX_MASK) + 1
+        finished = where.there[begin:end].ljust(end - begin, b"\0")
+        for key in _decode_keys(value("failed_between", first, last)):
+            finished[key - first] = 1
+        looked = received + sum(finished)
+        if received == sum(finished):
+            return [], looked
+        waiting = bytearray(end - begin)
+        for low, high in _decode_ranges(value("packet_ranges", first, last)):
+            waiting[low - begin : high - begin + 1] = b"\1" * (high - low + 1)
+        left = int.from_bytes(waiting) & ~int.from_bytes(finished)
+        found = re.finditer(b"\1+", left.to_bytes(end - begin))
+        return [(run.start() + begin, run.end() + begin - 1) for run in found], looked
+
+    return find

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -20,10 +20,10 @@ import msgspec
 from collator.clock import rfc3339
 from collator.errors import Conflict, Damaged, Unavailable, Unknown
 from collator.ledgers.prefix import behind
-from collator.ledgers.sqlite import audit, packet_views, ranges, tombstones
-from collator.ledgers.sqlite.bodies import check_output
+from collator.ledgers.sqlite import audit, outcome_pages, packet_views, ranges, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
+from collator.ledgers.sqlite.output_map import OutputMaps
 from collator.ledgers.sqlite.pieces import BodyReader
 from collator.ledgers.sqlite.ranges import RangeSearch
 from collator.ledgers.sqlite.retry_views import UnfinishedViews
@@ -77,17 +77,8 @@ class _Row(msgspec.Struct):
         return None if before is None else webhook_id(self.resource_id, bytes.fromhex(before))
 
 
-_Outcome = tuple[int, int, str | None, int, str, int]
-
-
-class _Outcomes(msgspec.Struct):
-    there: int
-    rows: list[_Outcome]
-
-
 _decode_row = msgspec.json.Decoder(_Row).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
-_decode_outcomes = msgspec.json.Decoder(_Outcomes).decode
 _decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
 
 
@@ -119,7 +110,8 @@ class Reader:
         self.unfinished = UnfinishedViews(self._value)
         self._statements = load_statements()
         self._connection = connect(path, readonly=True)
-        self._bodies = BodyReader(self._connection, self._statements)
+        self._maps = OutputMaps(self._connection, self._statements)
+        self._bodies = BodyReader(self._connection, self._statements, self._maps)
         self.looking = threading.Lock()
         """Held by each look at the store, so that who holds it knows that there is none."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="collator-reader")
@@ -142,7 +134,16 @@ class Reader:
             return
         pieces = self._bodies.pieces(delivery)
         while (piece := await self.ask(next, pieces, None)) is not None:
-            yield piece
+            if piece:
+                yield piece
+
+    async def ask_in_turns(self, view: Callable[..., Iterator[R | None]], *arguments: object) -> R:
+        """Call *view* as `ask` does; it gives `None` where others have their turn, and its answer at last."""
+        turns = view(*arguments)
+        answer: R | None = None
+        while answer is None:
+            answer = await self.ask(next, turns)
+        return answer
 
     def _look(self, view: Callable[..., R], *arguments: object) -> R:
         try:
@@ -178,7 +179,10 @@ class Reader:
             self._report(row, first, last),
             RangeSearch(ranges.missing, first=first, end=end, count=end - row.received),
             RangeSearch(
-                ranges.unfinished, first=first, end=row.highest + 1, count=row.received - row.done - row.failed
+                ranges.unfinished(self._maps.of(row.resource_row)),
+                first=first,
+                end=row.highest + 1,
+                count=row.received - row.done - row.failed,
             ),
         )
         look.missing.advance(self._value)
@@ -216,15 +220,16 @@ class Reader:
             deliveries_more=deliveries_more,
         )
 
-    def packet(self, resource_id: str, index: int) -> PacketDetail:
-        """One packet. `Unknown`, `Damaged`."""
-        row = self._find(resource_id)
+    def packet(self, resource_id: str, index: int) -> Iterator[PacketDetail | None]:
+        """One packet, in turns. `Unknown`, `Damaged`."""
+        while not (where := self._maps.of((row := self._find(resource_id)).resource_row)).advance():
+            yield None
         detail = packet_views.detail(
-            self._value, row.resource_row, index, is_open=row.state is State.OPEN, now=self._now()
+            self._value, where, row.resource_row, index, is_open=row.state is State.OPEN, now=self._now()
         )
         if detail is None:
             raise Unknown(f"resource {resource_id!r} has not received a packet with index {index}")
-        return detail
+        yield detail
 
     def resources(self, state: State | None, prefix: str, after: str, limit: int) -> Sequence[ResourceSummary]:
         """A page of resources."""
@@ -244,12 +249,13 @@ class Reader:
         """A page of the audit log, the latest first."""
         return audit.page(self._value, after, limit, size)
 
-    def outputs(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
-        """A page of outputs in index order. `Unknown`, `Conflict`, `Damaged`."""
+    def outputs(
+        self, resource_id: str, webhook: str | None, after: int, limit: int, size: int
+    ) -> Iterator[OutcomePage | None]:
+        """A page of outputs in index order, in turns. `Unknown`, `Conflict`, `Damaged`."""
         row = self._find_generation(resource_id, webhook)
-        first, last = span(row.resource_row)
-        behind = min(first + max(after, -1), last)
-        return _page(row, self._value("list_outputs", behind, last, limit, size))
+        for found in outcome_pages.by_index(self._maps.of(row.resource_row), after, limit, size):
+            yield None if found is None else _page(row, *found)
 
     def outcomes(self, resource_id: str, webhook: str | None, after: int, limit: int, size: int) -> OutcomePage:
         """A page of outcomes in the order of their numbers. `Unknown`, `Conflict`, `Damaged`."""
@@ -257,7 +263,8 @@ class Reader:
         last = row.done + row.failed + row.withdrawn
         if after > last:
             raise Conflict(f"resource {resource_id!r} has no outcome {after} (the last is {last}): it was opened again")
-        return _page(row, self._value("list_outcomes", row.resource_row, after, limit, size, last))
+        runs = self._connection.execute(self._statements["outruns_from"], (row.resource_row, after + 1))
+        return _page(row, *outcome_pages.by_number(runs, after, limit, size))
 
     def _find(self, resource_id: str) -> _Row:
         found = self._text("report", resource_id)
@@ -279,19 +286,12 @@ class Reader:
         return (self._text(name, *parameters) or empty).encode()
 
 
-def _page(row: _Row, outcomes: bytes) -> OutcomePage:
-    """The page of the resource *row* with *outcomes*, each output verified against its checksum. `Damaged`."""
-    found = _decode_outcomes(outcomes)
+def _page(row: _Row, outcomes: Sequence[OutcomeReport], more: bool) -> OutcomePage:  # noqa: FBT001 - as a page is found
     return OutcomePage(
         webhook_id=row.webhook_id,
         state=row.state,
         completed_by=row.completed_by,
         total=row.total,
-        outcomes=[
-            OutcomeReport(seq, index, None, reason, attempts)
-            if output is None
-            else OutcomeReport(seq, index, check_output(index, output, crc))
-            for seq, index, output, crc, reason, attempts in found.rows
-        ],
-        more=found.there > len(found.rows),
+        outcomes=outcomes,
+        more=more,
     )

@@ -6,12 +6,12 @@ The lease decides who may speak: it is dropped as its result is taken, so no pac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import msgspec
 
 from collator.ledgers.sqlite.closure import close_finished
 from collator.ledgers.sqlite.leases import Held, number_of
+from collator.ledgers.sqlite.outruns import runs_of
 from collator.ledgers.sqlite.store import BULKY, Store
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
@@ -47,10 +47,11 @@ def apply_results(
     resource_rows = {one.key >> INDEX_BITS for _, one in held if one is not None}
     snapshots = store.resources.take_by_row(resource_rows)
     plan = plan_results(held, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
-    bulky = plan.output_bytes > BULKY * len(plan.outcomes)
-    insert = partial(store.run_each, "insert_outcome") if bulky else partial(store.run_rows, "insert_outcomes")
-    if insert(plan.outcomes) != len(plan.outcomes):
-        raise AssertionError("an outcome was stored twice")
+    runs = runs_of(plan.outcomes)
+    if plan.output_bytes > BULKY * len(runs):
+        store.run_each("insert_outrun", runs)
+    else:
+        store.run_rows("insert_outruns", runs)
     store.count(waiting=-len(plan.outcomes), backlog=-plan.backlog)
     store.run_rows("retry_later", plan.retries)
     store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])

@@ -6,6 +6,8 @@ this is how it is found. A clean stop leaves none. What else a start finds is th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import apsw
 import msgspec
 import structlog
@@ -13,10 +15,13 @@ import structlog
 from collator.ledgers.sqlite.claims import take_back
 from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.records import apply_results
-from collator.ledgers.sqlite.store import Store
+from collator.ledgers.sqlite.store import Store, as_json
 from collator.rules.suspects import lethal
 
 log = structlog.get_logger("collator.ledger")
+
+TOGETHER = 100_000
+"""Outcomes and resources that are looked through at a time."""
 
 _decode_numbers = msgspec.json.Decoder(list[int]).decode
 _decode_lethal = msgspec.json.Decoder(list[tuple[int, int, int, int]]).decode
@@ -26,7 +31,7 @@ def find_suspects(store: Store) -> None:
     """Find the suspects of an unclean stop, fail those that died too often, and mark the store as in use."""
     with store.transaction():
         if not store.was_clean:
-            found = _decode_numbers(store.value("in_work").encode())
+            found = in_work(store.connection, store.statements)
             alone = len(found) == 1  # who was not may be innocent
             store.run_rows("suspect", found, int(alone), store.ledger_limits.side_by_side)
             _fail_lethal_packets(store)
@@ -37,6 +42,24 @@ def find_suspects(store: Store) -> None:
             _apply_limits(store)
     except apsw.FullError:  # a start needs no more space than it must; the next tries again
         log.warning("changed timeouts apply only to new resources until the next start", reason="the disk is full")
+
+
+def in_work(connection: apsw.Connection, statements: Mapping[str, str]) -> list[int]:
+    """The keys of packets that were in work, of some resources at a time: not all their outcomes are in memory."""
+
+    def look(resource_rows: Sequence[int]) -> list[int]:
+        return _decode_numbers(str(connection.execute(statements["in_work"], (as_json(resource_rows),)).get))
+
+    found: list[int] = []
+    some: list[int] = []
+    number = 0
+    for resource_row, outcomes in connection.execute(statements["unfinished_resources"]):
+        some.append(resource_row)
+        number += 1 + outcomes
+        if number >= TOGETHER:
+            found += look(some)
+            some, number = [], 0
+    return found + look(some)
 
 
 def mark_clean_stop(store: Store) -> None:

@@ -117,7 +117,7 @@ def _withdraw(store: Store, snapshot: Snapshot, keys: Sequence[int]) -> None:
     if not keys:
         return
     rows = as_json(keys)
-    store.run("forget_outcomes", rows)
+    store.run("withdraw_failures", rows)
     store.run("withdraw_numbers", snapshot.key, len(keys))
     store.ready += store.run("add_ready", rows)
     store.count(waiting=len(keys), backlog=store.value("backlog_of", rows))

@@ -14,10 +14,13 @@ import apsw
 import structlog
 
 from collator.errors import Damaged, SchemaTooNew
+from collator.ledgers.sqlite.packer import pack
 from collator.messages import webhook_number
 
 log = structlog.get_logger("collator.ledger")
 
+BY_RUNS = 7
+"""The schema that has outputs by runs."""
 _MIGRATIONS = files("collator.ledgers.sqlite") / "migrations"
 
 
@@ -41,6 +44,8 @@ def migrate(connection: apsw.Connection) -> int:
             connection.execute((_MIGRATIONS / name).read_text("utf-8"))
             if number == 1:
                 connection.execute("insert into ledger values (1, 0, 0, 1, '{}')")
+            if number == BY_RUNS:
+                pack(connection)
             connection.pragma("user_version", number)
     if 0 < version < len(steps):
         log.info("schema upgraded; earlier versions cannot read it", was=version, now=len(steps))

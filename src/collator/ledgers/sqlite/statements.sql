@@ -1,5 +1,6 @@
 -- The statements of the embedded ledger, by name. Batches come as one JSON text (?1) and answers leave as one.
 -- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
+-- The views `outcome` and `failure` have what single packets of runs of outputs are.
 -- What has a checksum is cast to what it was, so that damage is told by the checksum, of the one row that has it.
 
 -- name: load (the ledger's own row)
@@ -128,11 +129,12 @@ left join attempt a on a.k = p.k;
 select json_group_array(json_array(rk, metadata)) from resource
 where rk in (select value from jsonb_each(?1)) and metadata is not null;
 
--- name: insert_outcomes (each packet once)
-insert into outcome select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
+-- name: insert_outruns (runs of outputs, and failures)
+insert into outrun (rk, seq, attempts, indexes, crc, reason, outputs)
+select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 from jsonb_each(?1) where true;
 
--- name: insert_outcome (one that is large)
-insert into outcome values (?1, ?2, ?3, ?4, ?5, ?6);
+-- name: insert_outrun (one that is large)
+insert into outrun (rk, seq, attempts, indexes, crc, reason, outputs) values (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason)
@@ -146,45 +148,49 @@ on conflict do update set attempts = excluded.attempts, reason = excluded.reason
 -- name: forget_attempts
 delete from attempt where k in (select value from jsonb_each(?1));
 
--- name: outputs_of (all outputs of these resources, in index order)
-select json_group_array(json_array(o.k, cast(o.output as text), cast(ifnull(o.crc, -1) as integer)) order by o.k)
-from jsonb_each(?1) j
-join outcome o on o.k between j.value << 24 and j.value << 24 | 16777215
-where o.output is not null;
+-- name: outputs_of (all runs of outputs of these resources, in the order of time)
+select json_group_array(json_array(o.rk, cast(o.indexes as text), cast(o.outputs as text), cast(ifnull(o.crc, -1) as integer))
+                        order by o.rk, o.seq)
+from jsonb_each(?1) j join outrun o on o.rk = j.value where o.outputs is not null;
+
+-- name: outruns_behind (runs of outputs of resource ?1 behind the number ?2: where each is, and its bytes)
+select n, seq, cast(ifnull(attempts, 0) as integer), cast(indexes as blob), octet_length(outputs) from outrun
+where rk = ?1 and seq > ?2 and outputs is not null order by seq;
+
+-- name: outrun (the run ?1)
+select seq, cast(indexes as blob), cast(ifnull(crc, -1) as integer), cast(outputs as blob) from outrun where n = ?1;
+
+-- name: head_of_outrun (the same without its outputs)
+select cast(indexes as blob), cast(ifnull(crc, -1) as integer) from outrun where n = ?1;
+
+-- name: outruns_from (runs of resource ?1 from the one on that has the number ?2: all of each)
+select seq, attempts, cast(indexes as blob), cast(ifnull(crc, -1) as integer),
+       cast(iif(typeof(reason) = 'text', reason, 'the reason is damaged') as blob), cast(outputs as blob)
+from outrun where rk = ?1 and seq >= ifnull((select max(seq) from outrun where rk = ?1 and seq <= ?2), 0) order by seq;
 
 -- name: packet_ranges (indexes received, of the keys ?1 to ?2, as ranges)
 select json_group_array(json_array(first, last) order by first) from (
   select min(k) & 16777215 as first, max(k) & 16777215 as last
   from (select k, k - row_number() over (order by k) as island from packet where k between ?1 and ?2) group by island);
 
--- name: unfinished_ranges (indexes received without an outcome)
-select json_group_array(json_array(first, last) order by first) from (
-  select min(k) & 16777215 as first, max(k) & 16777215 as last
-  from (select k, k - row_number() over (order by k) as island from packet p
-        where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k)) group by island);
-
 -- name: packet_keys (from ?1 to ?2; row by row, as its ranges in SQL take twice the time, and memory for each)
 select k from packet where k between ?1 and ?2 order by k;
 
 -- name: unfinished_keys (the same without an outcome)
-select k from packet p where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k) order by k;
+select k from packet where k between ?1 and ?2 and k not in (select k from outcome where rk = ?1 >> 24) order by k;
 
 -- name: count_packets (of the keys ?1 to ?2)
 select json_quote(count(*)) from packet where k between ?1 and ?2;
 
--- name: count_outcomes (of the keys ?1 to ?2)
-select json_quote(count(*)) from outcome where k between ?1 and ?2;
-
 -- name: unfinished_size (what packets without an outcome count as backlog, as `collator.footprint` has it)
 select coalesce(sum(56 + iif(octet_length(payload) <= 1024, octet_length(payload),
-                             (octet_length(payload) + 2047) / 2048 * 2048)), 0) from packet p
-where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k);
+                             (octet_length(payload) + 2047) / 2048 * 2048)), 0) from packet
+where k between ?1 and ?2 and k not in (select k from outcome where rk = ?1 >> 24);
 
 -- name: failures_of (failed packets, the first ?3)
 select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', reason, 'the reason is damaged'),
                                    cast(ifnull(attempts, 0) as integer)) order by k) from (
-  select k, reason, attempts from outcome indexed by outcome_failed
-  where k between ?1 and ?2 and output is null order by k limit ?3);
+  select k, reason, attempts from failure where k between ?1 and ?2 order by k limit ?3);
 
 -- name: retrying_of (packets without an outcome whose last attempt failed, the first ?3 behind the key ?1 - 1 and up to ?2)
 select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', reason, 'the reason is damaged'),
@@ -192,19 +198,21 @@ select json_group_array(json_array(k & 16777215, iif(typeof(reason) = 'text', re
   select k, reason, attempts, due_at from attempt
   where k between ?1 and ?2 and reason is not null order by k limit ?3);
 
--- name: packet_detail (by key: its payload, where it waits, what came of it before, and its outcome)
+-- name: packet_detail (by key: its payload, where it waits, what came of it before, and its failure)
 select json_array(
   cast(ifnull(p.payload, '') as text), cast(ifnull(p.crc, -1) as integer),
   exists (select 1 from ready y where y.k = p.k) or ifnull(a.due_at is not null or a.alone % 2 = 1, 0),
   cast(ifnull(a.attempts, 0) as integer),
   iif(typeof(a.reason) = 'text', a.reason, iif(a.reason is null, '', 'the reason is damaged')), cast(a.due_at as real),
-  json((select json_array(cast(output as text), cast(ifnull(crc, -1) as integer),
-                     iif(typeof(reason) = 'text', reason, 'the reason is damaged'), cast(ifnull(attempts, 0) as integer),
-                     seq) from outcome o where o.k = p.k)))
+  json((select json_array(iif(typeof(reason) = 'text', reason, 'the reason is damaged'), cast(ifnull(attempts, 0) as integer),
+                     seq) from failure f where f.k = ?1)))
 from packet p left join attempt a on a.k = p.k where p.k = ?1;
 
 -- name: failed_keys_from (from ?1 to ?2)
-select k from outcome where k between ?1 and ?2 and output is null order by k;
+select k from failure where k between ?1 and ?2 order by k;
+
+-- name: failed_between (the same as one answer)
+select json_group_array(k) from failure where k between ?1 and ?2;
 
 -- name: close_resources (the atomic end)
 update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
@@ -267,10 +275,6 @@ from resource r join delivery d on d.rk = r.rk where r.id = ?1 and r.generation 
 select 'superseded', s.gk, s.rk, 'incomplete', s.done, s.last_seq, s.frame_crc
 from resource r join superseded s on s.rk = r.rk join delivery d on d.rk = s.gk
 where r.id = ?1 and s.generation = ?2 and d.endpoint = ?3;
-
--- name: outputs_behind (the key ?1, up to the key ?2, numbered up to ?4; one of more than ?3 bytes without its bytes)
-select k, iif(octet_length(output) <= ?3, cast(output as blob), null), cast(ifnull(crc, -1) as integer) from outcome
-where k > ?1 and k <= ?2 and output is not null and seq <= ?4 order by k;
 
 -- name: delivery_states (of these [resource id, generation, endpoint], in order)
 select json_group_array(json_array(j.key, d.did, d.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note,
@@ -354,10 +358,10 @@ select json_group_array(rk) from (select rk from resource where deadline_at <= ?
 
 -- name: failed_keys (behind the key ?1 and up to ?2, at most ?3; and the last of them, unless they are all)
 select json_object('keys', json_group_array(k), 'last', iif(count(*) = ?3, max(k), null)) from (
-  select k from outcome indexed by outcome_failed where k > ?1 and k <= ?2 and output is null order by k limit ?3);
+  select k from failure where k > ?1 and k <= ?2 order by k limit ?3);
 
--- name: forget_outcomes
-delete from outcome where k in (select value from jsonb_each(?1));
+-- name: withdraw_failures (by key: a run of outputs is never deleted before its resource)
+delete from outrun where n in (select f.n from jsonb_each(?1) j join failure f on f.k = j.value);
 
 -- name: withdraw_numbers (?2 more of resource ?1)
 update resource set withdrawn = withdrawn + ?2 where rk = ?1;
@@ -368,7 +372,7 @@ select withdrawn, purging, (select count(*) from superseded s where s.rk = r.rk)
 -- name: failed_size (what the failed packets of the keys ?1 to ?2 will count as backlog)
 select coalesce(sum(56 + iif(octet_length(p.payload) <= 1024, octet_length(p.payload),
                              (octet_length(p.payload) + 2047) / 2048 * 2048)), 0)
-from outcome o indexed by outcome_failed join packet p on p.k = o.k where o.k between ?1 and ?2 and o.output is null;
+from failure f join packet p on p.k = f.k where f.k between ?1 and ?2;
 
 -- name: supersede (the generation that resource ?1 has ended as; handles fall, so that none comes twice)
 insert into superseded
@@ -379,14 +383,14 @@ select (select coalesce(min(gk), 0) - 1 from superseded), rk, generation, closed
 update delivery set rk = (select min(gk) from superseded where rk = ?1) where rk = ?1;
 
 -- name: ready_failures (failed packets of the keys ?1 to ?2 wait for a worker)
-insert into ready select k from outcome indexed by outcome_failed where k between ?1 and ?2 and output is null;
+insert into ready select k from failure where k between ?1 and ?2;
 
 -- name: forget_failures (the same have no outcome)
-delete from outcome indexed by outcome_failed where k between ?1 and ?2 and output is null;
+delete from outrun where n in (select n from failure where k between ?1 and ?2);
 
 -- name: ready_unfinished (packets of the keys ?1 to ?2 that have no outcome wait for a worker)
-insert into ready select k from packet p
-where k between ?1 and ?2 and not exists (select 1 from outcome o where o.k = p.k) on conflict do nothing;
+insert into ready select k from packet
+where k between ?1 and ?2 and k not in (select k from outcome where rk = ?1 >> 24) on conflict do nothing;
 
 -- name: reopen_resource
 update resource set generation = ?2, state = 'open', failed = 0, withdrawn = ?3, opened_at = ?4, active_at = ?5,
@@ -411,8 +415,8 @@ select json_object('last', iif((select count(*) from looked) = ?8, (select max(i
     where iif(r.state = 'open', r.failed > 0, r.received > r.done) and r.rk <= ?4 and not r.purging
       and (?5 is null or r.closed_at >= ?5) and (?6 is null or r.ended_by = ?6)
       and (?7 is null or exists (
-        select 1 from (select reason from outcome indexed by outcome_failed
-                       where k between r.rk << 24 and r.rk << 24 | 16777215 and output is null order by k limit 100)
+        select 1 from (select reason from failure
+                       where k between r.rk << 24 and r.rk << 24 | 16777215 order by k limit 100)
         where instr(reason, ?7)))))));
 
 -- name: last_resource (the latest handle)
@@ -428,14 +432,14 @@ from jsonb_each(?1) j join packet p on p.k = j.value;
 select json_group_array(json_array(rk, state, received, body_size, purging)) from (
   select rk, state, received, body_size, purging from resource where purge_at <= ?1 order by purge_at limit ?2);
 
--- name: purge_outcomes (of the keys ?1 to ?2: the first ?3, of ?4 bytes at most or a single one)
-delete from outcome where k in (
-  select k from (
-    select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
-      select k, ifnull(octet_length(output), 0) as size from outcome where k between ?1 and ?2 order by k limit ?3))
-  where place = 1 or size <= ?4);
+-- name: purge_outruns (of resource ?1: the first ?2, of ?3 bytes at most or a single one)
+delete from outrun where n in (
+  select n from (
+    select n, row_number() over (order by seq) as place, sum(size) over (order by seq) as size from (
+      select n, seq, ifnull(octet_length(outputs), 0) as size from outrun where rk = ?1 order by seq limit ?2))
+  where place = 1 or size <= ?3);
 
--- name: purge_packets (the same)
+-- name: purge_packets (of the keys ?1 to ?2: the same)
 delete from packet where k in (
   select k from (
     select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
@@ -447,9 +451,8 @@ select json_group_array(ifnull((
   select sum(octet_length(payload)) from packet where k between j.value << 24 and j.value << 24 | 16777215), 0))
 from jsonb_each(?1) j;
 
--- name: delete_outcomes (of these resources)
-delete from outcome where k in (
-  select o.k from jsonb_each(?1) j join outcome o on o.k between j.value << 24 and j.value << 24 | 16777215);
+-- name: delete_outruns (of these resources)
+delete from outrun where rk in (select value from jsonb_each(?1));
 
 -- name: delete_packets (of these resources)
 delete from packet where k in (
@@ -508,11 +511,13 @@ delete from tombstone where tk <= ?1;
 -- name: delete_tombstone (by id)
 delete from tombstone where id = ?1;
 
--- name: in_work (packets that were in work when the process died, by key)
+-- name: unfinished_resources (that are open: handles, and how many outcomes each has)
+select rk, done + failed from resource where state = 'open' and received > done + failed;
+
+-- name: in_work (packets of these resources that were in work when the process died, by key)
 select json_group_array(p.k)
-from resource r join packet p on p.k between r.rk << 24 and r.rk << 24 | 16777215
-where r.state = 'open' and r.received > r.done + r.failed
-  and not exists (select 1 from outcome o where o.k = p.k)
+from jsonb_each(?1) j join packet p on p.k between j.value << 24 and j.value << 24 | 16777215
+where p.k not in (select o.k from jsonb_each(?1) h join outcome o on o.rk = h.value)
   and not exists (select 1 from ready y where y.k = p.k)
   and not exists (select 1 from attempt a where a.k = p.k and (a.due_at is not null or a.alone % 2 = 1));
 
@@ -542,36 +547,6 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
 select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
   select id, state, total, received, done, failed, opened_at from resource
   where state = ?4 and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
-
--- name: list_outputs (behind the key ?1, up to the key ?2, at most ?3, with ?4 bytes at most or a single one; and how many
---   there are up to one beyond ?3. Only those that are given are read, as octet_length looks at the header of a row)
-with j as materialized (
-  select k, row_number() over (order by k) as place, sum(size) over (order by k) as size from (
-    select k, octet_length(output) as size from outcome
-    where k > ?1 and k <= ?2 and output is not null order by k limit ?3 + 1))
-select json_object('there', (select count(*) from j), 'rows', json((
-  select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
-                                     cast(ifnull(o.crc, -1) as integer), '', 0) order by o.k)
-  from j join outcome o on o.k = j.k where j.place <= ?3 and (j.place = 1 or j.size <= ?4))));
-
--- name: list_outcomes (of resource ?1, numbered behind ?2, of which ?5 is the last; at most ?3, with ?4 bytes at most or a
---   single one; and how many there are up to one beyond ?3. Those whose number is that of their place are found by their
---   key, the others by their index.)
-with j as materialized (
-  select k, row_number() over (order by seq) as place, sum(size) over (order by seq) as size from (
-    select k, seq, size from (
-      select * from (select k, seq, ifnull(octet_length(output), 2 * octet_length(reason)) as size from outcome
-                     where k >= ?1 << 24 | ?2 and k < (?1 << 24) + ?5 and seq = (k & 16777215) + 1 order by k limit ?3 + 1)
-      union all
-      select * from (select k, seq, ifnull(octet_length(output), 2 * octet_length(reason)) as size from outcome
-                     where k >> 24 = ?1 and seq > ?2 and seq <> (k & 16777215) + 1 order by seq limit ?3 + 1))
-    order by seq limit ?3 + 1))
-select json_object('there', (select count(*) from j), 'rows', json((
-  select json_group_array(json_array(cast(o.seq as integer), o.k & 16777215, cast(o.output as text),
-                                     cast(ifnull(o.crc, -1) as integer),
-                                     iif(typeof(o.reason) = 'text', o.reason, 'the reason is damaged'),
-                                     cast(ifnull(o.attempts, 0) as integer)) order by o.seq)
-  from j join outcome o on o.k = j.k where j.place <= ?3 and (j.place = 1 or j.size <= ?4))));
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
 --   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever;

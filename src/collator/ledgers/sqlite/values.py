@@ -11,13 +11,13 @@ from typing import Any
 
 import apsw
 
-_SUMMED = frozenset({"payload", "output", "head", "tail"})
+_SUMMED = frozenset({"payload", "indexes", "outputs", "head", "tail"})
 _PACKET = "k >> 24, k & 16777215"
 _PLACES = {
     "ledger": "null, null",
     "resource": "rk, null",
     "packet": _PACKET,
-    "outcome": _PACKET,
+    "outrun": "rk, null",
     "ready": _PACKET,
     "attempt": _PACKET,
     "delivery": "rk, null",

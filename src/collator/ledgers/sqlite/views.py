@@ -41,7 +41,7 @@ class SqliteViews:
 
     async def packet(self, resource_id: str, index: int) -> PacketDetail:
         """One packet."""
-        return await self._reader.ask(self._reader.packet, resource_id, index)
+        return await self._reader.ask_in_turns(self._reader.packet, resource_id, index)
 
     async def resources(
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
@@ -63,7 +63,7 @@ class SqliteViews:
         webhook_id: str | None = None,
     ) -> OutcomePage:
         """A page of outputs, by index."""
-        return await self._reader.ask(self._reader.outputs, resource_id, webhook_id, after, limit, size)
+        return await self._reader.ask_in_turns(self._reader.outputs, resource_id, webhook_id, after, limit, size)
 
     async def outcomes(
         self,
