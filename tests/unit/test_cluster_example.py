@@ -184,7 +184,9 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
     need(program, "nginx")
     text = (CLUSTER / "nginx.conf").read_text("utf-8").replace("node-1", "127.0.0.1").replace("node-2", "127.0.0.2")
-    whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}\n}}\n"
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    own = "\n".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)  # else the superuser's
+    whole = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{own}\n{text}\n}}\n"
     (tmp_path / "nginx.conf").write_text(whole)
     command = [str(program), "-t", "-q", "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

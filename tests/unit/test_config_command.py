@@ -49,6 +49,7 @@ def test_a_person_sees_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("http://user:secret@a.example:1/p?token=secret#secret", "http://***@a.example:1/p?***"),
         ("https://a.example/p", "https://a.example/p"),
+        ("postgresql://me@one,[::1]:2/calls?sslkey=secret", "postgresql://***@one,[::1]:2/calls?***"),
         ("words:lengths", "words:lengths"),
         ('{"u": "http://a.example/?b=c#d"}', '{"u": "http://a.example/?b=c#d"}'),
     ],

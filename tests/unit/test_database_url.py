@@ -62,6 +62,8 @@ def test_what_an_address_says_besides() -> None:
         ("postgresql://db/calls?target_session_attrs=any", "must be one of read-write, primary"),
         ("postgresql://db/calls?sslmode", "write NAME=VALUE&…"),
         ("postgresql://db/calls#x", "has a # in it"),
+        ("postgresql://o\nne/calls", "has a control character in it"),
+        ("postgresql://db\uff0f/calls?x", "write NAME=VALUE&…"),
         ("postgresql://db", "names no database; write postgresql://USER@HOST"),
         ("postgresql:///calls", "names no host; write postgresql://USER@HOST"),
     ],

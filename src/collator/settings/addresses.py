@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from collator import target
 from collator.settings import postgresql
+from collator.settings.address_parts import split
 from collator.settings.values import kind, some_text
 
 NO_WEBHOOK = "none"
@@ -86,11 +87,11 @@ def broker(text: str) -> str:
 
 def hidden(text: str) -> str:
     """*text* without what may be a secret in it, where it is an address, or several with ``;`` between them."""
-    if not _ADDRESS.match(text):
-        return text
     several = text.split(";")
     if len(several) > 1 and all(map(_ADDRESS.match, several)):
         return ";".join(map(hidden, several))
-    parts = urlsplit(text)
-    host = f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}" if "@" in parts.netloc else parts.netloc
-    return parts._replace(netloc=host, query=HIDDEN if parts.query else "", fragment="").geturl()
+    parts = split(text)
+    if parts is None:
+        return text
+    user, _, hosts = parts.authority.rpartition("@")
+    return f"{parts.scheme}://{user and f'{HIDDEN}@'}{hosts}{parts.path}{parts.query and f'?{HIDDEN}'}"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
+
+from collator.settings.address_parts import split
 
 _FORM = "write postgresql://USER@HOST[:PORT][,HOST…]/DATABASE"
 _PORT = 5432
@@ -58,17 +60,18 @@ class DatabaseUrl(msgspec.Struct, frozen=True):
 
 def parse(text: str) -> DatabaseUrl:
     """Understand *text*. `ValueError` in words."""
-    try:
-        place = urlsplit(text)
-        parameters = _parameters(place.query)
-    except UnicodeError:
-        raise ValueError(f"the address of the database is not valid; {_FORM}") from None
-    user, _, hosts = place.netloc.rpartition("@")
+    place = split(text)
+    if place is None:
+        raise ValueError(f"the address of the database is not valid; {_FORM}")
+    if any(character < " " or character == "\x7f" for character in text):
+        raise ValueError(f"the address of the database has a control character in it; {_FORM}")
+    parameters = _parameters(place.query)
+    user, _, hosts = place.authority.rpartition("@")
     if ":" in user or "password" in parameters:
         raise ValueError("the address of the database has a password in it; put it into a file (ledger_password_file)")
     if "sslpassword" in parameters:
         raise ValueError("the address of the database has sslpassword in it; use a key file that is not encrypted")
-    if place.fragment:
+    if "#" in text:
         raise ValueError(f"the address of the database has a # in it; write %23, or {_FORM}")
     if hosts and "host" in parameters:
         raise ValueError("the address of the database names hosts twice: before the path, and by host=")
