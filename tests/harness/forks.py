@@ -129,10 +129,13 @@ async def coroutine(payload: dict[str, Any]) -> object:
 def abandon(payload: list[str]) -> object:
     """Leave behind a helper in a session of its own that has the pipe, say which it is, and die."""
     how, path = payload
+    told, tell = os.pipe()
     pid = os.fork() if how == "seen" else ctypes.PyDLL(None).fork()
     if pid == 0:
         os.setsid()
+        os.write(tell, b"!")
         threading.Event().wait(60.0)
+    os.read(told, 1)  # in the session of this process it would be ended with it
     Path(path).write_text(str(pid), "ascii")
     os.abort()
 
