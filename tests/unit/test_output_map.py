@@ -67,6 +67,14 @@ async def test_a_large_body_is_in_the_order_of_indexes_whatever_that_of_time_was
     assert body.endswith(b'"outputs":[' + b",".join(output(index) for index in range(COUNT)) + b"]}}")
 
 
+async def test_a_small_body_is_in_the_order_of_indexes_too(ledger: SqliteLedger) -> None:
+    await offer(ledger, *packets(3))
+    for task in reversed(await claim(ledger)):
+        await record(ledger, Output(task.lease, b"%d" % task.key.index))
+    delivery = await due_one(ledger)
+    assert (delivery.body or b"").endswith(b'"outputs":[0,1,2]}}')
+
+
 async def test_a_partial_body_has_the_outputs_that_are_there_with_their_indexes(ledger: SqliteLedger) -> None:
     tasks = await taken(ledger)
     await recorded(ledger, [task for task in tasks if task.key.index % 3])
