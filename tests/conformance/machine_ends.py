@@ -373,8 +373,8 @@ class LedgerMachine(Machine):
             self.claim_deliveries(endpoint=endpoint, capacity=8, chosen=[(place, DELIVERED, 0.0) for place in range(8)])
 
 
-def run_machine(new_store: NewStore) -> None:
-    """Run the machine on stores that are made by *new_store*."""
+def run_machine(new_store: NewStore, *, share: int = 1) -> None:
+    """Run the machine on stores that are made by *new_store*: one of *share* of the examples of the profile."""
 
     class OneLedger(LedgerMachine):
         def __init__(self) -> None:
@@ -383,4 +383,7 @@ def run_machine(new_store: NewStore) -> None:
     # Repeatable examples are shown as they were found, since to shrink one takes minutes; HYPOTHESIS_PROFILE=thorough
     # looks for new ones and shrinks them.
     phases = (Phase.explicit, Phase.generate) if settings().derandomize else settings().phases
-    run_state_machine_as_test(OneLedger, settings=settings(stateful_step_count=50, phases=phases))
+    examples = settings().max_examples // share
+    run_state_machine_as_test(
+        OneLedger, settings=settings(max_examples=examples, stateful_step_count=50, phases=phases)
+    )

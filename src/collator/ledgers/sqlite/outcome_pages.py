@@ -13,8 +13,8 @@ from collator.ledgers.sqlite.outruns import outputs_of, verified
 from collator.messages import OutcomeReport
 from collator.paging import UNBOUNDED
 
-Found = tuple[Sequence[OutcomeReport], bool]
-"""The outcomes of a page, and whether there are more behind them."""
+_Content = tuple[Sequence[OutcomeReport], bool]
+"""Outcomes, and whether there are more behind them."""
 
 
 class _Page:
@@ -34,7 +34,7 @@ class _Page:
         return True
 
 
-def by_index(where: OutputMap, after: int, limit: int, size: int) -> Iterator[Found | None]:
+def by_index(where: OutputMap, after: int, limit: int, size: int) -> Iterator[_Content | None]:
     """Up to *limit* outputs behind the index *after*, of *size* bytes or a single one; `None` where a turn is over."""
     while not where.advance():
         yield None
@@ -52,7 +52,7 @@ def by_index(where: OutputMap, after: int, limit: int, size: int) -> Iterator[Fo
     yield page.found, False
 
 
-def by_number(runs: Iterable[Sequence[Any]], after: int, limit: int, size: int) -> Found:
+def by_number(runs: Iterable[Sequence[Any]], after: int, limit: int, size: int) -> _Content:
     """Up to *limit* outcomes of *runs* behind the number *after*, of *size* bytes or a single one. `Damaged`."""
     page = _Page(limit, size)
     whole = page.take(one for run in runs for one in _outcomes(run) if one.seq > after)

@@ -89,7 +89,7 @@ def missing(value: Value, first: int, last: int) -> tuple[Ranges, int]:
 
 
 def unfinished(where: OutputMap) -> Find:
-    """What finds the indexes that were received and have no outcome; *where* the outputs of the resource are."""
+    """A search for the indexes that were received and have no outcome; *where* has the outputs of the resource."""
 
     def find(value: Value, first: int, last: int) -> tuple[Ranges, int] | None:
         if not where.advance():
