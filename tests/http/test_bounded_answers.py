@@ -34,8 +34,8 @@ pytestmark = pytest.mark.anyio
 
 LARGEST = 256 * 1024
 """Bytes of a page."""
-LONGEST = 0.05
-"""Seconds of the reader's processor time that a page takes."""
+LONGEST = 1.0
+"""The reader's processor time for a page, at most, in times of `yardstick`; the dearest takes half of it."""
 ACTS = 2_000
 GAPS, DENSE, SMALL, FAILURES, MANY, ENDPOINTS = 200_000, 300_000, 100_000, 3_000, 1_500, 1_200
 RUN = 256
@@ -215,16 +215,22 @@ def test_every_page_is_looked_at() -> None:
     assert {*WORST} == {route.name for route in ROUTES if route.method == "GET"}
 
 
+def yardstick() -> float:
+    """Seconds of processor time that the same work takes here and now: machines differ, and change within a minute."""
+    begin = time.thread_time()
+    msgspec.json.decode(msgspec.json.encode([[number, str(number)] for number in range(40_000)]))
+    return time.thread_time() - begin
+
+
 @pytest.mark.parametrize("worst", CASES)
 async def test_p5_a_page_is_small_and_quick(listener: Harness, spent: list[float], worst: Worst) -> None:
-    reply = await listener.ask("GET", worst.path)
-    took = [sum(spent)]
-    for _ in range(2):  # the quickest of them, as the first reads from the disk
+    took = []
+    for _ in range(3):  # the quickest of them, as the first reads from the disk
         spent.clear()
-        await listener.ask("GET", worst.path)
-        took.append(sum(spent))
-    assert reply.status == 200
-    assert min(took) <= LONGEST, spent
+        reply = await listener.ask("GET", worst.path)
+        took.append(sum(spent) / yardstick())
+        assert reply.status == 200
+    assert min(took) <= LONGEST
     if worst.single:
         assert len(reply.json[worst.items]) == 1
     else:
