@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.client import Client
-from collator.errors import Broken, CollatorError, Unavailable
+from collator.errors import Broken, CollatorError, Malformed, Unavailable
 from collator.ledgers import acts
 from collator.ledgers.sqlite import audit
 from collator.library.asgi import AsgiConnection
@@ -185,9 +185,11 @@ async def test_p6_a_step_that_is_undone_and_taken_again_counts_once(
     assert [record["changed"] for record in await log(listener)] == [1]
 
 
+@pytest.mark.parametrize(("error", "status"), [(Unavailable("the disk is slow"), 200), (Malformed("not so"), 422)])
 async def test_p6_steps_before_an_error_are_recorded_and_told(
-    listener: Harness, monkeypatch: pytest.MonkeyPatch
+    listener: Harness, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
+    """Who asks is told of what was done, where more can be done later; and of the error, where not."""
     await arranged(listener)
     monkeypatch.setattr("collator.web.deliveries._SLICE", 1)
     replay, calls = listener.ledger.replay, list[int]()
@@ -195,12 +197,12 @@ async def test_p6_steps_before_an_error_are_recorded_and_told(
     async def replay_once(*arguments: Any, **named: Any) -> object:  # noqa: ANN401 - as the ledger has it
         calls.append(1)
         if len(calls) == 2:
-            raise Unavailable("the disk is slow")
+            raise error
         return await replay(*arguments, **named)
 
     monkeypatch.setattr(listener.ledger, "replay", replay_once)
     with capture_logs() as lines:
-        assert (await ask(listener, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).status == 503
+        assert (await ask(listener, "POST", "/v1/deliveries/replay", {"prefix": "dead"})).status == status
     assert [record["changed"] for record in await log(listener)] == [1]
     assert [line["changed"] for line in lines if "by" in line] == [1]
 
