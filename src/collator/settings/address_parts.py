@@ -9,18 +9,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+_FORM = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 
 
 class AddressParts(NamedTuple):
-    """The parts of an address as they are written (RFC 3986); those that are missing are empty."""
+    """The parts of an address but the fragment, as they are written (RFC 3986); empty where they are missing."""
 
     scheme: str
     authority: str
     """User and hosts."""
     path: str
     query: str
-    fragment: str
 
 
 def split(text: str) -> AddressParts | None:
