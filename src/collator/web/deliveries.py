@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
+from operator import attrgetter
 from os.path import commonprefix
 
 import msgspec
 
-from collator.errors import Malformed, Unavailable
+from collator.errors import Malformed
 from collator.messages import DeliveryDetail, DeliveryFilter, DeliveryReport
 from collator.paging import PAGE
 from collator.seams.ledger import Ledger
@@ -21,6 +23,7 @@ from collator.web.auth import check_reach, within
 from collator.web.diagnosis import why_waiting
 from collator.web.options import AwareDatetime
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+from collator.web.steps import take_steps
 
 _SMALL = 64 * 1024  # bytes of a body that says which
 _SLICE = 1000  # deliveries that are replayed in one step, so that no packet waits long behind it
@@ -140,22 +143,13 @@ class Deliveries:
         target = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, ""})
         done = ReplayDone(0, after)
         async with acting(self._ledger, request, "replay", "deliveries replayed", target=target):
-            for _ in range(_STEPS):
-                step = await self._step(wanted, done)
-                done = step or done
-                if step is None or done.next_cursor is None:
-                    break
+            done = await take_steps(partial(self._step, wanted), done, most=_STEPS, number=attrgetter("replayed"))
         return answer_json(done)
 
-    async def _step(self, wanted: DeliveryFilter, done: ReplayDone) -> ReplayDone | None:
-        """Take the step behind what is *done*: all that is done then; `None` where it was the last for now."""
+    async def _step(self, wanted: DeliveryFilter, done: ReplayDone) -> ReplayDone:
+        """Take the step behind what is *done*: all that is done then."""
         after = done.next_cursor or ""
-        try:
-            step = await self._operations.certain(self._ledger.replay, wanted, after=after, limit=_SLICE)
-        except Unavailable:
-            if done.replayed:
-                return None  # what is done is told, and who goes on is told why nothing more can be
-            raise
+        step = await self._operations.certain(self._ledger.replay, wanted, after=after, limit=_SLICE)
         self._outbox.take((), step.endpoints)
         return ReplayDone(done.replayed + step.replayed, step.after)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
+from operator import attrgetter
 
 import msgspec
 
@@ -17,6 +19,7 @@ from collator.states import EndedBy, State
 from collator.web.audit import acting
 from collator.web.options import AwareDatetime
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+from collator.web.steps import take_steps
 
 _SMALL = 64 * 1024  # bytes of a body that says which
 _LOOKED = 256  # resources that are looked at in one step, so that no packet waits long behind it
@@ -119,22 +122,12 @@ class Retries:
         target = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, ""})
         done = RetryDone(0, 0, cursor)
         async with acting(self._ledger, request, "retry", "resources retried", target=target):
-            for _ in range(_STEPS):
-                step = await self._step(wanted, done)
-                done = step or done
-                if step is None or done.next_cursor is None:
-                    break
-        return done
+            return await take_steps(partial(self._step, wanted), done, most=_STEPS, number=attrgetter("resources"))
 
-    async def _step(self, wanted: ResourceFilter, done: RetryDone) -> RetryDone | None:
-        """Take the step behind what is *done*: all that is done then; `None` where it was the last for now."""
+    async def _step(self, wanted: ResourceFilter, done: RetryDone) -> RetryDone:
+        """Take the step behind what is *done*: all that is done then."""
         after = done.next_cursor or ""
-        try:
-            step = await self._operations.certain(self._ledger.retry_all, wanted, after=after, limit=_LOOKED)
-        except Unavailable:
-            if done.resources:
-                return None  # what is done is told, and who goes on is told why nothing more can be
-            raise
+        step = await self._operations.certain(self._ledger.retry_all, wanted, after=after, limit=_LOOKED)
         self._note(step.packets)
         return RetryDone(done.resources + step.resources, done.packets + step.packets, step.after)
 
