@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collator.library import Collator, Webhook
     from collator.processor import Context
     from collator.settings import Settings
+    from collator.signing import Unverified, verify
 
 __version__ = "0.1.0"
 
@@ -54,9 +55,11 @@ __all__ = [
     "Unavailable",
     "Unknown",
     "Unreachable",
+    "Unverified",
     "Webhook",
     "__version__",
     "send",
+    "verify",
 ]
 
 _HOMES = MappingProxyType(
@@ -80,8 +83,10 @@ _HOMES = MappingProxyType(
         "Unavailable": "collator.errors",
         "Unknown": "collator.errors",
         "Unreachable": "collator.client",
+        "Unverified": "collator.signing",
         "Webhook": "collator.library",
         "send": "collator.client",
+        "verify": "collator.signing",
     }
 )
 
@@ -93,4 +98,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return [*__all__]

@@ -4,7 +4,7 @@ Lives here: secrets as text, as keys and as files, signing, and the check that a
 
 Theory. The signature is HMAC-SHA256 over ``id.timestamp.body`` with exactly the bytes that are sent. The header is a
 list with one entry for each secret, and a receiver accepts any of them; so a secret is rotated by putting the new one
-above the old one in the file, and removing the old one once every receiver knows the new.
+above the old one in the file, and removing the old one once every receiver knows the new (`rotate_secret_file`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import binascii
 import hmac
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_bytes
 from typing import NamedTuple
@@ -31,11 +33,11 @@ TOLERANCE = 300.0
 """Seconds that a timestamp may lie in the past or future; the specification leaves it open, its libraries use this."""
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
-_MAKE_ONE = f"create one with: echo {PREFIX}$(openssl rand -base64 32)"
+_MAKE_ONE = "create one with: collator secret new"
 _NO_ENTRY = f"no signature in {SIGNATURE} matches"
 _ENTRY = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_NOTICE = "# Signs the webhooks of this service; receivers verify with the same secret. Several lines: each signs.\n"
+_WHAT = "secret file"
 
 
 class Unverified(CollatorError):
@@ -115,15 +117,27 @@ def read_signature(headers: Mapping[str, str], *, now: float, tolerance: float =
 
 
 def verify(
-    secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, *, now: float, tolerance: float = TOLERANCE
+    secrets: str | Sequence[Secret],
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: float | None = None,
+    tolerance: float = TOLERANCE,
 ) -> str:
     """The ``webhook-id`` of a webhook that one of *secrets* signed. Raises `Unverified`, saying why, for any other.
 
-    *headers* by their names in lower case, *body* exactly as received, *now* in seconds since 1970.
+    Args:
+        secrets: The text of a secret file as it is, or what `parse_secrets` made of it. `ConfigError` for another text.
+        headers: By their names, in any case.
+        body: Exactly as received, before it is parsed.
+        now: Seconds since 1970; that of the clock where it is not given.
+        tolerance: Seconds that the timestamp may lie in the past or future.
     """
-    webhook_id, timestamp, entries = read_signature(headers, now=now, tolerance=tolerance)
+    known = parse_secrets(secrets) if isinstance(secrets, str) else secrets
+    named = {name.lower(): value for name, value in headers.items()}
+    webhook_id, timestamp, entries = read_signature(named, now=time.time() if now is None else now, tolerance=tolerance)
     prefix = f"{webhook_id}.{timestamp}.".encode("utf-8", "replace")
-    expected = [secret.entry(prefix, body).encode() for secret in secrets]
+    expected = [secret.entry(prefix, body).encode() for secret in known]
     # Every pair is compared, each in constant time, so that the time tells nothing about which came near.
     if not sum([hmac.compare_digest(entry, one) for entry in entries for one in expected]):
         raise Unverified(_NO_ENTRY)
@@ -140,25 +154,46 @@ def parse_secrets(text: str) -> Sequence[Secret]:
 
     Raises `ConfigError` with the number of the line that cannot be used, or where there is none.
     """
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    found = [_at(number, line) for number, line in lines if line and not line.startswith("#")]
-    if not found:
-        raise ConfigError("it contains no secret")
-    return found
+    return [secret for secret, _ in _lines(text)]
+
+
+def read_secret_file(path: Path) -> Sequence[str]:
+    """The texts of the secrets in the file *path*, the current one first. Raises `ConfigError`."""
+    return WatchedFile(path, _texts, what=_WHAT, secret=True).current()
 
 
 def ensure_secret_file(path: Path) -> bool:
     """Make the file *path* with a new secret, readable by its owner alone, unless it is there. Whether it was made.
 
+    It holds the secret and no more, not even the end of a line, so that a library of any language takes it as it is.
     It is written aside and then linked to its name: it is there whole or not at all, and what is there is never
     overwritten, whoever else does the same at the moment. Raises `ConfigError`.
     """
     try:
         if path.exists():
             return False
-        return _link_new(path, f"{_NOTICE}{generate_secret()}\n".encode())
+        _write_aside(generate_secret(), path, path.hardlink_to)
+    except FileExistsError:
+        return False
     except OSError as error:
-        raise ConfigError(f"secret file {path}: cannot be created: {error.strerror}") from None
+        raise ConfigError(f"{_WHAT} {path}: cannot be created: {error.strerror}") from None
+    return True
+
+
+def rotate_secret_file(path: Path) -> Sequence[str]:
+    """Put a new secret above the one in the file *path*, so that both sign; the texts, the new one first.
+
+    Raises `ConfigError` where there are two already: a third would sign what no receiver is about to change to.
+    """
+    texts = read_secret_file(path)
+    if len(texts) > 1:
+        raise ConfigError(f"{_WHAT} {path}: {len(texts)} secrets sign already: finish that rotation first")
+    return _replace(path, [generate_secret(), *texts])
+
+
+def finish_rotation(path: Path) -> Sequence[str]:
+    """Leave the current secret alone in the file *path*; the texts that sign from now on. Raises `ConfigError`."""
+    return _replace(path, read_secret_file(path)[:1])
 
 
 class SecretFile(WatchedFile[Sequence[Secret]]):
@@ -169,24 +204,47 @@ class SecretFile(WatchedFile[Sequence[Secret]]):
 
     def __init__(self, path: Path) -> None:
         """Read *path*. Raises `ConfigError` where it cannot be used."""
-        super().__init__(path, parse_secrets, what="secret file", secret=True)
+        super().__init__(path, parse_secrets, what=_WHAT, secret=True)
 
 
-def _link_new(path: Path, content: bytes) -> bool:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
+def _replace(path: Path, texts: Sequence[str]) -> Sequence[str]:
+    """Exchange the file *path* for one with *texts* and the same owner and mode, whole or not at all."""
+    target = path.resolve()  # what a link leads to, not the link
+    try:
+        _write_aside("\n".join(texts), target, lambda aside: aside.replace(target), target.stat())
+    except OSError as error:
+        raise ConfigError(f"{_WHAT} {path}: cannot be replaced: {error.strerror}") from None
+    return texts
+
+
+def _write_aside(text: str, beside: Path, rename: Callable[[Path], object], like: os.stat_result | None = None) -> None:
+    """Write *text* beside a file, durable and with the owner and mode of *like*, before *rename* gives it its name."""
+    descriptor, name = tempfile.mkstemp(dir=beside.parent, prefix=f".{beside.name}.")  # of mode 0600
     aside = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
             file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(aside)
-    except FileExistsError:
-        return False
+            if like is not None and os.name == "posix":
+                os.fchown(descriptor, like.st_uid, like.st_gid)  # a service of another user has to read it
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+            os.fsync(descriptor)
+        rename(aside)
     finally:
-        aside.unlink()
-    sync_directory(path.parent)
-    return True
+        aside.unlink(missing_ok=True)
+    sync_directory(beside.parent)
+
+
+def _lines(text: str) -> Sequence[tuple[Secret, str]]:
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    found = [(_at(number, line), line) for number, line in lines if line and not line.startswith("#")]
+    if not found:
+        raise ConfigError("it contains no secret")
+    return found
+
+
+def _texts(text: str) -> Sequence[str]:
+    return [line for _, line in _lines(text)]
 
 
 def _at(number: int, line: str) -> Secret:
@@ -199,6 +257,8 @@ def _at(number: int, line: str) -> Secret:
 def _key(text: str) -> bytes:
     if not text.startswith(PREFIX):
         raise ConfigError(f"a secret starts with {PREFIX}")
+    if PREFIX in text[len(PREFIX) :]:
+        raise ConfigError("it has two secrets: each needs a line of its own")
     try:
         unpadded = text[len(PREFIX) :].rstrip("=").encode()
         key = base64.b64decode(unpadded + b"=" * (-len(unpadded) % 4), validate=True)

@@ -62,8 +62,11 @@ CASES = {
     "backup": "backup copy-{mode}",
     "check": "check --data-dir copy",
     "token": "token desk",
+    "secret show": "secret show",
+    "secret rotate": "secret rotate --finish",
+    "secret new": "secret new",
 }
-BY_ID = [name for name in CASES if " " in name and not name.endswith(" list")]
+BY_ID = [name for name in CASES if " " in name and not name.startswith("secret ") and not name.endswith(" list")]
 # The same under the names of before, and without a verb.
 FORMER = {
     "show": "show whole",
@@ -85,7 +88,7 @@ FORMER_FORMS = (
     "deliveries {delivery}:default",
     "endpoints",
 )
-ASKING_NOBODY = {"backup", "check", "token", "try"}
+ASKING_NOBODY = {"backup", "check", "secret", "token", "try"}
 RUN_UNTIL_STOPPED = {"serve", "receive", "worker"}
 TOLD_ELSEWHERE = {"demo": "test_demo", "chaos": "test_chaos", "move": "../move/test_move"}
 TYPED = {path: command for path, command in verbs(listed()) if not isinstance(command, click.Group)}
@@ -287,6 +290,8 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("resources outputs whole --after-seq 1", Exit.USAGE, "requires --follow"),
         ("resources outputs whole --follow --cursor 1", Exit.USAGE, "excludes --cursor"),
         ("token ' '", Exit.USAGE, "the name is empty"),
+        ("secret show --data-dir nowhere", Exit.CONFIG, "webhook.secret: No such file"),
+        ("secret show --endpoint crm", Exit.CONFIG, "--endpoint crm: the settings have only default, away"),
         ("resources complete whole", Exit.USAGE, "either --total N or --force"),
         ("deliveries replay", Exit.USAGE, "select with"),
         ("check", Exit.OCCUPIED, "another process"),

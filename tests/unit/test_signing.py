@@ -24,8 +24,10 @@ from collator.signing import (
     SecretFile,
     Unverified,
     ensure_secret_file,
+    finish_rotation,
     generate_secret,
     parse_secrets,
+    rotate_secret_file,
     sign,
     verify,
 )
@@ -37,7 +39,7 @@ SVIX_TIME = 1614265330
 SVIX_BODY = b'{"test": 2432232314}'
 SVIX_SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
-MAKE_ONE = "create one with: echo whsec_$(openssl rand -base64 32)"
+MAKE_ONE = "create one with: collator secret new"
 SAME = "all bytes of this secret are equal, which is easy to guess"
 
 
@@ -197,6 +199,7 @@ def test_padding_of_a_secret_may_be_left_out() -> None:
         ("# nothing\n\n", "it contains no secret"),
         (OLD.removeprefix(PREFIX), "line 1: a secret starts with whsec_"),
         (f"{OLD}\n\nwhsk_abc", "line 3: a secret starts with whsec_"),
+        (OLD + NEW, "line 1: it has two secrets: each needs a line of its own"),
         ("whsec_***", "line 1: the text after whsec_ is not base64"),
         ("whsec_é", "line 1: the text after whsec_ is not base64"),
         ("whsec_", f"line 1: a secret must have 24 to 64 bytes, this one has 0; {MAKE_ONE}"),
@@ -278,6 +281,71 @@ def test_r21_a_secret_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(SecretFile(path).current()) == 1
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_r21_the_file_that_is_made_is_taken_as_it_is_by_a_library_that_is_strict(tmp_path: Path) -> None:
+    path = tmp_path / "webhook.secret"
+    ensure_secret_file(path)
+    assert len(base64.b64decode(path.read_bytes().removeprefix(b"whsec_"), validate=True)) == 32
+
+
+@pytest.mark.parametrize("text", [OLD, f"{OLD}\n", f"{NEW}\n{OLD}\n", f"# as before\r\n{OLD}\r\n"])
+def test_r21_a_receiver_gives_the_text_of_a_file_as_it_is_and_headers_in_any_case(text: str) -> None:
+    now = int(time.time())
+    signature = sign(parse_secrets(OLD), SVIX_ID, now, SVIX_BODY)
+    given = {name.title(): value for name, value in headers(signature, timestamp=now).items()}
+    assert verify(text, given, SVIX_BODY) == SVIX_ID
+    with pytest.raises(Unverified):
+        verify(OTHER, given, SVIX_BODY)
+
+
+def test_r21_a_rotation_keeps_the_old_secret_until_it_is_finished(tmp_path: Path) -> None:
+    path = tmp_path / "webhook.secret"
+    path.write_text(f"# of this service\n{OLD}\n")
+    path.chmod(0o640)
+    new, old = rotate_secret_file(path)
+    assert (old, path.read_text()) == (OLD, f"{new}\n{OLD}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(ConfigError, match="2 secrets sign already: finish that rotation first"):
+        rotate_secret_file(path)
+    assert finish_rotation(path) == [new]
+    assert path.read_text() == new
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_r21_what_a_link_leads_to_is_rotated_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    file, link = tmp_path / "secrets" / "mine", tmp_path / "webhook.secret"
+    file.write_text(OLD)
+    link.symlink_to(file)
+    new, old = rotate_secret_file(link)
+    assert (file.read_text(), old) == (f"{new}\n{OLD}", OLD)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello", b"\xff"])
+def test_r21_a_file_that_cannot_be_used_is_not_rotated(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "webhook.secret"
+    if content is not None:
+        path.write_bytes(content)
+    for change in (rotate_secret_file, finish_rotation):
+        with pytest.raises(ConfigError, match=r"secret file .*webhook.secret: \w"):
+            change(path)
+    assert (path.read_bytes() if path.exists() else None) == content
+
+
+def test_r21_a_rotation_that_cannot_keep_the_owner_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "webhook.secret"
+    path.write_text(OLD)
+    monkeypatch.setattr(os, "fchown", refused)
+    with pytest.raises(ConfigError, match="cannot be replaced: Operation not permitted"):
+        rotate_secret_file(path)
+    assert [(one, one.read_text()) for one in tmp_path.iterdir()] == [(path, OLD)]
 
 
 def test_r21_a_secret_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ CommandFunction = Callable[..., Any]
 Examples = Sequence[tuple[str, str]]
 """For each what it does, and the command line that does it."""
 
-_WIDE = {"max_content_width": 100}
+WIDE = {"max_content_width": 100}
+"""Context settings of every command."""
 _SOURCES = (
     "Settings also come from the environment ({flag}: {variable}) and from a file ({key}, in collator.toml); "
     "flags override the environment, and the environment overrides the file."
@@ -45,8 +46,8 @@ def command(
     def make(function: CommandFunction) -> click.Command:
         called = _with_settings(function, names, read)
         name = function.__name__.strip("_").replace("_", "-")  # list_ is no builtin
-        context = {**_WIDE, "ignore_unknown_options": others}
-        made = click.command(name, short_help=short, epilog=_epilog(examples, names), context_settings=context)(called)
+        context = {**WIDE, "ignore_unknown_options": others}
+        made = click.command(name, short_help=short, epilog=epilog(examples, names), context_settings=context)(called)
         for param in made.params:
             if param.type is click.STRING and param.name not in {*names, "config"}:
                 param.callback = _filled
@@ -54,6 +55,13 @@ def command(
         return made
 
     return make
+
+
+def epilog(examples: Examples, names: Sequence[str] = ()) -> str:
+    """The end of a help text: where the settings *names* come from too, and worked *examples*."""
+    shown = "\n".join(f"  # {what}\n  {line}" for what, line in examples)
+    sources = [_SOURCES.format(flag=flag(name), variable=variable(name), key=name) for name in names[:1]]
+    return "\n\n".join([*sources, f"\b\nExamples:\n{shown}"])
 
 
 class Noun(click.Group):
@@ -66,14 +74,13 @@ class Noun(click.Group):
 
         What holds *id_mark* in the place of a verb is an id, and is shown, where one is given.
         """
-        epilog = _epilog(examples, ())
         super().__init__(
             name,
             [*verbs],
             help=text,
             short_help=short,
-            epilog=epilog,
-            context_settings=_WIDE,
+            epilog=epilog(examples),
+            context_settings=WIDE,
             subcommand_metavar="VERB …",
         )
         self._id_mark = id_mark
@@ -122,9 +129,3 @@ def _option(name: str) -> Callable[[CommandFunction], CommandFunction]:
         return click.option(flag(name), name, flag_value="yes", help=option.what)
     shown = f"  [{value}]" if value else ""
     return click.option(flag(name), name, metavar=option.type.metavar, help=option.what + shown)
-
-
-def _epilog(examples: Examples, names: Sequence[str]) -> str:
-    shown = "\n".join(f"  # {what}\n  {line}" for what, line in examples)
-    sources = [_SOURCES.format(flag=flag(name), variable=variable(name), key=name) for name in names[:1]]
-    return "\n\n".join([*sources, f"\b\nExamples:\n{shown}"])

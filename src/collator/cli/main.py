@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "endpoints": "endpoints:endpoints",
         "audit": "audit:audit",
         "token": "token:token",
+        "secret": "secret:secret",
         "config": "config:config",
         "check": "check:check",
         "backup": "backup:backup",
