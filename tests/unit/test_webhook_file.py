@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.cli.webhook_file import MAX_INDENTED, SUFFIXES, File, file_for, file_name, write_newer
+from collator.cli.webhook_file import SUFFIXES, File, file_for, file_name, write_newer
+from collator.cli.webhook_text import MAX_INDENTED, Format, Layout
+from collator.processor.pointer import NothingFoundError, Pointer
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 """What Windows takes for a device, whatever stands behind the first dot."""
@@ -72,10 +74,71 @@ def test_a_name_is_one_that_every_file_system_takes(resource_id: str) -> None:
     assert name.partition(".")[0].lower() not in RESERVED
 
 
-def test_a_collated_resource_is_a_text_with_one_output_a_line() -> None:
-    file = file_for(body("collated", "call-17", outputs=[[3, 5], "a\nb", None, {"x": 1.50}]))
-    assert file.full_name == "call-17.txt"
-    assert [json.loads(line) for line in file.pieces] == [[3, 5], "a\nb", None, {"x": 1.5}]
+OUTPUTS = [[3, 5], "a\nb", None, {"x": 1.50}, "", "c\n", "\tü"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name", "content"),
+    [
+        (Format.TEXT, "call-17.txt", '[3,5]\na\nb\nnull\n{"x":1.5}\n\nc\n\tü\n'),
+        (Format.JSONL, "call-17.jsonl", '[3,5]\n"a\\nb"\nnull\n{"x":1.5}\n""\n"c\\n"\n"\\tü"\n'),
+    ],
+)
+def test_a_collated_resource_has_one_output_after_another(chosen: Format, name: str, content: str) -> None:
+    raw = msgspec.json.encode(msgspec.json.decode(body("collated", "call-17", outputs=OUTPUTS)))
+    file = file_for(raw, Layout(chosen))
+    assert (file.full_name, b"".join(file.pieces).decode()) == (name, content)
+
+
+def test_as_json_a_collated_resource_is_all_that_the_webhook_says() -> None:
+    data = {"completed_by": "last", "total": 7, "metadata": {"a": "b"}, "outputs": OUTPUTS}
+    file = file_for(body("collated", "call-17", **data), Layout(Format.JSON))
+    assert file.full_name == "call-17.collated.json"
+    assert json.loads(b"".join(file.pieces)) == {"resource_id": "call-17", **data}
+
+
+def test_no_ending_is_the_end_of_another_as_two_ids_would_share_a_file() -> None:
+    assert not [(a, b) for a in SUFFIXES for b in SUFFIXES if a != b and a.endswith(b)]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "outputs", "content"),
+    [
+        ("/text", [{"text": "Hello,", "at": 1}, {"text": "world."}], "Hello,\nworld.\n"),
+        ("/choices/0/m~1n", [{"choices": [{"m/n": "deep"}]}], "deep\n"),
+        ("", ["whole"], "whole\n"),
+        ("/text", [{"text": None}, {"text": [1, "a"]}, {"text": 1.50}], 'null\n[1,"a"]\n1.5\n'),
+    ],
+)
+def test_a_field_is_what_is_written_of_each_output(pointer: str, outputs: list[object], content: str) -> None:
+    raw = msgspec.json.encode(msgspec.json.decode(body("collated", "r", outputs=outputs)))
+    assert b"".join(file_for(raw, Layout(field=Pointer(pointer))).pieces).decode() == content
+
+
+def test_a_field_as_json_is_written_as_it_was_received() -> None:
+    raw = b'{"type":"resource.collated","data":{"resource_id":"r","outputs":[{"n":1.50},{"n":"x"},{"n":[1,\n2]}]}}'
+    assert [*file_for(raw, Layout(Format.JSONL, Pointer("/n"))).pieces] == [b"1.50\n", b'"x"\n', b"[1,2]\n"]
+
+
+@pytest.mark.parametrize("outputs", [[{"text": "a"}, {"txt": "b"}], [{"text": "a"}, "b"], [{"text": "a"}, None]])
+def test_an_output_without_the_field_is_named_and_nothing_is_left(tmp_path: Path, outputs: list[object]) -> None:
+    file = file_for(body("collated", "r", outputs=outputs), Layout(field=Pointer("/text")))
+    with pytest.raises(NothingFoundError, match=r"output 1 has nothing at /text: output 1 is .*: see --field"):
+        write_newer(tmp_path, file)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_is_incomplete_is_written_whole_whatever_the_field() -> None:
+    file = file_for(body("incomplete", "r", partial=[{"index": 0, "output": 1}]), Layout(field=Pointer("/text")))
+    assert json.loads(b"".join(file.pieces))["partial"] == [{"index": 0, "output": 1}]
+
+
+def test_a_text_keeps_its_pages_and_lines_and_no_control_of_a_terminal() -> None:
+    text = "a\r\nb\rc\x1b[2J\x07\x9b1m\x00\tpage\f\u05d0\u200f\u202b"
+    raw = body("collated", "r", outputs=[text])
+    assert b"".join(file_for(raw).pieces).decode() == (
+        "a\r\nb\\rc\\x1b[2J\\x07\\x9b1m\\x00\tpage\f\u05d0\u200f\u202b\n"
+    )
 
 
 def test_an_output_is_written_as_it_was_received_but_in_one_line() -> None:
@@ -95,7 +158,7 @@ def test_an_output_is_written_as_it_was_received_but_in_one_line() -> None:
 )  # fmt: skip
 def test_the_outputs_are_taken_apart_as_json_has_them(outputs: bytes) -> None:
     raw = b'{"type":"resource.collated","data":{"resource_id":"r","outputs":%s}}' % outputs
-    lines = [*file_for(raw).pieces]
+    lines = [*file_for(raw, Layout(Format.JSONL)).pieces]
     assert [line.count(b"\n") for line in lines] == [1] * len(lines)
     wanted = msgspec.json.decode(outputs, type=list[msgspec.Raw])
     assert [msgspec.json.format(line[:-1], indent=-1) for line in lines] == [

@@ -14,7 +14,10 @@ from collator.cli.command import command
 from collator.cli.phrases import near
 from collator.cli.terminal import print_lines
 from collator.cli.webhook_file import file_for, write_newer
+from collator.cli.webhook_text import PLAIN, Format, Layout
 from collator.directory import make, writable
+from collator.errors import ConfigError
+from collator.processor.pointer import NothingFoundError, Pointer
 from collator.settings import Scope, Settings
 from collator.signals import on_stop
 from collator.signing import ID, SecretFile
@@ -46,15 +49,24 @@ _UNVERIFIED = "warning: everyone who can reach this port can write files: set a 
             "collator receive --secret-file collator-data/webhook.secret",
         ),
         ("On another port, to another directory", "collator receive --port 9100 --dir transcripts"),
+        ('Of outputs such as {"text": "…", "words": […]}, the texts', "collator receive --field /text"),
+        ("Every output as JSON, for a program", "collator receive --format jsonl"),
     ),
 )
 def receive(*, settings: Settings) -> None:
     """Receive webhooks, and write one file for each finished resource.
 
-    A resource is written to DIR/NAME.txt, one output a line, as JSON; one that ended incomplete to
-    DIR/NAME.incomplete.json. A webhook is answered with success once its file is safe on the disk; one that comes again
-    writes the same file again. The time of a file is that at which its resource ended: one that ended before a file of
-    the same ID that is there is answered with success, and not written; one that ended later takes its place.
+    A resource is written to DIR/NAME.txt, one output after another: an output that is a text as it is, others as JSON,
+    each with a line end. --format jsonl writes all of them as JSON, one a line, to DIR/NAME.jsonl; --format json writes
+    the whole data of the webhook to DIR/NAME.collated.json. A resource that ended incomplete is written to
+    DIR/NAME.incomplete.json. Control characters are written with escapes, but in texts tabs, line ends and form feeds.
+
+    --field writes of each output the value at a JSON Pointer. A webhook with an output that has nothing there is
+    refused with 422: nothing is lost, as the service keeps it and sends it again, and its delivery names that output.
+
+    A webhook is answered with success once its file is safe on the disk; one that comes again writes the same file
+    again. The time of a file is that at which its resource ended: one that ended before a file of the same ID that is
+    there is answered with success, and not written; one that ended later takes its place.
 
     One that the secret did not sign is refused with 401, and a line says so. Without a secret anyone who reaches the
     port can write files; pages in a browser cannot.
@@ -68,7 +80,8 @@ def receive(*, settings: Settings) -> None:
 
 async def _receive(settings: Settings) -> None:
     directory = near(settings.receive_dir)
-    filer = _FileWriter(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals())
+    layout = _layout(settings)
+    filer = _FileWriter(writable(make(directory, option="--dir"), option="--dir"), refusals := _Refusals(), layout)
     async with inbox_of(settings, filer.take, refusals) as inbox:
         trust = "signatures are verified" if settings.receive_secret_file else "signatures are not verified"
         print_lines(f"receiving at {inbox.url} into {directory}; {trust}")
@@ -97,21 +110,37 @@ def inbox_of(settings: Settings, handle: Handle, refusals: RefusalLog) -> Inbox:
     )
 
 
+def _layout(settings: Settings) -> Layout:
+    chosen = Format(settings.receive_format)
+    if settings.receive_field is None:
+        return Layout(chosen)
+    if chosen is Format.JSON:
+        raise ConfigError("--field: the format json has the whole webhook; take text or jsonl")
+    try:
+        return Layout(chosen, Pointer(settings.receive_field))
+    except ValueError as error:
+        raise ConfigError(f"--field: {error}") from None
+
+
 class _FileWriter:
-    def __init__(self, directory: Path, refusals: _Refusals) -> None:
+    def __init__(self, directory: Path, refusals: _Refusals, layout: Layout = PLAIN) -> None:
         self.written = 0
+        self._layout = layout
         self._refusals = refusals
         self._directory = directory
 
     async def take(self, received: Received) -> Reply:
         path = self._directory
         try:
-            file = file_for(received.body)
+            file = file_for(received.body, self._layout)
             path /= file.full_name
             size = await asyncio.to_thread(write_newer, self._directory, file)
         except (ValueError, RecursionError) as error:
             self._refusals.tell(received.webhook_id, shown(error))
             return Reply(400, f"not a webhook of Collator: {shown(error)}")
+        except NothingFoundError as error:
+            self._refusals.tell(received.webhook_id, shown(error))
+            return Reply(422, shown(error))
         except OSError as error:
             print_lines(f"cannot write {path}: {error.strerror}", err=True)
             return Reply(503, "the file cannot be written")

@@ -5,7 +5,6 @@ They are read from their file, and changed in it: a service that runs reads it a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from collator import logs
 from collator.cli.command import WIDE, Examples, command, epilog
 from collator.cli.phrases import near
 from collator.cli.service_call import json_option
-from collator.cli.terminal import print_json, print_lines
+from collator.cli.terminal import print_json, print_lines, print_secrets
 from collator.delivery.configuration import DEFAULT
 from collator.errors import ConfigError
 from collator.settings import Settings
@@ -123,8 +122,5 @@ def _file(settings: Settings, endpoint: str) -> Path:
 def _print(texts: Sequence[str], path: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"secrets": texts, "file": str(path) if path else None}, pretty=True)
-        return
-    terminal = sys.stdout.isatty()
-    click.echo("\n".join(texts), nl=terminal)
-    if terminal:
-        print_lines(f"collator: {_NOTICE}", err=True)
+    else:
+        print_secrets(*texts, notice=f"collator: {_NOTICE}")

@@ -6,6 +6,8 @@ not printable; JSON has its own escapes in that place, so that it stays the same
 
 from __future__ import annotations
 
+import sys
+
 import click
 import msgspec
 
@@ -16,6 +18,14 @@ def print_lines(*lines: str, err: bool = False) -> None:
     """Print *lines*, each on one line; on standard error where it is an *err*."""
     for line in lines:
         click.echo(escaped(line), err=err)
+
+
+def print_secrets(*secrets: str, notice: str) -> None:
+    """Print *secrets* one a line: on a terminal with *notice*; elsewhere no line end is behind the last one."""
+    terminal = sys.stdout.isatty()
+    click.echo("\n".join(map(escaped, secrets)), nl=terminal)
+    if terminal:
+        print_lines(notice, err=True)
 
 
 def print_json(value: object, *, pretty: bool = False) -> None:

@@ -19,6 +19,7 @@ from collator.settings.option import (
     FILE,
     HOST,
     LEDGER,
+    POINTER,
     PORT,
     SERVICE,
     SIZE,
@@ -195,6 +196,23 @@ class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
         "The secret of the service may be anywhere.",
         scope=Scope.RECEIVER,
         flag="secret-file",
+    )
+    receive_format: str = setting(
+        "text",
+        ValueType("text|jsonl|json", choice("text", "jsonl", "json")),
+        "How a resource is written: text has an output that is a text as it is, jsonl all as JSON, one a line; "
+        "json has the whole webhook.",
+        "A transcript is a text that people read.",
+        scope=Scope.RECEIVER,
+        flag="format",
+    )
+    receive_field: str | None = setting(
+        None,
+        POINTER,
+        "JSON Pointer to what is written of each output, as in /text; not for the format json.",
+        "The whole output.",
+        scope=Scope.RECEIVER,
+        flag="field",
     )
 
     unsafe_synchronous: str = setting(
