@@ -13,6 +13,7 @@ import pytest
 
 from collator.cli.main import listed
 from collator.cli.manual import verbs
+from collator.signing import ensure_secret_file
 from tests.acceptance.programs import receiving, run, serving
 from tests.requirements import need
 from tests.servers import postgresql
@@ -69,6 +70,13 @@ def _move(home: Path) -> None:
     assert (home / "collator-data" / "moved").exists()
 
 
+def _rotation(home: Path) -> None:
+    file = home / "webhook.secret"
+    ensure_secret_file(file)
+    done = run("secret", "rotate", "--webhook-secret-file", str(file), cwd=home, prefix=OPEN)
+    assert done.returncode == 0, done.stderr
+
+
 async def _make_database() -> str:
     """The address of a new database."""
     import asyncpg
@@ -85,11 +93,12 @@ MAKING: dict[str, Callable[[Path], None]] = {
     "receive": _receive,
     "backup": _backup,
     "token": _token,
+    "secret rotate": _rotation,
     "demo": _demo,
     "chaos": _chaos,
     "move": _move,
 }
-NOTHING_LEFT = {"check", "config", "try", "worker"}
+NOTHING_LEFT = {"check", "config", "secret new", "secret show", "try", "worker"}
 """Commands that make nothing, or only within a directory of `tempfile`, which goes."""
 
 
