@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from collator.cli.main import run
-from collator.settings import OPTIONS, Scope, hidden, variable
+from collator.settings import OPTIONS, EndpointSettings, Scope, Settings, hidden, load, options_of, variable
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +80,23 @@ def test_secrets_are_named_by_their_files_and_not_read(tmp_path: Path, capsys: p
 def test_a_wrong_value_is_told_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "--port", "http"]) == 3
     assert "--port: 'http' is not a whole number" in capsys.readouterr().err
+
+
+def test_a_sample_has_every_setting_and_changes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--sample"]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "as-it-is.toml").write_text(text)
+    assert load(environ={}, config=str(tmp_path / "as-it-is.toml")) == Settings()
+    plain, _, endpoint = text.partition("#[endpoints.NAME]\n")
+    keys = {*re.findall(r"^#(\w+) = ", plain, re.MULTILINE)}
+    assert keys == {name for name, option in OPTIONS.items() if option.scope is not Scope.TEST}
+    assert {*re.findall(r"^#(\w+) = ", endpoint, re.MULTILINE)} == {*options_of(EndpointSettings)}
+
+
+def test_each_default_of_a_sample_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--sample"]) == 0
+    plain = capsys.readouterr().out.partition("#[endpoints.NAME]\n")[0]
+    changed = re.sub(r"^#(\w+ = (?!\"\"  #).*)$", r"\1", plain, flags=re.MULTILINE)
+    assert len(re.findall(r"^\w+ = ", changed, re.MULTILINE)) > 40
+    (tmp_path / "all.toml").write_text(changed)
+    assert load(environ={}, config=str(tmp_path / "all.toml")) == Settings()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+import click
+
 from collator.cli.command import command
 from collator.cli.service_call import json_option, print_answer
-from collator.settings import Effective, RawValue, Scope, effective, gather, hidden
+from collator.settings import Effective, RawValue, Scope, effective, gather, hidden, sample
 
 
 def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping[str, RawValue]:
@@ -21,17 +23,22 @@ def _gathered(flags: Mapping[str, str | None], *, config: str | None) -> Mapping
     examples=(
         ("The settings of a service that is started here", "collator config"),
         ("With another file and one more flag", "collator config --config production.toml --port 9001"),
+        ("A file with every setting, to begin with", "collator config --sample > collator.toml"),
         ("For a program", "collator config --json"),
     ),
 )
+@click.option("--sample", "as_sample", is_flag=True, help="Print a file with every setting and its default.")
 @json_option
-def config(*, settings: Mapping[str, RawValue], as_json: bool) -> None:
+def config(*, settings: Mapping[str, RawValue], as_sample: bool, as_json: bool) -> None:
     """Print every setting as it holds, and where it comes from.
 
     Flags count before the environment, the environment before the file, and the file before the defaults. A relative
     path in the file starts where the file is. Secrets are in files of their own, which are named and never read here;
     what an address has of a password or a query is hidden.
     """
+    if as_sample:
+        click.echo(sample(), nl=False)
+        return
     found = [Effective(one.name, one.text and hidden(one.text), one.source) for one in effective(settings)]
     answer = {one.name: {"value": one.text, "source": one.source} for one in found}
     print_answer({"settings": answer}, _lines(found), as_json=as_json)

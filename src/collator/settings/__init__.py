@@ -10,6 +10,7 @@ from __future__ import annotations
 from collator.settings.addresses import NO_WEBHOOK, hidden
 from collator.settings.delivery import EndpointSettings
 from collator.settings.option import SWITCH, Option, Scope, Tables, options_of
+from collator.settings.sample import parts, sample
 from collator.settings.sources import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
@@ -44,5 +45,7 @@ __all__ = [
     "hidden",
     "load",
     "options_of",
+    "parts",
+    "sample",
     "variable",
 ]
