@@ -42,7 +42,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs torture bench bench-peers compare format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs pages site torture bench bench-peers compare format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -134,8 +134,22 @@ test-cluster: setup ## Run what make test leaves out of the tests on PostgreSQL 
 test-faults: setup ## Run the fault tests: power cuts, full disks, dead processes (needs root)
 	$(BIN)/python -m pytest tests/faults -m 'faults and not cluster' -n 3 --dist loadgroup $(PYTEST_ARGS)
 
-docs: setup ## Write docs/commands.md from the commands
-	$(BIN)/python -m collator.cli.manual >docs/commands.md
+docs: pages site ## Write the pages that are made from the code, and build a site of all pages in site/
+
+pages: setup
+	$(BIN)/python -m docs.pages
+
+# And one for what makes a site of the pages. No page is fetched for it, and the same pages give the same bytes.
+.docs-venv/.libraries: requirements-docs.txt
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .docs-venv
+	.docs-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+site: .docs-venv/.libraries
+	.docs-venv/bin/codespell --config docs/codespell.ini *.md docs src examples deploy bench .ci Makefile
+	rm -rf site
+	SOURCE_DATE_EPOCH=0 .docs-venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --jobs auto \
+		--conf-dir docs --doctree-dir .docs-venv/doctrees . site
 
 torture: setup ## Kill a service 300 times, and see that nothing is lost (at least 10 minutes)
 	$(BIN)/collator chaos --rounds 300
@@ -164,10 +178,13 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-audit.txt -
-	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nslowapi\nuvicorn\n' | \
+	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nslowapi\nstandardwebhooks\nuvicorn\n' | \
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-servers.txt -
+	printf 'codespell\nfuro\nmyst-parser\nsphinx\n' | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet \
+		--upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --no-emit-options --output-file requirements-docs.txt -
 	printf 'aiohttp\nasync-timeout\ncelery[redis]\nflask\ngranian\ngunicorn\nhiredis\nrestate-sdk\ntaskiq\ntaskiq-redis\nurllib3\nuvloop\n' | \
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \

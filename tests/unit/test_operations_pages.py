@@ -80,14 +80,3 @@ def test_exit_codes_are_those_of_the_commands() -> None:
     assert "Exit codes 2, 3 and 7" in PAGES["running"]
     assert "RestartPreventExitStatus=2 3 7\n" in (ROOT / "deploy" / "collator.service").read_text("utf-8")
     assert {*re.findall(r"exit code (\d+)", EVERY)} == {"3", "5", "7", "10"}
-
-
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-def test_every_link_leads_somewhere(page: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (DOCS / page).read_text("utf-8"))
-    assert [link for link in links if not (DOCS / link).exists()] == []
-
-
-def test_the_index_names_every_page() -> None:
-    index = (DOCS / "README.md").read_text("utf-8")
-    assert [path.name for path in DOCS.glob("*.md") if f"({path.name})" not in index and path.name != "README.md"] == []

@@ -84,7 +84,3 @@ def _usage(option: click.Option) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    click.echo(manual(), nl=False)
