@@ -9,19 +9,23 @@ import click
 
 from collator.cli.command import Noun, command
 from collator.cli.parameters import chosen, refuse_beside
-from collator.cli.phrases import listed
 from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.table import CellType, Column, listed, wide_option
+from collator.client import Client
+from collator.errors import Denied, Unknown
 from collator.settings import Scope, Settings
-from collator.text import counted
+from collator.text import counted, quoted
 
-_COLUMNS = {
-    "ID": "id",
-    "RESOURCE": "resource_id",
-    "STATE": "state",
-    "ATTEMPTS": "attempts",
-    "LAST": "attempted_at",
-    "REASON": "reason",
-}
+_COLUMNS = (
+    Column("ID", "id", CellType.WIDE),
+    Column("RESOURCE", "resource_id"),
+    Column("ENDPOINT", "endpoint"),
+    Column("STATE", "state"),
+    Column("TRIES", "attempts"),
+    Column("LAST", "attempted_at", CellType.AGE),
+    Column("NEXT", "due_in", CellType.SPAN),
+    Column("REASON", "reason"),
+)
 
 
 @command(
@@ -30,6 +34,7 @@ _COLUMNS = {
     examples=(
         ("Which deliveries were given up, and why?", "collator deliveries list --state dead"),
         ("Which deliveries wait for a receiver?", "collator deliveries list --state due --endpoint archive"),
+        ("With their IDs, and whole times and reasons", "collator deliveries list --state dead --wide"),
         ("For a program", "collator deliveries list --since 2026-11-24 --limit 1000 --json"),
     ),
 )
@@ -37,14 +42,22 @@ _COLUMNS = {
 @chosen
 @click.option("--cursor", metavar="TEXT", help="Continue after the previous page.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
+@wide_option
 @json_option
-def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
-    """List deliveries, the oldest first.
+def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
+    """List deliveries, the oldest first: their tries, how long ago the last one was, and when the next one is.
 
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
-    page = ask(settings, lambda client: client.deliveries(**wanted))
-    print_answer(page, listed(page, "deliveries", _COLUMNS), as_json=as_json)
+
+    async def look(client: Client) -> dict[str, Any]:
+        page = await client.deliveries(**wanted)
+        if not page["deliveries"]:
+            await _require_endpoint(client, wanted["endpoint"])
+        return page
+
+    page = ask(settings, look)
+    print_answer(page, listed(page, "deliveries", _COLUMNS, wide=wide), as_json=as_json)
 
 
 @command(
@@ -52,7 +65,7 @@ def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa:
     short="Show a delivery and its attempts.",
     examples=(
         ("Why was it not delivered yet?", "collator deliveries show MSG_ID:archive"),
-        ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due"),
+        ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due --wide"),
     ),
 )
 @click.argument("delivery_id", metavar="ID")
@@ -91,7 +104,14 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
     said = {name: value for name, value in wanted.items() if value is not None}
     if not said:
         raise click.UsageError("give the ID of a delivery, or select with --state, --endpoint, --resource, …")
-    answer: dict[str, Any] = ask(settings, lambda client: client.replay_all(**said))
+
+    async def send_again(client: Client) -> dict[str, Any]:
+        answer = await client.replay_all(**said)
+        if not answer["replayed"]:
+            await _require_endpoint(client, said.get("endpoint"))
+        return answer
+
+    answer = ask(settings, send_again)
     print_answer(answer, [f"{counted(answer['replayed'], 'webhook')} will be sent again"], as_json=as_json)
 
 
@@ -100,7 +120,7 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
     short="Give up a delivery that is due.",
     examples=(
         ("The receiver will never accept it", "collator deliveries give-up MSG_ID:archive"),
-        ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due"),
+        ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due --wide"),
     ),
 )
 @click.argument("delivery_id", metavar="ID")
@@ -129,6 +149,18 @@ deliveries = Noun(
     ),
     id_mark=":",
 )
+
+
+async def _require_endpoint(client: Client, name: str | None) -> None:
+    """Raise `Unknown` where there is no endpoint *name*, as nothing was found for it."""
+    if name is None:
+        return
+    try:
+        known = [one["name"] for one in (await client.endpoints())["endpoints"]]
+    except Denied:  # a token for some resources is not told
+        return
+    if name not in known:
+        raise Unknown(f"there is no endpoint {quoted(name)}; there are: {', '.join(known) or 'none'}")
 
 
 def _report(report: Mapping[str, Any]) -> Iterator[str]:

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from collator.cli.command import Noun, command
-from collator.cli.phrases import aligned
 from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.table import Column, listed, wide_option
 from collator.settings import Scope, Settings
+
+_COLUMNS = (Column("NAME", "name"), Column("STATE", "state"), Column("WHY NOTHING IS SENT", "why_not_sent"))
 
 
 @command(
@@ -21,12 +23,14 @@ from collator.settings import Scope, Settings
         ("For a program", "collator endpoints list --json"),
     ),
 )
+@wide_option
 @json_option
-def list_(*, settings: Settings, as_json: bool) -> None:
+def list_(*, settings: Settings, wide: bool, as_json: bool) -> None:
     """List the endpoints of a service, and why nothing is sent to one at the moment."""
     answer = ask(settings, lambda client: client.endpoints())
-    rows = ((one["name"], _state(one), one["why_not_sent"]) for one in answer["endpoints"])
-    print_answer(answer, aligned(("NAME", "STATE", "WHY NOTHING IS SENT"), rows), as_json=as_json)
+    rows = [one | {"state": _state(one)} for one in answer["endpoints"]]
+    shown = listed({"endpoints": rows, "next_cursor": None}, "endpoints", _COLUMNS, wide=wide)
+    print_answer(answer, shown, as_json=as_json)
 
 
 @command(

@@ -20,7 +20,16 @@ _HEAD = """\
 Written by `make docs` from the commands: `collator COMMAND --help` says the same, and lists the settings too. What is
 done to resources, deliveries and endpoints is grouped by them: `collator resources show ID`.
 
-What prints data prints it as JSON with `--json`. Errors go to standard error, in a line or two that say what to do.
+What prints data prints it as JSON with `--json`. A table fits the terminal, with ages; `--wide` shows ids, times and
+reasons whole. Errors go to standard error, in a line or two that say what to do.
+
+A shell completes commands and options after one of these lines, which belongs in its start-up file:
+
+```
+eval "$(_COLLATOR_COMPLETE=bash_source collator)"     # bash 4.4 or later
+eval "$(_COLLATOR_COMPLETE=zsh_source collator)"      # zsh
+_COLLATOR_COMPLETE=fish_source collator | source      # fish
+```
 """
 _SETTINGS = {
     Scope.SERVICE: "every setting of the service",

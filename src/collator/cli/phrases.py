@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from collator.text import escaped
 
 
 def ranges(pairs: Sequence[Sequence[int]]) -> str:
@@ -28,18 +24,3 @@ def near(path: Path) -> Path:
         return path.relative_to(Path.cwd())
     except (OSError, ValueError):  # that is gone, or the path lies elsewhere
         return path
-
-
-def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A table with *heads*, its columns as wide as what is in them; nothing is shown as ``-``."""
-    table = [heads, *(["-" if cell is None else escaped(str(cell)) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def listed(page: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> Iterator[str]:
-    """A table of *what* there is in *page*, its heads and keys in *columns*, and where the next page begins."""
-    yield from aligned([*columns], ([one[key] for key in columns.values()] for one in page[what]))
-    if page["next_cursor"] is not None:
-        yield f"… and more: --cursor {shlex.quote(page['next_cursor'])}"

@@ -11,8 +11,9 @@ import msgspec
 from collator.cli.command import Noun, command
 from collator.cli.packet import packet
 from collator.cli.parameters import Moment, refuse_beside
-from collator.cli.phrases import listed, ranges
+from collator.cli.phrases import ranges
 from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.table import CellType, Column, listed, wide_option
 from collator.cli.terminal import print_data, print_json, print_lines
 from collator.client import Client
 from collator.settings import Scope, Settings
@@ -20,15 +21,15 @@ from collator.states import EndedBy, State
 from collator.text import counted
 
 MAX_FAILURES, MAX_RANGES = 10, 100
-_COLUMNS = {
-    "ID": "resource_id",
-    "STATE": "state",
-    "TOTAL": "total",
-    "RECEIVED": "received",
-    "DONE": "done",
-    "FAILED": "failed",
-    "OPENED": "opened_at",
-}
+_COLUMNS = (
+    Column("ID", "resource_id"),
+    Column("STATE", "state"),
+    Column("TOTAL", "total"),
+    Column("RECEIVED", "received"),
+    Column("DONE", "done"),
+    Column("FAILED", "failed"),
+    Column("AGE", "opened_at", CellType.AGE),
+)
 
 
 @command(
@@ -44,11 +45,12 @@ _COLUMNS = {
 @click.option("--prefix", metavar="TEXT", help="Only those whose id begins with this prefix.")
 @click.option("--cursor", metavar="ID", help="Begin after this id.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
+@wide_option
 @json_option
-def list_(*, settings: Settings, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
-    """List resources in order of id, with their state and how far they are."""
+def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
+    """List resources in order of id, with their state and how far they are, and how long ago they were opened."""
     page = ask(settings, lambda client: client.resources(**wanted))
-    print_answer(page, listed(page, "resources", _COLUMNS), as_json=as_json)
+    print_answer(page, listed(page, "resources", _COLUMNS, wide=wide), as_json=as_json)
 
 
 @command(

@@ -9,8 +9,9 @@ from typing import Any
 
 from collator.cli.command import command
 from collator.cli.exits import Exit
-from collator.cli.phrases import aligned, sized
+from collator.cli.phrases import sized
 from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.table import aligned
 from collator.messages import Replication
 from collator.settings import Scope, Settings
 

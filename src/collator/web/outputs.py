@@ -152,7 +152,7 @@ def _answer(page: OutcomePage, ending: Mapping[str, object]) -> HttpAnswer:
     """*page* as an `OutputsPage` with the members of *ending*; its outputs stay the bytes that they are."""
     said = {"webhook_id": page.webhook_id, "state": page.state, "completed_by": page.completed_by, "total": page.total}
     outputs = b",".join([_encoded(outcome) for outcome in page.outcomes])
-    body = b'%b,"outputs":[%b],%b' % (encode(said)[:-1], outputs, encode(ending)[1:])
+    body = b'%b,"outputs":[%b],%b\n' % (encode(said)[:-1], outputs, encode(ending)[1:])
     return HttpAnswer(200, JSON_FIELDS, body)
 
 

@@ -115,7 +115,7 @@ class WholePackets:
             raise refusal.with_members({"receipts": msgspec.Raw(told.json())})
         if whole.left_out():
             self._refusals.note_part(whole.left_out(), Asked.by(request.scope))
-        return HttpAnswer(202, JSON_FIELDS, told.json(b'{"receipts":', b"}"))
+        return HttpAnswer(202, JSON_FIELDS, told.json(b'{"receipts":', b"}\n"))
 
     async def _checked(self, request: RequestBody, body: bytes) -> Iterable[Sequence[Packet]]:
         """The packets of *body* in parts, once all are known to be good; decoded anew where all would take much."""

@@ -55,8 +55,9 @@ class ArrayReceipts:
 
 
 def wire_one(packet: Packet, receipt: Receipt) -> bytes:
-    """The receipt for one packet, as JSON."""
-    return encode(WireReceipt(packet.resource_id, packet.index, receipt.status, receipt.reason, receipt.retry_after))
+    """The receipt for one packet, as a line of JSON."""
+    told = WireReceipt(packet.resource_id, packet.index, receipt.status, receipt.reason, receipt.retry_after)
+    return encode(told) + b"\n"
 
 
 def wire_lines(packets: Sequence[Packet], receipts: Sequence[Receipt]) -> bytes:

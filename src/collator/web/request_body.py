@@ -63,14 +63,14 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 
 
 def answer_json(value: object, *, status: int = 200) -> HttpAnswer:
-    """*value* as JSON."""
-    return HttpAnswer(status, JSON_FIELDS, encode(value))
+    """*value* as JSON, with a line end for who reads it in a terminal."""
+    return HttpAnswer(status, JSON_FIELDS, encode(value) + b"\n")
 
 
 def answer_problem(error: CollatorError) -> HttpAnswer:
     """*error* as an RFC 9457 problem."""
     refusal = problem_of(error)
-    return HttpAnswer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)))
+    return HttpAnswer(refusal.kind.status, problem_headers(refusal), encode(problem(refusal)) + b"\n")
 
 
 class RequestBody(RequestHead):
