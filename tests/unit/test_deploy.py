@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +19,16 @@ from collator.cli.main import cli
 from collator.errors import cannot_listen
 from collator.settings import OPTIONS, Settings, load, values, variable
 from collator.web.routes import ROUTES
+from tests.requirements import need
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 COMPOSE = (ROOT / "compose.yaml").read_text("utf-8")
-UNIT = (ROOT / "deploy" / "collator.service").read_text("utf-8")
+UNITS = [*(ROOT / "deploy").glob("*.*"), *(ROOT / "examples" / "cluster" / "systemd").glob("*.service")]
+UNIT, BACKUP = (
+    (ROOT / "deploy" / name).read_text("utf-8").replace("\\\n", "")
+    for name in ("collator.service", "collator-backup.service")
+)
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
@@ -28,6 +36,9 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     yield "Dockerfile", json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1])
     yield from (("compose.yaml", json.loads(line)) for line in re.findall(r"command: (\[.*\])", COMPOSE))
     yield from (("collator.service", line.split()) for line in lines_of(r"ExecStart=\S+/collator (.*)", UNIT))
+    yield from (
+        ("collator-backup.service", shlex.split(line)) for line in lines_of(r".*/collator (backup .*)'", BACKUP)
+    )
     yield from (("Dockerfile", line.split()) for line in lines_of(r"#.* collator (serve .*)", DOCKERFILE))
 
 
@@ -57,6 +68,7 @@ def test_every_file_has_its_command_lines() -> None:
         "compose.yaml",
         "compose.yaml",
         "collator.service",
+        "collator-backup.service",
         "Dockerfile",
     ]
 
@@ -129,3 +141,48 @@ def test_the_unit_has_what_keeps_it_in_its_place() -> None:
     (line,) = [line for place, line in LINES if place == "collator.service"]
     assert effective([*line[:1], *line[3:]]).data_dir == Path("/var/lib") / given["StateDirectory"]
     assert int(given["LimitNOFILE"]) > 2 * Settings().max_connections
+
+
+def test_a_backup_is_made_by_who_owns_the_data() -> None:
+    service, backup = (dict(re.findall(r"^(\w+)=(.+)$", text, re.MULTILINE)) for text in (UNIT, BACKUP))
+    shared = ("DynamicUser", "User", "StateDirectoryMode", "UMask")
+    assert [backup[name] for name in shared] == [service[name] for name in shared]
+    assert backup["StateDirectory"].split() == [service["StateDirectory"], "collator-backups"]
+
+
+def test_what_only_root_can_read_is_handed_over_by_systemd() -> None:
+    """A user that exists only while the service runs owns no file of mode 0600 in /etc."""
+    given = {*lines_of(r"LoadCredential=(\S+):/etc/collator/\1", UNIT)}
+    assert given == {"collator.toml", "tokens"}
+    assert {*re.findall(r"%d/(\S+)", UNIT.partition("ExecStart=")[2])} == given
+    assert "/etc/" not in UNIT.partition("ExecStart=")[2]
+
+
+def verified(unit: Path, folder: Path) -> str:
+    """What systemd has to say of *unit*, whose program is there for it."""
+    program = shutil.which("systemd-analyze")
+    need(program, "systemd-analyze (apt-get install systemd)")
+    text = unit.read_text("utf-8").replace("/opt/collator/bin/collator", "/bin/true")
+    for other in (ROOT / "deploy").iterdir():
+        shutil.copy(other, folder)
+    (folder / unit.name).write_text(text, "utf-8")
+    done = subprocess.run(
+        [str(program), "verify", "--man=no", "--recursive-errors=no", str(folder / unit.name)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> None:
+    assert verified(unit, tmp_path) == ""
+
+
+def test_systemd_would_find_a_key_that_there_is_not(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    wrong = tmp_path / "given" / "wrong.service"
+    wrong.write_text(UNIT.replace("DynamicUser=", "DynamicUsr="))
+    assert "DynamicUsr" in verified(wrong, tmp_path)

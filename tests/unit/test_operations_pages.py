@@ -11,7 +11,7 @@ import pytest
 from collator.cli.exits import Exit
 from collator.cli.main import cli
 from collator.pipeline import open_pipeline
-from collator.settings import OPTIONS, Settings, default, flag
+from collator.settings import OPTIONS, Settings, default, flag, load
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -25,6 +25,13 @@ LINES = [
     if not language  # that of a shell
     for line in block.splitlines()
     if "collator " in line
+]
+LINES += [
+    re.sub(r" [>&]\S*$", "", line)
+    for language, block in BLOCK.findall((DOCS / "production.md").read_text("utf-8"))
+    if language == "sh"
+    for line in block.splitlines()
+    if line.startswith("collator ")
 ]
 
 
@@ -80,3 +87,11 @@ def test_exit_codes_are_those_of_the_commands() -> None:
     assert "Exit codes 2, 3 and 7" in PAGES["running"]
     assert "RestartPreventExitStatus=2 3 7\n" in (ROOT / "deploy" / "collator.service").read_text("utf-8")
     assert {*re.findall(r"exit code (\d+)", EVERY)} == {"3", "5", "7", "10"}
+
+
+def test_the_settings_of_a_first_service_are_settings(tmp_path: Path) -> None:
+    (text,) = re.findall(
+        r"collator\.toml <<'END'\n(.*?)^END$", (DOCS / "production.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "collator.toml").write_text(text)
+    assert load(environ={}, config=str(tmp_path / "collator.toml")).processor == "shout:shout"
