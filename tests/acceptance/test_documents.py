@@ -120,7 +120,7 @@ def test_the_real_example_of_the_readme_gives_what_the_readme_says(tmp_path: Pat
     assert (answer["done"], answer["accepted"]) == (True, 3)
     body = json.loads(readme.block('{"type": "resource.collated"'))
     lines = (tmp_path / "received" / "call-17.txt").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == body["data"]["outputs"]
+    assert lines == body["data"]["outputs"]
     assert (shown.returncode, shown.stdout.partition("\n")[0]) == (Exit.OK, "call-17  collated (last)"), shown.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_what_a_real_service_holds_is_shown_with_escapes(tmp_path: Path, capsys:
     with serving(tmp_path, *failing) as (_, url), SyncClient(url) as client:
         packet = {"resource_id": resource_id, "index": 0, "payload": payload, "metadata": metadata, "last": True}
         client.send([packet])
-        shown: dict[str, Any] = client.result(resource_id, timeout=30)
+        shown: Mapping[str, Any] = client.result(resource_id, timeout=30)
         for line in (
             ["resources", "list"],
             ["resources", "show", resource_id],

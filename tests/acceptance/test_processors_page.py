@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from collator.cli.exits import Exit
 from collator.cli.main import run
 from collator.client import Client
+from collator.client.replies import ResultReply
 from collator.service import open_service
 from collator.settings import load
 from tests.acceptance.programs import environment
@@ -112,7 +112,7 @@ async def test_the_shape_of_requests_is_shown_as_the_page_says(here: Path, capsy
     assert request.headers["x-api-key"] == "NEVERSHOWN"
 
 
-def outcome(result: dict[str, Any]) -> object:
+def outcome(result: ResultReply) -> object:
     return result["outputs"][0] if "outputs" in result else (result["failed"][0]["reason"],)
 
 

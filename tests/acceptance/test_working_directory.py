@@ -6,7 +6,7 @@ import json
 import os
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -69,7 +69,7 @@ def complaints(program: Program) -> list[str]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("pool", ["thread", "process"])
 async def test_a_program_may_go_elsewhere_once_its_collator_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: Literal["thread", "process"]
 ) -> None:
     (tmp_path / f"mine_{pool}.py").write_text("import os\ndef shout(text):\n    return text.upper()\n")
     (elsewhere := tmp_path / "elsewhere").mkdir()

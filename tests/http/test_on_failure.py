@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from collator.client import Client
+from collator.client.replies import ResourceReply
 from collator.errors import Permanent
 from collator.service import open_service
 from collator.settings import Settings
@@ -55,7 +56,7 @@ class House(NamedTuple):
         body: dict[str, Any] = json.loads(received.body)
         return body
 
-    async def until_failed(self, *, done: int) -> dict[str, Any]:
+    async def until_failed(self, *, done: int) -> ResourceReply:
         """The resource ``a``, once one packet of it has failed and *done* are done."""
         async with asyncio.timeout(10.0):
             while True:

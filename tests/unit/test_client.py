@@ -372,6 +372,26 @@ async def test_a_replay_that_breaks_off_says_how_many_are_due_again() -> None:
     assert "before that" not in str(caught.value)
 
 
+async def test_the_cells_of_a_notebook_share_a_client() -> None:
+    """Each cell is a task of its own on one loop."""
+    client = Client("http://127.0.0.1:1/", token="secret", patience=0.0)
+    assert repr(client) == "<Client http://127.0.0.1:1/ closed>"
+    opened = [await asyncio.create_task(client.open()) for _ in range(2)]
+    assert opened == [client, client]
+    assert repr(client).endswith(" open>")
+    with pytest.raises(Unreachable, match="connection refused"):
+        await asyncio.create_task(client.status())
+    for _ in range(2):
+        await asyncio.create_task(client.close())
+    with pytest.raises(CollatorError, match="is not open"):
+        await client.status()
+
+
+def test_a_tally_of_many_resources_is_short_to_look_at() -> None:
+    tally = Tally(acknowledged=2, resources=dict.fromkeys(map(str, range(1000))))
+    assert len(repr(tally)) < 200
+
+
 async def test_a_client_outside_of_its_context_says_so() -> None:
     client = Client("http://127.0.0.1:1")
     with pytest.raises(CollatorError, match="Client is not open: use it within `async with`"):

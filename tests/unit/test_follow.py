@@ -13,6 +13,7 @@ import pytest
 from collator import Client, Collator, Permanent, SyncClient, Unreachable
 from collator.client import poll
 from collator.client.poll import poll_outcomes
+from collator.client.replies import OutcomeReply
 from collator.errors import CollatorError, Conflict, Unknown
 from collator.service import open_service
 from collator.settings import from_keywords
@@ -89,7 +90,7 @@ async def test_outcomes_are_followed_as_they_come_in_any_order(tmp_path: Path) -
 
     finish = threading.Event()
     async with Collator(tmp_path, processor=process) as collator:
-        found: list[Page] = []
+        found: list[OutcomeReply] = []
 
         async def follow() -> None:
             async for outcome in collator.follow("r"):

@@ -48,7 +48,7 @@ class Scripted(Client):
         self.asked: list[str] = []
         self.at_once = self.most_at_once = 0
 
-    async def resource(self, resource_id: str | int) -> dict[str, Any]:
+    async def resource(self, resource_id: str | int) -> Any:  # noqa: ANN401 - as scripted
         assert isinstance(resource_id, str)
         self.asked.append(resource_id)
         self.at_once += 1

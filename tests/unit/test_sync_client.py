@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +121,30 @@ def test_nothing_is_left_running() -> None:
     with SyncClient("http://127.0.0.1:1"):
         assert running() == 1
     assert running() == 0
+
+
+def test_the_cells_of_a_notebook_share_a_client(tmp_path: Path) -> None:
+    with serving(tmp_path) as url:
+        client = SyncClient(url, token="secret").open()
+        assert repr(client) == f"<SyncClient {url} open>"
+        assert client.open() is client  # the cell is run again
+        assert client.send([packet(0, last=True)]).acknowledged == 1
+        assert client.result("r", timeout=10)["outputs"] == [[]]
+        client.close()
+        client.close()
+        assert repr(client) == f"<SyncClient {url} closed>"
+        with client:
+            assert client.status()["ready"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "collator-client"]
+
+
+def test_a_script_that_never_closes_its_client_ends_without_a_word(tmp_path: Path) -> None:
+    script = "import sys, collator; print(collator.SyncClient(sys.argv[1]).open().status()['ready'])"
+    with serving(tmp_path) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", script, url], capture_output=True, text=True, check=True, timeout=60
+        )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_a_client_outside_of_its_context_says_so() -> None:

@@ -12,6 +12,7 @@ from collator.cli.parameters import chosen, refuse_beside
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.table import CellType, Column, listed, wide_option
 from collator.client import Client
+from collator.client.replies import DeliveriesReply, ReplayAllReply
 from collator.errors import Denied, Unknown
 from collator.settings import Scope, Settings
 from collator.text import counted, quoted
@@ -50,7 +51,7 @@ def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> No
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
 
-    async def look(client: Client) -> dict[str, Any]:
+    async def look(client: Client) -> DeliveriesReply:
         page = await client.deliveries(**wanted)
         if not page["deliveries"]:
             await _require_endpoint(client, wanted["endpoint"])
@@ -101,11 +102,11 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
         report = ask(settings, lambda client: client.replay(delivery_id))
         print_answer(report, _report(report), as_json=as_json)
         return
-    said = {name: value for name, value in wanted.items() if value is not None}
+    said: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     if not said:
         raise click.UsageError("give the ID of a delivery, or select with --state, --endpoint, --resource, …")
 
-    async def send_again(client: Client) -> dict[str, Any]:
+    async def send_again(client: Client) -> ReplayAllReply:
         answer = await client.replay_all(**said)
         if not answer["replayed"]:
             await _require_endpoint(client, said.get("endpoint"))

@@ -198,10 +198,10 @@ def retry(*, settings: Settings, resource_id: str | None, dry_run: bool, as_json
         said = f"{resource_id}: {counted(answer['retried'], 'packet')} will be tried again"
         print_answer(answer, [said], as_json=as_json)
         return
-    chosen = {name: value for name, value in wanted.items() if value is not None}
+    chosen: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     if not chosen:
         raise click.UsageError("give the ID of a resource, or select with --state, --prefix, --since, …")
-    done: dict[str, Any] = ask(settings, lambda client: client.retry_all(dry_run=dry_run, **chosen))
+    done = ask(settings, lambda client: client.retry_all(dry_run=dry_run, **chosen))
     packets = f"{counted(done['packets'], 'packet')} of {counted(done['resources'], 'resource')}"
     print_answer(done, [f"{packets} {'would' if dry_run else 'will'} be tried again"], as_json=as_json)
 

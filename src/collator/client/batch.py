@@ -66,7 +66,7 @@ class Tally:
     duplicates: int = 0
     """Of these, how many were there already."""
     rejected: list[Rejection] = field(default_factory=list)
-    resources: dict[str, None] = field(default_factory=dict)
+    resources: dict[str, None] = field(default_factory=dict, repr=False)
     """The ids of which a packet was acknowledged, in that order."""
     keep_lines: bool = True
     """Whether those in `rejected` are kept with their text, for a sender that mends them: each may have a megabyte."""

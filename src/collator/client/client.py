@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from collator.client.arguments import seconds
 from collator.client.arguments import token as checked
@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+class ClientOptions(TypedDict, total=False):
+    """The options of `Client`."""
+
+    token: str | None
+    batch: int
+    in_flight: int
+    timeout: float
+    patience: float | None
+
+
 class Client(Verbs):
-    """A connection to the service at *url*, as an async context manager."""
+    """A connection to the service at *url*, as an async context manager, or between `open` and `close`."""
 
     def __init__(
         self,
@@ -46,12 +56,24 @@ class Client(Verbs):
             raise ConfigError(f"url: {error}") from None
         self._token = checked(token)
 
-    async def __aenter__(self) -> Self:
-        self._connection = HttpConnection(self.url, timeout=self._timeout, token=self._token)
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url} {'open' if self.is_open else 'closed'}>"
+
+    async def open(self) -> Self:
+        """Open it, unless it is: for a notebook, whose cells share a client. To be closed by `close`."""
+        if not self.is_open:
+            self._connection = HttpConnection(self.url, timeout=self._timeout, token=self._token)
         return self
+
+    async def close(self) -> None:
+        """Close every connection. It may be opened again."""
+        connection, self._connection = self._connection, Unopened(type(self).__name__)
+        await connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._connection.aclose()
-        self._connection = Unopened(type(self).__name__)
+        await self.close()

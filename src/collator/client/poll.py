@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from collator.client.answer import Unreachable
@@ -15,6 +15,7 @@ SOONEST, LATEST = 0.01, 1.0
 _SHARE = 0.1
 
 R = TypeVar("R")
+M = TypeVar("M", bound=Mapping[str, Any])
 
 
 async def wait_for_end(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
@@ -33,7 +34,7 @@ async def wait_for_end(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
     return task
 
 
-async def poll_until_ended(look: Callable[[], Awaitable[dict[str, Any]]], *, patience: float | None) -> dict[str, Any]:
+async def poll_until_ended(look: Callable[[], Awaitable[M]], *, patience: float | None) -> M:
     """Call *look* until its resource has ended, and return the last report.
 
     Raises what *look* raises; `Unreachable` only where there was no answer for *patience* seconds, `None` for never.
@@ -54,8 +55,8 @@ async def poll_until_ended(look: Callable[[], Awaitable[dict[str, Any]]], *, pat
 
 
 async def poll_outcomes(
-    look: Callable[[int, str | None], Awaitable[dict[str, Any]]], *, after_seq: int, patience: float | None
-) -> AsyncIterator[dict[str, Any]]:
+    look: Callable[[int, str | None], Awaitable[Mapping[str, Any]]], *, after_seq: int, patience: float | None
+) -> AsyncIterator[Any]:
     """Each outcome behind *after_seq*, until the resource has ended and none is left.
 
     *look* takes where a page begins and the webhook id that the resource must have, and waits for news by itself.

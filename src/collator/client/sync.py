@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from collator.client.batch import Packets, Tally
-from collator.client.client import Client
+from collator.client.client import Client, ClientOptions
 from collator.client.handover import Handover
 from collator.client.poll import wait_for_end
 from collator.errors import CollatorError
@@ -49,30 +50,47 @@ def _one_by_one(
 
 
 class SyncClient:
-    """`Client` with verbs that return when they are done, as a context manager. For one thread at a time."""
+    """`Client` with verbs that return when they are done, as a context manager, or between `open` and `close`.
 
-    def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of `Client`
+    For one thread at a time.
+    """
+
+    def __init__(self, url: str, **options: Unpack[ClientOptions]) -> None:
         """Open nothing yet; *options* are those of `Client`."""
         self._client = Client(url, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def __enter__(self) -> Self:
-        self._loop = loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=_run, args=(loop,), name="collator-client", daemon=True)
-        self._thread.start()
-        self._wait(self._start(self._client.__aenter__()))
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._client.url} {'open' if self.is_open else 'closed'}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._loop is not None
+
+    def open(self) -> Self:
+        """Open it, unless it is: for a notebook, whose cells share a client. To be closed by `close`."""
+        if self._loop is None:
+            self._loop = loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=_run, args=(loop,), name="collator-client", daemon=True)
+            thread.start()
+            self._end = weakref.finalize(self, _end, self._client, loop, thread)  # also where nobody closes it
+            self._wait(self._start(self._client.open()))
         return self
+
+    def close(self) -> None:
+        """Close every connection, and end the thread. It may be opened again."""
+        if self._loop is not None:
+            self._loop = None
+            self._end()
+
+    def __enter__(self) -> Self:
+        return self.open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        loop = self._opened()
-        try:
-            self._wait(self._start(self._client.__aexit__(kind, error, trace)))
-        finally:
-            self._loop = None
-            loop.call_soon_threadsafe(loop.stop)
-            self._thread.join()
+        self.close()
 
     def send(self, packets: Packets, *, tally: Tally | None = None) -> Tally:
         """Send *packets* as `Client.send` does; the source is read in the calling thread, as packets come."""
@@ -122,7 +140,7 @@ class SyncClient:
 
     def _opened(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise CollatorError("the SyncClient is not open: use it within `with`")
+            raise CollatorError("the SyncClient is not open: use it within `with`, or `open` it")
         return self._loop
 
     def _start(self, verb: Coroutine[Any, Any, R]) -> Future[R]:
@@ -145,6 +163,13 @@ async def _result(verb: Coroutine[Any, Any, R]) -> R:
     return (await wait_for_end(verb)).result()
 
 
+def _end(client: Client, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    closing = asyncio.run_coroutine_threadsafe(client.close(), loop)
+    closing.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+    if thread is not threading.current_thread():  # it may be, where the garbage is collected
+        thread.join()
+
+
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     """Run *loop* until it is stopped, and end what is still under way then."""
     loop.run_forever()
@@ -160,7 +185,7 @@ async def _end_all() -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-def send(url: str, packets: Packets, **options: Any) -> Tally:  # noqa: ANN401 - those of `Client`
+def send(url: str, packets: Packets, **options: Unpack[ClientOptions]) -> Tally:
     """`Client.send` in one call, for programs that have no event loop."""
     with SyncClient(url, **options) as client:
         return client.send(packets)

@@ -8,9 +8,9 @@ everything raises `Unreachable` where there is none, and `Denied` where a token 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -21,7 +21,23 @@ from collator.client.batch import Packets, Tally
 from collator.client.connection import ServiceConnection, Unopened
 from collator.client.feed import Feed
 from collator.client.poll import poll_outcomes, poll_until_ended
-from collator.client.repairs import Json, Repairs
+from collator.client.repairs import Repairs
+from collator.client.replies import (
+    AuditReply,
+    DeliveriesReply,
+    DeliveryDetailReply,
+    EndpointReply,
+    EndpointsPageReply,
+    EndpointsReply,
+    OutcomeReply,
+    OutputsReply,
+    PacketReply,
+    ResourceReply,
+    ResourcesReply,
+    ResultReply,
+    StateName,
+)
+from collator.client.status_reply import StatusReply
 from collator.client.transfer import Transfer
 from collator.errors import CollatorError, Ended
 from collator.states import State
@@ -29,6 +45,8 @@ from collator.text import counted
 
 _PAGE = 100  # outcomes in one answer: each may have 1 MiB
 _MOST = 1000  # endpoints in one answer
+
+R = TypeVar("R")
 
 
 class Rejected(CollatorError):
@@ -55,6 +73,11 @@ class Verbs(Repairs):
         self._in_flight = integer("in_flight", in_flight)
         self._patience = None if patience is None else time_limit("patience", patience, least=0)
         self._connection: ServiceConnection = Unopened(type(self).__name__)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return not isinstance(self._connection, Unopened)
 
     # Give packets.
 
@@ -88,26 +111,27 @@ class Verbs(Repairs):
 
     # Look.
 
-    async def status(self) -> Json:
+    async def status(self) -> StatusReply:
         """The state of the service: whether it takes and processes packets, or why not; what is stored, by kind."""
-        return await self._ask("GET", "/v1/status")
+        return await self._ask(StatusReply, "GET", "/v1/status")
 
-    async def resource(self, resource_id: str | int) -> Json:
+    async def resource(self, resource_id: str | int) -> ResourceReply:
         """The state of a resource: counts, ranges, reasons, times, deliveries, and why it is not delivered yet."""
-        return await self._ask("GET", resource_path(resource_id))
+        return await self._ask(ResourceReply, "GET", resource_path(resource_id))
 
-    async def packet(self, resource_id: str | int, index: int) -> Json:
+    async def packet(self, resource_id: str | int, index: int) -> PacketReply:
         """One packet: its payload, unless that is hidden, its state, attempts, reason, and its output if it has one."""
-        return await self._ask("GET", packet_path(resource_id, index))
+        return await self._ask(PacketReply, "GET", packet_path(resource_id, index))
 
     async def resources(
-        self, *, state: str | None = None, prefix: str | None = None, cursor: str | None = None, limit: int = 100
-    ) -> Json:
+        self, *, state: StateName | None = None, prefix: str | None = None, cursor: str | None = None, limit: int = 100
+    ) -> ResourcesReply:
         """``{"resources", "next_cursor"}``: up to *limit* in order of id, those in *state* and with *prefix*.
 
         The next page begins at *cursor*, the ``next_cursor`` of the one before, which is null at the end.
         """
-        return await self._ask("GET", "/v1/resources" + query(state=state, prefix=prefix, cursor=cursor, limit=limit))
+        wanted = query(state=state, prefix=prefix, cursor=cursor, limit=limit)
+        return await self._ask(ResourcesReply, "GET", "/v1/resources" + wanted)
 
     async def outputs(
         self,
@@ -118,7 +142,7 @@ class Verbs(Repairs):
         after_seq: int | None = None,
         wait: float | None = None,
         webhook_id: str | None = None,
-    ) -> Json:
+    ) -> OutputsReply:
         """``{"state", "outputs", "next_cursor"}`` and more: the outputs that there are so far, in order of ``index``.
 
         All of them, or up to *limit*, by as many requests as they take; only those behind the index *cursor*. With
@@ -126,32 +150,34 @@ class Verbs(Repairs):
         ``after_seq`` for the next page and whether there may be ``more``; where there is none yet, *wait* up to so many
         seconds for it. Raises `Conflict` where the resource was opened anew since it had *webhook_id*.
         """
-        path, asked = resource_path(resource_id) + "/outputs", {"webhook_id": webhook_id, "limit": limit}
+        path = resource_path(resource_id) + "/outputs"
+        asked: dict[str, str | int | None] = {"webhook_id": webhook_id, "limit": limit}
         if after_seq is not None or wait is not None:
-            return await self._ask("GET", path + query(**asked, after_seq=after_seq, wait=wait))
-        page = await self._ask("GET", path + query(**asked, cursor=cursor))
+            return await self._ask(OutputsReply, "GET", path + query(**asked, after_seq=after_seq, wait=wait))
+        page = await self._ask(OutputsReply, "GET", path + query(**asked, cursor=cursor))
         outputs, asked["webhook_id"] = page["outputs"], page["webhook_id"]
         while page["next_cursor"] is not None and (limit is None or len(outputs) < limit):
             asked["limit"] = None if limit is None else limit - len(outputs)
-            page = await self._ask("GET", path + query(**asked, cursor=page["next_cursor"]))
+            page = await self._ask(OutputsReply, "GET", path + query(**asked, cursor=page["next_cursor"]))
             outputs += page["outputs"]
-        return page | {"outputs": outputs}
+        page["outputs"] = outputs
+        return page
 
-    async def follow(self, resource_id: str | int, *, after_seq: int = 0) -> AsyncIterator[Json]:
+    async def follow(self, resource_id: str | int, *, after_seq: int = 0) -> AsyncIterator[OutcomeReply]:
         """Each outcome of a resource once, as it is recorded, behind *after_seq*, until the resource has ended (R26).
 
         ``{"seq", "index", "output"}``, or ``{"seq", "index", "failed"}`` of a packet that has failed. Raises `Conflict`
         where the resource was purged and opened anew meanwhile. Where the service does not answer, it is asked again.
         """
 
-        async def look(after_seq: int, webhook_id: str | None) -> Json:
+        async def look(after_seq: int, webhook_id: str | None) -> OutputsReply:
             wait = self._longest_wait
             return await self.outputs(resource_id, after_seq=after_seq, webhook_id=webhook_id, wait=wait, limit=_PAGE)
 
         async for outcome in poll_outcomes(look, after_seq=after_seq, patience=self._patience):
             yield outcome
 
-    async def result(self, resource_id: str | int, *, timeout: float | None = None) -> Json:
+    async def result(self, resource_id: str | int, *, timeout: float | None = None) -> ResultReply:
         """Wait until a resource has ended; then what the webhook says in ``data``, of failures and ranges the first.
 
         A collated resource has ``outputs``, an incomplete one ``partial`` instead. Raises `Ended` where it was
@@ -161,7 +187,7 @@ class Verbs(Repairs):
         try:
             async with limit:
                 report = await poll_until_ended(lambda: self.resource(resource_id), patience=self._patience)
-                if report["state"] == State.CANCELLED:
+                if report["state"] == State.CANCELLED.value:
                     raise Ended(f"resource {resource_id!r} was cancelled and has no result")
                 return _data(report, (await self.outputs(resource_id))["outputs"])
         except TimeoutError:
@@ -172,14 +198,14 @@ class Verbs(Repairs):
     async def deliveries(
         self,
         *,
-        state: str | None = None,
+        state: Literal["due", "delivered", "dead"] | None = None,
         endpoint: str | None = None,
         resource_id: str | None = None,
         prefix: str | None = None,
         since: str | datetime | None = None,
         cursor: str | None = None,
         limit: int = 100,
-    ) -> Json:
+    ) -> DeliveriesReply:
         """``{"deliveries", "next_cursor"}``: up to *limit* of those that fit all that is said, by birth.
 
         *state* is ``due``, ``delivered`` or ``dead``; *since* is a time with its zone, at which their resources ended
@@ -187,49 +213,51 @@ class Verbs(Repairs):
         """
         wanted = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
         return await self._ask(
-            "GET", "/v1/deliveries" + query(**wanted, since=moment(since), cursor=cursor, limit=limit)
+            DeliveriesReply, "GET", "/v1/deliveries" + query(**wanted, since=moment(since), cursor=cursor, limit=limit)
         )
 
-    async def delivery(self, delivery_id: str) -> Json:
+    async def delivery(self, delivery_id: str) -> DeliveryDetailReply:
         """The state of a delivery: its attempts with their answers, and what it waits for."""
-        return await self._ask("GET", delivery_path(delivery_id))
+        return await self._ask(DeliveryDetailReply, "GET", delivery_path(delivery_id))
 
-    async def endpoints(self) -> Json:
+    async def endpoints(self) -> EndpointsReply:
         """``{"endpoints"}``: all by name, whether each is paused, and why nothing is sent to it at the moment."""
-        found, cursor = list[Json](), None
+        found, cursor = list[EndpointReply](), None
         while not found or cursor is not None:
-            page = await self._ask("GET", "/v1/endpoints" + query(limit=_MOST, cursor=cursor))
+            page = await self._ask(EndpointsPageReply, "GET", "/v1/endpoints" + query(limit=_MOST, cursor=cursor))
             found += page["endpoints"]
             cursor = page["next_cursor"]
             if not found:
                 break
         return {"endpoints": found}
 
-    async def audit(self, *, cursor: str | None = None, limit: int = 100) -> Json:
+    async def audit(self, *, cursor: str | None = None, limit: int = 100) -> AuditReply:
         """``{"records", "next_cursor"}``: who did what, the latest first, up to *limit* of those behind *cursor*."""
-        return await self._ask("GET", "/v1/audit" + query(cursor=cursor, limit=limit))
+        return await self._ask(AuditReply, "GET", "/v1/audit" + query(cursor=cursor, limit=limit))
 
-    async def _ask(self, method: str, path: str, body: object = None) -> Json:
-        """The object that the service answers with. Raises what its status means."""
+    async def _ask(self, reply: type[R], method: str, path: str, body: object = None) -> R:  # noqa: ARG002 - its type counts
+        """The *reply* of the service. Raises what its status means."""
         connection = self._connection
         answer = await connection.request(method, path, None if body is None else msgspec.json.encode(body))
         if not answer.ok:
             raise answer.error(connection.where)
         try:
-            return msgspec.json.decode(answer.body, type=dict[str, Any])
+            return cast("R", msgspec.json.decode(answer.body, type=dict[str, Any]))
         except msgspec.MsgspecError:
             raise CollatorError(
                 f"{connection.where}: unexpected answer, is this a Collator service? ({answer})"
             ) from None
 
 
-def _data(report: Json, outputs: Sequence[Json]) -> Json:
+def _data(report: ResourceReply, outputs: Sequence[OutcomeReply]) -> ResultReply:
     """The data of the webhook of *report*'s resource (R17, R18). Pure."""
-    data = {name: report[name] for name in ("resource_id", "completed_by", "total", "metadata")}
-    if report.get("supersedes") is not None:
-        data["supersedes"] = report["supersedes"]
-    if report["state"] == State.COLLATED:
-        return data | {"outputs": [output["output"] for output in outputs]}
-    partial = [{"index": output["index"], "output": output["output"]} for output in outputs]
-    ranges = {name: report[name] for name in ("missing", "unfinished")}
-    return data | {"partial": partial} | ranges | {"failed": report["failures"]}
+    told: Mapping[str, Any] = report
+    data = {name: told[name] for name in ("resource_id", "completed_by", "total", "metadata")}
+    if told.get("supersedes") is not None:
+        data["supersedes"] = told["supersedes"]
+    if report["state"] == State.COLLATED.value:
+        data["outputs"] = [output["output"] for output in outputs]
+    else:
+        data["partial"] = [{"index": output["index"], "output": output["output"]} for output in outputs]
+        data |= {"missing": told["missing"], "unfinished": told["unfinished"], "failed": told["failures"]}
+    return cast("ResultReply", data)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from collator import logs
 from collator.client import Verbs
 from collator.client.connection import Unopened
 from collator.library.asgi import AsgiConnection
 from collator.library.callback import OnFinished, endpoint
+from collator.library.options import CollatorOptions
 from collator.pipeline import open_pipeline
 from collator.processor import look_here
 from collator.service import parts_of
@@ -44,7 +45,7 @@ class Collator(Verbs):
         batch: int = 500,
         in_flight: int = 2,
         patience: float | None = 60.0,
-        **settings: Any,  # noqa: ANN401 - each is checked by its kind
+        **settings: Unpack[CollatorOptions],
     ) -> None:
         """Open nothing yet. Raises `ConfigError`.
 
@@ -62,7 +63,8 @@ class Collator(Verbs):
                 there. Neither the environment nor a file is looked at.
         """
         super().__init__(batch=batch, in_flight=in_flight, patience=patience)
-        given = settings | {
+        given: dict[str, object] = {
+            **settings,
             "data_dir": data_dir,
             "batch": processor_batch,
             "webhook": webhook or (None if "endpoints" in settings else NO_WEBHOOK),
@@ -76,6 +78,9 @@ class Collator(Verbs):
             width, timeout = self.settings.delivery_concurrency, self.settings.delivery_timeout
             self._endpoints = [endpoint(on_finished, concurrency=width, timeout=timeout)]
         self._stack = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.settings.data_dir)!r} {'open' if self.is_open else 'closed'}>"
 
     async def __aenter__(self) -> Self:
         logs.configure_for_library()
