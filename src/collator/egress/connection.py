@@ -21,11 +21,12 @@ from collator.egress.body import PIECE, Pieces, as_pieces
 from collator.egress.exchange import Outcome, WireExchange
 from collator.egress.failure import no_answer
 from collator.egress.head import NotHttp
-from collator.egress.reader import AnswerReader
+from collator.egress.reader import AnswerReader, read_whole
 from collator.egress.tls import Tls
 from collator.forks import Kept
 
 _READ = 64 * 1024
+_SMALL = 4096  # bytes of an answer that may be remembered
 
 
 class OutboundConnection(asyncio.Protocol):
@@ -115,8 +116,7 @@ class OutboundConnection(asyncio.Protocol):
             if data and self._exchange is None:
                 self._transport.abort()
             elif data:
-                self._reader.feed(data)
-                self._look()
+                self._read(data)
         except NotHttp as error:
             self._finish(NoAnswer(str(error)))
         except ssl.SSLError as error:
@@ -213,10 +213,19 @@ class OutboundConnection(asyncio.Protocol):
             await self._flows
         return not self._failed
 
+    def _read(self, data: bytes) -> None:
+        first = not (self._reader.begun or self._reader.keep) and self._sent
+        whole = read_whole(data) if first and len(data) <= _SMALL else None
+        if whole is not None:
+            self._finish(whole.answer, idle=whole.idle)
+        else:
+            self._reader.feed(data)
+            self._look()
+
     def _look(self) -> None:
         """See whether the exchange is over: a success is one only once all is sent."""
         if self._reader.over and (self._sent or not self._reader.succeeds):
-            self._finish(self._reader.answer(sent=self._sent))
+            self._finish(self._reader.answer(sent=self._sent), idle=self._reader.idle)
 
     def _lose(self, error: Exception | None) -> None:
         """Nothing more will come, because of *error* or in good order."""
@@ -247,12 +256,11 @@ class OutboundConnection(asyncio.Protocol):
         else:
             self._finish(self._reader.late(exchange.timeout, sent=self._sent))
 
-    def _finish(self, outcome: Outcome) -> None:
-        """Tell what came of the exchange, once the connection can have the next one."""
+    def _finish(self, outcome: Outcome, *, idle: float = 0.0) -> None:
+        """Tell what came of the exchange, once the connection can have the next one, if it may stand *idle*."""
         exchange, self._exchange = self._exchange, None
-        if self._reader.reusable and self._sent and not self._transport.is_closing():
-            self._used = True
-            self.idle = self._reader.head.idle if self._reader.head else 0.0
+        if idle and self._sent and not self._transport.is_closing():
+            self._used, self.idle = True, idle
             self._free(self)
         else:
             self.close()
