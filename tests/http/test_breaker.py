@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.circuit import PAUSED
-from collator.egress import Body, Egress, NoAnswer, OutboundRequest, context
+from collator.egress import Body, Egress, NoAnswer, OutboundRequest, Route, context
 from collator.egress.request import RequestEnded
 from collator.states import DeliveryState
 from tests.http.stage import Stage
@@ -146,7 +146,7 @@ async def test_r23_a_probe_that_times_out_proves_nothing_and_one_that_is_answere
     host_check = anyio.Event()
     dead, hangs, held = (Reset(),), (Stall(),), (Hold(host_check), *reply(200))
     async with Receiver(*[dead] * 2, hangs, reply(200), held) as receiver:
-        stage.endpoint(receiver.url, timeout=0.1)
+        stage.endpoint(receiver.url, timeout=0.5)
         async with stage.dispatcher(circuits=Circuits(failures=2)) as dispatcher:
             with capture_logs() as logs:
                 await stage.finish("0", "1", dispatcher=dispatcher)
@@ -223,22 +223,20 @@ class Short(Egress):
 
     def begin(
         self,
-        url: str,
+        way: Route | None,
         headers: Mapping[str, str],
         body: Body,
         told: RequestEnded,
         *,
-        method: str = "POST",
         timeout: float,
         keep: int = 0,
-        tls: ssl.SSLContext | None = None,
     ) -> OutboundRequest | None:
         self.asked += 1
         if self.asked <= self.often:
             answer = NoAnswer("too many open files", reached=False, own_shortage=True)
             asyncio.get_running_loop().call_soon(told, answer)
             return None
-        return super().begin(url, headers, body, told, method=method, timeout=timeout, keep=keep, tls=tls)
+        return super().begin(way, headers, body, told, timeout=timeout, keep=keep)
 
 
 async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nobody(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from collator.delivery.circuit import (
     Circuit,
     Circuits,
     Evidence,
-    Pass,
+    Passage,
     origin_of,
 )
 from collator.delivery.verdict import evidence
@@ -263,7 +263,7 @@ def test_r23_whatever_comes_back_there_is_one_probe_an_address_and_a_success_fre
 ) -> None:
     circuits = Circuits(failures=2)
     both, now = [circuits.of("http://h/a"), circuits.of("http://h/b")], 0.0
-    under_way: list[list[tuple[Pass, Answer | NoAnswer]]] = [[], []]
+    under_way: list[list[tuple[Passage, Answer | NoAnswer]]] = [[], []]
     for which, answer, later in steps:
         circuit, now = both[which], now + later
         capacity, passed = circuit.capacity(now), circuit.enter(now)

@@ -25,6 +25,8 @@ class Breaker:
         self._limit = failures
         self._longest = longest
         self._failures = 0
+        self.open = False
+        """Whether only probes pass. It stays open after its pause, until a probe has succeeded."""
         self._opened = 0  # how often, since the last success
         self._until = 0.0
         self.generation = 0
@@ -32,14 +34,9 @@ class Breaker:
         self.reason = ""
         """How the last request failed, in words."""
 
-    @property
-    def open(self) -> bool:
-        """Whether only probes pass. It stays open after its pause, until a probe has succeeded."""
-        return self._opened > 0
-
     def wait(self, now: float) -> float:
         """Seconds until a request may pass; 0 where one may now."""
-        return max(0.0, self._until - now) if self._opened else 0.0
+        return max(0.0, self._until - now) if self.open else 0.0
 
     def report(self, generation: int, now: float, *, ok: bool, reason: str, probe: bool = False) -> None:
         """A request that passed in *generation* was answered in a *ok* way, or failed for *reason*.
@@ -49,12 +46,12 @@ class Breaker:
         if generation != self.generation:
             return
         if ok:
-            self._failures = self._opened = 0
+            self._failures, self._opened, self.open = 0, 0, False
             return
         self.reason = reason
         self._failures += 1
-        if self._opened or probe or self._failures >= self._limit:
+        if self.open or probe or self._failures >= self._limit:
             self._until = now + min(FIRST_PAUSE * 2.0 ** min(self._opened, _DOUBLINGS), self._longest)
-            self._opened += 1
+            self._opened, self.open = self._opened + 1, True
             self._failures = 0
             self.generation += 1

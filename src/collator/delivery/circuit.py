@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from collator.delivery.breaker import Breaker
 from collator.delivery.pace import Pace
@@ -27,7 +28,7 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Evidence(NamedTuple):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """The evidence of one request about its receiver; `None` where it says nothing."""
 
     origin: bool | None
@@ -40,9 +41,10 @@ class Evidence(NamedTuple):
     """Whether this process lacked what it takes to ask."""
 
 
-class Pass(NamedTuple):
-    """The right to one request: the eras in which it goes out, and whether it is a probe."""
+class Passage(msgspec.Struct, frozen=True, gc=False):
+    """The right to one request: its circuit, the eras in which it goes out, and whether it is a probe."""
 
+    circuit: Circuit
     origin: int
     address: int
     pace: int
@@ -72,7 +74,9 @@ class Circuit:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may pass; 0 where one may now, if there is a place for it."""
-        held = PROBING if self.open and self._probing else 0.0
+        if not self.open:
+            return self._pace.wait(now)
+        held = PROBING if self._probing else 0.0
         return max(held, self._origin.wait(now), self._address.wait(now), self._pace.wait(now))
 
     def capacity(self, now: float) -> int | None:
@@ -85,26 +89,26 @@ class Circuit:
             self._pace.begin_gently()
         return self._pace.capacity(now)
 
-    def enter(self, now: float) -> Pass | None:
+    def enter(self, now: float) -> Passage | None:
         """Let one request pass, unless it has to wait."""
         if self.capacity(now) == 0:
             return None
         probe = self.open
         self._probing = self._probing or probe
-        return Pass(self._origin.generation, self._address.generation, self._pace.enter(now), probe)
+        return Passage(self, self._origin.generation, self._address.generation, self._pace.enter(now), probe)
 
-    def report(self, passed: Pass, evidence: Evidence, now: float, reason: str) -> None:
+    def report(self, passage: Passage, evidence: Evidence, now: float, reason: str) -> None:
         """Take in what came of a request."""
         if evidence.origin is not None:
-            self._origin.report(passed.origin, now, ok=evidence.origin, reason=reason)
+            self._origin.report(passage.origin, now, ok=evidence.origin, reason=reason)
         if evidence.address is not None:
-            self._address.report(passed.address, now, ok=evidence.address, reason=reason, probe=passed.probe)
+            self._address.report(passage.address, now, ok=evidence.address, reason=reason, probe=passage.probe)
         if evidence.refused:
             self._pace.refuse(
-                passed.pace, now, named=evidence.named, because=f"as requested by its receiver ({reason})"
+                passage.pace, now, named=evidence.named, because=f"as requested by its receiver ({reason})"
             )
         elif evidence.address:
-            self._pace.succeed(passed.pace)
+            self._pace.succeed(passage.pace)
         elif evidence.shortage:
             self._pace.begin_gently()
             self._pace.hold(now + SHORTAGE_PAUSE, f"because this service lacks resources ({reason})")
@@ -113,10 +117,10 @@ class Circuit:
         """Begin with one request, as after a pause by a person."""
         self._pace.begin_gently()
 
-    def leave(self, passed: Pass) -> None:
+    def leave(self, passage: Passage) -> None:
         """The request has ended, whether or not anything was heard of it."""
-        self._pace.leave(passed.pace)
-        if passed.probe:
+        self._pace.leave(passage.pace)
+        if passage.probe:
             self._probing = False
 
     def asked(self, now: float) -> float:
@@ -130,13 +134,6 @@ class Circuit:
         breaker = self._origin if self._origin.open else self._address
         when = f"for {seconds:.0f} s more" if (seconds := self.wait(now)) > PROBING else "for less than a second"
         return f"paused {when} because its receiver fails ({breaker.reason})"
-
-
-class Passage(NamedTuple):
-    """A request that passed its circuit, and has not ended."""
-
-    circuit: Circuit
-    passed: Pass
 
 
 class Circuits:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import structlog
 
 from collator.clock import Clock
-from collator.delivery.circuit import PAUSED, SLOWED, Circuit, Passage
+from collator.delivery.circuit import PAUSED, SLOWED, Circuit
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.delivery.pauses import Pauses
 from collator.delivery.sender import Sender, UnderWay
@@ -159,23 +159,22 @@ class EndpointWorker:
         circuit, now = self._circuit(), self._clock.monotonic()
         passage = None
         if circuit is not None:  # passed here and now, so that the next who asks for the capacity knows of it
-            passed = circuit.enter(now)
-            if passed is None:
+            passage = circuit.enter(now)
+            if passage is None:
                 self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
                 return
-            passage = Passage(circuit, passed)
         begun = self._sender.begin(delivery, taken_at, passage, self._attempt_ended)
         if isinstance(begun, UnderWay):
             self._running[delivery.lease] = begun
             return
         if passage is not None:
-            passage.circuit.leave(passage.passed)
+            passage.circuit.leave(passage)
         self._end(begun)
 
     def _attempt_ended(self, under_way: UnderWay, attempt: Attempt | None) -> None:
         if self._running.pop(under_way.delivery.lease, None) is None:  # it was cancelled
             return
-        under_way.passage.circuit.leave(under_way.passage.passed)
+        under_way.passage.circuit.leave(under_way.passage)
         if attempt is not None:
             self._prompt = attempt.state is DeliveryState.DELIVERED and attempt.seconds < PROMPT
             self._end(attempt)

@@ -45,7 +45,7 @@ class Pace:
 
     def wait(self, now: float) -> float:
         """Seconds until another request may go out; 0 where one may now, if there is a place for it."""
-        return max(0.0, self._until - now, self._next - now)
+        return max(self._until, self._next, now) - now
 
     def held(self, now: float) -> float:
         """Seconds until the time that was named; 0 where none is left."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Histogram
@@ -23,7 +24,7 @@ from collator.clock import Clock
 from collator.delivery.circuit import Passage
 from collator.delivery.endpoint import Endpoint, LocalHandler
 from collator.delivery.verdict import evidence, judge, put_off
-from collator.egress import Answer, Body, Egress, NoAnswer, OutboundRequest, Pieces, length, words
+from collator.egress import Answer, Body, Egress, NoAnswer, OutboundRequest, Pieces, Route, length, route, words
 from collator.errors import Damaged, Unavailable, Unknown
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
@@ -39,6 +40,8 @@ _TOO_LATE = "it waited too long for a free connection"
 _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
 _DEFECT_RETRY = 60.0
+
+_HEADERS = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
 
 _log = structlog.get_logger("collator.delivery")
 
@@ -60,9 +63,9 @@ class Sender:
         self.ledger, self.egress = ledger, egress
         self.clock, self.random = clock, random
         self.completion_to_send = metrics.completion_to_send
-        self.request_seconds: Callable[[str], Histogram] = cache(metrics.request_seconds.labels)
-        self.headers = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
+        self._request_seconds = metrics.request_seconds
         self._endpoints = endpoints
+        self._receivers: dict[str, Receiver] = {}
 
     def begin(
         self, delivery: Delivery, taken_at: float, passage: Passage | None, ended: AttemptEnded
@@ -76,12 +79,31 @@ class Sender:
             return put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured", _UNKNOWN_RETRY)
         if self.clock.monotonic() - taken_at > MAX_WAIT:
             return put_off(delivery, _TOO_LATE)
-        under_way = UnderWay(self, endpoint, delivery, taken_at=taken_at, passage=passage, ended=ended)
+        receiver = self._receiver(endpoint)
+        under_way = UnderWay(self, receiver, delivery, taken_at=taken_at, passage=passage, ended=ended)
         try:
             under_way.start()
         except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
             return failed(error, delivery)
         return under_way
+
+    def _receiver(self, endpoint: Endpoint) -> Receiver:
+        """What is known of *endpoint*, which is another object once it was changed."""
+        receiver = self._receivers.get(endpoint.name)
+        if receiver is None or receiver.endpoint is not endpoint:
+            seconds = self._request_seconds.labels(endpoint.name)
+            receiver = Receiver(endpoint, route(endpoint.url, _HEADERS, tls=endpoint.tls), seconds)
+            self._receivers[endpoint.name] = receiver
+        return receiver
+
+
+class Receiver(NamedTuple):
+    """An endpoint, and what is the same for all attempts to deliver there."""
+
+    endpoint: Endpoint
+    route: Route | None
+    seconds: Histogram
+    """Takes how long each request took."""
 
 
 class UnderWay:
@@ -90,7 +112,7 @@ class UnderWay:
     def __init__(
         self,
         sender: Sender,
-        endpoint: Endpoint,
+        receiver: Receiver,
         delivery: Delivery,
         *,
         taken_at: float,
@@ -99,7 +121,8 @@ class UnderWay:
     ) -> None:
         """Use `Sender.begin`."""
         self.delivery, self.passage = delivery, passage
-        self._sender, self._endpoint, self._taken_at = sender, endpoint, taken_at
+        self._sender, self._receiver, self._taken_at = sender, receiver, taken_at
+        self._endpoint = receiver.endpoint
         self._ended = ended
         self._task: asyncio.Task[None] | None = None
         self._request: OutboundRequest | None = None
@@ -126,11 +149,10 @@ class UnderWay:
         return None
 
     def _send(self, webhook_id: str, timestamp: int, signature: str, body: Body) -> None:
-        sender, endpoint = self._sender, self._endpoint
         self._begin(length(body))
-        headers = {**sender.headers, ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}
-        self._request = sender.egress.begin(
-            endpoint.url, headers, body, self._answered, timeout=endpoint.timeout, tls=endpoint.tls
+        headers = {ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}
+        self._request = self._sender.egress.begin(
+            self._receiver.route, headers, body, self._answered, timeout=self._endpoint.timeout
         )
 
     def _begin(self, size: int) -> None:
@@ -155,11 +177,11 @@ class UnderWay:
         sender, circuit = self._sender, self.passage.circuit
         now = sender.clock.monotonic()
         seconds = now - self._began
-        sender.request_seconds(self._endpoint.name).observe(seconds)
+        self._receiver.seconds.observe(seconds)
         said, reason = evidence(answer, now=sender.clock.wall()), words(answer, size=self._size)
         if self._endpoint.handler is None:  # a part of this process is never away
             was_open = circuit.open
-            circuit.report(self.passage.passed, said, now, reason)
+            circuit.report(self.passage, said, now, reason)
             if circuit.open and not was_open:
                 _log.warning("receiver fails; deliveries paused", endpoint=self._endpoint.name, reason=reason)
             elif was_open and not circuit.open:
@@ -169,7 +191,7 @@ class UnderWay:
             said,
             self.delivery,
             reason=reason,
-            probe=self.passage.passed.probe,
+            probe=self.passage.probe,
             wait=circuit.wait(now),
             seconds=seconds,
             random=sender.random,

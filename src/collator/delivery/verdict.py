@@ -17,6 +17,7 @@ FAULT = 500
 """From here on a status says that the receiver itself is at fault (RFC 9110, section 15.6)."""
 THROTTLED = frozenset({TOO_MANY, 502, 503, 504})
 """The statuses whose ``Retry-After`` counts (R22)."""
+_WORKS, _FAILS = Evidence(origin=True, address=True), Evidence(origin=True, address=False)
 SHORTAGE_DELAY = 1.0
 """Seconds until what could not be sent, as this process lacked something for it, is due again."""
 
@@ -75,7 +76,9 @@ def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:
         if answer.own_shortage:
             return Evidence(None, None, shortage=True)
         return Evidence(None, address=False) if answer.reached else Evidence(origin=False, address=None)
-    named = parse_retry_after(answer.retry_after, now) if answer.status in THROTTLED else None
+    if answer.status not in THROTTLED:
+        return _WORKS if answer.status < FAULT else _FAILS
+    named = parse_retry_after(answer.retry_after, now)
     if answer.status == TOO_MANY or named is not None:
         return Evidence(origin=True, address=True if answer.status == TOO_MANY else None, refused=True, named=named)
     return Evidence(origin=True, address=answer.status < FAULT)

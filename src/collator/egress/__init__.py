@@ -6,6 +6,7 @@ Does not live here: what an answer means, when to try again, what is sent.
 | file | is |
 |---|---|
 | `egress` | the public class: one request, within one timeout from connecting to the last byte of the answer |
+| `route` | what all requests to one place have in common |
 | `request`, `exchange` | a request under way, and what a connection sees of it |
 | `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
@@ -26,6 +27,7 @@ from collator.egress.egress import Egress
 from collator.egress.policy import Policy
 from collator.egress.reader import MAX_ANSWER
 from collator.egress.request import OutboundRequest
+from collator.egress.route import Route, route
 from collator.egress.tls import context, missing_trust
 
 __all__ = [
@@ -39,8 +41,10 @@ __all__ = [
     "OutboundRequest",
     "Pieces",
     "Policy",
+    "Route",
     "context",
     "length",
     "missing_trust",
+    "route",
     "words",
 ]

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from collator import target as targets
 from collator.clock import never
 from collator.egress.answer import Answer, NoAnswer
 from collator.egress.body import Body, length
@@ -18,8 +17,8 @@ from collator.egress.policy import Policy
 from collator.egress.pool import ConnectionPool
 from collator.egress.request import OutboundRequest, RequestEnded
 from collator.egress.resolver import Resolver
+from collator.egress.route import Route, lines, route
 from collator.egress.tls import context
-from collator.target import Target
 
 KEEP_ALIVE = 30.0
 MAX_AGE = 300.0
@@ -47,7 +46,7 @@ class Egress:
         self._keep_alive = keep_alive
         self._max_age = max_age
         self._stood_still = stood_still
-        self._targets: dict[str, Target] = {}
+        self._routes: dict[tuple[str, str, ssl.SSLContext | None], Route | None] = {}
         self._pool: ConnectionPool | None = None
         self._resolver: Resolver
         self._tls: ssl.SSLContext | None = None
@@ -63,10 +62,15 @@ class Egress:
         keep: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> Answer | NoAnswer:
-        """Send a request as `begin` does, and wait for what comes of it. What reading the body raises is raised."""
+        """Send a request as `begin` does, and wait for what comes of it. What reading the body raises is raised.
+
+        *tls* secures the connection where that of the system does not do.
+        """
+        way = self._routes.get((url, method, tls))
+        if way is None:
+            way = self._routes[url, method, tls] = route(url, {}, method=method, tls=tls)
         waiter: asyncio.Future[Answer | NoAnswer] = asyncio.get_running_loop().create_future()
-        told = partial(_resolve, waiter)
-        request = self.begin(url, headers, body, told, method=method, timeout=timeout, keep=keep, tls=tls)
+        request = self.begin(way, headers, body, partial(_resolve, waiter), timeout=timeout, keep=keep)
         try:
             return await waiter
         finally:
@@ -75,40 +79,35 @@ class Egress:
 
     def begin(
         self,
-        url: str,
+        way: Route | None,
         headers: Mapping[str, str],
         body: Body,
         told: RequestEnded,
         *,
-        method: str = "POST",
         timeout: float,
         keep: int = 0,
-        tls: ssl.SSLContext | None = None,
     ) -> OutboundRequest | None:
-        """Send *body* to *url*, at most *timeout* seconds from connecting to the last byte of the answer.
+        """Send *body* by *way*, with *headers* too, at most *timeout* seconds from connecting to the end of the answer.
 
         *told* gets the answer, or the exception that reading a body in pieces raised: once, in a later turn of the
         event loop, and not at all where the request that this returns is cancelled before. Such a body is read as it
-        is taken. Keep the answer's body where it has at most *keep* bytes; none by default. *tls* secures the
-        connection where that of the system does not do. `None` where nothing can be sent to such a URL.
+        is taken. Keep the answer's body where it has at most *keep* bytes; none by default. `None` where nothing can
+        be sent by such a way, or with such headers.
         """
-        try:
-            target = self._targets.get(url)
-            if target is None:
-                target = self._targets[url] = targets.parse(url)
-            head = _head(target, method, headers, length(body))
-        except ValueError:
+        own = lines(headers)
+        if way is None or own is None:
             asyncio.get_running_loop().call_soon(told, NoAnswer("the URL cannot be used"))
             return None
         pool = self._pool
         if pool is None:
             pool = self._pool = ConnectionPool(keep_alive=self._keep_alive, max_age=self._max_age)
             self._resolver = Resolver()
-        connect = partial(self._connect, pool, target, tls)
+        head = f"{way.head}{own}content-length: {length(body)}\r\n\r\n".encode()
+        connect = partial(self._connect, pool, way)
         request = OutboundRequest(
             head, body, keep=keep, timeout=timeout, connect=connect, stood_still=self._stood_still, told=told
         )
-        request.start(pool.take((target.origin, tls)))
+        request.start(pool.take(way.origin))
         return request
 
     def close_idle(self) -> None:
@@ -124,9 +123,10 @@ class Egress:
             await asyncio.sleep(0)  # the transports close in the next turn
 
     async def _connect(
-        self, pool: ConnectionPool, target: Target, tls: ssl.SSLContext | None, deadline: float, timeout: float
+        self, pool: ConnectionPool, way: Route, deadline: float, timeout: float
     ) -> OutboundConnection | NoAnswer:
-        dial = Dial(target, (tls or self._default_tls()) if target.tls else None, self._resolver, self._policy)
+        tls = (way.tls or self._default_tls()) if way.target.tls else None
+        dial = Dial(way.target, tls, self._resolver, self._policy)
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
@@ -138,7 +138,7 @@ class Egress:
             if failure.own_shortage:
                 pool.close_idle()
             return failure
-        pool.add(connection, (target.origin, tls))
+        pool.add(connection, way.origin)
         return connection
 
     def _default_tls(self) -> ssl.SSLContext:
@@ -153,11 +153,3 @@ def _resolve(waiter: asyncio.Future[Answer | NoAnswer], outcome: Answer | NoAnsw
         waiter.set_exception(outcome)
     else:
         waiter.set_result(outcome)
-
-
-def _head(target: Target, method: str, headers: Mapping[str, str], length: int) -> bytes:
-    """The head of a request. Raises `ValueError` where a header would say more than its name and value."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if not lines.count("\n") == lines.count("\r") == len(headers):
-        raise ValueError("a header contains a line break")
-    return f"{target.head(method)}{lines}content-length: {length}\r\n\r\n".encode()
