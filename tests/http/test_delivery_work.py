@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import pytest
+import standardwebhooks
 
 from tests.http.stage import Stage
 from tests.receiver import Receiver, reply
@@ -47,3 +48,18 @@ async def test_an_attempt_needs_no_task_and_no_look_at_the_secret_file(
     assert receiver.connections == 1
     assert sum(not name.startswith(("OutcomeRecorder.", "Receiver.")) for name in tasks) < 5
     assert len(looks) < WEBHOOKS / 2  # ten a second
+
+
+async def test_an_endpoint_that_is_changed_is_used_as_it_is_from_the_next_attempt_on(stage: Stage) -> None:
+    async with Receiver(reply(200)) as before, Receiver(reply(200)) as after:
+        stage.endpoint(before.url)
+        async with stage.dispatcher(poll=3600.0) as dispatcher:
+            await stage.finish("first", dispatcher=dispatcher)
+            await stage.settled(1)
+            secret = stage.endpoint(after.url)
+            await stage.finish("second", dispatcher=dispatcher)
+            await stage.settled(2)
+    assert (len(before.requests), len(after.requests)) == (1, 1)
+    (request,) = after.requests
+    assert f"http://{request.headers['host']}/hook" == after.url
+    standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collator.egress.answer import Answer, NoAnswer, excerpt, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
-from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, AnswerReader
+from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, AnswerReader, read_whole
 from collator.text import one_line
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -136,6 +136,20 @@ def test_whatever_comes_the_pieces_make_no_difference(data: bytes, cuts: list[in
     pieces = [data[a:b] for a, b in pairwise(edges)]
     for begin in (b"", HEAD, HEAD + b"\r\n", HEAD + CHUNKED, HEAD + b"content-length: 40\r\n\r\n"):
         assert verdict(begin, *pieces, keep=keep, ended=True) == verdict(begin + data, keep=keep, ended=True)
+
+
+@given(st.binary(max_size=60), st.sampled_from([data for data, *_ in WHOLE.values()]), st.integers(0, 300))
+def test_an_answer_that_is_read_whole_is_what_the_reader_says(more: bytes, answer: bytes, cut: int) -> None:
+    for data in (answer, answer[:cut], answer[:cut] + more, answer + more):
+        whole = read_whole(data)
+        assert whole is read_whole(data)
+        try:
+            reader = read([data])
+        except NotHttp:
+            assert whole is None
+        else:
+            assert whole == ((reader.answer(sent=True), reader.idle) if reader.over else None)
+            assert not reader.over or (reader.idle > 0) == reader.reusable
 
 
 @given(st.binary(max_size=100), st.integers(100, 599), st.lists(st.integers(1, 9), max_size=20))
