@@ -144,6 +144,7 @@ docs: pages site ## Write the pages that are made from the code, and build a sit
 
 pages: setup
 	$(BIN)/python -m docs.pages
+	$(BIN)/python -m docs.recording
 
 # And one for what makes a site of the pages. No page is fetched for it, and the same pages give the same bytes.
 .docs-venv/.libraries: requirements-docs.txt

@@ -27,7 +27,7 @@ html_show_sphinx = False
 html_show_copyright = False
 html_theme_options = {"top_of_page_buttons": []}  # there is no address to edit them at
 
-_PLAIN = ("haproxy", "headers", "http", "output", "try")
+_PLAIN = ("haproxy", "headers", "http", "keys", "output", "try")
 """What blocks of code are marked with that has no lexer, or none that takes it: `http` blocks hold two messages."""
 _SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _PAGE = re.compile(r"^- \[[^]]+\]\(([^)#:]+)\.md\)", re.MULTILINE)

@@ -93,6 +93,12 @@ class Readme:
             text = text.replace(told, port)
         return text
 
+    def told(self, text: str) -> str:
+        """*text* with the ports that the README tells."""
+        for told, port in self._ports.items():
+            text = text.replace(port, told)
+        return text
+
     def command(self, line: str) -> list[str]:
         """The arguments of a line ``collator …  # comment``, told where to listen or to ask."""
         _, name, *rest = shlex.split(line, comments=True)
@@ -130,3 +136,10 @@ def test_a_page_names_no_command_that_is_not_there(page: Path) -> None:
     typed = re.findall(r"(?:^|`|python -m )collator ([a-z-]+)(?: ([a-z-]+))?", page.read_text("utf-8"), re.MULTILINE)
     said = [f"{noun} {verb}" if isinstance(known.get(noun), click.Group) else noun for noun, verb in typed]
     assert [name for name in said if name.strip() not in known] == []
+
+
+def test_the_recording_of_the_readme_is_what_its_commands_print() -> None:
+    need(shutil.which("curl"), "curl")
+    from docs import recording  # which needs what is above
+
+    assert recording.FILE.read_text("utf-8") == recording.record(), "python -m docs.recording"
