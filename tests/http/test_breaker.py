@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -224,7 +223,7 @@ class Short(Egress):
     def begin(
         self,
         way: Route | None,
-        headers: Mapping[str, str],
+        fields: str,
         body: Body,
         told: RequestEnded,
         *,
@@ -236,7 +235,7 @@ class Short(Egress):
             answer = NoAnswer("too many open files", reached=False, own_shortage=True)
             asyncio.get_running_loop().call_soon(told, answer)
             return None
-        return super().begin(way, headers, body, told, timeout=timeout, keep=keep)
+        return super().begin(way, fields, body, told, timeout=timeout, keep=keep)
 
 
 async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nobody(stage: Stage) -> None:

@@ -150,9 +150,9 @@ class UnderWay:
 
     def _send(self, webhook_id: str, timestamp: int, signature: str, body: Body) -> None:
         self._begin(length(body))
-        headers = {ID: webhook_id, TIMESTAMP: str(timestamp), SIGNATURE: signature}
+        fields = f"{ID}: {webhook_id}\r\n{TIMESTAMP}: {timestamp}\r\n{SIGNATURE}: {signature}\r\n"
         self._request = self._sender.egress.begin(
-            self._receiver.route, headers, body, self._answered, timeout=self._endpoint.timeout
+            self._receiver.route, fields, body, self._answered, timeout=self._endpoint.timeout
         )
 
     def _begin(self, size: int) -> None:

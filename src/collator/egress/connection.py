@@ -66,7 +66,9 @@ class OutboundConnection(asyncio.Protocol):
 
     def begin(self, exchange: WireExchange) -> None:
         """Send the request of *exchange*, and read the answer. `WireExchange.ended` is called in a later turn."""
-        self._reader, self._exchange = AnswerReader(exchange.keep), exchange
+        self._exchange = exchange
+        if self._reader.begun or self._reader.keep != exchange.keep:
+            self._reader = AnswerReader(exchange.keep)
         self._limit(exchange)
         head, body = exchange.head, exchange.body
         if isinstance(body, bytes) and len(body) <= PIECE:

@@ -70,7 +70,9 @@ class Egress:
         if way is None:
             way = self._routes[url, method, tls] = route(url, {}, method=method, tls=tls)
         waiter: asyncio.Future[Answer | NoAnswer] = asyncio.get_running_loop().create_future()
-        request = self.begin(way, headers, body, partial(_resolve, waiter), timeout=timeout, keep=keep)
+        fields = lines(headers)
+        way = None if fields is None else way
+        request = self.begin(way, fields or "", body, partial(_resolve, waiter), timeout=timeout, keep=keep)
         try:
             return await waiter
         finally:
@@ -80,29 +82,28 @@ class Egress:
     def begin(
         self,
         way: Route | None,
-        headers: Mapping[str, str],
+        fields: str,
         body: Body,
         told: RequestEnded,
         *,
         timeout: float,
         keep: int = 0,
     ) -> OutboundRequest | None:
-        """Send *body* by *way*, with *headers* too, at most *timeout* seconds from connecting to the end of the answer.
+        """Send *body* by *way*, with the lines *fields* in its head. *timeout* counts from connecting to the last byte.
 
         *told* gets the answer, or the exception that reading a body in pieces raised: once, in a later turn of the
         event loop, and not at all where the request that this returns is cancelled before. Such a body is read as it
         is taken. Keep the answer's body where it has at most *keep* bytes; none by default. `None` where nothing can
-        be sent by such a way, or with such headers.
+        be sent there.
         """
-        own = lines(headers)
-        if way is None or own is None:
+        if way is None:
             asyncio.get_running_loop().call_soon(told, NoAnswer("the URL cannot be used"))
             return None
         pool = self._pool
         if pool is None:
             pool = self._pool = ConnectionPool(keep_alive=self._keep_alive, max_age=self._max_age)
             self._resolver = Resolver()
-        head = f"{way.head}{own}content-length: {length(body)}\r\n\r\n".encode()
+        head = f"{way.head}{fields}content-length: {length(body)}\r\n\r\n".encode()
         connect = partial(self._connect, pool, way)
         request = OutboundRequest(
             head, body, keep=keep, timeout=timeout, connect=connect, stood_still=self._stood_still, told=told

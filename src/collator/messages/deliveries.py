@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 
 import msgspec
 
@@ -67,8 +68,12 @@ class Attempt(msgspec.Struct, frozen=True):
 
 def webhook_id(resource_id: str, generation: bytes) -> str:
     """``msg_`` and the base32 of a hash of the resource and its generation (R11): no character that a header minds."""
-    number = int.from_bytes(_digest(resource_id, generation)) << 4  # 260 bits: 26 pairs of digits, each of 5 bits
-    return _PREFIX + "".join([_PAIRS[number >> shift & 1023] for shift in range(250, -1, -10)])
+    # Its digits are spread in one number: first each 40 bits to 64, then what was spread by halves, until every 5 bits
+    # have a byte of their own. This takes 2 us, and base64.b32encode 7.
+    number = int.from_bytes(_SPACE.join((b"", *_FORTIES.unpack(_digest(resource_id, generation) + _SPACE))))
+    for shift, low, high in _SPREAD:
+        number = number & low | (number & high) << shift
+    return _PREFIX + number.to_bytes(_SPREAD_BYTES).translate(_DIGITS)[:_ID_DIGITS].decode()
 
 
 def webhook_number(resource_id: str, generation: bytes) -> int:
@@ -96,8 +101,19 @@ def _digest(resource_id: str, generation: bytes) -> bytes:
     return hashlib.sha256(resource_id.encode() + b"\0" + generation).digest()
 
 
+def _mask(bits: int, width: int) -> int:
+    """A mask of the lowest *bits* of each *width* bits."""
+    return sum(((1 << bits) - 1) << place for place in range(0, 8 * _SPREAD_BYTES, width))
+
+
+_FORTIES = struct.Struct("5s" * 7)
+_SPACE = bytes(3)
+_SPREAD_BYTES, _ID_DIGITS = 56, 52
+_SPREAD = tuple(
+    (width // 2 - bits, _mask(bits, width), _mask(bits, width) << bits) for bits, width in ((20, 64), (10, 32), (5, 16))
+)
+"""For each halving: by how much the upper halves move, and the masks of both."""
 _PREFIX = "msg_"
 _DELIVERY_ID = re.compile(r"(msg_([a-z2-7]{52})):([^:]+)")
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS = tuple(first + second for first in _BASE32 for second in _BASE32)
-"""Two digits at a time: 3 us an id instead of the 7 us of the standard library."""
+_DIGITS = bytes.maketrans(bytes(range(32)), _BASE32.encode())
