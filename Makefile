@@ -42,7 +42,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit test-cluster test-faults docs pages site torture bench bench-peers compare format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers compare format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -133,6 +133,9 @@ bench-peers: setup .peers-venv/.libraries .peers-node/.libraries ## Measure the 
 
 audit: .audit-venv/.libraries ## Look the pinned libraries up in a database of known vulnerabilities
 	.ci/audit .audit-venv/bin/pip-audit requirements-dev.txt
+
+wheels: setup ## Look which systems have a wheel of every compiled library (asks the index)
+	$(BIN)/python .ci/wheels 3.11 3.12 3.13 3.14
 
 test-cluster: setup ## Run what make test leaves out of the tests on PostgreSQL and on Celery workers
 	$(BIN)/python -m pytest -m cluster -n 4 --dist worksteal -o faulthandler_timeout=900 $(PYTEST_ARGS)
