@@ -42,7 +42,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers compare format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers openapi compare format lock servers clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -128,6 +128,15 @@ servers: .servers-venv/.libraries .servers-node/.libraries ## Install the server
 		else echo 'There is no npm: peers that need what it installs are skipped.' >&2; fi
 	@touch $@
 
+# And programs of npm, which the description of the API is given to; their tests are skipped without them.
+.openapi-node/.libraries: .ci/openapi/package.json .ci/openapi/package-lock.json
+	@mkdir -p .openapi-node && cp $^ .openapi-node
+	npm ci --prefix .openapi-node --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+openapi: setup servers .openapi-node/.libraries ## Give the description of the API to generators and linters (needs npm)
+	$(BIN)/python -m pytest tests/acceptance/test_generators.py $(PYTEST_ARGS)
+
 bench-peers: setup .peers-venv/.libraries .peers-node/.libraries ## Measure the same job by other means beside Collator
 	$(BIN)/python -m bench.peers $(BENCH_ARGS)
 
@@ -188,7 +197,7 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-audit.txt -
-	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nslowapi\nstandardwebhooks\nuvicorn\n' | \
+	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nopenapi-python-client\nslowapi\nstandardwebhooks\ntwine\nuvicorn\n' | \
 		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-servers.txt -
@@ -200,8 +209,9 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-peers.txt -
 	rm -rf .lock-venv
-	cd bench/peers && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+	for place in bench/peers .ci/openapi; do npm install --prefix $$place --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; done
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv .peers-node .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv .peers-node .openapi-node .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -68,7 +68,7 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery, as views show it."""
 
     id: str
-    """`collator.messages.delivery_id`."""
+    """``WEBHOOK_ID:ENDPOINT``."""
     resource_id: str
     webhook_id: str
     endpoint: str
@@ -101,7 +101,7 @@ class DeliveryDetail(DeliveryReport, frozen=True, kw_only=True):
     """A delivery and its history."""
 
     log: Sequence[AttemptReport]
-    """Its attempts, oldest first; the last `LOG` of them."""
+    """Its attempts, oldest first; the last 24 of them."""
 
 
 LOG = 24

@@ -18,12 +18,22 @@ from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 from collator.web.routes import ROUTES, Route, problems_of
 from collator.web.routes.parts import PARTS
 from collator.web.routes.webhooks import ANSWERS, FIELDS, WEBHOOKS, WebhookType
-from collator.web.schemas import Schema, schemas_of
+from collator.web.schemas import REFERENCE, Schema, plain_schema, schemas_of
 
 _ABOUT = (
     "Collator turns a live stream of packets into one webhook per finished resource. Every error "
     "answer is a problem document (RFC 9457) with a stable `code`."
 )
+_LICENSE = {"name": "MIT", "identifier": "MIT"}
+_TAGS = {
+    "packets": "Send packets.",
+    "resources": "Look at resources and their outputs, end them, or process what has failed again.",
+    "deliveries": "Look at deliveries of webhooks, send them again, or give them up.",
+    "endpoints": "Look at receivers of webhooks, pause them, and go on.",
+    "audit": "Who did what.",
+    "service": "How the service is.",
+}
+"""The groups of routes, by the first word of their path."""
 _PROBLEM: Schema = {
     "type": "object",
     "description": "Why a request was not served (RFC 9457). Some problems have further members.",
@@ -77,14 +87,17 @@ def describe(routes: Sequence[Route], *, packet_limits: PacketLimits, guarded: b
     schemas, components = schemas_of(types.values())
     by_type = dict(zip(types, schemas, strict=True))
     _narrow(components, packet_limits)
+    _narrow_bodies(schemas)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(
             route, by_type, packet_limits, guarded=guarded
         )
-    return {
+    described = {
         "openapi": "3.1.0",
-        "info": {"title": "Collator", "version": __version__, "description": _ABOUT},
+        "info": {"title": "Collator", "version": __version__, "description": _ABOUT, "license": _LICENSE},
+        "servers": [{"url": "/", "description": "The service that gives this description."}],
+        "tags": [{"name": name, "description": says} for name, says in _TAGS.items()],
         "paths": paths,
         "webhooks": {webhook.name: {"post": _webhook(webhook, by_type)} for webhook in WEBHOOKS},
         "components": {
@@ -92,6 +105,8 @@ def describe(routes: Sequence[Route], *, packet_limits: PacketLimits, guarded: b
             **({"securitySchemes": {"token": _TOKEN}} if guarded else {}),
         },
     }
+    whole: dict[str, Any] = plain_schema(described)
+    return whole
 
 
 def _types(route: Route) -> Iterator[Any]:
@@ -119,23 +134,27 @@ def _operation(
         for status in sorted({kind.status for kind in kinds})
     }
     content = _content(route.body, by_type)
+    word = route.path.removeprefix("/v1/").partition("/")[0]
     for media_type, example in route.examples.items():
         content[media_type]["example"] = example
     return {
         "operationId": route.name,
+        "tags": [word if word in _TAGS else "service"],
         "summary": route.says,
         **({"description": route.more} if route.more else {}),
         **({"parameters": parameters} if parameters else {}),
         **({"requestBody": {"required": True, "content": content}} if content else {}),
         "responses": replies | problems,
         **({"x-role": route.role} if route.role else {}),
-        **({"security": [{"token": [route.role]}] if route.role else []} if guarded else {}),
+        "security": [{"token": [route.role]}] if guarded and route.role else [],
     }
 
 
 def _webhook(webhook: WebhookType, by_type: Mapping[str, Schema]) -> dict[str, Any]:
     return {
+        "operationId": "on" + webhook.name.title().replace(".", ""),
         "summary": webhook.says,
+        "security": [],
         "parameters": [
             {"name": field.name, "in": "header", "required": True, "description": field.says, "schema": field.schema}
             for field in FIELDS
@@ -169,7 +188,8 @@ def _any_of(schema: Any) -> tuple[Any, ...]:  # noqa: ANN401 - as routes have it
 
 def _problem(status: int, kinds: Sequence[ProblemType]) -> dict[str, Any]:
     codes = {"status": {"const": status}, "code": {"enum": [kind.code for kind in kinds]}}
-    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": codes}]}
+    # Beside the reference, where generators pass it over: all problems are one type of theirs.
+    schema = {"$ref": "#/components/schemas/Problem", "properties": codes}
     later = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
     return {
         "description": ". ".join(kind.title for kind in kinds) + ".",
@@ -196,13 +216,20 @@ def _narrow(components: Mapping[str, Schema], packet_limits: PacketLimits) -> No
     packet["total"] |= total
     packet["last"]["type"] = ["boolean", "null"]
     packet["metadata"]["type"] = ["object", "null"]
+    components["ResourceView"]["properties"]["metadata"]["type"] = "object"
     components["Completion"]["properties"]["total"] |= _total(0, packet_limits)
+
+
+def _narrow_bodies(schemas: Sequence[Schema]) -> None:
+    """Write beside references to bodies which members one has to give; in the bodies, generators see nothing else."""
     says_total = {"required": ["total"], "properties": {"total": {"type": "integer"}}}
     says_force = {"required": ["force"], "properties": {"force": {"const": True}}}
-    components["Completion"]["anyOf"] = [says_total, says_force]
+    says = {"Completion": [says_total, says_force]}
     for body, names in _SAYS_WHICH.items():
-        texts = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in names]
-        components[body]["anyOf"] = texts
+        says[body] = [{"required": [name], "properties": {name: {"type": "string", "minLength": 1}}} for name in names]
+    for body, one_of in says.items():
+        (reference,) = (schema for schema in schemas if schema.get("$ref") == REFERENCE.format(name=body))
+        reference["anyOf"] = one_of
 
 
 def _total(least: int, packet_limits: PacketLimits) -> Schema:

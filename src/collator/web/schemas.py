@@ -2,12 +2,17 @@
 
 One line on each field is a rule of the project: so what programmers read is what users read. Descriptions in
 annotations (`msgspec.Meta`) would need no source, but as many lines in all, and three to six each for 46 of 100 fields.
+What only those who work on the source understand, the numbers of rules and names of modules, is left out.
+
+What generators of clients cannot read is written in another way that means the same (`plain_schema`).
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -20,6 +25,9 @@ REFERENCE = "#/components/schemas/{name}"
 
 Schema = dict[str, Any]
 
+_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer"}
+_FOR_DEVELOPERS = re.compile(r" \((?:[RP][0-9]+(?:, )?|`collator[.\w]*`)+\)")
+
 
 def schemas_of(types: Iterable[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     """The schema of each of *types*, and what they refer to, by name."""
@@ -30,15 +38,52 @@ def schemas_of(types: Iterable[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     return [*schemas], components
 
 
-def _describe(schema: Schema, struct: type) -> None:
+def plain_schema(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """*schema* as generators of clients read it: a pair as an array of two, and all that has a type with it."""
+    if isinstance(schema, list):
+        return [plain_schema(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: plain_schema(part) for key, part in schema.items()}
+    if isinstance(plain.get("description"), str):
+        plain["description"] = _FOR_DEVELOPERS.sub("", plain["description"])
+    first, *others = plain.get("prefixItems", [None])
+    if first is not None and all(other == first for other in others):
+        plain["items"] = first
+        del plain["prefixItems"]
+    values = [plain["const"]] if "const" in plain else plain.get("enum")
+    if isinstance(values, list) and "type" not in plain:
+        plain["type"] = _TYPES[type(values[0])]
+    if "properties" in plain and "type" not in plain and isinstance(plain["properties"], dict):
+        plain["type"] = "object"
+    if plain.get("type") in ("object", ["object", "null"]) and "properties" not in plain:
+        plain.setdefault("additionalProperties", True)
+    return plain
+
+
+def _describe(schema: Schema, struct: type[msgspec.Struct]) -> None:
     lines = _lines(struct)
     schema["description"] = _plain(inspect.getdoc(struct) or "")
     for name, field in schema["properties"].items():
         if name in lines:
             field["description"] = _plain(lines[name])
+    _say_what_is_there(schema, struct)
 
 
-def _structs(info: Type) -> Iterator[type]:
+def _say_what_is_there(schema: Schema, struct: type[msgspec.Struct]) -> None:
+    """Say of each field of an answer that it is there; a default would be said to be there in a request too."""
+    config = struct.__struct_config__
+    always = not config.omit_defaults and not config.forbid_unknown_fields  # which only requests do
+    for one in msgspec.structs.fields(struct):
+        field = schema["properties"][one.encode_name]
+        default = field.pop("default", None)
+        if always and one.default is not msgspec.UNSET and one.encode_name not in schema["required"]:
+            schema["required"] = [*schema["required"], one.encode_name]
+        elif default is not None and not always:
+            field["description"] = f"{field.get('description', '')} By default `{json.dumps(default)}`.".strip()
+
+
+def _structs(info: Type) -> Iterator[type[msgspec.Struct]]:
     inner: Iterable[Type] = ()
     match info:
         case StructType():

@@ -52,7 +52,7 @@ class PartialOutput(msgspec.Struct, frozen=True):
     """Any JSON value."""
 
 
-class IncompleteData(msgspec.Struct, frozen=True, kw_only=True):
+class IncompleteData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A resource that ended early, or of which packets failed: no `outputs`, as a part must not pass for the whole."""
 
     resource_id: str
