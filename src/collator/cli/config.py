@@ -9,6 +9,7 @@ import click
 
 from collator.cli.command import command
 from collator.cli.service_call import json_option, print_answer
+from collator.cli.terminal import print_lines
 from collator.settings import Effective, RawValue, Scope, effective, gather, hidden, sample
 
 
@@ -37,7 +38,7 @@ def config(*, settings: Mapping[str, RawValue], as_sample: bool, as_json: bool) 
     what an address has of a password or a query is hidden.
     """
     if as_sample:
-        click.echo(sample(), nl=False)
+        print_lines(*sample().splitlines())
         return
     found = [Effective(one.name, one.text and hidden(one.text), one.source) for one in effective(settings)]
     answer = {one.name: {"value": one.text, "source": one.source} for one in found}
