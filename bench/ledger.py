@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from collator.ledgers.sqlite.store import Store
 from collator.messages import Attempt, Batch, Delivery, Output, Run, tasks_of
 from collator.packet import Packet
 from collator.rules.resource import LedgerLimits
+from collator.service import GC_THRESHOLD
 from collator.states import DeliveryState
 from collator.testing import ManualClock
 
@@ -44,6 +46,8 @@ class Load(NamedTuple):
     """Packets in a call."""
     calls: int = 2
     """Calls in a commit."""
+    capacity: int = 4096
+    """Packets that a call may be handed out; those of 0 wait, and are claimed in the next commit."""
 
 
 LOADS = {
@@ -52,6 +56,7 @@ LOADS = {
     "wide": Load(3_000, 20, at_once=3_000, call=512),
     "one": Load(10_000, 1, at_once=50, call=512),
     "long": Load(1, 100_000, at_once=1, call=512),
+    "claimed": Load(2_000, 20, at_once=50, call=512, capacity=0),
 }
 
 
@@ -73,16 +78,17 @@ class LedgerRun:
     def measure(self, calls: Sequence[Sequence[tuple[Any, int]]]) -> None:
         """Take the *calls* of each commit, and what comes of those before."""
         runs, deliveries = list[Run](), list[Delivery]()
-        for commit in [*calls, (), ()]:
+        for commit in [*calls, (), (), ()]:
             with self._commit():
+                claimed = self._step("claim", [(4096,)])[0] if self._store.ready else ()
                 accepted = self._step("accept", commit) if commit else ()
                 recorded = self._step("record", _results(runs)) if runs else ()
                 if deliveries:
                     self._settle(deliveries)
-            runs = [run for answer in accepted for run in answer.runs]
+            runs = [*claimed, *(run for answer in accepted for run in answer.runs)]
             deliveries = [delivery for answer in recorded for delivery in answer.deliveries]
         with self._commit():
-            self._settle(self._step("claim", [("default", 4096, True, False)])[0])
+            self._settle(self._step("claim deliveries", [("default", 4096, True, False)])[0])
         self._clock.advance(2 * RETENTION)
         while self._purge():
             pass
@@ -119,11 +125,19 @@ class LedgerRun:
         self.spent[name] = self.spent.get(name, 0.0) + time.thread_time() - began
 
 
-_VERBS = {"accept": steps.ACCEPT, "record": steps.RECORD, "settle": steps.SETTLE, "claim": steps.CLAIM_DELIVERIES}
+_VERBS = {
+    "accept": steps.ACCEPT,
+    "claim": steps.CLAIM,
+    "record": steps.RECORD,
+    "settle": steps.SETTLE,
+    "claim deliveries": steps.CLAIM_DELIVERIES,
+}
 
 
 def _results(runs: Sequence[Run]) -> list[tuple[list[Output], dict[str, int]]]:
-    outputs = [Output(task.lease, OUTPUT) for task in tasks_of(runs)]
+    """What workers give for *runs*, of which each in turn has one packet processed."""
+    in_turn = zip_longest(*[tasks_of([run]) for run in runs])
+    outputs = [Output(task.lease, OUTPUT) for turn in in_turn for task in turn if task is not None]
     return [(outputs[start : start + 256], CAPACITY) for start in range(0, len(outputs), 256)]
 
 
@@ -132,13 +146,14 @@ def measure(load: Load, seed: int) -> dict[str, float]:
     lines = job.load(seed, load.resources, load.packets, at_once=load.at_once).packets
     packets = [msgspec.json.decode(line, type=Packet) for line in lines]
     calls = [
-        [(Batch(packets[start : start + load.call]).groups, 4096) for start in range(first, last, load.call)]
+        [(Batch(packets[start : start + load.call]).groups, load.capacity) for start in range(first, last, load.call)]
         for first in range(0, len(packets), load.call * load.calls)
         for last in [min(first + load.call * load.calls, len(packets))]
     ]
     with TemporaryDirectory(prefix="collator-bench-", dir=Path()) as name:
         run = LedgerRun(Path(name))
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)  # as the service does
         run.measure(calls)
     return {verb: seconds / len(packets) * 1e6 for verb, seconds in run.spent.items()}
 
@@ -151,7 +166,9 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.only or LOADS:
         best = min((measure(LOADS[name], seed) for seed in range(given.runs)), key=lambda run: sum(run.values()))
-        words = [f"{verb} {best[verb]:6.2f}" for verb in ("accept", "record", "settle", COMMIT, PURGE)]
+        words = [
+            f"{verb} {best.get(verb, 0.0):6.2f}" for verb in ("accept", "claim", "record", "settle", COMMIT, PURGE)
+        ]
         print(f"{name:7}", *words, f"all {sum(best.values()):6.2f} us a packet", sep="  ", flush=True)
 
 

@@ -232,7 +232,7 @@ async def test_work_is_due_while_a_packet_waits_that_nobody_holds(store: Store) 
 async def test_a_claim_gives_the_packets_of_a_resource_as_one_run(ledger: Ledger) -> None:
     await send(ledger, *packets(3, "a"), *packets(2, "b", last=False), packet("b", 7))
     runs = await ledger.claim(capacity=PLENTY)
-    assert sorted((run.resource_id, [one.index for one in run.packets]) for run in runs) == [
+    assert sorted((run.resource_id, [*run.indexes]) for run in runs) == [
         ("a", [0, 1, 2]),
         ("b", [0, 1, 7]),
     ]

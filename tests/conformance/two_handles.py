@@ -83,8 +83,8 @@ class TwoHandles(Harness[Any]):
 
 def die(store: Store, calls: Sequence[tuple[Sequence[Lease]]]) -> list[None]:
     """What a start finds after an unclean stop, for the leases of one of several holders."""
-    ended = store.packets.drop_all([number_of(lease) for lease in calls[0][0]])
-    found = [held.key for held in ended if held is not None]
+    ended = store.packets.end([number_of(lease) for lease in calls[0][0]])
+    found = [run.key(position) for run, positions, _ in ended for position in positions]
     store.run_rows("suspect", found, int(len(found) == 1), store.ledger_limits.side_by_side)
     recovery._fail_lethal_packets(store)
     store.suspects = store.value("count_suspects")

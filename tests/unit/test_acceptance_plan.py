@@ -35,7 +35,7 @@ class Model(Struct):
         """Judge the packets of *groups* and store what is taken."""
         basis = Basis(limits=self.limits, counts=self.counts, opening=lambda id_: (next(self.handles), id_.encode()))
         plan = plan_groups(groups, self.snapshots, self.stored, basis)
-        self.stored |= {key: bytes(packet.payload) for key, (packet, _) in plan.new.items()}
+        self.stored |= {key: bytes(packet.payload) for key, packet in plan.new.items()}
         self.counts = replace(
             self.counts,
             open=self.counts.open + len(plan.opened),
@@ -52,6 +52,12 @@ def receipts(plan: AcceptPlan) -> list[Receipt]:
     """A receipt for each packet, in the order in which they were judged."""
     exceptions = dict(plan.exceptions)
     return [exceptions.get(place, ACCEPTED) for place in range(plan.size)]
+
+
+def taken_of(groups: Sequence[Group], plan: AcceptPlan) -> list[int]:
+    """How many packets of each of *groups* are accepted."""
+    accepted = iter(receipts(plan))
+    return [sum([next(accepted) is ACCEPTED for _ in group]) for group in groups]
 
 
 def packet(index: int, id_: str = "r", payload: bytes = b"1", metadata: bytes = b"", *, last: bool = False) -> Packet:
@@ -105,6 +111,8 @@ def test_r7_a_group_is_judged_at_once_as_its_packets_one_by_one(
     plan = whole.accept_groups(groups)
     assert [one.status for one in receipts(plan)] == [receipts(one)[0].status for one in plans]
     assert [*plan.new] == [key for one in plans for key in one.new]
+    assert [one for some in plan.taken for one in some] == [*plan.new.values()]
+    assert [len(some) for some in plan.taken] == taken_of(groups, plan)
     assert {*plan.changed} == {key for one in plans for key in one.changed}
     assert plan.held_up == any(one.held_up for one in plans)
     assert [asdict(one) for one in whole.snapshots.values()] == [asdict(one) for one in single.snapshots.values()]
@@ -130,7 +138,7 @@ def test_r9_the_sizes_of_a_plan_are_those_of_what_it_stores(
     model.accept(before)
     known = {id_: of_resource(one.resource_id, one.metadata) for id_, one in model.snapshots.items()}
     plan = model.accept(given_)
-    assert plan.packet_bytes == sum(of_packet(len(one.payload)) for one, _ in plan.new.values())
+    assert plan.packet_bytes == sum(of_packet(len(one.payload)) for one in plan.new.values())
     taken = {id_: of_resource(one.resource_id, one.metadata) for id_, one in model.snapshots.items()}
     assert plan.resource_bytes == sum(taken.values()) - sum(known.values())
     assert {one.key for one in plan.changed.values()} == {*plan.changed}

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from collator.errors import StorageFull, Unavailable, Uncertain
 from collator.intake import Intake, tally
-from collator.messages import Accepted, Group, Lease, Run, RunPacket, tasks_of
+from collator.messages import Accepted, Group, Lease, Run, tasks_of
 from collator.metrics import Metrics
 from collator.packet import ACCEPTED, DUPLICATE, Packet, Receipt, Status
 from tests.http.listener import Sender, Workers
@@ -79,7 +79,7 @@ async def test_room_is_free_again_after_an_error(parts: Parts) -> None:
 
 
 async def test_what_is_handed_out_is_handed_on(parts: Parts) -> None:
-    run = Run("r", b"g", Lease(7, 7), [RunPacket(0, b"0", 1)])
+    run = Run("r", b"g", Lease(7, 7), [0], [b"0"], [1])
     parts.ledger.open.set()
     parts.ledger.answer = Accepted(2, (), [run], 1, frozenset({"default"}))
     assert await parts.intake.accept(packets(2)) == [ACCEPTED, ACCEPTED]
@@ -88,7 +88,7 @@ async def test_what_is_handed_out_is_handed_on(parts: Parts) -> None:
 
 
 async def test_p1_packets_whose_answer_is_lost_are_offered_again_as_the_same_operation(parts: Parts) -> None:
-    run = Run("r", b"g", Lease(7, 7), [RunPacket(0, b"0", 1)])
+    run = Run("r", b"g", Lease(7, 7), [0], [b"0"], [1])
     parts.ledger.open.set()
     parts.ledger.answer, parts.ledger.lost = Accepted(1, (), [run], 0, frozenset()), 2
     assert await parts.intake.accept(packets(1)) == [ACCEPTED]

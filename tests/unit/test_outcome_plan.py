@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from msgspec.structs import asdict
 
 from collator.messages import Failure, Key, Lease, Output, Recorded, Result, Retry
 from collator.rules.footprint import of_packet
-from collator.rules.outcomes import OutcomePlan, plan_results
+from collator.rules.outcomes import OutcomePlan, Reported, plan_results
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
 from collator.states import State
 
@@ -24,8 +25,20 @@ class Held(Struct):
 
     key: int
     size: int = 10
-    attempt: int = 2
-    tried: bool = False
+    used: int | None = None
+
+
+class Run(Struct):
+    """A leased run."""
+
+    resource_row: int
+    indexes: Sequence[int] = []
+    sizes: Sequence[int] = []
+    used: Sequence[int | None] = []
+
+
+Row = tuple[int, bytes | None, str | None, int, int]
+"""Key, output or reason, attempts, number."""
 
 
 def resources() -> dict[int, Snapshot]:
@@ -38,7 +51,43 @@ def resources() -> dict[int, Snapshot]:
 
 
 def plan(results: Sequence[tuple[Result, Held | None]], snapshots: dict[int, Snapshot]) -> OutcomePlan:
-    return plan_results(results, snapshots, max_body=40, now=NOW)
+    """Decide *results* for packets each of which is a run."""
+    return plan_results(
+        [result for result, _ in results], reported(results, alone=True), snapshots, max_body=40, now=NOW
+    )
+
+
+def reported(results: Sequence[tuple[Result, Held | None]], *, alone: bool = False) -> list[Reported]:
+    """Return the packets of *results* in runs: one for each resource, or all *alone*."""
+    runs: dict[int, tuple[Run, list[int], list[int]]] = {}
+    for place, (_, one) in enumerate(results):
+        if one is None:
+            continue
+        resource_row = one.key >> INDEX_BITS
+        run, positions, places = runs.setdefault(place if alone else resource_row, (Run(resource_row), [], []))
+        positions.append(len(run.indexes))
+        places.append(place)
+        run.indexes = [*run.indexes, one.key & INDEX_MASK]
+        run.sizes = [*run.sizes, one.size]
+        run.used = [*run.used, one.used]
+    for run, *_ in runs.values():
+        run.used = [] if run.used.count(None) == len(run.used) else run.used
+    return [(run, positions, places) for run, positions, places in runs.values()]
+
+
+def rows(whole: OutcomePlan) -> list[Row]:
+    """Return the outcomes of a plan one by one."""
+    return [
+        (
+            one.resource_row << INDEX_BITS | index,
+            one.outputs[place] if one.outputs else None,
+            one.reason,
+            one.attempts,
+            seq,
+        )
+        for one in whole.outcomes
+        for place, (index, seq) in enumerate(zip(one.indexes, count(one.seq)))
+    ]
 
 
 results = st.lists(
@@ -48,49 +97,58 @@ results = st.lists(
             st.builds(Failure, st.just(0), st.text(max_size=3)),
             st.builds(Retry, st.just(0), st.text(max_size=3), st.floats(0, 9)),
         ),
-        st.tuples(st.integers(1, 4), st.integers(1, 5000), st.booleans()),
+        st.tuples(st.integers(1, 4), st.integers(1, 5000), st.sampled_from([None, None, None, 0, 3])),
     ),
     max_size=30,
 )
 
 
-def held(drawn: list[tuple[Result, tuple[int, int, bool]]]) -> list[tuple[Result, Held | None]]:
+def held(drawn: list[tuple[Result, tuple[int, int, int | None]]]) -> list[tuple[Result, Held | None]]:
     """Return *drawn* with a packet of its own each; every seventh has lost its lease."""
     return [
-        (result, None if place % 7 == 6 else Held(key << INDEX_BITS | place, size, tried=tried))
-        for place, (result, (key, size, tried)) in enumerate(drawn)
+        (result, None if place % 7 == 6 else Held(key << INDEX_BITS | place, size, used))
+        for place, (result, (key, size, used)) in enumerate(drawn)
     ]
 
 
 @given(results)
-def test_results_are_decided_together_as_one_by_one(drawn: list[tuple[Result, tuple[int, int, bool]]]) -> None:
+def test_results_are_decided_by_runs_as_one_by_one(drawn: list[tuple[Result, tuple[int, int, int | None]]]) -> None:
     together, single = resources(), resources()
-    whole = plan(held(drawn), together)
-    parts = [plan([one], single) for one in held(drawn)]
-    assert whole.statuses == [status for part in parts for status in part.statuses]
-    assert whole.outcomes == [outcome for part in parts for outcome in part.outcomes]
-    assert whole.failed == {place: part.failed[0] for place, part in enumerate(parts) if part.failed}
-    assert whole.backlog == sum(part.backlog for part in parts)
+    given_ = held(drawn)
+    runs = reported(given_)
+    whole = plan_results([result for result, _ in given_], runs, together, max_body=40, now=NOW)
+    parts = {place: plan([given_[place]], single) for _, _, places in runs for place in places}
+    lost = {place: Recorded.LOST for place, (_, one) in enumerate(given_) if one is None}
+    statuses = lost | {place: part.statuses[0] for place, part in parts.items()}
+    assert whole.statuses == [statuses[place] for place in range(len(given_))]
+    assert rows(whole) == [row for part in parts.values() for row in rows(part)]
+    assert whole.retries == [retry for part in parts.values() for retry in part.retries]
+    assert whole.tried == [key for part in parts.values() for key in part.tried]
+    assert whole.failed == {place: part.failed[0] for place, part in parts.items() if part.failed}
+    assert whole.known_at == {key: at for part in parts.values() for key, at in part.known_at.items()}
+    for name in ("backlog", "concluded", "output_bytes"):
+        assert getattr(whole, name) == sum(getattr(part, name) for part in parts.values())
     assert [asdict(one) for one in together.values()] == [asdict(one) for one in single.values()]
 
 
 @given(results)
 def test_r26_outcomes_are_numbered_without_gaps_and_sizes_add_up(
-    drawn: list[tuple[Result, tuple[int, int, bool]]],
+    drawn: list[tuple[Result, tuple[int, int, int | None]]],
 ) -> None:
     snapshots = resources()
     whole = plan(held(drawn), snapshots)
+    outcomes = rows(whole)
     for key, snapshot in snapshots.items():
-        mine = [one for one in whole.outcomes if one[0] >> INDEX_BITS == key]
+        mine = [one for one in outcomes if one[0] >> INDEX_BITS == key]
         assert [seq for *_, seq in mine] == [*range(5, 5 + len(mine))]
         outputs = [output for _, output, *_ in mine if output is not None]
         assert (snapshot.done, snapshot.failed) == (len(outputs), len(mine) - len(outputs))
         assert snapshot.body_size == sum(len(output) + 1 for output in outputs) <= 40
         assert (key in whole.touched) == bool(mine)
     sizes = {one.key: one.size for _, one in held(drawn) if one is not None}
-    assert whole.backlog == sum(of_packet(sizes[key]) for key, *_ in whole.outcomes)
-    assert whole.output_bytes == sum(len(output) for _, output, *_ in whole.outcomes if output is not None)
-    assert {key & INDEX_MASK for key, output, *_ in whole.outcomes if output is None} == {*whole.failed}
+    assert whole.backlog == sum(of_packet(sizes[key]) for key, *_ in outcomes)
+    assert whole.output_bytes == sum(len(output) for _, output, *_ in outcomes if output is not None)
+    assert {key & INDEX_MASK for key, output, *_ in outcomes if output is None} == {*whole.failed}
 
 
 def test_p2_who_lost_the_lease_changes_nothing() -> None:
@@ -113,32 +171,32 @@ def test_r19_an_output_that_makes_the_body_too_large_fails_its_packet() -> None:
         [(Output(LEASE, b"1" * 39), Held(1 << INDEX_BITS)), (Output(LEASE, b""), Held(1 << INDEX_BITS | 5))], snapshots
     )
     assert whole.statuses == [Recorded.RECORDED, Recorded.RECORDED]
-    (_, output, *_), (_, none, reason, attempts, seq) = whole.outcomes
+    (_, output, *_), (_, none, reason, attempts, seq) = rows(whole)
     assert output == b"1" * 39
     assert (none, reason, attempts, seq) == (
         None,
         "the collated body would have 41 bytes, more than 40 (max_body)",
-        2,
+        1,
         6,
     )
     assert whole.failed == {1: Key("1", bytes(16), 5)}
 
 
 def test_a_retry_is_due_after_its_delay_and_keeps_what_was_tried() -> None:
-    whole = plan([(Retry(LEASE, "away", 7.5), Held(1 << INDEX_BITS, tried=True))], resources())
+    whole = plan([(Retry(LEASE, "away", 7.5), Held(1 << INDEX_BITS, used=1))], resources())
     assert whole.retries == [(1 << INDEX_BITS, 2, NOW + 7.5, "away")]
     assert (whole.tried, whole.touched, whole.backlog) == ([], {}, 0)
 
 
 def test_r27_a_retry_that_is_not_counted_leaves_the_number_of_attempts() -> None:
-    whole = plan([(Retry(LEASE, "away", 0.0, counted=False), Held(1 << INDEX_BITS, tried=True))], resources())
+    whole = plan([(Retry(LEASE, "away", 0.0, counted=False), Held(1 << INDEX_BITS, used=1))], resources())
     assert whole.retries == [(1 << INDEX_BITS, 1, NOW, "away")]
 
 
 def test_an_outcome_lets_earlier_attempts_be_forgotten() -> None:
     given_: list[tuple[Result, Held | None]] = [
-        (Output(LEASE, b"1", known_at=3.0), Held(1 << INDEX_BITS, tried=True)),
-        (Failure(LEASE, "no"), Held(1 << INDEX_BITS | 1, tried=True)),
+        (Output(LEASE, b"1", known_at=3.0), Held(1 << INDEX_BITS, used=1)),
+        (Failure(LEASE, "no"), Held(1 << INDEX_BITS | 1, used=0)),
         (Failure(LEASE, "no"), Held(1 << INDEX_BITS | 2)),
     ]
     whole = plan(given_, resources())

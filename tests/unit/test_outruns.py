@@ -10,11 +10,31 @@ from hypothesis import strategies as st
 
 from collator.errors import Damaged
 from collator.ledgers.sqlite import outruns
-from collator.ledgers.sqlite.outruns import MOST, SIZE, RunRow, outputs_of, runs_of, verified
-from collator.rules.outcomes import OutcomeRow
+from collator.ledgers.sqlite.outruns import MOST, SIZE, RunRow, outputs_of, rows_of, verified
+from collator.rules.outcomes import Outcomes
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
 OUTPUTS = [b"1", b'"a,b"', b"[1, 2]", b' {"a": "]"}\n', b"\t2 ", b'"\xc3\xa9"', b"[ ]", b"null"]
+
+OutcomeRow = tuple[int, bytes | None, str | None, int, int]
+"""Key, output or `None`, reason of a failure, attempts, number in its resource."""
+
+
+def runs_of(outcomes: list[OutcomeRow], *, together: bool = False) -> list[RunRow]:
+    """Return *outcomes* packed, given one by one, or *together* those that follow each other."""
+    groups: list[Outcomes] = []
+    for key, output, reason, attempts, seq in outcomes:
+        last = groups[-1] if groups else None
+        outputs = [] if output is None else [output]
+        row, index = key >> INDEX_BITS, key & INDEX_MASK
+        alike = last and (last.resource_row, last.attempts, last.seq + len(last.outputs)) == (row, attempts, seq)
+        if together and last and alike and last.outputs and outputs:
+            last.indexes.append(index)
+            last.outputs += outputs
+        else:
+            groups.append(Outcomes(row, seq, attempts, [index], outputs, reason))
+    return rows_of(groups)
+
 
 drawn = st.lists(
     st.tuples(st.integers(1, 3), st.sampled_from([*OUTPUTS, None]), st.integers(1, 2), st.integers(0, 40)), max_size=80
@@ -45,10 +65,10 @@ def unpacked(row: RunRow) -> list[OutcomeRow]:
     ]
 
 
-@given(drawn)
-def test_outcomes_come_back_as_they_were(given_: list[tuple[int, bytes | None, int, int]]) -> None:
+@given(drawn, st.booleans())
+def test_outcomes_come_back_as_they_were(given_: list[tuple[int, bytes | None, int, int]], together: bool) -> None:
     outcomes = outcomes_of(given_)
-    rows = runs_of(outcomes)
+    rows = runs_of(outcomes, together=together)
     by_resource = sorted(outcomes, key=lambda one: one[0] >> INDEX_BITS)
     assert sorted((one for row in rows for one in unpacked(row)), key=lambda one: one[0] >> INDEX_BITS) == by_resource
     for _, some in groupby(sorted(rows, key=lambda row: row[0]), key=lambda row: row[0]):
@@ -65,11 +85,12 @@ def test_outcomes_come_back_as_they_were(given_: list[tuple[int, bytes | None, i
         (2, 2 * SIZE, [1, 1]),
     ],
 )
+@pytest.mark.parametrize("together", [False, True])
 def test_a_run_has_so_many_outputs_and_bytes_at_most_or_a_single_output(
-    number: int, size: int, lengths: list[int]
+    *, number: int, size: int, lengths: list[int], together: bool
 ) -> None:
     outcomes: list[OutcomeRow] = [(index, b"1" * size, None, 1, index + 1) for index in range(number)]
-    rows = runs_of(outcomes)
+    rows = runs_of(outcomes, together=together)
     assert [len(unpacked(row)) for row in rows] == lengths
     assert all(len(row[6] or "") <= SIZE + 1 for row in rows if len(unpacked(row)) > 1)
 

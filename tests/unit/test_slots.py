@@ -11,7 +11,7 @@ from collator.ledgers.slots import merger
 from collator.ledgers.slots.beside import InWork
 from collator.ledgers.slots.places import cursor, inner, outer, parse_cursor, slot_of
 from collator.ledgers.slots.shares import capacities, shares, shares_by_size
-from collator.messages import Accepted, Lease, Recorded, Run, RunPacket, StepResult
+from collator.messages import Accepted, Lease, Recorded, Run, StepResult
 from collator.packet import Receipt, Status
 
 counts = st.integers(1, 9)
@@ -67,7 +67,7 @@ def test_results_of_a_ledger_that_is_away_are_to_be_recorded_again() -> None:
 
 def run(token: int, *, alone: float = 0.0) -> Run:
     """A run of one packet."""
-    return Run("r", b"", Lease(1, token), [RunPacket(0, b"", 1)], alone=alone)
+    return Run("r", b"", Lease(1, token), [0], [b""], [1], alone=alone)
 
 
 def test_what_is_to_be_alone_waits_until_others_have_ended_and_then_goes_first() -> None:

@@ -21,25 +21,22 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     index: int
 
 
-class RunPacket(msgspec.Struct, frozen=True, gc=False):
-    """One packet of a run."""
-
-    index: int
-    payload: bytes
-    """JSON, as received."""
-    attempt: int
-    """1 for the first."""
-
-
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """Packets of one resource that are handed out together, under one lease: the unit that travels to workers."""
+    """Packets of one resource that are handed out together, under one lease: the unit that travels to workers.
+
+    In columns, as it stands for hundreds of packets: an object for each was a tenth of the time of the ledger.
+    """
 
     resource_id: str
     generation: bytes
     """16 bytes."""
     lease: Lease
     """Of the first packet; that of another has its position."""
-    packets: Sequence[RunPacket]
+    indexes: Sequence[int]
+    payloads: Sequence[bytes]
+    """JSON, as received; in the order of the indexes."""
+    attempts: Sequence[int]
+    """1 for the first; in the same order."""
     metadata: bytes | None = None
     """That of the resource, as JSON, where it has some and `LedgerLimits.hand_out_metadata` asks for it."""
     alone: float = 0.0
@@ -48,7 +45,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     def leases(self) -> list[Lease]:
         """Return the leases of its packets."""
         key, token = self.lease.key, self.lease.token
-        return [Lease(key, token, position) for position in range(len(self.packets))]
+        return [Lease(key, token, position) for position in range(len(self.indexes))]
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
@@ -119,15 +116,9 @@ def given_back(result: Result) -> bool:
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
     """Return the packets of *runs* one by one."""
     return [
-        Task(
-            Key(run.resource_id, run.generation, packet.index),
-            packet.payload,
-            packet.attempt,
-            Lease(run.lease.key, run.lease.token, position),
-            run.metadata,
-        )
+        Task(Key(run.resource_id, run.generation, index), payload, attempt, lease, run.metadata)
         for run in runs
-        for position, packet in enumerate(run.packets)
+        for index, payload, attempt, lease in zip(run.indexes, run.payloads, run.attempts, run.leases(), strict=True)
     ]
 
 

@@ -49,8 +49,10 @@ class AcceptPlan(msgspec.Struct):
     """Packets that were judged."""
     exceptions: list[tuple[int, Receipt]] = []
     """What became of those that are not accepted, by their places."""
-    new: dict[int, tuple[Packet, Snapshot]] = {}
+    new: dict[int, Packet] = {}
     """Packets to store, by key, in order."""
+    taken: list[Group] = []
+    """The same by group: those of each that are stored."""
     opened: list[Snapshot] = []
     changed: dict[int, Snapshot] = {}
     """Snapshots that differ from the store, by handle, the opened ones among them."""
@@ -74,16 +76,17 @@ def plan_groups(groups: Iterable[Group], snapshots: Snapshots, stored: Mapping[i
     """
     plan = AcceptPlan()
     for group in groups:
-        place = 0
+        place, start, told = 0, plan.size, len(plan.exceptions)
         while place < len(group) and group[place].resource_id not in snapshots:
             _answer(plan, _open(plan, group[place], snapshots, basis))
             place += 1
         left = group[place:] if place else group
         together = len(left) >= _TOGETHER
-        if together and _admit_together(plan, left, snapshots[left[0].resource_id], stored, basis):
-            continue
-        for packet in left:
-            _answer(plan, _judge(plan, packet, snapshots[packet.resource_id], stored, basis))
+        if not together or not _admit_together(plan, left, snapshots[left[0].resource_id], stored, basis):
+            for packet in left:
+                _answer(plan, _judge(plan, packet, snapshots[packet.resource_id], stored, basis))
+        others = {place - start for place, _ in plan.exceptions[told:]}
+        plan.taken.append([one for place, one in enumerate(group) if place not in others] if others else group)
     return plan
 
 
@@ -105,7 +108,7 @@ def _admit_together(
     new = len({*keys}) == len(keys) and plan.new.keys().isdisjoint(keys) and stored.keys().isdisjoint(keys)
     if not new or not admit_together(packets, snapshot):
         return False
-    plan.new.update(zip(keys, [(packet, snapshot) for packet in packets], strict=True))
+    plan.new.update(zip(keys, packets, strict=True))
     plan.changed[snapshot.key] = snapshot
     plan.packet_bytes = size
     plan.size += len(packets)
@@ -118,8 +121,8 @@ def _judge(plan: AcceptPlan, packet: Packet, snapshot: Snapshot, stored: Mapping
     earlier = plan.new.get(key)
     before = stored.get(key)
     if earlier is not None:
-        same_length = len(earlier[0].payload) == len(packet.payload)
-        before = bytes(earlier[0].payload) if same_length else OTHER
+        same_length = len(earlier.payload) == len(packet.payload)
+        before = bytes(earlier.payload) if same_length else OTHER
     receipt = judge(packet, snapshot, before)
     if receipt is ACCEPTED:
         return _admit(plan, key, packet, snapshot, basis)
@@ -172,7 +175,7 @@ def _admit(plan: AcceptPlan, key: int, packet: Packet, snapshot: Snapshot, basis
 
 
 def _store(plan: AcceptPlan, key: int, packet: Packet, snapshot: Snapshot) -> Receipt:
-    plan.new[key] = packet, snapshot
+    plan.new[key] = packet
     plan.changed[snapshot.key] = snapshot
     admit(packet, snapshot, new=True)
     return ACCEPTED

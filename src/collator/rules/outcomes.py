@@ -8,32 +8,52 @@ its resource (R26). An attempt that ended for no fault of the packet is not used
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import Protocol
 
 import msgspec
 
-from collator.messages import Failure, Key, Output, Recorded, Result, Retry
+from collator.messages import Key, Output, Recorded, Result, Retry
 from collator.rules.footprint import of_packet, of_packets
-from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot
+from collator.rules.resource import INDEX_BITS, Snapshot
 from collator.states import State
 
-OutcomeRow = tuple[int, bytes | None, str | None, int, int]
-"""Key, output or `None`, reason of a failure, attempts, number in its resource. A tuple, as each packet has one."""
+
+class LeasedRun(Protocol):
+    """Packets of one resource that were leased together, as their leases know them; each is at a position."""
+
+    resource_row: int
+    indexes: Sequence[int]
+    sizes: Sequence[int]
+    """Bytes of their payloads."""
+    used: Sequence[int | None]
+    """Attempts that each has used up, `None` of one on which the store has no row; empty where it has none at all."""
 
 
-class LeasedPacket(Protocol):
-    """A packet as its lease knows it."""
+class Outcomes(msgspec.Struct, gc=False):
+    """Outputs of one resource, or one failure."""
 
-    key: int
+    resource_row: int
+    seq: int
+    """The number of the first in its resource; those of the others follow it."""
+    attempts: int
+    """Of each of them, with the one that brought the outcome."""
+    indexes: list[int]
+    outputs: list[bytes]
+    """In the same order; none of a failure."""
+    reason: str | None = None
+    """Of a failure."""
+
+
+class _Packet(msgspec.Struct, gc=False):
+    """A packet of a run, where it is looked at by itself."""
+
+    index: int
     size: int
-    """Bytes of its payload."""
-    attempt: int
-    tried: bool
-    """Whether the store has a row on earlier attempts of it."""
+    used: int | None
 
 
-_Given = tuple[Result, LeasedPacket | None]
+Reported = tuple[LeasedRun, Sequence[int], Sequence[int]]
+"""A run of which some leases were held until now: the positions of these packets, and the places of their results."""
 _TOGETHER = 2
 """Results from which it takes less time to take them together."""
 
@@ -43,7 +63,10 @@ class OutcomePlan(msgspec.Struct):
 
     statuses: list[Recorded] = []
     """One for each result, in order."""
-    outcomes: list[OutcomeRow] = []
+    outcomes: list[Outcomes] = []
+    """Those of each resource in the order of their numbers."""
+    concluded: int = 0
+    """The number of packets that got an outcome."""
     output_bytes: int = 0
     """Bytes of the outputs among them."""
     retries: list[tuple[int, int, float, str]] = []
@@ -57,79 +80,89 @@ class OutcomePlan(msgspec.Struct):
     known_at: dict[int, float] = {}
     """When the last output of each of them was known."""
     backlog: int = 0
-    """What the packets that got an outcome counted as backlog."""
+    """What these packets counted as backlog."""
 
 
 def plan_results(
-    results: Iterable[_Given],
+    results: Sequence[Result],
+    reported: Iterable[Reported],
     snapshots: Mapping[int, Snapshot],
     *,
     max_body: int,
     now: float,
 ) -> OutcomePlan:
-    """Decide *results*, each with what its lease held, as one by one; *snapshots*, by handle, change as they go on."""
-    plan = OutcomePlan()
-    for resource_key, some in groupby(results, lambda one: None if one[1] is None else one[1].key >> INDEX_BITS):
-        snapshot = None if resource_key is None else snapshots.get(resource_key)
-        given = [*some]
-        if snapshot and len(given) >= _TOGETHER and _conclude_together(plan, given, snapshot, max_body):
-            continue
-        for result, held in given:
-            if held is None:
-                status = Recorded.LOST
-            elif snapshot is None or snapshot.state is not State.OPEN:
-                status = Recorded.CLOSED
-            elif isinstance(result, Retry):
-                status = Recorded.RECORDED
-                used = held.attempt if result.counted else held.attempt - 1
-                plan.retries.append((held.key, used, now + result.delay, result.reason))
-            else:
-                status = Recorded.RECORDED
-                _conclude(plan, result, held, snapshot, max_body)
-            plan.statuses.append(status)
+    """Decide *results*, as far as they are *reported* for packets that were held: of the others the lease is lost.
+
+    As one by one, those of each run in their order; *snapshots*, by handle, change as they go on.
+    """
+    plan = OutcomePlan(statuses=[Recorded.LOST] * len(results))
+    for one in reported:
+        run, positions, places = one
+        snapshot = snapshots.get(run.resource_row)
+        if snapshot is None or snapshot.state is not State.OPEN:
+            for place in places:
+                plan.statuses[place] = Recorded.CLOSED
+        elif len(places) < _TOGETHER or not _conclude_together(plan, one, results, snapshot, max_body):
+            for position, place in zip(positions, places, strict=True):
+                packet = _Packet(run.indexes[position], run.sizes[position], run.used[position] if run.used else None)
+                _decide(plan, place, packet, results[place], snapshot, max_body=max_body, now=now)
     return plan
 
 
-def _conclude_together(plan: OutcomePlan, given: Sequence[_Given], snapshot: Snapshot, max_body: int) -> bool:
-    """Give the packets of *snapshot* their outputs at once, if nothing is odd about any of them; whether that is so."""
-    plain = [(held, result) for result, held in given if held is not None and type(result) is Output and not held.tried]
-    size = snapshot.body_size + sum([len(result.output) for _, result in plain]) + len(plain)
-    if len(plain) < len(given) or snapshot.state is not State.OPEN or size > max_body:
+def _conclude_together(
+    plan: OutcomePlan, reported: Reported, results: Sequence[Result], snapshot: Snapshot, max_body: int
+) -> bool:
+    """Give the packets that are *reported* their outputs at once, if nothing is odd about any of them.
+
+    Returns whether it is so.
+    """
+    run, positions, places = reported
+    outputs = [result.output for place in places if type(result := results[place]) is Output]
+    size = sum(map(len, outputs))
+    if run.used or len(outputs) < len(places) or snapshot.body_size + size + len(outputs) > max_body:
         return False
-    plan.outcomes += [
-        (held.key, result.output, None, held.attempt, seq) for seq, (held, result) in enumerate(plain, snapshot.seq + 1)
-    ]
-    plan.output_bytes += size - snapshot.body_size - len(plain)
-    snapshot.done += len(plain)
-    snapshot.body_size = size
-    plan.known_at[snapshot.key] = plain[-1][1].known_at
-    plan.touched[snapshot.key] = snapshot
-    plan.backlog += of_packets([held.size for held, _ in plain])
-    plan.statuses += [Recorded.RECORDED] * len(plain)
+    for place in places:
+        plan.statuses[place] = Recorded.RECORDED
+    indexes = [run.indexes[position] for position in positions]
+    _add(plan, Outcomes(snapshot.key, snapshot.seq + 1, 1, indexes, outputs), snapshot)
+    plan.output_bytes += size
+    plan.known_at[snapshot.key] = results[places[-1]].known_at  # type: ignore[union-attr]  # all are outputs
+    plan.backlog += of_packets([run.sizes[position] for position in positions])
+    snapshot.done += len(outputs)
+    snapshot.body_size += size + len(outputs)
     return True
 
 
-def _conclude(
-    plan: OutcomePlan, result: Output | Failure, held: LeasedPacket, snapshot: Snapshot, max_body: int
+def _decide(
+    plan: OutcomePlan, place: int, packet: _Packet, result: Result, snapshot: Snapshot, *, max_body: int, now: float
 ) -> None:
-    """Give the packet that is *held* its outcome."""
-    if held.tried:
-        plan.tried.append(held.key)
+    """Decide *result*, which is at *place*, for a *packet* of *snapshot*."""
+    plan.statuses[place] = Recorded.RECORDED
+    key, used = snapshot.key << INDEX_BITS | packet.index, packet.used or 0
+    if isinstance(result, Retry):
+        plan.retries.append((key, used + result.counted, now + result.delay, result.reason))
+        return
+    if packet.used is not None:
+        plan.tried.append(key)
+    outcome = Outcomes(snapshot.key, snapshot.seq + 1, used + 1, [packet.index], [])
     if not isinstance(result, Output):
-        _fail(plan, snapshot, held, result.reason)
+        outcome.reason = result.reason
     elif (size := snapshot.body_size + len(result.output) + 1) > max_body:
-        _fail(plan, snapshot, held, f"the collated body would have {size} bytes, more than {max_body} (max_body)")
+        outcome.reason = f"the collated body would have {size} bytes, more than {max_body} (max_body)"
     else:
+        outcome.outputs.append(result.output)
         snapshot.done += 1
         snapshot.body_size = size
-        plan.outcomes.append((held.key, result.output, None, held.attempt, snapshot.seq))
         plan.output_bytes += len(result.output)
         plan.known_at[snapshot.key] = result.known_at
+    if outcome.reason is not None:
+        snapshot.failed += 1
+        plan.failed[place] = Key(snapshot.resource_id, snapshot.generation, packet.index)
+    plan.backlog += of_packet(packet.size)
+    _add(plan, outcome, snapshot)
+
+
+def _add(plan: OutcomePlan, outcomes: Outcomes, snapshot: Snapshot) -> None:
+    plan.outcomes.append(outcomes)
+    plan.concluded += len(outcomes.indexes)
     plan.touched[snapshot.key] = snapshot
-    plan.backlog += of_packet(held.size)
-
-
-def _fail(plan: OutcomePlan, snapshot: Snapshot, held: LeasedPacket, reason: str) -> None:
-    snapshot.failed += 1
-    plan.failed[len(plan.statuses)] = Key(snapshot.resource_id, snapshot.generation, held.key & INDEX_MASK)
-    plan.outcomes.append((held.key, None, reason, held.attempt, snapshot.seq))

@@ -204,7 +204,7 @@ class PooledWorkers:
         self._throttle.over()
         # Few may have come though more are due, as they are large. Where nothing more comes, but there was something,
         # the store holds it back until an outcome is recorded: a suspect runs alone, or as much is out as may be.
-        got = sum([len(run.packets) for run in runs])
+        got = sum([len(run.indexes) for run in runs])
         self._short = not got and (self._short or self._partly)
         self._partly = 0 < got < capacity
         self._due = self._due or got > 0 or self._short

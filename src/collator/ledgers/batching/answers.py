@@ -61,7 +61,7 @@ def size_of(result: object) -> int:
     size = 0
     for item in handed_out(result):
         if isinstance(item, Run):
-            size += sum([ITEM + len(packet.payload) for packet in item.packets])
+            size += ITEM * len(item.payloads) + sum(map(len, item.payloads))
         else:
             size += ITEM + len(item.body or b"")
     return size

@@ -37,8 +37,8 @@ async def accept(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> li
 
 async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) -> list[Accepted]:
     await step.look_around()
-    groups = [group for part, _ in batch for group in part if group]
-    ids = sorted({str(group[0].resource_id) for group in groups}, key=str.encode)
+    groups = [group for part, _ in batch for group in part]
+    ids = sorted({str(group[0].resource_id) for group in groups if group}, key=str.encode)
     found, new = await lock(step, ids)
     await _look_up_late(step, groups, found)
     opening = {one.resource_id: (one.key, one.generation) for one in new.values()}
@@ -55,7 +55,7 @@ async def _accept_odd(step: Step, batch: Sequence[tuple[Sequence[Group], int]]) 
     if plan.held_up:
         step.at_end("note_refusal")
     closed = await close_finished(step, grown, capacity={}, known_at={}) if grown else None
-    return await _lease_new(step, batch, plan, closed.endpoints if closed else frozenset())
+    return await _lease_new(step, batch, plan, found, closed.endpoints if closed else frozenset())
 
 
 async def lock(step: Step, ids: Sequence[str]) -> tuple[Snapshots, dict[str, Snapshot]]:
@@ -125,43 +125,45 @@ async def _stored(step: Step, packets: Sequence[Packet], found: Mapping[str | in
 
 async def _store_packets(step: Step, plan: AcceptPlan) -> None:
     rows = []
-    for key, (packet, _) in plan.new.items():
+    for key, packet in plan.new.items():
         payload = bytes(packet.payload)
         rows.append((key, payload, zlib.crc32(payload)))
     await step.run_rows("insert_packets", rows)
 
 
 async def _lease_new(
-    step: Step, batch: Sequence[tuple[Sequence[Group], int]], plan: AcceptPlan, endpoints: frozenset[str]
+    step: Step,
+    batch: Sequence[tuple[Sequence[Group], int]],
+    plan: AcceptPlan,
+    snapshots: Snapshots,
+    endpoints: frozenset[str],
 ) -> list[Accepted]:
     """Lease what there is room for, unless others wait: those come first."""
     idle = any(capacity > 0 for _, capacity in batch) and bool(plan.new) and await hand_out_allowed(step)
     answers: list[Accepted] = []
     leases: list[NewLease] = []
     waiting: list[tuple[int, int]] = []
-    new, start, told = iter(plan.new.items()), 0, 0
+    taken, start, told = iter(plan.taken), 0, 0
     for groups, capacity in batch:
         size = sum([len(group) for group in groups])
         until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place)
         exceptions = [(place - start, receipt) for place, receipt in plan.exceptions[told:until_told]]
         start, told = start + size, until_told
-        mine = list(islice(new, size - len(exceptions)))
+        mine = [(packet, snapshots[packet.resource_id]) for some in islice(taken, len(groups)) for packet in some]
         runs, leased = _lease(step, mine[:capacity], leases) if idle else ([], 0)
-        waiting += [(key >> INDEX_BITS, key & INDEX_MASK) for key, _ in mine[leased:]]
+        waiting += [(snapshot.key, packet.index) for packet, snapshot in mine[leased:]]
         answers.append(Accepted(size, exceptions, runs, len(mine) - leased, endpoints))
     await grant(step, leases)
     await store_waiting(step, waiting)
     return answers
 
 
-def _lease(
-    step: Step, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], leases: list[NewLease]
-) -> tuple[list[Run], int]:
+def _lease(step: Step, rows: Sequence[tuple[Packet, Snapshot]], leases: list[NewLease]) -> tuple[list[Run], int]:
     """Lease as many of *rows*, new packets, as there is room for: their runs, and how many packets."""
     runs: list[Run] = []
     number = 0
     lease: NewLease | None = None
-    for key, (packet, snapshot) in rows:
+    for packet, snapshot in rows:
         payload = bytes(packet.payload)
         if step.leased + len(payload) > step.ledger_limits.max_leased and step.leased:
             break
@@ -169,7 +171,7 @@ def _lease(
             lease = NewLease(step, snapshot.key, snapshot.resource_id, snapshot.generation, snapshot.metadata)
             leases.append(lease)
             runs.append(lease.run)
-        lease.add(step, Held(key, len(payload)), payload)
+        lease.add(step, Held(snapshot.key << INDEX_BITS | packet.index, len(payload)), payload)
         number += 1
     return runs, number
 

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from collator.ledgers.postgresql.step import Step
-from collator.messages import Lease, Run, RunPacket
+from collator.messages import Lease, Run
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
 REPORTED = -1
@@ -40,11 +40,36 @@ class Held(msgspec.Struct, gc=False):
     tried: bool = False
     """Whether the store has a row on earlier attempts of it."""
 
+    def run(self) -> HeldPacket:
+        """The same as the rules of results take it."""
+        used = self.attempt - 1 if self.tried else None
+        return HeldPacket(self.key >> INDEX_BITS, [self.key & INDEX_MASK], [self.size], [used])
+
+
+class HeldPacket(msgspec.Struct, gc=False):
+    """A run of one packet: `collator.rules.outcomes.LeasedRun`."""
+
+    resource_row: int
+    indexes: Sequence[int]
+    sizes: Sequence[int]
+    used: Sequence[int | None]
+
 
 class NewLease:
     """A lease that is handed out in this step."""
 
-    __slots__ = ("alone_until", "attempts", "indexes", "resource_row", "run", "sizes", "suspect", "token", "tried")
+    __slots__ = (
+        "_payloads",
+        "alone_until",
+        "attempts",
+        "indexes",
+        "resource_row",
+        "run",
+        "sizes",
+        "suspect",
+        "token",
+        "tried",
+    )
 
     def __init__(
         self, step: Step, resource_row: int, resource_id: str, generation: bytes, metadata: bytes | None
@@ -57,16 +82,17 @@ class NewLease:
         self.attempts: list[int] = []
         self.tried: list[bool] = []
         handed = metadata if step.ledger_limits.hand_out_metadata else None
-        self.run = Run(resource_id, generation, Lease(resource_row, self.token), [], handed)
+        self._payloads: list[bytes] = []
+        lease = Lease(resource_row, self.token)
+        self.run = Run(resource_id, generation, lease, self.indexes, self._payloads, self.attempts, handed)
 
     def add(self, step: Step, held: Held, payload: bytes) -> None:
         """Lease one more packet."""
-        index = held.key & INDEX_MASK
-        self.indexes.append(index)
+        self.indexes.append(held.key & INDEX_MASK)
         self.sizes.append(held.size)
         self.attempts.append(held.attempt)
         self.tried.append(held.tried)
-        self.run.packets.append(RunPacket(index, payload, held.attempt))  # type: ignore[attr-defined]
+        self._payloads.append(payload)
         step.count_leased(held.size)
 
 

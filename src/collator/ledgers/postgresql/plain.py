@@ -18,7 +18,7 @@ import msgspec
 from collator.ledgers.postgresql.closure import close_finished
 from collator.ledgers.postgresql.leases import new_token
 from collator.ledgers.postgresql.step import Step, as_snapshot
-from collator.messages import Accepted, Group, Lease, Output, Recorded, Result, Run, RunPacket, StepResult
+from collator.messages import Accepted, Group, Lease, Output, Recorded, Result, Run, StepResult
 from collator.packet import Packet, claimed_total
 from collator.rules.capacity import merge_capacities
 from collator.rules.footprint import of_packet, of_resource
@@ -159,10 +159,11 @@ def _answers(
             taken = sum([1 for token in rows.tokens[at:end] if token]) if handed else 0
             if taken:
                 row = found[str(group[0].resource_id)]
-                packets = [RunPacket(rows.indexes[one], rows.payloads[one], 1) for one in range(at, at + taken)]
+                indexes, payloads = rows.indexes[at : at + taken], rows.payloads[at : at + taken]
                 metadata = row["metadata"] if step.ledger_limits.hand_out_metadata else None
                 lease = Lease(row["rk"], rows.tokens[at])
-                runs.append(Run(str(group[0].resource_id), row["generation"], lease, packets, metadata))
+                id_ = str(group[0].resource_id)
+                runs.append(Run(id_, row["generation"], lease, indexes, payloads, [1] * taken, metadata))
             size, leased, at = size + len(group), leased + taken, end
         answers.append(Accepted(size, [], runs, size - leased, frozenset()))
     return answers

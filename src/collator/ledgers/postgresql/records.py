@@ -17,7 +17,7 @@ from collator.ledgers.postgresql.plain import record_plain
 from collator.ledgers.postgresql.step import Step, as_snapshot, clean
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
-from collator.rules.outcomes import OutcomePlan, plan_results
+from collator.rules.outcomes import OutcomePlan, Outcomes, plan_results
 from collator.rules.resource import INDEX_BITS, Snapshot
 
 
@@ -68,20 +68,11 @@ async def apply_results(
     step: Step, held: Sequence[tuple[Result, Held | None]], snapshots: Mapping[int, Snapshot]
 ) -> OutcomePlan:
     """Store the results of packets that were *held*; the snapshots they touched are changed, nothing is closed yet."""
-    plan = plan_results(held, snapshots, max_body=step.ledger_limits.max_body, now=step.now)
-    outcomes = [
-        (
-            key,
-            output,
-            0 if output is None else zlib.crc32(output),
-            None if reason is None else clean(reason),
-            attempts,
-            seq,
-        )
-        for key, output, reason, attempts, seq in plan.outcomes
-    ]
-    await step.run_rows("insert_outcomes", outcomes)
-    step.count(waiting=-len(plan.outcomes), backlog=-plan.backlog)
+    reported = [(one.run(), [0], [place]) for place, (_, one) in enumerate(held) if one is not None]
+    results = [result for result, _ in held]
+    plan = plan_results(results, reported, snapshots, max_body=step.ledger_limits.max_body, now=step.now)
+    await step.run_rows("insert_outcomes", [row for outcome in plan.outcomes for row in _rows(outcome)])
+    step.count(waiting=-plan.concluded, backlog=-plan.backlog)
     retries = {key: (key, used, due_at, clean(reason)) for key, used, due_at, reason in plan.retries}
     await step.run_rows("retry_later", [*retries.values()])
     if plan.tried:
@@ -90,6 +81,15 @@ async def apply_results(
     await step.run_rows("progress_resources", progress, step.active)
     step.touch(plan.touched.values())
     return plan
+
+
+def _rows(outcomes: Outcomes) -> list[tuple[int, bytes | None, int, str | None, int, int]]:
+    """The rows of the store that *outcomes* are."""
+    base, attempts = outcomes.resource_row << INDEX_BITS, outcomes.attempts
+    if outcomes.reason is not None:
+        return [(base | outcomes.indexes[0], None, 0, clean(outcomes.reason), attempts, outcomes.seq)]
+    pairs = enumerate(zip(outcomes.indexes, outcomes.outputs, strict=True), outcomes.seq)
+    return [(base | index, output, zlib.crc32(output), None, attempts, seq) for seq, (index, output) in pairs]
 
 
 def held_rows(held: Iterable[Held]) -> set[int]:

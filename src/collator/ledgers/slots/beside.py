@@ -57,7 +57,7 @@ class InWork:
     def begin(self, slot: int, runs: Iterable[Run]) -> None:
         """Count *runs* of a ledger as in work."""
         until = self._now() + self._lease
-        self._held[slot].update((run.lease.token, ({*range(len(run.packets))}, until)) for run in runs)
+        self._held[slot].update((run.lease.token, ({*range(len(run.indexes))}, until)) for run in runs)
 
     def end(self, slot: int, leases: Iterable[Lease]) -> None:
         """Count the packets of *leases* as in work no more."""

@@ -68,8 +68,8 @@ class PacketVerbs:
         async def take(slot: int, wanted: int, part: str) -> Sequence[Run]:
             return await slots.ledger(slot).claim(capacity=wanted, operation=part)
 
-        offered = await by_turns(slots, order, take, capacity, operation, size=lambda run: len(run.packets))
-        if sum([len(run.packets) for _, run in offered]) < capacity:
+        offered = await by_turns(slots, order, take, capacity, operation, size=lambda run: len(run.indexes))
+        if sum([len(run.indexes) for _, run in offered]) < capacity:
             self._behind.clear()
         chosen = beside.choose(offered)
         for slot, run in chosen:

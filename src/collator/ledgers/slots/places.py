@@ -28,7 +28,7 @@ def inner(lease: Lease, count: int) -> Lease:
 
 def outer_run(run: Run, slot: int, count: int) -> Run:
     """*run* of the ledger *slot*, as all the ledgers together hand it out."""
-    return Run(run.resource_id, run.generation, outer(run.lease, slot, count), run.packets, run.metadata, run.alone)
+    return replace(run, lease=outer(run.lease, slot, count))
 
 
 def outer_delivery(delivery: Delivery, slot: int, count: int) -> Delivery:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import os
 import zlib
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from itertools import accumulate, chain, count, islice
-from operator import itemgetter
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count, islice
+from operator import attrgetter, itemgetter
 
 import msgspec
 
 from collator.ledgers.sqlite import tombstones
 from collator.ledgers.sqlite.claims import refresh
 from collator.ledgers.sqlite.closure import close_finished
-from collator.ledgers.sqlite.leases import Held
-from collator.ledgers.sqlite.runs import Leased, runs_of
+from collator.ledgers.sqlite.leases import HeldRun
+from collator.ledgers.sqlite.runs import fitting, hand_out
 from collator.ledgers.sqlite.store import BULKY, Store, as_json, decode_ranges
-from collator.messages import Accepted, Group
+from collator.messages import Accepted, Group, Run
 from collator.packet import Packet
 from collator.rules.acceptance import OTHER, AcceptPlan, Basis, Snapshots, offered_sizes, plan_groups
 from collator.rules.expiry import first_times
@@ -29,6 +29,7 @@ from collator.rules.resource import INDEX_BITS, INDEX_MASK, Snapshot, ranges
 from collator.states import State
 
 _place = itemgetter(0)
+_index, _payload = attrgetter("index"), attrgetter("payload")
 _ENDED_EARLY = frozenset({State.INCOMPLETE, State.CANCELLED})
 _decode_keys = msgspec.json.Decoder(list[int]).decode
 _decode_sizes = msgspec.json.Decoder(list[tuple[int, int]]).decode
@@ -44,7 +45,7 @@ def accept(store: Store, batch: Sequence[tuple[Sequence[Group], int]]) -> list[A
     store.count(waiting=len(plan.new), backlog=plan.packet_bytes)
     closed = close_finished(store, grown, capacity={}, known_at={}) if grown else None
     store.resources.put(snapshots.values())
-    return _lease_new(store, batch, plan, closed.endpoints if closed else frozenset())
+    return _lease_new(store, batch, plan, snapshots, closed.endpoints if closed else frozenset())
 
 
 def open_resources(store: Store, snapshots: Sequence[Snapshot], size: int) -> None:
@@ -125,55 +126,55 @@ def _stored(store: Store, packets: Sequence[Packet], found: Mapping[str | int, S
 
 
 def _lease_new(
-    store: Store, batch: Sequence[tuple[Sequence[Group], int]], plan: AcceptPlan, endpoints: frozenset[str]
+    store: Store,
+    batch: Sequence[tuple[Sequence[Group], int]],
+    plan: AcceptPlan,
+    snapshots: Snapshots,
+    endpoints: frozenset[str],
 ) -> list[Accepted]:
     """Lease what there is room for, unless others wait: those come first."""
     refresh(store)
     idle = not (store.ready or store.suspects or store.packets.alone(store.running))
     answers: list[Accepted] = []
     ready: list[int] = []
-    new, start, told = iter(plan.new.items()), 0, 0
-    until = store.running + store.ledger_limits.task_lease
+    taken, start, told = iter(plan.taken), 0, 0
     for groups, capacity in batch:
         size = sum([len(group) for group in groups])
         until_told = bisect_left(plan.exceptions, start + size, lo=told, key=_place)
         exceptions = [(place - start, receipt) for place, receipt in plan.exceptions[told:until_told]]
         start, told = start + size, until_told
-        mine = list(islice(new, size - len(exceptions)))
-        leased = _lease(store, mine[:capacity], until) if idle else []
-        ready += [key for key, _ in mine[len(leased) :]]
-        runs = runs_of(leased, _metadata(store, mine))
-        answers.append(Accepted(size, exceptions, runs, len(mine) - len(leased), endpoints))
+        before = len(ready)
+        mine = [(snapshots[some[0].resource_id], some) for some in islice(taken, len(groups)) if some]
+        runs = _lease(store, mine, max(capacity, 0) if idle else 0, ready)
+        answers.append(Accepted(size, exceptions, runs, len(ready) - before, endpoints))
     store.ready += store.run_rows("add_ready", ready)
     return answers
 
 
-def _lease(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]], until: float) -> Sequence[Leased]:
-    """Lease the first of *rows*, as far as there is room for their bytes; one in any case where nothing is held."""
-    sizes = [len(packet.payload) for _, (packet, _) in rows]
-    fit = bisect_right([*accumulate(sizes)], store.ledger_limits.max_leased - store.packets.size)
-    some = rows[: fit or int(not len(store.packets))]
-    if not some:
-        return []
-    numbers = store.packets.grant_all(
-        [Held(key, until, size) for (key, _), size in zip(some, sizes[: len(some)], strict=True)]
-    )
-    return [
-        (number, key, snapshot.resource_id, snapshot.generation, bytes(packet.payload), 1)
-        for number, (key, (packet, snapshot)) in zip(numbers, some, strict=True)
-    ]
-
-
-def _metadata(store: Store, rows: Sequence[tuple[int, tuple[Packet, Snapshot]]]) -> Mapping[int, bytes]:
-    """Return the metadata of the resources in *rows* that have some, by row, where it is handed out."""
-    if not store.ledger_limits.hand_out_metadata:
-        return {}
-    return {snapshot.key: snapshot.metadata for _, (_, snapshot) in rows if snapshot.metadata is not None}
+def _lease(store: Store, given: Iterable[tuple[Snapshot, Group]], capacity: int, ready: list[int]) -> list[Run]:
+    """Lease the first packets *given*, at most *capacity*; the keys of the others are added to *ready*."""
+    runs: list[Run] = []
+    until = store.running + store.ledger_limits.task_lease
+    for snapshot, packets in given:
+        some = packets if len(packets) <= capacity else packets[:capacity]
+        payloads = tuple(map(bytes, map(_payload, some)))
+        sizes = tuple(map(len, payloads))
+        number = fitting(store, sizes)
+        if number:
+            held = HeldRun(snapshot.key, until, tuple(map(_index, some))[:number], sizes[:number])
+            resource = snapshot.resource_id, snapshot.generation, snapshot.metadata
+            runs.append(hand_out(store, held, payloads[:number], resource))
+        if number == len(packets):
+            capacity -= number
+        else:
+            capacity, base = 0, snapshot.key << INDEX_BITS
+            ready += [base | packet.index for packet in packets[number:]]
+    return runs
 
 
 def _store_packets(store: Store, plan: AcceptPlan) -> int:
     """Store the packets of *plan*, but for those whose index is there; how many."""
-    rows = [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, (packet, _) in plan.new.items()]
+    rows = [(key, str(packet.payload, "utf-8"), zlib.crc32(packet.payload)) for key, packet in plan.new.items()]
     if plan.packet_bytes > BULKY * len(rows):
         return store.run_each("insert_packet", rows)
     return store.run_rows("insert_packets", rows)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from collator.errors import Damaged
-from collator.rules.outcomes import OutcomeRow
-from collator.rules.resource import INDEX_BITS, INDEX_MASK
+from collator.rules.outcomes import Outcomes
+from collator.rules.resource import INDEX_MASK
 
 MOST = 1024
 """Outputs of a run: some 0.1 ms to read."""
@@ -28,47 +28,50 @@ _decode_indexes = msgspec.json.Decoder(list[int]).decode
 _decode_outputs = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Outrun(msgspec.Struct):
-    """A run in the making."""
-
-    resource_row: int
-    seq: int
-    attempts: int
-    reason: str | None
-    indexes: list[int] = []
-    outputs: list[bytes] = []
-    """None of a failure."""
-    size: int = 0
-
-    def row(self) -> RunRow:
-        """The row of the store that it is."""
-        indexes = _encode(self.indexes)
-        outputs = b"[%b]" % b",".join(self.outputs) if self.outputs else None
-        crc = checksum(indexes, outputs or b"")
-        text = None if outputs is None else outputs.decode()
-        return self.resource_row, self.seq, self.attempts, indexes.decode(), crc, self.reason, text
+def rows_of(outcomes: Iterable[Outcomes]) -> list[RunRow]:
+    """*outcomes*, which are used up, as runs; those of each resource come in the order of their numbers."""
+    runs: list[Outcomes] = []
+    last: dict[int, tuple[Outcomes, int]] = {}
+    for outcome, size in _pieces(outcomes):
+        run, filled = last.get(outcome.resource_row, (outcome, SIZE))
+        if _fits(run, filled, outcome, size):
+            run.indexes += outcome.indexes
+            run.outputs += outcome.outputs
+            last[outcome.resource_row] = run, filled + size
+        else:
+            last[outcome.resource_row] = outcome, size
+            runs.append(outcome)
+    return [_row(run) for run in runs]
 
 
-def runs_of(outcomes: Iterable[OutcomeRow]) -> list[RunRow]:
-    """*outcomes* as runs; those of each resource come in the order of their numbers."""
-    runs: list[Outrun] = []
-    last: dict[int, Outrun] = {}
-    for key, output, reason, attempts, seq in outcomes:
-        resource_row = key >> INDEX_BITS
-        run = last.get(resource_row)
-        if run is None or output is None or not _fits(run, output, attempts, seq):
-            run = last[resource_row] = Outrun(resource_row, seq, attempts, reason)
-            runs.append(run)
-        run.indexes.append(key & INDEX_MASK)
-        if output is not None:
-            run.outputs.append(output)
-            run.size += len(output) + 1
-    return [run.row() for run in runs]
+def _pieces(outcomes: Iterable[Outcomes]) -> Iterator[tuple[Outcomes, int]]:
+    """*outcomes*, one by one where they are too many or too large for a run, and the bytes of each."""
+    for one in outcomes:
+        size = sum(map(len, one.outputs)) + len(one.outputs)
+        if len(one.indexes) == 1 or (len(one.indexes) <= MOST and size <= SIZE):
+            yield one, size
+            continue
+        for seq, (index, output) in enumerate(zip(one.indexes, one.outputs, strict=True), one.seq):
+            yield Outcomes(one.resource_row, seq, one.attempts, [index], [output]), len(output) + 1
 
 
-def _fits(run: Outrun, output: bytes, attempts: int, seq: int) -> bool:
+def _row(run: Outcomes) -> RunRow:
+    indexes = _encode(run.indexes)
+    outputs = b"[%b]" % b",".join(run.outputs) if run.outputs else None
+    crc = checksum(indexes, outputs or b"")
+    text = None if outputs is None else outputs.decode()
+    return run.resource_row, run.seq, run.attempts, indexes.decode(), crc, run.reason, text
+
+
+def _fits(run: Outcomes, filled: int, more: Outcomes, size: int) -> bool:
     number = len(run.outputs)  # 0 of a failure, behind which nothing fits
-    return 0 < number < MOST and run.size + len(output) < SIZE and run.attempts == attempts and run.seq + number == seq
+    return (
+        filled + size <= SIZE
+        and 0 < number <= MOST - len(more.outputs)
+        and bool(more.outputs)
+        and run.attempts == more.attempts
+        and run.seq + number == more.seq
+    )
 
 
 def checksum(indexes: bytes, outputs: bytes) -> int:

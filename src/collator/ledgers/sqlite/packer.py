@@ -16,8 +16,8 @@ import apsw
 import structlog
 
 from collator.errors import StorageFull
-from collator.ledgers.sqlite.outruns import RunRow, runs_of
-from collator.rules.outcomes import OutcomeRow
+from collator.ledgers.sqlite.outruns import RunRow, rows_of
+from collator.rules.outcomes import Outcomes
 from collator.rules.resource import INDEX_BITS, INDEX_MASK
 
 log = structlog.get_logger("collator.ledger")
@@ -67,19 +67,20 @@ def _check_space(directory: Path, needed: int) -> None:
 def _pack_resource(connection: apsw.Connection, resource_row: int) -> None:
     first = resource_row << INDEX_BITS
     rows: Iterator[Any] = connection.execute(_ROWS, (first, first | INDEX_MASK))
-    sound: list[OutcomeRow] = []
+    sound: list[Outcomes] = []
     for key, output, crc, reason, attempts, seq in rows:
         if output is not None and zlib.crc32(output) != crc:
-            _insert(connection, runs_of(sound))
+            _insert(connection, rows_of(sound))
             sound = []
             index = f"[{key & INDEX_MASK}]"
             connection.execute(_INSERT, (resource_row, seq, attempts, index, WRONG, reason, b"[%b]" % output))
             continue
-        sound.append((key, output, reason, attempts, seq))
+        outputs = [] if output is None else [output]
+        sound.append(Outcomes(resource_row, seq, attempts, [key & INDEX_MASK], outputs, reason))
         if len(sound) == TOGETHER:
-            _insert(connection, runs_of(sound))
+            _insert(connection, rows_of(sound))
             sound = []
-    _insert(connection, runs_of(sound))
+    _insert(connection, rows_of(sound))
 
 
 def _insert(connection: apsw.Connection, runs: Sequence[RunRow]) -> None:

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collator.ledgers.sqlite.closure import close_finished
-from collator.ledgers.sqlite.leases import Held, number_of
-from collator.ledgers.sqlite.outruns import runs_of
+from collator.ledgers.sqlite.leases import number_of
+from collator.ledgers.sqlite.outruns import rows_of
 from collator.ledgers.sqlite.store import BULKY, Store
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
-from collator.rules.outcomes import OutcomePlan, plan_results
-from collator.rules.resource import INDEX_BITS
+from collator.rules.outcomes import OutcomePlan, Reported, plan_results
 
 
 def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
@@ -25,9 +24,9 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
     The deliveries that are created go to the first part, within the capacity that it has.
     """
     given = [result for results, _ in batch for result in results]
-    held = store.packets.drop_all([number_of(result.lease) for result in given])
+    reported = store.packets.end([number_of(result.lease) for result in given])
     capacity = batch[0][1] if len(batch) == 1 else merge_capacities([capacity for _, capacity in batch])
-    plan, closed = apply_results(store, list(zip(given, held, strict=True)), capacity)
+    plan, closed = apply_results(store, given, reported, capacity)
     answers, start = [], 0
     for place, (results, _) in enumerate(batch):
         end = start + len(results)
@@ -41,18 +40,17 @@ def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, in
 
 
 def apply_results(
-    store: Store, held: Sequence[tuple[Result, Held | None]], capacity: Mapping[str, int]
+    store: Store, results: Sequence[Result], reported: Sequence[Reported], capacity: Mapping[str, int]
 ) -> tuple[OutcomePlan, StepResult]:
-    """Store the results of packets that were *held*, and the ends of resources that come of them."""
-    resource_rows = {one.key >> INDEX_BITS for _, one in held if one is not None}
-    snapshots = store.resources.take_by_row(resource_rows)
-    plan = plan_results(held, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
-    runs = runs_of(plan.outcomes)
+    """Store *results*, as far as they are *reported* for packets that were held, and the ends that come of them."""
+    snapshots = store.resources.take_by_row({run.resource_row for run, _, _ in reported})
+    plan = plan_results(results, reported, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
+    runs = rows_of(plan.outcomes)
     if plan.output_bytes > BULKY * len(runs):
         store.run_each("insert_outrun", runs)
     else:
         store.run_rows("insert_outruns", runs)
-    store.count(waiting=-len(plan.outcomes), backlog=-plan.backlog)
+    store.count(waiting=-plan.concluded, backlog=-plan.backlog)
     store.run_rows("retry_later", plan.retries)
     store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])
     store.run_rows("forget_attempts", plan.tried)

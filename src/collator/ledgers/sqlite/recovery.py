@@ -13,9 +13,10 @@ import msgspec
 import structlog
 
 from collator.ledgers.sqlite.claims import take_back
-from collator.ledgers.sqlite.leases import Held
+from collator.ledgers.sqlite.leases import HeldRun
 from collator.ledgers.sqlite.records import apply_results
 from collator.ledgers.sqlite.store import Store, as_json
+from collator.rules.resource import INDEX_BITS, INDEX_MASK
 from collator.rules.suspects import lethal
 
 log = structlog.get_logger("collator.ledger")
@@ -84,11 +85,9 @@ def _apply_limits(store: Store) -> None:
 def _fail_lethal_packets(store: Store) -> None:
     rows = _decode_lethal(store.value("deadly", store.ledger_limits.max_deaths).encode())
     held = [
-        (
-            lethal(deaths),
-            Held(key, 0.0, size, max(attempts, deaths), tried=True, suspect=True),
-        )
+        HeldRun(key >> INDEX_BITS, 0.0, [key & INDEX_MASK], [size], [max(attempts, deaths) - 1])
         for key, size, attempts, deaths in rows
     ]
     if held:
-        apply_results(store, held, {})
+        failures = [lethal(deaths) for *_, deaths in rows]
+        apply_results(store, failures, [(run, [0], [place]) for place, run in enumerate(held)], {})

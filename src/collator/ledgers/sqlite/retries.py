@@ -108,7 +108,7 @@ def _wait_again(store: Store, snapshot: Snapshot, first: int, last: int) -> None
         store.ready += store.run("ready_failures", first, last)
         store.run("forget_failures", first, last)
     if snapshot.unfinished:
-        store.packets.drop_between(first, last)  # an outcome of the old generation must not touch the new one (R11)
+        store.packets.end_resource(snapshot.key)  # an outcome of the old generation must not touch the new one (R11)
         store.ready += store.run("ready_unfinished", first, last)
 
 

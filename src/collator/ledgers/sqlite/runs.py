@@ -1,25 +1,28 @@
-"""Runs: packets that were leased one behind the other, those of one resource together."""
+"""Runs: packets of one resource that are leased together, within the bytes that may be handed out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 
-from collator.messages import Lease, Run, RunPacket
-from collator.rules.resource import INDEX_BITS, INDEX_MASK
-
-Leased = tuple[int, int, str, bytes, bytes, int]
-"""A packet that was leased: number in the table of leases, where the next packet has the next one, key, resource id,
-generation, payload, attempt; a tuple, since this is made for every packet."""
+from collator.ledgers.sqlite.leases import HeldRun
+from collator.ledgers.sqlite.store import Store
+from collator.messages import Lease, Run
 
 
-def runs_of(packets: Iterable[Leased], metadata: Mapping[int, bytes]) -> list[Run]:
-    """Return *packets* as runs, in their order, with the *metadata* of their resources, by row."""
-    runs: list[Run] = []
-    resource_row, run = -1, list[RunPacket]()
-    for number, key, resource_id, generation, payload, attempt in packets:
-        if key >> INDEX_BITS != resource_row:
-            resource_row, run = key >> INDEX_BITS, []
-            lease = Lease(resource_row, number)
-            runs.append(Run(resource_id, generation, lease, run, metadata.get(resource_row)))
-        run.append(RunPacket(key & INDEX_MASK, payload, attempt))
-    return runs
+def fitting(store: Store, sizes: Sequence[int]) -> int:
+    """The number of packets, the first of those of *sizes* bytes, that may be out too; at least one where none is."""
+    free = store.ledger_limits.max_leased - store.packets.size
+    if sum(sizes) <= free:
+        return len(sizes)
+    return bisect_right([*accumulate(sizes)], free) or int(bool(sizes) and not len(store.packets))
+
+
+def hand_out(store: Store, held: HeldRun, payloads: Sequence[bytes], resource: tuple[str, bytes, bytes | None]) -> Run:
+    """Lease *held*, with its *payloads*; *resource*: the id, the generation and the metadata of its resource."""
+    resource_id, generation, metadata = resource
+    lease = Lease(held.resource_row, store.packets.grant(held))
+    attempts = [(used or 0) + 1 for used in held.used] if held.used else (1,) * len(payloads)
+    handed = metadata if store.ledger_limits.hand_out_metadata else None
+    return Run(resource_id, generation, lease, held.indexes, payloads, attempts, handed)

@@ -96,9 +96,10 @@ with recursive turn (rk) as (
 )
 select json_group_array(rk) from turn where rk is not null;
 
--- name: ready_of (up to ?2 ready packets of each resource)
-select json_group_array(r.k) from jsonb_each(?1) j
-join ready r on r.k in (select k from ready where k between j.value << 24 and j.value << 24 | 16777215 order by k limit ?2);
+-- name: ready_of (up to ?2 ready packets of each resource, ?3 of all)
+select json_group_array(k) from (
+  select r.k from jsonb_each(?1) j join ready r
+  on r.k in (select k from ready where k between j.value << 24 and j.value << 24 | 16777215 order by k limit ?2) limit ?3);
 
 -- name: next_suspects (that wait, up to ?3, of those that were in work at more than ?1 and up to ?2 unclean stops). The
 --   column `alone` counts these, n: 2n - 1 while the packet waits, 2n while it is in work; 0 for who is no suspect.
@@ -119,15 +120,14 @@ select json_group_array(j.value) from jsonb_each(?1) j cross join resource r on 
 select json_group_array(json_array(k, ifnull(octet_length(payload), 0))) from packet
 where k in (select value from jsonb_each(?1));
 
--- name: load_tasks (all that a worker needs, by key)
-select json_group_array(json_array(p.k, r.id, r.generation, cast(ifnull(p.payload, '') as text),
-                                   cast(ifnull(p.crc, -1) as integer), cast(a.attempts as integer)))
-from jsonb_each(?1) j join packet p on p.k = j.value join resource r on r.rk = p.k >> 24
-left join attempt a on a.k = p.k;
+-- name: load_packets (all that a worker needs of them, by key)
+select json_group_array(json_array(p.k, cast(ifnull(p.payload, '') as text), cast(ifnull(p.crc, -1) as integer),
+                                   cast(a.attempts as integer)))
+from jsonb_each(?1) j join packet p on p.k = j.value left join attempt a on a.k = p.k;
 
--- name: load_metadata (of the resources of packets that are handed out)
-select json_group_array(json_array(rk, metadata)) from resource
-where rk in (select value from jsonb_each(?1)) and metadata is not null;
+-- name: load_resources (the same of their resources; metadata where ?2)
+select json_group_array(json_array(rk, id, generation, iif(?2, metadata, null)))
+from resource where rk in (select value from jsonb_each(?1));
 
 -- name: insert_outruns (runs of outputs, and failures)
 insert into outrun (rk, seq, attempts, indexes, crc, reason, outputs)

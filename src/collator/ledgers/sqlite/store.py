@@ -25,7 +25,7 @@ from collator.clock import Clock, never
 from collator.durability import sync_directory
 from collator.files import open_private
 from collator.ledgers.hints import Hints
-from collator.ledgers.sqlite.leases import LeaseTable
+from collator.ledgers.sqlite.leases import DeliveryLeases, PacketLeases
 from collator.ledgers.sqlite.schema import migrate
 from collator.ledgers.sqlite.slices import SECONDS, Slice
 from collator.ledgers.sqlite.snapshot_cache import SnapshotCache
@@ -118,7 +118,7 @@ class Store:
             self.begun = migrate(self.connection) == 0
             """Whether this start has made the database."""
             sync_directory(path.parent)
-            self.packets, self.deliveries = LeaseTable(0), LeaseTable(1)
+            self.packets, self.deliveries = PacketLeases(0), DeliveryLeases(1)
             self.resources = SnapshotCache(self.snapshots)
             self._load()
         except BaseException:
