@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
 from collator.delivery.circuit import PAUSED
-from collator.egress import Body, Egress, NoAnswer, OutboundRequest, Route, context
+from collator.egress import Body, Destination, Egress, NoAnswer, OutboundRequest, context
 from collator.egress.request import RequestEnded
 from collator.states import DeliveryState
 from tests.http.stage import Stage
@@ -222,7 +222,7 @@ class Short(Egress):
 
     def begin(
         self,
-        way: Route | None,
+        way: Destination | None,
         fields: str,
         body: Body,
         told: RequestEnded,

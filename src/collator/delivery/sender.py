@@ -24,7 +24,18 @@ from collator.clock import Clock
 from collator.delivery.circuit import Passage
 from collator.delivery.endpoint import Endpoint, LocalHandler
 from collator.delivery.verdict import evidence, judge, put_off
-from collator.egress import Answer, Body, Egress, NoAnswer, OutboundRequest, Pieces, Route, length, route, words
+from collator.egress import (
+    Answer,
+    Body,
+    Destination,
+    Egress,
+    NoAnswer,
+    OutboundRequest,
+    Pieces,
+    destination,
+    length,
+    words,
+)
 from collator.errors import Damaged, Unavailable, Unknown
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
@@ -65,7 +76,7 @@ class Sender:
         self.completion_to_send = metrics.completion_to_send
         self._request_seconds = metrics.request_seconds
         self._endpoints = endpoints
-        self._receivers: dict[str, Receiver] = {}
+        self._recipients: dict[str, Recipient] = {}
 
     def begin(
         self, delivery: Delivery, taken_at: float, passage: Passage | None, ended: AttemptEnded
@@ -79,29 +90,29 @@ class Sender:
             return put_off(delivery, f"endpoint {delivery.endpoint!r} is not configured", _UNKNOWN_RETRY)
         if self.clock.monotonic() - taken_at > MAX_WAIT:
             return put_off(delivery, _TOO_LATE)
-        receiver = self._receiver(endpoint)
-        under_way = UnderWay(self, receiver, delivery, taken_at=taken_at, passage=passage, ended=ended)
+        recipient = self._recipient(endpoint)
+        under_way = UnderWay(self, recipient, delivery, taken_at=taken_at, passage=passage, ended=ended)
         try:
             under_way.start()
         except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
             return failed(error, delivery)
         return under_way
 
-    def _receiver(self, endpoint: Endpoint) -> Receiver:
-        """What is known of *endpoint*, which is another object once it was changed."""
-        receiver = self._receivers.get(endpoint.name)
-        if receiver is None or receiver.endpoint is not endpoint:
+    def _recipient(self, endpoint: Endpoint) -> Recipient:
+        """Return the recipient that *endpoint* is: another one once it was changed."""
+        recipient = self._recipients.get(endpoint.name)
+        if recipient is None or recipient.endpoint is not endpoint:
             seconds = self._request_seconds.labels(endpoint.name)
-            receiver = Receiver(endpoint, route(endpoint.url, _HEADERS, tls=endpoint.tls), seconds)
-            self._receivers[endpoint.name] = receiver
-        return receiver
+            recipient = Recipient(endpoint, destination(endpoint.url, _HEADERS, tls=endpoint.tls), seconds)
+            self._recipients[endpoint.name] = recipient
+        return recipient
 
 
-class Receiver(NamedTuple):
+class Recipient(NamedTuple):
     """An endpoint, and what is the same for all attempts to deliver there."""
 
     endpoint: Endpoint
-    route: Route | None
+    destination: Destination | None
     seconds: Histogram
     """Takes how long each request took."""
 
@@ -112,7 +123,7 @@ class UnderWay:
     def __init__(
         self,
         sender: Sender,
-        receiver: Receiver,
+        recipient: Recipient,
         delivery: Delivery,
         *,
         taken_at: float,
@@ -121,8 +132,8 @@ class UnderWay:
     ) -> None:
         """Use `Sender.begin`."""
         self.delivery, self.passage = delivery, passage
-        self._sender, self._receiver, self._taken_at = sender, receiver, taken_at
-        self._endpoint = receiver.endpoint
+        self._sender, self._recipient, self._taken_at = sender, recipient, taken_at
+        self._endpoint = recipient.endpoint
         self._ended = ended
         self._task: asyncio.Task[None] | None = None
         self._request: OutboundRequest | None = None
@@ -152,7 +163,7 @@ class UnderWay:
         self._begin(length(body))
         fields = f"{ID}: {webhook_id}\r\n{TIMESTAMP}: {timestamp}\r\n{SIGNATURE}: {signature}\r\n"
         self._request = self._sender.egress.begin(
-            self._receiver.route, fields, body, self._answered, timeout=self._endpoint.timeout
+            self._recipient.destination, fields, body, self._answered, timeout=self._endpoint.timeout
         )
 
     def _begin(self, size: int) -> None:
@@ -177,7 +188,7 @@ class UnderWay:
         sender, circuit = self._sender, self.passage.circuit
         now = sender.clock.monotonic()
         seconds = now - self._began
-        self._receiver.seconds.observe(seconds)
+        self._recipient.seconds.observe(seconds)
         said, reason = evidence(answer, now=sender.clock.wall()), words(answer, size=self._size)
         if self._endpoint.handler is None:  # a part of this process is never away
             was_open = circuit.open

@@ -6,7 +6,7 @@ Does not live here: what an answer means, when to try again, what is sent.
 | file | is |
 |---|---|
 | `egress` | the public class: one request, within one timeout from connecting to the last byte of the answer |
-| `route` | what all requests to one place have in common |
+| `destination` | what all requests to one place have in common |
 | `request`, `exchange` | a request under way, and what a connection sees of it |
 | `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
@@ -23,11 +23,11 @@ from __future__ import annotations
 
 from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
 from collator.egress.body import Body, Pieces, length
+from collator.egress.destination import Destination, destination
 from collator.egress.egress import Egress
 from collator.egress.policy import Policy
 from collator.egress.reader import MAX_ANSWER
 from collator.egress.request import OutboundRequest
-from collator.egress.route import Route, route
 from collator.egress.tls import context, missing_trust
 
 __all__ = [
@@ -36,15 +36,15 @@ __all__ = [
     "REDIRECTS",
     "Answer",
     "Body",
+    "Destination",
     "Egress",
     "NoAnswer",
     "OutboundRequest",
     "Pieces",
     "Policy",
-    "Route",
     "context",
+    "destination",
     "length",
     "missing_trust",
-    "route",
     "words",
 ]

@@ -11,13 +11,13 @@ from collator.clock import never
 from collator.egress.answer import Answer, NoAnswer
 from collator.egress.body import Body, length
 from collator.egress.connection import OutboundConnection
+from collator.egress.destination import Destination, destination, lines
 from collator.egress.dial import Dial
 from collator.egress.failure import no_answer
 from collator.egress.policy import Policy
 from collator.egress.pool import ConnectionPool
 from collator.egress.request import OutboundRequest, RequestEnded
 from collator.egress.resolver import Resolver
-from collator.egress.route import Route, lines, route
 from collator.egress.tls import context
 
 KEEP_ALIVE = 30.0
@@ -46,7 +46,7 @@ class Egress:
         self._keep_alive = keep_alive
         self._max_age = max_age
         self._stood_still = stood_still
-        self._routes: dict[tuple[str, str, ssl.SSLContext | None], Route | None] = {}
+        self._destinations: dict[tuple[str, str, ssl.SSLContext | None], Destination | None] = {}
         self._pool: ConnectionPool | None = None
         self._resolver: Resolver
         self._tls: ssl.SSLContext | None = None
@@ -66,13 +66,13 @@ class Egress:
 
         *tls* secures the connection where that of the system does not do.
         """
-        way = self._routes.get((url, method, tls))
-        if way is None:
-            way = self._routes[url, method, tls] = route(url, {}, method=method, tls=tls)
+        place = self._destinations.get((url, method, tls))
+        if place is None:
+            place = self._destinations[url, method, tls] = destination(url, {}, method=method, tls=tls)
         waiter: asyncio.Future[Answer | NoAnswer] = asyncio.get_running_loop().create_future()
         fields = lines(headers)
-        way = None if fields is None else way
-        request = self.begin(way, fields or "", body, partial(_resolve, waiter), timeout=timeout, keep=keep)
+        place = None if fields is None else place
+        request = self.begin(place, fields or "", body, partial(_resolve, waiter), timeout=timeout, keep=keep)
         try:
             return await waiter
         finally:
@@ -81,7 +81,7 @@ class Egress:
 
     def begin(
         self,
-        way: Route | None,
+        place: Destination | None,
         fields: str,
         body: Body,
         told: RequestEnded,
@@ -89,26 +89,26 @@ class Egress:
         timeout: float,
         keep: int = 0,
     ) -> OutboundRequest | None:
-        """Send *body* by *way*, with the lines *fields* in its head. *timeout* counts from connecting to the last byte.
+        """Send *body* to *place*, with *fields* in its head. *timeout* counts from connecting to the last byte.
 
         *told* gets the answer, or the exception that reading a body in pieces raised: once, in a later turn of the
         event loop, and not at all where the request that this returns is cancelled before. Such a body is read as it
         is taken. Keep the answer's body where it has at most *keep* bytes; none by default. `None` where nothing can
         be sent there.
         """
-        if way is None:
+        if place is None:
             asyncio.get_running_loop().call_soon(told, NoAnswer("the URL cannot be used"))
             return None
         pool = self._pool
         if pool is None:
             pool = self._pool = ConnectionPool(keep_alive=self._keep_alive, max_age=self._max_age)
             self._resolver = Resolver()
-        head = f"{way.head}{fields}content-length: {length(body)}\r\n\r\n".encode()
-        connect = partial(self._connect, pool, way)
+        head = f"{place.head}{fields}content-length: {length(body)}\r\n\r\n".encode()
+        connect = partial(self._connect, pool, place)
         request = OutboundRequest(
             head, body, keep=keep, timeout=timeout, connect=connect, stood_still=self._stood_still, told=told
         )
-        request.start(pool.take(way.origin))
+        request.start(pool.take(place.origin))
         return request
 
     def close_idle(self) -> None:
@@ -124,10 +124,10 @@ class Egress:
             await asyncio.sleep(0)  # the transports close in the next turn
 
     async def _connect(
-        self, pool: ConnectionPool, way: Route, deadline: float, timeout: float
+        self, pool: ConnectionPool, place: Destination, deadline: float, timeout: float
     ) -> OutboundConnection | NoAnswer:
-        tls = (way.tls or self._default_tls()) if way.target.tls else None
-        dial = Dial(way.target, tls, self._resolver, self._policy)
+        tls = (place.tls or self._default_tls()) if place.target.tls else None
+        dial = Dial(place.target, tls, self._resolver, self._policy)
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
@@ -139,7 +139,7 @@ class Egress:
             if failure.own_shortage:
                 pool.close_idle()
             return failure
-        pool.add(connection, way.origin)
+        pool.add(connection, place.origin)
         return connection
 
     def _default_tls(self) -> ssl.SSLContext:

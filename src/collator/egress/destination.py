@@ -10,7 +10,7 @@ from collator import target as targets
 from collator.target import Target
 
 
-class Route(NamedTuple):
+class Destination(NamedTuple):
     """Where requests go, and how each begins."""
 
     target: Target
@@ -22,16 +22,16 @@ class Route(NamedTuple):
     """The first lines of each request, and the headers that all have."""
 
 
-def route(
+def destination(
     url: str, headers: Mapping[str, str], *, method: str = "POST", tls: ssl.SSLContext | None = None
-) -> Route | None:
-    """The route of requests to *url* with *headers*; `None` where nothing can be sent there, or with these."""
+) -> Destination | None:
+    """The destination of requests to *url* with *headers*; `None` where nothing can be sent there, or with these."""
     try:
         target = targets.parse(url)
     except ValueError:
         return None
     fixed = lines(headers)
-    return None if fixed is None else Route(target, tls, (*target.origin, tls), target.head(method) + fixed)
+    return None if fixed is None else Destination(target, tls, (*target.origin, tls), target.head(method) + fixed)
 
 
 def lines(headers: Mapping[str, str]) -> str | None:
