@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 MAX_GAP = 2.0
@@ -63,6 +64,7 @@ def never() -> float:
     return 0.0
 
 
+@lru_cache(maxsize=16)  # all that ends in a step has its time: 5 us for each
 def rfc3339(seconds: float) -> str:
     """*seconds* since 1970 as RFC 3339 in UTC with microseconds, as in ``2026-11-24T02:05:00.123456Z``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

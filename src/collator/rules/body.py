@@ -46,15 +46,15 @@ def frame(closing: Closing) -> tuple[bytes, bytes]:
     """The head and the tail of the body: JSON, up to and from behind the outputs."""
     whole = closing.state is State.COLLATED
     head = (
-        b'{"type":"resource.%s","timestamp":%s,"data":{"resource_id":%s,"completed_by":%s,"total":%s,"metadata":%s,%s%s'
+        b'{"type":"resource.%b","timestamp":"%b","data":{"resource_id":%b,"completed_by":"%b","total":%b,"metadata":%b,%b%b'
         % (
             closing.state.encode(),
-            _encode(closing.timestamp),
+            closing.timestamp.encode(),
             _encode(closing.resource_id),
-            _encode(closing.ended_by),
-            _encode(closing.total),
+            closing.ended_by.encode(),
+            b"null" if closing.total is None else b"%d" % closing.total,
             closing.metadata or b"{}",
-            b'"supersedes":%s,' % _encode(closing.supersedes) if closing.supersedes else b"",
+            b'"supersedes":%b,' % _encode(closing.supersedes) if closing.supersedes else b"",
             b'"outputs":[' if whole else b'"partial":[',
         )
     )

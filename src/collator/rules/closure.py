@@ -54,6 +54,11 @@ class Former(msgspec.Struct, frozen=True):
     dead: int = 0
 
 
+NOTHING_LEFT = Details()
+"""The details of a resource that ends whole."""
+NO_FORMER = Former()
+
+
 class ClosePlan(msgspec.Struct, frozen=True):
     """The plan for the end of one resource, before it is stored."""
 
@@ -104,7 +109,7 @@ def plan_close(
     if whole and snapshot.total is None:
         snapshot.total = snapshot.done
     cancelled = ending.state is State.CANCELLED
-    former = former or Former()
+    former = former or NO_FORMER
     head, tail = (b"", b"") if cancelled else _frame(snapshot, ending, details, rfc3339(wall), former.webhook_id)
     snapshot.state = ending.state
     receivers = () if cancelled else endpoints

@@ -26,8 +26,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     resource_row: int
     state: State
-    head: str
-    tail: str
+    head: bytes
+    tail: bytes
     crc: int
     """crc32 of head and tail."""
     done: int
@@ -43,7 +43,8 @@ def load_frames(store: Store, resource_rows: Sequence[int]) -> list[Frame]:
     """The frames of the resources *resource_rows*."""
     if not resource_rows:
         return []
-    return [Frame(*row) for row in _decode_frames(store.value("frames_of", as_json(resource_rows)).encode())]
+    stored = _decode_frames(store.value("frames_of", as_json(resource_rows)).encode())
+    return [Frame(row, state, head.encode(), tail.encode(), crc, done) for row, state, head, tail, crc, done in stored]
 
 
 def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
@@ -59,7 +60,7 @@ def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
 
 def join(frame: Frame, runs: Sequence[StoredRun]) -> bytes:
     """The body of *frame* with the outputs of all its *runs*. `Damaged`."""
-    head, tail = frame.head.encode(), frame.tail.encode()
+    head, tail = frame.head, frame.tail
     if framed_crc(head, tail) != frame.crc:
         raise Damaged("the frame of the body does not match its checksum")
     indexes = [index for run in runs for index in verified(*run)]

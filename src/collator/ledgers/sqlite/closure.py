@@ -6,6 +6,7 @@ one for each endpoint; those that the caller has room for are leased to it, with
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -16,6 +17,7 @@ from collator.ledgers.sqlite.store import Store, as_json
 from collator.messages import PacketReport, StepResult, webhook_id, webhook_number
 from collator.rules.body import MAX_FAILED, extent
 from collator.rules.closure import (
+    NOTHING_LEFT,
     ClosePlan,
     Closure,
     Details,
@@ -26,8 +28,12 @@ from collator.rules.closure import (
     supersedes,
 )
 from collator.rules.resource import INDEX_BITS, INDEX_MASK, Ranges, Snapshot, ranges
-from collator.states import State
+from collator.states import EndedBy, State
 
+_EndRow = tuple[
+    int, State, EndedBy | None, int | None, int, int, int, float | None, int | None, int, str, str, str | None
+]
+"""What is written of a resource that ends, as `close_resources` has it."""
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
 
 _LONG = 64 * 1024
@@ -43,61 +49,56 @@ def close_finished(
 
 def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int]) -> StepResult:
     """End the resources of *ends* now, one by one as they are given."""
-    rows, new_deliveries, ended = [], [], []
+    rows, long, new_deliveries, ended, freed = [], [], [], [], 0
     limits, wall, now = store.ledger_limits, store.wall, store.now
     for end in ends:
-        details = Details() if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
+        details = NOTHING_LEFT if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
         wanted = store.route(end.snapshot.resource_id)
         former = _look_back(store, end.snapshot) if supersedes(end.snapshot) else None
         plan = plan_close(end, details, endpoints=wanted, limits=limits, wall=wall, now=now, former=former)
         row, deliveries = _freeze(plan, end.known_at)
-        rows.append(row)
+        (long if _is_long(row) else rows).append(row)
         new_deliveries += deliveries
         ended.append(plan.snapshot)
-        store.count(open=-1, backlog=-plan.freed, open_bytes=-plan.freed, **{plan.snapshot.state.value: 1})
+        freed += plan.freed
     if not ended:
         return StepResult([], [], frozenset())
-    long = [row for row in rows if _is_long(row)]
-    store.run_rows("close_resources", [row for row in rows if row not in long] if long else rows)
+    store.run_rows("close_resources", rows, wall)
     for row in long:
-        store.run("close_resource", *row)
+        store.run("close_resource", wall, *row)
     store.touch(ended)
+    states = Counter([snapshot.state.value for snapshot in ended])
+    store.count(open=-len(ended), backlog=-freed, open_bytes=-freed, **states)
     leased, endpoints = create_deliveries(store, new_deliveries, capacity)
     return StepResult([], leased, endpoints, len(ended))
 
 
-def _is_long(row: Sequence[object]) -> bool:
+def _is_long(row: _EndRow) -> bool:
     """Return whether *row* has so much text that one JSON for all columns would cost several copies of it."""
-    seen, tail = str(row[4]), str(row[6])
-    return len(seen) + len(tail) > _LONG
+    tail, seen = row[-2:]
+    return len(tail) + len(seen or "") > _LONG
 
 
-def _freeze(plan: ClosePlan, known_at: float) -> tuple[list[object], list[NewDelivery]]:
+def _freeze(plan: ClosePlan, known_at: float) -> tuple[_EndRow, list[NewDelivery]]:
     """The row of the resource that ends by *plan*, and its deliveries."""
-    snapshot = plan.snapshot
-    frozen = Frame(
-        snapshot.key,
-        snapshot.state,
-        plan.head.decode(),
-        plan.tail.decode(),
-        framed_crc(plan.head, plan.tail),
-        snapshot.done,
-    )
-    frame = len(plan.head) + len(plan.tail)
-    whole = extent(snapshot.state, done=snapshot.done, size=snapshot.body_size, frame=frame)
-    row = [
+    snapshot, head, tail = plan.snapshot, plan.head, plan.tail
+    frozen = Frame(snapshot.key, snapshot.state, head, tail, framed_crc(head, tail), snapshot.done)
+    whole = extent(snapshot.state, done=snapshot.done, size=snapshot.body_size, frame=len(head) + len(tail))
+    row = (
         snapshot.key,
         snapshot.state,
         plan.ended_by,
-        plan.closed_at,
-        None if plan.seen is None else as_json(plan.seen),
-        frozen.head,
-        frozen.tail,
-        frozen.crc,
         snapshot.total,
+        snapshot.done,
+        snapshot.failed,
+        snapshot.body_size,
         plan.purge_at,
         webhook_number(snapshot.resource_id, snapshot.generation) if plan.endpoints else None,
-    ]
+        frozen.crc,
+        head.decode(),
+        tail.decode(),
+        None if plan.seen is None else as_json(plan.seen),
+    )
     new_deliveries = [
         NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, known_at) for name in plan.endpoints
     ]

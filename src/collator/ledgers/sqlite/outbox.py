@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import compress
 
 import msgspec
 import structlog
@@ -48,25 +49,21 @@ def create_deliveries(
         return [], frozenset()
     first = store.next_did
     store.next_did += len(new_deliveries)
-    now = store.now
     rows = [
         (delivery_row, new.frame.resource_row, new.endpoint, int(is_large(new.whole)))
         for delivery_row, new in enumerate(new_deliveries, first)
     ]
-    store.run_rows("insert_deliveries", rows, now)
+    store.run_rows("insert_deliveries", rows, store.now)
     store.count(due=len(new_deliveries))
-    new = [*enumerate(new_deliveries, first)]
-    takes = leased_at_once(((one.endpoint, one.whole) for one in new_deliveries), capacity, store.paused)
-    leased = [one for one, taken in zip(new, takes, strict=True) if taken]
-    fit = {*joined_at_once((one.frame.resource_row, one.whole) for _, one in leased)}
+    takes = leased_at_once([(one.endpoint, one.whole) for one in new_deliveries], capacity, store.paused)
+    leased = [*compress(enumerate(new_deliveries, first), takes)]
+    others = frozenset([one.endpoint for one, taken in zip(new_deliveries, takes, strict=True) if not taken])
+    if not leased:
+        return [], others
+    fit = {*joined_at_once([(one.frame.resource_row, one.whole) for _, one in leased])}
     frames = {one.frame.resource_row: one.frame for _, one in leased if one.frame.resource_row in fit}
     bodies = inline_bodies(store, [*frames.values()])
-    until = store.running + store.ledger_limits.delivery_lease
-    handed = [
-        _lease_new(store, delivery_row, one, bodies.get(one.frame.resource_row), until) for delivery_row, one in leased
-    ]
-    others = (one.endpoint for one, taken in zip(new_deliveries, takes, strict=True) if not taken)
-    return handed, frozenset(others)
+    return _lease_new(store, leased, bodies), others
 
 
 def claim_deliveries(
@@ -131,10 +128,26 @@ def _extent(row: _Loaded) -> tuple[int, int]:
     return resource_row, extent(state, done=done, size=size, frame=frame)
 
 
-def _lease_new(store: Store, delivery_row: int, new: NewDelivery, body: bytes | None, until: float) -> Delivery:
-    held = Held(delivery_row, until, endpoint=new.endpoint, resource_row=new.frame.resource_row)
-    lease = Lease(delivery_row, store.deliveries.grant(held))
-    return Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at)
+def _lease_new(
+    store: Store, leased: Sequence[tuple[int, NewDelivery]], bodies: Mapping[int, bytes]
+) -> list[Delivery]:
+    """Lease the deliveries *leased*, which are some, with those *bodies* that there are, by resource."""
+    until = store.running + store.ledger_limits.delivery_lease
+    held = [Held(row, until, endpoint=new.endpoint, resource_row=new.frame.resource_row) for row, new in leased]
+    tokens = [store.deliveries.grant(one) for one in held]
+    return [
+        Delivery(
+            new.resource_id,
+            new.generation,
+            new.endpoint,
+            1,
+            0,
+            Lease(row, token),
+            bodies.get(new.frame.resource_row),
+            new.known_at,
+        )
+        for token, (row, new) in zip(tokens, leased, strict=True)
+    ]
 
 
 def _lease_stored(store: Store, row: _Loaded, body: bytes | None, until: float) -> Delivery:

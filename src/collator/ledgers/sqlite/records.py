@@ -16,6 +16,7 @@ from collator.ledgers.sqlite.store import BULKY, Store
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
 from collator.rules.outcomes import OutcomePlan, Reported, plan_results
+from collator.states import State
 
 
 def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
@@ -54,9 +55,10 @@ def apply_results(
     store.run_rows("retry_later", plan.retries)
     store.next_retry = min([store.next_retry, *(due_at for _, _, due_at, _ in plan.retries)])
     store.run_rows("forget_attempts", plan.tried)
-    progress = [[one.key, one.done, one.failed, one.body_size] for one in plan.touched.values()]
-    store.run_rows("progress_resources", progress, store.active)
-    store.touch(plan.touched.values())
-    closed = close_finished(store, [*plan.touched.values()], capacity=capacity, known_at=plan.known_at)
+    touched = [*plan.touched.values()]
+    store.touch(touched)
+    closed = close_finished(store, touched, capacity=capacity, known_at=plan.known_at)
+    progress = [(one.key, one.done, one.failed, one.body_size) for one in touched if one.state is State.OPEN]
+    store.run_rows("progress_resources", progress, store.active)  # of those that end, their end is the only change
     store.resources.put(snapshots.values())
     return plan, closed

@@ -214,16 +214,18 @@ select k from failure where k between ?1 and ?2 order by k;
 -- name: failed_between (the same as one answer)
 select json_group_array(k) from failure where k between ?1 and ?2;
 
--- name: close_resources (the atomic end)
-update resource set state = j.value->>1, ended_by = j.value->>2, closed_at = j.value->>3, seen = j.value->>4,
-                    head = j.value->>5, tail = j.value->>6, frame_crc = j.value->>7, total = j.value->>8,
-                    purge_at = j.value->>9, wid = j.value->>10, idle_at = null, deadline_at = null
+-- name: close_resources (the atomic end, at ?2 by the wall clock)
+update resource set state = j.value->>1, ended_by = j.value->>2, total = j.value->>3, done = j.value->>4,
+                    failed = j.value->>5, body_size = j.value->>6, purge_at = j.value->>7, wid = j.value->>8,
+                    frame_crc = j.value->>9, head = j.value->>10, tail = j.value->>11, seen = j.value->>12,
+                    closed_at = ?2, idle_at = null, deadline_at = null
 from jsonb_each(?1) j where rk = j.value->>0;
 
 -- name: close_resource (one of which much is to be stored: as JSON it would be copied for each of its columns)
-update resource set state = ?2, ended_by = ?3, closed_at = ?4, seen = ?5, head = ?6, tail = ?7, frame_crc = ?8,
-                    total = ?9, purge_at = ?10, wid = ?11, idle_at = null, deadline_at = null
-where rk = ?1;
+update resource set state = ?3, ended_by = ?4, total = ?5, done = ?6, failed = ?7, body_size = ?8, purge_at = ?9,
+                    wid = ?10, frame_crc = ?11, head = ?12, tail = ?13, seen = ?14,
+                    closed_at = ?1, idle_at = null, deadline_at = null
+where rk = ?2;
 
 -- name: insert_deliveries (born due)
 insert into delivery (did, rk, endpoint, large, state, due_at)
