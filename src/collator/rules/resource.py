@@ -91,6 +91,8 @@ class Snapshot(msgspec.Struct, kw_only=True, gc=False):
     """Failures that were withdrawn by a retry, whose numbers are not given again (R26)."""
     seen: Ranges = ()
     """The indexes received, once the resource has ended (R8)."""
+    outputs: tuple[list[int], bytes] | None = None
+    """All outputs, where the store still has them in memory: their indexes, and themselves with commas between."""
 
     @property
     def seq(self) -> int:

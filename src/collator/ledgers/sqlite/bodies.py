@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from itertools import chain
 
 import msgspec
 
 from collator.errors import Damaged
-from collator.ledgers.sqlite.outruns import outputs_of, verified
+from collator.ledgers.sqlite.outruns import verified, zip_outputs
 from collator.ledgers.sqlite.store import Store, as_json
 from collator.rules.body import body
 from collator.states import State
@@ -48,7 +47,7 @@ def load_frames(store: Store, resource_rows: Sequence[int]) -> list[Frame]:
 
 
 def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
-    """The bodies of *frames*, by resource; a damaged one is left to the reader."""
+    """The bodies of *frames*, by resource, of outputs that are read; a damaged one is left to the reader."""
     if not frames:
         return {}
     runs: dict[int, list[StoredRun]] = {frame.resource_row: [] for frame in frames}
@@ -60,15 +59,19 @@ def inline_bodies(store: Store, frames: Sequence[Frame]) -> dict[int, bytes]:
 
 def join(frame: Frame, runs: Sequence[StoredRun]) -> bytes:
     """The body of *frame* with the outputs of all its *runs*. `Damaged`."""
-    head, tail = frame.head, frame.tail
-    if framed_crc(head, tail) != frame.crc:
+    if framed_crc(frame.head, frame.tail) != frame.crc:
         raise Damaged("the frame of the body does not match its checksum")
     indexes = [index for run in runs for index in verified(*run)]
     if len(indexes) != frame.done:
         raise Damaged(f"{frame.done} outputs were stored, {len(indexes)} were found")
-    if frame.state is State.COLLATED and indexes == [*range(frame.done)]:  # as they are stored, which is the rule
-        return head + b",".join([outputs[1:-1] for _, outputs, _ in runs]) + tail
-    return body(frame.state, head, sorted(chain.from_iterable(outputs_of(*run) for run in runs)), tail)
+    return assemble(frame, indexes, b",".join([outputs[1:-1] for _, outputs, _ in runs]))
+
+
+def assemble(frame: Frame, indexes: list[int], outputs: bytes) -> bytes:
+    """The body of *frame* with all its *outputs*, which have commas between; *indexes* are theirs."""
+    if frame.state is State.COLLATED and indexes == [*range(frame.done)]:  # as they came, which is the rule
+        return frame.head + outputs + frame.tail
+    return body(frame.state, frame.head, sorted(zip_outputs(indexes, b"[%b]" % outputs)), frame.tail)
 
 
 def check_payload(index: int, text: str, crc: int) -> bytes:

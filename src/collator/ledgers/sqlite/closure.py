@@ -49,7 +49,8 @@ def close_finished(
 
 def close(store: Store, ends: Iterable[Closure], *, capacity: Mapping[str, int]) -> StepResult:
     """End the resources of *ends* now, one by one as they are given."""
-    rows, long, new_deliveries, ended, freed = [], [], [], [], 0
+    rows, long = list[_EndRow](), list[_EndRow]()
+    new_deliveries, ended, freed = list[NewDelivery](), list[Snapshot](), 0
     limits, wall, now = store.ledger_limits, store.wall, store.now
     for end in ends:
         details = NOTHING_LEFT if end.ending.state is State.COLLATED else _stop_early(store, end.snapshot)
@@ -99,8 +100,10 @@ def _freeze(plan: ClosePlan, known_at: float) -> tuple[_EndRow, list[NewDelivery
         tail.decode(),
         None if plan.seen is None else as_json(plan.seen),
     )
+    outputs = snapshot.outputs if snapshot.outputs and len(snapshot.outputs[0]) == snapshot.done else None
     new_deliveries = [
-        NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, known_at) for name in plan.endpoints
+        NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, known_at, outputs)
+        for name in plan.endpoints
     ]
     return row, new_deliveries
 

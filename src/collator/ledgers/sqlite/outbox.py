@@ -13,7 +13,7 @@ from itertools import compress
 import msgspec
 import structlog
 
-from collator.ledgers.sqlite.bodies import Frame, inline_bodies, load_frames
+from collator.ledgers.sqlite.bodies import Frame, assemble, inline_bodies, load_frames
 from collator.ledgers.sqlite.damage import readable
 from collator.ledgers.sqlite.leases import Held
 from collator.ledgers.sqlite.store import Store, as_json
@@ -39,6 +39,8 @@ class NewDelivery(msgspec.Struct, frozen=True):
     generation: bytes
     endpoint: str
     known_at: float
+    outputs: tuple[list[int], bytes] | None
+    """All outputs of its resource, where they are in memory."""
 
 
 def create_deliveries(
@@ -61,8 +63,9 @@ def create_deliveries(
     if not leased:
         return [], others
     fit = {*joined_at_once([(one.frame.resource_row, one.whole) for _, one in leased])}
-    frames = {one.frame.resource_row: one.frame for _, one in leased if one.frame.resource_row in fit}
-    bodies = inline_bodies(store, [*frames.values()])
+    joined = {one.frame.resource_row: one for _, one in leased if one.frame.resource_row in fit}
+    bodies = {row: assemble(one.frame, *one.outputs) for row, one in joined.items() if one.outputs is not None}
+    bodies |= inline_bodies(store, [one.frame for one in joined.values() if one.outputs is None])
     return _lease_new(store, leased, bodies), others
 
 
@@ -128,9 +131,7 @@ def _extent(row: _Loaded) -> tuple[int, int]:
     return resource_row, extent(state, done=done, size=size, frame=frame)
 
 
-def _lease_new(
-    store: Store, leased: Sequence[tuple[int, NewDelivery]], bodies: Mapping[int, bytes]
-) -> list[Delivery]:
+def _lease_new(store: Store, leased: Sequence[tuple[int, NewDelivery]], bodies: Mapping[int, bytes]) -> list[Delivery]:
     """Lease the deliveries *leased*, which are some, with those *bodies* that there are, by resource."""
     until = store.running + store.ledger_limits.delivery_lease
     held = [Held(row, until, endpoint=new.endpoint, resource_row=new.frame.resource_row) for row, new in leased]

@@ -97,9 +97,13 @@ def verified(indexes: bytes, outputs: bytes, crc: int) -> Sequence[int]:
 
 def outputs_of(indexes: bytes, outputs: bytes, crc: int) -> Iterator[tuple[int, bytes]]:
     """The indexes and outputs of a run, the outputs as they came, with the white space around them. `Damaged`."""
-    found = verified(indexes, outputs, crc)
-    values = [outputs[1:-1]] if len(found) == 1 else _split(outputs)
-    return zip(found, values, strict=True)
+    return zip_outputs(verified(indexes, outputs, crc), outputs)
+
+
+def zip_outputs(indexes: Sequence[int], outputs: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each of *indexes* with its output, of *outputs*, a JSON array."""
+    values = [outputs[1:-1]] if len(indexes) == 1 else _split(outputs)
+    return zip(indexes, values, strict=True)
 
 
 def damaged(indexes: Sequence[int]) -> Damaged:

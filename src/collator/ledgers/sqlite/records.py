@@ -5,7 +5,7 @@ The lease decides who may speak: it is dropped as its result is taken, so no pac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,8 +15,12 @@ from collator.ledgers.sqlite.outruns import rows_of
 from collator.ledgers.sqlite.store import BULKY, Store
 from collator.messages import Result, StepResult
 from collator.rules.capacity import merge_capacities
-from collator.rules.outcomes import OutcomePlan, Reported, plan_results
+from collator.rules.outcomes import OutcomePlan, Outcomes, Reported, plan_results
+from collator.rules.resource import Snapshot
 from collator.states import State
+
+KEPT = 16 * 1024
+"""Bytes of the outputs of a resource that are kept with its snapshot: of larger ones reading costs little beside it."""
 
 
 def record(store: Store, batch: Sequence[tuple[Sequence[Result], Mapping[str, int]]]) -> list[StepResult]:
@@ -46,6 +50,7 @@ def apply_results(
     """Store *results*, as far as they are *reported* for packets that were held, and the ends that come of them."""
     snapshots = store.resources.take_by_row({run.resource_row for run, _, _ in reported})
     plan = plan_results(results, reported, snapshots, max_body=store.ledger_limits.max_body, now=store.now)
+    _keep_outputs(plan.outcomes, snapshots)
     runs = rows_of(plan.outcomes)
     if plan.output_bytes > BULKY * len(runs):
         store.run_each("insert_outrun", runs)
@@ -62,3 +67,21 @@ def apply_results(
     store.run_rows("progress_resources", progress, store.active)  # of those that end, their end is the only change
     store.resources.put(snapshots.values())
     return plan, closed
+
+
+def _keep_outputs(outcomes: Iterable[Outcomes], snapshots: Mapping[int, Snapshot]) -> None:
+    """Keep the outputs of *outcomes* with the snapshots of their resources, all of each or none.
+
+    So the body of a small resource is joined without reading them.
+    """
+    for some in outcomes:
+        snapshot = snapshots[some.resource_row]
+        if not some.outputs:
+            continue
+        if snapshot.body_size > KEPT:
+            snapshot.outputs = None
+        elif some.seq == 1:
+            snapshot.outputs = [*some.indexes], b",".join(some.outputs)
+        elif snapshot.outputs is not None:
+            indexes, outputs = snapshot.outputs
+            snapshot.outputs = indexes + some.indexes, b",".join([outputs, *some.outputs])
