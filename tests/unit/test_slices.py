@@ -234,7 +234,7 @@ async def test_small_resources_are_purged_in_sets_of_few_bytes(
     ledger: SqliteLedger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = b'"' + b"x" * 700_000 + b'"'
-    small = [(f"a{number}", b"1") for number in range(40)]
+    small = [(f"a{number}", b"1") for number in range(72)]
     for resource_id, payload in [*small, ("b", whole), ("c", whole), ("d", b"1")]:
         await ledger.accept(Batch([Packet(resource_id, 0, Raw(payload))]).groups, capacity=0)
         await ledger.cancel(resource_id)
@@ -252,7 +252,7 @@ async def test_small_resources_are_purged_in_sets_of_few_bytes(
     monkeypatch.setattr(ledger._store, "run", counted)
     while await ledger.purge(limit=1000) >= 1000:
         pass
-    assert sets == [32, 9, 2]  # as many as a set has, as the bytes of a unit allow, the rest
+    assert sets == [64, 9, 2]  # as many as a set has, as the bytes of a unit allow, the rest
     assert (await ledger.counts()).cancelled == 0
 
 

@@ -76,3 +76,25 @@ async def test_r24_a_first_attempt_is_stored_as_one_that_was_read(ledger: Sqlite
         "c": (DELIVERED, 1, "HTTP 200"),
     }
     assert (await ledger.counts()).due == 2 + 3  # those to the other endpoint are untouched
+
+
+async def test_r25_the_log_of_attempts_goes_with_its_resource(ledger: SqliteLedger) -> None:
+    for name, failures in (("once", 0), ("again", 2)):
+        (delivery,) = await _finish(ledger, name, leased=1)
+        for _ in range(failures):
+            await ledger.record_attempts([Attempt(delivery, DUE)])
+            (delivery,) = await ledger.claim_deliveries("one", capacity=1)
+        await ledger.record_attempts([Attempt(delivery, DELIVERED)])
+    await ledger.record_attempts(
+        [Attempt(one, DELIVERED) for one in await ledger.claim_deliveries("other", capacity=9)]
+    )
+    assert logged(ledger) == 2
+    for name in ("once", "again"):
+        await ledger.purge(limit=1000, resource_id=name)
+        await ledger.purge(limit=1000)
+        assert logged(ledger) == (2 if name == "once" else 0)
+
+
+def logged(ledger: SqliteLedger) -> int:
+    """The attempts in the log."""
+    return len(ledger._store.connection.execute("select * from delivery_log").fetchall())

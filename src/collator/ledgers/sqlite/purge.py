@@ -23,7 +23,7 @@ from collator.ledgers.sqlite.store import Store, as_json
 from collator.ledgers.sqlite.vacuum import shrink
 from collator.rules.repair import check_purge
 
-SET = 32
+SET = 64
 """Resources in a set: more take hardly less time for each."""
 
 
@@ -81,11 +81,16 @@ def _purge_set(store: Store, due: Sequence[_Due]) -> int:
     resource_rows = as_json(rows)
     removed = store.run("delete_outruns", resource_rows) + store.run("delete_packets", resource_rows)
     tombstones.leave(store, [one.resource_row for one in due if one.purging != tombstones.BY_PERSON])
-    handles = as_json(rows + _decode_numbers(store.value("superseded_handles", resource_rows).encode()))
+    superseded = _decode_numbers(store.value("superseded_handles", resource_rows).encode())
+    handles = as_json(rows + superseded)
+    dead, logged = store.value("dead_of", handles)
     gone = Counter(one.state for one in due)
-    store.count(dead=-store.value("dead_of", handles), **{state: -number for state, number in gone.items()})
-    removed += store.run("delete_log", handles) + store.run("delete_deliveries", handles)
-    return removed + store.run("delete_superseded", resource_rows) + store.run("delete_resources", resource_rows)
+    store.count(dead=-dead, **{state: -number for state, number in gone.items()})
+    if logged:
+        removed += store.run("delete_log", handles)
+    if superseded:
+        removed += store.run("delete_superseded", resource_rows)
+    return removed + store.run("delete_deliveries", handles) + store.run("delete_resources", resource_rows)
 
 
 def _purge_pieces(store: Store, time: Slice, due: _Due, limit: int) -> int:

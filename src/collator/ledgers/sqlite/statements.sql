@@ -476,8 +476,9 @@ delete from resource where rk in (select value from jsonb_each(?1));
 -- name: superseded_handles (of these resources)
 select json_group_array(gk) from superseded where rk in (select value from jsonb_each(?1));
 
--- name: dead_of (dead deliveries of these handles)
-select count(*) from delivery where rk in (select value from jsonb_each(?1)) and state = 'dead';
+-- name: dead_of (dead deliveries of these handles, and whether any may be in the log: the last attempt is not)
+select count(*) filter (where state = 'dead'), ifnull(max(attempts not in (0, 1)), 0) from delivery
+where rk in (select value from jsonb_each(?1));
 
 -- name: due_of
 select count(*) from delivery where rk in (select ?1 union all select gk from superseded where rk = ?1) and state = 'due';
