@@ -27,11 +27,9 @@ LINES = [
     if "collator " in line
 ]
 LINES += [
-    re.sub(r" [>&]\S*$", "", line)
-    for language, block in BLOCK.findall((DOCS / "production.md").read_text("utf-8"))
-    if language == "sh"
-    for line in block.splitlines()
-    if line.startswith("collator ")
+    line
+    for _, block in BLOCK.findall((DOCS / "production.md").read_text("utf-8"))
+    for line in re.findall(r"^(?:\(umask 077; )?(collator .*?)(?: [>&]\S*)?\)?$", block, re.MULTILINE)
 ]
 
 

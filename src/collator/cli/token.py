@@ -19,7 +19,7 @@ from collator.tokens import Role, generate_token, line_for
     short="Create an access token for the service.",
     examples=(
         ("A token for a sender, and its line for the file of --tokens-file", "collator token desk"),
-        ("Add the line to that file, and write the token to another", "collator token me --add-to tokens >my.token"),
+        ("Add the line to that file, and write the token to another", "(umask 077; collator token me --add-to tokens >my.token)"),
         ("A token that may send packets and read results", "collator token desk --role send --role read"),
         ("A token for the resources of one tenant", "collator token acme --role send --role read --prefix acme/"),
     ),
@@ -51,7 +51,8 @@ def token(*, name: str, roles: tuple[str, ...], prefixes: tuple[str, ...], add_t
     """Make a token by which NAME may ask the service. It is shown this once, and stored nowhere.
 
     The service knows it by a line in its tokens file, which holds a hash and not the token. The file is read again
-    when it changes: to take a token back, remove its line.
+    when it changes: to take a token back, remove its line. Under the systemd unit the service has a copy of the file:
+    there a change counts from the next systemctl restart collator.
     """
     made = generate_token()
     try:
