@@ -32,9 +32,9 @@ _COLLATOR_COMPLETE=fish_source collator | source      # fish
 ```
 """
 _SETTINGS = {
-    Scope.SERVICE: "every setting of the service",
+    Scope.SERVICE: "[every setting of the service](settings.md)",
     Scope.CLIENT: "`--url`, `--token-file`",
-    Scope.RECEIVER: "every setting of the receiver",
+    Scope.RECEIVER: "[every setting of the receiver](settings.md#collator-receive)",
 }
 
 
