@@ -1,4 +1,4 @@
-"""The commands of docs/production.md that change files, run as they stand: in other directories, and without systemd."""
+"""The commands of docs/production.md that change files, as they stand: in other directories, and without systemd."""
 
 from __future__ import annotations
 
@@ -44,14 +44,21 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def give(machine: Path, command: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
+def give(machine: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run the one block of the page that has *command*."""
     (block,) = [text for text in BLOCKS if command in text]
     for place in PLACES:
         block = block.replace(place, f"{machine}{place}")
     env = environment(PATH=f"{machine / 'bin'}:{os.environ['PATH']}")
     return subprocess.run(
-        ["sh", "-c", block], cwd=machine, env=env, umask=umask, capture_output=True, text=True, timeout=PATIENCE
+        ["sh", "-c", block],
+        cwd=machine,
+        env=env,
+        umask=0o022,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 

@@ -19,7 +19,10 @@ from collator.tokens import Role, generate_token, line_for
     short="Create an access token for the service.",
     examples=(
         ("A token for a sender, and its line for the file of --tokens-file", "collator token desk"),
-        ("Add the line to that file, and write the token to another", "(umask 077; collator token me --add-to tokens >my.token)"),
+        (
+            "Add the line to that file, and the token to another",
+            "(umask 077; collator token me --add-to tokens >my.token)",
+        ),
         ("A token that may send packets and read results", "collator token desk --role send --role read"),
         ("A token for the resources of one tenant", "collator token acme --role send --role read --prefix acme/"),
     ),
