@@ -12,17 +12,22 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.concurrency import run_in_threadpool
 
 INBOX = Inbox(Path(os.environ.get("INBOX", "inbox")))
-LINES = Path(os.environ["SECRET_FILE"]).read_text("utf-8").split()
-SECRET = next(line for line in LINES if line.startswith("whsec_"))
+SECRET_FILE = Path(os.environ["SECRET_FILE"])
 app = FastAPI()
+
+
+def secret() -> str:
+    """The current one, read for each webhook: it may have been replaced."""
+    return next(line for line in SECRET_FILE.read_text("utf-8").split() if line.startswith("whsec_"))
 
 
 @app.post("/")
 async def receive(request: Request) -> Response:
     """Verify, store, and only then answer 2xx."""
     body = await request.body()  # the bytes as they came: what is signed
+    webhook = Webhook(secret())
     try:
-        Webhook(SECRET).verify(body, dict(request.headers))
+        webhook.verify(body, dict(request.headers))
     except WebhookVerificationError:
         return Response(status_code=401)
     await run_in_threadpool(INBOX.store, request.headers["webhook-id"], body)

@@ -11,9 +11,13 @@ from inbox import Inbox
 from standardwebhooks import Webhook, WebhookVerificationError
 
 INBOX = Inbox(Path(os.environ.get("INBOX", "inbox")))
-LINES = Path(os.environ["SECRET_FILE"]).read_text("utf-8").split()
-SECRET = next(line for line in LINES if line.startswith("whsec_"))
+SECRET_FILE = Path(os.environ["SECRET_FILE"])
 app = Flask(__name__)
+
+
+def secret() -> str:
+    """The current one, read for each webhook: it may have been replaced."""
+    return next(line for line in SECRET_FILE.read_text("utf-8").split() if line.startswith("whsec_"))
 
 
 @app.post("/")
@@ -21,8 +25,9 @@ def receive() -> Response:
     """Verify, store, and only then answer 2xx."""
     body = request.get_data()  # the bytes as they came: what is signed
     headers = {name.lower(): value for name, value in request.headers}
+    webhook = Webhook(secret())
     try:
-        Webhook(SECRET).verify(body, headers)
+        webhook.verify(body, headers)
     except WebhookVerificationError:
         return Response(status=401)
     INBOX.store(headers["webhook-id"], body)

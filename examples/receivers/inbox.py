@@ -16,10 +16,22 @@ class Inbox:
     def store(self, webhook_id: str, body: bytes) -> None:
         """Have *body* on the disk when this returns. The id was verified: it is a name without slashes."""
         path = self.directory / f"{webhook_id}.json"
-        if path.exists():
-            return
-        with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as new:
-            new.write(body)
-            new.flush()
-            os.fsync(new.fileno())
-        Path(new.name).replace(path)
+        if not path.exists():
+            self._write(path, body)
+        directory = os.open(self.directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the name, which is not in the file
+        finally:
+            os.close(directory)
+
+    def _write(self, path: Path, body: bytes) -> None:
+        descriptor, name = tempfile.mkstemp(dir=self.directory, suffix=".new")
+        try:
+            with os.fdopen(descriptor, "wb") as new:
+                new.write(body)
+                new.flush()
+                os.fsync(new.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink()
+            raise

@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"io"
 	"log"
 	"math"
@@ -42,13 +43,25 @@ func verified(key []byte, header http.Header, body []byte) bool {
 // store has body on the disk when it returns. The id was verified: it is a name without slashes.
 func store(inbox, id string, body []byte) error {
 	path := filepath.Join(inbox, id+".json")
-	if _, err := os.Stat(path); err == nil {
-		return nil // it comes again
+	if _, err := os.Stat(path); err != nil { // else it comes again
+		if err := write(inbox, path, body); err != nil {
+			return err
+		}
 	}
+	directory, err := os.Open(inbox)
+	if err != nil {
+		return err
+	}
+	defer directory.Close()
+	return directory.Sync() // the name, which is not in the file
+}
+
+func write(inbox, path string, body []byte) error {
 	file, err := os.CreateTemp(inbox, "*.new")
 	if err != nil {
 		return err
 	}
+	defer os.Remove(file.Name()) // once it is renamed there is none
 	defer file.Close()
 	if _, err := file.Write(body); err != nil {
 		return err
@@ -59,23 +72,18 @@ func store(inbox, id string, body []byte) error {
 	return os.Rename(file.Name(), path)
 }
 
-// secret reads the first key of a file with one whsec_… per line.
-func secret(path string) []byte {
+// secret reads the first key of a file with one whsec_… per line: for each webhook, as it may have been replaced.
+func secret(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		log.Fatal(err)
+		return nil, err
 	}
 	for _, line := range strings.Fields(string(text)) {
 		if strings.HasPrefix(line, "whsec_") {
-			key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(line, "whsec_"))
-			if err != nil {
-				log.Fatal(err)
-			}
-			return key
+			return base64.StdEncoding.DecodeString(strings.TrimPrefix(line, "whsec_"))
 		}
 	}
-	log.Fatal(path, " has no secret")
-	return nil
+	return nil, errors.New(path + " has no secret")
 }
 
 func setting(name, otherwise string) string {
@@ -86,7 +94,10 @@ func setting(name, otherwise string) string {
 }
 
 func main() {
-	key, inbox := secret(os.Getenv("SECRET_FILE")), setting("INBOX", "inbox")
+	inbox := setting("INBOX", "inbox")
+	if _, err := secret(os.Getenv("SECRET_FILE")); err != nil {
+		log.Fatal(err)
+	}
 	if err := os.MkdirAll(inbox, 0o700); err != nil {
 		log.Fatal(err)
 	}
@@ -94,6 +105,8 @@ func main() {
 		body, err := io.ReadAll(http.MaxBytesReader(answer, request.Body, maxBody))
 		if err != nil {
 			http.Error(answer, err.Error(), http.StatusBadRequest)
+		} else if key, err := secret(os.Getenv("SECRET_FILE")); err != nil {
+			http.Error(answer, err.Error(), http.StatusServiceUnavailable)
 		} else if !verified(key, request.Header, body) {
 			http.Error(answer, "not signed by the owner of the secret", http.StatusUnauthorized)
 		} else if err := store(inbox, request.Header.Get("webhook-id"), body); err != nil {
