@@ -71,6 +71,8 @@ async def test_no_webhook_is_refused_so_often_that_all_wait_for_it(
 
 
 async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow.py").write_text("import time\ndef slow(payload):\n    time.sleep(0.05)\n    return payload\n")
+    monkeypatch.setenv("COLLATOR_PROCESSOR", "slow:slow")  # so that packets have no output when the kill comes
     kill = ServiceProcess.kill
 
     def kill_and_lose(service_process: ServiceProcess) -> None:

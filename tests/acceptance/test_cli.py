@@ -68,7 +68,7 @@ def test_a_shell_is_told_what_may_come_next(tmp_path: Path, typed: str, offered:
 @pytest.mark.parametrize(
     ("arguments", "code", "parts"),
     [
-        (["sevre"], Exit.USAGE, ["'sevre'", "Did you mean 'serve'?", "Try: collator --help"]),
+        (["srve"], Exit.USAGE, ["'srve'", "Did you mean 'serve'?", "Try: collator --help"]),
         (["resources", "shwo", "r"], Exit.USAGE, ["'shwo'", "Did you mean 'show'?", "Try: collator resources --help"]),
         (["serve", "--prot", "1"], Exit.USAGE, ["'--prot'", "'--port'", "Try: collator serve --help"]),
         (["send"], Exit.USAGE, ["give a FILE", "--resources N", "Try: collator send --help"]),

@@ -212,7 +212,7 @@ async def test_a_webhook_that_ended_earlier_is_received_and_not_written(tmp_path
         assert receiver.files() == before
         newest = webhook(output="newest", ended="2026-11-24T02:05:01Z")
         assert (await receiver.post(newest)).status == 204
-        assert receiver.files()["r.txt"] == b'"newest"\n'
+        assert receiver.files()["r.txt"] == b"newest\n"
 
 
 @pytest.mark.parametrize("resource_id", ["", "a\u0000", "x" * 256])
