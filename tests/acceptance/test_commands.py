@@ -202,12 +202,12 @@ def test_a_name_of_before_says_and_takes_the_same(capsys: pytest.CaptureFixture[
 
 
 def test_without_a_verb_the_kind_of_thing_is_listed(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    url = ["--url", stage.url]
+    url = ["--url", stage.url, "--json"]  # a table has ages
     with SyncClient(stage.url) as client:
         until_sync(lambda: not client.deliveries(endpoint="default", state="due")["deliveries"])  # nothing changes now
     for former, line in (
         (["resources", "--prefix", "whole", *url], ["resources", "list", "--prefix", "whole", *url]),
-        (["endpoints", *url, "--json"], ["endpoints", "list", *url, "--json"]),
+        (["endpoints", *url], ["endpoints", "list", *url]),
         (["deliveries", *url, "--state", "delivered"], ["deliveries", "list", "--state", "delivered", *url]),
         (["deliveries", *url, f"{stage.delivery}:default"], ["deliveries", "show", f"{stage.delivery}:default", *url]),
     ):
