@@ -132,23 +132,15 @@ def _extent(row: _Loaded) -> tuple[int, int]:
 
 
 def _lease_new(store: Store, leased: Sequence[tuple[int, NewDelivery]], bodies: Mapping[int, bytes]) -> list[Delivery]:
-    """Lease the deliveries *leased*, which are some, with those *bodies* that there are, by resource."""
+    """Lease the deliveries *leased*, with those *bodies* that there are, by resource."""
     until = store.running + store.ledger_limits.delivery_lease
-    held = [Held(row, until, endpoint=new.endpoint, resource_row=new.frame.resource_row) for row, new in leased]
-    tokens = [store.deliveries.grant(one) for one in held]
-    return [
-        Delivery(
-            new.resource_id,
-            new.generation,
-            new.endpoint,
-            1,
-            0,
-            Lease(row, token),
-            bodies.get(new.frame.resource_row),
-            new.known_at,
-        )
-        for token, (row, new) in zip(tokens, leased, strict=True)
-    ]
+    handed: list[Delivery] = []
+    for row, new in leased:
+        resource_row = new.frame.resource_row
+        token = store.deliveries.grant(Held(row, until, endpoint=new.endpoint, resource_row=resource_row))
+        lease, body = Lease(row, token), bodies.get(resource_row)
+        handed.append(Delivery(new.resource_id, new.generation, new.endpoint, 1, 0, lease, body, new.known_at))
+    return handed
 
 
 def _lease_stored(store: Store, row: _Loaded, body: bytes | None, until: float) -> Delivery:
