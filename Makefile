@@ -209,7 +209,7 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--no-emit-options --output-file requirements-peers.txt -
 	rm -rf .lock-venv
-	for place in bench/peers .ci/openapi; do npm install --prefix $$place --package-lock-only \
+	for place in bench/peers .ci/openapi examples/receivers/express; do npm install --prefix $$place --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; done
 
 clean: ## Remove what the other targets made
