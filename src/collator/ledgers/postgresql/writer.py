@@ -162,6 +162,8 @@ class Writer:
             fail_calls(group, Broken())
             answered = group
         self._patience.cancel()
+        if self.stalled() and self._is_lost():
+            self._refuse_behind(group)  # they have waited as long, and a new connection may take as long again
         self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
         resolve(answered, self._orphaned)
@@ -175,16 +177,24 @@ class Writer:
         for call in group:
             if call.future is not None and not call.future.done():
                 call.future.set_exception(Uncertain(words))
+        self._refuse_behind(group)
+        self._wait_for(group, 1.0)
+
+    def _refuse_behind(self, group: Sequence[Call]) -> None:
+        """Let nobody wait behind *group*, for which the server takes too long."""
         behind, self._groups.waiting = self._groups.waiting, []
+        words = f"the store cannot be used at the moment: {self.stalled()}"
         _refuse(behind, Unavailable(words), doubted=group)
         resolve(behind, self._orphaned)
-        self._wait_for(group, 1.0)
+
+    def _is_lost(self) -> bool:
+        return self._connection is None or self._connection.is_closed()
 
     async def _ready(self) -> asyncpg.Connection:
         """Return the connection, opened anew where it was lost, once nothing is in doubt. `Unavailable`."""
         connection = self._connection
         try:
-            if connection is None or connection.is_closed():
+            if connection is None or self._is_lost():
                 connection = self._connection = await self._connect()
                 await self._begin(connection).prepare()
             if self._in_doubt is not None:
