@@ -14,6 +14,7 @@ from collator.ledgers.batching.answers import Answers
 from collator.ledgers.batching.calls import Verb
 from collator.ledgers.postgresql import writer as writers
 from collator.ledgers.postgresql.writer import Writer
+from tests.wait import until
 
 VERB: Verb[Any, Any] = Verb(lambda *_: pytest.fail("there is no connection"))
 
@@ -39,7 +40,7 @@ async def test_who_waits_behind_a_group_whose_connection_is_lost_after_long_wait
     first = asyncio.create_task(writer.call(VERB, None))
     attempt = await attempts.get()
     behind = [asyncio.create_task(writer.call(VERB, None)) for _ in range(2)]
-    await asyncio.sleep(0)
+    await until(lambda: len(writer._groups.waiting) == len(behind))
     attempt.set_exception(Unavailable("the server has gone"))
     for call in (first, *behind):
         with pytest.raises(Unavailable):

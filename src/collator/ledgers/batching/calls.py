@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
-from collator.errors import CollatorError
+from collator.errors import CollatorError, Unavailable, Uncertain
 from collator.messages import Act
 
 S = TypeVar("S")
@@ -99,3 +99,10 @@ def fail_calls(calls: Sequence[Call], error: CollatorError) -> None:
     """Make *error* the result of *calls*: of each its own, as an error keeps the frames of all who raise it."""
     for call in calls:
         call.result = copy(error)
+
+
+def refuse_calls(calls: Sequence[Call], error: Unavailable, *, doubted: Sequence[Call]) -> None:
+    """Make *error* the result of *calls*; of those that repeat one of *doubted*, that it is uncertain."""
+    operations = {call.operation for call in doubted} - {""}
+    fail_calls([call for call in calls if call.operation not in operations], error)
+    fail_calls([call for call in calls if call.operation in operations], Uncertain(error.detail))

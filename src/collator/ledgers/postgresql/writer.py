@@ -21,7 +21,7 @@ import structlog
 from collator.errors import Broken, Unavailable, Uncertain
 from collator.ledgers.acts import ACTING
 from collator.ledgers.batching.answers import Answers, Orphaned, resolve
-from collator.ledgers.batching.calls import Call, Verb, fail_calls
+from collator.ledgers.batching.calls import Call, Verb, fail_calls, refuse_calls
 from collator.ledgers.batching.culprits import conclude, parts_of
 from collator.ledgers.batching.groups import Groups
 from collator.ledgers.postgresql.failures import (
@@ -155,14 +155,14 @@ class Writer:
             self._answers.keep_of(first)
             answered = [call for call in group if call not in again] if again else group
         except Unavailable as error:
-            _refuse(group, error, doubted=self._in_doubt[1] if self._in_doubt is not None else ())
+            refuse_calls(group, error, doubted=self._in_doubt[1] if self._in_doubt is not None else ())
             answered = group
         except Exception as error:  # noqa: BLE001 - a waiter must never wait for ever
             log.critical("a writer failed", error=repr(error))
             fail_calls(group, Broken())
             answered = group
         self._patience.cancel()
-        if self.stalled() and self._is_lost():
+        if self.stalled() and (self._connection is None or self._connection.is_closed()):
             self._refuse_behind(group)  # they have waited as long, and a new connection may take as long again
         self._began = None
         self.committed(time.perf_counter() - began, sum(call.size for call in group))
@@ -184,17 +184,14 @@ class Writer:
         """Let nobody wait behind *group*, for which the server takes too long."""
         behind, self._groups.waiting = self._groups.waiting, []
         words = f"the store cannot be used at the moment: {self.stalled()}"
-        _refuse(behind, Unavailable(words), doubted=group)
+        refuse_calls(behind, Unavailable(words), doubted=group)
         resolve(behind, self._orphaned)
-
-    def _is_lost(self) -> bool:
-        return self._connection is None or self._connection.is_closed()
 
     async def _ready(self) -> asyncpg.Connection:
         """Return the connection, opened anew where it was lost, once nothing is in doubt. `Unavailable`."""
         connection = self._connection
         try:
-            if connection is None or self._is_lost():
+            if connection is None or connection.is_closed():
                 connection = self._connection = await self._connect()
                 await self._begin(connection).prepare()
             if self._in_doubt is not None:
@@ -301,10 +298,3 @@ class Writer:
         self.trouble = f"the store cannot be used at the moment: {in_words(error)}"
         if times := self._throttle.times():
             log.error("the store cannot be used", error=repr(error), times=times)
-
-
-def _refuse(calls: Sequence[Call], error: Unavailable, *, doubted: Sequence[Call]) -> None:
-    """Make *error* the result of *calls*; of those that repeat one of *doubted*, that it is uncertain."""
-    operations = {call.operation for call in doubted} - {""}
-    fail_calls([call for call in calls if call.operation not in operations], error)
-    fail_calls([call for call in calls if call.operation in operations], Uncertain(error.detail))
