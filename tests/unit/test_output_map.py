@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
+import apsw
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, output_map, outruns, pieces, recovery
 from collator.ledgers.sqlite.check import check_directory
+from collator.ledgers.sqlite.output_map import OutputMap
+from collator.ledgers.sqlite.schema import migrate
+from collator.ledgers.sqlite.store import load_statements
 from collator.messages import Failure, Output, Task
+from collator.rules.outcomes import Outcomes
 from collator.rules.resource import LedgerLimits
 from collator.states import PacketState
 from collator.testing import ManualClock
@@ -29,12 +38,13 @@ async def opened(data_dir: Path) -> SqliteLedger:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteLedger]:
-    """A ledger whose turns end at once, and whose runs, windows and stretches are small."""
+    """A ledger whose turns end at once, and whose runs, windows, stretches and pieces are small."""
     monkeypatch.setattr(output_map, "TURN", 0.0)
     monkeypatch.setattr(output_map, "STRETCH", 50)
     monkeypatch.setattr(outruns, "MOST", 20)
     monkeypatch.setattr(pieces, "WINDOW", 8 * 1024)
     monkeypatch.setattr(pieces, "PIECE", 4 * 1024)
+    monkeypatch.setattr(pieces, "JOINED", 7)
     ledger = await opened(tmp_path)
     yield ledger
     await ledger.aclose()
@@ -45,6 +55,59 @@ def output(index: int) -> bytes:
     """The output of *index*: of 1 byte to 3 KiB, and some of 20 KiB, which is more than a window."""
     size = 20_000 if index % 97 == 5 else index * 37 % 3_000
     return b'{"i":%d, "x": "%s"}' % (index, b"x" * size)
+
+
+@cache
+def in_memory() -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    migrate(connection)
+    return connection
+
+
+def map_of(runs: list[list[int]]) -> OutputMap:
+    """The map of a resource with *runs* of outputs, of which an empty one is a failure."""
+    connection = in_memory()
+    connection.execute("delete from outrun")
+    rows, seq = [], 1
+    for place, indexes in enumerate(runs):
+        one = Outcomes(1, seq, 1, indexes or [9_000_000 + place], [*map(output, indexes)], None if indexes else "no")
+        rows += outruns.rows_of([one])
+        seq += max(1, len(indexes))
+    connection.executemany(
+        "insert into outrun (rk, seq, attempts, indexes, crc, reason, outputs) values (?, ?, ?, ?, ?, ?, ?)", rows
+    )
+    where = OutputMap(connection, load_statements(), 1)
+    while not where.advance():
+        pass
+    return where
+
+
+@st.composite
+def recorded_runs(draw: st.DrawFn) -> list[list[int]]:
+    """Indexes with gaps, near or far apart, in order or not, divided in runs; some are failures."""
+    there = sorted(draw(st.sets(st.one_of(st.integers(0, 60), st.integers(0, 20_000)), min_size=1, max_size=60)))
+    order = draw(st.one_of(st.just(there), st.permutations(there)))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=9)) | {0, len(order)})
+    runs = [list(order[begin:end]) for begin, end in pairwise(cuts)]
+    return draw(st.lists(st.just(list[int]()), max_size=2)) + runs
+
+
+@given(recorded_runs(), st.integers(1, 20), st.integers(0, 30_000), st.data())
+def test_outputs_are_read_window_by_window_whatever_the_order_of_time_was(
+    runs: list[list[int]], most: int, size: int, data: st.DataObject
+) -> None:
+    where = map_of(runs)
+    ended = data.draw(st.integers(0, len(runs)), label="runs that were there at the end of the generation")
+    last_seq = sum(max(1, len(run)) for run in runs[:ended])
+    found: list[int] = []
+    after: int | None = -1
+    while after is not None:
+        indexes, after = where.behind(after, most=most, size=size, last_seq=last_seq)
+        assert len(indexes) <= most
+        read = dict(pair for run in where.runs(indexes) if run for pair in where.outputs(run))
+        assert [read[index] for index in indexes] == [output(index) for index in indexes]
+        found += indexes
+    assert found == sorted(index for run in runs[:ended] for index in run)
 
 
 async def taken(ledger: SqliteLedger, *, last: bool = True) -> list[Task]:

@@ -43,12 +43,17 @@ def by_index(where: OutputMap, after: int, limit: int, size: int) -> Iterator[_C
     while place is not None:
         most = limit + 1 - len(page.found)
         indexes, place = where.behind(place, most=most, size=page.size, last_seq=UNBOUNDED)
-        for outputs in where.read(indexes):
-            if outputs is None:
+        outputs: dict[int, OutcomeReport] = {}
+        wanted = {*indexes}
+        for run in where.runs(indexes):
+            if run is None:
                 yield None
-            elif not page.take(OutcomeReport(outputs[index][0], index, outputs[index][1]) for index in indexes):
-                yield page.found, True
-                return
+            else:
+                there = enumerate(where.outputs(run), run.seq)
+                outputs.update({i: OutcomeReport(number, i, output) for number, (i, output) in there if i in wanted})
+        if not page.take(outputs[index] for index in indexes):
+            yield page.found, True
+            return
     yield page.found, False
 
 

@@ -1,6 +1,6 @@
 """Where each output of a resource is, so that outputs can be read in the order of their indexes.
 
-A map takes 5 bytes an index and 32 a run, of which a resource may have one for each output.
+A map takes 5 bytes an index and 36 a run, of which a resource may have one for each output.
 
 Runs are stored in the order of time. A map is made in turns, and kept for the next who asks: outputs are never changed
 nor deleted before their resource is, so that it only has to go on behind the last number that it has.
@@ -12,6 +12,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress, count, islice
 from typing import Any, NamedTuple
 
 import apsw
@@ -24,8 +25,10 @@ TURN = 0.005
 """Seconds after which a look gives way to others."""
 KEPT = 32 * 1024 * 1024
 """Bytes of all maps that are kept."""
-STRETCH = 16_384
-"""Outputs that are gone through in one go, at most."""
+STRETCH = 65_536
+"""Outputs that are gone through in one go, at most: some 15 ms, in which other threads have their turns."""
+_BLOCK = 4096
+"""Indexes of which the interpreter finds those that are there in one go."""
 
 
 class RunPlace(NamedTuple):
@@ -35,7 +38,7 @@ class RunPlace(NamedTuple):
     seq: int
     attempts: int
     size: int
-    """Bytes of all its outputs."""
+    """Bytes of its outputs, as stored."""
     number: int
     """Outputs that it has."""
 
@@ -48,6 +51,7 @@ class OutputMap:
         self._resource_row = resource_row
         self._columns = [array("q"), array("q"), array("I"), array("I")]  # `RunPlace` up to `size`
         self._totals = array("I", [0])  # outputs in all runs up to each
+        self._means = array("I")  # bytes of an output of each run
         self._run_of = array("I")
         self.there = bytearray()
         """1 for each index that has an output."""
@@ -55,7 +59,7 @@ class OutputMap:
     @property
     def weight(self) -> int:
         """Bytes that it takes, about."""
-        return 5 * len(self.there) + 32 * len(self._totals)
+        return 5 * len(self.there) + 36 * len(self._totals)
 
     def advance(self) -> bool:
         """Go on for a turn; whether it is complete, as of this look."""
@@ -81,40 +85,40 @@ class OutputMap:
         And from where to go on; `None` at the end.
         """
         found: list[int] = []
-        for _ in range(STRETCH):
-            place = self.there.find(1, after + 1)
-            if place < 0:
-                return found, None
-            run = self._run(self._run_of[place])
-            if run.seq <= last_seq:
-                if found and (size < run.size // run.number or len(found) == most):
-                    break
-                found.append(place)
-                size -= run.size // run.number
-            after = place
+        run_of, means = self._run_of, self._means
+        runs = bisect_right(self._columns[1], last_seq)  # of which the numbers are up to it
+        for index in islice(self._indexes(after), STRETCH):
+            run = run_of[index]
+            if run < runs:
+                if found and (size < means[run] or len(found) == most):
+                    return found, after
+                found.append(index)
+                size -= means[run]
+            after = index
         return found, after if self.there.find(1, after + 1) >= 0 else None
 
-    def read(self, indexes: Sequence[int]) -> Iterator[dict[int, tuple[int, bytes]] | None]:
-        """The numbers and outputs of *indexes*, which have some, run by run; `None` where a turn is over. `Damaged`."""
-        wanted: dict[int, set[int]] = {}
-        for index in indexes:
-            wanted.setdefault(self._run_of[index], set()).add(index)
-        found: dict[int, tuple[int, bytes]] = {}
+    def runs(self, indexes: Sequence[int]) -> Iterator[RunPlace | None]:
+        """The runs that have the outputs of *indexes*, in the order of time; `None` where a turn is over."""
         turn = Slice(TURN, now=time.perf_counter)
-        for place, some in wanted.items():
+        for place in sorted({self._run_of[index] for index in indexes}):
             if not turn.lasts():
                 yield None
                 turn = Slice(TURN, now=time.perf_counter)
-            outputs = self.outputs(self._run(place))
-            found.update({index: outputs[index] for index in some})
-        yield found
+            yield self._run(place)
 
-    def outputs(self, run: RunPlace) -> dict[int, tuple[int, bytes]]:
-        """The numbers and outputs of *run*, by index. `Damaged`."""
-        for seq, indexes, crc, outputs in self._rows("outrun", run.n):
-            pairs = outputs_of(indexes, outputs or b"", crc)
-            return {index: (number, output) for number, (index, output) in enumerate(pairs, seq)}
+    def outputs(self, run: RunPlace) -> Iterator[tuple[int, bytes]]:
+        """The outputs of *run* with their indexes, in the order of their numbers. `Damaged`."""
+        for _, indexes, crc, outputs in self._rows("outrun", run.n):
+            return outputs_of(indexes, outputs or b"", crc)
         raise Damaged("a run of outputs is gone")
+
+    def _indexes(self, after: int) -> Iterator[int]:
+        """The indexes behind *after* that have an output."""
+        begin = self.there.find(1, after + 1)
+        while begin >= 0:
+            end = begin + _BLOCK
+            yield from compress(count(begin), self.there[begin:end])
+            begin = self.there.find(1, end)
 
     def _run(self, place: int) -> RunPlace:
         n, seq, attempts, size = (column[place] for column in self._columns)
@@ -126,6 +130,7 @@ class OutputMap:
         for column, value in zip(self._columns, (n, seq, attempts, size), strict=True):
             column.append(value)
         self._totals.append(self._totals[-1] + len(indexes))
+        self._means.append(size // max(1, len(indexes)))
         if not indexes:
             return
         first, last = indexes[0], max(indexes)

@@ -53,7 +53,7 @@ def detail(
         )
     if run is not None:
         state, reason, attempts = PacketState.DONE, "", run.attempts
-        seq, output = where.outputs(run)[index]
+        seq, output = next((seq, output) for seq, (i, output) in enumerate(where.outputs(run), run.seq) if i == index)
     else:
         state, output, (reason, attempts, seq) = PacketState.FAILED, None, failure
     return PacketDetail(

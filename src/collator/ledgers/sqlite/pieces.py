@@ -9,7 +9,7 @@ out where it is.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -18,15 +18,17 @@ from collator.errors import Damaged, Unknown
 from collator.ledgers.sqlite.output_map import OutputMap, OutputMaps, RunPlace
 from collator.ledgers.sqlite.outruns import damaged, indexes_of
 from collator.messages import Delivery
-from collator.rules.body import around
+from collator.rules.body import around, body
 from collator.states import State
 
 PIECE = 256 * 1024
-"""Bytes that are read of the store for one piece; up to twice as many make one."""
+"""Bytes of one piece, at most, but for separators."""
 WINDOW = 1024 * 1024
 """Bytes of outputs that are read together, about: each run that has some of them is read for it."""
-_MOST_OUTPUTS = 16_384
-"""Outputs that are read together: some 5 ms."""
+_MOST_OUTPUTS = 65_536
+"""Outputs that are read together: some 10 MB in memory."""
+JOINED = 8192
+"""Outputs that are joined in one go: some 5 ms."""
 
 
 class _Place(NamedTuple):
@@ -108,11 +110,14 @@ class BodyReader:
             yield from self._large(run)
             yield after
             return
-        for outputs in where.read(indexes):
-            if outputs is None:
+        first, last = indexes[0], indexes[-1]
+        outputs: dict[int, bytes] = {}
+        for run in where.runs(indexes):
+            if run is None:
                 yield b""
             else:
-                yield from _joined(state, ((index, outputs[index][1]) for index in indexes))
+                outputs.update({index: output for index, output in where.outputs(run) if first <= index <= last})
+        yield from _joined(state, indexes, outputs)
 
     def _large(self, run: RunPlace) -> Iterator[bytes]:
         """The one output of *run*: read twice, as it is too large to be held until its checksum is known."""
@@ -145,17 +150,11 @@ class BodyReader:
             value.close()
 
 
-def _joined(state: State, outputs: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
-    """*outputs*, (index, JSON) in order, with what is around each, in pieces."""
-    parts: list[bytes] = []
-    size, comma = 0, b""
-    for index, output in outputs:
-        before, after = around(state, index)
-        parts += [comma, before, output, after]
+def _joined(state: State, indexes: Sequence[int], outputs: Mapping[int, bytes]) -> Iterator[bytes]:
+    """*outputs* in the order of *indexes*, with what is around each, in pieces."""
+    comma = b""
+    for start in range(0, len(indexes), JOINED):
+        some = indexes[start : start + JOINED]
+        whole = body(state, comma, zip(some, map(outputs.__getitem__, some), strict=True), b"")
+        yield from (whole[begin : begin + PIECE] for begin in range(0, len(whole), PIECE))
         comma = b","
-        size += len(output)
-        if size >= PIECE:
-            whole = b"".join(parts)
-            yield from (whole[start : start + PIECE] for start in range(0, len(whole), PIECE))
-            parts, size = [], 0
-    yield b"".join(parts)
