@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from standardwebhooks import Webhook
@@ -67,19 +67,30 @@ RECEIVERS = {
 }
 
 
-@pytest.fixture(params=RECEIVERS)
-async def receiver(request: pytest.FixtureRequest, tmp_path: Path, free_tcp_port: int) -> AsyncIterator[str]:
-    """The URL of one of them, whose inbox is ``inbox``, beside its secret."""
-    async with started(RECEIVERS[request.param], tmp_path, free_tcp_port) as url:
-        yield url
+class Receiver(NamedTuple):
+    """One of them, which runs for all tests of it: each has webhooks of its own."""
+
+    url: str
+    secret: Path
+    inbox: Path
 
 
-@asynccontextmanager
-async def started(prepare: Callable[[Path], str], home: Path, port: int) -> AsyncIterator[str]:
-    (home / "webhook.secret").write_text(f"# a note\n{SECRET}\n")
-    command = prepare(home).replace("PLACE", str(port))
-    async with serving(home, f"SECRET_FILE=webhook.secret INBOX=inbox {command}", port) as server:
-        yield server.url + "/"
+@pytest.fixture(scope="module", params=RECEIVERS)
+async def receiver(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, free_tcp_port_factory: Callable[[], int]
+) -> AsyncIterator[Receiver]:
+    """Each of them in turn."""
+    home, port = tmp_path_factory.mktemp("receiver"), free_tcp_port_factory()
+    secret = home / "webhook.secret"
+    secret.write_text(f"# a note\n{SECRET}\n")
+    command = RECEIVERS[request.param](home).replace("PLACE", str(port))
+    async with serving(home, f"SECRET_FILE={secret.name} INBOX=inbox {command}", port) as server:
+        yield Receiver(f"{server.url}/", secret, home / "inbox")
+
+
+def files(inbox: Path, names: str = "*") -> Sequence[str]:
+    """What is there; nothing, where there is no inbox yet."""
+    return sorted(path.name for path in inbox.glob(names))
 
 
 def posted(url: str, body: str, headers: Mapping[str, str]) -> int:
@@ -100,62 +111,64 @@ def signed(when: datetime, body: str = BODY, secret: str = SECRET, webhook_id: s
     }
 
 
-async def test_it_takes_what_is_signed_and_takes_it_once(tmp_path: Path, receiver: str) -> None:
-    headers = signed(datetime.now(UTC))
-    assert await asyncio.to_thread(posted, receiver, BODY, headers) == 204
-    (path,) = (tmp_path / "inbox").iterdir()
-    assert (path.name, path.read_text("utf-8")) == (f"{ID}.json", BODY)
-    before = path.stat()
-    assert await asyncio.to_thread(posted, receiver, BODY, headers) == 204
-    assert [*(tmp_path / "inbox").iterdir()] == [path]
+async def test_it_takes_what_is_signed_and_takes_it_once(receiver: Receiver) -> None:
+    webhook_id = "msg_" + "c" * 52
+    headers, path = signed(datetime.now(UTC), webhook_id=webhook_id), receiver.inbox / f"{webhook_id}.json"
+    assert not path.exists()
+    assert await asyncio.to_thread(posted, receiver.url, BODY, headers) == 204
+    assert path.read_text("utf-8") == BODY
+    before, names = path.stat(), files(receiver.inbox)
+    assert await asyncio.to_thread(posted, receiver.url, BODY, headers) == 204
+    assert files(receiver.inbox) == names
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-async def test_it_takes_either_secret_while_one_replaces_the_other(tmp_path: Path, receiver: str) -> None:
+async def test_it_takes_either_secret_while_one_replaces_the_other(receiver: Receiver) -> None:
     now = datetime.now(UTC)
     other = signed(now, secret="whsec_" + "A" * 31 + "BBBBBBBBBBB=")["webhook-signature"]
     headers = signed(now)
-    assert (
-        await asyncio.to_thread(
-            posted, receiver, BODY, {**headers, "webhook-signature": f"{other} {headers['webhook-signature']}"}
-        )
-        == 204
-    )
+    both = {**headers, "webhook-signature": f"{other} {headers['webhook-signature']}"}
+    assert await asyncio.to_thread(posted, receiver.url, BODY, both) == 204
 
 
-async def test_it_takes_what_the_secret_signs_that_stands_in_the_file_now(tmp_path: Path, receiver: str) -> None:
-    other = "whsec_" + "A" * 43 + "="
+async def test_it_takes_what_the_secret_signs_that_stands_in_the_file_now(receiver: Receiver) -> None:
+    other, before = "whsec_" + "A" * 43 + "=", receiver.secret.read_text("utf-8")
     headers = signed(datetime.now(UTC), secret=other)
-    assert await asyncio.to_thread(posted, receiver, BODY, headers) == 401
-    (tmp_path / "webhook.secret").write_text(other)
-    assert await asyncio.to_thread(posted, receiver, BODY, headers) == 204
+    assert await asyncio.to_thread(posted, receiver.url, BODY, headers) == 401
+    receiver.secret.write_text(other)
+    try:
+        assert await asyncio.to_thread(posted, receiver.url, BODY, headers) == 204
+    finally:
+        receiver.secret.write_text(before)
 
 
-async def test_it_refuses_what_nobody_or_somebody_else_signed(tmp_path: Path, receiver: str) -> None:
-    now = datetime.now(UTC)
+async def test_it_refuses_what_nobody_or_somebody_else_signed(receiver: Receiver) -> None:
+    now, before = datetime.now(UTC), files(receiver.inbox)
+    other = "msg_" + "b" * 52
     for headers in (
         {},
-        signed(now, body=BODY + " "),
-        signed(now, secret="whsec_" + "A" * 31 + "BBBBBBBBBBB="),
-        signed(now - timedelta(minutes=6)),
-        signed(now + timedelta(minutes=6)),
-        {**signed(now), "webhook-timestamp": "now"},
-        {**signed(now), "webhook-signature": "v1,"},
+        signed(now, body=BODY + " ", webhook_id=other),
+        signed(now, secret="whsec_" + "A" * 31 + "BBBBBBBBBBB=", webhook_id=other),
+        signed(now - timedelta(minutes=6), webhook_id=other),
+        signed(now + timedelta(minutes=6), webhook_id=other),
+        {**signed(now, webhook_id=other), "webhook-timestamp": "now"},
+        {**signed(now, webhook_id=other), "webhook-signature": "v1,"},
         {**signed(now), "webhook-id": "../msg"},
     ):
-        assert await asyncio.to_thread(posted, receiver, BODY, headers) == 401, headers
-    assert [*(tmp_path / "inbox").iterdir()] == []
+        assert await asyncio.to_thread(posted, receiver.url, BODY, headers) == 401, headers
+    assert files(receiver.inbox) == before
 
 
-async def test_it_receives_what_a_service_sends(tmp_path: Path, receiver: str) -> None:
+async def test_it_receives_what_a_service_sends(tmp_path: Path, receiver: Receiver) -> None:
+    before = files(receiver.inbox, "*.json")
     settings = replace(
-        Settings(webhook=receiver, port=0, data_dir=tmp_path / "data"), webhook_secret_file=tmp_path / "webhook.secret"
+        Settings(webhook=receiver.url, port=0, data_dir=tmp_path / "data"), webhook_secret_file=receiver.secret
     )
     async with open_service(settings) as opened, Client(opened.url) as client:
         await client.send([{"resource_id": "call/17", "index": 0, "payload": "a bc", "last": True}])
-        await until(lambda: any((tmp_path / "inbox").glob("msg_*.json")), 30.0)
-    (path,) = (tmp_path / "inbox").iterdir()
-    assert json.loads(path.read_text("utf-8"))["data"]["outputs"] == [[1, 2]]
+        await until(lambda: {*files(receiver.inbox, "*.json")} > {*before}, 30.0)
+    (name,) = {*files(receiver.inbox, "*.json")} - {*before}
+    assert json.loads((receiver.inbox / name).read_text("utf-8"))["data"]["outputs"] == [[1, 2]]
 
 
 def test_the_page_has_each_program_as_it_is() -> None:
