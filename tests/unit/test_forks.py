@@ -31,7 +31,8 @@ BATCHES = {
 ABANDON = {"spec": "tests.harness.forks:abandon", "pool": "process"}
 EVERY = [(kind, how) for kind in KINDS for how in FORKS if kind == "process" or how != "unseen"]
 """A copy that Python knows nothing of may hang at once, and only a process of the pool ends with all that it forked."""
-COUNT = 20
+TIMES = 4
+COUNT = 5 * TIMES
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks"),
@@ -39,10 +40,11 @@ pytestmark = [
 ]
 
 
-def payloads(calls: Path, how: str) -> list[dict[str, object]]:
-    """Some payloads; every fifth call forks."""
+def payloads(calls: Path, *ways: str) -> list[dict[str, object]]:
+    """Some payloads; every fifth call forks, each in the next of *ways*."""
     return [
-        {"value": number, "calls": str(calls), **({"how": how} if number % 5 == 2 else {})} for number in range(COUNT)
+        {"value": number, "calls": str(calls), **({"how": ways[number // 5]} if number % 5 == 2 else {})}
+        for number in range(5 * len(ways))
     ]
 
 
@@ -53,26 +55,26 @@ async def test_p3_every_output_is_on_its_own_packet_when_the_function_forks(
     calls = tmp_path / "calls"
     async with crew(kind, **KINDS[kind]) as it:
         it.pool.chunk_size = 50
-        leases = it.put(*payloads(calls, how))
+        leases = it.put(*payloads(calls, *[how] * TIMES))
         assert values(await it.ended(leases)) == [*range(COUNT)]
         assert Counter(calls.read_text().split()) == {str(number): 1 for number in range(COUNT)}
 
 
-@pytest.mark.parametrize(("kind", "how"), [(kind, how) for kind, how in EVERY if kind in BATCHES])
+@pytest.mark.parametrize("kind", BATCHES)
 async def test_p3_every_output_of_a_batch_is_on_its_own_packet_when_the_function_forks(
-    tmp_path: Path, kind: str, how: str
+    tmp_path: Path, kind: str
 ) -> None:
-    calls = tmp_path / "calls"
+    calls, ways = tmp_path / "calls", [how for other, how in EVERY if other == kind]
     async with crew(kind, **BATCHES[kind]) as it:
-        leases = it.put(*payloads(calls, how))
-        assert values(await it.ended(leases)) == [*range(COUNT)]
-        assert Counter(calls.read_text().split()) == {str(number): 1 for number in range(COUNT)}
+        leases = it.put(*payloads(calls, *ways))
+        assert values(await it.ended(leases)) == [*range(5 * len(ways))]
+        assert Counter(calls.read_text().split()) == {str(number): 1 for number in range(5 * len(ways))}
 
 
 async def test_p3_who_writes_into_the_pipe_is_killed_and_the_others_have_their_own_outputs(tmp_path: Path) -> None:
     async with crew("process", **KINDS["process"]) as it:
         it.pool.chunk_size = 50
-        leases = it.put(*payloads(tmp_path / "calls", "shout"))
+        leases = it.put(*payloads(tmp_path / "calls", *["shout"] * TIMES))
         found = values(await it.ended(leases))
     bad = [reason for reason in found if isinstance(reason, str)]
     assert bad == ["The function wrote into a pipe that was not its own."] * len(bad)
