@@ -1,4 +1,7 @@
-"""The command line, as real processes: what a person does first, and every mistake that is told in a line or two."""
+"""The command line, as real processes: what a person does first, and every mistake that is told in a line or two.
+
+Help is the same in the process of the tests, which has loaded already what takes most of the time.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pytest
 
 from collator.cli.exits import Exit
 from collator.cli.main import cli, listed
+from collator.cli.main import run as run_here
 from collator.cli.manual import verbs
 from tests.acceptance.programs import COMMAND, PATIENCE, assert_told, environment, receiving, run, running, serving
 
@@ -22,11 +26,12 @@ NOUNS = [command for command in listed() if isinstance(command, click.Group)]
 
 
 @pytest.mark.parametrize("name", [path for path, _ in verbs(listed())])
-def test_every_command_has_a_help_with_examples(tmp_path: Path, name: str) -> None:
-    done = run(*name.split(), "--help", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"Usage: collator {name}" in done.stdout
-    assert f"\n    collator {name}" in done.stdout.partition("Examples:")[2]
+def test_every_command_has_a_help_with_examples(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert run_here([*name.split(), "--help"]) == Exit.OK
+    told, wrong = capsys.readouterr()
+    assert wrong == ""
+    assert f"Usage: collator {name}" in told
+    assert f"\n    collator {name}" in told.partition("Examples:")[2]
 
 
 def test_without_a_command_the_commands_are_listed(tmp_path: Path) -> None:
@@ -38,9 +43,12 @@ def test_without_a_command_the_commands_are_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("group", [cli, *NOUNS], ids=lambda group: group.name)
-def test_every_command_has_a_line_of_its_own_in_the_list(tmp_path: Path, group: click.Group) -> None:
-    asked = [] if group is cli else [str(group.name), "--help"]
-    told = run(*asked, cwd=tmp_path, env={"COLUMNS": "80"}).stdout
+def test_every_command_has_a_line_of_its_own_in_the_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: click.Group
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_here([] if group is cli else [str(group.name), "--help"]) == Exit.OK
+    told = capsys.readouterr().out
     listed = told.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     shown = [name for name, command in group.commands.items() if not command.hidden]
     assert [line.split()[0] for line in listed] == sorted(shown)

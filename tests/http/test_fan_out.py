@@ -23,7 +23,7 @@ from collator.states import DeliveryState
 from tests.receiver import Receiver, Stall
 
 HEALTHY = 100
-RESOURCES = 8
+RESOURCES = 4
 AT_ONCE = 2
 """Resources whose webhooks are on their way at a time: a load that follows the speed of the machine."""
 ROUNDS = 16

@@ -9,6 +9,7 @@ from random import Random
 
 import apsw
 import pytest
+from hypothesis import settings
 
 from collator.errors import Damaged, SchemaTooNew
 from collator.ledgers.sqlite.backup import back_up
@@ -18,7 +19,8 @@ from tests.conformance.steps import dead, delivered, due, finish
 from tests.unit.test_check import damage, fill, opened
 
 pytestmark = pytest.mark.anyio
-FLIPS = 400
+FLIPS = 3 * settings().max_examples
+"""A search for bugs takes more of them, as it does of examples (tests/conftest.py)."""
 
 
 async def store(data_dir: Path) -> bytes:

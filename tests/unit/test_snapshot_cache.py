@@ -157,4 +157,4 @@ class UndoingHarness(SqliteHarness):
 
 
 def test_the_ledger_agrees_with_the_model_whatever_is_undone() -> None:
-    run_machine(lambda directory: Store(UndoingHarness(directory)), share=3)
+    run_machine(lambda directory: Store(UndoingHarness(directory)), share=5)

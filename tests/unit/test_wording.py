@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "collator"
@@ -19,6 +20,12 @@ CLAUSE = re.compile(
 )
 """How no docstring of a function begins: it names a thing or an act. Of a truth, a function says `Return whether`, and
 a property, like a field, `Whether`."""
+
+
+@cache
+def modules() -> Sequence[tuple[Path, ast.Module]]:
+    """All of the source."""
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(SOURCE.rglob("*.py"))]
 
 
 def documented(tree: ast.Module) -> Iterator[ast.Constant]:
@@ -40,8 +47,8 @@ def visible(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def test_no_text_that_users_read_has_an_odd_phrase() -> None:
     texts = [
         (path.name, line, text)
-        for path in sorted(SOURCE.rglob("*.py"))
-        for line, text in visible(ast.parse(path.read_text(encoding="utf-8")))
+        for path, tree in modules()
+        for line, text in visible(tree)
         if " " in text
     ]
     found = [f"{name}:{line}: {odd[0]!r}" for name, line, text in texts for odd in PHRASES.finditer(text)]
@@ -58,8 +65,8 @@ def begins_with_a_clause(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bo
 def test_no_docstring_of_a_function_begins_with_a_clause() -> None:
     functions = [
         (path.relative_to(SOURCE), node)
-        for path in sorted(SOURCE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path, tree in modules()
+        for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert len(functions) > 1000
