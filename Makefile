@@ -38,6 +38,10 @@ ifneq ($(shell test -x $(BIN)/python && cat $(RUNTIME) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(RUNTIME))
 endif
 
+# Thousands of stores are made by the tests, and synced: in memory where it has room for them, and runs programs.
+MEMORY = $(shell grep -q ' /dev/shm .*noexec' /proc/mounts 2>/dev/null || \
+	df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print $$6 }')
+
 # Hundreds of programs are started by the tests, and each would compile all its source again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -67,14 +71,14 @@ $(PROJECT): $(RUNTIME) pyproject.toml
 
 # What develops and tests it, the same versions among it.
 $(LIBRARIES): $(RUNTIME) requirements-dev.txt | $(PROJECT)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 demo: $(PROJECT) ## Show the whole flow on this machine
 	$(BIN)/collator demo
 
 test: setup ## Run the tests that need no root (about 9 minutes on two cores)
-	$(BIN)/python -m pytest -m 'not faults and not cluster' -n 4 --dist worksteal $(PYTEST_ARGS)
+	TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -m 'not faults and not cluster' -n 4 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## Run lint, format, types, import contracts and shape (at most 1 minute)
 	@$(MAKE) --no-print-directory --jobs=2 types lint contracts shape audit
@@ -96,7 +100,7 @@ shape: setup
 # An environment of its own: none of the thirty libraries of pip-audit is needed for anything else.
 .audit-venv/.libraries: requirements-audit.txt
 	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .audit-venv
-	.audit-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	.audit-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # Another one: servers of the field, which the processor is tried with, and what says whether files of others are valid.

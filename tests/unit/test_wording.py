@@ -45,12 +45,7 @@ def visible(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def test_no_text_that_users_read_has_an_odd_phrase() -> None:
-    texts = [
-        (path.name, line, text)
-        for path, tree in modules()
-        for line, text in visible(tree)
-        if " " in text
-    ]
+    texts = [(path.name, line, text) for path, tree in modules() for line, text in visible(tree) if " " in text]
     found = [f"{name}:{line}: {odd[0]!r}" for name, line, text in texts for odd in PHRASES.finditer(text)]
     assert found == []
     assert len(texts) > 500
