@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 PAUSE = 0.002
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a condition has; generous, as machines that test are busy. Nothing waits for them to pass."""
 
 

@@ -16,7 +16,7 @@ from collator.cli.exits import Exit
 from tests.wait import until_sync
 
 COMMAND = (sys.executable, "-m", "collator")
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds; generous, as machines that test are busy. Nothing waits for it to pass."""
 
 

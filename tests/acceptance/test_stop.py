@@ -66,7 +66,7 @@ async def test_p7_sigterm_under_load_ends_in_time_and_the_next_start_does_the_re
         assert store_complaints(service.data_dir) == []
         await service.start(webhook=sink.url, processor="collator.processor:word_lengths")
         await sender.send(service.url, requests(random, history.unacknowledged()))
-        await until(lambda: len(sink.ids()) == RESOURCES, 15.0)
+        await until(lambda: len(sink.ids()) == RESOURCES)
         await service.stop()
     # The stop came in the middle: some was not taken, and some of what was taken was left for the next start.
     assert 150 <= acknowledged < len(packets)
@@ -88,7 +88,7 @@ async def test_p7_what_comes_during_the_drain_is_refused_and_what_is_under_way_i
             await half.write(body[:10])
             await stream.write(b"%x\r\n%s\n\r\n" % (len(first.as_json()) + 1, first.as_json()))
             await _waiting(service, 1)
-            await until(host_check.with_suffix(".called").exists, DRAIN)  # stored is not yet under way
+            await until(host_check.with_suffix(".called").exists)  # stored is not yet under way
             service.signal(signal.SIGTERM)
             # A stream is summed up: the sender knows from where to go on.
             assert await stream.head() == 503
@@ -159,7 +159,7 @@ async def test_p7_a_second_signal_ends_the_drain_at_once(tmp_path: Path, number:
         assert sink.webhooks == []
         host_check.touch()
         await service.start(webhook=sink.url)
-        await until(lambda: len(sink.ids()) == 10, 15.0)
+        await until(lambda: len(sink.ids()) == 10)
         await service.stop()
     assert complaints(history, sink.webhooks, at_least=10) == []
     assert store_complaints(service.data_dir) == []
@@ -186,7 +186,7 @@ async def test_p7_a_drain_that_is_out_of_time_hands_back_what_runs(tmp_path: Pat
         assert 0.5 < time.monotonic() - began < 20.0
         host_check.touch()
         await service.start(webhook=sink.url)
-        await until(lambda: len(sink.ids()) == 10, 15.0)
+        await until(lambda: len(sink.ids()) == 10)
         await service.stop()
     assert complaints(history, sink.webhooks, at_least=10) == []
     assert store_complaints(service.data_dir) == []
@@ -202,7 +202,7 @@ async def test_p7_a_service_that_waits_for_an_import_ends_when_it_is_told(
     async with ServiceProcess(tmp_path, processor="tests.harness.import_hang:plain", pool=pool) as service:
         service.environment["HELD"] = str(held)
         service.spawn()
-        await until((tmp_path / "held.begun").exists, DRAIN)
+        await until((tmp_path / "held.begun").exists)
         service.signal(number)
         assert await service.ended(DRAIN) == 0
         assert "stopped before serving" in service.log()
