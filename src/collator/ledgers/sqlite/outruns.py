@@ -115,7 +115,7 @@ def damaged(indexes: Sequence[int]) -> Damaged:
 
 
 def _split(outputs: bytes) -> list[bytes]:
-    values = [bytes(value) for value in _decode_outputs(outputs)]
+    values = [*map(bytes, _decode_outputs(outputs))]
     if sum(map(len, values)) + len(values) + 1 == len(outputs):
         return values
     found, place = [], 1
