@@ -33,6 +33,10 @@ class Unknown(CollatorError):
     """The resource, delivery or endpoint is unknown: it was never seen, or has been purged."""
 
 
+class Removed(Unknown):
+    """The resource has ended and was removed after its retention."""
+
+
 class Ended(CollatorError):
     """The resource has ended; nothing can be added to it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,8 @@ import pytest
 
 from collator.cli.children import free_port
 from tests.acceptance.programs import PATIENCE, serving
-from tests.http.listener import chunk, connect, ndjson, packet, stream_head
+from tests.harness.event_stream import events_of
+from tests.http.listener import chunk, connect, ndjson, packet, request, stream_head
 from tests.wait import until_sync
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
@@ -102,3 +104,28 @@ async def stream(port: int) -> None:
     last = [line async for line in lines][-1]
     assert (last["done"], last["accepted"]) == (True, 52)
     await wire.aclose()
+
+
+@pytest.mark.parametrize("program", PROXIES)
+def test_events_pass_at_once(program: str, tmp_path: Path) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")  # asked of no machine, as nothing of Collator hangs on it
+    with (
+        serving(tmp_path, "--min-free-disk", "1B") as (_, url),
+        PROXIES[program](tmp_path, urlsplit(url).netloc) as port,
+    ):
+        asyncio.run(live(port))
+
+
+async def live(port: int) -> None:
+    wire, sender = await connect(port), await connect(port)
+    await wire.send(request("GET", "/v1/resources/r/events"))
+    assert (await wire.head())[0] == 200
+    events = events_of(wire.chunks())
+    for index in range(3):
+        await sender.send(request("POST", "/v1/packets", json.dumps(packet(index, last=index == 2)).encode()))
+        assert (await sender.reply()).status == 202
+        assert (await anext(events)).data["index"] == index
+    assert [event.kind async for event in events] == ["end"]
+    for each in (wire, sender):
+        await each.aclose()

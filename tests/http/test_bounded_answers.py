@@ -212,7 +212,7 @@ pages = pytest.mark.parametrize("worst", [case for case in CASES if case.values[
 
 
 def test_every_page_is_looked_at() -> None:
-    assert {*WORST} == {route.name for route in ROUTES if route.method == "GET"}
+    assert {*WORST} == {route.name for route in ROUTES if route.method == "GET" and not route.is_stream}
 
 
 def yardstick() -> float:

@@ -26,6 +26,7 @@ from collator.web.buffer_memory import BufferMemory
 from collator.web.deliveries import Deliveries
 from collator.web.direct_packets import DirectPackets
 from collator.web.endpoints import Endpoints
+from collator.web.events import Events
 from collator.web.formats import JSON
 from collator.web.health import Health, Readiness, unknown_durability
 from collator.web.host_check import OWN, HostCheck
@@ -117,7 +118,6 @@ class App:
             limits=parts.limits,
             load=self._load,
         )
-        self._outputs = Outputs(parts.ledger, draining=parts.intake.draining, load=self._load)
         self._pages = make_pages(self._handlers(parts), self._auth)
         parts.metrics.requests.set_function(lambda: self._load.requests.used)
         parts.metrics.streams.set_function(lambda: self._load.streams.used)
@@ -135,7 +135,8 @@ class App:
             retries=Retries(parts.ledger, parts.workers, parts.metrics, refusal=parts.intake.refusal),
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
-            outputs=self._outputs,
+            outputs=Outputs(parts.ledger, draining=parts.intake.draining, load=self._load),
+            events=Events(parts.ledger, draining=parts.intake.draining, load=self._load),
             packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),
             packets=self._packets,
             audit=self.audit,

@@ -17,6 +17,7 @@ from collator.web.audit import Audit
 from collator.web.auth import Auth, check_reach, check_unrestricted
 from collator.web.deliveries import Deliveries
 from collator.web.endpoints import Endpoints
+from collator.web.events import Events
 from collator.web.health import Health
 from collator.web.openapi import Description
 from collator.web.options import read_query
@@ -29,8 +30,9 @@ from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
 
-PageHandler = Callable[..., Awaitable[HttpAnswer]]
-"""Takes the request and what its path and query say, by name; gives the answer."""
+PageHandler = Callable[..., Awaitable[HttpAnswer | None]]
+"""Takes the request and what its path and query say, by name; gives the answer. That of a stream takes `send` too, and
+writes the answer itself."""
 
 
 _PART = re.compile(r"\\{\w+\\}")  # as `re.escape` writes what varies in a path
@@ -45,6 +47,7 @@ class Handlers(NamedTuple):
     deliveries: Deliveries
     endpoints: Endpoints
     outputs: Outputs
+    events: Events
     packet_page: PacketPage
     packets: WholePackets
     description: Description
@@ -57,6 +60,7 @@ class Handlers(NamedTuple):
             "listResources": self.resources.index,
             "getResource": self.resources.show,
             "getOutputs": self.outputs.show,
+            "getEvents": self.events.follow,
             "getPacket": self.packet_page.show,
             "completeResource": self.resources.complete,
             "cancelResource": self.resources.cancel,
@@ -107,7 +111,9 @@ class Page:
             check_reach(request.caller, [said["resource_id"]])
         elif not route.own:
             check_unrestricted(request.caller)
-        answer = await handler(request, **said)
+        answer = await (handler(request, send, **said) if route.is_stream else handler(request, **said))
+        if answer is None:
+            return
         request.release()  # of the body that it came with; the answer counts until the client has taken it
         if len(answer.body) > MUCH:
             # What a verb has changed is done, and no answer may deny it.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from collator.clock import rfc3339
-from collator.errors import Unknown
+from collator.errors import Removed, Unknown
 from collator.ledgers.postgresql.step import Step, decode_ranges
 from collator.rules.resource import Snapshot
 from collator.states import State
@@ -32,7 +32,7 @@ def unknown(resource_id: str, tombstone: asyncpg.Record | None) -> Unknown:
     if tombstone is None:
         return Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
     packets = "" if tombstone["total"] is None else f", total {tombstone['total']}"
-    return Unknown(
+    return Removed(
         f"resource {resource_id!r} has ended ({tombstone['state']}{packets}) at {rfc3339(tombstone['closed_at'])} and "
         "was removed after its retention; its packets are duplicate or closed. Purge it to use its id again"
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from collator.clock import rfc3339
-from collator.errors import Unknown
+from collator.errors import Removed, Unknown
 from collator.ledgers.sqlite.slices import BYTES
 from collator.ledgers.sqlite.store import Store
 from collator.rules.resource import Snapshot
@@ -58,7 +58,7 @@ def unknown(resource_id: str, tombstone: str | None) -> Unknown:
         return Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
     state, total, closed_at = _decode(tombstone)
     packets = "" if total is None else f", total {total}"
-    return Unknown(
+    return Removed(
         f"resource {resource_id!r} has ended ({state}{packets}) at {rfc3339(closed_at)} and was removed after its "
         "retention; its packets are duplicate or closed. Purge it to use its id again"
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collator.packet import MAX_INDEX
 from collator.states import State
 from collator.tokens import Role
+from collator.web.event_text import Order
 from collator.web.options import number, seconds, text, word
 from collator.web.outputs import OutputsPage
 from collator.web.packet_page import PacketView
 from collator.web.problems import ProblemType
 from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView
 from collator.web.retries import Retried, RetryDone, RetryMany
-from collator.web.routes.route import JSON, Route, RouteReply
+from collator.web.routes.route import EVENTS, JSON, Route, RouteReply
 
 _RESOURCE = "/v1/resources/{resource_id}"
 _AS_IT_IS = {200: RouteReply(says="The resource, as it is then.", content={JSON: ResourceView})}
@@ -91,6 +92,42 @@ GET_OUTPUTS = Route(
         ),
     ),
     replies={200: RouteReply(says="The outputs.", content={JSON: OutputsPage})},
+    problems=(*_READING, ProblemType.CONFLICT, ProblemType.UNAVAILABLE),
+)
+
+GET_EVENTS = Route(
+    name="getEvents",
+    method="GET",
+    path=f"{_RESOURCE}/events",
+    role=Role.READ,
+    is_stream=True,
+    says="Follow a resource as server-sent events, as `EventSource` of a browser takes them.",
+    more=(
+        "Events `output` and `failed` as outcomes are recorded, and `end`, with which the stream ends; `reset` where "
+        "the resource was opened again: forget what came before. It may be asked for before the first packet. `id` "
+        "of an event is its `seq`; who sends it as `Last-Event-ID` goes on behind it. A comment comes every 15 seconds."
+    ),
+    options=(
+        word(
+            "order",
+            "`index`: outputs in the order of their indexes, as far as there is no gap, and their indexes as ids.",
+            Order,
+        ),
+        number("after_seq", "A `seq`: the outcomes behind it. Ignored with `Last-Event-ID`.", least=0, most=_MOST),
+        number("cursor", "With `order=index`, an index: the outputs behind it.", least=0, most=MAX_INDEX),
+        text(
+            "webhook_id",
+            "Follow this generation of the resource alone; a conflict if it was opened again since then.",
+            default=None,
+        ),
+    ),
+    replies={
+        200: RouteReply(
+            says="The events; `data` of each is JSON on one or more lines.",
+            content={EVENTS: {"type": "string"}},
+        ),
+        204: RouteReply(says="The end was read, and nothing came since: do not come again.", content={}),
+    },
     problems=(*_READING, ProblemType.CONFLICT, ProblemType.UNAVAILABLE),
 )
 
@@ -186,6 +223,7 @@ RESOURCES = (
     LIST_RESOURCES,
     GET_RESOURCE,
     GET_OUTPUTS,
+    GET_EVENTS,
     GET_PACKET,
     COMPLETE_RESOURCE,
     CANCEL_RESOURCE,

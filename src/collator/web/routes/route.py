@@ -16,6 +16,7 @@ from collator.web.options import QueryOption
 from collator.web.problems import ProblemType
 
 JSON = "application/json"
+EVENTS = "text/event-stream"
 NDJSON = ("application/x-ndjson", "application/jsonl")
 
 BodyType = Any
@@ -55,6 +56,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
     """Whether its handler keeps to the resources that a token with prefixes is for. Without it, such a token may ask
     only where the path names one of them."""
+    is_stream: bool = False
+    """Whether its handler writes the answer itself, bit by bit."""
     told: Mapping[Role, type[msgspec.Struct]] = {}
     """What a good answer has for a token of one role alone; all roles that may ask are told alike where it is empty."""
     problems: tuple[ProblemType, ...] = ()

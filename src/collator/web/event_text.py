@@ -1,0 +1,139 @@
+"""Server-sent events as text: what an outcome and an end look like, and which place a reader says he has. Pure.
+
+The id of an event is the place behind it. That of an outcome is its `seq`, or its index where the events are in the
+order of indexes; that of the end says so, so that who has read it is told that there is no more.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from collator.errors import Malformed
+from collator.messages import OutcomePage, OutcomeReport
+from collator.states import EndedBy, State
+from collator.text import shown
+from collator.web.problems import encode
+
+_ID = re.compile(rb"([0-9]{1,16})(\.end)?")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+class Order(StrEnum):
+    """The order of the events of a resource."""
+
+    SEQ = "seq"  #: in which outcomes were recorded
+    INDEX = "index"  #: of indexes without a gap; what is behind a gap comes once it is filled, or at the end
+
+    @property
+    def beginning(self) -> int:
+        """The place before everything."""
+        return 0 if self is Order.SEQ else -1
+
+
+class OutputEvent(msgspec.Struct, frozen=True):
+    """Event `output`: a packet was processed."""
+
+    resource_id: str
+    seq: int
+    index: int
+    output: msgspec.Raw
+
+
+class FailedEvent(msgspec.Struct, frozen=True):
+    """Event `failed`: a packet has failed for good. In the order of indexes there is none."""
+
+    resource_id: str
+    seq: int
+    index: int
+    reason: str
+    attempts: int
+    """How many were made."""
+
+
+class EndEvent(msgspec.Struct, frozen=True):
+    """Event `end`: the resource has ended; the stream ends with it."""
+
+    resource_id: str
+    state: State
+    completed_by: EndedBy | None
+    total: int | None
+    webhook_id: str
+
+
+class ResetEvent(msgspec.Struct, frozen=True):
+    """Event `reset`: forget what came so far. The id is that of another generation; its events follow."""
+
+    resource_id: str
+    detail: str
+    """Why, in words."""
+
+
+class Place(NamedTuple):
+    """How far a reader is."""
+
+    number: int
+    """The `seq` or the index of the last event that he has."""
+    ended: bool = False
+    """Whether he has read the end too."""
+
+    @classmethod
+    def of(cls, last_event_id: bytes | None, order: Order, begin: int | None) -> Place:
+        """The place behind *last_event_id*, which a client sends that comes again, or else behind *begin*."""
+        if not last_event_id:
+            return cls(order.beginning if begin is None else begin)
+        found = _ID.fullmatch(last_event_id)
+        if found is None:
+            said = shown(last_event_id.decode("latin-1"))
+            raise Malformed(f"Last-Event-ID: {said} is not the id of an event of a resource")
+        return cls(int(found[1]), found[2] is not None)
+
+
+class EventPage(NamedTuple):
+    """The next events of a resource."""
+
+    text: bytes
+    place: Place
+    """Behind them."""
+    webhook_id: str
+    more: bool
+    """Whether others are there behind them."""
+
+
+def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> EventPage:
+    """The events of *page*, which was read behind *place*; with the end, where the resource has ended."""
+    outcomes, open_ = page.outcomes, page.state is State.OPEN
+    if order is Order.INDEX and open_:
+        next_index = place.number + 1
+        gap = next((at for at, one in enumerate(outcomes) if one.index != next_index + at), len(outcomes))
+        outcomes = outcomes[:gap]
+    number = place.number
+    if outcomes:
+        number = outcomes[-1].seq if order is Order.SEQ else outcomes[-1].index
+    events = [_outcome(resource_id, order, one) for one in outcomes]
+    more = page.more and len(outcomes) == len(page.outcomes)
+    ended = not (open_ or more)
+    if ended and not (place.ended and not outcomes):
+        end = EndEvent(resource_id, page.state, page.completed_by, page.total, page.webhook_id)
+        events.append(event(b"end", encode(end), b"%d.end" % max(number, 0)))
+    return EventPage(b"".join(events), Place(number, ended), page.webhook_id, more)
+
+
+def reset(resource_id: str, detail: str) -> bytes:
+    """The event of that name; a client that comes again after it says no place."""
+    return event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
+
+
+def event(name: bytes, data: bytes, id_: bytes) -> bytes:
+    """The text of one event. *data* is JSON; a line end in it, which can only be between two tokens, begins a line."""
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (id_, name, _LINE_END.sub(b"\ndata: ", data))
+
+
+def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> bytes:
+    id_ = b"%d" % (one.seq if order is Order.SEQ else one.index)
+    if one.output is None:
+        return event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
+    return event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)
