@@ -91,6 +91,26 @@ def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(tmp_path: Pat
     assert run("deliveries", "--endpoint", "b", "--state", "dead", "--url", service, cwd=tmp_path).returncode == 0
 
 
+def test_a_replay_of_what_is_due_says_that_nothing_changed(tmp_path: Path, service: str) -> None:
+    with SyncClient(service) as client:
+        one = client.deliveries(resource_id="call-17", endpoint="b")["deliveries"][0]["id"]
+    told = shown(tmp_path, service, f"deliveries replay {one}")
+    assert "  replay      nothing changed: it was due already" in told
+    assert "              to send it at once: collator deliveries give-up, then replay" in told
+    first, *rest = shown(tmp_path, service, "deliveries replay --resource call-17")
+    assert (first, rest[0]) == ("0 webhooks will be sent again", "due already, so unchanged: 3")
+    assert [line.partition("collator ")[2] for line in rest[1:]] == [
+        "deliveries give-up ID, then replay ID",
+        "deliveries list --state due --wide",
+    ]
+    assert run("deliveries", "give-up", one, "--url", service, cwd=tmp_path).returncode == 0
+    assert shown(tmp_path, service, "deliveries replay --endpoint b --resource call-17") == [
+        "1 webhook will be sent again"
+    ]
+    assert run("deliveries", "give-up", one, "--url", service, cwd=tmp_path).returncode == 0
+    assert not any("nothing changed" in line for line in shown(tmp_path, service, f"deliveries replay {one}"))
+
+
 @pytest.mark.parametrize("path", ["/v1/status", "/v1/resources/call-17", "/v1/resources/call-17/outputs", "/nowhere"])
 def test_an_answer_leaves_a_clean_prompt(service: str, path: str) -> None:
     connection = HTTPConnection(service.removeprefix("http://"), timeout=PATIENCE)

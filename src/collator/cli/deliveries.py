@@ -12,7 +12,7 @@ from collator.cli.parameters import chosen, refuse_beside
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.table import CellType, Column, listed, wide_option
 from collator.client import Client
-from collator.client.replies import DeliveriesReply, ReplayAllReply
+from collator.client.replies import DeliveriesReply, DeliveryDetailReply, ReplayAllReply
 from collator.errors import Denied, Unknown
 from collator.settings import Scope, Settings
 from collator.text import counted, quoted
@@ -26,6 +26,10 @@ _COLUMNS = (
     Column("LAST", "attempted_at", CellType.AGE),
     Column("NEXT", "due_in", CellType.SPAN),
     Column("REASON", "reason"),
+)
+_UNCHANGED = (
+    "  replay      nothing changed: it was due already",
+    "              to send it at once: collator deliveries give-up, then replay",
 )
 
 
@@ -94,26 +98,29 @@ def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
 def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **wanted: str | None) -> None:
     """Deliver again: the delivery with ID (WEBHOOK_ID:ENDPOINT), or all that fit the options.
 
-    A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is.
+    A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is: to
+    send it at once, give it up, then replay it.
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
     if delivery_id is not None:
         refuse_beside("the ID of a delivery", wanted)
-        report = ask(settings, lambda client: client.replay(delivery_id))
-        print_answer(report, _report(report), as_json=as_json)
+        report, was_due = ask(settings, lambda client: _replay(client, delivery_id))
+        print_answer(report, [*_report(report), *(_UNCHANGED if was_due else ())], as_json=as_json)
         return
     said: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     if not said:
         raise click.UsageError("give the ID of a delivery, or select with --state, --endpoint, --resource, …")
 
-    async def send_again(client: Client) -> ReplayAllReply:
+    async def send_again(client: Client) -> tuple[ReplayAllReply, DeliveriesReply | None]:
         answer = await client.replay_all(**said)
-        if not answer["replayed"]:
-            await _require_endpoint(client, said.get("endpoint"))
-        return answer
+        if answer["replayed"]:
+            return answer, None
+        await _require_endpoint(client, said.get("endpoint"))
+        return answer, await client.deliveries(**{**said, "state": "due"})
 
-    answer = ask(settings, send_again)
-    print_answer(answer, [f"{counted(answer['replayed'], 'webhook')} will be sent again"], as_json=as_json)
+    answer, due = ask(settings, send_again)
+    lines = [f"{counted(answer['replayed'], 'webhook')} will be sent again", *(_due_already(due) if due else ())]
+    print_answer(answer, lines, as_json=as_json)
 
 
 @command(
@@ -162,6 +169,21 @@ async def _require_endpoint(client: Client, name: str | None) -> None:
         return
     if name not in known:
         raise Unknown(f"there is no endpoint {quoted(name)}; there are: {', '.join(known) or 'none'}")
+
+
+async def _replay(client: Client, delivery_id: str) -> tuple[DeliveryDetailReply, bool]:
+    """Replay it; how it is then, and whether it was due before, so that nothing was done."""
+    before = await client.delivery(delivery_id)
+    return await client.replay(delivery_id), before["state"] == "due"
+
+
+def _due_already(page: DeliveriesReply) -> Iterator[str]:
+    """The lines on what fitted but was due, and so was left as it was; *page* is the first of it."""
+    number = len(page["deliveries"])
+    if number:
+        yield f"due already, so unchanged: {number}" + (" or more" if page["next_cursor"] else "")
+        yield "to send one at once: collator deliveries give-up ID, then replay ID"
+        yield "their IDs:           collator deliveries list --state due --wide"
 
 
 def _report(report: Mapping[str, Any]) -> Iterator[str]:
