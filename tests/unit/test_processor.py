@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sys
+import sysconfig
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -582,9 +583,15 @@ def test_an_address_without_its_scheme_is_told_what_it_lacks(spec: str) -> None:
     assert "NEVERSHOWN" not in told
 
 
-def test_a_module_that_does_not_exist_is_named(here: Path) -> None:
-    detail = config_error("no_such_words:lengths")
-    assert detail == "processor: cannot import no_such_words: ModuleNotFoundError: No module named 'no_such_words'"
+@pytest.mark.parametrize("module", ["no_such_words", "no_such_words.deep"])
+def test_a_module_that_does_not_exist_is_told_with_where_it_was_sought(here: Path, module: str) -> None:
+    detail = config_error(f"{module}:lengths")
+    told, _, rest = detail.partition("; looked for no_such_words in ")
+    assert told == f"processor: cannot import {module}: ModuleNotFoundError: No module named 'no_such_words'"
+    places, _, advice = rest.partition(": ")
+    assert str(here) in places.split(", ")
+    assert not any("-packages" in place or place == sysconfig.get_path("stdlib") for place in places.split(", "))
+    assert advice == "start this in the directory of the module, name that in PYTHONPATH, or install it"
 
 
 def test_a_file_that_is_named_for_its_module_is_told(here: Path) -> None:
@@ -606,6 +613,7 @@ def test_a_module_that_does_not_import_says_why_and_where(here: Path, source: st
     detail = config_error("broken:lengths")
     assert detail.startswith(f"processor: cannot import broken: {reason}")
     assert "broken.py, line " in detail
+    assert "looked for" not in detail  # it was found
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,9 @@ from collator.errors import ConfigError
 from collator.processor.outcomes import reason_of
 
 UserFunction = Callable[..., Any]
+
+_OF_PYTHON = ("-packages", "lib-dynload", ".zip")
+"""Ends of directories on Python's path in which nobody looks for a module of his own."""
 
 
 def look_here() -> None:
@@ -85,8 +89,21 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        hint = "; a module is named without .py" if name.endswith(".py") else ""
-        raise ConfigError(f"processor: cannot import {name}: {reason_of(error)}{_place(error)}{hint}") from error
+        told = f"{reason_of(error)}{_place(error)}{_hint(name, error)}"
+        raise ConfigError(f"processor: cannot import {name}: {told}") from error
+
+
+def _hint(name: str, error: BaseException) -> str:
+    """Tell what to do about *error*, where it says that there is no module *name*."""
+    if name.endswith(".py"):
+        return "; a module is named without .py"
+    top = name.partition(".")[0]
+    if not (isinstance(error, ModuleNotFoundError) and error.name == top):
+        return ""
+    installed = {*sysconfig.get_paths().values()}
+    own = [place or "." for place in sys.path if place not in installed and not place.endswith(_OF_PYTHON)]
+    looked = f"looked for {top} in {', '.join([*own, 'what is installed'])}"
+    return f"; {looked}: start this in the directory of the module, name that in PYTHONPATH, or install it"
 
 
 def _place(error: BaseException) -> str:
