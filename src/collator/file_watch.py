@@ -29,13 +29,16 @@ _log = structlog.get_logger("collator.file_watch")
 class WatchedFile(Generic[T]):
     """The content of one file. A file that has become unusable leaves what it said before, with a line in the log."""
 
-    def __init__(self, path: Path, parse: Callable[[str], T], *, what: str, secret: bool = False) -> None:
+    def __init__(
+        self, path: Path, parse: Callable[[str], T], *, what: str, secret: bool = False, missing: str = ""
+    ) -> None:
         """Read *path*, whose text *parse* understands or refuses with `ConfigError`. *what* names it in messages.
 
         Others may read it unless it is *secret*, and not write it: a line in the log says so where they can.
+        *missing* says what to do where there is no such file.
         Raises `ConfigError` where it cannot be used.
         """
-        self._path, self._parse, self._what, self._secret = path, parse, what, secret
+        self._path, self._parse, self._what, self._secret, self._missing = path, parse, what, secret, missing
         self._exposure: str | None = None  # as it was told
         self._look_at = 0.0  # when `recent` looks again
         self._settled = True  # whether the stamp would tell a change that came after the reading
@@ -91,7 +94,8 @@ class WatchedFile(Generic[T]):
             # The state before the content: a change in between is then seen by the next look.
             found, content = read_file(self._path, MAX_FILE + 1)
         except OSError as error:
-            raise ConfigError(error.strerror or type(error).__name__) from None
+            advice = f"; {self._missing}" if self._missing and isinstance(error, FileNotFoundError) else ""
+            raise ConfigError(f"{error.strerror or type(error).__name__}{advice}") from None
         self._settled = not 0 <= time.time_ns() - found.st_ctime_ns < _SAME_MOMENT
         problem = exposure(self._path, found, secret=self._secret)
         if problem and problem != self._exposure:

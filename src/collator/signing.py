@@ -38,6 +38,7 @@ _NO_ENTRY = f"no signature in {SIGNATURE} matches"
 _ENTRY = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _WHAT = "secret file"
+_MISSING = "a service makes that of its data directory when it starts first; another: collator secret new >FILE"
 
 
 class Unverified(CollatorError):
@@ -159,7 +160,7 @@ def parse_secrets(text: str) -> Sequence[Secret]:
 
 def read_secret_file(path: Path) -> Sequence[str]:
     """The texts of the secrets in the file *path*, the current one first. Raises `ConfigError`."""
-    return WatchedFile(path, _texts, what=_WHAT, secret=True).current()
+    return WatchedFile(path, _texts, what=_WHAT, secret=True, missing=_MISSING).current()
 
 
 def ensure_secret_file(path: Path) -> bool:
@@ -176,7 +177,10 @@ def ensure_secret_file(path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise ConfigError(f"{_WHAT} {path}: cannot be created: {error.strerror}") from None
+        raise ConfigError(
+            f"{_WHAT} {path}: cannot be created: {error.strerror}; make {path.parent} a directory that this user may "
+            "write in, or name a file with --webhook-secret-file, made by: collator secret new >FILE"
+        ) from None
     return True
 
 
@@ -204,7 +208,7 @@ class SecretFile(WatchedFile[Sequence[Secret]]):
 
     def __init__(self, path: Path) -> None:
         """Read *path*. Raises `ConfigError` where it cannot be used."""
-        super().__init__(path, parse_secrets, what=_WHAT, secret=True)
+        super().__init__(path, parse_secrets, what=_WHAT, secret=True, missing=_MISSING)
 
 
 def _replace(path: Path, texts: Sequence[str]) -> Sequence[str]:

@@ -27,6 +27,7 @@ from collator.signing import (
     finish_rotation,
     generate_secret,
     parse_secrets,
+    read_secret_file,
     rotate_secret_file,
     sign,
     verify,
@@ -363,6 +364,24 @@ def test_r21_of_many_that_make_the_file_at_once_one_does(tmp_path: Path) -> None
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_a_directory_that_is_not_there_is_a_matter_of_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be created: No such file or directory"):
-        ensure_secret_file(tmp_path / "nowhere" / "webhook.secret")
+@pytest.mark.parametrize(("parent", "reason"), [("nowhere", "No such file or directory"), ("file", "Not a directory")])
+def test_where_a_secret_cannot_be_made_is_told_with_what_to_do(tmp_path: Path, parent: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / parent / "webhook.secret"
+    with pytest.raises(ConfigError) as caught:
+        ensure_secret_file(path)
+    assert caught.value.detail == (
+        f"secret file {path}: cannot be created: {reason}; make {path.parent} a directory that this user may write in, "
+        "or name a file with --webhook-secret-file, made by: collator secret new >FILE"
+    )
+
+
+@pytest.mark.parametrize("read", [SecretFile, read_secret_file])
+def test_a_secret_file_that_is_not_there_is_told_with_what_makes_one(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    with pytest.raises(ConfigError, match=r"webhook.secret: No such file or directory; .*: collator secret new >FILE"):
+        read(tmp_path / "webhook.secret")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"Not a directory$"):  # no advice that would not help
+        read(tmp_path / "file" / "webhook.secret")
