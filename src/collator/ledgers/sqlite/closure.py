@@ -100,9 +100,8 @@ def _freeze(plan: ClosePlan, known_at: float) -> tuple[_EndRow, list[NewDelivery
         tail.decode(),
         None if plan.seen is None else as_json(plan.seen),
     )
-    outputs = snapshot.outputs if snapshot.outputs and len(snapshot.outputs[0]) == snapshot.done else None
     new_deliveries = [
-        NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, known_at, outputs)
+        NewDelivery(frozen, whole, snapshot.resource_id, snapshot.generation, name, known_at, snapshot.outputs)
         for name in plan.endpoints
     ]
     return row, new_deliveries
