@@ -198,6 +198,11 @@ async def test_damage_is_told_with_its_place(data_dir: Path, name: str) -> None:
     assert f"{complaint(name)}: {place}" in told(report)
 
 
+async def test_a_failure_has_a_checksum_too(data_dir: Path) -> None:
+    damage(data_dir, "update outrun set crc = crc + 1 where rk = {part} >> 24 and outputs is null")
+    assert told(check_directory(data_dir)) == [f"{complaint('output_sum')}: resource 'part', index 0"]
+
+
 @pytest.mark.parametrize(
     ("name", "statement", "place"),
     [

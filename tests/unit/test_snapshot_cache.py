@@ -105,6 +105,16 @@ def test_metadata_that_came_late_weighs() -> None:
     assert [*cache] == [stored.rows["b"]]
 
 
+def test_outputs_weigh() -> None:
+    stored = Stored("a", "b")
+    cache = SnapshotCache(stored, most=ROOM_FOR_TWO)
+    cache.put(stored.rows.values())
+    (grown,) = cache.take_by_id(["a"]).values()
+    grown.outputs, grown.done, grown.body_size = ([0], b"x" * ROOM_FOR_TWO), 1, ROOM_FOR_TWO + 1
+    cache.put([grown])
+    assert [*cache] == [stored.rows["b"]]
+
+
 async def test_a_resource_under_way_is_read_once(tmp_path: Path) -> None:
     store = Store(SqliteHarness(tmp_path))
     ledger = await store.open()
