@@ -154,7 +154,9 @@ async def test_a_damaged_resource_keeps_no_other_from_its_timeout(
         await ledger.complete("bad", force=True)
 
 
-@pytest.mark.parametrize("size", [5, 300_000, 900_000], ids=["small", "beyond one piece", "of several pieces"])
+@pytest.mark.parametrize(
+    "size", [5, 300_000, 900_000, 2**20 - 2], ids=["small", "beyond one piece", "of several pieces", "beyond a window"]
+)
 @pytest.mark.parametrize(
     "changed",
     ["outputs = replace(outputs, 'x\"', '0\"')", "crc = crc + 1", "indexes = replace(indexes, '1', '7')"],

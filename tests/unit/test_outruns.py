@@ -92,6 +92,7 @@ def test_a_run_has_so_many_outputs_and_bytes_at_most_or_a_single_output(
     outcomes: list[OutcomeRow] = [(index, b"1" * size, None, 1, index + 1) for index in range(number)]
     rows = runs_of(outcomes, together=together)
     assert [len(unpacked(row)) for row in rows] == lengths
+    assert [outcome for row in rows for outcome in unpacked(row)] == outcomes
     assert all(len(row[6] or "") <= SIZE + 1 for row in rows if len(unpacked(row)) > 1)
 
 
