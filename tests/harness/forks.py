@@ -130,11 +130,12 @@ def abandon(payload: list[str]) -> object:
     """Leave behind a helper in a session of its own that has the pipe, say which it is, and die."""
     how, path = payload
     told, tell = os.pipe()
-    pid = os.fork() if how == "seen" else ctypes.PyDLL(None).fork()
+    system = ctypes.PyDLL(None)  # keeps the interpreter's lock, which a copy that Python knows nothing of may never get
+    pid = os.fork() if how == "seen" else system.fork()
     if pid == 0:
-        os.setsid()
-        os.write(tell, b"!")
-        threading.Event().wait(60.0)
+        system.setsid()
+        system.write(tell, b"!", 1)
+        system.sleep(60)
     os.read(told, 1)  # in the session of this process it would be ended with it
     Path(path).write_text(str(pid), "ascii")
     os.abort()
