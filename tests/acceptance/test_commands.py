@@ -98,6 +98,7 @@ FOR_PROGRAMS = {
     "getReadiness": "for a load balancer: status says the same",
     "getMetrics": "for Prometheus: status has what the store holds",
     "getDescription": "for those who write clients",
+    "getEvents": "for browsers: resources outputs --follow prints the same",
     "putPacket": "for devices without JSON: send gives packets",
 }
 

@@ -110,8 +110,8 @@ class Caller:
             self._opened.push_async_callback(self._wire.aclose)
         await self._wire.send(data)
         answer = Answer(*await self._wire.head(), b"") if head else await self._wire.reply()
-        if answer.headers.get("connection") == "close":
-            await self.aclose()
+        if answer.headers.get("connection") == "close" or answer.headers.get("content-type") == "text/event-stream":
+            await self.aclose()  # a stream of events has no end
         return answer
 
     async def aclose(self) -> None:

@@ -17,6 +17,15 @@ from collator.web.routes.route import EVENTS, JSON, Route, RouteReply
 _RESOURCE = "/v1/resources/{resource_id}"
 _AS_IT_IS = {200: RouteReply(says="The resource, as it is then.", content={JSON: ResourceView})}
 _MOST = 2**53
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data", "id"],
+    "properties": {
+        "event": {"enum": ["output", "failed", "end", "reset"]},
+        "data": {"type": "string", "contentMediaType": JSON},
+        "id": {"type": "string"},
+    },
+}
 _READING = (ProblemType.UNKNOWN, ProblemType.DAMAGED)
 _WRITING = (
     ProblemType.UNKNOWN,
@@ -124,7 +133,7 @@ GET_EVENTS = Route(
     replies={
         200: RouteReply(
             says="The events; `data` of each is JSON on one or more lines.",
-            content={EVENTS: {"type": "string"}},
+            content={EVENTS: _EVENT},
         ),
         204: RouteReply(says="The end was read, and nothing came since: do not come again.", content={}),
     },
