@@ -19,6 +19,7 @@ from collator.web import events as web_events
 from collator.web.event_text import Order, Place
 from collator.web.events import Events
 from collator.web.limits import HttpLimits
+from collator.web.request_feed import RequestProgress
 from tests.conformance.steps import claim, echo
 from tests.harness.event_stream import Event, EventReader, events_of
 from tests.http.listener import Harness, Wire, open_door, packet, request
@@ -216,6 +217,29 @@ async def test_p5_streams_are_bounded_and_who_has_gone_has_no_place(listener: Ha
             wire.half_close()
             assert [event async for event in events] == []
     await until(lambda: listener.app._load.waits.used == 0)
+
+
+async def test_p5_who_sends_no_more_while_the_first_events_are_read_is_not_missed(
+    listener: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes, reading, half_closed = listener.ledger._ledger.outcomes, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the ledger takes and gives
+        reading.set()
+        await half_closed.wait()
+        return await outcomes(*args, **options)
+
+    monkeypatch.setattr(listener.ledger, "outcomes", slow, raising=False)
+    await listener.post(packet(0))
+    async with listener.wire() as wire:
+        await wire.send(request("GET", "/v1/resources/r/events"))
+        await reading.wait()
+        wire.half_close()
+        (guard,) = listener.server.state.connections
+        await until(lambda: guard.reading is RequestProgress.ENDED)  # type: ignore[union-attr]  # it is a `Guard`
+        half_closed.set()
+        assert (await wire.head())[0] == 200
+        assert [event async for event in events_of(wire.chunks())] == []
 
 
 async def test_p7_a_stop_ends_the_streams(listener: Harness) -> None:

@@ -116,18 +116,18 @@ def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> 
     events = [_outcome(resource_id, order, one) for one in outcomes]
     more = page.more and len(outcomes) == len(page.outcomes)
     ended = not (open_ or more)
-    if ended and not (place.ended and not outcomes):
+    if ended and (outcomes or not place.ended):
         end = EndEvent(resource_id, page.state, page.completed_by, page.total, page.webhook_id)
-        events.append(event(b"end", encode(end), b"%d.end" % max(number, 0)))
+        events.append(_event(b"end", encode(end), b"%d.end" % max(number, 0)))
     return EventPage(b"".join(events), Place(number, ended), page.webhook_id, more)
 
 
 def reset(resource_id: str, detail: str) -> bytes:
     """The event of that name; a client that comes again after it says no place."""
-    return event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
+    return _event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
 
 
-def event(name: bytes, data: bytes, id_: bytes) -> bytes:
+def _event(name: bytes, data: bytes, id_: bytes) -> bytes:
     """The text of one event. *data* is JSON; a line end in it, which can only be between two tokens, begins a line."""
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (id_, name, _LINE_END.sub(b"\ndata: ", data))
 
@@ -135,5 +135,5 @@ def event(name: bytes, data: bytes, id_: bytes) -> bytes:
 def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> bytes:
     id_ = b"%d" % (one.seq if order is Order.SEQ else one.index)
     if one.output is None:
-        return event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
-    return event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)
+        return _event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
+    return _event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)

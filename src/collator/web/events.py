@@ -8,16 +8,17 @@ once. Who reads slowly is read for slowly; the guard closes who does not read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 from starlette.types import Send
 
 from collator.errors import Conflict, Removed, Unavailable, Unknown
 from collator.seams.ledger import Ledger
 from collator.web.event_text import EventPage, Order, Place, page_of, reset
+from collator.web.live_answer import begin_live, end_live, write_live
 from collator.web.load import Load
-from collator.web.request_body import HALF_CLOSED, RequestBody
+from collator.web.news_wait import NewsWait, stopping, waiting
+from collator.web.request_body import RequestBody
+from collator.web.routes.route import EVENTS
 
 HEARTBEAT = 15.0
 """Seconds after which a stream that has nothing to say sends a comment, so that no proxy takes it for dead."""
@@ -27,11 +28,6 @@ _RETRY = b"retry: 2000\n\n"  # milliseconds until a client that was cut off come
 _AGAIN = 1.0  # seconds until the store is looked at again where it could not be
 _PAGE = 64 * 1024  # bytes of outputs that are read at once, or one that is larger
 _MOST = 1000  # outcomes that are
-_FIELDS = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-]
 
 _Wanted = tuple[str, Order, Place, str | None]
 
@@ -63,45 +59,43 @@ class Events:
         `Removed`, `Malformed`, `Unavailable`, `HttpProblem`, `ClientGone`.
         """
         if self._draining.is_set():
-            raise Unavailable("the service is stopping; try again later", retry_after=5.0)
+            raise stopping()
         order = order or Order.SEQ
         place = Place.of(request.headers.get(b"last-event-id"), order, after_seq if order is Order.SEQ else cursor)
-        with (
-            self._load.instead(self._load.waits, request.who, retry_after=1.0),
-            self._ledger.hint(resource_id) as hint,  # before the look, so that nothing is missed
-        ):
-            stream = _Stream(self, resource_id, order, place, webhook_id)
+        stream = _Stream(self, resource_id, order, place, webhook_id)
+        in_wait = waiting(request, resource_id, ledger=self._ledger, load=self._load, draining=self._draining)
+        async with in_wait as wait:
             first = await stream.look()
             request.answering = True
             if stream.place.ended and not first:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
                 await send({"type": "http.response.body"})
                 return
-            await send({"type": "http.response.start", "status": 200, "headers": _FIELDS})
+            await begin_live(send, EVENTS.encode())
             if request.scope["method"] != "HEAD":
-                await _write(send, _RETRY + first)
-                async with _woken_where_cut_off(request, self._draining, hint) as is_cut_off:
-                    await self._go_on(stream, send, hint, is_cut_off)
-            await send({"type": "http.response.body"})
+                await write_live(send, _RETRY + first)
+                await self._go_on(stream, send, wait)
+            await end_live(send)
 
-    async def _go_on(self, stream: _Stream, send: Send, hint: asyncio.Event, is_cut_off: Callable[[], bool]) -> None:
+    async def _go_on(self, stream: _Stream, send: Send, wait: NewsWait) -> None:
         loop = asyncio.get_running_loop()
         looked = loop.time()
-        while not (stream.is_over or is_cut_off()):
+        while not (stream.place.ended or wait.is_cut_off()):
             if not stream.more:
-                if not await _set_within(hint, HEARTBEAT):
-                    await _write(send, b": keep-alive\n\n")
+                if not await wait.hinted(HEARTBEAT):
+                    await write_live(send, b": keep-alive\n\n")
                     continue
                 if (now := loop.time()) < looked + BETWEEN:
                     await asyncio.sleep(BETWEEN - now % BETWEEN)  # to moments that all have in common, to look together
-            hint.clear()
+            wait.look()
             looked = loop.time()
             try:
-                await _write(send, await stream.look())
+                if text := await stream.look():
+                    await write_live(send, text)
             except Unavailable:
-                loop.call_later(_AGAIN, hint.set)
+                loop.call_later(_AGAIN, wait.again)
             except Conflict as error:
-                await _write(send, reset(stream.resource_id, error.detail))
+                await write_live(send, reset(stream.resource_id, error.detail))
                 return
 
     async def look(self, wanted: _Wanted) -> EventPage | None:
@@ -137,7 +131,6 @@ class _Stream:
     def __init__(self, events: Events, resource_id: str, order: Order, place: Place, webhook_id: str | None) -> None:
         self.resource_id, self.place = resource_id, place
         self.more = False  # whether more is there than was read
-        self.is_over = False
         self._events = events
         self._order = order
         self._webhook_id, self._pinned = webhook_id, webhook_id is not None
@@ -153,7 +146,7 @@ class _Stream:
         self.more = page is not None and page.more
         if page is None:
             return b""
-        self.place, self._webhook_id, self.is_over = page.place, page.webhook_id, page.place.ended
+        self.place, self._webhook_id = page.place, page.webhook_id
         return page.text
 
     def _begin_anew(self, error: Conflict) -> bytes:
@@ -161,37 +154,6 @@ class _Stream:
             raise error
         self.place, self._webhook_id, self.more = Place(self._order.beginning), None, True
         return reset(self.resource_id, error.detail)
-
-
-@asynccontextmanager
-async def _woken_where_cut_off(
-    request: RequestBody, draining: asyncio.Event, hint: asyncio.Event
-) -> AsyncIterator[Callable[[], bool]]:
-    """A way to ask whether the client has gone or the service stops; *hint* is set when that happens."""
-    half_closed = request.scope.setdefault(HALF_CLOSED, asyncio.Event())
-    ends = [asyncio.create_task(end) for end in (request.gone(), half_closed.wait(), draining.wait())]
-    for end in ends:
-        end.add_done_callback(lambda _: hint.set())
-    try:
-        yield lambda: any(end.done() for end in ends)
-    finally:
-        for end in ends:
-            end.cancel()
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
-
-
-async def _write(send: Send, text: bytes) -> None:
-    """Write *text*, and wait until the client has taken what is much."""
-    if text:
-        await send({"type": "http.response.body", "body": text, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": True})
 
 
 def _noticed(look: asyncio.Task[EventPage | None]) -> None:

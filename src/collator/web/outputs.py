@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from collator.errors import Unavailable
 from collator.messages import OutcomePage, OutcomeReport
 from collator.paging import PAGE
 from collator.seams.ledger import Ledger
 from collator.states import EndedBy, State
 from collator.web.load import Load
+from collator.web.news_wait import stopping, waiting
 from collator.web.problems import encode
-from collator.web.request_body import HALF_CLOSED, JSON_FIELDS, ClientGone, HttpAnswer, RequestBody
+from collator.web.request_body import JSON_FIELDS, HttpAnswer, RequestBody
 
 _MOST = 1000  # outcomes of a page; and their bytes, or one that is larger, are those of a page
 
@@ -109,43 +109,29 @@ class Outputs:
         coming = page.more or page.state is State.OPEN
         return _answer(page, {"next_cursor": None, "after_seq": last, "more": coming})
 
-    async def _news(self, request: RequestBody, resource_id: str, look: OutcomeLookup, wait: float) -> OutcomePage:
-        """The page from *look* as soon as it has an outcome or the resource has ended, or after *wait* seconds."""
-        if not wait:
+    async def _news(self, request: RequestBody, resource_id: str, look: OutcomeLookup, seconds: float) -> OutcomePage:
+        """The page from *look* as soon as it has an outcome or the resource has ended, or after *seconds*."""
+        if not seconds:
             return await look(None)
-        place = self._load.instead(self._load.waits, request.who, retry_after=1.0)
-        with place, self._ledger.hint(resource_id) as hint:  # before the look, so that nothing is missed
-            stopping = self._draining.is_set()
-            ends = (self._draining, request.scope.setdefault(HALF_CLOSED, asyncio.Event()))
-            until = asyncio.get_running_loop().time() + wait
+        stops = self._draining.is_set()
+        until = asyncio.get_running_loop().time() + seconds
+        in_wait = waiting(request, resource_id, ledger=self._ledger, load=self._load, draining=self._draining)
+        async with in_wait as wait:
             page = await look(None)
-            while not _is_news(page) and not any(end.is_set() for end in ends):
+            while not _is_news(page) and not wait.is_cut_off():
                 left = until - asyncio.get_running_loop().time()
                 if left <= 0:
                     return page
-                await _first_of(request, (hint, *ends), left)
-                hint.clear()
+                await wait.hinted(left)
+                wait.look()
                 page = await look(page.webhook_id)
-            if stopping and not _is_news(page):
-                raise Unavailable("the service is stopping; try again later", retry_after=5.0)
-            return page
+        if stops and not _is_news(page):
+            raise stopping()
+        return page
 
 
 def _is_news(page: OutcomePage) -> bool:
     return bool(page.outcomes) or page.state is not State.OPEN
-
-
-async def _first_of(request: RequestBody, events: Sequence[asyncio.Event], seconds: float) -> None:
-    """Return at the first of *events*, and after *seconds*. Raises `ClientGone`."""
-    gone = asyncio.create_task(request.gone())
-    waits = [gone, *(asyncio.create_task(event.wait()) for event in events)]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if gone.done():
-            raise ClientGone
-    finally:
-        for task in waits:
-            task.cancel()
 
 
 def _answer(page: OutcomePage, ending: Mapping[str, object]) -> HttpAnswer:

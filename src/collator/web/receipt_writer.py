@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from starlette.types import Send
 
+from collator.web.formats import LINES
 from collator.web.limits import KIB
+from collator.web.live_answer import begin_live, end_live, write_live
 from collator.web.request_body import RequestBody
 
 SMALL = 64 * KIB
@@ -58,21 +60,15 @@ class ReceiptWriter:
         """Write what is told until it is closed. The head of the answer goes *at_once*, or with the first lines."""
         if not at_once:
             await self._more.wait()
-        head = [
-            (b"content-type", b"application/x-ndjson"),
-            (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),
-        ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": head})
+        await begin_live(self._send, LINES.encode())
         while self._unread or not self._complete:
             await self._more.wait()
             self._more.clear()
             lines, self._unread, self._writing, self._size = self._unread, [], self._size, 0
-            await self._send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
-            await self._send({"type": "http.response.body", "body": b"", "more_body": True})  # once they are read
+            await write_live(self._send, b"".join(lines))
             self._buffer_memory.give(self._who, self._writing)
             self._writing = 0
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await end_live(self._send)
 
     def discard(self) -> None:
         """Write no more: what is left is given up."""

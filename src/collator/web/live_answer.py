@@ -1,0 +1,22 @@
+"""An answer that is written while it comes about: each piece leaves at once, and no proxy keeps it back."""
+
+from __future__ import annotations
+
+from starlette.types import Send
+
+
+async def begin_live(send: Send, media_type: bytes) -> None:
+    """Write the head."""
+    head = [(b"content-type", media_type), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+
+
+async def write_live(send: Send, piece: bytes) -> None:
+    """Write *piece*, and wait until the client has taken what is much."""
+    await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+
+async def end_live(send: Send) -> None:
+    """Say that nothing more comes."""
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
