@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from collator.clock import rfc3339
-from collator.errors import Removed, Unknown
+from collator.errors import Unknown
 from collator.ledgers.postgresql.step import Step, decode_ranges
+from collator.ledgers.unknown import Remembered, unknown_resource
 from collator.rules.resource import Snapshot
 from collator.states import State
 
@@ -29,10 +29,5 @@ def _snapshot(row: asyncpg.Record) -> Snapshot:
 
 def unknown(resource_id: str, tombstone: asyncpg.Record | None) -> Unknown:
     """The error for *resource_id*, which is not stored, with what its *tombstone* remembers."""
-    if tombstone is None:
-        return Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
-    packets = "" if tombstone["total"] is None else f", total {tombstone['total']}"
-    return Removed(
-        f"resource {resource_id!r} has ended ({tombstone['state']}{packets}) at {rfc3339(tombstone['closed_at'])} and "
-        "was removed after its retention; its packets are duplicate or closed. Purge it to use its id again"
-    )
+    remembered = tombstone and Remembered(tombstone["state"], tombstone["total"], tombstone["closed_at"])
+    return unknown_resource(resource_id, remembered)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.clock import rfc3339
-from collator.errors import Removed, Unknown
+from collator.errors import Unknown
 from collator.ledgers.sqlite.slices import BYTES
 from collator.ledgers.sqlite.store import Store
+from collator.ledgers.unknown import Remembered, unknown_resource
 from collator.rules.resource import Snapshot
 from collator.states import State
 
@@ -54,11 +54,4 @@ def delete_old(store: Store, limit: int) -> int:
 
 def unknown(resource_id: str, tombstone: str | None) -> Unknown:
     """The error for *resource_id*, which is not stored, with what its *tombstone* remembers."""
-    if tombstone is None:
-        return Unknown(f"resource {resource_id!r} is unknown: it was never seen, or was purged")
-    state, total, closed_at = _decode(tombstone)
-    packets = "" if total is None else f", total {total}"
-    return Removed(
-        f"resource {resource_id!r} has ended ({state}{packets}) at {rfc3339(closed_at)} and was removed after its "
-        "retention; its packets are duplicate or closed. Purge it to use its id again"
-    )
+    return unknown_resource(resource_id, None if tombstone is None else Remembered(*_decode(tombstone)))
