@@ -77,14 +77,21 @@ def haproxy(here: Path, service: str) -> Iterator[int]:
 PROXIES = {"nginx": nginx, "haproxy": haproxy}
 
 
-@pytest.mark.parametrize("program", PROXIES)
-def test_a_live_stream_gets_each_receipt_at_once_and_has_no_limit_of_size(program: str, tmp_path: Path) -> None:
+@contextmanager
+def behind(program: str, here: Path) -> Iterator[int]:
+    """A service behind the proxy *program*, at this port."""
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")  # asked of no machine, as nothing of Collator hangs on it
     with (
-        serving(tmp_path, "--min-free-disk", "1B") as (_, url),
-        PROXIES[program](tmp_path, urlsplit(url).netloc) as port,
+        serving(here, "--min-free-disk", "1B") as (_, url),
+        PROXIES[program](here, urlsplit(url).netloc) as port,
     ):
+        yield port
+
+
+@pytest.mark.parametrize("program", PROXIES)
+def test_a_live_stream_gets_each_receipt_at_once_and_has_no_limit_of_size(program: str, tmp_path: Path) -> None:
+    with behind(program, tmp_path) as port:
         asyncio.run(stream(port))
 
 
@@ -108,12 +115,7 @@ async def stream(port: int) -> None:
 
 @pytest.mark.parametrize("program", PROXIES)
 def test_events_pass_at_once(program: str, tmp_path: Path) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")  # asked of no machine, as nothing of Collator hangs on it
-    with (
-        serving(tmp_path, "--min-free-disk", "1B") as (_, url),
-        PROXIES[program](tmp_path, urlsplit(url).netloc) as port,
-    ):
+    with behind(program, tmp_path) as port:
         asyncio.run(live(port))
 
 

@@ -14,14 +14,13 @@ import pytest
 from collator.errors import Unavailable
 from collator.messages import Failure, Output
 from collator.rules.resource import LedgerLimits
-from collator.states import OnFailure
 from collator.web import events as web_events
 from collator.web.event_text import Order, Place
 from collator.web.events import Events
-from collator.web.limits import HttpLimits
 from collator.web.request_feed import RequestProgress
-from tests.conformance.steps import claim, echo
+from tests.conformance.steps import claim
 from tests.harness.event_stream import Event, EventReader, events_of
+from tests.http.followers import followed, record
 from tests.http.listener import Harness, Wire, open_door, packet, request
 from tests.wait import until
 
@@ -30,9 +29,7 @@ pytestmark = pytest.mark.usefixtures("each_ledger")
 
 @pytest.fixture
 async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with open_door(
-        tmp_path, ledger_limits=LedgerLimits(on_failure=OnFailure.HOLD), limits=HttpLimits(max_waits=3)
-    ) as listener:
+    async with followed(tmp_path) as listener:
         yield listener
 
 
@@ -51,13 +48,6 @@ async def begin(wire: Wire, query: str = "", *, last_id: str = "", resource_id: 
     status, headers = await wire.head()
     assert (status, headers["content-type"], headers["x-accel-buffering"]) == (200, "text/event-stream", "no")
     return events_of(wire.chunks())
-
-
-async def record(listener: Harness, *indexes: int) -> None:
-    """Record the outputs of *indexes*, in their order; all others are given back."""
-    tasks = {task.key.index: task for task in await claim(listener.ledger._ledger)}
-    await listener.ledger.record(echo([tasks.pop(index) for index in indexes]), capacity={})
-    await listener.ledger.release([task.lease for task in tasks.values()])
 
 
 async def whole(listener: Harness, query: str = "", *, last_id: str = "") -> list[Event]:

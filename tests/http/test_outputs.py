@@ -13,9 +13,9 @@ import pytest
 
 from collator.messages import Failure, Output
 from collator.rules.resource import LedgerLimits
-from collator.states import OnFailure
 from collator.web.limits import HttpLimits
-from tests.conformance.steps import claim, echo
+from tests.conformance.steps import claim
+from tests.http.followers import followed, record
 from tests.http.listener import Harness, Reply, Wire, open_door, packet, request
 from tests.wait import until
 
@@ -27,9 +27,7 @@ FOR_EVER = 60
 
 @pytest.fixture
 async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with open_door(
-        tmp_path, ledger_limits=LedgerLimits(on_failure=OnFailure.HOLD), limits=HttpLimits(max_waits=3)
-    ) as listener:
+    async with followed(tmp_path) as listener:
         yield listener
 
 
@@ -42,13 +40,6 @@ async def follow(listener: Harness, resource_id: str = "r", **options: Any) -> A
     reply = await listener.ask("GET", path(resource_id, **options))
     assert reply.status == 200, reply
     return reply.json
-
-
-async def record(listener: Harness, *indexes: int) -> None:
-    """Record the outputs of *indexes*, in their order; all others are given back."""
-    tasks = {task.key.index: task for task in await claim(listener.ledger._ledger)}
-    await listener.ledger.record(echo([tasks.pop(index) for index in indexes]), capacity={})
-    await listener.ledger.release([task.lease for task in tasks.values()])
 
 
 def hinted(listener: Harness) -> Mapping[str, Any]:
