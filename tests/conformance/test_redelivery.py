@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from collator.clock import rfc3339
 from collator.errors import Ended, Malformed, Unknown
-from collator.messages import LOG, Attempt, DeliveryFilter, DeliveryReport, delivery_id
+from collator.messages import LOG, Attempt, Delivery, DeliveryFilter, DeliveryReport, delivery_id
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
@@ -180,6 +182,16 @@ async def test_r24_replay_goes_in_steps_and_says_how_many(ledger: Ledger) -> Non
         after = step.after
     assert (sum(steps), max(steps)) == (5, 2)
     assert len(await due(ledger)) == 5
+
+
+@pytest.mark.parametrize(("ending", "expected"), [(delivered, (1, 0)), (dead, (1, 1)), (again, (0, 0))])
+async def test_r24_replay_says_how_many_were_dead(
+    ledger: Ledger, ending: Callable[[Delivery], Attempt], expected: tuple[int, int]
+) -> None:
+    await finish(ledger, "r")
+    await ledger.record_attempts([ending(await due_one(ledger))])
+    step = await ledger.replay(DeliveryFilter(id=(await only(ledger)).id))
+    assert (step.replayed, step.dead) == expected
 
 
 async def test_r24_replay_leaves_out_what_was_born_after_its_first_step(ledger: Ledger) -> None:

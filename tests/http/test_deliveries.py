@@ -165,10 +165,14 @@ async def test_r24_one_is_sent_again_by_its_id_with_the_same_webhook_id(listener
     await finish(listener, "r")
     await settle(listener, "crm", DELIVERED, "HTTP 200")
     name = await one(listener)
-    for _ in range(2):  # safe to repeat
+    for was in ("delivered", "due"):  # safe to repeat
         reply = await listener.ask("POST", f"/v1/deliveries/{name}/replay", b"")
         assert (reply.status, reply.json["state"], reply.json["attempts"]) == (200, "due", 1)
-    assert listener.sender.endpoints == {"crm"}
+        assert reply.json == await show(listener, name) | {"due_in": reply.json["due_in"], "was": was}
+    await listener.ask("POST", f"/v1/deliveries/{await one(listener, endpoint='archive')}/stop", b"")
+    dead = await one(listener, endpoint="archive")
+    assert (await listener.ask("POST", f"/v1/deliveries/{dead}/replay", b"")).json["was"] == "dead"
+    assert listener.sender.endpoints == {"crm", "archive"}
     (again,) = await listener.ledger.claim_deliveries("crm", capacity=10)
     assert (f"{again.webhook_id}:crm", again.attempt, again.step) == (name, 2, 0)
     assert len(await listener.ledger.claim_deliveries("archive", capacity=10)) == 1

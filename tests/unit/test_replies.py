@@ -31,7 +31,7 @@ BY_ROUTE = {
     "purgeResource": replies.PurgeReply,
     "listDeliveries": replies.DeliveriesReply,
     "getDelivery": replies.DeliveryDetailReply,
-    "replayDelivery": replies.DeliveryDetailReply,
+    "replayDelivery": replies.ReplayedDeliveryReply,
     "stopDelivery": replies.DeliveryDetailReply,
     "replayDeliveries": replies.ReplayPageReply,
     "listEndpoints": replies.EndpointsPageReply,

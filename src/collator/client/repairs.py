@@ -14,6 +14,7 @@ from collator.client.replies import (
     EndpointReply,
     PurgeReply,
     ReplayAllReply,
+    ReplayedDeliveryReply,
     ReplayPageReply,
     ResourceReply,
     RetryAllReply,
@@ -83,9 +84,12 @@ class Repairs:
             cursor = answer["next_cursor"]
         return done
 
-    async def replay(self, delivery_id: str) -> DeliveryDetailReply:
-        """Send a delivery again that has ended, delivered or dead; the delivery as it is then."""
-        return await self._ask(DeliveryDetailReply, "POST", delivery_path(delivery_id) + "/replay")
+    async def replay(self, delivery_id: str) -> ReplayedDeliveryReply:
+        """Send a delivery again that has ended, delivered or dead; the delivery as it is then, and its state before.
+
+        Where that ``was`` ``due``, nothing has changed.
+        """
+        return await self._ask(ReplayedDeliveryReply, "POST", delivery_path(delivery_id) + "/replay")
 
     async def replay_all(
         self,

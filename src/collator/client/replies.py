@@ -63,6 +63,12 @@ class DeliveryDetailReply(DeliveryReply):
     why_undelivered: str | None
 
 
+class ReplayedDeliveryReply(DeliveryDetailReply):
+    """A delivery that was to be sent again."""
+
+    was: Literal["due", "delivered", "dead"]
+
+
 class DeliveriesReply(TypedDict):
     """A page of the list of deliveries."""
 

@@ -42,6 +42,8 @@ class ReplayResult(msgspec.Struct):
     """The result of one step of a replay."""
 
     number: int = 0
+    dead: int = 0
+    """How many of those were dead."""
     endpoints: frozenset[str] = frozenset()
     looked: int = 0
     """How many of the deliveries that were named were looked at."""

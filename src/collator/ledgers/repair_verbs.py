@@ -155,14 +155,14 @@ class RepairVerbs:
     async def _replay(self, wanted: DeliveryFilter, after: str, limit: int, operation: str) -> Replayed:
         looking = operation and f"{operation}/found"
         delivery_rows, behind = await self._once(looking, lambda: self._find_deliveries(wanted, after, limit))
-        number, endpoints = 0, frozenset[str]()
+        number, dead, endpoints = 0, 0, frozenset[str]()
         for part in operations_of_steps(operation):
             if not delivery_rows:
                 break
             step = await self._repair(self._steps.REPLAY, (delivery_rows, wanted.state), part)
-            delivery_rows, number = delivery_rows[step.looked :], number + step.number
+            delivery_rows, number, dead = delivery_rows[step.looked :], number + step.number, dead + step.dead
             endpoints |= step.endpoints
-        return Replayed(replayed=number, endpoints=endpoints, after=behind)
+        return Replayed(replayed=number, dead=dead, endpoints=endpoints, after=behind)
 
     async def _purge(self, limit: int, resource_id: str | None, operation: str) -> int:
         removed = 0

@@ -142,6 +142,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one step of a replay."""
 
     replayed: int
+    dead: int
+    """How many of those were dead; the others were delivered."""
     endpoints: frozenset[str]
     """Those that have something due now."""
     after: str | None

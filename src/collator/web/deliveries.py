@@ -53,6 +53,13 @@ class DeliveryView(DeliveryDetail, frozen=True, kw_only=True):
     """What has to happen before it is delivered, in words; null once it is."""
 
 
+class ReplayedDelivery(DeliveryView, frozen=True, kw_only=True):
+    """A delivery that was to be sent again."""
+
+    was: ListedState
+    """Its state before; `due`: nothing was changed."""
+
+
 class WebhookPage(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of the list of deliveries."""
 
@@ -134,7 +141,7 @@ class Deliveries:
         """All that there is to know of one. `Unknown`."""
         detail = await self._ledger.delivery(delivery_id)
         check_reach(request.caller, [detail.resource_id], what=f"delivery {quoted(delivery_id)}")
-        return self._viewed(detail)
+        return answer_json(self._view(detail))
 
     async def replay_many(self, request: RequestBody) -> HttpAnswer:
         """Make those that fit due again, as many as one request may. `Unknown`."""
@@ -159,21 +166,20 @@ class Deliveries:
         async with acting(self._ledger, request, "replay", "delivery replayed", target=delivery_id):
             step = await self._operations.certain(self._ledger.replay, DeliveryFilter(id=delivery_id))
         self._outbox.take((), step.endpoints)
-        return await self._view(delivery_id)
+        was = (ListedState.DEAD if step.dead else ListedState.DELIVERED) if step.replayed else ListedState.DUE
+        view = self._view(await self._ledger.delivery(delivery_id))
+        return answer_json(ReplayedDelivery(**msgspec.structs.asdict(view), was=was))
 
     async def stop(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
         """Give one up; the delivery as it is then. `Unknown`, `EndedState`."""
         await request.nothing()
         async with acting(self._ledger, request, "stop", "delivery stopped", target=delivery_id):
             await self._ledger.give_up(delivery_id)
-        return await self._view(delivery_id)
+        return answer_json(self._view(await self._ledger.delivery(delivery_id)))
 
-    async def _view(self, delivery_id: str) -> HttpAnswer:
-        return self._viewed(await self._ledger.delivery(delivery_id))
-
-    def _viewed(self, detail: DeliveryDetail) -> HttpAnswer:
+    def _view(self, detail: DeliveryDetail) -> DeliveryView:
         why = None if detail.state is DeliveryState.DELIVERED else why_waiting(detail, self._outbox.why)
-        return answer_json(DeliveryView(**msgspec.structs.asdict(detail), why_undelivered=why))
+        return DeliveryView(**msgspec.structs.asdict(detail), why_undelivered=why)
 
     async def _wanted(self, request: RequestBody) -> tuple[DeliveryFilter, str | None]:
         said = await request.decode(self._replay, _SMALL)

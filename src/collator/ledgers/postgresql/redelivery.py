@@ -23,7 +23,7 @@ async def replay(step: Step, delivery_rows: Sequence[int], state: DeliveryState 
         await step.run("replay_deliveries", plan.due, step.now)
     step.count(due=plan.moves.due, dead=plan.moves.dead)
     await start_retention(step, plan.resource_keys)
-    return ReplayResult(len(plan.due), frozenset(plan.endpoints), len(some))
+    return ReplayResult(len(plan.due), -plan.moves.dead, frozenset(plan.endpoints), len(some))
 
 
 async def give_up(step: Step, delivery_row: int) -> bool:

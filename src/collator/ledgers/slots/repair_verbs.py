@@ -106,7 +106,8 @@ class SlotRepairs(SlotAudit):
 
         steps, place = await self._in_turn(replay, after, limit)
         endpoints = frozenset[str]().union(*[step.endpoints for step in steps])
-        return Replayed(replayed=sum(step.replayed for step in steps), endpoints=endpoints, after=place)
+        replayed, dead = sum(step.replayed for step in steps), sum(step.dead for step in steps)
+        return Replayed(replayed=replayed, dead=dead, endpoints=endpoints, after=place)
 
     async def give_up(self, delivery_id: str, *, operation: str = "") -> bool:
         """Give up a delivery."""

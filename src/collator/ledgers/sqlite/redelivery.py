@@ -23,6 +23,7 @@ def replay(store: Store, delivery_rows: Sequence[int], state: DeliveryState | No
     for some in store.slice().take(in_units(delivery_rows)):
         plan = _replay_some(store, some, state)
         replayed.number += len(plan.due)
+        replayed.dead -= plan.moves.dead
         replayed.endpoints |= plan.endpoints
         replayed.looked += len(some)
     return replayed

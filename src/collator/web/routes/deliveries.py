@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collator.tokens import Role
-from collator.web.deliveries import DeliveryView, ListedState, Replay, ReplayDone, WebhookPage
+from collator.web.deliveries import DeliveryView, ListedState, Replay, ReplayDone, ReplayedDelivery, WebhookPage
 from collator.web.options import moment, number, text, word
 from collator.web.problems import ProblemType
 from collator.web.routes.route import JSON, Route, RouteReply
@@ -64,7 +64,7 @@ REPLAY_DELIVERY = Route(
     path=f"{_DELIVERY}/replay",
     role=Role.ADMIN,
     says="Send a delivery again that has ended, delivered or dead. One that is due stays as it is.",
-    replies=_AS_IT_IS,
+    replies={200: RouteReply(says="The delivery, as it is then, and was.", content={JSON: ReplayedDelivery})},
     problems=(ProblemType.UNKNOWN, *_STORE),
 )
 
