@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from collator.notices import Notices
 
 _FINE = (
     0.0001,
@@ -35,12 +39,40 @@ _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _COARSE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
 
 
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What was counted since the start of the service, or between two moments."""
+
+    accepted: int
+    """Packets."""
+    processed: int
+    """Packets that have an output."""
+    failed: int
+    """Packets that failed for good."""
+    ended: int
+    """Resources that ended without a person's doing."""
+    delivered: int
+    """Deliveries."""
+    attempts_failed: int
+    """Attempts to deliver."""
+    refused: Mapping[str, int]
+    """Requests, by code of the problem; probes of the readiness aside."""
+
+    def since(self, before: Totals) -> Totals:
+        """Return the counts since *before*."""
+        here, there = msgspec.structs.asdict(self), msgspec.structs.asdict(before)
+        counts = {name: here[name] - there[name] for name in here if name != "refused"}
+        refused = {code: number - before.refused.get(code, 0) for code, number in self.refused.items()}
+        return Totals(**counts, refused=refused)
+
+
 class Metrics:
     """One registry for one service; nothing global, so that two services in one process do not mix."""
 
     def __init__(self) -> None:
         """Declare every metric, once."""
         self.registry = CollectorRegistry()
+        self.notices = Notices()
+        """What no metric says, for those who follow the service."""
         self.packets = self._counter("collator_packets", "Packets answered, by status of the receipt", "status")
         self.attempts = self._counter(
             "collator_processor_attempts",
@@ -78,12 +110,23 @@ class Metrics:
         self._declare_deliveries()
         self._declare_store()
         self._declare_http()
-        self.lost_lines = LostLines()
-        self.registry.register(self.lost_lines)
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
+
+    def totals(self) -> Totals:
+        """Return the counts up to now."""
+        attempts, deliveries = _sums(self.attempts, "result"), _sums(self.deliveries, "result")
+        return Totals(
+            accepted=_sums(self.packets, "status").get("accepted", 0),
+            processed=attempts.get("output", 0),
+            failed=attempts.get("failure", 0),
+            ended=_sums(self.resources, "").get("", 0),
+            delivered=deliveries.get("delivered", 0),
+            attempts_failed=deliveries.get("retry", 0) + deliveries.get("dead", 0),
+            refused={code: number for code, number in _sums(self.refused, "code").items() if code != "not_ready"},
+        )
 
     def _declare_deliveries(self) -> None:
         self.deliveries = self._counter(
@@ -187,6 +230,8 @@ class Metrics:
         self.loop_lag = self._histogram(
             "collator_loop_lag_seconds", "How late the event loop was for what was due, ten times a second", _FINE
         )
+        self.lost_lines = LostLines()
+        self.registry.register(self.lost_lines)
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(name, what, labels, registry=self.registry)
@@ -196,6 +241,16 @@ class Metrics:
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+
+
+def _sums(counter: Counter, label: str) -> Mapping[str, int]:
+    """The values of *counter* by its *label*; by an empty text where it has none."""
+    sums: dict[str, int] = {}
+    for sample in chain.from_iterable(family.samples for family in counter.collect()):
+        if sample.name.endswith("_total"):
+            value = sample.labels.get(label, "")
+            sums[value] = sums.get(value, 0) + int(sample.value)
+    return sums
 
 
 class LostLines(Collector):

@@ -99,6 +99,7 @@ FOR_PROGRAMS = {
     "getMetrics": "for Prometheus: status has what the store holds",
     "getDescription": "for those who write clients",
     "getEvents": "for browsers: resources outputs --follow prints the same",
+    "getServiceEvents": "for pages that show the service live: status and metrics say the same when asked",
     "putPacket": "for devices without JSON: send gives packets",
 }
 

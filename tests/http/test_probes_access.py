@@ -40,6 +40,7 @@ DECLARED: dict[str, tuple[str, Role | None]] = {
     "getHealth": ("GET /healthz", None),
     "getReadiness": ("GET /readyz", None),
     "getStatus": ("GET /v1/status", Role.READ),
+    "getServiceEvents": ("GET /v1/events", Role.READ),
     "getMetrics": ("GET /metrics", Role.READ),
     "getDescription": ("GET /openapi.json", Role.READ),
 }

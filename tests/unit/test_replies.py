@@ -39,7 +39,16 @@ BY_ROUTE = {
     "resumeEndpoint": replies.EndpointReply,
     "listAudit": replies.AuditReply,
 }
-UNTYPED = {"postPackets", "putPacket", "getHealth", "getReadiness", "getMetrics", "getDescription", "getEvents"}
+UNTYPED = {
+    "postPackets",
+    "putPacket",
+    "getHealth",
+    "getReadiness",
+    "getMetrics",
+    "getDescription",
+    "getEvents",
+    "getServiceEvents",
+}
 """Routes that no verb asks, or whose answer a verb turns into something else."""
 PROMISED = {"output"}
 """Keys that are always there for a checker, so that a program that knows no failures reads well."""

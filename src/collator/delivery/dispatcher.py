@@ -25,6 +25,7 @@ from collator.egress import Egress
 from collator.errors import CollatorError, Unavailable
 from collator.messages import Attempt, Delivery
 from collator.metrics import Metrics
+from collator.notices import EventKind
 from collator.seams.capacity import Capacity
 from collator.seams.deliveries import DeliveryQueue
 
@@ -37,6 +38,9 @@ CANCEL_GRACE = 0.5
 
 LARGE = 2
 """Deliveries of an endpoint under way at a time whose body is large, beside those of its concurrency."""
+
+_BEGUN = EventKind.PAUSED, EventKind.BREAKER_OPENED
+_OVER = EventKind.RESUMED, EventKind.BREAKER_CLOSED
 
 _log = structlog.get_logger("collator.delivery")
 
@@ -84,6 +88,7 @@ class Dispatcher:
         self._pauses = Pauses(ledger, clock)
         self._workers: dict[str, EndpointWorkers] = {}
         self._unknown: set[str] = set()
+        self._told: dict[str, tuple[bool, bool]] = {}  # whether an endpoint is paused, and whether its breaker is open
         self._blind = False
         self._draining = False
         for name in endpoints:
@@ -191,6 +196,17 @@ class Dispatcher:
                 self._metrics.breakers.labels(name).state(circuit.state)
                 self._metrics.waits.labels(name).set(circuit.asked(now))
                 self._metrics.paused.labels(name).set(name in self._pauses)
+                self._tell_changes(name, circuit)
+
+    def _tell_changes(self, name: str, circuit: Circuit) -> None:
+        """Tell those who follow the service whether something is sent to an endpoint, where that has changed."""
+        now = name in self._pauses, circuit.open
+        before, self._told[name] = self._told.get(name, (False, False)), now
+        for held, holds, began, ended in zip(before, now, _BEGUN, _OVER, strict=True):
+            if holds and not held:
+                self._metrics.notices.tell(began, name, endpoint=name, reason=self.why(name))
+            if held and not holds:
+                self._metrics.notices.tell(ended, name, endpoint=name)
 
     async def _give_back(self) -> None:
         abandoned = [worker.abandon() for worker in self._all_workers()]

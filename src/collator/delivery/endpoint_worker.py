@@ -27,6 +27,7 @@ from collator.delivery.verdict import put_off
 from collator.errors import Unavailable
 from collator.messages import Attempt, Delivery, Lease
 from collator.metrics import Metrics
+from collator.notices import EventKind
 from collator.seams.deliveries import DeliveryQueue
 from collator.seams.operations import Operations
 from collator.states import DeliveryState
@@ -77,6 +78,7 @@ class EndpointWorker:
         self._circuit = circuit
         self._pauses, self._large = pauses, large
         self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
+        self._notices = metrics.notices
         self._running: dict[Lease, UnderWay] = {}
         self._waiting: deque[tuple[Delivery, float]] = deque()
         self._prompt = False  # the last answer came at once
@@ -247,6 +249,16 @@ class EndpointWorker:
             self._counters[attempt.state].inc()
         if attempt.state is DeliveryState.DEAD:
             self._log_attempt("delivery dead", attempt, failed=1)
+            delivery = attempt.delivery
+            self._notices.tell(
+                EventKind.DEAD,
+                self._name,
+                endpoint=self._name,
+                webhook_id=delivery.webhook_id,
+                resource_id=delivery.resource_id,
+                attempt=delivery.attempt,
+                reason=attempt.reason,
+            )
         elif attempt.state is DeliveryState.DUE:
             event = "deliveries fail" if attempt.counted else "deliveries postponed"
             if failed := self._throttle.times(event):

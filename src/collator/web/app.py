@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from collator.intake import Intake
 from collator.messages import Durability
 from collator.metrics import Metrics
+from collator.notices import EventKind
 from collator.packet import PacketLimits
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
@@ -52,6 +53,7 @@ from collator.web.request_body import (
 from collator.web.resources import Resources
 from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES
+from collator.web.service_events import ServiceEvents
 from collator.web.streams import Streams, Wanted
 
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
@@ -92,6 +94,7 @@ class App:
     def __init__(self, parts: Parts) -> None:
         """Speak for *parts*."""
         self.refusals = Refusals(parts.metrics)
+        self._notices = parts.metrics.notices
         self._host_check = HostCheck(parts.hosts)
         self._auth = Auth(parts.tokens)
         self._packet_heads = PacketHeads(self._host_check, self._auth)
@@ -137,6 +140,7 @@ class App:
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=Outputs(parts.ledger, draining=parts.intake.draining, load=self._load),
             events=Events(parts.ledger, draining=parts.intake.draining, load=self._load),
+            service_events=ServiceEvents(parts.metrics, draining=parts.intake.draining, load=self._load),
             packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),
             packets=self._packets,
             audit=self.audit,
@@ -154,6 +158,9 @@ class App:
                     request.keep(len(answer.body))
                 await request.answer(answer, send)
         finally:
+            if (act := request.act) is not None:
+                told = {"who": act.who, "peer": act.peer, "verb": act.verb, "target": act.target}
+                self._notices.tell(EventKind.ACTION, act.id, **told, changed=act.changed)
             request.release()
             if request.under_way:
                 self._load.end(request.who)

@@ -125,6 +125,7 @@ async def acting(
             await ledger.note(act)
     finally:
         if act.changed:
+            request.act = act
             _log.warning(event, **{name: target}, by=act.who, peer=act.peer, changed=act.changed)
 
 

@@ -18,6 +18,12 @@ from collator.states import EndedBy, State
 from collator.text import shown
 from collator.web.problems import encode
 
+HEARTBEAT = 15.0
+"""Seconds after which a stream that has nothing to say sends a comment, so that no proxy takes it for dead."""
+KEEP_ALIVE = b": keep-alive\n\n"
+"""That comment."""
+RETRY = b"retry: 2000\n\n"
+"""Milliseconds until a client that was cut off comes again."""
 _ID = re.compile(rb"([0-9]{1,16})(\.end)?")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
@@ -118,22 +124,23 @@ def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> 
     ended = not (open_ or more)
     if ended and (outcomes or not place.ended):
         end = EndEvent(resource_id, page.state, page.completed_by, page.total, page.webhook_id)
-        events.append(_event(b"end", encode(end), b"%d.end" % max(number, 0)))
+        events.append(event(b"end", encode(end), b"%d.end" % max(number, 0)))
     return EventPage(b"".join(events), Place(number, ended), page.webhook_id, more)
 
 
 def reset(resource_id: str, detail: str) -> bytes:
     """The event of that name; a client that comes again after it says no place."""
-    return _event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
+    return event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
 
 
-def _event(name: bytes, data: bytes, id_: bytes) -> bytes:
+def event(name: bytes, data: bytes, id_: bytes | None = None) -> bytes:
     """The text of one event. *data* is JSON; a line end in it, which can only be between two tokens, begins a line."""
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (id_, name, _LINE_END.sub(b"\ndata: ", data))
+    place = b"" if id_ is None else b"id: %b\n" % id_
+    return b"%bevent: %b\ndata: %b\n\n" % (place, name, _LINE_END.sub(b"\ndata: ", data))
 
 
 def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> bytes:
     id_ = b"%d" % (one.seq if order is Order.SEQ else one.index)
     if one.output is None:
-        return _event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
-    return _event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)
+        return event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
+    return event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)

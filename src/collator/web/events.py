@@ -13,18 +13,15 @@ from starlette.types import Send
 
 from collator.errors import Conflict, Removed, Unavailable, Unknown
 from collator.seams.ledger import Ledger
-from collator.web.event_text import EventPage, Order, Place, page_of, reset
+from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, RETRY, EventPage, Order, Place, page_of, reset
 from collator.web.live_answer import begin_live, end_live, write_live
 from collator.web.load import Load
 from collator.web.news_wait import NewsWait, stopping, waiting
 from collator.web.request_body import RequestBody
 from collator.web.routes.route import EVENTS
 
-HEARTBEAT = 15.0
-"""Seconds after which a stream that has nothing to say sends a comment, so that no proxy takes it for dead."""
 BETWEEN = 0.05
 """Seconds between two looks of a stream at least: what happens meanwhile is told together."""
-_RETRY = b"retry: 2000\n\n"  # milliseconds until a client that was cut off comes again
 _AGAIN = 1.0  # seconds until the store is looked at again where it could not be
 _PAGE = 64 * 1024  # bytes of outputs that are read at once, or one that is larger
 _MOST = 1000  # outcomes that are
@@ -63,7 +60,7 @@ class Events:
         order = order or Order.SEQ
         place = Place.of(request.headers.get(b"last-event-id"), order, after_seq if order is Order.SEQ else cursor)
         stream = _Stream(self, resource_id, order, place, webhook_id)
-        in_wait = waiting(request, resource_id, ledger=self._ledger, load=self._load, draining=self._draining)
+        in_wait = waiting(request, self._ledger.hint(resource_id), load=self._load, draining=self._draining)
         async with in_wait as wait:
             first = await stream.look()
             request.answering = True
@@ -73,7 +70,7 @@ class Events:
                 return
             await begin_live(send, EVENTS.encode())
             if request.scope["method"] != "HEAD":
-                await write_live(send, _RETRY + first)
+                await write_live(send, RETRY + first)
                 await self._go_on(stream, send, wait)
             await end_live(send)
 
@@ -83,7 +80,7 @@ class Events:
         while not (stream.place.ended or wait.is_cut_off()):
             if not stream.more:
                 if not await wait.hinted(HEARTBEAT):
-                    await write_live(send, b": keep-alive\n\n")
+                    await write_live(send, KEEP_ALIVE)
                     continue
                 if (now := loop.time()) < looked + BETWEEN:
                     await asyncio.sleep(BETWEEN - now % BETWEEN)  # to moments that all have in common, to look together

@@ -1,13 +1,12 @@
-"""A request that waits for news of a resource: a hint ends the wait, and so does what cuts the request off."""
+"""A request that waits for news: a hint ends the wait, and so does what cuts the request off."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from collator.errors import Unavailable
-from collator.seams.ledger import Ledger
 from collator.web.load import Load
 from collator.web.request_body import HALF_CLOSED, ClientGone, RequestBody
 
@@ -46,11 +45,11 @@ class NewsWait:
 
 @asynccontextmanager
 async def waiting(
-    request: RequestBody, resource_id: str, *, ledger: Ledger, load: Load, draining: asyncio.Event
+    request: RequestBody, hinting: AbstractContextManager[asyncio.Event], *, load: Load, draining: asyncio.Event
 ) -> AsyncIterator[NewsWait]:
-    """A wait of *request*, in a place of *load*; what the *ledger* hints from now on is not missed, nor is an end."""
+    """A wait of *request*, in a place of *load*; what *hinting* tells from now on is not missed, nor is an end."""
     half_closed = request.scope.setdefault(HALF_CLOSED, asyncio.Event())
-    with load.instead(load.waits, request.who, retry_after=1.0), ledger.hint(resource_id) as hint:
+    with load.instead(load.waits, request.who, retry_after=1.0), hinting as hint:
         wait = NewsWait(hint, draining, half_closed)
 
         async def gone() -> None:

@@ -77,6 +77,19 @@ def word(name: str, says: str, of: type[StrEnum]) -> QueryOption:
     return QueryOption(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]})
 
 
+def words(name: str, says: str, of: type[StrEnum]) -> QueryOption:
+    """One or more words of an enumeration, with commas between them."""
+
+    def read(text: str, name: str) -> Sequence[StrEnum]:
+        for one in (found := text.split(",")):
+            if one not in [*of]:
+                raise Malformed(f"{name}: {quoted(one)} is not one of {', '.join(of)}")
+        return [of(one) for one in found]
+
+    choice = f"({'|'.join(of)})"
+    return QueryOption(name=name, says=says, read=read, schema={"type": "string", "pattern": f"^{choice}(,{choice})*$"})
+
+
 def text(name: str, says: str, *, default: str | None = "") -> QueryOption:
     """Any text."""
     return QueryOption(name=name, says=says, read=lambda value, _: value, schema={"type": "string"}, default=default)

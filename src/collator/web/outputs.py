@@ -115,7 +115,7 @@ class Outputs:
             return await look(None)
         stops = self._draining.is_set()
         until = asyncio.get_running_loop().time() + seconds
-        in_wait = waiting(request, resource_id, ledger=self._ledger, load=self._load, draining=self._draining)
+        in_wait = waiting(request, self._ledger.hint(resource_id), load=self._load, draining=self._draining)
         async with in_wait as wait:
             page = await look(None)
             while not _is_news(page) and not wait.is_cut_off():

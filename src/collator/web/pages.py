@@ -29,6 +29,7 @@ from collator.web.resources import Resources
 from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
+from collator.web.service_events import ServiceEvents
 
 PageHandler = Callable[..., Awaitable[HttpAnswer | None]]
 """Takes the request and what its path and query say, by name; gives the answer. That of a stream takes `send` too, and
@@ -48,6 +49,7 @@ class Handlers(NamedTuple):
     endpoints: Endpoints
     outputs: Outputs
     events: Events
+    service_events: ServiceEvents
     packet_page: PacketPage
     packets: WholePackets
     description: Description
@@ -79,6 +81,7 @@ class Handlers(NamedTuple):
             "getHealth": self.health.alive,
             "getReadiness": self.health.ready,
             "getStatus": self.health.status,
+            "getServiceEvents": self.service_events.follow,
             "getMetrics": self.health.metrics,
             "getDescription": self.description.show,
         }

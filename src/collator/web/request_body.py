@@ -10,6 +10,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from collator.errors import CollatorError, Malformed
+from collator.messages import Act
 from collator.packet import NOT_JSON, in_words
 from collator.web.buffer_memory import BufferMemory
 from collator.web.formats import BOM, JSON, name_for_json
@@ -76,7 +77,7 @@ def answer_problem(error: CollatorError) -> HttpAnswer:
 class RequestBody(RequestHead):
     """A request whose body has not been read."""
 
-    __slots__ = ("answering", "buffer_memory", "held", "receive", "turns", "under_way", "who", "whole")
+    __slots__ = ("act", "answering", "buffer_memory", "held", "receive", "turns", "under_way", "who", "whole")
 
     def __init__(self, scope: Scope, receive: Receive, buffer_memory: BufferMemory, turns: LoopTurns) -> None:
         """Look at *scope*; read nothing yet."""
@@ -94,6 +95,8 @@ class RequestBody(RequestHead):
         self.turns = turns
         self.held = 0
         """Bytes that it holds in memory."""
+        self.act: Act | None = None
+        """What was changed by it for a person."""
 
     def hold(self, number: int) -> None:
         """Hold *number* bytes more. Raises `HttpProblem` where they do not fit."""

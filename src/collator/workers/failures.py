@@ -23,6 +23,7 @@ import structlog
 from collator.clock import rfc3339
 from collator.messages import Failure as Failed
 from collator.messages import FailureReport, Fault, Retry
+from collator.notices import EventKind, Notices
 from collator.processor.outcomes import TRACE_PAUSE
 from collator.throttle import PAUSE, Quota
 
@@ -86,8 +87,13 @@ class FailedAttempts:
         timeout: float = 60.0,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        notices: Notices | None = None,
     ) -> None:
-        """*timeout* of a call, in seconds; *now* gives monotonic seconds, *wall* those since 1970."""
+        """*timeout* of a call, in seconds; *now* gives monotonic seconds, *wall* those since 1970.
+
+        *notices* are told of packets that failed for good.
+        """
+        self._notices = notices or Notices()
         self._now, self._wall = now, wall
         self._lasting = LASTING + timeout
         self._kinds: dict[str, _Kind] = {}  # the latest last
@@ -165,6 +171,10 @@ class FailedAttempts:
             kind.trace, kind.trace_line = fault.trace, now + TRACE_PAUSE
         if isinstance(result, Failed):
             kind.final += 1
+            key = fault.key
+            self._notices.tell(
+                EventKind.FAILED, name, reason=result.reason, resource_id=key.resource_id, index=key.index
+            )
         elif result.counted:  # of others the pool tells, which knows what they say of the service
             kind.retries += 1
         self._kinds[name] = kind

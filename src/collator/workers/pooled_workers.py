@@ -69,7 +69,9 @@ class PooledWorkers:
         self._buffer = self._pool.buffer
         unrecorded = self._pool.result_queue.unrecorded
         clock = outcomes.clock
-        self._failures = FailedAttempts(timeout=outcomes.timeout, now=clock.monotonic, wall=clock.wall)
+        self._failures = FailedAttempts(
+            timeout=outcomes.timeout, now=clock.monotonic, wall=clock.wall, notices=metrics.notices
+        )
         self._reports = ResultRecorder(
             ledger, outbox, unrecorded, metrics=metrics, recorded=self._recorded, failures=self._failures
         )

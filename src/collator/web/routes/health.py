@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from collator.notices import EventKind
 from collator.tokens import Role
 from collator.web.health import Alive, Ready, ServiceStatus
+from collator.web.options import words
 from collator.web.problems import ProblemType
-from collator.web.routes.route import JSON, Route, RouteReply
+from collator.web.routes.route import EVENTS, JSON, Route, RouteReply
 
 _TEXT = {"type": "string"}
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": [str(kind) for kind in EventKind]},
+        "data": {"type": "string", "contentMediaType": JSON},
+    },
+}
 
 HEALTH = (
     Route(
@@ -36,6 +46,22 @@ HEALTH = (
         role=Role.READ,
         says="Show the state of the service, and how much it stores.",
         replies={200: RouteReply(says="The status.", content={JSON: ServiceStatus})},
+    ),
+    Route(
+        name="getServiceEvents",
+        method="GET",
+        path="/v1/events",
+        role=Role.READ,
+        is_stream=True,
+        says="Follow what happens in this service, as server-sent events.",
+        more=(
+            "A `tick` each second says how much of everything there was since the one before. Everything else comes "
+            "within 0.1 seconds; what is alike is one event with its `count`. A stream begins with the present; events "
+            "have no ids, and nothing is resumed. `action` is for the role `admin` alone."
+        ),
+        options=(words("kinds", "Only these events, with commas between them.", EventKind),),
+        replies={200: RouteReply(says="The events; `data` of each is JSON on one line.", content={EVENTS: _EVENT})},
+        problems=(ProblemType.UNAVAILABLE,),
     ),
     Route(
         name="getMetrics",
