@@ -78,6 +78,7 @@ class Sender(Idle):
         super().__init__()
         self.names = names
         self.trouble: dict[str, str] = {}
+        self.tries: dict[str, float] = {}
         self.looked = 0
 
     def capacity(self) -> Capacity:
@@ -85,6 +86,9 @@ class Sender(Idle):
 
     async def refresh(self) -> None:
         self.looked += 1
+
+    def next_try(self, endpoint: str) -> float | None:
+        return self.tries.get(endpoint)
 
     def why(self, endpoint: str) -> str | None:
         return self.trouble.get(endpoint)
@@ -310,6 +314,7 @@ async def open_door(
         workers=workers,
         outbox=sender,
         metrics=metrics,
+        wall=clock.wall,
         readiness=lambda: [*([refusal.detail] if (refusal := intake.refusal()) else []), *reasons],
         packet_limits=ledger_limits.packet_limits,
         limits=limits or HttpLimits(),

@@ -51,9 +51,9 @@ METADATA = '{"a":"%s"}' % ("x" * 4000)
 
 FILL = """
 insert into resource (rk, id, generation, state, total, metadata, received, highest, done, failed, body_size, opened_at,
-                      active_at, wid, purge_at)
+                      active_at, closed_at, wid, purge_at)
 select value->>0, value->>1, hex(zeroblob(16)), value->>2, value->>3, ?2, value->>4, value->>5, value->>6, value->>7, 0,
-       0, 0, value->>8, 9e9 from json_each(?1);
+       0, 0, iif(value->>2 = 'open', null, 0.0), value->>8, 9e9 from json_each(?1);
 """
 COUNT = "with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < ?1) "
 RECEIVED = f"{COUNT} insert into packet select ?2 << 24 | i * ?3, '0', crc('0') from n where i <> ?4"  # noqa: S608 - ours

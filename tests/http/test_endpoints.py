@@ -14,6 +14,7 @@ from tests.http.listener import Harness, open_door
 pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
 
 SENT_TO = {"configured": True, "paused": False, "paused_at": None, "reason": None, "why_not_sent": None}
+SENT_TO |= {"next_try_in": None}
 
 
 @pytest.fixture
@@ -24,11 +25,12 @@ async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
 
 async def test_r20_the_list_has_every_endpoint_and_why_nothing_is_sent_to_one(listener: Harness) -> None:
     listener.sender.trouble["crm"] = "paused for 12 s more because its receiver fails (HTTP 503)"
+    listener.sender.tries["crm"] = 11.5
     await listener.ledger.pause("gone", reason="HTTP 410")
     listed = (await listener.ask("GET", "/v1/endpoints")).json["endpoints"]
     assert [one["name"] for one in listed] == ["archive", "crm", "gone"]
     assert listed[0] == {"name": "archive", **SENT_TO}
-    assert listed[1] == {"name": "crm", **SENT_TO, "why_not_sent": listener.sender.trouble["crm"]}
+    assert listed[1] == {"name": "crm", **SENT_TO, "why_not_sent": listener.sender.trouble["crm"], "next_try_in": 11.5}
     assert (listed[2]["configured"], listed[2]["paused"], listed[2]["reason"]) == (False, True, "HTTP 410")
 
 

@@ -73,6 +73,9 @@ class Taker:
     async def refresh(self) -> None:
         """Never called."""
 
+    def next_try(self, endpoint: str) -> float | None:
+        """Never called."""
+
     def why(self, endpoint: str) -> str | None:
         """Never called."""
 

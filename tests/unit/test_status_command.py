@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from collator.cli.status import describe
+import pytest
+
+from collator.cli.status import describe, needs_attention
 
 STORED = {"open": 1, "collated": 2, "incomplete": 0, "cancelled": 0, "remembered": 0}
 STORED |= {"waiting": 3, "backlog": 4096, "due": 1, "dead": 0}
@@ -100,3 +102,43 @@ def test_celery_workers_are_a_table_in_80_columns_and_their_trouble_is_told() ->
         "    w@b: the processor http://127.0.0.1:9/ takes no packets: HTTP 503",
     ]
     assert max(map(len, found)) <= 80
+
+
+DELIVERY = {"id": "msg_x:crm", "created_at": "2026-11-24T02:05:00.123456Z", "attempts": 5, "reason": "HTTP 401: no key"}
+CRM: dict[str, Any] = {"endpoint": "crm", "causes": ["overdue"], "why_not_sent": None, "next_try_in": None}
+CRM |= {"due": 12, "due_more": False, "oldest_due": DELIVERY, "dead": 0, "dead_more": False, "oldest_dead": None}
+
+
+def test_an_endpoint_that_needs_attention_is_a_line_that_wraps_at_80_columns() -> None:
+    assert lines(attention=[CRM])[-2:] == [
+        "  attention   crm: 12 due, the oldest since 2026-11-24T02:05Z after 5 attempts",
+        "              (HTTP 401: no key)",
+    ]
+    held = CRM | {"why_not_sent": "paused for 12 s more because its receiver fails (HTTP 503)"}
+    dead = {"dead": 1000, "dead_more": True, "oldest_dead": DELIVERY | {"attempts": 0, "reason": ""}}
+    found = lines(attention=[held | dead])
+    assert found[-4:] == [
+        "  attention   crm: paused for 12 s more because its receiver fails (HTTP 503);",
+        "              12 due, the oldest since 2026-11-24T02:05Z after 5 attempts (HTTP",
+        "              401: no key); 1000 or more given up, the oldest since",
+        "              2026-11-24T02:05Z",
+    ]
+    assert max(map(len, found)) <= 80
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"attention": [CRM]},
+        {"stored": STORED | {"dead": 1}},
+        {"stored": None},
+        {"failing": [{"reason": "HTTP 503"}]},
+        {"durability": SAFE | {"away": ["ledger 2: the server does not answer"]}},
+        {"workers": [{"trouble": "it takes no packets"}]},
+    ],
+)
+def test_a_check_minds_what_a_person_has_to_look_at(other: dict[str, Any]) -> None:
+    well = ANSWER | {"attention": [], "failing": [], "workers": [{"trouble": ""}], "durability": SAFE}
+    assert not needs_attention(ANSWER)
+    assert not needs_attention(well | {"durability": SAFE | {"risks": ["accepted in the settings"]}})
+    assert needs_attention(well | other)

@@ -54,6 +54,9 @@ class Outbox:
     async def refresh(self) -> None:
         return
 
+    def next_try(self, endpoint: str) -> float | None:
+        return None
+
     def why(self, endpoint: str) -> str | None:
         return None
 

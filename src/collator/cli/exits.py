@@ -46,6 +46,7 @@ class Exit(IntEnum):
     DENIED = 9, "the token is missing, or lacks a role"
     OLDER = 10, "the database has an older schema: its pages are intact, its contents were not checked"
     INCOMPLETE = 11, "everything was sent, but some resources ended incomplete"
+    ATTENTION = 12, "it works, but something needs the attention of a person"
     INTERRUPTED = 130, "interrupted by Ctrl-C"
 
 

@@ -7,6 +7,8 @@ from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
+import click
+
 from collator.cli.command import command
 from collator.cli.exits import Exit
 from collator.cli.phrases import sized
@@ -14,6 +16,7 @@ from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.table import aligned
 from collator.messages import Replication
 from collator.settings import Scope, Settings
+from collator.text import counted
 
 _REPLICATED = MappingProxyType(
     {
@@ -35,18 +38,34 @@ _NAME = 24
             "With another service, which requires a token",
             "collator status --url http://10.0.0.5:8000 --token-file token",
         ),
+        ("For monitoring: does anything need attention?", "collator status --check >/dev/null || mail -s collator me"),
         ("In a script: wait until it accepts packets", "until collator status >/dev/null; do sleep 1; done"),
     ),
 )
+@click.option("--check", is_flag=True, help="Exit with 12 where something needs the attention of a person.")
 @json_option
-def status(*, settings: Settings, as_json: bool) -> Exit:
-    """Say whether a service takes packets, why not where it does not, and how much it holds.
+def status(*, settings: Settings, check: bool, as_json: bool) -> Exit:
+    """Say whether a service takes packets, why not where it does not, how much it holds, and what needs attention.
 
-    The exit code is 0 only if it takes packets.
+    The exit code is 0 only if it takes packets. With --check it is 12 if it does, and any of this is so: an endpoint is
+    paused, or was removed from the configuration while something is due to it; the breaker of a receiver is open; a
+    delivery is still due 5 minutes after its resource ended, as when its receiver refuses everything; a delivery was
+    given up; calls of the processor failed within the last 10 minutes; a Celery worker is in trouble; one of several
+    databases is away.
     """
     answer = ask(settings, lambda client: client.status())
     print_answer(answer, describe(settings.service_url, answer), as_json=as_json)
-    return Exit.OK if answer["ready"] else Exit.UNREACHABLE
+    if not answer["ready"]:
+        return Exit.UNREACHABLE
+    return Exit.ATTENTION if check and needs_attention(answer) else Exit.OK
+
+
+def needs_attention(answer: Mapping[str, Any]) -> bool:
+    """Return whether *answer* tells of anything that a person has to look at. Pure."""
+    stored, durability = answer["stored"], answer.get("durability") or {}  # a service of before does not say
+    troubled = any(worker["trouble"] for worker in answer.get("workers", ()))
+    told = answer.get("attention") or answer.get("failing") or durability.get("away") or troubled
+    return bool(told or stored is None or stored["dead"])
 
 
 def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
@@ -71,10 +90,25 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"  resources   {stored['open']} open, {ended}{gone}"
     yield f"  packets     {stored['waiting']} to be processed, {sized(stored['backlog'])}"
     yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"
-    if answer.get("paused"):  # a service of before does not say
-        yield f"  paused      {', '.join(answer['paused'])}: nothing is sent until collator endpoints resume"
+    for endpoint in answer.get("attention", ()):  # a service of before does not say
+        told = [*_attention(endpoint)] or endpoint["causes"]
+        line = f"{endpoint['endpoint']}: {'; '.join(told)}"
+        yield from wrap(line, _COLUMNS, initial_indent="  attention   ", subsequent_indent=" " * 14)
     yield from _shared(answer)
     yield from _elsewhere(answer)
+
+
+def _attention(endpoint: Mapping[str, Any]) -> Iterator[str]:
+    """The reasons why an *endpoint* needs attention, in words behind its name."""
+    if endpoint["why_not_sent"]:
+        yield endpoint["why_not_sent"]
+    for kind, words, oldest in (("due", "due", "oldest_due"), ("dead", "given up", "oldest_dead")):
+        if endpoint[kind]:
+            delivery = endpoint[oldest]
+            number = f"{endpoint[kind]}{' or more' if endpoint[f'{kind}_more'] else ''} {words}"
+            tried = f" after {counted(delivery['attempts'], 'attempt')}" if delivery["attempts"] else ""
+            reason = f" ({delivery['reason']})" if delivery["reason"] else ""
+            yield f"{number}, the oldest since {delivery['created_at'][:16]}Z{tried}{reason}"
 
 
 def _shared(answer: Mapping[str, Any]) -> Iterator[str]:

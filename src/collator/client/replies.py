@@ -42,6 +42,7 @@ class DeliveryReply(TypedDict):
     state: DeliveryStateName
     attempts: int
     reason: str
+    created_at: str
     attempted_at: str | None
     due_in: float | None
 
@@ -237,6 +238,7 @@ class EndpointReply(TypedDict):
     paused_at: str | None
     reason: str | None
     why_not_sent: str | None
+    next_try_in: float | None
 
 
 class EndpointsReply(TypedDict):

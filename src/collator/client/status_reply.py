@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from collator.client.replies import DeliveryReply
+
 
 class FailingReply(TypedDict):
     """Calls of the processor that failed alike of late."""
@@ -77,6 +79,21 @@ class DurabilityReply(TypedDict):
     standbys: list[StandbyReply]
 
 
+class AttentionReply(TypedDict):
+    """An endpoint that needs the attention of a person."""
+
+    endpoint: str
+    causes: list[Literal["paused", "not_configured", "failing", "overdue", "dead"]]
+    why_not_sent: str | None
+    next_try_in: float | None
+    due: int
+    due_more: bool
+    oldest_due: DeliveryReply | None
+    dead: int
+    dead_more: bool
+    oldest_dead: DeliveryReply | None
+
+
 class StatusReply(TypedDict):
     """The status of a service."""
 
@@ -86,6 +103,7 @@ class StatusReply(TypedDict):
     failing: list[FailingReply]
     paused: list[str]
     paused_more: int
+    attention: list[AttentionReply]
     stored: CountsReply | None
     nodes: list[NodeReply]
     workers: list[WorkerStatusReply]

@@ -119,6 +119,11 @@ class Dispatcher:
             return "no longer configured: add it to the configuration again, or give up the delivery"
         return self._pauses.why(endpoint) or circuit.why(self._clock.monotonic())
 
+    def next_try(self, endpoint: str) -> float | None:
+        """Seconds until the next probe of the receiver of *endpoint*, while a breaker is open; otherwise `None`."""
+        circuit = self._circuit(endpoint)
+        return circuit.wait(self._clock.monotonic()) if circuit is not None and circuit.open else None
+
     async def refresh(self) -> None:
         """Look at once which endpoints are paused, and for what is due to the others."""
         await self._refresh_pauses()

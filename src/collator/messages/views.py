@@ -76,6 +76,8 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     reason: str
     """How the last attempt ended, or what has kept it from another since; empty before the first."""
+    created_at: str
+    """When its resource ended, RFC 3339 in UTC."""
     attempted_at: str | None
     """When the last attempt began, RFC 3339 in UTC; `None` before the first."""
     due_in: float | None

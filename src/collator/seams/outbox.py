@@ -24,6 +24,10 @@ class Outbox(Protocol):
         """Look at once which endpoints are paused, and for what is due to the others."""
         ...
 
+    def next_try(self, endpoint: str) -> float | None:
+        """Seconds until a request finds out whether the receiver of *endpoint* works again; `None` unless it fails."""
+        ...
+
     def why(self, endpoint: str) -> str | None:
         """The reason why nothing is sent to *endpoint* now, in words behind its name; `None` if requests may pass."""
         ...

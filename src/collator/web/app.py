@@ -5,6 +5,7 @@ What lives here: which path leads where, and what is counted of a request from i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -71,6 +72,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Why the service is not ready."""
     risks: Callable[[], Sequence[str]] = tuple
     """Why an acknowledged packet may be lost nevertheless."""
+    wall: Callable[[], float] = time.time
+    """The time of people, in seconds since 1970."""
     durability: Callable[[], Awaitable[Durability | None]] = unknown_durability
     """What becomes of commits."""
     packet_limits: PacketLimits = PacketLimits()
@@ -218,8 +221,10 @@ def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:
 def _health(parts: Parts) -> Health:
     return Health(
         parts.ledger,
+        parts.outbox,
         parts.metrics,
         parts.workers,
+        wall=parts.wall,
         readiness=parts.readiness,
         risks=parts.risks,
         durability=parts.durability,

@@ -30,6 +30,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """Why it was paused; null where it is not."""
     why_not_sent: str | None
     """Why nothing is sent to it at the moment, in words; null where it is sent to."""
+    next_try_in: float | None
+    """While its receiver fails: the seconds until a request finds out whether it works again. Otherwise null."""
 
 
 class EndpointList(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,4 +92,5 @@ class Endpoints:
             paused_at=None if pause is None else pause.since,
             reason=None if pause is None else pause.reason,
             why_not_sent=self._outbox.why(name),
+            next_try_in=self._outbox.next_try(name),
         )

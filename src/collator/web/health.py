@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,13 +16,19 @@ from collator.messages import Counts, Durability, FailureReport, NodeReport, Wor
 from collator.metrics import Metrics
 from collator.paging import fitting
 from collator.seams.ledger import Ledger
+from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
+from collator.web.attention import EndpointAttention, attention
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _SHOWN = 100  # endpoints and workers in the status
 _NODES = 100  # nodes in the status
+_ATTENTION_SIZE = 64 * 1024  # bytes of what needs attention
 _PATIENCE = 2.0  # seconds in which a store that is away has to answer: the status is wanted most while it is
+
+
+R = TypeVar("R")
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -52,6 +59,9 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The endpoints to which nothing is sent until a person resumes them; the first 100."""
     paused_more: int
     """How many there are beyond those."""
+    attention: Sequence[EndpointAttention]
+    """The endpoints that need the attention of a person, by name, and why: the first 100 that fit, fewer where what
+    receivers said is long. The counts of deliveries are of the first 1,000 that are due, and that are dead."""
     stored: Counts | None
     """How much is stored; null while the store cannot be read."""
     nodes: Sequence[NodeReport]
@@ -86,14 +96,17 @@ class Health:
     def __init__(
         self,
         ledger: Ledger,
+        outbox: Outbox,
         metrics: Metrics,
         workers: Workers,
         *,
+        wall: Callable[[], float],
         readiness: Readiness,
         risks: Callable[[], Sequence[str]],
         durability: Callable[[], Awaitable[Durability | None]],
     ) -> None:
-        """Ask *readiness*, *risks*, *durability*, *ledger* and *workers*."""
+        """Ask *readiness*, *risks*, *durability*, *ledger*, *outbox* and *workers*; *wall* is the time of people."""
+        self._outbox, self._wall = outbox, wall
         self._risks, self._durability = risks, durability
         self._workers = workers
         self._ledger = ledger
@@ -113,7 +126,9 @@ class Health:
 
     async def status(self, _request: RequestBody) -> HttpAnswer:
         """The state of the service, for people: 200 whatever it is."""
-        seen, reasons = await self._look(), self._readiness()
+        none: Sequence[EndpointAttention] = ()
+        seen, needing = await asyncio.gather(_in_time(self._look, _Seen()), _in_time(self._attention, none))
+        reasons = self._readiness()
         return answer_json(
             ServiceStatus(
                 version=__version__,
@@ -122,6 +137,7 @@ class Health:
                 failing=fitting(self._workers.failures()),
                 paused=seen.paused[:_SHOWN],
                 paused_more=len(seen.paused[_SHOWN:]),
+                attention=fitting(needing[:_SHOWN], _ATTENTION_SIZE),
                 stored=seen.stored,
                 nodes=fitting(seen.nodes),
                 workers=fitting(self._workers.reports()[:_SHOWN]),
@@ -131,7 +147,7 @@ class Health:
 
     async def metrics(self, _request: RequestBody) -> HttpAnswer:
         """Get all metrics, in the text format of Prometheus."""
-        seen = await self._look()
+        seen = await _in_time(self._look, _Seen())
         if seen.stored is not None:
             self._metrics.stored(msgspec.structs.asdict(seen.stored))
         if seen.durability is not None:
@@ -149,13 +165,20 @@ class Health:
         return HttpAnswer(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), self._metrics.text())
 
     async def _look(self) -> _Seen:
-        """The answers of the store, if it answers soon enough; otherwise none."""
-        with suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                return _Seen(
-                    await self._ledger.counts(),
-                    sorted(await self._ledger.paused()),
-                    await self._ledger.nodes(limit=_NODES),
-                    await self._durability(),
-                )
-        return _Seen()
+        return _Seen(
+            await self._ledger.counts(),
+            sorted(await self._ledger.paused()),
+            await self._ledger.nodes(limit=_NODES),
+            await self._durability(),
+        )
+
+    async def _attention(self) -> Sequence[EndpointAttention]:
+        return await attention(self._ledger, self._outbox, now=self._wall())
+
+
+async def _in_time(look: Callable[[], Awaitable[R]], otherwise: R) -> R:
+    """The answer of the store to *look*, if it comes soon enough."""
+    with suppress(Unavailable, TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            return await look()
+    return otherwise

@@ -173,6 +173,7 @@ def _report(row: asyncpg.Record, now: float) -> DeliveryReport:
         state=state,
         attempts=row["attempts"],
         reason=row["reason"],
+        created_at=rfc3339(row["created_at"]),
         attempted_at=None if row["tried_at"] is None else rfc3339(row["tried_at"]),
         due_in=max(0.0, row["due_at"] - now) if state is DeliveryState.DUE else None,
     )

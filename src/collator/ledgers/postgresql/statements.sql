@@ -655,7 +655,7 @@ from (select *, row_number() over w as place, sum(coalesce(octet_length(output),
 
 -- name: list_deliveries ($1: 'all', 'undelivered', or 'one' resource $2; handles behind $3 up to $4; $5 are looked at)
 select d.did, r.id, coalesce(s.generation, r.generation) as generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason,
-       d.tried_at, d.due_at,
+       d.tried_at, d.due_at, coalesce(s.closed_at, r.closed_at) as created_at,
        r.purging = 0 and ($6::text is null or d.state = $6) and ($7::text is null or d.endpoint = $7) and r.id >= $8
          and ($9::text is null or r.id < $9) and ($10::float8 is null or coalesce(s.closed_at, r.closed_at) >= $10) as fits
 from (
@@ -669,7 +669,7 @@ join delivery d on d.did = l.did left join superseded s on s.gk = d.rk join reso
 
 -- name: deliveries_of (resource $1: up to $2 of them, the undelivered before others, and how many there are)
 select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,
-       count(*) over () as number
+       r.closed_at as created_at, count(*) over () as number
 from delivery d join resource r on r.rk = d.rk where d.rk = $1 and r.purging = 0 order by d.state = 'delivered', d.did limit $2;
 
 -- name: last_delivery (the latest handle)

@@ -39,7 +39,7 @@ SHOWN, SHOWN_SIZE = 100, 96 * 1024
 
 _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
-_Row = tuple[int, str, str, str, DeliveryState, int, str, float | None, float]
+_Row = tuple[int, str, str, str, DeliveryState, int, str, float | None, float, float]
 
 
 class _Looked(msgspec.Struct):
@@ -190,7 +190,7 @@ class DeliveryViews:
 
     @staticmethod
     def _report(row: _Row, now: float) -> DeliveryReport:
-        _, resource_id, generation, endpoint, state, attempts, reason, tried_at, due_at = row
+        _, resource_id, generation, endpoint, state, attempts, reason, tried_at, due_at, created_at = row
         webhook = webhook_id(resource_id, bytes.fromhex(generation))
         return DeliveryReport(
             id=delivery_id(webhook, endpoint),
@@ -200,6 +200,7 @@ class DeliveryViews:
             state=state,
             attempts=attempts,
             reason=reason,
+            created_at=rfc3339(created_at),
             attempted_at=None if tried_at is None else rfc3339(tried_at),
             due_in=max(0.0, due_at - now) if state is DeliveryState.DUE else None,
         )

@@ -573,14 +573,15 @@ with looked as not materialized (
 select json_object('looked', iif((select count(*) from chosen) < ?11, (select count(*) from looked), 0),
                    'last', iif((select count(*) from chosen) < ?11, (select max(did) from looked), 0), 'rows', json((
   select json_group_array(json_array(d.did, r.id, ifnull(s.generation, r.generation), d.endpoint, d.state, d.attempts,
-                                     coalesce(d.note, d.reason), d.tried_at, d.due_at) order by d.did)
+                                     coalesce(d.note, d.reason), d.tried_at, d.due_at, ifnull(s.closed_at, r.closed_at))
+                          order by d.did)
   from chosen c cross join delivery d on d.did = c.did left join superseded s on s.gk = d.rk
   cross join resource r on r.rk = ifnull(s.rk, d.rk))));
 
 -- name: deliveries_of (resource ?1: how many, and up to ?2 of them as `list_deliveries` has it, the undelivered before others)
 select json_object('count', (select count(*) from delivery where rk = ?1), 'rows', json((
   select json_group_array(json_array(d.did, r.id, r.generation, d.endpoint, d.state, d.attempts,
-                                     coalesce(d.note, d.reason), d.tried_at, d.due_at)
+                                     coalesce(d.note, d.reason), d.tried_at, d.due_at, r.closed_at)
                           order by d.state = 'delivered', d.did)
   from (select did from delivery where rk = ?1 order by state = 'delivered', did limit ?2) c
   cross join delivery d on d.did = c.did cross join resource r on r.rk = d.rk where not r.purging)));
