@@ -46,7 +46,7 @@ MEMORY = $(shell grep -q ' /dev/shm .*noexec' /proc/mounts 2>/dev/null || \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers openapi compare format lock servers clean
+.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers openapi compare format lock servers release-tools sbom clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -120,6 +120,19 @@ shape: setup
 servers: .servers-venv/.libraries .servers-node/.libraries ## Install the servers and validators that tests call (150 MB)
 	@:
 
+# One for what makes a release, and says whether it is fit to be uploaded. Without it the tests of that are skipped.
+.release-venv/.libraries: requirements-release.txt
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .release-venv
+	.release-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+release-tools: .release-venv/.libraries ## Install what makes a release and checks it (40 MB)
+	@:
+
+sbom: setup release-tools ## Write what Collator is installed with as SBOMs (CycloneDX) in dist/
+	@mkdir -p dist
+	.release-venv/bin/python .ci/sbom $(BIN)/python dist
+
 # And one for what Collator is measured beside.
 .peers-venv/.libraries: requirements-peers.txt
 	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .peers-venv
@@ -189,33 +202,26 @@ format: setup ## Format the code and mend what lint can mend
 
 # Compiled on the oldest Python of the range: what only an old one needs does no harm on a new one, the other way
 # round an installation breaks. No index address is written: everyone installs from the index that they trust.
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --output-file
+
 lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants python3.11)
 	python3.11 -m venv --clear .lock-venv
 	.lock-venv/bin/python -m pip install --quiet --upgrade pip pip-tools
-	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --extra dev --extra demo --generate-hashes \
-		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--no-emit-options --output-file requirements-dev.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --generate-hashes --build-deps-for editable \
-		--constraint requirements-dev.txt --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --no-emit-options --output-file requirements.txt pyproject.toml
-	echo pip-audit | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
-		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--no-emit-options --output-file requirements-audit.txt -
-	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nopenapi-python-client\nslowapi\nstandardwebhooks\ntwine\nuvicorn\n' | \
-		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
-		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--no-emit-options --output-file requirements-servers.txt -
-	printf 'codespell\nfuro\nmyst-parser\nsphinx\n' | CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet \
-		--upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --no-emit-options --output-file requirements-docs.txt -
+	$(COMPILE) requirements-dev.txt --upgrade --extra dev --extra demo pyproject.toml
+	$(COMPILE) requirements.txt --constraint requirements-dev.txt --build-deps-for editable pyproject.toml
+	$(COMPILE) requirements-extras.txt --constraint requirements-dev.txt --extra celery --extra postgresql pyproject.toml
+	echo pip-audit | $(COMPILE) requirements-audit.txt --upgrade -
+	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nopenapi-python-client\nslowapi\nstandardwebhooks\nuvicorn\n' | \
+		$(COMPILE) requirements-servers.txt --upgrade -
+	printf 'build\ncyclonedx-bom\nhatchling\ntwine\n' | $(COMPILE) requirements-release.txt --upgrade -
+	printf 'codespell\nfuro\nmyst-parser\nsphinx\n' | $(COMPILE) requirements-docs.txt --upgrade -
 	printf 'aiohttp\nasync-timeout\ncelery[redis]\nflask\ngranian\ngunicorn\nhiredis\nrestate-sdk\ntaskiq\ntaskiq-redis\nurllib3\nuvloop\n' | \
-		CUSTOM_COMPILE_COMMAND='make lock' .lock-venv/bin/pip-compile --quiet --upgrade --generate-hashes \
-		--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--no-emit-options --output-file requirements-peers.txt -
+		$(COMPILE) requirements-peers.txt --upgrade -
 	rm -rf .lock-venv
 	for place in bench/peers .ci/openapi examples/receivers/express; do npm install --prefix $$place --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; done
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .peers-venv .peers-node .openapi-node .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .lock-venv .audit-venv .servers-venv .release-venv .peers-venv .peers-node .openapi-node .compare dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ from tests.requirements import need
 
 ROOT = Path(__file__).parents[2]
 LEDGERS = ("sqlite", "postgresql")
-TWINE = ROOT / ".servers-venv" / "bin" / "twine"
+TWINE = ROOT / ".release-venv" / "bin" / "twine"
 
 
 class Built(NamedTuple):
@@ -102,7 +102,7 @@ def test_what_the_index_shows_is_there(built: Built) -> None:
 
 
 def test_twine_finds_nothing_wrong(built: Built, tmp_path: Path) -> None:
-    need(TWINE.exists(), "twine (make servers)")
+    need(TWINE.exists(), "twine (make release-tools)")
     told = run(TWINE, "check", "--strict", built.wheel, built.sdist, cwd=tmp_path)
     assert told.count("PASSED") == 2
 
