@@ -37,7 +37,7 @@ set plan_cache_mode to force_generic_plan;
 """Set once connected, and not as it connects: PgBouncer lets nothing through that it does not know. A node that stands
 still, or is cut off, holds no lock for longer than the timeouts say, also where the server waits for the rest of a
 statement, or for its answer to be taken."""
-_WRITER = """
+_BY_INDEX = """
 set enable_seqscan to off;
 set enable_hashjoin to off;
 set enable_mergejoin to off;
@@ -45,7 +45,7 @@ set enable_bitmapscan to off;
 set enable_material to off;
 """
 """Statements are planned once, maybe while the tables are empty: a scan of one that has grown took seconds. So each
-statement of a step finds its rows by an index, and row by row."""
+finds its rows by an index, and row by row. How statements are written for that: `statements.sql`."""
 _READER = "set default_transaction_read_only to on;"
 
 
@@ -63,13 +63,12 @@ class Address(msgspec.Struct, frozen=True):
 
     async def connect(self, host: Host | None = None) -> asyncpg.Connection:
         """Make a connection for steps, to *host*, or the first one."""
-        return await self._connect(host, "collator", _SESSION + _WRITER, COMMAND_TIMEOUT)
+        return await self._connect(host, "collator", _SESSION + _BY_INDEX, COMMAND_TIMEOUT)
 
-    async def connect_reader(
-        self, host: Host | None = None, *, timeout: float | None = LOOK_TIMEOUT
-    ) -> asyncpg.Connection:
-        """Make a connection for looks, which changes nothing; each takes *timeout* seconds at most."""
-        return await self._connect(host, "collator-reader", _SESSION + _READER, timeout)
+    async def connect_reader(self, host: Host | None = None, *, whole_tables: bool = False) -> asyncpg.Connection:
+        """Make a connection for looks, which changes nothing; a look at *whole_tables* may last as long as it does."""
+        session = _SESSION + _READER if whole_tables else _SESSION + _BY_INDEX + _READER
+        return await self._connect(host, "collator-reader", session, None if whole_tables else LOOK_TIMEOUT)
 
     async def _connect(self, host: Host | None, name: str, session: str, timeout: float | None) -> asyncpg.Connection:
         parts = self.parts

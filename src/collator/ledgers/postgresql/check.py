@@ -47,7 +47,7 @@ async def check_database(settings: Settings) -> Report:
     server = Server(address_of(settings), relaxed=settings.ledger_durability == "relaxed")
     await server.examine()
     try:
-        connection = await server.find(partial(server.address.connect_reader, timeout=None))
+        connection = await server.find(partial(server.address.connect_reader, whole_tables=True))
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await check(connection, await connection.fetchval("select current_database()"))

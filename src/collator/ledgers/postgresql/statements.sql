@@ -2,6 +2,10 @@
 -- k = rk << 24 | index; the packets of resource rk are k between rk << 24 and rk << 24 | 16777215.
 -- What locks rows before it changes them does so in a materialized part: a plan may run a subquery again for each row, and
 -- one with a limit then locks and gives others each time.
+-- No plan may go through a table, or an index, as a whole, though plans are made once, maybe while all tables are empty (address.py). To
+-- join on `=` allows it, as an index gives the order that a merge would want. So it is `r.rk = any (array[t.rk])`, for which an index
+-- can only be asked, `offset 0` in a subquery that asks for one row, and `order by id || ''` or `gk + 0` for few rows in an order that an
+-- index has.
 -- Rows are locked in this order: node, resources by id, leases by token, ledger.
 
 -- name: look_around (see the function)
@@ -90,7 +94,7 @@ select lock_all($1, $2);
 
 -- name: lock_resources (by handle, in the order of their ids)
 select rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size, withdrawn, purging
-from resource where rk = any ($1::bigint[]) order by id for update;
+from resource where rk = any ($1::bigint[]) order by id || '' for update;
 
 -- name: lock_resource (by id)
 select rk, id, generation, state, total, total_by, metadata, received, highest, done, failed, body_size, withdrawn, purging
@@ -103,13 +107,13 @@ delete from resource where rk = any ($1::bigint[]);
 update resource r set total = t.total, total_by = t.total_by, metadata = t.metadata, received = t.received,
                       highest = t.highest, active_at = $7::float8, opened_at = $8::float8, idle_at = $9::float8, deadline_at = $10::float8
 from unnest($1::bigint[], $2::int[], $3::text[], $4::bytea[], $5::int[], $6::int[])
-  as t (rk, total, total_by, metadata, received, highest) where r.rk = t.rk;
+  as t (rk, total, total_by, metadata, received, highest) where r.rk = any (array[t.rk]);
 
 -- name: grow_resources (packets came; $7 is the uptime)
 update resource r set total = t.total, total_by = t.total_by, metadata = t.metadata, received = t.received,
                       highest = t.highest, active_at = $7::float8
 from unnest($1::bigint[], $2::int[], $3::text[], $4::bytea[], $5::int[], $6::int[])
-  as t (rk, total, total_by, metadata, received, highest) where r.rk = t.rk;
+  as t (rk, total, total_by, metadata, received, highest) where r.rk = any (array[t.rk]);
 
 -- name: insert_packets
 insert into packet select * from unnest($1::bigint[], $2::bytea[], $3::bigint[]);
@@ -174,14 +178,14 @@ select setval('turn', $1);
 with mine as materialized (
   select l.rk, l.first from unnest($1::bigint[]) as t (rk) cross join lateral (
     select rk, first from waiting where rk = t.rk order by first limit $2 for update skip locked) l)
-delete from waiting w using mine where w.rk = mine.rk and w.first = mine.first returning w.rk, w.indexes;
+delete from waiting w using mine where w.rk = any (array[mine.rk]) and w.first = any (array[mine.first]) returning w.rk, w.indexes;
 
 -- name: load_tasks (all that a worker needs, by key; payloads as long as all before have $2 bytes, and the first where $3)
 select x.k, r.id, r.generation, r.state, r.metadata, a.attempts, x.crc,
        case when x.total <= $2 or (x.place = 1 and $3) then x.payload end as payload
 from (select p.k, p.payload, p.crc, t.place, sum(octet_length(p.payload)) over (order by t.place) as total
-      from unnest($1::bigint[]) with ordinality as t (k, place) join packet p on p.k = t.k) x
-join resource r on r.rk = x.k >> 24 left join attempt a on a.k = x.k;
+      from unnest($1::bigint[]) with ordinality as t (k, place) join packet p on p.k = any (array[t.k])) x
+join resource r on r.rk = any (array[x.k >> 24]) left join attempt a on a.k = any (array[x.k]);
 
 -- name: grant_leases (a row for each: token, resource, the stretch of the indexes $7, the sizes $8 …)
 insert into lease (token, rk, indexes, sizes, attempts, tried, suspect, alone_until, node, until)
@@ -195,7 +199,7 @@ select token, rk, indexes, sizes, attempts, tried, suspect from lease where toke
 
 -- name: end_leases (that are still held, and end by $2)
 with mine as materialized (select token from lease where token = any ($1::bigint[]) and until <= $2 order by token for update)
-delete from lease l using mine where l.token = mine.token
+delete from lease l using mine where l.token = any (array[mine.token])
 returning l.token, l.rk, l.indexes, l.sizes, l.attempts, l.tried, l.suspect;
 
 -- name: shrink_lease
@@ -213,7 +217,7 @@ select token, rk from lease where until <= $1 order by until limit $2;
 -- name: end_strays (now, $1: leases that a node was granted in a step which it committed after it was found dead)
 with mine as materialized (
   select token from lease where until > $1 and node not in (select node from node) for update skip locked)
-update lease l set until = $1 from mine where l.token = mine.token;
+update lease l set until = $1 from mine where l.token = any (array[mine.token]);
 
 -- name: leases_of_node
 select token, rk from lease where node = $1;
@@ -224,7 +228,7 @@ on conflict (k) do update set attempts = excluded.attempts, reason = excluded.re
 
 -- name: take_due_retries (up to $2, those that are longest due)
 with due as materialized (select k from attempt where due_at <= $1 order by due_at, k limit $2 for update skip locked)
-update attempt a set due_at = null from due where a.k = due.k returning a.k;
+update attempt a set due_at = null from due where a.k = any (array[due.k]) returning a.k;
 
 -- name: retry_later (an attempt failed; it is due again)
 insert into attempt (k, attempts, due_at, reason) select * from unnest($1::bigint[], $2::int[], $3::float8[], $4::text[])
@@ -249,10 +253,10 @@ select exists (select from attempt where stops > 0 and stops > $1 and waits);
 -- name: take_suspects (that wait, up to $3, of those that were in work at more than $1 and up to $2 deaths)
 with mine as materialized (
   select k from attempt where stops > $1 and stops <= $2 and stops > 0 and waits order by k limit $3 for update)
-update attempt a set waits = false from mine where a.k = mine.k returning a.k, a.stops;
+update attempt a set waits = false from mine where a.k = any (array[mine.k]) returning a.k, a.stops;
 
 -- name: lethal (of these, those whose node died $2 times while they were in work alone)
-select a.k, octet_length(p.payload), a.attempts, a.deaths from attempt a join packet p on p.k = a.k
+select a.k, octet_length(p.payload), a.attempts, a.deaths from attempt a join packet p on p.k = any (array[a.k])
 where a.k = any ($1::bigint[]) and a.stops > 0 and a.deaths >= $2;
 
 -- Outcomes and ends.
@@ -263,7 +267,7 @@ select * from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::text[], $5::in
 
 -- name: progress_resources (outcomes came; $5 is the uptime)
 update resource r set done = t.done, failed = t.failed, body_size = t.size, active_at = $5
-from unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) as t (rk, done, failed, size) where r.rk = t.rk;
+from unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) as t (rk, done, failed, size) where r.rk = any (array[t.rk]);
 
 -- name: close_resources (the atomic end; and the deliveries $12 … that are due for it, leased where they have a token. What
 --   was created of these, and the outputs of the resources $20 in index order)
@@ -273,7 +277,7 @@ with closed as (
                         idle_at = null, deadline_at = null
   from unnest($1::bigint[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[], $9::int[],
               $10::float8[], $11::bigint[]) as t (rk, state, ended_by, closed_at, seen, head, tail, crc, total, purge_at, wid)
-  where r.rk = t.rk),
+  where r.rk = any (array[t.rk])),
 created as (
   insert into delivery (rk, endpoint, large, due_at, token, node, until)
   select rk, endpoint, large, $17::float8, nullif(token, 0), case when token <> 0 then $18::bigint end, case when token <> 0 then $19::float8 end
@@ -291,7 +295,7 @@ from (select k, k - row_number() over (order by k) as island from packet where k
 -- name: unfinished_ranges (indexes received without an outcome)
 select (min(k) & 16777215)::int as first, (max(k) & 16777215)::int as last
 from (select k, k - row_number() over (order by k) as island from packet p
-      where k between $1 and $2 and not exists (select from outcome o where o.k = p.k)) x group by island order by 1;
+      where k between $1 and $2 and not exists (select from outcome o where o.k = p.k offset 0)) x group by island order by 1;
 
 -- name: failed_ranges (indexes that have failed)
 select (min(k) & 16777215)::int as first, (max(k) & 16777215)::int as last
@@ -300,7 +304,7 @@ group by island order by 1;
 
 -- name: unfinished_size (what packets without an outcome count as backlog)
 select coalesce(sum(footprint(octet_length(payload))), 0)::bigint from packet p
-where k between $1 and $2 and not exists (select from outcome o where o.k = p.k);
+where k between $1 and $2 and not exists (select from outcome o where o.k = p.k offset 0);
 
 -- name: failures_of (failed packets, the first $3)
 select (k & 16777215)::int, coalesce(reason, ''), attempts from outcome where k between $1 and $2 and output is null order by k limit $3;
@@ -310,7 +314,7 @@ select rk, state, head, tail, frame_crc, done from resource where rk = any ($1::
 
 -- name: outputs_of (all outputs of these resources, in index order)
 select o.k, o.output, o.crc from unnest($1::bigint[]) as t (rk)
-join outcome o on o.k between t.rk << 24 and t.rk << 24 | 16777215 where o.output is not null order by o.k;
+join outcome o on o.k between t.rk << 24 and t.rk << 24 | 16777215 where o.output is not null order by o.k + 0;
 
 -- Deliveries.
 
@@ -342,21 +346,21 @@ select did from (
 -- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out. The state is
 --   compared so that no index of states is taken for it, here and below)
 with free as materialized (
-  select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token) join delivery l on l.did = x.did
+  select x.did, x.token from unnest($1::bigint[], $2::bigint[]) as x (did, token) join delivery l on l.did = any (array[x.did])
   where coalesce(l.state, '') = 'due' and (l.token is null or l.until <= $3 or l.node not in (select n.node from node n))
   for update of l skip locked),
 mine as (
-  update delivery d set token = free.token, node = $4, until = $5 from free where d.did = free.did
+  update delivery d set token = free.token, node = $4, until = $5 from free where d.did = any (array[free.did])
   returning d.did, d.rk, d.endpoint, d.attempts, d.step, d.token, d.large)
 select m.*, r.id, coalesce(s.generation, r.generation) as generation, case when s.gk is null then r.state else 'incomplete' end as resource_state,
        coalesce(s.body_size, r.body_size) as body_size, coalesce(s.done, r.done) as done,
        case when s.gk is null then coalesce(octet_length(r.head), 0) + coalesce(octet_length(r.tail), 0)
             else coalesce(octet_length(s.head), 0) + coalesce(octet_length(s.tail), 0) end as frame
-from mine m left join superseded s on s.gk = m.rk join resource r on r.rk = coalesce(s.rk, m.rk);
+from mine m left join superseded s on s.gk = any (array[m.rk]) join resource r on r.rk = any (array[coalesce(s.rk, m.rk)]);
 
 -- name: release_deliveries ([handle, token])
 update delivery d set token = null, node = null, until = null
-from unnest($1::bigint[], $2::bigint[]) as t (did, token) where d.did = t.did and d.token = t.token;
+from unnest($1::bigint[], $2::bigint[]) as t (did, token) where d.did = any (array[t.did]) and d.token = t.token;
 
 -- name: release_deliveries_of (a node)
 update delivery set token = null, node = null, until = null where state = 'due' and node = $1;
@@ -367,30 +371,30 @@ select * from lock_delivery_states($1, $2, $3, $4);
 -- name: update_deliveries (an attempt has ended; and the retention of resources, [$12, $13], as `set_retention`)
 with kept as (
   update resource r set purge_at = t.at from unnest($12::bigint[], $13::float8[]) as t (rk, at)
-  where r.rk = t.rk and r.purging = 0 and r.state <> 'open')
+  where r.rk = any (array[t.rk]) and r.purging = 0 and r.state <> 'open')
 update delivery d set state = t.state, attempts = t.attempts, step = t.step, due_at = t.due_at, reason = t.reason, note = t.note,
                       tried_at = t.tried_at, seconds = t.seconds, result = t.result, token = t.token,
                       node = case when t.token is not null then d.node end, until = case when t.token is not null then d.until end
 from unnest($1::bigint[], $2::text[], $3::int[], $4::int[], $5::float8[], $6::text[], $7::text[], $8::float8[], $9::float8[],
             $10::text[], $11::bigint[])
-  as t (did, state, attempts, step, due_at, reason, note, tried_at, seconds, result, token) where d.did = t.did;
+  as t (did, state, attempts, step, due_at, reason, note, tried_at, seconds, result, token) where d.did = any (array[t.did]);
 
 -- name: log_attempts (those that are no longer the last of their delivery)
 insert into delivery_log select * from unnest($1::bigint[], $2::int[], $3::float8[], $4::float8[], $5::text[], $6::text[])
 on conflict (did, attempt) do nothing;
 
 -- name: trim_log ([delivery, attempt]: that one and those before it)
-delete from delivery_log l using unnest($1::bigint[], $2::int[]) as t (did, attempt) where l.did = t.did and l.attempt <= t.attempt;
+delete from delivery_log l using unnest($1::bigint[], $2::int[]) as t (did, attempt) where l.did = any (array[t.did]) and l.attempt <= t.attempt;
 
 -- name: delivery_ends (for these resources: deliveries due, deliveries dead, of all generations)
 select h.rk, count(*) filter (where d.state = 'due'), count(*) filter (where d.state = 'dead')
 from (select x.rk, x.rk as handle from unnest($1::bigint[]) as x (rk)
       union all select s.rk, s.gk from superseded s where s.rk = any ($1::bigint[])) h
-join delivery d on d.rk = h.handle group by h.rk;
+join delivery d on d.rk = any (array[h.handle]) group by h.rk;
 
 -- name: set_retention ([resource, purge_at]; one that is being forgotten stays so, and one that is open again stays)
 update resource r set purge_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at)
-where r.rk = t.rk and r.purging = 0 and r.state <> 'open';
+where r.rk = any (array[t.rk]) and r.purging = 0 and r.state <> 'open';
 
 -- name: deliveries_to_repair (see the function)
 select * from deliveries_to_repair($1);
@@ -414,7 +418,7 @@ delete from paused_endpoint where endpoint = $1;
 select withdrawn, purging, (select count(*) from superseded s where s.rk = r.rk) from resource r where rk = $1;
 
 -- name: failed_size (what the failed packets of the keys $1 to $2 will count as backlog)
-select coalesce(sum(footprint(octet_length(p.payload))), 0)::bigint from outcome o join packet p on p.k = o.k
+select coalesce(sum(footprint(octet_length(p.payload))), 0)::bigint from outcome o join packet p on p.k = any (array[o.k])
 where o.k between $1 and $2 and o.output is null;
 
 -- name: supersede (the generation that resource $1 has ended as, and its deliveries)
@@ -434,7 +438,7 @@ delete from lease where rk = $1 returning token, rk, indexes, sizes, attempts, t
 insert into waiting
 select $1::bigint >> 24, min(i), array_agg(i order by i)
 from (select (k & 16777215)::int as i, (row_number() over (order by k) - 1) / 1000 as part from packet p
-      where k between $1 and $2 and not exists (select from outcome o where o.k = p.k)) x group by part;
+      where k between $1 and $2 and not exists (select from outcome o where o.k = p.k offset 0)) x group by part;
 
 -- name: reopen_resource
 update resource set generation = $2, state = 'open', failed = 0, withdrawn = $3, opened_at = $4, active_at = $5, idle_at = $6,
@@ -443,9 +447,9 @@ update resource set generation = $2, state = 'open', failed = 0, withdrawn = $3,
 where rk = $1;
 
 -- name: superseded_by (resource $1: the generation before it; deliveries of all before it that are due, and dead)
-select (select generation from superseded where rk = $1 order by gk limit 1),
-       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and coalesce(d.state, '') = 'due'),
-       (select count(*) from superseded s join delivery d on d.rk = s.gk where s.rk = $1 and coalesce(d.state, '') = 'dead');
+select (select generation from superseded where rk = $1 order by gk + 0 limit 1),
+       (select count(*) from superseded s join delivery d on d.rk = any (array[s.gk]) where s.rk = $1 and coalesce(d.state, '') = 'due'),
+       (select count(*) from superseded s join delivery d on d.rk = any (array[s.gk]) where s.rk = $1 and coalesce(d.state, '') = 'dead');
 
 -- name: past_deadline (up to $2, locked)
 select rk from resource where deadline_at <= $1 order by deadline_at limit $2 for update skip locked;
@@ -454,7 +458,7 @@ select rk from resource where deadline_at <= $1 order by deadline_at limit $2 fo
 select rk, active_at from resource where idle_at <= $1 order by idle_at limit $2 for update skip locked;
 
 -- name: look_again ([resource, uptime of the next look])
-update resource r set idle_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at) where r.rk = t.rk;
+update resource r set idle_at = t.at from unnest($1::bigint[], $2::float8[]) as t (rk, at) where r.rk = any (array[t.rk]);
 
 -- name: count_idle_times
 select count(*) from resource where idle_at is not null;
@@ -467,11 +471,11 @@ update resource set idle_at = active_at + $1 where idle_at > $1::float8 + $2::fl
 
 -- name: shorten_dead_retention (to the time $1, of resources that have a dead delivery and none that is due)
 update resource r set purge_at = $1
-where rk in (select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk
-             where d.state <> 'delivered' and d.state = 'dead')
+where rk = any (array(select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = any (array[d.rk])
+                      where d.state <> 'delivered' and d.state = 'dead'))
   and (purge_at is null or purge_at > $1) and state <> 'open'
-  and not exists (select from delivery d where d.state = 'due' and d.rk in (
-    select r.rk union all select s.gk from superseded s where s.rk = r.rk));
+  and not exists (select from delivery d where coalesce(d.state, '') = 'due'
+                  and d.rk = any (r.rk || array(select s.gk from superseded s where s.rk = r.rk)));
 
 -- name: fix_total (by a person)
 update resource set total = $2, total_by = 'total' where rk = $1;
@@ -492,29 +496,27 @@ select coalesce(sum(footprint(octet_length(payload))), 0)::bigint from packet wh
 select rk, state, received, body_size, purging from resource where purge_at <= $1 order by purge_at limit 1 for update skip locked;
 
 -- name: purge_outcomes (of the keys $1 to $2: the first $3)
-delete from outcome where k in (select k from outcome where k between $1 and $2 order by k limit $3);
+delete from outcome where k = any (array(select k from outcome where k between $1 and $2 order by k limit $3));
 
 -- name: purge_packets (the same)
-delete from packet where k in (select k from packet where k between $1 and $2 order by k limit $3);
+delete from packet where k = any (array(select k from packet where k between $1 and $2 order by k limit $3));
 
 -- name: purge_log
-delete from delivery_log where did in (
-  select d.did from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle);
+delete from delivery_log where did = any (array(
+  select did from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1))));
 
 -- name: purge_deliveries
-delete from delivery where did in (
-  select d.did from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle);
+delete from delivery where did = any (array(
+  select did from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1))));
 
 -- name: purge_superseded
 delete from superseded where rk = $1;
 
 -- name: dead_of (dead deliveries of a resource, of all its generations)
-select count(*) from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle
-where coalesce(d.state, '') = 'dead';
+select count(*) from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1)) and coalesce(state, '') = 'dead';
 
 -- name: due_of
-select count(*) from (select $1::bigint union all select gk from superseded where rk = $1) h (handle) join delivery d on d.rk = h.handle
-where coalesce(d.state, '') = 'due';
+select count(*) from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1)) and coalesce(state, '') = 'due';
 
 -- name: purge_begins (after its retention)
 update resource set purging = 1 where rk = $1 and purging = 0;
@@ -530,8 +532,8 @@ insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
 select id, state, ended_by, total, seen, coalesce(closed_at, 0), $2 from resource where rk = $1 on conflict do nothing;
 
 -- name: delete_tombstones (up to $2 of those that were removed by $1)
-delete from tombstone where tk in (
-  select tk from (select tk, removed_at from tombstone order by tk limit $2) x where removed_at <= $1);
+delete from tombstone where tk = any (array(
+  select tk from (select tk, removed_at from tombstone order by tk limit $2) x where removed_at <= $1));
 
 -- name: delete_tombstone (by id)
 delete from tombstone where id = $1;
@@ -545,7 +547,7 @@ delete from audit where refused = $1
   and id <= (select id from audit where refused = $1 order by id desc limit 1 offset $2);
 
 -- name: forget_audit (the first $2, where they were recorded before $1)
-delete from audit where id in (select id from audit order by id limit $2) and kept_at < $1;
+delete from audit where id = any (array(select id from audit order by id limit $2)) and kept_at < $1;
 
 -- Views.
 
@@ -592,7 +594,7 @@ select greatest(clock, w.wall) from ledger, (select wall() as wall) w;
 
 -- name: report (one resource, for people)
 select rk, id, generation, state, ended_by, total, metadata, received, highest, done, failed, withdrawn, opened_at, closed_at,
-       (select s.generation from superseded s where s.rk = resource.rk order by gk limit 1) as superseded
+       (select s.generation from superseded s where s.rk = resource.rk order by gk + 0 limit 1) as superseded
 from resource where id = $1 and purging = 0;
 
 -- name: count_packets (of the keys $1 to $2)
@@ -617,8 +619,8 @@ select r.id, r.generation, case when r.state = 'open' then r.failed else r.recei
          and ($8::text is null or exists (
            select from (select reason from outcome where k between r.rk << 24 and r.rk << 24 | 16777215 and output is null
                         order by k limit 100) f where strpos(f.reason, $8) > 0)) as fits
-from (select rk from resource where state = $1 and id >= $2 and ($3::text is null or id < $3) order by id limit $4) l
-join resource r on r.rk = l.rk order by r.id;
+from (select rk, id from resource where state = $1 and id >= $2 and ($3::text is null or id < $3) order by id limit $4) l
+join resource r on r.rk = any (array[l.rk]) order by l.id;
 
 -- name: last_resource (the latest handle)
 select coalesce(max(rk), 0) from resource;
@@ -632,7 +634,7 @@ select p.payload, p.crc,
          or coalesce(a.due_at is not null or a.waits, false) as waits,
        coalesce(a.attempts, 0) as attempts, coalesce(a.reason, '') as reason, a.due_at,
        o.k is not null as ended, o.output, o.crc as output_crc, coalesce(o.reason, '') as failure, o.attempts as used, o.seq
-from packet p left join attempt a on a.k = p.k left join outcome o on o.k = p.k where p.k = $1::bigint << 24 | $2::int;
+from packet p left join attempt a on a.k = any (array[p.k]) left join outcome o on o.k = any (array[p.k]) where p.k = $1::bigint << 24 | $2::int;
 
 -- name: list_outputs (behind the key $1, up to the key $2, at most $3 + 1; those beyond $4 bytes, but for the first, without output)
 select seq, (k & 16777215)::int as index, case when place = 1 or total <= $4 then output end as output, crc, '' as reason, 0 as attempts,
@@ -663,14 +665,15 @@ from (
   union all
   (select did from delivery where $1 = 'undelivered' and state <> 'delivered' and did > $3 and did <= $4 order by did limit $5)
   union all
-  (select did from delivery where $1 = 'one' and (rk = $2 or rk in (select gk from superseded where rk = $2))
-     and did > $3 and did <= $4 order by did limit $5)) l
-join delivery d on d.did = l.did left join superseded s on s.gk = d.rk join resource r on r.rk = coalesce(s.rk, d.rk) order by d.did;
+  (select did from delivery where $1 = 'one' and rk = any ($2::bigint || array(select gk from superseded where rk = $2))
+     and did + 0 > $3 and did + 0 <= $4 order by did + 0 limit $5)) l
+join delivery d on d.did = any (array[l.did]) left join superseded s on s.gk = any (array[d.rk]) join resource r on r.rk = any (array[coalesce(s.rk, d.rk)])
+order by l.did;
 
 -- name: deliveries_of (resource $1: up to $2 of them, the undelivered before others, and how many there are)
 select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,
        r.closed_at as created_at, count(*) over () as number
-from delivery d join resource r on r.rk = d.rk where d.rk = $1 and r.purging = 0 order by d.state = 'delivered', d.did limit $2;
+from delivery d join resource r on r.rk = any (array[d.rk]) where d.rk = $1 and r.purging = 0 order by d.state = 'delivered', d.did limit $2;
 
 -- name: last_delivery (the latest handle)
 select coalesce(max(did), 0) from delivery;
@@ -679,11 +682,11 @@ select coalesce(max(did), 0) from delivery;
 select rk from resource where id = $1 and purging = 0;
 
 -- name: resources_by_number (of a webhook id, to endpoint $2: handles of both, and whose)
-select d.did, r.rk, r.id, r.generation from resource r join delivery d on d.rk = r.rk and d.endpoint = $2
+select d.did, r.rk, r.id, r.generation from resource r join delivery d on d.rk = any (array[r.rk]) and d.endpoint = $2
 where r.wid = $1 and r.purging = 0
 union all
-select d.did, r.rk, r.id, s.generation from superseded s join delivery d on d.rk = s.gk and d.endpoint = $2
-join resource r on r.rk = s.rk where s.wid = $1 and r.purging = 0;
+select d.did, r.rk, r.id, s.generation from superseded s join delivery d on d.rk = any (array[s.gk]) and d.endpoint = $2
+join resource r on r.rk = any (array[s.rk]) where s.wid = $1 and r.purging = 0;
 
 -- name: delivery_history (attempts of a delivery, the latest first, at most $2)
 select attempt, tried_at, seconds, result, reason from (
@@ -707,14 +710,14 @@ where endpoint is not null and endpoint not in (select endpoint from paused_endp
 
 -- name: body_to_read (of the delivery of resource id $1, generation $2, to endpoint $3: with the number of its last output)
 select r.rk, r.state, r.done, 2147483647 as last_seq, r.head, r.tail, r.frame_crc
-from resource r join delivery d on d.rk = r.rk where r.id = $1 and r.generation = $2 and d.endpoint = $3
+from resource r join delivery d on d.rk = any (array[r.rk]) where r.id = $1 and r.generation = $2 and d.endpoint = $3
 union all
 select s.rk, 'incomplete', s.done, s.last_seq, s.head, s.tail, s.frame_crc
-from resource r join superseded s on s.rk = r.rk join delivery d on d.rk = s.gk
+from resource r join superseded s on s.rk = any (array[r.rk]) join delivery d on d.rk = any (array[s.gk])
 where r.id = $1 and s.generation = $2 and d.endpoint = $3;
 
 -- name: last_output (the number of the last output of the generation $2 of resource id $1, once it is superseded)
-select s.last_seq from resource r join superseded s on s.rk = r.rk where r.id = $1 and s.generation = $2;
+select s.last_seq from resource r join superseded s on s.rk = any (array[r.rk]) where r.id = $1 and s.generation = $2;
 
 -- name: piece_of_output (of key $1: $3 bytes from byte $2 on, the first is 1)
 select substring(output from $2::int for $3::int) from outcome where k = $1;

@@ -289,8 +289,7 @@ create function footprint(size int) returns bigint language sql immutable as $$ 
 create function lock_all(ids text[], rks bigint[]) returns void language plpgsql as $$
 begin
   perform from resource r
-    where r.rk in (select o.rk from resource o where o.id = any (ids) union select k.rk from unnest(rks) as k (rk))
-    order by r.id for update;
+    where r.rk = any (array(select o.rk from resource o where o.id = any (ids)) || rks) order by r.id || '' for update;
 end $$;
 
 -- The resources `ids`, those that nobody knows created; locked, and with them `others` and `other_rks`.
@@ -301,7 +300,8 @@ create function look(ids text[], generations bytea[], others text[], other_rks b
 begin
   insert into resource as r (id, generation, opened_at, active_at)
     select t.id, t.generation, 0, 0 from unnest(ids, generations) as t (id, generation)
-    where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
+    where not exists (select from resource o where o.id = any (array[t.id]))
+      and not exists (select from tombstone s where s.id = any (array[t.id]))
     order by t.id collate "C" on conflict do nothing;
   perform lock_all(ids || others, other_rks);
   return query select r.rk, r.id, r.generation, r.state, r.total, r.total_by, r.metadata, r.received, r.highest, r.done,
@@ -326,7 +326,8 @@ begin
   end if;
   insert into resource as r (id, generation, opened_at, active_at, idle_at, deadline_at)
     select t.id, t.generation, a.wall, a.active, a.active + idle_time, a.now + life_time from unnest(ids, generations) as t (id, generation)
-    where not exists (select from resource o where o.id = t.id) and not exists (select from tombstone s where s.id = t.id)
+    where not exists (select from resource o where o.id = any (array[t.id]))
+      and not exists (select from tombstone s where s.id = any (array[t.id]))
     order by t.id collate "C" on conflict do nothing;
   perform lock_all(ids || others, other_rks);
   select array_agg(l.rk order by t.place), array_agg(l.generation order by t.place), array_agg(coalesce(l.metadata, t.metadata) order by t.place),
@@ -336,7 +337,7 @@ begin
                   and (t.metadata is null or l.metadata = t.metadata or l.generation = t.generation))
     into rks, gens, metas, news, fresh, sound
     from unnest(ids, generations, highests, totals, metadatas) with ordinality as t (id, generation, highest, total, metadata, place)
-    join resource l on l.id = t.id;
+    join resource l on l.id = any (array[t.id]);
   if sound is not true or cardinality(rks) <> cardinality(ids) or a.open + fresh > most_open then
     raise exception 'odd' using errcode = 'CL001';
   end if;
@@ -344,7 +345,8 @@ begin
     from unnest(places, indexes, payloads, crcs) as t (place, index, payload, crc);
   update resource r set received = r.received + t.number, highest = greatest(r.highest, t.highest), total = coalesce(r.total, t.total),
                         total_by = case when r.total is null then t.total_by else r.total_by end, metadata = t.metadata, active_at = a.active
-    from unnest(rks, numbers, highests, totals, totals_by, metas) as t (rk, number, highest, total, total_by, metadata) where r.rk = t.rk;
+    from unnest(rks, numbers, highests, totals, totals_by, metas) as t (rk, number, highest, total, total_by, metadata)
+    where r.rk = any (array[t.rk]);
   allowed := exists (select from unnest(tokens) as t (token) where t.token <> 0)
     and not exists (select from waiting) and not exists (select from attempt t where t.stops > 0 and t.waits)
     and not exists (select from attempt t where t.due_at <= a.now)
@@ -383,9 +385,9 @@ begin
          and max(r.body_size) + (select sum(octet_length(t.output) + 1) from unnest(outputs) as t (output)) <= most_body
     into sound
     from unnest(tokens, holders, numbers) as t (token, holder, number)
-    join lease e on e.token = t.token and e.rk = t.holder and cardinality(e.indexes) = t.number and not (true = any (e.tried))
+    join lease e on e.token = any (array[t.token]) and e.rk = t.holder and cardinality(e.indexes) = t.number and not (true = any (e.tried))
                     and 0 <= all (e.indexes)
-    join resource r on r.rk = e.rk;
+    join resource r on r.rk = any (array[e.rk]);
   if sound is not true then
     return;
   end if;
@@ -404,10 +406,10 @@ begin
     insert into outcome (k, output, crc, attempts, seq)
       select t.rk << 24 | t.index, t.output, t.crc, t.attempt,
              r.done + r.failed + r.withdrawn + row_number() over (partition by t.rk order by t.n)
-      from told t join resource r on r.rk = t.rk),
+      from told t join resource r on r.rk = any (array[t.rk])),
   grown as (
     update resource r set done = r.done + s.number, body_size = r.body_size + s.size, active_at = a.active
-      from sums s where r.rk = s.rk returning r.*, s.first)
+      from sums s where r.rk = any (array[s.rk]) returning r.*, s.first)
   select g.rk, g.id, g.generation, g.state, g.total, g.total_by, g.metadata, g.received, g.highest, g.done, g.failed, g.body_size,
          g.withdrawn, c.freed, c.returned, case when row_number() over (order by g.first) = 1 then a end
   from grown g, (select sum(footprint(t.size))::bigint as freed, sum(t.size)::bigint as returned from told t) c
@@ -421,27 +423,28 @@ create function lock_delivery_states(places int[], ids text[], generations bytea
                  tried_at float8, seconds float8, result text, token bigint, due bigint, dead bigint)
   language plpgsql as $$
 begin
-  perform from resource r where r.id = any (ids) order by r.id for update;
+  perform from resource r where r.id = any (ids) order by r.id || '' for update;
   return query
   select t.place, d.did, r.rk, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result, d.token,
          e.due, e.dead
   from unnest(places, ids, generations, endpoints) as t (place, id, generation, endpoint)
-  join resource r on r.id = t.id left join superseded s on s.rk = r.rk and s.generation = t.generation
-  join delivery d on d.rk = case when r.generation = t.generation then r.rk else s.gk end and d.endpoint = t.endpoint
+  join resource r on r.id = any (array[t.id]) left join superseded s on s.rk = any (array[r.rk]) and s.generation = t.generation
+  join delivery d on d.rk = any (array[case when r.generation = t.generation then r.rk else s.gk end]) and d.endpoint = t.endpoint
   cross join lateral (
     select count(*) filter (where x.state = 'due') as due, count(*) filter (where x.state = 'dead') as dead from delivery x
-    where x.rk = any (array(select r.rk union all select g.gk from superseded g where g.rk = r.rk))) e
+    where x.rk = any (r.rk || array(select g.gk from superseded g where g.rk = r.rk))) e
   order by t.place;
 end $$;
 
 -- The deliveries with the handles `dids`, of resources that are not being forgotten; locked and looked at in the same way.
 create function deliveries_to_repair(dids bigint[]) returns table (did bigint, rk bigint, endpoint text, state text) language plpgsql as $$
 begin
-  perform from resource r where r.rk in (
-    select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk where d.did = any (dids)) order by r.id for update;
+  perform from resource r where r.rk = any (array(
+    select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = any (array[d.rk]) where d.did = any (dids)))
+  order by r.id || '' for update;
   return query
-  select d.did, r.rk, d.endpoint, d.state from unnest(dids) with ordinality as t (did, place) join delivery d on d.did = t.did
-  left join superseded s on s.gk = d.rk join resource r on r.rk = coalesce(s.rk, d.rk) where r.purging = 0 order by t.place;
+  select d.did, r.rk, d.endpoint, d.state from unnest(dids) with ordinality as t (did, place) join delivery d on d.did = any (array[t.did])
+  left join superseded s on s.gk = any (array[d.rk]) join resource r on r.rk = any (array[coalesce(s.rk, d.rk)]) where r.purging = 0 order by t.place;
 end $$;
 
 insert into ledger values (1, 0, 0, 0, 0, 0, false);
