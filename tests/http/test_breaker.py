@@ -121,6 +121,12 @@ async def test_r23_tls_settings_that_do_not_fit_hold_up_no_other_endpoint_of_the
             await until(lambda: len(receiver.requests) == 4)
 
 
+async def test_r23_the_metric_says_that_a_breaker_is_closed_before_anything_is_sent(stage: Stage) -> None:
+    stage.endpoint("http://127.0.0.1:9/")
+    async with stage.dispatcher():
+        assert state(stage) == "closed"
+
+
 async def test_r23_a_dead_path_holds_up_no_other_of_its_host(stage: Stage) -> None:
     async with Receiver(paths={"/dead": (Stall(),)}) as receiver:
 

@@ -93,6 +93,7 @@ class Dispatcher:
         self._draining = False
         for name in endpoints:
             self._workers_of(name)
+        self._show_circuits()
 
     def capacity(self) -> Capacity:
         """For each endpoint, how many more deliveries it would take, leased, at this moment."""
