@@ -122,7 +122,7 @@ async def test_no_plan_for_empty_tables_goes_through_one_as_a_whole(
         await connection.execute("deallocate planned")
         if tables := goes_through(plan) - SMALL:
             found[name] = tables
-    assert found.keys() == WHOLE.keys(), found
+    assert found.keys() <= WHOLE.keys(), {name: found[name] for name in found.keys() - WHOLE.keys()}
 
 
 async def test_steps_and_looks_read_what_they_are_about_whatever_came_after_they_were_planned(
