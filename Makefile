@@ -13,6 +13,9 @@ BENCH_ARGS ?=
 # Of the comparison, for example: make compare COMPARE_ARGS='--with main~20 --only one'
 COMPARE_ARGS ?=
 
+# Of a release, for example: make release RELEASE_ARGS='--without 3.13'
+RELEASE_ARGS ?=
+
 # A Python that can do the job: new enough, and able to build a virtual environment (Debian splits that off).
 # It is run, not only found: a shim may stand for a version that is not there.
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -46,7 +49,7 @@ MEMORY = $(shell grep -q ' /dev/shm .*noexec' /proc/mounts 2>/dev/null || \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers openapi compare format lock servers release-tools sbom clean
+.PHONY: help setup demo test check types lint contracts shape audit wheels test-cluster test-faults docs pages site torture bench bench-peers openapi compare format lock servers release-tools sbom release clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -132,6 +135,9 @@ release-tools: .release-venv/.libraries ## Install what makes a release and chec
 sbom: setup release-tools ## Write what Collator is installed with as SBOMs (CycloneDX) in dist/
 	@mkdir -p dist
 	.release-venv/bin/python .ci/sbom $(BIN)/python dist
+
+release: setup release-tools ## Build, check and try a release of this commit in dist/ (RELEASING.md)
+	.release-venv/bin/python .ci/release $(RELEASE_ARGS)
 
 # And one for what Collator is measured beside.
 .peers-venv/.libraries: requirements-peers.txt

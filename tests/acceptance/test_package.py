@@ -76,10 +76,12 @@ def test_the_wheel_has_the_package_and_nothing_else(built: Built) -> None:
     assert {"collator/py.typed", *ledgers} <= {*built.in_wheel}
 
 
-def test_the_sdist_has_what_the_wheel_is_made_of_and_no_tests(built: Built) -> None:
-    assert {name.partition("/")[0] for name in built.in_sdist} == {
-        *("src", "CHANGELOG.md", "LICENSE", "README.md", "PKG-INFO", "pyproject.toml", ".gitignore"),
-    }
+def test_the_sdist_has_what_the_wheel_is_made_of_and_the_pages_and_no_tests(built: Built) -> None:
+    pages = {path.name for path in ROOT.glob("*.md")} | {"docs"}
+    more = {"src", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore"}
+    assert {name.partition("/")[0] for name in built.in_sdist} == pages | more
+    assert {"docs/tutorial.md", "docs/flow.svg", "docs/decisions/README.md"} <= {*built.in_sdist}
+    assert {PurePosixPath(name).suffix for name in built.in_sdist if name.startswith("docs/")} == {".md", ".svg"}
     assert {name.removeprefix("src/") for name in built.in_sdist if name.startswith("src/")} == source()
 
 
