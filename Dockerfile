@@ -11,7 +11,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 # Every pinned wheel, its hash verified; from here on nothing is fetched any more.
 COPY requirements-dev.txt ./
 RUN python -m pip download --quiet --require-hashes --no-deps --dest /wheels --requirement requirements-dev.txt
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE README.md ./
 COPY src ./src
 RUN python -m pip wheel --quiet --no-deps --no-index --find-links /wheels --wheel-dir /wheels . \
     && python -m venv /opt/collator \

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,14 @@ def test_what_is_copied_into_the_image_is_there_and_not_ignored() -> None:
     sources = " ".join(re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE, re.MULTILINE)).split()
     assert {*sources} == kept
     assert [name for name in sources if not (ROOT / name).exists()] == []
+
+
+def test_what_is_copied_into_the_image_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^COPY (pyproject.toml .*) \./$", DOCKERFILE, re.MULTILINE)
+    for name in line.split():
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize(
