@@ -106,7 +106,8 @@ async def open_service(
     settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
-        parts = msgspec.structs.replace(parts_of(pipeline, settings), tokens=tokens)
+        own = {"tokens": tokens, "ui": settings.ui, "ui_payloads": settings.ui_payloads}
+        parts = msgspec.structs.replace(parts_of(pipeline, settings), **own)
         metrics = pipeline.metrics
         app = make_app(parts)
         listener = serve(

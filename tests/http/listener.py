@@ -301,6 +301,7 @@ async def open_door(
     tokens: Callable[[], Tokens] | None = None,
     unavailable: Callable[[], Unavailable | None] = lambda: None,
     hide_payloads: bool = False,
+    ui: bool = False,
     direct: bool = True,
 ) -> AsyncIterator[Harness]:
     """The HTTP app, open; *direct*: with the short way for single packets, as a service has it."""
@@ -320,6 +321,7 @@ async def open_door(
         limits=limits or HttpLimits(),
         tokens=tokens,
         hide_payloads=hide_payloads,
+        ui=ui,
     )
     app = App(parts)
     try:

@@ -38,6 +38,13 @@ def test_each_value_is_told_with_its_source(
     assert {name for name, option in OPTIONS.items() if option.scope is not Scope.TEST} <= {*told}
 
 
+def test_a_switch_that_is_on_has_a_flag_that_turns_it_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "--no-ui", "--ui-payloads", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["settings"]
+    assert told["ui"] == {"value": "no", "source": "--no-ui"}
+    assert told["ui_payloads"] == {"value": "yes", "source": "--ui-payloads"}
+
+
 def test_a_person_sees_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "--port", "3"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

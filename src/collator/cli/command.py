@@ -126,6 +126,7 @@ def _filled(_context: click.Context, _param: click.Parameter, value: str | None)
 def _option(name: str) -> Callable[[CommandFunction], CommandFunction]:
     option, value = OPTIONS[name], default(name)
     if option.type is SWITCH:
-        return click.option(flag(name), name, flag_value="yes", help=option.what)
+        other = "no" if value == "yes" else "yes"
+        return click.option(flag(name), name, flag_value=other, help=option.what)
     shown = f"  [{value}]" if value else ""
     return click.option(flag(name), name, metavar=option.type.metavar, help=option.what + shown)

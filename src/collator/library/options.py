@@ -39,6 +39,8 @@ class CollatorOptions(TypedDict, total=False):
     tokens_file: str | Path | None
     insecure: bool
     hide_payloads: bool
+    ui: bool
+    ui_payloads: bool
     max_request: Bytes
     max_buffered: Bytes
     max_requests: int

@@ -42,6 +42,19 @@ class ListenerSettings(Table):
         "Show no payloads: the page of a packet has none, and reasons have nothing that a function or a service said.",
         "It shows why a packet failed, to those who may read the outputs as well.",
     )
+    ui: bool = setting(
+        True,
+        SWITCH,
+        "Serve the page for people on call at /; --no-ui serves none.",
+        "It has no rights of its own: it asks the API with the token of who uses it.",
+        flag="no-ui",
+    )
+    ui_payloads: bool = setting(
+        False,
+        SWITCH,
+        "Show payloads and outputs on the page at /.",
+        "A screen is seen by others. By the API, who may read may read them anyway.",
+    )
     max_request: int = setting(
         16 * _MIB,
         SIZE,

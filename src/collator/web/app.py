@@ -56,6 +56,7 @@ from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.service_events import ServiceEvents
 from collator.web.streams import Streams, Wanted
+from collator.web.ui.page import UserInterface
 
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
 
@@ -84,6 +85,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether payloads are shown to nobody."""
     tokens: Callable[[], Tokens] | None = None
     """The tokens that are valid at this moment; `None`: no token is needed."""
+    ui: bool = False
+    """Whether there is a page at `/`."""
+    ui_payloads: bool = False
+    """Whether it shows payloads and outputs."""
 
 
 def make_app(parts: Parts) -> App:
@@ -124,6 +129,7 @@ class App:
             limits=parts.limits,
             load=self._load,
         )
+        self._ui = UserInterface(self._auth, self._host_check, payloads=parts.ui_payloads) if parts.ui else None
         self._pages = make_pages(self._handlers(parts), self._auth)
         parts.metrics.requests.set_function(lambda: self._load.requests.used)
         parts.metrics.streams.set_function(lambda: self._load.streams.used)
@@ -182,9 +188,12 @@ class App:
         path = request.scope["raw_path"].decode("ascii")  # as it was sent: %2F is no separator (R1)
         if path == POST_PACKETS.path:
             return await self._take(request, send)
+        if self._ui is not None and self._ui.serves(path):
+            return await self._ui.answer(request, path)
         self._host_check.check(request.headers, request.target_host)
         if path not in _OPEN:
-            request.caller = self._auth.identify(request.headers)
+            page_token = None if self._ui is None else self._ui.token_of(request)
+            request.caller = self._auth.identify(request.headers, page_token=page_token)
             self._begin(request)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
         scope = {**request.scope, "path": path, "app": self, REQUEST: request}

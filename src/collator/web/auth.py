@@ -27,19 +27,21 @@ class Auth:
         """The tokens that are valid at this moment; `None` where none is needed."""
         return None if self._tokens is None else self._tokens()
 
-    def identify(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+    def identify(self, headers: Mapping[bytes, bytes], *, page_token: bytes | None = None) -> Caller | None:
         """Return the caller; `None` where the service asks for no token.
 
-        Raises `HttpProblem` without a token that is known.
+        *page_token* is the token of a session of the page, if any; one in *headers* counts before it. Raises
+        `HttpProblem` without a token that is known.
         """
         if self._tokens is None:
             return None
         field = headers.get(b"authorization")
-        if field is None:
+        token = page_token if field is None else field[len(_SCHEME) :].strip()
+        if token is None:
             raise _unknown("a token is required: Authorization: Bearer TOKEN", b"Bearer")
-        if field[: len(_SCHEME)].lower() != _SCHEME:
+        if field is not None and field[: len(_SCHEME)].lower() != _SCHEME:
             raise _unknown("the only supported authorization scheme is Bearer", b"Bearer")
-        caller = self._tokens().find(field[len(_SCHEME) :].strip())
+        caller = self._tokens().find(token)
         if caller is None:
             raise _unknown("the token is unknown or has been removed", b'Bearer error="invalid_token"')
         return caller

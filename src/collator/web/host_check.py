@@ -58,17 +58,20 @@ class HostCheck:
 
         *target_host* is the host that a whole URL names, which counts before the Host field (RFC 9112, 3.2.2).
         """
-        host = headers.get(b"host", b"")
-        self._check_host(host)
-        if target_host:
-            self._check_host(target_host)
-        origin = headers.get(b"origin")
-        if origin is not None and origin not in {scheme + (target_host or host) for scheme in _SCHEMES}:
+        self.check_host(headers, target_host)
+        host, origin = target_host or headers.get(b"host", b""), headers.get(b"origin")
+        if origin is not None and origin not in {scheme + host for scheme in _SCHEMES}:
             raise HttpProblem(ProblemType.CROSS_ORIGIN, "the Origin header does not match the Host header")
         if headers.get(b"sec-fetch-site", b"").strip() in _FOREIGN_SITES:
             raise HttpProblem(
                 ProblemType.CROSS_ORIGIN, "the Sec-Fetch-Site header says that the request comes from another origin"
             )
+
+    def check_host(self, headers: Mapping[bytes, bytes], target_host: bytes = b"") -> None:
+        """Raise `HttpProblem` for a foreign Host, as `check` does, from whatever page the request comes."""
+        self._check_host(headers.get(b"host", b""))
+        if target_host:
+            self._check_host(target_host)
 
     def _check_host(self, host: bytes) -> None:
         name = _name(host) if len(host) <= _LONGEST else None

@@ -1,0 +1,159 @@
+"""The page in a browser, as a person on call uses it, and hostile texts on it: none of them runs, each is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from collator.tokens import Role, generate_token, line_for
+from tests.harness.browser import Browser, open_browser
+from tests.harness.service import ROOT, ServiceProcess
+from tests.harness.sink import Sink
+from tests.wait import until
+
+pytestmark = pytest.mark.anyio
+
+TOKENS = {role: generate_token() for role in (Role.READ, Role.ADMIN)}
+ATTACK = '<img src=x onerror="window.ran=1"><script>window.ran=2</script>\'"&lt;'
+PROCESSOR = f"""
+ATTACK = {ATTACK!r}
+
+
+def work(payload):
+    if payload == "bad":
+        raise ValueError(ATTACK + " error")
+    return {{ATTACK: ATTACK + " output"}}
+"""
+
+
+class Stage(NamedTuple):
+    """A service with a page, its receiver, which is down, and a browser."""
+
+    service: ServiceProcess
+    sink: Sink
+    browser: Browser
+
+
+@pytest.fixture(scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """All of it, for all tests; the processor repeats what is hostile."""
+    home = tmp_path_factory.mktemp("page")
+    (home / "tokens").write_text("\n".join(line_for(TOKENS[role], roles=[role], name=role.value) for role in TOKENS))
+    (home / "own.py").write_text(PROCESSOR)
+    async with (
+        open_browser(home) as browser,
+        Sink(home / "service" / "data" / "webhook.secret", up=False) as sink,
+        ServiceProcess(
+            home / "service",
+            webhook=sink.url,
+            tokens_file=home / "tokens",
+            processor="own:work",
+            processor_retries=0,
+            breaker_pause="100ms",
+        ) as service,
+    ):
+        path = os.pathsep.join((str(home), str(ROOT / "src")))
+        service.environment = {"PYTHONPATH": path, "COLLATOR_UI_PAYLOADS": "yes"}
+        await service.start()
+        yield Stage(service, sink, browser)
+
+
+async def send(service: ServiceProcess, *packets: dict[str, object]) -> None:
+    """Send *packets*, all of which are taken."""
+    fields = {"authorization": f"Bearer {TOKENS[Role.ADMIN]}"}
+    async with (
+        aiohttp.ClientSession(headers=fields) as session,
+        session.post(service.url + "/v1/packets", json=packets) as answer,
+    ):
+        assert answer.status == 202, await answer.text()
+
+
+async def sign_in(browser: Browser, service: ServiceProcess, role: Role, place: str = "") -> None:
+    """Open the page at *place*, and sign in."""
+    await browser.call("Network.clearBrowserCookies")
+    await browser.open("about:blank")
+    await browser.open(f"{service.url}/{place}")
+    await browser.sees("Access token")
+    await browser.write("#token", TOKENS[role])
+    await browser.sees("Sign out")
+
+
+async def nothing_ran(browser: Browser, service: ServiceProcess) -> None:
+    """See that no text of others ran, that the policy forbade nothing, and that nobody else was asked."""
+    assert await browser.run("window.ran") is None
+    assert browser.console == []
+    assert {urlsplit(url).netloc for url in browser.asked if url.startswith("http")} == {urlsplit(service.url).netloc}
+
+
+async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(stage: Stage) -> None:
+    service, sink, browser = stage
+    await send(service, {"resource_id": "order-17", "index": 0, "payload": "good", "last": True})
+    await sign_in(browser, service, Role.ADMIN)
+    await browser.sees("Ready", "Needs attention", "connection refused")
+    await browser.write(".search input", "order-17")
+    await browser.sees("Resource", "order-17", "1 done", "endpoint default")
+    await browser.click("td a", "Attempts")
+    await browser.sees("order-17 → default", "connection refused")
+    await browser.click(".actions button", "Give up")
+    await browser.sees("It is dead then")
+    await browser.click("dialog button.solid", "Give up")
+    await browser.sees("given up")
+
+    await sink.up()  # mended
+    await browser.click("nav a", "Overview")
+    await browser.sees("1 dead delivery")
+    await browser.click(".needs a", "Look and replay")
+    await browser.click(".bulk button", "Replay all that fit")
+    await browser.sees("1 delivery\n")  # what it is about is counted first
+    await browser.click("dialog button.solid", "Replay all that fit")
+    await browser.sees("No delivery fits")
+    await until(lambda: len(sink.webhooks) == 1)
+    await browser.click("nav a", "Overview")
+    await browser.sees("Nothing needs you.")
+    await browser.click("nav a", "System")
+    await browser.sees("Audit log", "replay", "stop")
+    await nothing_ran(browser, service)
+
+
+async def test_hostile_texts_are_read_and_never_run(stage: Stage) -> None:
+    service, _, browser = stage
+    name = ATTACK + " id"
+    metadata = {ATTACK + " key": ATTACK + " value"}
+    await send(
+        service,
+        {"resource_id": name, "index": 0, "payload": "bad", "metadata": metadata},
+        {"resource_id": name, "index": 1, "payload": ATTACK + " payload"},
+    )
+    await sign_in(browser, service, Role.READ, "#/resources")
+    await browser.sees(name)
+    await browser.write(".search input", name)
+    await browser.sees(name, "1 done", "1 failed", ATTACK + " error", ATTACK + " key", ATTACK + " value")
+    await browser.click("button", "Follow")
+    await browser.sees("output")
+    await browser.write('input[type="number"]', "1")
+    await browser.sees(ATTACK + " payload")
+    await browser.write(".search input", "#/" + ATTACK)
+    await browser.sees("No resource fits")
+    await browser.click("nav a", "Overview")
+    await browser.sees("Calls fail: ValueError: " + ATTACK)
+    await nothing_ran(browser, service)
+
+
+async def test_who_may_look_finds_nothing_to_press(stage: Stage) -> None:
+    service, _, browser = stage
+    await send(service, {"resource_id": "order-18", "index": 0, "payload": "bad"})
+    await sign_in(browser, service, Role.READ, "#/resources/order-18")
+    await browser.sees("order-18", "1 failed")
+    for label in ("Retry", "Complete now", "Cancel", "Set total"):
+        assert label not in await browser.text()
+    await browser.click("nav a", "System")
+    await browser.sees("The audit log is shown to tokens with the role admin.")
+    await browser.click("button", "Sign out")
+    await browser.sees("Access token")
+    assert await browser.run("document.cookie") == ""
+    await nothing_ran(browser, service)
