@@ -1,4 +1,4 @@
-"""Logs: one line for each event, `key=value` in a file or pipe, coloured in a terminal. No payload and no secret.
+"""Logs: one line for each event: `key=value`, coloured in a terminal, or a JSON object. No payload and no secret.
 
 What libraries say through `logging`, and what Python warns of, becomes an event too. Characters that a terminal would
 obey, or that would end a line, are written as escapes, since ids and reasons may hold what somebody sent.
@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import atexit
 import io
+import json
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any, BinaryIO, TextIO, cast
 
 import structlog
+from structlog.typing import Processor
 
 from collator.queued_output import QueuedOutput
 from collator.text import escaped, shorten
@@ -28,24 +31,30 @@ FLUSH = 0.5
 """Seconds that the end of the process waits for the reader of its log."""
 
 _PLAIN = structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False)
-_LINE = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+_FIRST = ("timestamp", "level", "event")
+_LINE = structlog.processors.LogfmtRenderer(key_order=_FIRST, bool_as_flag=False)
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
-def configure() -> None:
-    """Send the events of this process to standard error, and queue both of its outputs."""
-    render = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if sys.stderr.isatty()
-        else _LINE
-    )
-    sys.stdout, sys.stderr = _queued(sys.stdout), _queued(sys.stderr)
+def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """*event* as an object in one line."""
+    return json.dumps({**{name: event[name] for name in _FIRST}, **event}, ensure_ascii=False)
+
+
+def configure(log_format: str = "text", *, level: str = "info") -> None:
+    """Send events from *level* on to standard error, as *log_format* (``text``, ``json``), and queue both outputs."""
+    render: Processor = _LINE if log_format == "text" else _json
+    notice = partial(_notice, render)
+    if log_format == "text" and sys.stderr.isatty():
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    sys.stdout, sys.stderr = _queued(sys.stdout, notice), _queued(sys.stderr, notice)
     # What a program goes back to that has redirected what it prints, which it may do at any time.
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc,assignment]
     add_level, add_trace = structlog.processors.add_log_level, structlog.processors.format_exc_info
     structlog.configure(
         processors=[add_level, _STAMP, add_trace, printable, render],
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_ToEvents()], level=logging.WARNING)
@@ -91,9 +100,9 @@ def _bounded(name: str, value: object) -> object:
     return shorten("\n".join([escaped(line) for line in text.split("\n")]), most)
 
 
-def _queued(stream: TextIO) -> TextIO:
-    """*stream*, written to by way of a queue."""
-    raw = QueuedOutput(stream.fileno(), _notice)
+def _queued(stream: TextIO, notice: Callable[[int], str]) -> TextIO:
+    """*stream*, written to by way of a queue, with a *notice* where lines were lost."""
+    raw = QueuedOutput(stream.fileno(), notice)
     # A raw file is all that a text needs that is never read; the standard library does the same for python -u.
     return io.TextIOWrapper(cast("BinaryIO", raw), stream.encoding, "backslashreplace", line_buffering=True)
 
@@ -103,9 +112,9 @@ def _outputs() -> list[QueuedOutput]:
     return [raw for raw in streams if isinstance(raw, QueuedOutput)]
 
 
-def _notice(lines: int) -> str:
+def _notice(render: Processor, lines: int) -> str:
     event = {"level": "warning", "event": "log lines were lost because the output was blocked", "lines": lines}
-    return f"{_LINE(None, '', _STAMP(None, '', event))}\n"
+    return f"{render(None, '', _STAMP(None, '', event))!s}\n"
 
 
 class _ToEvents(logging.Handler):

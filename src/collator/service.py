@@ -64,7 +64,7 @@ def run(settings: Settings) -> None:
 
     Raises `ConfigError`, `Occupied` or `SchemaTooNew` where it cannot start.
     """
-    logs.configure()
+    logs.configure(settings.log_format, level=settings.log_level)
     descriptors.raise_limit()
     allocator.return_large_buffers()
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -70,12 +70,12 @@ async def test_each_line_is_an_event_without_payload_secret_or_token(tmp_path: P
     assert [word for word in (PAYLOAD, secret, token, token[-16:]) if word in log] == []
 
 
-def test_what_others_log_and_what_terminals_obey_is_one_line_too(tmp_path: Path) -> None:
-    program = """
+PROGRAM = """
 import logging, warnings, structlog
 from collator import logs
-logs.configure()
+logs.configure(*ARGUMENTS)
 log = structlog.get_logger("test")
+log.info("begun")
 log.warning("odd", reason='a "quoted" \\x1b[31m red\\r\\nsecond = line\\u2028third', path="C:\\\\new", nothing=None)
 try:
     1 / 0
@@ -85,14 +85,52 @@ except ZeroDivisionError:
 logging.getLogger("aiohttp.access").info("nobody wants to know")
 warnings.warn("this is old")
 """
+
+
+def logged(tmp_path: Path, **arguments: str) -> str:
+    """What a program logs, of itself and of its libraries."""
+    program = PROGRAM.replace("*ARGUMENTS", ", ".join(f"{name}={value!r}" for name, value in arguments.items()))
     command = [sys.executable, "-W", "default", "-c", program]
     done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True, check=True, timeout=30)
-    log = done.stderr.decode()
+    return done.stderr.decode()
+
+
+def test_what_others_log_and_what_terminals_obey_is_one_line_too(tmp_path: Path) -> None:
+    log = logged(tmp_path)
     events = assert_events(log)
-    told = ["odd", "defect", r"Task was\nnever retrieved", "this is old"]
+    told = ["begun", "odd", "defect", r"Task was\nnever retrieved", "this is old"]
     assert all(words in event for words, event in zip(told, events, strict=True)), events
     assert r'reason="a \"quoted\" \\x1b[31m red\\r\nsecond = line\\u2028third" path=C:\new nothing=' in log
     assert log.count("ZeroDivisionError: division by zero") == 2
+
+
+def test_a_log_in_json_has_an_object_a_line_with_the_same_fields(tmp_path: Path) -> None:
+    lines = logged(tmp_path, log_format="json").splitlines()
+    begun, odd, defect, retrieved, old = map(json.loads, lines)
+    assert all(line.isprintable() for line in lines)
+    assert begun.keys() == {"timestamp", "level", "event"}
+    assert begun["timestamp"].endswith("Z")
+    assert odd["reason"] == 'a "quoted" \\x1b[31m red\\r\nsecond = line\\u2028third'
+    assert (odd["level"], odd["path"], odd["nothing"]) == ("warning", "C:\\new", None)
+    assert defect["exception"].endswith("ZeroDivisionError: division by zero")
+    assert (retrieved["level"], retrieved["logger"]) == ("error", "asyncio")
+    assert "this is old" in old["event"]
+
+
+@pytest.mark.parametrize(("level", "number"), [("info", 5), ("warning", 4), ("error", 2)])
+def test_a_log_has_the_events_from_its_level_on(tmp_path: Path, level: str, number: int) -> None:
+    assert len(assert_events(logged(tmp_path, level=level))) == number
+
+
+async def test_a_service_logs_as_its_settings_say(tmp_path: Path) -> None:
+    async with ServiceProcess(tmp_path) as service:
+        await service.start(log_format="json")
+        async with aiohttp.ClientSession() as session, session.post(f"{service.url}/v1/packets", data=b"{") as answer:
+            assert answer.status == 415
+        await service.stop()
+    events = {event["event"]: event for event in map(json.loads, service.log().splitlines())}
+    assert events["serving"]["level"] == "info"
+    assert (events["request refused"]["level"], events["request refused"]["status"]) == ("warning", 415)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

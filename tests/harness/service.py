@@ -21,7 +21,7 @@ from tests.wait import until
 ROOT = Path(__file__).parents[2]
 START = 60.0
 """Seconds within which a service is ready, on a machine that is busy."""
-_URL = re.compile(r"event=serving\b.*?\burl=(\S+)\s")
+_URL = re.compile(r"""\bevent(?:=|": ")serving\b.*?\burl(?:=|": ")([^\s"]+)["\s]""")
 
 
 class ServiceProcess:

@@ -12,6 +12,7 @@ from pathlib import Path
 from collator.errors import ConfigError
 from collator.settings.delivery import DeliverySettings
 from collator.settings.listener import ListenerSettings
+from collator.settings.log import LogSettings
 from collator.settings.option import (
     DIR,
     DURATION,
@@ -41,7 +42,7 @@ _GIB = 1024 * _MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ProcessorSettings, DeliverySettings, ListenerSettings):
+class Settings(ProcessorSettings, DeliverySettings, ListenerSettings, LogSettings):
     """The effective settings. Durations in seconds (`None`: never), sizes in bytes."""
 
     ledger: str = setting(

@@ -1,0 +1,26 @@
+"""The settings of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collator.settings.option import Table, ValueType, setting
+from collator.settings.values import choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings(Table):
+    """A part of `Settings`."""
+
+    log_format: str = setting(
+        "text",
+        ValueType("text|json", choice("text", "json")),
+        "How the log writes an event: text, as key=value and with colours on a terminal, or json, an object a line.",
+        "People read it.",
+    )
+    log_level: str = setting(
+        "info",
+        ValueType("info|warning|error", choice("info", "warning", "error")),
+        "The least level of events that are logged; info has all.",
+        "What began and ended is part of the story.",
+    )
