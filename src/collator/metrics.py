@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Enum,
+    Gauge,
+    Histogram,
+    Info,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from collator import __version__
 from collator.notices import Notices
 
 _FINE = (
@@ -113,7 +125,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""
-        return generate_latest(self.registry)
+        return generate_latest(_WithoutTimes(self.registry))
 
     def totals(self) -> Totals:
         """Return the counts up to now."""
@@ -232,6 +244,9 @@ class Metrics:
         )
         self.lost_lines = LostLines()
         self.registry.register(self.lost_lines)
+        ProcessCollector(registry=self.registry)
+        build = Info("collator_build", "What runs here: its version, and that of Python", registry=self.registry)
+        build.info({"version": __version__, "python": platform.python_version()})
 
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(name, what, labels, registry=self.registry)
@@ -251,6 +266,21 @@ def _sums(counter: Counter, label: str) -> Mapping[str, int]:
             value = sample.labels.get(label, "")
             sums[value] = sums.get(value, 0) + int(sample.value)
     return sums
+
+
+class _WithoutTimes(Collector):
+    """A registry without the times at which its counters were made: as many lines again, which nobody looks at.
+
+    The switch of the library for it is one for all that a process measures.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
 
 
 class LostLines(Collector):

@@ -25,7 +25,7 @@ from tests.requirements import need
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 COMPOSE = (ROOT / "compose.yaml").read_text("utf-8")
-UNITS = [*(ROOT / "deploy").glob("*.*"), *(ROOT / "examples" / "cluster" / "systemd").glob("*.service")]
+UNITS = [*(ROOT / "deploy").glob("collator*.*"), *(ROOT / "examples" / "cluster" / "systemd").glob("*.service")]
 UNIT, BACKUP = (
     (ROOT / "deploy" / name).read_text("utf-8").replace("\\\n", "")
     for name in ("collator.service", "collator-backup.service")
@@ -172,7 +172,7 @@ def verified(unit: Path, folder: Path) -> str:
     program = shutil.which("systemd-analyze")
     need(program, "systemd-analyze (apt-get install systemd)")
     text = unit.read_text("utf-8").replace("/opt/collator/bin/collator", "/bin/true")
-    for other in (ROOT / "deploy").iterdir():
+    for other in (ROOT / "deploy").glob("*.*"):
         shutil.copy(other, folder)
     (folder / unit.name).write_text(text, "utf-8")
     done = subprocess.run(

@@ -67,9 +67,10 @@ def test_the_table_of_settings_has_their_defaults() -> None:
 async def test_every_metric_is_on_the_page_and_no_other(tmp_path: Path) -> None:
     async with open_pipeline(Settings(data_dir=tmp_path / "data", webhook="none")) as pipeline:
         found = [*pipeline.metrics.registry.collect()]
-    declared = {metric.name + "_total" * (metric.type == "counter") for metric in found}
+    endings = {"counter": "_total", "info": "_info"}
+    declared = {metric.name + endings.get(metric.type, "") for metric in found}
     table = PAGES["running"].partition("## Metrics")[2].partition("## Logs")[0]
-    assert {*re.findall(r"collator_[a-z_]+", table)} == declared
+    assert {*re.findall(r"(?:collator|process)_[a-z_]+", table)} == declared
 
 
 def test_every_event_of_the_log_is_one() -> None:
