@@ -55,6 +55,7 @@ CASES = {
     "endpoints list": "endpoints list",
     "endpoints pause": "endpoints pause away",
     "endpoints resume": "endpoints resume away",
+    "follow": "follow whole --after-seq 1",
     "audit": "audit",
     "send": "send packets-{mode}.ndjson --no-wait",
     "config": "config --port 9001",
@@ -98,7 +99,7 @@ FOR_PROGRAMS = {
     "getReadiness": "for a load balancer: status says the same",
     "getMetrics": "for Prometheus: status has what the store holds",
     "getDescription": "for those who write clients",
-    "getEvents": "for browsers: resources outputs --follow prints the same",
+    "getEvents": "follow asks for it while the resource is open; here all have ended",
     "getServiceEvents": "for pages that show the service live: status and metrics say the same when asked",
     "putPacket": "for devices without JSON: send gives packets",
 }
@@ -222,8 +223,8 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     listed = said(capsys, stage.arguments("resources list --prefix whole", "text"))
     assert re.fullmatch(r"ID +STATE +TOTAL .*\nwhole +collated +2 +2 +2 +0 .*\n", listed)
     assert said(capsys, stage.arguments("resources outputs whole", "text")) == '"x"\n"x"\n'
-    assert said(capsys, stage.arguments("resources outputs whole --follow", "text")) == '"x"\n"x"\n'
-    lines = said(capsys, stage.arguments("resources outputs whole --follow --after-seq 1 --json", "text")).splitlines()
+    assert said(capsys, stage.arguments("follow whole", "text")) == '"x"\n"x"\n'
+    lines = said(capsys, stage.arguments("follow whole --after-seq 1 --json", "text")).splitlines()
     assert [(outcome["seq"], outcome["output"]) for outcome in map(json.loads, lines)] == [(2, "x")]
     empty = said(capsys, stage.arguments("resources complete empty --total 0", "text"))
     assert empty.startswith("empty  collated (total)\n  packets     0 of 0 received, 0 processed, 0 failed\n")
@@ -291,8 +292,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("deliveries replay --resource ''", Exit.USAGE, "'--resource': it is empty"),
         ("deliveries replay --prefix ''", Exit.USAGE, "'--prefix': it is empty"),
         ("deliveries replay --endpoint ''", Exit.USAGE, "'--endpoint': it is empty"),
-        ("resources outputs whole --after-seq 1", Exit.USAGE, "requires --follow"),
-        ("resources outputs whole --follow --cursor 1", Exit.USAGE, "excludes --cursor"),
+        ("follow whole --after-seq x", Exit.USAGE, "--after-seq"),
         ("token ' '", Exit.USAGE, "the name is empty"),
         ("secret show --data-dir nowhere", Exit.CONFIG, "webhook.secret: No such file"),
         ("secret show --endpoint crm", Exit.CONFIG, "--endpoint crm: the settings have only default, away"),

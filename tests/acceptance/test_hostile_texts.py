@@ -125,7 +125,7 @@ def test_what_a_real_service_holds_is_shown_with_escapes(tmp_path: Path, capsys:
             ["resources", "list"],
             ["resources", "show", resource_id],
             ["deliveries", "list"],
-            ["resources", "outputs", resource_id, "--follow"],
+            ["follow", resource_id],
         ):
             for json_too in ([], ["--json"]):
                 run([*line, *json_too, "--url", url])

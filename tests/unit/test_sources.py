@@ -104,6 +104,9 @@ async def test_batches_form_while_a_request_is_under_way_and_only_then(in_flight
             status, said = accept(sent)
             return answer_of(status, said)
 
+        async def stream(self, path: str, *, last_event_id: str) -> Any:  # noqa: ANN401 - nobody follows
+            raise AssertionError(path, last_event_id)
+
         async def aclose(self) -> None:
             pass
 

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "worker": "worker:worker",
         "send": "send:send",
         "receive": "receive:receive",
+        "follow": "follow:follow",
         "status": "status:status",
         "resources": "resources:resources",
         "deliveries": "deliveries:deliveries",

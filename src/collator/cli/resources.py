@@ -14,8 +14,7 @@ from collator.cli.parameters import Moment, refuse_beside
 from collator.cli.phrases import ranges
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.table import CellType, Column, listed, wide_option
-from collator.cli.terminal import print_data, print_json, print_lines
-from collator.client import Client
+from collator.cli.terminal import print_data, print_json
 from collator.settings import Scope, Settings
 from collator.states import EndedBy, State
 from collator.text import counted
@@ -72,47 +71,23 @@ def show(*, settings: Settings, resource_id: str, as_json: bool) -> None:
 
 @command(
     Scope.CLIENT,
-    short="Print the outputs of a resource, or follow them.",
+    short="Print the outputs of a resource.",
     examples=(
         ("The outputs of call-17 so far, one per line", "collator resources outputs call-17"),
         ("With their indexes, for a program", "collator resources outputs call-17 --json"),
         ("At most 10 outputs after index 41", "collator resources outputs call-17 --cursor 41 --limit 10"),
-        (
-            "Each outcome as it is recorded, until the resource ends",
-            "collator resources outputs call-17 --follow --json",
-        ),
-        ("Continue after the 120th outcome", "collator resources outputs call-17 --follow --after-seq 120"),
     ),
 )
 @click.argument("resource_id", metavar="ID")
 @click.option("--cursor", type=click.IntRange(0), metavar="INDEX", help="Begin after INDEX.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Print at most N.  [all]")
-@click.option("--follow", is_flag=True, help="Print each outcome as it is recorded, until the resource has ended.")
-@click.option("--after-seq", type=click.IntRange(0), metavar="SEQ", help="Follow from after SEQ.  [0]")
 @json_option
-def outputs(
-    *,
-    settings: Settings,
-    resource_id: str,
-    cursor: int | None,
-    limit: int | None,
-    follow: bool,
-    after_seq: int | None,
-    as_json: bool,
-) -> None:
+def outputs(*, settings: Settings, resource_id: str, cursor: int | None, limit: int | None, as_json: bool) -> None:
     """Print the outputs of a resource as JSON, one a line: in index order, all that there are so far.
 
-    A packet without an output has no line; --json says which index each one has. With --follow they come in the order
-    in which they are recorded, each once, whatever order the indexes come in; a failed packet is told on stderr. With
-    --json too, each line is an object with "seq", "index", and "output" or "failed".
+    A packet without an output has no line; --json says which index each one has. `collator follow` prints them as they
+    come.
     """
-    if not follow and after_seq is not None:
-        raise click.UsageError("--after-seq requires --follow")
-    if follow and (cursor is not None or limit is not None):
-        raise click.UsageError("--follow excludes --cursor and --limit")
-    if follow:
-        ask(settings, lambda client: _follow(client, resource_id, after_seq or 0, as_json=as_json))
-        return
     page = ask(settings, lambda client: client.outputs(resource_id, cursor=cursor, limit=limit))
     if as_json:
         print_json(page, pretty=True)
@@ -286,15 +261,3 @@ def _ranges(name: str, report: Mapping[str, Any]) -> Iterator[str]:
     words = [*([ranges(shown)] if shown else []), *([f"and {counted(rest, 'other')}"] if rest else [])]
     if words:
         yield f"  {name:10}  {', '.join(words)}"
-
-
-async def _follow(client: Client, resource_id: str, after_seq: int, *, as_json: bool) -> None:
-    async for outcome in client.follow(resource_id, after_seq=after_seq):
-        if as_json:
-            print_data(outcome)
-        elif "failed" not in outcome:
-            print_data(outcome["output"])
-        else:
-            failed = outcome["failed"]
-            tried = counted(failed["attempts"], "attempt")
-            print_lines(f"index {outcome['index']} has failed: {failed['reason']} ({tried})", err=True)

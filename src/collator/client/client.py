@@ -45,11 +45,11 @@ class Client(Verbs):
             token: What the service knows the sender by, where it asks for tokens.
             batch: Packets in one request, at most.
             in_flight: Requests of one `send` at a time.
-            timeout: Seconds that one request may take.
+            timeout: Seconds that one request may take; a stream of `follow` until it begins.
             patience: Seconds without any success after which `send`, `result` and `follow` give up; `None` for never.
         """
         self._timeout = seconds("timeout", timeout, least=0.001)
-        super().__init__(batch=batch, in_flight=in_flight, patience=patience, wait=min(30.0, self._timeout / 2))
+        super().__init__(batch=batch, in_flight=in_flight, patience=patience)
         try:
             self.url = service(url)
         except ValueError as error:

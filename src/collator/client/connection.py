@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from collator.backoff import parse_retry_after
@@ -13,6 +16,22 @@ from collator.text import shown
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
+
+SILENCE = 45.0
+"""Seconds without a byte after which a stream is taken for dead: the service writes a comment every 15."""
+
+
+class ServiceStream(Protocol):
+    """An answer of the service that comes bit by bit."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes; none at its end. Raises `Unreachable` where it was cut off."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, wherever it is."""
+        ...
 
 
 class ServiceConnection(Protocol):
@@ -23,6 +42,10 @@ class ServiceConnection(Protocol):
 
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request to *path*, which goes out as it is; *body* is JSON. Raises `Unreachable`."""
+        ...
+
+    async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
+        """Open the stream of events at *path* behind *last_event_id*. Raises what a refusal means; `Unreachable`."""
         ...
 
     async def aclose(self) -> None:
@@ -40,7 +63,15 @@ class Unopened:
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Raise `CollatorError`."""
         del method, path, body
-        raise CollatorError(f"{self.where} is not open: use it within `async with`")
+        raise self._closed()
+
+    async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
+        """Raise `CollatorError`."""
+        del path, last_event_id
+        raise self._closed()
+
+    def _closed(self) -> CollatorError:
+        return CollatorError(f"{self.where} is not open: use it within `async with`")
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -64,16 +95,33 @@ class HttpConnection:
 
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request to *path*, which goes out as it is. Raises `Unreachable`."""
-        import aiohttp
-        from yarl import URL
+        with self.in_words(self._timeout):
+            async with self._session.request(method, self._url(path), data=body, allow_redirects=False) as response:
+                return await _whole(response)
 
-        url = URL(self.where + path, encoded=True)
+    async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
+        """Open the stream of events at *path* behind *last_event_id*. Raises what a refusal means; `Unreachable`."""
+        import aiohttp
+
+        silence = max(SILENCE, self._timeout)
+        limits = aiohttp.ClientTimeout(connect=self._timeout, sock_read=silence)
+        fields = {"last-event-id": last_event_id}
+        with self.in_words(silence):
+            response = await self._session.get(self._url(path), headers=fields, timeout=limits, allow_redirects=False)
+            if response.status != HTTPStatus.OK:
+                async with response:
+                    raise (await _whole(response)).error(self.where)
+        return _HttpStream(self, response, silence)
+
+    @contextmanager
+    def in_words(self, timeout: float) -> Iterator[None]:
+        """Raise `Unreachable` instead of what the library raises where nothing came within *timeout*, or cannot."""
+        import aiohttp
+
         try:
-            async with self._session.request(method, url, data=body, allow_redirects=False) as response:
-                wait = parse_retry_after(response.headers.get("retry-after"), time.time())
-                return Response(response.status, await response.read(), wait or 0.0, response.content_type)
+            yield
         except TimeoutError:
-            raise Unreachable(f"{self.where}: no answer within {self._timeout:g} s") from None
+            raise Unreachable(f"{self.where}: no answer within {timeout:g} s") from None
         except aiohttp.ClientError as error:
             raise Unreachable(f"{self.where}: {_cause(error)}") from None
         except RuntimeError:
@@ -82,6 +130,30 @@ class HttpConnection:
             raise
         except UnicodeError:
             raise Unreachable(f"{self.where}: invalid host name") from None
+
+    def _url(self, path: str) -> URL:
+        from yarl import URL
+
+        return URL(self.where + path, encoded=True)
+
+
+class _HttpStream:
+    """A stream of one connection."""
+
+    def __init__(self, connection: HttpConnection, response: aiohttp.ClientResponse, silence: float) -> None:
+        self._connection, self._response, self._silence = connection, response, silence
+
+    async def read(self) -> bytes:
+        with self._connection.in_words(self._silence):
+            return await self._response.content.readany()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+async def _whole(response: aiohttp.ClientResponse) -> Response:
+    wait = parse_retry_after(response.headers.get("retry-after"), time.time())
+    return Response(response.status, await response.read(), wait or 0.0, response.content_type)
 
 
 def _cause(error: aiohttp.ClientError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from collator.client.answer import Unreachable
@@ -52,28 +52,3 @@ async def poll_until_ended(look: Callable[[], Awaitable[M]], *, patience: float 
             if report["state"] != State.OPEN:
                 return report
         await asyncio.sleep(min(max(SOONEST, _SHARE * (now - started)), LATEST))
-
-
-async def poll_outcomes(
-    look: Callable[[int, str | None], Awaitable[Mapping[str, Any]]], *, after_seq: int, patience: float | None
-) -> AsyncIterator[Any]:
-    """Each outcome behind *after_seq*, until the resource has ended and none is left.
-
-    *look* takes where a page begins and the webhook id that the resource must have, and waits for news by itself.
-    Raises what it raises; `Unreachable` only where there was no answer for *patience* seconds, `None` for never.
-    """
-    webhook_id, more = None, True
-    answered = time.monotonic()
-    while more:
-        asked = time.monotonic()
-        try:
-            page = await look(after_seq, webhook_id)
-        except Unreachable as error:
-            if patience is not None and asked - answered >= patience:
-                raise
-            await asyncio.sleep(min(max(SOONEST, _SHARE * (asked - answered), error.retry_after), LATEST))
-            continue
-        answered = time.monotonic()
-        for outcome in page["outputs"]:
-            yield outcome
-        after_seq, webhook_id, more = page["after_seq"], page["webhook_id"], page["more"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
@@ -38,7 +38,7 @@ def _waiting(verb: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Cal
 
 
 def _one_by_one(
-    verb: Callable[Concatenate[Any, P], AsyncIterator[R]],
+    verb: Callable[Concatenate[Any, P], AsyncGenerator[R, None]],
 ) -> Callable[Concatenate[SyncClient, P], Iterator[R]]:
     """*verb* of the client, which gives one thing after the other, as a method that does so in this thread."""
 
@@ -128,15 +128,19 @@ class SyncClient:
     resume = _waiting(Client.resume)
     purge = _waiting(Client.purge)
 
-    def _each(self, things: AsyncIterator[R]) -> Iterator[R]:
+    def _each(self, things: AsyncGenerator[R, None]) -> Iterator[R]:
         async def following() -> tuple[R, ...]:
             try:
                 return (await anext(things),)
             except StopAsyncIteration:
                 return ()
 
-        while found := self._wait(self._start(following())):
-            yield found[0]
+        try:
+            while found := self._wait(self._start(following())):
+                yield found[0]
+        finally:  # it may be left early; nobody waits then, as this may be the collector of garbage
+            if self._loop is not None:
+                asyncio.run_coroutine_threadsafe(things.aclose(), self._loop)
 
     def _opened(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

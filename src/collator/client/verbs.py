@@ -8,7 +8,7 @@ everything raises `Unreachable` where there is none, and `Denied` where a token 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
 
@@ -18,9 +18,10 @@ from collator.client.arguments import delivery_path, integer, moment, packet_pat
 from collator.client.arguments import packets as checked
 from collator.client.arguments import seconds as time_limit
 from collator.client.batch import Packets, Tally
-from collator.client.connection import ServiceConnection, Unopened
+from collator.client.connection import ServiceConnection, ServiceStream, Unopened
 from collator.client.feed import Feed
-from collator.client.poll import poll_outcomes, poll_until_ended
+from collator.client.outcome_stream import follow_outcomes
+from collator.client.poll import poll_until_ended
 from collator.client.repairs import Repairs
 from collator.client.replies import (
     AuditReply,
@@ -63,12 +64,8 @@ class Rejected(CollatorError):
 class Verbs(Repairs):
     """The verbs, over one connection."""
 
-    def __init__(self, *, batch: int, in_flight: int, patience: float | None, wait: float = 30.0) -> None:
-        """Open nothing yet; for what the options mean see `Client`. Raises `ConfigError`.
-
-        *wait* is how long one request of `follow` waits for news, in seconds.
-        """
-        self._longest_wait = wait
+    def __init__(self, *, batch: int, in_flight: int, patience: float | None) -> None:
+        """Open nothing yet; for what the options mean see `Client`. Raises `ConfigError`."""
         self._batch = integer("batch", batch)
         self._in_flight = integer("in_flight", in_flight)
         self._patience = None if patience is None else time_limit("patience", patience, least=0)
@@ -163,19 +160,22 @@ class Verbs(Repairs):
         page["outputs"] = outputs
         return page
 
-    async def follow(self, resource_id: str | int, *, after_seq: int = 0) -> AsyncIterator[OutcomeReply]:
+    def follow(self, resource_id: str | int, *, after_seq: int = 0) -> AsyncGenerator[OutcomeReply, None]:
         """Each outcome of a resource once, as it is recorded, behind *after_seq*, until the resource has ended (R26).
 
         ``{"seq", "index", "output"}``, or ``{"seq", "index", "failed"}`` of a packet that has failed. Raises `Conflict`
         where the resource was purged and opened anew meanwhile. Where the service does not answer, it is asked again.
+        A stream of it is open meanwhile: where it is left early, close the iterator.
         """
 
-        async def look(after_seq: int, webhook_id: str | None) -> OutputsReply:
-            wait = self._longest_wait
-            return await self.outputs(resource_id, after_seq=after_seq, webhook_id=webhook_id, wait=wait, limit=_PAGE)
+        async def look() -> OutputsReply:
+            return await self.outputs(resource_id, after_seq=after_seq, limit=_PAGE)
 
-        async for outcome in poll_outcomes(look, after_seq=after_seq, patience=self._patience):
-            yield outcome
+        async def stream(webhook_id: str, last_event_id: str) -> ServiceStream:
+            path = resource_path(resource_id) + "/events" + query(webhook_id=webhook_id)
+            return await self._connection.stream(path, last_event_id=last_event_id)
+
+        return follow_outcomes(look, stream, patience=self._patience)
 
     async def result(self, resource_id: str | int, *, timeout: float | None = None) -> ResultReply:
         """Wait until a resource has ended; then what the webhook says in ``data``, of failures and ranges the first.

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 from collator.client.answer import Response, Unreachable
+from collator.client.connection import ServiceStream
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -36,7 +39,15 @@ class AsgiConnection:
             raise Unreachable(f"{self.where} is closed; use it within its context")
         exchange = _Exchange(body or b"")
         await self._app(_scope(method, path, body), exchange.receive, exchange.send)
-        return Response(exchange.status, b"".join(exchange.body), float(exchange.headers.get(b"retry-after", 0)))
+        return exchange.answer()
+
+    async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
+        """Open the stream of events at *path* behind *last_event_id*. Raises what a refusal means; `Unreachable`."""
+        if self._app is None:
+            raise Unreachable(f"{self.where} is closed; use it within its context")
+        stream = _Stream(self._app, _scope("GET", path, None, (b"last-event-id", last_event_id.encode())))
+        await stream.begin(self.where)
+        return stream
 
 
 class _Exchange:
@@ -48,6 +59,10 @@ class _Exchange:
         self.body: list[bytes] = []
         self._request = request
         self._given = False
+
+    def answer(self) -> Response:
+        """The whole answer."""
+        return Response(self.status, b"".join(self.body), float(self.headers.get(b"retry-after", 0)))
 
     async def receive(self) -> Message:
         if self._given:
@@ -62,9 +77,49 @@ class _Exchange:
             self.body.append(message.get("body", b""))
 
 
-def _scope(method: str, path: str, body: bytes | None) -> Message:
+class _Stream(_Exchange):
+    """An answer that is given on as it comes, a message at a time."""
+
+    def __init__(self, app: AsgiApp, scope: Message) -> None:
+        super().__init__(b"")
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)
+        self._ended = False
+        self._answering = asyncio.create_task(self._answer(app, scope))
+
+    async def begin(self, where: str) -> None:
+        """Wait for the status. Raises what a refusal means."""
+        try:
+            await self._pieces.get()
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        if self.status != HTTPStatus.OK:
+            raise self.answer().error(where)
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        piece = self.body.pop() if self.body and self.status == HTTPStatus.OK else b""
+        if piece or (message["type"] == "http.response.start" and self.status == HTTPStatus.OK):
+            await self._pieces.put(piece)
+
+    async def read(self) -> bytes:
+        return b"" if self._ended and self._pieces.empty() else await self._pieces.get()
+
+    def close(self) -> None:
+        self._answering.cancel()
+
+    async def _answer(self, app: AsgiApp, scope: Message) -> None:
+        try:
+            await app(scope, self.receive, self.send)
+        finally:
+            self._ended = True
+            with suppress(asyncio.QueueFull):
+                self._pieces.put_nowait(b"")
+
+
+def _scope(method: str, path: str, body: bytes | None, *fields: tuple[bytes, bytes]) -> Message:
     raw, _, query = path.partition("?")
-    headers = [(b"host", b"localhost")]
+    headers = [(b"host", b"localhost"), *fields]
     if body is not None:
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return {
