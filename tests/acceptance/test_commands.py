@@ -55,6 +55,7 @@ CASES = {
     "endpoints list": "endpoints list",
     "endpoints pause": "endpoints pause away",
     "endpoints resume": "endpoints resume away",
+    "endpoints try": "endpoints try away",
     "follow": "follow whole --after-seq 1",
     "audit": "audit",
     "send": "send packets-{mode}.ndjson --no-wait",

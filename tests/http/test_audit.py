@@ -96,6 +96,7 @@ ACTS: Mapping[str, tuple[str, str, object, str, str, int]] = {
     "stopDelivery": ("POST", "/v1/deliveries/{due}/stop", None, "stop", "{due}", 1),
     "pauseEndpoint": ("POST", "/v1/endpoints/default/pause", None, "pause", "default", 1),
     "resumeEndpoint": ("POST", "/v1/endpoints/default/resume", None, "resume", "default", 0),
+    "tryEndpoint": ("POST", "/v1/endpoints/default/try", None, "try", "default", 0),
 }
 by_act = pytest.mark.parametrize("name", ACTS)
 

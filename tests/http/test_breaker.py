@@ -19,7 +19,7 @@ from collator.egress import Body, Destination, Egress, NoAnswer, OutboundRequest
 from collator.egress.request import RequestEnded
 from collator.states import DeliveryState
 from tests.http.stage import Stage
-from tests.receiver import Hold, Judge, Receiver, Request, Reset, Stall, reply
+from tests.receiver import Hold, Judge, Receiver, Request, Reset, Script, Stall, reply
 from tests.wait import until
 
 pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
@@ -271,3 +271,57 @@ async def test_r23_a_shortage_of_this_process_is_waited_for_and_held_against_nob
 async def test_r20_of_an_endpoint_that_is_not_configured_it_says_so(stage: Stage) -> None:
     async with stage.dispatcher() as dispatcher:
         assert "no longer configured" in (dispatcher.why("gone") or "")
+
+
+REFUSED = {
+    "by an open breaker": (reply(500), 0),
+    "as its receiver asked": (reply(429, "retry-after: 3600"), 0),
+    "until its next attempt": (reply(400), 1),
+}
+
+
+@pytest.mark.parametrize(("refusal", "used_up"), REFUSED.values(), ids=REFUSED.keys())
+async def test_r23_a_person_has_a_receiver_tried_whatever_is_waited_for(
+    stage: Stage, refusal: Script, used_up: int
+) -> None:
+    async with Receiver(refusal, refusal, reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.dispatcher(circuits=Circuits(failures=1)) as dispatcher:
+            assert not await dispatcher.try_now("default")  # nothing is due
+            await stage.finish("0", dispatcher=dispatcher)
+            await stage.settled(1)
+            first = (await stage.report()).attempts
+            for requests in (2, 3):  # no time passes
+                await stage.polled()
+                assert len(receiver.requests) == requests - 1
+                assert await dispatcher.try_now("default")
+                await stage.settled(requests)
+        assert len(receiver.requests) == 3
+    report = await stage.report()
+    assert (report.state, report.attempts) == (DeliveryState.DELIVERED, first + used_up + 1)
+
+
+async def test_r23_what_is_due_follows_a_try_that_succeeds(stage: Stage) -> None:
+    async with Receiver(reply(500), reply(200)) as receiver:
+        stage.endpoint(receiver.url, concurrency=1)
+        async with stage.dispatcher(circuits=Circuits(failures=1)) as dispatcher:
+            await stage.finish("0", dispatcher=dispatcher)
+            await stage.settled(1)
+            assert await stage.finish("1", "2", dispatcher=dispatcher) == []
+            assert dispatcher.next_try("default") == 1.0
+            assert await dispatcher.try_now("default")
+            await stage.settled(3)
+            assert dispatcher.next_try("default") is None
+    delivered = await stage.reports(state=DeliveryState.DELIVERED)
+    assert [report.resource_id for report in delivered] == ["1", "2"]  # the time of "0" has not come
+
+
+async def test_r23_what_is_paused_or_not_configured_is_not_tried(stage: Stage) -> None:
+    async with Receiver(reply(410)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("0", dispatcher=dispatcher)
+            await stage.settled(1)
+            assert not await dispatcher.try_now("default")
+            assert not await dispatcher.try_now("other")
+        assert len(receiver.requests) == 1

@@ -56,7 +56,7 @@ async def test_r23_a_person_pauses_and_resumes_and_is_named_in_the_log(listener:
     assert listener.sender.looked == 4
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("verb", ["pause", "resume", "try"])
 async def test_an_endpoint_that_is_not_there_is_unknown(listener: Harness, verb: str) -> None:
     assert (await listener.ask("POST", f"/v1/endpoints/other/{verb}", b"")).problem["code"] == "unknown"
     assert (await listener.ask("POST", f"/v1/endpoints/crm/{verb}", b'{"force": true}')).problem["code"] == "malformed"
@@ -67,3 +67,20 @@ async def test_r23_one_that_is_no_longer_configured_can_be_resumed(listener: Har
     reply = await listener.ask("POST", "/v1/endpoints/gone/resume", b"")
     assert (reply.status, reply.json["paused"], reply.json["configured"]) == (200, False, False)
     assert await listener.ledger.paused() == {}
+
+
+async def test_r23_one_is_tried_and_the_answer_says_whether_anything_is_under_way(listener: Harness) -> None:
+    for name, under_way in (("crm", True), ("archive", False)):
+        reply = await listener.ask("POST", f"/v1/endpoints/{name}/try", b"")
+        assert (reply.status, reply.json) == (200, {"name": name, **SENT_TO, "under_way": under_way})
+    assert listener.sender.tried == ["crm", "archive"]
+
+
+async def test_r23_one_that_is_paused_or_gone_is_not_tried(listener: Harness) -> None:
+    for name in ("crm", "gone"):
+        await listener.ledger.pause(name, reason="HTTP 410")
+    reply = await listener.ask("POST", "/v1/endpoints/crm/try", b"")
+    assert (reply.status, reply.problem["code"]) == (409, "conflict")
+    assert reply.problem["detail"] == "endpoint 'crm' is paused: resume it, and what is due to it is sent"
+    assert (await listener.ask("POST", "/v1/endpoints/gone/try", b"")).problem["code"] == "unknown"
+    assert listener.sender.tried == []

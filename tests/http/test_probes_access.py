@@ -36,6 +36,7 @@ DECLARED: dict[str, tuple[str, Role | None]] = {
     "listEndpoints": ("GET /v1/endpoints", Role.READ),
     "pauseEndpoint": ("POST /v1/endpoints/{endpoint}/pause", Role.ADMIN),
     "resumeEndpoint": ("POST /v1/endpoints/{endpoint}/resume", Role.ADMIN),
+    "tryEndpoint": ("POST /v1/endpoints/{endpoint}/try", Role.ADMIN),
     "listAudit": ("GET /v1/audit", Role.ADMIN),
     "getHealth": ("GET /healthz", None),
     "getReadiness": ("GET /readyz", None),

@@ -37,6 +37,7 @@ BY_ROUTE = {
     "listEndpoints": replies.EndpointsPageReply,
     "pauseEndpoint": replies.EndpointReply,
     "resumeEndpoint": replies.EndpointReply,
+    "tryEndpoint": replies.TriedEndpointReply,
     "listAudit": replies.AuditReply,
 }
 UNTYPED = {

@@ -73,6 +73,10 @@ class Taker:
     async def refresh(self) -> None:
         """Never called."""
 
+    async def try_now(self, endpoint: str) -> bool:
+        """Never called."""
+        raise NotImplementedError
+
     def next_try(self, endpoint: str) -> float | None:
         """Never called."""
 

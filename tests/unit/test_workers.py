@@ -54,6 +54,9 @@ class Outbox:
     async def refresh(self) -> None:
         return
 
+    async def try_now(self, endpoint: str) -> bool:
+        return False
+
     def next_try(self, endpoint: str) -> float | None:
         return None
 

@@ -71,11 +71,32 @@ def resume(*, settings: Settings, endpoint: str, as_json: bool) -> None:
     print_answer(report, _report(report), as_json=as_json)
 
 
+@command(
+    Scope.CLIENT,
+    short="Try at once whether a receiver works again.",
+    examples=(
+        ("Its receiver was mended: do not wait for the next probe", "collator endpoints try crm"),
+        ("What came of it?", "collator status"),
+    ),
+)
+@click.argument("endpoint", metavar="NAME")
+@json_option
+def try_(*, settings: Settings, endpoint: str, as_json: bool) -> None:
+    """Attempt the next delivery to the endpoint NAME at once, whatever it waits for: its receiver, or its next try.
+
+    If it succeeds, the others that are due follow. Those whose last attempt failed by themselves wait for their time;
+    try again, or replay them.
+    """
+    report = ask(settings, lambda client: client.try_now(endpoint))
+    tried = "a delivery is being attempted" if report["under_way"] else "nothing is due"
+    print_answer(report, [*_report(report), f"  try         {tried}"], as_json=as_json)
+
+
 endpoints = Noun(
     "endpoints",
-    *(list_, pause, resume),
-    text="List, pause and resume endpoints. Without a verb: list.",
-    short="List, pause and resume endpoints.",
+    *(list_, pause, resume, try_),
+    text="List, pause, resume and try endpoints. Without a verb: list.",
+    short="List, pause, resume and try endpoints.",
     examples=(
         ("Is one paused?", "collator endpoints list"),
         ("Its receiver is moving", "collator endpoints pause crm"),

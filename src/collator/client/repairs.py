@@ -20,6 +20,7 @@ from collator.client.replies import (
     RetryAllReply,
     RetryPageReply,
     RetryReply,
+    TriedEndpointReply,
 )
 from collator.text import counted
 
@@ -128,6 +129,13 @@ class Repairs:
     async def resume(self, endpoint: str) -> EndpointReply:
         """Send again what is due to an endpoint that is paused, as by a 410; the endpoint as it is then."""
         return await self._ask(EndpointReply, "POST", endpoint_path(endpoint) + "/resume")
+
+    async def try_now(self, endpoint: str) -> TriedEndpointReply:
+        """Attempt the next delivery to an endpoint at once, whatever it waits for; the endpoint as it is then.
+
+        ``under_way`` is false where nothing is due to it. Raises `Conflict` where it is paused.
+        """
+        return await self._ask(TriedEndpointReply, "POST", endpoint_path(endpoint) + "/try")
 
     async def purge(self, resource_id: str | int) -> PurgeReply:
         """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""

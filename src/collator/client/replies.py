@@ -241,6 +241,12 @@ class EndpointReply(TypedDict):
     next_try_in: float | None
 
 
+class TriedEndpointReply(EndpointReply):
+    """An endpoint whose receiver is tried."""
+
+    under_way: bool
+
+
 class EndpointsReply(TypedDict):
     """All endpoints, by name."""
 

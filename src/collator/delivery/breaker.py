@@ -38,6 +38,10 @@ class Breaker:
         """Seconds until a request may pass; 0 where one may now."""
         return max(0.0, self._until - now) if self.open else 0.0
 
+    def end_wait(self) -> None:
+        """Let a probe pass at once, where it is open."""
+        self._until = 0.0
+
     def report(self, generation: int, now: float, *, ok: bool, reason: str, probe: bool = False) -> None:
         """A request that passed in *generation* was answered in a *ok* way, or failed for *reason*.
 

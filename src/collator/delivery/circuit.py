@@ -113,6 +113,11 @@ class Circuit:
             self._pace.begin_gently()
             self._pace.hold(now + SHORTAGE_PAUSE, f"because this service lacks resources ({reason})")
 
+    def end_wait(self) -> None:
+        """Let a request pass at once, as a person wants it; of an open breaker it is the probe."""
+        for one in (self._origin, self._address, self._pace):
+            one.end_wait()
+
     def begin_gently(self) -> None:
         """Begin with one request, as after a pause by a person."""
         self._pace.begin_gently()

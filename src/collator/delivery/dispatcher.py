@@ -131,6 +131,17 @@ class Dispatcher:
         for name in self._workers:
             self._wake(name)
 
+    async def try_now(self, endpoint: str) -> bool:
+        """Attempt the next delivery to *endpoint* at once, whatever it waits for; whether anything is under way then.
+
+        Nothing is sent to one that is paused, or is not configured. Raises what the ledger raises.
+        """
+        circuit, workers = self._circuit(endpoint), self._workers_of(endpoint)
+        if circuit is None or workers is None:
+            return False
+        circuit.end_wait()
+        return any([await worker.try_now() for worker in workers])
+
     async def run(self) -> None:
         """Look for what has become due, at once and every `poll` seconds, until drained.
 

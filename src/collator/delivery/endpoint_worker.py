@@ -126,6 +126,15 @@ class EndpointWorker:
         if circuit is not None and circuit.open and self.capacity():
             self.wake()
 
+    async def try_now(self) -> bool:
+        """Send the delivery that is due next, though its time has not come; whether anything is under way then.
+
+        Raises what the ledger raises.
+        """
+        if self.capacity():
+            await self._claim_once(1, probe=True)
+        return bool(self._running or self._waiting)
+
     def forget_recorded(self, attempt: Attempt) -> None:
         """*attempt* no longer waits for the ledger."""
         self._unsettled -= 1
@@ -207,7 +216,8 @@ class EndpointWorker:
         try:
             while self._more and (capacity := self.capacity()):
                 self._more = False
-                await self._claim_once(capacity)
+                circuit = self._circuit()
+                await self._claim_once(capacity, probe=circuit is not None and circuit.open)
         except Unavailable as error:
             if not self._claims_fail:  # one line until they work again, not one for each poll
                 _log.warning("cannot claim deliveries", endpoint=self._name, reason=error.detail)
@@ -222,9 +232,7 @@ class EndpointWorker:
         if self._more:
             self._wake_later()
 
-    async def _claim_once(self, capacity: int) -> None:
-        circuit = self._circuit()
-        probe = circuit is not None and circuit.open
+    async def _claim_once(self, capacity: int, *, probe: bool) -> None:
         claim, certain = self._ledger.claim_deliveries, self._operations.certain
         found = await certain(claim, self._name, capacity=capacity, large=self._large, probe=probe)
         self._more = self._more or len(found) >= capacity

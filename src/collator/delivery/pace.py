@@ -101,6 +101,10 @@ class Pace:
         if until > self._until:
             self._until, self._because = until, because
 
+    def end_wait(self) -> None:
+        """Let a request go out at once; those behind it at the pace as it is."""
+        self._until = self._next = 0.0
+
     def begin_gently(self) -> None:
         """Begin with one request; each that is taken makes place for one more."""
         self._limit = 1

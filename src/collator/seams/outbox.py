@@ -20,6 +20,13 @@ class Outbox(Protocol):
         """Send *deliveries*, which are leased to it, and look for due ones of *endpoints*. Never blocks."""
         ...
 
+    async def try_now(self, endpoint: str) -> bool:
+        """Attempt the next delivery to *endpoint* at once, whatever it waits for; whether anything is under way then.
+
+        Nothing is sent to one that is paused, or is not configured. Raises what the ledger raises.
+        """
+        ...
+
     async def refresh(self) -> None:
         """Look at once which endpoints are paused, and for what is due to the others."""
         ...

@@ -1,4 +1,4 @@
-"""`/v1/endpoints`: look at endpoints, pause them, let them go on. Thin: the ledger decides."""
+"""`/v1/endpoints`: look at endpoints, pause them, let them go on, try them. Thin: the ledger decides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from collator.errors import Unknown
+from collator.errors import Conflict, Unknown
 from collator.messages import Pause
 from collator.paging import fitting
 from collator.seams.ledger import Ledger
@@ -14,6 +14,8 @@ from collator.seams.outbox import Outbox
 from collator.text import quoted
 from collator.web.audit import acting
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+
+_NOT_CONFIGURED = "endpoint {} is not configured"
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,13 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing is sent to it at the moment, in words; null where it is sent to."""
     next_try_in: float | None
     """While its receiver fails: the seconds until a request finds out whether it works again. Otherwise null."""
+
+
+class TriedEndpoint(EndpointView, frozen=True, kw_only=True):
+    """An endpoint whose receiver is tried, whatever it waits for."""
+
+    under_way: bool
+    """Whether a delivery is being attempted; if not, nothing is due to it."""
 
 
 class EndpointList(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,9 +85,20 @@ class Endpoints:
             await self._ledger.resume(endpoint)
         return await self._changed(endpoint)
 
+    async def try_now(self, request: RequestBody, *, endpoint: str) -> HttpAnswer:
+        """Attempt the next delivery to one at once; the endpoint as it is then. `Unknown`, `Conflict`."""
+        await request.nothing()
+        if endpoint not in self._outbox.capacity():
+            raise Unknown(_NOT_CONFIGURED.format(quoted(endpoint)))
+        if endpoint in await self._ledger.paused():
+            raise Conflict(f"endpoint {quoted(endpoint)} is paused: resume it, and what is due to it is sent")
+        async with acting(self._ledger, request, "try", "endpoint tried", target=endpoint, name="endpoint"):
+            under_way = await self._outbox.try_now(endpoint)
+        return answer_json(TriedEndpoint(**msgspec.structs.asdict(self._view(endpoint, None)), under_way=under_way))
+
     async def _check(self, endpoint: str) -> None:
         if endpoint not in self._outbox.capacity() and endpoint not in await self._ledger.paused():
-            raise Unknown(f"endpoint {quoted(endpoint)} is not configured")
+            raise Unknown(_NOT_CONFIGURED.format(quoted(endpoint)))
 
     async def _changed(self, endpoint: str) -> HttpAnswer:
         await self._outbox.refresh()

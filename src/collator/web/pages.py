@@ -77,6 +77,7 @@ class Handlers(NamedTuple):
             "listEndpoints": self.endpoints.index,
             "pauseEndpoint": self.endpoints.pause,
             "resumeEndpoint": self.endpoints.resume,
+            "tryEndpoint": self.endpoints.try_now,
             "listAudit": self.audit.index,
             "getHealth": self.health.alive,
             "getReadiness": self.health.ready,

@@ -1,9 +1,9 @@
-"""The routes of endpoints: look, pause, go on."""
+"""The routes of endpoints: look, pause, go on, try."""
 
 from __future__ import annotations
 
 from collator.tokens import Role
-from collator.web.endpoints import EndpointList, EndpointView
+from collator.web.endpoints import EndpointList, EndpointView, TriedEndpoint
 from collator.web.options import number, text
 from collator.web.problems import ProblemType
 from collator.web.routes.route import JSON, Route, RouteReply
@@ -49,5 +49,18 @@ ENDPOINTS = (
         says="Send again what is due to an endpoint that is paused. Repeating it changes nothing.",
         replies=_AS_IT_IS,
         problems=_PROBLEMS,
+    ),
+    Route(
+        name="tryEndpoint",
+        method="POST",
+        path=f"{_ENDPOINT}/try",
+        role=Role.ADMIN,
+        says="Attempt the next delivery to an endpoint at once, whatever it waits for.",
+        more=(
+            "It ends the pause of an open breaker, and one that the receiver asked for, on the node that answers. If a "
+            "breaker is open the attempt is its probe, and uses up no attempt; if not, it is one of the attempts."
+        ),
+        replies={200: RouteReply(says="The endpoint, as it is then.", content={JSON: TriedEndpoint})},
+        problems=(*_PROBLEMS, ProblemType.CONFLICT),
     ),
 )
