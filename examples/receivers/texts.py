@@ -22,6 +22,7 @@ ENDINGS = {"resource.collated": ".txt", "resource.incomplete": ".incomplete.txt"
 def latest(inbox: Path) -> list[dict[str, Any]]:
     """The webhook that counts for each resource: that which none supersedes, and of several the latest."""
     events = {path.stem: json.loads(path.read_bytes()) for path in inbox.glob("msg_*.json")}
+    events = {webhook_id: event for webhook_id, event in events.items() if event["type"] in ENDINGS}  # no test
     superseded = {event["data"].get("supersedes") for event in events.values()}
     current = [event for webhook_id, event in events.items() if webhook_id not in superseded]
     found: dict[str, dict[str, Any]] = {}

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from collator.signing import ID
 
+TEST = "test"
+"""The type of a webhook by which a person tests a receiver: it tells of no resource."""
+
 
 class Received(NamedTuple):
     """A webhook as it came in."""

@@ -56,6 +56,7 @@ CASES = {
     "endpoints pause": "endpoints pause away",
     "endpoints resume": "endpoints resume away",
     "endpoints try": "endpoints try away",
+    "endpoints test": "endpoints test default",
     "follow": "follow whole --after-seq 1",
     "audit": "audit",
     "send": "send packets-{mode}.ndjson --no-wait",
@@ -247,6 +248,12 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     )
     assert "  attention   away: paused since " in said(capsys, ["status", "--url", stage.url])
     assert "  attention   away: " in said(capsys, ["status", "--check", "--url", stage.url], Exit.ATTENTION)
+    tested = said(capsys, ["endpoints", "test", "away", "--url", stage.url], Exit.FAILED)
+    assert re.match(
+        r"away  not accepted\n  webhook     msg_\w+\n  answer      connection refused, after \S+ s\n", tested
+    )
+    tested = said(capsys, ["endpoints", "test", "default", "--url", stage.url])
+    assert re.match(r"default  accepted\n  webhook     msg_\w+\n  answer      HTTP 204, after \S+ s\n", tested)
     assert re.match(r"away  (sent to|held back)\n", said(capsys, ["endpoints", "resume", "away", "--url", stage.url]))
     replayed = said(
         capsys, stage.arguments("deliveries replay --endpoint default --resource whole --state delivered", "text")

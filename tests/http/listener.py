@@ -12,9 +12,19 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collator.errors import Unavailable
+from collator.errors import Unavailable, Unknown
 from collator.intake import Intake
-from collator.messages import Accepted, Delivery, FailureReport, Group, Run, Task, WorkerReport, tasks_of
+from collator.messages import (
+    Accepted,
+    Delivery,
+    FailureReport,
+    Group,
+    ReceiverAnswer,
+    Run,
+    Task,
+    WorkerReport,
+    tasks_of,
+)
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
@@ -80,6 +90,9 @@ class Sender(Idle):
         self.trouble: dict[str, str] = {}
         self.tries: dict[str, float] = {}
         self.tried: list[str] = []
+        self.under_test: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.looked = 0
 
     def capacity(self) -> Capacity:
@@ -91,6 +104,13 @@ class Sender(Idle):
     async def try_now(self, endpoint: str) -> bool:
         self.tried.append(endpoint)
         return endpoint == "crm"
+
+    async def test(self, endpoint: str) -> ReceiverAnswer:
+        if endpoint not in self.names:
+            raise Unknown(f"endpoint {endpoint!r} is not configured")
+        self.under_test.append(endpoint)
+        await self.may_answer.wait()
+        return ReceiverAnswer(webhook_id="msg_x", accepted=True, status=204, reason="HTTP 204", seconds=0.5, text="")
 
     def next_try(self, endpoint: str) -> float | None:
         return self.tries.get(endpoint)

@@ -97,6 +97,7 @@ ACTS: Mapping[str, tuple[str, str, object, str, str, int]] = {
     "pauseEndpoint": ("POST", "/v1/endpoints/default/pause", None, "pause", "default", 1),
     "resumeEndpoint": ("POST", "/v1/endpoints/default/resume", None, "resume", "default", 0),
     "tryEndpoint": ("POST", "/v1/endpoints/default/try", None, "try", "default", 0),
+    "testEndpoint": ("POST", "/v1/endpoints/default/test", None, "test", "default", 0),
 }
 by_act = pytest.mark.parametrize("name", ACTS)
 

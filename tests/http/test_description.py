@@ -11,6 +11,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from collator.delivery.receiver_test import body_of_test
 from collator.messages import PacketReport
 from collator.packet import PacketLimits
 from collator.rules.body import Closing, body, frame
@@ -19,6 +20,7 @@ from collator.states import EndedBy, State
 from collator.web.openapi import describe
 from collator.web.problems import ProblemType
 from collator.web.routes import POST_PACKETS, ROUTES, Route
+from collator.webhook import TEST
 from collator.wire import decode_array, decode_packet
 from tests.http.listener import Harness, open_door
 
@@ -250,4 +252,9 @@ def test_a_body_is_as_its_webhook_is_described(state: State, ended_by: EndedBy, 
 
 
 def test_there_is_a_webhook_for_every_end_that_has_one() -> None:
-    assert [*DOCUMENT["webhooks"]] == [f"resource.{state}" for state in State if state not in {"open", "cancelled"}]
+    ends = [f"resource.{state}" for state in State if state not in {"open", "cancelled"}]
+    assert [*DOCUMENT["webhooks"]] == [*ends, TEST]
+
+
+def test_a_test_is_as_it_is_described() -> None:
+    jsonschema_rs.validate(schema_of(TEST), json.loads(body_of_test("crm", 0.0)))

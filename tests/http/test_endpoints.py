@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from collator.clock import rfc3339
 from tests.http.listener import Harness, open_door
+from tests.wait import until
 
 pytestmark = pytest.mark.usefixtures("each_ledger_if_asked")
 
@@ -56,7 +58,7 @@ async def test_r23_a_person_pauses_and_resumes_and_is_named_in_the_log(listener:
     assert listener.sender.looked == 4
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume", "try"])
+@pytest.mark.parametrize("verb", ["pause", "resume", "try", "test"])
 async def test_an_endpoint_that_is_not_there_is_unknown(listener: Harness, verb: str) -> None:
     assert (await listener.ask("POST", f"/v1/endpoints/other/{verb}", b"")).problem["code"] == "unknown"
     assert (await listener.ask("POST", f"/v1/endpoints/crm/{verb}", b'{"force": true}')).problem["code"] == "malformed"
@@ -84,3 +86,18 @@ async def test_r23_one_that_is_paused_or_gone_is_not_tried(listener: Harness) ->
     assert reply.problem["detail"] == "endpoint 'crm' is paused: resume it, and what is due to it is sent"
     assert (await listener.ask("POST", "/v1/endpoints/gone/try", b"")).problem["code"] == "unknown"
     assert listener.sender.tried == []
+
+
+async def test_r20_a_receiver_is_tested_by_one_at_a_time(listener: Harness) -> None:
+    listener.sender.may_answer.clear()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(listener.ask("POST", "/v1/endpoints/crm/test", b""))
+        await until(lambda: listener.sender.under_test)
+        second = await listener.ask("POST", "/v1/endpoints/crm/test", b"")
+        assert (second.status, second.problem["code"]) == (503, "busy")
+        assert second.problem["detail"] == "a test of endpoint 'crm' is under way"
+        other = group.create_task(listener.ask("POST", "/v1/endpoints/archive/test", b""))
+        await until(lambda: len(listener.sender.under_test) == 2)
+        listener.sender.may_answer.set()
+    for reply in (first.result(), other.result(), await listener.ask("POST", "/v1/endpoints/crm/test", b"")):
+        assert (reply.status, reply.json["accepted"], reply.json["reason"]) == (200, True, "HTTP 204")

@@ -37,6 +37,7 @@ DECLARED: dict[str, tuple[str, Role | None]] = {
     "pauseEndpoint": ("POST /v1/endpoints/{endpoint}/pause", Role.ADMIN),
     "resumeEndpoint": ("POST /v1/endpoints/{endpoint}/resume", Role.ADMIN),
     "tryEndpoint": ("POST /v1/endpoints/{endpoint}/try", Role.ADMIN),
+    "testEndpoint": ("POST /v1/endpoints/{endpoint}/test", Role.ADMIN),
     "listAudit": ("GET /v1/audit", Role.ADMIN),
     "getHealth": ("GET /healthz", None),
     "getReadiness": ("GET /readyz", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import pytest
 
 from collator.cli.receive import QUIET, SHOWN, _FileWriter, _layout, _Refusals
 from collator.cli.webhook_text import Format, Layout
+from collator.delivery.receiver_test import body_of_test
 from collator.errors import ConfigError
 from collator.processor.pointer import Pointer
 from collator.settings import load
@@ -81,3 +83,10 @@ def test_the_layout_comes_from_flags_environment_and_file(tmp_path: Path) -> Non
 def test_a_layout_that_cannot_be_is_refused_at_the_start(flags: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         _layout(load(flags, environ={}))
+
+
+def test_a_test_is_acknowledged_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = _FileWriter(tmp_path, _Refusals(), Layout(field=Pointer("/b")))
+    reply = asyncio.run(writer.take(Received({"webhook-id": "msg_x"}, body_of_test("crm", 0.0))))
+    assert (reply.status, writer.written, [*tmp_path.iterdir()]) == (204, 0, [])
+    assert capsys.readouterr().out == "test msg_x  nothing is written\n"

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from collator.delivery.receiver_test import body_of_test
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "receivers"
 EARLY, LATE = "2026-11-24T02:05:00Z", "2026-11-24T02:05:00.5Z"
 
@@ -42,6 +44,12 @@ def test_each_resource_has_one_file_whatever_its_id(tmp_path: Path) -> None:
     found = texts(tmp_path)
     assert found.pop("..%2Fcall%2F17.txt") == 'hello\n{"n": "é"}\n'
     assert sorted(found.values()) == ["", "x\n"]
+
+
+def test_a_test_of_the_receiver_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "inbox", "a", "r", outputs=["hello"])
+    (tmp_path / "inbox" / "msg_b.json").write_bytes(body_of_test("crm", 0.0))
+    assert texts(tmp_path) == {"r.txt": "hello\n"}
 
 
 def test_an_incomplete_resource_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:

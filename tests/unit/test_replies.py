@@ -38,6 +38,7 @@ BY_ROUTE = {
     "pauseEndpoint": replies.EndpointReply,
     "resumeEndpoint": replies.EndpointReply,
     "tryEndpoint": replies.TriedEndpointReply,
+    "testEndpoint": replies.ReceiverAnswerReply,
     "listAudit": replies.AuditReply,
 }
 UNTYPED = {

@@ -15,7 +15,7 @@ from collator.ledgers.slots import SlottedLedger
 from collator.ledgers.slots.absent import AbsentBackend
 from collator.ledgers.slots.places import slot_of
 from collator.ledgers.sqlite import SqliteLedger
-from collator.messages import Act, Attempt, Batch, Delivery, DeliveryFilter, Output, Result, Retry
+from collator.messages import Act, Attempt, Batch, Delivery, DeliveryFilter, Output, ReceiverAnswer, Result, Retry
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.states import DeliveryState
@@ -74,6 +74,10 @@ class Taker:
         """Never called."""
 
     async def try_now(self, endpoint: str) -> bool:
+        """Never called."""
+        raise NotImplementedError
+
+    async def test(self, endpoint: str) -> ReceiverAnswer:
         """Never called."""
         raise NotImplementedError
 

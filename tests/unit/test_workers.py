@@ -15,7 +15,7 @@ import pytest
 from collator.errors import Permanent, Unavailable
 from collator.intake import Intake
 from collator.ledgers.sqlite import SqliteLedger, open_ledger
-from collator.messages import Batch, Delivery, Output, ResourceReport, Task
+from collator.messages import Batch, Delivery, Output, ReceiverAnswer, ResourceReport, Task
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.processor import Function, OutcomeFactory, Processor
@@ -56,6 +56,10 @@ class Outbox:
 
     async def try_now(self, endpoint: str) -> bool:
         return False
+
+    async def test(self, endpoint: str) -> ReceiverAnswer:
+        """Never called."""
+        raise NotImplementedError
 
     def next_try(self, endpoint: str) -> float | None:
         return None

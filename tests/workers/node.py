@@ -22,6 +22,7 @@ from collator.messages import (
     Group,
     Lease,
     Output,
+    ReceiverAnswer,
     Recorded,
     ResourceReport,
     Result,
@@ -67,6 +68,10 @@ class Outbox:
 
     async def try_now(self, endpoint: str) -> bool:
         return False
+
+    async def test(self, endpoint: str) -> ReceiverAnswer:
+        """Never called."""
+        raise NotImplementedError
 
     def next_try(self, endpoint: str) -> float | None:
         return None

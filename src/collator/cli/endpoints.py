@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from collator.cli.command import Noun, command
+from collator.cli.exits import Exit
 from collator.cli.service_call import ask, json_option, print_answer
 from collator.cli.table import Column, listed, wide_option
 from collator.settings import Scope, Settings
@@ -92,11 +93,32 @@ def try_(*, settings: Settings, endpoint: str, as_json: bool) -> None:
     print_answer(report, [*_report(report), f"  try         {tried}"], as_json=as_json)
 
 
+@command(
+    Scope.CLIENT,
+    short="Send a test to a receiver, and show what it says.",
+    examples=(
+        ("Does the receiver accept the signature?", "collator endpoints test crm"),
+        ("Then let it go on, if it was paused", "collator endpoints resume crm"),
+    ),
+)
+@click.argument("endpoint", metavar="NAME")
+@json_option
+def test(*, settings: Settings, endpoint: str, as_json: bool) -> Exit:
+    """Send one webhook of the type "test" to the receiver of the endpoint NAME, and show what it says.
+
+    It is signed and sent as all others, also while the endpoint is paused or its receiver fails. It tells of no
+    resource, and is no delivery. The exit code is 0 only if the receiver accepts it.
+    """
+    answer = ask(settings, lambda client: client.test(endpoint))
+    print_answer(answer, _said(endpoint, answer), as_json=as_json)
+    return Exit.OK if answer["accepted"] else Exit.FAILED
+
+
 endpoints = Noun(
     "endpoints",
-    *(list_, pause, resume, try_),
-    text="List, pause, resume and try endpoints. Without a verb: list.",
-    short="List, pause, resume and try endpoints.",
+    *(list_, pause, resume, try_, test),
+    text="List, pause, resume, try and test endpoints. Without a verb: list.",
+    short="List, pause, resume, try and test endpoints.",
     examples=(
         ("Is one paused?", "collator endpoints list"),
         ("Its receiver is moving", "collator endpoints pause crm"),
@@ -109,6 +131,14 @@ def _report(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['name']}  {_state(report)}"
     if report["why_not_sent"]:
         yield f"  nothing is sent: {report['why_not_sent']}"
+
+
+def _said(endpoint: str, answer: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{endpoint}  {'accepted' if answer['accepted'] else 'not accepted'}"
+    yield f"  webhook     {answer['webhook_id']}"
+    yield f"  answer      {answer['reason']}, after {answer['seconds']:.3f} s"
+    for number, line in enumerate(answer["text"].splitlines()):
+        yield f"{'' if number else '  text':14}{line}"
 
 
 def _state(report: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from collator import logs
 from collator.cli.command import command
 from collator.cli.phrases import near
 from collator.cli.terminal import print_lines
-from collator.cli.webhook_file import file_for, write_newer
+from collator.cli.webhook_file import NoFileError, file_for, write_newer
 from collator.cli.webhook_text import PLAIN, Format, Layout
 from collator.directory import make, writable
 from collator.errors import ConfigError
@@ -67,6 +67,8 @@ def receive(*, settings: Settings) -> None:
     A webhook is answered with success once its file is safe on the disk; one that comes again writes the same file
     again. The time of a file is that at which its resource ended: one that ended before a file of the same ID that is
     there is answered with success, and not written; one that ended later takes its place.
+
+    A test (collator endpoints test) is answered with success, and writes nothing.
 
     One that the secret did not sign is refused with 401, and a line says so. Without a secret anyone who reaches the
     port can write files; pages in a browser cannot.
@@ -135,6 +137,10 @@ class _FileWriter:
             file = file_for(received.body, self._layout)
             path /= file.full_name
             size = await asyncio.to_thread(write_newer, self._directory, file)
+        except NoFileError:
+            with suppress(OSError):
+                print_lines(f"test {shown(received.webhook_id, SHOWN)}  nothing is written")
+            return Reply(204)
         except (ValueError, RecursionError) as error:
             self._refusals.tell(received.webhook_id, shown(error))
             return Reply(400, f"not a webhook of Collator: {shown(error)}")

@@ -34,6 +34,7 @@ from collator.errors import Malformed
 from collator.packet import check_id
 from collator.states import State
 from collator.text import quoted
+from collator.webhook import TEST
 
 MAX_NAME = 150
 """Characters of a name without the hash; file systems take 255 bytes with the ending."""
@@ -48,7 +49,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 class Data(msgspec.Struct, frozen=True):
     """The content of the file: `data` of the webhook's body."""
 
-    resource_id: str
+    resource_id: str = ""
     outputs: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -77,6 +78,10 @@ class File(msgspec.Struct, frozen=True):
         return self.name + self.ending
 
 
+class NoFileError(Exception):
+    """The webhook is a test, of which nothing is written."""
+
+
 class _CompleteBody(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
@@ -89,9 +94,13 @@ _lock = threading.Lock()  # from the look at the file that is there to its repla
 def file_for(body: bytes, layout: Layout = PLAIN) -> File:
     """The file for a webhook's *body*, in *layout*. Raises `ValueError` where it is none of Collator's.
 
+    Raises `NoFileError` for a test of the receiver.
+
     Its pieces are made when they are written, and may raise `ValueError` and `NothingFoundError` then.
     """
     event = _event.decode(body)
+    if event.type == TEST:
+        raise NoFileError
     try:
         name = file_name(check_id(event.data.resource_id))
     except Malformed as error:

@@ -13,6 +13,7 @@ from collator.client.replies import (
     EndedByName,
     EndpointReply,
     PurgeReply,
+    ReceiverAnswerReply,
     ReplayAllReply,
     ReplayedDeliveryReply,
     ReplayPageReply,
@@ -136,6 +137,13 @@ class Repairs:
         ``under_way`` is false where nothing is due to it. Raises `Conflict` where it is paused.
         """
         return await self._ask(TriedEndpointReply, "POST", endpoint_path(endpoint) + "/try")
+
+    async def test(self, endpoint: str) -> ReceiverAnswerReply:
+        """Send a webhook of the type ``test`` to the receiver of an endpoint; what it said.
+
+        Raises `Conflict` where the receiver is a part of the program.
+        """
+        return await self._ask(ReceiverAnswerReply, "POST", endpoint_path(endpoint) + "/test")
 
     async def purge(self, resource_id: str | int) -> PurgeReply:
         """Forget a resource that has ended and has no delivery due, with all that is known of it; its id is free."""

@@ -247,6 +247,17 @@ class TriedEndpointReply(EndpointReply):
     under_way: bool
 
 
+class ReceiverAnswerReply(TypedDict):
+    """What a receiver said to a test."""
+
+    webhook_id: str
+    accepted: bool
+    status: int | None
+    reason: str
+    seconds: float
+    text: str
+
+
 class EndpointsReply(TypedDict):
     """All endpoints, by name."""
 

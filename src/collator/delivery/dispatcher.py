@@ -19,15 +19,17 @@ from collator.delivery.endpoint import Endpoint
 from collator.delivery.endpoint_worker import EndpointWorker
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.delivery.pauses import Pauses
+from collator.delivery.receiver_test import send_test
 from collator.delivery.sender import Sender
 from collator.delivery.verdict import put_off
 from collator.egress import Egress
-from collator.errors import CollatorError, Unavailable
-from collator.messages import Attempt, Delivery
+from collator.errors import CollatorError, Unavailable, Unknown
+from collator.messages import Attempt, Delivery, ReceiverAnswer
 from collator.metrics import Metrics
 from collator.notices import EventKind
 from collator.seams.capacity import Capacity
 from collator.seams.deliveries import DeliveryQueue
+from collator.text import quoted
 
 POLL = 0.5
 """Seconds between looks for what has become due by time: the first retry comes after 1 s."""
@@ -141,6 +143,13 @@ class Dispatcher:
             return False
         circuit.end_wait()
         return any([await worker.try_now() for worker in workers])
+
+    async def test(self, endpoint: str) -> ReceiverAnswer:
+        """Send a test to the receiver of *endpoint*; what it said. `Unknown`, `Conflict`."""
+        found = self._endpoints.get(endpoint)
+        if found is None:
+            raise Unknown(f"endpoint {quoted(endpoint)} is not configured")
+        return await send_test(found, self._egress, self._clock)
 
     async def run(self) -> None:
         """Look for what has become due, at once and every `poll` seconds, until drained.

@@ -52,7 +52,7 @@ _STORE_RETRY = 1.0
 _UNKNOWN_RETRY = 60.0
 _DEFECT_RETRY = 60.0
 
-_HEADERS = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
+HEADERS = {"content-type": "application/json", "user-agent": f"collator/{__version__}"}
 
 _log = structlog.get_logger("collator.delivery")
 
@@ -103,7 +103,7 @@ class Sender:
         recipient = self._recipients.get(endpoint.name)
         if recipient is None or recipient.endpoint is not endpoint:
             seconds = self._request_seconds.labels(endpoint.name)
-            recipient = Recipient(endpoint, destination(endpoint.url, _HEADERS, tls=endpoint.tls), seconds)
+            recipient = Recipient(endpoint, destination(endpoint.url, HEADERS, tls=endpoint.tls), seconds)
             self._recipients[endpoint.name] = recipient
         return recipient
 

@@ -21,7 +21,7 @@ decision 11.
 
 from __future__ import annotations
 
-from collator.egress.answer import MOST_SAID, REDIRECTS, Answer, NoAnswer, words
+from collator.egress.answer import MOST_SAID, REDIRECTS, TEXT, Answer, NoAnswer, text_of, words
 from collator.egress.body import Body, Pieces, length
 from collator.egress.destination import Destination, destination
 from collator.egress.egress import Egress
@@ -34,6 +34,7 @@ __all__ = [
     "MAX_ANSWER",
     "MOST_SAID",
     "REDIRECTS",
+    "TEXT",
     "Answer",
     "Body",
     "Destination",
@@ -46,5 +47,6 @@ __all__ = [
     "destination",
     "length",
     "missing_trust",
+    "text_of",
     "words",
 ]

@@ -8,6 +8,8 @@ import msgspec
 
 from collator.text import one_line
 
+TEXT = 2048
+"""Bytes of an answer that are kept for a person who asks what a receiver says."""
 MOST_SAID = 200
 """Characters of a text answer that are told to a person."""
 
@@ -31,14 +33,16 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """What it comes to, where that was no HTTP."""
     body: bytes | None = None
     """The body, undecoded, where it was to be kept and is no longer than that."""
+    beginning: bytes = b""
+    """The first `TEXT` bytes of the body, undecoded, where it was to be kept, however long it is."""
     location: str = ""
     """The ``Location`` header, where there is one, printable and on one line; it may hold a secret."""
     excerpt: str = ""
     """Up to 200 characters of a text answer that is no success, printable and on one line."""
     media: str = ""
-    """The ``Content-Type`` header of a success, where its body was to be kept."""
+    """The ``Content-Type`` header, where the body was to be kept."""
     coding: str = ""
-    """The ``Content-Encoding`` header of such a success: the body is as it came."""
+    """The ``Content-Encoding`` header of such a body, which is as it came."""
     complete: bool = True
     """False where the body did not end as its head announced: for who wants the body a success is none then."""
 
@@ -65,12 +69,13 @@ def excerpt(body: bytes, media: str) -> str:
     """The text of *body*, of the type *media*, for a person: at most `MOST_SAID` characters on one line."""
     if not _TEXTUAL.match(media):
         return ""
-    charset = _CHARSET.search(media)
-    try:
-        text = body[:_READ].decode(charset[1] if charset else "utf-8", "replace")
-    except (LookupError, ValueError):
-        text = body[:_READ].decode("utf-8", "replace")
+    text = _decoded(body[:_READ], media)
     return one_line(_MARKUP.sub(" ", text) if "html" in media.lower() else text, MOST_SAID)
+
+
+def text_of(answer: Answer) -> str:
+    """The beginning of *answer*, whose body was to be kept; empty where it is no text, or compressed."""
+    return _decoded(answer.beginning, answer.media) if _TEXTUAL.match(answer.media) and not answer.coding else ""
 
 
 def words(answer: Answer | NoAnswer, *, size: int) -> str:
@@ -88,3 +93,11 @@ def words(answer: Answer | NoAnswer, *, size: int) -> str:
     if answer.status == _TOO_LARGE:
         told += f" for a body of {size} bytes"
     return told if answer.complete else f"{told}, but the body of the answer is incomplete"
+
+
+def _decoded(body: bytes, media: str) -> str:
+    charset = _CHARSET.search(media)
+    try:
+        return body.decode(charset[1] if charset else "utf-8", "replace")
+    except (LookupError, ValueError):
+        return body.decode("utf-8", "replace")

@@ -13,8 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import httptools
+from msgspec.structs import replace
 
-from collator.egress.answer import Answer, NoAnswer, excerpt
+from collator.egress.answer import TEXT, Answer, NoAnswer, excerpt
 from collator.egress.head import MAX_HEAD, Framing, Head, NotHttp, parse
 from collator.text import one_line
 
@@ -89,21 +90,17 @@ class AnswerReader:
             return NoAnswer("connection closed before the answer", broken=True)
         if self.succeeds and not sent:
             return NoAnswer(f"HTTP {head.status} before the whole body was sent")
-        body = b"".join(self._parts) if self._ended and 0 < self.keep >= self._size else None
         complete = self._ended or self._too_long
-        if self.succeeds:
-            if not self.keep:
-                return Answer(head.status, body=body, complete=complete)
-            media, coding = head.text(b"content-type"), head.text(b"content-encoding")
-            return Answer(head.status, body=body, media=media, coding=coding, complete=complete)
-        encoded = b"content-encoding" in head.fields
-        return Answer(
-            head.status,
-            head.text(b"retry-after") or None,
-            body=body,
-            location=one_line(head.text(b"location"), MAX_HEAD),
-            excerpt="" if encoded else excerpt(b"".join(self._parts), head.text(b"content-type")),
-            complete=complete,
+        answer = Answer(head.status, complete=complete) if self.succeeds else self._failure(head, complete=complete)
+        if not self.keep:
+            return answer
+        received = b"".join(self._parts)
+        return replace(
+            answer,
+            body=received if self._ended and self._size <= self.keep else None,
+            beginning=received[:TEXT],
+            media=head.text(b"content-type"),
+            coding=head.text(b"content-encoding"),
         )
 
     def late(self, timeout: float, *, sent: bool) -> Answer | NoAnswer:
@@ -114,6 +111,16 @@ class AnswerReader:
             reason = f"HTTP {self.head.status}, but the body of the answer did not end within {timeout:g} s"
             return NoAnswer(reason, media=self.head.text(b"content-type"))
         return self.answer(sent=sent)
+
+    def _failure(self, head: Head, *, complete: bool) -> Answer:
+        encoded = b"content-encoding" in head.fields
+        return Answer(
+            head.status,
+            head.text(b"retry-after") or None,
+            location=one_line(head.text(b"location"), MAX_HEAD),
+            excerpt="" if encoded else excerpt(b"".join(self._parts), head.text(b"content-type")),
+            complete=complete,
+        )
 
     def _read_heads(self, data: bytes) -> bytes:
         """Read up to the end of the final head; what is behind it."""

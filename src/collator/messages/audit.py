@@ -38,7 +38,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     """The address that asked; empty inside a program."""
     verb: str
-    """What was done: `cancel`, `complete`, `pause`, `purge`, `replay`, `resume`, `retry`, `stop`, `try`; or
+    """What was done: `cancel`, `complete`, `pause`, `purge`, `replay`, `resume`, `retry`, `stop`, `test`, `try`; or
     `refused`."""
     target: str
     """The id of what it was done to, or which of many; of `refused`, what was asked for."""

@@ -66,6 +66,23 @@ class Attempt(msgspec.Struct, frozen=True):
         return f"{self.reason}: {self.excerpt}" if self.excerpt else self.reason
 
 
+class ReceiverAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receiver said to a test."""
+
+    webhook_id: str
+    """The id of the test; no delivery has it."""
+    accepted: bool
+    """Whether it answered with a 2xx in time."""
+    status: int | None
+    """The HTTP status; null where there was no answer."""
+    reason: str
+    """The answer in words, as a delivery has it."""
+    seconds: float
+    """How long it took."""
+    text: str
+    """The first 2 KiB of a text answer."""
+
+
 def webhook_id(resource_id: str, generation: bytes) -> str:
     """``msg_`` and the base32 of a hash of the resource and its generation (R11): no character that a header minds."""
     # Its digits are spread in one number: first each 40 bits to 64, then what was spread by halves, until every 5 bits

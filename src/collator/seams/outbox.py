@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from collator.messages import Delivery
+from collator.messages import Delivery, ReceiverAnswer
 from collator.seams.capacity import Capacity
 
 
@@ -24,6 +24,13 @@ class Outbox(Protocol):
         """Attempt the next delivery to *endpoint* at once, whatever it waits for; whether anything is under way then.
 
         Nothing is sent to one that is paused, or is not configured. Raises what the ledger raises.
+        """
+        ...
+
+    async def test(self, endpoint: str) -> ReceiverAnswer:
+        """Send a test to the receiver of *endpoint*; what it said. It is no delivery, and nothing is changed by it.
+
+        `Unknown` where it is not configured, `Conflict` where it is a part of this process.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""`/v1/endpoints`: look at endpoints, pause them, let them go on, try them. Thin: the ledger decides."""
+"""`/v1/endpoints`: look at endpoints, pause them, let them go on, try and test them. Thin: the ledger decides."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.text import quoted
 from collator.web.audit import acting
+from collator.web.problems import busy
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _NOT_CONFIGURED = "endpoint {} is not configured"
@@ -59,6 +60,7 @@ class Endpoints:
         """Look into *ledger*; tell *outbox* what has changed."""
         self._ledger = ledger
         self._outbox = outbox
+        self._under_test: set[str] = set()
 
     async def index(self, _request: RequestBody, *, cursor: str, limit: int) -> HttpAnswer:
         """A page of those that are configured, and those that are paused and are not, from behind the name *cursor*."""
@@ -95,6 +97,19 @@ class Endpoints:
         async with acting(self._ledger, request, "try", "endpoint tried", target=endpoint, name="endpoint"):
             under_way = await self._outbox.try_now(endpoint)
         return answer_json(TriedEndpoint(**msgspec.structs.asdict(self._view(endpoint, None)), under_way=under_way))
+
+    async def test(self, request: RequestBody, *, endpoint: str) -> HttpAnswer:
+        """Send a test to the receiver of one; what it said. `Unknown`, `Conflict`, `HttpProblem`."""
+        await request.nothing()
+        if endpoint in self._under_test:
+            raise busy(f"a test of endpoint {quoted(endpoint)} is under way")
+        self._under_test.add(endpoint)
+        try:
+            async with acting(self._ledger, request, "test", "endpoint tested", target=endpoint, name="endpoint"):
+                answer = await self._outbox.test(endpoint)
+        finally:
+            self._under_test.remove(endpoint)
+        return answer_json(answer)
 
     async def _check(self, endpoint: str) -> None:
         if endpoint not in self._outbox.capacity() and endpoint not in await self._ledger.paused():

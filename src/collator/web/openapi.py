@@ -29,7 +29,7 @@ _TAGS = {
     "packets": "Send packets.",
     "resources": "Look at resources and their outputs, end them, or process what has failed again.",
     "deliveries": "Look at deliveries of webhooks, send them again, or give them up.",
-    "endpoints": "Look at receivers of webhooks, pause them, go on, and try them.",
+    "endpoints": "Look at receivers of webhooks, pause them, go on, try and test them.",
     "audit": "Who did what.",
     "service": "How the service is.",
 }

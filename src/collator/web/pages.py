@@ -78,6 +78,7 @@ class Handlers(NamedTuple):
             "pauseEndpoint": self.endpoints.pause,
             "resumeEndpoint": self.endpoints.resume,
             "tryEndpoint": self.endpoints.try_now,
+            "testEndpoint": self.endpoints.test,
             "listAudit": self.audit.index,
             "getHealth": self.health.alive,
             "getReadiness": self.health.ready,

@@ -1,7 +1,8 @@
-"""The routes of endpoints: look, pause, go on, try."""
+"""The routes of endpoints: look, pause, go on, try, test."""
 
 from __future__ import annotations
 
+from collator.messages import ReceiverAnswer
 from collator.tokens import Role
 from collator.web.endpoints import EndpointList, EndpointView, TriedEndpoint
 from collator.web.options import number, text
@@ -62,5 +63,18 @@ ENDPOINTS = (
         ),
         replies={200: RouteReply(says="The endpoint, as it is then.", content={JSON: TriedEndpoint})},
         problems=(*_PROBLEMS, ProblemType.CONFLICT),
+    ),
+    Route(
+        name="testEndpoint",
+        method="POST",
+        path=f"{_ENDPOINT}/test",
+        role=Role.ADMIN,
+        says="Send a webhook of the type `test` to the receiver of an endpoint, and tell what it said.",
+        more=(
+            "It is signed and sent as all others, also while the endpoint is paused or a breaker is open, and is "
+            "recorded in the audit log alone. One at a time for each endpoint."
+        ),
+        replies={200: RouteReply(says="What the receiver said, whatever it is.", content={JSON: ReceiverAnswer})},
+        problems=(*_PROBLEMS, ProblemType.CONFLICT, ProblemType.BUSY),
     ),
 )

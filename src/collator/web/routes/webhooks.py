@@ -15,6 +15,7 @@ from collator.messages import PacketReport
 from collator.signing import ID, SIGNATURE, TIMESTAMP
 from collator.states import EndedBy
 from collator.web.routes.route import BodyType
+from collator.webhook import TEST
 
 _TEXT = {"type": "string"}
 
@@ -85,6 +86,22 @@ class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
     data: IncompleteData
 
 
+class EndpointTestData(msgspec.Struct, frozen=True, kw_only=True):
+    """What is tested."""
+
+    endpoint: str
+    """The name of the endpoint."""
+
+
+class EndpointTest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of the webhook by which a person tests a receiver."""
+
+    type: Literal["test"]
+    timestamp: str
+    """When it was sent, RFC 3339 in UTC."""
+    data: EndpointTestData
+
+
 class WebhookType(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of webhook."""
 
@@ -136,5 +153,6 @@ ANSWERS: Mapping[str, str] = MappingProxyType(
 WEBHOOKS = (
     WebhookType(name="resource.collated", says="A resource has ended, and every packet has its output.", body=Collated),
     WebhookType(name="resource.incomplete", says="A resource has ended, and something is missing.", body=Incomplete),
+    WebhookType(name=TEST, says="A person tests the receiver: answer 2xx, and do nothing.", body=EndpointTest),
 )
 """Every webhook that is sent. A resource that is cancelled gets none."""
