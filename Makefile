@@ -57,14 +57,13 @@ help: ## Show this list
 setup: $(PROJECT) $(LIBRARIES) ## Build .venv with everything in it (quick when nothing has changed)
 	@:
 
-# The libraries of Collator itself, and what builds it; pip tells how far it is. Python compiles what it imports.
+# The libraries of Collator itself, and what builds it; pip tells how far it is.
 $(RUNTIME): requirements.txt
 	@test -n '$(PYTHON)' || { echo 'Collator needs Python 3.11 or later, with venv and ensurepip' \
 		'(Debian: apt-get install python3-venv). If yours has another name: make setup PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) -c '$(FITS)' || { echo '$(PYTHON) does not do: Collator needs Python 3.11 or later,' \
 		'with venv and ensurepip.' >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --require-hashes -r requirements.txt
+	$(PYTHON) .ci/environment $(VENV) requirements.txt
 	@echo '$(CURDIR)' >$@
 
 # The libraries above hold the build tools too, so nothing is fetched here that is not pinned.
@@ -102,15 +101,13 @@ shape: setup
 
 # An environment of its own: none of the thirty libraries of pip-audit is needed for anything else.
 .audit-venv/.libraries: requirements-audit.txt
-	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .audit-venv
-	.audit-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) .ci/environment .audit-venv $< --quiet
 	@touch $@
 
 # Another one: servers of the field, which the processor is tried with, and what says whether files of others are valid.
 # Without it their tests are skipped.
 .servers-venv/.libraries: requirements-servers.txt
-	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .servers-venv
-	.servers-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) .ci/environment .servers-venv $< --quiet
 	@touch $@
 
 # With no address in the lock, npm asks the registry that it knows. Nothing of a package is run while it is installed.
@@ -125,8 +122,7 @@ servers: .servers-venv/.libraries .servers-node/.libraries ## Install the server
 
 # One for what makes a release, and says whether it is fit to be uploaded. Without it the tests of that are skipped.
 .release-venv/.libraries: requirements-release.txt
-	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .release-venv
-	.release-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) .ci/environment .release-venv $< --quiet
 	@touch $@
 
 release-tools: .release-venv/.libraries ## Install what makes a release and checks it (40 MB)
@@ -141,8 +137,7 @@ release: setup release-tools ## Build, check and try a release of this commit in
 
 # And one for what Collator is measured beside.
 .peers-venv/.libraries: requirements-peers.txt
-	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .peers-venv
-	.peers-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) .ci/environment .peers-venv $< --quiet
 	@touch $@
 
 .peers-node/.libraries: bench/peers/package.json bench/peers/package-lock.json
@@ -183,8 +178,7 @@ pages: setup
 
 # And one for what makes a site of the pages. No page is fetched for it, and the same pages give the same bytes.
 .docs-venv/.libraries: requirements-docs.txt
-	$(if $(PYTHON),$(PYTHON),$(BIN)/python) -m venv --clear .docs-venv
-	.docs-venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
+	$(if $(PYTHON),$(PYTHON),$(BIN)/python) .ci/environment .docs-venv $< --quiet
 	@touch $@
 
 site: .docs-venv/.libraries
@@ -217,6 +211,7 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	$(COMPILE) requirements-dev.txt --upgrade --extra dev --extra demo pyproject.toml
 	$(COMPILE) requirements.txt --constraint requirements-dev.txt --build-deps-for editable pyproject.toml
 	$(COMPILE) requirements-extras.txt --constraint requirements-dev.txt --extra celery --extra postgresql pyproject.toml
+	echo pip | $(COMPILE) requirements-pip.txt --upgrade -
 	echo pip-audit | $(COMPILE) requirements-audit.txt --upgrade -
 	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nopenapi-python-client\nslowapi\nstandardwebhooks\nuvicorn\n' | \
 		$(COMPILE) requirements-servers.txt --upgrade -
