@@ -30,6 +30,7 @@ from collator.pipeline import Pipeline, open_pipeline
 from collator.seams.ledger import Ledger
 from collator.settings import NO_WEBHOOK, Settings, hidden
 from collator.signals import ending_on_stop, obey, on_stop
+from collator.signing import SecretFile
 from collator.tokens import TokenFile
 from collator.web.app import Parts, make_app
 from collator.web.host_check import allowed_hosts as names_of
@@ -105,8 +106,14 @@ async def open_service(
         log.warning("no certificate authorities are trusted", reason=problem)
     settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
+    ticket_secrets = SecretFile(settings.ticket_secret_file).current if settings.ticket_secret_file else None
     async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
-        own = {"tokens": tokens, "ui": settings.ui, "ui_payloads": settings.ui_payloads}
+        own = {
+            "tokens": tokens,
+            "ticket_secrets": ticket_secrets,
+            "ui": settings.ui,
+            "ui_payloads": settings.ui_payloads,
+        }
         parts = msgspec.structs.replace(parts_of(pipeline, settings), **own)
         metrics = pipeline.metrics
         app = make_app(parts)
@@ -141,6 +148,7 @@ def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
         packet_limits=pipeline.packet_limits,
         limits=limits_of(settings),
         hosts=names_of(settings.host, settings.allow_host),
+        origins=settings.allow_origin,
         hide_payloads=settings.hide_payloads,
     )
 

@@ -102,6 +102,7 @@ FOR_PROGRAMS = {
     "getMetrics": "for Prometheus: status has what the store holds",
     "getDescription": "for those who write clients",
     "getEvents": "follow asks for it while the resource is open; here all have ended",
+    "createTicket": "for backends of applications, which have a page to follow a resource",
     "getServiceEvents": "for pages that show the service live: status and metrics say the same when asked",
     "putPacket": "for devices without JSON: send gives packets",
 }

@@ -28,6 +28,7 @@ from collator.messages import (
 from collator.metrics import Metrics
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Capacity, Ledger
+from collator.signing import Secret
 from collator.tokens import Tokens
 from collator.web.app import App, Parts
 from collator.web.limits import MIB, HttpLimits
@@ -326,6 +327,8 @@ async def open_door(
     tokens: Callable[[], Tokens] | None = None,
     unavailable: Callable[[], Unavailable | None] = lambda: None,
     hide_payloads: bool = False,
+    origins: Sequence[str] = (),
+    ticket_secrets: Callable[[], Sequence[Secret]] | None = None,
     ui: bool = False,
     direct: bool = True,
 ) -> AsyncIterator[Harness]:
@@ -346,6 +349,8 @@ async def open_door(
         limits=limits or HttpLimits(),
         tokens=tokens,
         hide_payloads=hide_payloads,
+        origins=origins,
+        ticket_secrets=ticket_secrets,
         ui=ui,
     )
     app = App(parts)

@@ -22,6 +22,7 @@ DECLARED: dict[str, tuple[str, Role | None]] = {
     "getResource": ("GET /v1/resources/{resource_id}", Role.READ),
     "getOutputs": ("GET /v1/resources/{resource_id}/outputs", Role.READ),
     "getEvents": ("GET /v1/resources/{resource_id}/events", Role.READ),
+    "createTicket": ("POST /v1/resources/{resource_id}/ticket", Role.READ),
     "getPacket": ("GET /v1/resources/{resource_id}/packets/{index}", Role.READ),
     "completeResource": ("POST /v1/resources/{resource_id}/complete", Role.SEND),
     "cancelResource": ("POST /v1/resources/{resource_id}/cancel", Role.ADMIN),

@@ -29,6 +29,7 @@ BY_ROUTE = {
     "retryResource": replies.RetryReply,
     "retryResources": replies.RetryPageReply,
     "purgeResource": replies.PurgeReply,
+    "createTicket": replies.TicketReply,
     "listDeliveries": replies.DeliveriesReply,
     "getDelivery": replies.DeliveryDetailReply,
     "replayDelivery": replies.ReplayedDeliveryReply,

@@ -206,6 +206,12 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"allow_host": "a.example, b.example:8000"}, ["--allow-host: 'b.example:8000' is not a host name"]),
         ({"allow_host": "http://a.example/"}, ["--allow-host: 'http://a.example/'", "without http://, port and path"]),
         ({"allow_host": "[::1]:80"}, ["--allow-host: '[::1]:80' is not a host name"]),
+        ({"allow_origin": "https://a.example, *"}, ["--allow-origin: '*' is not an origin"]),
+        ({"allow_origin": "a.example"}, ["--allow-origin: 'a.example' is not an origin", "https://app.example"]),
+        ({"allow_origin": "https://a.example/"}, ["--allow-origin: 'https://a.example/'", "without a path"]),
+        ({"allow_origin": "https://a.example:443"}, ["--allow-origin: 'https://a.example:443'", "usual port"]),
+        ({"allow_origin": "https://A.example"}, ["--allow-origin: 'https://A.example'", "small letters"]),
+        ({"allow_origin": "null"}, ["--allow-origin: 'null' is not an origin"]),
     ],
 )
 def test_a_mistake_is_told_with_its_source_and_what_is_right(

@@ -18,6 +18,13 @@ PacketStateName = Literal["waiting", "leased", "done", "failed"]
 """A state of a packet."""
 
 
+class TicketReply(TypedDict):
+    """A ticket for the events of a resource."""
+
+    ticket: str
+    expires_in: int
+
+
 class FailedPacketReply(TypedDict):
     """A packet that has failed."""
 

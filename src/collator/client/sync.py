@@ -112,6 +112,7 @@ class SyncClient:
     resources = _waiting(Client.resources)
     outputs = _waiting(Client.outputs)
     follow = _one_by_one(Client.follow)
+    ticket = _waiting(Client.ticket)
     result = _waiting(Client.result)
     deliveries = _waiting(Client.deliveries)
     delivery = _waiting(Client.delivery)

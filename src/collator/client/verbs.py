@@ -37,6 +37,7 @@ from collator.client.replies import (
     ResourcesReply,
     ResultReply,
     StateName,
+    TicketReply,
 )
 from collator.client.status_reply import StatusReply
 from collator.client.transfer import Transfer
@@ -176,6 +177,10 @@ class Verbs(Repairs):
             return await self._connection.stream(path, last_event_id=last_event_id)
 
         return follow_outcomes(look, stream, patience=self._patience)
+
+    async def ticket(self, resource_id: str | int) -> TicketReply:
+        """``{"ticket", "expires_in"}``: with it a browser opens the events of a resource, without a token."""
+        return await self._ask(TicketReply, "POST", resource_path(resource_id) + "/ticket")
 
     async def result(self, resource_id: str | int, *, timeout: float | None = None) -> ResultReply:
         """Wait until a resource has ended; then what the webhook says in ``data``, of failures and ranges the first.

@@ -36,6 +36,8 @@ class CollatorOptions(TypedDict, total=False):
     host: str
     port: int
     allow_host: Names
+    allow_origin: Names
+    ticket_secret_file: str | Path | None
     tokens_file: str | Path | None
     insecure: bool
     hide_payloads: bool

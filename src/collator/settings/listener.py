@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from collator.settings.option import DURATION, FILE, HOST, NAMES, PORT, SIZE, SWITCH, Table, ValueType, setting
+from collator.settings.option import (
+    DURATION,
+    FILE,
+    HOST,
+    NAMES,
+    ORIGINS,
+    PORT,
+    SIZE,
+    SWITCH,
+    Table,
+    ValueType,
+    setting,
+)
 from collator.settings.values import integer
 
 _MIB = 1024 * 1024
@@ -23,6 +35,18 @@ class ListenerSettings(Table):
         NAMES,
         "Host names that requests may use, in addition to the service's addresses and its host; * for any.",
         "Prevents DNS rebinding: a web page cannot reach the service under a name of its own.",
+    )
+    allow_origin: tuple[str, ...] = setting(
+        (),
+        ORIGINS,
+        "Origins of web pages that may read (CORS), such as https://app.example; other requests of theirs are refused.",
+        "A page of another site could read what is here, with the browser of someone who can reach the service.",
+    )
+    ticket_secret_file: Path | None = setting(
+        None,
+        FILE,
+        "File with the secret that signs tickets for event streams, the same for all nodes (collator secret new).",
+        "Each process makes one of its own when it starts, so that its tickets are good there alone.",
     )
     tokens_file: Path | None = setting(
         None,

@@ -21,6 +21,9 @@ _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
     prefix + unit: 1024**power for power, prefix in enumerate("kmgt", start=1) for unit in ("", "ib")
 }
+_ORIGIN = re.compile(
+    r"(?:http(?!.*:80$)|https(?!.*:443$))://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?",
+)
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 _KIND = re.compile(r"[a-z][a-z0-9+]{0,19}(?=://|\Z)")
@@ -138,6 +141,18 @@ def hosts(text: str) -> tuple[str, ...]:
     for name in found:
         if not (_HOST.fullmatch(name) or _is_ipv6(name)):
             raise ValueError(f"{name!r} is not a host name; write it without http://, port and path, or * for any")
+    return found
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins of web pages that are divided by commas, as browsers write them; blank for none."""
+    found = tuple(name for part in text.split(",") if (name := part.strip()))
+    for name in found:
+        if not _ORIGIN.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is not an origin; write it as browsers do, as in https://app.example or "
+                "http://localhost:3000: in small letters, without a path or a usual port, and no * for all"
+            )
     return found
 
 

@@ -20,11 +20,13 @@ from collator.packet import PacketLimits
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
+from collator.signing import Secret
 from collator.text import shown
-from collator.tokens import Tokens
+from collator.tokens import Caller, Tokens
 from collator.web.audit import Audit
 from collator.web.auth import Auth
 from collator.web.buffer_memory import BufferMemory
+from collator.web.cross_origin import CrossOrigin
 from collator.web.deliveries import Deliveries
 from collator.web.direct_packets import DirectPackets
 from collator.web.endpoints import Endpoints
@@ -56,6 +58,7 @@ from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES
 from collator.web.service_events import ServiceEvents
 from collator.web.streams import Streams, Wanted
+from collator.web.tickets import Tickets
 from collator.web.ui.page import UserInterface
 
 _OPEN = frozenset(route.path for route in ROUTES if route.role is None)
@@ -81,10 +84,14 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     limits: HttpLimits = HttpLimits()
     hosts: Sequence[str] | None = OWN
     """The names by which it may be asked, beside any address; `None`: any."""
+    origins: Sequence[str] = ()
+    """Those whose pages may read."""
     hide_payloads: bool = False
     """Whether payloads are shown to nobody."""
     tokens: Callable[[], Tokens] | None = None
     """The tokens that are valid at this moment; `None`: no token is needed."""
+    ticket_secrets: Callable[[], Sequence[Secret]] | None = None
+    """What signs tickets, the current one first; `None`: a secret of this process."""
     ui: bool = False
     """Whether there is a page at `/`."""
     ui_payloads: bool = False
@@ -105,6 +112,8 @@ class App:
         self._notices = parts.metrics.notices
         self._host_check = HostCheck(parts.hosts)
         self._auth = Auth(parts.tokens)
+        self._cross_origin = CrossOrigin(parts.origins)
+        self._tickets = Tickets(parts.ticket_secrets)
         self._packet_heads = PacketHeads(self._host_check, self._auth)
         self._buffer_memory = BufferMemory(parts.limits.max_buffered)
         self._turns = LoopTurns()
@@ -149,6 +158,7 @@ class App:
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=Outputs(parts.ledger, draining=parts.intake.draining, load=self._load),
             events=Events(parts.ledger, draining=parts.intake.draining, load=self._load),
+            tickets=self._tickets,
             service_events=ServiceEvents(parts.metrics, draining=parts.intake.draining, load=self._load),
             packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),
             packets=self._packets,
@@ -159,6 +169,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes a problem."""
         request = RequestBody(scope, receive, self._buffer_memory, self._turns)
+        send = self._cross_origin.answering(request, send)
         try:
             answer = await or_problem(self._made(request, send), request, self.refusals)
             request.release()
@@ -190,15 +201,23 @@ class App:
             return await self._take(request, send)
         if self._ui is not None and self._ui.serves(path):
             return await self._ui.answer(request, path)
-        self._host_check.check(request.headers, request.target_host)
+        foreign = self._cross_origin.allows(request)
+        check = self._host_check.check_host if foreign else self._host_check.check
+        check(request.headers, request.target_host)
+        if (preflight := self._cross_origin.preflight(request)) is not None:
+            return preflight
         if path not in _OPEN:
-            page_token = None if self._ui is None else self._ui.token_of(request)
-            request.caller = self._auth.identify(request.headers, page_token=page_token)
+            request.caller = self._tickets.caller(request) or self._identify(request, foreign=foreign)
             self._begin(request)
         # With an "app" in the scope, Starlette's router raises instead of answering in plain text.
         scope = {**request.scope, "path": path, "app": self, REQUEST: request}
         await self._pages(scope, request.receive, send)
         return None
+
+    def _identify(self, request: RequestBody, *, foreign: bool) -> Caller | None:
+        """The caller by his token; where a page of another origin asks, without the cookie of ours."""
+        page_token = None if self._ui is None or foreign else self._ui.token_of(request)
+        return self._auth.identify(request.headers, page_token=page_token)
 
     def _begin(self, request: RequestBody) -> None:
         """See whether there is a place for the request, whose caller is known."""

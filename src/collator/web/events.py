@@ -49,12 +49,14 @@ class Events:
         after_seq: int | None,
         cursor: int | None,
         webhook_id: str | None,
+        ticket: str | None,
     ) -> None:
         """Write the events of a resource behind the place that *request* says, until the resource has ended.
 
         It may be one of which nothing came yet. `Conflict` where it is another generation than that of *webhook_id*;
         `Removed`, `Malformed`, `Unavailable`, `HttpProblem`, `ClientGone`.
         """
+        del ticket  # it has said who asks
         if self._draining.is_set():
             raise stopping()
         order = order or Order.SEQ

@@ -30,6 +30,7 @@ from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES, Route
 from collator.web.routes.parts import read_path
 from collator.web.service_events import ServiceEvents
+from collator.web.tickets import Tickets
 
 PageHandler = Callable[..., Awaitable[HttpAnswer | None]]
 """Takes the request and what its path and query say, by name; gives the answer. That of a stream takes `send` too, and
@@ -49,6 +50,7 @@ class Handlers(NamedTuple):
     endpoints: Endpoints
     outputs: Outputs
     events: Events
+    tickets: Tickets
     service_events: ServiceEvents
     packet_page: PacketPage
     packets: WholePackets
@@ -63,6 +65,7 @@ class Handlers(NamedTuple):
             "getResource": self.resources.show,
             "getOutputs": self.outputs.show,
             "getEvents": self.events.follow,
+            "createTicket": self.tickets.create,
             "getPacket": self.packet_page.show,
             "completeResource": self.resources.complete,
             "cancelResource": self.resources.cancel,

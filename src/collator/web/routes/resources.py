@@ -13,6 +13,7 @@ from collator.web.problems import ProblemType
 from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView
 from collator.web.retries import Retried, RetryDone, RetryMany
 from collator.web.routes.route import EVENTS, JSON, Route, RouteReply
+from collator.web.tickets import Ticket
 
 _RESOURCE = "/v1/resources/{resource_id}"
 _AS_IT_IS = {200: RouteReply(says="The resource, as it is then.", content={JSON: ResourceView})}
@@ -129,6 +130,7 @@ GET_EVENTS = Route(
             "Follow this generation of the resource alone; a conflict if it was opened again since then.",
             default=None,
         ),
+        text("ticket", "A ticket for these events, instead of a token.", default=None),
     ),
     replies={
         200: RouteReply(
@@ -138,6 +140,20 @@ GET_EVENTS = Route(
         204: RouteReply(says="The end was read, and nothing came since: do not come again.", content={}),
     },
     problems=(*_READING, ProblemType.CONFLICT, ProblemType.UNAVAILABLE),
+)
+
+CREATE_TICKET = Route(
+    name="createTicket",
+    method="POST",
+    path=f"{_RESOURCE}/ticket",
+    role=Role.READ,
+    says="Create a ticket for the events of a resource, for a page in a browser.",
+    more=(
+        "`EventSource` cannot send a token: it opens `/v1/resources/{resource_id}/events?ticket=…`. A ticket is "
+        "for this resource alone, and for a minute; a stream that is open goes on. It is good at the node that created "
+        "it, until its restart, or at all nodes with the same `ticket_secret_file`."
+    ),
+    replies={200: RouteReply(says="The ticket.", content={JSON: Ticket})},
 )
 
 GET_PACKET = Route(
@@ -233,6 +249,7 @@ RESOURCES = (
     GET_RESOURCE,
     GET_OUTPUTS,
     GET_EVENTS,
+    CREATE_TICKET,
     GET_PACKET,
     COMPLETE_RESOURCE,
     CANCEL_RESOURCE,
