@@ -50,6 +50,8 @@ class CollatorOptions(TypedDict, total=False):
     max_streams: int
     max_waits: int
     stream_idle_timeout: Seconds
+    log_format: Literal["text", "json"]
+    log_level: Literal["info", "warning", "error"]
     webhook_secret_file: str | Path | None
     endpoints: Mapping[str, EndpointOptions]
     delivery_timeout: Seconds
