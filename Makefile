@@ -125,7 +125,7 @@ servers: .servers-venv/.libraries .servers-node/.libraries ## Install the server
 	$(if $(PYTHON),$(PYTHON),$(BIN)/python) .ci/environment .release-venv $< --quiet
 	@touch $@
 
-release-tools: .release-venv/.libraries ## Install what makes a release and checks it (40 MB)
+release-tools: .release-venv/.libraries ## Install what makes a release and checks it (80 MB)
 	@:
 
 sbom: setup release-tools ## Write what Collator is installed with as SBOMs (CycloneDX) in dist/
