@@ -14,14 +14,17 @@ from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
 from tests.conformance.steps import (
     again,
+    claim,
     dead,
     delivered,
     drain,
     due,
     due_one,
+    echo,
     finish,
     listed,
     packet,
+    record,
     replay,
     send,
 )
@@ -47,6 +50,29 @@ async def test_a_delivery_is_known_by_its_webhook_id_and_endpoint(store: Store) 
         assert report.id == delivery_id(report.webhook_id, report.endpoint)
         detail = await ledger.delivery(report.id)
         assert (detail.resource_id, detail.endpoint, detail.state) == (report.resource_id, report.endpoint, DUE)
+
+
+async def test_deliveries_are_found_by_the_webhook_id_of_each_generation(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["a", "b"])
+    await finish(ledger, "other")
+    await send(ledger, packet("x"))
+    await ledger.complete("x", force=True)
+    await finish(ledger, "another")
+    first = {report.webhook_id for report in await listed(ledger, resource_id="x")}
+    assert await ledger.retry("x") == 1
+    await record(ledger, *echo(await claim(ledger)))
+    await ledger.complete("x", total=1)
+    reports = await listed(ledger, resource_id="x")
+    (second,) = {report.webhook_id for report in reports} - first
+    for name in (*first, second):
+        found = await listed(ledger, webhook_id=name, limit=1)
+        assert found == [report for report in reports if report.webhook_id == name]
+        assert [report.endpoint for report in found] == ["a", "b"]
+        assert await listed(ledger, webhook_id=name, resource_id="x") == found
+        assert await listed(ledger, webhook_id=name, endpoint="b") == found[1:]
+        assert await listed(ledger, webhook_id=name, resource_id="other") == []
+    for nobody in ("msg_" + "a" * 52, "nonsense", "", f"{second}:a"):
+        assert await listed(ledger, webhook_id=nobody) == []
 
 
 @pytest.mark.parametrize("wrong", ["", "nonsense", "msg_:default", "other endpoint", "other webhook"])

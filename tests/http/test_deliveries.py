@@ -104,6 +104,9 @@ async def test_a_list_takes_filters(listener: Harness) -> None:
     closed = (await listener.ask("GET", "/v1/resources/b1")).json["closed_at"]
     assert await listed(listener, f"?endpoint=crm&since={closed.replace(':', '%3A')}") == [("b1", "crm")]
     assert await listed(listener, "?resource_id=nobody") == []
+    webhook = (await one(listener, "b1")).partition(":")[0]
+    assert sorted(await listed(listener, f"?webhook_id={webhook}")) == [("b1", "archive"), ("b1", "crm")]
+    assert await listed(listener, f"?webhook_id={webhook}&endpoint=crm") == [("b1", "crm")]
     assert len(await listed(listener, "?since=1970-01-01T00:00:00Z")) == 6
     assert await listed(listener, "?since=2999-01-01T00:00:00Z") == []
 

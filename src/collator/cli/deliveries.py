@@ -39,11 +39,13 @@ _UNCHANGED = (
     examples=(
         ("Which deliveries were given up, and why?", "collator deliveries list --state dead"),
         ("Which deliveries wait for a receiver?", "collator deliveries list --state due --endpoint archive"),
+        ("Which deliveries have the ID that a receiver names?", "collator deliveries list --webhook-id MSG_ID --wide"),
         ("With their IDs, and whole times and reasons", "collator deliveries list --state dead --wide"),
         ("For a program", "collator deliveries list --since 2026-11-24 --limit 1000 --json"),
     ),
 )
 @click.option("--state", type=click.Choice(["due", "delivered", "dead"]), help="Only those in this state.")
+@click.option("--webhook-id", metavar="ID", help="Only those under this webhook id, to whatever endpoint.")
 @chosen
 @click.option("--cursor", metavar="TEXT", help="Continue after the previous page.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")

@@ -205,6 +205,7 @@ class Verbs(Repairs):
         *,
         state: Literal["due", "delivered", "dead"] | None = None,
         endpoint: str | None = None,
+        webhook_id: str | None = None,
         resource_id: str | None = None,
         prefix: str | None = None,
         since: str | datetime | None = None,
@@ -216,7 +217,8 @@ class Verbs(Repairs):
         *state* is ``due``, ``delivered`` or ``dead``; *since* is a time with its zone, at which their resources ended
         or later. A page may have few and others behind it: go on at *cursor* until ``next_cursor`` is null.
         """
-        wanted = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
+        wanted = {"state": state, "endpoint": endpoint, "webhook_id": webhook_id}
+        wanted |= {"resource_id": resource_id, "prefix": prefix}
         return await self._ask(
             DeliveriesReply, "GET", "/v1/deliveries" + query(**wanted, since=moment(since), cursor=cursor, limit=limit)
         )

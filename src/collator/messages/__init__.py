@@ -16,6 +16,7 @@ from collator.messages.deliveries import (
     ReceiverAnswer,
     delivery_id,
     parse_delivery_id,
+    parse_webhook_id,
     webhook_id,
     webhook_number,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "given_back",
     "output_size",
     "parse_delivery_id",
+    "parse_webhook_id",
     "tasks_of",
     "webhook_id",
     "webhook_number",

@@ -103,15 +103,22 @@ def delivery_id(webhook: str, endpoint: str) -> str:
     return f"{webhook}:{endpoint}"
 
 
-def parse_delivery_id(text: str) -> tuple[str, int, str] | None:
-    """The webhook id, its `webhook_number` and the endpoint of a delivery id; `None` where it cannot be one."""
-    found = _DELIVERY_ID.fullmatch(text)
+def parse_webhook_id(text: str) -> int | None:
+    """The `webhook_number` of a webhook id; `None` where it cannot be one."""
+    found = _WEBHOOK_ID.fullmatch(text)
     if found is None:
         return None
     number = 0
-    for digit in found[2][:12]:  # 12 digits of 5 bits
+    for digit in found[1][:12]:  # 12 digits of 5 bits
         number = number << 5 | _BASE32.index(digit)
-    return found[1], number, found[3]
+    return number
+
+
+def parse_delivery_id(text: str) -> tuple[str, int, str] | None:
+    """The webhook id, its `webhook_number` and the endpoint of a delivery id; `None` where it cannot be one."""
+    webhook, _, endpoint = text.partition(":")
+    number = parse_webhook_id(webhook)
+    return None if number is None or not endpoint or ":" in endpoint else (webhook, number, endpoint)
 
 
 def _digest(resource_id: str, generation: bytes) -> bytes:
@@ -131,6 +138,6 @@ _SPREAD = tuple(
 )
 """For each halving: by how much the upper halves move, and the masks of both."""
 _PREFIX = "msg_"
-_DELIVERY_ID = re.compile(r"(msg_([a-z2-7]{52})):([^:]+)")
+_WEBHOOK_ID = re.compile(r"msg_([a-z2-7]{52})")
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _DIGITS = bytes.maketrans(bytes(range(32)), _BASE32.encode())

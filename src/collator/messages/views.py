@@ -115,6 +115,8 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str | None = None
     """This one alone."""
+    webhook_id: str | None = None
+    """Those under this webhook id, to whatever endpoint."""
     resource_id: str | None = None
     prefix: str = ""
     """What the id of the resource begins with."""

@@ -109,6 +109,7 @@ class Deliveries:
         *,
         state: ListedState | None,
         endpoint: str | None,
+        webhook_id: str | None,
         resource_id: str | None,
         prefix: str,
         since: float | None,
@@ -123,6 +124,7 @@ class Deliveries:
         wanted = DeliveryFilter(
             state=None if state is None else DeliveryState(state),
             endpoint=endpoint,
+            webhook_id=webhook_id,
             resource_id=resource_id,
             prefix=commonprefix(own),  # noqa: RUF071 - of texts, not of paths
             since=since,

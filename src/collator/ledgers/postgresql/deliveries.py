@@ -27,6 +27,7 @@ from collator.messages import (
     DeliveryReport,
     delivery_id,
     parse_delivery_id,
+    parse_webhook_id,
     webhook_id,
 )
 from collator.paging import fitting
@@ -51,6 +52,9 @@ class _Stretch(NamedTuple):
     """The handle behind which to begin."""
     until: int
     """The last handle."""
+
+
+_NOTHING = _Stretch("one", 0, 0, 0)
 
 
 class Found(NamedTuple):
@@ -126,17 +130,27 @@ async def locate(look: Statements, name: str) -> tuple[int, int]:
     """The handles of the delivery with the id *name* and of its resource. `Unknown`."""
     parsed = parse_delivery_id(name)
     if parsed is not None:
-        webhook, number, endpoint = parsed
-        for did, rk, id_, generation in await look.rows("resources_by_number", number, clean(endpoint)):
-            if webhook_id(id_, generation) == webhook:
-                return did, rk
+        webhook, _, endpoint = parsed
+        for did, rk, _ in await _of_webhook(look, webhook, clean(endpoint)):
+            return did, rk
     raise Unknown(f"delivery {quoted(name)} is unknown: it never existed, or was purged")
+
+
+async def _of_webhook(look: Statements, webhook: str, endpoint: str | None = None) -> list[tuple[int, int, str]]:
+    """Of each delivery under the id *webhook*, to *endpoint* or to all: its handle, and its resource."""
+    number = parse_webhook_id(webhook)
+    numbered = [] if number is None else await look.rows("resources_by_number", number, endpoint)
+    return [(did, rk, id_) for did, rk, id_, generation in numbered if webhook_id(id_, generation) == webhook]
 
 
 async def _where(look: Statements, wanted: DeliveryFilter) -> _Stretch:
     if wanted.id is not None:
         delivery_row, resource_row = await locate(look, wanted.id)
         return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
+    if wanted.webhook_id is not None:  # a generation has its deliveries at its end, and no other any in between
+        of_id = await _of_webhook(look, wanted.webhook_id)
+        rows = [(row, of) for row, of, resource_id in of_id if wanted.resource_id in {None, resource_id}]
+        return _Stretch("one", rows[0][1], min(rows)[0] - 1, max(rows)[0]) if rows else _NOTHING
     until = await look.value("last_delivery")
     if wanted.resource_id is not None:
         handle = await look.value("resource_handle", clean(wanted.resource_id))

@@ -681,11 +681,13 @@ select coalesce(max(did), 0) from delivery;
 -- name: resource_handle (by id)
 select rk from resource where id = $1 and purging = 0;
 
--- name: resources_by_number (of a webhook id, to endpoint $2: handles of both, and whose)
-select d.did, r.rk, r.id, r.generation from resource r join delivery d on d.rk = any (array[r.rk]) and d.endpoint = $2
+-- name: resources_by_number (of a webhook id, to endpoint $2 or all: handles of both, and whose)
+select d.did, r.rk, r.id, r.generation
+from resource r join delivery d on d.rk = any (array[r.rk]) and ($2::text is null or d.endpoint = $2)
 where r.wid = $1 and r.purging = 0
 union all
-select d.did, r.rk, r.id, s.generation from superseded s join delivery d on d.rk = any (array[s.gk]) and d.endpoint = $2
+select d.did, r.rk, r.id, s.generation
+from superseded s join delivery d on d.rk = any (array[s.gk]) and ($2::text is null or d.endpoint = $2)
 join resource r on r.rk = any (array[s.rk]) where s.wid = $1 and r.purging = 0;
 
 -- name: delivery_history (attempts of a delivery, the latest first, at most $2)

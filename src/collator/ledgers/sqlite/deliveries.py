@@ -26,6 +26,7 @@ from collator.messages import (
     Pause,
     delivery_id,
     parse_delivery_id,
+    parse_webhook_id,
     webhook_id,
 )
 from collator.paging import fitting
@@ -63,6 +64,9 @@ class _Stretch(NamedTuple):
     """The handle behind which to begin."""
     until: int
     """The last handle."""
+
+
+_NOTHING = _Stretch("one", 0, 0, 0)
 
 
 class Found(NamedTuple):
@@ -162,6 +166,10 @@ class DeliveryViews:
         if wanted.id is not None:
             delivery_row, resource_row = self._locate(wanted.id)
             return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
+        if wanted.webhook_id is not None:  # a generation has its deliveries at its end, and no other any in between
+            of_id = self._of_webhook(wanted.webhook_id)
+            rows = [(row, of) for row, of, resource_id in of_id if wanted.resource_id in {None, resource_id}]
+            return _Stretch("one", rows[0][1], min(rows)[0] - 1, max(rows)[0]) if rows else _NOTHING
         until = int(self._value("last_delivery"))
         if wanted.resource_id is not None:
             return _Stretch("one", int(self._value("resource_handle", wanted.resource_id)), 0, until)  # 0: of none
@@ -176,13 +184,20 @@ class DeliveryViews:
         """The handles of the delivery with the id *name*, and of its resource."""
         parsed = parse_delivery_id(name)
         if parsed is not None:
-            webhook, number, endpoint = parsed
-            for delivery_row, resource_row, resource_id, generation in _decode_numbered(
-                self._value("resources_by_number", number, endpoint)
-            ):
-                if webhook_id(resource_id, bytes.fromhex(generation)) == webhook:
-                    return delivery_row, resource_row
+            webhook, _, endpoint = parsed
+            for delivery_row, resource_row, _ in self._of_webhook(webhook, endpoint):
+                return delivery_row, resource_row
         raise Unknown(f"delivery {quoted(name)} is unknown: it never existed, or was purged")
+
+    def _of_webhook(self, webhook: str, endpoint: str | None = None) -> list[tuple[int, int, str]]:
+        """Of each delivery under the id *webhook*, to *endpoint* or to all: its handle, and its resource."""
+        number = parse_webhook_id(webhook)
+        numbered = [] if number is None else _decode_numbered(self._value("resources_by_number", number, endpoint))
+        return [
+            (delivery_row, resource_row, resource_id)
+            for delivery_row, resource_row, resource_id, generation in numbered
+            if webhook_id(resource_id, bytes.fromhex(generation)) == webhook
+        ]
 
     def _reports(self, rows: Sequence[_Row]) -> list[DeliveryReport]:
         now = self._now()

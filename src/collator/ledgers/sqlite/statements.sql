@@ -592,13 +592,13 @@ select json_quote(coalesce(max(did), 0)) from delivery;
 -- name: resource_handle (by id; 0 for none)
 select json_quote(coalesce((select rk from resource where id = ?1 and not purging), 0));
 
--- name: resources_by_number (of a webhook id, to endpoint ?2: handles of both, and whose)
+-- name: resources_by_number (of a webhook id, to endpoint ?2 or all: handles of both, and whose)
 select json_group_array(json_array(did, rk, id, generation)) from (
   select d.did, r.rk, r.id, r.generation
-  from resource r join delivery d on d.rk = r.rk and d.endpoint = ?2 where r.wid = ?1 and not r.purging
+  from resource r join delivery d on d.rk = r.rk and d.endpoint = ifnull(?2, d.endpoint) where r.wid = ?1 and not r.purging
   union all
   select d.did, r.rk, r.id, s.generation
-  from superseded s join delivery d on d.rk = s.gk and d.endpoint = ?2 join resource r on r.rk = s.rk
+  from superseded s join delivery d on d.rk = s.gk and d.endpoint = ifnull(?2, d.endpoint) join resource r on r.rk = s.rk
   where s.wid = ?1 and not r.purging);
 
 -- name: delivery_history (attempts of a delivery, oldest first, the last ?2)

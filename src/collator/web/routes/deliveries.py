@@ -23,6 +23,7 @@ LIST_DELIVERIES = Route(
     options=(
         word("state", "Only those in this state.", ListedState),
         text("endpoint", "Only those to the endpoint of this name.", default=None),
+        text("webhook_id", "Only those under this webhook id, to whatever endpoint.", default=None),
         text("resource_id", "Only those of this resource.", default=None),
         text("prefix", "Only those of resources whose id begins with this prefix."),
         moment("since", "Only those of resources that ended at this time or later."),
