@@ -81,7 +81,11 @@ def test_the_sdist_has_what_the_wheel_is_made_of_and_the_pages_and_no_tests(buil
     more = {"src", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore"}
     assert {name.partition("/")[0] for name in built.in_sdist} == pages | more
     assert {"docs/tutorial.md", "docs/flow.svg", "docs/decisions/README.md"} <= {*built.in_sdist}
-    assert {PurePosixPath(name).suffix for name in built.in_sdist if name.startswith("docs/")} == {".md", ".svg"}
+    assert {PurePosixPath(name).suffix for name in built.in_sdist if name.startswith("docs/")} == {
+        ".md",
+        ".png",
+        ".svg",
+    }
     assert {name.removeprefix("src/") for name in built.in_sdist if name.startswith("src/")} == source()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -54,7 +55,8 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
             tokens_file=home / "tokens",
             processor="own:work",
             processor_retries=0,
-            breaker_pause="100ms",
+            breaker_failures=1,
+            breaker_pause="1h",
         ) as service,
     ):
         path = os.pathsep.join((str(home), str(ROOT / "src")))
@@ -94,7 +96,7 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     service, sink, browser = stage
     await send(service, {"resource_id": "order-17", "index": 0, "payload": "good", "last": True})
     await sign_in(browser, service, Role.ADMIN)
-    await browser.sees("Ready", "Needs attention", "connection refused")
+    await browser.sees("Ready", "Needs attention", "default: the receiver fails", "connection refused")
     await browser.write(".search input", "order-17")
     await browser.sees("Resource", "order-17", "1 done", "endpoint default")
     await browser.click("td a", "Attempts")
@@ -104,7 +106,13 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.click("dialog button.solid", "Give up")
     await browser.sees("given up")
 
+    await browser.click("nav a", "Endpoints")
+    await browser.click(".endpoint button", "Send a test")
+    await browser.click("dialog button.solid", "Send a test")
+    await browser.sees("connection refused, in")
     await sink.up()  # mended
+    await browser.click("dialog button.solid", "Try again")
+    await browser.sees("Send a test: HTTP 204")
     await browser.click("nav a", "Overview")
     await browser.sees("1 dead delivery")
     await browser.click(".needs a", "Look and replay")
@@ -112,11 +120,15 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.sees("1 delivery\n")  # what it is about is counted first
     await browser.click("dialog button.solid", "Replay all that fit")
     await browser.sees("No delivery fits")
-    await until(lambda: len(sink.webhooks) == 1)
+    await browser.click("nav a", "Endpoints")
+    await browser.click(".endpoint button", "Try now")
+    await browser.click("dialog button.solid", "Try now")
+    await until(lambda: [json.loads(one.body)["type"] for one in sink.webhooks] == ["test", "resource.collated"])
     await browser.click("nav a", "Overview")
     await browser.sees("Nothing needs you.")
+    await until(lambda: any(url.endswith("/v1/events") for url in browser.asked))
     await browser.click("nav a", "System")
-    await browser.sees("Audit log", "replay", "stop")
+    await browser.sees("Audit log", "stop", "test", "replay", "try")
     await nothing_ran(browser, service)
 
 

@@ -33,7 +33,7 @@ FLAGS = (
 )
 _USUAL = frozenset({"network", "recommendation"})
 """Entries of the browser's log that are about neither script nor policy: an answer that was no good news, advice."""
-PATIENCE = 60.0
+PATIENCE = 40.0
 """Seconds after which a test gives up waiting for the browser."""
 
 
@@ -54,7 +54,8 @@ class Browser:
         async for message in self._socket:
             said = json.loads(message.data)
             if (answer := self._answers.pop(said.get("id", 0), None)) is not None:
-                answer.set_result(said)
+                if not answer.done():  # who asked may have given up
+                    answer.set_result(said)
             elif said.get("method") == "Network.requestWillBeSent":
                 self.asked.append(said["params"]["request"]["url"])
             elif said.get("method") == "Runtime.exceptionThrown":

@@ -16,39 +16,35 @@ import { LiveButton, Search, ThemeButton } from "./shell.js";
 import { System } from "./system.js";
 
 const VIEWS = [
-    ["", "Overview"],
-    ["resources", "Resources"],
-    ["deliveries", "Deliveries"],
-    ["endpoints", "Endpoints"],
-    ["system", "System"],
+  ["", "Overview"],
+  ["resources", "Resources"],
+  ["deliveries", "Deliveries"],
+  ["endpoints", "Endpoints"],
+  ["system", "System"],
 ];
 const LIMITED = ["resources", "deliveries"]; // what a token for some resources alone may see
 
 function View({ place, session }) {
-    const [view, id] = place.parts;
-    const limited = session.prefixes.length > 0;
-    if (limited && !view) return html`<${Resources} values=${place.values} />`;
-    if (view === "" && !id) return html`<${Overview} />`;
-    if (view === "resources") {
-        return id === undefined
-            ? html`<${Resources} values=${place.values} />`
-            : html`<${Resource} key=${id} id=${id} />`;
-    }
-    if (view === "deliveries") {
-        return id === undefined
-            ? html`<${Deliveries} values=${place.values} />`
-            : html`<${Delivery} key=${id} id=${id} />`;
-    }
-    if (view === "endpoints") return html`<${Endpoints} />`;
-    if (view === "system") return html`<${System} values=${place.values} />`;
-    return html`<${Empty} title="There is no such view">Use the menu above, or the search.<//>`;
+  const [view, id] = place.parts;
+  const limited = session.prefixes.length > 0;
+  if (limited && !view) return html`<${Resources} values=${place.values} />`;
+  if (view === "" && !id) return html`<${Overview} />`;
+  if (view === "resources") {
+    return id === undefined ? html`<${Resources} values=${place.values} />` : html`<${Resource} key=${id} id=${id} />`;
+  }
+  if (view === "deliveries") {
+    return id === undefined ? html`<${Deliveries} values=${place.values} />` : html`<${Delivery} key=${id} id=${id} />`;
+  }
+  if (view === "endpoints") return html`<${Endpoints} />`;
+  if (view === "system") return html`<${System} values=${place.values} />`;
+  return html`<${Empty} title="There is no such view">Use the menu above, or the search.<//>`;
 }
 
 function Frame({ session, leave }) {
-    const place = usePlace();
-    const views = session.prefixes.length ? VIEWS.filter(([name]) => LIMITED.includes(name)) : VIEWS;
-    const current = place.parts[0] || (session.prefixes.length ? "resources" : "");
-    return html`<${SessionContext.Provider} value=${session}>
+  const place = usePlace();
+  const views = session.prefixes.length ? VIEWS.filter(([name]) => LIMITED.includes(name)) : VIEWS;
+  const current = place.parts[0] || (session.prefixes.length ? "resources" : "");
+  return html`<${SessionContext.Provider} value=${session}>
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), document.querySelector("h1")?.focus())}>
       Skip to content
     </a>
@@ -62,8 +58,8 @@ function Frame({ session, leave }) {
         <${LiveButton} />
         <${ThemeButton} />
         ${
-            session.guarded &&
-            html`<button type="button" class="quiet" onClick=${leave} title=${`${session.name} (${session.roles.join(", ")})`}>Sign out</button>`
+          session.guarded &&
+          html`<button type="button" class="quiet" onClick=${leave} title=${`${session.name} (${session.roles.join(", ")})`}>Sign out</button>`
         }
       </div>
     </header>
@@ -76,18 +72,18 @@ function Frame({ session, leave }) {
 }
 
 function App() {
-    const loaded = useLoad((signal) => get("/ui/session", signal), []);
-    const [session, setSession] = useState(null);
-    useEffect(() => {
-        const out = () => setSession({ guarded: true, signed_in: false, ended: true });
-        addEventListener("signed-out", out);
-        return () => removeEventListener("signed-out", out);
-    }, []);
-    const now = session ?? loaded.data;
-    if (!now) return loaded.error ? html`<${Failed} error=${loaded.error} again=${loaded.refresh} />` : null;
-    if (!now.signed_in) return html`<${Login} ended=${now.ended} entered=${setSession} />`;
-    const leave = () => call("DELETE", "/ui/session").then(setSession);
-    return html`<${Frame} session=${now} leave=${leave} />`;
+  const loaded = useLoad((signal) => get("/ui/session", signal), []);
+  const [session, setSession] = useState(null);
+  useEffect(() => {
+    const out = () => setSession({ guarded: true, signed_in: false, ended: true });
+    addEventListener("signed-out", out);
+    return () => removeEventListener("signed-out", out);
+  }, []);
+  const now = session ?? loaded.data;
+  if (!now) return loaded.error ? html`<${Failed} error=${loaded.error} again=${loaded.refresh} />` : null;
+  if (!now.signed_in) return html`<${Login} ended=${now.ended} entered=${setSession} />`;
+  const leave = () => call("DELETE", "/ui/session").then(setSession);
+  return html`<${Frame} session=${now} leave=${leave} />`;
 }
 
 const root = document.getElementById("app");

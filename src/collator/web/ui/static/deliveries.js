@@ -10,25 +10,35 @@ import { go, to } from "./router.js";
 
 const STATES = ["due", "delivered", "dead"];
 const LIMIT = 100;
+const COLUMNS = [
+  ["Resource"],
+  ["Endpoint"],
+  ["State"],
+  ["Attempts", "num"],
+  ["Last attempt"],
+  ["Answer"],
+  ["Next"],
+  [html`<span class="sr">Details</span>`],
+];
 const MOST = 20; // pages of a thousand that are counted
 
 export function Deliveries({ values }) {
-    const { cursor = "", ...filters } = values;
-    const path = "/v1/deliveries" + query({ ...filters, cursor, limit: LIMIT });
-    const loaded = useLoad((signal) => get(path, signal), [path]);
-    const submit = (event) => {
-        event.preventDefault();
-        const { state, endpoint, prefix, since } = event.target.elements;
-        const at = since.value ? new Date(since.value).toISOString() : "";
-        go(["deliveries"], {
-            ...filters,
-            state: state.value,
-            endpoint: endpoint.value,
-            prefix: prefix.value,
-            since: at,
-        });
-    };
-    return html`<${Heading} title="Deliveries">
+  const { cursor = "", ...filters } = values;
+  const path = "/v1/deliveries" + query({ ...filters, cursor, limit: LIMIT });
+  const loaded = useLoad((signal) => get(path, signal), [path]);
+  const submit = (event) => {
+    event.preventDefault();
+    const { state, endpoint, prefix, since } = event.target.elements;
+    const at = since.value ? new Date(since.value).toISOString() : "";
+    go(["deliveries"], {
+      ...filters,
+      state: state.value,
+      endpoint: endpoint.value,
+      prefix: prefix.value,
+      since: at,
+    });
+  };
+  return html`<${Heading} title="Deliveries">
       <${CopyCurl} path=${path} />
       <button type="button" onClick=${loaded.refresh}>Refresh</button>
     <//>
@@ -53,26 +63,26 @@ export function Deliveries({ values }) {
 
 /** A time as the field for it wants it: in the zone of who reads it, without saying so. */
 function local(time) {
-    if (!time) return "";
-    const at = new Date(time);
-    return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+  if (!time) return "";
+  const at = new Date(time);
+  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 function List({ page, filters, cursor, refresh }) {
-    const admin = useIsAdmin();
-    const chosen = useSelection(page.deliveries.map((one) => one.id));
-    const next = page.next_cursor && to(["deliveries"], { ...filters, cursor: page.next_cursor });
-    const pager = html`<${Pager} first=${cursor && to(["deliveries"], filters)} next=${next} />`;
-    if (!page.deliveries.length) {
-        return html`<${Empty} title=${next ? "None on this page" : "No delivery fits"}>
+  const admin = useIsAdmin();
+  const chosen = useSelection(page.deliveries.map((one) => one.id));
+  const next = page.next_cursor && to(["deliveries"], { ...filters, cursor: page.next_cursor });
+  const pager = html`<${Pager} first=${cursor && to(["deliveries"], filters)} next=${next} />`;
+  if (!page.deliveries.length) {
+    return html`<${Empty} title=${next ? "None on this page" : "No delivery fits"}>
         ${next ? "The search goes on with the next page." : "A delivery is made when a resource ends, one for each endpoint that it matches."}
       <//>${pager}`;
-    }
-    const done = () => (chosen.clear(), refresh());
-    return html`${admin && html`<${Bulk} ...${{ chosen, done, filters }} />`}
-    <${Table} label="Deliveries" columns=${[...(admin ? [[chosen.head, "box"]] : []), ["Resource"], ["Endpoint"], ["State"], ["Attempts", "num"], ["Last attempt"], ["Answer"], ["Next"], [html`<span class="sr">Details</span>`]]}>
+  }
+  const done = () => (chosen.clear(), refresh());
+  return html`${admin && html`<${Bulk} ...${{ chosen, done, filters }} />`}
+    <${Table} label="Deliveries" columns=${admin ? [[chosen.head, "box"], ...COLUMNS] : COLUMNS}>
       ${page.deliveries.map(
-          (one) => html`<tr key=${one.id}>
+        (one) => html`<tr key=${one.id}>
         ${admin && html`<td class="box">${chosen.box(one.id)}</td>`}
         <th scope="row" class="id"><a href=${to(["resources", one.resource_id])}>${one.resource_id}</a></th>
         <td>${one.endpoint}</td>
@@ -81,17 +91,17 @@ function List({ page, filters, cursor, refresh }) {
         <td class="when"><${Ago} at=${one.attempted_at} /></td>
         <td class="text">${one.reason || "–"}</td>
         <td class="when">${one.due_in === null ? "–" : one.due_in > 0 ? `in ${duration(one.due_in)}` : "now"}</td>
-        <td><a href=${to(["deliveries", one.id])} >Details<span class="sr"> of ${one.resource_id} to ${one.endpoint}</span></a></td>
+        <td><a href=${to(["deliveries", one.id])}>Details<span class="sr"> of ${one.resource_id} to ${one.endpoint}</span></a></td>
       </tr>`,
       )}
     <//>${pager}`;
 }
 
 function Bulk({ chosen, done, filters }) {
-    const none = chosen.ids.length === 0;
-    const these = counted(chosen.ids.length, "delivery", "deliveries");
-    const each = (action) => chosen.ids.map((id) => ["POST", `/v1/deliveries/${segment(id)}/${action}`]);
-    return html`<div class="bulk" role="group" aria-label="Actions on what is selected">
+  const none = chosen.ids.length === 0;
+  const these = counted(chosen.ids.length, "delivery", "deliveries");
+  const each = (action) => chosen.ids.map((id) => ["POST", `/v1/deliveries/${segment(id)}/${action}`]);
+  return html`<div class="bulk" role="group" aria-label="Actions on what is selected">
     <span aria-live="polite">${none ? "Select deliveries to act on them" : `${these} selected`}</span>
     <${ActionButton} label="Replay" disabled=${none} done=${done} requests=${each("replay")}
       question=${`Send ${these} again, with the same ids and bodies?`} />
@@ -102,23 +112,23 @@ function Bulk({ chosen, done, filters }) {
 }
 
 function ReplayAll({ filters, done }) {
-    const count = async () => {
-        let [sum, cursor] = [0, ""];
-        for (let page = 0; page < MOST && cursor !== null; page++) {
-            const found = await get("/v1/deliveries" + query({ ...filters, cursor, limit: 1000 }));
-            [sum, cursor] = [sum + found.deliveries.length, found.next_cursor];
-        }
-        return counted(sum, "delivery", "deliveries") + (cursor === null ? "" : " and more");
-    };
-    const run = async (onStep) => {
-        let [sum, cursor] = [0, ""];
-        while (cursor !== null) {
-            const step = await post("/v1/deliveries/replay", { ...filters, cursor });
-            sum += step.replayed;
-            cursor = onStep(sum) ? step.next_cursor : null;
-        }
-        return { wrong: [], text: counted(sum, "delivery", "deliveries") };
-    };
-    return html`<span class="space" /><${ActionButton} label="Replay all that fit" ...${{ count, run, done }}
+  const count = async () => {
+    let [sum, cursor] = [0, ""];
+    for (let page = 0; page < MOST && cursor !== null; page++) {
+      const found = await get("/v1/deliveries" + query({ ...filters, cursor, limit: 1000 }));
+      [sum, cursor] = [sum + found.deliveries.length, found.next_cursor];
+    }
+    return counted(sum, "delivery", "deliveries") + (cursor === null ? "" : " and more");
+  };
+  const run = async (onStep) => {
+    let [sum, cursor] = [0, ""];
+    while (cursor !== null) {
+      const step = await post("/v1/deliveries/replay", { ...filters, cursor });
+      sum += step.replayed;
+      cursor = onStep(sum) ? step.next_cursor : null;
+    }
+    return { wrong: [], text: counted(sum, "delivery", "deliveries") };
+  };
+  return html`<span class="space" /><${ActionButton} label="Replay all that fit" ...${{ count, run, done }}
     question="Send every delivery that fits the filters again, with the same ids and bodies?" />`;
 }

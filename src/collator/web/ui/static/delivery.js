@@ -6,29 +6,29 @@ import { ActionButton } from "./ask.js";
 import { duration, number } from "./format.js";
 import { useLoad } from "./live.js";
 import {
-    Ago,
-    Badge,
-    Card,
-    CopyButton,
-    CopyCurl,
-    Empty,
-    Facts,
-    Heading,
-    Loaded,
-    Table,
-    Time,
-    useIsAdmin,
+  Ago,
+  Badge,
+  Card,
+  CopyCurl,
+  Empty,
+  Facts,
+  Heading,
+  Loaded,
+  Table,
+  Time,
+  WebhookId,
+  useIsAdmin,
 } from "./parts.js";
 import { to } from "./router.js";
 
 export function Delivery({ id }) {
-    const path = `/v1/deliveries/${segment(id)}`;
-    const loaded = useLoad((signal) => get(path, signal), [path], 2000);
-    const admin = useIsAdmin();
-    const state = loaded.data?.state;
-    const act = (label, action, question, danger) =>
-        html`<${ActionButton} ...${{ label, question, danger, done: loaded.refresh, requests: [["POST", `${path}/${action}`]] }} />`;
-    return html`<${Heading} kind="Delivery" title=${loaded.data ? `${loaded.data.resource_id} → ${loaded.data.endpoint}` : id}>
+  const path = `/v1/deliveries/${segment(id)}`;
+  const loaded = useLoad((signal) => get(path, signal), [path], 2000);
+  const admin = useIsAdmin();
+  const state = loaded.data?.state;
+  const act = (label, action, question, danger) =>
+    html`<${ActionButton} ...${{ label, question, danger, done: loaded.refresh, requests: [["POST", `${path}/${action}`]] }} />`;
+  return html`<${Heading} kind="Delivery" title=${loaded.data ? `${loaded.data.resource_id} → ${loaded.data.endpoint}` : id}>
       <${CopyCurl} path=${path} />
       ${admin && (state === "dead" || state === "delivered") && act("Replay", "replay", "Send it again, with the same id and body?")}
       ${admin && (state === "due" || state === "leased") && act("Give up", "stop", "Give it up? It is dead then, and can be replayed.", true)}
@@ -37,27 +37,24 @@ export function Delivery({ id }) {
 }
 
 function Seen({ one }) {
-    return html`${one.why_undelivered && html`<p class="why" aria-live="polite">${one.why_undelivered}</p>`}
+  return html`${one.why_undelivered && html`<p class="why" aria-live="polite">${one.why_undelivered}</p>`}
     <${Card}>
       <${Facts} rows=${[
-          ["State", html`<${Badge} state=${one.state} />`],
-          ["Resource", html`<a href=${to(["resources", one.resource_id])}>${one.resource_id}</a>`],
-          ["Endpoint", html`<a href=${to(["deliveries"], { endpoint: one.endpoint })}>${one.endpoint}</a>`],
-          ["Attempts", number(one.attempts)],
-          ["Last attempt", html`<${Ago} at=${one.attempted_at} />`],
-          one.due_in !== null && ["Next attempt", one.due_in > 0 ? `in ${duration(one.due_in)}` : "now"],
-          [
-              "Webhook id",
-              html`<code>${one.webhook_id}</code> <${CopyButton} text=${one.webhook_id} label="Copy the webhook id">Copy<span class="sr"> the webhook id</span><//>`,
-          ],
+        ["State", html`<${Badge} state=${one.state} />`],
+        ["Resource", html`<a href=${to(["resources", one.resource_id])}>${one.resource_id}</a>`],
+        ["Endpoint", html`<a href=${to(["deliveries"], { endpoint: one.endpoint })}>${one.endpoint}</a>`],
+        ["Attempts", number(one.attempts)],
+        ["Last attempt", html`<${Ago} at=${one.attempted_at} />`],
+        one.due_in !== null && ["Next attempt", one.due_in > 0 ? `in ${duration(one.due_in)}` : "now"],
+        ["Webhook id", html`<${WebhookId} id=${one.webhook_id} />`],
       ]} />
     <//>
     <${Card} title="Attempts" note=${one.attempts > one.log.length ? `the last ${one.log.length}` : ""}>
       ${
-          one.log.length
-              ? html`<${Table} label="Attempts" columns=${[["#", "num"], ["Began"], ["Took", "num"], ["Result"], ["Answer"]]}>
+        one.log.length
+          ? html`<${Table} label="Attempts" columns=${[["#", "num"], ["Began"], ["Took", "num"], ["Result"], ["Answer"]]}>
             ${one.log.toReversed().map(
-                (attempt) => html`<tr key=${attempt.attempt}>
+              (attempt) => html`<tr key=${attempt.attempt}>
               <th scope="row" class="num">${attempt.attempt}</th>
               <td class="when"><${Time} at=${attempt.at} /></td>
               <td class="num">${duration(attempt.seconds)}</td>
@@ -66,7 +63,7 @@ function Seen({ one }) {
             </tr>`,
             )}
           <//>`
-              : html`<${Empty} title="No attempt yet">It is sent as soon as its endpoint has capacity.<//>`
+          : html`<${Empty} title="No attempt yet">It is sent as soon as its endpoint has capacity.<//>`
       }
     <//>`;
 }

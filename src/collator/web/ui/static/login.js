@@ -4,25 +4,25 @@ import { html, useEffect, useRef, useState } from "./preact.js";
 import { post } from "./api.js";
 
 export function Login({ ended, entered }) {
-    const field = useRef();
-    const [problem, setProblem] = useState("");
-    const [busy, setBusy] = useState(false);
-    useEffect(() => {
-        document.title = "Sign in · Collator";
-        field.current.focus();
-    }, []);
-    const enter = async (event) => {
-        event.preventDefault();
-        setBusy(true);
-        try {
-            entered(await post("/ui/session", { token: field.current.value }));
-        } catch (error) {
-            setProblem(error.message);
-            setBusy(false);
-            field.current.select();
-        }
-    };
-    return html`<main class="login">
+  const field = useRef();
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    document.title = "Sign in · Collator";
+    field.current.focus();
+  }, []);
+  const enter = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      entered(await post("/ui/session", { token: field.current.value }));
+    } catch (error) {
+      setProblem(error.message);
+      setBusy(false);
+      field.current.select();
+    }
+  };
+  return html`<main class="login">
     <form onSubmit=${enter}>
       <img src="/ui/icon.svg" alt="" width="44" height="44" />
       <h1>Collator</h1>
