@@ -3,8 +3,9 @@
 Lives here: what each answer means (`verdict`), how one attempt is made (`sender`: by callbacks, decision 43), when
 and how many at a time (`endpoint_worker`, one for each endpoint), whether requests go to a receiver that fails
 (`breaker`) and how fast to one that asks for less (`pace`; `circuit` has both), how outcomes get back into the ledger
-(`outcome_recorder`), and which endpoints there are (`configuration`). Does not live here: HTTP (`egress`), signatures
-(`signing`), the schedule (`backoff`), the outbox itself, which the ledger owns.
+(`outcome_recorder`), the test that a person sends (`receiver_test`), and which endpoints there are (`configuration`).
+Does not live here: HTTP (`egress`), signatures (`signing`), the schedule (`backoff`), the outbox itself, which the
+ledger owns.
 
 Theory. The ledger is the outbox: a delivery is created in the step that closes its resource, and stays due until it is
 delivered or dead. This stage only holds leases. What was created with a lease is sent in the same turn of the event

@@ -16,7 +16,7 @@ from collator.states import DeliveryState
 
 OVERDUE = 300.0
 """Seconds after its creation at which a delivery that is still due needs attention: a receiver that is well has long
-had it, and five attempts have failed where nothing else held it up."""
+had it, and four attempts have failed where nothing else held it up."""
 LISTED = 1000
 """Deliveries in one state that are counted by endpoint."""
 _LOOKS = 10  # into the ledger for those: it goes through some 4,000 that are not delivered at each
