@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Unknown,
     )
     from collator.library import Collator, Webhook
-    from collator.processor import Context
+    from collator.processor import Context, Partial
     from collator.settings import Settings
     from collator.signing import Unverified, verify
 
@@ -46,6 +46,7 @@ __all__ = [
     "Ended",
     "Malformed",
     "Occupied",
+    "Partial",
     "Permanent",
     "ProcessorFailed",
     "Rejected",
@@ -74,6 +75,7 @@ _HOMES = MappingProxyType(
         "Ended": "collator.errors",
         "Malformed": "collator.errors",
         "Occupied": "collator.errors",
+        "Partial": "collator.processor",
         "Permanent": "collator.errors",
         "ProcessorFailed": "collator.errors",
         "Rejected": "collator.client",

@@ -76,6 +76,7 @@ class Pipeline:
         self.outbox = Dispatcher(
             self.ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits
         )
+        self.interim = workers_backend.interim
         self.workers = workers_backend.workers(
             self.ledger, self.outbox, metrics=self.metrics, lease=ledger_limits.task_lease
         )

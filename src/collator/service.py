@@ -150,6 +150,7 @@ def parts_of(pipeline: Pipeline, settings: Settings) -> Parts:
         hosts=names_of(settings.host, settings.allow_host),
         origins=settings.allow_origin,
         hide_payloads=settings.hide_payloads,
+        interim=pipeline.interim,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
 
 from collator.errors import Permanent
-from collator.processor import word_lengths
+from collator.processor import Partial, word_lengths
 
 LOOK = 0.01
 DEADLY = "die"
@@ -20,6 +21,13 @@ def slow(payload: str) -> list[int]:
     """Take 2 ms."""
     threading.Event().wait(0.002)
     return word_lengths(payload)
+
+
+async def spelling(payload: str) -> AsyncGenerator[object, None]:
+    """Show the text letter by letter, before all of it."""
+    for length in range(1, len(payload)):
+        yield Partial(payload[:length])
+    yield payload
 
 
 def slower(payload: str) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,14 +93,20 @@ class Running(NamedTuple):
 
 
 @asynccontextmanager
-async def running(data_dir: Path, *, clock: ManualClock | None = None, **settings: object) -> AsyncIterator[Running]:
-    """A service on a port of its own; *settings* by their names."""
+async def running(
+    data_dir: Path,
+    *,
+    clock: ManualClock | None = None,
+    processor: Callable[..., object] | None = None,
+    **settings: object,
+) -> AsyncIterator[Running]:
+    """A service on a port of its own, with *processor* instead of the gate; *settings* by their names."""
     store = STORES.at(data_dir)
     host_check, clock = Gate(), clock or ClockOfBoth(store.clock)
     async with Receiver() as receiver:
         given: Mapping[str, Any] = {"port": 0, "webhook": receiver.url, "min_free_disk": 1, **settings}
         made = Settings(data_dir=data_dir, **store.settings(), **given)
-        async with open_service(made, clock=clock, processor=host_check) as service:
+        async with open_service(made, clock=clock, processor=processor or host_check) as service:
             wire = await connect(int(service.url.rpartition(":")[2]))
             try:
                 yield Running(service, receiver, clock, host_check, wire, asyncio.Lock())

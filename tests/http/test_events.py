@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from collator.errors import Unavailable
+from collator.interim import InterimOutputs
 from collator.messages import Failure, Output
 from collator.rules.resource import LedgerLimits
 from collator.web import events as web_events
@@ -267,7 +268,7 @@ async def test_who_asks_before_a_look_has_begun_shares_it_and_nobody_else(
 
     monkeypatch.setattr(listener.ledger, "outcomes", counted, raising=False)
     await listener.post([packet(0), packet(1)])
-    events = Events(listener.ledger, draining=asyncio.Event(), load=listener.app._load)
+    events = Events(listener.ledger, interim=InterimOutputs(), draining=asyncio.Event(), load=listener.app._load)
     wanted = ("r", Order.SEQ, Place(0), None)
     readers = [asyncio.create_task(events.look(wanted)) for _ in range(3)]
     await until(lambda: looks)

@@ -136,7 +136,7 @@ def as_page(page: OutputsPage) -> OutcomePage:
 class Host:
     """One running service after the other on one directory, each in a task of its own."""
 
-    def __init__(self, data_dir: Path, **given: object) -> None:
+    def __init__(self, data_dir: Path, **given: Any) -> None:  # noqa: ANN401 - settings, by their names
         self._data_dir, self._given = data_dir, given
         self.clock = ClockOfBoth(STORES.at(data_dir).clock)
 

@@ -16,6 +16,7 @@ from collator import ledgers, workers
 from collator.cli.main import run
 from collator.clock import SystemClock
 from collator.errors import CollatorError, ConfigError, Unavailable, Vanished
+from collator.interim import InterimOutputs
 from collator.messages import Counts, Durability, NodeReport, Replication, Standby, StepResult
 from collator.metrics import Metrics
 from collator.packet import Packet
@@ -239,6 +240,7 @@ class Crew:
 
     separate = True
     wants_metadata = False
+    interim = InterimOutputs()
 
     def __init__(self) -> None:
         self.idle = listener.Workers()

@@ -622,16 +622,16 @@ def test_a_module_that_does_not_import_says_why_and_where(here: Path, source: st
         ("missing", "things has no missing"),
         ("Number.missing", "things has no Number.missing"),
         ("number", "number is not a function but a value of type int"),
-        ("stream", "stream is a generator; return one output for each payload instead"),
+        ("stream", "stream is a generator; return one output for each payload instead. Interim outputs are for async"),
         ("streamer", "streamer is a generator"),
     ],
 )
 def test_what_cannot_be_called_for_one_output_is_refused(here: Path, name: str, words: str) -> None:
     (here / "things.py").write_text(
         "number = Number = 7\n"
-        "async def stream(payload): yield 1\n"
+        "def stream(payload): yield 1\n"
         "class Streamer:\n"
-        "    async def __call__(self, payload): yield 1\n"
+        "    def __call__(self, payload): yield 1\n"
         "streamer = Streamer()\n"
     )
     assert words in config_error(f"things:{name}")

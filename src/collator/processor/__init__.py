@@ -6,7 +6,7 @@ the store; when and in which order calls are made belongs to the workers. One fi
 | file | the user's code is | a call is made |
 |---|---|---|
 | `function` | a plain function | in the thread that asks |
-| `coroutine` | a coroutine function | on the event loop that asks |
+| `coroutine` | a coroutine function, or an async `generator` | on the event loop that asks |
 | `http` | an HTTP service | on the event loop that asks |
 | `subprocess` | a function of either kind | in a process of its own, whose life is in `child` |
 
@@ -27,6 +27,7 @@ from collator.errors import ConfigError, Permanent
 from collator.processor.coroutine import Calls, Coroutine
 from collator.processor.endings import CallEnding, Cause, Sign
 from collator.processor.function import Context, Function
+from collator.processor.generator import Partial, is_generator
 from collator.processor.guardian_client import run_guardian
 from collator.processor.http import EndedCall, HttpService, Requests
 from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
@@ -51,6 +52,7 @@ __all__ = [
     "Function",
     "HttpService",
     "OutcomeFactory",
+    "Partial",
     "Processor",
     "Requests",
     "ShapeOptions",
@@ -109,7 +111,7 @@ def open_processor(
     if pool == "process":
         return _open_isolated(spec, outcomes, batch=batch, memory=memory)
     function = find(spec) if isinstance(spec, str) else checked(spec, repr(spec))
-    kind = Coroutine if is_coroutine(function) else Function
+    kind = Coroutine if is_coroutine(function) or is_generator(function) else Function
     return kind(function, outcomes, batch=batch)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from collator.errors import ConfigError
 from collator.forks import Kept
 from collator.processor.function import Function
+from collator.processor.generator import is_generator, without_interim
 from collator.processor.job_queue import JobQueue
 from collator.processor.loader import UserFunction, find, is_coroutine
 from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
@@ -108,6 +109,8 @@ def _reply(function: Function, job: Job) -> ChildReply:
 
 def _function(setup: Setup, stack: ExitStack) -> Function:
     function = find(setup.spec)
+    if is_generator(function):
+        function = without_interim(function)
     if is_coroutine(function):
         function = _run(function, stack)
     if setup.memory is not None:

@@ -50,8 +50,11 @@ def checked(function: object, name: str) -> UserFunction:
     if not callable(function):
         raise ConfigError(f"processor {name} is not a function but a value of type {type(function).__name__}")
     for one in (function, type(function).__call__):
-        if inspect.isasyncgenfunction(one) or inspect.isgeneratorfunction(one):
-            raise ConfigError(f"processor {name} is a generator; return one output for each payload instead")
+        if inspect.isgeneratorfunction(one):
+            raise ConfigError(
+                f"processor {name} is a generator; return one output for each payload instead. Interim outputs are for "
+                "async generators (async def)"
+            )
     _check_parameters(function, name)
     return function
 

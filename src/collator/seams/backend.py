@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from collator.errors import CollatorError, Unavailable
+from collator.interim import InterimOutputs
 from collator.messages import Durability
 from collator.metrics import Metrics
 from collator.seams.ledger import Ledger
@@ -83,6 +84,11 @@ class WorkersBackend(Protocol):
     @property
     def wants_metadata(self) -> bool:
         """Whether the processor is given the metadata of the resource, so that the ledger has to hand it out."""
+        ...
+
+    @property
+    def interim(self) -> InterimOutputs:
+        """What calls in this process show before they end."""
         ...
 
     def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> Workers:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from collator.intake import Intake
+from collator.interim import InterimOutputs
 from collator.messages import Durability
 from collator.metrics import Metrics
 from collator.notices import EventKind
@@ -86,6 +87,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The names by which it may be asked, beside any address; `None`: any."""
     origins: Sequence[str] = ()
     """Those whose pages may read."""
+    interim: InterimOutputs = msgspec.field(default_factory=InterimOutputs)
+    """What calls show before they end."""
     hide_payloads: bool = False
     """Whether payloads are shown to nobody."""
     tokens: Callable[[], Tokens] | None = None
@@ -157,7 +160,7 @@ class App:
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=Outputs(parts.ledger, draining=parts.intake.draining, load=self._load),
-            events=Events(parts.ledger, draining=parts.intake.draining, load=self._load),
+            events=Events(parts.ledger, interim=parts.interim, draining=parts.intake.draining, load=self._load),
             tickets=self._tickets,
             service_events=ServiceEvents(parts.metrics, draining=parts.intake.draining, load=self._load),
             packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),

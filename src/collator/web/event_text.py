@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from collator.errors import Malformed
+from collator.interim import Interim
 from collator.messages import OutcomePage, OutcomeReport
 from collator.states import EndedBy, State
 from collator.text import shown
@@ -58,6 +59,16 @@ class FailedEvent(msgspec.Struct, frozen=True):
     reason: str
     attempts: int
     """How many were made."""
+
+
+class PartialEvent(msgspec.Struct, frozen=True):
+    """Event `partial`: what the processor has of a packet before its output. The next one takes its place."""
+
+    resource_id: str
+    index: int
+    attempt: int
+    """1 for the first."""
+    output: msgspec.Raw
 
 
 class EndEvent(msgspec.Struct, frozen=True):
@@ -131,6 +142,12 @@ def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> 
 def reset(resource_id: str, detail: str) -> bytes:
     """The event of that name; a client that comes again after it says no place."""
     return event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
+
+
+def interim_event(resource_id: str, interim: Interim) -> bytes:
+    """*interim* as an event, which has no id: it is no place to go on at."""
+    raw = msgspec.Raw(interim.output)
+    return event(b"partial", encode(PartialEvent(resource_id, interim.index, interim.attempt, raw)))
 
 
 def event(name: bytes, data: bytes, id_: bytes | None = None) -> bytes:

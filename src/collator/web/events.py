@@ -12,8 +12,9 @@ import asyncio
 from starlette.types import Send
 
 from collator.errors import Conflict, Removed, Unavailable, Unknown
+from collator.interim import InterimOutputs
 from collator.seams.ledger import Ledger
-from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, RETRY, EventPage, Order, Place, page_of, reset
+from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, RETRY, EventPage, Order, Place, interim_event, page_of, reset
 from collator.web.live_answer import begin_live, end_live, write_live
 from collator.web.load import Load
 from collator.web.news_wait import NewsWait, stopping, waiting
@@ -32,9 +33,13 @@ _Wanted = tuple[str, Order, Place, str | None]
 class Events:
     """The streams of events."""
 
-    def __init__(self, ledger: Ledger, *, draining: asyncio.Event, load: Load) -> None:
-        """Read from *ledger*; as many at a time as *load* has places for waits, and none once it is *draining*."""
+    def __init__(self, ledger: Ledger, *, interim: InterimOutputs, draining: asyncio.Event, load: Load) -> None:
+        """Read from *ledger*; as many at a time as *load* has places for waits, and none once it is *draining*.
+
+        *interim* has what calls under way show, which is told between what is read.
+        """
         self._ledger = ledger
+        self._interim = interim
         self._draining = draining
         self._load = load
         self._looks: dict[_Wanted, asyncio.Task[EventPage | None]] = {}
@@ -64,17 +69,22 @@ class Events:
         stream = _Stream(self, resource_id, order, place, webhook_id)
         in_wait = waiting(request, self._ledger.hint(resource_id), load=self._load, draining=self._draining)
         async with in_wait as wait:
-            first = await stream.look()
-            request.answering = True
-            if stream.place.ended and not first:
-                await send({"type": "http.response.start", "status": 204, "headers": []})
-                await send({"type": "http.response.body"})
-                return
-            await begin_live(send, EVENTS.encode())
-            if request.scope["method"] != "HEAD":
-                await write_live(send, RETRY + first)
-                await self._go_on(stream, send, wait)
-            await end_live(send)
+            loop = asyncio.get_running_loop()
+            with self._interim.follow(resource_id, lambda: loop.call_soon_threadsafe(wait.again)):
+                await self._answer(request, send, stream, wait)
+
+    async def _answer(self, request: RequestBody, send: Send, stream: _Stream, wait: NewsWait) -> None:
+        first = await stream.look()
+        request.answering = True
+        if stream.place.ended and not first:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            return
+        await begin_live(send, EVENTS.encode())
+        if request.scope["method"] != "HEAD":
+            await write_live(send, RETRY + first)
+            await self._go_on(stream, send, wait)
+        await end_live(send)
 
     async def _go_on(self, stream: _Stream, send: Send, wait: NewsWait) -> None:
         loop = asyncio.get_running_loop()
@@ -88,8 +98,9 @@ class Events:
                     await asyncio.sleep(BETWEEN - now % BETWEEN)  # to moments that all have in common, to look together
             wait.look()
             looked = loop.time()
+            interim = stream.interim(self._interim)  # before the store: what it has ended is not shown behind its end
             try:
-                if text := await stream.look():
+                if text := interim + await stream.look():
                     await write_live(send, text)
             except Unavailable:
                 loop.call_later(_AGAIN, wait.again)
@@ -133,6 +144,14 @@ class _Stream:
         self._events = events
         self._order = order
         self._webhook_id, self._pinned = webhook_id, webhook_id is not None
+        self._shown = 0  # the number of the last interim output that was told
+
+    def interim(self, outputs: InterimOutputs) -> bytes:
+        """The interim outputs that were not told yet as events."""
+        latest = outputs.latest(self.resource_id, after=self._shown)
+        if latest:
+            self._shown = latest[-1].number
+        return b"".join(interim_event(self.resource_id, one) for one in latest)
 
     async def look(self) -> bytes:
         """The next events as text, which may be empty. `Conflict` where only one generation is wanted."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collator.clock import Clock
 from collator.delivery import policy_of, secured
 from collator.errors import ConfigError
+from collator.interim import InterimOutputs
 from collator.metrics import Metrics
 from collator.processor import (
     Coroutine,
@@ -79,6 +80,7 @@ class LocalBackend:
         self._processor = open_by(settings, outcomes, processor=processor)
         self._concurrency, self._hedge = settings.concurrency, settings.hedge
         check_hedge(settings, self._processor)
+        self.interim = self._processor.interim if isinstance(self._processor, Coroutine) else InterimOutputs()
         self.separate = isinstance(self._processor, HttpService | SubprocessFunction)
         self.wants_metadata = isinstance(self._processor, HttpService) and self._processor.shape.wants_metadata
 

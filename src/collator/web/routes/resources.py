@@ -22,7 +22,7 @@ _EVENT = {
     "type": "object",
     "required": ["event", "data", "id"],
     "properties": {
-        "event": {"enum": ["output", "failed", "end", "reset"]},
+        "event": {"enum": ["output", "failed", "partial", "end", "reset"]},
         "data": {"type": "string", "contentMediaType": JSON},
         "id": {"type": "string"},
     },
@@ -114,8 +114,10 @@ GET_EVENTS = Route(
     says="Follow a resource as server-sent events, as `EventSource` of a browser takes them.",
     more=(
         "Events `output` and `failed` as outcomes are recorded, and `end`, with which the stream ends; `reset` where "
-        "the resource was opened again: forget what came before. It may be asked for before the first packet. `id` "
-        "of an event is its `seq`; who sends it as `Last-Event-ID` goes on behind it. A comment comes every 15 seconds."
+        "the resource was opened again: forget what came before. `partial`, without an id, is what the processor has "
+        "before the output of a packet; the next one of that `index` takes its place. It may be asked for before the "
+        "first packet. `id` of an event is its `seq`; who sends it as `Last-Event-ID` goes on behind it. A comment "
+        "comes every 15 seconds."
     ),
     options=(
         word(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from collator.clock import Clock
 from collator.errors import ConfigError
+from collator.interim import InterimOutputs
 from collator.metrics import Metrics
 from collator.processor import Cause, OutcomeFactory
 from collator.seams.ledger import Ledger
@@ -29,6 +30,7 @@ class CeleryBackend:
 
     separate = True
     wants_metadata = True
+    interim = InterimOutputs()  # calls are made elsewhere, and show nothing here
 
     def __init__(self, settings: Settings, *, clock: Clock, stood_still: Callable[[], float]) -> None:
         """Raise `ConfigError` where *settings* name no broker. It may be away."""
