@@ -17,7 +17,7 @@ from collator.cli.main import run
 from collator.clock import SystemClock
 from collator.errors import CollatorError, ConfigError, Unavailable, Vanished
 from collator.interim import InterimOutputs
-from collator.messages import Counts, Durability, NodeReport, Replication, Standby, StepResult
+from collator.messages import Counts, DeliveryPage, Durability, NodeReport, Replication, Standby, StepResult
 from collator.metrics import Metrics
 from collator.packet import Packet
 from collator.pipeline import STOPS_BESIDE_OTHERS, open_pipeline
@@ -175,6 +175,9 @@ class Verbs:
     async def nodes(self, *, limit: int) -> Sequence[NodeReport]:
         node = NodeReport(id=1, name="web-1:4711", version="0.1.0", since=MOMENT, beat=0.5, leased=3, here=False)
         return [node, replace(node, id=2, name="web-2:42", leased=5, here=True)][:limit]
+
+    async def deliveries(self, _wanted: object, **_: object) -> DeliveryPage:
+        return DeliveryPage(deliveries=(), after=None)
 
     async def note(self, _act: object) -> None:
         pass
