@@ -33,7 +33,7 @@ class ServerEvent(NamedTuple):
 
 
 class EventReader:
-    """Reads the events of one stream, as the service writes them: with line feeds, and each with an id."""
+    """Reads the events of one stream, as the service writes them: with line feeds."""
 
     def __init__(self) -> None:
         """Nothing has come yet."""
@@ -133,9 +133,10 @@ class _Follower:
     def _take(self, event: ServerEvent) -> Mapping[str, Any] | None:
         """The outcome that *event* tells, as `Client.outputs` has it."""
         told = msgspec.json.decode(event.data, type=dict[str, Any])
-        self._last_id = event.id
         if event.kind == "reset":
             raise Conflict(shown(told["detail"]))
+        if event.id:  # what is only shown meanwhile has none: it is no place to go on at
+            self._last_id = event.id
         if event.kind == "end":
             self.ended = True
         if event.kind == "output":
