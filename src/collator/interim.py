@@ -61,7 +61,7 @@ class InterimOutputs:
             self._latest.get(task.key.resource_id, {}).pop(task.key.index, None)
 
     def latest(self, resource_id: str, *, after: int) -> Sequence[Interim]:
-        """What was shown of this resource behind the number *after*, in the order of the numbers."""
+        """Give the latest of this resource behind the number *after*, in the order of the numbers."""
         with self._lock:
             shown = self._latest.get(resource_id, {})
             return sorted(one for one in shown.values() if one.number > after)

@@ -88,7 +88,7 @@ class WorkersBackend(Protocol):
 
     @property
     def interim(self) -> InterimOutputs:
-        """What calls in this process show before they end."""
+        """The interim outputs of calls in this process."""
         ...
 
     def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> Workers:
