@@ -285,7 +285,7 @@ def test_every_view_and_repair_of_the_api_has_its_command(stage: Stage, capsys: 
         ("resources complete whole --total 7", Exit.CONFLICT, "7"),
         ("resources cancel whole", Exit.CONFLICT, "cannot be cancelled"),
         ("deliveries show msg_x:default", Exit.UNKNOWN, "msg_x"),
-        ("endpoints pause nobody", Exit.UNKNOWN, "endpoint 'nobody' is not configured"),
+        ("endpoints pause nobody", Exit.UNKNOWN, "there is no endpoint 'nobody'; there are: away, default"),
         ("deliveries replay --resource nobody", Exit.UNKNOWN, "nobody"),
         ("deliveries list --since monday", Exit.USAGE, "write 2026-11-24T02:05:00Z, or 2026-11-24"),
         ("deliveries list --since 2026-11-24T02:05:00", Exit.USAGE, "not a time"),

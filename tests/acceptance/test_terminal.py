@@ -19,6 +19,11 @@ from tests.harness.terminal import Terminal
 from tests.wait import until_sync
 
 TABLES = ("deliveries", "resources", "endpoints", "audit", "status", "deliveries --state delivered")
+VERBS_OF_ENDPOINTS = [
+    "deliveries --endpoint arhcive",
+    "deliveries replay --endpoint arhcive",
+    *(f"endpoints {verb} arhcive" for verb in ("pause", "resume", "try", "test")),
+]
 LONG = "a-resource-with-an-id-that-is-" + "longer-" * 12
 SETTINGS = """
 [endpoints.archive-of-the-whole-company]
@@ -72,6 +77,15 @@ def test_deliveries_tell_what_a_person_asks_first(tmp_path: Path, service: str) 
     with SyncClient(service) as client:
         ids = {one["id"] for one in client.deliveries(resource_id="call-17")["deliveries"]}
     assert {row.split()[0] for row in wide[1:]} == ids
+    start = wide[0].index("NEXT")
+    assert all(re.match(r"\d+\.\ds ", row[start:]) for row in wide[1:])
+
+
+def test_what_is_no_id_of_a_delivery_is_told_where_the_ids_are(tmp_path: Path, service: str) -> None:
+    for verb in ("show", "replay", "give-up"):
+        done = run("deliveries", verb, "call-17", "--url", service, cwd=tmp_path)
+        assert done.returncode == Exit.USAGE
+        assert "is not WEBHOOK_ID:ENDPOINT; collator deliveries list --wide has it" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -82,7 +96,7 @@ def test_an_empty_list_is_one_line(tmp_path: Path, empty: str, line: str, said: 
     assert shown(tmp_path, empty, line) == [said]
 
 
-@pytest.mark.parametrize("line", ["deliveries --endpoint arhcive", "deliveries replay --endpoint arhcive"])
+@pytest.mark.parametrize("line", VERBS_OF_ENDPOINTS)
 def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, service: str, line: str) -> None:
     done = run(*line.split(), "--url", service, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (Exit.UNKNOWN, "")
@@ -91,17 +105,25 @@ def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(tmp_path: Pat
     assert run("deliveries", "--endpoint", "b", "--state", "dead", "--url", service, cwd=tmp_path).returncode == 0
 
 
+def test_to_resume_what_waits_for_its_receiver_says_how_to_try_it(tmp_path: Path, service: str) -> None:
+    until_sync(lambda: "held back" in run("endpoints", "--url", service, cwd=tmp_path).stdout)
+    told = shown(tmp_path, service, "endpoints resume default")
+    assert told[-1] == "  to try it at once: collator endpoints try default"
+
+
 def test_a_replay_of_what_is_due_says_that_nothing_changed(tmp_path: Path, service: str) -> None:
     with SyncClient(service) as client:
         one = client.deliveries(resource_id="call-17", endpoint="b")["deliveries"][0]["id"]
     told = shown(tmp_path, service, f"deliveries replay {one}")
     assert "  replay      nothing changed: it was due already" in told
     assert "              to send it at once: collator deliveries give-up, then replay" in told
+    assert "              where its receiver was mended: collator endpoints try b" in told
     first, *rest = shown(tmp_path, service, "deliveries replay --resource call-17")
     assert (first, rest[0]) == ("0 webhooks will be sent again", "due already, so unchanged: 3")
     assert [line.partition("collator ")[2] for line in rest[1:]] == [
         "deliveries give-up ID, then replay ID",
         "deliveries list --state due --wide",
+        "endpoints try NAME",
     ]
     assert run("deliveries", "give-up", one, "--url", service, cwd=tmp_path).returncode == 0
     assert shown(tmp_path, service, "deliveries replay --endpoint b --resource call-17") == [

@@ -213,6 +213,7 @@ def test_a_call_that_changes_the_directory_breaks_no_other(tmp_path: Path, monke
     [
         ("no_such_words:lengths", {}, "cannot import no_such_words: ModuleNotFoundError"),
         ("tests.harness.fault_filesystem:missing", {}, "tests.harness.fault_filesystem has no missing"),
+        ("tests.harness.fault_filesystem:plian", {}, "has no plian; did you mean plain?"),
         ("tests.harness.fault_filesystem:FAULTS", {}, "FAULTS is not a function but a value of type dict"),
         ("tests.harness.import_crash:function", {}, "the process ended with exit code 3 before it was ready"),
         (PLAIN, {"memory": 16 * 1024**2}, "(pool_memory is 16 MiB)"),

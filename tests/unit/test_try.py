@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from collator import workers
 from collator.cli.exits import Exit
 from collator.cli.main import run
 from collator.settings import OPTIONS, variable
@@ -47,6 +48,18 @@ def test_the_output_of_a_function(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("collator.processor:word_lengths, ")
     assert second == "output: [3,5,5,3]"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.0000645, "0.0645 ms"), (0.0123, "12.3 ms"), (1.25, "1.2 s"), (12345.6, "12345.6 s")]
+)
+def test_the_time_of_a_call_has_no_exponent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seconds: float, words: str
+) -> None:
+    try_out = workers.try_out
+    monkeypatch.setattr(workers, "try_out", lambda *given: try_out(*given)._replace(seconds=seconds))
+    assert run(["try", '"fox"']) == Exit.OK
+    assert capsys.readouterr().out.splitlines()[0] == f"collator.processor:word_lengths, {words}"
 
 
 def test_a_function_that_raises_is_told_with_the_frames_of_its_own_code(

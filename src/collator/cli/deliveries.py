@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from collator.cli.command import Noun, command
-from collator.cli.parameters import chosen, refuse_beside
-from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.parameters import DeliveryId, chosen, refuse_beside
+from collator.cli.service_call import ask, json_option, print_answer, require_endpoint
 from collator.cli.table import CellType, Column, listed, wide_option
 from collator.client import Client
 from collator.client.replies import DeliveriesReply, ReplayAllReply
-from collator.errors import Denied, Unknown
 from collator.settings import Scope, Settings
-from collator.text import counted, quoted
+from collator.text import counted
 
 _COLUMNS = (
     Column("ID", "id", CellType.WIDE),
@@ -26,10 +25,6 @@ _COLUMNS = (
     Column("LAST", "attempted_at", CellType.AGE),
     Column("NEXT", "due_in", CellType.SPAN),
     Column("REASON", "reason"),
-)
-_UNCHANGED = (
-    "  replay      nothing changed: it was due already",
-    "              to send it at once: collator deliveries give-up, then replay",
 )
 
 
@@ -60,7 +55,7 @@ def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> No
     async def look(client: Client) -> DeliveriesReply:
         page = await client.deliveries(**wanted)
         if not page["deliveries"]:
-            await _require_endpoint(client, wanted["endpoint"])
+            await require_endpoint(client, wanted["endpoint"])
         return page
 
     page = ask(settings, look)
@@ -75,7 +70,7 @@ def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> No
         ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due --wide"),
     ),
 )
-@click.argument("delivery_id", metavar="ID")
+@click.argument("delivery_id", metavar="ID", type=DeliveryId())
 @json_option
 def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
     """Show the delivery with ID (WEBHOOK_ID:ENDPOINT), and how each of its last 24 attempts went."""
@@ -93,7 +88,7 @@ def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
         ("One delivery", "collator deliveries replay MSG_ID:archive"),
     ),
 )
-@click.argument("delivery_id", metavar="[ID]", required=False)
+@click.argument("delivery_id", metavar="[ID]", required=False, type=DeliveryId())
 @click.option("--state", type=click.Choice(["dead", "delivered"]), help="Only those in this state.  [dead]")
 @chosen
 @json_option
@@ -101,14 +96,14 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
     """Deliver again: the delivery with ID (WEBHOOK_ID:ENDPOINT), or all that fit the options.
 
     A webhook is sent again under its id with its body, on a schedule that starts anew. What is due stays as it is: to
-    send it at once, give it up, then replay it.
+    send it at once, give it up, then replay it. Where the receiver was away, collator endpoints try ends that wait.
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
     if delivery_id is not None:
         refuse_beside("the ID of a delivery", wanted)
         report = ask(settings, lambda client: client.replay(delivery_id))
-        unchanged = _UNCHANGED if report.get("was") == "due" else ()  # a service of before does not say
-        print_answer(report, [*_report(report), *unchanged], as_json=as_json)
+        unchanged = report.get("was") == "due"  # a service of before does not say
+        print_answer(report, [*_report(report), *(_unchanged(report) if unchanged else ())], as_json=as_json)
         return
     said: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     if not said:
@@ -118,7 +113,7 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
         answer = await client.replay_all(**said)
         if answer["replayed"]:
             return answer, None
-        await _require_endpoint(client, said.get("endpoint"))
+        await require_endpoint(client, said.get("endpoint"))
         return answer, await client.deliveries(**{**said, "state": "due"})
 
     answer, due = ask(settings, send_again)
@@ -134,7 +129,7 @@ def replay(*, settings: Settings, delivery_id: str | None, as_json: bool, **want
         ("Which deliveries are there? Their IDs come first", "collator deliveries list --state due --wide"),
     ),
 )
-@click.argument("delivery_id", metavar="ID")
+@click.argument("delivery_id", metavar="ID", type=DeliveryId())
 @json_option
 def give_up(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
     """Give up a delivery that is due, so that it is not tried any more; collator deliveries replay takes that back.
@@ -162,18 +157,6 @@ deliveries = Noun(
 )
 
 
-async def _require_endpoint(client: Client, name: str | None) -> None:
-    """Raise `Unknown` where there is no endpoint *name*, as nothing was found for it."""
-    if name is None:
-        return
-    try:
-        known = [one["name"] for one in (await client.endpoints())["endpoints"]]
-    except Denied:  # a token for some resources is not told
-        return
-    if name not in known:
-        raise Unknown(f"there is no endpoint {quoted(name)}; there are: {', '.join(known) or 'none'}")
-
-
 def _due_already(page: DeliveriesReply) -> Iterator[str]:
     """The lines on what fitted but was due, and so was left as it was; *page* is the first of it."""
     number = len(page["deliveries"])
@@ -181,6 +164,14 @@ def _due_already(page: DeliveriesReply) -> Iterator[str]:
         yield f"due already, so unchanged: {number}" + (" or more" if page["next_cursor"] else "")
         yield "to send one at once: collator deliveries give-up ID, then replay ID"
         yield "their IDs:           collator deliveries list --state due --wide"
+        yield "a receiver mended:   collator endpoints try NAME"
+
+
+def _unchanged(report: Mapping[str, Any]) -> Iterator[str]:
+    """The lines on a replay of what was due, and what sends it at once: a replay does not end a wait for a receiver."""
+    yield "  replay      nothing changed: it was due already"
+    yield "              to send it at once: collator deliveries give-up, then replay"
+    yield f"              where its receiver was mended: collator endpoints try {report['endpoint']}"
 
 
 def _report(report: Mapping[str, Any]) -> Iterator[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from collator.cli.command import Noun, command
 from collator.cli.exits import Exit
-from collator.cli.service_call import ask, json_option, print_answer
+from collator.cli.service_call import ask, json_option, print_answer, require_endpoint
 from collator.cli.table import Column, listed, wide_option
+from collator.client import Client
+from collator.errors import Unknown
 from collator.settings import Scope, Settings
 
+R = TypeVar("R")
 _COLUMNS = (Column("NAME", "name"), Column("STATE", "state"), Column("WHY NOTHING IS SENT", "why_not_sent"))
 
 
@@ -49,7 +52,7 @@ def pause(*, settings: Settings, endpoint: str, as_json: bool) -> None:
 
     What is under way ends as it does. To repeat it changes nothing.
     """
-    report = ask(settings, lambda client: client.pause(endpoint))
+    report = _ask_about(settings, endpoint, lambda client: client.pause(endpoint))
     print_answer(report, _report(report), as_json=as_json)
 
 
@@ -68,8 +71,9 @@ def resume(*, settings: Settings, endpoint: str, as_json: bool) -> None:
 
     It begins with one webhook, and goes on as they are taken. To repeat it changes nothing.
     """
-    report = ask(settings, lambda client: client.resume(endpoint))
-    print_answer(report, _report(report), as_json=as_json)
+    report = _ask_about(settings, endpoint, lambda client: client.resume(endpoint))
+    hint = [f"  to try it at once: collator endpoints try {endpoint}"] if report["why_not_sent"] else []
+    print_answer(report, [*_report(report), *hint], as_json=as_json)
 
 
 @command(
@@ -88,7 +92,7 @@ def try_(*, settings: Settings, endpoint: str, as_json: bool) -> None:
     If it succeeds, the others that are due follow. Those whose last attempt failed by themselves wait for their time;
     try again, or replay them.
     """
-    report = ask(settings, lambda client: client.try_now(endpoint))
+    report = _ask_about(settings, endpoint, lambda client: client.try_now(endpoint))
     tried = "a delivery is being attempted" if report["under_way"] else "nothing is due"
     print_answer(report, [*_report(report), f"  try         {tried}"], as_json=as_json)
 
@@ -109,7 +113,7 @@ def test(*, settings: Settings, endpoint: str, as_json: bool) -> Exit:
     It is signed and sent as all others, also while the endpoint is paused or its receiver fails. It tells of no
     resource, and is no delivery. The exit code is 0 only if the receiver accepts it.
     """
-    answer = ask(settings, lambda client: client.test(endpoint))
+    answer = _ask_about(settings, endpoint, lambda client: client.test(endpoint))
     print_answer(answer, _said(endpoint, answer), as_json=as_json)
     return Exit.OK if answer["accepted"] else Exit.FAILED
 
@@ -125,6 +129,19 @@ endpoints = Noun(
         ("It works again", "collator endpoints resume crm"),
     ),
 )
+
+
+def _ask_about(settings: Settings, endpoint: str, question: Callable[[Client], Awaitable[R]]) -> R:
+    """The answer to *question* on *endpoint*; where there is none of this name, `Unknown` says which there are."""
+
+    async def asked(client: Client) -> R:
+        try:
+            return await question(client)
+        except Unknown:
+            await require_endpoint(client, endpoint)
+            raise
+
+    return ask(settings, asked)
 
 
 def _report(report: Mapping[str, Any]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def follow(*, settings: Settings, resource_id: str, after_seq: int, as_json: boo
 
     They come in the order in which they are recorded, each once, whatever order the indexes come in; a failed packet is
     told on stderr. With --json each line is an object with "seq", "index", and "output" or "failed". Where the service
-    does not answer, it is asked again, for a minute.
+    does not answer, it is asked again, for a minute. The first packet of the resource must have been accepted.
     """
     ask(settings, lambda client: client.resource(resource_id))  # which fails at once where nothing answers
     asyncio.run(_follow(settings, resource_id, after_seq, as_json=as_json))

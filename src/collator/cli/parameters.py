@@ -71,6 +71,20 @@ class Moment(click.ParamType[str]):
         return text
 
 
+class DeliveryId(click.ParamType[str]):
+    """The ID of a delivery, which that of a resource is not."""
+
+    name = "ID"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The ID as it is."""
+        text = str(value)
+        if ":" not in text:
+            told = f"{text!r} is not WEBHOOK_ID:ENDPOINT; collator deliveries list --wide has it"
+            self.fail(told if text else "it is empty", param, ctx)
+        return text
+
+
 def chosen(function: F) -> F:
     """The options that choose among deliveries: *endpoint*, *resource_id*, *prefix* and *since*."""
     for option in reversed(

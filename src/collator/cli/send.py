@@ -75,6 +75,8 @@ def send(
     What is not acknowledged is sent again, and a line says why while it does not go on. The exit code is 0 only if
     every packet was acknowledged, and every resource delivered with all its outputs (with --no-wait: acknowledged); it
     is 11 where all were delivered and some are incomplete, as packets of theirs failed.
+
+    It waits without end for a receiver that fails. Ctrl-C ends that; what was acknowledged is delivered nevertheless.
     """
     console = Console(stderr=as_json, highlight=False)
     if file is None:

@@ -11,9 +11,10 @@ import click
 
 from collator.cli.terminal import print_json, print_lines
 from collator.client import Client
-from collator.errors import ConfigError
+from collator.errors import ConfigError, Denied, Unknown
 from collator.files import exposure, read_file
 from collator.settings import Settings
+from collator.text import quoted
 
 _MOST_TOKEN = 4096  # bytes of the file of a token
 QUIET = 2.0
@@ -34,6 +35,18 @@ def ask(settings: Settings, question: Callable[[Client], Awaitable[R]]) -> R:
             return await answer
 
     return asyncio.run(run())
+
+
+async def require_endpoint(client: Client, name: str | None) -> None:
+    """Raise `Unknown`, with those that there are, where there is no endpoint *name*."""
+    if name is None:
+        return
+    try:
+        known = [one["name"] for one in (await client.endpoints())["endpoints"]]
+    except Denied:  # a token for some resources is not told
+        return
+    if name not in known:
+        raise Unknown(f"there is no endpoint {quoted(name)}; there are: {', '.join(known) or 'none'}")
 
 
 def client(settings: Settings, **options: Any) -> Client:  # noqa: ANN401 - those of the client

@@ -95,11 +95,12 @@ def span(seconds: float) -> str:
 
 
 def _cell(value: object, kind: CellType, *, now: float, wide: bool) -> object:
-    if value is None or wide:
+    if value is None:
         return value
-    if kind is CellType.AGE:
-        return age(str(value), now)
-    return span(float(str(value))) if kind is CellType.SPAN else value
+    if kind is CellType.SPAN:
+        seconds = float(str(value))
+        return f"{seconds:.1f}s" if wide else span(seconds)
+    return age(str(value), now) if kind is CellType.AGE and not wide else value
 
 
 def _fitted(widths: Sequence[int], whole: int) -> list[int]:

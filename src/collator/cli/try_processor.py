@@ -139,11 +139,11 @@ def _lines(settings: Settings, trial: Trial) -> Iterator[str]:
         yield f"{settings.processor_method} {hidden(settings.processor)}"
         yield from (f"  {name}: {value}" for name, value in _headers(exchange).items())
         yield f"  {shown(exchange.request.body, _CUT)}"
-        yield f"{_told(exchange)}, after {trial.seconds:.3g} s"
+        yield f"{_told(exchange)}, after {_took(trial.seconds)}"
         if body := _body(exchange):
             yield f"  {shown(body, _CUT)}"
     else:
-        yield f"{hidden(settings.processor)}, {trial.seconds:.3g} s"
+        yield f"{hidden(settings.processor)}, {_took(trial.seconds)}"
     yield from (f"  {line}" for line in trial.frames.splitlines())
     if isinstance(trial.result, Output):
         yield f"output: {shown(_hide(exchange, trial.result.output), _CUT)}"
@@ -154,6 +154,10 @@ def _lines(settings: Settings, trial: Trial) -> Iterator[str]:
             yield f"The service would try again, up to {counted(settings.processor_retries, 'time')}."
         case Retry():
             yield "The service would keep the packet, and try again: this is no failed attempt."
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _headers(exchange: Exchange) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import sys
@@ -105,7 +106,7 @@ def _hint(name: str, error: BaseException) -> str:
         return ""
     installed = {*sysconfig.get_paths().values()}
     own = [place or "." for place in sys.path if place not in installed and not place.endswith(_OF_PYTHON)]
-    looked = f"looked for {top} in {', '.join([*own, 'what is installed'])}"
+    looked = f"looked for {top} in {', '.join([*own, 'the installed packages'])}"
     return f"; {looked}: start this in the directory of the module, name that in PYTHONPATH, or install it"
 
 
@@ -120,4 +121,7 @@ def _attribute(module: ModuleType, name: str, spec: str) -> object:
     try:
         return attrgetter(name)(module)
     except AttributeError:
-        raise ConfigError(f"processor {spec}: {module.__name__} has no {name}") from None
+        known = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
+        alike = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {alike[0]}?" if alike else ""
+        raise ConfigError(f"processor {spec}: {module.__name__} has no {name}{hint}") from None
