@@ -127,6 +127,8 @@ class SyncClient:
     give_up = _waiting(Client.give_up)
     pause = _waiting(Client.pause)
     resume = _waiting(Client.resume)
+    try_now = _waiting(Client.try_now)
+    test = _waiting(Client.test)
     purge = _waiting(Client.purge)
 
     def _each(self, things: AsyncGenerator[R, None]) -> Iterator[R]:
