@@ -222,6 +222,24 @@ async def test_r7_packets_of_a_batch_count_one_by_one_in_order(ledger: Ledger) -
     assert await send(ledger, *given) == [ACCEPTED, CONFLICT, DUPLICATE, CONFLICT, ACCEPTED]
 
 
+@pytest.mark.parametrize("processed", [False, True])
+async def test_r7_indexes_that_come_twice_are_judged_beside_what_is_there(ledger: Ledger, processed: bool) -> None:
+    await send(ledger, packet(index=0), packet(index=5), packet(index=1))
+    if processed:
+        await process(ledger)
+    again = [packet(index=index) for index in (2, 2, 0, 3, 5, 7, 3, 1)]
+    others = [packet(index=index, payload=b'"other"') for index in (3, 4, 0, 6)]
+    end = [packet(index=4), packet(index=8, last=True), packet(index=9), packet(index=8)]
+    assert await send(ledger, *again, *others, *end) == [
+        *(ACCEPTED, DUPLICATE, DUPLICATE, ACCEPTED, DUPLICATE, ACCEPTED, DUPLICATE, DUPLICATE),
+        *(CONFLICT, ACCEPTED, CONFLICT, ACCEPTED),
+        *(CONFLICT, ACCEPTED, CONFLICT, DUPLICATE),
+    ]
+    assert (await ledger.resource("r")).received == 9
+    await process(ledger)
+    assert (await webhook(ledger))["data"]["outputs"] == [0, 1, 2, 3, "other", 5, "other", 7, 8]
+
+
 async def test_r7_resources_of_a_batch_do_not_touch_each_other(ledger: Ledger) -> None:
     given = [packet("a", 1, last=True), packet("b", 2), packet("a", 2), packet("b", 1), packet("a", 0)]
     assert await send(ledger, *given) == [ACCEPTED, ACCEPTED, CONFLICT, ACCEPTED, ACCEPTED]
