@@ -55,7 +55,9 @@ export function Deliveries({ values }) {
       <button type="submit">Filter</button>
       ${Object.keys(filters).length > 0 && html`<a class="button quiet" href=${to(["deliveries"])}>Clear</a>`}
     </form>
-    ${filters.resource_id && html`<p class="muted">Only those of resource ${filters.resource_id}.</p>`}
+    ${["resource_id", "webhook_id"].map(
+      (name) => filters[name] && html`<p class="muted">Only those of ${name.replace("_id", "")} ${filters[name]}.</p>`,
+    )}
     <${Loaded} of=${loaded}>
       ${(page) => html`<${List} key=${path} ...${{ page, filters, cursor, refresh: loaded.refresh }} />`}
     <//>`;
@@ -99,6 +101,7 @@ function List({ page, filters, cursor, refresh }) {
 
 function Bulk({ chosen, done, filters }) {
   const none = chosen.ids.length === 0;
+  const ended = filters.state === "dead" || filters.state === "delivered"; // only these can be replayed
   const these = counted(chosen.ids.length, "delivery", "deliveries");
   const each = (action) => chosen.ids.map((id) => ["POST", `/v1/deliveries/${segment(id)}/${action}`]);
   return html`<div class="bulk" role="group" aria-label="Actions on what is selected">
@@ -107,7 +110,7 @@ function Bulk({ chosen, done, filters }) {
       question=${`Send ${these} again, with the same ids and bodies?`} />
     <${ActionButton} label="Give up" danger disabled=${none} done=${done} requests=${each("stop")}
       question=${`Give up ${these}? They are dead then, and can be replayed.`} />
-    ${(filters.state === "dead" || filters.state === "delivered") && html`<${ReplayAll} ...${{ filters, done }} />`}
+    ${ended && !filters.webhook_id && html`<${ReplayAll} ...${{ filters, done }} />`}
   </div>`;
 }
 

@@ -1,7 +1,7 @@
 // The tools of the frame: search, the pause of live views, and the theme.
 
 import { html, useEffect, useRef, useState } from "./preact.js";
-import { get, segment } from "./api.js";
+import { get, query, segment } from "./api.js";
 import { setPaused, useLiveState } from "./live.js";
 import { tell } from "./parts.js";
 import { go } from "./router.js";
@@ -23,12 +23,9 @@ async function find(text) {
   const [webhook, endpoint] = text.split(/:(.*)/s);
   if (WEBHOOK.test(webhook) && endpoint) return go(["deliveries", text]);
   if (WEBHOOK.test(webhook)) {
-    const { endpoints } = await get("/v1/endpoints?limit=50"); // a delivery is found by its webhook and its endpoint
-    for (const { name } of endpoints) {
-      const id = `${webhook}:${name}`;
-      if (await exists(`/v1/deliveries/${segment(id)}`)) return go(["deliveries", id]);
-    }
-    return tell("No delivery has that webhook id.", true);
+    const { deliveries } = await get("/v1/deliveries" + query({ webhook_id: webhook, limit: 2 }));
+    if (!deliveries.length) return tell("No delivery has that webhook id.", true);
+    return deliveries.length > 1 ? go(["deliveries"], { webhook_id: webhook }) : go(["deliveries", deliveries[0].id]);
   }
   if (await exists(`/v1/resources/${segment(text)}`)) return go(["resources", text]);
   return go(["resources"], { prefix: text });
