@@ -178,6 +178,7 @@ def test_a_number_in_the_file_is_written_as_in_a_flag(tmp_path: Path) -> None:
         ({"toml": "port = true"}, ["collator.toml: port: expected a string or a number", "bool"]),
         ({"toml": "insecure = 2"}, ["collator.toml: insecure: '2' is neither yes nor no"]),
         ({"toml": "port = "}, ["collator.toml", "not a TOML file", "Invalid value"]),
+        ({"toml": "webhook = http://h/"}, ['(at line 1, column 11); a text needs its quotes, as in "60s"']),
         ({"toml": "port = 70000"}, ["collator.toml: port: 70000 is not between 0 and 65535"]),
         ({"environ": {"COLLATOR_RETENSION": "1h"}}, ["environment", "did you mean COLLATOR_RETENTION?"]),
         ({"environ": {"COLLATOR_DEADLINE": "soon"}}, ["COLLATOR_DEADLINE: 'soon' is not a duration", "or off"]),

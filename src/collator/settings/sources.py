@@ -199,7 +199,8 @@ def _content(path: Path, source: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: not a TOML file: {error}") from None
+        hint = '; a text needs its quotes, as in "60s"' if str(error).startswith("Invalid value") else ""
+        raise ConfigError(f"{source}: not a TOML file: {error}{hint}") from None
 
 
 def _beside(path: Path, given: RawValue) -> RawValue:
