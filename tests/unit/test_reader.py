@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.egress.answer import Answer, NoAnswer, excerpt, words
+from collator.egress.answer import TEXT, Answer, NoAnswer, excerpt, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
 from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, AnswerReader, read_whole
 from collator.text import one_line
@@ -65,7 +65,7 @@ WHOLE: dict[str, tuple[bytes, int, bytes, bool]] = {
 def test_an_answer_is_read_in_any_pieces_and_in_none_too_few(
     data: bytes, status: int, body: bytes, reusable: bool
 ) -> None:
-    wanted = Answer(status, body=body)
+    wanted = Answer(status, body=body, beginning=body)
     for split in range(len(data) + 1):
         reader = read([data[:split], data[split:]], keep=100)
         assert (reader.over, reader.reusable, reader.answer(sent=True)) == (True, reusable, wanted)
@@ -83,7 +83,11 @@ def test_bytes_behind_an_answer_cost_the_connection_and_change_nothing(
 ) -> None:
     for more in (b"x", b"ok", HEAD + b"\r\n"):
         reader = read([data + more], keep=100)
-        assert (reader.over, reader.reusable, reader.answer(sent=True)) == (True, False, Answer(status, body=body))
+        assert (reader.over, reader.reusable, reader.answer(sent=True)) == (
+            True,
+            False,
+            Answer(status, body=body, beginning=body),
+        )
 
 
 @pytest.mark.parametrize(
@@ -97,12 +101,15 @@ def test_bytes_behind_an_answer_cost_the_connection_and_change_nothing(
 )
 def test_a_body_without_its_end_is_of_use_to_none_but_who_wants_only_the_head(rest: bytes) -> None:
     assert verdict(HEAD + rest, ended=True) == Answer(200, complete=False)
-    assert verdict(HEAD + rest, keep=100, ended=True) == Answer(200, complete=False)
+    kept = verdict(HEAD + rest, keep=100, ended=True)
+    assert isinstance(kept, Answer)
+    assert kept == Answer(200, beginning=kept.beginning, complete=False)
+    assert kept.beginning in rest
 
 
 def test_the_end_of_the_connection_ends_a_body_that_nothing_else_does() -> None:
-    assert verdict(HEAD + b"\r\nok", keep=9, ended=True) == Answer(200, body=b"ok")
-    assert verdict(HEAD + b"\r\nok", keep=9) == Answer(200, complete=False)  # cut off
+    assert verdict(HEAD + b"\r\nok", keep=9, ended=True) == Answer(200, body=b"ok", beginning=b"ok")
+    assert verdict(HEAD + b"\r\nok", keep=9) == Answer(200, beginning=b"ok", complete=False)  # cut off
 
 
 def test_heads_have_a_largest_size_and_number_of_fields() -> None:
@@ -166,7 +173,7 @@ def test_of_a_long_body_the_beginning_is_read() -> None:
     assert (reader.over, reader.reusable) == (True, False)
     assert reader.answer(sent=True) == Answer(200)
     reader = read([HEAD + b"\r\n", *[b"x" * 4096] * 99], keep=MAX_ANSWER)
-    assert (reader.over, reader.answer(sent=True)) == (True, Answer(200))
+    assert (reader.over, reader.answer(sent=True)) == (True, Answer(200, beginning=b"x" * TEXT))
 
 
 def test_a_success_before_the_body_is_out_is_none() -> None:

@@ -63,7 +63,7 @@ def test_a_table_fits_the_terminal_and_cuts_what_is_longest(screen: None) -> Non
 
 def test_a_wide_table_has_everything_whole(screen: None) -> None:
     _, row = listed(page(ROW | {"reason": LONG}), "deliveries", COLUMNS, wide=True)
-    assert row.split() == [*map(str, ROW.values()), *LONG.split()]
+    assert row.split() == [ROW["id"], "call-17", ROW["at"], "305.2s", *LONG.split()]
 
 
 def test_where_no_terminal_is_nothing_is_cut() -> None:
