@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.messages import Failure, Key, Lease, Output, Result, Retry, Task
-from collator.processor import Coroutine, OutcomeFactory
+from collator.processor import Calls, Coroutine, OutcomeFactory
 from collator.testing import ManualClock
 from collator.workers.loops import FROZEN, Loops
 from tests.wait import until
@@ -221,6 +222,42 @@ async def test_a_batch_that_is_out_of_time_is_called_again_one_by_one(crew: Crew
     assert crew.results == {}
     crew.end("['a']")
     assert await crew.ended(1) == ["a"]
+
+
+class Slow(Coroutine):
+    """A processor that is not open before the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(anyio.lowlevel.checkpoint)
+        self.may_open = threading.Event()
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[Calls]:
+        self.may_open.wait(30.0)
+        async with super().calls() as calls:
+            yield calls
+
+
+async def test_a_loop_that_is_stopped_before_it_turns_comes_to_its_end() -> None:
+    slow = Slow()
+    loops = Loops(slow, tell=lambda: None, concurrency=1, max_abandoned=1, window=1)
+    loops.start()
+    loops.stop()
+    assert not loops.ended()
+    slow.may_open.set()
+    await until(loops.ended)
+
+
+async def test_a_loop_that_is_left_behind_before_it_turns_comes_to_its_end() -> None:
+    slow = Slow()
+    loops = Loops(slow, tell=lambda: None, concurrency=1, max_abandoned=1, window=1)
+    loops.start()
+    with loops._change:
+        loops._spawn()  # as where the first does not turn in time
+    slow.may_open.set()
+    await until(lambda: len(loops._runners) == 1)
+    loops.stop()
+    await until(loops.ended)
 
 
 async def test_a_loop_that_the_users_code_stops_is_replaced_and_no_task_is_lost() -> None:

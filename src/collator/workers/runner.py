@@ -86,6 +86,7 @@ class Runner:
         self._processor = processor
         self._turning = turning
         self._end: asyncio.Event
+        self._ends = False  # it was told to, maybe before it turned
         self._serving: asyncio.Task[None] | None = None
         self._thread: threading.Thread
 
@@ -109,7 +110,8 @@ class Runner:
         return not (self.left_behind or self.loop is None or stopped)
 
     def end(self) -> None:
-        """Let the loop come to its end; what is under way on it is cancelled."""
+        """Let the loop come to its end, at once where it does not turn yet; what is under way on it is cancelled."""
+        self._ends = True
         if self.loop is not None:
             self.loop.call_soon_threadsafe(self._end.set)
 
@@ -160,6 +162,8 @@ class Runner:
             self._end, self._serving = asyncio.Event(), asyncio.current_task()
             with guard:
                 self.make_call, self.loop = make_call, asyncio.get_running_loop()
+                if self._ends or self.left_behind:  # it was not needed any more before it turned
+                    self._end.set()
             self._turning(self)
             try:
                 await self._end.wait()
