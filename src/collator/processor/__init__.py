@@ -27,10 +27,10 @@ from collator.errors import ConfigError, Permanent
 from collator.processor.coroutine import Calls, Coroutine
 from collator.processor.endings import CallEnding, Cause, Sign
 from collator.processor.function import Context, Function
-from collator.processor.generator import Partial, is_generator
+from collator.processor.generator import Partial
 from collator.processor.guardian_client import run_guardian
 from collator.processor.http import EndedCall, HttpService, Requests
-from collator.processor.loader import UserFunction, checked, find, is_coroutine, look_here
+from collator.processor.loader import UserFunction, checked, find, is_coroutine, is_generator, look_here
 from collator.processor.outcomes import BatchFailed, OutcomeFactory, fault_of, reason_of
 from collator.processor.request import ShapeOptions
 from collator.processor.subprocess import ChildProcess, SubprocessFunction

@@ -25,9 +25,9 @@ from typing import Any
 from collator.errors import ConfigError
 from collator.forks import Kept
 from collator.processor.function import Function
-from collator.processor.generator import is_generator, without_interim
+from collator.processor.generator import without_interim
 from collator.processor.job_queue import JobQueue
-from collator.processor.loader import UserFunction, find, is_coroutine
+from collator.processor.loader import UserFunction, find, is_coroutine, is_generator
 from collator.processor.outcomes import BatchFailed, OutcomeFactory, reason_of
 from collator.processor.print_streams import forgive
 from collator.processor.wire import (

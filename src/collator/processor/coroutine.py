@@ -16,8 +16,8 @@ from collator.forks import end_copy
 from collator.interim import MOST, InterimOutputs
 from collator.messages import Result, Task
 from collator.processor.function import many, one
-from collator.processor.generator import is_generator, output_of
-from collator.processor.loader import UserFunction
+from collator.processor.generator import output_of
+from collator.processor.loader import UserFunction, is_generator
 from collator.processor.outcomes import BatchFailed, OutcomeFactory
 from collator.processor.outputs import to_json
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import wraps
@@ -22,11 +21,6 @@ class Partial(msgspec.Struct, frozen=True):
 
     output: Any
     """Anything that an output may be."""
-
-
-def is_generator(function: UserFunction) -> bool:
-    """Return whether calling *function* gives an async generator."""
-    return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(type(function).__call__)
 
 
 async def output_of(values: AsyncGenerator[Any, None], show: Callable[[Any], None]) -> object:

@@ -50,19 +50,28 @@ def checked(function: object, name: str) -> UserFunction:
     """*function*, of *name*, if it can be called for one output. Raises `ConfigError`."""
     if not callable(function):
         raise ConfigError(f"processor {name} is not a function but a value of type {type(function).__name__}")
-    for one in (function, type(function).__call__):
-        if inspect.isgeneratorfunction(one):
-            raise ConfigError(
-                f"processor {name} is a generator; return one output for each payload instead. Interim outputs are for "
-                "async generators (async def)"
-            )
+    if _called_as(function, inspect.isgeneratorfunction):
+        raise ConfigError(
+            f"processor {name} is a generator; return one output for each payload instead. Interim outputs are for "
+            "async generators (async def)"
+        )
     _check_parameters(function, name)
     return function
 
 
 def is_coroutine(function: UserFunction) -> bool:
     """Return whether calling *function* gives something to await."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    return _called_as(function, inspect.iscoroutinefunction)
+
+
+def is_generator(function: UserFunction) -> bool:
+    """Return whether calling *function* gives an async generator."""
+    return _called_as(function, inspect.isasyncgenfunction)
+
+
+def _called_as(function: object, kind: Callable[[object], bool]) -> bool:
+    """Return whether *function* is of this *kind*, or what a call of it as an object comes to."""
+    return kind(function) or kind(type(function).__call__)
 
 
 def wants_context(function: UserFunction) -> bool:
