@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from collator import Client, Collator, Permanent, SyncClient, Unreachable
-from collator.client import outcome_stream
+from collator.client import poll
 from collator.client.outcome_stream import follow_outcomes
 from collator.client.replies import OutcomeReply
 from collator.errors import CollatorError, Conflict, Unknown
@@ -105,7 +105,7 @@ async def test_one_that_has_ended_is_one_request() -> None:
 
 
 async def test_who_is_cut_off_comes_again_behind_what_he_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcome_stream, "LATEST", 0.001)
+    monkeypatch.setattr(poll, "LATEST", 0.001)
     service = FakeService(
         Unreachable("away"),
         page(after=0),

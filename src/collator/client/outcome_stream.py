@@ -15,12 +15,9 @@ import msgspec
 
 from collator.client.answer import Unreachable
 from collator.client.connection import ServiceStream
+from collator.client.poll import pause
 from collator.errors import Conflict
 from collator.text import shown
-
-SOONEST, LATEST = 0.01, 1.0
-"""Seconds until a service is asked again that was cut off or did not answer."""
-_SHARE = 0.1  # of the time for which it has not answered
 
 
 class ServerEvent(NamedTuple):
@@ -113,7 +110,7 @@ class _Follower:
         self._answered = time.monotonic()
         if not chunk:
             self.close()
-            await asyncio.sleep(SOONEST)
+            await asyncio.sleep(pause(0.0))
         return [outcome for event in self._events.feed(chunk) if (outcome := self._take(event)) is not None]
 
     def close(self) -> None:
@@ -152,4 +149,4 @@ class _Follower:
         if self._patience is not None and silent >= self._patience:
             raise error
         was_cut = silent < 0
-        await asyncio.sleep(SOONEST if was_cut else min(max(SOONEST, _SHARE * silent, error.retry_after), LATEST))
+        await asyncio.sleep(pause(silent, least=0.0 if was_cut else error.retry_after))

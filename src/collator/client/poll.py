@@ -51,4 +51,9 @@ async def poll_until_ended(look: Callable[[], Awaitable[M]], *, patience: float 
             answered = now
             if report["state"] != State.OPEN:
                 return report
-        await asyncio.sleep(min(max(SOONEST, _SHARE * (now - started)), LATEST))
+        await asyncio.sleep(pause(now - started))
+
+
+def pause(passed: float, *, least: float = 0.0) -> float:
+    """Seconds until the next look, after *passed* seconds of looking; *least* where a service asked for so many."""
+    return min(max(SOONEST, _SHARE * passed, least), LATEST)

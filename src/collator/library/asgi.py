@@ -35,19 +35,20 @@ class AsgiConnection:
 
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Ask, and gather the answer. `Unreachable` once it is closed."""
-        if self._app is None:
-            raise Unreachable(f"{self.where} is closed; use it within its context")
         exchange = _Exchange(body or b"")
-        await self._app(_scope(method, path, body), exchange.receive, exchange.send)
+        await self._open_app()(_scope(method, path, body), exchange.receive, exchange.send)
         return exchange.answer()
 
     async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
         """Open the stream of events at *path* behind *last_event_id*. Raises what a refusal means; `Unreachable`."""
-        if self._app is None:
-            raise Unreachable(f"{self.where} is closed; use it within its context")
-        stream = _Stream(self._app, _scope("GET", path, None, (b"last-event-id", last_event_id.encode())))
+        stream = _Stream(self._open_app(), _scope("GET", path, None, (b"last-event-id", last_event_id.encode())))
         await stream.begin(self.where)
         return stream
+
+    def _open_app(self) -> AsgiApp:
+        if self._app is None:
+            raise Unreachable(f"{self.where} is closed; use it within its context")
+        return self._app
 
 
 class _Exchange:
