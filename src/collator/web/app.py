@@ -44,7 +44,7 @@ from collator.web.packet_heads import PacketHeads
 from collator.web.packet_page import PacketPage
 from collator.web.packets import WholePackets
 from collator.web.pages import Handlers, make_pages, methods_at
-from collator.web.problems import HttpProblem, ProblemType, busy
+from collator.web.problems import HttpProblem, ProblemType, busy, method_not_allowed
 from collator.web.refusals import Refusals
 from collator.web.request_body import (
     KEPT,
@@ -243,10 +243,7 @@ class App:
 def _routing_problem(error: HTTPException, path: bytes) -> HttpProblem:
     if error.status_code != ProblemType.METHOD_NOT_ALLOWED.status:
         return HttpProblem(ProblemType.NOT_FOUND, f"unknown path {shown(path)}; see /openapi.json for the API")
-    allowed = ", ".join(methods_at(path.decode("ascii")))
-    return HttpProblem(
-        ProblemType.METHOD_NOT_ALLOWED, f"allowed methods: {allowed}", headers=((b"allow", allowed.encode()),)
-    )
+    return method_not_allowed(", ".join(methods_at(path.decode("ascii"))))
 
 
 def _health(parts: Parts) -> Health:

@@ -9,6 +9,8 @@ from collator.tokens import Caller, Role, Tokens
 from collator.web.problems import HttpProblem, ProblemType
 
 _SCHEME = b"bearer "
+INVALID = b'Bearer error="invalid_token"'
+"""The challenge where what was shown gives no right."""
 
 
 class Auth:
@@ -38,12 +40,12 @@ class Auth:
         field = headers.get(b"authorization")
         token = page_token if field is None else field[len(_SCHEME) :].strip()
         if token is None:
-            raise _unknown("a token is required: Authorization: Bearer TOKEN", b"Bearer")
+            raise unauthorized("a token is required: Authorization: Bearer TOKEN", b"Bearer")
         if field is not None and field[: len(_SCHEME)].lower() != _SCHEME:
-            raise _unknown("the only supported authorization scheme is Bearer", b"Bearer")
+            raise unauthorized("the only supported authorization scheme is Bearer", b"Bearer")
         caller = self._tokens().find(token)
         if caller is None:
-            raise _unknown("the token is unknown or has been removed", b'Bearer error="invalid_token"')
+            raise unauthorized("the token is unknown or has been removed", INVALID)
         return caller
 
     def require(self, caller: Caller | None, role: Role | None) -> None:
@@ -51,7 +53,7 @@ class Auth:
         if self._tokens is None or role is None:
             return
         if caller is None:
-            raise _unknown("a token is required: Authorization: Bearer TOKEN", b"Bearer")
+            raise unauthorized("a token is required: Authorization: Bearer TOKEN", b"Bearer")
         if not caller.may(role):
             raise forbidden(caller, role)
 
@@ -97,5 +99,6 @@ def forbidden(caller: Caller, role: Role, what: str = "this request") -> HttpPro
     )
 
 
-def _unknown(detail: str, challenge: bytes) -> HttpProblem:
+def unauthorized(detail: str, challenge: bytes) -> HttpProblem:
+    """The request says not, or not rightly, by whose right it comes; *challenge* as in RFC 6750, 3."""
     return HttpProblem(ProblemType.UNAUTHORIZED, detail, headers=((b"www-authenticate", challenge),))

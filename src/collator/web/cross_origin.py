@@ -11,9 +11,8 @@ from typing import Any
 
 from starlette.types import Send
 
-from collator.web.request_body import HttpAnswer, RequestBody
+from collator.web.request_body import READS, HttpAnswer, RequestBody
 
-_METHODS = frozenset({"GET", "HEAD"})
 _VARY = (b"vary", b"Origin")
 _ALLOWED = (
     (b"access-control-allow-methods", b"GET, HEAD"),
@@ -34,7 +33,7 @@ class CrossOrigin:
         method = request.scope["method"]
         if method == "OPTIONS":
             method = request.headers.get(b"access-control-request-method", b"").decode("latin-1")
-        return method in _METHODS and request.headers.get(b"origin") in self._origins
+        return method in READS and request.headers.get(b"origin") in self._origins
 
     def preflight(self, request: RequestBody) -> HttpAnswer | None:
         """The answer to a browser that asks whether a page of an allowed origin may read; `None` for all others."""
@@ -43,7 +42,7 @@ class CrossOrigin:
 
     def answering(self, request: RequestBody, send: Send) -> Send:
         """As *send*, with what lets an allowed page read the answer, and keeps caches from giving it to others."""
-        if not self._origins or request.scope["method"] not in {*_METHODS, "OPTIONS"}:
+        if not self._origins or request.scope["method"] not in {*READS, "OPTIONS"}:
             return send
         fields = [_VARY]
         if (origin := request.headers.get(b"origin")) in self._origins:

@@ -14,12 +14,12 @@ from starlette.types import Send
 from collator.errors import Conflict, Removed, Unavailable, Unknown
 from collator.interim import InterimOutputs
 from collator.seams.ledger import Ledger
-from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, RETRY, EventPage, Order, Place, interim_event, page_of, reset
-from collator.web.live_answer import begin_live, end_live, write_live
+from collator.web.event_answer import answer_events
+from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, EventPage, Order, Place, interim_event, page_of, reset
+from collator.web.live_answer import write_live
 from collator.web.load import Load
 from collator.web.news_wait import NewsWait, stopping, waiting
 from collator.web.request_body import RequestBody
-from collator.web.routes.route import EVENTS
 
 BETWEEN = 0.05
 """Seconds between two looks of a stream at least: what happens meanwhile is told together."""
@@ -75,16 +75,12 @@ class Events:
 
     async def _answer(self, request: RequestBody, send: Send, stream: _Stream, wait: NewsWait) -> None:
         first = await stream.look()
-        request.answering = True
         if stream.place.ended and not first:
+            request.answering = True
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
             return
-        await begin_live(send, EVENTS.encode())
-        if request.scope["method"] != "HEAD":
-            await write_live(send, RETRY + first)
-            await self._go_on(stream, send, wait)
-        await end_live(send)
+        await answer_events(request, send, first, lambda: self._go_on(stream, send, wait))
 
     async def _go_on(self, stream: _Stream, send: Send, wait: NewsWait) -> None:
         loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packet_page import PacketPage
 from collator.web.packets import WholePackets
-from collator.web.request_body import MUCH, REQUEST, HttpAnswer, RequestBody
+from collator.web.request_body import MUCH, READS, REQUEST, HttpAnswer, RequestBody
 from collator.web.resources import Resources
 from collator.web.retries import Retries
 from collator.web.routes import POST_PACKETS, ROUTES, Route
@@ -125,7 +125,7 @@ class Page:
         request.release()  # of the body that it came with; the answer counts until the client has taken it
         if len(answer.body) > MUCH:
             # What a verb has changed is done, and no answer may deny it.
-            count = request.hold if scope["method"] in {"GET", "HEAD"} else request.keep
+            count = request.hold if scope["method"] in READS else request.keep
             count(len(answer.body))
         request.answering = True
         await answer(scope, receive, send)

@@ -117,6 +117,13 @@ def busy(detail: str, *, retry_after: float = 1.0) -> HttpProblem:
     return HttpProblem(ProblemType.BUSY, detail, retry_after=retry_after)
 
 
+def method_not_allowed(allowed: str) -> HttpProblem:
+    """The path has only the methods *allowed*, which are divided by commas."""
+    return HttpProblem(
+        ProblemType.METHOD_NOT_ALLOWED, f"allowed methods: {allowed}", headers=((b"allow", allowed.encode()),)
+    )
+
+
 _KINDS: tuple[tuple[type[CollatorError], ProblemType], ...] = (
     # Special kinds before general ones.
     (Malformed, ProblemType.MALFORMED),

@@ -21,6 +21,8 @@ from collator.web.request_head import RequestHead, foreign_media_type
 
 T = TypeVar("T")
 
+READS = frozenset({"GET", "HEAD"})
+"""The methods that change nothing."""
 _CLOSE = (b"connection", b"close")
 REQUEST = "collator.request"
 """Where the scope of a page holds its `RequestBody`."""

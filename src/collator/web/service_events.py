@@ -21,13 +21,13 @@ from collator.metrics import Metrics, Totals
 from collator.notices import EventKind
 from collator.tokens import Caller, Role
 from collator.web.auth import forbidden
-from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, RETRY, event
-from collator.web.live_answer import begin_live, end_live, write_live
+from collator.web.event_answer import answer_events
+from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, event
+from collator.web.live_answer import write_live
 from collator.web.load import Load
 from collator.web.news_wait import NewsWait, stopping, waiting
 from collator.web.problems import encode
 from collator.web.request_body import RequestBody
-from collator.web.routes.route import EVENTS
 
 TICK = 1.0
 """Seconds from tick to tick."""
@@ -69,12 +69,7 @@ class ServiceEvents:
         in_wait = waiting(request, self._notices.followed(), load=self._load, draining=self._draining)
         async with in_wait as wait:
             stream = _Stream(self, wanted)
-            request.answering = True
-            await begin_live(send, EVENTS.encode())
-            if request.scope["method"] != "HEAD":
-                await write_live(send, RETRY)
-                await self._go_on(stream, send, wait)
-            await end_live(send)
+            await answer_events(request, send, b"", lambda: self._go_on(stream, send, wait))
 
     async def _go_on(self, stream: _Stream, send: Send, wait: NewsWait) -> None:
         loop = asyncio.get_running_loop()

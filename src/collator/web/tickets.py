@@ -18,9 +18,10 @@ import msgspec
 
 from collator.signing import Secret, generate_secret
 from collator.tokens import Caller, Role
+from collator.web.auth import INVALID, unauthorized
 from collator.web.load import who_asks
-from collator.web.problems import HttpProblem, ProblemType
-from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+from collator.web.problems import HttpProblem
+from collator.web.request_body import READS, HttpAnswer, RequestBody, answer_json
 from collator.web.routes.parts import read_path
 
 LASTS = 60
@@ -66,7 +67,7 @@ class Tickets:
         if b"ticket=" not in query or b"authorization" in request.headers:
             return None
         found = _PATH.fullmatch(request.scope["raw_path"].decode("ascii"))
-        if found is None or request.scope["method"] not in {"GET", "HEAD"}:
+        if found is None or request.scope["method"] not in READS:
             return None
         ticket = dict(parse_qsl(query.decode("ascii", "replace"))).get("ticket", "")
         return self._owner(ticket, read_path(found.groupdict())["resource_id"]) if ticket else None
@@ -89,5 +90,4 @@ def _signature(secret: Secret, said: str, resource_id: str) -> str:
 
 
 def _refused(detail: str) -> HttpProblem:
-    challenge = (b"www-authenticate", b'Bearer error="invalid_token"')
-    return HttpProblem(ProblemType.UNAUTHORIZED, f"{detail}; ask for a new one: POST …/ticket", headers=(challenge,))
+    return unauthorized(f"{detail}; ask for a new one: POST …/ticket", INVALID)

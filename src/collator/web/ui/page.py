@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collator.web.auth import Auth
 from collator.web.host_check import HostCheck
-from collator.web.problems import HttpProblem, ProblemType
-from collator.web.request_body import HttpAnswer, RequestBody
+from collator.web.problems import method_not_allowed
+from collator.web.request_body import READS, HttpAnswer, RequestBody
 from collator.web.ui.assets import PREFIX, load_assets
 from collator.web.ui.session import Session, page_token
 
 SESSION = PREFIX + "session"
-_READS = frozenset({"GET", "HEAD"})
 
 
 class UserInterface:
@@ -34,10 +33,8 @@ class UserInterface:
         # A link in a message of another site leads here too. The page holds nothing that is of any site's concern,
         # and asks for all else itself.
         self._host_check.check_host(request.headers, request.target_host)
-        if request.scope["method"] not in _READS:
-            raise HttpProblem(
-                ProblemType.METHOD_NOT_ALLOWED, "allowed methods: GET, HEAD", headers=((b"allow", b"GET, HEAD"),)
-            )
+        if request.scope["method"] not in READS:
+            raise method_not_allowed("GET, HEAD")
         return self._assets[path]
 
     def token_of(self, request: RequestBody) -> bytes | None:

@@ -15,8 +15,8 @@ import msgspec
 from collator import __version__
 from collator.tokens import Role
 from collator.web.auth import Auth, forbidden
-from collator.web.problems import HttpProblem, ProblemType
-from collator.web.request_body import HttpAnswer, RequestBody, answer_json
+from collator.web.problems import HttpProblem, ProblemType, method_not_allowed
+from collator.web.request_body import READS, HttpAnswer, RequestBody, answer_json
 from collator.web.ui.assets import SECURITY
 
 OWN_FIELD = b"x-collator-page"
@@ -27,7 +27,6 @@ _SECONDS = 12 * 60 * 60
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 """What a bearer token is made of (RFC 6750, 2.1): nothing that a cookie minds."""
 _SMALL = 4096  # bytes of a body that holds a token
-_READS = frozenset({"GET", "HEAD"})
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,13 +64,10 @@ class Session:
     async def answer(self, request: RequestBody) -> HttpAnswer:
         """GET shows the session, POST begins one, DELETE ends it. `HttpProblem`, `Malformed`, `ClientGone`."""
         method = request.scope["method"]
-        if method in _READS:
+        if method in READS:
             return answer_json(self._view(cookie_of(request.headers) or b""))
         if method not in {"POST", "DELETE"}:
-            allowed = ((b"allow", b"DELETE, GET, HEAD, POST"),)
-            raise HttpProblem(
-                ProblemType.METHOD_NOT_ALLOWED, "allowed methods: DELETE, GET, HEAD, POST", headers=allowed
-            )
+            raise method_not_allowed("DELETE, GET, HEAD, POST")
         _check_own(request)
         if method == "DELETE":
             await request.nothing()
@@ -109,7 +105,7 @@ def page_token(request: RequestBody) -> bytes | None:
     Raises `HttpProblem` where it would change something and does not come from the page.
     """
     token = cookie_of(request.headers)
-    if token is not None and request.scope["method"] not in _READS:
+    if token is not None and request.scope["method"] not in READS:
         _check_own(request)
     return token
 
