@@ -187,6 +187,18 @@ def test_the_exit_code_says_that_packets_failed(tmp_path: Path) -> None:
     assert (in_json["processed"], in_json["incomplete"], [*in_json["why_incomplete"]]) == (2, 2, ["run-4-1", "run-4-2"])
 
 
+def test_a_receiver_that_fails_is_told_at_once_and_ends_send_after_its_patience(tmp_path: Path) -> None:
+    with serving(tmp_path, webhook="http://127.0.0.1:1/") as (_, url):
+        done = run("send", "-", "--url", url, "--patience", "2s", cwd=tmp_path, stdin=line("r", 0, last=True))
+    assert done.returncode == Exit.UNDELIVERED
+    first, *_, why, hint = done.stderr.splitlines()
+    told = r"r: endpoint default: (next attempt in \d s|being sent) after \d attempts? \(.*refused"
+    assert re.match(f"collator: {told}", first), done.stderr
+    assert re.match(told.replace(":", " is not delivered:", 1), why), done.stderr
+    assert "nothing was delivered for 2 s" in hint
+    assert "collator deliveries list --state due" in hint
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of something that takes connections, and answers nothing."""

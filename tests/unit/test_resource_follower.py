@@ -16,7 +16,7 @@ from tests.wait import until
 
 
 def report(state: str, *deliveries: str, unfinished: tuple[Any, ...] = (), why: str | None = "why") -> dict[str, Any]:
-    states = [{"state": state} for state in deliveries]
+    states = [{"state": state, "reason": "HTTP 500" if state == "due" else ""} for state in deliveries]
     counts = {"done": 1, "failed": 2, "failures": [{"index": 4, "reason": "no use"}], "completed_by": "last"}
     return {"state": state, "unfinished": unfinished, "deliveries": states, "why_undelivered": why, **counts}
 
@@ -122,6 +122,25 @@ async def test_a_service_that_is_away_for_a_moment_is_asked_again() -> None:
 async def test_a_service_that_stays_away_ends_it() -> None:
     with pytest.raises(Unreachable):
         await follow(Scripted(a=[Unreachable()]), patience=-1.0)
+
+
+async def test_a_receiver_that_fails_ends_it_once_nothing_else_moves() -> None:
+    working = report("open", unfinished=([0, 0],))
+    delivered = report("collated", "delivered")
+    client = Scripted(due=[report("collated", "due", why="HTTP 500")], slow=[working] * 9 + [delivered])
+    follower = await follow(client, patience=0.0)
+    assert (follower.delivered, follower.given_up, follower.undelivered) == (1, 1, {"due": "HTTP 500"})
+    assert client.asked.count("due") >= 10  # while packets were processed, it was waited for
+
+
+async def test_a_delivery_that_fails_is_told_while_packets_are_sent() -> None:
+    client = Scripted(a=[report("collated", "due", why="HTTP 500")], b=[report("open", why="never received")])
+    follower = Follower(client, Tally(resources=dict.fromkeys(client.script)), patience=0.0)
+    task = asyncio.create_task(follower.run())
+    await until(lambda: client.asked.count("a") > 3)
+    assert follower.undelivered == {"a": "HTTP 500"}
+    assert not task.done()
+    task.cancel()
 
 
 async def test_no_more_than_a_round_is_asked_for_at_a_time() -> None:

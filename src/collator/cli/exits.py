@@ -47,6 +47,7 @@ class Exit(IntEnum):
     OLDER = 10, "the database has an older schema: its pages are intact, its contents were not checked"
     INCOMPLETE = 11, "everything was sent, but some resources ended incomplete"
     ATTENTION = 12, "it works, but something needs the attention of a person"
+    UNDELIVERED = 13, "everything was acknowledged, but a receiver fails; the service goes on delivering"
     INTERRUPTED = 130, "interrupted by Ctrl-C"
 
 

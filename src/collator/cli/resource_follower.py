@@ -1,4 +1,8 @@
-"""A follower of the resources of a run: asks the service until each is delivered, or will not be by itself."""
+"""A follower of the resources of a run: asks the service until each is delivered, or will not be by itself.
+
+A receiver that fails is waited for as long as anything else moves, and then for the patience of the sender: what waits
+for it may be delivered after hours, or never. While packets are processed it is waited on: the service bounds that.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,9 @@ ROUND = 16
 PAUSE = 0.2
 """Seconds between two rounds where the one before brought no news."""
 
+UNDER_WAY = frozenset({DeliveryState.DUE, DeliveryState.LEASED})
+"""The states of a delivery that may still succeed by itself."""
+
 
 class Progress(Enum):
     """The progress of one resource of the run."""
@@ -38,7 +45,7 @@ def progress(report: Mapping[str, Any]) -> Progress:
     if report["state"] == State.CANCELLED:
         return Progress.LOST
     states = {delivery["state"] for delivery in report["deliveries"]}
-    if states & {DeliveryState.DUE, DeliveryState.LEASED}:
+    if states & UNDER_WAY:
         return Progress.UNDER_WAY
     return Progress.LOST if DeliveryState.DEAD in states else Progress.DELIVERED
 
@@ -55,7 +62,7 @@ class Follower:
     """Follows the resources of *tally*."""
 
     def __init__(self, client: Client, tally: Tally, *, patience: float | None) -> None:
-        """Ask *client*; give up when it got no answer for *patience* seconds (`None`: never)."""
+        """Ask *client*; give up after *patience* seconds (`None`: never) without an answer, or without a delivery."""
         self.delivered = 0
         """Resources that ended and have no delivery open."""
         self.incomplete: dict[str, str] = {}
@@ -63,7 +70,9 @@ class Follower:
         self.trouble = ""
         """Why nothing is known at the moment; empty while the service answers."""
         self.undelivered: dict[str, str] = {}
-        """Why, by id, for those that are not delivered once all is sent."""
+        """Why, by id, for those whose delivery fails, and once all is sent for all that are not delivered."""
+        self.given_up = 0
+        """How many of them were waited for no more, though their deliveries go on."""
         self.sending_ended = asyncio.Event()
         self._client = client
         self._tally = tally
@@ -71,6 +80,8 @@ class Follower:
         self._pending: deque[str] = deque()
         self._known = 0
         self._answered = time.monotonic()
+        self._moved = self._answered
+        self._still = 0  # looks at a resource since then
         self._processed: dict[str, int] = {}
         self._processed_before = 0
 
@@ -86,13 +97,27 @@ class Follower:
             if len(self._tally.resources) > self._known:
                 self._pending.extend(islice(self._tally.resources, self._known, None))
                 self._known = len(self._tally.resources)
-            if ended and not self._pending:
+            if not ended:
+                self._note_movement()
+            elif not self._pending:
+                return
+            elif self._patience_is_over():
+                self.given_up = len(self._pending)
                 return
             batch = [self._pending.popleft() for _ in range(min(ROUND, len(self._pending)))]
             news = await asyncio.gather(*(self._look(resource_id, ended=ended) for resource_id in batch))
             self._pending.extend(resource_id for resource_id, settled in zip(batch, news, strict=True) if not settled)
             if not any(news):
                 await asyncio.sleep(PAUSE)
+
+    def _note_movement(self) -> None:
+        self._moved, self._still = time.monotonic(), 0
+
+    def _patience_is_over(self) -> bool:
+        """Return whether nothing has moved for too long, at a look at every resource that is left."""
+        if self._patience is None or self._still < len(self._pending):
+            return False
+        return time.monotonic() - self._moved > self._patience
 
     async def _look(self, resource_id: str, *, ended: bool) -> bool:
         """Return whether *resource_id* is settled."""
@@ -103,6 +128,7 @@ class Follower:
             return True
         except Unreachable as error:
             self.trouble = error.detail
+            self._note_movement()  # unknown, and it has a patience of its own
             if self._patience is not None and time.monotonic() - self._answered > self._patience:
                 raise
             return False
@@ -112,6 +138,10 @@ class Follower:
 
     def _finish(self, resource_id: str, report: Mapping[str, Any], *, ended: bool) -> bool:
         now = progress(report)
+        if now is Progress.DELIVERED or report["state"] == State.OPEN:
+            self._note_movement()
+        else:
+            self._still += 1
         if now is Progress.DELIVERED:
             self.delivered += 1
             if report["state"] == State.INCOMPLETE:
@@ -120,6 +150,7 @@ class Follower:
             self._processed_before += self._processed.pop(resource_id)
             return True
         settled = now is Progress.LOST or (now is Progress.STUCK and ended)
-        if settled or ended:  # before the end of the sending every resource lacks something
+        failing = any(one["reason"] for one in report["deliveries"] if one["state"] in UNDER_WAY)
+        if settled or ended or failing:  # before the end of the sending every other resource lacks something
             self.undelivered[resource_id] = str(report["why_undelivered"])
         return settled

@@ -20,6 +20,10 @@ from collator.settings import Scope, Settings
 SEEDS = 1_000_000
 SHOWN = 20
 """Lines of what went wrong; --json has all."""
+_GO_ON = (
+    "nothing was delivered for {patience:g} s; the service goes on trying: see collator deliveries list --state due. "
+    "To wait on, send the same packets again; to try at once: collator endpoints try NAME"
+)
 
 
 @command(
@@ -47,7 +51,7 @@ SHOWN = 20
 @click.option(
     "--concurrency", type=click.IntRange(1, 64), metavar="N", default=2, help="Number of concurrent requests.  [2]"
 )
-@click.option("--patience", type=DurationOrOff(), default="60s", help="How long to retry without success.  [60s]")
+@click.option("--patience", type=DurationOrOff(), default="60s", help="How long to go on without success.  [60s]")
 @click.option(
     "--wait/--no-wait", default=True, help="Wait until every resource is delivered (requires the role read).  [wait]"
 )
@@ -76,7 +80,9 @@ def send(
     every packet was acknowledged, and every resource delivered with all its outputs (with --no-wait: acknowledged); it
     is 11 where all were delivered and some are incomplete, as packets of theirs failed.
 
-    It waits without end for a receiver that fails. Ctrl-C ends that; what was acknowledged is delivered nevertheless.
+    --patience is for a service that does not answer, and for a receiver that fails: where nothing else is left to wait
+    for, and nothing was delivered for so long, it ends with 13, or 4 where the service is away. "off" waits without
+    end. What was acknowledged is delivered whenever its receiver is back, and sending it again only waits on.
     """
     console = Console(stderr=as_json, highlight=False)
     if file is None:
@@ -108,6 +114,8 @@ def _carry_out(run: SendRun, console: Console, *, as_json: bool) -> Exit:
         return Exit.INTERRUPTED
     finally:
         _report(run, as_json=as_json)
+    if run.exit is Exit.UNDELIVERED:
+        print_lines(_GO_ON.format(patience=run.patience), err=True)
     return run.exit
 
 

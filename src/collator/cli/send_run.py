@@ -91,10 +91,16 @@ class SendRun:
     @property
     def exit(self) -> Exit:
         """Whether everything that was asked is done."""
-        delivered = self.follower is None or self.follower.delivered == len(self.tally.resources)
-        if not delivered or self.tally.rejected or self.tally.acknowledged != self.tally.sent:
+        if self.tally.rejected or self.tally.acknowledged != self.tally.sent:
             return Exit.FAILED
-        return Exit.INCOMPLETE if self.follower and self.follower.incomplete else Exit.OK
+        follower = self.follower
+        if follower is None:
+            return Exit.OK
+        if follower.delivered + follower.given_up < len(self.tally.resources):
+            return Exit.FAILED
+        if follower.given_up:
+            return Exit.UNDELIVERED
+        return Exit.INCOMPLETE if follower.incomplete else Exit.OK
 
     def picture(self) -> Picture:
         """The progress at this moment."""
@@ -158,7 +164,7 @@ class SendRun:
     def _waits_for(self) -> str:
         if self.follower and self.follower.trouble:
             return self.follower.trouble
-        if not self.follower or not self.follower.sending_ended.is_set():
+        if not self.follower:
             return ""
         resource_id, why = next(iter(self.follower.undelivered.items()), ("", ""))
         return f"{resource_id}: {why}" if resource_id else ""
