@@ -158,7 +158,7 @@ def test_bars_stay_whole_in_a_terminal_while_a_receiver_is_down(tmp_path: Path, 
         Terminal([*COMMAND, *arguments, "--url", url], cwd=tmp_path, env=environment(), columns=columns) as terminal,
     ):
         # Its reason changes with every frame, and some are longer than the terminal is wide.
-        until_sync(lambda: shown(terminal, "run-3-") and shown(terminal, ": endpoint default: paused"), PATIENCE)
+        until_sync(lambda: shown(terminal, "run-3-") and shown(terminal, ": endpoint default: breaker open"), PATIENCE)
         until_sync(lambda: re.search(r"processed \S+ 6/6", "\n".join(terminal.screen.lines())), PATIENCE)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end(PATIENCE) == Exit.INTERRUPTED

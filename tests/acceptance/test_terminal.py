@@ -106,7 +106,7 @@ def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(tmp_path: Pat
 
 
 def test_to_resume_what_waits_for_its_receiver_says_how_to_try_it(tmp_path: Path, service: str) -> None:
-    until_sync(lambda: "held back" in run("endpoints", "--url", service, cwd=tmp_path).stdout)
+    until_sync(lambda: "breaker open" in run("endpoints", "--url", service, cwd=tmp_path).stdout)
     told = shown(tmp_path, service, "endpoints resume default")
     assert told[-1] == "  to try it at once: collator endpoints try default"
 

@@ -78,7 +78,7 @@ async def test_r23_a_receiver_that_refuses_everything_is_told_with_what_it_says(
 
 
 async def test_r23_an_open_breaker_is_told_with_when_it_is_tried_next(listener: Harness) -> None:
-    listener.sender.trouble["crm"] = "paused for 12 s more because its receiver fails (HTTP 503)"
+    listener.sender.trouble["crm"] = "breaker open, next try in 12 s (HTTP 503)"
     listener.sender.tries["crm"] = 11.5
     (one,) = (await needing(listener)).values()
     assert (one["causes"], one["next_try_in"]) == (["failing"], 11.5)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from collator.backoff import SCHEDULE
 from collator.delivery import Circuits
-from collator.delivery.circuit import PAUSED
+from collator.delivery.circuit import BREAKER_OPEN
 from collator.egress import Body, Destination, Egress, NoAnswer, OutboundRequest, context
 from collator.egress.request import RequestEnded
 from collator.states import DeliveryState
@@ -48,7 +48,7 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
                 await stage.polled()
                 assert len(receiver.requests) == 2
                 assert (
-                    dispatcher.why("default") == "paused for less than a second because its receiver fails (HTTP 500)"
+                    dispatcher.why("default") == "breaker open, next try within a second (HTTP 500)"
                 )
                 stage.clock.advance(1.0)  # one may try, and fails: twice the pause
                 await until(lambda: len(receiver.requests) == 3)
@@ -68,7 +68,7 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
         assert attempts == [1, 1, 1, 2, 2]  # the probe that failed used none up
     told = [line["event"] for line in logs if not line["event"].startswith("deliveries ")]
     assert told == [
-        "receiver fails; deliveries paused",
+        "receiver fails; breaker open",
         "receiver works again",
     ]
 
@@ -87,7 +87,7 @@ async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(sta
         assert len(receiver.requests) == 1
     failed, put_off = await stage.reports()
     assert (failed.attempts, failed.reason) == (1, "HTTP 503")
-    assert (put_off.state, put_off.attempts, put_off.reason, put_off.due_in) == (DeliveryState.DUE, 0, PAUSED, 1.0)
+    assert (put_off.state, put_off.attempts, put_off.reason, put_off.due_in) == (DeliveryState.DUE, 0, BREAKER_OPEN, 1.0)
 
 
 async def test_r23_endpoints_of_an_origin_that_cannot_be_reached_share_its_breaker(stage: Stage) -> None:

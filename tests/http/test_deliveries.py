@@ -143,7 +143,7 @@ async def test_r24_one_shows_its_attempts_with_time_answer_and_duration(listener
 
 async def test_r23_one_says_that_its_receiver_is_paused(listener: Harness) -> None:
     await finish(listener, "r")
-    listener.sender.trouble["crm"] = "paused for 12 s more because its receiver fails (HTTP 503)"
+    listener.sender.trouble["crm"] = "breaker open, next try in 12 s (HTTP 503)"
     assert (await show(listener, await one(listener)))["why_undelivered"] == listener.sender.trouble["crm"]
     assert (await show(listener, await one(listener, endpoint="archive")))["why_undelivered"] == "being sent"
 

@@ -26,7 +26,7 @@ async def listener(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 async def test_r20_the_list_has_every_endpoint_and_why_nothing_is_sent_to_one(listener: Harness) -> None:
-    listener.sender.trouble["crm"] = "paused for 12 s more because its receiver fails (HTTP 503)"
+    listener.sender.trouble["crm"] = "breaker open, next try in 12 s (HTTP 503)"
     listener.sender.tries["crm"] = 11.5
     await listener.ledger.pause("gone", reason="HTTP 410")
     listed = (await listener.ask("GET", "/v1/endpoints")).json["endpoints"]

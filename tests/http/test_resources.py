@@ -335,8 +335,8 @@ async def test_p6_a_resource_says_what_it_waits_for(listener: Harness) -> None:
 async def test_p6_r23_a_resource_says_that_its_receiver_is_paused(listener: Harness) -> None:
     await listener.post(packet(0, last=True))
     await process(listener)
-    listener.sender.trouble["default"] = "paused for 12 s more because its receiver fails (HTTP 503)"
-    told = "endpoint default: paused for 12 s more because its receiver fails (HTTP 503)"
+    listener.sender.trouble["default"] = "breaker open, next try in 12 s (HTTP 503)"
+    told = "endpoint default: breaker open, next try in 12 s (HTTP 503)"
     assert (await show(listener))["why_undelivered"] == told
     await settle(listener, DeliveryState.DUE, "HTTP 503", 25.0)
     told += "; after 1 attempt (HTTP 503)"

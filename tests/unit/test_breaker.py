@@ -218,8 +218,8 @@ def test_p6_it_says_why_in_words() -> None:
         assert passed is not None
         circuit.report(passed, said(Answer(503)), 0.0, "HTTP 503")
         circuit.leave(passed)
-    assert circuit.why(0.0) == "paused for 16 s more because its receiver fails (HTTP 503)"
-    assert circuit.why(15.5) == "paused for less than a second because its receiver fails (HTTP 503)"
+    assert circuit.why(0.0) == "breaker open, next try in 16 s (HTTP 503)"
+    assert circuit.why(15.5) == "breaker open, next try within a second (HTTP 503)"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ _COLUMNS = (Column("NAME", "name"), Column("STATE", "state"), Column("WHY NOTHIN
     Scope.CLIENT,
     short="List endpoints and their state.",
     examples=(
-        ("Is one paused, or does its receiver fail?", "collator endpoints list"),
+        ("Is one paused, or its breaker open?", "collator endpoints list"),
         ("For a program", "collator endpoints list --json"),
     ),
 )
@@ -110,7 +110,7 @@ def try_(*, settings: Settings, endpoint: str, as_json: bool) -> None:
 def test(*, settings: Settings, endpoint: str, as_json: bool) -> Exit:
     """Send one webhook of the type "test" to the receiver of the endpoint NAME, and show what it says.
 
-    It is signed and sent as all others, also while the endpoint is paused or its receiver fails. It tells of no
+    It is signed and sent as all others, also while the endpoint is paused or its breaker open. It tells of no
     resource, and is no delivery. The exit code is 0 only if the receiver accepts it.
     """
     answer = _ask_about(settings, endpoint, lambda client: client.test(endpoint))
@@ -124,7 +124,7 @@ endpoints = Noun(
     text="List, pause, resume, try and test endpoints. Without a verb: list.",
     short="List, pause, resume, try and test endpoints.",
     examples=(
-        ("Is one paused?", "collator endpoints list"),
+        ("Is one paused, or its breaker open?", "collator endpoints list"),
         ("Its receiver is moving", "collator endpoints pause crm"),
         ("It works again", "collator endpoints resume crm"),
     ),
@@ -161,4 +161,6 @@ def _said(endpoint: str, answer: Mapping[str, Any]) -> Iterator[str]:
 def _state(report: Mapping[str, Any]) -> str:
     if report["paused"]:
         return "paused"
+    if report.get("next_try_in") is not None:
+        return "breaker open"
     return ("held back" if report["why_not_sent"] else "sent to") if report["configured"] else "not configured"

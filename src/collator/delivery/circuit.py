@@ -12,8 +12,8 @@ from collator.delivery.pace import Pace
 
 SHORTAGE_PAUSE = 1.0
 """Seconds for which nothing is sent to an address after this process lacked descriptors or memory for it."""
-PAUSED = "paused because its receiver fails"
-"""Why nothing was sent where a breaker is open."""
+BREAKER_OPEN = "breaker open"
+"""Why nothing was sent where its receiver fails; *paused* is what a person or a 410 does to an endpoint."""
 SLOWED = "its receiver accepts fewer requests at a time"
 """Why nothing was sent where a receiver asked for less, or has just come back."""
 PROBING = 1.0
@@ -137,8 +137,8 @@ class Circuit:
         if not self.open:
             return self._pace.why(now)
         breaker = self._origin if self._origin.open else self._address
-        when = f"for {seconds:.0f} s more" if (seconds := self.wait(now)) > PROBING else "for less than a second"
-        return f"paused {when} because its receiver fails ({breaker.reason})"
+        when = f"in {seconds:.0f} s" if (seconds := self.wait(now)) > PROBING else "within a second"
+        return f"{BREAKER_OPEN}, next try {when} ({breaker.reason})"
 
 
 class Circuits:

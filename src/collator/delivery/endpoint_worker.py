@@ -19,7 +19,7 @@ from collections.abc import Callable
 import structlog
 
 from collator.clock import Clock
-from collator.delivery.circuit import PAUSED, SLOWED, Circuit
+from collator.delivery.circuit import BREAKER_OPEN, SLOWED, Circuit
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.delivery.pauses import Pauses
 from collator.delivery.sender import Sender, UnderWay
@@ -172,7 +172,7 @@ class EndpointWorker:
         if circuit is not None:  # passed here and now, so that the next who asks for the capacity knows of it
             passage = circuit.enter(now)
             if passage is None:
-                self._end(put_off(delivery, PAUSED if circuit.open else SLOWED, circuit.wait(now)))
+                self._end(put_off(delivery, BREAKER_OPEN if circuit.open else SLOWED, circuit.wait(now)))
                 return
         begun = self._sender.begin(delivery, taken_at, passage, self._attempt_ended)
         if isinstance(begun, UnderWay):

@@ -194,7 +194,7 @@ class UnderWay:
             was_open = circuit.open
             circuit.report(self.passage, said, now, reason)
             if circuit.open and not was_open:
-                _log.warning("receiver fails; deliveries paused", endpoint=self._endpoint.name, reason=reason)
+                _log.warning("receiver fails; breaker open", endpoint=self._endpoint.name, reason=reason)
             elif was_open and not circuit.open:
                 _log.info("receiver works again", endpoint=self._endpoint.name)
         return judge(

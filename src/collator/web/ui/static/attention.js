@@ -42,7 +42,7 @@ function ofEndpoint(one) {
   const many = (count, more) => number(count) + (more && count ? " or more" : "");
   const words = {
     dead: `${many(one.dead, one.dead_more)} ${one.dead === 1 ? "dead delivery" : "dead deliveries"}`,
-    failing: "the receiver fails",
+    failing: "breaker open",
     paused: "paused",
     not_configured: "not configured",
     overdue: "deliveries are overdue",

@@ -40,7 +40,7 @@ function Endpoint({ one, metrics, needs, done }) {
   const delivered = total(metrics, "collator_delivery_attempts_total", { ...labels, result: "delivered" });
   const attempts = total(metrics, "collator_delivery_attempts_total", labels);
   const breaker = metrics.get("collator_endpoint_breaker")?.find((it) => it.labels.endpoint === one.name && it.value);
-  const state = one.paused ? "paused" : one.why_not_sent ? "stopped" : "sending";
+  const state = one.paused ? "paused" : one.next_try_in !== null ? "breaker open" : one.why_not_sent ? "stopped" : "sending";
   const slow = quantile(metrics, labels, 0.95);
   const why = one.paused ? one.reason : one.why_not_sent;
   const waiting = (state, count, more) => html`<a href=${to(["deliveries"], { endpoint: one.name, state })}>

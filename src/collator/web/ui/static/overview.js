@@ -81,7 +81,7 @@ const SAID = {
   paused: (one) => ["paused", `${one.endpoint} is paused`, one.reason],
   resumed: (one) => ["sending", `${one.endpoint} is sent to again`, ""],
   breaker_opened: (one) => [
-    "paused",
+    "breaker open",
     `The receiver of ${one.endpoint} fails, and is left alone for a while`,
     one.reason,
   ],

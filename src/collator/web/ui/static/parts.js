@@ -54,7 +54,7 @@ export function Card({ title, note, children, wide, actions }) {
 
 const TONES = {
   open: "info", collated: "good", incomplete: "warn", cancelled: "off", due: "info", leased: "info", waiting: "info",
-  delivered: "good", dead: "bad", done: "good", failed: "bad", paused: "warn", sending: "good", stopped: "bad",
+  delivered: "good", dead: "bad", done: "good", failed: "bad", paused: "warn", "breaker open": "bad", sending: "good", stopped: "bad",
 }; // prettier-ignore
 
 export const Badge = ({ state, children }) =>
