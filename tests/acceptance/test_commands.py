@@ -255,7 +255,9 @@ def test_what_people_are_told_is_what_there_is(stage: Stage, capsys: pytest.Capt
     )
     tested = said(capsys, ["endpoints", "test", "default", "--url", stage.url])
     assert re.match(r"default  accepted\n  webhook     msg_\w+\n  answer      HTTP 204, after \S+ s\n", tested)
-    assert re.match(r"away  (sent to|breaker open)\n", said(capsys, ["endpoints", "resume", "away", "--url", stage.url]))
+    assert re.match(
+        r"away  (sent to|breaker open)\n", said(capsys, ["endpoints", "resume", "away", "--url", stage.url])
+    )
     replayed = said(
         capsys, stage.arguments("deliveries replay --endpoint default --resource whole --state delivered", "text")
     )

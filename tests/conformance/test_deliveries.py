@@ -74,6 +74,24 @@ async def test_r23_a_probe_takes_what_was_tried_least_and_else_what_is_due_next(
     assert await ledger.claim_deliveries("other", capacity=1, probe=True) == []
 
 
+async def test_r23_what_waits_for_a_receiver_that_is_back_is_brought_forward(store: Store) -> None:
+    ledger = await store.open(LedgerLimits(delivery_lease=1000.0), route=lambda name: [name.split()[0]])
+    attempts = {"x soon": (300.0, True), "x put off": (7200.0, False), "x far": (331.0, True), "y soon": (300.0, True)}
+    for name, (delay, counted) in attempts.items():
+        await finish(ledger, name)
+        await ledger.record_attempts([again(await due_one(ledger, name[0]), delay, counted=counted)])
+    assert await ledger.bring_forward("x", within=330.0, large=True) == 0
+    assert await ledger.bring_forward("x", within=330.0) == 2
+    assert await ledger.bring_forward("x", within=330.0) == 0
+    found = {delivery.resource_id: delivery for delivery in await due(ledger, "x")}
+    assert {name: (one.attempt, one.step) for name, one in found.items()} == {"x soon": (2, 1), "x put off": (1, 0)}
+    assert not await due(ledger, "y")
+    store.clock.advance(330.9)
+    assert not await due(ledger, "x")
+    store.clock.advance(0.1)
+    assert [delivery.resource_id for delivery in await due(ledger, "x")] == ["x far"]
+
+
 async def test_claim_deliveries_keeps_endpoints_apart(store: Store) -> None:
     ledger = await store.open(route=lambda name: [name[0]])
     for name in ("x1", "y1", "x2"):

@@ -43,7 +43,7 @@ LIMITS = LedgerLimits(
     on_failure=OnFailure.HOLD, idle_timeout=None, deadline=100.0, retention=100.0, task_lease=30.0, delivery_lease=1e6
 )
 ONE = {"default": 1}
-TOLD_BY_THE_LEASE = {"renew", "release", "record_attempts"}
+TOLD_BY_THE_LEASE = {"renew", "release", "record_attempts", "bring_forward"}
 """Verbs that change nothing the second time without an operation."""
 CHANGE_NOTHING = {"work_due", "body", "pieces"}
 """Verbs that only look, beside those in the seams of views and of the audit log."""

@@ -17,6 +17,8 @@ from collator.delivery import Circuits
 from collator.delivery.circuit import BREAKER_OPEN
 from collator.egress import Body, Destination, Egress, NoAnswer, OutboundRequest, context
 from collator.egress.request import RequestEnded
+from collator.errors import Unavailable
+from collator.messages import Attempt
 from collator.states import DeliveryState
 from tests.http.stage import Stage
 from tests.receiver import Hold, Judge, Receiver, Request, Reset, Script, Stall, reply
@@ -47,9 +49,7 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
                 assert await stage.finish("2", "3", "4", dispatcher=dispatcher) == []
                 await stage.polled()
                 assert len(receiver.requests) == 2
-                assert (
-                    dispatcher.why("default") == "breaker open, next try within a second (HTTP 500)"
-                )
+                assert dispatcher.why("default") == "breaker open, next try within a second (HTTP 500)"
                 stage.clock.advance(1.0)  # one may try, and fails: twice the pause
                 await until(lambda: len(receiver.requests) == 3)
                 await stage.settled(3)
@@ -73,6 +73,24 @@ async def test_r23_an_open_breaker_uses_up_no_attempt_and_a_probe_closes_it(stag
     ]
 
 
+async def test_r23_what_an_outage_left_behind_is_sent_once_its_receiver_is_back(stage: Stage) -> None:
+    async with Receiver(*[reply(500)] * 2, reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        for name, delay in (("soon", SCHEDULE[4]), ("far", SCHEDULE[5])):
+            await stage.finish(name)
+            (delivery,) = await stage.ledger.claim_deliveries("default", capacity=1)
+            await stage.ledger.record_attempts([Attempt(delivery, DeliveryState.DUE, "HTTP 500", delay)])
+        async with stage.dispatcher(circuits=Circuits(failures=2)) as dispatcher:
+            stage.ledger.trouble["bring_forward"] = [Unavailable("not now")]
+            await stage.finish("0", "1", dispatcher=dispatcher)
+            await until(lambda: state(stage) == "open")
+            assert len(receiver.requests) == 2
+            stage.clock.advance(1.0)
+            await until(lambda: len(receiver.requests) == 5)
+            await stage.settled(5)
+    assert [one.resource_id for one in await stage.reports(state=DeliveryState.DUE)] == ["far"]
+
+
 async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(stage: Stage) -> None:
     host_check = anyio.Event()
     async with Receiver((Hold(host_check), *reply(503))) as receiver:
@@ -87,7 +105,12 @@ async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(sta
         assert len(receiver.requests) == 1
     failed, put_off = await stage.reports()
     assert (failed.attempts, failed.reason) == (1, "HTTP 503")
-    assert (put_off.state, put_off.attempts, put_off.reason, put_off.due_in) == (DeliveryState.DUE, 0, BREAKER_OPEN, 1.0)
+    assert (put_off.state, put_off.attempts, put_off.reason, put_off.due_in) == (
+        DeliveryState.DUE,
+        0,
+        BREAKER_OPEN,
+        1.0,
+    )
 
 
 async def test_r23_endpoints_of_an_origin_that_cannot_be_reached_share_its_breaker(stage: Stage) -> None:

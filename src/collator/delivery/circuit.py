@@ -66,6 +66,11 @@ class Circuit:
         return self._origin.open or self._address.open
 
     @property
+    def openings(self) -> int:
+        """The number of times that its breakers have opened, ever."""
+        return self._origin.generation + self._address.generation
+
+    @property
     def state(self) -> BreakerState:
         """The state of its breakers together."""
         if not self.open:
@@ -83,9 +88,8 @@ class Circuit:
         """The number of requests that may pass now; `None` for any number."""
         if self.open:
             return 0 if self.wait(now) else 1
-        openings = self._origin.generation + self._address.generation
-        if openings != self._openings:  # a breaker was open since the last time
-            self._openings = openings
+        if self.openings != self._openings:  # a breaker was open since the last time
+            self._openings = self.openings
             self._pace.begin_gently()
         return self._pace.capacity(now)
 

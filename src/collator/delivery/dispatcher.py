@@ -20,6 +20,7 @@ from collator.delivery.endpoint_worker import EndpointWorker
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.delivery.pauses import Pauses
 from collator.delivery.receiver_test import send_test
+from collator.delivery.recovery import Recovery
 from collator.delivery.sender import Sender
 from collator.delivery.verdict import put_off
 from collator.egress import Egress
@@ -88,6 +89,7 @@ class Dispatcher:
         self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
         self._recorder = OutcomeRecorder(ledger, self._outcomes_recorded)
         self._pauses = Pauses(ledger, clock)
+        self._recovery = Recovery(ledger)
         self._workers: dict[str, EndpointWorkers] = {}
         self._unknown: set[str] = set()
         self._told: dict[str, tuple[bool, bool]] = {}  # whether an endpoint is paused, and whether its breaker is open
@@ -160,6 +162,7 @@ class Dispatcher:
             return
         try:
             while not self._draining:
+                await self._look_after_outages()
                 for name in await self._due():
                     self._wake(name)
                 for worker in self._all_workers():
@@ -184,6 +187,12 @@ class Dispatcher:
         await self._give_back()
         await self._recorder.finish(max(SETTLE_GRACE, end - loop.time()))
         await self._egress.aclose()
+
+    async def _look_after_outages(self) -> None:
+        for name in [*self._workers]:
+            circuit = self._circuit(name)
+            if circuit is not None:
+                await self._recovery.look(name, circuit)
 
     async def _due(self) -> Iterable[str]:
         """The endpoints that have something due; all of them where the ledger cannot say."""

@@ -37,6 +37,14 @@ class DeliveryQueue(Protocol):
         """
         ...
 
+    async def bring_forward(self, endpoint: str, *, within: float, large: bool = False) -> int:
+        """Make due at once what waits for *endpoint*, as its receiver is back; how many that were. It may be repeated.
+
+        Of the 1,000 that will be due next: those that are due *within* so many seconds, and those that were put off
+        without an attempt. Their places in the schedule stay.
+        """
+        ...
+
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The body of *delivery*, byte for byte the same at every call (P3), in pieces of some 256 KiB.
 

@@ -188,6 +188,10 @@ class PostgresqlLedger(RepairVerbs, PostgresqlViews):
         """Lease due deliveries."""
         return await self._work.call(steps.CLAIM_DELIVERIES, (endpoint, capacity, large, probe), operation=operation)
 
+    async def bring_forward(self, endpoint: str, *, within: float, large: bool = False) -> int:
+        """Make due what waits."""
+        return await self._work.call(steps.BRING_FORWARD, (endpoint, within, large))
+
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The frozen body, piece by piece."""
         return pieces_of(self._reader, delivery)

@@ -343,6 +343,18 @@ select did from (
        and (token is null or until <= $4 or node not in (select n.node from node n)) order by due_at limit $5)) y
   order by later, step, due_at, did limit $5) z;
 
+-- name: bring_forward (of endpoint $1, large or not: of the 1,000 that are due next after $3 and that nobody holds at $5, those
+--   that are due by $4 or were put off)
+with free as materialized (
+  select l.did from delivery l where l.did = any (array(
+    select did from (select did, due_at, note from delivery
+                     where state = 'due' and endpoint = $1 and large = $2 and due_at > $3
+                       and (token is null or until <= $5 or node not in (select n.node from node n))
+                     order by due_at limit 1000) x
+    where due_at <= $4 or note is not null))
+    and coalesce(l.state, '') = 'due' for update of l skip locked)
+update delivery d set due_at = $3 from free where d.did = any (array[free.did]);
+
 -- name: lease_deliveries ($1 are the handles, $2 their tokens; those that somebody else has at $3 are left out. The state is
 --   compared so that no index of states is taken for it, here and below)
 with free as materialized (

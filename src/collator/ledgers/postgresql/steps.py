@@ -76,6 +76,7 @@ _LOCKING = {ACCEPT: 0, RECORD: 1, SETTLE: 2}
 CLAIM, WORK_DUE = kinds.ALONE.by(_alone(claims.claim)), kinds.ALONE.by(_alone(claims.work_due))
 RENEW, RELEASE = kinds.ALONE.by(_alone(claims.renew)), kinds.ALONE.by(_alone(claims.release))
 CLAIM_DELIVERIES = kinds.ALONE.by(_alone(outbox.claim_deliveries))
+BRING_FORWARD = kinds.ALONE.by(_alone(outbox.bring_forward))
 BEAT, ENTER = kinds.ALONE.by(_alone(nodes.beat)), kinds.ALONE.by(_alone(nodes.enter))
 LEAVE = kinds.ALONE.by(_alone(nodes.leave))
 NOTE = kinds.ALONE.by(_alone(audit.note))

@@ -34,6 +34,15 @@ class DeliveryVerbs:
         taken = await by_turns(slots, slots.order(operation), take, capacity, operation, size=lambda _: 1)
         return [outer_delivery(delivery, slot, slots.count) for slot, delivery in taken]
 
+    async def bring_forward(self, endpoint: str, *, within: float, large: bool = False) -> int:
+        """Make due what waits, as far as ledgers are there: what another has keeps its time."""
+        slots = self._slots
+
+        async def bring(slot: int) -> int:
+            return await slots.ledger(slot).bring_forward(endpoint, within=within, large=large)
+
+        return sum(merger.there(await slots.ask(bring, slots.all)).values())
+
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The frozen body, piece by piece."""
         ledger = self._slots.ledger(delivery.lease.key % self._slots.count)

@@ -137,6 +137,10 @@ class SqliteLedger(RepairVerbs, SqliteViews):
         """Lease due deliveries."""
         return await self._writer.call(steps.CLAIM_DELIVERIES, (endpoint, capacity, large, probe), operation=operation)
 
+    async def bring_forward(self, endpoint: str, *, within: float, large: bool = False) -> int:
+        """Make due what waits."""
+        return await self._writer.call(steps.BRING_FORWARD, (endpoint, within, large))
+
     def pieces(self, delivery: Delivery) -> AsyncGenerator[bytes, None]:
         """The frozen body, piece by piece."""
         return self._reader.body(delivery)

@@ -253,6 +253,13 @@ select json_group_array(did) from (
                  order by due_at limit ?3)
   limit ?3);
 
+-- name: bring_forward (of endpoint ?1, large or not as ?4 says: of the 1,000 that are due next after ?2, those that are due by ?3
+--   or were put off)
+update delivery set due_at = ?2 where did in (
+  select did from (select did, due_at, note from delivery
+                   where state = 'due' and endpoint = ?1 and large = ?4 and due_at > ?2 order by due_at limit 1000)
+  where due_at <= ?3 or note is not null);
+
 -- name: load_deliveries (what a sender needs, with the bytes of the frame in place of it; octet_length looks at the
 --   header of a row. The bodies of superseded generations are read piece by piece alone: see `frames_of`)
 select json_group_array(json_array(
