@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from collator.clock import rfc3339
 from collator.errors import Ended, Malformed, Unknown
-from collator.messages import LOG, Attempt, Delivery, DeliveryFilter, DeliveryReport, delivery_id
+from collator.messages import (
+    LOG,
+    AnswerReport,
+    Attempt,
+    Delivery,
+    DeliveryFilter,
+    DeliveryReport,
+    FailedAnswer,
+    delivery_id,
+)
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
 from collator.states import DeliveryState
@@ -137,6 +148,74 @@ async def test_the_history_of_a_delivery_goes_on_over_a_replay(store: Store) -> 
     await drain(ledger)
     detail = await ledger.delivery((await only(ledger)).id)
     assert [(one.attempt, one.result) for one in detail.log] == [(1, "failed"), (2, "delivered")]
+
+
+def refused(delivery: Delivery, text: str, **options: Any) -> Attempt:  # noqa: ANN401 - of the attempt
+    """The receiver said 500, and *text*."""
+    answer = FailedAnswer(status=500, media_type="text/plain", size=len(text.encode()), text=text)
+    return replace(again(delivery, 0.0, **options), answer=answer)
+
+
+async def answered(ledger: Ledger) -> tuple[str, str] | None:
+    """When the only delivery was refused last, and the words."""
+    answer = (await ledger.delivery((await only(ledger)).id)).answer
+    return None if answer is None else (answer.at, answer.text)
+
+
+ODD = "\0 \x1b[31m \U0001f600 'quoted' \"twice\" \\u0000 \ufffd\n"
+
+
+@pytest.mark.parametrize("text", ["", "no such account", ODD, "\N{EURO SIGN}" * 682])
+async def test_what_a_receiver_answered_is_kept_as_it_came(store: Store, text: str) -> None:
+    ledger = await store.open(TERMS)
+    await finish(ledger)
+    assert await answered(ledger) is None
+    attempt = refused(await due_one(ledger), text)
+    at = rfc3339(store.clock.wall())
+    assert await ledger.record_attempts([attempt]) == [True]
+    ledger = await store.crash()
+    told = (await ledger.delivery((await only(ledger)).id)).answer
+    assert attempt.answer is not None
+    assert told == AnswerReport(**asdict(attempt.answer), at=at)
+
+
+async def test_of_several_answers_the_last_is_kept_that_was_no_success(store: Store) -> None:
+    ledger = await store.open(TERMS, route=lambda _: ["default", "other"])
+    await finish(ledger)
+    other = (await listed(ledger, endpoint="other"))[0]
+    name = (await listed(ledger, endpoint="default"))[0].id
+    said = []
+    for text, counted in (("first", True), ("second", False), ("third", True)):
+        assert await ledger.record_attempts([refused(await due_one(ledger), text, counted=counted)]) == [True]
+        said.append((await ledger.delivery(name)).answer)
+        store.clock.advance(1.0)
+    assert [one and one.text for one in said] == ["first", "second", "third"]
+    await ledger.record_attempts([again(await due_one(ledger), 0.0)])  # no answer
+    await drain(ledger)
+    assert (await ledger.delivery(name)).answer == said[-1]
+    assert (await ledger.delivery(other.id)).answer is None
+
+
+async def test_what_a_receiver_answered_to_who_lost_the_lease_is_not_kept(store: Store) -> None:
+    ledger = await store.open(TERMS)
+    await finish(ledger)
+    late = await due_one(ledger)
+    store.clock.advance(31.0)
+    assert await ledger.record_attempts([refused(await due_one(ledger), "first")]) == [True]
+    assert await ledger.record_attempts([refused(late, "late")]) == [False]
+    found = await answered(ledger)
+    assert found is not None
+    assert found[1] == "first"
+
+
+async def test_what_a_receiver_answered_goes_with_its_delivery(store: Store) -> None:
+    ledger = await store.open(TERMS)
+    await finish(ledger)
+    await ledger.record_attempts([refused(await due_one(ledger), "first")])
+    assert await ledger.give_up((await only(ledger)).id)
+    await ledger.purge(limit=1000, resource_id="r")
+    await finish(ledger)
+    assert await answered(ledger) is None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])

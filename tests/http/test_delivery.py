@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("each_ledger_if_asked")
 
 NEVER = 3600.0
 """A poll that no test lives to see."""
+LONG = 10.0
 SHORT = 0.25
 """Seconds after which an attempt gives up that is meant to."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -126,6 +127,25 @@ async def test_r22_a_failed_attempt_is_stored_with_its_reason_and_tried_again(
             stage.clock.advance(due_in)
             await stage.settled(2)
         assert (await stage.report()).state is DeliveryState.DELIVERED
+
+
+async def test_r21_what_the_receiver_answered_is_kept_without_what_it_must_not_repeat(stage: Stage) -> None:
+    text = b"no such account\n" * 100 + b" token: 0123456789 " + "€".encode() * 999
+    plain = reply(422, "content-type: text/plain", body=text)
+    gone = reply(410, "content-type: image/png", body=b"\x89PNG\r\n")
+    async with Receiver(plain, gone) as receiver:
+        stage.endpoint(f"{receiver.url}?token=0123456789", timeout=LONG)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
+            await stage.settled(1)
+            name = (await stage.report()).id
+            first = (await stage.ledger.delivery(name)).answer
+            stage.clock.advance(1.0)
+            await stage.settled(2)
+    assert (first.status, first.media_type, first.size) == (422, "text/plain", len(text))
+    assert first.text == (text.replace(b"0123456789", b"***"))[:2048].decode(errors="ignore")
+    last = (await stage.ledger.delivery(name)).answer  # though it used up no attempt
+    assert (last.status, last.media_type, last.size, last.text) == (410, "image/png", 6, "")
 
 
 WAITS: dict[str, tuple[Script, float]] = {

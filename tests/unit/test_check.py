@@ -148,6 +148,7 @@ DAMAGE = {
     "endings": ("update resource set ended_by = 'idle' where id = 'part'", "resource 'part': idle"),
     "generation": ("update resource set generation = 'g' where id = 'open'", "resource 'open': g"),
     "json": ("update resource set seen = '[[0.1]]' where id = 'part'", "resource 'part': seen"),
+    "answers": ("update delivery set answer = 'no' where did = 1", "resource 'whole': default"),
     "times": ("update resource set opened_at = 1e18 where id = 'open'", "resource 'open': opened_at"),
     "received": ("delete from packet where k = {open} | 5", "resource 'open': 4 counted, 3 there"),
     "outcomes": (

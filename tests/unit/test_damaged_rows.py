@@ -58,6 +58,15 @@ async def test_a_view_of_a_damaged_delivery_says_so(ledger: SqliteLedger, tmp_pa
     assert [one.resource_id for one in await listed(ledger, resource_id="good")] == ["good"]
 
 
+@pytest.mark.parametrize("answer", ["'{'", "'{}'", NO_TEXT, "7"])
+async def test_a_view_of_a_damaged_answer_says_so(ledger: SqliteLedger, tmp_path: Path, answer: str) -> None:
+    await finish(ledger, "bad")
+    sql(tmp_path, f"update delivery set answer = {answer}")  # noqa: S608 - ours
+    (report,) = await listed(ledger)
+    with pytest.raises(Damaged, match="damaged"):
+        await ledger.delivery(report.id)
+
+
 @pytest.mark.parametrize("reason", [NO_TEXT, "null"])
 async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: SqliteLedger, tmp_path: Path, reason: str) -> None:
     await offer(ledger, packet("bad"), packet("good"))

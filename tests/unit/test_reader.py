@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collator.egress.answer import TEXT, Answer, NoAnswer, excerpt, words
+from collator.egress.answer import READ, TEXT, Answer, NoAnswer, excerpt, text_of, words
 from collator.egress.head import MAX_FIELDS, MAX_HEAD, NotHttp
 from collator.egress.reader import MAX_ANSWER, MAX_INTERIM, AnswerReader, read_whole
 from collator.text import one_line
@@ -61,11 +61,16 @@ WHOLE: dict[str, tuple[bytes, int, bytes, bool]] = {
 }
 
 
+def whole(status: int, body: bytes) -> Answer:
+    """An answer whose body was kept; of those that are no success its size is told."""
+    return Answer(status, body=body, beginning=body, size=0 if status == 200 else len(body))
+
+
 @pytest.mark.parametrize(("data", "status", "body", "reusable"), WHOLE.values(), ids=WHOLE.keys())
 def test_an_answer_is_read_in_any_pieces_and_in_none_too_few(
     data: bytes, status: int, body: bytes, reusable: bool
 ) -> None:
-    wanted = Answer(status, body=body, beginning=body)
+    wanted = whole(status, body)
     for split in range(len(data) + 1):
         reader = read([data[:split], data[split:]], keep=100)
         assert (reader.over, reader.reusable, reader.answer(sent=True)) == (True, reusable, wanted)
@@ -86,7 +91,7 @@ def test_bytes_behind_an_answer_cost_the_connection_and_change_nothing(
         assert (reader.over, reader.reusable, reader.answer(sent=True)) == (
             True,
             False,
-            Answer(status, body=body, beginning=body),
+            whole(status, body),
         )
 
 
@@ -148,14 +153,14 @@ def test_whatever_comes_the_pieces_make_no_difference(data: bytes, cuts: list[in
 @given(st.binary(max_size=60), st.sampled_from([data for data, *_ in WHOLE.values()]), st.integers(0, 300))
 def test_an_answer_that_is_read_whole_is_what_the_reader_says(more: bytes, answer: bytes, cut: int) -> None:
     for data in (answer, answer[:cut], answer[:cut] + more, answer + more):
-        whole = read_whole(data)
-        assert whole is read_whole(data)
+        found = read_whole(data)
+        assert found is read_whole(data)
         try:
             reader = read([data])
         except NotHttp:
-            assert whole is None
+            assert found is None
         else:
-            assert whole == ((reader.answer(sent=True), reader.idle) if reader.over else None)
+            assert found == ((reader.answer(sent=True), reader.idle) if reader.over else None)
             assert not reader.over or (reader.idle > 0) == reader.reusable
 
 
@@ -173,7 +178,7 @@ def test_of_a_long_body_the_beginning_is_read() -> None:
     assert (reader.over, reader.reusable) == (True, False)
     assert reader.answer(sent=True) == Answer(200)
     reader = read([HEAD + b"\r\n", *[b"x" * 4096] * 99], keep=MAX_ANSWER)
-    assert (reader.over, reader.answer(sent=True)) == (True, Answer(200, beginning=b"x" * TEXT))
+    assert (reader.over, reader.answer(sent=True)) == (True, Answer(200, beginning=b"x" * READ))
 
 
 def test_a_success_before_the_body_is_out_is_none() -> None:
@@ -201,12 +206,16 @@ def test_a_success_before_the_body_is_out_is_none() -> None:
 def test_r22_what_a_receiver_says_is_told_in_a_line(media: str, body: bytes, said: str) -> None:
     assert excerpt(body, media) == said
     head = b"HTTP/1.1 400 No\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n" % (media.encode(), len(body))
-    assert verdict(head + body) == Answer(400, excerpt=said)
+    answer = verdict(head + body)
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.excerpt) == (400, said)
 
 
 def test_what_is_compressed_is_not_told() -> None:
     head = b"HTTP/1.1 400 No\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nok"
-    assert verdict(head) == Answer(400)
+    answer = verdict(head)
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.excerpt, text_of(answer), answer.size) == (400, "", "", 2)
 
 
 def test_where_an_answer_leads_is_told() -> None:
@@ -221,3 +230,25 @@ def test_a_secret_in_an_address_is_not_told_however_long_it_is() -> None:
     answer = verdict(b"HTTP/1.1 302 F\r\nlocation: " + location + b"\r\ncontent-length: 0\r\n\r\n")
     assert not isinstance(answer, str)
     assert words(answer, size=1) == "HTTP 302 to https://…@h/; redirects are not followed"
+
+
+TEXTS: dict[str, tuple[bytes, str, str]] = {
+    "no more than fits": (b"x" * TEXT, "text/plain", "x" * TEXT),
+    "one byte too many": (b"x" * TEXT + b"y", "text/plain", "x" * TEXT),
+    "a character across the end": (b"x" + "€".encode() * 999, "text/plain", "x" + "€" * 682),
+    "what is no UTF-8": (b"no\xff\xfeway", "text/plain; charset=utf-8", "no\ufffd\ufffdway"),
+    "what grows as UTF-8": ("é".encode("latin-1") * 1500, "text/html; charset=latin-1", "é" * 1024),
+    "an unknown charset": (b"no", "text/plain; charset=klingon", "no"),
+    "half a pair": (b"+2D0-", "text/plain; charset=utf-7", "?"),
+    "a NUL": (b'{"a": "\0"}', "application/problem+json", '{"a": "\0"}'),
+    "no text": (b"\x89PNG", "image/png", ""),
+    "no type": (b"no", "", ""),
+}
+
+
+@pytest.mark.parametrize(("body", "media", "text"), TEXTS.values(), ids=TEXTS.keys())
+def test_the_text_of_an_answer_ends_at_2_kib_between_two_characters(body: bytes, media: str, text: str) -> None:
+    head = b"HTTP/1.1 500 no\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n" % (media.encode(), len(body))
+    answer = verdict(head + body)
+    assert isinstance(answer, Answer)
+    assert (text_of(answer), answer.size) == (text, len(body))

@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 import msgspec
 import pytest
 
-from collator.client import replies, status_reply
+from collator.client import endpoint_replies, replies, status_reply
 from collator.client.client import Client, ClientOptions
 from collator.library.options import CollatorOptions, EndpointOptions
 from collator.settings import OPTIONS, TABLES, Scope, from_keywords, options_of
@@ -35,11 +35,11 @@ BY_ROUTE = {
     "replayDelivery": replies.ReplayedDeliveryReply,
     "stopDelivery": replies.DeliveryDetailReply,
     "replayDeliveries": replies.ReplayPageReply,
-    "listEndpoints": replies.EndpointsPageReply,
-    "pauseEndpoint": replies.EndpointReply,
-    "resumeEndpoint": replies.EndpointReply,
-    "tryEndpoint": replies.TriedEndpointReply,
-    "testEndpoint": replies.ReceiverAnswerReply,
+    "listEndpoints": endpoint_replies.EndpointsPageReply,
+    "pauseEndpoint": endpoint_replies.EndpointReply,
+    "resumeEndpoint": endpoint_replies.EndpointReply,
+    "tryEndpoint": endpoint_replies.TriedEndpointReply,
+    "testEndpoint": endpoint_replies.ReceiverAnswerReply,
     "listAudit": replies.AuditReply,
 }
 UNTYPED = {

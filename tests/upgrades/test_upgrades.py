@@ -21,7 +21,7 @@ from collator.ledgers.sqlite import open_ledger
 from collator.ledgers.sqlite.backup import back_up
 from collator.ledgers.sqlite.check import check_directory
 from collator.ledgers.sqlite.ledger import SqliteLedger
-from collator.ledgers.sqlite.schema import migrate
+from collator.ledgers.sqlite.schema import BY_RUNS, migrate
 from collator.ledgers.sqlite.store import DATABASE, connect
 from collator.messages import DeliveryFilter
 from collator.rules.resource import LedgerLimits
@@ -49,6 +49,8 @@ LATER = 3600.0
 """Seconds after which every attempt that the old databases hold is due again."""
 
 each_schema = pytest.mark.parametrize("schema", OLD)
+each_before_runs = pytest.mark.parametrize("schema", [schema for schema in OLD if schema < BY_RUNS])
+"""Those whose outcomes are rows of their own, which are written anew."""
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ async def test_outcomes_are_numbered_in_the_order_of_their_indexes(data_dir: Pat
     assert check_directory(data_dir).sound
 
 
-@each_schema
+@each_before_runs
 def test_outcomes_with_gaps_between_them_are_numbered_one_by_one(data_dir: Path, schema: int) -> None:
     with database(data_dir) as connection:
         (first,) = connection.execute("select rk << 24 from resource where id = 'open'").fetchone() or (0,)
@@ -265,7 +267,7 @@ def test_a_migration_that_is_broken_off_anywhere_leaves_the_old_schema_whole(dat
         assert connection.pragma("user_version") == SCHEMA
 
 
-@each_schema
+@each_before_runs
 async def test_a_migration_that_meets_a_full_disk_leaves_the_old_schema_whole(data_dir: Path, schema: int) -> None:
     with database(data_dir) as connection:
         before = dump(connection)
@@ -286,6 +288,7 @@ async def test_a_migration_that_meets_a_full_disk_leaves_the_old_schema_whole(da
         (3, "create table paused_endpoint (did)"),
         (5, "create table superseded (did)"),
         (6, "create table outrun (did)"),
+        (7, "alter table delivery add column answer"),
     ],
 )
 async def test_a_step_that_fails_each_time_is_told_as_damage(data_dir: Path, statement: str) -> None:

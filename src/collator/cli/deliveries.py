@@ -180,5 +180,16 @@ def _report(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"  endpoint    {report['endpoint']}"
     for one in report["log"]:
         yield f"  attempt     {one['attempt']} at {one['at']}, {one['seconds']:.3f} s: {one['result']}, {one['reason']}"
+    yield from _answered(report["answer"])
     if report["why_undelivered"]:
         yield f"  not delivered yet: {report['why_undelivered']}"
+
+
+def _answered(answer: Mapping[str, Any] | None) -> Iterator[str]:
+    """The lines on the last answer that was no success."""
+    if answer is None:
+        return
+    kind = answer["media_type"] or "no content type"
+    yield f"  answer      HTTP {answer['status']} at {answer['at']}, {counted(answer['size'], 'byte')}, {kind}"
+    for line in answer["text"].splitlines():
+        yield f"{'':14}{line}"

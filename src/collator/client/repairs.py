@@ -8,12 +8,11 @@ from typing import Literal, TypeVar
 
 from collator.client.answer import Unreachable
 from collator.client.arguments import delivery_path, endpoint_path, moment, resource_path
+from collator.client.endpoint_replies import EndpointReply, ReceiverAnswerReply, TriedEndpointReply
 from collator.client.replies import (
     DeliveryDetailReply,
     EndedByName,
-    EndpointReply,
     PurgeReply,
-    ReceiverAnswerReply,
     ReplayAllReply,
     ReplayedDeliveryReply,
     ReplayPageReply,
@@ -21,7 +20,6 @@ from collator.client.replies import (
     RetryAllReply,
     RetryPageReply,
     RetryReply,
-    TriedEndpointReply,
 )
 from collator.text import counted
 

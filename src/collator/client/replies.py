@@ -64,10 +64,21 @@ class AttemptReply(TypedDict):
     reason: str
 
 
+class FailedAnswerReply(TypedDict):
+    """An answer of a receiver that was no success."""
+
+    at: str
+    status: int
+    media_type: str
+    size: int
+    text: str
+
+
 class DeliveryDetailReply(DeliveryReply):
     """A delivery, with its attempts."""
 
     log: list[AttemptReply]
+    answer: FailedAnswerReply | None
     why_undelivered: str | None
 
 
@@ -232,47 +243,6 @@ class RetryPageReply(RetryAllReply):
 
 class ReplayPageReply(ReplayAllReply):
     """The same of one request, and where the next one begins."""
-
-    next_cursor: str | None
-
-
-class EndpointReply(TypedDict):
-    """An endpoint."""
-
-    name: str
-    configured: bool
-    paused: bool
-    paused_at: str | None
-    reason: str | None
-    why_not_sent: str | None
-    next_try_in: float | None
-
-
-class TriedEndpointReply(EndpointReply):
-    """An endpoint whose receiver is tried."""
-
-    under_way: bool
-
-
-class ReceiverAnswerReply(TypedDict):
-    """What a receiver said to a test."""
-
-    webhook_id: str
-    accepted: bool
-    status: int | None
-    reason: str
-    seconds: float
-    text: str
-
-
-class EndpointsReply(TypedDict):
-    """All endpoints, by name."""
-
-    endpoints: list[EndpointReply]
-
-
-class EndpointsPageReply(EndpointsReply):
-    """A page of the list of endpoints."""
 
     next_cursor: str | None
 

@@ -19,6 +19,7 @@ from collator.client.arguments import packets as checked
 from collator.client.arguments import seconds as time_limit
 from collator.client.batch import Packets, Tally
 from collator.client.connection import ServiceConnection, ServiceStream, Unopened
+from collator.client.endpoint_replies import EndpointReply, EndpointsPageReply, EndpointsReply
 from collator.client.feed import Feed
 from collator.client.outcome_stream import follow_outcomes
 from collator.client.poll import poll_until_ended
@@ -27,9 +28,6 @@ from collator.client.replies import (
     AuditReply,
     DeliveriesReply,
     DeliveryDetailReply,
-    EndpointReply,
-    EndpointsPageReply,
-    EndpointsReply,
     OutcomeReply,
     OutputsReply,
     PacketReply,

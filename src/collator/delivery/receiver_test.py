@@ -14,10 +14,11 @@ from collator.clock import Clock, rfc3339
 from collator.delivery.endpoint import Endpoint
 from collator.delivery.sender import HEADERS
 from collator.delivery.verdict import SUCCESS
-from collator.egress import TEXT, Answer, Egress, text_of, words
+from collator.egress import TEXT, Answer, Egress, cleared, credentials_of, text_of, words
 from collator.errors import Conflict
 from collator.messages import ReceiverAnswer, webhook_id
 from collator.signing import ID, SIGNATURE, TIMESTAMP, sign
+from collator.target import parse
 from collator.text import quoted
 from collator.webhook import TEST
 
@@ -39,7 +40,7 @@ async def send_test(endpoint: Endpoint, egress: Egress, clock: Clock) -> Receive
         status=status,
         reason=words(answer, size=len(body)),
         seconds=round(clock.monotonic() - began, 6),
-        text=text_of(answer) if isinstance(answer, Answer) else "",
+        text=text_of(cleared(answer, credentials_of(parse(endpoint.url)))) if isinstance(answer, Answer) else "",
     )
 
 

@@ -11,6 +11,7 @@ however large it is (P5).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -32,6 +33,8 @@ from collator.egress import (
     NoAnswer,
     OutboundRequest,
     Pieces,
+    cleared,
+    credentials_of,
     destination,
     length,
     words,
@@ -103,8 +106,9 @@ class Sender:
         recipient = self._recipients.get(endpoint.name)
         if recipient is None or recipient.endpoint is not endpoint:
             seconds = self._request_seconds.labels(endpoint.name)
-            recipient = Recipient(endpoint, destination(endpoint.url, HEADERS, tls=endpoint.tls), seconds)
-            self._recipients[endpoint.name] = recipient
+            place = destination(endpoint.url, HEADERS, tls=endpoint.tls)
+            credentials = None if place is None else credentials_of(place.target)
+            recipient = self._recipients[endpoint.name] = Recipient(endpoint, place, credentials, seconds)
         return recipient
 
 
@@ -113,6 +117,8 @@ class Recipient(NamedTuple):
 
     endpoint: Endpoint
     destination: Destination | None
+    credentials: re.Pattern[bytes] | None
+    """What is taken out of its answers."""
     seconds: Histogram
     """Takes how long each request took."""
 
@@ -185,7 +191,9 @@ class UnderWay:
 
     def _judge(self, answer: Answer | NoAnswer) -> Attempt:
         """Judge *answer*, and tell the circuit of it."""
-        sender, circuit = self._sender, self.passage.circuit
+        sender, circuit, credentials = self._sender, self.passage.circuit, self._recipient.credentials
+        if isinstance(answer, Answer) and answer.beginning and credentials is not None:
+            answer = cleared(answer, credentials)
         now = sender.clock.monotonic()
         seconds = now - self._began
         self._recipient.seconds.observe(seconds)

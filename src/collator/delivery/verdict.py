@@ -6,9 +6,10 @@ import msgspec
 
 from collator.backoff import SCHEDULE, Random, next_delay, parse_retry_after
 from collator.delivery.circuit import Evidence
-from collator.egress import REDIRECTS, Answer, NoAnswer
-from collator.messages import Attempt, Delivery
+from collator.egress import MOST_SAID, REDIRECTS, Answer, NoAnswer, text_of
+from collator.messages import Attempt, Delivery, FailedAnswer
 from collator.states import DeliveryState
+from collator.text import one_line
 
 SUCCESS = range(200, 300)
 GONE = 410
@@ -48,7 +49,7 @@ def judge(
     excerpt = "" if answer.status in REDIRECTS else answer.excerpt  # of which the address is all that counts
     if answer.status == GONE:
         attempt = msgspec.structs.replace(put_off(delivery, reason), seconds=seconds, pauses=True)
-    return msgspec.structs.replace(attempt, excerpt=excerpt)
+    return msgspec.structs.replace(attempt, excerpt=excerpt, answer=_kept(answer))
 
 
 def _judge_failure(
@@ -65,6 +66,14 @@ def _judge_failure(
     if delay is None:
         return Attempt(delivery, DeliveryState.DEAD, f"{reason}; no attempts are left")
     return Attempt(delivery, DeliveryState.DUE, reason, delay)
+
+
+def _kept(answer: Answer) -> FailedAnswer | None:
+    """The part of *answer*, which is no success, that is kept; none where it has no body: its reason says all then."""
+    if not answer.size:
+        return None
+    media = one_line(answer.media, MOST_SAID)
+    return FailedAnswer(status=answer.status, media_type=media, size=answer.size, text=text_of(answer))
 
 
 def evidence(answer: Answer | NoAnswer, *, now: float) -> Evidence:

@@ -10,6 +10,7 @@ Does not live here: what an answer means, when to try again, what is sent.
 | `request`, `exchange` | a request under way, and what a connection sees of it |
 | `body` | what is sent, whole or piece by piece |
 | `answer`, `head`, `reader` | what the bytes that come back amount to; pure |
+| `credentials` | what an answer must not repeat; pure |
 | `policy` | where requests may go, by address; pure |
 | `connection`, `tls` | the bytes of one connection, both ways |
 | `dial`, `resolver`, `pool` | where connections come from, and where they stay in between |
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from collator.egress.answer import MOST_SAID, REDIRECTS, TEXT, Answer, NoAnswer, text_of, words
 from collator.egress.body import Body, Pieces, length
+from collator.egress.credentials import cleared, credentials_of
 from collator.egress.destination import Destination, destination
 from collator.egress.egress import Egress
 from collator.egress.policy import Policy
@@ -43,7 +45,9 @@ __all__ = [
     "OutboundRequest",
     "Pieces",
     "Policy",
+    "cleared",
     "context",
+    "credentials_of",
     "destination",
     "length",
     "missing_trust",

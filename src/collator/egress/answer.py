@@ -16,7 +16,8 @@ MOST_SAID = 200
 REDIRECTS = range(300, 400)
 _TOO_LARGE = 413
 _USER = re.compile(r"//[^/@]*@")
-_READ = 4096
+READ = 2 * TEXT
+"""Bytes of a text answer that are read for a person: what is taken out of it makes it shorter."""
 _TEXTUAL = re.compile(r"text/|[^;]*(?:json|xml)", re.IGNORECASE)
 _CHARSET = re.compile(r"""charset=["']?([\w.:-]+)""", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^>]*>?")
@@ -34,13 +35,15 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes | None = None
     """The body, undecoded, where it was to be kept and is no longer than that."""
     beginning: bytes = b""
-    """The first `TEXT` bytes of the body, undecoded, where it was to be kept, however long it is."""
+    """The first `READ` bytes of the body, undecoded, where it was to be kept or is no success, however long it is."""
+    size: int = 0
+    """Bytes of the body that came, where it is no success: of one that is longer, what was read before the end."""
     location: str = ""
     """The ``Location`` header, where there is one, printable and on one line; it may hold a secret."""
     excerpt: str = ""
     """Up to 200 characters of a text answer that is no success, printable and on one line."""
     media: str = ""
-    """The ``Content-Type`` header, where the body was to be kept."""
+    """The ``Content-Type`` header, where `beginning` was to be kept."""
     coding: str = ""
     """The ``Content-Encoding`` header of such a body, which is as it came."""
     complete: bool = True
@@ -69,13 +72,18 @@ def excerpt(body: bytes, media: str) -> str:
     """The text of *body*, of the type *media*, for a person: at most `MOST_SAID` characters on one line."""
     if not _TEXTUAL.match(media):
         return ""
-    text = _decoded(body[:_READ], media)
+    text = _decoded(body[:READ], media)
     return one_line(_MARKUP.sub(" ", text) if "html" in media.lower() else text, MOST_SAID)
 
 
 def text_of(answer: Answer) -> str:
-    """The beginning of *answer*, whose body was to be kept; empty where it is no text, or compressed."""
-    return _decoded(answer.beginning, answer.media) if _TEXTUAL.match(answer.media) and not answer.coding else ""
+    """The text of *answer*, whose beginning was kept: up to `TEXT` bytes as UTF-8, which end between two characters.
+
+    Empty where it is no text, or compressed.
+    """
+    if answer.coding or not _TEXTUAL.match(answer.media):
+        return ""
+    return _decoded(answer.beginning, answer.media).encode("utf-8", "replace")[:TEXT].decode("utf-8", "ignore")
 
 
 def words(answer: Answer | NoAnswer, *, size: int) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import httptools
 from msgspec.structs import replace
 
-from collator.egress.answer import TEXT, Answer, NoAnswer, excerpt
+from collator.egress.answer import READ, Answer, NoAnswer, excerpt
 from collator.egress.head import MAX_HEAD, Framing, Head, NotHttp, parse
 from collator.text import one_line
 
@@ -98,7 +98,7 @@ class AnswerReader:
         return replace(
             answer,
             body=received if self._ended and self._size <= self.keep else None,
-            beginning=received[:TEXT],
+            beginning=received[:READ],
             media=head.text(b"content-type"),
             coding=head.text(b"content-encoding"),
         )
@@ -113,12 +113,16 @@ class AnswerReader:
         return self.answer(sent=sent)
 
     def _failure(self, head: Head, *, complete: bool) -> Answer:
-        encoded = b"content-encoding" in head.fields
+        received, media, coding = b"".join(self._parts), head.text(b"content-type"), head.text(b"content-encoding")
         return Answer(
             head.status,
             head.text(b"retry-after") or None,
             location=one_line(head.text(b"location"), MAX_HEAD),
-            excerpt="" if encoded else excerpt(b"".join(self._parts), head.text(b"content-type")),
+            excerpt="" if coding else excerpt(received, media),
+            beginning=received[:READ],
+            size=self._size,
+            media=media,
+            coding=coding,
             complete=complete,
         )
 

@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, Sequence[str]] = MappingProxyType(
         ),
         "delivery": (
             "did", "rk", "endpoint", "large", "state", "attempts", "step", "due_at", "reason", "note", "tried_at",
-            "seconds", "result",
+            "seconds", "result", "answer",
         ),
         "delivery_log": ("did", "attempt", "tried_at", "seconds", "result", "reason"),
         "resource": (

@@ -1,8 +1,9 @@
 """Messages between the ledger and the stages: work handed out, outcomes taken back, and what became of each.
 
 Frozen values, one line on each field. Lives here: `leases`, the right to report on what was handed out; `tasks`,
-packets and what a verb did with them; `deliveries`, deliveries and attempts; `views`, what a person may look at;
-`nodes`, who has a ledger open, and what becomes of its commits; `workers`, who works elsewhere; `audit`, who did what.
+packets and what a verb did with them; `deliveries`, deliveries and attempts; `views` and `delivery_views`, what a
+person may look at; `nodes`, who has a ledger open, and what becomes of its commits; `workers`, who works elsewhere;
+`audit`, who did what.
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ from collator.messages.deliveries import (
     LARGE_BODY,
     Attempt,
     Delivery,
+    FailedAnswer,
     ReceiverAnswer,
     delivery_id,
     parse_delivery_id,
     parse_webhook_id,
     webhook_id,
     webhook_number,
+)
+from collator.messages.delivery_views import (
+    LOG,
+    AnswerReport,
+    AttemptReport,
+    DeliveryDetail,
+    DeliveryFilter,
+    DeliveryPage,
+    DeliveryReport,
+    Pause,
+    Replayed,
 )
 from collator.messages.leases import Lease
 from collator.messages.nodes import Durability, NodeReport, Replication, Standby
@@ -39,20 +52,12 @@ from collator.messages.tasks import (
     tasks_of,
 )
 from collator.messages.views import (
-    LOG,
-    AttemptReport,
     Counts,
-    DeliveryDetail,
-    DeliveryFilter,
-    DeliveryPage,
-    DeliveryReport,
     FailureReport,
     OutcomePage,
     OutcomeReport,
     PacketDetail,
     PacketReport,
-    Pause,
-    Replayed,
     ResourceFilter,
     ResourceReport,
     ResourceSummary,
@@ -69,6 +74,7 @@ __all__ = [
     "REFUSED",
     "Accepted",
     "Act",
+    "AnswerReport",
     "Attempt",
     "AttemptReport",
     "AuditPage",
@@ -81,6 +87,7 @@ __all__ = [
     "DeliveryPage",
     "DeliveryReport",
     "Durability",
+    "FailedAnswer",
     "Failure",
     "FailureReport",
     "Fault",

@@ -41,6 +41,19 @@ class Delivery(msgspec.Struct, frozen=True):
         return webhook_id(self.resource_id, self.generation)
 
 
+class FailedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came with an answer that is no success."""
+
+    status: int
+    """The HTTP status."""
+    media_type: str
+    """What the receiver says that it is: its ``Content-Type``; empty where it says nothing."""
+    size: int
+    """Bytes of its body that came, of which at most some 64 KiB are read."""
+    text: str
+    """The first 2 KiB of a text; empty where it is none, or compressed."""
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """The end of an attempt to deliver."""
 
@@ -57,6 +70,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """How long it took."""
     excerpt: str = ""
     """What the receiver said of it. It may repeat what was sent to it, so that it is stored and never logged."""
+    answer: FailedAnswer | None = None
+    """The same at length, where there is a body: for who looks at this delivery alone."""
     pauses: bool = False
     """Whether its endpoint is paused from now on, for this reason: the receiver wants no more (410)."""
 

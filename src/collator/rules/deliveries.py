@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from collator.clock import rfc3339
 from collator.errors import Ended
-from collator.messages import Attempt
+from collator.messages import AnswerReport, Attempt, FailedAnswer
 from collator.rules.resource import LedgerLimits
 from collator.states import DELIVERY_STEPS, DeliveryState, check_step
 
@@ -23,6 +24,16 @@ DUE, LEASED, DELIVERED, DEAD = DeliveryState.DUE, DeliveryState.LEASED, Delivery
 
 LogRow = tuple[int, int, float, float | None, str | None, str]
 """Delivery, number of the attempt, when it began, its seconds, result, reason."""
+
+
+class StoredAnswer(FailedAnswer, frozen=True, kw_only=True):
+    """An answer as it is stored, as JSON: of a delivery the last that was no success and had a body."""
+
+    at: float
+    """When it came, by the wall clock."""
+
+
+_decode_answer = msgspec.json.Decoder(StoredAnswer | None).decode
 
 
 class StoredDelivery(msgspec.Struct):
@@ -75,6 +86,8 @@ class AttemptPlan(msgspec.Struct):
     touched: dict[int, StoredDelivery] = {}
     log: list[LogRow] = []
     """Attempts that others have followed."""
+    answers: dict[int, str] = {}
+    """What receivers answered, as JSON, by delivery."""
     moves: DeliveryCounts = msgspec.field(default_factory=DeliveryCounts)
     overtaken: list[int] = []
     """Deliveries that have ended by a late success: the lease of whoever tries again ends."""
@@ -111,6 +124,9 @@ def plan_attempts(
         plan.moves.add(delivery.state, attempt.state)
         _apply(plan, attempt, delivery, now=now, wall=wall)
         plan.touched[delivery.key] = delivery
+        if attempt.answer is not None:
+            answer = StoredAnswer(**msgspec.structs.asdict(attempt.answer), at=wall)
+            plan.answers[delivery.key] = msgspec.json.encode(answer).decode()
         if attempt.pauses:
             plan.paused.setdefault(attempt.delivery.endpoint, attempt.full_reason)
     return plan
@@ -151,6 +167,12 @@ def purge_at(*, due: int, dead: int, limits: LedgerLimits, now: float) -> float 
     """
     kept = limits.dead_retention if dead else limits.retention
     return None if due or kept is None else now + kept
+
+
+def answer_report(stored: bytes | str) -> AnswerReport | None:
+    """The answer that is *stored*, ``null`` for none, as views show it. `ValueError` where it is damaged."""
+    found = _decode_answer(stored)
+    return None if found is None else AnswerReport(**{**msgspec.structs.asdict(found), "at": rfc3339(found.at)})
 
 
 def _counts(attempt: Attempt, delivery: StoredDelivery, *, held: bool) -> bool:

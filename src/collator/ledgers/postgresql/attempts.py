@@ -55,6 +55,7 @@ async def _record_attempts(step: Step, attempts: Sequence[Attempt]) -> list[bool
         moves[delivery.resource_key].add(states[key], delivery.state)
     kept = {one.resource_key: moves[one.resource_key] for one in plan.touched.values()}
     await _write(step, [*plan.touched.values()], tokens, plan.log, _retention(step, kept))
+    await step.run_rows("keep_answers", [*plan.answers.items()])
     return plan.changed
 
 

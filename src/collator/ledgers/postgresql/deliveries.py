@@ -31,6 +31,7 @@ from collator.messages import (
     webhook_id,
 )
 from collator.paging import fitting
+from collator.rules.deliveries import answer_report
 from collator.states import DeliveryState
 from collator.text import quoted
 
@@ -100,7 +101,8 @@ async def detail(look: Statements, name: str) -> DeliveryDetail:
         AttemptReport(attempt=attempt, at=rfc3339(at), seconds=round(seconds, 6), result=result, reason=reason)
         for attempt, at, seconds, result, reason in history
     ]
-    return DeliveryDetail(**msgspec.structs.asdict(report), log=log)
+    answer = answer_report(await look.value("delivery_answer", delivery_row))
+    return DeliveryDetail(**msgspec.structs.asdict(report), log=log, answer=answer)
 
 
 async def find_to_replay(look: Statements, wanted: DeliveryFilter, after: str, limit: int) -> Found:

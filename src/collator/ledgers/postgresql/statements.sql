@@ -391,6 +391,9 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::int[], $5::float8[], $6::te
             $10::text[], $11::bigint[])
   as t (did, state, attempts, step, due_at, reason, note, tried_at, seconds, result, token) where d.did = any (array[t.did]);
 
+-- name: keep_answers (of receivers that did not accept: [delivery, answer])
+update delivery d set answer = t.answer from unnest($1::bigint[], $2::text[]) as t (did, answer) where d.did = any (array[t.did]);
+
 -- name: log_attempts (those that are no longer the last of their delivery)
 insert into delivery_log select * from unnest($1::bigint[], $2::int[], $3::float8[], $4::float8[], $5::text[], $6::text[])
 on conflict (did, attempt) do nothing;
@@ -708,6 +711,9 @@ select attempt, tried_at, seconds, result, reason from (
   union all
   select attempts, tried_at, seconds, result, reason from delivery where did = $1 and tried_at is not null) x
 order by attempt desc limit $2;
+
+-- name: delivery_answer (the last that was no success; null for none)
+select coalesce(answer, 'null') from delivery where did = $1;
 
 -- name: paused_endpoints (with the time and the reason)
 select endpoint, paused_at, reason from paused_endpoint;

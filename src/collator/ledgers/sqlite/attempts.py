@@ -47,6 +47,7 @@ def _record_attempts(store: Store, attempts: Sequence[Attempt]) -> list[bool]:
         pause(store, endpoint, reason)
     store.count(due=plan.moves.due, dead=plan.moves.dead)
     _write(store, [*plan.touched.values()], plan.log)
+    store.run_rows("keep_answers", [*plan.answers.items()])
     start_retention(store, {one.resource_key for one in plan.touched.values()})
     return plan.changed
 

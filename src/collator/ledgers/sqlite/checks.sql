@@ -109,6 +109,9 @@ select rk, null, 'metadata' from resource where not json_valid(metadata)
 union all
 select rk, null, 'seen' from resource where not json_valid(seen) or seen glob '*[^][0-9,]*';
 
+-- name: answers (what a receiver answered is no JSON)
+select rk, null, endpoint from delivery where not json_valid(answer);
+
 -- name: times (a time is out of bounds)
 select rk, null, 'opened_at' from resource where opened_at not between 0 and 253402300799
 union all

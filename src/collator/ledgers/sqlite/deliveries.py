@@ -30,6 +30,7 @@ from collator.messages import (
     webhook_id,
 )
 from collator.paging import fitting
+from collator.rules.deliveries import answer_report
 from collator.states import DeliveryState
 from collator.text import quoted
 
@@ -124,7 +125,8 @@ class DeliveryViews:
                 self._value("delivery_history", delivery_row, LOG)
             )
         ]
-        return DeliveryDetail(**msgspec.structs.asdict(report), log=log)
+        answer = answer_report(self._value("delivery_answer", delivery_row))
+        return DeliveryDetail(**msgspec.structs.asdict(report), log=log, answer=answer)
 
     def delivery_row(self, name: str) -> int:
         """The handle of the delivery with the id *name*. `Unknown`."""

@@ -46,7 +46,8 @@ select -gk, rk, generation, closed_at, done, body_size, last_seq, cast(head as b
 from superseded where -gk > ?1 and rk in (select rk from whole) order by gk desc;
 
 -- name: DELIVERIES
-select d.did, d.rk, d.endpoint, d.large, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result
+select d.did, d.rk, d.endpoint, d.large, d.state, d.attempts, d.step, d.due_at, d.reason, d.note, d.tried_at, d.seconds, d.result,
+       d.answer
 from delivery d left join superseded s on s.gk = d.rk
 where d.did > ?1 and ifnull(s.rk, d.rk) in (select rk from whole) order by d.did;
 

@@ -304,6 +304,9 @@ update delivery set state = j.value->>1, attempts = j.value->>2, step = j.value-
                     result = j.value->>9
 from jsonb_each(?1) j where did = j.value->>0;
 
+-- name: keep_answers (of receivers that did not accept: [delivery, answer])
+update delivery set answer = j.value->>1 from jsonb_each(?1) j where did = j.value->>0;
+
 -- name: log_attempts (those that are no longer the last of their delivery)
 insert or replace into delivery_log
 select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from jsonb_each(?1) where true;
@@ -614,6 +617,9 @@ select json_group_array(json_array(attempt, tried_at, seconds, result, reason) o
   union all
   select attempts, tried_at, seconds, result, reason from delivery where did = ?1 and tried_at is not null
   order by attempt desc limit ?2);
+
+-- name: delivery_answer (the last that was no success; null for none)
+select ifnull(answer, 'null') from delivery where did = ?1;
 
 -- name: pause_endpoint
 insert into paused_endpoint values (?1, ?2, ?3);

@@ -164,6 +164,7 @@ create table delivery (
   tried_at float8,                -- wall clock, for people: when the last attempt began
   seconds float8,
   result text,                    -- delivered | failed
+  answer text,                    -- `collator.rules.deliveries.StoredAnswer` as JSON; null for nearly all
   token bigint,                   -- of the lease, 0 for none
   node bigint,
   until float8,                   -- ledger time without `stood`
