@@ -150,6 +150,44 @@ async def test_the_history_of_a_delivery_goes_on_over_a_replay(store: Store) -> 
     assert [(one.attempt, one.result) for one in detail.log] == [(1, "failed"), (2, "delivered")]
 
 
+async def test_a_list_may_have_the_newest_first(store: Store) -> None:
+    ledger = await store.open(route=lambda name: ["a", "b"] if name in "be" else ["a"])
+    for name in "cabed":
+        await finish(ledger, name)
+        store.clock.advance(1.0)
+    everything = {report.id for report in await listed(ledger)}
+    for limit in (1, 2, 3, 100):
+        found = await listed(ledger, newest=True, limit=limit)
+        assert "".join(report.resource_id for report in found) == "deebbac"
+        assert {report.id for report in found} == everything
+        due = await listed(ledger, newest=True, limit=limit, state=DUE, endpoint="b")
+        assert [report.resource_id for report in due] == ["e", "b"]
+        assert len(await listed(ledger, newest=True, limit=limit, resource_id="e")) == 2
+    page = await ledger.deliveries(DeliveryFilter(newest=True), limit=3)
+    await finish(ledger, "young")
+    assert page.after is not None
+    rest = await ledger.deliveries(DeliveryFilter(newest=True), after=page.after, limit=9)
+    names = [report.resource_id for report in (*page.deliveries, *rest.deliveries)]
+    assert "".join(name for name in names if name != "young") == "deebbac"
+
+
+async def test_deliveries_are_found_by_their_last_answer_and_by_a_time(store: Store) -> None:
+    ledger = await store.open(route=lambda _: ["a", "b"])
+    times = {}
+    for name in ("early", "late"):
+        await finish(ledger, name)
+        times[name] = store.clock.wall()
+        store.clock.advance(60.0)
+    ends = {"early": dead, "late": again}
+    await ledger.record_attempts([ends[one.resource_id](one) for one in await due(ledger, "a")])
+    assert {one.resource_id for one in await listed(ledger, reason="HTTP 503")} == {"late"}
+    assert {one.resource_id for one in await listed(ledger, reason="410", state=DEAD)} == {"early"}
+    assert await listed(ledger, reason="HTTP 5%") == await listed(ledger, reason="http") == []
+    for until, number in ((times["late"], 4), (times["late"] - 1, 2), (times["early"] - 1, 0)):
+        assert len(await listed(ledger, until=until)) == number
+    assert {one.resource_id for one in await listed(ledger, since=times["early"] + 1, until=times["late"])} == {"late"}
+
+
 def refused(delivery: Delivery, text: str, **options: Any) -> Attempt:  # noqa: ANN401 - of the attempt
     """The receiver said 500, and *text*."""
     answer = FailedAnswer(status=500, media_type="text/plain", size=len(text.encode()), text=text)

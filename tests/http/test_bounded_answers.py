@@ -196,6 +196,8 @@ WORST: Mapping[str, Sequence[Worst]] = {
     "listDeliveries": [
         Worst("/v1/deliveries?limit=1000", "deliveries", _field("id"), DELIVERIES),
         Worst("/v1/deliveries?limit=1000&state=dead", "deliveries", _field("id"), DELIVERIES[-1:]),
+        Worst("/v1/deliveries?order=newest&limit=1000", "deliveries", _field("id"), DELIVERIES[::-1]),
+        Worst("/v1/deliveries?order=newest&reason=none&limit=1000", "deliveries", _field("id"), []),
         Worst("/v1/deliveries?prefix=none&limit=1000", "deliveries", _field("id"), []),
         Worst("/v1/deliveries?resource_id=fan-out&limit=1000", "deliveries", _field("id"), DELIVERIES[MANY:]),
     ],

@@ -35,6 +35,7 @@ _COLUMNS = (
         ("Which deliveries were given up, and why?", "collator deliveries list --state dead"),
         ("Which deliveries wait for a receiver?", "collator deliveries list --state due --endpoint archive"),
         ("Which deliveries have the ID that a receiver names?", "collator deliveries list --webhook-id MSG_ID --wide"),
+        ("Which failed of late with this answer?", 'collator deliveries list --order newest --reason "HTTP 503"'),
         ("With their IDs, and whole times and reasons", "collator deliveries list --state dead --wide"),
         ("For a program", "collator deliveries list --since 2026-11-24 --limit 1000 --json"),
     ),
@@ -42,12 +43,13 @@ _COLUMNS = (
 @click.option("--state", type=click.Choice(["due", "delivered", "dead"]), help="Only those in this state.")
 @click.option("--webhook-id", metavar="ID", help="Only those under this webhook id, to whatever endpoint.")
 @chosen
+@click.option("--order", type=click.Choice(["oldest", "newest"]), help="Which come first.  [oldest]")
 @click.option("--cursor", metavar="TEXT", help="Continue after the previous page.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
 @wide_option
 @json_option
 def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
-    """List deliveries, the oldest first: their tries, how long ago the last one was, and when the next one is.
+    """List deliveries, by when they were created: their tries, how long ago the last one was, and when the next one is.
 
     TIME has its zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
     """
@@ -84,7 +86,7 @@ def show(*, settings: Settings, delivery_id: str, as_json: bool) -> None:
     examples=(
         ("The receiver works again: send all deliveries that were given up", "collator deliveries replay --state dead"),
         ("All deliveries to one endpoint that were given up", "collator deliveries replay --endpoint archive"),
-        ("What was delivered since Monday", "collator deliveries replay --state delivered --since 2026-11-23"),
+        ("What was delivered until Monday", "collator deliveries replay --state delivered --until 2026-11-23"),
         ("One delivery", "collator deliveries replay MSG_ID:archive"),
     ),
 )

@@ -86,7 +86,7 @@ class DeliveryId(click.ParamType[str]):
 
 
 def chosen(function: F) -> F:
-    """The options that choose among deliveries: *endpoint*, *resource_id*, *prefix* and *since*."""
+    """The options that choose among deliveries: *endpoint*, *resource_id*, *prefix*, *since*, *until* and *reason*."""
     for option in reversed(
         (
             click.option("--endpoint", metavar="NAME", help="Only those to this endpoint."),
@@ -98,6 +98,13 @@ def chosen(function: F) -> F:
                 metavar="TIME",
                 help="Only those of resources that ended at this time or later.",
             ),
+            click.option(
+                "--until",
+                type=Moment(),
+                metavar="TIME",
+                help="Only those of resources that ended at this time or before.",
+            ),
+            click.option("--reason", metavar="TEXT", help="Only those with this text in how the last attempt ended."),
         )
     ):
         function = option(function)

@@ -99,14 +99,17 @@ class Repairs:
         resource_id: str | None = None,
         prefix: str | None = None,
         since: str | datetime | None = None,
+        until: str | datetime | None = None,
+        reason: str | None = None,
     ) -> ReplayAllReply:
         """Send all deliveries again that have ended and fit what is said, which has to be something: ``{"replayed"}``.
 
         *state* is ``dead``, also where nothing is said, or ``delivered``. Raises `Unreachable` where a ledger of the
         service cannot be reached: what was made due until then is sent, and the same call goes on with what is dead.
         """
-        said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix}
-        wanted = {name: value for name, value in {**said, "since": moment(since)}.items() if value is not None}
+        said = {"state": state, "endpoint": endpoint, "resource_id": resource_id, "prefix": prefix, "reason": reason}
+        said |= {"since": moment(since), "until": moment(until)}
+        wanted = {name: value for name, value in said.items() if value is not None}
         replayed = 0
         cursor: str | None = ""
         while cursor is not None:

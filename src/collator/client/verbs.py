@@ -207,19 +207,22 @@ class Verbs(Repairs):
         resource_id: str | None = None,
         prefix: str | None = None,
         since: str | datetime | None = None,
+        until: str | datetime | None = None,
+        reason: str | None = None,
+        order: Literal["oldest", "newest"] | None = None,
         cursor: str | None = None,
         limit: int = 100,
     ) -> DeliveriesReply:
-        """``{"deliveries", "next_cursor"}``: up to *limit* of those that fit all that is said, by birth.
+        """``{"deliveries", "next_cursor"}``: up to *limit* of those that fit all that is said, the oldest first.
 
-        *state* is ``due``, ``delivered`` or ``dead``; *since* is a time with its zone, at which their resources ended
-        or later. A page may have few and others behind it: go on at *cursor* until ``next_cursor`` is null.
+        *state* is ``due``, ``delivered`` or ``dead``; *since* and *until* are times with their zones, between which
+        their resources ended; *reason* is a text in how the last attempt ended. A page may have few and others behind
+        it: go on at *cursor* until ``next_cursor`` is null.
         """
         wanted = {"state": state, "endpoint": endpoint, "webhook_id": webhook_id}
-        wanted |= {"resource_id": resource_id, "prefix": prefix}
-        return await self._ask(
-            DeliveriesReply, "GET", "/v1/deliveries" + query(**wanted, since=moment(since), cursor=cursor, limit=limit)
-        )
+        wanted |= {"resource_id": resource_id, "prefix": prefix, "since": moment(since), "until": moment(until)}
+        asked = query(**wanted, reason=reason, order=order, cursor=cursor, limit=limit)
+        return await self._ask(DeliveriesReply, "GET", "/v1/deliveries" + asked)
 
     async def delivery(self, delivery_id: str) -> DeliveryDetailReply:
         """The state of a delivery: its attempts with their answers, and what it waits for."""

@@ -66,7 +66,7 @@ LOG = 24
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """A filter of deliveries: those that fit all that is said."""
+    """A filter of deliveries: those that fit all that is said, and their order."""
 
     id: str | None = None
     """This one alone."""
@@ -79,6 +79,12 @@ class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
     state: DeliveryState | None = None
     since: float | None = None
     """Resources that ended then or later; wall clock, seconds since 1970."""
+    until: float | None = None
+    """Resources that ended then or before."""
+    reason: str | None = None
+    """A text in how the last attempt ended, or in what has kept it from another since."""
+    newest: bool = False
+    """Those that were created last come first; else those that were created first."""
 
 
 class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +93,8 @@ class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: Sequence[DeliveryReport]
     after: str | None
     """Where the next page begins; `None` at the end. A page may have few lines, or none, and others behind it."""
+    places: Sequence[str | None] = ()
+    """Where a page would begin behind each of them."""
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):

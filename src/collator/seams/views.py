@@ -102,6 +102,7 @@ class Views(Protocol):
     ) -> DeliveryPage:
         """Up to *limit* deliveries that are *wanted*, in an order that stays, from where `DeliveryPage.after` says.
 
+        Several ledgers are one after the other; where the newest come first, those of all are merged by their time.
         They have up to *size* bytes together as JSON; where there is any, one is given whatever it has.
         Who follows `after` to the end sees every delivery that was there all the time once. `Malformed` for an *after*
         that no page gave; `Unknown` where an `id` has no delivery.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from operator import attrgetter
@@ -37,6 +38,13 @@ class ListedState(StrEnum):
     DUE = "due"
     DELIVERED = "delivered"
     DEAD = "dead"
+
+
+class DeliveryOrder(StrEnum):
+    """An order of deliveries, by when they were created."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
 
 
 class EndedState(StrEnum):
@@ -81,6 +89,10 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the id of the resource begins with."""
     since: AwareDatetime | None = None
     """Resources that ended then or later."""
+    until: AwareDatetime | None = None
+    """Resources that ended then or before."""
+    reason: str | None = None
+    """A text in how the last attempt ended."""
     cursor: str | None = ""
     """Where to go on: `next_cursor` of the answer before, to the same question."""
 
@@ -113,6 +125,9 @@ class Deliveries:
         resource_id: str | None,
         prefix: str,
         since: float | None,
+        until: float | None,
+        reason: str | None,
+        order: DeliveryOrder,
         cursor: str,
         limit: int,
     ) -> HttpAnswer:
@@ -128,6 +143,9 @@ class Deliveries:
             resource_id=resource_id,
             prefix=commonprefix(own),  # noqa: RUF071 - of texts, not of paths
             since=since,
+            until=until,
+            reason=reason,
+            newest=order is DeliveryOrder.NEWEST,
         )
         shown: Sequence[DeliveryReport] = ()
         after: str | None = cursor
@@ -185,17 +203,27 @@ class Deliveries:
 
     async def _wanted(self, request: RequestBody) -> tuple[DeliveryFilter, str | None]:
         said = await request.decode(self._replay, _SMALL)
-        if not any((said.state, said.endpoint, said.resource_id, said.prefix, said.since)):
-            raise Malformed("select the deliveries by state, endpoint, resource_id, prefix or since")
-        try:
-            since = None if said.since is None else said.since.timestamp()
-        except OverflowError:
-            raise Malformed("since: the time is out of range") from None
+        times = {"since": said.since, "until": said.until}
+        if not any((said.state, said.endpoint, said.resource_id, said.prefix, said.reason, *times.values())):
+            raise Malformed("select the deliveries by state, endpoint, resource_id, prefix, since, until or reason")
+        since, until = (_seconds(name, at) for name, at in times.items())
         wanted = DeliveryFilter(
             state=DeliveryState(said.state or EndedState.DEAD),
             endpoint=said.endpoint,
             resource_id=said.resource_id,
             prefix=said.prefix or "",
             since=since,
+            until=until,
+            reason=said.reason,
         )
         return wanted, said.cursor
+
+
+def _seconds(name: str, at: datetime | None) -> float | None:
+    """The time *at*, given as *name*, in seconds since 1970. `Malformed`."""
+    if at is None:
+        return None
+    try:
+        return at.timestamp()
+    except OverflowError:
+        raise Malformed(f"{name}: the time is out of range") from None

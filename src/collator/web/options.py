@@ -66,7 +66,7 @@ def flag(name: str, says: str) -> QueryOption:
     return QueryOption(name=name, says=says, read=_flag, schema={"type": "boolean"}, default=False)
 
 
-def word(name: str, says: str, of: type[StrEnum]) -> QueryOption:
+def word(name: str, says: str, of: type[StrEnum], *, default: StrEnum | None = None) -> QueryOption:
     """One word of an enumeration."""
 
     def read(text: str, name: str) -> StrEnum:
@@ -74,7 +74,7 @@ def word(name: str, says: str, of: type[StrEnum]) -> QueryOption:
             raise Malformed(f"{name}: {quoted(text)} is not one of {', '.join(of)}")
         return of(text)
 
-    return QueryOption(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]})
+    return QueryOption(name=name, says=says, read=read, schema={"type": "string", "enum": [*of]}, default=default)
 
 
 def words(name: str, says: str, of: type[StrEnum]) -> QueryOption:

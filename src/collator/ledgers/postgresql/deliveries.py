@@ -7,7 +7,6 @@ views: the page is then short, and says where the next begins.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,9 +14,10 @@ import asyncpg
 import msgspec
 
 from collator.clock import rfc3339
-from collator.errors import Malformed, Unknown
+from collator.errors import Unknown
 from collator.ledgers.postgresql.step import Statements, clean
 from collator.ledgers.prefix import behind
+from collator.ledgers.stretch import LOOKED, NOTHING, Stretch
 from collator.messages import (
     LOG,
     AttemptReport,
@@ -35,27 +35,8 @@ from collator.rules.deliveries import answer_report
 from collator.states import DeliveryState
 from collator.text import quoted
 
-LOOKED = 4_000
-"""Deliveries that one look goes through."""
 SHOWN, SHOWN_SIZE = 100, 96 * 1024
 """Deliveries that the view of their resource has, and their bytes."""
-
-_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
-
-
-class _Stretch(NamedTuple):
-    """A range of rows to look at."""
-
-    source: str
-    """``all``, ``undelivered``, or ``one`` resource."""
-    resource_row: int
-    first: int
-    """The handle behind which to begin."""
-    until: int
-    """The last handle."""
-
-
-_NOTHING = _Stretch("one", 0, 0, 0)
 
 
 class Found(NamedTuple):
@@ -63,8 +44,8 @@ class Found(NamedTuple):
 
     rows: Sequence[asyncpg.Record]
     after: str | None
-    until: int
-    """The last handle of all that are looked through."""
+    where: Stretch
+    """The rows that are looked through."""
 
     def delivery_rows(self) -> list[int]:
         """The handles."""
@@ -74,11 +55,10 @@ class Found(NamedTuple):
 async def page(look: Statements, wanted: DeliveryFilter, after: str, limit: int, size: int) -> DeliveryPage:
     """A page of those that are *wanted*. `Malformed`, `Unknown`."""
     found = await find(look, wanted, after, limit)
-    reports = await _reports(look, found.rows)
-    shown = fitting(reports, size)
-    if len(shown) < len(reports):
-        return DeliveryPage(deliveries=shown, after=f"{found.rows[len(shown) - 1]['did']}-{found.until}")
-    return DeliveryPage(deliveries=shown, after=found.after)
+    shown = fitting(await _reports(look, found.rows), size)
+    places = [found.where.behind(row["did"], newest=wanted.newest) for row in found.rows[: len(shown)]]
+    last = places[-1] if len(shown) < len(found.rows) else found.after
+    return DeliveryPage(deliveries=shown, after=last, places=places)
 
 
 async def of(look: Statements, resource_row: int) -> tuple[Sequence[DeliveryReport], int]:
@@ -94,7 +74,7 @@ async def of(look: Statements, resource_row: int) -> tuple[Sequence[DeliveryRepo
 async def detail(look: Statements, name: str) -> DeliveryDetail:
     """The delivery with the id *name*, and its history. `Unknown`."""
     delivery_row, resource_row = await locate(look, name)
-    rows, _ = await _look(look, _Stretch("one", resource_row, delivery_row - 1, delivery_row), DeliveryFilter(), 1)
+    rows, _ = await _look(look, Stretch("one", resource_row, delivery_row - 1, delivery_row), DeliveryFilter(), 1)
     (report,) = await _reports(look, rows)
     history = reversed(await look.rows("delivery_history", delivery_row, LOG))
     log = [
@@ -118,14 +98,11 @@ async def find(look: Statements, wanted: DeliveryFilter, after: str, limit: int)
     """Up to *limit* of those that are *wanted*, from the cursor *after* on. `Malformed`, `Unknown`."""
     where = await _where(look, wanted)
     if after:
-        cursor = _CURSOR.fullmatch(after)
-        if cursor is None:
-            raise Malformed(f"cursor: {quoted(after)} is not a cursor of a previous page")
-        where = where._replace(first=max(where.first, int(cursor[1])), until=min(where.until, int(cursor[2])))
+        where = where.onward(after)
     rows, last = await _look(look, where, wanted, limit)
     if last is None:
-        return Found(rows, None, where.until)
-    return Found(rows, f"{last}-{where.until}" if last < where.until else None, where.until)
+        return Found(rows, None, where)
+    return Found(rows, where.behind(last, newest=wanted.newest), where)
 
 
 async def locate(look: Statements, name: str) -> tuple[int, int]:
@@ -145,29 +122,30 @@ async def _of_webhook(look: Statements, webhook: str, endpoint: str | None = Non
     return [(did, rk, id_) for did, rk, id_, generation in numbered if webhook_id(id_, generation) == webhook]
 
 
-async def _where(look: Statements, wanted: DeliveryFilter) -> _Stretch:
+async def _where(look: Statements, wanted: DeliveryFilter) -> Stretch:
     if wanted.id is not None:
         delivery_row, resource_row = await locate(look, wanted.id)
-        return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
+        return Stretch("one", resource_row, delivery_row - 1, delivery_row)
     if wanted.webhook_id is not None:  # a generation has its deliveries at its end, and no other any in between
         of_id = await _of_webhook(look, wanted.webhook_id)
         rows = [(row, of) for row, of, resource_id in of_id if wanted.resource_id in {None, resource_id}]
-        return _Stretch("one", rows[0][1], min(rows)[0] - 1, max(rows)[0]) if rows else _NOTHING
+        return Stretch("one", rows[0][1], min(rows)[0] - 1, max(rows)[0]) if rows else NOTHING
     until = await look.value("last_delivery")
     if wanted.resource_id is not None:
         handle = await look.value("resource_handle", clean(wanted.resource_id))
-        return _Stretch("one", handle or 0, 0, until)  # 0: of none
+        return Stretch("one", handle or 0, 0, until)  # 0: of none
     source = "undelivered" if wanted.state in {DeliveryState.DUE, DeliveryState.DEAD} else "all"
-    return _Stretch(source, 0, 0, until)
+    return Stretch(source, 0, 0, until)
 
 
 async def _look(
-    look: Statements, where: _Stretch, wanted: DeliveryFilter, limit: int
+    look: Statements, where: Stretch, wanted: DeliveryFilter, limit: int
 ) -> tuple[list[asyncpg.Record], int | None]:
     """Up to *limit* rows that fit, and the last one behind which there may be more; `None` where there are none."""
     endpoint = None if wanted.endpoint is None else clean(wanted.endpoint)
-    fits = (wanted.state, endpoint, clean(wanted.prefix), behind(clean(wanted.prefix)), wanted.since)
-    looked = await look.rows("list_deliveries", *where, LOOKED, *fits)
+    reason = None if wanted.reason is None else clean(wanted.reason)
+    fits = (wanted.state, endpoint, clean(wanted.prefix), behind(clean(wanted.prefix)), wanted.since, wanted.until)
+    looked = await look.rows("list_deliveries", *where, LOOKED, *fits, reason, wanted.newest)
     rows = [row for row in looked if row["fits"]]
     if len(rows) >= limit:
         return rows[:limit], rows[limit - 1]["did"] if limit else where.first

@@ -670,20 +670,27 @@ from (select *, row_number() over w as place, sum(coalesce(octet_length(output),
         order by seq limit $3::bigint + 1) x
       window w as (order by seq)) y order by seq;
 
--- name: list_deliveries ($1: 'all', 'undelivered', or 'one' resource $2; handles behind $3 up to $4; $5 are looked at)
+-- name: list_deliveries ($1: 'all', 'undelivered', or 'one' resource $2; handles behind $3 up to $4; $5 are looked at, the latest first
+--   where $13)
 select d.did, r.id, coalesce(s.generation, r.generation) as generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason,
        d.tried_at, d.due_at, coalesce(s.closed_at, r.closed_at) as created_at,
        r.purging = 0 and ($6::text is null or d.state = $6) and ($7::text is null or d.endpoint = $7) and r.id >= $8
-         and ($9::text is null or r.id < $9) and ($10::float8 is null or coalesce(s.closed_at, r.closed_at) >= $10) as fits
+         and ($9::text is null or r.id < $9) and ($10::float8 is null or coalesce(s.closed_at, r.closed_at) >= $10)
+         and ($11::float8 is null or coalesce(s.closed_at, r.closed_at) <= $11)
+         and ($12::text is null or strpos(coalesce(d.note, d.reason), $12) > 0) as fits
 from (
-  (select did from delivery where $1 = 'all' and did > $3 and did <= $4 order by did limit $5)
+  (select did from delivery where $1 = 'all' and not $13::boolean and did > $3 and did <= $4 order by did limit $5)
   union all
-  (select did from delivery where $1 = 'undelivered' and state <> 'delivered' and did > $3 and did <= $4 order by did limit $5)
+  (select did from delivery where $1 = 'all' and $13 and did > $3 and did <= $4 order by did desc limit $5)
+  union all
+  (select did from delivery where $1 = 'undelivered' and not $13 and state <> 'delivered' and did > $3 and did <= $4 order by did limit $5)
+  union all
+  (select did from delivery where $1 = 'undelivered' and $13 and state <> 'delivered' and did > $3 and did <= $4 order by did desc limit $5)
   union all
   (select did from delivery where $1 = 'one' and rk = any ($2::bigint || array(select gk from superseded where rk = $2))
-     and did + 0 > $3 and did + 0 <= $4 order by did + 0 limit $5)) l
+     and did + 0 > $3 and did + 0 <= $4 order by case when $13 then -did else did end limit $5)) l
 join delivery d on d.did = any (array[l.did]) left join superseded s on s.gk = any (array[d.rk]) join resource r on r.rk = any (array[coalesce(s.rk, d.rk)])
-order by l.did;
+order by case when $13 then -l.did else l.did end;
 
 -- name: deliveries_of (resource $1: up to $2 of them, the undelivered before others, and how many there are)
 select d.did, r.id, r.generation, d.endpoint, d.state, d.attempts, coalesce(d.note, d.reason) as reason, d.tried_at, d.due_at,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from operator import attrgetter
 
 from collator.ledgers.slots import merger
+from collator.ledgers.slots.newest import Piece, merged
 from collator.ledgers.slots.places import cursor, parse_cursor
 from collator.ledgers.slots.slots import Slots
 from collator.messages import (
@@ -26,6 +28,7 @@ from collator.messages import (
     UnfinishedResource,
 )
 from collator.paging import UNBOUNDED
+from collator.seams.ledger import Ledger
 from collator.states import State
 
 
@@ -110,6 +113,8 @@ class SlotViews:
         if wanted.resource_id is not None:
             ledger = self._slots.of(wanted.resource_id)
             return await ledger.deliveries(wanted, after=after, limit=limit, size=size)
+        if wanted.newest:
+            return await self._newest_deliveries(wanted, after, limit, size)
         found: list[DeliveryReport] = []
         place: str | None = after
         while place is not None and len(found) < limit and not (found and size != UNBOUNDED):
@@ -120,6 +125,15 @@ class SlotViews:
             if page.after is not None:
                 break
         return DeliveryPage(deliveries=found, after=place)
+
+    async def _newest_deliveries(self, wanted: DeliveryFilter, after: str, limit: int, size: int) -> DeliveryPage:
+        async def look(ledger: Ledger, cursor: str) -> Piece:
+            page = await ledger.deliveries(wanted, after=cursor, limit=limit, size=size // self._slots.count)
+            return Piece(page.deliveries, page.places, page.after)
+
+        found: list[DeliveryReport]
+        found, behind = await merged(self._slots, look, attrgetter("created_at"), after=after, limit=limit)
+        return DeliveryPage(deliveries=found, after=behind)
 
     async def delivery(self, delivery_id: str) -> DeliveryDetail:
         """One delivery and its history."""

@@ -7,15 +7,15 @@ fits it, holds up other views: the page is then short, and says where the next b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from collator.clock import rfc3339
-from collator.errors import Malformed, Unknown
+from collator.errors import Unknown
 from collator.ledgers.prefix import behind
+from collator.ledgers.stretch import LOOKED, NOTHING, Stretch
 from collator.messages import (
     LOG,
     AttemptReport,
@@ -34,12 +34,8 @@ from collator.rules.deliveries import answer_report
 from collator.states import DeliveryState
 from collator.text import quoted
 
-LOOKED = 4_000
-"""Deliveries that one look goes through: some 5 ms."""
 SHOWN, SHOWN_SIZE = 100, 96 * 1024
 """Deliveries that the view of their resource has, and their bytes."""
-
-_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 _Row = tuple[int, str, str, str, DeliveryState, int, str, float | None, float, float]
 
@@ -55,28 +51,13 @@ class _Of(msgspec.Struct):
     rows: list[_Row]
 
 
-class _Stretch(NamedTuple):
-    """A range of rows to look at."""
-
-    source: str
-    """``all``, ``undelivered``, or ``one`` resource."""
-    resource_row: int
-    first: int
-    """The handle behind which to begin."""
-    until: int
-    """The last handle."""
-
-
-_NOTHING = _Stretch("one", 0, 0, 0)
-
-
 class Found(NamedTuple):
     """Deliveries by handle, and where to go on."""
 
     rows: Sequence[_Row]
     after: str | None
-    until: int
-    """The last handle of all that are looked through."""
+    where: Stretch
+    """The rows that are looked through."""
 
     def delivery_rows(self) -> list[int]:
         """The handles."""
@@ -101,11 +82,10 @@ class DeliveryViews:
     def page(self, wanted: DeliveryFilter, after: str, limit: int, size: int) -> DeliveryPage:
         """A page of those that are *wanted*. `Malformed`, `Unknown`."""
         found = self.find(wanted, after, limit)
-        reports = self._reports(found.rows)
-        shown = fitting(reports, size)
-        if len(shown) < len(reports):
-            return DeliveryPage(deliveries=shown, after=f"{found.rows[len(shown) - 1][0]}-{found.until}")
-        return DeliveryPage(deliveries=shown, after=found.after)
+        shown = fitting(self._reports(found.rows), size)
+        places = [found.where.behind(row[0], newest=wanted.newest) for row in found.rows[: len(shown)]]
+        last = places[-1] if len(shown) < len(found.rows) else found.after
+        return DeliveryPage(deliveries=shown, after=last, places=places)
 
     def of(self, resource_row: int) -> tuple[Sequence[DeliveryReport], int]:
         """Some deliveries of a resource, by its handle, and how many there are beside them."""
@@ -117,7 +97,7 @@ class DeliveryViews:
         """The delivery with the id *name*, and its history. `Unknown`."""
         delivery_row, resource_row = self._locate(name)
         (report,) = self._reports(
-            self._look(_Stretch("one", resource_row, delivery_row - 1, delivery_row), DeliveryFilter(), 1).rows
+            self._look(Stretch("one", resource_row, delivery_row - 1, delivery_row), DeliveryFilter(), 1).rows
         )
         log = [
             AttemptReport(attempt=attempt, at=rfc3339(at), seconds=round(seconds, 6), result=result, reason=reason)
@@ -142,18 +122,15 @@ class DeliveryViews:
         """Up to *limit* of those that are *wanted*, from the cursor *after* on. `Malformed`, `Unknown`."""
         where = self._where(wanted)
         if after:
-            cursor = _CURSOR.fullmatch(after)
-            if cursor is None:
-                raise Malformed(f"cursor: {quoted(after)} is not a cursor of a previous page")
-            where = where._replace(first=max(where.first, int(cursor[1])), until=min(where.until, int(cursor[2])))
+            where = where.onward(after)
         looked = self._look(where, wanted, limit)
         if len(looked.rows) == limit:
             last = looked.rows[-1][0]
         elif looked.looked == LOOKED and looked.last is not None:
             last = looked.last
         else:
-            return Found(looked.rows, None, where.until)
-        return Found(looked.rows, f"{last}-{where.until}" if last < where.until else None, where.until)
+            return Found(looked.rows, None, where)
+        return Found(looked.rows, where.behind(last, newest=wanted.newest), where)
 
     def paused(self) -> dict[str, Pause]:
         """The endpoints that are paused."""
@@ -164,23 +141,24 @@ class DeliveryViews:
         """The endpoints that have something due."""
         return _decode_names(self._value("due_endpoints", self._now()))
 
-    def _where(self, wanted: DeliveryFilter) -> _Stretch:
+    def _where(self, wanted: DeliveryFilter) -> Stretch:
         if wanted.id is not None:
             delivery_row, resource_row = self._locate(wanted.id)
-            return _Stretch("one", resource_row, delivery_row - 1, delivery_row)
+            return Stretch("one", resource_row, delivery_row - 1, delivery_row)
         if wanted.webhook_id is not None:  # a generation has its deliveries at its end, and no other any in between
             of_id = self._of_webhook(wanted.webhook_id)
             rows = [(row, of) for row, of, resource_id in of_id if wanted.resource_id in {None, resource_id}]
-            return _Stretch("one", rows[0][1], min(rows)[0] - 1, max(rows)[0]) if rows else _NOTHING
+            return Stretch("one", rows[0][1], min(rows)[0] - 1, max(rows)[0]) if rows else NOTHING
         until = int(self._value("last_delivery"))
         if wanted.resource_id is not None:
-            return _Stretch("one", int(self._value("resource_handle", wanted.resource_id)), 0, until)  # 0: of none
+            return Stretch("one", int(self._value("resource_handle", wanted.resource_id)), 0, until)  # 0: of none
         source = "undelivered" if wanted.state in {DeliveryState.DUE, DeliveryState.DEAD} else "all"
-        return _Stretch(source, 0, 0, until)
+        return Stretch(source, 0, 0, until)
 
-    def _look(self, where: _Stretch, wanted: DeliveryFilter, limit: int) -> _Looked:
-        fits = (wanted.state, wanted.endpoint, wanted.prefix, behind(wanted.prefix), wanted.since)
-        return _decode_looked(self._value("list_deliveries", *where, LOOKED, *fits, limit))
+    def _look(self, where: Stretch, wanted: DeliveryFilter, limit: int) -> _Looked:
+        fits = (wanted.state, wanted.endpoint, wanted.prefix, behind(wanted.prefix), wanted.since, wanted.until)
+        asked = (*where, LOOKED, *fits, wanted.reason, wanted.newest, limit)
+        return _decode_looked(self._value("list_deliveries", *asked))
 
     def _locate(self, name: str) -> tuple[int, int]:
         """The handles of the delivery with the id *name*, and of its resource."""

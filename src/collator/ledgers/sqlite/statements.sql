@@ -562,29 +562,37 @@ select json_group_array(json_array(id, state, total, received, done, failed, ope
   where state = ?4 and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
---   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever;
---   at most ?11. Where so many fit, those behind them are not looked at, and not counted as looked at)
+--   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever,
+--   until ?11 or now, ?12 in the reason or all; the latest first where ?13; at most ?14. Where so many fit, those behind
+--   them are not looked at, and not counted as looked at)
 with looked as not materialized (
-  select * from (select did from delivery where ?1 = 'all' and did > ?3 and did <= ?4 order by did limit ?5)
+  select * from (select did from delivery where ?1 = 'all' and not ?13 and did > ?3 and did <= ?4 order by did limit ?5)
   union all
-  select * from (select did from delivery where ?1 = 'undelivered' and state <> 'delivered' and did > ?3 and did <= ?4
-                 order by did limit ?5)
+  select * from (select did from delivery where ?1 = 'all' and ?13 and did > ?3 and did <= ?4 order by did desc limit ?5)
+  union all
+  select * from (select did from delivery where ?1 = 'undelivered' and not ?13 and state <> 'delivered'
+                   and did > ?3 and did <= ?4 order by did limit ?5)
+  union all
+  select * from (select did from delivery where ?1 = 'undelivered' and ?13 and state <> 'delivered'
+                   and did > ?3 and did <= ?4 order by did desc limit ?5)
   union all
   select * from (select did from delivery
                  where ?1 = 'one' and rk in (select ?2 union all select gk from superseded where rk = ?2)
-                   and did > ?3 and did <= ?4 order by did limit ?5)
+                   and did > ?3 and did <= ?4 order by iif(?13, -did, did) limit ?5)
 ), chosen as materialized (  -- joined in this order: looked, which is the smallest, has the order already, and the join keeps it
   select l.did from looked l cross join delivery d on d.did = l.did left join superseded s on s.gk = d.rk
   cross join resource r on r.rk = ifnull(s.rk, d.rk)
   where (?6 is null or d.state = ?6) and (?7 is null or d.endpoint = ?7) and not r.purging
     and r.id >= ?8 and (?9 is null or r.id < ?9) and (?10 is null or ifnull(s.closed_at, r.closed_at) >= ?10)
-  limit ?11
+    and (?11 is null or ifnull(s.closed_at, r.closed_at) <= ?11) and (?12 is null or instr(coalesce(d.note, d.reason), ?12))
+  limit ?14
 )
-select json_object('looked', iif((select count(*) from chosen) < ?11, (select count(*) from looked), 0),
-                   'last', iif((select count(*) from chosen) < ?11, (select max(did) from looked), 0), 'rows', json((
+select json_object('looked', iif((select count(*) from chosen) < ?14, (select count(*) from looked), 0),
+                   'last', iif((select count(*) from chosen) < ?14, (select iif(?13, min(did), max(did)) from looked), 0),
+                   'rows', json((
   select json_group_array(json_array(d.did, r.id, ifnull(s.generation, r.generation), d.endpoint, d.state, d.attempts,
                                      coalesce(d.note, d.reason), d.tried_at, d.due_at, ifnull(s.closed_at, r.closed_at))
-                          order by d.did)
+                          order by iif(?13, -d.did, d.did))
   from chosen c cross join delivery d on d.did = c.did left join superseded s on s.gk = d.rk
   cross join resource r on r.rk = ifnull(s.rk, d.rk))));
 

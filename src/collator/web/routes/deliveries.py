@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collator.tokens import Role
-from collator.web.deliveries import DeliveryView, ListedState, Replay, ReplayDone, ReplayedDelivery, WebhookPage
+from collator.web.deliveries import (
+    DeliveryOrder,
+    DeliveryView,
+    ListedState,
+    Replay,
+    ReplayDone,
+    ReplayedDelivery,
+    WebhookPage,
+)
 from collator.web.options import moment, number, text, word
 from collator.web.problems import ProblemType
 from collator.web.routes.route import JSON, Route, RouteReply
@@ -18,7 +26,7 @@ LIST_DELIVERIES = Route(
     path="/v1/deliveries",
     role=Role.READ,
     own=True,
-    says="List deliveries, in the order in which they were created.",
+    says="List deliveries, in the order in which they were created, or against it.",
     more="A page may be short, or empty, with others behind it: go on until `next_cursor` is null.",
     options=(
         word("state", "Only those in this state.", ListedState),
@@ -27,6 +35,9 @@ LIST_DELIVERIES = Route(
         text("resource_id", "Only those of this resource.", default=None),
         text("prefix", "Only those of resources whose id begins with this prefix."),
         moment("since", "Only those of resources that ended at this time or later."),
+        moment("until", "Only those of resources that ended at this time or before."),
+        text("reason", "Only those with this text in how the last attempt ended, such as `HTTP 503`.", default=None),
+        word("order", "Whether the oldest come first or the newest.", DeliveryOrder, default=DeliveryOrder.OLDEST),
         text("cursor", "Where the page begins: `next_cursor` of the previous page."),
         number("limit", "Maximum number of entries.", least=1, most=1000, default=100),
     ),

@@ -3,7 +3,7 @@
 import { html } from "./preact.js";
 import { get, post, query, segment } from "./api.js";
 import { ActionButton, useSelection } from "./ask.js";
-import { counted, duration, number } from "./format.js";
+import { counted, duration, local, number, utc } from "./format.js";
 import { useLoad } from "./live.js";
 import { Ago, Badge, CopyCurl, Empty, Heading, Loaded, Pager, Table, useIsAdmin } from "./parts.js";
 import { go, to } from "./router.js";
@@ -28,14 +28,16 @@ export function Deliveries({ values }) {
   const loaded = useLoad((signal) => get(path, signal), [path]);
   const submit = (event) => {
     event.preventDefault();
-    const { state, endpoint, prefix, since } = event.target.elements;
-    const at = since.value ? new Date(since.value).toISOString() : "";
+    const { state, endpoint, prefix, reason, since, until, order } = event.target.elements;
     go(["deliveries"], {
       ...filters,
       state: state.value,
       endpoint: endpoint.value,
       prefix: prefix.value,
-      since: at,
+      reason: reason.value,
+      since: utc(since.value),
+      until: utc(until.value),
+      order: order.value,
     });
   };
   return html`<${Heading} title="Deliveries">
@@ -51,7 +53,15 @@ export function Deliveries({ values }) {
       </label>
       <label>Endpoint <input name="endpoint" value=${filters.endpoint} spellcheck="false" autocomplete="off" /></label>
       <label>Resource id begins with <input name="prefix" value=${filters.prefix} spellcheck="false" autocomplete="off" /></label>
+      <label>Answer contains <input name="reason" value=${filters.reason} spellcheck="false" autocomplete="off" /></label>
       <label>Ended since <input name="since" type="datetime-local" value=${local(filters.since)} /></label>
+      <label>Ended until <input name="until" type="datetime-local" value=${local(filters.until)} /></label>
+      <label>First
+        <select name="order" onChange=${(event) => event.target.form.requestSubmit()}>
+          <option value="">the oldest</option>
+          <option value="newest" selected=${filters.order === "newest"}>the newest</option>
+        </select>
+      </label>
       <button type="submit">Filter</button>
       ${Object.keys(filters).length > 0 && html`<a class="button quiet" href=${to(["deliveries"])}>Clear</a>`}
     </form>
@@ -61,13 +71,6 @@ export function Deliveries({ values }) {
     <${Loaded} of=${loaded}>
       ${(page) => html`<${List} key=${path} ...${{ page, filters, cursor, refresh: loaded.refresh }} />`}
     <//>`;
-}
-
-/** A time as the field for it wants it: in the zone of who reads it, without saying so. */
-function local(time) {
-  if (!time) return "";
-  const at = new Date(time);
-  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 function List({ page, filters, cursor, refresh }) {
@@ -110,8 +113,13 @@ function Bulk({ chosen, done, filters }) {
       question=${`Send ${these} again, with the same ids and bodies?`} />
     <${ActionButton} label="Give up" danger disabled=${none} done=${done} requests=${each("stop")}
       question=${`Give up ${these}? They are dead then, and can be replayed.`} />
-    ${ended && !filters.webhook_id && html`<${ReplayAll} ...${{ filters, done }} />`}
+    ${ended && !filters.webhook_id && html`<${ReplayAll} ...${{ filters: unordered(filters), done }} />`}
   </div>`;
+}
+
+/** *filters* without an order, which says nothing of all. */
+function unordered({ order, ...filters }) {
+  return filters;
 }
 
 function ReplayAll({ filters, done }) {

@@ -51,3 +51,13 @@ export function bytes(value) {
 export const rate = (value) => (value >= 100 ? number(Math.round(value)) : value.toFixed(value && value < 10 ? 1 : 0));
 
 export const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+
+/** A time as the field for it wants it: in the zone of who reads it, without saying so. */
+export function local(time) {
+  if (!time) return "";
+  const at = new Date(time);
+  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+}
+
+/** What such a field says, as the API wants it. */
+export const utc = (value) => (value ? new Date(value).toISOString() : "");
