@@ -91,6 +91,22 @@ async def test_r23_what_an_outage_left_behind_is_sent_once_its_receiver_is_back(
     assert [one.resource_id for one in await stage.reports(state=DeliveryState.DUE)] == ["far"]
 
 
+async def test_r23_a_delivery_that_is_alone_does_not_wait_for_minutes_for_its_receiver(stage: Stage) -> None:
+    async with Receiver(*[reply(500)] * 5, reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.dispatcher() as dispatcher:
+            await stage.finish("r", dispatcher=dispatcher)
+            for number, wait in enumerate(SCHEDULE[1:4], 1):
+                await stage.settled(number)
+                stage.clock.advance(wait * 1.1)
+            await until(lambda: state(stage) == "open")
+            for pause in (1.0, 2.0):  # probes
+                stage.clock.advance(pause)
+                await stage.polled()
+            await until(lambda: state(stage) == "closed")
+    assert len(receiver.requests) == 6
+
+
 async def test_r23_what_was_leased_when_it_opened_is_put_off_with_its_reason(stage: Stage) -> None:
     host_check = anyio.Event()
     async with Receiver((Hold(host_check), *reply(503))) as receiver:

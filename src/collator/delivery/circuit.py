@@ -148,7 +148,7 @@ class Circuit:
 class Circuits:
     """The circuits of all addresses; those of one origin share its breaker."""
 
-    def __init__(self, *, failures: int = 5, longest: float = 60.0) -> None:
+    def __init__(self, *, failures: int = 4, longest: float = 60.0) -> None:
         """Breakers open after *failures* in a row; nothing waits for more than *longest* seconds that nobody named."""
         self._failures, self._longest = failures, longest
         self._origins: dict[str, Breaker] = {}

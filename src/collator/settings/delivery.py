@@ -124,10 +124,10 @@ class DeliverySettings(Table):
         "Hides the latency without overloading the receiver.",
     )
     breaker_failures: int = setting(
-        5,
+        4,
         COUNT,
-        "Number of webhooks in a row that fail with 5xx, a timeout or no connection, before sending pauses.",
-        "More than a coincidence, and few enough not to burden a receiver that is down.",
+        "Number of webhooks in a row that fail with 5xx, a timeout or no connection, before the breaker opens.",
+        "More than a coincidence; and a webhook that is alone is then a probe before it has to wait for 5 minutes.",
     )
     breaker_pause: float = setting(
         60.0,
