@@ -54,6 +54,14 @@ async def test_accept_hands_out_no_more_than_the_capacity_and_counts_the_rest(le
     assert accepted.waiting == 3 - handed
 
 
+async def test_accept_hands_out_no_more_than_the_capacity_of_several_resources_together(ledger: Ledger) -> None:
+    given = [packet(resource_id, index) for resource_id in "abc" for index in range(2)]
+    accepted = await ledger.accept(Batch(given).groups, capacity=3)
+    assert places(tasks_of(accepted.runs)) == [("a", 0), ("a", 1), ("b", 0)]
+    assert accepted.waiting == 3
+    assert places(await claim(ledger)) == [("b", 1), ("c", 0), ("c", 1)]
+
+
 async def test_accept_leases_what_it_hands_out(ledger: Ledger) -> None:
     accepted = await ledger.accept(Batch(packets(3)).groups, capacity=2)
     assert [(task.payload, task.attempt) for task in tasks_of(accepted.runs)] == [(b"0", 1), (b"1", 1)]

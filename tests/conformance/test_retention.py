@@ -237,6 +237,19 @@ async def test_purge_in_slices_goes_on_after_an_unclean_stop(store: Store) -> No
     assert await ledger.counts() == ONE_GONE
 
 
+async def test_r25_what_is_forgotten_in_part_is_shown_to_nobody(store: Store) -> None:
+    ledger = await store.open(TERMS)
+    await send(ledger, *packets(100))
+    await process(ledger)
+    await drain(ledger)
+    store.clock.advance(101)
+    assert await ledger.purge(limit=10)
+    assert await ids(ledger) == []
+    assert await replay(ledger) == frozenset()
+    with pytest.raises(Unknown):
+        await ledger.resource("r")
+
+
 async def test_a_late_2xx_keeps_nothing_of_what_is_being_forgotten(store: Store) -> None:
     ledger = await store.open(TERMS, route=lambda _: ["a", "b"])
     await send(ledger, *packets(100))

@@ -80,6 +80,15 @@ async def test_a_damaged_reason_keeps_nothing_from_its_end(ledger: SqliteLedger,
     assert [body["data"]["failed"][0]["reason"] for body in bodies] == [failure.reason, "no such word"]
 
 
+async def test_a_failure_of_which_the_index_is_damaged_is_not_told(ledger: SqliteLedger, tmp_path: Path) -> None:
+    await offer(ledger, packet("bad"), packet("good"))
+    await fail(ledger)
+    sql(tmp_path, "update outrun set indexes = '[7]' where rk = 1")
+    with pytest.raises(Damaged, match="checksum"):
+        await ledger.outcomes("bad")
+    assert [one.index for one in (await ledger.outcomes("good")).outcomes] == [0]
+
+
 @pytest.mark.parametrize("changed", ["payload = '7'", f"payload = {NO_TEXT}", "crc = 'x'"])
 async def test_a_view_of_a_damaged_payload_says_so(ledger: SqliteLedger, tmp_path: Path, changed: str) -> None:
     await offer(ledger, *packets(2))
