@@ -32,7 +32,8 @@ def close(payload):
         os.close(2)
     return shout(payload)
 """
-REDIRECTS = ["", "1>&-", "2>&-", "1>&- 2>&-", ">/dev/full 2>&1"]
+REDIRECTS = ["1>&-", "2>&-", "1>&- 2>&-", ">/dev/full 2>&1"]
+"""Each for processes, which have streams of their own; the other kinds share those of the service."""
 KINDS = {
     "thread": ("--processor", "loud:shout"),
     "process": ("--processor", "loud:shout", "--pool", "process"),
@@ -57,14 +58,22 @@ def pipe(*, read: bool) -> Iterator[int]:
             os.close(source)
 
 
-@pytest.mark.parametrize("redirect", REDIRECTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "redirect"),
+    [
+        *(("process", redirect) for redirect in REDIRECTS),
+        ("thread", "1>&- 2>&-"),
+        ("thread", ">/dev/full 2>&1"),
+        ("coroutine", ">/dev/full 2>&1"),
+        ("closing", ""),
+        ("closing", "1>&-"),
+    ],
+)
 async def test_what_cannot_be_printed_fails_no_packet(tmp_path: Path, kind: str, redirect: str) -> None:
     await assert_processed(tmp_path, kind, redirect=redirect)
 
 
-@pytest.mark.parametrize("read", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "read"), [("process", True), ("process", False), ("thread", True), ("closing", False)])
 async def test_what_nobody_reads_fails_no_packet(tmp_path: Path, kind: str, *, read: bool) -> None:
     with pipe(read=read) as sink:
         await assert_processed(tmp_path, kind, output=sink)

@@ -102,7 +102,6 @@ def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(tmp_path: Pat
     assert (done.returncode, done.stdout) == (Exit.UNKNOWN, "")
     names = "archive-of-the-whole-company, b, default"
     assert done.stderr == f"collator: there is no endpoint 'arhcive'; there are: {names}\n"
-    assert run("deliveries", "--endpoint", "b", "--state", "dead", "--url", service, cwd=tmp_path).returncode == 0
 
 
 def test_to_resume_what_waits_for_its_receiver_says_how_to_try_it(tmp_path: Path, service: str) -> None:
