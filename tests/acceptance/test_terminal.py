@@ -44,6 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             client.send([{"resource_id": "call-18", "index": 0, "payload": "x"}])
             client.cancel("call-18")
             until_sync(lambda: all(one["attempts"] for one in client.deliveries()["deliveries"]))
+            until_sync(lambda: all(one["why_not_sent"] for one in client.endpoints()["endpoints"]))
         yield url
 
 
