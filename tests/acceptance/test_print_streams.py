@@ -73,7 +73,9 @@ async def test_what_cannot_be_printed_fails_no_packet(tmp_path: Path, kind: str,
     await assert_processed(tmp_path, kind, redirect=redirect)
 
 
-@pytest.mark.parametrize(("kind", "read"), [("process", True), ("process", False), ("thread", True), ("closing", False)])
+@pytest.mark.parametrize(
+    ("kind", "read"), [("process", True), ("process", False), ("thread", True), ("closing", False)]
+)
 async def test_what_nobody_reads_fails_no_packet(tmp_path: Path, kind: str, *, read: bool) -> None:
     with pipe(read=read) as sink:
         await assert_processed(tmp_path, kind, output=sink)

@@ -248,6 +248,17 @@ async def test_r19_the_limit_is_exact(store: Store, beyond: int, state: State) -
     assert (await ledger.resource("r")).state is state
 
 
+@pytest.mark.parametrize(("beyond", "state"), [(0, State.COLLATED), (1, State.INCOMPLETE)])
+async def test_r19_the_limit_is_exact_for_outputs_that_come_in_turns(store: Store, beyond: int, state: State) -> None:
+    ledger = await store.open(LedgerLimits(max_body=1_000))
+    await send(ledger, *packets(3))
+    first = [Output(task.lease, b"1" * 300) for task in await claim(ledger, 2)]
+    assert await record(ledger, *first) == [Recorded.RECORDED] * 2
+    last = Output((await claim_one(ledger)).lease, b"1" * (1_000 - 2 * 300 - 3 + beyond))
+    assert await record(ledger, last) == [Recorded.RECORDED]
+    assert (await ledger.resource("r")).state is state
+
+
 async def test_r19_the_size_of_the_body_outlives_the_process(store: Store) -> None:
     ledger = await store.open(LedgerLimits(max_body=10_000))
     await send(ledger, packet("r", 0), packet("r", 1, last=True))

@@ -182,6 +182,16 @@ async def test_retries_are_due_each_at_its_time(store: Store) -> None:
         assert places(await claim(ledger)) == [("r", index)]
 
 
+async def test_of_packets_that_are_tried_again_together_no_attempt_is_left_behind(store: Store) -> None:
+    ledger = await store.open()
+    await send(ledger, *packets(4, last=False))
+    await record(ledger, *(Retry(task.lease, "busy", 5.0) for task in await claim(ledger)))
+    store.clock.advance(5)
+    assert (await process(ledger, 3)).statuses == [RECORDED] * 3
+    assert [one.index for one in (await ledger.resource("r")).retrying] == [3]
+    assert [(await ledger.packet("r", index)).attempts for index in range(4)] == [2, 2, 2, 1]
+
+
 async def test_retry_without_delay_is_due_at_once(ledger: Ledger) -> None:
     await send(ledger, packet("r", 0))
     await record(ledger, Retry((await claim_one(ledger)).lease, "busy", 0.0))

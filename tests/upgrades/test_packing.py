@@ -79,6 +79,17 @@ def test_each_outcome_is_what_it_was(database: apsw.Connection) -> None:
     assert database.execute("select count(*) from sqlite_schema where name like '%old%'").get == 0
 
 
+def test_a_damaged_row_takes_none_before_it_with_it(database: apsw.Connection) -> None:
+    stored = fill(database)
+    numbers = {seq: index for index, (seq, _, output) in stored.items() if output is not None}
+    index = numbers[max(numbers)]  # all others come before it
+    database.execute("update outcome set crc = crc + 1 where k = ?", (RK << 24 | index,))
+    migrate(database)
+    database.execute("delete from outrun where rk = ? and indexes = ?", (RK, f"[{index}]"))
+    del stored[index]
+    assert packed(database) == stored
+
+
 @pytest.mark.parametrize(
     "changed",
     ["output = '7'", "output = cast(x'ff' as text)", "output = x'31'", "output = ''", "crc = crc + 1", "crc = 'x'"],
