@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from collator.clock import rfc3339
-from collator.errors import Unknown
-from collator.messages import Counts, Failure, Retry
+from collator.errors import Malformed, Unknown
+from collator.messages import Counts, Failure, ResourceSearch, Retry
 from collator.rules.footprint import of_packet, of_resource
 from collator.rules.resource import LedgerLimits
 from collator.seams.ledger import Ledger
@@ -15,6 +17,7 @@ from tests.conformance.steps import (
     again,
     claim,
     dead,
+    delivered,
     drain,
     due,
     due_one,
@@ -22,6 +25,7 @@ from tests.conformance.steps import (
     fail,
     finish,
     listed,
+    offer,
     outputs,
     packet,
     packets,
@@ -311,3 +315,55 @@ async def test_counts_add_up(store: Store) -> None:
     store.clock.advance(31)
     await drain(ledger)
     assert await ledger.counts() == Counts(collated=1, incomplete=1, cancelled=1)
+
+
+async def found(ledger: Ledger, *, limit: int = 100, **wanted: Any) -> str:  # noqa: ANN401 - as a search has them
+    """The ids that a search finds, all pages of *limit*; none is there twice."""
+    page = await ledger.search(ResourceSearch(**wanted), limit=limit)
+    names = [one.resource_id for one in page.resources]
+    while page.after is not None:
+        page = await ledger.search(ResourceSearch(**wanted), after=page.after, limit=limit)
+        names += [one.resource_id for one in page.resources]
+    assert len({*names}) == len(names)
+    return "".join(names)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_resources_are_found_by_time_and_by_what_is_wrong(store: Store, limit: int) -> None:
+    limits = LedgerLimits(on_failure=OnFailure.HOLD)
+    ledger = await store.open(limits, route=lambda name: [] if name == "n" else ["a", "b"])
+    times = {}
+    for name in "mfdnxo":  # in no order of ids
+        times[name] = store.clock.wall()
+        await offer(ledger, packet(name, last=name != "o"))
+        store.clock.advance(60.0)
+    tasks = {task.key.resource_id: task for task in await claim(ledger)}
+    await record(ledger, *[Failure(tasks[name].lease, "no such word") for name in "fx"])
+    await record(ledger, *echo([tasks[name] for name in "mdn"]))
+    await ledger.cancel("x")
+    store.clock.advance(60.0)
+    ended = store.clock.wall()
+    await ledger.complete("f", force=True)
+    for endpoint, names in (("a", "mdf"), ("b", "m")):
+        done = [one for one in await due(ledger, endpoint) if one.resource_id in names]
+        await ledger.record_attempts([delivered(one) if one.resource_id != "f" else dead(one) for one in done])
+    assert await found(ledger, limit=limit) == "oxndfm"
+    assert await found(ledger, limit=limit, newest=False) == "mfdnxo"
+    assert await found(ledger, limit=limit, failed=True) == "xf"
+    assert await found(ledger, limit=limit, state=State.INCOMPLETE, newest=False) == "f"
+    assert await found(ledger, limit=limit, state=State.CANCELLED, failed=True) == "x"
+    assert await found(ledger, limit=limit, state=State.COLLATED) == "ndm"
+    assert await found(ledger, limit=limit, prefix="d") == "d"
+    assert await found(ledger, limit=limit, opened_since=times["d"], opened_until=times["x"]) == "xnd"
+    assert await found(ledger, limit=limit, ended_since=ended) == "f"
+    assert await found(ledger, limit=limit, ended_until=ended - 1.0, newest=False) == "mdnx"
+    assert sorted(await found(ledger, limit=limit, undelivered=True)) == ["d", "f"]
+    assert await found(ledger, limit=limit, undelivered=True, state=State.INCOMPLETE, newest=False) == "f"
+    (line,) = (await ledger.search(ResourceSearch(state=State.INCOMPLETE))).resources
+    assert (line.opened_at, line.closed_at, line.failed) == (rfc3339(times["f"]), rfc3339(ended), 1)
+
+
+async def test_a_search_goes_on_where_a_page_ended_alone(ledger: Ledger) -> None:
+    await offer(ledger, packet("r"))
+    with pytest.raises(Malformed):
+        await ledger.search(ResourceSearch(), after="nonsense")

@@ -161,6 +161,7 @@ def _field(name: str) -> Callable[[Any], object]:
 
 
 NUMBERED = sorted(f"{i:04}{HOSTILE}" for i in range(MANY))
+NEWEST = [*NUMBERED[::-1], "fan-out", "large", "failures", "small", "dense", "gaps"]
 OPEN = ["dense", "failures", "gaps", "large"]
 NAMED = ["dense", "failures", "fan-out", "gaps", "large", "small"]
 DELIVERIES = [
@@ -175,6 +176,14 @@ WORST: Mapping[str, Sequence[Worst]] = {
             "resources",
             _field("resource_id"),
             ["dense", "failures", "gaps", "large"],
+        ),
+        Worst("/v1/resources?order=newest&limit=1000", "resources", _field("resource_id"), NEWEST),
+        Worst("/v1/resources?failed=true&prefix=none&limit=1000", "resources", _field("resource_id"), []),
+        Worst(
+            "/v1/resources?undelivered=true&limit=1000",
+            "resources",
+            _field("resource_id"),
+            ["fan-out", *NUMBERED[::-1]],  # in the order in which their deliveries were created
         ),
     ],
     "getResource": [

@@ -270,7 +270,7 @@ async def test_resources_are_listed_in_pages_in_order_of_id(listener: Harness) -
     opened_at = page["resources"][0].pop("opened_at")
     assert opened_at.endswith("Z")
     assert page["resources"] == [
-        {"resource_id": "a", "state": "open", "total": None, "received": 1, "done": 0, "failed": 0}
+        {"resource_id": "a", "state": "open", "total": None, "received": 1, "done": 0, "failed": 0, "closed_at": None}
     ]
 
 
@@ -290,7 +290,7 @@ async def test_resources_are_listed_by_state(listener: Harness) -> None:
         ("limit=99999999999999999999", "limit: 99999999999999999999 is not between 1 and 1000"),
         ("limit=", "limit: '' is not a whole number"),
         ("state=closed", "state: 'closed' is not one of open, collated, incomplete, cancelled"),
-        ("page=2", "unknown option 'page'; known options: state, prefix, cursor, limit"),
+        ("page=2", "unknown option 'page'; known options: state, prefix, order, opened_since"),
         ("prefix=a&prefix=b", "an option occurs twice"),
         ("prefix=%FF", "the query is not percent-encoded UTF-8"),
     ],
@@ -528,3 +528,23 @@ async def test_metrics_hold_what_the_store_holds(listener: Harness) -> None:
     assert "collator_packets_waiting 3.0" in lines
     assert "collator_backlog_bytes 435.0" in lines  # each of them 57, and each resource 132
     assert "collator_open_bytes 264.0" in lines
+
+
+async def test_a_list_by_time_takes_filters_and_one_by_id_takes_none_of_them(listener: Harness) -> None:
+    for name in "cab":
+        await listener.post([packet(0, name)])
+        listener.clock.advance(60.0)
+
+    async def names(query: str) -> str:
+        reply = await listener.ask("GET", f"/v1/resources{query}")
+        assert reply.status == 200, reply
+        return "".join(one["resource_id"] for one in reply.json["resources"])
+
+    assert await names("") == await names("?order=id") == "abc"
+    assert await names("?order=newest") == "bac"
+    assert await names("?order=oldest&limit=2") == "ca"
+    assert await names("?opened_since=2000-01-01T00:00:00Z") == "bac"
+    assert await names("?failed=true") == await names("?undelivered=true") == ""
+    assert await names("?failed=false&undelivered=false") == "abc"
+    reply = await listener.ask("GET", "/v1/resources?order=id&failed=true")
+    assert (reply.status, reply.json["code"]) == (422, "malformed")

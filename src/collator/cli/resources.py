@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -19,6 +19,8 @@ from collator.settings import Scope, Settings
 from collator.states import EndedBy, State
 from collator.text import counted
 
+F = TypeVar("F", bound=Callable[..., object])
+
 MAX_FAILURES, MAX_RANGES = 10, 100
 _COLUMNS = (
     Column("ID", "resource_id"),
@@ -31,23 +33,42 @@ _COLUMNS = (
 )
 
 
+def _times(function: F) -> F:
+    """The options of a time at which resources were opened or ended: *opened_since* and the like."""
+    for verb in ("ended", "opened"):
+        for name, says in (("until", "before"), ("since", "later")):
+            told = f"Only those that {'were ' if verb == 'opened' else ''}{verb} at this time or {says}."
+            function = click.option(f"--{verb}-{name}", type=Moment(), metavar="TIME", help=told)(function)
+    return function
+
+
 @command(
     Scope.CLIENT,
     short="List resources and their progress.",
     examples=(
         ("The first 100 resources, ordered by id", "collator resources list"),
+        ("Which of this day have failed packets?", "collator resources list --opened-since 2026-11-24 --failed"),
+        ("Which are not delivered yet?", "collator resources list --undelivered"),
         ("Which calls of this day are still open?", "collator resources list --state open --prefix call-2026-11-24"),
         ("The next page, for a program", "collator resources list --cursor call-17 --limit 1000 --json"),
     ),
 )
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
 @click.option("--prefix", metavar="TEXT", help="Only those whose id begins with this prefix.")
-@click.option("--cursor", metavar="ID", help="Begin after this id.")
+@click.option("--order", type=click.Choice(["id", "newest", "oldest"]), help="By id, or which come first.")
+@_times
+@click.option("--failed", is_flag=True, help="Only those with packets that failed.")
+@click.option("--undelivered", is_flag=True, help="Only those with a delivery that is due or dead.")
+@click.option("--cursor", metavar="TEXT", help="Continue after the previous page.")
 @click.option("--limit", type=click.IntRange(1, 1000), metavar="N", default=100, help="List at most N.  [100]")
 @wide_option
 @json_option
 def list_(*, settings: Settings, wide: bool, as_json: bool, **wanted: Any) -> None:  # noqa: ANN401 - the options above
-    """List resources in order of id, with their state and how far they are, and how long ago they were opened."""
+    """List resources, with their state and how far they are, and how long ago they were opened.
+
+    They are in order of id where nothing is said but --state and --prefix, else the newest come first. TIME has its
+    zone, as in 2026-11-24T02:05:00Z, or is a date, 2026-11-24, which begins at midnight UTC.
+    """
     page = ask(settings, lambda client: client.resources(**wanted))
     print_answer(page, listed(page, "resources", _COLUMNS, wide=wide), as_json=as_json)
 

@@ -133,6 +133,7 @@ class ResourceLineReply(TypedDict):
     done: int
     failed: int
     opened_at: str
+    closed_at: str | None
 
 
 class ResourcesReply(TypedDict):

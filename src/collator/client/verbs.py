@@ -120,13 +120,30 @@ class Verbs(Repairs):
         return await self._ask(PacketReply, "GET", packet_path(resource_id, index))
 
     async def resources(
-        self, *, state: StateName | None = None, prefix: str | None = None, cursor: str | None = None, limit: int = 100
+        self,
+        *,
+        state: StateName | None = None,
+        prefix: str | None = None,
+        order: Literal["id", "newest", "oldest"] | None = None,
+        opened_since: str | datetime | None = None,
+        opened_until: str | datetime | None = None,
+        ended_since: str | datetime | None = None,
+        ended_until: str | datetime | None = None,
+        failed: bool = False,
+        undelivered: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> ResourcesReply:
-        """``{"resources", "next_cursor"}``: up to *limit* in order of id, those in *state* and with *prefix*.
+        """``{"resources", "next_cursor"}``: up to *limit* of those that fit all that is said.
 
-        The next page begins at *cursor*, the ``next_cursor`` of the one before, which is null at the end.
+        In order of id where nothing is said but *state* and *prefix*, else the newest first. Times have their zones;
+        *failed* are those with packets that failed, *undelivered* those with a delivery that is due or dead. A page may
+        have few and others behind it: go on at *cursor* until ``next_cursor`` is null.
         """
-        wanted = query(state=state, prefix=prefix, cursor=cursor, limit=limit)
+        opened = {"opened_since": moment(opened_since), "opened_until": moment(opened_until)}
+        ended = {"ended_since": moment(ended_since), "ended_until": moment(ended_until)}
+        flags = {"failed": "true" if failed else None, "undelivered": "true" if undelivered else None}
+        wanted = query(state=state, prefix=prefix, order=order, **opened, **ended, **flags, cursor=cursor, limit=limit)
         return await self._ask(ResourcesReply, "GET", "/v1/resources" + wanted)
 
     async def outputs(

@@ -113,6 +113,40 @@ class ResourceSummary(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     failed: int
     opened_at: str
+    closed_at: str | None
+    """When it ended; `None` while it is open."""
+
+
+class ResourceSearch(msgspec.Struct, frozen=True, kw_only=True):
+    """A search for resources by time: those that fit all that is said. Times are in seconds since 1970."""
+
+    state: State | None = None
+    prefix: str = ""
+    """What the id begins with."""
+    opened_since: float | None = None
+    """Those that were opened then or later."""
+    opened_until: float | None = None
+    """Those that were opened then or before."""
+    ended_since: float | None = None
+    """Those that ended then or later."""
+    ended_until: float | None = None
+    """Those that ended then or before."""
+    failed: bool = False
+    """Those with packets that failed."""
+    undelivered: bool = False
+    """Those with a delivery that is due or dead; in the order in which these were created."""
+    newest: bool = True
+    """Those that were opened last come first; else those that were opened first."""
+
+
+class ResourceSearchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of what a search found."""
+
+    resources: Sequence[ResourceSummary]
+    after: str | None
+    """Where the next page begins; `None` at the end. A page may have few lines, or none, and others behind it."""
+    places: Sequence[str | None]
+    """Where a page would begin behind each of them."""
 
 
 class ResourceFilter(msgspec.Struct, frozen=True, kw_only=True):

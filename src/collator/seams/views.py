@@ -21,6 +21,8 @@ from collator.messages import (
     Pause,
     ResourceFilter,
     ResourceReport,
+    ResourceSearch,
+    ResourceSearchPage,
     ResourceSummary,
     UnfinishedPage,
 )
@@ -47,6 +49,14 @@ class Views(Protocol):
         self, *, state: State | None = None, prefix: str = "", after: str = "", limit: int = 100
     ) -> Sequence[ResourceSummary]:
         """Up to *limit* resources in order of id, from behind the id *after*; of *state*, with *prefix*."""
+        ...
+
+    async def search(self, wanted: ResourceSearch, *, after: str = "", limit: int = 100) -> ResourceSearchPage:
+        """Up to *limit* resources that are *wanted*, by time, from where `ResourceSearchPage.after` says.
+
+        Who follows `after` to the end sees each that was there all the time once, or, of those that are undelivered,
+        that was so all the time. `Malformed` for an *after* that no page gave.
+        """
         ...
 
     async def unfinished(self, wanted: ResourceFilter, *, after: str = "", limit: int = 256) -> UnfinishedPage:

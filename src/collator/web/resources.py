@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import StrEnum
+from os.path import commonprefix
+from typing import Any
 
 import msgspec
 
 from collator.errors import Conflict, Malformed, Unavailable, Unknown
-from collator.messages import ResourceReport, ResourceSummary
+from collator.messages import ResourceReport, ResourceSearch, ResourceSummary
 from collator.packet import PacketLimits, as_integer
 from collator.paging import fitting
 from collator.seams.ledger import Ledger
@@ -22,7 +25,17 @@ from collator.web.diagnosis import why_undelivered
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _SMALL = 4096  # bytes of a body that says what to do
+_LOOKS = 5  # into the ledger, for one page that would be empty
+_BY_TIME = 250  # resources of a page by time, so that it stays below `PAGE` whatever their ids are
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it
+
+
+class ResourceOrder(StrEnum):
+    """An order of resources: of their ids, or of when they were opened."""
+
+    ID = "id"
+    NEWEST = "newest"
+    OLDEST = "oldest"
 
 
 class ResourceView(ResourceReport, frozen=True, kw_only=True):
@@ -91,13 +104,43 @@ class Resources:
         self._completion = msgspec.json.Decoder(Completion)
 
     async def index(
-        self, request: RequestBody, *, state: State | None, prefix: str, cursor: str, limit: int
+        self,
+        request: RequestBody,
+        *,
+        state: State | None,
+        prefix: str,
+        order: ResourceOrder | None,
+        cursor: str,
+        limit: int,
+        **wanted: Any,  # noqa: ANN401 - the other fields of a search
     ) -> HttpAnswer:
-        """A page of those in *state* whose ids begin with *prefix*, from behind the id *cursor*."""
+        """A page of those that fit: by id where nothing is said but state and prefix, else by time. `Malformed`."""
+        by_time = any(one not in {None, False} for one in wanted.values())
+        if order is ResourceOrder.ID and by_time:
+            raise Malformed("order: by id, resources are selected by state and prefix alone")
+        own = within(request.caller, prefix)
+        if order in {None, ResourceOrder.ID} and not by_time:
+            return await self._by_id(own, state, cursor, limit)
+        if not own:
+            return answer_json(ResourcePage(resources=(), next_cursor=None))
+        newest, begins = order is not ResourceOrder.OLDEST, commonprefix(own)  # noqa: RUF071 - of texts, not of paths
+        search = ResourceSearch(state=state, prefix=begins, newest=newest, **wanted)
+        shown: Sequence[ResourceSummary] = ()
+        after: str | None = cursor
+        for _ in range(_LOOKS):
+            if shown or after is None:
+                break
+            page = await self._ledger.search(search, after=after, limit=min(limit, _BY_TIME))
+            shown = [one for one in page.resources if one.resource_id.startswith(tuple(own))]
+            after = page.after
+        return answer_json(ResourcePage(resources=shown, next_cursor=after))
+
+    async def _by_id(self, own: Sequence[str], state: State | None, cursor: str, limit: int) -> HttpAnswer:
+        """A page of those in *state* with one of the prefixes *own*, from behind the id *cursor*."""
         found: list[ResourceSummary] = []
-        for own in within(request.caller, prefix):
+        for prefix in own:
             more = limit + 1 - len(found)
-            found += await self._ledger.resources(state=state, prefix=own, after=cursor, limit=more) if more else ()
+            found += await self._ledger.resources(state=state, prefix=prefix, after=cursor, limit=more) if more else ()
         shown = fitting(found[:limit])
         behind = shown[-1].resource_id if len(found) > len(shown) else None
         return answer_json(ResourcePage(resources=shown, next_cursor=behind))

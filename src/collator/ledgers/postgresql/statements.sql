@@ -619,12 +619,40 @@ select count(*) from packet where k between $1 and $2;
 select count(*) from outcome where k between $1 and $2;
 
 -- name: list_resources (id from $1 below $2, at most $3)
-select id, state, total, received, done, failed, opened_at from resource
+select id, state, total, received, done, failed, opened_at, closed_at from resource
 where id >= $1 and ($2::text is null or id < $2) and purging = 0 order by id limit $3;
 
 -- name: list_resources_in (of state $4, id from $1 below $2, at most $3)
-select id, state, total, received, done, failed, opened_at from resource
+select id, state, total, received, done, failed, opened_at, closed_at from resource
 where state = $4 and id >= $1 and ($2::text is null or id < $2) and purging = 0 order by id limit $3;
+
+-- name: search_resources ($1: 'all', 'early' of those that ended without being whole, or 'undelivered'; handles behind $2 up to $3, which
+--   are those of deliveries where these are looked at; the latest first where $4; $5 are looked at: whether each fits)
+select l.place, r.id, r.state, r.total, r.received, r.done, r.failed, r.opened_at, r.closed_at,
+       r.purging = 0 and ($6::text is null or r.state = $6) and r.id >= $7 and ($8::text is null or r.id < $8)
+         and ($9::float8 is null or r.opened_at >= $9) and ($10::float8 is null or r.opened_at <= $10)
+         and ($11::float8 is null or coalesce(r.closed_at >= $11, false)) and ($12::float8 is null or coalesce(r.closed_at <= $12, false))
+         and (not $13::boolean or r.failed > 0)
+         and not ($1 = 'undelivered' and exists (
+           select from delivery o where o.rk = any (l.rk || array(select g.gk from superseded g where g.rk = l.rk))
+             and coalesce(o.state, '') <> 'delivered' and case when $4 then o.did > l.place else o.did < l.place end)) as fits
+from (
+  (select rk as place, rk from resource where $1 = 'all' and not $4::boolean and rk > $2 and rk <= $3 order by rk limit $5)
+  union all
+  (select rk, rk from resource where $1 = 'all' and $4 and rk > $2 and rk <= $3 order by rk desc limit $5)
+  union all
+  (select rk, rk from resource where $1 = 'early' and not $4 and state in ('incomplete', 'cancelled') and rk > $2 and rk <= $3
+   order by rk limit $5)
+  union all
+  (select rk, rk from resource where $1 = 'early' and $4 and state in ('incomplete', 'cancelled') and rk > $2 and rk <= $3
+   order by rk desc limit $5)
+  union all
+  (select d.did, coalesce(s.rk, d.rk) from (
+     (select did, rk from delivery where $1 = 'undelivered' and not $4 and state <> 'delivered' and did > $2 and did <= $3 order by did limit $5)
+     union all
+     (select did, rk from delivery where $1 = 'undelivered' and $4 and state <> 'delivered' and did > $2 and did <= $3 order by did desc limit $5)) d
+   left join superseded s on s.gk = any (array[d.rk]))) l
+join resource r on r.rk = any (array[l.rk]) order by case when $4 then -l.place else l.place end;
 
 -- name: list_unfinished (resources of state $1, id from $2 below $3, at most $4 of them; up to the handle $5, ended since $6, by $7,
 --   with $8 in one of the first 100 reasons of failures, or all: whether each fits, and how many of its packets have no output)

@@ -13,12 +13,13 @@ from collator.clock import rfc3339
 from collator.errors import Conflict, Unknown
 from collator.ledgers import acts
 from collator.ledgers.hints import Hints
-from collator.ledgers.postgresql import deliveries, packet_views, ranges, retry_views, tombstones
+from collator.ledgers.postgresql import deliveries, packet_views, ranges, retry_views, searches, tombstones
 from collator.ledgers.postgresql.bodies import check_output
 from collator.ledgers.postgresql.closure import span
 from collator.ledgers.postgresql.reader import Reader
 from collator.ledgers.postgresql.step import Statements, clean
 from collator.ledgers.prefix import behind
+from collator.ledgers.searches import summary
 from collator.messages import (
     AuditPage,
     Counts,
@@ -33,6 +34,8 @@ from collator.messages import (
     Pause,
     ResourceFilter,
     ResourceReport,
+    ResourceSearch,
+    ResourceSearchPage,
     ResourceSummary,
     UnfinishedPage,
 )
@@ -115,13 +118,12 @@ class PostgresqlViews:
         async with self._reader.look() as look:
             asked = ("list_resources", *page) if state is None else ("list_resources_in", *page, state.value)
             rows = await look.rows(*asked)
-        return [
-            ResourceSummary(
-                resource_id=id_, state=State(now), total=total, received=received, done=done, failed=failed,
-                opened_at=rfc3339(opened_at),
-            )
-            for id_, now, total, received, done, failed, opened_at in rows
-        ]  # fmt: skip
+        return [summary(row) for row in rows]
+
+    async def search(self, wanted: ResourceSearch, *, after: str = "", limit: int = 100) -> ResourceSearchPage:
+        """A page of a search."""
+        async with self._reader.look(whole=True) as look:
+            return await searches.search(look, wanted, after, limit)
 
     async def outputs(
         self,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 
 from collator.ledgers.slots import merger
-from collator.ledgers.slots.newest import Piece, merged
 from collator.ledgers.slots.places import cursor, parse_cursor
 from collator.ledgers.slots.slots import Slots
+from collator.ledgers.slots.timelines import Piece, merged
 from collator.messages import (
     Counts,
     DeliveryDetail,
@@ -23,6 +23,8 @@ from collator.messages import (
     Pause,
     ResourceFilter,
     ResourceReport,
+    ResourceSearch,
+    ResourceSearchPage,
     ResourceSummary,
     UnfinishedPage,
     UnfinishedResource,
@@ -58,6 +60,17 @@ class SlotViews:
             lambda ledger: ledger.resources(state=state, prefix=prefix, after=after, limit=limit)
         )
         return sorted([line for lines in found for line in lines], key=lambda line: line.resource_id)[:limit]
+
+    async def search(self, wanted: ResourceSearch, *, after: str = "", limit: int = 100) -> ResourceSearchPage:
+        """Resources of all ledgers by time."""
+
+        async def look(ledger: Ledger, cursor: str) -> Piece:
+            page = await ledger.search(wanted, after=cursor, limit=limit)
+            return Piece(page.resources, page.places, page.after)
+
+        key: Callable[[ResourceSummary], str] = attrgetter("opened_at")
+        found, behind = await merged(self._slots, look, key, after=after, limit=limit, newest=wanted.newest)
+        return ResourceSearchPage(resources=found, after=behind, places=())
 
     async def unfinished(self, wanted: ResourceFilter, *, after: str = "", limit: int = 256) -> UnfinishedPage:
         """The resources that a retry would retry, one ledger after the other."""
@@ -131,8 +144,8 @@ class SlotViews:
             page = await ledger.deliveries(wanted, after=cursor, limit=limit, size=size // self._slots.count)
             return Piece(page.deliveries, page.places, page.after)
 
-        found: list[DeliveryReport]
-        found, behind = await merged(self._slots, look, attrgetter("created_at"), after=after, limit=limit)
+        key: Callable[[DeliveryReport], str] = attrgetter("created_at")
+        found, behind = await merged(self._slots, look, key, after=after, limit=limit, newest=True)
         return DeliveryPage(deliveries=found, after=behind)
 
     async def delivery(self, delivery_id: str) -> DeliveryDetail:

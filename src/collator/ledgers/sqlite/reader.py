@@ -20,7 +20,8 @@ import msgspec
 from collator.clock import rfc3339
 from collator.errors import Conflict, Damaged, Unavailable, Unknown
 from collator.ledgers.prefix import behind
-from collator.ledgers.sqlite import audit, outcome_pages, packet_views, ranges, tombstones
+from collator.ledgers.searches import summary
+from collator.ledgers.sqlite import audit, outcome_pages, packet_views, ranges, searches, tombstones
 from collator.ledgers.sqlite.closure import span
 from collator.ledgers.sqlite.deliveries import DeliveryViews
 from collator.ledgers.sqlite.output_map import OutputMaps
@@ -36,6 +37,8 @@ from collator.messages import (
     PacketDetail,
     PacketReport,
     ResourceReport,
+    ResourceSearch,
+    ResourceSearchPage,
     ResourceSummary,
     webhook_id,
 )
@@ -79,7 +82,7 @@ class _Row(msgspec.Struct):
 
 _decode_row = msgspec.json.Decoder(_Row).decode
 _decode_failures = msgspec.json.Decoder(list[tuple[int, str, int]]).decode
-_decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float]]).decode
+_decode_summaries = msgspec.json.Decoder(list[tuple[str, State, int | None, int, int, int, float, float | None]]).decode
 
 
 class ResourceLook(NamedTuple):
@@ -236,14 +239,11 @@ class Reader:
         first = prefix if prefix > after else after + "\0"  # the least text behind `after`
         page = (first, behind(prefix), limit)
         asked = ("list_resources", *page) if state is None else ("list_resources_in", *page, state)
-        rows = _decode_summaries(self._value(*asked))
-        return [
-            ResourceSummary(
-                resource_id=id_, state=now, total=total, received=received, done=done, failed=failed,
-                opened_at=rfc3339(opened_at),
-            )
-            for id_, now, total, received, done, failed, opened_at in rows
-        ]  # fmt: skip
+        return [summary(row) for row in _decode_summaries(self._value(*asked))]
+
+    def search(self, wanted: ResourceSearch, after: str, limit: int) -> ResourceSearchPage:
+        """A page of a search. `Malformed`."""
+        return searches.search(self._value, wanted, after, limit)
 
     def audit(self, after: int | None, limit: int, size: int) -> AuditPage:
         """A page of the audit log, the latest first."""

@@ -552,14 +552,53 @@ from resource where id = ?1 and not purging;
 
 -- name: list_resources (id from ?1 below ?2, at most ?3; no ?2 is x'', as a blob sorts behind all text: an `or` here
 --   would have all ids behind ?1 looked at, 13 ms instead of 1 where 200,000 are)
-select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
-  select id, state, total, received, done, failed, opened_at from resource
+select json_group_array(json_array(id, state, total, received, done, failed, opened_at, closed_at)) from (
+  select id, state, total, received, done, failed, opened_at, closed_at from resource
   where id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
 
 -- name: list_resources_in (of state ?4, id from ?1 below ?2, at most ?3)
-select json_group_array(json_array(id, state, total, received, done, failed, opened_at)) from (
-  select id, state, total, received, done, failed, opened_at from resource
+select json_group_array(json_array(id, state, total, received, done, failed, opened_at, closed_at)) from (
+  select id, state, total, received, done, failed, opened_at, closed_at from resource
   where state = ?4 and id >= ?1 and id < ifnull(?2, x'') and not purging order by id limit ?3);
+
+-- name: search_resources (?1: 'all', 'early' of those that ended without being whole, or 'undelivered'; handles behind ?2
+--   up to ?3, which are those of deliveries where these are looked at; the latest first where ?4; ?5 are looked at, of
+--   which fit: state ?6 or all, id from ?7 and below ?8 or all, opened since ?9 and until ?10, ended since ?11 and until
+--   ?12, or ever, with failures where ?13; at most ?14, as in `list_deliveries`. With several deliveries it is at the first)
+with looked (place, rk) as not materialized (
+  select * from (select rk, rk from resource where ?1 = 'all' and not ?4 and rk > ?2 and rk <= ?3 order by rk limit ?5)
+  union all
+  select * from (select rk, rk from resource where ?1 = 'all' and ?4 and rk > ?2 and rk <= ?3 order by rk desc limit ?5)
+  union all
+  select * from (select rk, rk from resource where ?1 = 'early' and not ?4 and state in ('incomplete', 'cancelled')
+                   and rk > ?2 and rk <= ?3 order by rk limit ?5)
+  union all
+  select * from (select rk, rk from resource where ?1 = 'early' and ?4 and state in ('incomplete', 'cancelled')
+                   and rk > ?2 and rk <= ?3 order by rk desc limit ?5)
+  union all
+  select * from (select d.did, ifnull(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk
+                 where ?1 = 'undelivered' and not ?4 and d.state <> 'delivered' and d.did > ?2 and d.did <= ?3
+                 order by d.did limit ?5)
+  union all
+  select * from (select d.did, ifnull(s.rk, d.rk) from delivery d left join superseded s on s.gk = d.rk
+                 where ?1 = 'undelivered' and ?4 and d.state <> 'delivered' and d.did > ?2 and d.did <= ?3
+                 order by d.did desc limit ?5)
+), chosen as materialized (
+  select l.place, l.rk from looked l cross join resource r on r.rk = l.rk
+  where not r.purging and (?6 is null or r.state = ?6) and r.id >= ?7 and (?8 is null or r.id < ?8)
+    and (?9 is null or r.opened_at >= ?9) and (?10 is null or r.opened_at <= ?10)
+    and (?11 is null or r.closed_at >= ?11) and (?12 is null or r.closed_at <= ?12) and (not ?13 or r.failed > 0)
+    and not (?1 = 'undelivered' and exists (
+      select 1 from delivery o where o.state <> 'delivered' and iif(?4, o.did > l.place, o.did < l.place)
+        and o.rk in (select l.rk union all select gk from superseded where rk = l.rk)))
+  limit ?14
+)
+select json_object('looked', iif((select count(*) from chosen) < ?14, (select count(*) from looked), 0),
+                   'last', iif((select count(*) from chosen) < ?14, (select iif(?4, min(place), max(place)) from looked), 0),
+                   'rows', json((
+  select json_group_array(json_array(c.place, r.id, r.state, r.total, r.received, r.done, r.failed, r.opened_at, r.closed_at)
+                          order by iif(?4, -c.place, c.place))
+  from chosen c cross join resource r on r.rk = c.rk)));
 
 -- name: list_deliveries (?1: 'all', 'undelivered', or 'one' resource ?2; handles behind ?3 up to ?4; ?5 are looked at,
 --   of which fit: state ?6 or all, endpoint ?7 or all, resource id from ?8 and below ?9 or all, closed since ?10 or ever,

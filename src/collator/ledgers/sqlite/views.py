@@ -22,6 +22,8 @@ from collator.messages import (
     Pause,
     ResourceFilter,
     ResourceReport,
+    ResourceSearch,
+    ResourceSearchPage,
     ResourceSummary,
     UnfinishedPage,
 )
@@ -48,6 +50,10 @@ class SqliteViews:
     ) -> Sequence[ResourceSummary]:
         """A page of resources."""
         return await self._reader.ask(self._reader.resources, state, prefix, after, limit)
+
+    async def search(self, wanted: ResourceSearch, *, after: str = "", limit: int = 100) -> ResourceSearchPage:
+        """A page of a search."""
+        return await self._reader.ask(self._reader.search, wanted, after, limit)
 
     async def unfinished(self, wanted: ResourceFilter, *, after: str = "", limit: int = 256) -> UnfinishedPage:
         """A page of resources to retry."""

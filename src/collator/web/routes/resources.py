@@ -6,11 +6,11 @@ from collator.packet import MAX_INDEX
 from collator.states import State
 from collator.tokens import Role
 from collator.web.event_text import Order
-from collator.web.options import number, seconds, text, word
+from collator.web.options import flag, moment, number, seconds, text, word
 from collator.web.outputs import OutputsPage
 from collator.web.packet_page import PacketView
 from collator.web.problems import ProblemType
-from collator.web.resources import Completion, Purged, ResourcePage, ResourceState, ResourceView
+from collator.web.resources import Completion, Purged, ResourceOrder, ResourcePage, ResourceState, ResourceView
 from collator.web.retries import Retried, RetryDone, RetryMany
 from collator.web.routes.route import EVENTS, JSON, Route, RouteReply
 from collator.web.tickets import Ticket
@@ -42,11 +42,22 @@ LIST_RESOURCES = Route(
     path="/v1/resources",
     role=Role.READ,
     own=True,
-    says="List resources, in order of id.",
-    more="A page has up to some 200 KiB, whatever `limit` says: go on until `next_cursor` is null.",
+    says="List resources, in order of id, or by when they were opened.",
+    more=(
+        "A page has up to some 200 KiB, and 250 resources by time, whatever `limit` says, and may be empty with others "
+        "behind it: go on until `next_cursor` is null. Where nothing is said but `state` and `prefix`, they are in "
+        "order of id, else the newest come first. With `undelivered`, what counts is when they ended."
+    ),
     options=(
         word("state", "Only those in this state.", State),
         text("prefix", "Only those whose id begins with this prefix."),
+        word("order", "By `id`, or the `newest` or the `oldest` first.", ResourceOrder),
+        moment("opened_since", "Only those that were opened at this time or later."),
+        moment("opened_until", "Only those that were opened at this time or before."),
+        moment("ended_since", "Only those that ended at this time or later."),
+        moment("ended_until", "Only those that ended at this time or before."),
+        flag("failed", "Only those with packets that failed."),
+        flag("undelivered", "Only those with a delivery that is due or dead."),
         text("cursor", "Where the page begins: `next_cursor` of the previous page."),
         number("limit", "Maximum number of entries.", least=1, most=1000, default=100),
     ),

@@ -79,6 +79,7 @@ create index resource_deadline on resource (deadline_at) where deadline_at is no
 create index resource_purge on resource (purge_at) where purge_at is not null;
 create index resource_state on resource (state, id);
 create index resource_wid on resource (wid) where wid is not null;
+create index resource_early on resource (rk) where state in ('incomplete', 'cancelled');
 
 create table superseded (         -- a generation that a retry has superseded; written once
   gk bigint primary key,          -- its handle, which `delivery.rk` has: below 0, so that it is that of no resource; falls

@@ -1,37 +1,63 @@
-// Resources: a list by state and prefix, with what can be done to many of them.
+// Resources: a list by state, prefix, time and what is wrong, with what can be done to many of them.
 
 import { html } from "./preact.js";
 import { get, post, query, segment } from "./api.js";
 import { ActionButton, useSelection } from "./ask.js";
-import { counted, number } from "./format.js";
+import { counted, local, number, utc } from "./format.js";
 import { useLoad } from "./live.js";
 import { Ago, Badge, CopyCurl, Empty, Heading, Loaded, Pager, Table, useIsAdmin } from "./parts.js";
 import { go, to } from "./router.js";
 
 const STATES = ["open", "collated", "incomplete", "cancelled"];
 const COLUMNS = [["Id"], ["State"], ["Progress"], ["Failed", "num"], ["Opened"]];
+const ORDERS = [
+  ["", "as it fits"],
+  ["newest", "newest first"],
+  ["oldest", "oldest first"],
+];
 const LIMIT = 100;
 
 export function Resources({ values }) {
-  const { state = "", prefix = "", cursor = "" } = values;
-  const path = "/v1/resources" + query({ state, prefix, cursor, limit: LIMIT });
+  const { cursor = "", ...filters } = values;
+  const path = "/v1/resources" + query({ ...filters, cursor, limit: LIMIT });
   const loaded = useLoad((signal) => get(path, signal), [path]);
-  const filter = (changed) => go(["resources"], { state, prefix, ...changed });
-  const submit = (event) => (event.preventDefault(), filter({ prefix: event.target.elements.prefix.value }));
+  const submit = (event) => {
+    event.preventDefault();
+    const { state, prefix, order, since, until, failed, undelivered } = event.target.elements;
+    go(["resources"], {
+      state: state.value,
+      prefix: prefix.value,
+      order: order.value,
+      opened_since: utc(since.value),
+      opened_until: utc(until.value),
+      failed: failed.checked ? "true" : "",
+      undelivered: undelivered.checked ? "true" : "",
+    });
+  };
+  const now = (event) => event.target.form.requestSubmit();
   return html`<${Heading} title="Resources">
       <${CopyCurl} path=${path} />
       <button type="button" onClick=${loaded.refresh}>Refresh</button>
     <//>
-    <form class="filters" onSubmit=${submit}>
+    <form class="filters" key=${JSON.stringify(filters)} onSubmit=${submit}>
       <label>State
-        <select value=${state} onChange=${(event) => filter({ state: event.target.value })}>
+        <select name="state" onChange=${now}>
           <option value="">all</option>
-          ${STATES.map((one) => html`<option value=${one} selected=${one === state}>${one}</option>`)}
+          ${STATES.map((one) => html`<option value=${one} selected=${one === filters.state}>${one}</option>`)}
         </select>
       </label>
-      <label>Id begins with <input name="prefix" value=${prefix} spellcheck="false" autocomplete="off" /></label>
+      <label>Id begins with <input name="prefix" value=${filters.prefix} spellcheck="false" autocomplete="off" /></label>
+      <label>Opened since <input name="since" type="datetime-local" value=${local(filters.opened_since)} /></label>
+      <label>Opened until <input name="until" type="datetime-local" value=${local(filters.opened_until)} /></label>
+      <label>Order
+        <select name="order" onChange=${now}>
+          ${ORDERS.map(([one, says]) => html`<option value=${one} selected=${one === (filters.order ?? "")}>${says}</option>`)}
+        </select>
+      </label>
+      <label><input name="failed" type="checkbox" checked=${filters.failed} onChange=${now} /> with failures</label>
+      <label><input name="undelivered" type="checkbox" checked=${filters.undelivered} onChange=${now} /> undelivered</label>
       <button type="submit">Filter</button>
-      ${(state || prefix) && html`<a class="button quiet" href=${to(["resources"])}>Clear</a>`}
+      ${Object.keys(filters).length > 0 && html`<a class="button quiet" href=${to(["resources"])}>Clear</a>`}
     </form>
     <${Loaded} of=${loaded}>
       ${(page) => html`<${List} key=${path} ...${{ page, values, refresh: loaded.refresh }} />`}
@@ -39,16 +65,26 @@ export function Resources({ values }) {
 }
 
 function List({ page, values, refresh }) {
-  const { state = "", prefix = "", cursor = "" } = values;
+  const { cursor = "", ...filters } = values;
+  const { state = "", prefix = "", ...others } = filters;
   const admin = useIsAdmin();
   const chosen = useSelection(page.resources.map((one) => one.resource_id));
+  const next = page.next_cursor && to(["resources"], { ...filters, cursor: page.next_cursor });
+  const pager = html`<${Pager} first=${cursor && to(["resources"], filters)} next=${next} />`;
   if (!page.resources.length) {
-    return html`<${Empty} title=${state || prefix || cursor ? "No resource fits" : "No resource is stored"}>
-      ${state || prefix ? "Ids are compared from their beginning, and capitals count." : "A resource is there as soon as its first packet has come."}
-    <//>`;
+    const some = Object.keys(values).length > 0;
+    return html`<${Empty} title=${next ? "None on this page" : some ? "No resource fits" : "No resource is stored"}>
+        ${
+          next
+            ? "The search goes on with the next page."
+            : some
+              ? "Ids are compared from their beginning, and capitals count."
+              : "A resource is there as soon as its first packet has come."
+        }
+      <//>${pager}`;
   }
   const done = () => (chosen.clear(), refresh());
-  return html`${admin && html`<${Bulk} ...${{ chosen, done, state, prefix }} />`}
+  return html`${admin && html`<${Bulk} ...${{ chosen, done, state, prefix, whole: !Object.keys(others).length }} />`}
     <${Table} label="Resources" columns=${admin ? [[chosen.head, "box"], ...COLUMNS] : COLUMNS}>
       ${page.resources.map(
         (one) => html`<tr key=${one.resource_id}>
@@ -60,9 +96,7 @@ function List({ page, values, refresh }) {
         <td class="when"><${Ago} at=${one.opened_at} /></td>
       </tr>`,
       )}
-    <//>
-    <${Pager} first=${cursor && to(["resources"], { state, prefix })}
-      next=${page.next_cursor && to(["resources"], { state, prefix, cursor: page.next_cursor })} />`;
+    <//>${pager}`;
 }
 
 function Progress({ of }) {
@@ -73,7 +107,7 @@ function Progress({ of }) {
   </span>`;
 }
 
-function Bulk({ chosen, done, state, prefix }) {
+function Bulk({ chosen, done, state, prefix, whole }) {
   const ids = chosen.ids;
   const each = (method, action, body) => ids.map((id) => [method, `/v1/resources/${segment(id)}${action}`, body]);
   const these = counted(ids.length, "resource");
@@ -90,7 +124,7 @@ function Bulk({ chosen, done, state, prefix }) {
       question=${`Delete ${these} with packets, outputs and deliveries? This cannot be undone.`}>
       <p class="muted">Those that are open, and those with a due delivery, are refused.</p>
     <//>
-    ${(state === "incomplete" || (state === "open" && prefix)) && html`<${RetryAll} ...${{ state, prefix, done }} />`}
+    ${whole && (state === "incomplete" || (state === "open" && prefix)) && html`<${RetryAll} ...${{ state, prefix, done }} />`}
   </div>`;
 }
 

@@ -1,4 +1,4 @@
-"""Lists of several ledgers that have the newest first: what each has is merged by its time."""
+"""Lists of several ledgers by time: what each of them has is merged."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ async def merged(
     *,
     after: str,
     limit: int,
+    newest: bool,
 ) -> tuple[list[R], str | None]:
-    """Up to *limit* items of all ledgers by *key*, the greatest first, and the cursor behind them. `Malformed`.
+    """Up to *limit* items of all ledgers by *key*, the *newest* or oldest first, and the cursor behind. `Malformed`.
 
     A ledger whose *look* found nothing that fits as far as it went is behind the others on the next page.
     """
@@ -42,7 +43,7 @@ async def merged(
     there = [slot for slot in slots.all if cursors[slot] != _END]
     pieces = {slot: await look(slots.ledger(slot), cursors[slot]) for slot in there}
     rows = [[(item, slot, place) for place, item in enumerate(piece.items)] for slot, piece in pieces.items()]
-    chosen = [*merge(*rows, key=lambda row: key(row[0]), reverse=True)][:limit]  # type: ignore[arg-type]
+    chosen = [*merge(*rows, key=lambda row: key(row[0]), reverse=newest)][:limit]  # type: ignore[arg-type]
     for slot, piece in pieces.items():
         taken = [place for _, of, place in chosen if of == slot]
         whole = len(taken) == len(piece.items)
