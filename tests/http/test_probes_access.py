@@ -18,6 +18,7 @@ from tests.http.listeners import PARTS, ROLES, TOKENS, calling, known_tokens, pa
 DECLARED: dict[str, tuple[str, Role | None]] = {
     "postPackets": ("POST /v1/packets", Role.SEND),
     "putPacket": ("PUT /v1/resources/{resource_id}/packets/{index}", Role.SEND),
+    "openStream": ("GET /v1/stream", Role.SEND),
     "listResources": ("GET /v1/resources", Role.READ),
     "getResource": ("GET /v1/resources/{resource_id}", Role.READ),
     "getOutputs": ("GET /v1/resources/{resource_id}/outputs", Role.READ),

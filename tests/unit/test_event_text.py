@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collator.errors import Malformed
 from collator.messages import OutcomePage, OutcomeReport
 from collator.states import EndedBy, State
-from collator.web.event_text import Order, Place, page_of, reset
+from collator.web.event_text import Order, Place, event, page_of, reset_of
 from tests.harness.event_stream import Event, EventReader
 
 VALUES = st.recursive(
@@ -95,8 +95,8 @@ def test_in_the_order_of_indexes_there_is_no_gap_until_the_end(indexes: set[int]
 
 
 def test_a_reset_takes_the_place_from_who_comes_again() -> None:
-    (event,) = read(reset("r", "opened again"))
-    assert event == Event("reset", {"resource_id": "r", "detail": "opened again"}, "")
+    (told,) = read(event(*reset_of("r", "opened again")))
+    assert told == Event("reset", {"resource_id": "r", "detail": "opened again"}, "")
 
 
 @pytest.mark.parametrize("said", [b"x", b"-1", b"1.", b"end", b"1.end.end", b"9" * 17, b"1 ", b"\xd9\xa1"])

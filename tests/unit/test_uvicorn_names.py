@@ -15,7 +15,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from collator.web import guard, packet_connection, request_feed, server
+from collator.web import byte_stream, guard, packet_connection, request_feed, server, upgrade_connection, websocket
 
 OVERRIDDEN = {
     *("connection_made", "connection_lost", "data_received", "eof_received", "shutdown"),
@@ -30,11 +30,11 @@ OF_A_CYCLE = {
     *("body", "more_body", "keep_alive", "disconnected", "message_event", "response_started", "response_complete"),
     *("chunked_encoding", "expected_content_length", "send", "scope", "waiting_for_100_continue"),
 }
-OF_THE_FLOW = {"read_paused", "resume_reading", "write_paused"}
+OF_THE_FLOW = {"drain", "pause_reading", "read_paused", "resume_reading", "write_paused"}
 OF_THE_STATE = {"connections", "default_headers", "tasks"}
 
-PROTOCOL = [ast.parse(inspect.getsource(module)) for module in (guard, packet_connection, request_feed)]
-TREES = [*PROTOCOL, ast.parse(inspect.getsource(server))]
+PROTOCOL = [ast.parse(inspect.getsource(module)) for module in (guard, packet_connection, request_feed, upgrade_connection)]
+TREES = [*PROTOCOL, *(ast.parse(inspect.getsource(module)) for module in (byte_stream, server, websocket))]
 
 
 def made(of: type[Any]) -> set[str]:

@@ -42,6 +42,7 @@ from collator.web.openapi import Description
 from collator.web.outputs import Outputs
 from collator.web.packet_heads import PacketHeads
 from collator.web.packet_page import PacketPage
+from collator.web.packet_socket import PacketSockets
 from collator.web.packets import WholePackets
 from collator.web.pages import Handlers, make_pages, methods_at
 from collator.web.problems import HttpProblem, ProblemType, busy, method_not_allowed
@@ -56,8 +57,9 @@ from collator.web.request_body import (
 )
 from collator.web.resources import Resources
 from collator.web.retries import Retries
-from collator.web.routes import POST_PACKETS, ROUTES
+from collator.web.routes import OPEN_STREAM, POST_PACKETS, ROUTES
 from collator.web.service_events import ServiceEvents
+from collator.web.started_resource import StreamParts
 from collator.web.streams import Streams, Wanted
 from collator.web.tickets import Tickets
 from collator.web.ui.page import UserInterface
@@ -147,6 +149,7 @@ class App:
         parts.metrics.streams.set_function(lambda: self._load.streams.used)
 
     def _handlers(self, parts: Parts) -> Handlers:
+        events = Events(parts.ledger, interim=parts.interim, draining=parts.intake.draining, load=self._load)
         return Handlers(
             health=_health(parts),
             resources=Resources(
@@ -160,11 +163,19 @@ class App:
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=Outputs(parts.ledger, draining=parts.intake.draining, load=self._load),
-            events=Events(parts.ledger, interim=parts.interim, draining=parts.intake.draining, load=self._load),
+            events=events,
             tickets=self._tickets,
             service_events=ServiceEvents(parts.metrics, draining=parts.intake.draining, load=self._load),
             packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),
             packets=self._packets,
+            sockets=PacketSockets(
+                StreamParts(
+                    parts.intake, parts.ledger, parts.outbox, events, self._auth, parts.packet_limits, parts.limits
+                ),
+                audit=self.audit,
+                refusals=self.refusals,
+                load=self._load,
+            ),
             audit=self.audit,
             description=Description(packet_limits=parts.packet_limits, guarded=self._auth.guarded),
         )
@@ -204,7 +215,7 @@ class App:
             return await self._take(request, send)
         if self._ui is not None and self._ui.serves(path):
             return await self._ui.answer(request, path)
-        foreign = self._cross_origin.allows(request)
+        foreign = path != OPEN_STREAM.path and self._cross_origin.allows(request)  # a stream is more than a read
         check = self._host_check.check_host if foreign else self._host_check.check
         check(request.headers, request.target_host)
         if (preflight := self._cross_origin.preflight(request)) is not None:

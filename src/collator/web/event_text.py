@@ -7,6 +7,7 @@ order of indexes; that of the end says so, so that who has read it is told that 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -109,10 +110,21 @@ class Place(NamedTuple):
         return cls(int(found[1]), found[2] is not None)
 
 
+class Event(NamedTuple):
+    """One event of a resource."""
+
+    name: bytes
+    data: bytes
+    """A JSON object."""
+    id: bytes | None = None
+
+
 class EventPage(NamedTuple):
     """The next events of a resource."""
 
+    events: Sequence[Event]
     text: bytes
+    """All of them, as server-sent events."""
     place: Place
     """Behind them."""
     webhook_id: str
@@ -135,19 +147,20 @@ def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> 
     ended = not (open_ or more)
     if ended and (outcomes or not place.ended):
         end = EndEvent(resource_id, page.state, page.completed_by, page.total, page.webhook_id)
-        events.append(event(b"end", encode(end), b"%d.end" % max(number, 0)))
-    return EventPage(b"".join(events), Place(number, ended), page.webhook_id, more)
+        events.append(Event(b"end", encode(end), b"%d.end" % max(number, 0)))
+    text = b"".join([event(*one) for one in events])
+    return EventPage(events, text, Place(number, ended), page.webhook_id, more)
 
 
-def reset(resource_id: str, detail: str) -> bytes:
-    """The event of that name; a client that comes again after it says no place."""
-    return event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
+def reset_of(resource_id: str, detail: str) -> Event:
+    """The event `reset`; a client that comes again after it says no place."""
+    return Event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
 
 
-def interim_event(resource_id: str, interim: Interim) -> bytes:
+def interim_of(resource_id: str, interim: Interim) -> Event:
     """*interim* as an event, which has no id: it is no place to go on at."""
     raw = msgspec.Raw(interim.output)
-    return event(b"partial", encode(PartialEvent(resource_id, interim.index, interim.attempt, raw)))
+    return Event(b"partial", encode(PartialEvent(resource_id, interim.index, interim.attempt, raw)))
 
 
 def event(name: bytes, data: bytes, id_: bytes | None = None) -> bytes:
@@ -156,8 +169,8 @@ def event(name: bytes, data: bytes, id_: bytes | None = None) -> bytes:
     return b"%bevent: %b\ndata: %b\n\n" % (place, name, _LINE_END.sub(b"\ndata: ", data))
 
 
-def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> bytes:
+def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> Event:
     id_ = b"%d" % (one.seq if order is Order.SEQ else one.index)
     if one.output is None:
-        return event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
-    return event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)
+        return Event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
+    return Event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)

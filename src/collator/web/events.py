@@ -8,14 +8,16 @@ once. Who reads slowly is read for slowly; the guard closes who does not read.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from starlette.types import Send
 
 from collator.errors import Conflict, Removed, Unavailable, Unknown
-from collator.interim import InterimOutputs
+from collator.interim import Interim, InterimOutputs
 from collator.seams.ledger import Ledger
 from collator.web.event_answer import answer_events
-from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, EventPage, Order, Place, interim_event, page_of, reset
+from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, EventPage, Order, Place, event, interim_of, page_of, reset_of
 from collator.web.live_answer import write_live
 from collator.web.load import Load
 from collator.web.news_wait import NewsWait, stopping, waiting
@@ -101,8 +103,24 @@ class Events:
             except Unavailable:
                 loop.call_later(_AGAIN, wait.again)
             except Conflict as error:
-                await write_live(send, reset(stream.resource_id, error.detail))
+                await write_live(send, event(*reset_of(stream.resource_id, error.detail)))
                 return
+
+    @contextmanager
+    def hints(self, resource_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set with each piece of news of a resource, interim outputs too; who waits clears it."""
+        loop = asyncio.get_running_loop()
+        with self._ledger.hint(resource_id) as hint:
+
+            def shown() -> None:
+                loop.call_soon_threadsafe(hint.set)
+
+            with self._interim.follow(resource_id, shown):
+                yield hint
+
+    def interim(self, resource_id: str, *, after: int) -> Sequence[Interim]:
+        """The latest interim outputs of a resource behind the number *after*."""
+        return self._interim.latest(resource_id, after=after)
 
     async def look(self, wanted: _Wanted) -> EventPage | None:
         """The events of a resource behind a place, for all who ask together; `None` where nothing is known of it."""
@@ -147,7 +165,7 @@ class _Stream:
         latest = outputs.latest(self.resource_id, after=self._shown)
         if latest:
             self._shown = latest[-1].number
-        return b"".join(interim_event(self.resource_id, one) for one in latest)
+        return b"".join(event(*interim_of(self.resource_id, one)) for one in latest)
 
     async def look(self) -> bytes:
         """The next events as text, which may be empty. `Conflict` where only one generation is wanted."""
@@ -167,7 +185,7 @@ class _Stream:
         if self._pinned:
             raise error
         self.place, self._webhook_id, self.more = Place(self._order.beginning), None, True
-        return reset(self.resource_id, error.detail)
+        return event(*reset_of(self.resource_id, error.detail))
 
 
 def _noticed(look: asyncio.Task[EventPage | None]) -> None:

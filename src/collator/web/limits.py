@@ -57,6 +57,8 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     stream_idle: float = 60.0
     """A stream that is silent for this long is committed, summed up and closed."""
     max_streams: int = 100
+    ping_seconds: float = 20.0
+    """Without anything on a WebSocket: then its client is pinged, and given up where it stays silent as long again."""
     group_bytes: int = 64 * KIB
     """What is read at once is offered in groups of this size: processing keeps up with many small groups, and falls
     behind a few large ones, which costs a tenth of the processor time of a packet."""

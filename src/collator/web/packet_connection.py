@@ -25,9 +25,10 @@ from collator.web.limits import HttpLimits
 from collator.web.refusals import RefusalLog
 from collator.web.request_body import HttpAnswer
 from collator.web.request_feed import RequestProgress
+from collator.web.upgrade_connection import UpgradeConnection
 
 
-class PacketConnection(Guard):
+class PacketConnection(UpgradeConnection):
     """The guard, with a short way for packets."""
 
     def __init__(

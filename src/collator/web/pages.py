@@ -23,6 +23,7 @@ from collator.web.openapi import Description
 from collator.web.options import read_query
 from collator.web.outputs import Outputs
 from collator.web.packet_page import PacketPage
+from collator.web.packet_socket import PacketSockets
 from collator.web.packets import WholePackets
 from collator.web.request_body import MUCH, READS, REQUEST, HttpAnswer, RequestBody
 from collator.web.resources import Resources
@@ -54,6 +55,7 @@ class Handlers(NamedTuple):
     service_events: ServiceEvents
     packet_page: PacketPage
     packets: WholePackets
+    sockets: PacketSockets
     description: Description
     audit: Audit
 
@@ -61,6 +63,7 @@ class Handlers(NamedTuple):
         """The handler of each route, by the name of the route."""
         return {
             "putPacket": self.packets.put,
+            "openStream": self.sockets.open,
             "listResources": self.resources.index,
             "getResource": self.resources.show,
             "getOutputs": self.outputs.show,

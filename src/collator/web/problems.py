@@ -57,6 +57,7 @@ class ProblemType(Enum):
     UNKNOWN_HOST = (421, "Unknown host")
     MALFORMED = (422, "Invalid packet or request")
     INCOMPLETE_LINE = (422, "The last line is incomplete")
+    UPGRADE_REQUIRED = (426, "WebSocket required")
     REFUSED = (429, "Limit reached")
     HEAD_TOO_LARGE = (431, "Request headers too large")
     INTERNAL_ERROR = (500, "Internal error")

@@ -32,6 +32,8 @@ KEPT = "collator.kept"
 """Set in the scope of a request for which only the places reserved for health checks and repairs are free."""
 HALF_CLOSED = "collator.half_closed"
 """Holds, in the scope of a request that waits, an event: the guard sets it once the client sends no more."""
+UPGRADE = "collator.upgrade"
+"""Holds, in the scope of a request that offers WebSocket, the connection on which it came (`upgrade_connection`)."""
 _SMALL = 4096  # bytes of a body that says nothing
 MUCH = 64 * 1024
 """Bytes of an answer beyond which it waits for the client to read; fewer are buffered in the connection."""

@@ -54,6 +54,7 @@ class RequestProgress(Enum):
     BODY = "body"
     WHOLE = "whole"
     NO_MORE = "no more"  #: no further request is read
+    LEFT = "left"  #: the connection has left HTTP
     ENDED = "ended"  #: the client has said that it sends no more
 
 
@@ -69,6 +70,8 @@ class RequestFeed(HttpToolsProtocol):
         super().__init__(config, state, app_state)
         self.body_size = 0
         """Bytes of the newest body."""
+        self.offer = b""
+        """The other protocol that the head offers which is about to be read once more."""
         self._part = ParserState.BETWEEN
         self._begun = False  # whether the request that this piece is for has begun
         self._came: bytes | bytearray = b""  # since the head began; of a body, the newest piece
@@ -141,10 +144,11 @@ class RequestFeed(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as offer:
             # A server may ignore the offer of an upgrade (RFC 9110, 7.8). The parser takes it for a promise: it stops
             # behind the head, and reports no body. So it gets what it has read of that head once more, without the
-            # offer, and what came behind it as the body that it is.
+            # offer, and what came behind it as the body that it is. Whoever takes the offer does so by its answer.
             line = self.parser.get_method(), self.url, self.parser.get_http_version().encode()
             self._renew_parser()
             self._part = ParserState.BETWEEN
+            self.offer = b",".join(value for name, value in self.headers if name == b"upgrade")
             return head_without_offer(*line, self.headers) + data[offer.args[0] :]
         except httptools.HttpParserError as error:
             if not isinstance(error.__context__, AnotherRequest):

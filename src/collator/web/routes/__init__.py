@@ -12,7 +12,9 @@ from collator.web.routes.health import HEALTH
 from collator.web.routes.packets import POST_PACKETS, PUT_PACKET
 from collator.web.routes.resources import RESOURCES
 from collator.web.routes.route import Route, RouteReply, problems_of
+from collator.web.routes.stream import OPEN_STREAM
 
-ROUTES: tuple[Route, ...] = (POST_PACKETS, PUT_PACKET, *RESOURCES, *DELIVERIES, *ENDPOINTS, LIST_AUDIT, *HEALTH)
+_PACKETS = (POST_PACKETS, PUT_PACKET, OPEN_STREAM)
+ROUTES: tuple[Route, ...] = (*_PACKETS, *RESOURCES, *DELIVERIES, *ENDPOINTS, LIST_AUDIT, *HEALTH)
 
-__all__ = ["POST_PACKETS", "ROUTES", "Route", "RouteReply", "problems_of"]
+__all__ = ["OPEN_STREAM", "POST_PACKETS", "ROUTES", "Route", "RouteReply", "problems_of"]
