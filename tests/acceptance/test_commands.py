@@ -104,6 +104,7 @@ FOR_PROGRAMS = {
     "getEvents": "follow asks for it while the resource is open; here all have ended",
     "createTicket": "for backends of applications, which have a page to follow a resource",
     "getServiceEvents": "for pages that show the service live: status and metrics say the same when asked",
+    "openStream": "for live sources: send gives packets",
     "putPacket": "for devices without JSON: send gives packets",
 }
 

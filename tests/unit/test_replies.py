@@ -51,6 +51,7 @@ UNTYPED = {
     "getDescription",
     "getEvents",
     "getServiceEvents",
+    "openStream",
 }
 """Routes that no verb asks, or whose answer a verb turns into something else."""
 PROMISED = {"output"}
