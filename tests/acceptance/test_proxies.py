@@ -20,6 +20,7 @@ from collator.cli.children import free_port
 from tests.acceptance.programs import PATIENCE, serving
 from tests.harness.event_stream import events_of
 from tests.http.listener import chunk, connect, ndjson, packet, request, stream_head
+from tests.http.sockets import socket as stream_socket
 from tests.wait import until_sync
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text("utf-8")
@@ -131,3 +132,20 @@ async def live(port: int) -> None:
     assert [event.kind async for event in events] == ["end"]
     for each in (wire, sender):
         await each.aclose()
+
+
+@pytest.mark.parametrize("program", PROXIES)
+def test_messages_of_a_websocket_pass_at_once_in_both_directions(program: str, tmp_path: Path) -> None:
+    with behind(program, tmp_path) as port:
+        asyncio.run(spoken(port))
+
+
+async def spoken(port: int) -> None:
+    async with stream_socket(port) as client:
+        assert (await client.start(outcomes=True))["next_index"] == 0
+        for index in range(3):
+            await client.binary(b"x" * 200_000)
+            assert (await client.stored(index))["packets"] == index + 1
+        await client.say("stop", total=3)
+        heard = await client.until("end")
+        assert heard[-1]["state"] == "collated"

@@ -243,6 +243,8 @@ def status_of(target: str, role: Role | None) -> int:
         return 200
     if role is None:
         return 401
+    if found and found.role is role:
+        return 426  # the stream: this offers no WebSocket
     return 403 if found else 405 if routes else 404
 
 

@@ -479,7 +479,7 @@ async def test_who_does_not_read_is_read_no_further_and_closed(tmp_path: Path) -
     async with open_door(tmp_path, limits=HttpLimits(write_seconds=0.5)) as listener:
         wire = await connect(listener.port, unread=4096)
         await offered(wire)
-        most = 0
+        most = unsent = 0
         flood = frame(b"x" * 125, Opcode.PING) * 5000
         async with socket(listener.port) as honest:
             await honest.start()

@@ -33,7 +33,8 @@ OF_A_CYCLE = {
 OF_THE_FLOW = {"drain", "pause_reading", "read_paused", "resume_reading", "write_paused"}
 OF_THE_STATE = {"connections", "default_headers", "tasks"}
 
-PROTOCOL = [ast.parse(inspect.getsource(module)) for module in (guard, packet_connection, request_feed, upgrade_connection)]
+CONNECTIONS = (guard, packet_connection, request_feed, upgrade_connection)
+PROTOCOL = [ast.parse(inspect.getsource(module)) for module in CONNECTIONS]
 TREES = [*PROTOCOL, *(ast.parse(inspect.getsource(module)) for module in (byte_stream, server, websocket))]
 
 
