@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from collator.errors import Conflict, Unavailable
+from collator.interim import Interim
 from collator.web.event_text import Event, EventPage, Order, Place, interim_of, reset_of
 from collator.web.events import BETWEEN, Events
 from collator.web.stream_messages import event_message
@@ -36,7 +37,7 @@ class OutcomeFeed:
             while not self._place.ended:
                 await hint.wait()
                 hint.clear()
-                interim = self._interim()  # before the store: what it has ended is not shown behind its end
+                interim = self._events.interim(self._resource_id, after=self._shown)  # before the store, as in `Events`
                 try:
                     more = await self._look(interim)
                 except Unavailable:
@@ -48,8 +49,8 @@ class OutcomeFeed:
                 else:
                     await asyncio.sleep(BETWEEN - loop.time() % BETWEEN)
 
-    async def _look(self, interim: Sequence[Event]) -> bool:
-        """Tell what there is; whether there is more."""
+    async def _look(self, interim: Sequence[Interim]) -> bool:
+        """Tell what there is, and *interim* before it; whether there is more."""
         try:
             page: EventPage | None = await self._events.look(
                 (self._resource_id, Order.SEQ, self._place, self._webhook_id)
@@ -58,18 +59,14 @@ class OutcomeFeed:
             self._place, self._webhook_id = Place(0), None
             self._tell([reset_of(self._resource_id, error.detail)])
             return True
-        self._tell(interim)
+        if interim:
+            self._shown = interim[-1].number
+            self._tell([interim_of(self._resource_id, one) for one in interim])
         if page is None:
             return False
         self._place, self._webhook_id = page.place, page.webhook_id
         self._tell(page.events)
         return page.more
-
-    def _interim(self) -> Sequence[Event]:
-        latest = self._events.interim(self._resource_id, after=self._shown)
-        if latest:
-            self._shown = latest[-1].number
-        return [interim_of(self._resource_id, one) for one in latest]
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:

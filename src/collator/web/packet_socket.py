@@ -24,6 +24,8 @@ from collator.wire import longest_packet
 if TYPE_CHECKING:
     from collator.web.websocket import WebSocket
 
+_OFFER = "this path speaks WebSocket: the request must offer it (Connection: Upgrade, Upgrade: websocket)"
+_OFFERED = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"))
 _NORMAL, _GOING_AWAY, _NO_TEXT, _POLICY, _TOO_LARGE, _DEFECT, _LATER = 1000, 1001, 1007, 1008, 1009, 1011, 1013
 _CODES = {ProblemType.MALFORMED: _NO_TEXT, ProblemType.TOO_LARGE: _TOO_LARGE, ProblemType.REFUSED: _LATER}
 _CLASSES = {4: _POLICY, 5: _LATER}
@@ -43,7 +45,7 @@ class PacketSockets:
     async def open(self, request: RequestBody, _send: Send) -> None:
         """Take the offer of *request*, and serve its stream to the end. `Unavailable`, `HttpProblem`."""
         if UPGRADE not in request.scope:
-            raise _upgrade_required()
+            raise HttpProblem(ProblemType.UPGRADE_REQUIRED, _OFFER, headers=_OFFERED)
         from collator.web.websocket import WebSocket  # here, as a library has none, and it takes time to load
 
         refusal = self._parts.intake.refusal()
@@ -67,18 +69,15 @@ class PacketSockets:
                 self._note(request, socket.violation)
         except CollatorError as error:
             refusal = problem_of(error)
-            code, reason = await self._told(request, socket, refusal), f"{refusal.kind.code}: {refusal.detail}"
+            code = _CODES.get(refusal.kind) or _CLASSES[refusal.kind.status // 100]
+            reason = f"{refusal.kind.code}: {refusal.detail}"
+            socket.send(error_message(refusal))
+            self._note(request, refusal)
+            await self._audit.refused(request, refusal)
         except Exception:  # noqa: BLE001 - logged, and told
             socket.send(error_message(log_defect(request.scope["method"])))
         finally:
             socket.close(code, reason)
-
-    async def _told(self, request: RequestBody, socket: WebSocket, refusal: HttpProblem) -> int:
-        """Tell of the *refusal* with which the stream ends; the code of its close."""
-        socket.send(error_message(refusal))
-        self._note(request, refusal)
-        await self._audit.refused(request, refusal)
-        return _CODES.get(refusal.kind) or _CLASSES[refusal.kind.status // 100]
 
     def _note(self, request: RequestBody, error: CollatorError) -> None:
         self._refusals.note(problem_of(error), Asked.by(request.scope))
@@ -86,9 +85,3 @@ class PacketSockets:
     async def _watch(self, socket: WebSocket) -> None:
         await self._parts.intake.draining.wait()
         socket.wake()
-
-
-def _upgrade_required() -> HttpProblem:
-    fields = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"))
-    detail = "this path speaks WebSocket: the request must offer it (Connection: Upgrade, Upgrade: websocket)"
-    return HttpProblem(ProblemType.UPGRADE_REQUIRED, detail, headers=fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -64,15 +64,17 @@ class StreamSession:
         try:
             async with aclosing(self._socket.messages()) as reads:
                 async for messages in reads:
-                    for message in messages:
-                        await self._take(message)
-                    if self._started is not None:
-                        await self._started.store()
-                    if self._socket.stopping:
-                        return
-                    self._check()
+                    await self._serve(messages)
         finally:
             self._leave()
+
+    async def _serve(self, messages: Sequence[Message]) -> None:
+        """Do what the *messages* of one read say."""
+        for message in messages:
+            await self._take(message)
+        if self._started is not None:
+            await self._started.store()
+        self._check()
 
     def _check(self) -> None:
         """Raise why the stream ends now, if it does; say when to look again."""

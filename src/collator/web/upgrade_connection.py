@@ -51,7 +51,8 @@ class UpgradeConnection(Guard):
         self.reading = RequestProgress.NO_MORE
         self.cycle.response_complete = True
         self.places.answered(self)
-        self.flow.resume_reading()  # to see its end
+        if not self.transport.is_closing():
+            self.flow.resume_reading()  # to see its end
         self.transport.close()
 
     def shutdown(self) -> None:

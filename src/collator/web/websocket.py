@@ -98,7 +98,7 @@ class WebSocket:
             with self._buffer_memory.holding(self._who, self._held + len(self._parts)):
                 if self._held + len(self._parts) > _LONG:
                     await self._wait_for_memory()
-                data = await self._stream.read(self._patience())
+                data = await self._read()
             with self._buffer_memory.holding(self._who, len(data)):
                 messages = await self._parsed(data)
             with self._buffer_memory.holding(self._who, sum([len(message.data) for message in messages])):
@@ -126,13 +126,15 @@ class WebSocket:
         self._connection.close()
 
     def _is_open(self) -> bool:
-        return self._protocol.state is State.OPEN and not self._stream.ended
+        return self._protocol.state is State.OPEN and not (self._stream.ended or self._stream.stopping)
 
-    def _patience(self) -> float:
-        """Seconds until the client is pinged, or given up, or it is `until`."""
+    async def _read(self) -> bytes:
+        """What comes next; nothing where the client is to be pinged, or given up, or it is `until`."""
         now = self._loop.time()
         silence = max(self._heard, self._pinged) + self._limits.ping_seconds - now
-        return max(0.0, min(max(silence, _LEAST) if self._pinged else silence, self.until - now))
+        if self._pinged:
+            silence = max(silence, _LEAST)
+        return await self._stream.read(max(0.0, min(silence, self.until - now)))
 
     def _look_after(self, came: bytes) -> None:
         """Ping a client of which nothing *came* for long; give up one that does not answer."""
