@@ -12,7 +12,7 @@ _MOST = 64 * KIB
 """Bytes that may wait here, beside those of the last read; the rest waits in the system, and at the client."""
 
 
-class Flow(Protocol):
+class StreamFlow(Protocol):
     """The flow of a connection, as uvicorn has it."""
 
     def pause_reading(self) -> None:
@@ -28,7 +28,7 @@ class Flow(Protocol):
         ...
 
 
-class Output(Protocol):
+class StreamOutput(Protocol):
     """The way to the client."""
 
     def write(self, data: bytes) -> None:
@@ -39,7 +39,7 @@ class Output(Protocol):
 class ByteStream:
     """What came and was not read, and what the client has to take."""
 
-    def __init__(self, flow: Flow, output: Output, *, who: str, buffer_memory: BufferMemory) -> None:
+    def __init__(self, flow: StreamFlow, output: StreamOutput, *, who: str, buffer_memory: BufferMemory) -> None:
         """Hold back what comes by *flow*, and write to *output*; what waits here counts for *who*."""
         self.ended = False
         """Whether nothing more can come, or be written."""

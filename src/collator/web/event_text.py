@@ -110,7 +110,7 @@ class Place(NamedTuple):
         return cls(int(found[1]), found[2] is not None)
 
 
-class Event(NamedTuple):
+class ResourceEvent(NamedTuple):
     """One event of a resource."""
 
     name: bytes
@@ -122,7 +122,7 @@ class Event(NamedTuple):
 class EventPage(NamedTuple):
     """The next events of a resource."""
 
-    events: Sequence[Event]
+    events: Sequence[ResourceEvent]
     text: bytes
     """All of them, as server-sent events."""
     place: Place
@@ -147,20 +147,20 @@ def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> 
     ended = not (open_ or more)
     if ended and (outcomes or not place.ended):
         end = EndEvent(resource_id, page.state, page.completed_by, page.total, page.webhook_id)
-        events.append(Event(b"end", encode(end), b"%d.end" % max(number, 0)))
+        events.append(ResourceEvent(b"end", encode(end), b"%d.end" % max(number, 0)))
     text = b"".join([event(*one) for one in events])
     return EventPage(events, text, Place(number, ended), page.webhook_id, more)
 
 
-def reset_of(resource_id: str, detail: str) -> Event:
+def reset_of(resource_id: str, detail: str) -> ResourceEvent:
     """The event `reset`; a client that comes again after it says no place."""
-    return Event(b"reset", encode(ResetEvent(resource_id, detail)), b"")
+    return ResourceEvent(b"reset", encode(ResetEvent(resource_id, detail)), b"")
 
 
-def interim_of(resource_id: str, interim: Interim) -> Event:
+def interim_of(resource_id: str, interim: Interim) -> ResourceEvent:
     """*interim* as an event, which has no id: it is no place to go on at."""
     raw = msgspec.Raw(interim.output)
-    return Event(b"partial", encode(PartialEvent(resource_id, interim.index, interim.attempt, raw)))
+    return ResourceEvent(b"partial", encode(PartialEvent(resource_id, interim.index, interim.attempt, raw)))
 
 
 def event(name: bytes, data: bytes, id_: bytes | None = None) -> bytes:
@@ -169,8 +169,10 @@ def event(name: bytes, data: bytes, id_: bytes | None = None) -> bytes:
     return b"%bevent: %b\ndata: %b\n\n" % (place, name, _LINE_END.sub(b"\ndata: ", data))
 
 
-def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> Event:
+def _outcome(resource_id: str, order: Order, one: OutcomeReport) -> ResourceEvent:
     id_ = b"%d" % (one.seq if order is Order.SEQ else one.index)
     if one.output is None:
-        return Event(b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_)
-    return Event(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)
+        return ResourceEvent(
+            b"failed", encode(FailedEvent(resource_id, one.seq, one.index, one.reason, one.attempts)), id_
+        )
+    return ResourceEvent(b"output", encode(OutputEvent(resource_id, one.seq, one.index, msgspec.Raw(one.output))), id_)

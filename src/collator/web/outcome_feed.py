@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from collator.errors import Conflict, Unavailable
 from collator.interim import Interim
-from collator.web.event_text import Event, EventPage, Order, Place, interim_of, reset_of
+from collator.web.event_text import EventPage, Order, Place, ResourceEvent, interim_of, reset_of
 from collator.web.events import BETWEEN, Events
 from collator.web.stream_messages import event_message
 from collator.web.websocket import WebSocket
@@ -68,6 +68,6 @@ class OutcomeFeed:
         self._tell(page.events)
         return page.more
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _tell(self, events: Sequence[ResourceEvent]) -> None:
         for event in events:
             self._socket.send(event_message(event))

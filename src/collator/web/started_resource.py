@@ -50,7 +50,7 @@ class StreamParts(NamedTuple):
     limits: HttpLimits
 
 
-class Begin(NamedTuple):
+class StartPoint(NamedTuple):
     """What there is of a resource when a client starts it."""
 
     next_index: int
@@ -77,7 +77,7 @@ class StartedResource:
         request: RequestBody,
         socket: WebSocket,
         packet: Packet,
-        begin: Begin,
+        begin: StartPoint,
         *,
         tell: Callable[[CollatorError], Awaitable[None]],
     ) -> None:
@@ -154,13 +154,13 @@ class StartedResource:
         self._socket.send(encode(AckMessage(self.resource_id, progress.next_index - 1, progress.decided)))
 
 
-async def look_at(ledger: Ledger, resource_id: str) -> Begin:
-    """What there is of a resource. `Removed`."""
+async def look_at(ledger: Ledger, resource_id: str) -> StartPoint:
+    """Look at what there is of a resource. `Removed`."""
     try:
         report = await ledger.resource(resource_id)
     except Removed:
         raise
     except Unknown:
-        return Begin(0, State.OPEN)
+        return StartPoint(0, State.OPEN)
     gap = report.missing[0][0] if report.missing else report.received
-    return Begin(gap, report.state, beyond=report.received > gap)
+    return StartPoint(gap, report.state, beyond=report.received > gap)

@@ -15,7 +15,7 @@ from collator.errors import CollatorError, Malformed
 from collator.json_text import Steps
 from collator.packet import NOT_JSON, Packet, PacketLimits, as_integer, check, check_decoded_steps, in_words
 from collator.states import State
-from collator.web.event_text import Event
+from collator.web.event_text import ResourceEvent
 from collator.web.problems import encode, problem
 
 _NONE = msgspec.Raw()
@@ -131,7 +131,7 @@ def longest_binary(packet_limits: PacketLimits) -> int:
     return (packet_limits.max_payload - len(b'""')) // 4 * 3
 
 
-def event_message(event: Event) -> bytes:
+def event_message(event: ResourceEvent) -> bytes:
     """*event* as a message, with its name for a type."""
     return b'{"type":"%b",%b' % (event.name, event.data[1:])
 

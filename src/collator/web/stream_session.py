@@ -18,7 +18,7 @@ from collator.packet import MAX_INDEX
 from collator.seams.operations import Operations
 from collator.tokens import Role
 from collator.web.auth import check_reach, forbidden
-from collator.web.event_text import EndEvent, Event
+from collator.web.event_text import EndEvent, ResourceEvent
 from collator.web.outcome_feed import OutcomeFeed
 from collator.web.problems import HttpProblem, ProblemType, encode
 from collator.web.request_body import RequestBody
@@ -39,7 +39,7 @@ from collator.web.stream_messages import (
 )
 
 if TYPE_CHECKING:
-    from collator.web.websocket import Message, WebSocket
+    from collator.web.websocket import SocketMessage, WebSocket
 
 _PAUSE = 5.0
 """Seconds at most until what was refused is offered again."""
@@ -68,7 +68,7 @@ class StreamSession:
         finally:
             self._leave()
 
-    async def _serve(self, messages: Sequence[Message]) -> None:
+    async def _serve(self, messages: Sequence[SocketMessage]) -> None:
         """Do what the *messages* of one read say."""
         for message in messages:
             await self._take(message)
@@ -91,7 +91,7 @@ class StreamSession:
 
     # Messages.
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, message: SocketMessage) -> None:
         self._active = self._loop.time()
         try:
             if message.binary:
@@ -163,7 +163,7 @@ class StreamSession:
         if started.feed is None:  # else it tells the end once it has told all before
             page = await self._parts.ledger.outputs(started.resource_id, after=MAX_INDEX, limit=1)
             end = EndEvent(started.resource_id, page.state, page.completed_by, page.total, page.webhook_id)
-            self._socket.send(event_message(Event(b"end", encode(end))))
+            self._socket.send(event_message(ResourceEvent(b"end", encode(end))))
             self._leave()
 
     # The resource.

@@ -15,7 +15,7 @@ import math
 from typing import cast
 
 from collator.web.buffer_memory import BufferMemory
-from collator.web.byte_stream import ByteStream, Output
+from collator.web.byte_stream import ByteStream, StreamOutput
 from collator.web.guard import Guard
 from collator.web.head import bad
 from collator.web.request_body import UPGRADE
@@ -41,7 +41,7 @@ class UpgradeConnection(Guard):
         self.reading, self.deadline = RequestProgress.LEFT, math.inf
         self.cycle.response_started = True
         self.transport.write_through(answer)
-        self.stream = ByteStream(self.flow, cast("Output", self.transport), who=who, buffer_memory=buffer_memory)
+        self.stream = ByteStream(self.flow, cast("StreamOutput", self.transport), who=who, buffer_memory=buffer_memory)
         return self.stream
 
     def close(self) -> None:

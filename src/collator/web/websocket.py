@@ -39,7 +39,7 @@ _LEAST = 0.2  # seconds for the answer to a ping, though it may have waited here
 _MOST_REASON = 120  # bytes of the reason of a close; its frame has 123 for it
 
 
-class Message(NamedTuple):
+class SocketMessage(NamedTuple):
     """A whole message."""
 
     data: bytes
@@ -89,7 +89,7 @@ class WebSocket:
         """Have `messages` give what is there, be it nothing."""
         self._stream.wake()
 
-    async def messages(self) -> AsyncGenerator[Sequence[Message], None]:
+    async def messages(self) -> AsyncGenerator[Sequence[SocketMessage], None]:
         """The messages of each read, in order, until the end; none where nothing came for a while, or it was woken.
 
         `HttpProblem` where there is no memory for a long one.
@@ -129,7 +129,7 @@ class WebSocket:
         return self._protocol.state is State.OPEN and not (self._stream.ended or self._stream.stopping)
 
     async def _read(self) -> bytes:
-        """What comes next; nothing where the client is to be pinged, or given up, or it is `until`."""
+        """Read what comes next; nothing where the client is to be pinged, or given up, or it is `until`."""
         now = self._loop.time()
         silence = max(self._heard, self._pinged) + self._limits.ping_seconds - now
         if self._pinged:
@@ -154,8 +154,8 @@ class WebSocket:
         except TimeoutError:
             self._buffer_memory.check(self._who, _LONG)
 
-    async def _parsed(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
+    async def _parsed(self, data: bytes) -> list[SocketMessage]:
+        messages: list[SocketMessage] = []
         for start in range(0, len(data), _PIECE):
             piece = data[start : start + _PIECE]
             self._protocol.receive_data(piece)
@@ -166,18 +166,18 @@ class WebSocket:
             await self._turns.turn(self._who)
         return messages
 
-    def _joined(self, frame: object) -> Message | None:
+    def _joined(self, frame: object) -> SocketMessage | None:
         """The message that *frame* completes."""
         if not isinstance(frame, Frame) or frame.opcode not in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
             return None
         if frame.opcode is not Opcode.CONT:
             self._binary = frame.opcode is Opcode.BINARY
             if frame.fin:
-                return Message(bytes(frame.data), self._binary)
+                return SocketMessage(bytes(frame.data), self._binary)
         self._parts += frame.data
         if not frame.fin:
             return None
-        message = Message(bytes(self._parts), self._binary)
+        message = SocketMessage(bytes(self._parts), self._binary)
         self._parts.clear()
         return message
 
