@@ -149,7 +149,7 @@ def page_of(resource_id: str, order: Order, place: Place, page: OutcomePage) -> 
         end = EndEvent(resource_id, page.state, page.completed_by, page.total, page.webhook_id)
         events.append(ResourceEvent(b"end", encode(end), b"%d.end" % max(number, 0)))
     text = b"".join([event(*one) for one in events])
-    return EventPage(events, text, Place(number, ended), page.webhook_id, more)
+    return EventPage(tuple(events), text, Place(number, ended), page.webhook_id, more)
 
 
 def reset_of(resource_id: str, detail: str) -> ResourceEvent:
