@@ -210,7 +210,7 @@ lock: ## Pin the newest libraries that pyproject.toml admits, with hashes (wants
 	.lock-venv/bin/python -m pip install --quiet --upgrade pip pip-tools
 	$(COMPILE) requirements-dev.txt --upgrade --extra dev --extra demo pyproject.toml
 	$(COMPILE) requirements.txt --constraint requirements-dev.txt --build-deps-for editable pyproject.toml
-	$(COMPILE) requirements-extras.txt --constraint requirements-dev.txt --extra celery --extra postgresql pyproject.toml
+	$(COMPILE) requirements-extras.txt --constraint requirements-dev.txt --extra celery --extra otel --extra postgresql pyproject.toml
 	echo pip | $(COMPILE) requirements-pip.txt --upgrade -
 	echo pip-audit | $(COMPILE) requirements-audit.txt --upgrade -
 	printf 'check-jsonschema\nfastapi\nflask\ngunicorn\nhttptools\nkubernetes-validate\nlitserve\nopenapi-python-client\nslowapi\nstandardwebhooks\nuvicorn\n' | \
