@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from collator.backlog import Backlog
 from collator.errors import Unavailable
@@ -25,6 +26,9 @@ from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.seams.packets import PacketIntake
 from collator.seams.workers import Workers
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Parent, Tracing
 
 
 class Intake:
@@ -39,12 +43,14 @@ class Intake:
         metrics: Metrics,
         backlog: Backlog | None = None,
         unavailable: Callable[[], Unavailable | None] = lambda: None,
+        tracing: Tracing | None = None,
     ) -> None:
         """Accept into *ledger*, and hand on to *workers* and *outbox*.
 
         Nobody has more wait there than his share of the *backlog*. *unavailable* is `LedgerBackend.refusal`: where it
-        gives a reason the ledger is not asked, so that nobody waits in vain (P5).
+        gives a reason the ledger is not asked, so that nobody waits in vain (P5). *tracing* makes a span of each call.
         """
+        self.tracing = tracing
         self.draining = asyncio.Event()
         """Set once nothing more is taken; streams wait for it, to end by themselves."""
         self._ledger, self._operations = ledger, Operations()
@@ -55,10 +61,13 @@ class Intake:
         self._counters = {status: metrics.packets.labels(status.value) for status in Status}
         self._promised = 0  # room that calls which are under way have told the ledger of
 
-    async def accept(self, packets: Sequence[Packet], *, who: str = "", size: int = 0) -> Sequence[Receipt]:
+    async def accept(
+        self, packets: Sequence[Packet], *, who: str = "", size: int = 0, parents: Sequence[Parent | None] | None = None
+    ) -> Sequence[Receipt]:
         """Store *packets*, which were checked, and start their processing; a receipt for each, in order.
 
         They have *size* bytes, about, and come from *who*, whose share counts; nobody's where it is not said.
+        *parents*: the traces that they are sent in, one by one; that of the current span, where it is not said.
         Durable when it returns. `Unavailable` (and its kinds) means that nothing was stored.
         """
         refusal = self.refusal()
@@ -75,17 +84,24 @@ class Intake:
         batch = Batch(packets)
         capacity = max(0, min(len(packets), self._workers.capacity() - self._promised))
         self._promised += capacity
+        spans = None if self.tracing is None else self.tracing.sending(packets, parents)
         try:
             accepted = await self._operations.certain(self._ledger.accept, batch.groups, capacity=capacity)
+        except BaseException as error:
+            if spans is not None:
+                spans.failed(error)
+            raise
         finally:
             self._promised -= capacity
+        answers = batch.in_order(accepted.receipts) if accepted.exceptions else [ACCEPTED] * batch.size
+        if spans is not None:
+            spans.stored(answers)  # before a worker may ask in which trace a packet is
         if accepted.runs:
             self._workers.submit(accepted.runs)
         if accepted.waiting:
             self._workers.notify()
         if accepted.endpoints:
             self._outbox.take((), accepted.endpoints)
-        answers = batch.in_order(accepted.receipts) if accepted.exceptions else [ACCEPTED] * batch.size
         self._count(answers)
         return answers
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -29,6 +29,10 @@ from collator.rules.resource import LedgerLimits
 from collator.seams.backend import LedgerBackend, WorkersBackend
 from collator.settings import Settings
 from collator.states import OnFailure
+from collator.tracing import open_tracing
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 log = structlog.get_logger("collator.pipeline")
 
@@ -63,6 +67,7 @@ class Pipeline:
         ledger_limits: LedgerLimits,
         clock: Clock,
         beats: Beats,
+        tracing: Tracing | None,
     ) -> None:
         """Put the parts together; nothing moves yet."""
         self._backend, self.ledger = ledger_backend, ledger_backend.ledger
@@ -76,9 +81,10 @@ class Pipeline:
         self.outbox = Dispatcher(
             self.ledger, endpoints, clock=clock, metrics=self.metrics, egress=egress, circuits=circuits
         )
+        self.outbox.sender.tracing = tracing
         self.interim = workers_backend.interim
         self.workers = workers_backend.workers(
-            self.ledger, self.outbox, metrics=self.metrics, lease=ledger_limits.task_lease
+            self.ledger, self.outbox, metrics=self.metrics, lease=ledger_limits.task_lease, tracing=tracing
         )
         self.intake = Intake(
             self.ledger,
@@ -87,6 +93,7 @@ class Pipeline:
             metrics=self.metrics,
             backlog=Backlog(ledger_limits.max_backlog),
             unavailable=ledger_backend.refusal,
+            tracing=tracing,
         )
         self._janitor = Janitor(
             self.ledger,
@@ -162,11 +169,14 @@ async def open_pipeline(
     clock: Clock | None = None,
     processor: Callable[..., object] | None = None,
     endpoints: Sequence[Endpoint] = (),
+    own_process: bool = False,
 ) -> AsyncIterator[Pipeline]:
     """A pipeline with the ledger and the workers that *settings* name, not yet at work.
 
-    *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give. Raises
-    `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
+    *processor* counts before that of the settings, and *endpoints* beside theirs: what only a program can give.
+    *own_process*: whether the process is that of a service, so that its traces are set up for all that runs in it.
+
+    Raises `ConfigError`, `Occupied`, `SchemaTooNew`, `Damaged` or `Unavailable` where it cannot start.
     """
     clock = clock or SystemClock()
     signed = _has_own_secret(settings)
@@ -174,28 +184,33 @@ async def open_pipeline(
     workers_backend = workers.open_backend(  # first: where that fails, no secret is made
         settings, processor=processor, clock=clock, stood_still=beats.process.stood_still
     )
-    routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
-    ledger_limits = ledger_limits_of(
-        settings,
-        routes,
-        side_by_side=STOPS_BESIDE_OTHERS if workers_backend.separate else 0,
-        hand_out_metadata=workers_backend.wants_metadata,
-    )
-    ledger_backend = await ledgers.open_backend(
-        settings,
-        ledger_limits=ledger_limits,
-        clock=clock,
-        route=router(routes),
-        stood_still=beats.store.stood_still,
-    )
-    try:
-        _log_clock_jump(ledger_backend.behind)
-        await _log_beginnings(settings, ledger_backend, signed=signed)
-        yield Pipeline(
-            settings, ledger_backend, workers_backend, routes, ledger_limits=ledger_limits, clock=clock, beats=beats
+    async with open_tracing(on=settings.tracing, own_process=own_process) as tracing:
+        routes = {**configure(settings), **{endpoint.name: endpoint for endpoint in endpoints}}
+        ledger_limits = ledger_limits_of(
+            settings,
+            routes,
+            side_by_side=STOPS_BESIDE_OTHERS if workers_backend.separate else 0,
+            hand_out_metadata=workers_backend.wants_metadata,
         )
-    finally:
-        await ledger_backend.aclose()
+        route, stood_still = router(routes), beats.store.stood_still
+        ledger_backend = await ledgers.open_backend(
+            settings, ledger_limits=ledger_limits, clock=clock, route=route, stood_still=stood_still
+        )
+        try:
+            _log_clock_jump(ledger_backend.behind)
+            await _log_beginnings(settings, ledger_backend, signed=signed)
+            yield Pipeline(
+                settings,
+                ledger_backend,
+                workers_backend,
+                routes,
+                ledger_limits=ledger_limits,
+                clock=clock,
+                beats=beats,
+                tracing=tracing,
+            )
+        finally:
+            await ledger_backend.aclose()
 
 
 def _log_clock_jump(behind: float) -> None:

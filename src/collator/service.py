@@ -92,12 +92,16 @@ def _end() -> None:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, *, clock: Clock | None = None, processor: Callable[..., object] | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    processor: Callable[..., object] | None = None,
+    own_process: bool = False,
 ) -> AsyncIterator[Service]:
     """A service that runs while the context is open; leaving it drains, within `Settings.drain_timeout`.
 
-    *processor* counts before that of the settings. Raises what `open_pipeline` raises, `ConfigError` where the listener
-    cannot be opened, or should not be, and `Occupied` where its port is in use.
+    *processor* counts before that of the settings; *own_process* as in `open_pipeline`. Raises what that raises,
+    `ConfigError` where the listener cannot be opened, or should not be, and `Occupied` where its port is in use.
     """
     from collator.web.server import serve  # the library has the parts of a listener, and not the listener
 
@@ -107,7 +111,7 @@ async def open_service(
     settings = descriptors.fitted(settings, descriptors.limit())
     tokens = TokenFile(settings.tokens_file).current if settings.tokens_file else None
     ticket_secrets = SecretFile(settings.ticket_secret_file).current if settings.ticket_secret_file else None
-    async with open_pipeline(settings, clock=clock, processor=processor) as pipeline:
+    async with open_pipeline(settings, clock=clock, processor=processor, own_process=own_process) as pipeline:
         own = {
             "tokens": tokens,
             "ticket_secrets": ticket_secrets,
@@ -187,7 +191,7 @@ async def _serve_until_told(settings: Settings) -> None:
         told.set()
 
     try:
-        async with open_service(settings) as service:
+        async with open_service(settings, own_process=True) as service:
             on_stop(tell)
             endpoints = ",".join(names(settings)) or NO_WEBHOOK
             processor = hidden(settings.processor) if settings.workers == "local" else f"{settings.workers} workers"

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 USES = {
     "": "import collator.service, collator.library, collator.cli.demo, collator.ledgers.sqlite.backend",
     "celery": "import collator.workers.celery.backend, collator.workers.celery.app, redis",
+    "otel": "import collator.tracing.provider, collator.tracing.tracer",
     "postgresql": "import collator.ledgers.postgresql.backend, collator.ledgers.postgresql.check",
     "demo": """
 from pathlib import Path

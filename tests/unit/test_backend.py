@@ -250,7 +250,9 @@ class Crew:
         self.opened_with: dict[str, Any] = {}
         self.given: tuple[object, ...] = ()
 
-    def workers(self, ledger: object, outbox: object, *, metrics: Metrics, lease: float) -> Workers:
+    def workers(
+        self, ledger: object, outbox: object, *, metrics: Metrics, lease: float, tracing: object = None
+    ) -> Workers:
         self.given = (ledger, outbox, metrics, lease)
         return self.idle
 

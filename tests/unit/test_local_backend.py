@@ -36,7 +36,7 @@ def test_what_the_settings_say_reaches_the_processor_and_the_workers(monkeypatch
     asked.workers("ledger", "outbox", metrics="metrics", lease=11.0)
     [((ledger, processor, outbox), options)] = given
     assert (ledger, outbox) == ("ledger", "outbox")
-    assert options == {"metrics": "metrics", "concurrency": 3, "lease": 11.0, "hedge": None}
+    assert options == {"metrics": "metrics", "concurrency": 3, "lease": 11.0, "hedge": None, "tracing": None}
     assert isinstance(processor, Function)
     assert processor.batch == 4
     assert {name: value for name, value in vars(processor.outcomes).items() if name[0] != "_"} == {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from collator.backoff import parse_retry_after
 from collator.client.answer import Response, Unreachable
+from collator.client.trace_headers import trace_headers
 from collator.errors import CollatorError
 from collator.text import shown
 
@@ -96,7 +97,10 @@ class HttpConnection:
     async def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request to *path*, which goes out as it is. Raises `Unreachable`."""
         with self.in_words(self._timeout):
-            async with self._session.request(method, self._url(path), data=body, allow_redirects=False) as response:
+            sending = self._session.request(
+                method, self._url(path), data=body, headers=trace_headers(), allow_redirects=False
+            )
+            async with sending as response:
                 return await _whole(response)
 
     async def stream(self, path: str, *, last_event_id: str) -> ServiceStream:
@@ -105,7 +109,7 @@ class HttpConnection:
 
         silence = max(SILENCE, self._timeout)
         limits = aiohttp.ClientTimeout(connect=self._timeout, sock_read=silence)
-        fields = {"last-event-id": last_event_id}
+        fields = {"last-event-id": last_event_id, **trace_headers()}
         with self.in_words(silence):
             response = await self._session.get(self._url(path), headers=fields, timeout=limits, allow_redirects=False)
             if response.status != HTTPStatus.OK:

@@ -86,7 +86,7 @@ class Dispatcher:
         self._egress = egress or Egress()
         self._circuits = circuits or Circuits()
         self._poll = poll
-        self._sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
+        self.sender = Sender(ledger, endpoints, self._egress, clock=clock, metrics=metrics, random=random)
         self._recorder = OutcomeRecorder(ledger, self._outcomes_recorded)
         self._pauses = Pauses(ledger, clock)
         self._recovery = Recovery(ledger)
@@ -278,7 +278,7 @@ class Dispatcher:
             EndpointWorker,
             name,
             ledger=self._ledger,
-            sender=self._sender,
+            sender=self.sender,
             recorder=self._recorder,
             clock=self._clock,
             metrics=self._metrics,

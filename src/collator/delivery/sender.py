@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from prometheus_client import Histogram
@@ -46,6 +47,9 @@ from collator.seams.deliveries import DeliveryQueue
 from collator.signing import ID, SIGNATURE, TIMESTAMP, Signature, sign
 from collator.states import DeliveryState
 
+if TYPE_CHECKING:
+    from collator.tracing.tracer import DeliverySpan, Tracing
+
 MAX_WAIT = 10.0
 """Seconds that a leased delivery may wait before it is sent. A lease outlasts the timeout by 15 s (R24): what has
 waited longer could still be under way when the ledger hands it out again, so it is given back unsent."""
@@ -74,6 +78,8 @@ class Sender:
         random: Random,
     ) -> None:
         """Send to *endpoints*, by name, what *ledger* handed out; *random* is for the jitter."""
+        self.tracing: Tracing | None = None
+        """Makes a span of each attempt."""
         self.ledger, self.egress = ledger, egress
         self.clock, self.random = clock, random
         self.completion_to_send = metrics.completion_to_send
@@ -144,6 +150,7 @@ class UnderWay:
         self._task: asyncio.Task[None] | None = None
         self._request: OutboundRequest | None = None
         self._began, self._size = 0.0, 0
+        self._span: DeliverySpan | None = None
 
     def start(self) -> None:
         """Send it, or read its body first."""
@@ -162,12 +169,14 @@ class UnderWay:
             return self._task
         if self._request is not None:
             self._request.cancel()
+        self._end_span(None)
         self._ended(self, None)
         return None
 
     def _send(self, webhook_id: str, timestamp: int, signature: str, body: Body) -> None:
         self._begin(length(body))
         fields = f"{ID}: {webhook_id}\r\n{TIMESTAMP}: {timestamp}\r\n{SIGNATURE}: {signature}\r\n"
+        fields += "" if self._span is None else self._span.fields
         self._request = self._sender.egress.begin(
             self._recipient.destination, fields, body, self._answered, timeout=self._endpoint.timeout
         )
@@ -176,18 +185,26 @@ class UnderWay:
         self._began, self._size = self._sender.clock.monotonic(), size
         if self.delivery.known_at:
             self._sender.completion_to_send.observe(self._began - self.delivery.known_at)
+        if self._sender.tracing is not None:
+            self._span = self._sender.tracing.delivering(self.delivery)
 
     def _answered(self, outcome: Answer | NoAnswer | Exception) -> None:
         self._request = None
         self._ended(self, self._judged(outcome))
 
     def _judged(self, outcome: Answer | NoAnswer | Exception) -> Attempt:
-        if isinstance(outcome, Exception):
-            return failed(outcome, self.delivery)
         try:
-            return self._judge(outcome)
+            attempt = failed(outcome, self.delivery) if isinstance(outcome, Exception) else self._judge(outcome)
         except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
-            return failed(error, self.delivery)
+            attempt = failed(error, self.delivery)
+        self._end_span(attempt, outcome.status if isinstance(outcome, Answer) else None)
+        return attempt
+
+    def _end_span(self, attempt: Attempt | None, status: int | None = None) -> None:
+        """Tell the trace of *attempt*; `None` where it was cancelled, or never sent."""
+        span, self._span = self._span, None
+        if span is not None:
+            span.ended(attempt, status)
 
     def _judge(self, answer: Answer | NoAnswer) -> Attempt:
         """Judge *answer*, and tell the circuit of it."""
@@ -222,10 +239,12 @@ class UnderWay:
         try:
             attempt = await (self._read_and_send() if handler is None else self._hand_to(handler))
         except asyncio.CancelledError:
+            self._end_span(None)
             self._ended(self, None)
             raise
         except Exception as error:  # noqa: BLE001 - a defect must not cost the delivery
             attempt = failed(error, self.delivery)
+            self._end_span(attempt)
         self._task = None
         if attempt is not None:
             self._ended(self, attempt)
@@ -247,7 +266,9 @@ class UnderWay:
         if self._waited_too_long():
             return put_off(self.delivery, _TOO_LATE)
         self._begin(len(body))
-        return self._judged(await handler(self.delivery.webhook_id, body))
+        with nullcontext() if self._span is None else self._span.current():
+            outcome = await handler(self.delivery.webhook_id, body)
+        return self._judged(outcome)
 
     def _waited_too_long(self) -> bool:
         return self._sender.clock.monotonic() - self._taken_at > MAX_WAIT

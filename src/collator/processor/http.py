@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple
@@ -80,6 +80,8 @@ class HttpService:
         self._url = url
         self.watch: Callable[[Request, Answer | NoAnswer], None] | None = None
         """Called with each request and what came of it, where somebody wants to see them."""
+        self.trace_headers: Callable[[], Mapping[str, str]] | None = None
+        """Gives the headers that a request has for the trace of its call, where there are traces."""
         self.shape = Shape(shape or ShapeOptions(), url)
 
     @asynccontextmanager
@@ -121,12 +123,13 @@ class HttpService:
 
     async def _answer(self, egress: Egress, request: Request) -> Answer | NoAnswer:
         """Send *request*; again while this process lacks descriptors or memory, until the time of the call is up."""
+        headers = request.headers if self.trace_headers is None else {**request.headers, **self.trace_headers()}
         timeout, keep, clock = self.outcomes.timeout, self.outcomes.max_output, asyncio.get_running_loop().time
         end = clock() + timeout
         while True:
             answer = await egress.send(
                 self._url,
-                request.headers,
+                headers,
                 request.body,
                 method=self.shape.method,
                 timeout=timeout,

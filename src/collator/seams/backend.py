@@ -9,7 +9,7 @@ which `collator.workers.open_backend` opens.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from collator.errors import CollatorError, Unavailable
 from collator.interim import InterimOutputs
@@ -18,6 +18,9 @@ from collator.metrics import Metrics
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 Routing = Callable[[str], Sequence[str]]
 """Gives the names of the endpoints of a resource, by its id."""
@@ -91,6 +94,11 @@ class WorkersBackend(Protocol):
         """The interim outputs of calls in this process."""
         ...
 
-    def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> Workers:
-        """The workers, which claim from *ledger* under leases of *lease* seconds, and tell *outbox* of deliveries."""
+    def workers(
+        self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float, tracing: Tracing | None = None
+    ) -> Workers:
+        """The workers, which claim from *ledger* under leases of *lease* seconds, and tell *outbox* of deliveries.
+
+        *tracing* makes a span of each call in this process.
+        """
         ...

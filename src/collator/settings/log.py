@@ -1,10 +1,10 @@
-"""The settings of the log."""
+"""The settings of the log, and of traces."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collator.settings.option import Table, ValueType, setting
+from collator.settings.option import SWITCH, Table, ValueType, setting
 from collator.settings.values import choice
 
 
@@ -23,4 +23,11 @@ class LogSettings(Table):
         ValueType("info|warning|error", choice("info", "warning", "error")),
         "The least level of events that are logged; info has all.",
         "What began and ended is part of the story.",
+    )
+    tracing: bool = setting(
+        False,
+        SWITCH,
+        "Make OpenTelemetry spans of packets, calls and webhooks, and export them as the OTEL_* variables say; needs "
+        "collator[otel].",
+        "It takes time for each packet, and something to send spans to.",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -115,6 +116,7 @@ class App:
         """Speak for *parts*."""
         self.refusals = Refusals(parts.metrics)
         self._notices = parts.metrics.notices
+        self._tracing = parts.intake.tracing
         self._host_check = HostCheck(parts.hosts)
         self._auth = Auth(parts.tokens)
         self._cross_origin = CrossOrigin(parts.origins)
@@ -132,6 +134,7 @@ class App:
             load=self._load,
             buffer_memory=self._buffer_memory,
             refusals=self.refusals,
+            tracing=self._tracing,
         )
         """The short way for single packets, for connections that can take it."""
         self.audit = Audit(parts.ledger)
@@ -201,8 +204,10 @@ class App:
 
     async def _made(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         """The answer, where it was not written yet."""
+        tracing = self._tracing
         try:
-            return await self._answer(request, send)
+            with nullcontext() if tracing is None else tracing.receiving(request.scope["headers"]):
+                return await self._answer(request, send)
         except HTTPException as error:
             raise _routing_problem(error, request.scope["raw_path"]) from None
         except HttpProblem as refusal:

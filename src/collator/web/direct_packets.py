@@ -11,7 +11,7 @@ that of a single one. Their requests are answered one by one, as if each had bee
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import structlog
 from starlette.types import Scope
@@ -32,6 +32,9 @@ from collator.web.refusals import Asked, Refusals
 from collator.web.request_body import HttpAnswer, answer_problem, log_defect
 from collator.web.request_head import RequestHead
 from collator.web.routes import POST_PACKETS
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 _PATH = POST_PACKETS.path.encode()
 _TOGETHER = MIB
@@ -89,11 +92,13 @@ class DirectPackets:
         load: Load,
         buffer_memory: BufferMemory,
         refusals: Refusals,
+        tracing: Tracing | None = None,
     ) -> None:
         """Judge by *heads*, and offer to *packets* what has a place in *load* and *buffer_memory*.
 
-        Note in *refusals* what was not taken.
+        Note in *refusals* what was not taken. *tracing* reads in which trace a packet is sent.
         """
+        self._tracing = tracing
         self.known = KnownHeads(heads.basis)
         self.bytes = AnswerBytes()
         self._heads, self._packets = heads, packets
@@ -113,7 +118,8 @@ class DirectPackets:
         if media_type != JSON or b"content-length" not in head.headers:
             return None
         fields = tuple(field for field in scope["headers"] if field[0] == b"user-agent")
-        return KnownHead(head.caller, body_size, fields)
+        parent = None if self._tracing is None else self._tracing.parent(scope["headers"])
+        return KnownHead(head.caller, body_size, fields, parent)
 
     def take(self, connection: Asking, cycle: Cycle, head: KnownHead, body: bytes) -> bool:
         """Have the packet in *body* accepted, and answer its request; `False` where it is for the app."""
@@ -143,7 +149,8 @@ class DirectPackets:
             del self._gathered[who]
         requests = together.requests
         try:
-            receipts = await self._packets.accept([request.packet for request in requests], who=who)
+            parents = None if self._tracing is None else [request.head.parent for request in requests]
+            receipts = await self._packets.accept([request.packet for request in requests], who=who, parents=parents)
         except CollatorError as error:
             self._refuse(requests, problem_of(error))
         except Exception:  # noqa: BLE001 - logged, and answered

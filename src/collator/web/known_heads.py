@@ -3,16 +3,19 @@
 Theory. A client repeats its head: most are equal but for the length of the body. So a head that was read, checked and
 judged is kept with what came of it, while what it was judged by holds: the tokens. A lookup is that of a hash with a
 secret key, so the time that it takes tells nothing of a token. Heads that mean more than one request with a whole body
-are never kept.
+are never kept, nor those of one span of a trace, which do not come again.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from collator.tokens import Caller
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Parent
 
 MOST = 1024
 """Heads that are kept. All are forgotten where another does not fit: those that are in use are back at once."""
@@ -22,7 +25,9 @@ LONGEST = 2048
 """Bytes of one."""
 
 _END = b"\r\n\r\n"
-_MORE = re.compile(rb"(?i)\r\n(?:expect|te|trailer|transfer-encoding|upgrade|connection(?!: keep-alive\r\n))[ \t]*:")
+_MORE = re.compile(
+    rb"(?i)\r\n(?:expect|te|traceparent|trailer|transfer-encoding|upgrade|connection(?!: keep-alive\r\n))[ \t]*:"
+)
 
 
 class KnownHead(NamedTuple):
@@ -33,6 +38,8 @@ class KnownHead(NamedTuple):
     body_size: int
     fields: tuple[tuple[bytes, bytes], ...] = ()
     """Those that the log shows of a request that is refused."""
+    parent: Parent | None = None
+    """The trace that it is sent in, where there are traces."""
 
 
 class KnownHeads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +26,9 @@ from collator.web.receipts import ArrayReceipts, receipt_problem, wire_one
 from collator.web.refusals import Asked, Refusals
 from collator.web.request_body import JSON_FIELDS, HttpAnswer, RequestBody
 from collator.wire import array_parts, decode_packet, decode_packet_steps, decoded_size, longest_packet
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Parent
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 _AS_A_STREAM = "; send many packets as a stream of lines (application/x-ndjson), which is limited per line only"
@@ -77,9 +81,12 @@ class WholePackets:
         check_reach(caller, [packet.resource_id])
         return packet
 
-    async def accept(self, packets: Sequence[Packet], *, who: str) -> Sequence[Receipt]:
-        """Store *packets*, each of a request of *who*; a receipt for each."""
-        return await self._intake.accept(packets, who=who, size=sum([len(packet.payload) for packet in packets]))
+    async def accept(
+        self, packets: Sequence[Packet], *, who: str, parents: Sequence[Parent | None] | None = None
+    ) -> Sequence[Receipt]:
+        """Store *packets*, each of a request of *who*; a receipt for each. *parents* as in `Intake.accept`."""
+        size = sum([len(packet.payload) for packet in packets])
+        return await self._intake.accept(packets, who=who, size=size, parents=parents)
 
     async def put(
         self, request: RequestBody, *, resource_id: str, index: int, last: bool, total: int | None

@@ -14,6 +14,7 @@ A kind is imported where it is chosen, and nowhere else: nobody needs the librar
 | `result_queue`, `result_bytes` | the results on their way back, and how many bytes of them may wait for the ledger |
 | `calls_under_way` | the calls on event loops; `hedges`: when there are two for one packet |
 | `service_calls` | calls to an HTTP service; `call_limit`: how many; `refusals`: packets that came back |
+| `traced_calls` | calls in spans of theirs |
 | `chunks` | how many tasks a thread takes in one go |
 """
 

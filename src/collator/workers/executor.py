@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from collator.processor import BatchFailed, Function
 from collator.workers.chunks import Chunk
 from collator.workers.task_buffer import TaskBuffer
+from collator.workers.traced_calls import traced_attempt, traced_batch
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 
 class Executor(Protocol):
@@ -61,8 +66,9 @@ class ThreadExecutor:
     killable: Final = False
     trouble: Final = None
 
-    def __init__(self, function: Function, buffer: TaskBuffer) -> None:
-        """Tasks of a batch that failed go back into *buffer*."""
+    def __init__(self, function: Function, buffer: TaskBuffer, tracing: Tracing | None = None) -> None:
+        """Tasks of a batch that failed go back into *buffer*; *tracing* makes a span of each call."""
+        self._tracing = tracing
         self._function = function
         self._buffer = buffer
         self._now = function.outcomes.running
@@ -74,11 +80,17 @@ class ThreadExecutor:
     def work(self, chunk: Chunk) -> tuple[int, float]:
         """Call one by one, or all at once where the function takes a batch."""
         if self._function.batch == 1:
-            return chunk.work(self._function.attempt, self._now)
+            attempt = self._function.attempt
+            if self._tracing is not None:
+                attempt = partial(traced_attempt, self._tracing, self._function, chunk)
+            return chunk.work(attempt, self._now)
         tasks, begun = chunk.rest(), self._now()
         with self._buffer.change:
             chunk.begin(tasks, begun)
-        results = self._function.attempt_all(tasks)
+        if self._tracing is None:
+            results = self._function.attempt_all(tasks)
+        else:
+            results = traced_batch(self._tracing, self._function, chunk, tasks)
         now = self._now()
         with self._buffer.change:
             batch = chunk.recall()

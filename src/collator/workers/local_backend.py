@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from collator.clock import Clock
 from collator.delivery import policy_of, secured
@@ -22,6 +23,9 @@ from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.settings import Settings
 from collator.workers.local_workers import LocalWorkers
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 
 def open_by(
@@ -84,8 +88,12 @@ class LocalBackend:
         self.separate = isinstance(self._processor, HttpService | SubprocessFunction)
         self.wants_metadata = isinstance(self._processor, HttpService) and self._processor.shape.wants_metadata
 
-    def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> LocalWorkers:
+    def workers(
+        self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float, tracing: Tracing | None = None
+    ) -> LocalWorkers:
         """Pools of this process."""
+        if tracing is not None and isinstance(self._processor, HttpService):
+            self._processor.trace_headers = tracing.headers
         return LocalWorkers(
             ledger,
             self._processor,
@@ -94,4 +102,5 @@ class LocalBackend:
             concurrency=self._concurrency,
             lease=lease,
             hedge=self._hedge,
+            tracing=tracing,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from collator.metrics import Metrics
 from collator.processor import Cause, HttpService, Processor
@@ -13,6 +14,9 @@ from collator.workers.pool import WorkerPool
 from collator.workers.pooled_workers import WINDOW, PooledWorkers
 from collator.workers.pools import open_pool
 from collator.workers.service_calls import ServiceCalls
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 
 class LocalWorkers(PooledWorkers):
@@ -31,10 +35,12 @@ class LocalWorkers(PooledWorkers):
         sweep: float = 0.5,
         lease: float = 30.0,
         hedge: float | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """*concurrency* calls at a time, and up to *max_abandoned* (default: as many) more that outlast their timeout.
 
-        *hedge*: the quantile of `Hedges`, if any. The others as in `PooledWorkers`.
+        *hedge*: the quantile of `Hedges`, if any. *tracing* makes a span of each call. The others as in
+        `PooledWorkers`.
         """
 
         def note_hedge(won: bool) -> None:  # noqa: FBT001 - it is the value
@@ -56,6 +62,7 @@ class LocalWorkers(PooledWorkers):
                 max_abandoned=max_abandoned or concurrency,
                 window=window,
                 hedges=None if hedge is None else Hedges(hedge, note=note_hedge),
+                tracing=tracing,
             )
 
         super().__init__(

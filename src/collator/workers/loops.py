@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from collator.errors import ProcessorFailed
 from collator.messages import Result, Task, WorkerReport, given_back
@@ -29,6 +30,10 @@ from collator.workers.result_queue import ResultQueue
 from collator.workers.runner import ProcessorCall, Runner
 from collator.workers.service_calls import CallJudge
 from collator.workers.task_buffer import TaskBuffer
+from collator.workers.traced_calls import traced_call
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 FROZEN = 1.0
 """Seconds after which a loop that does not answer is blocked; half the timeout of a call where that is less."""
@@ -52,16 +57,18 @@ class Loops:
         window: int,
         judge: CallJudge | None = None,
         hedges: Hedges | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """*tell* as in `ResultQueue`; *window* tasks at most. *judge* decides on calls to an HTTP service.
 
-        *hedges* decides when a second call is made; none is where a function takes a batch.
+        *hedges* decides when a second call is made; none is where a function takes a batch. *tracing* makes a span of
+        each call.
         """
         self.buffer = TaskBuffer(batch=processor.batch)
         self.buffer.wake_one = self._wake_one
         self.result_queue = ResultQueue(tell)
         self.chunk_size = 1
-        self._processor = processor
+        self._processor, self._tracing = processor, tracing
         self._outcomes = processor.outcomes
         self._time = self._outcomes.timeout
         self._service = judge
@@ -240,7 +247,10 @@ class Loops:
             asyncio.get_running_loop().call_soon(self._fill, runner)
 
     async def _attend(self, runner: Runner, call: ProcessorCall) -> None:
-        results = await runner.make_call(call.tasks)
+        if self._tracing is None:
+            results = await runner.make_call(call.tasks)
+        else:
+            results = await traced_call(self._tracing, runner.make_call, call)
         with self._change:
             self._calls.late -= call.late
             if not call.abandoned:

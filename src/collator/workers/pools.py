@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from collator.processor import Function, Processor, SubprocessFunction
 from collator.workers.executor import Executor, ThreadExecutor
@@ -14,6 +15,9 @@ from collator.workers.service_calls import CallJudge
 from collator.workers.task_buffer import TaskBuffer
 from collator.workers.threads import Threads
 
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
+
 
 def open_pool(
     processor: Processor,
@@ -24,11 +28,13 @@ def open_pool(
     max_abandoned: int,
     window: int,
     hedges: Hedges | None = None,
+    tracing: Tracing | None = None,
 ) -> WorkerPool:
     """A pool for *processor*, which makes use of no more than *window* tasks; nothing is started yet.
 
     *tell* is called, in any thread, when there are results to collect; *judge* decides on calls to an HTTP service.
-    *hedges* counts where a call can be cancelled: of coroutine functions and HTTP services.
+    *hedges* counts where a call can be cancelled: of coroutine functions and HTTP services. *tracing* makes a span
+    of each call that is made in this process.
     """
     if not isinstance(processor, Function | SubprocessFunction):
         return Loops(
@@ -39,12 +45,13 @@ def open_pool(
             max_abandoned=max_abandoned,
             window=window,
             hedges=hedges,
+            tracing=tracing,
         )
 
     def executor(buffer: TaskBuffer) -> Executor:
-        return (
-            ThreadExecutor(processor, buffer) if isinstance(processor, Function) else ProcessExecutor(processor, buffer)
-        )
+        if isinstance(processor, Function):
+            return ThreadExecutor(processor, buffer, tracing)
+        return ProcessExecutor(processor, buffer)
 
     return Threads(
         executor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from collator.clock import Clock
 from collator.errors import ConfigError
@@ -18,6 +19,9 @@ from collator.workers.celery.job_size import MOST_OUT
 from collator.workers.celery.messages import JobAnswers
 from collator.workers.celery.pool import CeleryPool
 from collator.workers.pooled_workers import PooledWorkers
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
 
 WINDOW = 2 * MOST_OUT
 """Packets in memory, at most: those that are out, and as many that wait for their turn."""
@@ -50,8 +54,11 @@ class CeleryBackend:
         place = f"{socket.gethostname()}\0{settings.data_dir}".encode()
         self._queue = f"collator.node.{hashlib.sha256(place).hexdigest()[:16]}"
 
-    def workers(self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float) -> PooledWorkers:
+    def workers(
+        self, ledger: Ledger, outbox: Outbox, *, metrics: Metrics, lease: float, tracing: Tracing | None = None
+    ) -> PooledWorkers:
         """The pool that sends jobs to them."""
+        del tracing  # the calls are made elsewhere
 
         def note(answers: JobAnswers) -> None:
             for cause in _CAUSES & answers.service_calls.keys():

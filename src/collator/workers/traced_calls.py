@@ -1,0 +1,49 @@
+"""Calls of the processor in spans of theirs, in this process: the span is current while the user's code runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from collator.messages import Result, Task
+from collator.processor import BatchFailed, Calls, EndedCall, Function, Requests
+from collator.workers.chunks import Chunk
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Tracing
+    from collator.workers.runner import ProcessorCall
+
+
+def traced_attempt(tracing: Tracing, function: Function, chunk: Chunk, task: Task) -> Result:
+    """Call *function* for *task* of *chunk*, in this thread."""
+    with tracing.processing((task,)) as span:
+        result = function.attempt(task)
+        span.ended(*_told([result], late=chunk.abandoned))
+    return result
+
+
+def traced_batch(
+    tracing: Tracing, function: Function, chunk: Chunk, tasks: Sequence[Task]
+) -> list[Result] | BatchFailed:
+    """Call *function* once for all *tasks* of *chunk*, in this thread."""
+    with tracing.processing(tasks) as span:
+        results = function.attempt_all(tasks)
+        span.ended(*_told(results, late=chunk.abandoned))
+    return results
+
+
+async def traced_call(
+    tracing: Tracing, make_call: Calls | Requests, call: ProcessorCall
+) -> EndedCall | list[Result] | BatchFailed:
+    """Make *call*, on this event loop."""
+    with tracing.processing(call.tasks, second=call.second) as span:
+        ended = await make_call(call.tasks)
+        span.ended(*_told([ended.result] if isinstance(ended, EndedCall) else ended, late=call.abandoned))
+    return ended
+
+
+def _told(results: Sequence[Result] | BatchFailed, *, late: bool) -> tuple[Sequence[Result], str]:
+    """The *results* that a span tells of; why there are none, where they come too *late*, or a batch failed."""
+    if late:
+        return (), "it ended after it was given up"
+    return ((), results.kind) if isinstance(results, BatchFailed) else (results, "")
