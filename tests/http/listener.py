@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -206,7 +206,7 @@ class Wire:
                 return await self.head()
             return status, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:-2])}
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         async with asyncio.timeout(PATIENCE):
             while size := int(await self.reader.readline(), 16):
                 yield await self.reader.readexactly(size)

@@ -43,7 +43,6 @@ Given = dict[str, Any]
 # Ids that a path has to carry with care (R1).
 NAMES = ("w", "a/b c", "ü%2F", "z")
 ENDPOINTS: Mapping[str, Sequence[str]] = MappingProxyType(dict.fromkeys(NAMES, ("default",)))
-MAX_OPEN = 3
 MEMORY = Path("/dev/shm")  # noqa: S108 - the directory in it is made safely
 
 
@@ -163,6 +162,7 @@ class ServiceMachine(RuleBasedStateMachine):
 
     model: Model
     it: Running
+    most_open = 3
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,8 +176,8 @@ class ServiceMachine(RuleBasedStateMachine):
     # A failure that ends its resource at once would leave open which outputs came before it.
     @initialize(on_failure=st.sampled_from([OnFailure.INCOMPLETE, OnFailure.HOLD]))
     def open(self, on_failure: OnFailure) -> None:
-        self.model = Model(on_failure, ENDPOINTS, MAX_OPEN, max_deaths=3, retention=86_400.0, remember=86_400.0)
-        self.host = Host(Path(self.directory.name), on_failure=on_failure.value, max_open=MAX_OPEN)
+        self.model = Model(on_failure, ENDPOINTS, self.most_open, max_deaths=3, retention=86_400.0, remember=86_400.0)
+        self.host = Host(Path(self.directory.name), on_failure=on_failure.value, max_open=self.most_open)
         self.it = self.do(self.host.start())
         self.model.wall = rfc3339(self.host.clock.wall())
 
@@ -282,7 +282,7 @@ class ServiceMachine(RuleBasedStateMachine):
         if thing is None or not (thing.state is State.OPEN or thing.mendable):
             assert self.code(reply) == ("unknown" if thing is None else "ended")
             return
-        if thing.mendable and self.model.count(State.OPEN) == MAX_OPEN:
+        if thing.mendable and self.model.count(State.OPEN) == self.most_open:
             assert self.code(reply) == "unavailable"
             return
         retried = self.model.reopen(thing) if thing.mendable else self.retried(thing)

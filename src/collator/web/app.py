@@ -34,6 +34,7 @@ from collator.web.direct_packets import DirectPackets
 from collator.web.endpoints import Endpoints
 from collator.web.events import Events
 from collator.web.formats import JSON
+from collator.web.gathered_intake import GatheredIntake
 from collator.web.health import Health, Readiness, unknown_durability
 from collator.web.host_check import OWN, HostCheck
 from collator.web.limits import HttpLimits
@@ -173,7 +174,14 @@ class App:
             packets=self._packets,
             sockets=PacketSockets(
                 StreamParts(
-                    parts.intake, parts.ledger, parts.outbox, events, self._auth, parts.packet_limits, parts.limits
+                    intake=parts.intake,
+                    gathered_intake=GatheredIntake(parts.intake),
+                    ledger=parts.ledger,
+                    outbox=parts.outbox,
+                    events=events,
+                    auth=self._auth,
+                    packet_limits=parts.packet_limits,
+                    limits=parts.limits,
                 ),
                 audit=self.audit,
                 refusals=self.refusals,

@@ -24,6 +24,7 @@ from collator.states import State
 from collator.web.ack_progress import AckProgress
 from collator.web.auth import Auth
 from collator.web.events import Events
+from collator.web.gathered_intake import GatheredIntake
 from collator.web.limits import HttpLimits
 from collator.web.problems import encode
 from collator.web.receipts import receipt_problem
@@ -42,6 +43,7 @@ class StreamParts(NamedTuple):
     """What all streams have in common."""
 
     intake: Intake
+    gathered_intake: GatheredIntake
     ledger: Ledger
     outbox: Outbox
     events: Events
@@ -103,8 +105,6 @@ class StartedResource:
         """Have *packet* stored, soon."""
         self._packets.append(packet)
         self.next_index = packet.index + 1
-        if packet.metadata:  # said once is enough
-            self.packet = msgspec.structs.replace(packet, metadata=msgspec.Raw())
 
     async def store(self) -> None:
         """Have the packets that came stored, and acknowledge them. `Unavailable`, `HttpProblem`."""
@@ -127,10 +127,12 @@ class StartedResource:
         who = self._request.who
         with self._request.buffer_memory.holding(who, DECODED * len(packets)):
             size = sum([len(packet.payload) for packet in packets])
-            receipts = await self._parts.intake.accept(packets, who=who, size=size)
+            receipts = await self._parts.gathered_intake.accept(packets, who=who, size=size)
         for packet, receipt in zip(packets, receipts, strict=True):
             if receipt.status is Status.ACCEPTED or receipt.status is Status.DUPLICATE:
                 self._progress.stored(packet.index)
+                if self.packet.metadata:  # the resource has it now
+                    self.packet = msgspec.structs.replace(self.packet, metadata=msgspec.Raw())
             elif receipt.status is Status.REFUSED:
                 refused.append((packet, receipt))
             else:

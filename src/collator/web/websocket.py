@@ -157,13 +157,14 @@ class WebSocket:
     async def _parsed(self, data: bytes) -> list[SocketMessage]:
         messages: list[SocketMessage] = []
         for start in range(0, len(data), _PIECE):
+            if start:
+                await self._turns.turn(self._who)
             piece = data[start : start + _PIECE]
             self._protocol.receive_data(piece)
             frames = self._protocol.events_received()
             self._held = len(piece) if frames else self._held + len(piece)
             messages += [message for frame in frames if (message := self._joined(frame)) is not None]
             self._write()
-            await self._turns.turn(self._who)
         return messages
 
     def _joined(self, frame: object) -> SocketMessage | None:

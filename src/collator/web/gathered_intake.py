@@ -1,0 +1,60 @@
+"""The packets of one caller that come in one turn of the event loop, on several connections, in one call of the intake.
+
+A call costs little more than that of a single packet (`direct_packets` does so for requests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from collator.intake import Intake
+from collator.packet import Packet, Receipt
+from collator.web.limits import MIB
+
+_TOGETHER = MIB
+"""Bytes of payloads beyond which the next packets belong to another call."""
+
+
+class Gathered:
+    """The packets of one caller, and their receipts."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.packets: list[Packet] = []
+        self.size = 0
+        self.receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
+
+
+class GatheredIntake:
+    """The intake, for who offers few packets at a time."""
+
+    def __init__(self, intake: Intake) -> None:
+        """Offer to *intake*."""
+        self._intake = intake
+        self._gathered: dict[str, Gathered] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def accept(self, packets: Sequence[Packet], *, who: str, size: int) -> Sequence[Receipt]:
+        """As `Intake.accept`; an error is that of all packets of the call."""
+        gathered = self._gathered.get(who)
+        if gathered is None or gathered.size > _TOGETHER:
+            gathered = self._gathered[who] = Gathered()
+            call = asyncio.create_task(self._accept(who, gathered))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+        first = len(gathered.packets)
+        gathered.packets += packets
+        gathered.size += size
+        receipts = await asyncio.shield(gathered.receipts)
+        return receipts[first : first + len(packets)]
+
+    async def _accept(self, who: str, gathered: Gathered) -> None:
+        """Accept the packets that came until the loop gets here."""
+        if self._gathered.get(who) is gathered:
+            del self._gathered[who]
+        try:
+            gathered.receipts.set_result(await self._intake.accept(gathered.packets, who=who, size=gathered.size))
+        except Exception as error:  # noqa: BLE001 - it is raised where the receipts are awaited
+            gathered.receipts.set_exception(error)
+            gathered.receipts.exception()  # perhaps nobody waits any more
