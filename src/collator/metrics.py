@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 
-import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -23,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from collator import __version__
 from collator.notices import Notices
+from collator.totals import Totals, sums_of
 
 _FINE = (
     0.0001,
@@ -49,32 +48,6 @@ FAILURES = ("exception", "timeout", "output", "process", "answer", "service", "c
 """Causes of attempts that failed: `collator.messages.Fault.label`."""
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _COARSE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60)
-
-
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What was counted since the start of the service, or between two moments."""
-
-    accepted: int
-    """Packets."""
-    processed: int
-    """Packets that have an output."""
-    failed: int
-    """Packets that failed for good."""
-    ended: int
-    """Resources that ended without a person's doing."""
-    delivered: int
-    """Deliveries."""
-    attempts_failed: int
-    """Attempts to deliver."""
-    refused: Mapping[str, int]
-    """Requests, by code of the problem; probes of the readiness aside."""
-
-    def since(self, before: Totals) -> Totals:
-        """Return the counts since *before*."""
-        here, there = msgspec.structs.asdict(self), msgspec.structs.asdict(before)
-        counts = {name: here[name] - there[name] for name in here if name != "refused"}
-        refused = {code: number - before.refused.get(code, 0) for code, number in self.refused.items()}
-        return Totals(**counts, refused=refused)
 
 
 class Metrics:
@@ -129,15 +102,15 @@ class Metrics:
 
     def totals(self) -> Totals:
         """Return the counts up to now."""
-        attempts, deliveries = _sums(self.attempts, "result"), _sums(self.deliveries, "result")
+        attempts, deliveries = sums_of(self.attempts, "result"), sums_of(self.deliveries, "result")
         return Totals(
-            accepted=_sums(self.packets, "status").get("accepted", 0),
+            accepted=sums_of(self.packets, "status").get("accepted", 0),
             processed=attempts.get("output", 0),
             failed=attempts.get("failure", 0),
-            ended=_sums(self.resources, "").get("", 0),
+            ended=sums_of(self.resources, "").get("", 0),
             delivered=deliveries.get("delivered", 0),
             attempts_failed=deliveries.get("retry", 0) + deliveries.get("dead", 0),
-            refused={code: number for code, number in _sums(self.refused, "code").items() if code != "not_ready"},
+            refused={code: number for code, number in sums_of(self.refused, "code").items() if code != "not_ready"},
         )
 
     def _declare_deliveries(self) -> None:
@@ -170,6 +143,32 @@ class Metrics:
             "Time for which an endpoint is not sent to, as its receiver asked (Retry-After) or descriptors are short",
             "endpoint",
         )
+        self._due = self._gauge(
+            "collator_endpoint_due", "Deliveries that are due, of the 1,000 oldest of all endpoints", "endpoint"
+        )
+        self._oldest_due = self._gauge(
+            "collator_endpoint_oldest_due_seconds",
+            "Time since the oldest delivery of these was created",
+            "endpoint",
+        )
+        self._attempts_under_way = self._gauge(
+            "collator_endpoint_requests_in_flight", "Deliveries that are being attempted", "endpoint"
+        )
+
+    def owed(self, due: Mapping[str, tuple[int, float]]) -> None:
+        """Show what is *due*, by endpoint: how many deliveries, and the seconds since the oldest was created."""
+        for place, gauge in enumerate((self._due, self._oldest_due)):
+            gauge.clear()
+            for endpoint, seen in due.items():
+                gauge.labels(endpoint).set(seen[place])
+
+    def under_way(self, packets: int, deliveries: Mapping[str, int]) -> None:
+        """Show how many *packets* the processor has in hand, and *deliveries* are being attempted, by endpoint."""
+        self._in_hand.set(packets)
+        self._attempts_under_way.clear()
+        for endpoint, number in deliveries.items():
+            if number:
+                self._attempts_under_way.labels(endpoint).set(number)
 
     def stored(self, counts: Mapping[str, int]) -> None:
         """Show what the store holds: *counts* by name, as in `collator.messages.Counts`."""
@@ -216,6 +215,9 @@ class Metrics:
         self._stored["open_bytes"] = self._gauge("collator_open_bytes", "Bytes of open resources, without packets")
         self.usable = self._gauge("collator_ledger_usable", "1 while the store can be written")
         self._nodes = self._gauge("collator_nodes", "Processes that have the ledger open; 0 while it cannot be read")
+        self._in_hand = self._gauge(
+            "collator_packets_in_hand", "Packets that the processor, or workers elsewhere, are working on"
+        )
         self._leased = self._gauge("collator_packets_leased", "Packets that this node holds leases on")
         self._workers = self._gauge("collator_workers", "Celery workers that take packets of this node")
         self._worker_calls = self._gauge("collator_worker_calls", "Calls that they make at a time, at most")
@@ -256,16 +258,6 @@ class Metrics:
 
     def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
-
-
-def _sums(counter: Counter, label: str) -> Mapping[str, int]:
-    """The values of *counter* by its *label*; by an empty text where it has none."""
-    sums: dict[str, int] = {}
-    for sample in chain.from_iterable(family.samples for family in counter.collect()):
-        if sample.name.endswith("_total"):
-            value = sample.labels.get(label, "")
-            sums[value] = sums.get(value, 0) + int(sample.value)
-    return sums
 
 
 class _WithoutTimes(Collector):

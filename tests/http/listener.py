@@ -74,6 +74,9 @@ class Workers(Idle):
     def health(self) -> str | None:
         return None
 
+    def in_hand(self) -> int:
+        return 7
+
     def reports(self) -> Sequence[WorkerReport]:
         return ()
 
@@ -112,6 +115,9 @@ class Sender(Idle):
         self.under_test.append(endpoint)
         await self.may_answer.wait()
         return ReceiverAnswer(webhook_id="msg_x", accepted=True, status=204, reason="HTTP 204", seconds=0.5, text="")
+
+    def under_way(self) -> dict[str, int]:
+        return dict.fromkeys(self.names, 3)
 
     def next_try(self, endpoint: str) -> float | None:
         return self.tries.get(endpoint)

@@ -127,3 +127,24 @@ async def test_p5_what_is_dead_is_found_behind_what_is_due(listener: Harness, mo
     monkeypatch.setattr(attention, "_LOOKS", 5)
     one = (await needing(listener))["gone"]
     assert (one["dead"], one["dead_more"]) == (1, True)
+
+
+async def test_metrics_tell_what_is_due_to_each_endpoint_for_how_long_and_what_is_under_way(listener: Harness) -> None:
+    await finish(listener, "a")
+    listener.clock.advance(100.0)
+    await finish(listener, "b")
+    await settle(listener, "archive", DELIVERED, "HTTP 200")
+    await settle(listener, "crm", DEAD, "HTTP 400", capacity=1)
+    listener.clock.advance(50.0)
+    for _ in range(2):
+        told = (await listener.ask("GET", "/metrics")).body.decode().splitlines()
+        found = dict(
+            line.rsplit(" ", 1) for line in told if line.startswith(("collator_endpoint_", "collator_packets_"))
+        )
+        due = {name: found.get(f'collator_endpoint_due{{endpoint="{name}"}}') for name in ENDPOINTS}
+        assert due == {"archive": None, "crm": "1.0", "gone": "2.0"}
+        age = float(found['collator_endpoint_oldest_due_seconds{endpoint="gone"}'])
+        assert age == pytest.approx(150.0, abs=1.0)
+        assert found['collator_endpoint_requests_in_flight{endpoint="crm"}'] == "3.0"
+        assert found["collator_packets_in_hand"] == "7.0"
+    assert (await listener.ask("GET", "/v1/status")).json["under_way"] == {"packets": 7, "deliveries": 9}

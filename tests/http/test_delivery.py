@@ -323,6 +323,7 @@ async def test_r23_an_endpoint_has_no_more_requests_under_way_than_it_may_have(s
             assert len(leased) == 3
             assert dispatcher.capacity() == {"default": 0}
             await until(lambda: len(receiver.requests) == 3)
+            assert dispatcher.under_way() == {"default": 3}
             host_check.set()
             await stage.settled(10)  # those that were not leased are claimed as places become free
         assert len(receiver.requests) == 10

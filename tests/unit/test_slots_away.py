@@ -81,6 +81,10 @@ class Taker:
         """Never called."""
         raise NotImplementedError
 
+    def under_way(self) -> dict[str, int]:
+        """Nothing is."""
+        return {}
+
     def next_try(self, endpoint: str) -> float | None:
         """Never called."""
 

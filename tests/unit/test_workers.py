@@ -61,6 +61,10 @@ class Outbox:
         """Never called."""
         raise NotImplementedError
 
+    def under_way(self) -> dict[str, int]:
+        """Nothing is."""
+        return {}
+
     def next_try(self, endpoint: str) -> float | None:
         return None
 

@@ -11,8 +11,10 @@ async def test_p5_there_are_never_more_calls_at_a_time_than_asked_for(store: Sto
     async with store.node(kind, Terms(concurrency=3)) as node:
         await node.send("a", *[payload("wait")] * 30)
         await until(lambda: len(node.begun()) >= 3, PATIENCE)
+        assert 3 <= node.workers.in_hand() <= 30
         node.open()
         assert (await node.ended("a")).done == 30
+        await until(lambda: node.workers.in_hand() == 0, PATIENCE)
         assert node.most_at_a_time() == 3
 
 

@@ -90,6 +90,10 @@ def describe(url: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"  resources   {stored['open']} open, {ended}{gone}"
     yield f"  packets     {stored['waiting']} to be processed, {sized(stored['backlog'])}"
     yield f"  webhooks    {stored['due']} to be delivered, {stored['dead']} given up"
+    if "under_way" in answer:  # a service of before does not say
+        working = answer["under_way"]
+        packets, webhooks = counted(working["packets"], "packet"), counted(working["deliveries"], "webhook")
+        yield f"  under way   {packets} being processed, {webhooks} being sent"
     for endpoint in answer.get("attention", ()):  # a service of before does not say
         told = [*_attention(endpoint)] or endpoint["causes"]
         line = f"{endpoint['endpoint']}: {'; '.join(told)}"

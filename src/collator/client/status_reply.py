@@ -94,6 +94,13 @@ class AttentionReply(TypedDict):
     oldest_dead: DeliveryReply | None
 
 
+class UnderWayReply(TypedDict):
+    """What a node is working on."""
+
+    packets: int
+    deliveries: int
+
+
 class StatusReply(TypedDict):
     """The status of a service."""
 
@@ -108,3 +115,4 @@ class StatusReply(TypedDict):
     nodes: list[NodeReply]
     workers: list[WorkerStatusReply]
     durability: DurabilityReply | None
+    under_way: UnderWayReply

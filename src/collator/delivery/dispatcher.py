@@ -119,10 +119,13 @@ class Dispatcher:
 
     def why(self, endpoint: str) -> str | None:
         """The reason why nothing is sent to *endpoint* now, in words behind its name; `None` if requests may pass."""
-        circuit = self._circuit(endpoint)
-        if circuit is None:
+        if (circuit := self._circuit(endpoint)) is None:
             return "no longer configured: add it to the configuration again, or give up the delivery"
         return self._pauses.why(endpoint) or circuit.why(self._clock.monotonic())
+
+    def under_way(self) -> Mapping[str, int]:
+        """The number of attempts under way, by endpoint."""
+        return {name: sum([worker.under_way for worker in workers]) for name, workers in self._workers.items()}
 
     def next_try(self, endpoint: str) -> float | None:
         """Seconds until the next probe of the receiver of *endpoint*, while a breaker is open; otherwise `None`."""
@@ -190,8 +193,7 @@ class Dispatcher:
 
     async def _look_after_outages(self) -> None:
         for name in [*self._workers]:
-            circuit = self._circuit(name)
-            if circuit is not None:
+            if (circuit := self._circuit(name)) is not None:
                 await self._recovery.look(name, circuit)
 
     async def _due(self) -> Iterable[str]:

@@ -102,6 +102,11 @@ class EndpointWorker:
         most = None if circuit is None else circuit.capacity(self._clock.monotonic())
         return free if most is None else min(free, most)
 
+    @property
+    def under_way(self) -> int:
+        """The number of attempts under way."""
+        return len(self._running)
+
     def take(self, delivery: Delivery) -> None:
         """Send *delivery*, which is leased, now or as soon as there is a place for it."""
         if self._stopped:

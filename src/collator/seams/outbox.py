@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from collator.messages import Delivery, ReceiverAnswer
@@ -36,6 +36,10 @@ class Outbox(Protocol):
 
     async def refresh(self) -> None:
         """Look at once which endpoints are paused, and for what is due to the others."""
+        ...
+
+    def under_way(self) -> Mapping[str, int]:
+        """The number of attempts under way, by endpoint; of one that was never sent to, nothing."""
         ...
 
     def next_try(self, endpoint: str) -> float | None:

@@ -62,6 +62,10 @@ class Workers(Protocol):
         """The attempts that failed of late, those with one cause as one, the latest first: a few at most."""
         ...
 
+    def in_hand(self) -> int:
+        """The number of packets for which the processor is being called, or which were sent to workers elsewhere."""
+        ...
+
     def reports(self) -> Sequence[WorkerReport]:
         """The workers outside this process that are known, as they last described themselves; none for local ones."""
         ...

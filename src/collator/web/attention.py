@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
 
@@ -58,18 +59,18 @@ class _Undelivered:
 
     def __init__(self, found: Sequence[DeliveryReport], *, more: bool) -> None:
         self.more = more
-        self._by_endpoint: dict[str, list[DeliveryReport]] = {}
+        self.by_endpoint: dict[str, list[DeliveryReport]] = {}
         for one in found:
-            self._by_endpoint.setdefault(one.endpoint, []).append(one)
+            self.by_endpoint.setdefault(one.endpoint, []).append(one)
 
     def endpoints(self) -> set[str]:
-        return {*self._by_endpoint}
+        return {*self.by_endpoint}
 
     def number(self, endpoint: str) -> int:
-        return len(self._by_endpoint.get(endpoint, ()))
+        return len(self.by_endpoint.get(endpoint, ()))
 
     def oldest(self, endpoint: str) -> DeliveryReport | None:
-        return min(self._by_endpoint.get(endpoint, ()), key=attrgetter("created_at"), default=None)
+        return min(self.by_endpoint.get(endpoint, ()), key=attrgetter("created_at"), default=None)
 
 
 async def attention(ledger: Ledger, outbox: Outbox, *, now: float) -> Sequence[EndpointAttention]:
@@ -101,6 +102,16 @@ async def attention(ledger: Ledger, outbox: Outbox, *, now: float) -> Sequence[E
                 oldest_dead=dead.oldest(name),
             )
             found.append(one)
+    return found
+
+
+async def owed(ledger: Ledger, *, now: float) -> Mapping[str, tuple[int, float]]:
+    """The first deliveries that are due at *now* (wall clock), by endpoint: how many, and the age of the oldest."""
+    due = await _first(ledger, DeliveryState.DUE)
+    found = {}
+    for name, deliveries in due.by_endpoint.items():
+        oldest = min(one.created_at for one in deliveries)
+        found[name] = (len(deliveries), max(0.0, now - datetime.fromisoformat(oldest).timestamp()))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from collator.paging import fitting
 from collator.seams.ledger import Ledger
 from collator.seams.outbox import Outbox
 from collator.seams.workers import Workers
-from collator.web.attention import EndpointAttention, attention
+from collator.web.attention import EndpointAttention, attention, owed
 from collator.web.problems import HttpProblem, ProblemType
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
@@ -43,6 +43,15 @@ class Ready(msgspec.Struct, frozen=True):
     status: str = "ready"
     risks: Sequence[str] = ()
     """Why an acknowledged packet may be lost nevertheless: only where that was accepted in the settings."""
+
+
+class UnderWayCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is being worked on."""
+
+    packets: int
+    """Those that the processor, or workers elsewhere, have in hand."""
+    deliveries: int
+    """Those that are being attempted."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +79,8 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The Celery workers that the node that answers hears of, by name: the first 100; none where workers are local."""
     durability: Durability | None
     """What becomes of commits; null while the store cannot be read."""
+    under_way: UnderWayCounts
+    """What the node that answers is working on."""
 
 
 Readiness = Callable[[], Sequence[str]]
@@ -142,12 +153,18 @@ class Health:
                 nodes=fitting(seen.nodes),
                 workers=fitting(self._workers.reports()[:_SHOWN]),
                 durability=seen.durability,
+                under_way=UnderWayCounts(
+                    packets=self._workers.in_hand(), deliveries=sum(self._outbox.under_way().values())
+                ),
             )
         )
 
     async def metrics(self, _request: RequestBody) -> HttpAnswer:
         """Get all metrics, in the text format of Prometheus."""
-        seen = await _in_time(self._look, _Seen())
+        none: Mapping[str, tuple[int, float]] = {}
+        seen, due = await asyncio.gather(_in_time(self._look, _Seen()), _in_time(self._owed, none))
+        self._metrics.owed(due)
+        self._metrics.under_way(self._workers.in_hand(), self._outbox.under_way())
         if seen.stored is not None:
             self._metrics.stored(msgspec.structs.asdict(seen.stored))
         if seen.durability is not None:
@@ -171,6 +188,9 @@ class Health:
             await self._ledger.nodes(limit=_NODES),
             await self._durability(),
         )
+
+    async def _owed(self) -> Mapping[str, tuple[int, float]]:
+        return await owed(self._ledger, now=self._wall())
 
     async def _attention(self) -> Sequence[EndpointAttention]:
         return await attention(self._ledger, self._outbox, now=self._wall())

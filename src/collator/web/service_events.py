@@ -17,9 +17,10 @@ from msgspec import structs
 from starlette.types import Send
 
 from collator.clock import rfc3339
-from collator.metrics import Metrics, Totals
+from collator.metrics import Metrics
 from collator.notices import EventKind
 from collator.tokens import Caller, Role
+from collator.totals import Totals
 from collator.web.auth import forbidden
 from collator.web.event_answer import answer_events
 from collator.web.event_text import HEARTBEAT, KEEP_ALIVE, event

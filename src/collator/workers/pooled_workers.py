@@ -156,6 +156,10 @@ class PooledWorkers:
         """The reason why nothing is processed, in words; `None` while all is well."""
         return self._pool.health() or self._failures.health()
 
+    def in_hand(self) -> int:
+        """The number of packets in the hands of the pool."""
+        return len(self._pool.unfinished())
+
     def reports(self) -> Sequence[WorkerReport]:
         """The workers elsewhere that are known."""
         return self._pool.reports()

@@ -35,6 +35,8 @@ function Seen({ status, metrics }) {
           ["Requests", number(total(metrics, "collator_requests_in_flight"))],
           ["Streams", number(total(metrics, "collator_streams"))],
           ["Refused since the start", number(total(metrics, "collator_requests_refused_total"))],
+          ["Packets being processed", number(status.under_way.packets)],
+          ["Webhooks being sent", number(status.under_way.deliveries)],
           ["Packets leased", number(total(metrics, "collator_packets_leased"))],
         ]} />
       <//>
