@@ -96,7 +96,7 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     service, sink, browser = stage
     await send(service, {"resource_id": "order-17", "index": 0, "payload": "good", "last": True})
     await sign_in(browser, service, Role.ADMIN)
-    await browser.sees("Ready", "Needs attention", "default: the receiver fails", "connection refused")
+    await browser.sees("Ready", "Needs attention", "default: breaker open", "connection refused")
     await browser.write(".search input", "order-17")
     await browser.sees("Resource", "order-17", "1 done", "endpoint default")
     await browser.click("td a", "Attempts")
