@@ -349,10 +349,10 @@ async def test_r23_what_is_due_follows_a_try_that_succeeds(stage: Stage) -> None
             assert await stage.finish("1", "2", dispatcher=dispatcher) == []
             assert dispatcher.next_try("default") == 1.0
             assert await dispatcher.try_now("default")
-            await stage.settled(3)
+            await stage.settled(4)
             assert dispatcher.next_try("default") is None
     delivered = await stage.reports(state=DeliveryState.DELIVERED)
-    assert [report.resource_id for report in delivered] == ["1", "2"]  # the time of "0" has not come
+    assert [report.resource_id for report in delivered] == ["0", "1", "2"]  # of "0", before its time
 
 
 async def test_r23_what_is_paused_or_not_configured_is_not_tried(stage: Stage) -> None:
