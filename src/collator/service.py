@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -103,6 +104,7 @@ async def open_service(
     *processor* counts before that of the settings; *own_process* as in `open_pipeline`. Raises what that raises,
     `ConfigError` where the listener cannot be opened, or should not be, and `Occupied` where its port is in use.
     """
+    from collator.web.access_log import AccessLog
     from collator.web.server import serve  # the library has the parts of a listener, and not the listener
 
     check(settings)
@@ -122,7 +124,7 @@ async def open_service(
         metrics = pipeline.metrics
         app = make_app(parts)
         listener = serve(
-            app,
+            AccessLog(app, now=time.monotonic) if settings.access_log else app,
             host=settings.host,
             port=settings.port,
             limits=parts.limits,
@@ -130,7 +132,8 @@ async def open_service(
             lagged=metrics.loop_lag.observe,
             stopping=pipeline.intake.draining.is_set,
             refusals=app.refusals,
-            direct=app.direct,
+            direct=None if settings.access_log else app.direct,
+            upgrades=True,
         )
         async with app.audit.recording(), listener as opened, pipeline.at_work():
             metrics.connections.set_function(lambda: opened.connections)

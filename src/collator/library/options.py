@@ -52,6 +52,7 @@ class CollatorOptions(TypedDict, total=False):
     stream_idle_timeout: Seconds
     log_format: Literal["text", "json"]
     log_level: Literal["info", "warning", "error"]
+    access_log: bool
     tracing: bool
     webhook_secret_file: str | Path | None
     endpoints: Mapping[str, EndpointOptions]

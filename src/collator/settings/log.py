@@ -24,6 +24,13 @@ class LogSettings(Table):
         "The least level of events that are logged; info has all.",
         "What began and ended is part of the story.",
     )
+    access_log: bool = setting(
+        False,
+        SWITCH,
+        "Log each request with its path, status, bytes, seconds, address and the name of its token. It takes some of "
+        "the rate of single packets.",
+        "Refused requests are logged, and the metrics count the others.",
+    )
     tracing: bool = setting(
         False,
         SWITCH,

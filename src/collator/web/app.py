@@ -25,6 +25,7 @@ from collator.seams.workers import Workers
 from collator.signing import Secret
 from collator.text import shown
 from collator.tokens import Caller, Tokens
+from collator.web.access_log import ACCESS
 from collator.web.audit import Audit
 from collator.web.auth import Auth
 from collator.web.buffer_memory import BufferMemory
@@ -209,6 +210,8 @@ class App:
             request.release()
             if request.under_way:
                 self._load.end(request.who)
+            if ACCESS in scope and request.caller is not None:
+                scope[ACCESS].who = request.caller.name
 
     async def _made(self, request: RequestBody, send: Send) -> HttpAnswer | None:
         """The answer, where it was not written yet."""

@@ -28,6 +28,7 @@ from collator.web.limits import HttpLimits
 from collator.web.packet_connection import PacketConnection
 from collator.web.refusals import RefusalLog
 from collator.web.request_feed import check_parser
+from collator.web.upgrade_connection import UpgradeConnection
 
 _log = structlog.get_logger(__name__)
 _TICK = 0.1  # seconds; how precise the deadlines of the guard are
@@ -70,12 +71,13 @@ async def serve(
     stopping: Callable[[], bool] = lambda: False,
     refusals: RefusalLog | None = None,
     direct: DirectPackets | None = None,
+    upgrades: bool = False,
 ) -> AsyncIterator[Listener]:
     """Serve *app* at *host* and *port* (0: any that is free) while the context is open.
 
     *lagged* is told ten times a second for how many seconds others held up the event loop; *refusals* notes what is
-    refused before *app* sees it; *direct* may answer in its place. Once *stopping* says so, requests that have not come
-    whole are waited for no longer.
+    refused before *app* sees it; *direct* may answer in its place. With it, or with *upgrades*, connections may leave
+    HTTP. Once *stopping* says so, requests that have not come whole are waited for no longer.
 
     At the end: refuse connections, let the requests that are under way finish within the seconds of *grace*, and break
     off the others. `Intake.drain` before that ends streams with a summary. Raises what `cannot_listen` gives, and
@@ -95,7 +97,7 @@ async def serve(
 
     def connection() -> Guard:
         if direct is None:
-            return Guard(config, state, guarded, refusals, places)
+            return (UpgradeConnection if upgrades else Guard)(config, state, guarded, refusals, places)
         return PacketConnection(config, state, guarded, refusals, places, direct=direct)
 
     server = await loop.create_server(connection, sock=listener, backlog=_BACKLOG)
