@@ -110,7 +110,7 @@ async def test_r22_r23_r24_attempts_pauses_and_repair_are_seen_and_done_over_htt
             await until(lambda: ask(f"{url}/v1/deliveries?state=delivered")["deliveries"], 10.0)
             ask(f"{url}/v1/deliveries/{dead['id']}/replay", {})
             await until(lambda: len(ask(f"{url}/v1/deliveries/{dead['id']}")["log"]) >= 4, 10.0)
-            assert "paused" in ask(f"{url}/v1/resources/r")["why_undelivered"]
+            assert "breaker open" in ask(f"{url}/v1/resources/r")["why_undelivered"]
             stopped = ask(f"{url}/v1/deliveries/{dead['id']}/stop", {})
             results = [line["result"] for line in stopped["log"]]
             assert (stopped["state"], results[:4]) == ("dead", ["failed", "failed", "delivered", "failed"])
