@@ -83,7 +83,8 @@ async def test_what_is_about_all_is_not_told(listener: Harness, route: Route) ->
 
 def test_every_route_that_keeps_to_what_is_ones_own_is_looked_at() -> None:
     own = {route.name for route in ROUTES if route.own}
-    assert own == {"postPackets", "listResources", "listDeliveries", "getDelivery"} | OPEN
+    stream = {"openStream"}  # in `test_stream`
+    assert own == {"postPackets", "listResources", "listDeliveries", "getDelivery"} | OPEN | stream
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
@@ -94,6 +95,10 @@ async def test_lists_have_what_is_ones_own(listener: Harness, limit: int) -> Non
         mine = [name for name in MINE if name.startswith(prefix)]
         assert await listed(listener, f"/v1/resources?limit={limit}&prefix={prefix}", "resources") == mine
         assert await listed(listener, f"/v1/deliveries?limit={limit}&prefix={prefix}", "deliveries") == mine
+        assert (
+            sorted(await listed(listener, f"/v1/resources?order=newest&limit={limit}&prefix={prefix}", "resources"))
+            == mine
+        )
     assert await listed(listener, f"/v1/resources?limit={limit}&state=collated", "resources") == MINE
 
 
