@@ -11,7 +11,7 @@ import { go, to } from "./router.js";
 const STATES = ["open", "collated", "incomplete", "cancelled"];
 const COLUMNS = [["Id"], ["State"], ["Progress"], ["Failed", "num"], ["Opened"]];
 const ORDERS = [
-  ["", "as it fits"],
+  ["", "usual"],
   ["newest", "newest first"],
   ["oldest", "oldest first"],
 ];
@@ -19,7 +19,8 @@ const LIMIT = 100;
 
 export function Resources({ values }) {
   const { cursor = "", ...filters } = values;
-  const path = "/v1/resources" + query({ ...filters, cursor, limit: LIMIT });
+  const usual = filters.state || filters.prefix ? "" : "newest"; // of few among many, in the order that finds them at once
+  const path = "/v1/resources" + query({ ...filters, order: filters.order || usual, cursor, limit: LIMIT });
   const loaded = useLoad((signal) => get(path, signal), [path]);
   const submit = (event) => {
     event.preventDefault();
