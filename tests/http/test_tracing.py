@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from websockets.asyncio.client import connect
 
 from collator import Client, Collator, Partial, SyncClient
 from tests import receiver as scripted
 from tests.http.listener import ndjson, packet
 from tests.http.service import Running, running
+from tests.http.sockets import Socket
 from tests.wait import until
 
 pytestmark = pytest.mark.anyio
@@ -146,6 +148,22 @@ async def test_many_single_packets_of_one_read_keep_their_own_traces(tmp_path: P
         await until(lambda: len(spans.named("process")) == 4)
     assert [parent(span) for span in spans.named("send")] == [None, None, None, int(SENDER, 16)]
     assert len(trace_ids(*spans.named("process"))) == 4
+
+
+async def test_streams_over_websocket_that_share_a_call_keep_their_own_traces(tmp_path: Path, spans: Spans) -> None:
+    parents = {f"{number:032x}" for number in range(1, 5)}
+    async with running(tmp_path, tracing=True) as service, AsyncExitStack() as stack:
+        url = service.service.url.replace("http", "ws") + "/v1/stream"
+        opened = list[Socket]()
+        for trace_id in sorted(parents):
+            fields = {"traceparent": f"00-{trace_id}-{SENDER}-01"}
+            opened.append(Socket(await stack.enter_async_context(connect(url, additional_headers=fields, proxy=None))))
+            await opened[-1].start(trace_id)
+        for socket_ in opened:
+            await socket_.say("packet", index=0, payload="x", last=True)
+        await until(lambda: len(spans.named("deliver default")) == len(parents))
+    for name in ("send", "process", "deliver default"):
+        assert trace_ids(*spans.named(name)) == parents
 
 
 async def test_what_is_not_sampled_goes_on_unsampled(tmp_path: Path, spans: Spans) -> None:

@@ -20,11 +20,15 @@ PACKETS = [Packet("r", index, msgspec.Raw(b"1")) for index in range(5)]
 class Recorder:
     """An intake that takes packets with an even index, or nothing."""
 
+    tracing = None
+
     def __init__(self, error: Exception | None = None) -> None:
         self.calls: list[tuple[str, int, int]] = []
         self._error = error
 
-    async def accept(self, packets: Sequence[Packet], *, who: str, size: int) -> Sequence[Receipt]:
+    async def accept(
+        self, packets: Sequence[Packet], *, who: str, size: int, parents: None = None
+    ) -> Sequence[Receipt]:
         self.calls.append((who, len(packets), size))
         if self._error is not None:
             raise self._error

@@ -45,6 +45,11 @@ class Tracing:
         """The span that a request with *fields*, their names in small letters, is sent in; `None` where it has none."""
         return headers.read(fields)
 
+    def current(self) -> Parent | None:
+        """The span that is current."""
+        found = trace.get_current_span().get_span_context()
+        return found if found.is_valid else None
+
     @contextmanager
     def receiving(self, fields: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
         """A context in which all that a request with *fields* does is a child of the span that it is sent in.

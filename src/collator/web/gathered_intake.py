@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from collator.intake import Intake
 from collator.packet import Packet, Receipt
 from collator.web.limits import MIB
+
+if TYPE_CHECKING:
+    from collator.tracing.tracer import Parent
 
 _TOGETHER = MIB
 """Bytes of payloads beyond which the next packets belong to another call."""
@@ -22,6 +26,8 @@ class Gathered:
     def __init__(self) -> None:
         """Begin with none."""
         self.packets: list[Packet] = []
+        self.parents: list[Parent | None] = []
+        """The trace that each is sent in, where there are traces: callers of one call have their own."""
         self.size = 0
         self.receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
 
@@ -31,7 +37,7 @@ class GatheredIntake:
 
     def __init__(self, intake: Intake) -> None:
         """Offer to *intake*."""
-        self._intake = intake
+        self._intake, self._tracing = intake, intake.tracing
         self._gathered: dict[str, Gathered] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -45,6 +51,8 @@ class GatheredIntake:
             call.add_done_callback(self._calls.discard)
         first = len(gathered.packets)
         gathered.packets += packets
+        if self._tracing is not None:
+            gathered.parents += [self._tracing.current()] * len(packets)
         gathered.size += size
         receipts = await asyncio.shield(gathered.receipts)
         return receipts[first : first + len(packets)]
@@ -53,8 +61,10 @@ class GatheredIntake:
         """Accept the packets that came until the loop gets here."""
         if self._gathered.get(who) is gathered:
             del self._gathered[who]
+        parents = gathered.parents or None
         try:
-            gathered.receipts.set_result(await self._intake.accept(gathered.packets, who=who, size=gathered.size))
+            receipts = await self._intake.accept(gathered.packets, who=who, size=gathered.size, parents=parents)
+            gathered.receipts.set_result(receipts)
         except Exception as error:  # noqa: BLE001 - it is raised where the receipts are awaited
             gathered.receipts.set_exception(error)
             gathered.receipts.exception()  # perhaps nobody waits any more
