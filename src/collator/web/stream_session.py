@@ -41,9 +41,6 @@ from collator.web.stream_messages import (
 if TYPE_CHECKING:
     from collator.web.websocket import SocketMessage, WebSocket
 
-_PAUSE = 5.0
-"""Seconds at most until what was refused is offered again."""
-
 
 class StreamSession:
     """One stream. `run` it once."""
