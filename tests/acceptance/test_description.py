@@ -12,8 +12,8 @@ from tests.acceptance.programs import environment, run, serving
 
 CONFIGURATION = Path(__file__).with_name("description")
 PHASES = "examples,coverage,fuzzing,stateful"
-EXAMPLES = "5"
-"""For each operation in each phase; a whole run takes some ten seconds."""
+EXAMPLES = "3"
+"""For each operation in each phase; a whole run takes a minute or two."""
 NOBODY = "http://127.0.0.1:1/"
 """A receiver that is not there, so that there are deliveries to look at, to stop and to replay."""
 

@@ -104,7 +104,7 @@ def test_what_the_index_shows_is_there(built: Built) -> None:
     told = message_from_bytes(text)
     assert (told["Version"], told["License-Expression"]) == (collator.__version__, "MIT")
     assert text.partition(b"\n\n")[2] == (ROOT / "README.md").read_bytes()
-    assert {*told.get_all("Provides-Extra", [])} == {"celery", "demo", "dev", "postgresql"}
+    assert {*told.get_all("Provides-Extra", [])} == {"celery", "demo", "dev", "otel", "postgresql"}
 
 
 def test_twine_finds_nothing_wrong(built: Built, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_who_may_do_what_is_what_the_design_says() -> None:
         return sorted(f"{route.method} {route.path}" for route in ROUTES if route.role is role)
 
     assert named(Role.SEND) == [
+        "GET /v1/stream",
         "POST /v1/packets",
         "POST /v1/resources/{resource_id}/complete",
         "PUT /v1/resources/{resource_id}/packets/{index}",

@@ -344,11 +344,11 @@ async def test_an_answer_to_http_1_0_ends_with_the_connection(
     assert wanted in json.loads(content.splitlines()[-1]).items()
 
 
-async def test_a_web_socket_is_no_way_in(listener: Harness) -> None:
+async def test_the_offer_of_a_web_socket_is_no_way_in(listener: Harness) -> None:
     async with listener.wire() as wire:
         fields = ("connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: eA==")
-        await wire.send(head(*fields, line="GET /v1/stream HTTP/1.1"))
-        assert (await wire.reply()).status == 404
+        await wire.send(head(*fields, line="GET /v1/packets HTTP/1.1"))
+        assert (await wire.reply()).status == 405
 
 
 # Deadlines.

@@ -109,6 +109,12 @@ class Audit:
         return times, held
 
 
+def target_of(wanted: msgspec.Struct) -> str:
+    """The target of an act on all that fit the filter *wanted*, as its record has it."""
+    fields = msgspec.structs.asdict(wanted)
+    return ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, "", False})
+
+
 @asynccontextmanager
 async def acting(
     ledger: AuditLog, request: RequestBody, verb: str, event: str, *, target: str, name: str = "target"

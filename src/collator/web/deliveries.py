@@ -19,7 +19,7 @@ from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.states import DeliveryState
 from collator.text import quoted
-from collator.web.audit import acting
+from collator.web.audit import acting, target_of
 from collator.web.auth import check_reach, within
 from collator.web.diagnosis import why_waiting
 from collator.web.options import AwareDatetime
@@ -166,10 +166,8 @@ class Deliveries:
     async def replay_many(self, request: RequestBody) -> HttpAnswer:
         """Make those that fit due again, as many as one request may. `Unknown`."""
         wanted, after = await self._wanted(request)
-        fields = msgspec.structs.asdict(wanted)
-        target = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, ""})
         done = ReplayDone(0, after)
-        async with acting(self._ledger, request, "replay", "deliveries replayed", target=target):
+        async with acting(self._ledger, request, "replay", "deliveries replayed", target=target_of(wanted)):
             done = await take_steps(partial(self._step, wanted), done, most=_STEPS, number=attrgetter("replayed"))
         return answer_json(done)
 

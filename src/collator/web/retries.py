@@ -16,7 +16,7 @@ from collator.seams.ledger import Ledger
 from collator.seams.operations import Operations
 from collator.seams.workers import Workers
 from collator.states import EndedBy, State
-from collator.web.audit import acting
+from collator.web.audit import acting, target_of
 from collator.web.options import AwareDatetime
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 from collator.web.steps import take_steps
@@ -118,10 +118,8 @@ class Retries:
         return RetryDone(resources, packets, after)
 
     async def _retry(self, request: RequestBody, wanted: ResourceFilter, cursor: str) -> RetryDone:
-        fields = msgspec.structs.asdict(wanted)
-        target = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in {None, ""})
         done = RetryDone(0, 0, cursor)
-        async with acting(self._ledger, request, "retry", "resources retried", target=target):
+        async with acting(self._ledger, request, "retry", "resources retried", target=target_of(wanted)):
             return await take_steps(partial(self._step, wanted), done, most=_STEPS, number=attrgetter("resources"))
 
     async def _step(self, wanted: ResourceFilter, done: RetryDone) -> RetryDone:
