@@ -25,9 +25,15 @@ def valkey() -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def url(valkey: Valkey) -> str:
+def database() -> int:
+    """The number of a database of the broker that no other test uses at this time."""
+    return next(_NUMBERS) % 16
+
+
+@pytest.fixture
+def url(valkey: Valkey, database: int) -> str:
     """The address of a broker that no other test uses at this time."""
-    return valkey.url(next(_NUMBERS) % 16)
+    return valkey.url(database)
 
 
 @pytest.fixture

@@ -67,10 +67,10 @@ async def worker(url: str) -> AsyncIterator[Process]:
 
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
 async def test_a_node_and_a_worker_reach_a_broker_whose_authority_they_are_told(
-    store: Store, valkey: Valkey, keys: Path, scheme: str
+    store: Store, valkey: Valkey, keys: Path, database: int, scheme: str
 ) -> None:
     async with behind_tls(valkey, keys) as proxy:
-        url = f"{scheme}://localhost:{proxy.port}/13?ssl_ca_certs={keys}/ca.pem"
+        url = f"{scheme}://localhost:{proxy.port}/{database}?ssl_ca_certs={keys}/ca.pem"
         async with worker(url), store.node(CeleryNode(url)) as node:
             await node.send("a", payload(), payload())
             await until(lambda: node.outbox.taken, 3 * PATIENCE)  # the worker starts meanwhile
@@ -79,10 +79,10 @@ async def test_a_node_and_a_worker_reach_a_broker_whose_authority_they_are_told(
 
 @pytest.mark.parametrize(("host", "words"), [("localhost", UNKNOWN), ("127.0.0.1", ANOTHER)])
 async def test_packets_wait_for_a_broker_that_is_not_trusted_and_it_is_told_why(
-    store: Store, valkey: Valkey, keys: Path, host: str, words: str
+    store: Store, valkey: Valkey, keys: Path, *, database: int, host: str, words: str
 ) -> None:
     async with behind_tls(valkey, keys) as proxy:
-        place = f"rediss://{host}:{proxy.port}/12"
+        place = f"rediss://{host}:{proxy.port}/{database}"
         url = place if words == UNKNOWN else f"{place}?ssl_ca_certs={keys}/ca.pem"
         async with store.node(CeleryNode(url)) as node:
             await node.send("a", payload(), payload())
