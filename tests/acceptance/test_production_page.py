@@ -107,7 +107,7 @@ async def test_the_restore_puts_the_newest_copy_in_place_and_keeps_the_directory
     assert (machine / "called").read_text().splitlines() == [
         "systemctl stop collator.service",
         "systemctl start collator.service",
-        "curl -sSf http://127.0.0.1:8000/readyz",
+        "curl -sSf --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/readyz",
     ]
     assert len([*(two_copies / "collator-backups").iterdir()]) == 2
 
