@@ -22,6 +22,7 @@ from collator.workers.celery.messages import (
     encode,
 )
 from collator.workers.celery.publisher import Publisher
+from tests.wait import PATIENCE
 
 STATE = WorkerState("scripted", 1, 1, 1)
 
@@ -54,7 +55,7 @@ class ScriptedWorker:
         self._queue = self._connection.SimpleQueue(Queue(QUEUE, durable=True))
         self._publisher = Publisher(lambda: Connection(url))
 
-    async def job(self, patience: float = 10.0) -> Received:
+    async def job(self, patience: float = PATIENCE) -> Received:
         """Wait for the next job that has packets."""
         return await asyncio.to_thread(self._next, patience)
 
