@@ -101,6 +101,7 @@ async def _converse(call: Call, collator: ClientConnection) -> None:
                 return
     finally:
         writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)  # where it failed, the connection did
     raise ConnectionError(f"{call.resource_id}: closed before the end")
 
 
