@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from collator.text import quoted
 from collator.tokens import Caller, Role, Tokens
 from collator.web.problems import HttpProblem, ProblemType
 
+_LOOKS = 5
+"""Looks into the ledger, for one page of a list that would be empty."""
 _SCHEME = b"bearer "
 INVALID = b'Bearer error="invalid_token"'
 """The challenge where what was shown gives no right."""
+
+
+class OfResource(Protocol):
+    """A line of a list that is about a resource."""
+
+    @property
+    def resource_id(self) -> str:
+        """Its id."""
+        ...
+
+
+L = TypeVar("L", bound=OfResource)
 
 
 class Auth:
@@ -81,6 +96,24 @@ def check_unrestricted(caller: Caller | None) -> None:
 def within(caller: Caller | None, prefix: str) -> Sequence[str]:
     """The prefixes of all ids with *prefix* that *caller* may see, in order."""
     return (prefix,) if caller is None else caller.within(prefix)
+
+
+async def reachable(
+    own: Sequence[str], cursor: str, look: Callable[[str], Awaitable[tuple[Sequence[L], str | None]]]
+) -> tuple[Sequence[L], str | None]:
+    """The first lines of a list from *cursor* on whose ids have one of the prefixes *own*, and the cursor behind them.
+
+    *look* gives some lines from a cursor on and the cursor behind them. A few looks find none among many of others: the
+    page is empty then, and others may be behind it.
+    """
+    shown: Sequence[L] = ()
+    after: str | None = cursor
+    for _ in range(_LOOKS):
+        if shown or after is None:
+            break
+        lines, after = await look(after)
+        shown = [line for line in lines if line.resource_id.startswith(tuple(own))]
+    return shown, after
 
 
 def _beyond(detail: str) -> HttpProblem:

@@ -20,7 +20,7 @@ from collator.seams.outbox import Outbox
 from collator.states import DeliveryState
 from collator.text import quoted
 from collator.web.audit import acting, target_of
-from collator.web.auth import check_reach, within
+from collator.web.auth import check_reach, reachable, within
 from collator.web.diagnosis import why_waiting
 from collator.web.options import AwareDatetime
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
@@ -29,7 +29,6 @@ from collator.web.steps import take_steps
 _SMALL = 64 * 1024  # bytes of a body that says which
 _SLICE = 1000  # deliveries that are replayed in one step, so that no packet waits long behind it
 _STEPS = 100  # steps of one request
-_LOOKS = 5  # into the ledger, for one page that would be empty
 
 
 class ListedState(StrEnum):
@@ -147,15 +146,13 @@ class Deliveries:
             reason=reason,
             newest=order is DeliveryOrder.NEWEST,
         )
-        shown: Sequence[DeliveryReport] = ()
-        after: str | None = cursor
-        for _ in range(_LOOKS):
-            if shown or after is None:
-                break
+
+        async def look(after: str) -> tuple[Sequence[DeliveryReport], str | None]:
             page = await self._ledger.deliveries(wanted, after=after, limit=limit, size=PAGE)
-            shown = [one for one in page.deliveries if one.resource_id.startswith(tuple(own))]
-            after = page.after
-        return answer_json(WebhookPage(deliveries=shown, next_cursor=after))
+            return page.deliveries, page.after
+
+        shown, behind = await reachable(own, cursor, look)
+        return answer_json(WebhookPage(deliveries=shown, next_cursor=behind))
 
     async def show(self, request: RequestBody, *, delivery_id: str) -> HttpAnswer:
         """All that there is to know of one. `Unknown`."""

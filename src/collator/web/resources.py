@@ -14,18 +14,18 @@ from collator.errors import Conflict, Malformed, Unavailable, Unknown
 from collator.messages import ResourceReport, ResourceSearch, ResourceSummary
 from collator.packet import PacketLimits, as_integer
 from collator.paging import fitting
+from collator.rules.repair import check_total
 from collator.seams.ledger import Ledger
 from collator.seams.operations import Operations
 from collator.seams.outbox import Outbox
 from collator.states import EndedBy, State
 from collator.tokens import Role
 from collator.web.audit import acting
-from collator.web.auth import forbidden, within
+from collator.web.auth import forbidden, reachable, within
 from collator.web.diagnosis import why_undelivered
 from collator.web.request_body import HttpAnswer, RequestBody, answer_json
 
 _SMALL = 4096  # bytes of a body that says what to do
-_LOOKS = 5  # into the ledger, for one page that would be empty
 _BY_TIME = 250  # resources of a page by time, so that it stays below `PAGE` whatever their ids are
 _SLICE = 1000  # rows that are forgotten in one step, so that no packet waits long behind it
 
@@ -125,15 +125,13 @@ class Resources:
             return answer_json(ResourcePage(resources=(), next_cursor=None))
         newest, begins = order is not ResourceOrder.OLDEST, commonprefix(own)  # noqa: RUF071 - of texts, not of paths
         search = ResourceSearch(state=state, prefix=begins, newest=newest, **wanted)
-        shown: Sequence[ResourceSummary] = ()
-        after: str | None = cursor
-        for _ in range(_LOOKS):
-            if shown or after is None:
-                break
+
+        async def look(after: str) -> tuple[Sequence[ResourceSummary], str | None]:
             page = await self._ledger.search(search, after=after, limit=min(limit, _BY_TIME))
-            shown = [one for one in page.resources if one.resource_id.startswith(tuple(own))]
-            after = page.after
-        return answer_json(ResourcePage(resources=shown, next_cursor=after))
+            return page.resources, page.after
+
+        shown, behind = await reachable(own, cursor, look)
+        return answer_json(ResourcePage(resources=shown, next_cursor=behind))
 
     async def _by_id(self, own: Sequence[str], state: State | None, cursor: str, limit: int) -> HttpAnswer:
         """A page of those in *state* with one of the prefixes *own*, from behind the id *cursor*."""
@@ -203,6 +201,5 @@ class Resources:
         if wanted.total is None and not wanted.force:
             raise Malformed("give the number of packets (total), or force to close it now")
         total = None if wanted.total is None else as_integer(wanted.total, "total")
-        if total is not None and not 0 <= total <= self._packet_limits.max_packets:
-            raise Malformed(f"total: {total} is not between 0 and {self._packet_limits.max_packets}")
+        check_total(total, self._packet_limits)
         return total, bool(wanted.force)

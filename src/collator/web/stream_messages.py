@@ -14,6 +14,7 @@ from collator import json_text
 from collator.errors import CollatorError, Malformed
 from collator.json_text import Steps
 from collator.packet import NOT_JSON, Packet, PacketLimits, as_integer, check, check_decoded_steps, in_words
+from collator.rules.repair import check_total
 from collator.states import State
 from collator.web.event_text import ResourceEvent
 from collator.web.problems import encode, problem
@@ -121,8 +122,7 @@ def binary_packet(data: bytes, of: Packet, index: int, packet_limits: PacketLimi
 def total_of(message: StopMessage, next_index: int, packet_limits: PacketLimits) -> int:
     """The total that *message* says; without, *next_index*. Raises `Malformed`."""
     total = next_index if message.total is None else as_integer(message.total, "total")
-    if not 0 <= total <= packet_limits.max_packets:
-        raise Malformed(f"total: {total} is not between 0 and {packet_limits.max_packets}")
+    check_total(total, packet_limits)
     return total
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from collator.ledgers.prefix import behind
-from collator.ledgers.searches import searched, summary
-from collator.ledgers.stretch import LOOKED, Stretch
+from collator.ledgers.searches import page_of, rows_of, terms
+from collator.ledgers.stretch import LOOKED
 from collator.messages import ResourceSearch, ResourceSearchPage
 from collator.states import State
 
@@ -26,20 +25,7 @@ _decode_looked = msgspec.json.Decoder(_Looked).decode
 
 def search(value: Callable[..., bytes], wanted: ResourceSearch, after: str, limit: int) -> ResourceSearchPage:
     """A page of those that are *wanted*; *value* gives what a named statement gives, as JSON. `Malformed`."""
-    source = searched(wanted)
-    until = int(value("last_delivery" if wanted.undelivered else "last_resource"))
-    where = Stretch(source, 0, 0, until)
-    if after:
-        where = where.onward(after)
-    times = (wanted.opened_since, wanted.opened_until, wanted.ended_since, wanted.ended_until)
-    fits = (wanted.state, wanted.prefix, behind(wanted.prefix), *times, wanted.failed)
-    asked = (source, where.first, where.until, wanted.newest, LOOKED, *fits, limit)
+    where = rows_of(wanted, int(value("last_delivery" if wanted.undelivered else "last_resource")), after)
+    asked = (where.source, where.first, where.until, wanted.newest, LOOKED, *terms(wanted, wanted.prefix), limit)
     looked = _decode_looked(value("search_resources", *asked))
-    places = [where.behind(row[0], newest=wanted.newest) for row in looked.rows]
-    if len(looked.rows) == limit:
-        last = places[-1]
-    elif looked.looked == LOOKED and looked.last is not None:
-        last = where.behind(looked.last, newest=wanted.newest)
-    else:
-        last = None
-    return ResourceSearchPage(resources=[summary(row[1:]) for row in looked.rows], after=last, places=places)
+    return page_of(wanted, where, looked.rows, limit, looked.last if looked.looked == LOOKED else None)
