@@ -31,7 +31,7 @@ MOST = 50
 RECOVERY = 15.0
 DEATHS = {
     "fdatasync": (1, 4, 9, 14, 3, 5, 8, 13, 21),
-    "pwrite64": (1, 30, 60, 20, 40, 80, 120, 140),
+    "pwrite64": (1, 30, 60, 20, 40, 80, 120, 140, 180, 240),
     "write": (3, 14, 20, 27, 40),
 }
 """For each call the numbers at which the process dies. A start of a store that is there makes fewer calls than one

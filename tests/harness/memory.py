@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
+from tests.requirements import need
+from tests.wait import until_sync
 
 ROOTS = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
 """Where groups are made, by the first and the second version of the kernel's interface, and what bounds them."""
@@ -19,15 +21,26 @@ ROOTS = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/c
 def bounded(limit: int) -> Iterator[Sequence[str]]:
     """What a program is started under that has *limit* bytes, with all that it starts, while the context is open.
 
-    Skips the test where this user may make no group, or the kernel has none.
+    Skips the test at home where this user may make no group, or the kernel has none.
     """
     group = _made(limit)
-    if group is None:
-        pytest.skip("this test needs root, and groups of processes that are bounded in memory")
+    need(group, "root, and groups of processes that are bounded in memory")
+    assert group
     try:
         yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
     finally:
+        until_sync(lambda: _removed(group))
+
+
+def _removed(group: Path) -> bool:
+    """Remove the group, unless the kernel has not yet let go of all that ran in it."""
+    try:
         group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def _made(limit: int) -> Path | None:
