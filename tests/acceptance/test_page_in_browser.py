@@ -48,7 +48,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
     (home / "own.py").write_text(PROCESSOR)
     async with (
         open_browser(home) as browser,
-        Sink(home / "service" / "data" / "webhook.secret", up=False) as sink,
+        Sink(home / "service" / "data" / "webhook.secret", answers=[503], up=False) as sink,
         ServiceProcess(
             home / "service",
             webhook=sink.url,
@@ -85,6 +85,14 @@ async def sign_in(browser: Browser, service: ServiceProcess, role: Role, place: 
     await browser.sees("Sign out")
 
 
+async def try_endpoint(browser: Browser) -> None:
+    """Have the only endpoint try one delivery now."""
+    await browser.click("nav a", "Endpoints")
+    await browser.click(".endpoint button", "Try now")
+    await browser.click("dialog button.solid", "Try now")
+    await browser.sees("Try now: 1 of 1 done")
+
+
 async def nothing_ran(browser: Browser, service: ServiceProcess) -> None:
     """See that no text of others ran, that the policy forbade nothing, and that nobody else was asked."""
     assert await browser.run("window.ran") is None
@@ -99,8 +107,17 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.sees("Ready", "Needs attention", "default: breaker open", "connection refused")
     await browser.write(".search input", "order-17")
     await browser.sees("Resource", "order-17", "1 done", "endpoint default")
+    await sink.up()
+    sink.text = f"Sorry! {ATTACK}"
+    await try_endpoint(browser)
+    await until(lambda: [one.answer for one in sink.webhooks] == [503])
+    await sink.down()
+    await browser.write(".search input", "order-17")
+    await browser.sees("What default answered: HTTP 503")
+    await browser.click("summary", "Show the beginning of the text")
+    await browser.sees(sink.text)
     await browser.click("td a", "Attempts")
-    await browser.sees("order-17 → default", "connection refused")
+    await browser.sees("order-17 → default", "connection refused", "What the receiver answered")
     await browser.click(".actions button", "Give up")
     await browser.sees("It is dead then")
     await browser.click("dialog button.solid", "Give up")
@@ -120,11 +137,8 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.sees("1 delivery\n")  # what it is about is counted first
     await browser.click("dialog button.solid", "Replay all that fit")
     await browser.sees("No delivery fits")
-    await browser.click("nav a", "Endpoints")
-    await browser.click(".endpoint button", "Try now")
-    await browser.click("dialog button.solid", "Try now")
-    await browser.sees("Try now: 1 of 1 done")
-    await until(lambda: [json.loads(one.body)["type"] for one in sink.webhooks] == ["test", "resource.collated"])
+    await try_endpoint(browser)
+    await until(lambda: [json.loads(one.body)["type"] for one in sink.webhooks[1:]] == ["test", "resource.collated"])
     await browser.write(".search input", sink.webhooks[-1].id)
     await browser.sees("order-17 → default", "delivered")
     await browser.click("nav a", "Overview")

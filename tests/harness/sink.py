@@ -43,6 +43,8 @@ class Sink:
         self._secret = secret
         self._verifier: Verifier | None = None
         self._answers = iter(answers)
+        self.text = ""
+        """The body of each answer that is no success."""
         self._start_up = up
         self._runner: web.AppRunner | None = None
         self._socket = self._bind(0)
@@ -92,7 +94,7 @@ class Sink:
         answer = next(self._answers, 204)
         self.webhooks.append(Webhook(headers.get("webhook-id", ""), body, answer, self._verify(body, headers)))
         self.arrivals.touch()
-        return web.Response(status=answer)
+        return web.Response(status=answer, text="" if 200 <= answer < 300 else self.text)
 
     def _verify(self, body: bytes, headers: dict[str, str]) -> str:
         if self._verifier is None:

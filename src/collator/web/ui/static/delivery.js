@@ -1,9 +1,10 @@
 // One delivery: why it is where it is, and each attempt with its answer.
 
 import { html } from "./preact.js";
+import { Answer } from "./answer.js";
 import { get, segment } from "./api.js";
 import { ActionButton } from "./ask.js";
-import { counted, duration, number } from "./format.js";
+import { duration, number } from "./format.js";
 import { useLoad } from "./live.js";
 import {
   Ago,
@@ -66,18 +67,10 @@ function Seen({ one }) {
           : html`<${Empty} title="No attempt yet">It is sent as soon as its endpoint has capacity.<//>`
       }
     <//>
-    ${one.answer && html`<${Answer} of=${one.answer} />`}`;
-}
-
-/** The last answer that was no success. It may repeat what was sent, so that a person has to open it. */
-function Answer({ of }) {
-  return html`<${Card} title="What the receiver answered" note=${`HTTP ${of.status}`}>
-    <p class="muted">The last answer that was no success came <${Ago} at=${of.at} />: ${counted(of.size, "byte")},
-      ${" "}${of.media_type || "no content type"}.</p>
     ${
-      of.text
-        ? html`<details><summary>Show the beginning of the text</summary><pre tabindex="0">${of.text}</pre></details>`
-        : html`<p>It is no text that could be shown.</p>`
-    }
-  <//>`;
+      one.answer &&
+      html`<${Card} title="What the receiver answered" note=${`HTTP ${one.answer.status}`}>
+      <${Answer} of=${one.answer} />
+    <//>`
+    }`;
 }

@@ -1,6 +1,7 @@
 // One resource: why it is not delivered, where its packets are, and all that can be done to it.
 
 import { html, useState } from "./preact.js";
+import { AnswerTo } from "./answer.js";
 import { get, segment } from "./api.js";
 import { ActionButton } from "./ask.js";
 import { IndexMap } from "./charts.js";
@@ -26,6 +27,7 @@ import { to } from "./router.js";
 
 const CLOSE = "Close it as it is? What is missing stays missing, and its webhook says so.";
 const DELETE = "Delete it with its packets, outputs and deliveries? This cannot be undone.";
+const ANSWERS = 3; // that are asked for; each delivery shows its own
 
 export function Resource({ id }) {
   const path = `/v1/resources/${segment(id)}`;
@@ -122,6 +124,7 @@ function Seen({ path, one }) {
 function Deliveries({ one }) {
   const all = html`<a class="button" href=${to(["deliveries"], { resource_id: one.resource_id })}>All</a>`;
   if (!one.deliveries.length) return null;
+  const failing = one.deliveries.filter((it) => it.attempted_at && it.state !== "delivered");
   return html`<${Card} title="Deliveries" note=${one.deliveries_more ? `${counted(one.deliveries_more, "other")}` : ""} actions=${all}>
     <${Table} label="Deliveries" columns=${[["Endpoint"], ["State"], ["Attempts", "num"], ["Last attempt"], ["Answer"], [html`<span class="sr">Attempts</span>`]]}>
       ${one.deliveries.map(
@@ -132,5 +135,6 @@ function Deliveries({ one }) {
       </tr>`,
       )}
     <//>
+    ${failing.slice(0, ANSWERS).map((it) => html`<${AnswerTo} key=${it.id} delivery=${it} />`)}
   <//>`;
 }
