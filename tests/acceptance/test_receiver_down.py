@@ -16,18 +16,19 @@ from tests.harness.store import store_complaints
 from tests.wait import until
 
 RESOURCES = 30
+FAILURES = 5
 
 
 async def test_p4_what_is_finished_while_the_receiver_is_down_is_delivered_when_it_is_back(tmp_path: Path) -> None:
     random, history = Random(5), History()
     async with (
-        ServiceProcess(tmp_path) as service,
+        ServiceProcess(tmp_path, breaker_failures=FAILURES) as service,
         Sink(service.secret, up=False) as sink,
         Sender(history, random) as sender,
     ):
         await service.start(webhook=sink.url)
         await sender.send(service.url, requests(random, workload(random, "a", resources=RESOURCES)))
-        await _attempted(service, 5)  # then it is left alone for a while
+        await _attempted(service, FAILURES)  # then it is left alone for a while
         service.kill()  # what is due is in the store, and not in anybody's memory
         await sink.up()
         await service.start(webhook=sink.url)
