@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -100,28 +100,45 @@ QUIET = MappingProxyType(
 """Series of a service that works, with what passes by itself."""
 
 
+UNSHOWN = frozenset({"process_virtual_memory_bytes", "process_start_time_seconds"})
+"""Series without a panel: of every process, and no sign of trouble."""
+
+
 def expressions() -> Iterator[str]:
     """What the alerts and the panels ask for."""
     yield from (rule["expr"] for rule in ALERTS.values())
+    yield from shown()
+
+
+def shown() -> Iterator[str]:
+    """What the panels ask for."""
     for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]:
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def names() -> set[str]:
-    """The names of all series that a service may have."""
+def families() -> Iterator[set[str]]:
+    """The names of all series that a service may have, by metric."""
     metrics = Metrics()
     Gauge("collator_disk_free_bytes", "of SQLite", registry=metrics.registry)
-    found = set()
+    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
     for family in metrics.registry.collect():
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
-        found |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}
-    return found
+        yield {family.name + suffix for suffix in suffixes.get(family.type, [""])}
+
+
+def asked_for(texts: Iterable[str]) -> set[str]:
+    """The names of the series in *texts*."""
+    return {name for text in texts for name in re.findall(r"\b(?:collator|process)_\w+(?=[{\[) ]|$)", text)}
 
 
 def test_what_alerts_and_panels_ask_for_is_measured() -> None:
-    asked = {name for text in expressions() for name in re.findall(r"\b(?:collator|process)_\w+(?=[{\[) ]|$)", text)}
+    asked = asked_for(expressions())
     assert len(asked) > 20
-    assert asked - names() == set()
+    assert asked - set().union(*families()) == set()
+
+
+def test_each_metric_has_a_panel() -> None:
+    asked = asked_for(shown())
+    assert {min(series) for series in families() if not series & asked} == UNSHOWN
 
 
 @pytest.mark.parametrize("name", ALERTS)
