@@ -721,6 +721,32 @@ async def test_a_failing_endpoint_is_told_of_once_a_minute(stage: Stage) -> None
     ]
 
 
+async def test_an_endpoint_that_works_again_is_told_of_once(stage: Stage) -> None:
+    async with Receiver(*[reply(500)] * 3, *[reply(200)] * 4, reply(500), reply(200)) as receiver:
+        stage.endpoint(receiver.url)
+        async with stage.dispatcher(circuits=Circuits(failures=100)) as dispatcher:
+            with capture_logs() as logs:
+                await stage.finish("0", "1", "2", dispatcher=dispatcher)
+                await stage.settled(3)
+                stage.clock.advance(1.0)
+                await stage.settled(6)
+                await stage.finish("3", dispatcher=dispatcher)
+                await stage.settled(7)
+                await stage.finish("4", dispatcher=dispatcher)  # fails, and is told of at once
+                await stage.settled(8)
+                stage.clock.advance(1.0)
+                await stage.settled(9)
+                stage.clock.advance(60.0)
+                await stage.finish("5", dispatcher=dispatcher)
+                await stage.settled(10)
+    assert [(line["event"], line["endpoint"], line.get("failed")) for line in logs] == [
+        ("deliveries fail", "default", 1),
+        ("deliveries succeed again", "default", None),
+        ("deliveries fail", "default", 1),
+        ("deliveries succeed again", "default", None),
+    ]
+
+
 async def test_p7_a_stop_lets_what_is_under_way_end_and_stores_it(stage: Stage) -> None:
     host_check = anyio.Event()
     async with Receiver((Hold(host_check), *reply(200))) as receiver:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import structlog
 
 from collator.clock import Clock
+from collator.delivery.attempt_log import AttemptLog
 from collator.delivery.circuit import BREAKER_OPEN, SLOWED, Circuit
 from collator.delivery.outcome_recorder import OutcomeRecorder
 from collator.delivery.pauses import Pauses
@@ -27,11 +28,9 @@ from collator.delivery.verdict import put_off
 from collator.errors import Unavailable
 from collator.messages import Attempt, Delivery, Lease
 from collator.metrics import Metrics
-from collator.notices import EventKind
 from collator.seams.deliveries import DeliveryQueue
 from collator.seams.operations import Operations
 from collator.states import DeliveryState
-from collator.throttle import Throttle
 
 UNSETTLED = 4
 """For each request that may be under way, how many outcomes may wait for the ledger before no more is claimed (P5)."""
@@ -41,8 +40,6 @@ PROMPT = 0.1
 
 LOOK_AGAIN = 1.0
 """Seconds after which a worker that waits for its circuit looks again, at the latest: a poll may be later still."""
-
-_RESULTS = {DeliveryState.DELIVERED: "delivered", DeliveryState.DUE: "retry", DeliveryState.DEAD: "dead"}
 
 _log = structlog.get_logger("collator.delivery")
 
@@ -77,8 +74,7 @@ class EndpointWorker:
         self._clock = clock
         self._circuit = circuit
         self._pauses, self._large = pauses, large
-        self._counters = {state: metrics.deliveries.labels(name, result) for state, result in _RESULTS.items()}
-        self._notices = metrics.notices
+        self._attempts = AttemptLog(name, metrics=metrics, clock=clock)
         self._running: dict[Lease, UnderWay] = {}
         self._waiting: deque[tuple[Delivery, float]] = deque()
         self._prompt = False  # the last answer came at once
@@ -89,7 +85,6 @@ class EndpointWorker:
         self._claims_fail = False
         self._stopped = False
         self._over = asyncio.Event()
-        self._throttle = Throttle(now=clock.monotonic)
         self._timer: asyncio.TimerHandle | None = None
 
     def capacity(self) -> int:
@@ -192,6 +187,8 @@ class EndpointWorker:
             return
         under_way.passage.circuit.leave(under_way.passage)
         if attempt is not None:
+            if under_way.passage.probe and not under_way.passage.circuit.open:
+                self._attempts.works_again()  # the log has it of the breaker, which has just closed
             self._prompt = attempt.state is DeliveryState.DELIVERED and attempt.seconds < PROMPT
             self._end(attempt)
         if self._stopped:
@@ -208,7 +205,7 @@ class EndpointWorker:
     def _end(self, attempt: Attempt) -> None:
         if attempt.pauses and self._pauses.add(attempt):
             _log.error("endpoint paused by its receiver", endpoint=self._name, reason=attempt.reason)
-        self._count(attempt)
+        self._attempts.add(attempt)
         self._hand_to_recorder(attempt)
 
     def _hand_to_recorder(self, attempt: Attempt) -> None:
@@ -256,37 +253,6 @@ class EndpointWorker:
         self._timer = None
         if self._more:
             self.wake()
-
-    def _count(self, attempt: Attempt) -> None:
-        if attempt.counted:
-            self._counters[attempt.state].inc()
-        if attempt.state is DeliveryState.DEAD:
-            self._log_attempt("delivery dead", attempt, failed=1)
-            delivery = attempt.delivery
-            self._notices.tell(
-                EventKind.DEAD,
-                self._name,
-                endpoint=self._name,
-                webhook_id=delivery.webhook_id,
-                resource_id=delivery.resource_id,
-                attempt=delivery.attempt,
-                reason=attempt.reason,
-            )
-        elif attempt.state is DeliveryState.DUE:
-            event = "deliveries fail" if attempt.counted else "deliveries postponed"
-            if failed := self._throttle.times(event):
-                self._log_attempt(event, attempt, failed=failed)
-
-    def _log_attempt(self, event: str, attempt: Attempt, *, failed: int) -> None:
-        """One line for each dead delivery; of all others that fail or are put off one a minute, with their number."""
-        _log.warning(
-            event,
-            endpoint=self._name,
-            webhook_id=attempt.delivery.webhook_id,
-            attempt=attempt.delivery.attempt,
-            reason=attempt.reason,
-            failed=failed,
-        )
 
 
 def _key(delivery: Delivery) -> tuple[str, bytes]:
