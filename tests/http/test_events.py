@@ -15,10 +15,10 @@ from collator.errors import Unavailable
 from collator.interim import InterimOutputs
 from collator.messages import Failure, Output
 from collator.rules.resource import LedgerLimits
-from collator.web import events as web_events
-from collator.web.event_text import Order, Place
-from collator.web.events import Events
+from collator.web import resource_feed
+from collator.web.event_text import Place
 from collator.web.request_feed import RequestProgress
+from collator.web.resource_feed import Position, ResourceFeed
 from tests.conformance.steps import claim
 from tests.harness.event_stream import Event, EventReader, events_of
 from tests.http.followers import followed, record
@@ -243,7 +243,7 @@ async def test_p7_a_stop_ends_the_streams(listener: Harness) -> None:
 
 
 async def test_a_silent_stream_is_kept_alive(listener: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_events, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(resource_feed, "HEARTBEAT", 0.02)
     async with listener.wire() as wire:
         await wire.send(request("GET", "/v1/resources/r/events"))
         await wire.head()
@@ -268,21 +268,20 @@ async def test_who_asks_before_a_look_has_begun_shares_it_and_nobody_else(
 
     monkeypatch.setattr(listener.ledger, "outcomes", counted, raising=False)
     await listener.post([packet(0), packet(1)])
-    events = Events(listener.ledger, interim=InterimOutputs(), draining=asyncio.Event(), load=listener.app._load)
-    wanted = ("r", Order.SEQ, Place(0), None)
-    readers = [asyncio.create_task(events.look(wanted)) for _ in range(3)]
+    feed = ResourceFeed(listener.ledger, InterimOutputs(), "r", asyncio.Event())
+    readers = [asyncio.create_task(feed.read(Position(Place(0)))) for _ in range(3)]
     await until(lambda: looks)
-    late = asyncio.create_task(events.look(wanted))
+    late = asyncio.create_task(feed.read(Position(Place(0))))
     await until(lambda: looks == 2)
     may_read.set()
-    assert len({await reader for reader in readers} | {await late}) == 1
+    assert len({(await reader).text for reader in readers} | {(await late).text}) == 1
     assert looks == 2
 
 
 async def test_a_store_that_cannot_be_read_for_a_while_loses_nothing(
     listener: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_events, "_AGAIN", 0.01)
+    monkeypatch.setattr(resource_feed, "_AGAIN", 0.01)
     outcomes, fails = listener.ledger._ledger.outcomes, 0
 
     async def failing(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the ledger takes and gives

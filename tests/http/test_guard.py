@@ -22,6 +22,7 @@ import pytest
 
 from collator.errors import ConfigError
 from collator.messages import Output, tasks_of
+from collator.web import server
 from collator.web.guard import Guard
 from collator.web.limits import HttpLimits
 from collator.web.request_feed import LEAST, RequestProgress, check_parser
@@ -369,6 +370,14 @@ async def test_s1_a_head_that_drips_gets_408(hasty: Harness) -> None:
 async def test_s1_a_silent_connection_is_closed(hasty: Harness) -> None:
     async with hasty.wire() as wire:
         assert await wire.end() == b""
+
+
+async def test_s1_of_more_connections_than_are_looked_at_together_each_has_its_turn(
+    hasty: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_CHECKED", 1)
+    async with hasty.wire() as one, hasty.wire() as other:
+        assert await one.end() == await other.end() == b""
 
 
 async def test_s1_blank_lines_do_not_keep_a_connection(hasty: Harness) -> None:

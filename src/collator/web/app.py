@@ -34,6 +34,7 @@ from collator.web.deliveries import Deliveries
 from collator.web.direct_packets import DirectPackets
 from collator.web.endpoints import Endpoints
 from collator.web.events import Events
+from collator.web.feeds import Feeds
 from collator.web.formats import JSON
 from collator.web.gathered_intake import GatheredIntake
 from collator.web.health import Health, Readiness, unknown_durability
@@ -154,7 +155,7 @@ class App:
         parts.metrics.streams.set_function(lambda: self._load.streams.used)
 
     def _handlers(self, parts: Parts) -> Handlers:
-        events = Events(parts.ledger, interim=parts.interim, draining=parts.intake.draining, load=self._load)
+        feeds = Feeds(parts.ledger, parts.interim)
         return Handlers(
             health=_health(parts),
             resources=Resources(
@@ -168,7 +169,7 @@ class App:
             deliveries=Deliveries(parts.ledger, parts.outbox),
             endpoints=Endpoints(parts.ledger, parts.outbox),
             outputs=Outputs(parts.ledger, draining=parts.intake.draining, load=self._load),
-            events=events,
+            events=Events(feeds, draining=parts.intake.draining, load=self._load),
             tickets=self._tickets,
             service_events=ServiceEvents(parts.metrics, draining=parts.intake.draining, load=self._load),
             packet_page=PacketPage(parts.ledger, hide_payloads=parts.hide_payloads),
@@ -179,7 +180,7 @@ class App:
                     gathered_intake=GatheredIntake(parts.intake),
                     ledger=parts.ledger,
                     outbox=parts.outbox,
-                    events=events,
+                    feeds=feeds,
                     auth=self._auth,
                     packet_limits=parts.packet_limits,
                     limits=parts.limits,

@@ -68,6 +68,9 @@ class Guard(RequestFeed):
         While it stops, a client that is silent in the middle of a request is told so, and not waited for; nor for long
         is one whose request hardly comes.
         """
+        if now <= self.deadline and not stopping:  # this is asked ten times a second of each connection
+            self.transport.check(now)
+            return
         begun, patience = self.reading in {RequestProgress.HEAD, RequestProgress.BODY}, self.limits.stop_patience
         if stopping and begun and self.deadline > now + patience:
             self.deadline, self.granted = now + patience, self.body_size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.types import Send
 
+from collator.web.request_body import MUCH
+
 
 async def begin_live(send: Send, media_type: bytes) -> None:
     """Write the head."""
@@ -14,7 +16,8 @@ async def begin_live(send: Send, media_type: bytes) -> None:
 async def write_live(send: Send, piece: bytes) -> None:
     """Write *piece*, and wait until the client has taken what is much."""
     await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    if len(piece) > MUCH:
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
 
 
 async def end_live(send: Send) -> None:

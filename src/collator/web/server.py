@@ -32,6 +32,7 @@ from collator.web.upgrade_connection import UpgradeConnection
 
 _log = structlog.get_logger(__name__)
 _TICK = 0.1  # seconds; how precise the deadlines of the guard are
+_CHECKED = 200  # connections whose deadlines are looked at in a tick: of thousands, each has its turn a little later
 _BACKLOG = 2048
 _UNSENT = 64 * 1024
 """Bytes of answers that the system may keep for each client, beside what is on its way; else it keeps megabytes, and of
@@ -130,10 +131,16 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _tick(state: ServerState, lagged: Callable[[float], object], stopping: Callable[[], bool]) -> None:
     """Keep the `Date` of answers (RFC 9110, 6.6.1), and the deadlines of all connections; see how late the loop is."""
     loop = asyncio.get_running_loop()
+    left: list[Guard] = []
     while True:
         state.default_headers = _default_headers()
-        for connection in _guards(state):
-            _check(connection, loop.time(), stopping=stopping())
+        now, stops = loop.time(), stopping()
+        if stops or not left:
+            left = _guards(state)
+        checked = len(left) if stops else _CHECKED
+        for connection in left[:checked]:
+            _check(connection, now, stopping=stops)
+        left = left[checked:]
         due = loop.time() + _TICK
         await asyncio.sleep(_TICK)
         lagged(max(0.0, loop.time() - due))

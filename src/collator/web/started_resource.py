@@ -23,7 +23,7 @@ from collator.seams.outbox import Outbox
 from collator.states import State
 from collator.web.ack_progress import AckProgress
 from collator.web.auth import Auth
-from collator.web.events import Events
+from collator.web.feeds import Feeds
 from collator.web.gathered_intake import GatheredIntake
 from collator.web.limits import HttpLimits
 from collator.web.problems import encode
@@ -46,7 +46,7 @@ class StreamParts(NamedTuple):
     gathered_intake: GatheredIntake
     ledger: Ledger
     outbox: Outbox
-    events: Events
+    feeds: Feeds
     auth: Auth
     packet_limits: PacketLimits
     limits: HttpLimits

@@ -18,10 +18,10 @@ from collator.packet import MAX_INDEX
 from collator.seams.operations import Operations
 from collator.tokens import Role
 from collator.web.auth import check_reach, forbidden
-from collator.web.event_text import EndEvent, ResourceEvent
-from collator.web.outcome_feed import OutcomeFeed
+from collator.web.event_text import EndEvent, Place, ResourceEvent
 from collator.web.problems import HttpProblem, ProblemType, encode
 from collator.web.request_body import RequestBody
+from collator.web.resource_feed import Position
 from collator.web.started_resource import StartedResource, StreamParts, look_at
 from collator.web.stream_messages import (
     BeginMessage,
@@ -143,8 +143,8 @@ class StreamSession:
         self._started = StartedResource(self._parts, self._request, self._socket, packet, begin, tell=self._tell)
         self._socket.send(encode(BeginMessage(resource_id, begin.next_index, begin.state)))
         if said.outcomes:
-            feed = OutcomeFeed(self._parts.events, self._socket, resource_id, after_seq=said.after_seq or 0)
-            self._started.feed = self._loop.create_task(feed.run())
+            feed = self._tell_outcomes(resource_id, after_seq=said.after_seq or 0)
+            self._started.feed = self._loop.create_task(feed)
             self._started.feed.add_done_callback(self._fed)
 
     async def _stop(self, said: StopMessage) -> None:
@@ -164,6 +164,14 @@ class StreamSession:
             self._leave()
 
     # The resource.
+
+    async def _tell_outcomes(self, resource_id: str, *, after_seq: int) -> None:
+        """Tell the client what becomes of a resource, up to its end. Raises `Removed`, `Damaged`."""
+        with self._parts.feeds.follow(resource_id, Position(Place(after_seq))) as follower:
+            while not follower.ended:
+                for event in (await follower.news()).events:
+                    self._socket.send(event_message(event))
+                await self._socket.drain()
 
     def _open(self) -> StartedResource:
         if self._started is None:

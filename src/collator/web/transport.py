@@ -91,6 +91,9 @@ class BufferedTransport(asyncio.Transport):
     def check(self, now: float) -> None:
         """Close at once where the client takes too little of what is left, or does not close after us."""
         unsent = self._transport.get_write_buffer_size()
+        if not (unsent or self._closing):
+            self._credit, self._checked, self._taken = self._limits.write_seconds, now, self._written
+            return
         taken, self._taken = self._written - unsent - self._taken, self._written - unsent
         seconds, self._checked = now - self._checked, now
         if not unsent and self._closing:
@@ -100,9 +103,7 @@ class BufferedTransport(asyncio.Transport):
                 self.abort()
             return
         self._credit = min(self._limits.write_seconds, self._credit + taken / self._limits.write_rate - seconds)
-        if not unsent:
-            self._credit = self._limits.write_seconds
-        elif self._credit < 0:
+        if self._credit < 0:
             self.abort()
 
     def _flush(self) -> None:
