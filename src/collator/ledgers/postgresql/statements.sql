@@ -487,7 +487,7 @@ update resource set idle_at = active_at + $1 where idle_at > $1::float8 + $2::fl
 -- name: shorten_dead_retention (to the time $1, of resources that have a dead delivery and none that is due)
 update resource r set purge_at = $1
 where rk = any (array(select coalesce(s.rk, d.rk) from delivery d left join superseded s on s.gk = any (array[d.rk])
-                      where d.state <> 'delivered' and d.state = 'dead'))
+                      where d.state is distinct from 'delivered' and d.state = 'dead'))
   and (purge_at is null or purge_at > $1) and state <> 'open'
   and not exists (select from delivery d where coalesce(d.state, '') = 'due'
                   and d.rk = any (r.rk || array(select s.gk from superseded s where s.rk = r.rk)));
@@ -648,9 +648,9 @@ from (
    order by rk desc limit $5)
   union all
   (select d.did, coalesce(s.rk, d.rk) from (
-     (select did, rk from delivery where $1 = 'undelivered' and not $4 and state <> 'delivered' and did > $2 and did <= $3 order by did limit $5)
+     (select did, rk from delivery where $1 = 'undelivered' and not $4 and state is distinct from 'delivered' and did > $2 and did <= $3 order by did limit $5)
      union all
-     (select did, rk from delivery where $1 = 'undelivered' and $4 and state <> 'delivered' and did > $2 and did <= $3 order by did desc limit $5)) d
+     (select did, rk from delivery where $1 = 'undelivered' and $4 and state is distinct from 'delivered' and did > $2 and did <= $3 order by did desc limit $5)) d
    left join superseded s on s.gk = any (array[d.rk]))) l
 join resource r on r.rk = any (array[l.rk]) order by case when $4 then -l.place else l.place end;
 
@@ -711,9 +711,9 @@ from (
   union all
   (select did from delivery where $1 = 'all' and $13 and did > $3 and did <= $4 order by did desc limit $5)
   union all
-  (select did from delivery where $1 = 'undelivered' and not $13 and state <> 'delivered' and did > $3 and did <= $4 order by did limit $5)
+  (select did from delivery where $1 = 'undelivered' and not $13 and state is distinct from 'delivered' and did > $3 and did <= $4 order by did limit $5)
   union all
-  (select did from delivery where $1 = 'undelivered' and $13 and state <> 'delivered' and did > $3 and did <= $4 order by did desc limit $5)
+  (select did from delivery where $1 = 'undelivered' and $13 and state is distinct from 'delivered' and did > $3 and did <= $4 order by did desc limit $5)
   union all
   (select did from delivery where $1 = 'one' and rk = any ($2::bigint || array(select gk from superseded where rk = $2))
      and did + 0 > $3 and did + 0 <= $4 order by case when $13 then -did else did end limit $5)) l

@@ -172,7 +172,8 @@ create table delivery (
   unique (rk, endpoint)
 ) with (fillfactor = 70);
 create index delivery_due on delivery (endpoint, large, due_at, did) where state = 'due';
-create index delivery_undelivered on delivery (did) where state <> 'delivered';
+-- By `distinct` it serves only what asks so too, and not what looks for those that are due: see decision 39.
+create index delivery_undelivered on delivery (did) where state is distinct from 'delivered';
 
 create table delivery_log (       -- the attempts before the last
   did bigint not null,
