@@ -35,7 +35,7 @@ def test_no_answer_of_a_service_is_undocumented_and_none_is_a_defect(tmp_path: P
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=140,
+            timeout=400,
             check=False,
         )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

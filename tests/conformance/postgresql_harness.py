@@ -35,8 +35,15 @@ create or replace function wall() returns float8 language sql volatile as 'selec
 create or replace function most_between_beats() returns float8 language sql immutable as 'select 0::float8';
 """
 _EMPTY = """
-truncate node, writer, resource, superseded, packet, outcome, waiting, lease, attempt, delivery, delivery_log,
-  paused_endpoint, tombstone, audit, share, ledger, move, division, test_clock;
+do $$ declare name regclass; begin
+  foreach name in array array[
+    'node', 'writer', 'resource', 'superseded', 'packet', 'outcome', 'waiting', 'lease', 'attempt', 'delivery', 'delivery_log',
+    'paused_endpoint', 'tombstone', 'audit', 'share', 'ledger', 'move', 'division', 'test_clock']::regclass[]
+  loop
+    if pg_relation_size(name) > 65536 then execute format('truncate %s', name);
+    else execute format('delete from %s', name); end if;  -- 0.15 s less for all
+  end loop;
+end $$;
 insert into test_clock values (START);
 insert into ledger values (1, START, START, 0, 0, START, false);
 select setval('turn', 0);
