@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from collator.tokens import Role, generate_token, line_for
-from tests.harness.browser import Browser, open_browser
+from tests.harness.browser import Browser, Held, open_browser
 from tests.harness.service import ROOT, ServiceProcess
 from tests.harness.sink import Sink
 from tests.wait import until
@@ -20,6 +20,8 @@ from tests.wait import until
 pytestmark = pytest.mark.anyio
 
 TOKENS = {role: generate_token() for role in (Role.READ, Role.ADMIN)}
+NARROW = 390
+"""Pixels of the screen of a telephone."""
 ATTACK = '<img src=x onerror="window.ran=1"><script>window.ran=2</script>\'"&lt;'
 PROCESSOR = f"""
 ATTACK = {ATTACK!r}
@@ -48,7 +50,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
     (home / "own.py").write_text(PROCESSOR)
     async with (
         open_browser(home) as browser,
-        Sink(home / "service" / "data" / "webhook.secret", answers=[503], up=False) as sink,
+        Sink(home / "service" / "data" / "webhook.secret", up=False) as sink,
         ServiceProcess(
             home / "service",
             webhook=sink.url,
@@ -107,15 +109,15 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.sees("Ready", "Needs attention", "default: breaker open", "connection refused")
     await browser.write(".search input", "order-17")
     await browser.sees("Resource", "order-17", "1 done", "endpoint default")
+    sink.sorry = f"Sorry! {ATTACK}"
     await sink.up()
-    sink.text = f"Sorry! {ATTACK}"
     await try_endpoint(browser)
-    await until(lambda: [one.answer for one in sink.webhooks] == [503])
+    await until(lambda: sink.webhooks)
     await sink.down()
     await browser.write(".search input", "order-17")
     await browser.sees("What default answered: HTTP 503")
     await browser.click("summary", "Show the beginning of the text")
-    await browser.sees(sink.text)
+    await browser.sees(sink.sorry)
     await browser.click("td a", "Attempts")
     await browser.sees("order-17 → default", "connection refused", "What the receiver answered")
     await browser.click(".actions button", "Give up")
@@ -127,7 +129,8 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.click(".endpoint button", "Send a test")
     await browser.click("dialog button.solid", "Send a test")
     await browser.sees("connection refused, in")
-    await sink.up()  # mended
+    sink.sorry = ""  # mended
+    await sink.up()
     await browser.click("dialog button.solid", "Try again")
     await browser.sees("Send a test: HTTP 204")
     await browser.click("nav a", "Overview")
@@ -138,7 +141,8 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
     await browser.click("dialog button.solid", "Replay all that fit")
     await browser.sees("No delivery fits")
     await try_endpoint(browser)
-    await until(lambda: [json.loads(one.body)["type"] for one in sink.webhooks[1:]] == ["test", "resource.collated"])
+    taken = ["test", "resource.collated"]
+    await until(lambda: [json.loads(one.body)["type"] for one in sink.webhooks if one.taken] == taken)
     await browser.write(".search input", sink.webhooks[-1].id)
     await browser.sees("order-17 → default", "delivered")
     await browser.click("nav a", "Overview")
@@ -186,3 +190,38 @@ async def test_who_may_look_finds_nothing_to_press(stage: Stage) -> None:
     await browser.sees("Access token")
     assert await browser.run("document.cookie") == ""
     await nothing_ran(browser, service)
+
+
+async def test_the_page_does_not_grow_while_it_is_open_and_is_as_wide_as_its_screen(stage: Stage) -> None:
+    service, _, browser = stage
+    size, packets = 1000, [{"resource_id": "flood", "index": index, "payload": "good"} for index in range(7000)]
+    await send(service, {"resource_id": "order-19", "index": 0, "payload": "good", "last": True}, *packets[:size])
+    await browser.call(
+        "Emulation.setDeviceMetricsOverride", width=NARROW, height=800, deviceScaleFactor=1, mobile=False
+    )
+    await sign_in(browser, service, Role.READ, "#/resources/flood")
+    await browser.click("button", "Follow")
+    await browser.sees("The last 300.", "1,000 done")
+    before = await browser.held()
+    for start in range(size, len(packets), size):
+        await send(service, *packets[start : start + size])
+    await browser.sees("7,000 done")
+    await send(service, {"resource_id": "flood", "index": len(packets), "payload": "good"})  # the last that is recorded
+    await browser.reaches(f"document.querySelector('.outputs li:last-child span').innerText === '{len(packets)}'")
+    after = await browser.held()
+    assert after.heap - before.heap < 1024 * 1024, (before, after)
+    assert after.nodes - before.nodes < 5000, (before, after)
+
+    walks = [await walk(browser) for _ in range(4)]
+    assert walks[-1].heap - walks[1].heap < 256 * 1024, walks
+    assert walks[-1].nodes - walks[1].nodes < 200, walks
+    assert walks[-1].listeners - walks[1].listeners < 20, walks
+
+
+async def walk(browser: Browser) -> Held:
+    """See each view, which is no wider than the screen; what the page holds then."""
+    for view in ("Resources", "Deliveries", "Endpoints", "System", "Overview"):
+        await browser.click("nav a", view)
+        await browser.reaches(f"document.title.startsWith('{view}') && !document.querySelector('.loading')")
+        assert await browser.run("document.documentElement.scrollWidth") <= NARROW, view
+    return await browser.held()

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -35,6 +35,15 @@ _USUAL = frozenset({"network", "recommendation"})
 """Entries of the browser's log that are about neither script nor policy: an answer that was no good news, advice."""
 PATIENCE = 40.0
 """Seconds after which a test gives up waiting for the browser."""
+
+
+class Held(NamedTuple):
+    """What a page holds."""
+
+    heap: int
+    """Bytes of its scripts."""
+    nodes: int
+    listeners: int
 
 
 class Browser:
@@ -81,6 +90,12 @@ class Browser:
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
+    async def held(self) -> Held:
+        """What the page holds, once nothing is left that could be collected."""
+        await self.call("HeapProfiler.collectGarbage")
+        heap, there = await self.call("Runtime.getHeapUsage"), await self.call("Memory.getDOMCounters")
+        return Held(heap["usedSize"], there["nodes"], there["jsEventListeners"])
+
     async def open(self, url: str) -> None:
         """Go to *url*."""
         await self.call("Page.navigate", url=url)
@@ -106,13 +121,16 @@ class Browser:
             f"[...document.querySelectorAll({json.dumps(selector)})]"
             f".find((one) => !one.disabled && one.innerText.trim().startsWith({json.dumps(text)}))"
         )
-        pressed = f"(() => {{ const it = {find}; it?.click(); return Boolean(it); }})()"
+        await self.reaches(f"(() => {{ const it = {find}; it?.click(); return Boolean(it); }})()")
+
+    async def reaches(self, condition: str) -> None:
+        """Wait until the expression *condition* is true."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while not await self.run(pressed):
+                while not await self.run(condition):
                     await self.run("new Promise((again) => setTimeout(again, 30))")
         except TimeoutError:
-            raise AssertionError(f"no {selector} says {text!r}:\n{await self.text()}") from None
+            raise AssertionError(f"never true: {condition}\n{await self.text()}\n{self.console}") from None
 
     async def write(self, selector: str, text: str) -> None:
         """Write *text* into a field, as from a keyboard, and send its form."""

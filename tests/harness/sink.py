@@ -43,8 +43,8 @@ class Sink:
         self._secret = secret
         self._verifier: Verifier | None = None
         self._answers = iter(answers)
-        self.text = ""
-        """The body of each answer that is no success."""
+        self.sorry = ""
+        """While this is set, every webhook is answered 503 with this text."""
         self._start_up = up
         self._runner: web.AppRunner | None = None
         self._socket = self._bind(0)
@@ -91,10 +91,10 @@ class Sink:
     async def _take(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         body = await request.read()
-        answer = next(self._answers, 204)
+        answer = 503 if self.sorry else next(self._answers, 204)
         self.webhooks.append(Webhook(headers.get("webhook-id", ""), body, answer, self._verify(body, headers)))
         self.arrivals.touch()
-        return web.Response(status=answer, text="" if 200 <= answer < 300 else self.text)
+        return web.Response(status=answer, text=self.sorry)
 
     def _verify(self, body: bytes, headers: dict[str, str]) -> str:
         if self._verifier is None:

@@ -65,8 +65,8 @@ function Ask({ label, question, requests, count, run, danger, children, close })
     ${count && html`<p aria-live="polite"><strong>${found ?? "Counting …"}</strong></p>`} ${children}
     ${
       problems.length > 0 &&
-      html`<ul class="problems" role="alert">${problems.slice(0, 8).map((one) => html`<li>${one}</li>`)}
-      ${problems.length > 8 && html`<li>and ${number(problems.length - 8)} more</li>`}</ul>`
+      html`<div class="problems" role="alert"><ul>${problems.slice(0, 8).map((one) => html`<li>${one}</li>`)}
+      ${problems.length > 8 && html`<li>and ${number(problems.length - 8)} more</li>`}</ul></div>`
     }
     ${
       busy &&

@@ -44,14 +44,14 @@ function Endpoint({ one, metrics, needs, done }) {
   const slow = quantile(metrics, labels, 0.95);
   const why = one.paused ? one.reason : one.why_not_sent;
   const waiting = (state, count, more) => html`<a href=${to(["deliveries"], { endpoint: one.name, state })}>
-    ${count === undefined ? "Look" : number(count) + (more && count ? " or more" : "")}<span class="sr"> ${state}, ${one.name}</span>
+    ${number(count) + (more && count ? " or more" : "")}<span class="sr"> ${state}, ${one.name}</span>
   </a>`;
   return html`<section class="card endpoint">
     <header><h2>${one.name}</h2><${Badge} state=${state} /></header>
     ${why && html`<p class="why">${why}</p>`}
     <${Facts} rows=${[
-      ["Due", waiting("due", needs?.due, needs?.due_more)],
-      ["Dead", waiting("dead", needs ? needs.dead : 0, needs?.dead_more)],
+      ["Due", waiting("due", needs?.due ?? total(metrics, "collator_endpoint_due", labels), needs?.due_more)],
+      ["Dead", waiting("dead", needs?.dead ?? 0, needs?.dead_more)],
       needs?.oldest_due && ["Oldest due", html`<${Ago} at=${needs.oldest_due.created_at} />`],
       !one.configured && ["Configured", "no: what is due to it stays due"],
       one.paused && ["Paused", html`<${Ago} at=${one.paused_at} />`],

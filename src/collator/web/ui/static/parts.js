@@ -94,9 +94,14 @@ export function Table({ label, columns, children }) {
   </div>`;
 }
 
+const LONG = 60; // letters of a fact that has a line of its own
+
 export function Facts({ rows }) {
   const there = rows.filter(Boolean);
-  return html`<dl class="facts">${there.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  const size = (value) => (typeof value === "string" && value.length > LONG ? "wide" : "");
+  return html`<dl class="facts">
+    ${there.map(([name, value]) => html`<div class=${size(value)}><dt>${name}</dt><dd>${value}</dd></div>`)}
+  </dl>`;
 }
 
 export function CopyButton({ text, children, label }) {
