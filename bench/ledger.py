@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench import job
+from collator.janitor import PURGED
 from collator.ledgers.sqlite import steps
 from collator.ledgers.sqlite.startup import open_store
 from collator.ledgers.sqlite.store import Store
@@ -102,7 +103,7 @@ class LedgerRun:
         """Purge as the janitor does, commits with it; whether there is more."""
         with self._timed(PURGE), self._store.transaction():
             verb: Any = steps.PURGE
-            return bool(verb.step(self._store, [(1000, None)])[0].more)
+            return bool(verb.step(self._store, [(PURGED, None)])[0].more)
 
     def _step(self, name: str, calls: Sequence[Any]) -> Any:  # noqa: ANN401
         verb: Any = _VERBS[name]

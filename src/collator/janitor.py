@@ -23,7 +23,9 @@ from collator.throttle import Throttle
 log = structlog.get_logger("collator.janitor")
 
 SLICE = 1000
-"""Resources closed and rows purged by one call, at most. The ledger gives way to others meanwhile."""
+"""Resources closed by one call, at most. The ledger gives way to others meanwhile."""
+PURGED = 8192
+"""Rows purged by one call, at most: as many as two commits write that are full of resources of one packet."""
 SLICES = 1000
 """Calls of one round that look for timeouts, at most. Each looks at 64 resources, so that of 10,000,000 open ones each
 is looked at within minutes; and however many end at once, a round comes to all else that it has to do."""
@@ -133,5 +135,5 @@ class Janitor:
             self._workers.notify()
 
     async def _purge(self) -> None:
-        while await self._ledger.purge(limit=SLICE) >= SLICE:
+        while await self._ledger.purge(limit=PURGED) >= PURGED:
             self._beat()

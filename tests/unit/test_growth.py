@@ -60,7 +60,7 @@ class Work:
         for part, name in ((Store, "run"), (Store, "value"), (Reader, "_text")):
             monkeypatch.setattr(part, name, self._weighed(getattr(part, name)))
         # The time of a slice depends on the machine, and each further step has a cost of its own.
-        monkeypatch.setattr(Slice, "lasts", lambda _: True)
+        monkeypatch.setattr(Slice, "lasts", lambda *_: True)
 
     def begin(self) -> None:
         """What came before is no part of it."""

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from collator.errors import Broken, CollatorError, StorageFull, Uncertain
-from collator.janitor import SLICE, SLICES, Janitor
+from collator.janitor import PURGED, SLICES, Janitor
 from collator.messages import StepResult
 from collator.metrics import Metrics
 from tests.http.listener import Sender, Workers
@@ -80,7 +80,7 @@ async def test_what_ended_in_a_step_whose_answer_is_lost_is_asked_for_again(jani
 
 
 async def test_a_round_goes_on_while_there_is_more(janitor: Janitor, ledger: Script) -> None:
-    ledger.outcomes, ledger.purged = [MORE, MORE], [SLICE, SLICE]
+    ledger.outcomes, ledger.purged = [MORE, MORE], [PURGED, PURGED]
     await janitor.round()
     assert [ledger.asked.count(verb) for verb in ("expire", "purge")] == [3, 3]
 
@@ -137,7 +137,7 @@ async def test_the_store_beats_with_each_step_that_it_has_taken(ledger: Script, 
         metrics=Metrics(),
         beat=lambda: heard.append(None),
     )
-    ledger.outcomes, ledger.purged = [MORE], [SLICE]
+    ledger.outcomes, ledger.purged = [MORE], [PURGED]
     ledger.errors = {failing: StorageFull()}
     await janitor.round()
     assert len(heard) == beats

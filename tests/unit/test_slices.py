@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from collator.janitor import PURGED
 from collator.ledgers.batching.calls import Call, Verb
 from collator.ledgers.sqlite import SqliteLedger, open_ledger, writer
 from collator.ledgers.sqlite.slices import SECONDS, Slice, in_units
-from collator.ledgers.sqlite.steps import execute
+from collator.ledgers.sqlite.steps import PURGE, execute
 from collator.ledgers.sqlite.store import Store
 from collator.messages import Attempt, Batch, DeliveryFilter, Failure, Lease, Output, Retry, tasks_of
 from collator.packet import Packet
@@ -214,6 +215,24 @@ async def test_how_much_a_step_does_goes_by_the_timer_that_the_ledger_is_given(
     await opened.expire(accepting=True, limit=1, capacity={})
     clock.advance(101)
     assert [(await opened.expire(accepting=True, limit=50, capacity={})).closed for _ in closed] == closed
+    await opened.aclose()
+
+
+@pytest.mark.parametrize(("number", "packets"), [(500, 1), (100, 20), (1, 1500)])
+async def test_what_is_due_is_deleted_as_fast_as_it_comes(tmp_path: Path, number: int, packets: int) -> None:
+    """One step between two commits of others, as under an unbroken load, and no time for more than its first unit."""
+    clock = ManualClock()
+    opened = await open_ledger(
+        tmp_path, ledger_limits=TERMS, clock=clock, route=lambda _: [], timer=count(0.0).__next__, synchronous="off"
+    )
+    for one in range(8):
+        names = [f"{one}-{resource}" for resource in range(number)]
+        given = [Packet(name, index, Raw(b"1"), last=index == packets - 1) for index in range(packets) for name in names]
+        tasks = tasks_of((await opened.accept(Batch(given).groups, capacity=len(given))).runs)
+        await opened.record([Output(task.lease, b"1") for task in tasks], capacity={})
+        clock.advance(101)
+        await opened._repair(PURGE, (PURGED, None))
+        assert (await opened.counts()).collated <= number
     await opened.aclose()
 
 

@@ -25,7 +25,7 @@ from collator.workers.reports import ResultRecorder
 from collator.workers.result_bytes import ResultBytes
 from tests.conformance.slots_harness import OnePart
 from tests.conformance.sqlite_harness import SqliteHarness
-from tests.conformance.steps import claim, delivered, due, finish, packet, send
+from tests.conformance.steps import claim, delivered, due, finish, packet, packets, send
 from tests.wait import until
 
 HERE, AWAY = "d", "a"
@@ -208,6 +208,20 @@ async def test_packets_are_taken_and_handed_out_though_one_is_away(two: Two) -> 
         await two.ledger.accept(Batch([packet(AWAY, 1)]).groups, capacity=0)
     with pytest.raises(Unavailable):
         await two.ledger.resources()
+
+
+async def test_much_to_delete_in_one_ledger_does_not_wait_for_the_next_round(tmp_path: Path) -> None:
+    """A round goes on as long as a call has removed as much as it may, whichever ledger that was in."""
+    stores = [SqliteHarness(tmp_path / str(number)) for number in range(2)]
+    ledgers = [await store.open(LedgerLimits(retention=100.0), lambda _: []) for store in stores]
+    both = Two(ledgers)
+    await send(both.ledger, *packets(40, HERE))
+    await both.ledger.cancel(HERE)
+    for store in stores:
+        store.clock.advance(101)
+    assert await both.ledger.purge(limit=10) >= 10
+    for ledger in ledgers:
+        await ledger.aclose()
 
 
 async def test_a_packet_that_is_to_be_alone_holds_up_nothing_while_its_ledger_is_away(tmp_path: Path) -> None:

@@ -43,10 +43,9 @@ class SlotRepairs(SlotAudit):
         if resource_id is not None:
             slot = slot_of(resource_id, slots.count)
             return await slots.ledger(slot).purge(limit=limit, resource_id=resource_id, operation=operation)
-        limits = shares(limit, slots.order(operation))
 
         async def forget(slot: int) -> int:
-            return await slots.ledger(slot).purge(limit=max(limits[slot], 1), operation=operation)
+            return await slots.ledger(slot).purge(limit=limit, operation=operation)
 
         return sum(merger.there(await slots.ask(forget, slots.all)).values())
 

@@ -25,6 +25,8 @@ from collator.rules.repair import check_purge
 
 SET = 64
 """Resources in a set: more take hardly less time for each."""
+PACKETS = 1024
+"""Packets of a set: 64 resources of 16, in 3 ms."""
 
 
 class _Due(NamedTuple):
@@ -43,15 +45,26 @@ _decode_numbers = msgspec.json.Decoder(list[int]).decode
 
 
 def purge(store: Store, limit: int, resource_id: str | None) -> PurgeResult:
-    """Forget what may be forgotten, about *limit* rows at most, as long as a slice lasts."""
-    time = store.slice()
+    """Forget what may be forgotten, about *limit* rows at most, as long as a slice lasts.
+
+    Where the step before left something due, at least as many rows go as others have written since, so that what is due
+    cannot grow, however long a step waits for its turn.
+    """
+    changes = store.connection.total_changes
+    time = store.slice(owed=0 if store.purged_until is None else changes() - store.purged_until)
+    result = _purge(store, time, limit, resource_id)
+    store.purged_until = changes() if result.more else None
+    return result
+
+
+def _purge(store: Store, time: Slice, limit: int, resource_id: str | None) -> PurgeResult:
     removed = 0 if resource_id is None else _purge_now(store, resource_id)
     due: Sequence[_Due] = ()
-    while removed < limit and time.lasts():
+    while removed < limit and time.lasts(removed):
         due = due or _decode_due(store.value("purge_due", store.now, SET).encode())
         if not due:
             return _purge_little(store, time, removed, limit)
-        if small := _small(store, due, min(ROWS, limit - removed)):
+        if small := _small(store, due, min(PACKETS, limit - removed)):
             removed += _purge_set(store, small)
             due = due[len(small) :]
         else:
@@ -110,7 +123,7 @@ def _purge_pieces(store: Store, time: Slice, due: _Due, limit: int) -> int:
 
 def _purge_little(store: Store, time: Slice, removed: int, limit: int) -> PurgeResult:
     """Forget old tombstones, where no resource is to be forgotten, and then give space back to the disk."""
-    while removed < limit and time.lasts():
+    while removed < limit and time.lasts(removed):
         deleted = tombstones.delete_old(store, min(ROWS, limit - removed))
         removed += deleted
         if not deleted:

@@ -24,14 +24,14 @@ BYTES = 1024 * 1024
 class Slice:
     """The time of one step, from now on."""
 
-    def __init__(self, seconds: float, *, now: Callable[[], float]) -> None:
-        """Last *seconds*, as *now* counts them."""
-        self._now, self._until, self._begun = now, now() + seconds, False
+    def __init__(self, seconds: float, *, now: Callable[[], float], owed: int = 0) -> None:
+        """Last *seconds*, as *now* counts them, and in any case until *owed* rows are done."""
+        self._now, self._until, self._owed, self._begun = now, now() + seconds, owed, False
 
-    def lasts(self) -> bool:
-        """Return whether another unit may be begun; the first always."""
+    def lasts(self, done: int = 0) -> bool:
+        """Return whether another unit may be begun after *done* rows; the first always."""
         begun, self._begun = self._begun, True
-        return not begun or self._now() < self._until
+        return not begun or done < self._owed or self._now() < self._until
 
     def take(self, units: Iterable[T]) -> Iterator[T]:
         """Give *units* one by one while the slice lasts."""

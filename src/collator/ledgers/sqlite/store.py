@@ -147,6 +147,8 @@ class Store:
         """Whether packets of any resource were refused since the last tick."""
         self.trouble: str | None = None
         """Why nothing could be written; `None` once a commit has succeeded that wrote something."""
+        self.purged_until: int | None = None
+        """Rows that were changed until the last step of a purge ended, if it left something due."""
         self.latest_next: set[tuple[str, bool]] = set()
         """Of which endpoints, and size, the next single delivery that is claimed is the one that became due last."""
 
@@ -163,9 +165,9 @@ class Store:
         """The time that leases and idle timeouts run on: `now`, less what nobody could act in."""
         self.wall = self.clock.wall()
 
-    def slice(self, seconds: float = SECONDS) -> Slice:
-        """The time that what a step does may take, from now on."""
-        return Slice(seconds, now=self._timer)
+    def slice(self, seconds: float = SECONDS, *, owed: int = 0) -> Slice:
+        """The time that what a step does may take, from now on, or longer until *owed* rows are done."""
+        return Slice(seconds, now=self._timer, owed=owed)
 
     @property
     def active(self) -> float:
