@@ -1,6 +1,17 @@
-"""Deletion of resources after their retention, or at once by a person, and of tombstones (R25)."""
+"""Deletion of resources after their retention, or at once by a person, and of tombstones (R25).
+
+Small resources go as sets, each in one statement: a round trip costs as much as the rows of several of them. One that is
+large goes in pieces.
+"""
 
 from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+
+import asyncpg
 
 from collator.ledgers.postgresql import audit, tombstones
 from collator.ledgers.postgresql.closure import span
@@ -9,8 +20,10 @@ from collator.ledgers.postgresql.step import Step, clean
 from collator.ledgers.repair_steps import PurgeResult
 from collator.rules.repair import check_purge
 
-ROWS = 1000
-"""Rows that one step deletes, about: as many as a few commits of others have."""
+ROWS = 4096
+"""Rows that one step deletes, about: as many as a commit that is full of packets writes."""
+SET = 64
+"""Resources in a set."""
 
 
 async def purge(step: Step, limit: int, resource_id: str | None) -> PurgeResult:
@@ -18,27 +31,36 @@ async def purge(step: Step, limit: int, resource_id: str | None) -> PurgeResult:
     most = min(limit, ROWS)
     removed = 0 if resource_id is None else await _purge_now(step, resource_id)
     while removed < most:
-        due = await step.row("purge_due", step.now)
-        if due is None:
+        due = await step.rows("purge_due", step.now, SET)
+        if not due:
             return await _purge_little(step, removed, most)
-        removed += await _purge_resource(step, due["rk"], due["state"], due["purging"], most - removed)
+        outputs_too = [2 * one["received"] for one in due]
+        if small := due[: bisect_right([*accumulate(outputs_too)], most - removed)]:
+            removed += await _purge_set(step, small)
+        else:
+            removed += await _purge_pieces(step, due[0], most - removed)
     return PurgeResult(removed, more=True)
 
 
-async def _purge_resource(step: Step, resource_row: int, state: str, purging: int, limit: int) -> int:
-    """Forget the resource, or as many of its rows as *limit* says; how many rows went."""
-    first, last = span(resource_row)
+async def _purge_set(step: Step, due: Sequence[asyncpg.Record]) -> int:
+    """Forget the resources *due*; how many rows went."""
+    remembers = step.ledger_limits.remember is not None
+    kept = [one["rk"] for one in due if remembers and one["purging"] != tombstones.BY_PERSON]
+    (gone,) = await step.rows("purge_resources", [one["rk"] for one in due], kept, step.now)
+    states = Counter(one["state"] for one in due)
+    step.count(remembered=gone["remembered"], dead=-gone["dead"], **{state: -number for state, number in states.items()})
+    return int(gone["rows"])
+
+
+async def _purge_pieces(step: Step, due: asyncpg.Record, limit: int) -> int:
+    """Forget the resource *due*, or as many of its rows as *limit* says; how many rows went."""
+    first, last = span(due["rk"])
     removed = await step.run("purge_outcomes", first, last, limit)
     if removed < limit:
         removed += await step.run("purge_packets", first, last, limit - removed)
-    if removed >= limit:
-        await step.run("purge_begins", resource_row)
-        return removed
-    if purging != tombstones.BY_PERSON and step.ledger_limits.remember is not None:
-        step.count(remembered=await step.run("leave_tombstone", resource_row, step.now))
-    step.count(dead=-await step.value("dead_of", resource_row), **{state: -1})
-    for rows in ("purge_log", "purge_deliveries", "purge_superseded", "purge_resource"):
-        removed += await step.run(rows, resource_row)
+    if removed < limit:
+        return removed + await _purge_set(step, [due])
+    await step.run("purge_begins", due["rk"])
     return removed
 
 

@@ -507,8 +507,8 @@ update resource set withdrawn = withdrawn + $2 where rk = $1;
 -- name: backlog_of (what these packets count as backlog)
 select coalesce(sum(footprint(octet_length(payload))), 0)::bigint from packet where k = any ($1::bigint[]);
 
--- name: purge_due (the next resource to forget, unless another node does)
-select rk, state, received, body_size, purging from resource where purge_at <= $1 order by purge_at limit 1 for update skip locked;
+-- name: purge_due (the next $2 resources to forget, unless another node does)
+select rk, state, received, purging from resource where purge_at <= $1 order by purge_at limit $2 for update skip locked;
 
 -- name: purge_outcomes (of the keys $1 to $2: the first $3)
 delete from outcome where k = any (array(select k from outcome where k between $1 and $2 order by k limit $3));
@@ -516,19 +516,25 @@ delete from outcome where k = any (array(select k from outcome where k between $
 -- name: purge_packets (the same)
 delete from packet where k = any (array(select k from packet where k between $1 and $2 order by k limit $3));
 
--- name: purge_log
-delete from delivery_log where did = any (array(
-  select did from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1))));
-
--- name: purge_deliveries
-delete from delivery where did = any (array(
-  select did from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1))));
-
--- name: purge_superseded
-delete from superseded where rk = $1;
-
--- name: dead_of (dead deliveries of a resource, of all its generations)
-select count(*) from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1)) and coalesce(state, '') = 'dead';
+-- name: purge_resources (these, and all that is stored of them; of $2 it is remembered how they ended, at the ledger time $3.
+--   How many rows went, how many deliveries of them were dead, how many resources are remembered)
+with outcomes as (
+  delete from outcome o using unnest($1::bigint[]) as t (rk) where o.k between t.rk << 24 and t.rk << 24 | 16777215 returning 1),
+packets as (
+  delete from packet p using unnest($1::bigint[]) as t (rk) where p.k between t.rk << 24 and t.rk << 24 | 16777215 returning 1),
+generations as (delete from superseded where rk = any ($1::bigint[]) returning 1),
+deliveries as (
+  delete from delivery where rk = any ($1::bigint[] || array(select gk from superseded where rk = any ($1::bigint[])))
+  returning did, state),
+log as (delete from delivery_log where did = any (array(select did from deliveries)) returning 1),
+remembered as (
+  insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
+  select id, state, ended_by, total, seen, coalesce(closed_at, 0), $3 from resource where rk = any ($2::bigint[])
+  on conflict do nothing returning 1),
+resources as (delete from resource where rk = any ($1::bigint[]) returning 1)
+select (select count(*) from outcomes) + (select count(*) from packets) + (select count(*) from generations)
+       + (select count(*) from deliveries) + (select count(*) from log) + (select count(*) from resources) as rows,
+       (select count(*) from deliveries where state = 'dead') as dead, (select count(*) from remembered) as remembered;
 
 -- name: due_of
 select count(*) from delivery where rk = any ($1::bigint || array(select gk from superseded where rk = $1)) and coalesce(state, '') = 'due';
@@ -536,15 +542,8 @@ select count(*) from delivery where rk = any ($1::bigint || array(select gk from
 -- name: purge_begins (after its retention)
 update resource set purging = 1 where rk = $1 and purging = 0;
 
--- name: purge_resource
-delete from resource where rk = $1;
-
 -- name: purge_now (by a person: before all that is due to be forgotten, and without a tombstone)
 update resource set purge_at = 0, purging = 2 where rk = $1 and purging < 2;
-
--- name: leave_tombstone (of resource $1, which is removed at the ledger time $2)
-insert into tombstone (id, state, ended_by, total, seen, closed_at, removed_at)
-select id, state, ended_by, total, seen, coalesce(closed_at, 0), $2 from resource where rk = $1 on conflict do nothing;
 
 -- name: delete_tombstones (up to $2 of those that were removed by $1)
 delete from tombstone where tk = any (array(
