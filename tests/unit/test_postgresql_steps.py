@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
-from tests.conformance.steps import delivered, due_one, finish, packet, send
+from tests.conformance.steps import delivered, drain, due_one, finish, packet, process, send
 from tests.conformance.store import default_route
 from tests.wait import until
 
@@ -16,7 +17,7 @@ pytest.importorskip("asyncpg")
 import asyncpg
 
 from collator.errors import Broken
-from collator.ledgers.postgresql.step import load_statements
+from collator.ledgers.postgresql.step import Step, load_statements
 from collator.messages import Lease
 from collator.rules.resource import LedgerLimits
 from tests.conformance.postgresql_harness import PostgresqlHarness
@@ -64,6 +65,30 @@ async def test_what_the_driver_cannot_send_fails_alone(harness: PostgresqlHarnes
     assert isinstance(refused, Broken)
     assert not isinstance(statuses, BaseException)
     assert node.health() is None
+    await harness.stop(node)
+
+
+async def test_small_resources_are_deleted_as_sets(
+    harness: PostgresqlHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by itself took ten round trips, so that deletion could not keep up with a stream."""
+    node = await harness.open(LedgerLimits(retention=100.0), default_route)
+    await send(node, *[packet(f"r{number}", 0, last=True) for number in range(100)])
+    await process(node)
+    await drain(node)
+    harness.clock.advance(101)
+    sets: list[int] = []
+    rows = Step.rows
+
+    async def counted(step: Step, name: str, *parameters: Any) -> list[asyncpg.Record]:  # noqa: ANN401
+        if name == "purge_resources":
+            sets.append(len(parameters[0]))
+        return await rows(step, name, *parameters)
+
+    monkeypatch.setattr(Step, "rows", counted)
+    assert await node.purge(limit=1000) == 400
+    assert sets == [64, 36]
+    assert (await node.counts()).remembered == 100
     await harness.stop(node)
 
 
