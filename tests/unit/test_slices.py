@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from collator.janitor import PURGED
 from collator.ledgers.batching.calls import Call, Verb
-from collator.ledgers.sqlite import SqliteLedger, open_ledger, writer
+from collator.ledgers.sqlite import SqliteLedger, open_ledger, slices, writer
 from collator.ledgers.sqlite.slices import SECONDS, Slice, in_units
 from collator.ledgers.sqlite.steps import PURGE, execute
 from collator.ledgers.sqlite.store import Store
@@ -43,6 +43,15 @@ def test_a_slice_takes_the_first_unit_in_any_case() -> None:
 def test_a_slice_takes_units_while_it_lasts() -> None:
     clock = iter([0.0, 0.4, 0.9, 1.1])
     assert [*Slice(1.0, now=lambda: next(clock)).take("abcdef")] == ["a", "b", "c"]
+
+
+def test_a_slice_that_owes_rows_lasts_until_they_are_done_and_not_for_ever() -> None:
+    now = [0.0]
+    owing = Slice(SECONDS, now=lambda: now[0], owed=9)
+    now[0] = SECONDS
+    assert [owing.lasts(done) for done in (0, 8, 9)] == [True, True, False]
+    now[0] = slices.LONGEST
+    assert not owing.lasts(8)
 
 
 def test_units_are_what_there_is() -> None:
@@ -220,10 +229,10 @@ async def test_how_much_a_step_does_goes_by_the_timer_that_the_ledger_is_given(
 
 @pytest.mark.parametrize(("number", "packets"), [(500, 1), (100, 20), (1, 1500)])
 async def test_what_is_due_is_deleted_as_fast_as_it_comes(tmp_path: Path, number: int, packets: int) -> None:
-    """One step between two commits of others, as under an unbroken load, and no time for more than its first unit."""
-    clock = ManualClock()
+    """One step between two commits of others, as under an unbroken load; a slice has the time for two units."""
+    clock, timer = ManualClock(), count(0.0, 0.002)
     opened = await open_ledger(
-        tmp_path, ledger_limits=TERMS, clock=clock, route=lambda _: [], timer=count(0.0).__next__, synchronous="off"
+        tmp_path, ledger_limits=TERMS, clock=clock, route=lambda _: [], timer=lambda: next(timer), synchronous="off"
     )
     for one in range(8):
         names = [f"{one}-{resource}" for resource in range(number)]

@@ -47,8 +47,8 @@ _decode_numbers = msgspec.json.Decoder(list[int]).decode
 def purge(store: Store, limit: int, resource_id: str | None) -> PurgeResult:
     """Forget what may be forgotten, about *limit* rows at most, as long as a slice lasts.
 
-    Where the step before left something due, at least as many rows go as others have written since, so that what is due
-    cannot grow, however long a step waits for its turn.
+    Where the step before left something due, a slice lasts until as many rows are gone as others have written since. So
+    what is due does not grow, however long a step waits for its turn.
     """
     changes = store.connection.total_changes
     time = store.slice(owed=0 if store.purged_until is None else changes() - store.purged_until)

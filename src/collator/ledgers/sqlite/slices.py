@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 SECONDS = 0.003
 """Work of one step: as much again as a commit takes on a common disk, so that half of the time is left to others."""
+LONGEST = 0.03
+"""The same of a step that owes others rows (`purge`): in it goes what two commits write that are full of packets."""
 ROWS = 256
 """Rows of one unit."""
 BYTES = 1024 * 1024
@@ -25,13 +27,15 @@ class Slice:
     """The time of one step, from now on."""
 
     def __init__(self, seconds: float, *, now: Callable[[], float], owed: int = 0) -> None:
-        """Last *seconds*, as *now* counts them, and in any case until *owed* rows are done."""
-        self._now, self._until, self._owed, self._begun = now, now() + seconds, owed, False
+        """Last *seconds*, as *now* counts them; until *owed* rows are done, `LONGEST`."""
+        self._now, self._owed, self._begun = now, owed, False
+        begins = now()
+        self._until, self._latest = begins + seconds, begins + LONGEST
 
     def lasts(self, done: int = 0) -> bool:
         """Return whether another unit may be begun after *done* rows; the first always."""
         begun, self._begun = self._begun, True
-        return not begun or done < self._owed or self._now() < self._until
+        return not begun or self._now() < (self._latest if done < self._owed else self._until)
 
     def take(self, units: Iterable[T]) -> Iterator[T]:
         """Give *units* one by one while the slice lasts."""

@@ -166,7 +166,7 @@ class Store:
         self.wall = self.clock.wall()
 
     def slice(self, seconds: float = SECONDS, *, owed: int = 0) -> Slice:
-        """The time that what a step does may take, from now on, or longer until *owed* rows are done."""
+        """The time that what a step does may take, from now on: longer until *owed* rows are done."""
         return Slice(seconds, now=self._timer, owed=owed)
 
     @property
