@@ -68,9 +68,7 @@ async def test_what_the_driver_cannot_send_fails_alone(harness: PostgresqlHarnes
     await harness.stop(node)
 
 
-async def test_small_resources_are_deleted_as_sets(
-    harness: PostgresqlHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_small_resources_are_deleted_as_sets(harness: PostgresqlHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each by itself took ten round trips, so that deletion could not keep up with a stream."""
     node = await harness.open(LedgerLimits(retention=100.0), default_route)
     await send(node, *[packet(f"r{number}", 0, last=True) for number in range(100)])

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from itertools import count, repeat
+from itertools import count, product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +236,8 @@ async def test_what_is_due_is_deleted_as_fast_as_it_comes(tmp_path: Path, number
     )
     for one in range(8):
         names = [f"{one}-{resource}" for resource in range(number)]
-        given = [Packet(name, index, Raw(b"1"), last=index == packets - 1) for index in range(packets) for name in names]
+        places = product(range(packets), names)
+        given = [Packet(name, index, Raw(b"1"), last=index == packets - 1) for index, name in places]
         tasks = tasks_of((await opened.accept(Batch(given).groups, capacity=len(given))).runs)
         await opened.record([Output(task.lease, b"1") for task in tasks], capacity={})
         clock.advance(101)

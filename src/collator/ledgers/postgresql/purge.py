@@ -1,7 +1,7 @@
 """Deletion of resources after their retention, or at once by a person, and of tombstones (R25).
 
-Small resources go as sets, each in one statement: a round trip costs as much as the rows of several of them. One that is
-large goes in pieces.
+Small resources go as sets, each in one statement: a round trip costs as much as the rows of several of them. One that
+is large goes in pieces.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ async def _purge_set(step: Step, due: Sequence[asyncpg.Record]) -> int:
     remembers = step.ledger_limits.remember is not None
     kept = [one["rk"] for one in due if remembers and one["purging"] != tombstones.BY_PERSON]
     (gone,) = await step.rows("purge_resources", [one["rk"] for one in due], kept, step.now)
-    states = Counter(one["state"] for one in due)
-    step.count(remembered=gone["remembered"], dead=-gone["dead"], **{state: -number for state, number in states.items()})
+    step.count(remembered=gone["remembered"], dead=-gone["dead"])
+    step.count(**{state: -number for state, number in Counter(one["state"] for one in due).items()})
     return int(gone["rows"])
 
 
