@@ -56,7 +56,8 @@ class Heartbeat:
     def stood_still(self) -> float:
         """Seconds for which it stood still, ever. From any thread; never less than before."""
         last, before = self._state
-        return before + max(0.0, self._now() - last - self._most)
+        gap = self._now() - last - self._most
+        return before + gap if gap > 0 else before
 
 
 def never() -> float:

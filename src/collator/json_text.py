@@ -32,6 +32,7 @@ _HALF_AT_END = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}[^\\]{0,5}\Z")
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE_EXPONENT, _SMALL_EXPONENT, _MANY_DIGITS = b"e000", b"e-000", b"0" * 200
 """A number without either, signs aside, is less than 10 ** 300."""
+_E, _CAPITAL_E = b"eE"  # as integers: `in` takes ten times as long for bytes
 _NOT_IN_NUMBERS = bytes(set(range(256)) - set(b"0123456789.eE+-,\n"))
 _LARGE = re.compile(
     rb"(?<![0-9.eE+-])-?+"  # where a number begins
@@ -143,6 +144,8 @@ def _may_be_deep(data: bytes) -> bool:
 
 def _has_large_numbers(data: bytes) -> bool:
     """Return whether a number of *data* may be too large, or a text looks like one."""
+    if len(data) < len(_MANY_DIGITS) and _E not in data and _CAPITAL_E not in data:
+        return False  # as for most outputs: a tenth of the time of a closer look
     shape = data.translate(_DIGITS_AS_ZEROS, b"+")
     return _LARGE_EXPONENT in shape or _MANY_DIGITS in shape
 

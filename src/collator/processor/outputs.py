@@ -51,7 +51,7 @@ def to_json(value: object, limit: int) -> bytes:
         if len(output) > limit:
             raise Unusable(f"{len(output)} bytes, more than {limit} (max_output)")
         _check(output, ready_made=odd)
-        if b"null" in output and type(value) is not msgspec.Raw and _decode(output) != value:
+        if output.find(b"null") >= 0 and type(value) is not msgspec.Raw and _decode(output) != value:
             refuse_infinite(value, output)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Unusable(_words(error)) from None
