@@ -110,7 +110,7 @@ def test_outputs_weigh() -> None:
     cache = SnapshotCache(stored, most=ROOM_FOR_TWO)
     cache.put(stored.rows.values())
     (grown,) = cache.take_by_id(["a"]).values()
-    grown.outputs, grown.done, grown.body_size = ([0], b"x" * ROOM_FOR_TWO), 1, ROOM_FOR_TWO + 1
+    grown.outputs, grown.done, grown.body_size = ([0], [b"x" * ROOM_FOR_TWO]), 1, ROOM_FOR_TWO + 1
     cache.put([grown])
     assert [*cache] == [stored.rows["b"]]
 

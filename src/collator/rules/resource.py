@@ -91,8 +91,8 @@ class Snapshot(msgspec.Struct, kw_only=True, gc=False):
     """Failures that were withdrawn by a retry, whose numbers are not given again (R26)."""
     seen: Ranges = ()
     """The indexes received, once the resource has ended (R8)."""
-    outputs: tuple[list[int], bytes] | None = None
-    """All outputs, where the store still has them in memory: their indexes, and themselves with commas between."""
+    outputs: tuple[list[int], list[bytes]] | None = None
+    """All outputs, where the store still has them in memory: their indexes, and themselves."""
 
     @property
     def seq(self) -> int:
@@ -151,16 +151,16 @@ def admit_together(packets: Sequence[Packet], snapshot: Snapshot) -> bool:
     """
     if snapshot.state is not State.OPEN or [packet for packet in packets if packet.metadata]:
         return False
-    claims = {claimed_total(packet) for packet in packets} - {None, snapshot.total}
-    if len(claims) > (snapshot.total is None):
+    claims = [packet for packet in packets if packet.last or packet.total is not None]
+    totals = {snapshot.total, *map(claimed_total, claims)} - {None}
+    if len(totals) > 1:
         return False
-    total = snapshot.total if snapshot.total is not None else next(iter(claims), None)
+    total = totals.pop() if totals else None
     highest = max(snapshot.highest, *[packet.index for packet in packets])
     if total is not None and highest >= total:
         return False
-    if claims:
-        first = next(packet for packet in packets if claimed_total(packet) is not None)
-        snapshot.total, snapshot.total_by = total, EndedBy.LAST if first.last else EndedBy.TOTAL
+    if snapshot.total is None and claims:
+        snapshot.total, snapshot.total_by = total, EndedBy.LAST if claims[0].last else EndedBy.TOTAL
     snapshot.received += len(packets)
     snapshot.highest = highest
     return True

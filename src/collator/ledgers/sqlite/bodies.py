@@ -64,14 +64,15 @@ def join(frame: Frame, runs: Sequence[StoredRun]) -> bytes:
     indexes = [index for run in runs for index in verified(*run)]
     if len(indexes) != frame.done:
         raise Damaged(f"{frame.done} outputs were stored, {len(indexes)} were found")
-    return assemble(frame, indexes, b",".join([outputs[1:-1] for _, outputs, _ in runs]))
-
-
-def assemble(frame: Frame, indexes: list[int], outputs: bytes) -> bytes:
-    """The body of *frame* with all its *outputs*, which have commas between; *indexes* are theirs."""
+    joined = b",".join([outputs[1:-1] for _, outputs, _ in runs])
     if frame.state is State.COLLATED and indexes == [*range(frame.done)]:  # as they came, which is the rule
-        return frame.head + outputs + frame.tail
-    return body(frame.state, frame.head, sorted(zip_outputs(indexes, b"[%b]" % outputs)), frame.tail)
+        return frame.head + joined + frame.tail
+    return assemble(frame, indexes, [output for _, output in zip_outputs(indexes, b"[%b]" % joined)])
+
+
+def assemble(frame: Frame, indexes: Sequence[int], outputs: Sequence[bytes]) -> bytes:
+    """The body of *frame* with all its *outputs*; *indexes* are theirs, in the same order."""
+    return body(frame.state, frame.head, sorted(zip(indexes, outputs, strict=True)), frame.tail)
 
 
 def check_payload(index: int, text: str, crc: int) -> bytes:

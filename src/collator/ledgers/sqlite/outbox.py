@@ -39,7 +39,7 @@ class NewDelivery(msgspec.Struct, frozen=True):
     generation: bytes
     endpoint: str
     known_at: float
-    outputs: tuple[list[int], bytes] | None
+    outputs: tuple[list[int], list[bytes]] | None
     """All outputs of its resource, where they are in memory."""
 
 

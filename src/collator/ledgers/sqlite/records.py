@@ -81,7 +81,7 @@ def _keep_outputs(outcomes: Iterable[Outcomes], snapshots: Mapping[int, Snapshot
         if snapshot.body_size > KEPT:
             snapshot.outputs = None
         elif some.seq == 1:
-            snapshot.outputs = [*some.indexes], b",".join(some.outputs)
+            snapshot.outputs = [*some.indexes], [*some.outputs]
         elif snapshot.outputs is not None:
             indexes, outputs = snapshot.outputs
-            snapshot.outputs = indexes + some.indexes, b",".join([outputs, *some.outputs])
+            snapshot.outputs = indexes + some.indexes, outputs + some.outputs

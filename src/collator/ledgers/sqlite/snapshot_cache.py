@@ -19,8 +19,8 @@ MOST = 32 * 1024 * 1024
 """Bytes of all snapshots in memory, about: those of 50,000 resources."""
 _EACH = 600
 """Bytes of one, about, beside its id, metadata and outputs."""
-_OUTPUTS = 200
-"""Bytes of the outputs of one, about, beside themselves and their indexes."""
+_OUTPUTS, _OUTPUT = 200, 50
+"""Bytes of the outputs of one, about, and of each of them with its index, beside its text."""
 
 
 class SnapshotCache:
@@ -71,7 +71,7 @@ class SnapshotCache:
         """Put back those of *snapshots* that are open, which were taken, or are new; all of them as they are stored."""
         still_open = [one for one in snapshots if one.state is State.OPEN]
         texts = sum([len(one.resource_id) + len(one.metadata or b"") for one in still_open])
-        outputs = sum([_OUTPUTS + one.body_size + 8 * one.done for one in still_open if one.outputs is not None])
+        outputs = sum([_OUTPUTS + one.body_size + _OUTPUT * one.done for one in still_open if one.outputs is not None])
         size, half = _EACH * len(still_open) + texts + outputs, self.most // 2
         if size > half:
             return
