@@ -16,6 +16,9 @@ from collator.json_text import Steps
 
 T = TypeVar("T")
 
+_SLICE = 0.001
+"""Seconds of work of which nobody knows how much it is, until it waits for a turn."""
+
 
 class LoopTurns:
     """Who waits for a turn of the event loop."""
@@ -43,6 +46,10 @@ class LoopTurns:
                 result: T = end.value
                 return result
 
+    def pace(self, who: str) -> TurnPace:
+        """The pace of work of *who* that begins now, in steps that may be many."""
+        return TurnPace(self, who)
+
     def _grant(self) -> None:
         """Let one piece of work run, and look for the next once the loop has gone around."""
         granted = self._next()
@@ -62,3 +69,19 @@ class LoopTurns:
             if not granted.done():  # else it was cancelled
                 return granted
         return None
+
+
+class TurnPace:
+    """The pace of work in small steps: it waits for a turn whenever a while has passed."""
+
+    def __init__(self, turns: LoopTurns, who: str) -> None:
+        """Work for *who* from now on, by *turns*."""
+        self._turns, self._who = turns, who
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + _SLICE
+
+    async def step(self) -> None:
+        """Go on with the next step, in a turn of its own where the last ones took long."""
+        if self._loop.time() >= self._until:
+            await self._turns.turn(self._who)
+            self._until = self._loop.time() + _SLICE

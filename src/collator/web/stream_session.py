@@ -66,8 +66,10 @@ class StreamSession:
             self._leave()
 
     async def _serve(self, messages: Sequence[SocketMessage]) -> None:
-        """Do what the *messages* of one read say."""
+        """Do what the *messages* of one read say, which may be thousands."""
+        pace = self._request.turns.pace(self._request.who)
         for message in messages:
+            await pace.step()
             await self._take(message)
         if self._started is not None:
             await self._started.store()

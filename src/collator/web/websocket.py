@@ -3,9 +3,9 @@
 The frames are those of the library `websockets`, which knows no input and output. No extension is agreed on: packed
 messages (permessage-deflate) would have no limit until they are unpacked.
 
-Theory. What came is parsed in pieces, each in a turn of the event loop, as a read may hold thousands of frames. Before
-more is read, the client has to have taken what is written: so who floods with pings, or does not read, makes the
-service hold no more for him. A client from which nothing comes is pinged, and given up where it stays silent.
+Theory. What came is parsed in pieces, for a millisecond in a turn of the event loop, as a read may hold thousands of
+frames. Before more is read, the client has to have taken what is written: so who floods with pings, or does not read,
+makes the service hold no more for him. A client from which nothing comes is pinged, and given up where it stays silent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _LONG = 64 * KIB
 """Bytes of a message that every connection may hold; the rest of a longer one is read once it fits."""
-_PIECE = 8 * KIB  # bytes that are parsed in one go: 1,400 of the shortest frames, in some ms
+_PIECE = KIB  # bytes that are parsed in one go: 170 of the shortest frames
 _LEAST = 0.2  # seconds for the answer to a ping, though it may have waited here to be read
 _MOST_REASON = 120  # bytes of the reason of a close; its frame has 123 for it
 
@@ -156,9 +156,9 @@ class WebSocket:
 
     async def _parsed(self, data: bytes) -> list[SocketMessage]:
         messages: list[SocketMessage] = []
+        pace = self._turns.pace(self._who)
         for start in range(0, len(data), _PIECE):
-            if start:
-                await self._turns.turn(self._who)
+            await pace.step()
             piece = data[start : start + _PIECE]
             self._protocol.receive_data(piece)
             frames = self._protocol.events_received()
