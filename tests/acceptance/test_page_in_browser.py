@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,19 +25,30 @@ NARROW = 390
 """Pixels of the screen of a telephone."""
 ATTACK = '<img src=x onerror="window.ran=1"><script>window.ran=2</script>\'"&lt;'
 PROCESSOR = f"""
+import asyncio
+from pathlib import Path
+
+from collator import Partial
+
 ATTACK = {ATTACK!r}
+GO = Path(__file__).with_name("go")
 
 
-def work(payload):
+async def work(payload):
     if payload == "bad":
         raise ValueError(ATTACK + " error")
-    return {{ATTACK: ATTACK + " output"}}
+    while payload == "slow" and not GO.exists():
+        yield Partial(ATTACK + " so far")  # what nobody follows is forgotten
+        await asyncio.sleep(0.05)
+    yield {{ATTACK: ATTACK + " output"}}
 """
 
 
 class Stage(NamedTuple):
     """A service with a page, its receiver, which is down, and a browser."""
 
+    home: Path
+    """Where the processor is."""
     service: ServiceProcess
     sink: Sink
     browser: Browser
@@ -64,7 +76,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         path = os.pathsep.join((str(home), str(ROOT / "src")))
         service.environment = {"PYTHONPATH": path, "COLLATOR_UI_PAYLOADS": "yes"}
         await service.start()
-        yield Stage(service, sink, browser)
+        yield Stage(home, service, sink, browser)
 
 
 async def send(service: ServiceProcess, *packets: dict[str, object]) -> None:
@@ -103,7 +115,7 @@ async def nothing_ran(browser: Browser, service: ServiceProcess) -> None:
 
 
 async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(stage: Stage) -> None:
-    service, sink, browser = stage
+    _, service, sink, browser = stage
     await send(service, {"resource_id": "order-17", "index": 0, "payload": "good", "last": True})
     await sign_in(browser, service, Role.ADMIN)
     await browser.sees("Ready", "Needs attention", "default: breaker open", "connection refused")
@@ -154,7 +166,7 @@ async def test_on_call_finds_a_dead_receiver_and_replays_until_nothing_is_left(s
 
 
 async def test_hostile_texts_are_read_and_never_run(stage: Stage) -> None:
-    service, _, browser = stage
+    _, service, _, browser = stage
     name = ATTACK + " id"
     metadata = {ATTACK + " key": ATTACK + " value"}
     await send(
@@ -177,8 +189,20 @@ async def test_hostile_texts_are_read_and_never_run(stage: Stage) -> None:
     await nothing_ran(browser, service)
 
 
+async def test_what_a_call_shows_is_seen_until_its_output_is_there(stage: Stage) -> None:
+    home, service, _, browser = stage
+    await send(service, {"resource_id": "live", "index": 0, "payload": "slow"})
+    await sign_in(browser, service, Role.READ, "#/resources/live")
+    await browser.click("button", "Follow")
+    await browser.sees("interim", ATTACK + " so far")
+    (home / "go").touch()
+    await browser.sees(' output"')
+    assert "interim" not in await browser.text()
+    await nothing_ran(browser, service)
+
+
 async def test_who_may_look_finds_nothing_to_press(stage: Stage) -> None:
-    service, _, browser = stage
+    _, service, _, browser = stage
     await send(service, {"resource_id": "order-18", "index": 0, "payload": "bad"})
     await sign_in(browser, service, Role.READ, "#/resources/order-18")
     await browser.sees("order-18", "1 failed")
@@ -193,7 +217,7 @@ async def test_who_may_look_finds_nothing_to_press(stage: Stage) -> None:
 
 
 async def test_the_page_does_not_grow_while_it_is_open_and_is_as_wide_as_its_screen(stage: Stage) -> None:
-    service, _, browser = stage
+    _, service, _, browser = stage
     size, packets = 1000, [{"resource_id": "flood", "index": index, "payload": "good"} for index in range(7000)]
     await send(service, {"resource_id": "order-19", "index": 0, "payload": "good", "last": True}, *packets[:size])
     await browser.call(
