@@ -38,8 +38,8 @@ POINTS: dict[str, Arm] = {
     "while a webhook is received": lambda it, kill: it.sink.arrivals.set(1, kill),
     "a webhook is received, and that is not recorded": before("update_deliveries"),
     "that a webhook was received is recorded, and nobody is told": behind("update_deliveries"),
-    "while resources are forgotten": before("purge_packets"),
-    "resources are forgotten, and nobody is told": behind("purge_resource"),
+    "while resources are forgotten": before("purge_resources"),
+    "resources are forgotten, and nobody is told": behind("purge_resources"),
     "a beat": behind("tick"),
 }
 

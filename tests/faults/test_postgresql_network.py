@@ -23,7 +23,7 @@ VERBS = {
     "record, with the end of a resource": "close_resources",
     "record_attempts": "update_deliveries",
     "expire": "tick",
-    "purge": "purge_resource",
+    "purge": "purge_resources",
 }
 """The verbs that a node calls by itself under load, each by a statement of its step. All verbs, one by one:
 `tests.conformance.test_lost_answers`."""

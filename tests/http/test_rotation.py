@@ -59,12 +59,17 @@ class Load:
             names = [f"r{self.finished + number}" for number in range(BATCH)]
             await self._stage.finish(*names, dispatcher=self._dispatcher)
             self.finished += BATCH
-            await until(lambda: self.arrived() + 4 * BATCH > self.finished, 20.0)
+            await until(lambda: self.arrived() + 4 * BATCH > self.finished)
+
+    async def signed(self, signatures: int) -> None:
+        """Wait until each receiver has got one with so many, and all that was on its way then has arrived."""
+        await until(lambda: all(receiver.signatures[-1] == signatures for receiver in self._receivers))
+        await self.goes_on()
 
     async def goes_on(self) -> None:
         """Wait until all that is on its way by now has arrived, and enough more."""
         wanted = self.finished + ENOUGH
-        await until(lambda: self.arrived() >= wanted, 20.0)
+        await until(lambda: self.arrived() >= wanted)
 
 
 def write(path: Path, *secrets: str) -> None:
@@ -87,12 +92,12 @@ async def test_r21_nobody_notices_that_a_secret_is_rotated_under_load(stage: Sta
                 group.start_soon(load.run)
                 await load.goes_on()
                 write(path, new, old)
-                await load.goes_on()  # what was signed with the old one alone has arrived
+                await load.signed(2)  # and what was signed with the old one alone has arrived
                 second.trusted = new  # one receiver has learnt the new secret, the other not yet
                 await load.goes_on()
                 first.trusted = new
                 write(path, new)
-                await load.goes_on()
+                await load.signed(1)
                 load.over.set()
             await stage.settled(2 * load.finished)
         states = [(report.state, report.attempts) for report in await stage.reports(prefix="r")]
