@@ -22,6 +22,7 @@ from bench.runs import Scale
 from bench.shapes import SHAPES
 from tests.acceptance import programs
 from tests.acceptance.programs import children, files, running
+from tests.wait import until_sync
 
 COMMAND = (sys.executable, "-m", "bench")
 PATH = {"PYTHONPATH": os.pathsep.join(str(Path(str(one.__file__)).parents[1]) for one in (bench, collator))}
@@ -149,7 +150,7 @@ def test_sigterm_ends_its_children_and_removes_its_stores(tmp_path: Path) -> Non
         program.says("light, run 1 of 3")
         left = children(program.process.pid)
         assert program.stop() == 130
-    assert [pid for pid in left if _lives(pid)] == []
+    until_sync(lambda: not [pid for pid in left if _lives(pid)])
     assert [name for name in files(tmp_path) if name != program.log.name] == []
 
 

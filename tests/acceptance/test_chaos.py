@@ -26,6 +26,15 @@ where r.state = 'open' and k not in (select k from outcome);
 delete from packet where k in (select k from lost);
 update resource set received = received - 1 where rk in (select k >> 24 from lost);
 """
+GATE = """
+import pathlib, time
+
+def passes(payload):
+    while not pathlib.Path({!r}).exists():
+        time.sleep(0.01)
+    return payload
+"""
+"""A processor whose calls return once a file is there."""
 
 
 def test_p1_a_service_stands_being_killed_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -71,12 +80,14 @@ async def test_no_webhook_is_refused_so_often_that_all_wait_for_it(
 
 
 async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "slow.py").write_text("import time\ndef slow(payload):\n    time.sleep(0.05)\n    return payload\n")
-    monkeypatch.setenv("COLLATOR_PROCESSOR", "slow:slow")  # so that packets have no output when the kill comes
+    killed = tmp_path / "killed"
+    (tmp_path / "gate.py").write_text(GATE.format(str(killed)))
+    monkeypatch.setenv("COLLATOR_PROCESSOR", "gate:passes")  # so that packets have no output when the kill comes
     kill = ServiceProcess.kill
 
     def kill_and_lose(service_process: ServiceProcess) -> None:
         kill(service_process)
+        killed.touch()
         if (service_process.data_dir / "collator.db").exists():
             connection = apsw.Connection(str(service_process.data_dir / "collator.db"))
             connection.execute(LOSE)
