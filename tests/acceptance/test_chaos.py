@@ -17,6 +17,7 @@ from collator.cli.exits import Exit
 from collator.client import transfer
 from collator.webhook import Received
 from tests.acceptance.programs import children, run, running
+from tests.harness.service import ROOT
 from tests.wait import until_sync
 
 pytestmark = pytest.mark.anyio
@@ -26,15 +27,6 @@ where r.state = 'open' and k not in (select k from outcome);
 delete from packet where k in (select k from lost);
 update resource set received = received - 1 where rk in (select k >> 24 from lost);
 """
-GATE = """
-import pathlib, time
-
-def passes(payload):
-    while not pathlib.Path({!r}).exists():
-        time.sleep(0.01)
-    return payload
-"""
-"""A processor whose calls return once a file is there."""
 
 
 def test_p1_a_service_stands_being_killed_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -81,8 +73,11 @@ async def test_no_webhook_is_refused_so_often_that_all_wait_for_it(
 
 async def test_a_packet_that_goes_lost_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = tmp_path / "killed"
-    (tmp_path / "gate.py").write_text(GATE.format(str(killed)))
-    monkeypatch.setenv("COLLATOR_PROCESSOR", "gate:passes")  # so that packets have no output when the kill comes
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("GATE", str(killed))
+    monkeypatch.setenv(
+        "COLLATOR_PROCESSOR", "tests.harness.processors:gated"
+    )  # so that packets have no output when the kill comes
     kill = ServiceProcess.kill
 
     def kill_and_lose(service_process: ServiceProcess) -> None:

@@ -15,12 +15,10 @@ import anyio
 import pytest
 
 from collator.client import Client
-from tests.harness.memory import bounded
 from tests.harness.service import ROOT, ServiceProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("memory")]  # one at a time
 
-LIMIT = 512 * 1024 * 1024
 QUICK, LARGE, TAKEN = 10_000, 300, 120
 MIB = 1024 * 1024
 PATIENCE, LOOK = 120.0, 0.1
@@ -35,12 +33,6 @@ TAKING: dict[str, dict[str, Any]] = {
     "thread": {"processor": f"{MODULE}:gated"},
     "process": {"processor": f"{MODULE}:gated", "pool": "process", "concurrency": 4},
 }
-
-
-@pytest.fixture
-def under() -> Iterator[Sequence[str]]:
-    with bounded(LIMIT) as under:
-        yield under
 
 
 @pytest.mark.parametrize("kind", SWELLING)

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hmac
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import aiohttp
 import anyio
 import pytest
 
-from tests.harness.memory import bounded
 from tests.harness.note import note
 from tests.harness.service import ServiceProcess
 from tests.wait import until
@@ -26,12 +25,6 @@ BODIES = 8
 OUTPUTS = 45
 ROOM = 40 * MEBIBYTE
 """Bytes that all webhooks together may take beside a service that does nothing."""
-
-
-@pytest.fixture
-def under() -> Iterator[Sequence[str]]:
-    with bounded(512 * MEBIBYTE) as under:
-        yield under
 
 
 class Taker:

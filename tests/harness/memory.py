@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +14,12 @@ from uuid import uuid4
 from tests.requirements import need
 from tests.wait import until_sync
 
-ROOTS = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
-"""Where groups are made, by the first and the second version of the kernel's interface, and what bounds them."""
+ROOTS = {
+    Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.oom_control"),
+    Path("/sys/fs/cgroup"): ("memory.max", "memory.events"),
+}
+"""Where groups are made, by the first and the second version of the kernel's interface; what bounds them, and what
+tells whether a process was ended for it."""
 
 
 @contextmanager
@@ -28,6 +33,8 @@ def bounded(limit: int) -> Iterator[Sequence[str]]:
     assert group
     try:
         yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+        (told,) = [group / told for _, told in ROOTS.values() if (group / told).exists()]
+        assert re.search(r"^oom_kill 0$", told.read_text(), re.MULTILINE), told.read_text()
     finally:
         until_sync(lambda: _removed(group))
 
@@ -44,7 +51,7 @@ def _removed(group: Path) -> bool:
 
 
 def _made(limit: int) -> Path | None:
-    for root, bound in ROOTS.items():
+    for root, (bound, _) in ROOTS.items():
         group = root / f"collator-{uuid4().hex}"
         if sys.platform != "linux" or os.geteuid() != 0 or not (root / "cgroup.procs").exists():
             continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,22 @@ def waits(feeds: Feeds, number: int) -> bool:
     return sum(map(len, feed._waiting.values())) == number
 
 
-async def test_what_comes_is_read_once_for_all_who_wait(
-    listener: Harness, feeds: Feeds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@asynccontextmanager
+async def two_who_wait(
+    listener: Harness, feeds: Feeds
+) -> AsyncIterator[tuple[tuple[FeedFollower, FeedFollower], Sequence[asyncio.Task[News]]]]:
+    """Two followers of `r`, which has packets and no outcome, and their waits for some news."""
     await listener.post([packet(0), packet(1)])
     with feeds.follow("r", BEGINNING) as one, feeds.follow("r", BEGINNING) as other:
         tasks = [asyncio.create_task(some(follower)) for follower in (one, other)]
         await until(lambda: waits(feeds, 2))
+        yield (one, other), tasks
+
+
+async def test_what_comes_is_read_once_for_all_who_wait(
+    listener: Harness, feeds: Feeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_who_wait(listener, feeds) as ((one, other), tasks):
         reads = Reads(listener, monkeypatch)
         await record(listener, 1)
         (first, second) = await asyncio.gather(*tasks)
@@ -108,10 +118,7 @@ async def test_one_who_has_gone_is_looked_for_no_more(
 async def test_an_error_of_a_look_reaches_each_who_waits(
     listener: Harness, feeds: Feeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await listener.post([packet(0), packet(1)])
-    with feeds.follow("r", BEGINNING) as one, feeds.follow("r", BEGINNING) as other:
-        tasks = [asyncio.create_task(some(follower)) for follower in (one, other)]
-        await until(lambda: waits(feeds, 2))
+    async with two_who_wait(listener, feeds) as (_, tasks):
 
         async def broken(*_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever the ledger takes
             raise ArithmeticError

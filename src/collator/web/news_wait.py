@@ -38,10 +38,6 @@ class NewsWait:
         """Say that a look begins: what is hinted from now on is news again."""
         self._hint.clear()
 
-    def again(self) -> None:
-        """Have the next look begin now."""
-        self._hint.set()
-
 
 @asynccontextmanager
 async def waiting(
